@@ -1,0 +1,129 @@
+"""``python -m derived_series``: build, explain and list without a server."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.parent import ParentSeries
+from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
+from derived_series.pipelines.library import Library
+from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
+
+#: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
+DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code: 0, or 2 with one line on stderr when the input is bad."""
+    given = _parser().parse_args(arguments)
+    try:
+        library = Library.load(given.blueprints or [DEFAULT_FOLDER])
+        for problem in library.problems:
+            print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
+        command = {"build": _build, "explain": _explain, "list": _list}[given.command]
+        return command(given, library)
+    except DerivedSeriesError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m derived_series", description=__doc__)
+    parser.add_argument("--blueprints", action="append", metavar="DIR", help="folder of blueprints (may be repeated)")
+    commands = parser.add_subparsers(dest="command", required=True)
+    build = commands.add_parser("build", help="build a derived series into a folder")
+    build.add_argument("parent", metavar="PARENT_DIR")
+    build.add_argument("out", metavar="OUT_DIR", help="a folder that is not there yet, or is empty")
+    _what(build)
+    build.add_argument("--image", metavar="FILE", help=".npy, .nii or .nii.gz; without it the parent's own values")
+    build.add_argument("--pipeline", help="a pipeline instead of blueprint and image")
+    build.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
+    build.add_argument("--description", help="SeriesDescription")
+    build.add_argument("--replace", action="append", default=[], metavar="TAG=VALUE")
+    build.add_argument("--derivation", metavar="CODE", help="a code of CID 7203, such as GaussianBlur")
+    build.add_argument("--nan", type=float, help="what NaN and Inf are replaced by")
+    explain = commands.add_parser("explain", help="show which element sets which tag")
+    explain.add_argument("parent", metavar="PARENT_DIR")
+    _what(explain)
+    commands.add_parser("list", help="list blueprints, pipelines and factories")
+    return parser
+
+
+def _what(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--blueprint", metavar="NAME")
+    parser.add_argument("--filling", choices=[s.value for s in FillingStrategy], help="for tags that it does not name")
+
+
+def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
+    for pair in given:
+        if "=" not in pair:
+            raise InvalidRequest(f"{option} {pair!r} is not NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def _series(given: argparse.Namespace, library: Library) -> Series:
+    parent = ParentSeries.from_folder(given.parent)
+    strategy = FillingStrategy(given.filling) if given.filling else None
+    extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
+    options = Options(strategy, extra, given.nan)
+    context = BuildContext().seeded()
+    if given.pipeline:
+        if given.blueprint or given.image:
+            raise InvalidRequest("--pipeline makes its own image and header: leave --blueprint and --image out")
+        parameters = _pairs(given.parameter, "--parameter")
+        return run_pipeline(library, given.pipeline, {"parent": parent}, parameters, options, context)
+    if not given.blueprint:
+        raise InvalidRequest("name a --blueprint or a --pipeline", remedy="python -m derived_series list")
+    image = Path(given.image) if given.image else None
+    if image is not None and not image.is_file():
+        raise InvalidImage(f"{image} is no file")
+    factory = "numpy" if image is None or image.suffix == ".npy" else "nifti"
+    return run_blueprint(library, given.blueprint, factory, parent, image, options, context)
+
+
+def _build(given: argparse.Namespace, library: Library) -> int:
+    out = Path(given.out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidRequest(f"{out} is there already and not empty", remedy="name another folder")
+    series = _series(given, library)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        made = Path(folder) / "series"
+        made.mkdir()
+        for index in range(len(series)):
+            (made / f"{index + 1:05d}.dcm").write_bytes(series.encode(index))
+        made.replace(out)
+    for warning in series.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{len(series)} instances of series {series.series_instance_uid} in {out}")
+    return 0
+
+
+def _explain(given: argparse.Namespace, library: Library) -> int:
+    if not given.blueprint:
+        raise InvalidRequest("name a --blueprint", remedy="python -m derived_series list")
+    strategy = FillingStrategy(given.filling) if given.filling else None
+    print(library.blueprint(given.blueprint).blueprint.explain(ParentSeries.from_folder(given.parent), strategy))
+    return 0
+
+
+def _list(given: argparse.Namespace, library: Library) -> int:
+    for title, things in (("blueprints", library.blueprints), ("pipelines", library.pipelines)):
+        print(f"{title}:")
+        for name, thing in sorted(things.items()):
+            print(f"  {name:<24} {thing.description}")  # type: ignore[attr-defined]
+    print("factories:\n  " + ", ".join(sorted(library.factories)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The one error tree of the project.
+
+Every error says what is wrong and where in its message, and what to do about it in its
+``remedy``. ``http_status`` is the status that the REST routes answer with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class DerivedSeriesError(Exception):
+    """Base of all errors that the project raises on purpose.
+
+    :param message: what is wrong, and where.
+    :param remedy: what the user can do about it.
+    :param details: longer text for the log or the ``Details`` key of an answer.
+    """
+
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, remedy: str | None = None, details: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.remedy})" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross process boundaries: they are rebuilt from their fields.
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+
+def _rebuild(kind: type[DerivedSeriesError], args: tuple[object, ...], fields: dict[str, object]) -> DerivedSeriesError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
+
+
+class InvalidRequest(DerivedSeriesError):
+    """The request is not one that can be read: bad JSON, an unknown key, a wrong type."""
+
+    http_status = 400
+
+
+class InvalidImage(DerivedSeriesError):
+    """The image cannot be read as .npy or NIfTI, or is of a kind that is never an image."""
+
+    http_status = 400
+
+
+class NotFound(DerivedSeriesError):
+    """A series, blueprint, factory, pipeline or job that is not there."""
+
+    http_status = 404
+
+
+class Conflict(DerivedSeriesError):
+    """Parents of several patients or studies, or a state that forbids the request."""
+
+    http_status = 409
+
+
+class InvalidParent(DerivedSeriesError):
+    """The parent series cannot be the parent of a derivation."""
+
+    http_status = 422
+
+
+class GeometryError(DerivedSeriesError):
+    """Positions, orientations or spacings that do not make the volume asked for."""
+
+    http_status = 422
+
+
+class ShapeMismatch(DerivedSeriesError):
+    """The image's shape is not the one that the parent asks for; both are named."""
+
+    http_status = 422
+
+
+class PixelError(DerivedSeriesError):
+    """Pixel values that cannot be stored: NaN, Inf, a dtype without an encoding."""
+
+    http_status = 422
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """One thing that a header lacks."""
+
+    tag: int
+    keyword: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.keyword or 'private'} ({self.tag >> 16:04X},{self.tag & 0xFFFF:04X}): {self.reason}"
+
+
+class HeaderError(DerivedSeriesError):
+    """All that a header lacks, in one error (never only the first)."""
+
+    http_status = 422
+
+    def __init__(self, missing: Sequence[Missing], *, where: str = "the header"):
+        self.missing = tuple(missing)
+        lines = "; ".join(str(item) for item in self.missing)
+        super().__init__(
+            f"{where} lacks {len(self.missing)} attribute(s): {lines}",
+            remedy="give each a value in the blueprint, or copy it with Optional=True",
+        )
+
+
+class ValidationFailed(DerivedSeriesError):
+    """The series that was built breaks a rule of its IOD; every finding is in ``findings``."""
+
+    http_status = 422
+
+    def __init__(self, findings: Sequence[str]):
+        self.findings = tuple(findings)
+        super().__init__(
+            f"the derived series breaks {len(self.findings)} rule(s): " + "; ".join(self.findings),
+            remedy='mend the blueprint, or ask for "Validation": "Warn"',
+        )
+
+
+class BlueprintError(DerivedSeriesError):
+    """A blueprint, element or pipeline that is defined wrongly."""
+
+    http_status = 500
+
+
+class UserCodeError(DerivedSeriesError):
+    """An exception, time-out or crash in the code of a pipeline or a blueprint."""
+
+    http_status = 500
+
+
+class StorageError(DerivedSeriesError):
+    """The DICOMweb server did not take, or does not give, what it should.
+
+    ``transient`` tells whether trying again may help (connection lost, 5xx).
+    """
+
+    http_status = 502
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        details: str | None = None,
+        transient: bool = False,
+    ):
+        super().__init__(message, remedy=remedy, details=details)
+        self.transient = transient
+
+
+class Busy(DerivedSeriesError):
+    """The queue is full. ``retry_after`` is in seconds."""
+
+    http_status = 503
+
+    def __init__(self, message: str, *, retry_after: int = 10, remedy: str | None = None):
+        super().__init__(message, remedy=remedy)
+        self.retry_after = retry_after
