@@ -1,0 +1,216 @@
+"""Elements that take their value from the parent series."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from derived_series.dicom.elements import (
+    ABSENT,
+    DEFAULT_CREATOR,
+    DEFER,
+    InstanceVirtualElement,
+    LackingValue,
+    Value,
+    VirtualElement,
+)
+from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.tags import TagLike, describe, to_tag
+from derived_series.errors import BlueprintError
+
+_STEP = re.compile(r"^(?P<keyword>\w+)\[(?P<item>\d+)\]$")
+
+Path = tuple[tuple[BaseTag, int], ...]
+
+
+def _source(source: str) -> tuple[Path, BaseTag]:
+    """``"A[0].B[1].C"`` as ((A, 0), (B, 1)), C."""
+    *steps, last = source.split(".")
+    found = []
+    for step in steps:
+        match = _STEP.match(step)
+        if match is None:
+            raise BlueprintError(
+                f"{source!r} is no place in a dataset: {step!r} is not like Keyword[0]",
+                remedy='write "RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife"',
+            )
+        found.append((to_tag(match["keyword"]), int(match["item"])))
+    return tuple(found), to_tag(last)
+
+
+def private_tag_in(dataset: Dataset, tag: BaseTag, creator: str) -> BaseTag | None:
+    """Where the dataset has the private element of a creator; its block may be another one than ``tag``'s."""
+    if creator == DEFAULT_CREATOR and BaseTag(tag) in dataset:
+        return tag
+    try:
+        return dataset.private_block(tag.group, creator).get_tag(tag.element & 0xFF)
+    except KeyError:
+        return None
+
+
+class CopyElement(VirtualElement):
+    """The parent's value: the pivot's, shared by all instances.
+
+    :param Optional: when the parent lacks the tag the derived series lacks it too; otherwise it is an error.
+    :param source: another place to read from, into sequences:
+        ``"RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife"``.
+    """
+
+    Optional: bool
+    source: str | None
+    _path: Path
+    _last: BaseTag
+
+    def __init__(
+        self,
+        tag: TagLike,
+        Optional: bool = False,
+        name: str | None = None,
+        *,
+        source: str | None = None,
+        creator: str | None = None,
+    ):
+        super().__init__(tag, None, creator)
+        path, last = _source(source) if source else ((), self.tag)
+        self._set(Optional=Optional, source=source, _path=path, _last=last)
+
+    def describe(self) -> str:
+        parts = [f"from {self.source}"] if self.source else []
+        return ", ".join(parts + (["Optional=True"] if self.Optional else []))
+
+    def read(self, dataset: Dataset) -> DataElement | None:
+        """The element in a dataset, None when it is not there."""
+        for tag, item in self._path:
+            items = dataset.get(tag)
+            if items is None or items.VR != "SQ" or len(items.value) <= item:
+                return None
+            dataset = items.value[item]
+        last: BaseTag | None = self._last
+        if self._last.is_private:
+            last = private_tag_in(dataset, self._last, self.creator)
+        return dataset[last] if last is not None and last in dataset else None
+
+    def lacking(self) -> Value:
+        if self.Optional:
+            return ABSENT
+        raise LackingValue(f"the parent series has no {self.source or describe(self.tag)} to copy")
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        found = self.read(env.pivot)
+        return self.lacking() if found is None else found
+
+
+class CopyOrElseElement(CopyElement):
+    """The parent's value, or else another: a plain value or an element of the same tag.
+
+    ``CopyOrElseElement("Manufacturer", "")`` writes an empty (type 2) Manufacturer when the parent has none.
+    """
+
+    fallback: Any
+
+    def __init__(self, tag: TagLike, fallback: Any, *, source: str | None = None, creator: str | None = None):
+        super().__init__(tag, True, source=source, creator=creator)
+        if isinstance(fallback, VirtualElement) and fallback.key != self.key:
+            raise BlueprintError(f"the fallback of {self!r} is for another tag: {fallback!r}")
+        self._set(fallback=fallback)
+
+    def describe(self) -> str:
+        return f"or else {self.fallback!r}"
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        found = self.read(env.pivot)
+        if found is not None and not found.is_empty:
+            return found
+        return self.fallback.at_header(env) if isinstance(self.fallback, VirtualElement) else self.fallback
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        return self.fallback.at_image(env) if isinstance(self.fallback, VirtualElement) else DEFER
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        return self.fallback.at_instance(env)
+
+
+class InstanceCopyElement(CopyElement, InstanceVirtualElement):
+    """Each instance's own value, from the parent's instance at the same position.
+
+    Instances are matched by position along the normal, never by InstanceNumber or order of arrival.
+
+    :raises HeaderError: (in the build) when the image is on a grid of its own: there is no such instance.
+    """
+
+    def __init__(
+        self,
+        tag: TagLike,
+        VR: str | None = None,
+        name: str | None = None,
+        *,
+        Optional: bool = False,
+        source: str | None = None,
+        creator: str | None = None,
+    ):
+        super().__init__(tag, Optional, source=source, creator=creator)
+        self._set(VR=VR)
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        if not self.Optional:
+            without = sum(self.read(instance) is None for instance in env.parent.instances)
+            if without:
+                raise LackingValue(f"{without} of the parent's {len(env.parent)} instances lack it")
+        return DEFER
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if not env.on_parent_grid:
+            raise LackingValue(
+                "InstanceCopyElement copies from the parent's instance at the same position, but the image is on "
+                "a grid of its own; give an image on the parent's grid, or compute it with a FunctionalElement"
+            )
+        return DEFER
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        assert env.instance_dataset is not None
+        found = self.read(env.instance_dataset)
+        return ABSENT if found is None else found
+
+
+class PositionCopyElement(CopyElement):
+    """The parent's value where it is true: shared when all parent instances agree, else each instance's own.
+
+    When the instances differ and the image is on a grid of its own, the tag is left out, or empty with
+    ``Else=None`` or the value of ``Else``: a value of one slice is never written for another.
+
+    :param required: there must be a value (type 1); ``Else`` does not count then.
+    """
+
+    Else: Any
+
+    def __init__(self, tag: TagLike, Else: Any = ABSENT, *, required: bool = False, creator: str | None = None):
+        super().__init__(tag, not required, creator=creator)
+        self._set(Else=Else)
+
+    def describe(self) -> str:
+        return "by position" + ("" if self.Else is ABSENT else f", or else {self.Else!r}")
+
+    def lacking(self) -> Value:
+        return self.Else if self.Optional else super().lacking()
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        if not env.parent.is_constant(self.tag):
+            return DEFER
+        found = self.read(env.pivot)
+        return self.lacking() if found is None else found
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if env.on_parent_grid:
+            return DEFER
+        if not self.Optional:
+            raise LackingValue("the parent's instances differ in it and the image is on a grid of its own")
+        return self.Else
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        assert env.instance_dataset is not None
+        found = self.read(env.instance_dataset)
+        return self.lacking() if found is None else found

@@ -1,0 +1,121 @@
+"""Finished datasets of a user's own factory, held to the same rules of identity."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.identity import PATIENT_AND_STUDY
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import describe
+from derived_series.errors import HeaderError, Missing, UserCodeError
+
+if TYPE_CHECKING:
+    from derived_series.dicom.explain import Explanation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetSeries:
+    """Datasets that are ready to be written; the counterpart of DerivedSeries for datasets made elsewhere."""
+
+    datasets: tuple[Dataset, ...]
+    warnings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.datasets)
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.datasets[0].SeriesInstanceUID)
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.datasets[0].StudyInstanceUID)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return str(self.datasets[0].SOPClassUID)
+
+    def instance_uid(self, index: int) -> str:
+        return str(self.datasets[index].SOPInstanceUID)
+
+    def dataset(self, index: int) -> Dataset:
+        return self.datasets[index]
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return iter(self.datasets)
+
+    def encode(self, index: int) -> bytes:
+        """One instance as a complete Part 10 file."""
+        buffer = io.BytesIO()
+        dcmwrite(buffer, self.datasets[index], enforce_file_format=True)
+        return buffer.getvalue()
+
+    def explain(self) -> Explanation:
+        """The tags of the first instance; all were set by the pipeline."""
+        from derived_series.dicom.explain import explain_datasets
+
+        return explain_datasets(self)
+
+
+def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> DatasetSeries:
+    """Datasets made by user code as a derived series of the parent: its patient and study, new UIDs.
+
+    :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
+    """
+    if not datasets or not all(isinstance(dataset, Dataset) for dataset in datasets):
+        raise UserCodeError("the factory returned no datasets", remedy="return a list of pydicom Datasets")
+    if any(not dataset.get("SOPClassUID") for dataset in datasets):
+        raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
+    taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
+    foreign = (
+        len({str(d.get("SeriesInstanceUID")) for d in datasets}) > 1
+        or len({str(d.get("SOPInstanceUID")) for d in datasets}) < len(datasets)
+        or any(str(d.get("SOPInstanceUID")) in taken for d in datasets)
+        or str(datasets[0].get("SeriesInstanceUID")) != context.uid("series")
+    )
+    warnings: list[str] = []
+    found = []
+    for index, given in enumerate(datasets):
+        dataset = copy.deepcopy(given)
+        if foreign:
+            dataset.SeriesInstanceUID = context.uid("series")
+            dataset.SOPInstanceUID = context.uid("instance", index)
+        warnings += _own(dataset, parent)
+        if not hasattr(dataset, "file_meta"):
+            dataset.file_meta = FileMetaDataset()
+        meta = dataset.file_meta
+        meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        meta.setdefault("TransferSyntaxUID", UID(ExplicitVRLittleEndian))
+        meta.setdefault("ImplementationClassUID", UID(PYDICOM_IMPLEMENTATION_UID))
+        found.append(dataset)
+    return DatasetSeries(tuple(found), tuple(dict.fromkeys(warnings)))
+
+
+def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
+    """Patient and study values are the parent's; a derived image is DERIVED."""
+    warnings = []
+    for tag in sorted(PATIENT_AND_STUDY):
+        own, given = parent.pivot.get(tag), dataset.get(tag)
+        if given is not None and not given.is_empty and (own is None or given.value != own.value):
+            warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
+        if own is not None:
+            dataset[tag] = copy.deepcopy(own)
+        elif given is not None and not given.is_empty:
+            given.value = None
+    if "SpecificCharacterSet" in parent.pivot:
+        dataset.SpecificCharacterSet = copy.deepcopy(parent.pivot["SpecificCharacterSet"].value)
+    kind = list(dataset.get("ImageType") or ["DERIVED", "SECONDARY"])
+    if kind[0] != "DERIVED" and "Rows" in dataset:
+        warnings.append(f"ImageType (0008,0008) cannot be {kind}: a derived image is DERIVED")
+        dataset.ImageType = ["DERIVED", "SECONDARY", *kind[2:]]
+    return warnings

@@ -1,0 +1,263 @@
+"""DerivedSeries: a header and an image, as datasets or as bytes, one instance at a time."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+
+from derived_series.dicom.blueprint import Entry, Key
+from derived_series.dicom.charset import TEXT_VRS, chosen_charset
+from derived_series.dicom.copying import CopyElement
+from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
+from derived_series.dicom.encoding import SeriesEncoder
+from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS
+from derived_series.dicom.modules.derivation import UNSPECIFIED
+from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
+from derived_series.dicom.pixels import encode_pixels, pixel_rules
+from derived_series.dicom.placement import Placement
+from derived_series.dicom.private import Blocks, allocate, creators, placed
+from derived_series.dicom.tags import describe, keyword
+from derived_series.errors import HeaderError, Missing
+
+if TYPE_CHECKING:
+    from derived_series.dicom.explain import Explanation
+
+_PIXEL_DATA = Tag("PixelData")
+_CHARSET = Tag("SpecificCharacterSet")
+
+
+@dataclass(frozen=True, eq=False)
+class DerivedSeries:
+    """A series that is ready to be written; instances are made when they are asked for.
+
+    :param elements: values that all instances share, by (tag, creator).
+    :param instanced: the entries whose value differs by instance.
+    """
+
+    header: SeriesHeader
+    env: ImageEnvironment
+    elements: Mapping[Key, DataElement]
+    instanced: tuple[Entry, ...]
+    blocks: Blocks
+    warnings: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self.env.count
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.elements[(Tag("SeriesInstanceUID"), "")].value)
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.elements[(Tag("StudyInstanceUID"), "")].value)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return self.env.sop_class_uid
+
+    def instance_uid(self, index: int) -> str:
+        """The SOPInstanceUID of an instance."""
+        return self.env.context.uid("instance", index)
+
+    def shared_elements(self) -> list[DataElement]:
+        """What all instances have, private elements in their blocks. Not to be changed."""
+        found = [placed(element, key[1], self.blocks) for key, element in self.elements.items()]
+        return found + creators(self.blocks)
+
+    def instance_elements(self, index: int) -> list[DataElement]:
+        """What one instance has of its own, without its pixels."""
+        env = InstanceEnvironment(self.env, index)
+        found = []
+        for entry in self.instanced:
+            element = entry.element
+            try:
+                value = element.at_instance(env)
+            except LackingValue as lack:
+                raise HeaderError(
+                    [Missing(int(element.tag), keyword(element.tag), str(lack))],
+                    where=f"instance {index + 1}",
+                ) from lack
+            if value is ABSENT:
+                continue
+            found.append(placed(_never_original(element.data_element(value)), element.creator, self.blocks))
+        return found
+
+    def pixel_data(self, index: int) -> DataElement:
+        """PixelData (7FE0,0010): OW for 16 bits, OB for 8 (PS3.5 A.2)."""
+        return DataElement(_PIXEL_DATA, "OB" if self.env.pixels.bits == 8 else "OW", self.env.pixels.encode(index))
+
+    def file_meta(self, index: int) -> FileMetaDataset:
+        """The file meta information of an instance (PS3.10 7.1)."""
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(self.instance_uid(index))
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+        return meta
+
+    def dataset(self, index: int) -> Dataset:
+        """One instance as a Dataset that shares nothing with the others or the parent."""
+        dataset = Dataset()
+        for element in self.shared_elements():
+            dataset.add(copy.deepcopy(element))
+        for element in self.instance_elements(index):
+            dataset.add(element)
+        dataset.add(self.pixel_data(index))
+        dataset.file_meta = self.file_meta(index)
+        return dataset
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return (self.dataset(index) for index in range(len(self)))
+
+    @cached_property
+    def _encoder(self) -> SeriesEncoder:
+        return SeriesEncoder.of(self.shared_elements(), self.file_meta(0))
+
+    def encode(self, index: int) -> bytes:
+        """One instance as a complete Part 10 file; the bytes that pydicom would write for ``dataset(index)``."""
+        elements = [*self.instance_elements(index), self.pixel_data(index)]
+        return self._encoder.encode(self.instance_uid(index), elements)
+
+    def explain(self) -> Explanation:
+        """For every tag: who set it, what it overrode, its value (of the first instance where they differ)."""
+        from derived_series.dicom.explain import explain_series
+
+        return explain_series(self)
+
+
+def build_series(
+    header: SeriesHeader, image: npt.NDArray[Any], placement: Placement, nan: float | None
+) -> DerivedSeries:
+    """Settle all that the image decides.
+
+    :param image: (slice, row, column), as many slices as the placement has.
+    :raises PixelError: values that cannot be stored. :raises HeaderError: tags that this image leaves without a value.
+    """
+    sop_class_uid = header.sop_class_uid
+    pixels = encode_pixels(image, pixel_rules(sop_class_uid), nan)
+    env = ImageEnvironment(
+        series=header.env,
+        sop_class_uid=sop_class_uid,
+        pixels=pixels,
+        grid=placement.grid,
+        on_parent_grid=placement.on_parent_grid,
+        sources=placement.sources,
+    )
+    elements = dict(header.elements)
+    instanced: list[Entry] = []
+    missing = []
+    for entry in header.deferred:
+        element = entry.element
+        try:
+            value = element.at_image(env)
+        except LackingValue as lack:
+            missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
+            continue
+        if value is DEFER:
+            instanced.append(entry)
+        elif value is not ABSENT:
+            elements[element.key] = element.data_element(value)
+    if missing:
+        raise HeaderError(missing, where="the header, with this image,")
+    warnings = [*header.warnings, *pixels.warnings]
+    warnings += _enforce_pixels(elements, instanced, env)
+    warnings += _enforce_derived(elements)
+    elements, warning = _settle_charset(elements, instanced, env)
+    warnings += [warning] if warning else []
+    blocks = allocate([*elements, *(entry.element.key for entry in instanced)])
+    return DerivedSeries(
+        header=header,
+        env=env,
+        elements=MappingProxyType(elements),
+        instanced=tuple(instanced),
+        blocks=blocks,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], env: ImageEnvironment) -> list[str]:
+    """Pixel encoding and marks are the image's and the parent's, whatever the blueprint says."""
+    warnings = []
+    rules: list[VirtualElement] = [
+        *image_pixel_blueprint,
+        *(general_image_blueprint[tag] for tag in sorted(MARK_TAGS)),
+    ]
+    for rule in rules:
+        value = rule.at_image(env)
+        given = elements.get(rule.key)
+        if value is ABSENT and rule.tag not in PIXEL_TAGS:
+            continue
+        by_instance = [entry for entry in instanced if entry.element.key == rule.key]
+        for entry in by_instance:
+            instanced.remove(entry)
+            warnings.append(f"{entry.element!r} is not used: {describe(rule.tag)} is the image's, one for the series")
+        own = None if value is ABSENT else rule.data_element(value)
+        if given is not None and (own is None or given.value != own.value):
+            said = "left out" if own is None else repr(own.value)
+            warnings.append(f"{describe(rule.tag)} cannot be {given.value!r}: for this image it is {said}")
+        if own is None:
+            elements.pop(rule.key, None)
+        else:
+            elements[rule.key] = own
+    return warnings
+
+
+def _never_original(element: DataElement) -> DataElement:
+    """ImageType of a derived image starts with DERIVED."""
+    if element.keyword == "ImageType" and element.value:
+        values = [element.value] if isinstance(element.value, str) else list(element.value)
+        if values[0] != "DERIVED":
+            return DataElement(element.tag, "CS", ["DERIVED", "SECONDARY", *values[2:]])
+    return element
+
+
+def _enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
+    warnings = []
+    key = (int(Tag("ImageType")), "")
+    if key in elements:
+        fixed = _never_original(elements[key])
+        if fixed is not elements[key]:
+            said = elements[key].value
+            warnings.append(f"ImageType (0008,0008) cannot be {said!r}: a derived image is DERIVED")
+            elements[key] = fixed
+    code = elements.get((int(Tag("DerivationCodeSequence")), ""))
+    if code is not None and code.value and code.value[0].get("CodeValue") == UNSPECIFIED.value:
+        warnings.append(
+            "nothing says how the image was derived: add derivation(description, code of CID 7203) to the blueprint, "
+            'or "Derivation" to the request'
+        )
+    return warnings
+
+
+def _settle_charset(
+    elements: dict[Key, DataElement], instanced: list[Entry], env: ImageEnvironment
+) -> tuple[dict[Key, DataElement], str | None]:
+    key = (int(_CHARSET), "")
+    preferred = elements[key].value if key in elements else env.parent.pivot.get("SpecificCharacterSet")
+    texts = list(elements.values())
+    for entry in instanced:  # text that a function makes may hold anything; copies are in the parent's set
+        element = entry.element
+        if element.VR in TEXT_VRS and not isinstance(element, CopyElement):
+            for index in range(env.count):
+                value = element.at_instance(InstanceEnvironment(env, index))
+                if value is not ABSENT:
+                    texts.append(element.data_element(value))
+    charset, warning = chosen_charset(preferred or None, texts)
+    if charset:
+        elements[key] = DataElement(_CHARSET, "CS", charset)
+    else:
+        elements.pop(key, None)
+    return elements, warning

@@ -1,0 +1,112 @@
+"""What an element may look at, in the three phases of a build: header, image, instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.geometry import Grid, Vector
+
+if TYPE_CHECKING:  # the factory and the parent know elements, not the other way round
+    from derived_series.dicom.factories import DicomFactory
+    from derived_series.dicom.parent import ParentSeries
+    from derived_series.dicom.pixels import StoredPixels
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEnvironment:
+    """Known when the header is made: the parent, the factory, the circumstances; no image yet."""
+
+    parent: ParentSeries
+    factory: DicomFactory
+    context: BuildContext
+
+    @property
+    def pivot(self) -> Dataset:
+        """The parent's first instance along the normal."""
+        return self.parent.pivot
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEnvironment:
+    """Known when the image is there.
+
+    :param sop_class_uid: the class of the derived series.
+    :param pixels: the encoding chosen for the whole series (dtype, slope, intercept, window).
+    :param grid: where the image's slices are; None for an image without geometry.
+    :param on_parent_grid: True when slice k of the image is at ``parent.instances[sources[k][0]]``.
+    :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
+    """
+
+    series: SeriesEnvironment
+    sop_class_uid: str
+    pixels: StoredPixels
+    grid: Grid | None
+    on_parent_grid: bool
+    sources: tuple[tuple[int, ...], ...]
+
+    @property
+    def parent(self) -> ParentSeries:
+        return self.series.parent
+
+    @property
+    def context(self) -> BuildContext:
+        return self.series.context
+
+    @property
+    def count(self) -> int:
+        """The number of instances of the derived series."""
+        return len(self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceEnvironment:
+    """Known for each instance: one slice of the image and where it comes from.
+
+    :param index: 0-based, ascending along the normal.
+    """
+
+    of: ImageEnvironment
+    index: int
+
+    @property
+    def instance_number(self) -> int:
+        """1-based, in geometric order: the InstanceNumber (0020,0013)."""
+        return self.index + 1
+
+    @property
+    def factory(self) -> DicomFactory:
+        return self.of.series.factory
+
+    @property
+    def parent(self) -> ParentSeries:
+        return self.of.parent
+
+    @property
+    def context(self) -> BuildContext:
+        return self.of.context
+
+    @property
+    def instance_dataset(self) -> Dataset | None:
+        """The parent's instance at this slice's position; None when the image is on a grid of its own."""
+        return self.parent.instances[self.of.sources[self.index][0]] if self.of.on_parent_grid else None
+
+    @property
+    def source_datasets(self) -> tuple[Dataset, ...]:
+        """The parent's instances that contribute to this slice."""
+        return tuple(self.parent.instances[i] for i in self.of.sources[self.index])
+
+    @property
+    def position(self) -> Vector | None:
+        """ImagePositionPatient, LPS mm; None without geometry."""
+        return None if self.of.grid is None else self.of.grid.positions[self.index]
+
+    @property
+    def image(self) -> npt.NDArray[Any]:
+        """The slice as it was given, (row, column) or (row, column, sample)."""
+        return np.asarray(self.of.pixels.image[self.index])

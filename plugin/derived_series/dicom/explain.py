@@ -1,0 +1,148 @@
+"""Who set which tag: the table that ``Blueprint.explain`` and a dry run give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.dataelem import DataElement
+
+from derived_series.dicom.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.derived import DerivedSeries
+from derived_series.dicom.elements import VirtualElement
+from derived_series.dicom.factories import DicomFactory, NumpyFactory
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import keyword, number
+
+_LONGEST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tag of the result.
+
+    :param element: the repr of the element that set it; :param source: the blueprint that it came with.
+    :param overrode: "element of blueprint", the latest first.
+    :param value: as text; :param varies: whether it may differ by instance.
+    """
+
+    tag: str
+    keyword: str
+    vr: str
+    value: str
+    varies: bool
+    element: str
+    source: str
+    overrode: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Rows in tag order, and the warnings of the build."""
+
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As the answer of a dry run has it."""
+        tags = [
+            {
+                "Tag": row.tag,
+                "Keyword": row.keyword,
+                "VR": row.vr,
+                "Value": row.value,
+                "VariesByInstance": row.varies,
+                "Element": row.element,
+                "Blueprint": row.source,
+                "Overrode": list(row.overrode),
+            }
+            for row in self.rows
+        ]
+        return {"Tags": tags, "Warnings": list(self.warnings)}
+
+    def __str__(self) -> str:
+        lines = []
+        for row in self.rows:
+            mark = "*" if row.varies else " "
+            line = f"{row.tag} {row.keyword:<34.34} {row.vr:<2}{mark} {row.value:<40.40}  {row.source}: {row.element}"
+            lines.append(line.rstrip())
+            lines += [f"{'':>12}overrode {said}" for said in row.overrode]
+        lines += [f"warning: {warning}" for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def explain_blueprint(
+    blueprint: Blueprint,
+    parent: ParentSeries,
+    strategy: FillingStrategy | None,
+    factory: DicomFactory | None,
+) -> Explanation:
+    """The header's values; what waits for the image is told as such."""
+    header = (factory or NumpyFactory()).make_series_header(parent, blueprint, strategy or FillingStrategy.DISCARD)
+    later = {entry.element.key: "<with the image>" for entry in header.deferred}
+    rows = _rows(header, dict(header.elements), later)
+    return Explanation(rows, header.warnings)
+
+
+def explain_series(series: DerivedSeries) -> Explanation:
+    """All values; of those that differ by instance the first instance's."""
+    first = {int(element.tag): element for element in series.instance_elements(0)}
+    varying = {entry.element.key: first.get(entry.element.key[0]) for entry in series.instanced}
+    values = dict(series.elements)
+    values.update({key: element for key, element in varying.items() if element is not None})
+    later = {key: "" for key, element in varying.items() if element is not None}
+    return Explanation(_rows(series.header, values, later), series.warnings)
+
+
+def _rows(header: SeriesHeader, values: dict[Key, DataElement], varies: dict[Key, str]) -> tuple[Row, ...]:
+    entries = {entry.element.key: entry for entry in header.blueprint.entries()}
+    found = []
+    for key in sorted({*values, *varies}):
+        entry = entries.get(key)
+        element = values.get(key)
+        found.append(
+            Row(
+                tag=number(key[0]),
+                keyword=keyword(key[0]) or (f"private of {key[1]}" if key[1] else ""),
+                vr=element.VR if element is not None else _vr(entry),
+                value=_text(element) if element is not None else varies[key],
+                varies=key in varies,
+                element=_said(entry.element) if entry else "the image's encoding",
+                source=entry.source if entry else "rules",
+                overrode=tuple(f"{_said(e.element)} of {e.source}" for e in entry.overrode) if entry else (),
+            )
+        )
+    return tuple(found)
+
+
+def _vr(entry: Entry | None) -> str:
+    return (entry.element.VR or "") if entry else ""
+
+
+def _said(element: VirtualElement) -> str:
+    detail = element.describe()
+    return f"{type(element).__name__}({detail})"
+
+
+def _text(element: DataElement) -> str:
+    if element.VR == "SQ":
+        return f"{len(element.value or [])} item(s)"
+    value = element.value
+    if value is None:
+        return ""
+    text = "\\".join(map(str, value)) if element.VM > 1 else str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+
+
+def explain_datasets(series: DatasetSeries) -> Explanation:
+    """The tags of the first of finished datasets."""
+    first = series.dataset(0)
+    rows = tuple(
+        Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", ())
+        for e in first
+        if e.keyword != "PixelData"
+    )
+    return Explanation(rows, series.warnings)

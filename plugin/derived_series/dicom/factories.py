@@ -1,0 +1,136 @@
+"""Factories: from a parent, a blueprint and an image to a derived series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.derived import DerivedSeries, build_series
+from derived_series.dicom.environment import SeriesEnvironment
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.header import SeriesHeader, make_header
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
+from derived_series.errors import InvalidImage, PixelError, ShapeMismatch
+
+
+class DicomFactory:
+    """Makes headers from parents and series from headers; specialise ``arrange`` for another kind of image.
+
+    A factory holds settings only and may be shared by threads.
+
+    :param nan: what NaN and Inf are replaced by; None refuses them.
+    """
+
+    def __init__(self, *, nan: float | None = None):
+        self.nan = nan
+
+    def make_series_header(
+        self,
+        parent: ParentSeries | Iterable[Dataset],
+        blueprint: Blueprint,
+        strategy: FillingStrategy = FillingStrategy.DISCARD,
+        context: BuildContext | None = None,
+    ) -> SeriesHeader:
+        """A header for an image, without the image.
+
+        :param parent: the parent series, or its datasets in any order.
+        :raises HeaderError: with all that the parent lacks.
+        """
+        series = parent if isinstance(parent, ParentSeries) else ParentSeries.from_datasets(parent)
+        return make_header(SeriesEnvironment(series, self, context or BuildContext()), blueprint, strategy)
+
+    def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
+        """The image as a (slice, row, column) array with its place in space."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its images are: define arrange()")
+
+    @staticmethod
+    def read(path: str | Path) -> Any:
+        """The image of a file, as ``build`` takes it. :raises InvalidImage: when it is none."""
+        raise InvalidImage("this factory reads no files", remedy="use the numpy or the nifti factory")
+
+    def build(self, header: SeriesHeader, image: Any, *, nan: float | None = None) -> DerivedSeries:
+        """The derived series of a header and an image; its instances are made when asked for.
+
+        The SeriesInstanceUID is the header's. Each build has new SOPInstanceUIDs, unless the context has a seed.
+
+        :param nan: what NaN and Inf are replaced by in this build; the factory's own when not given.
+        """
+        array, placement = self.arrange(header, image)
+        if header.env.context.uid_seed is None:
+            header = _fresh(header)
+        return build_series(header, array, placement, self.nan if nan is None else nan)
+
+    def build_from_header(self, header: SeriesHeader, image: Any) -> list[Dataset]:
+        """The instances of the derived series as datasets, ascending along the normal."""
+        return list(self.build(header, image))
+
+
+def _fresh(header: SeriesHeader) -> SeriesHeader:
+    """The header with a seed, so that every instance's UID stays the same however often it is made."""
+    env = SeriesEnvironment(header.env.parent, header.env.factory, header.env.context.seeded())
+    return SeriesHeader(env, header.blueprint, header.strategy, header.elements, header.deferred, header.warnings)
+
+
+class NumpyFactory(DicomFactory):
+    """For numpy arrays: (slice, row, column) on the parent's grid, slices ascending along the normal.
+
+    A (row, column) array is one slice. bool, integers and floats; a ``PlacedImage`` brings a grid of its own.
+    """
+
+    def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
+        """:raises ShapeMismatch: when the shape is not the parent's, with both named."""
+        parent = header.parent
+        if isinstance(image, PlacedImage):
+            array = _volume(np.asarray(image.array))
+            if array.shape != image.grid.shape:
+                raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")
+            return array, place(image.grid, parent)
+        array = _volume(np.asarray(image))
+        if array.shape == parent.shape:
+            return array, on_parent(parent)
+        if not _has_geometry(header):
+            return array, without_geometry(parent, len(array))
+        raise ShapeMismatch(
+            f"the image's shape (slices, rows, columns) is {array.shape}, the parent series' is {parent.shape}",
+            remedy="give an array of the parent's shape in the order (slice, row, column), or a NIfTI file or "
+            "PlacedImage with a grid of its own",
+        )
+
+    @staticmethod
+    def read(path: str | Path) -> npt.NDArray[Any]:
+        """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
+        try:
+            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except (ValueError, OSError, EOFError) as error:
+            raise InvalidImage(
+                f"the image is no readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
+            ) from error
+
+
+def _volume(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """At least 3D, with something in it."""
+    if array.ndim == 2:
+        array = array[np.newaxis]
+    if array.dtype.kind not in "biuf":
+        raise PixelError(
+            f"an image of dtype {array.dtype} has no pixel encoding",
+            remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
+        )
+    if array.ndim != 3 or 0 in array.shape:
+        raise ShapeMismatch(
+            f"an image is (slice, row, column) or (row, column), this one has the shape {array.shape}",
+            remedy="give one 3D volume without empty axes",
+        )
+    return array
+
+
+def _has_geometry(header: SeriesHeader) -> bool:
+    return "ImagePositionPatient" in header.blueprint

@@ -1,0 +1,98 @@
+"""What happens to the parent's tags that a blueprint does not name."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+
+from derived_series.dicom.parent import ParentSeries
+
+
+class FillingStrategy(Enum):
+    """``DISCARD``: they are not in the derived series. ``COPY``: they are, where they are still true.
+
+    Patient, study, UIDs, derivation and pixel encoding do not depend on it: they are written always.
+    """
+
+    DISCARD = "Discard"
+    COPY = "Copy"
+
+
+def _keywords(*keywords: str) -> frozenset[int]:
+    return frozenset(int(Tag(keyword)) for keyword in keywords)
+
+
+#: Tags that belong to one acquisition, one encoding or one instance: never true of a derived series.
+NEVER_COPIED = _keywords(
+    # identity and numbers of the parent's own instances
+    *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "ImagesInAcquisition"),
+    *("InstanceCreatorUID", "IrradiationEventUID", "ReferencedPerformedProcedureStepSequence"),
+    *("StorageMediaFileSetUID", "ConcatenationUID", "SOPInstanceStatus", "RetrieveURL", "RetrieveAETitle"),
+    # encoding of the parent's pixels, and what explains its stored values
+    *(
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "PlanarConfiguration",
+        "NumberOfFrames",
+        "Rows",
+        "Columns",
+    ),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+    *(
+        "PixelPaddingRangeLimit",
+        "SmallestImagePixelValue",
+        "LargestImagePixelValue",
+        "SmallestPixelValueInSeries",
+    ),
+    *("LargestPixelValueInSeries", "PixelAspectRatio", "ICCProfile", "ColorSpace", "IconImageSequence"),
+    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
+    *(
+        "RescaleSlope",
+        "RescaleIntercept",
+        "RescaleType",
+        "ModalityLUTSequence",
+        "RealWorldValueMappingSequence",
+    ),
+    *("FrameIncrementPointer", "PixelDataProviderURL", "EncapsulatedPixelDataValueTotalLength"),
+    *(
+        "ExtendedOffsetTable",
+        "ExtendedOffsetTableLengths",
+        "PixelPresentation",
+        "PixelSpacingCalibrationType",
+    ),
+    # per-frame geometry
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DimensionIndexSequence"),
+    # dose that would be counted twice
+    *("CTDIvol", "ExposureTime", "XRayTubeCurrent", "Exposure", "ExposureInuAs"),
+    # signatures and encrypted attributes
+    *("DigitalSignaturesSequence", "MACParametersSequence", "EncryptedAttributesSequence"),
+)
+
+_PALETTES = range(0x00281101, 0x00281300)
+
+
+def may_be_copied(tag: int) -> bool:
+    """Whether COPY may take the tag from the parent."""
+    group, element = tag >> 16, tag & 0xFFFF
+    return not (
+        tag in NEVER_COPIED
+        or BaseTag(tag).is_private
+        or element == 0  # group lengths
+        or group in (0x0002, 0x0004, 0x4FFE, 0x7FE0, 0xFFFA, 0xFFFC)
+        or group >> 8 in (0x50, 0x60)  # curves and overlays
+        or tag in _PALETTES
+    )
+
+
+def copyable_tags(parent: ParentSeries) -> tuple[BaseTag, ...]:
+    """The tags of any parent instance that COPY takes."""
+    found = {int(tag) for instance in parent.instances for tag in instance.keys()}
+    return tuple(BaseTag(tag) for tag in sorted(found) if may_be_copied(tag))
+
+
+def without_private(dataset: Dataset) -> Dataset:
+    """The dataset, in place, without private tags at any depth."""
+    dataset.remove_private_tags()
+    return dataset

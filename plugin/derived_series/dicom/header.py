@@ -1,0 +1,117 @@
+"""SeriesHeader: a header for an image, without the image."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from pydicom.dataelem import DataElement
+
+from derived_series.dicom.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.copying import CopyElement, InstanceCopyElement, PositionCopyElement
+from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
+from derived_series.dicom.environment import SeriesEnvironment
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.identity import complete, enforce_identity
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import TagLike, describe, keyword, to_tag
+from derived_series.errors import HeaderError, Missing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesHeader:
+    """All that is known of a derived series before its image.
+
+    ``tag in header``, ``header[tag]`` and iteration give the values that are settled (copies: changing one
+    changes nothing here). The others come with the image or differ by instance: ``deferred``.
+
+    :param blueprint: the complete blueprint: filling, the user's elements, the rules.
+    """
+
+    env: SeriesEnvironment
+    blueprint: Blueprint
+    strategy: FillingStrategy
+    elements: Mapping[Key, DataElement]
+    deferred: tuple[Entry, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def parent(self) -> ParentSeries:
+        return self.env.parent
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self["SeriesInstanceUID"].value)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return str(self["SOPClassUID"].value)
+
+    def _found(self, tag: TagLike) -> DataElement | None:
+        wanted = int(to_tag(tag))
+        return next((element for (known, _), element in self.elements.items() if known == wanted), None)
+
+    def __contains__(self, tag: TagLike) -> bool:
+        return self._found(tag) is not None
+
+    def __getitem__(self, tag: TagLike) -> DataElement:
+        found = self._found(tag)
+        if found is None:
+            later = any(entry.element.tag == to_tag(tag) for entry in self.deferred)
+            why = "is not settled before the image is there" if later else "is not in the header"
+            raise KeyError(f"{describe(to_tag(tag))} {why}")
+        return copy.deepcopy(found)
+
+    def __iter__(self) -> Iterator[DataElement]:
+        return iter([copy.deepcopy(self.elements[key]) for key in sorted(self.elements)])
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+
+def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy) -> SeriesHeader:
+    """Ask every element of the complete blueprint for its value.
+
+    :raises HeaderError: with all tags that have none, by keyword and number.
+    """
+    whole, warnings = complete(blueprint, strategy, env.parent)
+    elements: dict[Key, DataElement] = {}
+    deferred = []
+    missing = []
+    for entry in whole.entries():
+        element = entry.element
+        try:
+            value = element.at_header(env)
+        except LackingValue as lack:
+            missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
+            continue
+        if value is DEFER:
+            deferred.append(entry)
+        elif value is not ABSENT:
+            elements[element.key] = element.data_element(value)
+            warnings += _pivot_only(element, env.parent)
+    if missing:
+        raise HeaderError(missing, where=f"the header of {blueprint.name!r}")
+    elements, changed = enforce_identity(elements, env.parent)
+    return SeriesHeader(
+        env=env,
+        blueprint=whole,
+        strategy=strategy,
+        elements=MappingProxyType(elements),
+        deferred=tuple(deferred),
+        warnings=(*warnings, *changed),
+    )
+
+
+def _pivot_only(element: VirtualElement, parent: ParentSeries) -> list[str]:
+    """A warning for a copy of one instance's value to all."""
+    if not isinstance(element, CopyElement) or isinstance(element, InstanceCopyElement | PositionCopyElement):
+        return []
+    if element.source is not None or parent.is_constant(element.tag):
+        return []
+    return [
+        f"{element!r} copies the first instance's value, but the parent's instances differ in it: "
+        "use InstanceCopyElement or PositionCopyElement"
+    ]

@@ -1,0 +1,112 @@
+"""What a derived series is, whatever its blueprint says: of the parent's patient and study, new, and derived.
+
+Where a blueprint and these rules disagree the rules win, and a warning tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydicom.dataelem import DataElement
+
+from derived_series.dicom.blueprint import Blueprint, Key
+from derived_series.dicom.copying import CopyElement, CopyOrElseElement, PositionCopyElement
+from derived_series.dicom.filling import FillingStrategy, copyable_tags
+from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
+from derived_series.dicom.modules.image import (
+    SOP_common_blueprint,
+    general_image_blueprint,
+    image_pixel_blueprint,
+    image_plane_blueprint,
+    voi_lut_blueprint,
+)
+from derived_series.dicom.modules.patient import patient_blueprint
+from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
+from derived_series.dicom.modules.study import general_study_blueprint
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import describe, to_tag
+
+#: Values of these tags are the parent's, exactly.
+PATIENT_AND_STUDY = frozenset(
+    int(element.tag) for blueprint in (patient_blueprint, general_study_blueprint) for element in blueprint
+)
+
+#: Written even by a blueprint that does not name them.
+_IDENTITY_KEYWORDS = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "IssuerOfPatientID"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    *("LongitudinalTemporalInformationModified", "StudyInstanceUID", "StudyDate", "StudyTime"),
+    *("AccessionNumber", "ReferringPhysicianName", "StudyID"),
+)
+_SERIES_KEYWORDS = ("SeriesInstanceUID", "SeriesNumber", "Modality")
+_IMAGE_KEYWORDS = ("InstanceNumber", "BurnedInAnnotation", "LossyImageCompression")
+
+_PATIENT_AND_STUDY = patient_blueprint + general_study_blueprint
+_BASE = (
+    Blueprint([_PATIENT_AND_STUDY[keyword] for keyword in _IDENTITY_KEYWORDS])
+    + Blueprint([general_series_blueprint[keyword] for keyword in _SERIES_KEYWORDS])
+    + Blueprint([general_image_blueprint[keyword] for keyword in _IMAGE_KEYWORDS])
+    + SOP_common_blueprint
+    + general_reference_blueprint
+    + contributing_equipment_blueprint
+).named("rules")
+
+#: The pixel encoding comes from the image alone; a blueprint's elements for these tags do not count.
+PIXEL_TAGS = frozenset(int(element.tag) for element in image_pixel_blueprint)
+
+#: UIDs and numbers that are the build's own.
+_OWN = (
+    Blueprint([SOP_common_blueprint["SOPInstanceUID"], general_series_blueprint["SeriesInstanceUID"]])
+    + Blueprint([general_image_blueprint["InstanceNumber"]])
+).named("rules")
+OWN_TAGS = frozenset(int(element.tag) for element in _OWN)
+
+#: Marks that, once set, stay set.
+MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in ("BurnedInAnnotation", "LossyImageCompression"))
+
+
+def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> tuple[Blueprint, list[str]]:
+    """The blueprint with the rules below and above it, and the warnings for what was overruled."""
+    found = _BASE + _filling(blueprint, strategy, parent) + blueprint
+    warnings = []
+    for rule in _OWN:
+        if found[rule.tag] != rule:
+            warnings.append(f"{found[rule.tag]!r} is not used: {describe(rule.tag)} is the build's own")
+    return found + _OWN, warnings
+
+
+def _filling(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> Blueprint:
+    if strategy is FillingStrategy.DISCARD:
+        return Blueprint()
+    copied = Blueprint([PositionCopyElement(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
+    computed = _BASE + general_series_blueprint + general_image_blueprint + voi_lut_blueprint
+    if parent.grid is not None:
+        computed = computed + image_plane_blueprint + frame_of_reference_blueprint
+    if parent.modality == "PT":  # the pixels stay decay corrected to the parent's series time
+        computed = computed + Blueprint([CopyElement("SeriesDate", True), CopyElement("SeriesTime", True)])
+    return copied + computed
+
+
+def enforce_identity(
+    elements: Mapping[Key, DataElement], parent: ParentSeries
+) -> tuple[dict[Key, DataElement], list[str]]:
+    """The elements with the parent's patient and study values, and a warning for each that was changed."""
+    found = dict(elements)
+    warnings = []
+    for tag in sorted(PATIENT_AND_STUDY):
+        key = (tag, "")
+        given = found.get(key)
+        own = parent.pivot.get(tag)
+        required = _BASE[tag] if tag in _BASE else None
+        if given is None and own is not None and not own.is_empty and required is not None:
+            warnings.append(f"{describe(tag)} cannot be discarded: it is the parent's")
+        elif given is None or given.is_empty or (own is not None and given.value == own.value):
+            if given is None or own is None or own.is_empty or not given.is_empty:
+                continue
+            warnings.append(f"{describe(tag)} cannot be emptied: it is the parent's")
+        else:
+            warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
+        value = None if own is None else own
+        found[key] = CopyOrElseElement(tag, None).data_element(value)
+    return found, warnings

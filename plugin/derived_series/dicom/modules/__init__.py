@@ -1,0 +1,44 @@
+"""Ready module blueprints: frozen, to be added to one's own. They follow the modules of PS3.3."""
+
+from derived_series.dicom.modules.ct import ct_image_blueprint
+from derived_series.dicom.modules.derivation import derivation, general_reference_blueprint
+from derived_series.dicom.modules.equipment import (
+    contributing_equipment_blueprint,
+    general_equipment_blueprint,
+)
+from derived_series.dicom.modules.image import (
+    SOP_common_blueprint,
+    general_image_blueprint,
+    image_pixel_blueprint,
+    image_plane_blueprint,
+    voi_lut_blueprint,
+)
+from derived_series.dicom.modules.mr import mr_image_blueprint
+from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
+from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
+from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
+from derived_series.dicom.modules.study import general_study_blueprint
+
+__all__ = [
+    "SOP_common_blueprint",
+    "contributing_equipment_blueprint",
+    "ct_image_blueprint",
+    "derivation",
+    "frame_of_reference_blueprint",
+    "general_equipment_blueprint",
+    "general_image_blueprint",
+    "general_reference_blueprint",
+    "general_series_blueprint",
+    "general_study_blueprint",
+    "image_pixel_blueprint",
+    "image_plane_blueprint",
+    "mr_image_blueprint",
+    "patient_blueprint",
+    "patient_study_blueprint",
+    "pet_image_blueprint",
+    "pet_isotope_blueprint",
+    "pet_series_blueprint",
+    "secondary_capture_blueprint",
+    "voi_lut_blueprint",
+]

@@ -1,0 +1,124 @@
+"""General Reference and derivation (PS3.3 C.12.4, C.7.6.1.1.3): what the image was made from, and how."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.code import code_item
+from derived_series.dicom.elements import (
+    ABSENT,
+    FunctionalElement,
+    ImageElement,
+    StaticElement,
+    Value,
+    VirtualElement,
+)
+from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.errors import BlueprintError
+
+#: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
+#: other codes of PS3.16 may extend, and a wrong term would be worse than a wide one.
+UNSPECIFIED = Code("110001", "DCM", "Image Processing")
+
+
+def derivation(description: str, code: Code | str) -> Blueprint:
+    """The blueprint that states what was done.
+
+    :param description: DerivationDescription (0008,2111), text.
+    :param code: of CID 7203 (PS3.16): a pydicom Code, or its name there, such as ``"GaussianBlur"``.
+    :raises BlueprintError: a name that CID 7203 does not have.
+    """
+    return Blueprint(
+        [
+            StaticElement("DerivationDescription", "ST", description),
+            StaticElement("DerivationCodeSequence", "SQ", [code_item(derivation_code(code))]),
+        ]
+    )
+
+
+def derivation_code(code: Code | str) -> Code:
+    """A code of CID 7203 by its name or by its value. :raises BlueprintError: when it has none such."""
+    if isinstance(code, Code):
+        return code
+    group = codes.cid7203
+    for name in group.dir():
+        found: Code = getattr(group, name)
+        if code in (name, found.value):
+            return found
+    names = ", ".join(sorted(group.dir()))
+    raise BlueprintError(f"{code!r} is no derivation of CID 7203", remedy=f"use one of {names}")
+
+
+def _image_type(env: ImageEnvironment) -> list[str]:
+    """DERIVED, SECONDARY, and the parent's value 3 where it is still true."""
+    given = [str(v) for v in env.parent.pivot.get("ImageType") or []]
+    third = given[2] if len(given) > 2 else ""
+    modality = env.parent.modality
+    if modality == "CT" and third in ("AXIAL", "LOCALIZER"):
+        return ["DERIVED", "SECONDARY", third]
+    if modality == "CT":
+        return ["DERIVED", "SECONDARY", "AXIAL"]
+    return ["DERIVED", "SECONDARY", "OTHER"] if modality == "MR" else ["DERIVED", "SECONDARY"]
+
+
+def _code(env: ImageEnvironment) -> list[Dataset]:
+    """What can be told from the image alone: resampled when the grid is another, segmented when it is a mask."""
+    if env.grid is not None and not env.on_parent_grid:
+        return [code_item(codes.cid7203.SpatialResampling)]
+    if env.pixels.is_mask:
+        return [code_item(codes.cid7203.SegmentationImageDerivation)]
+    return [code_item(UNSPECIFIED)]
+
+
+def _description(env: ImageEnvironment) -> str:
+    where = "on the same grid" if env.on_parent_grid else "on another grid"
+    return f"Computed from series {env.parent.series_instance_uid}, {where}"
+
+
+def _reference(source: Dataset) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    return item
+
+
+def _source_images(env: InstanceEnvironment) -> list[Dataset]:
+    purpose = codes.DCM.SourceImageForImageProcessingOperation
+    items = []
+    for source in env.source_datasets:
+        item = _reference(source)
+        item.SpatialLocationsPreserved = "YES" if env.of.on_parent_grid else "NO"
+        item.PurposeOfReferenceCodeSequence = [code_item(purpose)]
+        items.append(item)
+    return items
+
+
+def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
+    item = Dataset()
+    item.SeriesInstanceUID = env.parent.series_instance_uid
+    item.ReferencedInstanceSequence = [_reference(source) for source in env.source_datasets]
+    return [item]
+
+
+def inherited_yes(keyword: str, value: str) -> VirtualElement:
+    """An element that keeps a mark that any parent instance has: once set, always set."""
+
+    def mark(env: ImageEnvironment) -> Value:
+        marked = any(str(instance.get(keyword, "")) == value for instance in env.parent.instances)
+        return value if marked else ABSENT
+
+    return ImageElement(keyword, mark)
+
+
+general_reference_blueprint = Blueprint(
+    [
+        ImageElement("ImageType", _image_type),
+        ImageElement("DerivationDescription", _description),
+        ImageElement("DerivationCodeSequence", _code),
+        FunctionalElement("SourceImageSequence", _source_images),
+        FunctionalElement("ReferencedSeriesSequence", _referenced_series),
+    ]
+).named("general_reference")

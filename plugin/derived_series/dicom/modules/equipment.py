@@ -1,0 +1,52 @@
+"""General Equipment and Contributing Equipment (PS3.3 C.7.5.1, C.12.1): who acquired, who derived."""
+
+from __future__ import annotations
+
+import copy
+from importlib import metadata
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.code import code_item
+from derived_series.dicom.elements import ImageElement
+from derived_series.dicom.environment import ImageEnvironment
+from derived_series.dicom.modules.helpers import copies, copies_or_empty
+
+MANUFACTURER = "Derived Series for Orthanc"
+MODEL = "derived_series"
+
+general_equipment_blueprint = Blueprint(
+    [
+        *copies_or_empty("Manufacturer"),
+        *copies("InstitutionName", "InstitutionAddress", "StationName", "InstitutionalDepartmentName"),
+        *copies("ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions", "SpatialResolution"),
+    ]
+).named("general_equipment")
+
+
+def software_version() -> str:
+    """The version of this package."""
+    try:
+        return metadata.version("derived-series-orthanc")
+    except metadata.PackageNotFoundError:  # used from a folder that is not installed
+        return "unknown"
+
+
+def _contributing(env: ImageEnvironment) -> list[Dataset]:
+    """The parent's items, and one for this processing."""
+    items = [copy.deepcopy(item) for item in env.parent.pivot.get("ContributingEquipmentSequence") or []]
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = MODEL
+    item.SoftwareVersions = software_version()
+    item.ContributionDateTime = env.context.now.strftime("%Y%m%d%H%M%S.%f")
+    item.ContributionDescription = "Derived an image series from its parent series"
+    return [*items, item]
+
+
+contributing_equipment_blueprint = Blueprint([ImageElement("ContributingEquipmentSequence", _contributing)]).named(
+    "contributing_equipment"
+)

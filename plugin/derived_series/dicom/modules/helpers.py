@@ -1,0 +1,26 @@
+"""Short ways to write the elements that modules are made of."""
+
+from __future__ import annotations
+
+from derived_series.dicom.copying import CopyElement, CopyOrElseElement, PositionCopyElement
+from derived_series.dicom.elements import ABSENT, VirtualElement
+
+
+def copies(*keywords: str) -> list[VirtualElement]:
+    """Series values of the parent, left out where it has none (type 3)."""
+    return [CopyElement(keyword, Optional=True) for keyword in keywords]
+
+
+def copies_or_empty(*keywords: str) -> list[VirtualElement]:
+    """Series values of the parent, empty where it has none (type 2)."""
+    return [CopyOrElseElement(keyword, None) for keyword in keywords]
+
+
+def by_position(*keywords: str) -> list[VirtualElement]:
+    """Values that may differ by slice, left out where none is true (type 3)."""
+    return [PositionCopyElement(keyword, ABSENT) for keyword in keywords]
+
+
+def by_position_or_empty(*keywords: str) -> list[VirtualElement]:
+    """Values that may differ by slice, empty where none is true (type 2)."""
+    return [PositionCopyElement(keyword, None) for keyword in keywords]

@@ -1,0 +1,138 @@
+"""SOP Common, General Image, Image Plane and Image Pixel modules (PS3.3 C.12.1, C.7.6.1, C.7.6.2, C.7.6.3)."""
+
+from __future__ import annotations
+
+from pydicom.valuerep import format_number_as_ds
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.copying import CopyElement
+from derived_series.dicom.elements import ABSENT, FunctionalElement, HeaderElement, ImageElement, Value
+from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.geometry import Grid
+from derived_series.dicom.modules.derivation import inherited_yes
+from derived_series.dicom.modules.helpers import by_position, copies
+from derived_series.dicom.pixels import pixel_rules
+from derived_series.errors import GeometryError
+
+SOP_common_blueprint = Blueprint(
+    [
+        *copies("SpecificCharacterSet", "TimezoneOffsetFromUTC"),
+        CopyElement("SOPClassUID"),
+        FunctionalElement("SOPInstanceUID", lambda env: env.context.uid("instance", env.index)),
+        HeaderElement("InstanceCreationDate", lambda env: env.context.now.strftime("%Y%m%d")),
+        HeaderElement("InstanceCreationTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
+    ]
+).named("SOP_common")
+
+general_image_blueprint = Blueprint(
+    [
+        FunctionalElement("InstanceNumber", lambda env: env.instance_number),
+        HeaderElement("ContentDate", lambda env: env.context.now.strftime("%Y%m%d")),
+        HeaderElement("ContentTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
+        *by_position("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
+        inherited_yes("BurnedInAnnotation", "YES"),
+        inherited_yes("LossyImageCompression", "01"),
+        *by_position("LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+    ]
+).named("general_image")
+
+
+def _grid(env: ImageEnvironment) -> Grid:
+    if env.grid is None:
+        raise GeometryError(
+            "the blueprint writes an image plane, but nothing tells where the image's slices are",
+            remedy="give an image on the parent's grid or with an affine, or use a blueprint without geometry",
+        )
+    return env.grid
+
+
+def _position(env: InstanceEnvironment) -> Value:
+    if env.instance_dataset is not None:  # digit for digit the parent's
+        return env.instance_dataset["ImagePositionPatient"]
+    return [format_number_as_ds(v) for v in _grid(env.of).positions[env.index]]
+
+
+def _orientation(env: ImageEnvironment) -> Value:
+    grid = _grid(env)
+    if env.on_parent_grid:
+        return env.parent.pivot["ImageOrientationPatient"]
+    return [format_number_as_ds(v) for v in (*grid.row_cosines, *grid.column_cosines)]
+
+
+def _pixel_spacing(env: ImageEnvironment) -> Value:
+    grid = _grid(env)
+    return (
+        env.parent.pivot["PixelSpacing"] if env.on_parent_grid else [format_number_as_ds(v) for v in grid.pixel_spacing]
+    )
+
+
+def _slice_thickness(env: ImageEnvironment) -> Value:
+    """Type 2: the parent's on its grid, the slice spacing on another."""
+    if env.on_parent_grid:
+        return env.parent.pivot["SliceThickness"] if "SliceThickness" in env.parent.pivot else None
+    spacing = _grid(env).slice_spacing
+    return None if spacing is None else format_number_as_ds(spacing)
+
+
+def _slice_spacing(env: ImageEnvironment) -> Value:
+    """The real distance between the slices, where it is one distance."""
+    grid = _grid(env)
+    if grid.slice_spacing is None or not grid.is_regular:
+        return ABSENT
+    return format_number_as_ds(round(grid.slice_spacing, 6))
+
+
+def _slice_location(env: InstanceEnvironment) -> Value:
+    """The position along the normal, in mm."""
+    return format_number_as_ds(round(float(_grid(env.of).distances[env.index]), 6))
+
+
+image_plane_blueprint = Blueprint(
+    [
+        FunctionalElement("ImagePositionPatient", _position),
+        ImageElement("ImageOrientationPatient", _orientation),
+        ImageElement("PixelSpacing", _pixel_spacing),
+        ImageElement("SliceThickness", _slice_thickness),
+        ImageElement("SpacingBetweenSlices", _slice_spacing),
+        FunctionalElement("SliceLocation", _slice_location),
+    ]
+).named("image_plane")
+
+
+def _rescale(env: ImageEnvironment, number: float) -> Value:
+    """Written when the class wants it or the stored values are scaled."""
+    rules = pixel_rules(env.sop_class_uid)
+    return format_number_as_ds(number) if env.pixels.rescaled or rules.rescale_always else ABSENT
+
+
+image_pixel_blueprint = Blueprint(
+    [
+        ImageElement("SamplesPerPixel", lambda env: 1),
+        ImageElement("PhotometricInterpretation", lambda env: "MONOCHROME2"),
+        ImageElement("Rows", lambda env: env.pixels.rows),
+        ImageElement("Columns", lambda env: env.pixels.columns),
+        ImageElement("BitsAllocated", lambda env: env.pixels.bits),
+        ImageElement("BitsStored", lambda env: env.pixels.bits),
+        ImageElement("HighBit", lambda env: env.pixels.bits - 1),
+        ImageElement("PixelRepresentation", lambda env: int(env.pixels.signed)),
+        ImageElement("RescaleIntercept", lambda env: _rescale(env, env.pixels.intercept)),
+        ImageElement("RescaleSlope", lambda env: _rescale(env, env.pixels.slope)),
+    ]
+).named("image_pixel")
+
+
+def _rescale_type(env: ImageEnvironment) -> Value:
+    """The Modality LUT module wants a type where there is a rescale; CT's HU goes without saying."""
+    rules = pixel_rules(env.sop_class_uid)
+    return "US" if env.pixels.rescaled and not rules.rescale_always else ABSENT
+
+
+voi_lut_blueprint = Blueprint(
+    [
+        ImageElement("WindowCenter", lambda env: format_number_as_ds(env.pixels.window[0])),
+        ImageElement("WindowWidth", lambda env: format_number_as_ds(env.pixels.window[1])),
+        # the default function, LINEAR, is not defined for widths below 1 (PS3.3 C.11.2.1.2)
+        ImageElement("VOILUTFunction", lambda env: "LINEAR_EXACT" if env.pixels.window[1] < 1 else ABSENT),
+        ImageElement("RescaleType", _rescale_type),
+    ]
+).named("voi_lut")

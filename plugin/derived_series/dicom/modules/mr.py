@@ -1,0 +1,50 @@
+"""MR Image module (PS3.3 C.8.3.1), and the real world values that the classic IOD has no modality LUT for."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import MRImageStorage
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.code import code_item
+from derived_series.dicom.elements import ABSENT, ImageElement, StaticElement, Value
+from derived_series.dicom.environment import ImageEnvironment
+from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies_or_empty
+
+
+def _real_world_value_mapping(env: ImageEnvironment) -> Value:
+    """How stored values become real ones, where they are scaled (PS3.3 C.7.6.16.2.11)."""
+    pixels = env.pixels
+    if not pixels.rescaled:
+        return ABSENT
+    limits = np.iinfo(pixels.dtype)
+    vr = "SS" if pixels.signed else "US"
+    item = Dataset()
+    item.add_new("RealWorldValueFirstValueMapped", vr, int(limits.min))
+    item.add_new("RealWorldValueLastValueMapped", vr, int(limits.max))
+    item.RealWorldValueIntercept = pixels.intercept
+    item.RealWorldValueSlope = pixels.slope
+    item.LUTExplanation = "Real world values"
+    item.LUTLabel = "REAL"
+    item.MeasurementUnitsCodeSequence = [code_item(codes.UCUM.NoUnits)]
+    return [item]
+
+
+mr_image_blueprint = Blueprint(
+    [
+        StaticElement("SOPClassUID", "UI", MRImageStorage),
+        StaticElement("Modality", "CS", "MR"),
+        *by_position("ScanningSequence", "SequenceVariant"),
+        *copies_or_empty("ScanOptions", "MRAcquisitionType"),
+        *by_position_or_empty("EchoTime", "EchoTrainLength"),
+        *by_position("RepetitionTime", "InversionTime", "TriggerTime", "SequenceName", "AngioFlag"),
+        *by_position("NumberOfAverages", "ImagingFrequency", "ImagedNucleus", "EchoNumbers"),
+        *by_position("MagneticFieldStrength", "NumberOfPhaseEncodingSteps", "PercentSampling"),
+        *by_position("PercentPhaseFieldOfView", "PixelBandwidth", "ReceiveCoilName", "TransmitCoilName"),
+        *by_position("AcquisitionMatrix", "InPlanePhaseEncodingDirection", "FlipAngle", "SAR", "dBdt"),
+        *by_position("VariableFlipAngleFlag", "DiffusionBValue", "DiffusionGradientOrientation"),
+        ImageElement("RealWorldValueMappingSequence", _real_world_value_mapping),
+    ]
+).named("mr_image")

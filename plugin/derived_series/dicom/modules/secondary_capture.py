@@ -1,0 +1,17 @@
+"""SC Equipment and SC Image modules (PS3.3 C.8.6.1, C.8.6.2)."""
+
+from __future__ import annotations
+
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.elements import HeaderElement, StaticElement
+
+secondary_capture_blueprint = Blueprint(
+    [
+        StaticElement("SOPClassUID", "UI", SecondaryCaptureImageStorage),
+        StaticElement("ConversionType", "CS", "WSD"),
+        HeaderElement("DateOfSecondaryCapture", lambda env: env.context.now.strftime("%Y%m%d")),
+        HeaderElement("TimeOfSecondaryCapture", lambda env: env.context.now.strftime("%H%M%S.%f")),
+    ]
+).named("secondary_capture_image")

@@ -1,0 +1,64 @@
+"""General Series and Frame of Reference modules (PS3.3 C.7.3.1, C.7.4.1)."""
+
+from __future__ import annotations
+
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.copying import CopyOrElseElement
+from derived_series.dicom.elements import ABSENT, HeaderElement, Value
+from derived_series.dicom.environment import SeriesEnvironment
+from derived_series.dicom.modules.helpers import copies, copies_or_empty
+
+_POSITION_REQUIRED = (CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage)
+
+
+def _series_number(env: SeriesEnvironment) -> int:
+    number = env.pivot.get("SeriesNumber")
+    return env.context.series_number(int(number) if number is not None else None)
+
+
+def _description(env: SeriesEnvironment) -> str:
+    """ "<parent's> (derived)", within the 64 characters of LO."""
+    parent = str(env.pivot.get("SeriesDescription") or "").strip()
+    return f"{parent[:54]} (derived)".strip()
+
+
+def _patient_position(env: SeriesEnvironment) -> Value:
+    """Type 2C: the parent's, empty for a class that wants it."""
+    found = env.pivot.get("PatientPosition")
+    return found if found or env.pivot.SOPClassUID in _POSITION_REQUIRED else ABSENT
+
+
+general_series_blueprint = Blueprint(
+    [
+        CopyOrElseElement("Modality", "OT"),
+        HeaderElement("SeriesInstanceUID", lambda env: env.context.uid("series")),
+        HeaderElement("SeriesNumber", _series_number),
+        HeaderElement("SeriesDate", lambda env: env.context.now.strftime("%Y%m%d")),
+        HeaderElement("SeriesTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
+        HeaderElement("SeriesDescription", _description),
+        HeaderElement("PatientPosition", _patient_position),
+        *copies("Laterality", "ProtocolName", "BodyPartExamined", "AnatomicalOrientationType"),
+        *copies("RequestAttributesSequence", "ClinicalTrialSeriesID"),
+    ]
+).named("general_series")
+
+
+def _frame_of_reference(env: SeriesEnvironment) -> str:
+    """The parent's; for a parent without one, a UID that all series derived from it share."""
+    found = env.pivot.get("FrameOfReferenceUID")
+    return str(found) if found else BuildContext(uid_seed=env.parent.series_instance_uid).uid("frame of reference")
+
+
+frame_of_reference_blueprint = Blueprint(
+    [
+        HeaderElement("FrameOfReferenceUID", _frame_of_reference),
+        *copies_or_empty("PositionReferenceIndicator"),
+    ]
+).named("frame_of_reference")

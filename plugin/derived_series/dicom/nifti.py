@@ -1,0 +1,115 @@
+"""NiftiFactory: NIfTI images, wherever their affine puts them."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.spatialimages import HeaderDataError
+
+from derived_series.dicom.factories import DicomFactory
+from derived_series.dicom.geometry import LPS_TO_RAS, Affine, Grid
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.placement import Placement, on_parent, place, tolerance
+from derived_series.errors import GeometryError, InvalidImage, ShapeMismatch
+
+_READ_ERRORS = (
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    KeyError,
+    OverflowError,
+)
+
+
+class NiftiFactory(DicomFactory):
+    """For NIfTI-1 and -2 images (nibabel), .nii and .nii.gz, any axis order and sign, scl_slope and scl_inter applied.
+
+    The affine alone decides where the image is. On the parent's grid every slice finds its parent slice; elsewhere
+    the positions come from the affine, with axes as near to the parent's as the image's own allow.
+    """
+
+    def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
+        """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
+        if not isinstance(image, nib.spatialimages.SpatialImage):
+            raise InvalidImage(f"NiftiFactory builds from nibabel images, not from {type(image).__name__}")
+        parent = header.parent
+        array, affine_lps = oriented(image, _frame(header))
+        if parent.grid is not None and parent.grid.is_regular and array.shape == parent.grid.shape:
+            if _same_grid(affine_lps, parent.grid):
+                return array, on_parent(parent)
+        grid = Grid.from_affine(affine_lps, array.shape)
+        return array, place(grid, parent)
+
+    @staticmethod
+    def read(path: str | Path) -> Any:
+        """A .nii or .nii.gz file as a nibabel image. :raises InvalidImage: when it is none."""
+        try:
+            return nib.load(path)
+        except _READ_ERRORS as error:
+            raise InvalidImage(
+                f"the image is no readable NIfTI file: {error}",
+                remedy="write it with nibabel.save(image, 'x.nii.gz')",
+            ) from error
+
+
+def _frame(header: SeriesHeader) -> Affine:
+    """RAS directions, as columns (slice, row, column), that the image's axes are brought near to."""
+    grid = header.parent.grid
+    if grid is None:  # an axial stack, as a viewer expects one
+        axes = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]], dtype=np.float64)
+    else:
+        axes = np.array([grid.normal, grid.column_cosines, grid.row_cosines])
+    frame = np.eye(4)
+    frame[:3, :3] = LPS_TO_RAS[:3, :3] @ axes.T
+    return frame
+
+
+def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
+    """The array as (slice, row, column) along a frame's axes, with its LPS affine.
+
+    :param frame_ras: 4x4, its columns are the RAS directions of growing slice, row and column index.
+    """
+    if image.affine is None or not np.all(np.isfinite(image.affine)):
+        raise GeometryError("the NIfTI image has no usable affine", remedy="set its sform or qform")
+    if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+        raise GeometryError(f"the NIfTI image's affine is singular: {np.asarray(image.affine).tolist()}")
+    array = _values(image)
+    # io_orientation says for each axis of the image which axis of the frame it is nearest to, and its sign
+    orientation = io_orientation(np.linalg.inv(frame_ras) @ image.affine)
+    if np.isnan(orientation).any():
+        raise GeometryError("the NIfTI image's axes cannot be told apart from its affine")
+    affine_ras = image.affine @ inv_ornt_aff(orientation, array.shape)
+    return apply_orientation(array, orientation), LPS_TO_RAS @ affine_ras
+
+
+def _values(image: Any) -> npt.NDArray[Any]:
+    """The 3D values, scaled where the header says so; stored integers stay integers."""
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3 or 0 in shape:
+        raise ShapeMismatch(f"the NIfTI image has the shape {image.shape}, a derived series is made from 3D")
+    try:
+        array = np.asanyarray(image.dataobj)
+    except _READ_ERRORS as error:
+        raise InvalidImage(f"the values of the NIfTI image cannot be read: {error}") from error
+    found: npt.NDArray[Any] = array.reshape(shape, order="A") if array.shape != shape else array
+    return found
+
+
+def _same_grid(affine_lps: Affine, grid: Grid) -> bool:
+    """Whether the corners of both grids agree."""
+    slices, rows, columns = (n - 1 for n in grid.shape)
+    corners = np.array([[k, j, i, 1] for k in (0, slices) for j in (0, rows) for i in (0, columns)], dtype=np.float64).T
+    off = (affine_lps - grid.affine_lps) @ corners
+    return bool(np.linalg.norm(off[:3], axis=0).max() <= tolerance(grid))

@@ -1,0 +1,264 @@
+"""The parent series: validated, in geometric order, with its grid and its values."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from derived_series.dicom.geometry import SAME_ANGLE, SAME_POSITION_MM, Affine, Grid
+from derived_series.dicom.tags import TagLike, describe, to_tag
+from derived_series.dicom.voxels import real_world, stored_frame
+from derived_series.errors import Conflict, GeometryError, InvalidParent
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParentSeries:
+    """One series of one patient, its instances ascending along the normal.
+
+    :param instances: single-frame instances; position, not InstanceNumber or arrival, gives their order.
+    :param grid: where their slices are; None when the instances have no ImagePositionPatient.
+    """
+
+    instances: tuple[Dataset, ...]
+    grid: Grid | None
+
+    @classmethod
+    def from_datasets(cls, datasets: Iterable[Dataset]) -> ParentSeries:
+        """Validate and sort.
+
+        :raises InvalidParent: no instance, several series, sizes or SOP classes, repeated SOPInstanceUIDs.
+        :raises Conflict: several patients or studies.
+        :raises GeometryError: several orientations, two slices at one position.
+        """
+        found = list(datasets)
+        _check_identity(found)
+        _check_images(found)
+        if all("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found):
+            grid, order = _grid(found)
+            return cls(tuple(found[i] for i in order), grid)
+        found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
+        return cls(tuple(found), None)
+
+    @classmethod
+    def from_bytes(cls, parts: Iterable[bytes], *, pixels: bool = True) -> ParentSeries:
+        """From complete Part 10 files in memory; ``pixels=False`` keeps the headers alone."""
+        return cls.from_datasets(read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts))
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> ParentSeries:
+        """From the DICOM files of a folder and below it; other files are passed over."""
+        path = Path(folder)
+        if not path.is_dir():
+            raise InvalidParent(f"{folder} is no folder", remedy="name the folder that holds the parent series")
+        files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "DICOMDIR" and _is_dicom(f))
+        if not files:
+            raise InvalidParent(f"{folder} holds no DICOM file")
+        return cls.from_datasets(read_instance(f.read_bytes(), f.name) for f in files)
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @property
+    def pivot(self) -> Dataset:
+        """The first instance along the normal; series-level values are read from it."""
+        return self.instances[0]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(slices, rows, columns)."""
+        return (len(self.instances), int(self.pivot.Rows), int(self.pivot.Columns))
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.pivot.SeriesInstanceUID)
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.pivot.StudyInstanceUID)
+
+    @property
+    def modality(self) -> str:
+        return str(self.pivot.get("Modality", ""))
+
+    def require_grid(self) -> Grid:
+        """:raises GeometryError: when the parent has no positions."""
+        if self.grid is None:
+            raise GeometryError(
+                f"the parent series {self.series_instance_uid} has no ImagePositionPatient and "
+                "ImageOrientationPatient: nothing tells where its slices are",
+                remedy="use a blueprint without geometry (secondary_capture) and an array of the parent's shape",
+            )
+        return self.grid
+
+    @property
+    def affine_lps(self) -> Affine:
+        """4x4, (slice, row, column, 1) -> LPS mm. :raises GeometryError: no or uneven positions."""
+        return self.require_grid().affine_lps
+
+    @property
+    def affine_ras(self) -> Affine:
+        """4x4, (slice, row, column, 1) -> RAS mm. :raises GeometryError: no or uneven positions."""
+        return self.require_grid().affine_ras
+
+    def is_constant(self, tag: TagLike) -> bool:
+        """Whether all instances have the same value for the tag, or all lack it."""
+        wanted = to_tag(tag)
+        first = self.pivot.get_item(wanted)
+        for instance in self.instances[1:]:
+            other = instance.get_item(wanted)
+            if isinstance(first, RawDataElement) and isinstance(other, RawDataElement):
+                if first.value != other.value:
+                    return False
+            elif (first is None) != (other is None):
+                return False
+            elif first is not None and self.pivot[wanted].value != instance[wanted].value:
+                return False
+        return True
+
+    def stored(self) -> npt.NDArray[Any]:
+        """The stored values, (slice, row, column), of the parent's integer type; any transfer syntax."""
+        return np.stack([stored_frame(instance) for instance in self.instances])
+
+    def voxels(self) -> npt.NDArray[np.float32]:
+        """The real-world values, (slice, row, column), each slice's own rescale applied (PS3.3 C.11.1)."""
+        found = np.empty(self.shape, dtype=np.float32)
+        for index, instance in enumerate(self.instances):
+            found[index] = real_world(instance, stored_frame(instance))
+        return found
+
+    def to_nifti(self) -> Any:
+        """The real-world volume as a nibabel Nifti1Image: (column, row, slice), RAS+, mm."""
+        affine = self.affine_ras[:, [2, 1, 0, 3]]
+        return nib.Nifti1Image(self.voxels().transpose(2, 1, 0), affine)
+
+
+def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
+    """One Part 10 file in memory as a Dataset. :raises InvalidParent: when it is none."""
+    try:
+        return dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+    except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+        raise InvalidParent(f"{name} cannot be read as DICOM: {error}") from error
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _check_identity(found: list[Dataset]) -> None:
+    if not found:
+        raise InvalidParent("the parent series has no instance")
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        without = sum(not dataset.get(keyword) for dataset in found)
+        if without:
+            raise InvalidParent(f"{without} of {len(found)} instances have no {describe(to_tag(keyword))}")
+    for keyword in ("PatientID", "StudyInstanceUID"):
+        values = sorted({str(dataset.get(keyword) or "") for dataset in found})
+        if len(values) > 1:
+            raise Conflict(
+                f"the instances are of {len(values)} different {keyword}s: {', '.join(map(repr, values))}",
+                remedy="all parents of a derivation are of one patient and one study",
+            )
+    for keyword in ("SeriesInstanceUID", "SOPClassUID"):
+        values = sorted({str(dataset.get(keyword)) for dataset in found})
+        if len(values) > 1:
+            raise InvalidParent(
+                f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
+                remedy="give the instances of one series, of one SOP class",
+            )
+    uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)
+    repeated = [uid for uid, count in uids.items() if count > 1]
+    if repeated:
+        raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs are there twice, among them {repeated[0]}")
+
+
+def _check_images(found: list[Dataset]) -> None:
+    for dataset in found:
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
+        if int(dataset.get("NumberOfFrames") or 1) > 1:
+            raise InvalidParent(
+                f"instance {dataset.SOPInstanceUID} is multi-frame ({dataset.NumberOfFrames} frames)",
+                remedy="convert it to a classic single-frame series first",
+            )
+    sizes = Counter((int(d.Rows), int(d.Columns)) for d in found)
+    if len(sizes) > 1:
+        named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
+        raise InvalidParent(f"the parent's images are of several sizes (rows x columns): {named}")
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
+    value = dataset.get(keyword)
+    try:
+        numbers = [float(v) for v in value]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != count or not np.all(np.isfinite(numbers)):
+        raise GeometryError(
+            f"{describe(to_tag(keyword))} of instance {dataset.SOPInstanceUID} is {value!r}, not {count} numbers"
+        )
+    return numbers
+
+
+def _grid(found: list[Dataset]) -> tuple[Grid, list[int]]:
+    """The grid and the order that sorts the instances along its normal."""
+    orientations = np.array([_numbers(d, "ImageOrientationPatient", 6) for d in found])
+    _check_one_orientation(orientations)
+    spacings = np.array([_numbers(d, "PixelSpacing", 2) for d in found])
+    if np.ptp(spacings, axis=0).max() > 1e-4 or spacings.min() <= 0:
+        raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
+    row, column = orientations[0, :3], orientations[0, 3:]
+    lengths = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
+    if min(lengths) < 0.9 or abs(row @ column) > 10 * SAME_ANGLE:
+        raise GeometryError(
+            f"ImageOrientationPatient is not two unit vectors at a right angle: {orientations[0].tolist()}"
+        )
+    row, column = row / lengths[0], column / lengths[1]
+    positions = np.array([_numbers(d, "ImagePositionPatient", 3) for d in found])
+    along = positions @ np.cross(row, column)
+    order = [int(i) for i in np.argsort(along, kind="stable")]
+    same = np.flatnonzero(np.diff(along[order]) < SAME_POSITION_MM)
+    if len(same):
+        raise GeometryError(
+            f"{len(same)} slices share a position with the slice before, "
+            f"the first at {positions[order[same[0]]].tolist()} mm",
+            remedy="give a series with one slice at each position; split the time points or echoes first",
+        )
+    grid = Grid(
+        (float(row[0]), float(row[1]), float(row[2])),
+        (float(column[0]), float(column[1]), float(column[2])),
+        (float(spacings[0, 0]), float(spacings[0, 1])),
+        tuple((float(x), float(y), float(z)) for x, y, z in positions[order]),
+        int(found[0].Rows),
+        int(found[0].Columns),
+    )
+    return grid, order
+
+
+def _check_one_orientation(orientations: npt.NDArray[np.float64]) -> None:
+    groups: list[tuple[npt.NDArray[np.float64], int]] = []
+    for orientation in orientations:
+        for index, (known, count) in enumerate(groups):
+            if np.abs(orientation - known).max() <= SAME_ANGLE:
+                groups[index] = (known, count + 1)
+                break
+        else:
+            groups.append((orientation, 1))
+    if len(groups) > 1:
+        named = "; ".join(f"{count} x {np.round(o, 4).tolist()}" for o, count in groups[:6])
+        raise GeometryError(
+            f"the parent has {len(groups)} orientations (ImageOrientationPatient): {named}",
+            remedy="give a series of one orientation; localizers are no volume",
+        )

@@ -1,0 +1,246 @@
+"""From an array of values to stored pixels: one encoding for the whole series (PS3.3 C.7.6.3, C.11.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
+from pydicom.valuerep import format_number_as_ds
+
+from derived_series.errors import PixelError
+
+#: Samples that the default window is estimated from.
+_WINDOW_SAMPLES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRules:
+    """What a SOP class asks of its pixels.
+
+    :param bits: the BitsAllocated it allows, ascending.
+    :param rescale_always: RescaleSlope and RescaleIntercept are type 1.
+    :param zero_intercept: RescaleIntercept is 0 (PET, PS3.3 C.8.9.4.1.1).
+    """
+
+    bits: tuple[int, ...] = (8, 16)
+    rescale_always: bool = False
+    zero_intercept: bool = False
+
+
+PIXEL_RULES = {
+    str(CTImageStorage): PixelRules(bits=(16,), rescale_always=True),
+    str(MRImageStorage): PixelRules(bits=(16,)),
+    str(PositronEmissionTomographyImageStorage): PixelRules(bits=(16,), rescale_always=True, zero_intercept=True),
+    str(SecondaryCaptureImageStorage): PixelRules(),
+}
+
+
+def pixel_rules(sop_class_uid: str) -> PixelRules:
+    """The rules of a SOP class; those of secondary capture for a class without its own."""
+    return PIXEL_RULES.get(sop_class_uid, PixelRules())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredPixels:
+    """The image and how it is stored.
+
+    :param image: (slice, row, column), as given.
+    :param dtype: the stored integer type, little endian.
+    :param slope: real = stored * slope + intercept, exactly the number that its DS text says.
+    :param nan: the value that stands for NaN and Inf, None when there are none.
+    :param window: (WindowCenter, WindowWidth) in output units.
+    :param low: smallest, :param high: largest real value (before quantisation).
+    :param is_mask: the image was given as bool.
+    """
+
+    image: npt.NDArray[Any]
+    dtype: np.dtype[Any]
+    slope: float
+    intercept: float
+    nan: float | None
+    window: tuple[float, float]
+    low: float
+    high: float
+    is_mask: bool = False
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        return int(self.image.shape[1])
+
+    @property
+    def columns(self) -> int:
+        return int(self.image.shape[2])
+
+    @property
+    def bits(self) -> int:
+        return self.dtype.itemsize * 8
+
+    @property
+    def signed(self) -> bool:
+        return self.dtype.kind == "i"
+
+    @property
+    def rescaled(self) -> bool:
+        return self.slope != 1 or self.intercept != 0
+
+    def stored(self, index: int) -> npt.NDArray[Any]:
+        """The stored values of a slice, (row, column), rounded to nearest."""
+        frame: npt.NDArray[Any] = self.image[index]
+        if frame.dtype.kind == "f":
+            scaled = frame.astype(np.float64)
+            if self.nan is not None:
+                scaled[~np.isfinite(scaled)] = self.nan
+        elif not self.rescaled:
+            return frame.astype(self.dtype, copy=False)
+        else:
+            scaled = frame.astype(np.float64)
+        if self.intercept:
+            scaled -= self.intercept
+        if self.slope != 1:
+            scaled /= self.slope
+        np.rint(scaled, out=scaled)
+        stored: npt.NDArray[Any] = scaled.astype(self.dtype)
+        return stored
+
+    def encode(self, index: int) -> bytes:
+        """PixelData of a slice: little endian, padded to even length (PS3.5 8.1.1)."""
+        data = self.stored(index).tobytes()
+        return data if len(data) % 2 == 0 else data + b"\0"
+
+
+def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None = None) -> StoredPixels:
+    """Choose the encoding of a (slice, row, column) array.
+
+    Integers (and floats that are all whole numbers) that fit 16 bits are stored as they are, with slope 1. Everything
+    else gets one slope for the series, rounded to its DS text first. Zero stays exactly zero whenever the range
+    can be stored with intercept 0 at no more than twice the step.
+
+    :param nan: what NaN and Inf are replaced by; None refuses them.
+    :raises PixelError: NaN or Inf, or a dtype that has no meaning as pixels.
+    """
+    if image.dtype.kind not in "biuf":
+        raise PixelError(
+            f"an image of dtype {image.dtype} has no pixel encoding",
+            remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
+        )
+    is_mask = image.dtype.kind == "b"
+    if is_mask:
+        image = image.view(np.uint8)
+    low, high, replaced = _range(image, nan)
+    warnings: tuple[str, ...] = ()
+    whole = image.dtype.kind in "iu" or _all_whole(image, low, high, nan if replaced else None)
+    dtype = _whole_type(image.dtype, low, high, rules) if whole else None
+    slope, intercept = 1.0, 0.0
+    if dtype is None:
+        dtype, slope, intercept = _scaled(low, high, rules)
+        if image.dtype.kind in "iu":
+            warnings = (f"integers from {low:.0f} to {high:.0f} do not fit 16 bits: stored in steps of {slope:g}",)
+    return StoredPixels(
+        image=image,
+        dtype=dtype.newbyteorder("<"),
+        slope=slope,
+        intercept=intercept,
+        nan=nan if replaced else None,
+        window=_window(image, low, high, nan),
+        low=low,
+        high=high,
+        is_mask=is_mask,
+        warnings=warnings,
+    )
+
+
+def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bool]:
+    """(low, high, whether there is NaN or Inf to replace), a slice at a time."""
+    lows, highs, bad = [], [], []
+    for index, frame in enumerate(image):
+        low, high = frame.min(), frame.max()
+        if image.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
+            bad.append(index)
+            finite = frame[np.isfinite(frame)]
+            if finite.size:
+                lows.append(finite.min())
+                highs.append(finite.max())
+        else:
+            lows.append(low)
+            highs.append(high)
+    if bad and nan is None:
+        raise PixelError(
+            f"{len(bad)} of {len(image)} slices hold NaN or Inf, the first is slice {bad[0]} (counted from 0)",
+            remedy='replace them in the image, or say by what: NumpyFactory(nan=0), in a request "NaN": 0',
+        )
+    if bad and nan is not None:
+        if not np.isfinite(nan):
+            raise PixelError(f"NaN cannot be replaced by {nan}")
+        lows.append(nan)
+        highs.append(nan)
+    return float(min(lows)), float(max(highs)), bool(bad)
+
+
+def _all_whole(image: npt.NDArray[Any], low: float, high: float, nan: float | None) -> bool:
+    if low < -32768 or high > 65535 or not float(low).is_integer() or not float(high).is_integer():
+        return False
+    if nan is not None and not float(nan).is_integer():
+        return False
+    with np.errstate(invalid="ignore"):
+        return all(bool(np.all((np.rint(frame) == frame) | ~np.isfinite(frame))) for frame in image)
+
+
+def _whole_type(given: np.dtype[Any], low: float, high: float, rules: PixelRules) -> np.dtype[Any] | None:
+    """The type that holds the whole numbers as they are, None when there is none."""
+    unsigned_first = given.kind == "u"
+    for bits in rules.bits:
+        if bits == 8 and given.itemsize > 1:
+            continue  # a 16 bit image stays 16 bit even when its values are small
+        for name in (f"u{bits // 8}", f"i{bits // 8}") if unsigned_first else (f"i{bits // 8}", f"u{bits // 8}"):
+            if bits == 8 and name == "i1":
+                continue
+            limits = np.iinfo(name)
+            if limits.min <= low and high <= limits.max:
+                return np.dtype(name)
+    return None
+
+
+def _scaled(low: float, high: float, rules: PixelRules) -> tuple[np.dtype[Any], float, float]:
+    """(type, slope, intercept) for 16 bits; slope and intercept are what their DS text says."""
+    if low == high:  # one value: comes back exactly
+        slope = _as_ds(abs(low))
+        return np.dtype("u2" if low > 0 else "i2"), slope, 0.0
+    unsigned = low >= 0
+    around_zero = high / 65535 if unsigned else max(high / 32767, -low / 32768)
+    fitted = high / 65535 - low / 65535  # not (high - low) / 65535: that may overflow
+    if rules.zero_intercept or around_zero <= 2 * fitted:
+        return np.dtype("u2" if unsigned else "i2"), _as_ds(around_zero, up=True), 0.0
+    intercept = _as_ds(low)
+    return np.dtype("u2"), _as_ds(max(high / 65535 - intercept / 65535, fitted), up=True), intercept
+
+
+def _as_ds(value: float, up: bool = False) -> float:
+    """The number that the DS text of ``value`` says (at most 16 characters); never 0 for a positive value."""
+    found = float(format_number_as_ds(value))
+    if up and found < value:  # a slope too small would push the largest value out of range
+        found = float(format_number_as_ds(value * (1 + 1e-8)))
+    return found
+
+
+def _window(image: npt.NDArray[Any], low: float, high: float, nan: float | None) -> tuple[float, float]:
+    """Centre and width that show the 1st to the 99.5th percentile."""
+    slices = max(1, len(image) // 32)
+    step = max(1, int(np.sqrt(image[::slices].size / _WINDOW_SAMPLES)))
+    sample = np.asarray(image[::slices, ::step, ::step], dtype=np.float64)
+    if nan is not None:
+        sample = np.where(np.isfinite(sample), sample, nan)
+    first, last = (float(v) for v in np.percentile(sample, [1, 99.5]))
+    if first == last:
+        first, last = low, high
+    if first == last:
+        return first, 1.0
+    return (first + last) / 2, last - first

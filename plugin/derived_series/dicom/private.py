@@ -1,0 +1,48 @@
+"""Private elements find a block and keep their creator (PS3.5 7.8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pydicom.dataelem import DataElement
+from pydicom.tag import BaseTag, Tag
+
+from derived_series.errors import BlueprintError
+
+#: (group, creator) -> block number (0x10 to 0xFF).
+Blocks = Mapping[tuple[int, str], int]
+
+
+def allocate(keys: Iterable[tuple[int, str]]) -> Blocks:
+    """A block for each creator of a group: the one its first tag is in when that is free, else the next free one.
+
+    :param keys: (tag, creator); those without a creator are standard tags and are passed over.
+    """
+    blocks: dict[tuple[int, str], int] = {}
+    for tag, creator in keys:
+        group = tag >> 16
+        if not creator or (group, creator) in blocks:
+            continue
+        taken = {block for (other, _), block in blocks.items() if other == group}
+        wanted = (tag >> 8) & 0xFF
+        free = [b for b in (wanted, *range(0x10, 0x100)) if 0x10 <= b <= 0xFF and b not in taken]
+        if not free:
+            raise BlueprintError(f"group {group:04X} has no free private block for {creator!r}")
+        blocks[(group, creator)] = free[0]
+    return blocks
+
+
+def placed(element: DataElement, creator: str, blocks: Blocks) -> DataElement:
+    """The element in its creator's block; a standard element as it is."""
+    if not creator:
+        return element
+    tag = BaseTag(element.tag)
+    moved = Tag(tag.group, (blocks[(tag.group, creator)] << 8) | (tag.element & 0xFF))
+    if moved == tag:
+        return element
+    return DataElement(moved, element.VR, element.value, already_converted=True)
+
+
+def creators(blocks: Blocks) -> list[DataElement]:
+    """The private creator elements of the blocks."""
+    return [DataElement(Tag(group, block), "LO", creator) for (group, creator), block in blocks.items()]

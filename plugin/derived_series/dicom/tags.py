@@ -1,0 +1,64 @@
+"""Tags: from what a user writes (int, keyword, pair) to a pydicom tag, and back to text."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, repeater_has_tag
+from pydicom.tag import BaseTag, Tag
+
+from derived_series.errors import BlueprintError
+
+TagLike: TypeAlias = int | str | tuple[int, int] | BaseTag
+
+
+def to_tag(tag: TagLike) -> BaseTag:
+    """The tag for an int (``0x00080016``), a keyword (``"SOPClassUID"``), a pair or a tag.
+
+    :raises BlueprintError: when it is none of these.
+    """
+    try:
+        return Tag(tag)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BlueprintError(
+            f"{tag!r} is no DICOM tag",
+            remedy='write 0x00100010, (0x0010, 0x0010) or the keyword "PatientName" (PS3.6)',
+        ) from error
+
+
+def dictionary_vr(tag: BaseTag) -> str | None:
+    """The value representation of PS3.6, None when the dictionary does not know the tag.
+
+    Where the dictionary allows several ("US or SS", "OB or OW"), the first is given; pydicom settles
+    the pixel dependent ones when the instance is written.
+    """
+    if tag.is_private or not (dictionary_has_tag(tag) or repeater_has_tag(tag)):
+        return "LO" if tag.is_private_creator else None
+    return dictionary_VR(tag).split(" or ")[0]
+
+
+def require_vr(tag: BaseTag, vr: str | None, what: str) -> str:
+    """``vr``, or the dictionary's; a BlueprintError when neither is there."""
+    found = vr or dictionary_vr(tag)
+    if found is None:
+        raise BlueprintError(
+            f"{what} for {describe(tag)} has no VR and the dictionary knows none",
+            remedy="give the VR as the second argument, for example 'LO'",
+        )
+    return found
+
+
+def keyword(tag: int) -> str:
+    """The keyword of PS3.6, '' for private and unknown tags."""
+    tag = BaseTag(tag)
+    return "" if tag.is_private or not dictionary_has_tag(tag) else dictionary_keyword(tag)
+
+
+def number(tag: int) -> str:
+    """``(0010,0020)``."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def describe(tag: int) -> str:
+    """``PatientID (0010,0020)``."""
+    return f"{keyword(tag) or 'private'} {number(tag)}"
