@@ -1,0 +1,20 @@
+"""Pipelines: inputs, the user's process(), the library of blueprint folders."""
+
+from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.grinders import NiftiGrinder, NumpyGrinder, SeriesGrinder
+from derived_series.pipelines.input import Input
+from derived_series.pipelines.library import Library
+from derived_series.pipelines.pipeline import AbstractInput, AbstractPipeline, Parameters, Pipeline
+
+__all__ = [
+    "AbstractInput",
+    "AbstractPipeline",
+    "Input",
+    "InputContainer",
+    "Library",
+    "NiftiGrinder",
+    "NumpyGrinder",
+    "Parameters",
+    "Pipeline",
+    "SeriesGrinder",
+]

@@ -1,0 +1,63 @@
+"""Input: which series a pipeline takes, and as what."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, ClassVar
+
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import TagLike, describe, to_tag
+from derived_series.pipelines.grinders import Grinder, SeriesGrinder
+
+
+class Input:
+    """One input of a pipeline; a pipeline names the class, an object of it holds one series of a derivation.
+
+    :cvar required_tags: tags that every instance must have.
+    :cvar required_values: tags and the value that they must have; a tuple, list or set allows any of its values.
+    :cvar image_grinder: makes ``input_container[name]`` from the series.
+    """
+
+    required_tags: ClassVar[Collection[TagLike]] = ()
+    required_values: ClassVar[Mapping[TagLike, Any]] = {}
+    image_grinder: Grinder = SeriesGrinder()
+
+    def __init__(self, series: ParentSeries):
+        self.series = series
+
+    @property
+    def images(self) -> int:
+        """The number of instances."""
+        return len(self.series)
+
+    @property
+    def data(self) -> dict[str, Dataset]:
+        """The instances by SOPInstanceUID, ascending along the normal."""
+        return {str(dataset.SOPInstanceUID): dataset for dataset in self.series.instances}
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return iter(self.series.instances)
+
+    def validate(self) -> bool:
+        """Whether the series is complete; to be overridden."""
+        return True
+
+    def get_data(self) -> Any:
+        """What the grinder makes of the series."""
+        return type(self).image_grinder(self.series)
+
+    @classmethod
+    def refusal(cls, dataset: Dataset) -> str | None:
+        """Why a series with such an instance is not taken, None when it is."""
+        for tag in cls.required_tags:
+            if to_tag(tag) not in dataset:
+                return f"{describe(to_tag(tag))} is missing"
+        for tag, wanted in cls.required_values.items():
+            given = dataset.get(to_tag(tag))
+            value = None if given is None else given.value
+            allowed = list(wanted) if isinstance(wanted, tuple | list | set | frozenset) else [wanted]
+            if value not in allowed:
+                return f"{describe(to_tag(tag))} is {value!r}, wanted {' or '.join(map(repr, allowed))}"
+        return None

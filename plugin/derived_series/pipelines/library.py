@@ -1,0 +1,166 @@
+"""The library: named blueprints, pipelines and factories of the blueprint folders."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TypeVar
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.factories import DicomFactory, NumpyFactory
+from derived_series.dicom.nifti import NiftiFactory
+from derived_series.errors import BlueprintError, NotFound
+from derived_series.pipelines.pipeline import Pipeline
+
+_log = logging.getLogger(__name__)
+
+Thing = TypeVar("Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedBlueprint:
+    """:param description: the first line of the file's docstring; :param sha256: of the file."""
+
+    name: str
+    blueprint: Blueprint
+    description: str
+    file: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPipeline:
+    """:param description: the first line of the class's docstring; :param sha256: of the file."""
+
+    name: str
+    pipeline: type[Pipeline]
+    description: str
+    file: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that could not be loaded, and why."""
+
+    file: Path
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What the blueprint folders hold.
+
+    A file ``name.py`` gives the blueprint ``name`` when it defines ``blueprint``; every Pipeline and DicomFactory
+    subclass that it defines is there too. A file that fails is a problem of its own and stops no other.
+    """
+
+    blueprints: Mapping[str, NamedBlueprint]
+    pipelines: Mapping[str, NamedPipeline]
+    factories: Mapping[str, type[DicomFactory]]
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def load(cls, folders: Iterable[str | Path]) -> Library:
+        """Run every ``*.py`` of the folders, in name order; of two things of one name the first one stays."""
+        blueprints: dict[str, NamedBlueprint] = {}
+        pipelines: dict[str, NamedPipeline] = {}
+        factories: dict[str, type[DicomFactory]] = {"numpy": NumpyFactory, "nifti": NiftiFactory}
+        problems = []
+        for folder in map(Path, folders):
+            if not folder.is_dir():
+                problems.append(Problem(folder, "is no folder"))
+                continue
+            for file in sorted(folder.glob("*.py")):
+                if file.name.startswith("_"):
+                    continue
+                try:
+                    _collect(file, blueprints, pipelines, factories)
+                except Exception as error:  # the boundary to user files: whatever they raise is told, not spread
+                    _log.warning("%s cannot be loaded", file.name, exc_info=True)
+                    problems.append(Problem(file, f"{type(error).__name__}: {error}"))
+        return cls(
+            MappingProxyType(blueprints), MappingProxyType(pipelines), MappingProxyType(factories), tuple(problems)
+        )
+
+    def blueprint(self, name: str) -> NamedBlueprint:
+        """:raises NotFound: naming the ones there are."""
+        return _find("blueprint", name, self.blueprints)
+
+    def pipeline(self, name: str) -> NamedPipeline:
+        """:raises NotFound: naming the ones there are."""
+        return _find("pipeline", name, self.pipelines)
+
+    def factory(self, name: str) -> type[DicomFactory]:
+        """:raises NotFound: naming the ones there are."""
+        return _find("factory", name, self.factories)
+
+    def plain_blueprints(self) -> dict[str, Blueprint]:
+        """The blueprints alone, by name."""
+        return {name: named.blueprint for name, named in self.blueprints.items()}
+
+
+def _find(kind: str, name: str, there: Mapping[str, Thing]) -> Thing:
+    if name not in there:
+        raise NotFound(
+            f"there is no {kind} {name!r}", remedy=f"use one of: {', '.join(sorted(there)) or 'none is loaded'}"
+        )
+    return there[name]
+
+
+def _collect(
+    file: Path,
+    blueprints: dict[str, NamedBlueprint],
+    pipelines: dict[str, NamedPipeline],
+    factories: dict[str, type[DicomFactory]],
+) -> None:
+    module = _run(file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    blueprint = getattr(module, "blueprint", None)
+    if blueprint is not None:
+        if not isinstance(blueprint, Blueprint):
+            raise BlueprintError(f"'blueprint' is a {type(blueprint).__name__}, not a Blueprint")
+        named = NamedBlueprint(file.stem, blueprint.named(file.stem), _first_line(module.__doc__), file, digest)
+        _put("blueprint", file.stem, named, blueprints)
+    for found in list(vars(module).values()):
+        if not isinstance(found, type) or found.__module__ != module.__name__:
+            continue
+        if issubclass(found, Pipeline):
+            found.parent_name()
+            name = found.pipeline_name()
+            _put("pipeline", name, NamedPipeline(name, found, _first_line(found.__doc__), file, digest), pipelines)
+        elif issubclass(found, DicomFactory):
+            snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", found.__name__).lower()
+            _put("factory", snake.removesuffix("_factory"), found, factories)
+
+
+def _put(kind: str, name: str, thing: Thing, there: dict[str, Thing]) -> None:
+    if name in there:
+        raise BlueprintError(f"there is a {kind} {name!r} already", remedy="give it another name")
+    there[name] = thing
+
+
+def _run(file: Path) -> ModuleType:
+    """The module of a file, under a name that no import can meet by chance."""
+    name = f"derived_series_library_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise BlueprintError(f"{file.name} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pickling and pydantic look classes up there
+    try:
+        spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise BlueprintError(f"{file.name} calls sys.exit({error.code!r})") from error
+    return module
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0]

@@ -1,0 +1,80 @@
+"""Pipeline: from parent series to an image, by the user's code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.factories import DicomFactory, NumpyFactory
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.parent import ParentSeries
+from derived_series.errors import BlueprintError
+from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.input import Input
+
+
+class Parameters(BaseModel):
+    """Base of a pipeline's parameters: a pydantic model; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Pipeline:
+    """Subclass it in a file of a blueprint folder; its name there is ``name``, or the class's in snake case.
+
+    :cvar input: input name -> Input class.
+    :cvar dicom_factory: builds the series from what ``process`` returns.
+    :cvar header_blueprint: the blueprint of the derived series.
+    :cvar filling_strategy: for the parent's tags that the blueprint does not name.
+    :cvar parent_input: the input whose series is the parent; not needed with a single input.
+    :cvar parameters: a subclass of Parameters.
+    """
+
+    name: ClassVar[str] = ""
+    input: ClassVar[Mapping[str, type[Input]]] = {"parent": Input}
+    dicom_factory: ClassVar[DicomFactory] = NumpyFactory()
+    header_blueprint: ClassVar[Blueprint | None] = None
+    filling_strategy: ClassVar[FillingStrategy] = FillingStrategy.DISCARD
+    parent_input: ClassVar[str | None] = None
+    parameters: ClassVar[type[BaseModel]] = Parameters
+
+    def blueprint_for(
+        self, parent: ParentSeries, parameters: Any, blueprints: Mapping[str, Blueprint]
+    ) -> Blueprint | None:
+        """The blueprint for this parent; override it when it depends on the parent or the parameters.
+
+        :param blueprints: the named blueprints of the library, such as ``blueprints["ct"]``.
+        """
+        return self.header_blueprint
+
+    def process(self, input_container: InputContainer) -> Any:
+        """The result: an image for the factory, or a DerivedSeries, or finished datasets."""
+        raise NotImplementedError(f"{type(self).__name__} has no process()")
+
+    @classmethod
+    def pipeline_name(cls) -> str:
+        """``name``, or the class name in snake case without a closing "pipeline"."""
+        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        return cls.name or snake.removesuffix("_pipeline") or snake
+
+    @classmethod
+    def parent_name(cls) -> str:
+        """The name of the input that is the parent. :raises BlueprintError: when the class does not tell."""
+        names = list(cls.input)
+        if cls.parent_input in names:
+            return str(cls.parent_input)
+        if cls.parent_input is not None or len(names) != 1:
+            raise BlueprintError(
+                f"{cls.__name__}.parent_input is {cls.parent_input!r}, its inputs are {', '.join(names) or 'none'}",
+                remedy="set parent_input to the name of the input that is the parent series",
+            )
+        return names[0]
+
+
+#: The tutorial's names.
+AbstractPipeline = Pipeline
+AbstractInput = Input

@@ -1,0 +1,244 @@
+"""One derivation: parents in, a series that is ready to be written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.datasets import DatasetSeries, adopt
+from derived_series.dicom.derived import DerivedSeries
+from derived_series.dicom.elements import StaticElement, VirtualElement
+from derived_series.dicom.factories import DicomFactory
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.modules import derivation
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import TagLike, dictionary_vr, to_tag
+from derived_series.errors import (
+    BlueprintError,
+    Conflict,
+    DerivedSeriesError,
+    InvalidParent,
+    InvalidRequest,
+    UserCodeError,
+)
+from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.library import Library
+from derived_series.pipelines.pipeline import Pipeline
+
+#: Both have len(), encode(i), dataset(i), instance_uid(i), the UIDs, warnings and explain().
+Series = DerivedSeries | DatasetSeries
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a request adds to a pipeline or a blueprint.
+
+    :param strategy: instead of the pipeline's; :param extra: elements that win over the blueprint's;
+    :param nan: what NaN and Inf are replaced by.
+    """
+
+    strategy: FillingStrategy | None = None
+    extra: Blueprint = field(default_factory=Blueprint)
+    nan: float | None = None
+
+
+def extra_blueprint(
+    replace: Mapping[str, Any] | None = None,
+    series_description: str | None = None,
+    derived_by: str | None = None,
+) -> Blueprint:
+    """The blueprint of a request's ``Replace``, ``SeriesDescription`` and ``Derivation``.
+
+    :param replace: keyword or "gggg,eeee" -> value; None empties the tag; lists of objects are sequence items.
+    :param derived_by: name or value of a code of CID 7203.
+    :raises InvalidRequest: a tag that there is not, a value that its VR does not allow.
+    """
+    elements: list[VirtualElement] = []
+    try:
+        for name, value in (replace or {}).items():
+            elements.append(_static(_request_tag(name), value))
+        if series_description is not None:
+            elements.append(StaticElement("SeriesDescription", "LO", series_description))
+        found = Blueprint(elements, name="request")
+        if derived_by is not None:
+            code = derivation("", derived_by)["DerivationCodeSequence"]
+            found = found + Blueprint([code], name="request")
+        return found
+    except BlueprintError as error:
+        raise InvalidRequest(f"the request's tags: {error.message}", remedy=error.remedy) from error
+
+
+def _request_tag(name: str) -> TagLike:
+    plain = name.strip("()").replace(",", "").replace(" ", "")
+    if len(plain) == 8 and all(c in "0123456789abcdefABCDEF" for c in plain):
+        return int(plain, 16)
+    return name
+
+
+def _static(tag: TagLike, value: Any) -> StaticElement:
+    vr = dictionary_vr(to_tag(tag))
+    if vr == "SQ":
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise BlueprintError(f"{tag!r} is a sequence: its value is a list of objects")
+        return StaticElement(tag, "SQ", [_item(item) for item in value])
+    return StaticElement(tag, vr, value)
+
+
+def _item(values: Mapping[str, Any]) -> Dataset:
+    item = Dataset()
+    for name, value in values.items():
+        static = _static(_request_tag(name), value)
+        item.add(static.data_element(static.value))
+    return item
+
+
+def same_patient(parents: Mapping[str, ParentSeries]) -> None:
+    """:raises Conflict: when the parents are of several patients or studies, naming them."""
+    for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"):
+        values = {name: str(parent.pivot.get(keyword) or "") for name, parent in parents.items()}
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{name}: {value!r}" for name, value in values.items())
+            raise Conflict(
+                f"the inputs are of several {keyword}s ({said})",
+                remedy="all parents of a derivation are of one patient and one study",
+            )
+
+
+def run_pipeline(
+    library: Library,
+    name: str,
+    parents: Mapping[str, ParentSeries],
+    parameters: Mapping[str, Any],
+    options: Options,
+    context: BuildContext,
+) -> Series:
+    """Run a pipeline on its parents.
+
+    :param parents: by input name; with a single input the name does not matter.
+    :raises InvalidRequest: inputs or parameters that the pipeline does not have.
+    :raises UserCodeError: an exception in the pipeline's code.
+    """
+    pipeline = library.pipeline(name).pipeline()
+    inputs = _inputs(pipeline, parents)
+    same_patient(inputs)
+    settings = checked_parameters(type(pipeline), parameters)
+    parent = inputs[pipeline.parent_name()]
+    header: SeriesHeader | None = None
+    factory = pipeline.dicom_factory
+    blueprint = _user(name, "blueprint_for", pipeline.blueprint_for, parent, settings, library.plain_blueprints())
+    if blueprint is not None:
+        strategy = options.strategy or pipeline.filling_strategy
+        header = factory.make_series_header(parent, blueprint + options.extra, strategy, context)
+    data = {}
+    for key, series in inputs.items():
+        taken = pipeline.input[key](series)
+        if not _user(name, "validate", taken.validate):
+            raise InvalidParent(
+                f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
+            )
+        data[key] = _user(name, "image_grinder", taken.get_data)
+    container = InputContainer(data, header, inputs, settings)
+    result = _user(name, "process", pipeline.process, container)
+    return _finish(name, header, factory, result, parent, context, options)
+
+
+def run_blueprint(
+    library: Library,
+    blueprint: str,
+    factory: str,
+    parent: ParentSeries,
+    image: Path | None,
+    options: Options,
+    context: BuildContext,
+) -> Series:
+    """Apply a named blueprint and factory to an image file.
+
+    :param image: .npy, .nii or .nii.gz; None takes the parent's own real-world values.
+    """
+    named = library.blueprint(blueprint)
+    made = library.factory(factory)(nan=options.nan)
+    strategy = options.strategy or FillingStrategy.DISCARD
+    header = made.make_series_header(parent, named.blueprint + options.extra, strategy, context)
+    if image is not None:
+        return made.build(header, made.read(image))
+    own = parent.to_nifti() if factory == "nifti" else parent.voxels()
+    return made.build(header, own)
+
+
+def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
+    """The parameters as the pipeline's model. :raises InvalidRequest: with each wrong name and value."""
+    try:
+        return pipeline.parameters.model_validate(dict(parameters))
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors())
+        names = ", ".join(pipeline.parameters.model_fields) or "none"
+        raise InvalidRequest(
+            f"parameters of pipeline {pipeline.pipeline_name()!r}: {said}", remedy=f"its parameters are: {names}"
+        ) from error
+
+
+def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str, ParentSeries]:
+    names = list(pipeline.input)
+    if len(names) == 1 and len(parents) == 1:
+        found = {names[0]: next(iter(parents.values()))}
+    else:
+        found = dict(parents)
+    if set(found) != set(names):
+        raise InvalidRequest(
+            f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(found)}",
+            remedy=f'name the other series: "Inputs": {{"{names[-1]}": "<orthanc id of the series>"}}',
+        )
+    for key, series in found.items():
+        refusal = pipeline.input[key].refusal(series.pivot)
+        if refusal:
+            raise InvalidParent(
+                f"the input {key!r} of pipeline {pipeline.pipeline_name()!r} does not take "
+                f"series {series.series_instance_uid}: {refusal}"
+            )
+    return found
+
+
+def _user(pipeline: str, what: str, function: Any, *arguments: Any) -> Any:
+    """Call user code; whatever it raises is a UserCodeError with its message."""
+    try:
+        return function(*arguments)
+    except DerivedSeriesError:
+        raise
+    except MemoryError as error:
+        raise UserCodeError(f"{what} of pipeline {pipeline!r} ran out of memory") from error
+    except Exception as error:  # the boundary to user code
+        raise UserCodeError(f"{what} of pipeline {pipeline!r} raised {type(error).__name__}: {error}") from error
+
+
+def _finish(
+    name: str,
+    header: SeriesHeader | None,
+    factory: DicomFactory,
+    result: Any,
+    parent: ParentSeries,
+    context: BuildContext,
+    options: Options,
+) -> Series:
+    """What ``process`` returned, as a series."""
+    if isinstance(result, DerivedSeries):
+        return result
+    if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
+        return adopt(result, parent, context)
+    if result is None or header is None:
+        what = "nothing" if result is None else "an image, but the pipeline names no header_blueprint"
+        raise UserCodeError(
+            f"process of pipeline {name!r} returned {what}",
+            remedy="return the image (and set header_blueprint), or a list of finished datasets",
+        )
+    if type(factory).build_from_header is not DicomFactory.build_from_header:
+        datasets = _user(name, "build_from_header", factory.build_from_header, header, result)
+        return adopt(datasets, parent, context)
+    return factory.build(header, result, nan=options.nan)
