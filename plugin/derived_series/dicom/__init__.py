@@ -13,11 +13,7 @@ from derived_series.dicom.elements import (
     ABSENT,
     AttributeElement,
     DiscardElement,
-    FunctionalElement,
-    HeaderElement,
-    ImageElement,
     InstanceVirtualElement,
-    SeriesElement,
     StaticElement,
     VirtualElement,
 )
@@ -25,6 +21,7 @@ from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironme
 from derived_series.dicom.explain import Explanation
 from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement, SeriesElement
 from derived_series.dicom.geometry import Grid
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules import *  # noqa: F403  # its __all__ is the list of ready blueprints

@@ -153,7 +153,8 @@ class InstanceCopyElement(CopyElement, InstanceVirtualElement):
         creator: str | None = None,
     ):
         super().__init__(tag, Optional, source=source, creator=creator)
-        self._set(VR=VR)
+        if VR is not None:
+            self._set(VR=VR)
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         if not self.Optional:

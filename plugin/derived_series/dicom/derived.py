@@ -19,7 +19,7 @@ from derived_series.dicom.blueprint import Entry, Key
 from derived_series.dicom.charset import TEXT_VRS, chosen_charset
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
-from derived_series.dicom.encoding import SeriesEncoder
+from derived_series.dicom.encoding import SeriesEncoder, long_element_head
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 _PIXEL_DATA = Tag("PixelData")
 _CHARSET = Tag("SpecificCharacterSet")
+_IMAGE_TYPE = Tag("ImageType")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +84,7 @@ class DerivedSeries:
         found = []
         for entry in self.instanced:
             element = entry.element
-            try:
-                value = element.at_instance(env)
-            except LackingValue as lack:
-                raise HeaderError(
-                    [Missing(int(element.tag), keyword(element.tag), str(lack))],
-                    where=f"instance {index + 1}",
-                ) from lack
+            value = _ask(element, env)
             if value is ABSENT:
                 continue
             found.append(placed(_never_original(element.data_element(value)), element.creator, self.blocks))
@@ -128,8 +123,26 @@ class DerivedSeries:
 
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file; the bytes that pydicom would write for ``dataset(index)``."""
-        elements = [*self.instance_elements(index), self.pixel_data(index)]
-        return self._encoder.encode(self.instance_uid(index), elements)
+        encoder = self._encoder
+        env = InstanceEnvironment(self.env, index)
+        own: list[tuple[int, bytes]] = []
+        for entry in self.instanced:
+            element = entry.element
+            data = element.encode_instance(env)
+            if data is None:
+                value = _ask(element, env)
+                if value is ABSENT:
+                    continue
+                data = None if element.creator else encoder.encode_value(int(element.tag), element.VR, value)
+                if data is None or element.tag == _IMAGE_TYPE:
+                    made = placed(_never_original(element.data_element(value)), element.creator, self.blocks)
+                    own.append((int(made.tag), encoder.encode_element(made)))
+                    continue
+            own.append((int(element.tag), data))
+        pixels = self.env.pixels.encode(index)
+        head = long_element_head(int(_PIXEL_DATA), "OB" if self.env.pixels.bits == 8 else "OW", len(pixels))
+        own += [(int(_PIXEL_DATA), head), (int(_PIXEL_DATA) + 1, pixels)]
+        return encoder.encode(self.instance_uid(index), own)
 
     def explain(self) -> Explanation:
         """For every tag: who set it, what it overrode, its value (of the first instance where they differ)."""
@@ -213,6 +226,15 @@ def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], en
         else:
             elements[rule.key] = own
     return warnings
+
+
+def _ask(element: VirtualElement, env: InstanceEnvironment) -> Any:
+    """The element's value for an instance. :raises HeaderError: when it has none to give."""
+    try:
+        return element.at_instance(env)
+    except LackingValue as lack:
+        missing = Missing(int(element.tag), keyword(element.tag), str(lack))
+        raise HeaderError([missing], where=f"instance {env.instance_number}") from lack
 
 
 def _never_original(element: DataElement) -> DataElement:

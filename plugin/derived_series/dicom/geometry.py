@@ -7,6 +7,7 @@ cosines. An affine maps (slice, row, column, 1) to (x, y, z, 1) at the centre of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,13 +56,17 @@ class Grid:
     @property
     def normal(self) -> npt.NDArray[np.float64]:
         """Unit vector, row cosines x column cosines."""
-        cross = np.cross(self.row_cosines, self.column_cosines)
-        return np.asarray(cross / np.linalg.norm(cross), dtype=np.float64)
+        return np.array(_normal(self.row_cosines, self.column_cosines))
 
     @property
     def distances(self) -> npt.NDArray[np.float64]:
         """Position of every slice along the normal, in mm."""
         return np.asarray(np.asarray(self.positions, dtype=np.float64) @ self.normal, dtype=np.float64)
+
+    def distance(self, index: int) -> float:
+        """Position of one slice along the normal, in mm."""
+        normal = _normal(self.row_cosines, self.column_cosines)
+        return sum(a * b for a, b in zip(self.positions[index], normal, strict=True))
 
     @property
     def gaps(self) -> npt.NDArray[np.float64]:
@@ -179,6 +184,14 @@ class Grid:
             rows,
             columns,
         )
+
+
+def _normal(row: Vector, column: Vector) -> Vector:
+    x = row[1] * column[2] - row[2] * column[1]
+    y = row[2] * column[0] - row[0] * column[2]
+    z = row[0] * column[1] - row[1] * column[0]
+    length = math.sqrt(x * x + y * y + z * z)
+    return (x / length, y / length, z / length)
 
 
 def _vector(values: npt.NDArray[np.float64]) -> Vector:

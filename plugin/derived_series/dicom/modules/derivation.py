@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import (
-    ABSENT,
-    FunctionalElement,
-    ImageElement,
-    StaticElement,
-    Value,
-    VirtualElement,
-)
+from derived_series.dicom.elements import ABSENT, StaticElement, Value, VirtualElement
+from derived_series.dicom.encoding import encode_element, encode_text, sequence
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.errors import BlueprintError
 
 #: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
@@ -85,13 +82,46 @@ def _reference(source: Dataset) -> Dataset:
     return item
 
 
+@lru_cache(maxsize=2)
+def _after_reference(on_parent_grid: bool) -> bytes:
+    """The end of an item of SourceImageSequence: the same for all instances."""
+    item = _purpose(on_parent_grid)
+    return b"".join(encode_element(element, ["ascii"]) for element in item)
+
+
+def _reference_bytes(source: Dataset) -> bytes:
+    return encode_text(0x00081150, "UI", source.SOPClassUID) + encode_text(0x00081155, "UI", source.SOPInstanceUID)
+
+
+class _SourceImageElement(FunctionalElement):
+    """SourceImageSequence: the parent's instances that contribute to a slice."""
+
+    def encode_instance(self, env: InstanceEnvironment) -> bytes:
+        end = _after_reference(env.of.on_parent_grid)
+        return sequence(int(self.tag), [_reference_bytes(source) + end for source in env.source_datasets])
+
+
+class _ReferencedSeriesElement(FunctionalElement):
+    """ReferencedSeriesSequence: the parent series, with the instances that contribute to a slice."""
+
+    def encode_instance(self, env: InstanceEnvironment) -> bytes:
+        instances = sequence(0x0008114A, [_reference_bytes(source) for source in env.source_datasets])
+        series = encode_text(0x0020000E, "UI", env.parent.series_instance_uid)
+        return sequence(int(self.tag), [instances + series])
+
+
+def _purpose(on_parent_grid: bool) -> Dataset:
+    item = Dataset()
+    item.SpatialLocationsPreserved = "YES" if on_parent_grid else "NO"
+    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.SourceImageForImageProcessingOperation)]
+    return item
+
+
 def _source_images(env: InstanceEnvironment) -> list[Dataset]:
-    purpose = codes.DCM.SourceImageForImageProcessingOperation
     items = []
     for source in env.source_datasets:
         item = _reference(source)
-        item.SpatialLocationsPreserved = "YES" if env.of.on_parent_grid else "NO"
-        item.PurposeOfReferenceCodeSequence = [code_item(purpose)]
+        item.update(_purpose(env.of.on_parent_grid))
         items.append(item)
     return items
 
@@ -118,7 +148,7 @@ general_reference_blueprint = Blueprint(
         ImageElement("ImageType", _image_type),
         ImageElement("DerivationDescription", _description),
         ImageElement("DerivationCodeSequence", _code),
-        FunctionalElement("SourceImageSequence", _source_images),
-        FunctionalElement("ReferencedSeriesSequence", _referenced_series),
+        _SourceImageElement("SourceImageSequence", _source_images),
+        _ReferencedSeriesElement("ReferencedSeriesSequence", _referenced_series),
     ]
 ).named("general_reference")

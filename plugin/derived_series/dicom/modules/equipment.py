@@ -10,8 +10,8 @@ from pydicom.sr.codedict import codes
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import ImageElement
 from derived_series.dicom.environment import ImageEnvironment
+from derived_series.dicom.functions import ImageElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 
 MANUFACTURER = "Derived Series for Orthanc"

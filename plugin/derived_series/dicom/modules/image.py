@@ -6,8 +6,9 @@ from pydicom.valuerep import format_number_as_ds
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement
-from derived_series.dicom.elements import ABSENT, FunctionalElement, HeaderElement, ImageElement, Value
+from derived_series.dicom.elements import ABSENT, Value
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.geometry import Grid
 from derived_series.dicom.modules.derivation import inherited_yes
 from derived_series.dicom.modules.helpers import by_position, copies
@@ -84,7 +85,7 @@ def _slice_spacing(env: ImageEnvironment) -> Value:
 
 def _slice_location(env: InstanceEnvironment) -> Value:
     """The position along the normal, in mm."""
-    return format_number_as_ds(round(float(_grid(env.of).distances[env.index]), 6))
+    return format_number_as_ds(round(_grid(env.of).distance(env.index), 6))
 
 
 image_plane_blueprint = Blueprint(

@@ -9,8 +9,9 @@ from pydicom.uid import MRImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import ABSENT, ImageElement, StaticElement, Value
+from derived_series.dicom.elements import ABSENT, StaticElement, Value
 from derived_series.dicom.environment import ImageEnvironment
+from derived_series.dicom.functions import ImageElement
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies_or_empty
 
 

@@ -9,8 +9,9 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement, PositionCopyElement
-from derived_series.dicom.elements import FunctionalElement, ImageElement, StaticElement, Value
+from derived_series.dicom.elements import StaticElement, Value
 from derived_series.dicom.environment import ImageEnvironment
+from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies, copies_or_empty
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.elements import HeaderElement, StaticElement
+from derived_series.dicom.elements import StaticElement
+from derived_series.dicom.functions import HeaderElement
 
 secondary_capture_blueprint = Blueprint(
     [

@@ -11,8 +11,9 @@ from pydicom.uid import (
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.copying import CopyOrElseElement
-from derived_series.dicom.elements import ABSENT, HeaderElement, Value
+from derived_series.dicom.elements import ABSENT, Value
 from derived_series.dicom.environment import SeriesEnvironment
+from derived_series.dicom.functions import HeaderElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 
 _POSITION_REQUIRED = (CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage)
