@@ -1,35 +1,5 @@
 """An MR series, beside its MR parent."""
 
-from derived_series import (
-    SOP_common_blueprint,
-    contributing_equipment_blueprint,
-    frame_of_reference_blueprint,
-    general_equipment_blueprint,
-    general_image_blueprint,
-    general_reference_blueprint,
-    general_series_blueprint,
-    general_study_blueprint,
-    image_pixel_blueprint,
-    image_plane_blueprint,
-    mr_image_blueprint,
-    patient_blueprint,
-    patient_study_blueprint,
-    voi_lut_blueprint,
-)
+from derived_series import mr_image_blueprint, volume_blueprint
 
-blueprint = (
-    patient_blueprint
-    + general_study_blueprint
-    + patient_study_blueprint
-    + general_series_blueprint
-    + frame_of_reference_blueprint
-    + general_equipment_blueprint
-    + general_image_blueprint
-    + image_plane_blueprint
-    + general_reference_blueprint
-    + contributing_equipment_blueprint
-    + image_pixel_blueprint
-    + voi_lut_blueprint
-    + SOP_common_blueprint
-    + mr_image_blueprint
-)
+blueprint = volume_blueprint + mr_image_blueprint

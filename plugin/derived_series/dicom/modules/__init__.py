@@ -1,5 +1,6 @@
 """Ready module blueprints: frozen, to be added to one's own. They follow the modules of PS3.3."""
 
+from derived_series.dicom.modules.common import common_blueprint, volume_blueprint
 from derived_series.dicom.modules.ct import ct_image_blueprint
 from derived_series.dicom.modules.derivation import derivation, general_reference_blueprint
 from derived_series.dicom.modules.equipment import (
@@ -22,6 +23,7 @@ from derived_series.dicom.modules.study import general_study_blueprint
 
 __all__ = [
     "SOP_common_blueprint",
+    "common_blueprint",
     "contributing_equipment_blueprint",
     "ct_image_blueprint",
     "derivation",
@@ -41,4 +43,5 @@ __all__ = [
     "pet_series_blueprint",
     "secondary_capture_blueprint",
     "voi_lut_blueprint",
+    "volume_blueprint",
 ]
