@@ -1,0 +1,36 @@
+# setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
+# test: format, lint, types, tests.  bench: measure.  format: rewrite the sources as `test` wants them.
+.PHONY: setup run stop test lint format bench clean
+
+PYTHON := .venv/bin/python
+SOURCES := plugin blueprints scripts tests
+
+setup:
+	@scripts/setup.sh
+
+run: setup
+	@$(PYTHON) scripts/server.py start
+	@PYTHONPATH=tests $(PYTHON) scripts/sample.py
+
+stop:
+	@if [ -x $(PYTHON) ]; then $(PYTHON) scripts/server.py stop; else echo "server: was not running"; fi
+
+lint: setup
+	$(PYTHON) -m ruff format --check $(SOURCES)
+	$(PYTHON) -m ruff check $(SOURCES)
+	$(PYTHON) -m mypy
+
+format: setup
+	$(PYTHON) -m ruff check --fix $(SOURCES)
+	$(PYTHON) -m ruff format $(SOURCES)
+
+test: lint
+	$(PYTHON) -m pytest
+
+bench: setup
+	@PYTHONPATH=tests $(PYTHON) scripts/bench.py
+
+# Not .run/storage: it holds what was stored in Orthanc.
+clean: stop
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find plugin blueprints scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+"""Stores a sample parent series (a CT of a head of ellipsoids) in the running Orthanc and derives a series from it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import requests
+
+import server
+from phantoms import ct_phantom, encode
+
+REQUEST = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 2.0}, "IfExists": "Reuse"}
+
+
+class SampleError(Exception):
+    """A request that Orthanc refused; the message has its answer."""
+
+
+def main() -> int:
+    config = server.settings()
+    url, client = server.base_url(config), server.session(config)
+    try:
+        parent = store_parent(client, url)
+        print(f"sample: parent series   {url}/app/explorer.html#series?uuid={parent}", flush=True)
+        derived = post(client, f"{url}/series/{parent}/derive", json=REQUEST)
+    except (SampleError, requests.RequestException) as error:
+        print(f"sample: {error}", file=sys.stderr)
+        return 1
+    print(f"sample: derived series  {url}/app/explorer.html#series?uuid={derived['ID']}")
+    print(f"sample:                 {derived['InstancesCount']} instances, {derived['SeriesInstanceUID']}")
+    for warning in derived.get("Warnings", []):
+        print(f"sample: warning         {warning}")
+    print(f"sample: as JSON         {url}/series/{derived['ID']}")
+    print(f"sample: blueprints      {url}/derived-series/blueprints")
+    return 0
+
+
+def store_parent(client: requests.Session, url: str) -> str:
+    """The Orthanc ID of the parent. Its UIDs are always the same: a second time finds it stored already."""
+    parents = {
+        post(client, f"{url}/instances", data=encode(dataset))["ParentSeries"]
+        for dataset in ct_phantom(40, 256, 256, spacing=4.0, pixel_spacing=(0.9, 0.9), patient_name="Sample^Head")
+    }
+    (parent,) = parents
+    return str(parent)
+
+
+def post(client: requests.Session, url: str, **options: Any) -> dict[str, Any]:
+    answer = client.post(url, timeout=120, **options)
+    if not answer.ok:
+        raise SampleError(f"POST {url} was answered {answer.status_code}: {answer.text}")
+    result: dict[str, Any] = answer.json()
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

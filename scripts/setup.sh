@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Installs what the plugin needs on Debian or Ubuntu: Orthanc with its Python and DICOMweb plugins, dicom3tools, and
+# .venv with the same minor version of Python that Orthanc's Python plugin is linked with. Safe to run again: what is
+# there is left alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps Orthanc, not on every user's PATH
+
+PLUGINS=/usr/share/orthanc/plugins
+PYTHON_PLUGIN=$PLUGINS/libOrthancPython.so
+STAMP=.venv/installed-from
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    # 9>&-: a service that starts here must not hold the lock
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@" 9>&-
+    else
+        command -v sudo >/dev/null || fail "'$*' must be run as root, and there is no sudo: run this as root once"
+        sudo "$@" 9>&-
+    fi
+}
+
+apt_updated=no
+apt_install() {
+    command -v apt-get >/dev/null ||
+        fail "there is no apt-get here; install by hand: $*"
+    if [ "$apt_updated" = no ]; then
+        as_root apt-get update -q
+        apt_updated=yes
+    fi
+    say "installing $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+}
+
+# The package starts a server of its own on port 8042, at once and at every boot. This is called only when the package
+# was not there before: a server that was is the user's, and left alone.
+stop_packaged_service() {
+    local pid
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now orthanc || say "the service 'orthanc' could not be disabled"
+    elif pid=$(cat /run/orthanc.pid 2>/dev/null) && [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = Orthanc ]; then
+        as_root kill "$pid" # not '/etc/init.d/orthanc stop', which ends every Orthanc there is
+        for _ in $(seq 100); do
+            [ -d "/proc/$pid" ] || break
+            sleep 0.2
+        done
+    else
+        return 0
+    fi
+    say "the package's own service 'orthanc' is off (to have it back: systemctl enable --now orthanc)"
+}
+
+install_packages() {
+    local missing=() had_orthanc=yes
+    if ! command -v Orthanc >/dev/null; then
+        had_orthanc=no
+        missing+=(orthanc)
+    fi
+    [ -e "$PYTHON_PLUGIN" ] || missing+=(orthanc-python)
+    [ -e "$PLUGINS/libOrthancDicomWeb.so" ] || missing+=(orthanc-dicomweb)
+    command -v dciodvfy >/dev/null || missing+=(dicom3tools)
+    if [ ${#missing[@]} -gt 0 ]; then
+        apt_install "${missing[@]}"
+        [ "$had_orthanc" = yes ] || stop_packaged_service
+    fi
+}
+
+# Prints 3.X: the Python that is linked into Orthanc's Python plugin.
+plugin_python_version() {
+    local version
+    version=$(ldd "$PYTHON_PLUGIN" | sed -n 's/.*libpython\(3\.[0-9]*\).*/\1/p' | head -n 1)
+    [ -n "$version" ] || fail "$PYTHON_PLUGIN is linked with no libpython3: which Python it runs cannot be told"
+    printf '%s' "$version"
+}
+
+make_venv() {
+    local version=$1 python=/usr/bin/python$1 wanted
+    # Never the 'python3' of PATH: another build of the same version may have another ABI or lack modules.
+    if ! [ -x "$python" ] || ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        apt_install "python$version" "python$version-venv"
+    fi
+    wanted="$python $(sha256sum pyproject.toml | cut -d ' ' -f 1) $PWD"
+    if [ -x .venv/bin/python ] && [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    if ! [ -x .venv/bin/python ] || [ "$(readlink -f .venv/bin/python)" != "$(readlink -f "$python")" ]; then
+        say "making .venv with $python"
+        "$python" -m venv --clear .venv
+    fi
+    say "installing the Python packages into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    printf '%s\n' "$wanted" >"$STAMP"
+}
+
+mkdir -p .run
+exec 9>.run/setup.lock
+flock 9 # two at a time would spoil each other's .venv
+
+install_packages
+version=$(plugin_python_version)
+make_venv "$version"
+say "ready: Python $version in .venv, $(Orthanc --version 2>/dev/null | sed -n '1s/^Orthanc /Orthanc /p')"

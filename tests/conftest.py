@@ -1,0 +1,72 @@
+"""Fixtures: a real Orthanc for all tests, or one of its own for a test that configures, stops or kills it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from hypothesis import settings
+
+from orthanc_server import PLUGIN_SCRIPT, OrthancServer, orthanc_program
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("repeatable")
+
+
+class StartOrthanc(Protocol):
+    """Starts an Orthanc that is stopped at the end of the test.
+
+    ``changes`` are laid over the configuration (see ``orthanc_server.merged``); ``script`` is the Python plugin.
+    Raises ``OrthancFailed`` when it does not start.
+    """
+
+    def __call__(self, changes: Mapping[str, Any] | None = None, *, script: Path = ...) -> OrthancServer: ...
+
+
+@pytest.fixture(scope="session")
+def orthanc_installed() -> None:
+    """Skips when Orthanc is not installed; fails instead where CI=true."""
+    if orthanc_program() is None:
+        reason = "Orthanc with its Python and DICOMweb plugins is not installed (run scripts/setup.sh)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def orthanc(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
+    """One Orthanc with the plugin for the whole session: what other tests stored is still there."""
+    server = OrthancServer(tmp_path_factory.mktemp("orthanc"))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def empty_orthanc(orthanc: OrthancServer) -> OrthancServer:
+    """The session's Orthanc, holding no patient."""
+    orthanc.delete_all()
+    return orthanc
+
+
+@pytest.fixture
+def start_orthanc(orthanc_installed: None, tmp_path: Path) -> Iterator[StartOrthanc]:
+    """A factory of Orthancs of the test's own, each with an empty storage."""
+    servers: list[OrthancServer] = []
+
+    def start(changes: Mapping[str, Any] | None = None, *, script: Path = PLUGIN_SCRIPT) -> OrthancServer:
+        folder = tmp_path / f"orthanc-{len(servers) + 1}"
+        folder.mkdir()
+        server = OrthancServer(folder, changes, script=script)
+        servers.append(server)
+        return server.start()
+
+    try:
+        yield start
+    finally:
+        for server in servers:
+            server.close()

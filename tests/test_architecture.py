@@ -1,0 +1,246 @@
+"""The shape of the house: imports go downwards only, files stay small, and catch-alls stay at the named boundaries."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).resolve().parent.parent / "plugin"
+PACKAGE = "derived_series"
+MAX_LINES = 330
+
+#: Which rooms of the package a room may import from, besides itself. A room is a folder or a file of the package.
+MAY_IMPORT: dict[str, set[str]] = {
+    "__init__": {"dicom", "errors"},
+    "errors": set(),
+    "dicom": {"errors"},
+    "dicomweb": {"errors"},
+    "pipelines": {"dicom", "errors"},
+    "jobs": {"dicomweb", "pipelines", "dicom", "errors"},
+    "review": {"dicom", "errors"},
+    "orthanc": {"jobs", "review", "dicomweb", "pipelines", "dicom", "errors"},
+    "dicom_factory": {"pipelines", "dicom", "errors"},
+    "__main__": {"dicom_factory", "pipelines", "dicom", "errors"},
+}
+
+#: Where everything may be caught, and why there.
+MAY_CATCH_EVERYTHING: dict[str, str] = {
+    "derived_series/dicom/functions.py": "a user's function in a blueprint may raise anything",
+    "derived_series/pipelines/library.py": "a user's file may raise anything while it is loaded",
+    "derived_series/pipelines/run.py": "a user's pipeline may raise anything",
+    "derived_series/jobs/worker.py": "the boundary of a worker process: a defect of ours fails one job",
+    "derived_series/jobs/runner.py": "the boundary of the scheduler's thread: without it no job would run any more",
+    "derived_series/orthanc/gateway.py": "the boundary of callbacks: beyond it is a bare HTTP 500",
+    "derived_series/jobs/child.py": "the end of a child process: what its task raised goes to the parent",
+}
+
+#: Which modules import others of the package inside a function, and why. Anything else is imported at the top.
+MAY_DEFER: dict[str, str] = {
+    "derived_series.dicom.blueprint": "blueprint.explain(parent), for the user's comfort, reaches up",
+    "derived_series.dicom.datasets": "series.explain() reaches up",
+    "derived_series.dicom.derived": "series.explain() reaches up",
+    "derived_series.jobs.tasks": "the tasks' libraries are loaded in the worker, not in Orthanc's interpreter",
+}
+
+FILES = sorted(PLUGIN.rglob("*.py"))
+
+
+class When(Enum):
+    """When an import happens."""
+
+    LOADING = "when the module is loaded"
+    DEFERRED = "inside a function"
+    TYPING = "for type checkers only"
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A module that is imported, by its full name."""
+
+    module: str
+    line: int
+    when: When
+
+
+def name_of(path: Path) -> str:
+    """The module's full name."""
+    parts = path.relative_to(PLUGIN).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def imports_of(path: Path) -> list[Import]:
+    return list(_imports(ast.parse(path.read_text("utf-8")), path, When.LOADING))
+
+
+def _imports(node: ast.AST, path: Path, when: When) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            for alias in child.names:
+                yield Import(alias.name, child.lineno, when)
+        elif isinstance(child, ast.ImportFrom):
+            base = _absolute(child, path)
+            for alias in child.names:
+                name = f"{base}.{alias.name}"  # a module of a package, or a name of a module
+                yield Import(name if name in MODULES else base, child.lineno, when)
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            yield from _imports(ast.Module(child.body, []), path, When.TYPING)
+            yield from _imports(ast.Module(child.orelse, []), path, when)
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and when is When.LOADING:
+            yield from _imports(child, path, When.DEFERRED)
+        else:
+            yield from _imports(child, path, when)
+
+
+def _absolute(node: ast.ImportFrom, path: Path) -> str:
+    if not node.level:
+        return node.module or ""
+    package = list(path.relative_to(PLUGIN).parent.parts)
+    package = package[: len(package) - node.level + 1]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module of the package; None for a module of another package."""
+    first, *rest = module.split(".")
+    if first != PACKAGE:
+        return None
+    return rest[0] if rest else "__init__"
+
+
+def where(path: Path, line: int) -> str:
+    return f"{path.relative_to(PLUGIN)}:{line}"
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {room_of(name) for name in MODULES} - {None}
+    assert rooms - set(MAY_IMPORT) == set(), "give the new room a row in MAY_IMPORT"
+
+
+def test_imports_go_downwards_only() -> None:
+    wrong = []
+    for name, path in MODULES.items():
+        room = room_of(name)
+        for imported in imports_of(path):
+            target = room_of(imported.module)
+            if room is None or target in (None, room, "__init__"):
+                continue
+            if target not in MAY_IMPORT[room]:
+                wrong.append(f"{where(path, imported.line)} imports {imported.module}")
+    assert wrong == []
+
+
+def test_the_table_itself_has_no_cycle() -> None:
+    assert find_cycle(MAY_IMPORT) == []
+
+
+def of_the_package(path: Path, when: When) -> set[str]:
+    return {item.module for item in imports_of(path) if item.module in MODULES and item.when is when}
+
+
+def test_no_import_cycles() -> None:
+    graph = {name: of_the_package(path, When.LOADING) - {name} for name, path in MODULES.items()}
+    assert find_cycle(graph) == []
+
+
+def test_imports_are_at_the_top() -> None:
+    deferring = {name for name, path in MODULES.items() if of_the_package(path, When.DEFERRED)}
+    assert deferring == set(MAY_DEFER)
+
+
+def find_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """The nodes of one cycle in order, or nothing."""
+    done: set[str] = set()
+
+    def visit(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for successor in sorted(graph.get(node, ())):
+            if cycle := visit(successor, [*path, node]):
+                return cycle
+        done.add(node)
+        return []
+
+    for start in sorted(graph):
+        if cycle := visit(start, []):
+            return cycle
+    return []
+
+
+def test_only_the_gateway_knows_orthancs_module() -> None:
+    """`import orthanc` works in Orthanc's own interpreter alone."""
+    wrong = [
+        where(path, imported.line)
+        for path in FILES
+        for imported in imports_of(path)
+        if imported.module.split(".")[0] == "orthanc" and path != PLUGIN / PACKAGE / "orthanc" / "gateway.py"
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PLUGIN)))
+def test_files_are_small(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+def test_no_file_of_odds_and_ends() -> None:
+    names = {"utils", "util", "misc"}
+    assert [str(path) for path in FILES if path.stem in names] == []
+
+
+def catches_everything(path: Path) -> list[int]:
+    """The lines of `except:`, `except Exception`, `except BaseException`, alone or in a tuple."""
+    lines = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ExceptHandler):
+            kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            if any(kind is None or ast.unparse(kind) in ("Exception", "BaseException") for kind in kinds):
+                lines.append(node.lineno)
+    return lines
+
+
+def test_everything_is_caught_at_the_boundaries_alone() -> None:
+    wrong = [
+        where(path, line)
+        for path in FILES
+        for line in catches_everything(path)
+        if path.relative_to(PLUGIN).as_posix() not in MAY_CATCH_EVERYTHING
+    ]
+    assert wrong == []
+
+
+def test_the_boundaries_are_there() -> None:
+    """A boundary that catches nothing any more loses its row."""
+    stale = [
+        name for name in MAY_CATCH_EVERYTHING if not (PLUGIN / name).is_file() or not catches_everything(PLUGIN / name)
+    ]
+    assert stale == []
+
+
+def test_the_checks_see_what_they_look_for(tmp_path: Path) -> None:
+    """The checks above pass on good code; that they fail on bad code is shown here."""
+    bad = tmp_path / "bad.py"
+    bad.write_text("try:\n    pass\nexcept (ValueError, Exception):\n    pass\ntry:\n    pass\nexcept:\n    pass\n")
+    assert catches_everything(bad) == [3, 7]
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    here = PLUGIN / PACKAGE / "dicom" / "imagined.py"
+    source = (
+        "from __future__ import annotations\nfrom .. import errors\nfrom ..orthanc import gateway\n"
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import orthanc\ndef f():\n    import numpy\n"
+    )
+    found = {(item.module, item.when) for item in _imports(ast.parse(source), here, When.LOADING)}
+    assert {
+        ("derived_series.errors", When.LOADING),
+        ("orthanc", When.TYPING),
+        ("numpy", When.DEFERRED),
+    } <= found
+    assert any(module.startswith("derived_series.orthanc") for module, _ in found)

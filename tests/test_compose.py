@@ -1,0 +1,167 @@
+"""docker-compose.yml is valid, mounts what is there, and opens Orthanc to this machine only."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import resources
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from orthanc_server import REPOSITORY
+
+COMPOSE = REPOSITORY / "docker-compose.yml"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = YAML(typ="safe").load(COMPOSE.read_text("utf-8"))
+    return document
+
+
+@pytest.fixture(scope="module")
+def orthanc_service(compose: dict[str, Any]) -> dict[str, Any]:
+    service: dict[str, Any] = compose["services"]["orthanc"]
+    return service
+
+
+def test_it_follows_the_compose_specification(compose: dict[str, Any]) -> None:
+    folder = resources.files("check_jsonschema") / "builtin_schemas" / "vendor"
+    schema = json.loads((folder / "compose-spec.json").read_text("utf-8"))
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert [error.message for error in validator.iter_errors(compose)] == []
+    compose_with_mistake = {**compose, "services": {"orthanc": {"imagee": "x"}}}
+    assert list(validator.iter_errors(compose_with_mistake)) != []
+
+
+def test_the_image_is_pinned(orthanc_service: dict[str, Any]) -> None:
+    assert re.fullmatch(r"orthancteam/orthanc:\d+\.\d+\.\d+", orthanc_service["image"])
+
+
+def test_what_is_mounted_is_there(compose: dict[str, Any], orthanc_service: dict[str, Any]) -> None:
+    for volume in orthanc_service["volumes"]:
+        source, target, *mode = volume.split(":")
+        assert target.startswith("/")
+        if source.startswith("."):
+            assert (REPOSITORY / source).exists(), f"{source} is mounted and not there"
+            assert mode == ["ro"], f"{source} can be written from the container"
+        else:
+            assert source in compose["volumes"]
+
+
+def test_paths_in_the_container_are_mounted(orthanc_service: dict[str, Any]) -> None:
+    targets = [Path(volume.split(":")[1]) for volume in orthanc_service["volumes"]]
+    environment = orthanc_service["environment"]
+    home = Path(environment["DERIVED_SERIES_HOME"])
+    needed = [
+        Path(environment["DERIVED_SERIES_STORAGE"]),
+        Path(environment["DERIVED_SERIES_VENV"]),
+        Path(environment["BEFORE_ORTHANC_STARTUP_SCRIPT"]),
+        Path(orthanc_service["healthcheck"]["test"][-1]),
+        *(home / name for name in ("plugin/main.py", "blueprints", "pyproject.toml", "LICENSE")),
+    ]
+    for path in needed:
+        assert any(path.is_relative_to(target) for target in targets), f"{path} is in no volume"
+
+
+def test_scripts_of_the_container_are_there(orthanc_service: dict[str, Any]) -> None:
+    home = orthanc_service["environment"]["DERIVED_SERIES_HOME"]
+    for path in (
+        orthanc_service["environment"]["BEFORE_ORTHANC_STARTUP_SCRIPT"],
+        orthanc_service["healthcheck"]["test"][-1],
+    ):
+        assert (REPOSITORY / Path(path).relative_to(home)).is_file()
+    assert os.access(REPOSITORY / "scripts" / "container-setup.sh", os.X_OK)
+
+
+def test_only_this_machine_reaches_it_and_must_log_in(orthanc_service: dict[str, Any]) -> None:
+    assert orthanc_service["ports"] == ["127.0.0.1:8042:8042"]
+    environment = orthanc_service["environment"]
+    assert environment["ORTHANC__AUTHENTICATION_ENABLED"] == "true"
+    assert "${ORTHANC_PASSWORD:?" in environment["ORTHANC__REGISTERED_USERS"], "a password must be chosen"
+
+
+def test_orthanc_json_has_no_path_of_one_machine() -> None:
+    config = json.loads((REPOSITORY / "orthanc.json").read_text("utf-8"))
+    assert config["RemoteAccessAllowed"] is False
+    paths = [config["StorageDirectory"], config["PythonScript"], config["Python"]["Path"]]
+    for path in [*paths, *config["DerivedSeries"]["BlueprintFolders"]]:
+        assert not path.startswith("/")
+    assert all(path.startswith("/usr/share/orthanc/plugins/") for path in config["Plugins"])
+
+
+def test_the_container_installs_once(tmp_path: Path) -> None:
+    """container-setup.sh with a stand-in for pip: nothing is downloaded here, the order of steps is what counts."""
+    home, venv, programs = tmp_path / "home", tmp_path / "state" / "venv", tmp_path / "bin"
+    home.mkdir()
+    programs.mkdir()
+    (home / "pyproject.toml").write_text("one")
+    calls = tmp_path / "calls"
+    python = programs / "python3"
+    python.write_text(
+        f'#!/bin/sh\necho "$*" >>{calls}\ncase "$*" in --version) echo 3.12;; *venv*--clear*) mkdir -p {venv};; esac\n'
+    )
+    python.chmod(0o755)
+    script = tmp_path / "container-setup.sh"
+    original = (REPOSITORY / "scripts" / "container-setup.sh").read_text("utf-8")
+    assert "command -v /usr/bin/python3" in original
+    script.write_text(original.replace("/usr/bin/python3", str(python)))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DERIVED_SERIES_HOME": str(home),
+        "DERIVED_SERIES_VENV": str(venv),
+    }
+
+    def run() -> list[str]:
+        calls.write_text("")
+        subprocess.run([shutil.which("bash") or "bash", str(script)], env=environment, check=True, capture_output=True)
+        return [line for line in calls.read_text().splitlines() if line != "--version"]
+
+    first = run()
+    assert len(first) == 2 and "--without-pip" in first[0] and f"--editable {home}" in first[1]
+    assert run() == []
+    (home / "pyproject.toml").write_text("two")
+    assert len(run()) == 2
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, 0), (401, 1), (500, 1), (None, 1)])
+def test_the_health_check(status: int | None, expected: int, tmp_path: Path) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.headers["Authorization"] == "Basic b3J0aGFuYzpzZWNyZXQ="  # orthanc:secret
+            self.send_response(status or 500)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            del format, args
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    script = (REPOSITORY / "scripts" / "container_health.py").read_text("utf-8")
+    port = server.server_port
+    if status is None:
+        port = 9  # nothing listens there
+    (tmp_path / "health.py").write_text(script.replace(":8042", f":{port}"))
+    try:
+        run = subprocess.run(
+            [sys.executable, str(tmp_path / "health.py")],
+            env={**os.environ, "ORTHANC_PASSWORD": "secret"},
+            capture_output=True,
+            check=False,
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert run.returncode == expected, run.stderr
