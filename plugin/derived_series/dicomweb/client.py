@@ -1,0 +1,203 @@
+"""HTTP to a DICOMweb server: where it is, who we are, and what its failures mean."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from derived_series.errors import NotFound, StorageError
+
+#: Statuses after which the same request may succeed later (RFC 9110); all 5xx but 501 and 505 as well.
+_TRANSIENT = frozenset({408, 425, 429})
+_NEVER = frozenset({501, 505})
+_LONGEST_QUOTE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach a server. A value that can be sent to another process or machine.
+
+    :param base_url: the Orthanc REST API, without a slash at its end: ``http://127.0.0.1:8042``.
+    :param authorization: the ``Authorization`` header, or None. Not shown by ``repr``.
+    :param dicomweb_root: the DICOMweb API below ``base_url``.
+    :param timeout: seconds without any byte of an answer, after which a request has failed.
+    :param verify: for HTTPS: True, False, or the file with the certificates to trust.
+    """
+
+    base_url: str
+    authorization: str | None = field(default=None, repr=False)
+    dicomweb_root: str = "/dicom-web"
+    timeout: float = 300.0
+    verify: bool | str = True
+
+    def url(self, path: str) -> str:
+        """The URL of a path of the REST API, such as ``/system``."""
+        return self.base_url + path
+
+    def dicomweb_url(self, *segments: str) -> str:
+        """The URL of a DICOMweb resource: ``dicomweb_url("studies", study_instance_uid)``."""
+        root = f"{self.base_url}/{self.dicomweb_root.strip('/')}"
+        return "/".join([root, *(quote(segment, safe="") for segment in segments)])
+
+
+class Client:
+    """Requests to one server, from any number of threads, each of which has its own session.
+
+    Close it (or use ``with``) when the work is done: an idle kept-alive connection holds one of the
+    server's HTTP threads.
+    """
+
+    def __init__(self, connection: Connection):
+        self.connection = connection
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._sessions: list[requests.Session] = []
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+            self._sessions.clear()
+            self._local = threading.local()
+
+    def _session(self) -> requests.Session:
+        found: requests.Session | None = getattr(self._local, "session", None)
+        if found is None:
+            found = requests.Session()
+            found.trust_env = False  # no proxy, no .netrc: the server is named by the configuration alone
+            # Orthanc compresses what it sends on demand, which costs 30 times the transfer.
+            found.headers["Accept-Encoding"] = "identity"
+            if self.connection.authorization is not None:
+                found.headers["Authorization"] = self.connection.authorization
+            found.verify = self.connection.verify
+            found.mount(self.connection.base_url, HTTPAdapter(pool_connections=1, pool_maxsize=1))
+            with self._lock:
+                self._sessions.append(found)
+                self._local.session = found
+        return found
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        stream: bool = False,
+        timeout: float | None = None,
+    ) -> requests.Response:
+        """Send a request; every status is an answer here.
+
+        :param timeout: instead of the connection's.
+
+        :raises StorageError: transient, when there is no answer.
+        """
+        try:
+            return self._session().request(
+                method,
+                url,
+                headers=dict(headers or {}),
+                data=data,
+                stream=stream,
+                timeout=timeout or self.connection.timeout,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise unreachable(method, url, error) from error
+
+    def get_json(self, path: str) -> Any:
+        """GET a path of the REST API.
+
+        :raises NotFound: 404.
+        :raises StorageError: any other failure, or an answer that is no JSON.
+        """
+        answer = check(self.send("GET", self.connection.url(path)))
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise StorageError(f"GET {answer.url} answered {quoted(answer)}, which is no JSON") from error
+
+    def post_json(self, path: str, text: str) -> Any:
+        """POST a text to a path of the REST API and read the JSON answer; errors as of ``get_json``."""
+        answer = check(self.send("POST", self.connection.url(path), data=text.encode()))
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise StorageError(f"POST {answer.url} answered {quoted(answer)}, which is no JSON") from error
+
+    def get_bytes(self, path: str) -> bytes:
+        """GET a path of the REST API as bytes; errors as of ``get_json``."""
+        return check(self.send("GET", self.connection.url(path))).content
+
+    def delete(self, path: str) -> bool:
+        """DELETE a path of the REST API; False when there was nothing."""
+        try:
+            check(self.send("DELETE", self.connection.url(path)))
+        except NotFound:
+            return False
+        return True
+
+    @contextmanager
+    def streaming(self, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
+        """GET an answer whose body is read as it comes; the status has been checked."""
+        answer = self.send("GET", url, headers=headers, stream=True)
+        try:
+            yield check(answer)
+        finally:
+            answer.close()
+
+
+def check(answer: requests.Response) -> requests.Response:
+    """The answer, when its status is 2xx.
+
+    :raises NotFound: 404.
+    :raises StorageError: all other statuses; ``transient`` tells whether trying again may help.
+    """
+    status = answer.status_code
+    if 200 <= status < 300:
+        return answer
+    what = f"{answer.request.method} {answer.url} answered {status} {answer.reason}"
+    if status == 404:
+        raise NotFound(what, details=quoted(answer))
+    remedy = None
+    if status in (401, 403):
+        remedy = "the server refuses our Authorization header: check its users and authorization plugins"
+    raise StorageError(what, remedy=remedy, details=quoted(answer), transient=is_transient(status))
+
+
+def is_transient(status: int) -> bool:
+    """Whether the same request may succeed later, by its HTTP status."""
+    return status in _TRANSIENT or (500 <= status < 600 and status not in _NEVER)
+
+
+def unreachable(method: str, url: str, error: Exception) -> StorageError:
+    """The error for a request that had no answer, or only a part of one."""
+    return StorageError(
+        f"{method} {url}: no answer ({type(error).__name__})",
+        remedy="is the server running, and has it HTTP threads to spare (HttpThreadsCount)?",
+        details=str(error),
+        transient=True,
+    )
+
+
+def quoted(answer: requests.Response) -> str:
+    """The beginning of an answer's text."""
+    text = answer.content[: 4 * _LONGEST_QUOTE].decode("utf-8", "replace")
+    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."

@@ -1,0 +1,137 @@
+"""What Orthanc holds of a series: looked up by UID, compared with what was sent, removed.
+
+Orthanc's REST API answers this from its database (8 ms for 300 instances; QIDO-RS reads the files: 140 ms).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+import pydicom
+
+from derived_series.dicomweb.client import Client
+from derived_series.errors import NotFound, StorageError
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesOnServer:
+    """A series as Orthanc knows it.
+
+    :param orthanc_id: Orthanc's identifier (five groups of eight hexadecimal digits).
+    :param instances: number of instances.
+    """
+
+    orthanc_id: str
+    series_instance_uid: str
+    study_instance_uid: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """An instance that is compared in full after it was stored."""
+
+    sop_instance_uid: str
+    data: bytes
+
+
+def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
+    """Look a series up by its Orthanc identifier.
+
+    :raises NotFound: no such series.
+    """
+    try:
+        series = client.get_json(f"/series/{orthanc_id}")
+        study = client.get_json(f"/series/{orthanc_id}/study")
+    except NotFound as error:
+        raise NotFound(
+            f"there is no series {orthanc_id} in Orthanc",
+            remedy="give the Orthanc identifier of a series, as GET /series lists them",
+        ) from error
+    return SeriesOnServer(
+        orthanc_id,
+        series["MainDicomTags"]["SeriesInstanceUID"],
+        study["MainDicomTags"]["StudyInstanceUID"],
+        len(series["Instances"]),
+    )
+
+
+def series_numbers(client: Client, orthanc_id: str, *, but: str) -> frozenset[int]:
+    """The SeriesNumbers (0020,0011) of the series in the study of a series, but for one SeriesInstanceUID."""
+    study = client.get_json(f"/series/{orthanc_id}/study")["ID"]
+    tags = [series["MainDicomTags"] for series in client.get_json(f"/studies/{study}/series")]
+    values = (each.get("SeriesNumber", "") for each in tags if each.get("SeriesInstanceUID") != but)
+    return frozenset(int(value) for value in values if value.strip().lstrip("+-").isdigit())
+
+
+def find_series(client: Client, series_instance_uid: str) -> tuple[str, ...]:
+    """The Orthanc identifiers of the series with a UID (more than one when patients or studies share it)."""
+    found = client.post_json("/tools/lookup", series_instance_uid)
+    return tuple(item["ID"] for item in found if item["Type"] == "Series")
+
+
+def instances_held(client: Client, orthanc_id: str) -> dict[str, str]:
+    """For each SOPInstanceUID of a series its Orthanc identifier."""
+    try:
+        rows = client.get_json(f"/series/{orthanc_id}/instances")
+    except NotFound:
+        return {}
+    return {row["MainDicomTags"]["SOPInstanceUID"]: row["ID"] for row in rows}
+
+
+def remove_series(client: Client, series_instance_uid: str) -> int:
+    """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed."""
+    return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in find_series(client, series_instance_uid))
+
+
+def verify(client: Client, series_instance_uid: str, sent: Collection[str], samples: tuple[Sample, ...]) -> str:
+    """Compare what Orthanc holds of a series with what was sent: no instance less, none more.
+
+    :param sent: the SOPInstanceUIDs.
+    :param samples: instances whose stored file is compared too.
+    :returns: the Orthanc identifier of the series.
+    :raises StorageError: anything that differs.
+    """
+    found = find_series(client, series_instance_uid)
+    if len(found) != 1:
+        raise StorageError(
+            f"after storing, Orthanc has {len(found)} series with SeriesInstanceUID {series_instance_uid}",
+            remedy="does a Lua script, a plugin or StorageAccess setting drop or change what is received?",
+        )
+    held = instances_held(client, found[0])
+    lacking = sorted(set(sent) - set(held))
+    foreign = sorted(set(held) - set(sent))
+    if lacking or foreign:
+        raise StorageError(
+            f"after storing, the series {found[0]} lacks {len(lacking)} of {len(sent)} instances "
+            f"and has {len(foreign)} of others: {', '.join([*lacking, *foreign][:_NAMED])}",
+            remedy="does a Lua script, a plugin or a storage limit drop or change what is received?",
+        )
+    for sample in samples:
+        _compare(client, held[sample.sop_instance_uid], sample)
+    return found[0]
+
+
+def _compare(client: Client, orthanc_id: str, sample: Sample) -> None:
+    """The stored file is the one that was sent, or at least has its pixels (Orthanc may transcode)."""
+    try:
+        digest = client.get_bytes(f"/instances/{orthanc_id}/attachments/dicom/md5").decode("ascii", "replace")
+    except NotFound:  # MD5 sums can be switched off (StoreMD5ForAttachments)
+        digest = ""
+    if digest.strip() == hashlib.md5(sample.data, usedforsecurity=False).hexdigest():
+        return
+    stored = client.get_bytes(f"/instances/{orthanc_id}/file")
+    if stored == sample.data:
+        return
+    was, now = (pydicom.dcmread(io.BytesIO(data)) for data in (sample.data, stored))
+    if "PixelData" in was and not np.array_equal(was.pixel_array, now.pixel_array):
+        raise StorageError(
+            f"the pixels of instance {sample.sop_instance_uid} are not those that were sent",
+            remedy="does Orthanc transcode to a lossy transfer syntax (IngestTranscoding)?",
+        )

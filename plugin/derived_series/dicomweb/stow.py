@@ -1,0 +1,176 @@
+"""STOW-RS (PS3.18 10.5): store instances, and count what the server says that it stored.
+
+The status alone tells nothing: servers answer 200 to an empty body, and 400 after having stored the good
+ones of a request. What counts is each SOPInstanceUID's place in the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from derived_series.dicomweb.client import Client, is_transient, quoted
+from derived_series.dicomweb.multipart import content_type, make_body, new_boundary
+from derived_series.errors import StorageError
+
+_REFERENCED_SOP_SEQUENCE = "00081199"
+_FAILED_SOP_SEQUENCE = "00081198"
+_REFERENCED_SOP_INSTANCE_UID = "00081155"
+_FAILURE_REASON = "00081197"
+_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Part10:
+    """An encoded instance: a complete Part 10 file and the SOPInstanceUID in it."""
+
+    sop_instance_uid: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How instances are cut into requests, and how many of those are on their way at once.
+
+    :param instances: most instances of a request.
+    :param size: bytes at which a request is full (one instance may be larger).
+    :param connections: requests at once; as many again may wait for their turn, never more.
+    """
+
+    instances: int = 30
+    size: int = 8 << 20
+    connections: int = 4
+
+
+def store(
+    client: Client,
+    study_instance_uid: str,
+    instances: Iterable[Part10],
+    *,
+    cut: Cut = Cut(),
+    stored: Callable[[int], None] = lambda count: None,
+) -> int:
+    """Store instances into a study; they are sent while later ones are made.
+
+    :param stored: is told, in this thread, how many instances the server has confirmed so far.
+    :returns: the number of instances, all of them confirmed one by one.
+    :raises StorageError: the first failure. Instances may have been stored by then: remove them.
+    """
+    total = 0
+    waiting: set[Future[int]] = set()
+    stop = threading.Event()
+    with ThreadPoolExecutor(cut.connections, thread_name_prefix="stow") as pool:
+        try:
+            for chunk in _chunks(instances, cut):
+                waiting.add(pool.submit(_send, client, study_instance_uid, chunk, stop))
+                while len(waiting) > cut.connections:
+                    total += _collect(waiting, stored, total)
+            while waiting:
+                total += _collect(waiting, stored, total)
+        finally:
+            stop.set()
+    return total
+
+
+def _collect(waiting: set[Future[int]], stored: Callable[[int], None], before: int) -> int:
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    waiting -= done
+    count = sum(future.result() for future in done)
+    stored(before + count)
+    return count
+
+
+def _chunks(instances: Iterable[Part10], cut: Cut) -> Iterator[list[Part10]]:
+    chunk: list[Part10] = []
+    size = 0
+    for instance in instances:
+        chunk.append(instance)
+        size += len(instance.data)
+        if len(chunk) >= cut.instances or size >= cut.size:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _send(client: Client, study_instance_uid: str, chunk: list[Part10], stop: threading.Event) -> int:
+    if stop.is_set():
+        return 0
+    sent = [instance.sop_instance_uid for instance in chunk]
+    boundary = new_boundary()
+    body = make_body((instance.data for instance in chunk), boundary)
+    chunk.clear()  # what is in the body is not needed twice
+    url = client.connection.dicomweb_url("studies", study_instance_uid)
+    answer = client.send(
+        "POST",
+        url,
+        headers={"Content-Type": content_type(boundary), "Accept": "application/dicom+json"},
+        data=body,
+    )
+    return _confirmed(answer, sent)
+
+
+def _confirmed(answer: requests.Response, sent: list[str]) -> int:
+    """Count an answer against what was sent; the number of instances, which are all stored.
+
+    :raises StorageError: naming every instance that failed or was left out, with the server's reason.
+    """
+    where = f"STOW-RS to {answer.url} ({answer.status_code})"
+    if answer.status_code in (401, 403, 404, 413, 415) or (
+        answer.status_code >= 500 and is_transient(answer.status_code)
+    ):
+        raise StorageError(
+            f"{where}: {answer.reason}", details=quoted(answer), transient=is_transient(answer.status_code)
+        )
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise StorageError(f"{where}: the answer is no DICOM JSON", details=quoted(answer))
+    failed = {uid: _reason(item) for uid, item in _items(document, _FAILED_SOP_SEQUENCE)}
+    listed = {uid for uid, _ in _items(document, _REFERENCED_SOP_SEQUENCE)}
+    lacking = [uid for uid in sent if uid not in listed or uid in failed]
+    if not lacking and answer.status_code < 300:
+        return len(sent)
+    reasons = [f"{uid}: {failed.get(uid, 'in no list of the answer')}" for uid in lacking]
+    # A status of success and no word against an instance is how Orthanc answers when its disk is full.
+    passing = ("A7",) if answer.status_code >= 300 else ("A7", "")
+    raise StorageError(
+        f"{where}: {len(lacking)} of {len(sent)} instances were not stored: " + "; ".join(reasons[:_NAMED]),
+        remedy="the server's log may tell why: a full disk, or a filter that drops instances",
+        details="\n".join(reasons) or quoted(answer),
+        transient=bool(lacking) and all(failed.get(uid, "")[:2] in passing for uid in lacking),
+    )
+
+
+def _items(document: dict[str, Any], tag: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The items of a sequence in DICOM JSON (PS3.18 F.2), by their ReferencedSOPInstanceUID."""
+    for item in document.get(tag, {}).get("Value") or ():
+        yield str(((item.get(_REFERENCED_SOP_INSTANCE_UID) or {}).get("Value") or [""])[0]), item
+
+
+def _reason(item: dict[str, Any]) -> str:
+    value = ((item.get(_FAILURE_REASON) or {}).get("Value") or [None])[0]
+    return f"{value:04X}H ({_meaning(value)})" if isinstance(value, int) else "no reason given"
+
+
+def _meaning(reason: int) -> str:
+    """FailureReason (0008,1197), PS3.3 C.14 and PS3.18 table I.2-2."""
+    known = {
+        0x0110: "processing failure: is it of this study?",
+        0x0122: "SOP class not supported",
+        0x0124: "not authorized",
+        0xC122: "transfer syntax not supported",
+    }
+    ranges = {
+        0xA7: "out of resources",
+        0xA9: "data set does not match its SOP class",
+        0xC0: "cannot understand",
+    }
+    return known.get(reason) or ranges.get(reason >> 8) or "see PS3.18 table I.2-2"
