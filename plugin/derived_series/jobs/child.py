@@ -1,0 +1,61 @@
+"""The main function of a worker process: tasks in, results out, and no life after its parent."""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import pickle
+import select
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+
+def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
+    """Run pickled (function, args, kwargs) until the parent closes the pipe."""
+    os.setpgid(0, 0)  # so that whatever a pipeline starts can be ended with us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
+    end_with_parent()
+    initializer(*initargs)
+    while True:
+        try:
+            function, args, kwargs = pickle.loads(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        answer: tuple[bool, Any]
+        try:
+            answer = (True, function(*args, **kwargs))
+        except BaseException as error:  # SystemExit of a pipeline is its error too
+            answer = (False, error)
+        pipe.send_bytes(_pickled(answer))
+
+
+def _pickled(answer: tuple[bool, Any]) -> bytes:
+    try:
+        message = pickle.dumps(answer)
+        if not answer[0]:
+            pickle.loads(message)  # many exceptions can be written but not read
+        return message
+    except (pickle.PicklingError, TypeError, AttributeError, ValueError) as error:
+        return pickle.dumps((False, RuntimeError(f"{type(answer[1]).__name__} cannot be sent: {error}")))
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process group when the parent is gone, however it went.
+
+    The parent holds the other end of a pipe; when that closes, the kernel sends SIGIO, whose default is to
+    end the process. A thread that watches the pipe would not do: native code may hold the GIL for ever.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    pipe = parent.sentinel
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN | select.POLLHUP)
+    if poll.poll(0):  # it went before the kernel was asked
+        os._exit(1)

@@ -1,0 +1,68 @@
+"""Progress of an attempt, told to the server by HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from derived_series.dicomweb.client import Client
+from derived_series.errors import Conflict, DerivedSeriesError, NotFound
+from derived_series.jobs.tasks import DeriveTask
+
+#: Seconds between two messages, between those of two phases, and seconds that one may take.
+_EVERY = 0.25
+_BETWEEN_PHASES = 0.05
+_PATIENCE = 2.0
+
+#: The part of the whole, in percent, at which a phase begins and ends.
+_PHASES = {"Fetching": (0, 30), "Building": (30, 40), "Processing": (30, 40), "Storing": (40, 100)}
+
+T = TypeVar("T")
+
+
+class NotWanted(Exception):
+    """The server knows nothing of this attempt any more: it was cancelled, or another one has begun."""
+
+
+class Progress:
+    """Tells how far an attempt is; a server that does not listen disturbs nothing."""
+
+    def __init__(self, client: Client, task: DeriveTask):
+        self._client = client
+        self._task = task
+        self._told = time.monotonic()
+        self._phase = ""
+
+    def tell(self, phase: str, done: int = 0, total: int = 1) -> None:
+        """Only some of the calls send a message; a new phase does.
+
+        :raises NotWanted: see there.
+        """
+        now = time.monotonic()
+        pause = _EVERY if phase == self._phase else _BETWEEN_PHASES
+        if self._task.progress_route is None or now - self._told < pause:
+            return
+        self._told, self._phase = now, phase
+        low, high = _PHASES[phase]
+        percent = low + (high - low) * done // max(total, 1)
+        message = {"Attempt": self._task.attempt, "Phase": phase, "Progress": min(percent, 99)}
+        connection = self._task.connection
+        try:
+            answer = self._client.send(
+                "POST",
+                connection.url(self._task.progress_route),
+                data=json.dumps(message).encode(),
+                timeout=_PATIENCE,
+            )
+        except DerivedSeriesError:
+            return
+        if answer.status_code in (Conflict.http_status, NotFound.http_status):
+            raise NotWanted(f"attempt {self._task.attempt} of job {self._task.job_id}")
+
+    def counted(self, phase: str, items: Iterable[T], total: int) -> Iterator[T]:
+        """Pass items on, telling how many have come."""
+        for count, item in enumerate(items, 1):
+            yield item
+            self.tell(phase, count, total)

@@ -1,0 +1,120 @@
+"""A job as it is on disk: an immutable record, replaced by a new one with every change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from derived_series.errors import DerivedSeriesError
+
+
+class State(Enum):
+    """The states of Orthanc's own jobs, by Orthanc's names. ``RETRY``: waits for its next attempt."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    RETRY = "Retry"
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (State.SUCCESS, State.FAILURE)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as it is kept and answered.
+
+    :param kind: the class of ``derived_series.errors``.
+    """
+
+    kind: str
+    http_status: int
+    message: str
+    remedy: str | None = None
+    details: str | None = None
+
+    @classmethod
+    def of(cls, error: DerivedSeriesError) -> Problem:
+        return cls(type(error).__name__, error.http_status, error.message, error.remedy, error.details)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "Kind": self.kind,
+            "HttpStatus": self.http_status,
+            "Message": self.message,
+            "Remedy": self.remedy,
+            "Details": self.details,
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Problem:
+        return cls(*(document[key] for key in ("Kind", "HttpStatus", "Message", "Remedy", "Details")))
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """One derivation that was accepted.
+
+    :param id: a UUID; with it all UIDs of the derived series are settled, whatever attempt makes it.
+    :param series: the Orthanc identifier of the parent series.
+    :param request: the request's JSON, without the image.
+    :param image: the name of the uploaded image's file in the job's folder.
+    :param subject: what is derived from what, whatever the parameters; ``IfExists: Replace`` replaces by it.
+    :param digest: all that the result depends on; ``IfExists: Reuse`` finds by it.
+    :param created: seconds since 1970, as all times here. It is also the "now" that the series is written with.
+    :param attempt: attempts begun so far.
+    :param next_try: when a job in ``RETRY`` may run again.
+    :param dirty: instances of the derived series may be in Orthanc though the job has not succeeded.
+    :param runtime: seconds that its attempts took.
+    :param result: the answer of a job that succeeded.
+    """
+
+    id: str
+    series: str
+    request: dict[str, Any]
+    image: str | None
+    subject: str
+    digest: str
+    created: float
+    priority: int = 0
+    state: State = State.PENDING
+    attempt: int = 0
+    progress: int = 0
+    next_try: float = 0.0
+    started: float | None = None
+    completed: float | None = None
+    runtime: float = 0.0
+    dirty: bool = False
+    problem: Problem | None = None
+    result: dict[str, Any] | None = None
+
+    @property
+    def now(self) -> datetime:
+        """The date and time that the derived series is written with, the same in every attempt."""
+        return datetime.fromtimestamp(self.created)
+
+
+def subject_of(series: str, request: dict[str, Any]) -> str:
+    """See ``JobRecord.subject``."""
+    keys = ("Pipeline", "Blueprint", "Factory", "Inputs")
+    return _digest([series, *(request.get(key) for key in keys)])
+
+
+def digest_of(series: str, request: dict[str, Any], image: bytes | None, code: str) -> str:
+    """See ``JobRecord.digest``.
+
+    :param code: stands for the user's code that takes part, such as a hash of its file.
+    """
+    without = {"Synchronous", "Asynchronous", "Priority", "Timeout", "IfExists"}
+    relevant = {key: value for key, value in request.items() if key not in without}
+    return _digest([series, relevant, None if image is None else hashlib.sha256(image).hexdigest(), code])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

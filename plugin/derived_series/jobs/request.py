@@ -1,0 +1,177 @@
+"""What a client may ask of a derivation: the JSON body of ``POST /series/{id}/derive``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic.alias_generators import to_pascal
+
+from derived_series.errors import InvalidImage, InvalidRequest
+
+#: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
+ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
+
+_DEEPEST = 32
+
+OrthancId = Annotated[str, Field(pattern=rf"^{ORTHANC_ID.pattern}$")]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class DeriveRequest(BaseModel):
+    """A derivation as it is asked for; keys in JSON are CamelCase (``SeriesDescription``).
+
+    Either ``Pipeline`` (with ``Parameters``), which makes the image, or ``Blueprint``, ``Factory`` and an image
+    (without one the parent's own values are taken).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal, allow_inf_nan=False)
+
+    pipeline: Name | None = None
+    parameters: dict[str, JsonValue] = {}
+    blueprint: Name | None = None
+    factory: Name | None = None
+    image: Annotated[str | None, Field(repr=False)] = None
+    inputs: dict[Name, OrthancId] = {}
+    filling_strategy: Literal["Discard", "Copy"] | None = None
+    replace: dict[Name, JsonValue] = {}
+    series_description: Annotated[str, Field(max_length=64)] | None = None
+    derivation: Name | None = None
+    nan: Annotated[float | None, Field(alias="NaN")] = None
+    dry_run: bool = False
+    synchronous: bool | None = None
+    asynchronous: bool | None = None
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    if_exists: Literal["New", "Reuse", "Replace"] = "New"
+    timeout: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DeriveRequest:
+        if self.pipeline is not None:
+            for key in ("blueprint", "factory", "image"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"Pipeline and {to_pascal(key)} exclude each other: a pipeline brings its own")
+        elif self.blueprint is None or self.factory is None:
+            raise ValueError("name either a Pipeline, or a Blueprint and a Factory")
+        elif self.parameters:
+            raise ValueError("Parameters are a pipeline's; there is no Pipeline")
+        if self.synchronous is not None and self.synchronous == self.asynchronous:
+            raise ValueError("Synchronous and Asynchronous contradict each other")
+        return self
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether the answer waits for the derived series; as in Orthanc, it does unless asked otherwise."""
+        if self.synchronous is not None:
+            return self.synchronous
+        return not self.asynchronous
+
+    def to_json(self) -> dict[str, Any]:
+        """What is kept of it: the keys that were given, without the image."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"image"}, exclude_unset=True)
+
+    @classmethod
+    def of(cls, document: object) -> DeriveRequest:
+        """Check a decoded JSON body.
+
+        :raises InvalidRequest: naming every wrong key, and what is expected there.
+        """
+        if not isinstance(document, dict):
+            raise InvalidRequest(
+                f"the request is a JSON {_json_type(document)}, not an object",
+                remedy='send an object such as {"Pipeline": "gaussian_smoothing", "Parameters": {}}',
+            )
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise InvalidRequest(
+                describe_problems(error), remedy="known keys: " + ", ".join(known_keys(cls))
+            ) from error
+
+    def image_bytes(self) -> bytes | None:
+        """The image of the ``Image`` key, which is base64 (RFC 4648).
+
+        :raises InvalidImage: no base64.
+        """
+        if self.image is None:
+            return None
+        try:
+            return base64.b64decode(self.image, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise InvalidImage(
+                f"Image is no base64: {error}",
+                remedy="or send the file itself: POST /series/{id}/derive/{blueprint}/{factory}",
+            ) from error
+
+
+def parse_json(body: bytes, what: str) -> Any:
+    """Decode JSON that a client sent (RFC 8259: no NaN, no repeated keys).
+
+    :raises InvalidRequest: naming the place.
+    """
+    try:
+        document = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
+    except (ValueError, RecursionError) as error:
+        place = (
+            f"{error.msg} at line {error.lineno}, column {error.colno}"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error)
+        )
+        raise InvalidRequest(f"{what} is no JSON: {place}") from error
+    if _depth(document) > _DEEPEST:
+        raise InvalidRequest(f"{what} is nested more than {_DEEPEST} levels deep")
+    return document
+
+
+def _depth(value: object, level: int = 1) -> int:
+    if level > _DEEPEST:
+        return level
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max((_depth(item, level + 1) for item in inner), default=level)
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+def describe_problems(error: ValidationError) -> str:
+    """All that pydantic found, one clause each, keys as the client wrote them."""
+    return "; ".join(dict.fromkeys(_problem(item) for item in error.errors()))
+
+
+def _problem(item: Any) -> str:
+    where = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    message: str = item["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:] if message.startswith("Input") else message
+    if item["type"] == "value_error" and not where:
+        return message
+    return f"{where}: {message}, not {_json_type(item['input'])} {_short(item['input'])}"
+
+
+def _json_type(value: object) -> str:
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
+    return names.get(type(value), "number")
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def known_keys(model: type[BaseModel]) -> list[str]:
+    """The keys of a model as they are in JSON."""
+    return [field.alias or name for name, field in model.model_fields.items()]

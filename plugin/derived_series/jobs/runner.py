@@ -1,0 +1,315 @@
+"""Runs the jobs of the store: which one when, how often, and what becomes of it.
+
+One thread decides everything; it speaks to the workers through ``concurrent.futures.Executor`` alone. Callers
+in other threads only write to the store, leave a message, or wait.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+
+from derived_series.errors import Busy, Conflict, DerivedSeriesError
+from derived_series.jobs.limits import Limits
+from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.jobs.store import JobStore
+from derived_series.jobs.tasks import DeriveTask, Outcome, derive, discard
+from derived_series.jobs.verdict import CANCELLED, outcome_of, taken_up, too_late, verdict
+from derived_series.jobs.waiting import WaitingRoom
+
+_log = logging.getLogger(__name__)
+
+_DISCARD_ATTEMPTS = 5
+_DISCARD_SECONDS = 60.0
+_STOP_BOUND = 2.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A job that is with a worker.
+
+    :param deadline: of the monotonic clock.
+    :param stopping: why the attempt is being ended from outside.
+    :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
+    """
+
+    job: JobRecord
+    task: DeriveTask
+    future: Future[Outcome]
+    began: float
+    deadline: float
+    stopping: Problem | None = None
+    verdict: JobRecord | None = None
+    discards: int = 0
+
+
+class JobRunner:
+    """The scheduler.
+
+    :param make_task: the attempt to send out for a record, with what is only known here (address, token).
+    :param timeout_of: seconds for one attempt at a record.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        executor: Executor,
+        make_task: Callable[[JobRecord], DeriveTask],
+        limits: Limits,
+        timeout_of: Callable[[JobRecord], float],
+    ):
+        self.store = store
+        self.limits = limits
+        self._executor = executor
+        self._make_task = make_task
+        self._timeout_of = timeout_of
+        self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._running: dict[str, _Running] = {}
+        self._progress: dict[str, tuple[int, int]] = {}  # by job: attempt and percent
+        self._room = WaitingRoom()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
+
+    # -- for any thread ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take up what a former process left, and run."""
+        self._messages.put(("recover", ""))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let go of all who wait, and of the workers. What runs or waits is taken up at the next start."""
+        self._stopping.set()
+        self._room.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._messages.put(("stop", ""))
+        self._thread.join(_STOP_BOUND)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def submit(self, job: JobRecord, image: bytes | None) -> None:
+        """Accept a job; it is on disk when this returns.
+
+        :raises Busy: the queue or the disk is full, or the server stops.
+        """
+        if self._stopping.is_set():
+            raise Busy("the server is stopping", retry_after=30)
+        self.store.add(job, image, most=self.limits.queue)
+        self._messages.put(("new", job.id))
+
+    def wait(self, job_id: str, timeout: float) -> JobRecord:
+        """The job once it is over, or as it is after ``timeout`` seconds or when the server stops."""
+        self._room.wait(job_id, timeout, lambda: self.store.get(job_id).state.is_final)
+        return self.store.get(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for a job's end; it becomes a failure as soon as nothing of it is left.
+
+        :raises Conflict: it is over.
+        """
+        if self.store.get(job_id).state.is_final:
+            raise Conflict(f"the job {job_id} is over and cannot be cancelled")
+        self._messages.put(("cancel", job_id))
+
+    def resubmit(self, job_id: str) -> None:
+        """Run a failed job again. :raises Conflict: it has not failed."""
+        job = self.store.get(job_id)
+        if job.state is not State.FAILURE or job_id in self._running:
+            raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
+        self.store.update(
+            dataclasses.replace(
+                job, state=State.PENDING, attempt=0, progress=0, completed=None, problem=None, next_try=0.0
+            )
+        )
+        self._messages.put(("new", job_id))
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that is over. :raises Conflict: it is not."""
+        if not self.store.get(job_id).state.is_final or job_id in self._running:
+            raise Conflict(f"the job {job_id} is not over", remedy="cancel it first")
+        self.store.delete(job_id)
+
+    def tell_progress(self, job_id: str, attempt: int, percent: int) -> bool:
+        """Note how far an attempt is; False when it is not the one that runs."""
+        running = self._running.get(job_id)
+        if running is None or running.job.attempt != attempt or running.stopping or running.verdict:
+            return False
+        self._progress[job_id] = (attempt, max(0, min(percent, 99)))
+        return True
+
+    def progress_of(self, job: JobRecord) -> int:
+        """Percent."""
+        attempt, percent = self._progress.get(job.id, (0, 0))
+        return percent if job.state is State.RUNNING and attempt == job.attempt else job.progress
+
+    # -- the thread ----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            kind, job_id = "", ""
+            try:
+                try:
+                    kind, job_id = self._messages.get(timeout=self._patience())
+                except Empty:
+                    pass
+                if kind and not self._stopping.is_set():
+                    self._handle(kind, job_id)
+                self._end_late_ones()
+                self._hand_out()
+            except (Busy, sqlite3.Error, OSError) as error:
+                # The disk is full or gone. Nothing has been decided: what was told is told again.
+                _log.error("the jobs cannot be written: %s", error)
+                if kind:
+                    self._messages.put((kind, job_id))
+                self._stopping.wait(1.0)
+            except Exception:  # the one boundary of this thread: without it, nothing would run any more
+                _log.exception("the job runner has met an error (%s %s)", kind, job_id)
+                self._stopping.wait(0.1)
+
+    def _patience(self) -> float:
+        """Seconds until something is due without a message."""
+        now = time.monotonic()
+        due = [60.0, *(running.deadline - now for running in self._running.values())]
+        retry = self.store.next_time()
+        if retry is not None and len(self._running) < self.limits.parallel:
+            due.append(retry - time.time())
+        return max(0.01, min(due))
+
+    def _handle(self, kind: str, job_id: str) -> None:
+        running = self._running.get(job_id)
+        if kind == "recover":
+            self._recover()
+        elif kind == "done" and running is not None and running.future.done():
+            self._take_outcome(running)
+        elif kind == "cancel" and running is not None:
+            self._end(running, CANCELLED)
+        elif kind == "cancel":
+            self._cancel_waiting(job_id)
+
+    def _recover(self) -> None:
+        self.store.remove_stray_images()
+        for job in self.store.unfinished():
+            if job.state is State.RUNNING and job.id not in self._running:
+                self.store.update(taken_up(job, self.limits))
+        for job in self.store.dirty():
+            if job.id not in self._running:
+                self._discard(job)
+
+    def _hand_out(self) -> None:
+        """Give jobs to workers while both are there."""
+        while len(self._running) < self.limits.parallel and not self._stopping.is_set():
+            job = self.store.next_ready(time.time())
+            if job is None:
+                return
+            begun = job.started or time.time()
+            job = dataclasses.replace(
+                job, state=State.RUNNING, attempt=job.attempt + 1, progress=0, started=begun, dirty=True
+            )
+            task = self._make_task(job)
+            self.store.update(job)
+            self._send(job, task)
+
+    def _send(self, job: JobRecord, task: DeriveTask) -> None:
+        now = time.monotonic()
+        future = self._executor.submit(derive, task)
+        self._running[job.id] = _Running(job, task, future, now, now + self._timeout_of(job))
+        self._listen(job.id, future)
+
+    def _listen(self, job_id: str, future: Future[Outcome]) -> None:
+        future.add_done_callback(lambda done: self._messages.put(("done", job_id)))
+
+    def _end_late_ones(self) -> None:
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            if now >= running.deadline:
+                self._end(running, too_late(running.deadline - running.began))
+
+    def _end(self, running: _Running, problem: Problem) -> None:
+        if running.verdict is not None and problem is CANCELLED:
+            return  # it has ended already, and what it left is being removed
+        running.stopping = running.stopping or problem
+        running.deadline = time.monotonic() + _DISCARD_SECONDS
+        running.future.cancel()
+
+    def _cancel_waiting(self, job_id: str) -> None:
+        job = self.store.find(job_id)
+        if job is None or job.state.is_final:
+            return
+        failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
+        if job.dirty:
+            self._discard(failed)
+        else:
+            self._apply(failed)
+
+    # -- ends ----------------------------------------------------------------------------------------------
+
+    def _take_outcome(self, running: _Running) -> None:
+        outcome = outcome_of(running.future)
+        if running.verdict is not None:
+            self._after_discard(running, running.verdict, outcome)
+            return
+        spent = running.job.runtime + time.monotonic() - running.began
+        job = dataclasses.replace(running.job, runtime=spent, dirty=not outcome.clean)
+        if outcome.error is None:
+            job = dataclasses.replace(job, state=State.SUCCESS, problem=None, result=outcome.result, progress=100)
+        else:
+            _log_trace(job, outcome.error)
+            if running.stopping is not None:
+                job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
+            else:
+                job = verdict(job, outcome.error, self.limits, time.time())
+        if job.dirty:
+            self._discard(job, running.task)
+        else:
+            self._apply(job)
+            del self._running[job.id]
+
+    def _discard(self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0) -> None:
+        """Have a worker remove what attempts left of a job, which then becomes what it is here.
+
+        The job's place among those that run is kept for that.
+        """
+        task = task or self._make_task(job)
+        future = self._executor.submit(discard, task)
+        now = time.monotonic()
+        deadline = now + _DISCARD_SECONDS
+        self._running[job.id] = _Running(job, task, future, now, deadline, verdict=job, discards=discards + 1)
+        self._listen(job.id, future)
+
+    def _after_discard(self, running: _Running, job: JobRecord, outcome: Outcome) -> None:
+        if outcome.error is not None and running.discards < _DISCARD_ATTEMPTS:
+            self._stopping.wait(0.2)
+            self._discard(job, running.task, running.discards)
+            return
+        # What could not be removed now is removed by the next attempt, or at the next start.
+        self._apply(dataclasses.replace(job, dirty=outcome.error is not None))
+        del self._running[job.id]
+
+    def _apply(self, job: JobRecord) -> None:
+        """Write down what has become of a job: on disk first, then for those who wait."""
+        if not job.state.is_final:
+            self.store.update(job)
+            _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
+            return
+        self.store.update(dataclasses.replace(job, completed=job.completed or time.time()))
+        if job.state is State.SUCCESS:
+            self.store.remove_image(job.id)  # a failed job may be resubmitted
+        elif job.problem is not None:
+            _log.warning("job %s failed: %s", job.id, job.problem.message)
+        self.store.forget_oldest(self.limits.history)
+        self._progress.pop(job.id, None)
+        self._room.wake(job.id)
+
+
+def _log_trace(job: JobRecord, error: DerivedSeriesError) -> None:
+    for note in getattr(error, "__notes__", ()):
+        _log.error("job %s: %s\n%s", job.id, error, note)

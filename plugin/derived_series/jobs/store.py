@@ -1,0 +1,274 @@
+"""The jobs on disk: SQLite, and a folder for each job that has an image.
+
+What ``add`` has returned from survives a crash of the process and of the machine (WAL, synchronous=FULL;
+files are flushed before the row that names them is written).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.record import JobRecord, Problem, State
+
+_VERSION = 1
+_COLUMNS = tuple(field.name for field in dataclasses.fields(JobRecord))
+_JSON = frozenset({"request", "result"})
+_UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
+_SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    {", ".join(name for name in _COLUMNS if name != "id")}
+);
+CREATE INDEX IF NOT EXISTS by_state ON jobs (state, next_try);
+CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest);
+CREATE INDEX IF NOT EXISTS by_subject ON jobs (subject);
+"""
+
+
+class JobStore:
+    """All jobs, of one process at a time. Safe for threads.
+
+    :param folder: is made when it is not there.
+    :raises DerivedSeriesError: the folder cannot be written, or another process uses it.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._lock = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(folder / "jobs.sqlite", timeout=5, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, _VERSION):
+                raise DerivedSeriesError(
+                    f"{folder / 'jobs.sqlite'} has version {version}, this plugin knows {_VERSION}",
+                    remedy="use the plugin's version that wrote it, or another JobsFolder",
+                )
+            self._db.executescript(_SCHEMA)
+            self._db.execute(f"PRAGMA user_version={_VERSION}")
+        except (OSError, sqlite3.Error) as error:
+            raise DerivedSeriesError(
+                f"the jobs folder {folder} cannot be used: {error}",
+                remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
+            ) from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """One writer at a time.
+
+        :raises Busy: the disk does not take it; nothing was changed.
+        """
+        with self._lock:
+            try:
+                with self._db:
+                    yield self._db
+            except sqlite3.Error as error:
+                raise _full(self.folder, error) from error
+
+    def add(self, job: JobRecord, image: bytes | None, *, most: int) -> None:
+        """Accept a job: when this returns, it is on disk.
+
+        :param most: so many jobs may be unfinished.
+        :raises Busy: there are that many, or the disk is full. Nothing is left of the job.
+        """
+        self._check_room(most)
+        try:
+            if image is not None and job.image is not None:
+                self._write_image(job, image)
+            with self._transaction() as db:
+                if self._count_unfinished(db) >= most:
+                    raise _queue_full(most)
+                marks = ", ".join("?" * len(_COLUMNS))
+                db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _to_row(job))
+        except OSError as error:
+            self.remove_image(job.id)
+            raise _full(self.folder, error) from error
+        except Busy:
+            self.remove_image(job.id)
+            raise
+
+    def _check_room(self, most: int) -> None:
+        with self._lock:
+            if self._count_unfinished(self._db) >= most:
+                raise _queue_full(most)
+
+    @staticmethod
+    def _count_unfinished(db: sqlite3.Connection) -> int:
+        count: int = db.execute(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}").fetchone()[0]
+        return count
+
+    def job_folder(self, job_id: str) -> Path:
+        return self.folder / "images" / job_id
+
+    def image_path(self, job: JobRecord) -> Path | None:
+        """The uploaded image's file."""
+        return None if job.image is None else self.job_folder(job.id) / job.image
+
+    def _write_image(self, job: JobRecord, image: bytes) -> None:
+        folder = self.job_folder(job.id)
+        folder.mkdir(parents=True)
+        with (folder / (job.image or "")).open("wb") as file:
+            file.write(image)
+            file.flush()
+            os.fsync(file.fileno())
+        for directory in (folder, folder.parent):
+            handle = os.open(directory, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def remove_image(self, job_id: str) -> None:
+        """Forget the uploaded image of a job."""
+        shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
+
+    def remove_stray_images(self) -> int:
+        """Remove images whose jobs were never accepted or are gone (a crash between two steps)."""
+        root = self.folder / "images"
+        strays = [path for path in root.glob("*") if self.find(path.name) is None] if root.exists() else []
+        for path in strays:
+            shutil.rmtree(path, ignore_errors=True)
+        return len(strays)
+
+    def find(self, job_id: str) -> JobRecord | None:
+        found = self._select("WHERE id = ?", [job_id])
+        return found[0] if found else None
+
+    def get(self, job_id: str) -> JobRecord:
+        """:raises NotFound: no such job."""
+        found = self.find(job_id)
+        if found is None:
+            raise NotFound(f"there is no job {job_id}", remedy="GET /derived-series/jobs lists them")
+        return found
+
+    def page(self, since: int = 0, limit: int = 0) -> list[JobRecord]:
+        """Jobs in the order of their acceptance; ``limit`` 0 is all of them."""
+        return self._select("ORDER BY seq LIMIT ? OFFSET ?", [limit or -1, since])
+
+    def unfinished(self) -> list[JobRecord]:
+        return self._select(f"WHERE {_UNFINISHED} ORDER BY seq")
+
+    def dirty(self) -> list[JobRecord]:
+        """Failed jobs of which something may still be in Orthanc."""
+        return self._select("WHERE state = 'Failure' AND dirty ORDER BY seq")
+
+    def next_ready(self, now: float) -> JobRecord | None:
+        """The job to run next: the highest priority, then the oldest.
+
+        One that replaces waits until no other on its subject runs: two would not see each other's series.
+        """
+        found = self._select(
+            "AS waiting WHERE (state = 'Pending' OR (state = 'Retry' AND next_try <= ?)) AND NOT EXISTS ("
+            "SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject "
+            "AND json_extract(waiting.request, '$.IfExists') = 'Replace') "
+            "ORDER BY priority DESC, seq LIMIT 1",
+            [now],
+        )
+        return found[0] if found else None
+
+    def next_time(self) -> float | None:
+        """When the first of the jobs that wait for another attempt is due."""
+        with self._lock:
+            row = self._db.execute("SELECT min(next_try) FROM jobs WHERE state = 'Retry'").fetchone()
+        return row[0]  # type: ignore[no-any-return]
+
+    def with_digest(self, digest: str) -> list[JobRecord]:
+        """Jobs of the same digest that have not failed, newest first."""
+        return self._select("WHERE digest = ? AND state <> 'Failure' ORDER BY seq DESC", [digest])
+
+    def succeeded_on(self, subject: str, *, but: str) -> list[JobRecord]:
+        """Jobs on the same subject that succeeded, all but one."""
+        return self._select("WHERE subject = ? AND state = 'Success' AND id <> ? ORDER BY seq", [subject, but])
+
+    def counts(self) -> dict[State, int]:
+        """The number of jobs in each state."""
+        with self._lock:
+            rows = self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
+        found = {State(state): count for state, count in rows}
+        return {state: found.get(state, 0) for state in State}
+
+    def _select(self, condition: str, values: Sequence[Any] = ()) -> list[JobRecord]:
+        with self._lock:
+            rows = self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs {condition}", values).fetchall()
+        return [_from_row(row) for row in rows]
+
+    def update(self, job: JobRecord) -> JobRecord:
+        """Write a job's new record; it is on disk when this returns.
+
+        :raises Busy: the disk does not take it.
+        """
+        names = [name for name in _COLUMNS if name != "id"]
+        values = dict(zip(_COLUMNS, _to_row(job), strict=True))
+        with self._transaction() as db:
+            db.execute(
+                f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
+                [*(values[name] for name in names), job.id],
+            )
+        return job
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job and its image."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+        self.remove_image(job_id)
+
+    def forget_oldest(self, keep: int) -> None:
+        """Forget the oldest jobs that are over, but for the newest ``keep``; as Orthanc's JobsHistorySize."""
+        old = self._select(
+            "WHERE state IN ('Success', 'Failure') AND NOT dirty ORDER BY seq DESC LIMIT -1 OFFSET ?", [keep]
+        )
+        for job in old:
+            self.delete(job.id)
+
+
+def _queue_full(most: int) -> Busy:
+    return Busy(f"the queue is full: {most} jobs wait or run", remedy="try again later, or raise QueueSize")
+
+
+def _full(folder: Path, error: Exception) -> Busy:
+    """The disk does not take a job: nothing that trying again at once would mend."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = "is full" if full or "full" in str(error) else f"cannot be written: {error}"
+    return Busy(f"the disk of the jobs folder {folder} {what}", retry_after=60)
+
+
+def _to_row(job: JobRecord) -> list[Any]:
+    row = []
+    for name in _COLUMNS:
+        value = getattr(job, name)
+        if isinstance(value, State):
+            value = value.value
+        elif isinstance(value, Problem):
+            value = json.dumps(value.to_json())
+        elif name in _JSON and value is not None:
+            value = json.dumps(value)
+        row.append(value)
+    return row
+
+
+def _from_row(row: Sequence[Any]) -> JobRecord:
+    fields = dict(zip(_COLUMNS, row, strict=True))
+    for name in _JSON:
+        fields[name] = None if fields[name] is None else json.loads(fields[name])
+    fields["state"] = State(fields["state"])
+    fields["dirty"] = bool(fields["dirty"])
+    fields["problem"] = None if fields["problem"] is None else Problem.from_json(json.loads(fields["problem"]))
+    return JobRecord(**fields)

@@ -1,0 +1,103 @@
+"""What the runner gives to workers, and what it gets back.
+
+Functions and arguments that can be pickled and run anywhere that reaches the server by HTTP. This module
+imports nothing heavy: Orthanc's own process needs no numpy to hand work out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from derived_series.dicomweb.client import Connection
+from derived_series.errors import DerivedSeriesError
+
+
+@dataclass(frozen=True, slots=True)
+class DeriveTask:
+    """One attempt at a job.
+
+    :param job_id: also the seed of all UIDs: every attempt makes the same instances.
+    :param series: the Orthanc identifier of the parent.
+    :param request: JSON of ``DeriveRequest``.
+    :param now: what the series is written with; the same in every attempt.
+    :param folders: the blueprint folders.
+    :param image_path: the uploaded image, where the worker shares the server's disk.
+    :param image_route: the uploaded image in the REST API, for a worker that does not.
+    :param progress_route: where progress is told.
+    :param replaces: Orthanc identifiers of series that are removed when the new one has been verified.
+    :param memory_limit: bytes that the worker may use for this task.
+    :param image_limit: bytes that an image may have once it is read (a small compressed file may be huge).
+    """
+
+    job_id: str
+    attempt: int
+    series: str
+    request: dict[str, Any]
+    now: datetime
+    connection: Connection
+    folders: tuple[str, ...]
+    image_path: str | None = None
+    image_route: str | None = None
+    progress_route: str | None = None
+    replaces: tuple[str, ...] = ()
+    memory_limit: int | None = None
+    image_limit: int = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended.
+
+    :param result: the JSON of the answer, when it succeeded.
+    :param error: why it failed.
+    :param clean: nothing of the derived series is left in Orthanc (of a failed attempt).
+    """
+
+    result: dict[str, Any] | None = None
+    error: DerivedSeriesError | None = None
+    clean: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the blueprint folders hold, as JSON, so that it can be told without loading them.
+
+    :param blueprints: name -> description, file, hash, elements; :param pipelines: name -> description, file,
+        hash, inputs, parameters; :param factories: name -> description.
+    :param problems: files that could not be loaded, and why.
+    """
+
+    blueprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    factories: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+
+def derive(task: DeriveTask) -> Outcome:
+    """Make an attempt. Every failure is told in the outcome."""
+    from derived_series.jobs.worker import attempt
+
+    return attempt(task)
+
+
+def discard(task: DeriveTask) -> Outcome:
+    """Remove what an attempt that was cut short left in Orthanc."""
+    from derived_series.jobs.worker import remove_leftovers
+
+    return remove_leftovers(task)
+
+
+def describe(folders: tuple[str, ...]) -> Catalogue:
+    """Load the blueprint folders and tell what they hold."""
+    from derived_series.jobs.catalogue import catalogue
+
+    return catalogue(folders)
+
+
+def warm_up(folders: tuple[str, ...]) -> None:
+    """Do once in a new worker what every task needs: imports, and the user's files."""
+    from derived_series.jobs.catalogue import library_of
+
+    library_of(folders)

@@ -1,0 +1,77 @@
+"""What becomes of a job whose attempt has failed."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from concurrent.futures import CancelledError, Future
+
+from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
+from derived_series.jobs.executor import WorkerDied
+from derived_series.jobs.limits import Limits
+from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.jobs.tasks import Outcome
+
+CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
+
+#: Signals that come from outside (an administrator, the kernel's out-of-memory killer): worth another attempt.
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
+_LONGEST_PAUSE = 60.0
+
+
+def outcome_of(future: Future[Outcome]) -> Outcome:
+    """The outcome of an attempt that is over, however it ended."""
+    try:
+        error = future.exception()
+    except CancelledError as cancelled:
+        error = cancelled
+    if error is None:
+        return future.result()
+    return Outcome(error=_as_ours(error), clean=False)
+
+
+def _as_ours(error: BaseException) -> DerivedSeriesError:
+    if isinstance(error, DerivedSeriesError):
+        return error
+    if isinstance(error, CancelledError):
+        return Conflict("the attempt was cancelled")
+    if not isinstance(error, WorkerDied):
+        return UserCodeError(f"the code of the derivation ended with {type(error).__name__}: {error}")
+    if error.exit_code is None or error.exit_code in _FROM_OUTSIDE:
+        return StorageError(
+            "the worker process was killed from outside",
+            remedy="if there was too little memory: fewer Workers, or a WorkerMemoryMB",
+            transient=True,
+        )
+    if error.exit_code < 0:
+        name = signal.Signals(-error.exit_code).name
+        return UserCodeError(f"the code of the derivation crashed its process ({name})")
+    return UserCodeError(f"the code of the derivation ended its process with exit code {error.exit_code}")
+
+
+def too_late(seconds: float) -> Problem:
+    """The problem of an attempt that took too long."""
+    return Problem.of(
+        UserCodeError(
+            f"the derivation took longer than {seconds:g} s and was ended",
+            remedy='raise "Timeout" in the request, or JobTimeout in the configuration',
+        )
+    )
+
+
+def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: float) -> JobRecord:
+    """The job as it goes on: failed, or waiting for its next attempt when the failure may pass."""
+    problem = Problem.of(error)
+    transient = isinstance(error, StorageError) and error.transient
+    if not transient or job.attempt >= limits.attempts:
+        return dataclasses.replace(job, state=State.FAILURE, problem=problem)
+    pause = min(limits.pause * 2 ** (job.attempt - 1), _LONGEST_PAUSE)
+    return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
+
+
+def taken_up(job: JobRecord, limits: Limits) -> JobRecord:
+    """A job that ran when the process ended: it runs again, unless it was so every time."""
+    if job.attempt < limits.attempts:
+        return dataclasses.replace(job, state=State.PENDING)
+    error = UserCodeError(f"Orthanc ended during each of {job.attempt} attempts at this job")
+    return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error))

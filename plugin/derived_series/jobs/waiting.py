@@ -1,0 +1,49 @@
+"""Those who wait for a job's end."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+
+
+class WaitingRoom:
+    """Threads that sleep until a job is over; while they sleep they hold no interpreter lock."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: defaultdict[str, set[threading.Event]] = defaultdict(set)
+        self._closed = False
+
+    def wait(self, job_id: str, timeout: float, is_over: Callable[[], bool]) -> None:
+        """Return when ``wake(job_id)`` is called, after ``timeout`` seconds, or when the room is closed.
+
+        :param is_over: is asked after the sleeper is registered: a job that ends meanwhile is not missed.
+        """
+        event = threading.Event()
+        with self._lock:
+            if self._closed:
+                return
+            self._events[job_id].add(event)
+        try:
+            if not is_over():
+                event.wait(timeout)
+        finally:
+            with self._lock:
+                self._events[job_id].discard(event)
+                if not self._events[job_id]:
+                    del self._events[job_id]
+
+    def wake(self, job_id: str) -> None:
+        """The job is over."""
+        with self._lock:
+            for event in self._events.get(job_id, ()):
+                event.set()
+
+    def close(self) -> None:
+        """Wake all; nobody sleeps here any more."""
+        with self._lock:
+            self._closed = True
+            for events in self._events.values():
+                for event in events:
+                    event.set()

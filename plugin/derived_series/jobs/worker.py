@@ -1,0 +1,227 @@
+"""An attempt at a job, in a worker process: parents in, image, series out, verified; or nothing at all."""
+
+from __future__ import annotations
+
+import logging
+import math
+import resource
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.nifti import NiftiFactory
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.readback import (
+    Sample,
+    SeriesOnServer,
+    describe_series,
+    find_series,
+    instances_held,
+    remove_series,
+    series_numbers,
+    verify,
+)
+from derived_series.dicomweb.stow import Part10, store
+from derived_series.dicomweb.wado import fetch_series
+from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, UserCodeError
+from derived_series.jobs.catalogue import library_of
+from derived_series.jobs.progress import NotWanted, Progress
+from derived_series.jobs.request import DeriveRequest
+from derived_series.jobs.tasks import DeriveTask, Outcome
+from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
+
+_log = logging.getLogger(__name__)
+
+#: Seconds after which Orthanc has finished with requests whose sender was killed.
+_SETTLED = 0.5
+
+
+def attempt(task: DeriveTask) -> Outcome:
+    """Make the derived series of a job. When it fails, nothing is left of it, or the outcome says so."""
+    with Client(task.connection) as client:
+        try:
+            with _memory_bound(task.memory_limit):
+                return Outcome(result=_derive(client, task))
+        except NotWanted as error:
+            # Another attempt may be storing the same instances: hands off, the server removes what is left.
+            return Outcome(error=Conflict(f"{error} is no longer wanted"), clean=False)
+        except DerivedSeriesError as error:
+            failure = error
+        except MemoryError:
+            failure = UserCodeError(
+                "the derivation needs more memory than a worker may have",
+                remedy="raise WorkerMemoryMB in the configuration",
+            )
+        except Exception as error:  # the one boundary of a worker process
+            failure = DerivedSeriesError(f"internal error: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+        if failure.http_status == 500:  # a fault of code, not of the request: the log shows where
+            failure.add_note("".join(traceback.format_exception(failure)))
+        return Outcome(error=failure, clean=_cleaned(client, task))
+
+
+def _cleaned(client: Client, task: DeriveTask) -> bool:
+    try:
+        remove_series(client, series_uid(task))
+    except DerivedSeriesError as error:
+        _log.warning("job %s: its partial series could not be removed yet: %s", task.job_id, error)
+        return False
+    return True
+
+
+def remove_leftovers(task: DeriveTask) -> Outcome:
+    """Remove the series of a job whose attempt was ended from outside.
+
+    Orthanc may still be busy with what the dead worker had sent: it is looked at until nothing more comes.
+    """
+    with Client(task.connection) as client:
+        try:
+            while True:
+                removed = remove_series(client, series_uid(task))
+                time.sleep(_SETTLED)
+                if not removed and not find_series(client, series_uid(task)):
+                    return Outcome()
+        except DerivedSeriesError as error:
+            return Outcome(error=error, clean=False)
+
+
+def series_uid(task: DeriveTask) -> str:
+    """The SeriesInstanceUID that every attempt at the job gives to its series."""
+    return BuildContext(uid_seed=task.job_id).uid("series")
+
+
+def _derive(client: Client, task: DeriveTask) -> dict[str, Any]:
+    progress = Progress(client, task)
+    request = DeriveRequest.of(task.request)
+    found = describe_series(client, task.series)
+    series = _build(client, task, request, found, progress)
+    answer: dict[str, Any] = {
+        "InstancesCount": len(series),
+        "ParentSeries": task.series,
+        "SeriesInstanceUID": series.series_instance_uid,
+        "Warnings": list(series.warnings),
+    }
+    if request.dry_run:
+        return {"DryRun": True, **answer, "Header": series.explain().to_json()["Tags"]}
+    if series.series_instance_uid != series_uid(task):
+        raise UserCodeError(
+            "the pipeline returned a series with a SeriesInstanceUID of its own",
+            remedy="build it from input_container.header",
+        )
+    orthanc_id = _store(client, series, progress)
+    for replaced in task.replaces:
+        client.delete(f"/series/{replaced}")
+    return {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
+
+
+def _build(
+    client: Client, task: DeriveTask, request: DeriveRequest, found: SeriesOnServer, progress: Progress
+) -> Series:
+    library = library_of(task.folders)
+    options = Options(
+        strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
+        extra=extra_blueprint(request.replace, request.series_description, request.derivation),
+        nan=request.nan,
+    )
+    taken = series_numbers(client, task.series, but=series_uid(task))
+    context = BuildContext(task.now, task.job_id, taken)
+    if request.pipeline is None:
+        parent = _fetch(client, found, progress, pixels=task.image_route is None)
+        progress.tell("Building")
+        with _image(client, task) as image:
+            return run_blueprint(
+                library, request.blueprint or "", request.factory or "", parent, image, options, context
+            )
+    pipeline = library.pipeline(request.pipeline).pipeline
+    if pipeline.parent_name() in request.inputs:
+        raise Conflict(
+            f"the input {pipeline.parent_name()!r} of pipeline {request.pipeline!r} is the series of the URL",
+            remedy="leave it out of Inputs",
+        )
+    parents = {pipeline.parent_name(): _fetch(client, found, progress)}
+    for name, orthanc_id in request.inputs.items():
+        parents[name] = _fetch(client, describe_series(client, orthanc_id), progress)
+    progress.tell("Processing")
+    return run_pipeline(library, request.pipeline, parents, request.parameters, options, context)
+
+
+def _fetch(client: Client, series: SeriesOnServer, progress: Progress, *, pixels: bool = True) -> ParentSeries:
+    parts = fetch_series(client, series.study_instance_uid, series.series_instance_uid, expected=series.instances)
+    return ParentSeries.from_bytes(progress.counted("Fetching", parts, series.instances), pixels=pixels)
+
+
+@contextmanager
+def _image(client: Client, task: DeriveTask) -> Iterator[Path | None]:
+    """The uploaded image as a file."""
+    path = None if task.image_path is None else Path(task.image_path)
+    if path is None or path.exists():
+        _check_size(path, task.image_limit)
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="derived-series-") as folder:
+        copy = Path(folder) / path.name
+        copy.write_bytes(client.get_bytes(task.image_route or ""))
+        _check_size(copy, task.image_limit)
+        yield copy
+
+
+def _check_size(path: Path | None, limit: int) -> None:
+    """Look at a NIfTI file's header alone: a small compressed file may unfold to any size."""
+    if path is None or path.suffix == ".npy":
+        return
+    size = math.prod(NiftiFactory.read(path).shape) * np.dtype(np.float64).itemsize
+    if size > limit:
+        raise InvalidImage(
+            f"the image's header announces {size} bytes of voxels, over the limit of {limit}",
+            remedy="raise MaxImageMB in the configuration",
+        )
+
+
+def _store(client: Client, series: Series, progress: Progress) -> str:
+    """Send the series and verify it; its Orthanc identifier."""
+    uids = [series.instance_uid(index) for index in range(len(series))]
+    for orthanc_id in find_series(client, series.series_instance_uid):
+        if set(instances_held(client, orthanc_id)) == set(uids):
+            # An earlier attempt stored all of it and was ended before it could tell.
+            return verify(client, series.series_instance_uid, uids, ())
+    remove_series(client, series.series_instance_uid)
+    samples: list[Sample] = []
+    compared = {0, len(uids) // 2, len(uids) - 1}
+
+    def encoded() -> Iterator[Part10]:
+        for index, uid in enumerate(uids):
+            data = series.encode(index)
+            if index in compared:
+                samples.append(Sample(uid, data))
+            yield Part10(uid, data)
+
+    store(
+        client,
+        series.study_instance_uid,
+        encoded(),
+        stored=lambda count: progress.tell("Storing", count, len(uids)),
+    )
+    return verify(client, series.series_instance_uid, uids, tuple(samples))
+
+
+@contextmanager
+def _memory_bound(limit: int | None) -> Iterator[None]:
+    """Bound the process's private memory (RLIMIT_DATA) while a task runs: beyond it is a MemoryError."""
+    if limit is None:
+        yield
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
