@@ -1,0 +1,102 @@
+"""Answers in Orthanc's style: errors with the keys of Orthanc's, jobs with the keys of ``/jobs``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from derived_series.errors import Busy, DerivedSeriesError
+from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.orthanc.http import Answer, Request, Route
+
+JOBS = "/derived-series/jobs"
+
+#: OrthancPluginErrorCode, for the errors that have a likeness there. -1: internal error.
+_ORTHANC_CODES = {
+    "InvalidRequest": 8,
+    "InvalidImage": 15,
+    "NotFound": 17,
+    "Conflict": 6,
+    "InvalidParent": 3,
+    "GeometryError": 38,
+    "ShapeMismatch": 24,
+    "PixelError": 23,
+    "HeaderError": 21,
+    "UserCodeError": 1,
+    "StorageError": 9,
+    "Cancelled": 37,
+}
+
+
+def error_answer(error: DerivedSeriesError, request: Request) -> Answer:
+    """The answer for an error."""
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else {}
+    return Answer.of(_error(Problem.of(error), request), error.http_status, headers)
+
+
+def problem_answer(problem: Problem, request: Request, job_id: str) -> Answer:
+    """The answer for a job that failed while the client waited."""
+    return Answer.of({**_error(problem, request), "JobID": job_id}, problem.http_status)
+
+
+def method_not_allowed(request: Request, route: Route) -> Answer:
+    allowed = ", ".join(sorted(route.handlers))
+    problem = Problem("", 405, f"{request.method} is not a method of this route", f"use {allowed}")
+    return Answer.of(_error(problem, request), 405, {"Allow": allowed})
+
+
+def _error(problem: Problem, request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "HttpError": HTTPStatus(problem.http_status).phrase,
+        "HttpStatus": problem.http_status,
+        "Message": problem.message,
+        "Details": problem.details or "",
+        "Remedy": problem.remedy or "",
+        "Method": request.method,
+        "Uri": request.uri,
+    }
+    if problem.kind in _ORTHANC_CODES:
+        found["OrthancStatus"] = _ORTHANC_CODES[problem.kind]
+    return found
+
+
+def accepted(job: JobRecord) -> dict[str, Any]:
+    """ID and Path of a job, as Orthanc answers an asynchronous request."""
+    return {"ID": job.id, "Path": f"{JOBS}/{job.id}"}
+
+
+def job_json(job: JobRecord, progress: int) -> dict[str, Any]:
+    """A job with the keys of Orthanc's ``/jobs/{id}``; what is particular to a derivation is in ``Content``."""
+    problem = job.problem
+    content: dict[str, Any] = {
+        "ParentSeries": job.series,
+        "Attempt": job.attempt,
+        "Request": job.request,
+    }
+    if job.result is not None:
+        content["Result"] = job.result
+    found: dict[str, Any] = {
+        "ID": job.id,
+        "Type": "DerivedSeries",
+        "State": job.state.value,
+        "Progress": progress,
+        "Priority": job.priority,
+        "CreationTime": _time(job.created),
+        "Timestamp": _time(datetime.now().timestamp()),
+        "EffectiveRuntime": round(job.runtime, 3),
+        "ErrorCode": 0 if problem is None else _ORTHANC_CODES.get(problem.kind, -1),
+        "ErrorDescription": "Success" if problem is None else problem.message,
+        "ErrorDetails": "" if problem is None else problem.remedy or problem.details or "",
+        "Content": content,
+    }
+    if job.completed is not None and job.state.is_final:
+        found["CompletionTime"] = _time(job.completed)
+    if job.state is State.RETRY:
+        content["NextAttempt"] = _time(job.next_try)
+    return found
+
+
+def _time(seconds: float) -> str:
+    """As Orthanc writes times: UTC, ``20261124T221653.290098``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S.%f")

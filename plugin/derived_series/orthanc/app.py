@@ -1,0 +1,103 @@
+"""The plugin put together: configuration, workers, jobs, routes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from derived_series.dicomweb.client import Connection
+from derived_series.jobs.executor import ProcessExecutor
+from derived_series.jobs.record import JobRecord
+from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.store import JobStore
+from derived_series.jobs.tasks import DeriveTask, warm_up
+from derived_series.orthanc.answers import JOBS
+from derived_series.orthanc.config import Settings, Surroundings
+from derived_series.orthanc.derive import DeriveRoutes
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Route
+from derived_series.orthanc.jobs import JobRoutes
+from derived_series.orthanc.library import LibraryRoutes
+
+_log = logging.getLogger(__name__)
+
+_NAME = r"([^/]+)"
+
+
+def start(executable: Path) -> Gateway:
+    """Put the plugin together inside Orthanc.
+
+    :param executable: the Python that workers run.
+    :returns: what must be kept as long as Orthanc runs.
+    :raises DerivedSeriesError: a configuration that is wrong, or a folder that cannot be used.
+    """
+    gateway = Gateway()
+    configuration = gateway.configuration()
+    settings = Settings.of(configuration.get("DerivedSeries", {}))
+    around = Surroundings.of(configuration, gateway.configuration_path())
+    folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
+    store = JobStore(_jobs_folder(settings, around))
+    executor = ProcessExecutor(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
+    connection = Connection(
+        settings.orthanc_url or around.url,
+        authorization=gateway.authorization(),
+        dicomweb_root=around.dicomweb_root,
+        verify=True if settings.ca_bundle is None else str(around.folder / settings.ca_bundle),
+    )
+
+    def make_task(job: JobRecord) -> DeriveTask:
+        path = store.image_path(job)
+        replaced = store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
+        return DeriveTask(
+            job_id=job.id,
+            attempt=job.attempt,
+            series=job.series,
+            request=job.request,
+            now=job.now,
+            connection=connection,
+            folders=folders,
+            image_path=None if path is None else str(path),
+            image_route=None if path is None else f"{JOBS}/{job.id}/image",
+            progress_route=f"{JOBS}/{job.id}/progress",
+            replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
+            memory_limit=settings.memory_limit(job.request.get("Pipeline")),
+            image_limit=settings.image_limit,
+        )
+
+    def timeout_of(job: JobRecord) -> float:
+        return float(job.request.get("Timeout") or settings.timeout(job.request.get("Pipeline")))
+
+    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of)
+    library = LibraryRoutes(executor, runner, settings, folders)
+    derive = DeriveRoutes(gateway, runner, library, settings, around.waiters(settings.workers))
+    for route in routes(library, derive, JobRoutes(runner)):
+        gateway.serve(route)
+    gateway.on_start_and_stop(runner.start, runner.stop)
+    _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
+    return gateway
+
+
+def _jobs_folder(settings: Settings, around: Surroundings) -> Path:
+    if settings.jobs_folder is None:
+        return around.storage / "derived-series"
+    return around.folder / settings.jobs_folder
+
+
+def routes(library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes) -> list[Route]:
+    """All routes of the plugin."""
+    return [
+        Route("/derived-series/status", {"GET": library.status}),
+        Route("/derived-series/blueprints", {"GET": library.blueprints}),
+        Route(f"/derived-series/blueprints/{_NAME}", {"GET": library.blueprint}),
+        Route("/derived-series/factories", {"GET": library.factories}),
+        Route("/derived-series/pipelines", {"GET": library.pipelines}),
+        Route(f"/derived-series/pipelines/{_NAME}", {"GET": library.pipeline}),
+        Route(f"/series/{_NAME}/derive", {"POST": derive.derive}),
+        Route(f"/series/{_NAME}/derive/{_NAME}/{_NAME}", {"POST": derive.derive_image}),
+        Route(JOBS, {"GET": jobs.list}),
+        Route(f"{JOBS}/{_NAME}", {"GET": jobs.get, "DELETE": jobs.delete}),
+        Route(f"{JOBS}/{_NAME}/cancel", {"POST": jobs.cancel}),
+        Route(f"{JOBS}/{_NAME}/resubmit", {"POST": jobs.resubmit}),
+        Route(f"{JOBS}/{_NAME}/image", {"GET": jobs.image}),
+        Route(f"{JOBS}/{_NAME}/progress", {"POST": jobs.progress}),
+    ]

@@ -1,0 +1,141 @@
+"""The ``"DerivedSeries"`` section of Orthanc's configuration, and what else of it matters here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from derived_series.errors import InvalidRequest
+from derived_series.jobs.limits import Limits
+from derived_series.jobs.request import Name, describe_problems, known_keys
+
+_MEGABYTE = 1 << 20
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Megabytes = Annotated[int, Field(ge=1, le=1 << 20)]
+
+
+class PipelineLimits(BaseModel):
+    """Bounds for one pipeline, instead of the general ones."""
+
+    model_config = _STRICT
+
+    timeout: Seconds | None = None
+    memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None
+
+
+class Settings(BaseModel):
+    """The section. Every key has a default.
+
+    :ivar blueprint_folders: where blueprints and pipelines are; relative to the configuration file.
+    :ivar workers: worker processes, and so derivations at once.
+    :ivar jobs_folder: where accepted jobs are kept; default: ``derived-series`` in Orthanc's storage folder.
+    :ivar queue_size: jobs that may wait or run; the next one is answered 503.
+    :ivar jobs_history: finished jobs that are remembered.
+    :ivar job_timeout: seconds for one attempt at a job.
+    :ivar synchronous_timeout: seconds after which a synchronous request is answered with its job instead.
+    :ivar attempts: attempts at a job while its failures may pass (connection lost, server error).
+    :ivar retry_pause: seconds before the second attempt; doubled with each further one, 60 at most.
+    :ivar worker_memory_mb: private memory that a worker may use.
+    :ivar max_image_mb: the largest image that is taken, as sent and as read.
+    :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
+    :ivar ca_bundle: certificates to trust when that is HTTPS.
+    :ivar pipelines: bounds by pipeline name.
+    """
+
+    model_config = _STRICT
+
+    blueprint_folders: list[str] = ["blueprints"]
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    jobs_folder: str | None = None
+    queue_size: Count = 1000
+    jobs_history: Count = 1000
+    job_timeout: Seconds = 3600.0
+    synchronous_timeout: Seconds = 600.0
+    attempts: Annotated[int, Field(ge=1, le=100)] = 8
+    retry_pause: Seconds = 1.0
+    worker_memory_mb: Annotated[Megabytes | None, Field(alias="WorkerMemoryMB")] = None
+    max_image_mb: Annotated[Megabytes, Field(alias="MaxImageMB")] = 4096
+    orthanc_url: Annotated[str, Field(pattern=r"^https?://[^/]+(/.*[^/])?$")] | None = None
+    ca_bundle: str | None = None
+    pipelines: dict[Name, PipelineLimits] = {}
+
+    @classmethod
+    def of(cls, section: object) -> Settings:
+        """Check the section.
+
+        :raises InvalidRequest: naming every wrong key.
+        """
+        try:
+            return cls.model_validate(section)
+        except ValidationError as error:
+            raise InvalidRequest(
+                f'the "DerivedSeries" section of the configuration: {describe_problems(error)}',
+                remedy="known keys: " + ", ".join(known_keys(cls)),
+            ) from error
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            parallel=self.workers,
+            queue=self.queue_size,
+            history=self.jobs_history,
+            attempts=self.attempts,
+            timeout=self.job_timeout,
+            pause=self.retry_pause,
+        )
+
+    @property
+    def image_limit(self) -> int:
+        """Bytes."""
+        return self.max_image_mb * _MEGABYTE
+
+    def memory_limit(self, pipeline: str | None) -> int | None:
+        """Bytes that a worker may use for a pipeline."""
+        own = self.pipelines.get(pipeline or "")
+        found = own.memory_mb if own and own.memory_mb else self.worker_memory_mb
+        return None if found is None else found * _MEGABYTE
+
+    def timeout(self, pipeline: str | None) -> float:
+        """Seconds for one attempt at a pipeline."""
+        own = self.pipelines.get(pipeline or "")
+        return own.timeout if own and own.timeout else self.job_timeout
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the rest of Orthanc's configuration says.
+
+    :param folder: the folder that relative paths start from: the configuration file's.
+    """
+
+    folder: Path
+    storage: Path
+    url: str
+    dicomweb_root: str
+    http_threads: int
+
+    @classmethod
+    def of(cls, configuration: dict[str, Any], path: Path) -> Surroundings:
+        """:param path: the configuration's file or folder."""
+        folder = path if path.is_dir() else path.parent
+        scheme = "https" if configuration.get("SslEnabled") else "http"
+        dicomweb = configuration.get("DicomWeb") or {}
+        return cls(
+            folder=folder.resolve(),
+            storage=(folder / configuration.get("StorageDirectory", "OrthancStorage")).resolve(),
+            url=f"{scheme}://127.0.0.1:{configuration.get('HttpPort', 8042)}",
+            dicomweb_root=str(dicomweb.get("Root", "/dicom-web/")),
+            http_threads=int(configuration.get("HttpThreadsCount", 50)),
+        )
+
+    def waiters(self, workers: int) -> int:
+        """How many synchronous requests may hold an HTTP thread while the workers need some, too."""
+        needed = 6 * workers + 2  # a fetch, four connections of a STOW and the progress of each; others
+        return max(min(1, self.http_threads - 1), self.http_threads - needed)

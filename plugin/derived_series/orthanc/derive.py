@@ -1,0 +1,167 @@
+"""The routes that derive: a request becomes a job, and the job's end the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+import uuid
+from typing import Any
+
+from derived_series.errors import Busy, InvalidImage, InvalidRequest, NotFound
+from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
+from derived_series.jobs.request import ORTHANC_ID, DeriveRequest, parse_json
+from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.tasks import Catalogue
+from derived_series.orthanc.answers import accepted, problem_answer
+from derived_series.orthanc.config import Settings
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.library import LibraryRoutes
+
+#: Options of the image route, whose body is the image: Orthanc's plugins get no query string of a POST.
+OPTIONS_HEADER = "x-derived-series-options"
+_OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Inputs")
+
+_NPY = b"\x93NUMPY"
+_GZIP = b"\x1f\x8b"
+_NIFTI_SIZES = (348, 540)  # sizeof_hdr of NIfTI-1 and NIfTI-2, the first four bytes of the file
+
+
+class DeriveRoutes:
+    """``POST /series/{id}/derive`` and ``POST /series/{id}/derive/{blueprint}/{factory}``.
+
+    :param waiters: how many synchronous requests may wait at once.
+    """
+
+    def __init__(self, gateway: Gateway, runner: JobRunner, library: LibraryRoutes, settings: Settings, waiters: int):
+        self._gateway = gateway
+        self._runner = runner
+        self._library = library
+        self._settings = settings
+        self._waiters = threading.BoundedSemaphore(waiters) if waiters else None
+
+    def derive(self, request: Request) -> Answer:
+        """The body is a JSON object: see ``DeriveRequest``."""
+        asked = DeriveRequest.of(parse_json(request.body, "the body"))
+        return self._derive(request, asked, asked.image_bytes())
+
+    def derive_image(self, request: Request) -> Answer:
+        """The body is the image: .npy, .nii or .nii.gz. Options are JSON in a header."""
+        options = parse_json(request.headers.get(OPTIONS_HEADER, "{}").encode(), OPTIONS_HEADER)
+        if isinstance(options, dict):
+            taken = [key for key in _OF_THE_URL if key in options]
+            if taken:
+                raise InvalidRequest(f"{OPTIONS_HEADER}: {', '.join(taken)} cannot be given on this route")
+            options = {**options, "Blueprint": request.groups[1], "Factory": request.groups[2]}
+        if not request.body:
+            raise InvalidImage("the body is empty", remedy="send the image: curl --data-binary @result.nii.gz")
+        return self._derive(request, DeriveRequest.of(options), request.body)
+
+    def _derive(self, request: Request, asked: DeriveRequest, image: bytes | None) -> Answer:
+        name = None if image is None else self._image_name(image)
+        code = _code_of(self._library.catalogue(), asked)
+        series = request.groups[0]
+        parents = [self._instances(each) for each in (series, *asked.inputs.values())]
+        document = asked.to_json()
+        job = JobRecord(
+            id=str(uuid.uuid4()),
+            series=series,
+            request=document,
+            image=name,
+            subject=subject_of(series, document),
+            digest=digest_of(series, document, image, json.dumps([code, parents])),
+            created=time.time(),
+            priority=asked.priority,
+        )
+        waits = asked.is_synchronous and "respond-async" not in request.headers.get("prefer", "").lower()
+        if not waits:
+            return self._answer(request, self._accepted(asked, job, image), waits=False)
+        if self._waiters is None or not self._waiters.acquire(blocking=False):
+            raise Busy("too many synchronous requests wait already", remedy='ask with "Asynchronous": true')
+        try:
+            return self._answer(request, self._accepted(asked, job, image), waits=True)
+        finally:
+            self._waiters.release()
+
+    def _accepted(self, asked: DeriveRequest, job: JobRecord, image: bytes | None) -> JobRecord:
+        """The job that answers a request: a new one, or one that does the same already."""
+        if asked.if_exists == "Reuse" and not asked.dry_run:
+            for former in self._runner.store.with_digest(job.digest):
+                if former.state is not State.SUCCESS or self._still_there(former):
+                    return former
+        self._runner.submit(job, image)
+        return job
+
+    def _answer(self, request: Request, job: JobRecord, *, waits: bool) -> Answer:
+        if not waits:
+            return Answer.of(accepted(job))
+        job = self._runner.wait(job.id, self._settings.synchronous_timeout)
+        if job.state is State.SUCCESS and job.result is not None:
+            return Answer.of({**job.result, "JobID": job.id})
+        if job.state is State.FAILURE and job.problem is not None:
+            return problem_answer(job.problem, request, job.id)
+        if self._runner.is_stopping:
+            raise Busy(f"Orthanc is stopping; job {job.id} goes on at its next start", retry_after=30)
+        return Answer.of(accepted(job), 202)
+
+    def _image_name(self, image: bytes) -> str:
+        """A file name for an image, by what it begins with.
+
+        :raises InvalidImage: too large, or of no known kind.
+        """
+        if len(image) > self._settings.image_limit:
+            raise InvalidImage(
+                f"the image has {len(image)} bytes, over the limit of {self._settings.image_limit}",
+                remedy="raise MaxImageMB in the configuration",
+            )
+        if image.startswith(_NPY):
+            return "image.npy"
+        if image.startswith(_GZIP):
+            return "image.nii.gz"
+        if any(int.from_bytes(image[:4], order) in _NIFTI_SIZES for order in ("little", "big")):
+            return "image.nii"
+        raise InvalidImage(
+            f"the image is no .npy, .nii or .nii.gz file: it begins with {image[:8]!r}",
+            remedy="write it with numpy.save or nibabel.save, and send it with curl --data-binary",
+        )
+
+    def _instances(self, series: str) -> str:
+        """A digest of the instances of a series. :raises NotFound: no such series."""
+        found = self._series(series)
+        if found is None:
+            raise NotFound(
+                f"there is no series {series} in Orthanc",
+                remedy="give the Orthanc identifier of a series, as GET /series lists them",
+            )
+        return hashlib.sha256("".join(sorted(found["Instances"])).encode()).hexdigest()
+
+    def _series(self, series: str) -> dict[str, Any] | None:
+        if not ORTHANC_ID.fullmatch(series):
+            return None
+        try:
+            found: dict[str, Any] = self._gateway.get(f"/series/{series}")
+            return found
+        except NotFound:
+            return None
+
+    def _still_there(self, job: JobRecord) -> bool:
+        return job.result is not None and self._series(job.result.get("ID", "")) is not None
+
+
+def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
+    """The hash of the file that a request runs or applies.
+
+    :raises NotFound: naming the ones there are.
+    """
+    if asked.pipeline is not None:
+        return str(_named("pipeline", asked.pipeline, catalogue.pipelines)["Sha256"])
+    _named("factory", asked.factory or "", catalogue.factories)
+    return str(_named("blueprint", asked.blueprint or "", catalogue.blueprints)["Sha256"])
+
+
+def _named(kind: str, name: str, there: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    if name not in there:
+        raise NotFound(f"there is no {kind} {name!r}", remedy=f"use one of: {', '.join(there) or 'none is loaded'}")
+    return there[name]

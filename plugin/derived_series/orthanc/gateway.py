@@ -1,0 +1,124 @@
+"""The only module that touches the ``orthanc`` module, which exists in Orthanc's own interpreter alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orthanc
+
+from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.orthanc.answers import error_answer, method_not_allowed
+from derived_series.orthanc.http import Answer, Request, Route
+
+_log = logging.getLogger(__name__)
+
+
+class OrthancLog(logging.Handler):
+    """Python's log records in Orthanc's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.ERROR:
+            orthanc.LogError(text)
+        elif record.levelno >= logging.WARNING:
+            orthanc.LogWarning(text)
+        else:
+            orthanc.LogInfo(text)
+
+
+class Gateway:
+    """Orthanc as the plugin sees it. Keep it: a callback that only Orthanc holds crashes it when it stops."""
+
+    def __init__(self) -> None:
+        self._kept: list[Callable[..., None]] = []
+        handler = OrthancLog()
+        handler.setFormatter(logging.Formatter("derived-series: %(message)s"))
+        logger = logging.getLogger("derived_series")
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+    def configuration(self) -> dict[str, Any]:
+        """Orthanc's whole configuration, environment variables replaced. It holds passwords: not for the log."""
+        found: dict[str, Any] = json.loads(orthanc.GetConfiguration())
+        return found
+
+    def configuration_path(self) -> Path:
+        return Path(orthanc.GetConfigurationPath())
+
+    def authorization(self) -> str:
+        """The Authorization header with which Orthanc lets its own plugins in."""
+        return str(orthanc.GenerateRestApiAuthorizationToken())
+
+    def get(self, path: str) -> Any:
+        """GET of Orthanc's own REST API, without HTTP. :raises NotFound: no such resource."""
+        try:
+            return json.loads(orthanc.RestApiGet(path))
+        except orthanc.OrthancException as error:
+            raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
+
+    def metric(self, name: str, value: float) -> None:
+        """A value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
+        orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)
+
+    def on_start_and_stop(self, start: Callable[[], None], stop: Callable[[], None]) -> None:
+        """Have functions called when Orthanc has started and when it is about to stop."""
+
+        def changed(change: int, level: int, resource: str) -> None:
+            if change == orthanc.ChangeType.ORTHANC_STARTED:
+                start()
+            elif change == orthanc.ChangeType.ORTHANC_STOPPED:
+                stop()
+
+        self._kept.append(changed)
+        orthanc.RegisterOnChangeCallback(changed)
+
+    def serve(self, route: Route) -> None:
+        """Register a route."""
+
+        def callback(output: Any, uri: str, **given: Any) -> None:
+            request = Request(
+                given["method"],
+                uri,
+                tuple(given.get("groups") or ()),
+                given.get("get") or {},
+                {name.lower(): value for name, value in (given.get("headers") or {}).items()},
+                given.get("body") or b"",
+            )
+            _send(output, respond(route, request))
+
+        self._kept.append(callback)
+        orthanc.RegisterRestCallback(route.pattern, callback)
+
+
+def respond(route: Route, request: Request) -> Answer:
+    """A route's answer; whatever happens, there is one."""
+    try:
+        handler = route.handlers.get(request.method)
+        return handler(request) if handler else method_not_allowed(request, route)
+    except DerivedSeriesError as error:
+        return error_answer(error, request)
+    except Exception:  # the one boundary of callbacks: beyond it is a bare 500 without a word
+        _log.exception("internal error in %s %s", request.method, request.uri)
+        return error_answer(DerivedSeriesError("internal error", remedy="see Orthanc's log"), request)
+
+
+def _send(output: Any, answer: Answer) -> None:
+    if answer.status == 405:  # the one error without JSON: Orthanc sends this status itself or not at all
+        output.SendMethodNotAllowed(answer.headers["Allow"])
+        return
+    for name, value in answer.headers.items():
+        output.SetHttpHeader(name, value)
+    if answer.status == 200:
+        output.AnswerBuffer(answer.body, answer.content_type)
+        return
+    output.SetHttpHeader("Content-Type", answer.content_type)
+    text = answer.body.decode()
+    try:
+        output.SendHttpStatus(answer.status, text)  # from version 4.2 of the Python plugin on
+    except TypeError:
+        output.SendHttpStatus(answer.status, text, len(answer.body))

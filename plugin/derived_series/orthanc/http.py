@@ -1,0 +1,52 @@
+"""Requests and answers as values, apart from how Orthanc hands them over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A REST request.
+
+    :param groups: what the route's pattern caught.
+    :param query: the query string; Orthanc gives it for GET only.
+    :param headers: by lower-case name.
+    """
+
+    method: str
+    uri: str
+    groups: tuple[str, ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A REST answer."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+        """A JSON answer, indented as Orthanc's are."""
+        text = json.dumps(document, indent=3, ensure_ascii=False) + "\n"
+        return cls(text.encode(), status, headers=headers or {})
+
+
+Handler: TypeAlias = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """:param pattern: a regular expression for the whole path; :param handlers: by method."""
+
+    pattern: str
+    handlers: Mapping[str, Handler]

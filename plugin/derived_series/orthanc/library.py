@@ -1,0 +1,92 @@
+"""The routes that tell what there is: status, blueprints, factories, pipelines."""
+
+from __future__ import annotations
+
+import platform
+from concurrent.futures import CancelledError, Executor, Future
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from derived_series.errors import Busy, NotFound, UserCodeError
+from derived_series.jobs.executor import WorkerDied
+from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.tasks import Catalogue, describe
+from derived_series.orthanc.config import Settings
+from derived_series.orthanc.http import Answer, Request
+
+#: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
+_PATIENCE = 60.0
+
+
+class LibraryRoutes:
+    """What the blueprint folders hold, as a worker has found it."""
+
+    def __init__(self, executor: Executor, runner: JobRunner, settings: Settings, folders: tuple[str, ...]):
+        self._runner = runner
+        self._settings = settings
+        self._folders = folders
+        self._catalogue: Future[Catalogue] = executor.submit(describe, folders)
+
+    def catalogue(self) -> Catalogue:
+        """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
+        try:
+            return self._catalogue.result(_PATIENCE)
+        except (TimeoutError, CancelledError) as error:
+            raise Busy("the blueprint folders are still being loaded") from error
+        except WorkerDied as error:
+            raise UserCodeError(
+                f"loading the blueprint folders ended the worker process ({error})",
+                remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
+            ) from error
+
+    def status(self, request: Request) -> Answer:
+        found = self.catalogue()
+        counts = self._runner.store.counts()
+        return Answer.of(
+            {
+                "Version": _version(),
+                "Python": platform.python_version(),
+                "Workers": self._settings.workers,
+                "QueueSize": self._settings.queue_size,
+                "Jobs": {state.value: count for state, count in counts.items()},
+                "BlueprintFolders": list(self._folders),
+                "Blueprints": list(found.blueprints),
+                "Factories": list(found.factories),
+                "Pipelines": list(found.pipelines),
+                "Problems": found.problems,
+            }
+        )
+
+    def blueprints(self, request: Request) -> Answer:
+        return _list(request, self.catalogue().blueprints)
+
+    def blueprint(self, request: Request) -> Answer:
+        return _one("blueprint", request, self.catalogue().blueprints)
+
+    def factories(self, request: Request) -> Answer:
+        return _list(request, self.catalogue().factories)
+
+    def pipelines(self, request: Request) -> Answer:
+        return _list(request, self.catalogue().pipelines)
+
+    def pipeline(self, request: Request) -> Answer:
+        return _one("pipeline", request, self.catalogue().pipelines)
+
+
+def _version() -> str:
+    try:
+        return version("derived-series-orthanc")
+    except PackageNotFoundError:  # it runs from its sources
+        return "mainline"
+
+
+def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:
+    """Names, or with ``?expand`` all that is known; as Orthanc lists its resources."""
+    return Answer.of(list(there.values()) if "expand" in request.query else list(there))
+
+
+def _one(kind: str, request: Request, there: dict[str, dict[str, Any]]) -> Answer:
+    name = request.groups[0]
+    if name not in there:
+        raise NotFound(f"there is no {kind} {name!r}", remedy=f"use one of: {', '.join(there) or 'none is loaded'}")
+    return Answer.of(there[name])

@@ -1,0 +1,312 @@
+"""Deriving through HTTP on a real Orthanc: what comes out, and what every error says. Nothing is stored in any."""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import gzip
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from derived_series.dicom.parent import ParentSeries
+from orthanc_server import OrthancServer
+from phantoms import ct_phantom, mr_phantom
+from server_fixtures import derive, finished, npy, settings, submit
+
+
+@pytest.fixture(scope="module")
+def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
+    folder = tmp_path_factory.mktemp("server")
+    keys = settings(folder / "library", JobTimeout=60, MaxImageMB=64, RetryPause=0.1)
+    made = OrthancServer(folder, keys)
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def empty(server: OrthancServer) -> OrthancServer:
+    server.delete_all()
+    return server
+
+
+@pytest.fixture
+def ct(empty: OrthancServer) -> str:
+    return empty.upload(ct_phantom(slices=6))
+
+
+def volume(slices: int = 6, rows: int = 32, columns: int = 24) -> Any:
+    return np.arange(slices * rows * columns, dtype=np.int16).reshape(slices, rows, columns) - 1000
+
+
+def test_the_status_tells_what_is_there_and_what_is_broken(server: OrthancServer) -> None:
+    status = server.json("/derived-series/status")
+    assert {"ct", "mr", "pet", "secondary_capture"} <= set(status["Blueprints"])
+    assert {"gaussian_smoothing", "suv_body_weight", "plain"} <= set(status["Pipelines"])
+    assert {"numpy", "nifti"} <= set(status["Factories"])
+    (problem,) = status["Problems"]
+    assert problem["File"].endswith("broken.py") and "nothing_of_this_name" in problem["Message"]
+
+
+def test_the_library_is_listed_and_told(server: OrthancServer) -> None:
+    assert "ct" in server.json("/derived-series/blueprints")
+    expanded = server.json("/derived-series/blueprints?expand")
+    assert {"Name", "Description", "Sha256", "Elements"} <= set(expanded[0])
+    elements = server.json("/derived-series/blueprints/ct")["Elements"]
+    assert {"Tag", "Keyword", "Element", "Blueprint"} == set(elements[0])
+    pipeline = server.json("/derived-series/pipelines/gaussian_smoothing")
+    assert "SigmaMm" in pipeline["Parameters"]["properties"] and pipeline["ParentInput"] == "image"
+    assert "numpy" in server.json("/derived-series/factories")
+
+
+def test_a_pipeline_makes_a_series_beside_its_parent(empty: OrthancServer, ct: str) -> None:
+    answer = derive(empty, ct, Pipeline="gaussian_smoothing", Parameters={"SigmaMm": 2.0})
+    assert answer["Path"] == f"/series/{answer['ID']}" and answer["ParentSeries"] == ct
+    assert answer["InstancesCount"] == 6 and answer["Type"] == "Series"
+    derived = empty.json(answer["Path"])
+    assert derived["MainDicomTags"]["SeriesInstanceUID"] == answer["SeriesInstanceUID"]
+    assert derived["ParentStudy"] == empty.json(f"/series/{ct}")["ParentStudy"]
+    assert len(derived["Instances"]) == 6
+
+
+@pytest.mark.parametrize("make", [ct_phantom, mr_phantom])
+def test_an_image_that_is_sent_comes_back_exactly(empty: OrthancServer, make: Any) -> None:
+    datasets = make(slices=6)
+    series = empty.upload(datasets)
+    blueprint = str(datasets[0].Modality).lower()
+    answer = empty.json(f"/series/{series}/derive/{blueprint}/numpy", "POST", data=npy(volume()))
+    derived = ParentSeries.from_datasets(empty.download(answer["ID"]))
+    assert np.array_equal(derived.voxels(), volume())
+    parent = ParentSeries.from_datasets(datasets)
+    assert np.allclose(derived.affine_lps, parent.affine_lps, atol=1e-3)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_nifti_file_finds_its_slices(empty: OrthancServer, ct: str, packed: bool) -> None:
+    parent = ParentSeries.from_datasets(empty.download(ct))
+    image = parent.to_nifti().as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    data = image.to_bytes()
+    answer = empty.json(f"/series/{ct}/derive/ct/nifti", "POST", data=gzip.compress(data) if packed else data)
+    derived = ParentSeries.from_datasets(empty.download(answer["ID"]))
+    assert np.abs(derived.voxels() - parent.voxels()).max() <= 0.5
+    assert np.allclose(derived.affine_lps, parent.affine_lps, atol=1e-3)
+
+
+def test_options(empty: OrthancServer, ct: str) -> None:
+    options = {"SeriesDescription": "Søren", "Replace": {"BodyPartExamined": "HEAD"}, "FillingStrategy": "Copy"}
+    answer = empty.json(
+        f"/series/{ct}/derive/ct/numpy",
+        "POST",
+        data=npy(volume()),
+        headers={"X-Derived-Series-Options": json.dumps(options)},
+    )
+    dataset = empty.download(answer["ID"])[0]
+    assert dataset.SeriesDescription == "Søren" and dataset.BodyPartExamined == "HEAD"
+    image = base64.b64encode(npy(volume())).decode()
+    answer = derive(empty, ct, Blueprint="ct", Factory="numpy", Image=image, Derivation="GaussianBlur")
+    assert empty.download(answer["ID"])[0].DerivationCodeSequence[0].CodeMeaning
+
+
+def test_a_dry_run_explains_and_stores_nothing(empty: OrthancServer, ct: str) -> None:
+    answer = derive(empty, ct, Pipeline="gaussian_smoothing", DryRun=True)
+    assert answer["DryRun"] is True and "ID" not in answer
+    keywords = {row["Keyword"]: row for row in answer["Header"]}
+    assert keywords["ImageType"]["Value"].startswith("DERIVED")
+    assert {"Element", "Blueprint", "Overrode"} <= set(keywords["PatientID"])
+    assert empty.series_ids() == {ct}
+
+
+def test_two_inputs(empty: OrthancServer, ct: str) -> None:
+    second = empty.upload(ct_phantom(slices=6, series="second"))
+    answer = derive(empty, ct, Pipeline="sum", Inputs={"second": second})
+    assert answer["InstancesCount"] == 6
+
+
+ERRORS: list[tuple[str, Any, int, list[str]]] = [
+    ("derive", {"Pipeline": "nope"}, 404, ["nope", "gaussian_smoothing"]),
+    ("derive", {"Blueprint": "../../etc/passwd", "Factory": "numpy"}, 404, ["passwd", "secondary_capture"]),
+    ("derive", {"Blueprint": "ct", "Factory": "torch"}, 404, ["torch", "nifti, numpy"]),
+    ("derive", {"Pipeline": "plain", "Foo": 1}, 400, ["Foo", "Parameters"]),
+    ("derive", b"{", 400, ["line 1"]),
+    ("derive", b"", 400, ["JSON"]),
+    ("derive", b"\xff\xfe\x00", 400, ["JSON"]),
+    ("derive", {"Pipeline": "gaussian_smoothing", "Parameters": {"Sigma": 1}}, 400, ["Sigma", "SigmaMm"]),
+    ("derive", {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": "x"}}, 400, ["SigmaMm"]),
+    ("derive", {"Pipeline": "plain", "Replace": {"NoSuchTag": 1}}, 400, ["NoSuchTag"]),
+    ("derive", {"Pipeline": "plain", "Derivation": "Nonsense"}, 400, ["Nonsense"]),
+    ("derive", {"Pipeline": "sum"}, 400, ["second"]),
+    ("derive", {"Pipeline": "plain", "Inputs": {"parent": "0123abcd-" * 4 + "0123abcd"}}, 404, ["0123abcd"]),
+    ("derive", {"Pipeline": "suv_body_weight"}, 422, ["PatientWeight (0010,1030)"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "shape"}}, 422, ["(6, 31, 24)", "(6, 32, 24)"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "nan"}}, 422, ["NaN"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "raise"}}, 500, ["the moon is in the wrong phase"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "exit"}}, 500, ["SystemExit"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "os exit 0"}}, 500, ["exit code 0"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "os exit 7"}}, 500, ["exit code 7"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "segfault"}}, 500, ["SIGSEGV"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "abort"}}, 500, ["SIGABRT"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "spin"}, "Timeout": 1}, 500, ["longer than 1 s"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "deaf"}, "Timeout": 1}, 500, ["longer than 1 s"]),
+    ("derive", {"Pipeline": "bad", "Parameters": {"How": "nothing"}}, 500, ["nothing"]),
+    ("derive/ct/numpy", npy(volume(3, 4, 5)), 422, ["(3, 4, 5)", "(6, 32, 24)"]),
+    ("derive/ct/numpy", npy(volume() * 1j), 422, ["complex"]),
+    ("derive/ct/numpy", b"", 400, ["empty"]),
+    ("derive/ct/numpy", b"GIF89a", 400, ["GIF89a", "numpy.save"]),
+    ("derive/ct/numpy", npy(volume())[:500], 400, [".npy"]),
+    ("derive/ct/nifti", npy(volume()), 400, ["NIfTI"]),
+    ("derive/ct/nifti", gzip.compress(b"no nifti"), 400, ["NIfTI"]),
+    ("derive/none/numpy", npy(volume()), 404, ["none", "secondary_capture"]),
+    ("derive/ct/none", npy(volume()), 404, ["none", "nifti, numpy"]),
+]
+
+
+@pytest.mark.parametrize(("route", "body", "status", "words"), ERRORS)
+def test_errors_are_told_and_nothing_is_stored(
+    server: OrthancServer, request: pytest.FixtureRequest, route: str, body: Any, status: int, words: list[str]
+) -> None:
+    server.delete_all()
+    ct = server.upload(ct_phantom(slices=6))
+    logged = len(server.log())
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = server.post(f"/series/{ct}/{route}", data=data)
+    document = answer.json()
+    assert answer.status_code == status == document["HttpStatus"], document
+    assert {"HttpError", "Message", "Details", "Method", "Uri", "Remedy"} <= set(document)
+    for word in words:
+        assert word in document["Message"] + document["Remedy"] + document["Details"]
+    assert server.series_ids() == {ct}
+    assert server.json("/statistics")["CountInstances"] == 6
+    if body == {"Pipeline": "bad", "Parameters": {"How": "raise"}}:
+        log = server.log()[logged:]
+        assert "Traceback" in log and 'raise ValueError("the moon is in the wrong phase")' in log
+
+
+def test_an_unknown_series(empty: OrthancServer) -> None:
+    for series in ("0123abcd-0123abcd-0123abcd-0123abcd-0123abcd", "nonsense", "%2e%2e"):
+        answer = empty.post(f"/series/{series}/derive", json={"Pipeline": "plain"})
+        assert answer.status_code == 404 and answer.json()["HttpStatus"] == 404
+
+
+def test_parents_of_several_patients_are_refused(empty: OrthancServer, ct: str) -> None:
+    other = empty.upload(ct_phantom(slices=6, patient_id="OTHER", series="other"))
+    answer = empty.post(f"/series/{ct}/derive", json={"Pipeline": "sum", "Inputs": {"second": other}})
+    assert answer.status_code == 409 and "OTHER" in answer.json()["Message"]
+    assert empty.series_ids() == {ct, other}
+
+
+def test_a_method_that_a_route_has_not(empty: OrthancServer, ct: str) -> None:
+    answer = empty.get(f"/series/{ct}/derive")
+    assert answer.status_code == 405 and answer.headers["Allow"] == "POST"
+
+
+def test_a_small_file_that_unfolds_to_a_huge_image_is_refused(empty: OrthancServer, ct: str) -> None:
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8)
+    header.set_data_shape((30000, 30000, 30))
+    file = io.BytesIO()
+    header.write_to(file)
+    bomb = gzip.compress(file.getvalue() + bytes(20_000_000))
+    assert len(bomb) < 100_000
+    answer = empty.post(f"/series/{ct}/derive/ct/nifti", data=bomb)
+    assert answer.status_code == 400 and "MaxImageMB" in answer.json()["Remedy"]
+
+
+def test_an_image_over_the_limit_is_refused(empty: OrthancServer, ct: str) -> None:
+    answer = empty.post(f"/series/{ct}/derive/ct/numpy", data=b"\x93NUMPY" + bytes(65 << 20))
+    assert answer.status_code == 400 and "over the limit" in answer.json()["Message"]
+
+
+@pytest.mark.parametrize("options", ["[]", "{", '{"Foo": 1}', '{"Pipeline": "plain"}', '{"Image": "AAAA"}'])
+def test_bad_options_of_the_image_route(empty: OrthancServer, ct: str, options: str) -> None:
+    answer = empty.post(
+        f"/series/{ct}/derive/ct/numpy", data=npy(volume()), headers={"X-Derived-Series-Options": options}
+    )
+    assert answer.status_code == 400
+    assert empty.series_ids() == {ct}
+
+
+def test_reuse_finds_what_is_the_same_and_still_there(empty: OrthancServer, ct: str) -> None:
+    same = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 1.0}, "IfExists": "Reuse"}
+    first = derive(empty, ct, **same)
+    assert derive(empty, ct, **same) == first
+    assert derive(empty, ct, **{**same, "Parameters": {"SigmaMm": 2.0}})["ID"] != first["ID"]
+    empty.delete(first["Path"])
+    again = derive(empty, ct, **same)
+    assert again["ID"] != first["ID"] and again["SeriesInstanceUID"] != first["SeriesInstanceUID"]
+    assert len(empty.series_ids()) == 3
+
+
+def test_reuse_meets_one_that_is_still_running(empty: OrthancServer, ct: str) -> None:
+    same = {"Pipeline": "plain", "Parameters": {"Seconds": 0.5}, "IfExists": "Reuse"}
+    first = submit(empty, ct, **same)
+    assert submit(empty, ct, **same) == first
+    assert derive(empty, ct, **same)["JobID"] == first
+
+
+def test_29_a_replacing_run_leaves_one_series(empty: OrthancServer, ct: str) -> None:
+    first = derive(empty, ct, Pipeline="plain")
+    second = derive(empty, ct, Pipeline="plain", IfExists="Replace", Parameters={"Seconds": 0.01})
+    assert second["ID"] != first["ID"]
+    assert empty.series_ids() == {ct, second["ID"]}
+
+
+def test_29_replacing_runs_at_once_leave_one_series(empty: OrthancServer, ct: str) -> None:
+    jobs = [submit(empty, ct, Pipeline="plain", IfExists="Replace") for _ in range(6)]
+    results = [finished(empty, each) for each in jobs]
+    assert {result["State"] for result in results} == {"Success"}
+    assert len(empty.series_ids()) == 2
+
+
+def test_a_replacing_run_that_fails_leaves_the_old_series(empty: OrthancServer, ct: str) -> None:
+    first = derive(empty, ct, Pipeline="bad", Parameters={"How": ""})
+    answer = empty.post(
+        f"/series/{ct}/derive", json={"Pipeline": "bad", "Parameters": {"How": "raise"}, "IfExists": "Replace"}
+    )
+    assert answer.status_code == 500
+    assert empty.series_ids() == {ct, first["ID"]}
+
+
+def test_series_numbers_move_on(empty: OrthancServer, ct: str) -> None:
+    numbers = [
+        int(empty.json(derive(empty, ct, Pipeline="plain")["Path"])["MainDicomTags"]["SeriesNumber"]) for _ in range(3)
+    ]
+    assert numbers == [numbers[0], numbers[0] + 1, numbers[0] + 2]
+
+
+def test_27_other_routes_answer_while_derivations_run(empty: OrthancServer, ct: str) -> None:
+    request = {"Pipeline": "plain", "Parameters": {"Seconds": 1.0}}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(derive, empty, ct, **request) for _ in range(8)]
+        slowest = 0.0
+        for _ in range(40):
+            began = time.monotonic()
+            empty.json("/derived-series/factories")
+            slowest = max(slowest, time.monotonic() - began)
+            time.sleep(0.02)
+        assert slowest < 0.5
+        assert len({future.result()["ID"] for future in waiting}) == 8
+
+
+def test_a_worker_that_is_killed_does_its_task_again(empty: OrthancServer, ct: str, tmp_path: Path) -> None:
+    parameters = {"How": "killed once", "Path": str(tmp_path / "marker")}
+    answer = derive(empty, ct, Pipeline="bad", Parameters=parameters)
+    assert empty.json(f"/derived-series/jobs/{answer['JobID']}")["Content"]["Attempt"] == 2
+    assert empty.series_ids() == {ct, answer["ID"]}
+
+
+def test_a_crash_touches_no_other_derivation(empty: OrthancServer, ct: str) -> None:
+    other = submit(empty, ct, Pipeline="plain", Parameters={"Seconds": 1.5})
+    for how in ("segfault", "os exit 0", "exit"):
+        answer = empty.post(f"/series/{ct}/derive", json={"Pipeline": "bad", "Parameters": {"How": how}})
+        assert answer.status_code == 500
+    found = finished(empty, other)
+    assert found["State"] == "Success" and found["Content"]["Attempt"] == 1
