@@ -183,9 +183,9 @@ def _over(entry: Entry, old: Entry | None) -> Entry:
     """The entry over an older one of its key; an equal element hides nothing."""
     if old is None:
         return entry
-    if old.element == entry.element:
-        return Entry(entry.element, entry.source, (*entry.overrode, *old.overrode))
-    return Entry(entry.element, entry.source, (*entry.overrode, Entry(old.element, old.source), *old.overrode))
+    chain = [entry, *entry.overrode, Entry(old.element, old.source), *old.overrode]
+    hidden = (older for newer, older in zip(chain, chain[1:], strict=False) if older.element != newer.element)
+    return Entry(entry.element, entry.source, tuple(hidden))
 
 
 #: An immutable view of entries, as headers keep it.

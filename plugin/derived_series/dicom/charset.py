@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydicom.charset import convert_encodings
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
@@ -20,6 +20,8 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
     :param preferred: the value of (0008,0005), None for the default repertoire.
     """
     encodings = convert_encodings(list(preferred) if _several(preferred) else preferred)
+    # what pydicom reads as Latin-1 is ASCII by the standard (ISO-IR 6)
+    encodings = ["ascii" if encoding == default_encoding else encoding for encoding in encodings]
     for element in elements:
         text = _unencodable(element, encodings)
         if text is not None:

@@ -115,7 +115,7 @@ class CopyOrElseElement(CopyElement):
     def __init__(self, tag: TagLike, fallback: Any, *, source: str | None = None, creator: str | None = None):
         super().__init__(tag, True, source=source, creator=creator)
         if isinstance(fallback, VirtualElement) and fallback.key != self.key:
-            raise BlueprintError(f"the fallback of {self!r} is for another tag: {fallback!r}")
+            raise BlueprintError(f"the fallback for {describe(self.tag)} is for another tag: {fallback!r}")
         self._set(fallback=fallback)
 
     def describe(self) -> str:

@@ -12,6 +12,7 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
+from derived_series.dicom.charset import chosen_charset
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.identity import PATIENT_AND_STUDY
 from derived_series.dicom.parent import ParentSeries
@@ -86,6 +87,7 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
     found = []
     for index, given in enumerate(datasets):
         dataset = copy.deepcopy(given)
+        dataset.walk(lambda _, __: None)  # bytes as read would be written as they are, in another character set
         if foreign:
             dataset.SeriesInstanceUID = context.uid("series")
             dataset.SOPInstanceUID = context.uid("instance", index)
@@ -112,9 +114,14 @@ def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
             dataset[tag] = copy.deepcopy(own)
         elif given is not None and not given.is_empty:
             given.value = None
-    if "SpecificCharacterSet" in parent.pivot:
-        dataset.SpecificCharacterSet = copy.deepcopy(parent.pivot["SpecificCharacterSet"].value)
-    kind = list(dataset.get("ImageType") or ["DERIVED", "SECONDARY"])
+    charset, warning = chosen_charset(parent.pivot.get("SpecificCharacterSet") or None, dataset)
+    if charset:
+        dataset.SpecificCharacterSet = copy.deepcopy(charset)
+    elif "SpecificCharacterSet" in dataset:
+        del dataset.SpecificCharacterSet
+    warnings += [warning] if warning else []
+    given_kind = dataset.get("ImageType") or ["DERIVED", "SECONDARY"]
+    kind = [given_kind] if isinstance(given_kind, str) else list(given_kind)
     if kind[0] != "DERIVED" and "Rows" in dataset:
         warnings.append(f"ImageType (0008,0008) cannot be {kind}: a derived image is DERIVED")
         dataset.ImageType = ["DERIVED", "SECONDARY", *kind[2:]]

@@ -270,9 +270,12 @@ def _settle_charset(
     key = (int(_CHARSET), "")
     preferred = elements[key].value if key in elements else env.parent.pivot.get("SpecificCharacterSet")
     texts = list(elements.values())
+    parents = (preferred or None) == (env.parent.pivot.get("SpecificCharacterSet") or None)
     for entry in instanced:  # text that a function makes may hold anything; copies are in the parent's set
         element = entry.element
-        if element.VR in TEXT_VRS and not isinstance(element, CopyElement):
+        quick = type(element).encode_instance is not VirtualElement.encode_instance  # no text of its own
+        text = element.VR in TEXT_VRS or (element.VR == "SQ" and not quick)
+        if text and not (parents and isinstance(element, CopyElement)):
             for index in range(env.count):
                 value = element.at_instance(InstanceEnvironment(env, index))
                 if value is not ABSENT:

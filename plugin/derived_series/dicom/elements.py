@@ -11,13 +11,16 @@ What an element answers is a value (None: present but empty), a pydicom DataElem
 from __future__ import annotations
 
 import copy
+from datetime import date, time
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from pydicom import config
 from pydicom.dataelem import DataElement
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import BaseTag
+from pydicom.valuerep import STR_VR, PersonName
 
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.tags import TagLike, describe, dictionary_vr, require_vr, to_tag
@@ -37,6 +40,12 @@ class Answer(Enum):
 ABSENT: Final = Answer.ABSENT
 DEFER: Final = Answer.DEFER
 _UNSET: Final = object()
+#: What the values of a VR may be where pydicom finds out only when it writes them.
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(STR_VR - {"DS", "IS"}, (str,)),
+    **dict.fromkeys(("DA", "DT", "TM"), (str, date, time)),
+    "PN": (str, PersonName),
+}
 
 Value: TypeAlias = Any
 
@@ -130,18 +139,42 @@ class VirtualElement:
         """
         if isinstance(value, DataElement):
             found = copy.deepcopy(value)
-            if found.tag != self.tag:
-                found = DataElement(
-                    self.tag, found.VR, found.value, validation_mode=config.IGNORE, already_converted=True
-                )
-            return found
+            if found.VR == "SQ":
+                _converted(found)
+            return found if found.tag == self.tag else self._moved(found)
         vr = require_vr(self.tag, self.VR, type(self).__name__)
         try:
             if vr == "SQ":
-                return DataElement(self.tag, vr, DicomSequence(copy.deepcopy(list(value or []))))
+                return _converted(DataElement(self.tag, vr, DicomSequence(copy.deepcopy(list(value or [])))))
+            allowed = _TYPES.get(vr)
+            if allowed is not None and not all(isinstance(v, allowed) for v in _as_list(value)):
+                raise TypeError("it takes " + " or ".join(kind.__name__ for kind in allowed))
             return DataElement(self.tag, vr, copy.deepcopy(value), validation_mode=config.RAISE)
         except (ValueError, TypeError, OverflowError) as error:
             raise BlueprintError(f"{self!r}: {value!r} is no value for VR {vr}: {error}") from error
+
+    def _moved(self, found: DataElement) -> DataElement:
+        """An element of another tag as one of this tag, with the VR that this tag has."""
+        vr = self.VR or dictionary_vr(self.tag) or found.VR
+        if vr == found.VR:
+            return DataElement(self.tag, vr, found.value, validation_mode=config.IGNORE, already_converted=True)
+        values = [] if found.is_empty else list(found.value) if found.VM > 1 else [found.value]
+        if vr in STR_VR:
+            values = [str(value) for value in values]
+        return self.data_element(values[0] if len(values) == 1 else values or None)
+
+
+def _as_list(value: Value) -> list[Value]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple | MultiValue) else [value]
+
+
+def _converted(sequence: DataElement) -> DataElement:
+    """The sequence without raw elements: their bytes would be written as they are, in the parent's character set."""
+    for item in sequence.value or []:
+        item.walk(lambda dataset, element: None)
+    return sequence
 
 
 class StaticElement(VirtualElement):
@@ -150,7 +183,7 @@ class StaticElement(VirtualElement):
     ``StaticElement(0x0008103E, "LO", "Smoothed")`` or ``StaticElement("SeriesDescription", "Smoothed")``.
     """
 
-    value: Value
+    _value: Value
 
     def __init__(
         self,
@@ -164,14 +197,19 @@ class StaticElement(VirtualElement):
         if value is _UNSET:
             VR, value = None, VR
         super().__init__(tag, VR, creator)
-        self._set(value=copy.deepcopy(value))
+        self._set(_value=copy.deepcopy(value))
         self.data_element(value)  # a wrong value is told where it is written, not in the first build
 
+    @property
+    def value(self) -> Value:
+        """The value; a copy, since lists and items could be changed."""
+        return copy.deepcopy(self._value)
+
     def describe(self) -> str:
-        return repr(self.value)
+        return f"{len(self._value or [])} item(s)" if self.VR == "SQ" else repr(self._value)
 
     def at_header(self, env: SeriesEnvironment) -> Value:
-        return self.value
+        return self._value
 
 
 class DiscardElement(VirtualElement):

@@ -5,8 +5,12 @@ Explicit VR little endian throughout (PS3.5 A.2). The bytes are those that pydic
 
 from __future__ import annotations
 
+import re
+import struct
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from pydicom import config
@@ -22,18 +26,26 @@ _PREAMBLE = b"\0" * 128 + b"DICM"
 #: VRs with a 2 byte length whose values are short ASCII text, and what pads them to even length.
 _TEXT_PADDING = {"UI": b"\0", **dict.fromkeys(("AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM"), b" ")}
 _LONGEST_SHORT = 0xFFFE
+#: Printable ASCII without a backslash and without spaces around it.
+_PLAIN = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")
+#: Group, element, VR and length; a length of 4 bytes comes after 2 reserved ones.
+_SHORT_HEAD, _LONG_HEAD = struct.Struct("<HH2sH"), struct.Struct("<HH2s2xI")
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesEncoder:
     """
-    :param shared: (tag, bytes) of the elements that all instances share, ascending.
+    :param shared: the elements that all instances share, one after the other.
+    :param tags: their tags, ascending.
+    :param starts: where each of them begins in ``shared``, and where the last one ends.
     :param pixel_representation: settles the VR of elements that may be US or SS.
     :param encodings: the Python codecs of SpecificCharacterSet.
     :param meta: file meta information around its MediaStorageSOPInstanceUID, without the group length.
     """
 
-    shared: tuple[tuple[int, bytes], ...]
+    shared: bytes
+    tags: tuple[int, ...]
+    starts: tuple[int, ...]
     pixel_representation: int
     encodings: tuple[str, ...]
     meta: tuple[bytes, bytes]
@@ -47,8 +59,15 @@ class SeriesEncoder:
         dataset = correct_ambiguous_vr(dataset, True)
         charset = dataset.get("SpecificCharacterSet")
         encodings = tuple(convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset)))
-        parts = tuple((int(element.tag), encode_element(element, encodings)) for element in dataset)
-        return cls(parts, int(dataset.PixelRepresentation), encodings, _split_meta(meta))
+        parts = [encode_element(element, encodings) for element in dataset]
+        return cls(
+            shared=b"".join(parts),
+            tags=tuple(int(element.tag) for element in dataset),
+            starts=(0, *accumulate(map(len, parts))),
+            pixel_representation=int(dataset.PixelRepresentation),
+            encodings=encodings,
+            meta=_split_meta(meta),
+        )
 
     def encode(self, sop_instance_uid: str, own: Iterable[tuple[int, bytes]]) -> bytes:
         """The Part 10 file of an instance.
@@ -58,13 +77,19 @@ class SeriesEncoder:
         before, after = self.meta
         uid = encode_text(0x00020003, "UI", sop_instance_uid)
         length = (len(before) + len(uid) + len(after)).to_bytes(4, "little")
-        merged = sorted([*self.shared, *own])
-        return b"".join([_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after, *(data for _, data in merged)])
+        pieces = [_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after]
+        done = 0
+        for tag, data in sorted(own):
+            position = self.starts[bisect_left(self.tags, tag)]
+            pieces += (self.shared[done:position], data)
+            done = position
+        pieces.append(self.shared[done:])
+        return b"".join(pieces)
 
     def encode_value(self, tag: int, vr: str | None, value: Any) -> bytes | None:
         """The element of a plain value, the quick way; None when it needs pydicom's."""
         if isinstance(value, DataElement):
-            return _quick(tag, value.VR, value.value, checked=True)
+            return _quick(tag, value.VR, value.value, checked=True) if value.tag == tag else None
         return None if vr is None else _quick(tag, vr, value, checked=False)
 
     def encode_element(self, element: DataElement) -> bytes:
@@ -88,18 +113,31 @@ def _quick(tag: int, vr: str, value: Any, checked: bool) -> bytes | None:
         return None
     texts = []
     for one in values:
-        text = getattr(one, "original_string", None) or (one if isinstance(one, str) else None)
-        if text is None and vr == "IS" and type(one) is int:
-            text = str(one)
-        elif text is None and vr == "DS" and isinstance(one, DSfloat):
+        kept = getattr(one, "original_string", None) if vr in ("DS", "IS") else None
+        text = kept or (one if isinstance(one, str) else None)
+        if vr == "IS" and type(one) is int and -(1 << 31) <= one < 1 << 31:
+            texts.append(str(one))
+            continue
+        if text is None and vr == "DS" and isinstance(one, DSfloat):
             text = str(one)
         if text is None or not text.isascii():
             return None
-        if not checked:
-            validate_value(vr, str(text), config.RAISE)
+        if not checked and not _plain(vr, text):
+            return None
         texts.append(str(text))
     joined = "\\".join(texts)
     return encode_text(tag, vr, joined) if len(joined) < _LONGEST_SHORT else None
+
+
+def _plain(vr: str, text: str) -> bool:
+    """Whether pydicom would write the text just as it is; what it strips, splits or refuses is left to it."""
+    if _PLAIN.fullmatch(text) is None:
+        return False
+    try:
+        validate_value(vr, text, config.RAISE)
+    except ValueError:
+        return False
+    return True
 
 
 def encode_text(tag: int, vr: str, text: str) -> bytes:
@@ -108,18 +146,14 @@ def encode_text(tag: int, vr: str, text: str) -> bytes:
     return short_element(tag, vr, data if len(data) % 2 == 0 else data + _TEXT_PADDING[vr])
 
 
-def _head(tag: int) -> bytes:
-    return (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
-
-
 def short_element(tag: int, vr: str, data: bytes) -> bytes:
     """An element with a 2 byte length (PS3.5 table 7.1-2); the data is of even length."""
-    return _head(tag) + vr.encode() + len(data).to_bytes(2, "little") + data
+    return _SHORT_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), len(data)) + data
 
 
 def long_element_head(tag: int, vr: str, length: int) -> bytes:
     """What comes before the data of an element with a 4 byte length (PS3.5 table 7.1-1)."""
-    return _head(tag) + vr.encode() + b"\0\0" + length.to_bytes(4, "little")
+    return _LONG_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), length)
 
 
 def sequence(tag: int, items: Iterable[bytes]) -> bytes:

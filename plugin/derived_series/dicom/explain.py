@@ -15,6 +15,7 @@ from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.private import placed_tag
 from derived_series.dicom.tags import keyword, number
 
 _LONGEST = 64
@@ -88,13 +89,16 @@ def explain_blueprint(
 
 
 def explain_series(series: DerivedSeries) -> Explanation:
-    """All values; of those that differ by instance the first instance's."""
-    first = {int(element.tag): element for element in series.instance_elements(0)}
-    varying = {entry.element.key: first.get(entry.element.key[0]) for entry in series.instanced}
-    values = dict(series.elements)
-    values.update({key: element for key, element in varying.items() if element is not None})
-    later = {key: "" for key, element in varying.items() if element is not None}
-    return Explanation(_rows(series.header, values, later), series.warnings)
+    """All values; of those that differ by instance the value of the first instance that has one."""
+    wanted = {placed_tag(entry.element.key, series.blocks): entry.element.key for entry in series.instanced}
+    varying: dict[Key, DataElement] = {}
+    for index in range(len(series)):
+        for element in series.instance_elements(index):
+            varying.setdefault(wanted[int(element.tag)], element)
+        if len(varying) == len(wanted):
+            break
+    values = {**series.elements, **varying}
+    return Explanation(_rows(series.header, values, dict.fromkeys(varying, "")), series.warnings)
 
 
 def _rows(header: SeriesHeader, values: dict[Key, DataElement], varies: dict[Key, str]) -> tuple[Row, ...]:

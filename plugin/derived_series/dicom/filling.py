@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from enum import Enum
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
+from derived_series.dicom.copying import PositionCopyElement
 from derived_series.dicom.parent import ParentSeries
 
 
@@ -92,7 +95,14 @@ def copyable_tags(parent: ParentSeries) -> tuple[BaseTag, ...]:
     return tuple(BaseTag(tag) for tag in sorted(found) if may_be_copied(tag))
 
 
-def without_private(dataset: Dataset) -> Dataset:
-    """The dataset, in place, without private tags at any depth."""
-    dataset.remove_private_tags()
-    return dataset
+class FilledElement(PositionCopyElement):
+    """The parent's value as COPY takes it: without the private elements in its sequences."""
+
+    def read(self, dataset: Dataset) -> DataElement | None:
+        found = super().read(dataset)
+        if found is None or found.VR != "SQ":
+            return found
+        found = copy.deepcopy(found)
+        for item in found.value:
+            item.remove_private_tags()
+        return found

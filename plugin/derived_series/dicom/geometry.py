@@ -48,6 +48,14 @@ class Grid:
     rows: int
     columns: int
 
+    def __post_init__(self) -> None:
+        if len(self.positions) > 1 and np.any(self.gaps <= 0):
+            raise GeometryError(
+                "the positions of a grid must ascend along its normal (row cosines x column cosines); their "
+                f"distances along it are {', '.join(f'{d:.3f}' for d in self.distances[:8])} mm",
+                remedy="flip or sort the slices of the array and of the grid alike",
+            )
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(slices, rows, columns)."""
@@ -139,12 +147,15 @@ class Grid:
         return np.stack([first, first + down, first + across, first + down + across])
 
     def subset(self, indexes: Sequence[int]) -> Grid:
-        """The grid of some of the slices."""
+        """The grid of some of the slices, in ascending order.
+
+        :raises GeometryError: indexes that do not ascend: an array in their order would be on the wrong slices.
+        """
         return Grid(
             self.row_cosines,
             self.column_cosines,
             self.pixel_spacing,
-            tuple(self.positions[i] for i in sorted(indexes)),
+            tuple(self.positions[i] for i in indexes),
             self.rows,
             self.columns,
         )

@@ -14,10 +14,12 @@ from derived_series.dicom.copying import CopyElement, InstanceCopyElement, Posit
 from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.identity import complete, enforce_identity
+from derived_series.dicom.identity import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import TagLike, describe, keyword, to_tag
 from derived_series.errors import HeaderError, Missing
+
+_SOP_CLASS: Key = (int(to_tag("SOPClassUID")), "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,11 +89,18 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
         except LackingValue as lack:
             missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
             continue
-        if value is DEFER:
+        if value is DEFER and int(element.tag) in PATIENT_AND_STUDY:  # what comes later may not change them
+            warnings.append(f"{element!r} is not used: {describe(element.tag)} is the parent's")
+            own = parents_own(element.tag, env.parent)
+            if own is not None:
+                elements[element.key] = own
+        elif value is DEFER:
             deferred.append(entry)
         elif value is not ABSENT:
             elements[element.key] = element.data_element(value)
             warnings += _pivot_only(element, env.parent)
+    if _SOP_CLASS not in elements and all(item.tag != _SOP_CLASS[0] for item in missing):
+        missing.append(Missing(_SOP_CLASS[0], "SOPClassUID", "it must be settled before the image is there"))
     if missing:
         raise HeaderError(missing, where=f"the header of {blueprint.name!r}")
     elements, changed = enforce_identity(elements, env.parent)

@@ -6,12 +6,14 @@ Where a blueprint and these rules disagree the rules win, and a warning tells it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydicom.dataelem import DataElement
+from pydicom.tag import BaseTag
 
 from derived_series.dicom.blueprint import Blueprint, Key
-from derived_series.dicom.copying import CopyElement, CopyOrElseElement, PositionCopyElement
-from derived_series.dicom.filling import FillingStrategy, copyable_tags
+from derived_series.dicom.copying import CopyElement, CopyOrElseElement
+from derived_series.dicom.filling import FilledElement, FillingStrategy, copyable_tags
 from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
 from derived_series.dicom.modules.image import (
@@ -79,7 +81,7 @@ def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
 def _filling(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> Blueprint:
     if strategy is FillingStrategy.DISCARD:
         return Blueprint()
-    copied = Blueprint([PositionCopyElement(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
+    copied = Blueprint([FilledElement(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
     computed = _BASE + general_series_blueprint + general_image_blueprint + voi_lut_blueprint
     if parent.grid is not None:
         computed = computed + image_plane_blueprint + frame_of_reference_blueprint
@@ -96,17 +98,27 @@ def enforce_identity(
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
         key = (tag, "")
-        given = found.get(key)
-        own = parent.pivot.get(tag)
-        required = _BASE[tag] if tag in _BASE else None
-        if given is None and own is not None and not own.is_empty and required is not None:
-            warnings.append(f"{describe(tag)} cannot be discarded: it is the parent's")
-        elif given is None or given.is_empty or (own is not None and given.value == own.value):
-            if given is None or own is None or own.is_empty or not given.is_empty:
-                continue
-            warnings.append(f"{describe(tag)} cannot be emptied: it is the parent's")
-        else:
-            warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
-        value = None if own is None else own
-        found[key] = CopyOrElseElement(tag, None).data_element(value)
+        given, own = found.get(key), parents_own(tag, parent)
+        if given is None and (own is None or tag not in _BASE):
+            continue  # left out, which the standard allows
+        said, wanted = _value(given), _value(own)
+        if said != wanted:
+            how = "discarded" if given is None else "emptied" if said is None else f"set to {said!r}"
+            warnings.append(f"{describe(tag)} cannot be {how}: it is the parent's")
+        if own is None and said is not None:
+            del found[key]
+        elif own is not None and (given is None or said != wanted):
+            found[key] = own
     return found, warnings
+
+
+def parents_own(tag: int, parent: ParentSeries) -> DataElement | None:
+    """The parent's patient or study element; empty where the parent lacks one of type 2, None for another."""
+    own = parent.pivot.get(BaseTag(tag))
+    if own is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):
+        return None
+    return CopyOrElseElement(tag, None).data_element(own)
+
+
+def _value(element: DataElement | None) -> Any:
+    return None if element is None or element.is_empty else element.value

@@ -40,12 +40,19 @@ class ParentSeries:
 
         :raises InvalidParent: no instance, several series, sizes or SOP classes, repeated SOPInstanceUIDs.
         :raises Conflict: several patients or studies.
-        :raises GeometryError: several orientations, two slices at one position.
+        :raises GeometryError: several orientations, two slices at one position, some without a position.
         """
         found = list(datasets)
         _check_identity(found)
         _check_images(found)
-        if all("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found):
+        placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found)
+        if 0 < placed < len(found):
+            raise GeometryError(
+                f"{len(found) - placed} of {len(found)} instances have no ImagePositionPatient or "
+                "ImageOrientationPatient: nothing tells where their slices are",
+                remedy="give the instances that have both",
+            )
+        if placed:
             grid, order = _grid(found)
             return cls(tuple(found[i] for i in order), grid)
         found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))

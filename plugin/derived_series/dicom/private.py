@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pydicom.dataelem import DataElement
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 
 from derived_series.errors import BlueprintError
 
@@ -34,13 +34,16 @@ def allocate(keys: Iterable[tuple[int, str]]) -> Blocks:
 
 def placed(element: DataElement, creator: str, blocks: Blocks) -> DataElement:
     """The element in its creator's block; a standard element as it is."""
-    if not creator:
+    moved = placed_tag((int(element.tag), creator), blocks)
+    if moved == element.tag:
         return element
-    tag = BaseTag(element.tag)
-    moved = Tag(tag.group, (blocks[(tag.group, creator)] << 8) | (tag.element & 0xFF))
-    if moved == tag:
-        return element
-    return DataElement(moved, element.VR, element.value, already_converted=True)
+    return DataElement(Tag(moved), element.VR, element.value, already_converted=True)
+
+
+def placed_tag(key: tuple[int, str], blocks: Blocks) -> int:
+    """The tag in its creator's block; a standard tag as it is."""
+    tag, creator = key
+    return tag & 0xFFFF00FF | blocks[(tag >> 16, creator)] << 8 if creator else tag
 
 
 def creators(blocks: Blocks) -> list[DataElement]:

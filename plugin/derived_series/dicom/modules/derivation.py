@@ -7,6 +7,7 @@ from functools import lru_cache
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
@@ -50,7 +51,12 @@ def derivation_code(code: Code | str) -> Code:
 
 
 def _image_type(env: ImageEnvironment) -> list[str]:
-    """DERIVED, SECONDARY, and the parent's value 3 where it is still true."""
+    """DERIVED, SECONDARY, and the parent's value 3 where it is still true.
+
+    A PET image's value 2 can only be PRIMARY, and it has no value 3 (PS3.3 C.8.9.4.1.3).
+    """
+    if env.sop_class_uid == PositronEmissionTomographyImageStorage:
+        return ["DERIVED", "PRIMARY"]
     given = [str(v) for v in env.parent.pivot.get("ImageType") or []]
     third = given[2] if len(given) > 2 else ""
     modality = env.parent.modality

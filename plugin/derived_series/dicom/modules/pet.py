@@ -1,4 +1,4 @@
-"""PET Series, PET Isotope and PET Image modules (PS3.3 C.8.9.1, C.8.9.2, C.8.9.4).
+"""PET Series, Isotope, Orientation and Image modules (PS3.3 C.8.9.1, C.8.9.2, C.8.4.6, C.8.9.4).
 
 SeriesDate and SeriesTime stay the parent's: the pixels are decay corrected to a time that refers to them.
 """
@@ -9,15 +9,26 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement, PositionCopyElement
-from derived_series.dicom.elements import StaticElement, Value
-from derived_series.dicom.environment import ImageEnvironment
-from derived_series.dicom.functions import FunctionalElement, ImageElement
+from derived_series.dicom.elements import ABSENT, StaticElement, Value
+from derived_series.dicom.environment import ImageEnvironment, SeriesEnvironment
+from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies, copies_or_empty
 
 
 def _series_type(env: ImageEnvironment) -> Value:
     """The parent's; an image on other slices is no longer the acquired REPROJECTION or dynamic series."""
     return env.parent.pivot.get("SeriesType") or ["STATIC", "IMAGE"]
+
+
+def _orientation(keyword: str) -> HeaderElement:
+    """Type 2: the parent's. One that says PatientPosition instead keeps to that: the two exclude each other."""
+
+    def codes(env: SeriesEnvironment) -> Value:
+        if keyword in env.pivot:
+            return env.pivot[keyword]
+        return ABSENT if env.pivot.get("PatientPosition") else None
+
+    return HeaderElement(keyword, codes)
 
 
 pet_series_blueprint = Blueprint(
@@ -35,6 +46,8 @@ pet_series_blueprint = Blueprint(
         *copies("ReprojectionMethod", "TransverseMash", "CoincidenceWindowWidth", "EnergyWindowRangeSequence"),
         *copies("CollimatorGridName", "FieldOfViewShape", "FieldOfViewDimensions", "TypeOfDetectorMotion"),
         *copies("NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots", "GantryDetectorTilt"),
+        _orientation("PatientOrientationCodeSequence"),
+        _orientation("PatientGantryRelationshipCodeSequence"),
     ]
 ).named("pet_series")
 

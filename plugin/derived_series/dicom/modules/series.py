@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pydicom.uid import (
-    CTImageStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
+from pydicom.uid import CTImageStorage, MRImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
@@ -16,7 +12,7 @@ from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.functions import HeaderElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 
-_POSITION_REQUIRED = (CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage)
+_POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 
 
 def _series_number(env: SeriesEnvironment) -> int:
@@ -31,7 +27,7 @@ def _description(env: SeriesEnvironment) -> str:
 
 
 def _patient_position(env: SeriesEnvironment) -> Value:
-    """Type 2C: the parent's, empty for a class that wants it."""
+    """Type 2C: the parent's, empty for a class that wants it (PET has PatientOrientationCodeSequence instead)."""
     found = env.pivot.get("PatientPosition")
     return found if found or env.pivot.SOPClassUID in _POSITION_REQUIRED else ABSENT
 

@@ -1,0 +1,88 @@
+"""Short ways to build a derived series in a test, and to read back what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series import (
+    Blueprint,
+    BuildContext,
+    DerivedSeries,
+    DicomFactory,
+    FillingStrategy,
+    NumpyFactory,
+    ParentSeries,
+)
+from derived_series.pipelines import Library
+from phantoms import decoded, encode
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LIBRARY = Library.load([REPOSITORY / "blueprints"])
+READY = {"CT": "ct", "MR": "mr", "PT": "pet"}
+
+
+def ready(name: str) -> Blueprint:
+    """A named blueprint of the repository's folder."""
+    return LIBRARY.blueprint(name).blueprint
+
+
+def parent_of(datasets: Iterable[Dataset]) -> ParentSeries:
+    """A parent series as it comes from a server: from the bytes of its files."""
+    return ParentSeries.from_bytes(encode(dataset) for dataset in datasets)
+
+
+def build(
+    parent: ParentSeries | Iterable[Dataset],
+    image: Any = None,
+    extra: Blueprint | None = None,
+    *,
+    blueprint: str | Blueprint | None = None,
+    strategy: FillingStrategy = FillingStrategy.DISCARD,
+    factory: DicomFactory | None = None,
+    context: BuildContext | None = None,
+    nan: float | None = None,
+) -> DerivedSeries:
+    """A derived series; by default the ready blueprint of the parent's modality and the parent's own values."""
+    if not isinstance(parent, ParentSeries):
+        parent = parent_of(parent)
+    chosen = ready(READY[parent.modality]) if blueprint is None else blueprint
+    whole = ready(chosen) if isinstance(chosen, str) else chosen
+    maker = factory or NumpyFactory()
+    header = maker.make_series_header(parent, whole + (extra or Blueprint()), strategy, context)
+    return maker.build(header, parent.voxels() if image is None else image, nan=nan)
+
+
+def written(series: DerivedSeries) -> list[Dataset]:
+    """The series as another program reads its files."""
+    return [decoded(series.encode(index)) for index in range(len(series))]
+
+
+def stored(dataset: Dataset) -> npt.NDArray[Any]:
+    """The stored values, from the bytes and the pixel module alone, (row, column)."""
+    kind = "i" if dataset.PixelRepresentation else "u"
+    dtype = np.dtype(f"<{kind}{dataset.BitsAllocated // 8}")
+    size = dataset.Rows * dataset.Columns * dtype.itemsize
+    assert len(dataset.PixelData) == size + size % 2
+    return np.frombuffer(dataset.PixelData[:size], dtype).reshape(dataset.Rows, dataset.Columns)
+
+
+def real(dataset: Dataset) -> npt.NDArray[np.float64]:
+    """The real values in float64, by the rescale texts as they stand in the file, (row, column)."""
+    slope, intercept = (float(str(dataset.get(k, d))) for k, d in (("RescaleSlope", "1"), ("RescaleIntercept", "0")))
+    return stored(dataset).astype(np.float64) * slope + intercept
+
+
+def volume(series: DerivedSeries) -> npt.NDArray[np.float64]:
+    """The real values of all instances, (slice, row, column)."""
+    return np.stack([real(dataset) for dataset in written(series)])
+
+
+def positions(datasets: Iterable[Dataset]) -> list[list[float]]:
+    """ImagePositionPatient of each."""
+    return [[float(value) for value in dataset.ImagePositionPatient] for dataset in datasets]

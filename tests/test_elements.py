@@ -1,0 +1,338 @@
+"""Each kind of virtual element: what it is called with, what it writes, and that it is a value."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage
+
+from building import build, parent_of, written
+from derived_series import (
+    ABSENT,
+    AttributeElement,
+    Blueprint,
+    CopyElement,
+    CopyOrElseElement,
+    DiscardElement,
+    FunctionalElement,
+    HeaderElement,
+    ImageElement,
+    InstanceCopyElement,
+    InstanceEnvironment,
+    NumpyFactory,
+    PositionCopyElement,
+    SequenceElement,
+    SeriesElement,
+    StaticElement,
+    VirtualElement,
+)
+from derived_series.errors import BlueprintError, DerivedSeriesError, HeaderError, InvalidParent, UserCodeError
+from phantoms import ct_phantom, pet_phantom
+
+ALL: list[VirtualElement] = [
+    AttributeElement("OperatorsName", "PN", "operator"),
+    CopyElement("PatientName"),
+    CopyOrElseElement("Manufacturer", ""),
+    DiscardElement("InstitutionName"),
+    FunctionalElement("ImageComments", lambda env: env.index),
+    HeaderElement("StudyID", lambda env: "1"),
+    ImageElement("ImageComments", lambda env: env.count),
+    InstanceCopyElement("AcquisitionTime"),
+    PositionCopyElement("AcquisitionTime"),
+    SequenceElement("RequestAttributesSequence", [Blueprint([StaticElement("ScheduledProcedureStepID", "1")])]),
+    SeriesElement("SeriesNumber", lambda: 7),
+    StaticElement("SeriesDescription", "x"),
+]
+
+
+def made(*elements: VirtualElement, parent: Any = None, factory: Any = None) -> list[Dataset]:
+    """The instances of a CT series with these elements."""
+    return written(build(parent or ct_phantom(3, 4, 4), None, Blueprint(elements), factory=factory))
+
+
+@pytest.mark.parametrize("element", ALL, ids=lambda element: type(element).__name__)
+def test_elements_are_values(element: VirtualElement) -> None:
+    before = repr(element)
+    for name in ("tag", "VR", "creator", "value", "func", "anything"):
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(element, name, 1)
+        with pytest.raises(AttributeError, match="immutable"):
+            delattr(element, name)
+    assert copy.copy(element) == element == copy.deepcopy(element)
+    assert hash(element) == hash(copy.deepcopy(element))
+    assert repr(element) == before and before.startswith(f"{type(element).__name__}(")
+    assert element.tag.json_key[:4] in before  # the number stands in it
+
+
+def test_what_a_static_element_was_given_or_gives_does_not_change_it() -> None:
+    given = [Dataset()]
+    given[0].CodeValue = "1"
+    element = StaticElement("DerivationCodeSequence", given)
+    given[0].CodeValue = "2"
+    element.value[0].CodeValue = "3"
+    assert element.value[0].CodeValue == "1"
+    values = ["A", "B"]
+    listed = StaticElement("ScanOptions", values)
+    values.append("C")
+    listed.value.append("D")
+    assert listed.value == ["A", "B"]
+
+
+def test_elements_without_functions_can_be_pickled() -> None:
+    for element in (CopyElement("PatientName", True), StaticElement(0x00091001, "LO", "x", creator="A")):
+        assert pickle.loads(pickle.dumps(element)) == element
+
+
+@pytest.mark.parametrize("arguments", [("LO", "text"), ("text",), ("LO", "text", "name")])
+def test_static_elements_with_and_without_vr(arguments: tuple[Any, ...]) -> None:
+    element = StaticElement(0x0008103E, *arguments)
+    assert (element.VR, element.value) == ("LO", "text")
+    assert [dataset.SeriesDescription for dataset in made(element)] == ["text"] * 3
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr"), [("PatientName", "PN"), ("Rows", "US"), ("PixelSpacing", "DS"), (0x60003000, "OB")]
+)
+def test_the_vr_is_the_dictionarys(tag: Any, vr: str) -> None:
+    assert StaticElement(tag, None).VR == vr
+
+
+def test_a_vr_that_nobody_knows_is_asked_for() -> None:
+    with pytest.raises(BlueprintError, match="has no VR"):
+        StaticElement(0x00091001, "x")
+    assert StaticElement(0x00091001, "LO", "x").VR == "LO"
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [("RescaleSlope", "1.23456789012345678"), ("PatientSex", "not a code string"), ("SOPClassUID", "1.02.3")]
+    + [("StudyDate", "12 March"), ("Rows", "many"), ("DerivationCodeSequence", ["x"])],
+)  # fmt: skip
+def test_a_wrong_value_is_told_where_it_is_written(tag: str, value: Any) -> None:
+    with pytest.raises(BlueprintError, match=tag):
+        StaticElement(tag, value)
+
+
+@pytest.mark.parametrize("kind", [StaticElement, CopyElement, SeriesElement, FunctionalElement, InstanceCopyElement])
+def test_a_tag_that_there_is_not(kind: Callable[..., Any]) -> None:
+    with pytest.raises(BlueprintError, match="'PatientNames' is no DICOM tag"):
+        kind("PatientNames", *([] if "Copy" in kind.__name__ else [lambda: 1]))  # type: ignore[attr-defined]
+
+
+class Clock:
+    def now(self) -> str:
+        return "method"
+
+    def __call__(self) -> str:
+        return "object"
+
+    @staticmethod
+    def stand(pivot: Dataset) -> str:
+        return f"pivot {pivot.PatientID}"
+
+
+@pytest.mark.parametrize(
+    ("func", "text"),
+    [(lambda: "plain", "plain"), (Clock().now, "method"), (Clock(), "object"), (Clock.stand, "pivot PHANTOM-1")]
+    + [(partial(str, "partial"), "partial"), (lambda pivot: pivot.PatientID, "PHANTOM-1"), (str, "")]
+    + [(lambda pivot=None: "default", "default"), (lambda *all: f"{len(all)} arguments", "0 arguments")],
+)  # fmt: skip
+def test_series_elements_call_what_can_be_called(func: Callable[..., str], text: str) -> None:
+    """The one convention: nothing where that works, else the pivot."""
+    for element in (SeriesElement("ImageComments", "LT", func), SeriesElement("ImageComments", func)):
+        assert {dataset.ImageComments or "" for dataset in made(element)} == {text}
+
+
+def test_series_elements_are_evaluated_once() -> None:
+    calls: list[int] = []
+    assert [d.StudyComments for d in made(SeriesElement("StudyComments", lambda: calls.append(1) or "x"))] == ["x"] * 3  # type: ignore[func-returns-value]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("kind", [SeriesElement, FunctionalElement])
+def test_functions_that_cannot_be_called_are_refused_at_once(kind: Callable[..., Any]) -> None:
+    with pytest.raises(BlueprintError, match="must be callable with"):
+        kind("ImageComments", lambda a, b: "")
+    with pytest.raises(BlueprintError, match="cannot be called"):
+        kind("ImageComments", "LT", "text")
+    with pytest.raises(BlueprintError, match="must be callable with"):
+        FunctionalElement("ImageComments", lambda: "")
+
+
+def test_functional_elements_get_the_environment_of_each_instance() -> None:
+    seen: list[InstanceEnvironment] = []
+
+    def look(env: InstanceEnvironment) -> str:
+        seen.append(env)
+        assert env.instance_dataset is not None and env.position is not None
+        assert list(env.position) == [float(v) for v in env.instance_dataset.ImagePositionPatient]
+        assert env.source_datasets == (env.instance_dataset,)
+        assert env.image.shape == (4, 4) and len(env.parent) == 3
+        return f"{env.instance_number} {env.factory.__class__.__name__}"
+
+    found = made(FunctionalElement("ImageComments", look))
+    assert [dataset.ImageComments for dataset in found] == [f"{n} NumpyFactory" for n in (1, 2, 3)]
+    assert {env.index for env in seen} == {0, 1, 2}
+
+
+class Operated(NumpyFactory):
+    operator = "Operator^Olga"
+    settings = ["A", "B"]
+
+
+def test_attribute_elements_read_the_factory() -> None:
+    for element in (AttributeElement("OperatorsName", "PN", "operator"), AttributeElement("OperatorsName", "operator")):
+        assert {str(dataset.OperatorsName) for dataset in made(element, factory=Operated())} == {"Operator^Olga"}
+    assert made(AttributeElement("ScanOptions", "settings"), factory=Operated())[0].ScanOptions == ["A", "B"]
+    with pytest.raises(HeaderError, match=r"OperatorsName \(0008,1070\): NumpyFactory has no attribute 'operator'"):
+        made(AttributeElement("OperatorsName", "PN", "operator"))
+    with pytest.raises(BlueprintError, match="names no attribute"):
+        AttributeElement("OperatorsName")
+
+
+def test_discarded_tags_are_not_there() -> None:
+    assert "WindowCenter" in made()[0]
+    assert all("WindowCenter" not in dataset for dataset in made(DiscardElement("WindowCenter")))
+
+
+def test_absent_and_empty_are_two_things() -> None:
+    for kind in (SeriesElement, HeaderElement, ImageElement, FunctionalElement):
+        call = (lambda: None) if kind is SeriesElement else (lambda env: None)
+        assert all(d["ImageComments"].is_empty for d in made(kind("ImageComments", call)))  # type: ignore[operator]
+        gone = (lambda: ABSENT) if kind is SeriesElement else (lambda env: ABSENT)
+        assert all("ImageComments" not in d for d in made(kind("ImageComments", gone)))  # type: ignore[operator]
+
+
+def test_copies_that_the_parent_lacks() -> None:
+    with pytest.raises(HeaderError, match=r"the parent series has no ImageComments \(0020,4000\) to copy"):
+        made(CopyElement("ImageComments"))
+    assert "ImageComments" not in made(CopyElement("ImageComments", Optional=True))[0]
+    assert "ImageComments" not in made(CopyElement(0x00204000, True))[0]
+
+
+def test_copy_or_else() -> None:
+    parent = ct_phantom(3, 4, 4)
+    for dataset in parent:
+        dataset.StationName = ""
+    fallbacks: list[tuple[Any, str | None]] = [("none", "none"), (None, None), (StaticElement("StationName", "s"), "s")]
+    fallbacks += [(SeriesElement("StationName", lambda: "f"), "f")]
+    fallbacks += [(ImageElement("StationName", lambda env: f"{env.count}"), "3")]
+    for fallback, text in fallbacks:
+        assert {d.StationName or None for d in made(CopyOrElseElement("StationName", fallback), parent=parent)} == {
+            text
+        }
+    each = FunctionalElement("StationName", lambda env: str(env.index))
+    assert [d.StationName for d in made(CopyOrElseElement("StationName", each), parent=parent)] == ["0", "1", "2"]
+    assert made(CopyOrElseElement("Manufacturer", "none"))[0].Manufacturer == "Phantom Works"
+    with pytest.raises(BlueprintError, match="for another tag"):
+        CopyOrElseElement("StationName", StaticElement("Manufacturer", "x"))
+
+
+def test_a_value_out_of_a_sequence() -> None:
+    isotope = "RadiopharmaceuticalInformationSequence[0]"
+    elements = [
+        CopyElement("ImageComments", source=f"{isotope}.Radiopharmaceutical"),
+        CopyElement("StudyComments", source=f"{isotope}.RadionuclideCodeSequence[0].CodeMeaning"),
+        CopyElement("SeriesDescription", source=f"{isotope}.RadionuclideHalfLife"),
+        CopyElement("StationName", True, source=f"{isotope}.RadionuclideCodeSequence[1].CodeMeaning"),
+        InstanceCopyElement("FrameComments", source="DecayFactor"),
+    ]
+    dataset = made(*elements, parent=pet_phantom(3, 4, 4))[1]
+    assert dataset.ImageComments == "Fluorodeoxyglucose" and dataset["ImageComments"].VR == "LT"
+    assert dataset.StudyComments == "^18^Fluorine"
+    assert dataset.SeriesDescription == "6586.2" and dataset["SeriesDescription"].VR == "LO"
+    assert "StationName" not in dataset
+    assert dataset.FrameComments.startswith("1.03") and dataset["FrameComments"].VR == "LT"
+    with pytest.raises(HeaderError, match=r"no CTExposureSequence\[0\].CTDIvol to copy"):
+        made(CopyElement("ImageComments", source="CTExposureSequence[0].CTDIvol"))
+    with pytest.raises(BlueprintError, match="is not like Keyword"):
+        CopyElement("ImageComments", source="CTExposureSequence.CTDIvol")
+
+
+def test_a_sequence_of_blueprints() -> None:
+    item = Blueprint(
+        [
+            StaticElement("ScheduledProcedureStepID", "7"),
+            CopyElement("AccessionNumber"),
+            SeriesElement("RequestedProcedureID", lambda: "R"),
+            FunctionalElement("RequestedProcedureDescription", lambda env: f"slice {env.index}"),
+            CopyElement("ReasonForTheRequestedProcedure", Optional=True),
+            StaticElement(0x00091001, "LO", "inner", creator="ACME"),
+            SequenceElement("ScheduledProtocolCodeSequence", [Blueprint([StaticElement("CodeValue", "c")])]),
+        ]
+    )
+    second = Blueprint([StaticElement("ScheduledProcedureStepID", "8")])
+    for index, dataset in enumerate(made(SequenceElement("RequestAttributesSequence", [item, second]))):
+        first, last = dataset.RequestAttributesSequence
+        assert (first.ScheduledProcedureStepID, first.AccessionNumber, first.RequestedProcedureID) == ("7", "A1", "R")
+        assert first.RequestedProcedureDescription == f"slice {index}"
+        assert "ReasonForTheRequestedProcedure" not in first
+        assert first.private_block(0x0009, "ACME")[0x01].value == "inner"
+        assert first.ScheduledProtocolCodeSequence[0].CodeValue == "c"
+        assert last.ScheduledProcedureStepID == "8"
+    with pytest.raises(HeaderError, match="in an item, ImageComments"):
+        made(SequenceElement("RequestAttributesSequence", [Blueprint([CopyElement("ImageComments")])]))
+    with pytest.raises(BlueprintError, match="no item blueprint"):
+        SequenceElement("RequestAttributesSequence", [])
+
+
+def test_a_sequence_keeps_the_blueprints_that_it_was_given() -> None:
+    item = Blueprint([StaticElement("CodeValue", "a")])
+    element = SequenceElement("DerivationCodeSequence", [item])
+    item["CodeValue"] = StaticElement("CodeValue", "b")
+    assert made(element)[0].DerivationCodeSequence[0].CodeValue == "a"
+
+
+def test_instance_copies_are_the_slices_own() -> None:
+    parent = ct_phantom(3, 4, 4)
+    for dataset in parent:
+        dataset.ImageComments = f"z = {dataset.ImagePositionPatient[2]}"
+    for found in made(InstanceCopyElement("ImageComments"), parent=parent[::-1]):
+        assert found.ImageComments == f"z = {found.ImagePositionPatient[2]}"
+    del parent[1].ImageComments
+    with pytest.raises(HeaderError, match="1 of the parent's 3 instances lack it"):
+        made(InstanceCopyElement("ImageComments"), parent=parent)
+    optional = made(InstanceCopyElement("ImageComments", Optional=True), parent=parent)
+    assert ["ImageComments" in dataset for dataset in optional] == [True, False, True]
+
+
+def test_a_copy_of_a_value_that_differs_is_warned_of() -> None:
+    series = build(ct_phantom(3, 4, 4), None, Blueprint([CopyElement("AcquisitionTime")]))
+    assert any("AcquisitionTime" in text and "InstanceCopyElement" in text for text in series.warnings)
+
+
+def test_errors_of_user_code_name_the_element() -> None:
+    def fail(*_: object) -> str:
+        raise ZeroDivisionError("by zero")
+
+    for kind in (SeriesElement, HeaderElement, ImageElement, FunctionalElement):
+        with pytest.raises(UserCodeError, match=r"ImageComments.*ZeroDivisionError: by zero"):
+            made(kind("ImageComments", fail))
+
+    def refuse() -> str:
+        raise InvalidParent("not this one")
+
+    with pytest.raises(InvalidParent, match="not this one"):
+        made(SeriesElement("ImageComments", refuse))
+
+
+@pytest.mark.parametrize(("tag", "value"), [("ImageComments", 5), ("PatientState", 1.5), ("AcquisitionTime", "noon")])
+def test_a_function_that_gives_a_value_of_the_wrong_kind(tag: str, value: Any) -> None:
+    for element in (SeriesElement(tag, lambda: value), FunctionalElement(tag, lambda env: value)):
+        with pytest.raises(DerivedSeriesError, match=tag):
+            made(element)
+
+
+def test_the_base_class_is_open_to_users() -> None:
+    class Shouted(VirtualElement):
+        def at_header(self, env: Any) -> Any:
+            return str(env.pivot.PatientID).upper()
+
+    assert made(Shouted("ImageComments"))[0].ImageComments == "PHANTOM-1"
+    assert parent_of(ct_phantom(1)).pivot.SOPClassUID == CTImageStorage

@@ -1,0 +1,176 @@
+"""``explain``: for every tag of the result who set it, what it overrode, and the value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydicom.multival import MultiValue
+
+from building import build, parent_of, ready, written
+from derived_series import (
+    Blueprint,
+    CopyElement,
+    DiscardElement,
+    Explanation,
+    FillingStrategy,
+    FunctionalElement,
+    NumpyFactory,
+    SequenceElement,
+    StaticElement,
+    derivation,
+)
+from derived_series.dicom.explain import Row
+from derived_series.errors import HeaderError
+from phantoms import ct_phantom, mr_phantom, pet_phantom
+
+PARENT = parent_of(ct_phantom(3, 4, 4))
+
+
+def row(explanation: Explanation, keyword: str) -> Row:
+    (found,) = (row for row in explanation.rows if row.keyword == keyword)
+    return found
+
+
+def as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, MultiValue) else [value]
+
+
+def mine() -> Blueprint:
+    return ready("ct") + Blueprint([StaticElement("SeriesDescription", "Mine")], name="mine")
+
+
+def test_who_set_a_tag_and_what_it_overrode() -> None:
+    found = row(mine().explain(PARENT), "SeriesDescription")
+    assert (found.tag, found.vr, found.value, found.varies) == ("(0008,103E)", "LO", "Mine", False)
+    assert (found.element, found.source) == ("StaticElement('Mine')", "mine")
+    assert found.overrode == ("HeaderElement(_description) of general_series",)
+
+
+def test_a_chain_of_blueprints_newest_first() -> None:
+    blueprint = Blueprint([CopyElement("StationName")], name="a")
+    for name in "bcd":
+        blueprint = blueprint + Blueprint([StaticElement("StationName", name)], name=name)
+    found = row((ready("ct") + blueprint).explain(PARENT), "StationName")
+    assert (found.source, found.value) == ("d", "d")
+    assert [said.split(" of ")[-1] for said in found.overrode] == ["c", "b", "a", "general_equipment"]
+
+
+def test_setting_a_tag_like_a_dictionary_is_told_too() -> None:
+    blueprint = mine().copy()
+    blueprint["SeriesDescription"] = StaticElement("SeriesDescription", "Later")
+    found = row(blueprint.explain(PARENT), "SeriesDescription")
+    assert found.value == "Later"
+    assert [said.split(" of ")[-1] for said in found.overrode] == ["mine", "general_series"]
+
+
+def test_before_the_image_what_waits_for_it_is_told() -> None:
+    explanation = mine().explain(PARENT)
+    assert row(explanation, "Rows").value == row(explanation, "SOPInstanceUID").value == "<with the image>"
+    assert row(explanation, "PatientID").value == "PHANTOM-1"
+
+
+@pytest.mark.parametrize("name", ["ct", "mr", "pet", "secondary_capture"])
+@pytest.mark.parametrize("strategy", FillingStrategy)
+def test_with_the_image_every_tag_and_value_is_there(name: str, strategy: FillingStrategy) -> None:
+    phantom = {"ct": ct_phantom, "mr": mr_phantom}.get(name, pet_phantom)
+    series = build(phantom(3, 4, 4), blueprint=name, strategy=strategy)
+    first, *others = written(series)
+    explanation = series.explain()
+    assert [row.tag for row in explanation.rows] == sorted(row.tag for row in explanation.rows)
+    rows = {row.tag: row for row in explanation.rows}
+    tags = {f"({e.tag >> 16:04X},{e.tag & 0xFFFF:04X})" for e in first if e.keyword != "PixelData"}
+    assert set(rows) == tags
+    for element in first:
+        if element.keyword in ("PixelData", ""):
+            continue
+        found = rows[f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"]
+        assert found.keyword == element.keyword and found.vr == element.VR
+        assert found.element and found.source
+        text = "\\".join("" if value is None else str(value) for value in as_list(element.value))
+        if element.VR == "SQ":
+            assert found.value == f"{len(element.value)} item(s)"
+        elif element.VM and len(text) <= 64:
+            assert found.value == text
+        if not found.varies:
+            assert all(other[element.tag].value == element.value for other in others)
+    varying = {row.keyword for row in explanation.rows if row.varies}
+    assert {"SOPInstanceUID", "InstanceNumber", "SourceImageSequence"} <= varying
+    assert explanation.warnings == series.warnings
+
+
+def test_values_that_only_some_instances_have() -> None:
+    from derived_series import ABSENT
+
+    extra = Blueprint([FunctionalElement("ImageComments", lambda env: ABSENT if env.index == 0 else "later")])
+    series = build(PARENT, None, extra)
+    assert "ImageComments" not in series.dataset(0) and series.dataset(1).ImageComments == "later"
+    found = row(series.explain(), "ImageComments")
+    assert found.varies and "<lambda>" in found.element
+
+
+def test_private_tags_name_their_creator() -> None:
+    extra = Blueprint([StaticElement(0x00091001, "LO", "x", creator="ACME")])
+    (found,) = (row for row in build(PARENT, None, extra).explain().rows if row.tag == "(0009,1001)")
+    assert (found.keyword, found.value) == ("private of ACME", "x")
+
+
+def test_filling_and_rules_are_named_as_origins() -> None:
+    parent = ct_phantom(3, 4, 4)
+    for dataset in parent:
+        dataset.ImageComments = "seen"
+    explanation = build(parent, None, Blueprint(), strategy=FillingStrategy.COPY).explain()
+    assert row(explanation, "ImageComments").source == "FillingStrategy.COPY"
+    assert row(build(PARENT, blueprint=Blueprint()).explain(), "PatientID").source in ("rules", "patient")
+
+
+def test_what_is_overruled_is_warned_of() -> None:
+    extra = Blueprint([StaticElement("PatientID", "OTHER"), StaticElement("Rows", 7)])
+    series = build(PARENT, None, extra)
+    explanation = series.explain()
+    assert row(explanation, "PatientID").value == "PHANTOM-1" and row(explanation, "Rows").value == "4"
+    for keyword in ("PatientID", "Rows"):
+        assert any(keyword in warning for warning in explanation.warnings)
+    assert "warning: PatientID (0010,0020) cannot be set to 'OTHER'" in str(explanation)
+
+
+def test_discarded_tags_have_no_row() -> None:
+    explanation = build(PARENT, None, Blueprint([DiscardElement("StationName")])).explain()
+    assert "StationName" not in [row.keyword for row in explanation.rows]
+
+
+def test_json_and_text_say_the_same() -> None:
+    item = Blueprint([StaticElement("ScheduledProcedureStepID", "1")])
+    extra = derivation("Smoothed", "GaussianBlur") + Blueprint([SequenceElement("RequestAttributesSequence", [item])])
+    explanation = build(PARENT, None, extra).explain()
+    as_json = json.loads(json.dumps(explanation.to_json()))
+    assert [tag["Tag"] for tag in as_json["Tags"]] == [row.tag for row in explanation.rows]
+    assert set(as_json["Tags"][0]) == {
+        *("Tag", "Keyword", "VR", "Value", "VariesByInstance", "Element", "Blueprint", "Overrode"),
+    }
+    text = str(explanation)
+    assert all(row.tag in text and row.keyword[:34] in text for row in explanation.rows)
+    lines = text.split("\n")
+    assert len(lines) == len(explanation.rows) + sum(len(row.overrode) for row in explanation.rows) + len(
+        explanation.warnings
+    )
+
+
+def test_all_that_the_parent_lacks_is_in_the_error() -> None:
+    blueprint = ready("ct") + Blueprint([CopyElement("ImageComments"), CopyElement("FrameComments")])
+    with pytest.raises(HeaderError, match="lacks 2 attribute") as error:
+        blueprint.explain(PARENT)
+    assert [missing.keyword for missing in error.value.missing] == ["ImageComments", "FrameComments"]
+
+
+def test_a_strategy_and_a_factory_may_be_given() -> None:
+    class Mine(NumpyFactory):
+        operator = "Olga"
+
+    from derived_series import AttributeElement
+
+    blueprint = ready("ct") + Blueprint([AttributeElement("OperatorsName", "operator")])
+    explanation = blueprint.explain(PARENT, FillingStrategy.COPY, Mine())
+    assert row(explanation, "OperatorsName").value == "Olga"
+    assert row(explanation, "StudyDescription").value == "Head"
