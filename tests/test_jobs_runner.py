@@ -254,8 +254,8 @@ def test_progress_is_of_the_attempt_that_runs(start: Start) -> None:
     started = start(blocked)
     started.runner.submit(job("a"), None)
     while not started.executor.calls:
-        time.sleep(0.01)
-    assert started.runner.tell_progress("a", 1, 40)
+        time.sleep(0.001)
+    assert started.runner.tell_progress("a", 1, 40), "known to run as soon as a worker has it"
     assert not started.runner.tell_progress("a", 2, 50)
     assert not started.runner.tell_progress("b", 1, 50)
     assert started.runner.progress_of(started.store.get("a")) == 40
@@ -284,6 +284,42 @@ def test_a_restart_takes_up_what_ran_and_what_waited(start: Start) -> None:
     for name, attempt in {"a": 2, "b": 2, "c": 1, "d": 1}.items():
         done = second.runner.wait(name, 10)
         assert done.state is State.SUCCESS and done.attempt == attempt
+
+
+def test_a_job_that_ran_at_the_end_is_known_to_have_left_something(start: Start) -> None:
+    """So that it is removed even when the job is cancelled before it runs again."""
+    first = start(blocked)
+    for name in ("a", "b", "c"):
+        first.runner.submit(job(name), None)
+    while len(first.executor.calls) < 2:
+        time.sleep(0.01)
+    first.runner.stop()
+    assert [first.store.get(name).dirty for name in ("a", "b", "c")] == [True, True, False]
+    first.store.close()
+    second = start(blocked, limits=dataclasses.replace(LIMITS, parallel=0))
+    second.runner.cancel("a")
+    assert second.runner.wait("a", 10).state is State.FAILURE
+    assert second.executor.calls == [("discard", "a", 1)]
+
+
+def test_an_attempt_that_is_being_ended_is_not_wanted_any_more(start: Start) -> None:
+    gate = threading.Event()
+
+    def slow(task: DeriveTask) -> Outcome:
+        gate.wait(10)
+        return Outcome()
+
+    started = start(blocked, slow)
+    started.runner.submit(job("a"), None)
+    while not started.executor.calls:
+        time.sleep(0.001)
+    assert started.runner.tell_progress("a", 1, 40), "known to run as soon as a worker has it"
+    started.runner.cancel("a")
+    while len(started.executor.calls) < 2:
+        time.sleep(0.01)
+    assert not started.runner.tell_progress("a", 1, 50)
+    gate.set()
+    assert started.runner.wait("a", 10).state is State.FAILURE
 
 
 def test_a_job_that_ends_orthanc_every_time_is_given_up(start: Start, tmp_path: Path) -> None:

@@ -95,12 +95,13 @@ def _build(given: argparse.Namespace, library: Library) -> int:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidRequest(f"{out} is there already and not empty", remedy="name another folder")
     series = _series(given, library)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+    there = next(folder for folder in out.absolute().parents if folder.is_dir())
+    with tempfile.TemporaryDirectory(dir=there, prefix=f".{out.name}.") as folder:
         made = Path(folder) / "series"
         made.mkdir()
         for index in range(len(series)):
             (made / f"{index + 1:05d}.dcm").write_bytes(series.encode(index))
+        out.parent.mkdir(parents=True, exist_ok=True)
         made.replace(out)
     for warning in series.warnings:
         print(f"warning: {warning}", file=sys.stderr)

@@ -89,11 +89,11 @@ class NumpyFactory(DicomFactory):
         """:raises ShapeMismatch: when the shape is not the parent's, with both named."""
         parent = header.parent
         if isinstance(image, PlacedImage):
-            array = _volume(np.asarray(image.array))
+            array = _volume(image.array)
             if array.shape != image.grid.shape:
                 raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")
             return array, place(image.grid, parent)
-        array = _volume(np.asarray(image))
+        array = _volume(image)
         if array.shape == parent.shape:
             return array, on_parent(parent)
         if not _has_geometry(header):
@@ -115,8 +115,12 @@ class NumpyFactory(DicomFactory):
             ) from error
 
 
-def _volume(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """At least 3D, with something in it."""
+def _volume(image: Any) -> npt.NDArray[Any]:
+    """An array that is at least 3D, with something in it."""
+    try:
+        array: npt.NDArray[Any] = np.asarray(image)
+    except ValueError as error:
+        raise InvalidImage(f"the image is no array: {error}", remedy="give a numpy array") from error
     if array.ndim == 2:
         array = array[np.newaxis]
     if array.dtype.kind not in "biuf":

@@ -83,7 +83,8 @@ def may_be_copied(tag: int) -> bool:
         tag in NEVER_COPIED
         or BaseTag(tag).is_private
         or element == 0  # group lengths
-        or group in (0x0002, 0x0004, 0x4FFE, 0x7FE0, 0xFFFA, 0xFFFC)
+        or group < 0x0008  # commands, file meta information, directories
+        or group in (0x4FFE, 0x7FE0, 0xFFFA, 0xFFFC)
         or group >> 8 in (0x50, 0x60)  # curves and overlays
         or tag in _PALETTES
     )

@@ -200,6 +200,11 @@ def _check_images(found: list[Dataset]) -> None:
                 f"instance {dataset.SOPInstanceUID} is multi-frame ({dataset.NumberOfFrames} frames)",
                 remedy="convert it to a classic single-frame series first",
             )
+        if "MOSAIC" in (dataset.get("ImageType") or ()):
+            raise InvalidParent(
+                f"instance {dataset.SOPInstanceUID} is a mosaic: several slices tiled in one frame",
+                remedy="convert it to a series of one slice an instance first",
+            )
     sizes = Counter((int(d.Rows), int(d.Columns)) for d in found)
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())

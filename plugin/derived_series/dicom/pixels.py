@@ -13,8 +13,8 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
 )
-from pydicom.valuerep import format_number_as_ds
 
+from derived_series.dicom.decimal_string import decimal_string
 from derived_series.errors import PixelError
 
 #: Samples that the default window is estimated from.
@@ -241,11 +241,11 @@ def _as_ds(value: float, side: int = 0) -> float:
     :param side: 1 for a number that is not below the value, -1 for one that is not above it: a slope too small or an
         intercept too large would push values out of the stored range, where they wrap around.
     """
-    found = float(format_number_as_ds(value))
+    found = float(decimal_string(value))
     part = 1e-16
     while side * (found - value) < 0 and part < 1:
         part *= 10
-        found = float(format_number_as_ds(value + side * abs(value) * part))
+        found = float(decimal_string(value + side * abs(value) * part))
     return found
 
 

@@ -13,6 +13,8 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from derived_series.errors import InvalidParent
 
+#: Whole numbers below this plus 16 bits are exact in float32.
+_EXACT = 1 << 23
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 
 
@@ -68,19 +70,40 @@ def _native(dataset: Dataset) -> npt.NDArray[Any] | None:
 def _clean(frame: npt.NDArray[Any], bits_stored: int, above: int) -> npt.NDArray[Any]:
     """Shift out the ``above`` unused bits and back: sign-extends signed, clears unsigned values."""
     bits = frame.dtype.itemsize * 8
-    if bits_stored >= bits or above < 0:
+    if bits_stored >= bits or above < 0 or (above == bits - bits_stored and _fits(frame, bits_stored)):
         return frame
     return (frame << above) >> (bits - bits_stored)
 
 
+def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
+    """Whether all values are ones of ``bits`` bits: then there is nothing above them, and looking is quick."""
+    if frame.dtype.kind == "u":
+        return int(frame.max()) < 1 << bits
+    return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
+
+
 def real_world(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """The stored values through the instance's own modality LUT or rescale, as float32."""
+    """The stored values through the instance's own modality LUT or rescale, as float32.
+
+    :raises InvalidParent: for colour, which has none.
+    """
+    if stored.ndim != 2:
+        raise InvalidParent(
+            f"instance {dataset.get('SOPInstanceUID')} is in colour ({stored.shape[-1]} samples a pixel) and has no "
+            "real-world values",
+            remedy="give the image itself: a colour series can only be the parent of the header",
+        )
     if dataset.get("ModalityLUTSequence"):
         return np.asarray(apply_modality_lut(stored, dataset), dtype=np.float32)
     slope = float(dataset.get("RescaleSlope") or 1)
     intercept = float(dataset.get("RescaleIntercept") or 0)
     if slope == 1 and intercept == 0:
         return stored.astype(np.float32)
-    if slope == 1 and intercept.is_integer():
-        return (stored.astype(np.int32) + int(intercept)).astype(np.float32)
-    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    if slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
+        whole = stored.astype(np.float32)
+        whole += np.float32(intercept)
+        return whole
+    values = stored.astype(np.float64)
+    values *= slope
+    values += intercept
+    return values.astype(np.float32)

@@ -142,6 +142,10 @@ class Client:
         except ValueError as error:
             raise StorageError(f"POST {answer.url} answered {quoted(answer)}, which is no JSON") from error
 
+    def put(self, path: str, data: bytes) -> None:
+        """PUT bytes to a path of the REST API; errors as of ``get_json``."""
+        check(self.send("PUT", self.connection.url(path), data=data))
+
     def get_bytes(self, path: str) -> bytes:
         """GET a path of the REST API as bytes; errors as of ``get_json``."""
         return check(self.send("GET", self.connection.url(path))).content

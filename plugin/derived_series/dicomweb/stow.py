@@ -121,11 +121,14 @@ def _confirmed(answer: requests.Response, sent: list[str]) -> int:
     :raises StorageError: naming every instance that failed or was left out, with the server's reason.
     """
     where = f"STOW-RS to {answer.url} ({answer.status_code})"
-    if answer.status_code in (401, 403, 404, 413, 415) or (
+    if answer.status_code in (401, 403, 404, 405, 413, 415) or (
         answer.status_code >= 500 and is_transient(answer.status_code)
     ):
         raise StorageError(
-            f"{where}: {answer.reason}", details=quoted(answer), transient=is_transient(answer.status_code)
+            f"{where}: {answer.reason}",
+            remedy="is the server read-only (ReadOnly in its configuration)?" if answer.status_code == 405 else None,
+            details=quoted(answer),
+            transient=is_transient(answer.status_code),
         )
     try:
         document = answer.json()
@@ -139,8 +142,13 @@ def _confirmed(answer: requests.Response, sent: list[str]) -> int:
     if not lacking and answer.status_code < 300:
         return len(sent)
     reasons = [f"{uid}: {failed.get(uid, 'in no list of the answer')}" for uid in lacking]
-    # A status of success and no word against an instance is how Orthanc answers when its disk is full.
-    passing = ("A7",) if answer.status_code >= 300 else ("A7", "")
+    # With its disk full, Orthanc answers 200 and no word against an instance (DICOMweb plugin 1.7), or 202 or 400 and
+    # "processing failure" (1.20). The same with 409 is for an instance of another study, which stays one.
+    passing = ["A7"]
+    if answer.status_code < 300:
+        passing.append("")
+    if answer.status_code in (202, 400):
+        passing.append("01")
     raise StorageError(
         f"{where}: {len(lacking)} of {len(sent)} instances were not stored: " + "; ".join(reasons[:_NAMED]),
         remedy="the server's log may tell why: a full disk, or a filter that drops instances",
@@ -163,7 +171,7 @@ def _reason(item: dict[str, Any]) -> str:
 def _meaning(reason: int) -> str:
     """FailureReason (0008,1197), PS3.3 C.14 and PS3.18 table I.2-2."""
     known = {
-        0x0110: "processing failure: is it of this study?",
+        0x0110: "processing failure: a full disk, or not of this study",
         0x0122: "SOP class not supported",
         0x0124: "not authorized",
         0xC122: "transfer syntax not supported",

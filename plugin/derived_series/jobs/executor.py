@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 #: Seconds that a killed process may take to be gone.
 _DEATH = 5.0
 
+#: Signals that come from outside (an administrator, the kernel's out-of-memory killer): worth another attempt.
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,6 +44,11 @@ class WorkerDied(Exception):
     def __init__(self, exit_code: int | None):
         super().__init__(f"the worker process ended with exit code {exit_code}")
         self.exit_code = exit_code
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether it was no fault of the task; so it is when there was no process to be had (no exit code)."""
+        return self.exit_code is None or self.exit_code in _FROM_OUTSIDE
 
     def __reduce__(self) -> tuple[object, ...]:
         return (WorkerDied, (self.exit_code,))

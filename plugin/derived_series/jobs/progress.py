@@ -17,7 +17,13 @@ _BETWEEN_PHASES = 0.05
 _PATIENCE = 2.0
 
 #: The part of the whole, in percent, at which a phase begins and ends.
-_PHASES = {"Fetching": (0, 30), "Building": (30, 40), "Processing": (30, 40), "Storing": (40, 100)}
+_PHASES = {
+    "Fetching": (0, 30),
+    "Building": (30, 40),
+    "Processing": (30, 40),
+    "Storing": (40, 99),
+    "Delivering": (99, 100),
+}
 
 T = TypeVar("T")
 
@@ -34,6 +40,7 @@ class Progress:
         self._task = task
         self._told = time.monotonic()
         self._phase = ""
+        self._times: list[tuple[str, float]] = []
 
     def tell(self, phase: str, done: int = 0, total: int = 1) -> None:
         """Only some of the calls send a message; a new phase does.
@@ -41,6 +48,8 @@ class Progress:
         :raises NotWanted: see there.
         """
         now = time.monotonic()
+        if not self._times or self._times[-1][0] != phase:
+            self._times.append((phase, now))
         pause = _EVERY if phase == self._phase else _BETWEEN_PHASES
         if self._task.progress_route is None or now - self._told < pause:
             return
@@ -60,6 +69,14 @@ class Progress:
             return
         if answer.status_code in (Conflict.http_status, NotFound.http_status):
             raise NotWanted(f"attempt {self._task.attempt} of job {self._task.job_id}")
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by phase, so far."""
+        ends = [began for _, began in self._times[1:]] + [time.monotonic()]
+        spent = dict.fromkeys((phase for phase, _ in self._times), 0.0)
+        for (phase, began), end in zip(self._times, ends, strict=True):
+            spent[phase] += end - began
+        return {phase: round(value, 3) for phase, value in spent.items()}
 
     def counted(self, phase: str, items: Iterable[T], total: int) -> Iterator[T]:
         """Pass items on, telling how many have come."""

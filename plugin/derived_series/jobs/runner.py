@@ -13,12 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
 from derived_series.jobs.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.jobs.running import Running
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import DeriveTask, Outcome, derive, discard
 from derived_series.jobs.verdict import CANCELLED, outcome_of, taken_up, too_late, verdict
@@ -31,30 +31,12 @@ _DISCARD_SECONDS = 60.0
 _STOP_BOUND = 2.0
 
 
-@dataclass(slots=True)
-class _Running:
-    """A job that is with a worker.
-
-    :param deadline: of the monotonic clock.
-    :param stopping: why the attempt is being ended from outside.
-    :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
-    """
-
-    job: JobRecord
-    task: DeriveTask
-    future: Future[Outcome]
-    began: float
-    deadline: float
-    stopping: Problem | None = None
-    verdict: JobRecord | None = None
-    discards: int = 0
-
-
 class JobRunner:
     """The scheduler.
 
     :param make_task: the attempt to send out for a record, with what is only known here (address, token).
     :param timeout_of: seconds for one attempt at a record.
+    :param observe: is told each job that has another state, by the runner's thread.
     """
 
     def __init__(
@@ -64,14 +46,16 @@ class JobRunner:
         make_task: Callable[[JobRecord], DeriveTask],
         limits: Limits,
         timeout_of: Callable[[JobRecord], float],
+        observe: Callable[[JobRecord], None] = lambda job: None,
     ):
         self.store = store
         self.limits = limits
         self._executor = executor
         self._make_task = make_task
         self._timeout_of = timeout_of
+        self._observe = observe
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._progress: dict[str, tuple[int, int]] = {}  # by job: attempt and percent
         self._room = WaitingRoom()
         self._stopping = threading.Event()
@@ -107,8 +91,8 @@ class JobRunner:
         self._messages.put(("new", job.id))
 
     def wait(self, job_id: str, timeout: float) -> JobRecord:
-        """The job once it is over, or as it is after ``timeout`` seconds or when the server stops."""
-        self._room.wait(job_id, timeout, lambda: self.store.get(job_id).state.is_final)
+        """The job once it is over or its series is stored, or as it is after ``timeout`` seconds or at a stop."""
+        self._room.wait(job_id, timeout, lambda: _is_told(self.store.get(job_id)))
         return self.store.get(job_id)
 
     def cancel(self, job_id: str) -> None:
@@ -212,17 +196,24 @@ class JobRunner:
                 return
             begun = job.started or time.time()
             job = dataclasses.replace(
-                job, state=State.RUNNING, attempt=job.attempt + 1, progress=0, started=begun, dirty=True
+                job,
+                state=State.RUNNING,
+                attempt=job.attempt + 1,
+                progress=0,
+                started=begun,
+                dirty=job.result is None,
             )
             task = self._make_task(job)
             self.store.update(job)
             self._send(job, task)
+            self._observe(job)
 
     def _send(self, job: JobRecord, task: DeriveTask) -> None:
         now = time.monotonic()
-        future = self._executor.submit(derive, task)
-        self._running[job.id] = _Running(job, task, future, now, now + self._timeout_of(job))
-        self._listen(job.id, future)
+        running = Running(job, task, Future(), now, now + self._timeout_of(job))
+        self._running[job.id] = running  # before the worker has it, which may tell its progress at once
+        running.future = self._executor.submit(derive, task)
+        self._listen(job.id, running.future)
 
     def _listen(self, job_id: str, future: Future[Outcome]) -> None:
         future.add_done_callback(lambda done: self._messages.put(("done", job_id)))
@@ -233,7 +224,7 @@ class JobRunner:
             if now >= running.deadline:
                 self._end(running, too_late(running.deadline - running.began))
 
-    def _end(self, running: _Running, problem: Problem) -> None:
+    def _end(self, running: Running, problem: Problem) -> None:
         if running.verdict is not None and problem is CANCELLED:
             return  # it has ended already, and what it left is being removed
         running.stopping = running.stopping or problem
@@ -252,15 +243,17 @@ class JobRunner:
 
     # -- ends ----------------------------------------------------------------------------------------------
 
-    def _take_outcome(self, running: _Running) -> None:
+    def _take_outcome(self, running: Running) -> None:
         outcome = outcome_of(running.future)
         if running.verdict is not None:
             self._after_discard(running, running.verdict, outcome)
             return
         spent = running.job.runtime + time.monotonic() - running.began
-        job = dataclasses.replace(running.job, runtime=spent, dirty=not outcome.clean)
+        stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
+        dirty = not outcome.clean and stored is None
+        job = dataclasses.replace(running.job, runtime=spent, dirty=dirty, result=stored)
         if outcome.error is None:
-            job = dataclasses.replace(job, state=State.SUCCESS, problem=None, result=outcome.result, progress=100)
+            job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
         else:
             _log_trace(job, outcome.error)
             if running.stopping is not None:
@@ -282,10 +275,10 @@ class JobRunner:
         future = self._executor.submit(discard, task)
         now = time.monotonic()
         deadline = now + _DISCARD_SECONDS
-        self._running[job.id] = _Running(job, task, future, now, deadline, verdict=job, discards=discards + 1)
+        self._running[job.id] = Running(job, task, future, now, deadline, verdict=job, discards=discards + 1)
         self._listen(job.id, future)
 
-    def _after_discard(self, running: _Running, job: JobRecord, outcome: Outcome) -> None:
+    def _after_discard(self, running: Running, job: JobRecord, outcome: Outcome) -> None:
         if outcome.error is not None and running.discards < _DISCARD_ATTEMPTS:
             self._stopping.wait(0.2)
             self._discard(job, running.task, running.discards)
@@ -299,6 +292,9 @@ class JobRunner:
         if not job.state.is_final:
             self.store.update(job)
             _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
+            self._observe(job)
+            if job.result is not None:
+                self._room.wake(job.id)
             return
         self.store.update(dataclasses.replace(job, completed=job.completed or time.time()))
         if job.state is State.SUCCESS:
@@ -307,7 +303,12 @@ class JobRunner:
             _log.warning("job %s failed: %s", job.id, job.problem.message)
         self.store.forget_oldest(self.limits.history)
         self._progress.pop(job.id, None)
+        self._observe(job)
         self._room.wake(job.id)
+
+
+def _is_told(job: JobRecord) -> bool:
+    return job.state.is_final or (job.state is State.RETRY and job.result is not None)
 
 
 def _log_trace(job: JobRecord, error: DerivedSeriesError) -> None:

@@ -27,6 +27,7 @@ class DeriveTask:
     :param image_route: the uploaded image in the REST API, for a worker that does not.
     :param progress_route: where progress is told.
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified.
+    :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
     :param memory_limit: bytes that the worker may use for this task.
     :param image_limit: bytes that an image may have once it is read (a small compressed file may be huge).
     """
@@ -42,6 +43,7 @@ class DeriveTask:
     image_route: str | None = None
     progress_route: str | None = None
     replaces: tuple[str, ...] = ()
+    result: dict[str, Any] | None = None
     memory_limit: int | None = None
     image_limit: int = 8 << 30
 
@@ -50,8 +52,8 @@ class DeriveTask:
 class Outcome:
     """How an attempt ended.
 
-    :param result: the JSON of the answer, when it succeeded.
-    :param error: why it failed.
+    :param result: the JSON of the answer, when the series is stored.
+    :param error: why it failed; with a result, a destination did not take the series.
     :param clean: nothing of the derived series is left in Orthanc (of a failed attempt).
     """
 

@@ -14,8 +14,6 @@ from derived_series.jobs.tasks import Outcome
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 
-#: Signals that come from outside (an administrator, the kernel's out-of-memory killer): worth another attempt.
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 _LONGEST_PAUSE = 60.0
 
 
@@ -37,7 +35,7 @@ def _as_ours(error: BaseException) -> DerivedSeriesError:
         return Conflict("the attempt was cancelled")
     if not isinstance(error, WorkerDied):
         return UserCodeError(f"the code of the derivation ended with {type(error).__name__}: {error}")
-    if error.exit_code is None or error.exit_code in _FROM_OUTSIDE:
+    if error.exit_code is None or error.is_from_outside:
         return StorageError(
             "the worker process was killed from outside",
             remedy="if there was too little memory: fewer Workers, or a WorkerMemoryMB",

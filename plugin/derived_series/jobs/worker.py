@@ -34,9 +34,12 @@ from derived_series.dicomweb.stow import Part10, store
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, UserCodeError
 from derived_series.jobs.catalogue import library_of
+from derived_series.jobs.destinations import deliver
 from derived_series.jobs.progress import NotWanted, Progress
+from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
 from derived_series.jobs.tasks import DeriveTask, Outcome
+from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
 
 _log = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ def attempt(task: DeriveTask) -> Outcome:
     with Client(task.connection) as client:
         try:
             with _memory_bound(task.memory_limit):
-                return Outcome(result=_derive(client, task))
+                return _derive(client, task)
         except NotWanted as error:
             # Another attempt may be storing the same instances: hands off, the server removes what is left.
             return Outcome(error=Conflict(f"{error} is no longer wanted"), clean=False)
@@ -66,6 +69,8 @@ def attempt(task: DeriveTask) -> Outcome:
             failure.__cause__ = error
         if failure.http_status == 500:  # a fault of code, not of the request: the log shows where
             failure.add_note("".join(traceback.format_exception(failure)))
+        if task.result is not None:  # the series is complete and stays
+            return Outcome(result=task.result, error=failure)
         return Outcome(error=failure, clean=_cleaned(client, task))
 
 
@@ -99,11 +104,14 @@ def series_uid(task: DeriveTask) -> str:
     return BuildContext(uid_seed=task.job_id).uid("series")
 
 
-def _derive(client: Client, task: DeriveTask) -> dict[str, Any]:
+def _derive(client: Client, task: DeriveTask) -> Outcome:
     progress = Progress(client, task)
+    if task.result is not None:
+        return _delivered(client, task.result, progress)
     request = DeriveRequest.of(task.request)
-    found = describe_series(client, task.series)
-    series = _build(client, task, request, found, progress)
+    library = library_of(task.folders)
+    sources = _sources(client, task, request, library)
+    series = _build(client, task, request, library, sources, progress)
     answer: dict[str, Any] = {
         "InstancesCount": len(series),
         "ParentSeries": task.series,
@@ -111,22 +119,74 @@ def _derive(client: Client, task: DeriveTask) -> dict[str, Any]:
         "Warnings": list(series.warnings),
     }
     if request.dry_run:
-        return {"DryRun": True, **answer, "Header": series.explain().to_json()["Tags"]}
+        return Outcome(result={"DryRun": True, **answer, "Header": series.explain().to_json()["Tags"]})
     if series.series_instance_uid != series_uid(task):
         raise UserCodeError(
             "the pipeline returned a series with a SeriesInstanceUID of its own",
             remedy="build it from input_container.header",
         )
     orthanc_id = _store(client, series, progress)
+    parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in sources.items()}
+    record_provenance(client, orthanc_id, task, series, parents, _code(request, library))
     for replaced in task.replaces:
         client.delete(f"/series/{replaced}")
-    return {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
+    result = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
+    result["Seconds"] = progress.seconds()
+    if request.destinations:
+        result["Destinations"] = dict.fromkeys(request.destinations, "Pending")
+    return _delivered(client, result, progress)
+
+
+def _delivered(client: Client, result: dict[str, Any], progress: Progress) -> Outcome:
+    """Send the stored series to the destinations that do not have it."""
+    states: dict[str, str] = dict(result.get("Destinations", {}))
+    waiting = [name for name, state in states.items() if state != "Success"]
+    if not waiting:
+        return Outcome(result=result)
+    progress.tell("Delivering")
+    states.update(dict.fromkeys(waiting, "Failure"))
+    try:
+        failure: DerivedSeriesError | None = deliver(
+            client, result["ID"], waiting, lambda name: states.update({name: "Success"})
+        )
+    except DerivedSeriesError as error:
+        failure = error
+    return Outcome(result={**result, "Destinations": states}, error=failure)
+
+
+def _sources(client: Client, task: DeriveTask, request: DeriveRequest, library: Library) -> dict[str, SeriesOnServer]:
+    """The series that the job reads, by input name; that of the URL first."""
+    parent_name = "parent"
+    if request.pipeline is not None:
+        parent_name = library.pipeline(request.pipeline).pipeline.parent_name()
+    if parent_name in request.inputs:
+        raise Conflict(
+            f"the input {parent_name!r} of pipeline {request.pipeline!r} is the series of the URL",
+            remedy="leave it out of Inputs",
+        )
+    found = {parent_name: describe_series(client, task.series)}
+    for name, orthanc_id in request.inputs.items():
+        found[name] = describe_series(client, orthanc_id)
+    return found
+
+
+def _code(request: DeriveRequest, library: Library) -> dict[str, str]:
+    """The file that was run or applied."""
+    if request.pipeline is not None:
+        pipeline = library.pipeline(request.pipeline)
+        return {"Name": pipeline.name, "File": pipeline.file.name, "Sha256": pipeline.sha256}
+    blueprint = library.blueprint(request.blueprint or "")
+    return {"Name": blueprint.name, "File": blueprint.file.name, "Sha256": blueprint.sha256}
 
 
 def _build(
-    client: Client, task: DeriveTask, request: DeriveRequest, found: SeriesOnServer, progress: Progress
+    client: Client,
+    task: DeriveTask,
+    request: DeriveRequest,
+    library: Library,
+    sources: dict[str, SeriesOnServer],
+    progress: Progress,
 ) -> Series:
-    library = library_of(task.folders)
     options = Options(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
         extra=extra_blueprint(request.replace, request.series_description, request.derivation),
@@ -135,21 +195,14 @@ def _build(
     taken = series_numbers(client, task.series, but=series_uid(task))
     context = BuildContext(task.now, task.job_id, taken)
     if request.pipeline is None:
+        (found,) = sources.values()
         parent = _fetch(client, found, progress, pixels=task.image_route is None)
         progress.tell("Building")
         with _image(client, task) as image:
             return run_blueprint(
                 library, request.blueprint or "", request.factory or "", parent, image, options, context
             )
-    pipeline = library.pipeline(request.pipeline).pipeline
-    if pipeline.parent_name() in request.inputs:
-        raise Conflict(
-            f"the input {pipeline.parent_name()!r} of pipeline {request.pipeline!r} is the series of the URL",
-            remedy="leave it out of Inputs",
-        )
-    parents = {pipeline.parent_name(): _fetch(client, found, progress)}
-    for name, orthanc_id in request.inputs.items():
-        parents[name] = _fetch(client, describe_series(client, orthanc_id), progress)
+    parents = {name: _fetch(client, source, progress) for name, source in sources.items()}
     progress.tell("Processing")
     return run_pipeline(library, request.pipeline, parents, request.parameters, options, context)
 

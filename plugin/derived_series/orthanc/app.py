@@ -18,6 +18,8 @@ from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Route
 from derived_series.orthanc.jobs import JobRoutes
 from derived_series.orthanc.library import LibraryRoutes
+from derived_series.orthanc.metrics import Metrics
+from derived_series.orthanc.provenance import ProvenanceRoutes
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ def start(executable: Path) -> Gateway:
             image_path=None if path is None else str(path),
             image_route=None if path is None else f"{JOBS}/{job.id}/image",
             progress_route=f"{JOBS}/{job.id}/progress",
+            result=job.result,
             replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
             memory_limit=settings.memory_limit(job.request.get("Pipeline")),
             image_limit=settings.image_limit,
@@ -67,10 +70,10 @@ def start(executable: Path) -> Gateway:
     def timeout_of(job: JobRecord) -> float:
         return float(job.request.get("Timeout") or settings.timeout(job.request.get("Pipeline")))
 
-    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of)
+    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, Metrics(gateway, store).observe)
     library = LibraryRoutes(executor, runner, settings, folders)
     derive = DeriveRoutes(gateway, runner, library, settings, around.waiters(settings.workers))
-    for route in routes(library, derive, JobRoutes(runner)):
+    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway)):
         gateway.serve(route)
     gateway.on_start_and_stop(runner.start, runner.stop)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
@@ -83,7 +86,7 @@ def _jobs_folder(settings: Settings, around: Surroundings) -> Path:
     return around.folder / settings.jobs_folder
 
 
-def routes(library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes) -> list[Route]:
+def routes(library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes, provenance: ProvenanceRoutes) -> list[Route]:
     """All routes of the plugin."""
     return [
         Route("/derived-series/status", {"GET": library.status}),
@@ -94,6 +97,8 @@ def routes(library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes) -> lis
         Route(f"/derived-series/pipelines/{_NAME}", {"GET": library.pipeline}),
         Route(f"/series/{_NAME}/derive", {"POST": derive.derive}),
         Route(f"/series/{_NAME}/derive/{_NAME}/{_NAME}", {"POST": derive.derive_image}),
+        Route(f"/series/{_NAME}/derived", {"GET": provenance.derived}),
+        Route(f"/series/{_NAME}/provenance", {"GET": provenance.provenance}),
         Route(JOBS, {"GET": jobs.list}),
         Route(f"{JOBS}/{_NAME}", {"GET": jobs.get, "DELETE": jobs.delete}),
         Route(f"{JOBS}/{_NAME}/cancel", {"POST": jobs.cancel}),

@@ -10,6 +10,7 @@ import uuid
 from typing import Any
 
 from derived_series.errors import Busy, InvalidImage, InvalidRequest, NotFound
+from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.request import ORTHANC_ID, DeriveRequest, parse_json
 from derived_series.jobs.runner import JobRunner
@@ -65,6 +66,9 @@ class DeriveRoutes:
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
         document = asked.to_json()
+        if asked.destinations:
+            servers = self._gateway.get_any("/dicom-web/servers")
+            check_destinations(asked.destinations, servers, self._gateway.get("/modalities"))
         job = JobRecord(
             id=str(uuid.uuid4()),
             series=series,
@@ -102,6 +106,8 @@ class DeriveRoutes:
             return Answer.of({**job.result, "JobID": job.id})
         if job.state is State.FAILURE and job.problem is not None:
             return problem_answer(job.problem, request, job.id)
+        if job.state is State.RETRY and job.result is not None:  # stored here; destinations are tried again
+            return Answer.of({**job.result, "JobID": job.id}, 202)
         if self._runner.is_stopping:
             raise Busy(f"Orthanc is stopping; job {job.id} goes on at its next start", retry_after=30)
         return Answer.of(accepted(job), 202)

@@ -61,6 +61,13 @@ class Gateway:
         except orthanc.OrthancException as error:
             raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
 
+    def get_any(self, path: str) -> Any:
+        """GET of the REST API with the routes of other plugins. :raises NotFound: no such resource."""
+        try:
+            return json.loads(orthanc.RestApiGetAfterPlugins(path))
+        except orthanc.OrthancException as error:
+            raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
+
     def metric(self, name: str, value: float) -> None:
         """A value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)

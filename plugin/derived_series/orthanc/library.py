@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import threading
 from concurrent.futures import CancelledError, Executor, Future
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -17,6 +18,9 @@ from derived_series.orthanc.http import Answer, Request
 #: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
 _PATIENCE = 60.0
 
+#: How often a request has them loaded again, when the worker that did it was killed from outside.
+_TRIES = 3
+
 
 class LibraryRoutes:
     """What the blueprint folders hold, as a worker has found it."""
@@ -25,19 +29,31 @@ class LibraryRoutes:
         self._runner = runner
         self._settings = settings
         self._folders = folders
+        self._executor = executor
+        self._lock = threading.Lock()
         self._catalogue: Future[Catalogue] = executor.submit(describe, folders)
 
     def catalogue(self) -> Catalogue:
         """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
-        try:
-            return self._catalogue.result(_PATIENCE)
-        except (TimeoutError, CancelledError) as error:
-            raise Busy("the blueprint folders are still being loaded") from error
-        except WorkerDied as error:
-            raise UserCodeError(
-                f"loading the blueprint folders ended the worker process ({error})",
-                remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
-            ) from error
+        for _ in range(_TRIES):
+            loading = self._catalogue
+            try:
+                return loading.result(_PATIENCE)
+            except (TimeoutError, CancelledError) as error:
+                raise Busy("the blueprint folders are still being loaded") from error
+            except WorkerDied as error:
+                if not error.is_from_outside:
+                    raise UserCodeError(
+                        f"loading the blueprint folders ended the worker process ({error})",
+                        remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
+                    ) from error
+                self._load_again(loading)
+        raise Busy("the blueprint folders could not be loaded: each time the worker process was killed")
+
+    def _load_again(self, failed: Future[Catalogue]) -> None:
+        with self._lock:
+            if self._catalogue is failed:  # else another request has seen to it
+                self._catalogue = self._executor.submit(describe, self._folders)
 
     def status(self, request: Request) -> Answer:
         found = self.catalogue()

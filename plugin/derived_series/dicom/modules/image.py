@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pydicom.valuerep import format_number_as_ds
-
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement
+from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.elements import ABSENT, Value
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
@@ -50,21 +49,19 @@ def _grid(env: ImageEnvironment) -> Grid:
 def _position(env: InstanceEnvironment) -> Value:
     if env.instance_dataset is not None:  # digit for digit the parent's
         return env.instance_dataset["ImagePositionPatient"]
-    return [format_number_as_ds(v) for v in _grid(env.of).positions[env.index]]
+    return [decimal_string(v) for v in _grid(env.of).positions[env.index]]
 
 
 def _orientation(env: ImageEnvironment) -> Value:
     grid = _grid(env)
     if env.on_parent_grid:
         return env.parent.pivot["ImageOrientationPatient"]
-    return [format_number_as_ds(v) for v in (*grid.row_cosines, *grid.column_cosines)]
+    return [decimal_string(v) for v in (*grid.row_cosines, *grid.column_cosines)]
 
 
 def _pixel_spacing(env: ImageEnvironment) -> Value:
     grid = _grid(env)
-    return (
-        env.parent.pivot["PixelSpacing"] if env.on_parent_grid else [format_number_as_ds(v) for v in grid.pixel_spacing]
-    )
+    return env.parent.pivot["PixelSpacing"] if env.on_parent_grid else [decimal_string(v) for v in grid.pixel_spacing]
 
 
 def _slice_thickness(env: ImageEnvironment) -> Value:
@@ -72,7 +69,7 @@ def _slice_thickness(env: ImageEnvironment) -> Value:
     if env.on_parent_grid:
         return env.parent.pivot["SliceThickness"] if "SliceThickness" in env.parent.pivot else None
     spacing = _grid(env).slice_spacing
-    return None if spacing is None else format_number_as_ds(spacing)
+    return None if spacing is None else decimal_string(spacing)
 
 
 def _slice_spacing(env: ImageEnvironment) -> Value:
@@ -80,12 +77,12 @@ def _slice_spacing(env: ImageEnvironment) -> Value:
     grid = _grid(env)
     if grid.slice_spacing is None or not grid.is_regular:
         return ABSENT
-    return format_number_as_ds(round(grid.slice_spacing, 6))
+    return decimal_string(round(grid.slice_spacing, 6))
 
 
 def _slice_location(env: InstanceEnvironment) -> Value:
     """The position along the normal, in mm."""
-    return format_number_as_ds(round(_grid(env.of).distance(env.index), 6))
+    return decimal_string(round(_grid(env.of).distance(env.index), 6))
 
 
 image_plane_blueprint = Blueprint(
@@ -103,7 +100,7 @@ image_plane_blueprint = Blueprint(
 def _rescale(env: ImageEnvironment, number: float) -> Value:
     """Written when the class wants it or the stored values are scaled."""
     rules = pixel_rules(env.sop_class_uid)
-    return format_number_as_ds(number) if env.pixels.rescaled or rules.rescale_always else ABSENT
+    return decimal_string(number) if env.pixels.rescaled or rules.rescale_always else ABSENT
 
 
 image_pixel_blueprint = Blueprint(
@@ -130,8 +127,8 @@ def _rescale_type(env: ImageEnvironment) -> Value:
 
 voi_lut_blueprint = Blueprint(
     [
-        ImageElement("WindowCenter", lambda env: format_number_as_ds(env.pixels.window[0])),
-        ImageElement("WindowWidth", lambda env: format_number_as_ds(env.pixels.window[1])),
+        ImageElement("WindowCenter", lambda env: decimal_string(env.pixels.window[0])),
+        ImageElement("WindowWidth", lambda env: decimal_string(env.pixels.window[1])),
         # the default function, LINEAR, is not defined for widths below 1 (PS3.3 C.11.2.1.2)
         ImageElement("VOILUTFunction", lambda env: "LINEAR_EXACT" if env.pixels.window[1] < 1 else ABSENT),
         ImageElement("RescaleType", _rescale_type),

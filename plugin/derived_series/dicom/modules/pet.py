@@ -59,9 +59,9 @@ pet_image_blueprint = Blueprint(
     [
         StaticElement("SOPClassUID", "UI", PositronEmissionTomographyImageStorage),
         StaticElement("Modality", "CS", "PT"),
-        *by_position_or_empty("AcquisitionDate", "AcquisitionTime"),
+        *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
         PositionCopyElement("FrameReferenceTime", required=True),
-        *by_position("ActualFrameDuration", "DecayFactor", "TriggerTime", "FrameTime"),
+        *by_position("DecayFactor", "TriggerTime", "FrameTime"),
         *by_position("PrimaryPromptsCountsAccumulated", "ScatterFractionFactor", "DeadTimeFactor"),
         FunctionalElement("ImageIndex", lambda env: env.instance_number),
     ]

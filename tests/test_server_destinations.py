@@ -1,0 +1,155 @@
+"""Destinations and provenance on real Orthancs: what is stored here is sent on, and tells where it comes from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import StartOrthanc
+from orthanc_server import OrthancServer, free_port
+from phantoms import ct_phantom
+from server_fixtures import settings
+
+SMOOTH = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 1.5}}
+
+
+def with_destinations(folder: Path, **keys: Any) -> tuple[dict[str, Any], int, int]:
+    """Changes of a configuration with one destination of each kind, which listen on no port yet."""
+    http, dicom = free_port(), free_port()
+    changes = settings(folder / "library", RetryPause=0.1, **keys)
+    changes["DicomWeb"] = {"Servers": {"web": [f"http://127.0.0.1:{http}/dicom-web/"]}}
+    changes["DicomModalities"] = {"pacs": ["PACS", "127.0.0.1", dicom]}
+    return changes, http, dicom
+
+
+def receiver(start_orthanc: StartOrthanc, http: int, dicom: int) -> OrthancServer:
+    changes = {
+        "HttpPort": http,
+        "DicomServerEnabled": True,
+        "DicomAet": "PACS",
+        "DicomPort": dicom,
+        "DicomAlwaysAllowStore": True,
+        "DicomCheckCalledAet": False,
+    }
+    return start_orthanc(changes)
+
+
+def ended(server: OrthancServer, job_id: str, seconds: float = 60) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        job: dict[str, Any] = server.json(f"/derived-series/jobs/{job_id}")
+        if job["State"] in ("Success", "Failure"):
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"job {job_id} did not end: {job}")
+
+
+def test_a_series_reaches_a_dicomweb_server_and_a_modality(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    changes, http, dicom = with_destinations(tmp_path)
+    sender, pacs = start_orthanc(changes), receiver(start_orthanc, http, dicom)
+    parent = sender.upload(ct_phantom(slices=4))
+    for name in ("web", "pacs"):
+        answer = sender.json(f"/series/{parent}/derive", "POST", json={**SMOOTH, "Destinations": [name]})
+        assert answer["Destinations"] == {name: "Success"}
+        assert pacs.series_ids() == {answer["ID"]}
+        here, there = sender.download(answer["ID"]), pacs.download(answer["ID"])
+        assert [d.SOPInstanceUID for d in here] == [d.SOPInstanceUID for d in there]
+        assert [d.PixelData for d in here] == [d.PixelData for d in there]
+        pacs.delete_all()
+
+
+def test_a_destination_that_is_away_leaves_the_series_here_and_the_job_to_be_resumed(
+    start_orthanc: StartOrthanc, tmp_path: Path
+) -> None:
+    changes, http, dicom = with_destinations(tmp_path, Attempts=2)
+    sender = start_orthanc(changes)
+    parent = sender.upload(ct_phantom(slices=4))
+    request = {**SMOOTH, "Destinations": ["web", "pacs"], "Asynchronous": True}
+    job_id = sender.json(f"/series/{parent}/derive", "POST", json=request)["ID"]
+    failed = ended(sender, job_id)
+    assert failed["State"] == "Failure" and failed["Content"]["Attempt"] == 2
+    result = failed["Content"]["Result"]
+    assert result["Destinations"] == {"web": "Failure", "pacs": "Failure"}
+    assert "web" in failed["ErrorDescription"] and "pacs" in failed["ErrorDescription"]
+    stored = sender.download(result["ID"])
+    assert len(stored) == 4
+
+    pacs = receiver(start_orthanc, http, dicom)
+    sender.json(f"/derived-series/jobs/{job_id}/resubmit", "POST")
+    resumed = ended(sender, job_id)
+    assert resumed["State"] == "Success", resumed
+    assert resumed["Content"]["Result"]["Destinations"] == {"web": "Success", "pacs": "Success"}
+    assert resumed["Content"]["Result"]["ID"] == result["ID"], "it was made a second time"
+    assert sender.series_ids() == {parent, result["ID"]}
+    assert {d.SOPInstanceUID for d in pacs.download(result["ID"])} == {d.SOPInstanceUID for d in stored}
+
+
+def test_a_synchronous_request_is_answered_once_the_series_is_stored(
+    start_orthanc: StartOrthanc, tmp_path: Path
+) -> None:
+    changes, _, _ = with_destinations(tmp_path, Attempts=4)
+    changes["DerivedSeries"]["RetryPause"] = 30.0
+    sender = start_orthanc(changes)
+    parent = sender.upload(ct_phantom(slices=3))
+    answer = sender.post(f"/series/{parent}/derive", json={**SMOOTH, "Destinations": ["pacs"]})
+    assert answer.status_code == 202
+    assert answer.json()["Destinations"] == {"pacs": "Failure"}
+    assert len(sender.download(answer.json()["ID"])) == 3
+    job = sender.json(f"/derived-series/jobs/{answer.json()['JobID']}")
+    assert job["State"] == "Retry" and "pacs" in job["ErrorDescription"]
+    sender.json(f"/derived-series/jobs/{job['ID']}/cancel", "POST")
+    assert ended(sender, job["ID"])["State"] == "Failure"
+    assert len(sender.download(answer.json()["ID"])) == 3, "cancelling a delivery removed the series"
+
+
+def test_an_unknown_destination_is_refused_before_anything_is_made(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    changes, _, _ = with_destinations(tmp_path)
+    sender = start_orthanc(changes)
+    parent = sender.upload(ct_phantom(slices=3))
+    answer = sender.post(f"/series/{parent}/derive", json={**SMOOTH, "Destinations": ["web", "nowhere"]})
+    assert answer.status_code == 404
+    assert "nowhere" in answer.json()["Message"]
+    assert "pacs" in answer.json()["Remedy"] and "web" in answer.json()["Remedy"]
+    assert sender.series_ids() == {parent} and sender.json("/derived-series/jobs") == []
+
+
+@pytest.fixture
+def derived(empty_orthanc: OrthancServer) -> tuple[OrthancServer, str, dict[str, Any]]:
+    parent = empty_orthanc.upload(ct_phantom(slices=4))
+    return empty_orthanc, parent, empty_orthanc.json(f"/series/{parent}/derive", "POST", json=SMOOTH)
+
+
+def test_a_derived_series_tells_its_provenance(derived: tuple[OrthancServer, str, dict[str, Any]]) -> None:
+    server, parent, answer = derived
+    found = server.json(f"/series/{answer['ID']}/provenance")
+    assert found["Job"] == answer["JobID"] and found["Pipeline"] == "gaussian_smoothing"
+    assert found["Parameters"] == {"SigmaMm": 1.5}
+    uid = server.json(f"/series/{parent}")["MainDicomTags"]["SeriesInstanceUID"]
+    assert found["Parents"] == [{"Input": "image", "ID": parent, "SeriesInstanceUID": uid}]
+    pipeline = server.json("/derived-series/pipelines/gaussian_smoothing")
+    assert found["Code"]["Sha256"] == pipeline["Sha256"]
+    tags = {row["Keyword"]: row for row in found["Header"]["Tags"]}
+    assert tags["DerivationDescription"]["Value"] == "Gaussian smoothing, sigma 1.5 mm"
+    assert tags["SOPInstanceUID"]["VariesByInstance"]
+
+
+def test_a_series_tells_what_was_derived_from_it(derived: tuple[OrthancServer, str, dict[str, Any]]) -> None:
+    server, parent, answer = derived
+    again = server.json(f"/series/{answer['ID']}/derive", "POST", json=SMOOTH)
+    assert [item["ID"] for item in server.json(f"/series/{parent}/derived")] == [answer["ID"]]
+    assert [item["ID"] for item in server.json(f"/series/{answer['ID']}/derived")] == [again["ID"]]
+    assert server.json(f"/series/{again['ID']}/derived") == []
+    assert server.get(f"/series/{parent}/provenance").status_code == 404
+    assert server.get("/series/nothing/derived").status_code == 404
+
+
+def test_jobs_are_on_the_page_for_prometheus(derived: tuple[OrthancServer, str, dict[str, Any]]) -> None:
+    server, _, answer = derived
+    lines = server.get("/tools/metrics-prometheus").text.splitlines()
+    values = {line.split()[0]: float(line.split()[1]) for line in lines if line.startswith("derived_series")}
+    assert values["derived_series_jobs_success"] >= 1 and values["derived_series_jobs_running"] == 0
+    assert values["derived_series_instances_stored"] >= answer["InstancesCount"]
+    assert {"derived_series_seconds_fetching", "derived_series_seconds_storing"} <= set(values)
