@@ -1,6 +1,22 @@
-"""Derived Series for Orthanc: image results as correct DICOM series beside their parents."""
+"""Derived Series for Orthanc: image results as correct DICOM series beside their parents.
 
-from derived_series.dicom import *  # noqa: F403  # the names that the tutorial and notebooks use
-from derived_series.dicom import __all__ as _names
+The names of ``derived_series.dicom`` are here too, and imported when they are asked for: Orthanc's own process,
+which only hands work out, loads neither numpy nor pydicom.
+"""
 
-__all__ = [*_names]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from derived_series.dicom import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module("derived_series.dicom"), name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from derived_series.orthanc.answers import error_answer, method_not_allowed
 from derived_series.orthanc.http import Answer, Request, Route
 
 _log = logging.getLogger(__name__)
+
+#: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
+_KEEPS_BODIES = ("4.0",)
 
 
 class OrthancLog(logging.Handler):
@@ -35,6 +39,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self._kept: list[Callable[..., None]] = []
+        self._keeps_bodies = False
         handler = OrthancLog()
         handler.setFormatter(logging.Formatter("derived-series: %(message)s"))
         logger = logging.getLogger("derived_series")
@@ -77,6 +82,7 @@ class Gateway:
 
         def changed(change: int, level: int, resource: str) -> None:
             if change == orthanc.ChangeType.ORTHANC_STARTED:
+                self._keeps_bodies = self.get("/plugins/python").get("Version") in _KEEPS_BODIES
                 start()
             elif change == orthanc.ChangeType.ORTHANC_STOPPED:
                 stop()
@@ -97,6 +103,8 @@ class Gateway:
                 given.get("body") or b"",
             )
             _send(output, respond(route, request))
+            if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter
+                ctypes.pythonapi.Py_DecRef(ctypes.py_object(request.body))
 
         self._kept.append(callback)
         orthanc.RegisterRestCallback(route.pattern, callback)
