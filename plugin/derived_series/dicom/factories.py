@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,19 @@ from derived_series.dicom.header import SeriesHeader, make_header
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.errors import InvalidImage, PixelError, ShapeMismatch
+
+#: What numpy raises for broken files: their headers are parsed as Python literals.
+_READ_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+)
 
 
 class DicomFactory:
@@ -109,7 +123,7 @@ class NumpyFactory(DicomFactory):
         """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
         try:
             return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        except (ValueError, OSError, EOFError) as error:
+        except _READ_ERRORS as error:
             raise InvalidImage(
                 f"the image is no readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
             ) from error

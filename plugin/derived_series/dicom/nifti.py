@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,29 @@ class NiftiFactory(DicomFactory):
                 f"the image is no readable NIfTI file: {error}",
                 remedy="write it with nibabel.save(image, 'x.nii.gz')",
             ) from error
+
+
+def announced_size(path: Path) -> int:
+    """Bytes that a file's header says it unfolds to: what is before the voxels, and those as float64.
+
+    Nothing but the header is read: a small compressed file may unfold to any size.
+
+    :raises InvalidImage: when it is no NIfTI file.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            start = file.read(nib.Nifti2Header.sizeof_hdr)
+        for kind in (nib.Nifti1Header, nib.Nifti2Header):
+            if kind.may_contain_header(start):
+                header = kind(start[: kind.sizeof_hdr], check=False)
+                voxels = math.prod(int(n) for n in header.get_data_shape())
+                return int(header["vox_offset"]) + voxels * np.dtype(np.float64).itemsize
+    except _READ_ERRORS as error:
+        raise InvalidImage(f"the image is no readable NIfTI file: {error}") from error
+    raise InvalidImage(
+        "the image is no NIfTI file: it does not begin with its header",
+        remedy="write it with nibabel.save(image, 'x.nii.gz')",
+    )
 
 
 def _frame(header: SeriesHeader) -> Affine:

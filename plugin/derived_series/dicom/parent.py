@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +10,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from derived_series.dicom.geometry import SAME_ANGLE, SAME_POSITION_MM, Affine, Grid
+from derived_series.dicom.instances import check_identity, check_images, is_dicom, read_instance, varying_tags
 from derived_series.dicom.tags import TagLike, describe, to_tag
-from derived_series.dicom.voxels import real_world, stored_frame
-from derived_series.errors import Conflict, GeometryError, InvalidParent
+from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, real_world, stored_frame
+from derived_series.errors import GeometryError, InvalidParent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,10 +25,12 @@ class ParentSeries:
 
     :param instances: single-frame instances; position, not InstanceNumber or arrival, gives their order.
     :param grid: where their slices are; None when the instances have no ImagePositionPatient.
+    :param varying: the tags that not all instances have with the same value.
     """
 
     instances: tuple[Dataset, ...]
     grid: Grid | None
+    varying: frozenset[int]
 
     @classmethod
     def from_datasets(cls, datasets: Iterable[Dataset]) -> ParentSeries:
@@ -43,8 +41,9 @@ class ParentSeries:
         :raises GeometryError: several orientations, two slices at one position, some without a position.
         """
         found = list(datasets)
-        _check_identity(found)
-        _check_images(found)
+        varying = varying_tags(found)
+        check_identity(found, varying)
+        check_images(found, varying)
         placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found)
         if 0 < placed < len(found):
             raise GeometryError(
@@ -53,10 +52,10 @@ class ParentSeries:
                 remedy="give the instances that have both",
             )
         if placed:
-            grid, order = _grid(found)
-            return cls(tuple(found[i] for i in order), grid)
+            grid, order = _grid(found, varying)
+            return cls(tuple(found[i] for i in order), grid, varying)
         found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(found), None)
+        return cls(tuple(found), None, varying)
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], *, pixels: bool = True) -> ParentSeries:
@@ -69,7 +68,7 @@ class ParentSeries:
         path = Path(folder)
         if not path.is_dir():
             raise InvalidParent(f"{folder} is no folder", remedy="name the folder that holds the parent series")
-        files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "DICOMDIR" and _is_dicom(f))
+        files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "DICOMDIR" and is_dicom(f))
         if not files:
             raise InvalidParent(f"{folder} holds no DICOM file")
         return cls.from_datasets(read_instance(f.read_bytes(), f.name) for f in files)
@@ -121,94 +120,30 @@ class ParentSeries:
 
     def is_constant(self, tag: TagLike) -> bool:
         """Whether all instances have the same value for the tag, or all lack it."""
-        wanted = to_tag(tag)
-        first = self.pivot.get_item(wanted)
-        for instance in self.instances[1:]:
-            other = instance.get_item(wanted)
-            if isinstance(first, RawDataElement) and isinstance(other, RawDataElement):
-                if first.value != other.value:
-                    return False
-            elif (first is None) != (other is None):
-                return False
-            elif first is not None and self.pivot[wanted].value != instance[wanted].value:
-                return False
-        return True
+        return int(to_tag(tag)) not in self.varying
+
+    def _formats(self) -> list[PixelFormat]:
+        """How each instance's pixels are to be read; looked up once where all are alike."""
+        if self.varying.isdisjoint(FORMAT_TAGS):
+            return [PixelFormat.of(self.pivot)] * len(self)
+        return [PixelFormat.of(instance) for instance in self.instances]
 
     def stored(self) -> npt.NDArray[Any]:
         """The stored values, (slice, row, column), of the parent's integer type; any transfer syntax."""
-        return np.stack([stored_frame(instance) for instance in self.instances])
+        pairs = zip(self.instances, self._formats(), strict=True)
+        return np.stack([stored_frame(instance, how) for instance, how in pairs])
 
     def voxels(self) -> npt.NDArray[np.float32]:
         """The real-world values, (slice, row, column), each slice's own rescale applied (PS3.3 C.11.1)."""
         found = np.empty(self.shape, dtype=np.float32)
-        for index, instance in enumerate(self.instances):
-            found[index] = real_world(instance, stored_frame(instance))
+        for instance, how, out in zip(self.instances, self._formats(), found, strict=True):
+            real_world(instance, how, stored_frame(instance, how), out)
         return found
 
     def to_nifti(self) -> Any:
         """The real-world volume as a nibabel Nifti1Image: (column, row, slice), RAS+, mm."""
         affine = self.affine_ras[:, [2, 1, 0, 3]]
         return nib.Nifti1Image(self.voxels().transpose(2, 1, 0), affine)
-
-
-def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
-    """One Part 10 file in memory as a Dataset. :raises InvalidParent: when it is none."""
-    try:
-        return dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
-    except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
-        raise InvalidParent(f"{name} cannot be read as DICOM: {error}") from error
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
-def _check_identity(found: list[Dataset]) -> None:
-    if not found:
-        raise InvalidParent("the parent series has no instance")
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
-        without = sum(not dataset.get(keyword) for dataset in found)
-        if without:
-            raise InvalidParent(f"{without} of {len(found)} instances have no {describe(to_tag(keyword))}")
-    for keyword in ("PatientID", "StudyInstanceUID"):
-        values = sorted({str(dataset.get(keyword) or "") for dataset in found})
-        if len(values) > 1:
-            raise Conflict(
-                f"the instances are of {len(values)} different {keyword}s: {', '.join(map(repr, values))}",
-                remedy="all parents of a derivation are of one patient and one study",
-            )
-    for keyword in ("SeriesInstanceUID", "SOPClassUID"):
-        values = sorted({str(dataset.get(keyword)) for dataset in found})
-        if len(values) > 1:
-            raise InvalidParent(
-                f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
-                remedy="give the instances of one series, of one SOP class",
-            )
-    uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)
-    repeated = [uid for uid, count in uids.items() if count > 1]
-    if repeated:
-        raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs are there twice, among them {repeated[0]}")
-
-
-def _check_images(found: list[Dataset]) -> None:
-    for dataset in found:
-        if "Rows" not in dataset or "Columns" not in dataset:
-            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
-        if int(dataset.get("NumberOfFrames") or 1) > 1:
-            raise InvalidParent(
-                f"instance {dataset.SOPInstanceUID} is multi-frame ({dataset.NumberOfFrames} frames)",
-                remedy="convert it to a classic single-frame series first",
-            )
-        if "MOSAIC" in (dataset.get("ImageType") or ()):
-            raise InvalidParent(
-                f"instance {dataset.SOPInstanceUID} is a mosaic: several slices tiled in one frame",
-                remedy="convert it to a series of one slice an instance first",
-            )
-    sizes = Counter((int(d.Rows), int(d.Columns)) for d in found)
-    if len(sizes) > 1:
-        named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
-        raise InvalidParent(f"the parent's images are of several sizes (rows x columns): {named}")
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
@@ -224,11 +159,18 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
     return numbers
 
 
-def _grid(found: list[Dataset]) -> tuple[Grid, list[int]]:
+def _numbers_of_all(found: list[Dataset], varying: frozenset[int], keyword: str, count: int) -> npt.NDArray[np.float64]:
+    """(instance, number): read once where all instances have the same."""
+    if int(to_tag(keyword)) in varying:
+        return np.array([_numbers(dataset, keyword, count) for dataset in found])
+    return np.array([_numbers(found[0], keyword, count)])
+
+
+def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, list[int]]:
     """The grid and the order that sorts the instances along its normal."""
-    orientations = np.array([_numbers(d, "ImageOrientationPatient", 6) for d in found])
+    orientations = _numbers_of_all(found, varying, "ImageOrientationPatient", 6)
     _check_one_orientation(orientations)
-    spacings = np.array([_numbers(d, "PixelSpacing", 2) for d in found])
+    spacings = _numbers_of_all(found, varying, "PixelSpacing", 2)
     if np.ptp(spacings, axis=0).max() > 1e-4 or spacings.min() <= 0:
         raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
     row, column = orientations[0, :3], orientations[0, 3:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,64 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from derived_series.dicom.tags import to_tag
 from derived_series.errors import InvalidParent
 
 #: Whole numbers below this plus 16 bits are exact in float32.
 _EXACT = 1 << 23
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+#: What a PixelFormat is read from.
+FORMAT_TAGS = frozenset(
+    int(to_tag(keyword))
+    for keyword in (
+        *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
+        *("NumberOfFrames", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    )
+)
 
 
-def stored_frame(dataset: Dataset) -> npt.NDArray[Any]:
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How an instance's pixels are to be read (PS3.3 C.7.6.3, C.11.1).
+
+    :param native: uncompressed, grey, of whole bytes: the pixels can be viewed where they are.
+    :param lut: there is a modality LUT instead of slope and intercept.
+    """
+
+    native: bool
+    rows: int
+    columns: int
+    dtype: str
+    bits_stored: int
+    above: int
+    slope: float
+    intercept: float
+    lut: bool
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> PixelFormat:
+        """:raises InvalidParent: without the attributes that tell it."""
+        lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
+        if lacking and "PixelData" in dataset:
+            raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
+        bits, stored = int(dataset.get("BitsAllocated") or 32), int(dataset.get("BitsStored") or 32)
+        meta = getattr(dataset, "file_meta", None)
+        syntax = meta.get("TransferSyntaxUID") if meta is not None else None
+        grey = int(dataset.get("SamplesPerPixel") or 1) == 1 and int(dataset.get("NumberOfFrames") or 1) == 1
+        return cls(
+            native=(syntax is None or syntax in _NATIVE) and grey and bits in (8, 16, 32),
+            rows=int(dataset.Rows),
+            columns=int(dataset.Columns),
+            dtype=f"<{'i' if int(dataset.get('PixelRepresentation') or 0) else 'u'}{bits // 8}",
+            bits_stored=stored,
+            above=bits - 1 - int(dataset.get("HighBit", stored - 1)),
+            slope=float(dataset.get("RescaleSlope") or 1),
+            intercept=float(dataset.get("RescaleIntercept") or 0),
+            lut=bool(dataset.get("ModalityLUTSequence")),
+        )
+
+
+def stored_frame(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
     """The stored values, (row, column) or (row, column, sample).
 
     Values of fewer bits than are allocated are sign-extended and cleared of what older writers put above
@@ -26,45 +77,34 @@ def stored_frame(dataset: Dataset) -> npt.NDArray[Any]:
 
     :raises InvalidParent: when there are no pixels or they cannot be decoded.
     """
+    if how.native and "PixelData" in dataset:
+        return _native(dataset, how)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has no pixel data")
-    lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
-    if lacking and "PixelData" in dataset:
-        raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
-    meta = getattr(dataset, "file_meta", None)
-    syntax = meta.get("TransferSyntaxUID") if meta is not None else None
-    if syntax is None or syntax in _NATIVE:
-        frame = _native(dataset)
-        if frame is not None:
-            return frame
     try:
         frame = pixel_array(dataset)
     except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError) as error:
+        syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
         name = getattr(syntax, "name", syntax)
         raise InvalidParent(
             f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be decoded ({name}): {error}"
         ) from error
     if frame.dtype.kind not in "iu":
         return frame
-    return _clean(frame, int(dataset.BitsStored), frame.dtype.itemsize * 8 - int(dataset.BitsStored))
+    return _clean(frame, how.bits_stored, frame.dtype.itemsize * 8 - how.bits_stored)
 
 
-def _native(dataset: Dataset) -> npt.NDArray[Any] | None:
-    """A view of uncompressed grey pixels; None for what pydicom shall decode."""
-    bits = int(dataset.get("BitsAllocated", 0))
-    if bits not in (8, 16, 32) or int(dataset.get("SamplesPerPixel", 1)) != 1 or "PixelData" not in dataset:
-        return None
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
+def _native(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
+    """A view of uncompressed grey pixels."""
     data = dataset.PixelData
-    if len(data) < rows * columns * bits // 8:
+    needed = how.rows * how.columns * np.dtype(how.dtype).itemsize
+    if len(data) < needed:
         raise InvalidParent(
             f"instance {dataset.get('SOPInstanceUID')} has {len(data)} bytes of pixels, "
-            f"{rows} x {columns} of {bits} bits need {rows * columns * bits // 8}"
+            f"{how.rows} x {how.columns} of {8 * np.dtype(how.dtype).itemsize} bits need {needed}"
         )
-    kind = "i" if int(dataset.get("PixelRepresentation", 0)) else "u"
-    frame: npt.NDArray[Any] = np.frombuffer(data, dtype=f"<{kind}{bits // 8}", count=rows * columns)
-    high = int(dataset.get("HighBit", int(dataset.BitsStored) - 1))
-    return _clean(frame.reshape(rows, columns), int(dataset.BitsStored), bits - 1 - high)
+    frame: npt.NDArray[Any] = np.frombuffer(data, dtype=how.dtype, count=how.rows * how.columns)
+    return _clean(frame.reshape(how.rows, how.columns), how.bits_stored, how.above)
 
 
 def _clean(frame: npt.NDArray[Any], bits_stored: int, above: int) -> npt.NDArray[Any]:
@@ -82,8 +122,8 @@ def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
     return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
 
 
-def real_world(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """The stored values through the instance's own modality LUT or rescale, as float32.
+def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
+    """Write the stored values into ``out`` through the instance's own modality LUT or rescale.
 
     :raises InvalidParent: for colour, which has none.
     """
@@ -93,17 +133,15 @@ def real_world(dataset: Dataset, stored: npt.NDArray[Any]) -> npt.NDArray[np.flo
             "real-world values",
             remedy="give the image itself: a colour series can only be the parent of the header",
         )
-    if dataset.get("ModalityLUTSequence"):
-        return np.asarray(apply_modality_lut(stored, dataset), dtype=np.float32)
-    slope = float(dataset.get("RescaleSlope") or 1)
-    intercept = float(dataset.get("RescaleIntercept") or 0)
-    if slope == 1 and intercept == 0:
-        return stored.astype(np.float32)
-    if slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
-        whole = stored.astype(np.float32)
-        whole += np.float32(intercept)
-        return whole
-    values = stored.astype(np.float64)
-    values *= slope
-    values += intercept
-    return values.astype(np.float32)
+    slope, intercept = how.slope, how.intercept
+    if how.lut:
+        out[...] = apply_modality_lut(stored, dataset)
+    elif slope == 1 and intercept == 0:
+        out[...] = stored
+    elif slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
+        np.add(stored, np.float32(intercept), out=out, dtype=np.float32)
+    else:
+        values = stored.astype(np.float64)
+        values *= slope
+        values += intercept
+        out[...] = values

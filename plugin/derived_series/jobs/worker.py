@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import resource
 import tempfile
 import time
@@ -13,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.nifti import NiftiFactory
+from derived_series.dicom.nifti import announced_size
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import (
@@ -228,13 +226,13 @@ def _image(client: Client, task: DeriveTask) -> Iterator[Path | None]:
 
 
 def _check_size(path: Path | None, limit: int) -> None:
-    """Look at a NIfTI file's header alone: a small compressed file may unfold to any size."""
+    """A .npy file is memory-mapped and no larger than it is; a small compressed NIfTI file may unfold to any size."""
     if path is None or path.suffix == ".npy":
         return
-    size = math.prod(NiftiFactory.read(path).shape) * np.dtype(np.float64).itemsize
+    size = announced_size(path)
     if size > limit:
         raise InvalidImage(
-            f"the image's header announces {size} bytes of voxels, over the limit of {limit}",
+            f"the image's header announces {size} bytes, over the limit of {limit}",
             remedy="raise MaxImageMB in the configuration",
         )
 

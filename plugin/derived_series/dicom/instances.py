@@ -1,0 +1,114 @@
+"""The instances of a parent series: read, compared, and refused where they do not belong together."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from derived_series.dicom.tags import describe, to_tag
+from derived_series.errors import Conflict, InvalidParent
+
+_PIXEL_DATA = 0x7FE00010
+_IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns", "NumberOfFrames", "ImageType", "SOPClassUID"))
+
+
+def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
+    """One Part 10 file in memory as a Dataset. :raises InvalidParent: when it is none."""
+    try:
+        return dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+    except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+        raise InvalidParent(f"{name} cannot be read as DICOM: {error}") from error
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is Part 10."""
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def varying_tags(found: list[Dataset]) -> frozenset[int]:
+    """The tags that not all instances have with the same value; compared as read, without converting."""
+    if not found:
+        return frozenset()
+    first = dict(found[0].items())
+    varying = {_PIXEL_DATA}
+    for other in found[1:]:
+        for tag, element in other.items():
+            if int(tag) not in varying and not _same(first.get(tag), element):
+                varying.add(int(tag))
+        varying.update(int(tag) for tag in first.keys() - other.keys())
+    return frozenset(varying)
+
+
+def _same(one: DataElement | RawDataElement | None, other: DataElement | RawDataElement) -> bool:
+    if one is None:
+        return False
+    if isinstance(one, RawDataElement) != isinstance(other, RawDataElement):
+        one, other = _converted(one), _converted(other)
+    return bool(one.value == other.value)
+
+
+def _converted(element: DataElement | RawDataElement) -> DataElement:
+    return convert_raw_data_element(element) if isinstance(element, RawDataElement) else element
+
+
+def _values(found: list[Dataset], varying: frozenset[int], keyword: str) -> set[str]:
+    """The different values of a tag, as text; '' where it is missing or empty."""
+    instances = found if int(to_tag(keyword)) in varying else found[:1]
+    return {str(dataset.get(keyword) or "") for dataset in instances}
+
+
+def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
+    """One patient, study and series, each instance once. :raises InvalidParent: :raises Conflict: when they are not."""
+    if not found:
+        raise InvalidParent("the parent series has no instance")
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        if "" in _values(found, varying, keyword):
+            without = sum(not dataset.get(keyword) for dataset in found)
+            raise InvalidParent(f"{without} of {len(found)} instances have no {describe(to_tag(keyword))}")
+    for keyword in ("PatientID", "StudyInstanceUID"):
+        values = sorted(_values(found, varying, keyword))
+        if len(values) > 1:
+            raise Conflict(
+                f"the instances are of {len(values)} different {keyword}s: {', '.join(map(repr, values))}",
+                remedy="all parents of a derivation are of one patient and one study",
+            )
+    for keyword in ("SeriesInstanceUID", "SOPClassUID"):
+        values = sorted(_values(found, varying, keyword))
+        if len(values) > 1:
+            raise InvalidParent(
+                f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
+                remedy="give the instances of one series, of one SOP class",
+            )
+    uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)
+    repeated = [uid for uid, count in uids.items() if count > 1]
+    if repeated:
+        raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs are there twice, among them {repeated[0]}")
+
+
+def check_images(found: list[Dataset], varying: frozenset[int]) -> None:
+    """Single-frame images of one size. :raises InvalidParent: when they are not."""
+    alike = varying.isdisjoint(_IMAGE_TAGS)
+    for dataset in found[:1] if alike else found:
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
+        if int(dataset.get("NumberOfFrames") or 1) > 1:
+            raise InvalidParent(
+                f"instance {dataset.SOPInstanceUID} is multi-frame ({dataset.NumberOfFrames} frames)",
+                remedy="convert it to a classic single-frame series first",
+            )
+        if "MOSAIC" in (dataset.get("ImageType") or ()):
+            raise InvalidParent(
+                f"instance {dataset.SOPInstanceUID} is a mosaic: several slices tiled in one frame",
+                remedy="convert it to a series of one slice an instance first",
+            )
+    sizes = Counter((int(d.Rows), int(d.Columns)) for d in (found[:1] if alike else found))
+    if len(sizes) > 1:
+        named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
+        raise InvalidParent(f"the parent's images are of several sizes (rows x columns): {named}")
