@@ -39,6 +39,8 @@ class SUVBodyWeight(Pipeline):
 def suv_factor(series):
     """g/ml per Bq/ml: weight in g over the injected activity at the time that the pixels are corrected to."""
     pivot = series.pivot
+    if not pivot.RadiopharmaceuticalInformationSequence:
+        raise InvalidParent("RadiopharmaceuticalInformationSequence (0054,0016) of the parent series is empty")
     isotope = pivot.RadiopharmaceuticalInformationSequence[0]
     dose = float(isotope.get("RadionuclideTotalDose") or 0)
     weight = float(pivot.PatientWeight or 0)
@@ -60,8 +62,8 @@ def _decay(series, isotope):
     half_life = float(isotope.get("RadionuclideHalfLife") or 0)
     if half_life <= 0:
         raise InvalidParent("the parent series has no RadionuclideHalfLife (0018,1075)")
-    scan = _time(series.pivot.SeriesDate, series.pivot.SeriesTime)
-    first = min(_time(i.AcquisitionDate, i.AcquisitionTime) for i in series.instances)
+    scan = _time_of(series.pivot, "Series")
+    first = min(_time_of(instance, "Acquisition") for instance in series.instances)
     if scan > first:
         raise InvalidParent(
             f"SeriesTime {scan} is after the first acquisition {first}: it was changed and is no reference for decay",
@@ -79,6 +81,13 @@ def _injection(isotope, scan):
         raise InvalidParent("the parent series has no RadiopharmaceuticalStartTime (0018,1072)")
     injected = _time(f"{scan:%Y%m%d}", isotope.RadiopharmaceuticalStartTime)
     return injected - timedelta(days=1) if injected > scan else injected  # injected before midnight
+
+
+def _time_of(dataset, what):
+    date, time = dataset.get(f"{what}Date"), dataset.get(f"{what}Time")
+    if not date or not time:
+        raise InvalidParent(f"instance {dataset.SOPInstanceUID} has no {what}Date or {what}Time: SUV needs both")
+    return _time(date, time)
 
 
 def _time(date, time):

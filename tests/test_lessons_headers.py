@@ -66,6 +66,8 @@ def test_lesson_02_datasets_that_share_elements_with_each_other_and_the_parent(s
     one.PatientName = "Changed"
     one["PatientID"].value = "CHANGED"
     one.ImageOrientationPatient[0] = 9
+    one.ImagePositionPatient[0] = 9
+    one["AcquisitionTime"].value = "000000"
     one.RadiopharmaceuticalInformationSequence[0].Radiopharmaceutical = "Changed"
     one.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence[0].CodeMeaning = "Changed"
     one.DerivationCodeSequence.clear()
@@ -233,7 +235,7 @@ TYPE_2 = {
         InstanceNumber SliceThickness ScanOptions MRAcquisitionType EchoTime EchoTrainLength""",
     "pet": """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime AccessionNumber
         ReferringPhysicianName StudyID SeriesNumber PositionReferenceIndicator Manufacturer InstanceNumber
-        SliceThickness AcquisitionDate AcquisitionTime CollimatorType CorrectedImage""",
+        SliceThickness AcquisitionDate AcquisitionTime ActualFrameDuration CollimatorType CorrectedImage""",
     "secondary_capture": """PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime AccessionNumber
         ReferringPhysicianName StudyID SeriesNumber Manufacturer InstanceNumber""",
 }

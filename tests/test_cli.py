@@ -1,0 +1,236 @@
+"""``python -m derived_series``: build, explain and list without a server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from building import REPOSITORY, parent_of, real
+from derived_series import ParentSeries
+from derived_series.__main__ import main
+from phantoms import ct_phantom, encode, pet_phantom
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Path:
+    folder = tmp_path / "parent"
+    folder.mkdir()
+    for index, dataset in enumerate(ct_phantom(4, 6, 5)):
+        (folder / f"{index}.dcm").write_bytes(encode(dataset))
+    return folder
+
+
+def made(folder: Path) -> tuple[list[Any], np.ndarray[Any, Any]]:
+    """What a folder of derived instances holds, by file name, and its values."""
+    from pydicom import dcmread
+
+    datasets = [dcmread(path) for path in sorted(folder.iterdir())]
+    return datasets, np.stack([real(dataset) for dataset in datasets])
+
+
+@pytest.mark.parametrize("kind", ["x.npy", "x.nii", "x.nii.gz", None])
+def test_build(parent: Path, tmp_path: Path, kind: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    source = ParentSeries.from_folder(parent)
+    arguments = ["build", str(parent), str(tmp_path / "deep" / "out"), "--blueprint", "ct"]
+    if kind is not None:
+        image = tmp_path / kind
+        np.save(image, source.voxels()) if kind == "x.npy" else nib.save(source.to_nifti(), image)
+        arguments += ["--image", str(image)]
+    assert main(arguments) == 0
+    datasets, values = made(tmp_path / "deep" / "out")
+    assert np.array_equal(values, source.voxels())
+    assert [path.name for path in sorted((tmp_path / "deep" / "out").iterdir())] == [
+        f"{number:05d}.dcm" for number in (1, 2, 3, 4)
+    ]
+    assert [dataset.InstanceNumber for dataset in datasets] == [1, 2, 3, 4]
+    out, err = capsys.readouterr()
+    assert out.startswith(f"4 instances of series {datasets[0].SeriesInstanceUID}") and out.count("\n") == 1
+    assert all(line.startswith("warning: ") for line in err.splitlines())
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["out"]
+
+
+def test_build_with_options(parent: Path, tmp_path: Path) -> None:
+    image = np.full((4, 6, 5), np.nan)
+    np.save(tmp_path / "nan.npy", image)
+    (tmp_path / "out").mkdir()  # an empty folder is fine
+    options = ["--description", "Mine", "--replace", "ImageComments=a=b", "--replace", "0020,4000=later"]
+    options += ["--derivation", "GaussianBlur", "--nan", "-5", "--filling", "Copy"]
+    given = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--image", str(tmp_path / "nan.npy")]
+    assert main(given + options) == 0
+    (first, *_), values = made(tmp_path / "out")
+    assert (first.SeriesDescription, first.ImageComments) == ("Mine", "later")
+    assert first.DerivationCodeSequence[0].CodeMeaning == "Gaussian blur"
+    assert first.StudyDescription == "Head" and np.all(values == -5)
+
+
+def test_build_with_a_pipeline(parent: Path, tmp_path: Path) -> None:
+    given = ["build", str(parent), str(tmp_path / "out"), "--pipeline", "gaussian_smoothing"]
+    assert main([*given, "--parameter", "SigmaMm=2"]) == 0
+    (first, *_), values = made(tmp_path / "out")
+    assert first.DerivationDescription == "Gaussian smoothing, sigma 2 mm"
+    assert values.std() < ParentSeries.from_folder(parent).voxels().std()
+    pet = tmp_path / "pet"
+    pet.mkdir()
+    for index, dataset in enumerate(pet_phantom(3, 6, 5)):
+        (pet / f"{index}").write_bytes(encode(dataset))
+    assert main(["build", str(pet), str(tmp_path / "suv"), "--pipeline", "suv_body_weight"]) == 0
+    assert made(tmp_path / "suv")[0][0].Units == "GML"
+
+
+def test_explain(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(parent), "--blueprint", "ct"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for text in ("(0010,0020) PatientID", "PHANTOM-1", "general_series: HeaderElement", "<with the image>", "overrode"):
+        assert text in out
+    assert "StudyComments" not in out and "InstitutionName" in out
+    assert main(["explain", str(parent), "--blueprint", "ct", "--filling", "Copy"]) == 0
+    assert "FillingStrategy.COPY" in capsys.readouterr().out
+
+
+def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for text in ("blueprints:", "ct ", "mr ", "pet ", "pipelines:", "gaussian_smoothing", "SUV", "numpy", "nifti"):
+        assert text in out
+    (tmp_path / "mine.py").write_text('"""My own."""\nfrom derived_series import Blueprint\nblueprint = Blueprint()\n')
+    (tmp_path / "broken.py").write_text("1 / 0")
+    assert main(["--blueprints", str(tmp_path), "list"]) == 0
+    out, err = capsys.readouterr()
+    assert "mine" in out and "My own." in out and "gaussian" not in out
+    assert err == "warning: broken.py: ZeroDivisionError: division by zero\n"
+
+
+def _image(folder: Path, name: str, array: Any) -> list[str]:
+    np.save(folder / name, array)
+    return ["--blueprint", "ct", "--image", str(folder / name)]
+
+
+def _text(folder: Path, name: str) -> list[str]:
+    (folder / name).write_text("this is no image")
+    return ["--blueprint", "ct", "--image", str(folder / name)]
+
+
+BAD: dict[str, Any] = {
+    "no blueprint": lambda f: ([], "name a --blueprint or a --pipeline"),
+    "unknown blueprint": lambda f: (["--blueprint", "xy"], "no blueprint 'xy'"),
+    "unknown pipeline": lambda f: (["--pipeline", "xy"], "no pipeline 'xy'"),
+    "both": lambda f: (["--pipeline", "gaussian_smoothing", "--blueprint", "ct"], "leave --blueprint and --image out"),
+    "missing image": lambda f: (["--blueprint", "ct", "--image", str(f / "no.npy")], "is no file"),
+    "text as npy": lambda f: (_text(f, "text.npy"), "no readable .npy file"),
+    "text as nifti": lambda f: (_text(f, "text.nii"), "no readable NIfTI file"),
+    "text as text": lambda f: (_text(f, "text.txt"), "no readable NIfTI file"),
+    "objects": lambda f: (_image(f, "objects.npy", np.array([{}])), "no readable .npy file"),
+    "wrong shape": lambda f: (
+        _image(f, "shape.npy", np.zeros((4, 5, 6))),
+        "(4, 5, 6), the parent series' is (4, 6, 5)",
+    ),
+    "nan": lambda f: (_image(f, "nan.npy", np.full((4, 6, 5), np.nan)), "NaN or Inf"),
+    "complex": lambda f: (_image(f, "complex.npy", np.zeros((4, 6, 5), complex)), "no pixel encoding"),
+    "bad tag": lambda f: (["--blueprint", "ct", "--replace", "Nonsense=1"], "'Nonsense' is no DICOM tag"),
+    "bad value": lambda f: (["--blueprint", "ct", "--replace", "StudyDate=today"], "StudyDate"),
+    "no pair": lambda f: (["--blueprint", "ct", "--replace", "StudyDate"], "is not NAME=VALUE"),
+    "bad parameter": lambda f: (["--pipeline", "gaussian_smoothing", "--parameter", "SigmaMm=x"], "SigmaMm"),
+    "bad derivation": lambda f: (["--blueprint", "ct", "--derivation", "Magic"], "no derivation of CID 7203"),
+    "other modality": lambda f: (["--pipeline", "suv_body_weight"], "does not take series"),
+    "wrong blueprint": lambda f: (["--blueprint", "pet"], "lacks"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    case: str, parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, text = BAD[case](tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["build", str(parent), str(tmp_path / "new" / "out"), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("error: ")
+    assert text in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["build"], ["build", "a", "b", "--filling", "Some"], ["list", "x"]])
+def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: python -m derived_series" in capsys.readouterr().err
+
+
+def test_bad_parents(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mixed").mkdir()
+    for index, patient in enumerate("AB"):
+        (tmp_path / "mixed" / patient).write_bytes(encode(ct_phantom(2, patient_id=patient)[index]))
+    for folder, text in (("missing", "is no folder"), ("empty", "holds no DICOM file"), ("mixed", "'A', 'B'")):
+        for command in (["build", str(tmp_path / folder), str(tmp_path / "out")], ["explain", str(tmp_path / folder)]):
+            assert main([*command, "--blueprint", "ct"]) == 2
+            assert text in capsys.readouterr().err
+    assert main(["explain", str(parent)]) == 2
+    assert "name a --blueprint" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_dir_that_holds_something_is_left_alone(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for target in (out, tmp_path / "file"):
+        assert main(["build", str(parent), str(target), "--blueprint", "ct"]) == 2
+        assert "is there already and not empty" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["mine.txt"] and (tmp_path / "file").read_text() == "mine"
+    assert main(["build", str(parent), str(tmp_path / "file" / "below"), "--blueprint", "ct"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+FAILS_LATE = """
+from derived_series import ABSENT, FunctionalElement, Blueprint, volume_blueprint, ct_image_blueprint
+def comment(env):
+    if env.index == 2:
+        raise RuntimeError("slice 2")
+    return "fine"
+blueprint = volume_blueprint + ct_image_blueprint + Blueprint([FunctionalElement("TableHeight", "DS", comment)])
+"""
+
+
+def test_a_failure_in_the_middle_of_writing_leaves_nothing(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "late.py").write_text(FAILS_LATE.replace('"fine"', '"1.5"'))
+    before = sorted(tmp_path.rglob("*"))
+    given = ["--blueprints", str(tmp_path / "own"), "build", str(parent)]
+    for out in (tmp_path / "out", tmp_path / "new" / "out"):
+        assert main([*given, str(out), "--blueprint", "late"]) == 2
+        assert "RuntimeError: slice 2" in capsys.readouterr().err
+        assert not out.exists()
+    after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts]
+    assert after == before
+
+
+def test_as_a_program_of_its_own(parent: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "derived_series"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugin")}
+    fine = subprocess.run(
+        [*command, "build", str(parent), str(tmp_path / "out"), "--blueprint", "secondary_capture"],
+        capture_output=True, text=True, timeout=60, check=False, env=environment,
+    )  # fmt: skip
+    assert fine.returncode == 0 and fine.stdout.startswith("4 instances")
+    assert np.array_equal(made(tmp_path / "out")[1], parent_of(ct_phantom(4, 6, 5)).voxels())
+    bad = subprocess.run(
+        [*command, "explain", str(tmp_path / "missing"), "--blueprint", "ct"],
+        capture_output=True, text=True, timeout=60, check=False, env=environment,
+    )  # fmt: skip
+    assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and "Traceback" not in bad.stderr
