@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
@@ -228,6 +228,10 @@ CONTEXT = BuildContext(datetime(2024, 3, 12, 10, 30), "seed")
 
 
 @given(st.sampled_from(TAGS), VALUES)
+@example("SliceLocation", " 7 ")
+@example("AcquisitionNumber", ["1", " 2"])
+@example("ConcatenationUID", DSfloat(0.5))
+@example("SeriesDescription", "y" * 40 + "\\" + "z" * 40)
 def test_values_of_functions_are_written_as_pydicom_writes_them(tag: str, value: Any) -> None:
     """The same bytes, or the same kind of error."""
     extra = Blueprint([FunctionalElement(tag, lambda env: value)])

@@ -18,6 +18,7 @@ from derived_series import (
     FunctionalElement,
     InstanceCopyElement,
     ParentSeries,
+    PositionCopyElement,
     SeriesElement,
     StaticElement,
 )
@@ -113,6 +114,7 @@ def test_lesson_04_copy_that_leaks_what_is_the_pivots_alone(phantom: partial[lis
         dataset.private_block(0x0029, "ACME", create=True).add_new(0x10, "OB", b"per slice!")
         dataset.SliceLocation = index
         dataset.TriggerTime = index * 100
+        dataset.IrradiationEventUID = f"1.2.3.{index}"
     for blueprint in (Blueprint(), None):
         found = written(build(parent, None, Blueprint(), blueprint=blueprint, strategy=FillingStrategy.COPY))
         pivot = parent[0]
@@ -125,6 +127,7 @@ def test_lesson_04_copy_that_leaks_what_is_the_pivots_alone(phantom: partial[lis
             assert after.ImagePositionPatient == before.ImagePositionPatient
             assert after.AcquisitionTime == before.AcquisitionTime
             assert after.TriggerTime == before.TriggerTime
+            assert "IrradiationEventUID" not in after
             assert not [element for element in after if element.tag.is_private]
 
 
@@ -179,7 +182,7 @@ def test_lesson_07_adding_blueprints_with_private_tags() -> None:
         assert dataset.private_block(0x0009, "OTHER")[0x01].value == "b"
 
 
-@pytest.mark.parametrize("kind", [CopyElement, InstanceCopyElement])
+@pytest.mark.parametrize("kind", [CopyElement, InstanceCopyElement, PositionCopyElement])
 def test_lesson_07_private_tags_keep_their_creator(kind: type[CopyElement]) -> None:
     """The creator's block may be another one in the parent, and in every instance."""
     parent = ct_phantom(3, 4, 4)
@@ -189,7 +192,7 @@ def test_lesson_07_private_tags_keep_their_creator(kind: type[CopyElement]) -> N
         dataset.private_block(0x0009, "ACME", create=True).add_new(1, "LO", f"this {index}")
     series = build(parent, None, Blueprint([kind(0x00091001, creator="ACME")]))
     for index, dataset in enumerate(written(series)):
-        expected = f"this {index if kind is InstanceCopyElement else 0}"
+        expected = f"this {0 if kind is CopyElement else index}"
         assert dataset.private_block(0x0009, "ACME")[0x01].value == expected
         assert dataset.private_creators(0x0009) == ["ACME"]
 

@@ -183,12 +183,15 @@ def test_lesson_19_stale_tags_of_compression(syntax: str, strategy: FillingStrat
     for dataset in packed:
         dataset.LossyImageCompressionRatio = 3.5
         dataset.LossyImageCompressionMethod = "ISO_14495_1"
+        dataset.PixelPaddingValue = 0
+        dataset.SmallestImagePixelValue = 0
     parent = ParentSeries.from_datasets(packed)
     series = build(parent, strategy=strategy)
     for dataset in written(series):
         assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
         assert "LossyImageCompression" not in dataset  # the parent does not say that it ever was
         assert not dataset["PixelData"].is_undefined_length
+        assert "PixelPaddingValue" not in dataset and "SmallestImagePixelValue" not in dataset
     assert np.array_equal(volume(series), parent_of(datasets).voxels())
     packed[0].LossyImageCompression = "01"
     marked = written(build(ParentSeries.from_datasets(packed), strategy=strategy))

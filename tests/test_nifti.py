@@ -178,6 +178,18 @@ def test_sheared_images_are_refused_naming_the_angle(degrees: float) -> None:
         build(elsewhere, image, factory=NiftiFactory())
 
 
+def test_an_image_that_does_not_say_where_it_is() -> None:
+    """nibabel's affine is a guess then."""
+    parent = PARENTS["axial"]
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        bare = kind(np.zeros((6, 7, 5), np.int16), None)
+        guessed = kind.from_bytes(bare.to_bytes())
+        assert guessed.affine is not None
+        for image in (bare, guessed):
+            with pytest.raises(GeometryError, match="neither sform nor qform|no usable affine"):
+                build(parent, image, factory=NiftiFactory())
+
+
 @pytest.mark.parametrize("broken", ["singular", "nan", "none"])
 def test_affines_that_are_none(broken: str) -> None:
     parent = PARENTS["axial"]

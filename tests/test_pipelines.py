@@ -147,6 +147,20 @@ def test_exceptions_of_user_code_carry_their_message_and_cause(where: str) -> No
         run(type("Refusing", (Mine,), {where: refuse}), CT)
 
 
+def test_every_instance_must_have_what_the_input_requires() -> None:
+    datasets = ct_phantom(4, 6, 5)
+    del datasets[2].KVP
+    datasets[3].ConvolutionKernel = "other"
+    parent = parent_of(datasets)
+    for requirement, text in (
+        ({"required_tags": ["KVP"]}, r"KVP \(0018,0060\) is missing"),
+        ({"required_values": {"ConvolutionKernel": "H31s"}}, "is 'other', wanted 'H31s'"),
+    ):
+        strict = type("Strict", (Input,), requirement)
+        with pytest.raises(InvalidParent, match=text):
+            run(type("A", (Mine,), {"input": {"ct": strict}}), parent)
+
+
 def test_inputs_that_are_not_complete() -> None:
     class Whole(Input):
         def validate(self) -> bool:

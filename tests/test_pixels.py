@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,20 @@ def test_what_is_no_array_is_refused(bad: Any) -> None:
     header = NumpyFactory().make_series_header(CT, BARE["ct"])
     with pytest.raises((PixelError, InvalidImage)):
         NumpyFactory().build(header, bad)
+
+
+def test_files_that_are_no_array(tmp_path: Path) -> None:
+    np.save(tmp_path / "fine.npy", np.asfortranarray(np.arange(24, dtype=">i2").reshape(SHAPE)))
+    found = NumpyFactory.read(tmp_path / "fine.npy")
+    assert np.array_equal(found, np.arange(24).reshape(SHAPE)) and not found.flags.writeable
+    check(classic(found, "ct"), found)
+    content = (tmp_path / "fine.npy").read_bytes()
+    np.savez(tmp_path / "several.npz", a=found)
+    np.save(tmp_path / "empty_array.npy", np.zeros((0, 4, 3)))
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    files = {"text": b"text", "nothing": b"", "cut": content[:-4], "head": content[:60], "pickle": b"\x80\x04K\x01."}
+    for name, bad in files.items():
+        (tmp_path / f"{name}.npy").write_bytes(bad)
+    for name in (*(f"{name}.npy" for name in files), "several.npz", "objects.npy", "missing.npy", "empty_array.npy"):
+        with pytest.raises((InvalidImage, ShapeMismatch)):
+            classic(NumpyFactory.read(tmp_path / name), "ct")

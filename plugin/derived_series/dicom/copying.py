@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -21,6 +21,9 @@ from derived_series.dicom.elements import (
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.errors import BlueprintError
+
+if TYPE_CHECKING:
+    from derived_series.dicom.parent import ParentSeries
 
 _STEP = re.compile(r"^(?P<keyword>\w+)\[(?P<item>\d+)\]$")
 
@@ -93,6 +96,14 @@ class CopyElement(VirtualElement):
         if self._last.is_private:
             last = private_tag_in(dataset, self._last, self.creator)
         return dataset[last] if last is not None and last in dataset else None
+
+    def is_constant(self, parent: ParentSeries) -> bool:
+        """Whether all instances of the parent have the same value to give, or none has one."""
+        if not self._path and not self._last.is_private:
+            return parent.is_constant(self._last)
+        elements = [self.read(instance) for instance in parent.instances]
+        first, *others = [None if element is None else (element.value,) for element in elements]
+        return all(other == first for other in others)
 
     def lacking(self) -> Value:
         if self.Optional:
@@ -199,7 +210,7 @@ class PositionCopyElement(CopyElement):
         return self.Else if self.Optional else super().lacking()
 
     def at_header(self, env: SeriesEnvironment) -> Value:
-        if not env.parent.is_constant(self.tag):
+        if not self.is_constant(env.parent):
             return DEFER
         found = self.read(env.pivot)
         return self.lacking() if found is None else found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tokenize
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader, make_header
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
+from derived_series.dicom.slices import ParentSlices
 from derived_series.errors import InvalidImage, PixelError, ShapeMismatch
 
 #: What numpy raises for broken files: their headers are parsed as Python literals.
@@ -122,7 +123,11 @@ class NumpyFactory(DicomFactory):
     def read(path: str | Path) -> npt.NDArray[Any]:
         """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
         try:
-            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
+            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return found
+            found.close()
+            raise InvalidImage("the image is an archive of arrays (.npz)", remedy="write one array with numpy.save")
         except _READ_ERRORS as error:
             raise InvalidImage(
                 f"the image is no readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
@@ -131,6 +136,8 @@ class NumpyFactory(DicomFactory):
 
 def _volume(image: Any) -> npt.NDArray[Any]:
     """An array that is at least 3D, with something in it."""
+    if isinstance(image, ParentSlices):
+        return cast("npt.NDArray[Any]", image)  # what is asked of it, it answers like an array
     try:
         array: npt.NDArray[Any] = np.asarray(image)
     except ValueError as error:

@@ -118,7 +118,7 @@ def _pivot_only(element: VirtualElement, parent: ParentSeries) -> list[str]:
     """A warning for a copy of one instance's value to all."""
     if not isinstance(element, CopyElement) or isinstance(element, InstanceCopyElement | PositionCopyElement):
         return []
-    if element.source is not None or parent.is_constant(element.tag):
+    if element.is_constant(parent):
         return []
     return [
         f"{element!r} copies the first instance's value, but the parent's instances differ in it: "

@@ -15,15 +15,30 @@ from derived_series.dicom.tags import describe, to_tag
 from derived_series.errors import Conflict, InvalidParent
 
 _PIXEL_DATA = 0x7FE00010
+#: Elements longer than this (bytes) stay in their file until they are asked for.
+_DEFERRED = 1 << 14
 _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns", "NumberOfFrames", "ImageType", "SOPClassUID"))
 
 
 def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
     """One Part 10 file in memory as a Dataset. :raises InvalidParent: when it is none."""
     try:
-        return dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+        dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+        dataset.buffer = None  # it would hold the whole file as long as the dataset is there
+        return dataset
     except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
         raise InvalidParent(f"{name} cannot be read as DICOM: {error}") from error
+
+
+def read_file(path: Path) -> Dataset:
+    """A Part 10 file as a Dataset that reads its pixels when they are asked for, each time anew.
+
+    :raises InvalidParent: when it is none.
+    """
+    try:
+        return dcmread(path, defer_size=_DEFERRED)
+    except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+        raise InvalidParent(f"{path.name} cannot be read as DICOM: {error}") from error
 
 
 def is_dicom(path: Path) -> bool:
@@ -49,6 +64,8 @@ def varying_tags(found: list[Dataset]) -> frozenset[int]:
 def _same(one: DataElement | RawDataElement | None, other: DataElement | RawDataElement) -> bool:
     if one is None:
         return False
+    if one.value is None and other.value is None and isinstance(one, RawDataElement):
+        return one.length == 0  # longer ones are in their files, and not compared
     if isinstance(one, RawDataElement) != isinstance(other, RawDataElement):
         one, other = _converted(one), _converted(other)
     return bool(one.value == other.value)

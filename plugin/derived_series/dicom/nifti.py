@@ -74,6 +74,7 @@ def announced_size(path: Path) -> int:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             start = file.read(nib.Nifti2Header.sizeof_hdr)
+        kind: Any
         for kind in (nib.Nifti1Header, nib.Nifti2Header):
             if kind.may_contain_header(start):
                 header = kind(start[: kind.sizeof_hdr], check=False)
@@ -106,6 +107,12 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
     """
     if image.affine is None or not np.all(np.isfinite(image.affine)):
         raise GeometryError("the NIfTI image has no usable affine", remedy="set its sform or qform")
+    if isinstance(image, nib.Nifti1Pair) and image.header["sform_code"] == image.header["qform_code"] == 0:
+        # the affine is nibabel's guess then, from the voxel sizes and with the origin in the middle
+        raise GeometryError(
+            "the NIfTI image has neither sform nor qform (both codes are 0): nothing tells where it is",
+            remedy="write it with the affine of the parent: nibabel.Nifti1Image(array, affine)",
+        )
     if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
         raise GeometryError(f"the NIfTI image's affine is singular: {np.asarray(image.affine).tolist()}")
     array = _values(image)

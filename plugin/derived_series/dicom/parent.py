@@ -13,7 +13,15 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.geometry import SAME_ANGLE, SAME_POSITION_MM, Affine, Grid
-from derived_series.dicom.instances import check_identity, check_images, is_dicom, read_instance, varying_tags
+from derived_series.dicom.instances import (
+    check_identity,
+    check_images,
+    is_dicom,
+    read_file,
+    read_instance,
+    varying_tags,
+)
+from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, real_world, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
@@ -61,6 +69,11 @@ class ParentSeries:
     def from_bytes(cls, parts: Iterable[bytes], *, pixels: bool = True) -> ParentSeries:
         """From complete Part 10 files in memory; ``pixels=False`` keeps the headers alone."""
         return cls.from_datasets(read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts))
+
+    @classmethod
+    def from_files(cls, paths: Iterable[Path]) -> ParentSeries:
+        """From Part 10 files that stay where they are: pixels are read when they are asked for, and not kept."""
+        return cls.from_datasets(read_file(path) for path in paths)
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> ParentSeries:
@@ -139,6 +152,10 @@ class ParentSeries:
         for instance, how, out in zip(self.instances, self._formats(), found, strict=True):
             real_world(instance, how, stored_frame(instance, how), out)
         return found
+
+    def slices(self) -> ParentSlices:
+        """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume."""
+        return ParentSlices(self.instances, self._formats())
 
     def to_nifti(self) -> Any:
         """The real-world volume as a nibabel Nifti1Image: (column, row, slice), RAS+, mm."""

@@ -15,8 +15,11 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.decimal_string import decimal_string
+from derived_series.dicom.slices import let_go
 from derived_series.errors import PixelError
 
+#: Every so many slices the pages of a memory-mapped image are given back.
+_LET_GO = 32
 #: Samples that the default window is estimated from.
 _WINDOW_SAMPLES = 1 << 16
 #: From here to its inverse a float64 and its inverse have all their digits.
@@ -100,6 +103,8 @@ class StoredPixels:
     def stored(self, index: int) -> npt.NDArray[Any]:
         """The stored values of a slice, (row, column), rounded to nearest."""
         frame: npt.NDArray[Any] = self.image[index]
+        if index % _LET_GO == 0:
+            let_go(self.image)
         if frame.dtype.kind == "f" and self.nan is not None:
             frame = np.where(np.isfinite(frame), frame, np.float64(self.nan))
         if not self.rescaled:
@@ -168,6 +173,8 @@ def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bo
     """(low, high, whether there is NaN or Inf to replace), a slice at a time."""
     lows, highs, bad = [], [], []
     for index, frame in enumerate(image):
+        if index % _LET_GO == 0:
+            let_go(image)
         low, high = frame.min(), frame.max()
         if image.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
             bad.append(index)
@@ -252,8 +259,9 @@ def _as_ds(value: float, side: int = 0) -> float:
 def _window(image: npt.NDArray[Any], low: float, high: float, nan: float | None) -> tuple[float, float]:
     """Centre and width that show the 1st to the 99.5th percentile."""
     slices = max(1, len(image) // 32)
-    step = max(1, int(np.sqrt(image[::slices].size / _WINDOW_SAMPLES)))
-    sample = np.asarray(image[::slices, ::step, ::step], dtype=np.float64)
+    chosen = range(0, len(image), slices)
+    step = max(1, int(np.sqrt(len(chosen) * image[0].size / _WINDOW_SAMPLES)))
+    sample = np.stack([image[index][::step, ::step] for index in chosen]).astype(np.float64)
     if nan is not None:
         sample = np.where(np.isfinite(sample), sample, nan)
     first, last = (float(v) for v in np.percentile(sample, [1, 99.5]))

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from derived_series.dicom.tags import to_tag
@@ -17,6 +19,7 @@ from derived_series.errors import InvalidParent
 
 #: Whole numbers below this plus 16 bits are exact in float32.
 _EXACT = 1 << 23
+_PIXEL_DATA = Tag("PixelData")
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 #: What a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
@@ -77,12 +80,13 @@ def stored_frame(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
 
     :raises InvalidParent: when there are no pixels or they cannot be decoded.
     """
+    deferred = _deferred_pixels(dataset)
     if how.native and "PixelData" in dataset:
-        return _native(dataset, how)
+        return _native(dataset, how, dataset.PixelData if deferred is None else _read(dataset, deferred))
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has no pixel data")
     try:
-        frame = pixel_array(dataset)
+        frame = pixel_array(dataset if deferred is None else str(dataset.filename))
     except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError) as error:
         syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
         name = getattr(syntax, "name", syntax)
@@ -94,9 +98,20 @@ def stored_frame(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
     return _clean(frame, how.bits_stored, frame.dtype.itemsize * 8 - how.bits_stored)
 
 
-def _native(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
+def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
+    """The place of pixels that are still in the dataset's file."""
+    found = dict(dataset.items()).get(_PIXEL_DATA)  # get_item would read them
+    return found if isinstance(found, RawDataElement) and found.value is None and found.length else None
+
+
+def _read(dataset: Dataset, place: RawDataElement) -> bytes:
+    with open(str(dataset.filename), "rb") as file:
+        file.seek(place.value_tell)
+        return file.read(place.length)
+
+
+def _native(dataset: Dataset, how: PixelFormat, data: bytes) -> npt.NDArray[Any]:
     """A view of uncompressed grey pixels."""
-    data = dataset.PixelData
     needed = how.rows * how.columns * np.dtype(how.dtype).itemsize
     if len(data) < needed:
         raise InvalidParent(
@@ -139,7 +154,8 @@ def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out
     elif slope == 1 and intercept == 0:
         out[...] = stored
     elif slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
-        np.add(stored, np.float32(intercept), out=out, dtype=np.float32)
+        out[...] = stored  # both steps together take half the time of one addition that converts
+        out += np.float32(intercept)
     else:
         values = stored.astype(np.float64)
         values *= slope

@@ -8,7 +8,8 @@ import os
 import pickle
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,7 +19,8 @@ def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[An
     os.setpgid(0, 0)  # so that whatever a pipeline starts can be ended with us
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
     end_with_parent()
-    initializer(*initargs)
+    with one_process():
+        initializer(*initargs)
     while True:
         try:
             function, args, kwargs = pickle.loads(pipe.recv_bytes())
@@ -26,10 +28,23 @@ def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[An
             return
         answer: tuple[bool, Any]
         try:
-            answer = (True, function(*args, **kwargs))
+            with one_process():
+                answer = (True, function(*args, **kwargs))
         except BaseException as error:  # SystemExit of a pipeline is its error too
             answer = (False, error)
         pipe.send_bytes(_pickled(answer))
+
+
+@contextmanager
+def one_process() -> Iterator[None]:
+    """Around user code, which may fork: the copy of this process ends when it comes out of there again, before it
+    stores what this one stores, and answers where this one answers."""
+    own = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != own:
+            os._exit(1)
 
 
 def _pickled(answer: tuple[bool, Any]) -> bytes:

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 #: Seconds that a killed process may take to be gone.
 _DEATH = 5.0
 
+#: Seconds that a process may live on without its pipe.
+_LAST_WORDS = 1.0
+
 #: Signals that come from outside (an administrator, the kernel's out-of-memory killer): worth another attempt.
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
@@ -106,8 +109,10 @@ class _Worker:
             pass
         except (pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
             return False, error
+        self.process.join(_LAST_WORDS)
+        mute = self.process.is_alive()  # it has closed the pipe, and lives on: no death from outside
         self.kill()
-        raise WorkerDied(self.process.exitcode)
+        raise WorkerDied(1 if mute else self.process.exitcode)
 
     def kill(self) -> None:
         """End the process and all that it started."""

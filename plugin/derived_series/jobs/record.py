@@ -11,6 +11,9 @@ from typing import Any
 
 from derived_series.errors import DerivedSeriesError
 
+#: Characters that are kept of a message.
+_LONGEST = 20_000
+
 
 class State(Enum):
     """The states of Orthanc's own jobs, by Orthanc's names. ``RETRY``: waits for its next attempt."""
@@ -24,6 +27,11 @@ class State(Enum):
     @property
     def is_final(self) -> bool:
         return self in (State.SUCCESS, State.FAILURE)
+
+
+def _cut(text: str | None) -> str | None:
+    """User code may raise an error of any length."""
+    return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class Problem:
 
     @classmethod
     def of(cls, error: DerivedSeriesError) -> Problem:
-        return cls(type(error).__name__, error.http_status, error.message, error.remedy, error.details)
+        message, remedy, details = (_cut(text) for text in (error.message, error.remedy, error.details))
+        return cls(type(error).__name__, error.http_status, message or "", remedy, details)
 
     def to_json(self) -> dict[str, Any]:
         return {

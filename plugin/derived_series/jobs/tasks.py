@@ -28,6 +28,7 @@ class DeriveTask:
     :param progress_route: where progress is told.
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified.
     :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
+    :param scratch: a folder for temporary files, where the worker shares the server's disk.
     :param memory_limit: bytes that the worker may use for this task.
     :param image_limit: bytes that an image may have once it is read (a small compressed file may be huge).
     """
@@ -44,6 +45,7 @@ class DeriveTask:
     progress_route: str | None = None
     replaces: tuple[str, ...] = ()
     result: dict[str, Any] | None = None
+    scratch: str | None = None
     memory_limit: int | None = None
     image_limit: int = 8 << 30
 

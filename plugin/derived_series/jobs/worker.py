@@ -7,11 +7,11 @@ import resource
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
-
 
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.filling import FillingStrategy
@@ -32,6 +32,7 @@ from derived_series.dicomweb.stow import Part10, store
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, UserCodeError
 from derived_series.jobs.catalogue import library_of
+from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import deliver
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
@@ -41,6 +42,9 @@ from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
 
 _log = logging.getLogger(__name__)
+
+#: A parent of more bytes than this is kept in files while it is worked on.
+_HELD_IN_MEMORY = 64 << 20
 
 #: Seconds after which Orthanc has finished with requests whose sender was killed.
 _SETTLED = 0.5
@@ -109,7 +113,22 @@ def _derive(client: Client, task: DeriveTask) -> Outcome:
     request = DeriveRequest.of(task.request)
     library = library_of(task.folders)
     sources = _sources(client, task, request, library)
-    series = _build(client, task, request, library, sources, progress)
+    here = task.scratch is not None and Path(task.scratch).is_dir()
+    with tempfile.TemporaryDirectory(prefix="derived-series-", dir=task.scratch if here else None) as spool:
+        return _derive_in(client, task, request, library, sources, progress, Path(spool))
+
+
+def _derive_in(
+    client: Client,
+    task: DeriveTask,
+    request: DeriveRequest,
+    library: Library,
+    sources: dict[str, SeriesOnServer],
+    progress: Progress,
+    spool: Path,
+) -> Outcome:
+    with one_process():
+        series = _build(client, task, request, library, sources, progress, spool)
     answer: dict[str, Any] = {
         "InstancesCount": len(series),
         "ParentSeries": task.series,
@@ -184,6 +203,7 @@ def _build(
     library: Library,
     sources: dict[str, SeriesOnServer],
     progress: Progress,
+    spool: Path,
 ) -> Series:
     options = Options(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
@@ -194,20 +214,35 @@ def _build(
     context = BuildContext(task.now, task.job_id, taken)
     if request.pipeline is None:
         (found,) = sources.values()
-        parent = _fetch(client, found, progress, pixels=task.image_route is None)
+        parent = _fetch(client, found, progress, spool if task.image_route is None else None)
         progress.tell("Building")
         with _image(client, task) as image:
             return run_blueprint(
                 library, request.blueprint or "", request.factory or "", parent, image, options, context
             )
-    parents = {name: _fetch(client, source, progress) for name, source in sources.items()}
+    parents = {name: _fetch(client, source, progress, spool) for name, source in sources.items()}
     progress.tell("Processing")
     return run_pipeline(library, request.pipeline, parents, request.parameters, options, context)
 
 
-def _fetch(client: Client, series: SeriesOnServer, progress: Progress, *, pixels: bool = True) -> ParentSeries:
+def _fetch(client: Client, series: SeriesOnServer, progress: Progress, spool: Path | None) -> ParentSeries:
+    """:param spool: a folder for the files of a large series; None when its pixels are not needed."""
     parts = fetch_series(client, series.study_instance_uid, series.series_instance_uid, expected=series.instances)
-    return ParentSeries.from_bytes(progress.counted("Fetching", parts, series.instances), pixels=pixels)
+    counted = progress.counted("Fetching", parts, series.instances)
+    if spool is None:
+        return ParentSeries.from_bytes(counted, pixels=False)
+    first = next(counted, b"")
+    whole = chain([first] if first else [], counted)
+    if len(first) * series.instances <= _HELD_IN_MEMORY:
+        return ParentSeries.from_bytes(whole)
+    return ParentSeries.from_files(_spooled(whole, Path(tempfile.mkdtemp(dir=spool))))
+
+
+def _spooled(parts: Iterable[bytes], folder: Path) -> Iterator[Path]:
+    for index, part in enumerate(parts):
+        path = folder / f"{index:06d}.dcm"
+        path.write_bytes(part)
+        yield path
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
@@ -39,6 +40,7 @@ def start(executable: Path) -> Gateway:
     around = Surroundings.of(configuration, gateway.configuration_path())
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
     store = JobStore(_jobs_folder(settings, around))
+    scratch = _emptied(store.folder / "scratch")
     executor = ProcessExecutor(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
     connection = Connection(
         settings.orthanc_url or around.url,
@@ -63,6 +65,7 @@ def start(executable: Path) -> Gateway:
             progress_route=f"{JOBS}/{job.id}/progress",
             result=job.result,
             replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
+            scratch=str(scratch),
             memory_limit=settings.memory_limit(job.request.get("Pipeline")),
             image_limit=settings.image_limit,
         )
@@ -78,6 +81,16 @@ def start(executable: Path) -> Gateway:
     gateway.on_start_and_stop(runner.start, runner.stop)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
     return gateway
+
+
+def _emptied(folder: Path) -> Path:
+    """An empty folder: what workers of a former process left there is of no use."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:  # a full or read-only disk: workers then use the system's folder for temporary files
+        _log.warning("%s cannot be made", folder)
+    return folder
 
 
 def _jobs_folder(settings: Settings, around: Surroundings) -> Path:

@@ -25,6 +25,9 @@ from derived_series.orthanc.library import LibraryRoutes
 OPTIONS_HEADER = "x-derived-series-options"
 _OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Inputs")
 
+#: Bytes that a JSON body may have beside its image, which is base64.
+_LONGEST_JSON = 1 << 20
+
 _NPY = b"\x93NUMPY"
 _GZIP = b"\x1f\x8b"
 _NIFTI_SIZES = (348, 540)  # sizeof_hdr of NIfTI-1 and NIfTI-2, the first four bytes of the file
@@ -45,6 +48,12 @@ class DeriveRoutes:
 
     def derive(self, request: Request) -> Answer:
         """The body is a JSON object: see ``DeriveRequest``."""
+        most = self._settings.image_limit * 4 // 3 + _LONGEST_JSON
+        if len(request.body) > most:
+            raise InvalidRequest(
+                f"the body has {len(request.body)} bytes, over the limit of {most}",
+                remedy="raise MaxImageMB in the configuration",
+            )
         asked = DeriveRequest.of(parse_json(request.body, "the body"))
         return self._derive(request, asked, asked.image_bytes())
 

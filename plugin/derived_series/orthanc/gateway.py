@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,12 +103,22 @@ class Gateway:
                 {name.lower(): value for name, value in (given.get("headers") or {}).items()},
                 given.get("body") or b"",
             )
-            _send(output, respond(route, request))
+            _send(output, respond_with_room(route, request))
             if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter
                 ctypes.pythonapi.Py_DecRef(ctypes.py_object(request.body))
 
         self._kept.append(callback)
         orthanc.RegisterRestCallback(route.pattern, callback)
+
+
+def respond_with_room(route: Route, request: Request) -> Answer:
+    """``respond`` in a thread of its own. Those of Orthanc's HTTP server have a stack of 100 kB: a few levels of
+    nested JSON, checked or written there, would end the whole server (SIGSEGV)."""
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(respond(route, request)), daemon=True)
+    thread.start()
+    thread.join()
+    return answers[0]
 
 
 def respond(route: Route, request: Request) -> Answer:

@@ -169,7 +169,7 @@ def run_blueprint(
     header = made.make_series_header(parent, named.blueprint + options.extra, strategy, context)
     if image is not None:
         return made.build(header, made.read(image))
-    own = parent.to_nifti() if factory == "nifti" else parent.voxels()
+    own = parent.to_nifti() if factory == "nifti" else parent.slices()
     return made.build(header, own)
 
 
@@ -197,7 +197,7 @@ def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str
             remedy=f'name the other series: "Inputs": {{"{names[-1]}": "<orthanc id of the series>"}}',
         )
     for key, series in found.items():
-        refusal = pipeline.input[key].refusal(series.pivot)
+        refusal = next(filter(None, map(pipeline.input[key].refusal, series.instances)), None)
         if refusal:
             raise InvalidParent(
                 f"the input {key!r} of pipeline {pipeline.pipeline_name()!r} does not take "
