@@ -1,4 +1,4 @@
-"""Disks that are full or read-only: a clear answer or another attempt, nothing half stored, and on it goes with room."""
+"""Disks that are full or read-only: a clear answer or another attempt, nothing half stored."""
 
 from __future__ import annotations
 

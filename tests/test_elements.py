@@ -33,7 +33,7 @@ from derived_series import (
     VirtualElement,
 )
 from derived_series.errors import BlueprintError, DerivedSeriesError, HeaderError, InvalidParent, UserCodeError
-from phantoms import ct_phantom, pet_phantom
+from phantoms import ct_phantom
 
 ALL: list[VirtualElement] = [
     AttributeElement("OperatorsName", "PN", "operator"),
@@ -207,104 +207,6 @@ def test_absent_and_empty_are_two_things() -> None:
         assert all(d["ImageComments"].is_empty for d in made(kind("ImageComments", call)))  # type: ignore[operator]
         gone = (lambda: ABSENT) if kind is SeriesElement else (lambda env: ABSENT)
         assert all("ImageComments" not in d for d in made(kind("ImageComments", gone)))  # type: ignore[operator]
-
-
-def test_copies_that_the_parent_lacks() -> None:
-    with pytest.raises(HeaderError, match=r"the parent series has no ImageComments \(0020,4000\) to copy"):
-        made(CopyElement("ImageComments"))
-    assert "ImageComments" not in made(CopyElement("ImageComments", Optional=True))[0]
-    assert "ImageComments" not in made(CopyElement(0x00204000, True))[0]
-
-
-def test_copy_or_else() -> None:
-    parent = ct_phantom(3, 4, 4)
-    for dataset in parent:
-        dataset.StationName = ""
-    fallbacks: list[tuple[Any, str | None]] = [("none", "none"), (None, None), (StaticElement("StationName", "s"), "s")]
-    fallbacks += [(SeriesElement("StationName", lambda: "f"), "f")]
-    fallbacks += [(ImageElement("StationName", lambda env: f"{env.count}"), "3")]
-    for fallback, text in fallbacks:
-        assert {d.StationName or None for d in made(CopyOrElseElement("StationName", fallback), parent=parent)} == {
-            text
-        }
-    each = FunctionalElement("StationName", lambda env: str(env.index))
-    assert [d.StationName for d in made(CopyOrElseElement("StationName", each), parent=parent)] == ["0", "1", "2"]
-    assert made(CopyOrElseElement("Manufacturer", "none"))[0].Manufacturer == "Phantom Works"
-    with pytest.raises(BlueprintError, match="for another tag"):
-        CopyOrElseElement("StationName", StaticElement("Manufacturer", "x"))
-
-
-def test_a_value_out_of_a_sequence() -> None:
-    isotope = "RadiopharmaceuticalInformationSequence[0]"
-    elements = [
-        CopyElement("ImageComments", source=f"{isotope}.Radiopharmaceutical"),
-        CopyElement("StudyComments", source=f"{isotope}.RadionuclideCodeSequence[0].CodeMeaning"),
-        CopyElement("SeriesDescription", source=f"{isotope}.RadionuclideHalfLife"),
-        CopyElement("StationName", True, source=f"{isotope}.RadionuclideCodeSequence[1].CodeMeaning"),
-        InstanceCopyElement("FrameComments", source="DecayFactor"),
-    ]
-    dataset = made(*elements, parent=pet_phantom(3, 4, 4))[1]
-    assert dataset.ImageComments == "Fluorodeoxyglucose" and dataset["ImageComments"].VR == "LT"
-    assert dataset.StudyComments == "^18^Fluorine"
-    assert dataset.SeriesDescription == "6586.2" and dataset["SeriesDescription"].VR == "LO"
-    assert "StationName" not in dataset
-    assert dataset.FrameComments.startswith("1.03") and dataset["FrameComments"].VR == "LT"
-    with pytest.raises(HeaderError, match=r"no CTExposureSequence\[0\].CTDIvol to copy"):
-        made(CopyElement("ImageComments", source="CTExposureSequence[0].CTDIvol"))
-    with pytest.raises(BlueprintError, match="is not like Keyword"):
-        CopyElement("ImageComments", source="CTExposureSequence.CTDIvol")
-
-
-def test_a_sequence_of_blueprints() -> None:
-    item = Blueprint(
-        [
-            StaticElement("ScheduledProcedureStepID", "7"),
-            CopyElement("AccessionNumber"),
-            SeriesElement("RequestedProcedureID", lambda: "R"),
-            FunctionalElement("RequestedProcedureDescription", lambda env: f"slice {env.index}"),
-            CopyElement("ReasonForTheRequestedProcedure", Optional=True),
-            StaticElement(0x00091001, "LO", "inner", creator="ACME"),
-            SequenceElement("ScheduledProtocolCodeSequence", [Blueprint([StaticElement("CodeValue", "c")])]),
-        ]
-    )
-    second = Blueprint([StaticElement("ScheduledProcedureStepID", "8")])
-    for index, dataset in enumerate(made(SequenceElement("RequestAttributesSequence", [item, second]))):
-        first, last = dataset.RequestAttributesSequence
-        assert (first.ScheduledProcedureStepID, first.AccessionNumber, first.RequestedProcedureID) == ("7", "A1", "R")
-        assert first.RequestedProcedureDescription == f"slice {index}"
-        assert "ReasonForTheRequestedProcedure" not in first
-        assert first.private_block(0x0009, "ACME")[0x01].value == "inner"
-        assert first.ScheduledProtocolCodeSequence[0].CodeValue == "c"
-        assert last.ScheduledProcedureStepID == "8"
-    with pytest.raises(HeaderError, match="in an item, ImageComments"):
-        made(SequenceElement("RequestAttributesSequence", [Blueprint([CopyElement("ImageComments")])]))
-    with pytest.raises(BlueprintError, match="no item blueprint"):
-        SequenceElement("RequestAttributesSequence", [])
-
-
-def test_a_sequence_keeps_the_blueprints_that_it_was_given() -> None:
-    item = Blueprint([StaticElement("CodeValue", "a")])
-    element = SequenceElement("DerivationCodeSequence", [item])
-    item["CodeValue"] = StaticElement("CodeValue", "b")
-    assert made(element)[0].DerivationCodeSequence[0].CodeValue == "a"
-
-
-def test_instance_copies_are_the_slices_own() -> None:
-    parent = ct_phantom(3, 4, 4)
-    for dataset in parent:
-        dataset.ImageComments = f"z = {dataset.ImagePositionPatient[2]}"
-    for found in made(InstanceCopyElement("ImageComments"), parent=parent[::-1]):
-        assert found.ImageComments == f"z = {found.ImagePositionPatient[2]}"
-    del parent[1].ImageComments
-    with pytest.raises(HeaderError, match="1 of the parent's 3 instances lack it"):
-        made(InstanceCopyElement("ImageComments"), parent=parent)
-    optional = made(InstanceCopyElement("ImageComments", Optional=True), parent=parent)
-    assert ["ImageComments" in dataset for dataset in optional] == [True, False, True]
-
-
-def test_a_copy_of_a_value_that_differs_is_warned_of() -> None:
-    series = build(ct_phantom(3, 4, 4), None, Blueprint([CopyElement("AcquisitionTime")]))
-    assert any("AcquisitionTime" in text and "InstanceCopyElement" in text for text in series.warnings)
 
 
 def test_errors_of_user_code_name_the_element() -> None:

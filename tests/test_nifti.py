@@ -16,7 +16,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
 from building import build, parent_of, positions, volume, written
-from derived_series import NiftiFactory, ParentSeries
+from derived_series import NiftiFactory, ParentSeries, ct_image_blueprint, volume_blueprint
 from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
 from phantoms import ORIENTATIONS, ct_phantom, mr_phantom
 from test_geometry import patient_points, tilted
@@ -258,3 +258,27 @@ def test_a_parent_without_geometry_takes_nifti_as_an_axial_stack() -> None:
     series = build(parent, image, blueprint="secondary_capture", factory=NiftiFactory())
     assert np.array_equal(volume(series), image.get_fdata().transpose(2, 1, 0))
     assert "ImagePositionPatient" not in written(series)[0]
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("meter", 0.001), ("micron", 1000.0), ("mm", 1.0), ("unknown", 1.0)])
+def test_the_unit_of_the_header_counts(unit: str, factor: float) -> None:
+    parent = ParentSeries.from_datasets(ct_phantom(slices=3, rows=8, columns=8))
+    image = parent.to_nifti()
+    affine = image.affine.copy()
+    affine[:3] *= factor
+    other = nib.Nifti1Image(np.asanyarray(image.dataobj), affine)
+    other.header.set_xyzt_units(xyz=unit)
+    factory = NiftiFactory()
+    series = factory.build(factory.make_series_header(parent, volume_blueprint + ct_image_blueprint), other)
+    assert series.env.on_parent_grid
+
+
+def test_a_damaged_compressed_file_is_refused(tmp_path: Path) -> None:
+    parent = ParentSeries.from_datasets(ct_phantom(slices=3, rows=8, columns=8))
+    path = tmp_path / "image.nii.gz"
+    nib.save(parent.to_nifti(), path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1  # in the checksum: the voxels themselves can all be read
+    path.write_bytes(content)
+    with pytest.raises(InvalidImage):
+        NiftiFactory.read(path)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from orthanc_server import OrthancServer
@@ -211,7 +209,7 @@ def ct(server: OrthancServer) -> str:
 
 @pytest.mark.parametrize("how", ENDS)
 def test_a_rude_pipeline_ends_its_own_job_only(server: OrthancServer, ct: str, how: str) -> None:
-    other = submit(server, ct, Pipeline="plain", Parameters={"Seconds": 1.0})
+    other = submit(server, ct, Pipeline="plain", Parameters={"Seconds": 0.5})
     request: dict[str, Any] = {"Pipeline": "rude", "Parameters": {"How": how}, "Timeout": 1.5}
     if "endless" not in how:
         request["Timeout"] = 30
@@ -234,7 +232,18 @@ def test_a_rude_pipeline_ends_its_own_job_only(server: OrthancServer, ct: str, h
     assert server.json("/statistics")["CountInstances"] == 3 * len(series)
 
 
-def test_orthanc_stops_in_order_after_all_that(server: OrthancServer, ct: str, tmp_path: Path) -> None:
+def test_what_one_job_could_not_have_the_next_one_has(server: OrthancServer, ct: str) -> None:
+    """The memory of a job that ran out of it is free before the same worker's next job begins."""
+    for _ in range(4):
+        answer = server.post(f"/series/{ct}/derive", json={"Pipeline": "rude", "Parameters": {"How": "memory"}})
+        assert answer.status_code == 500 and "memory" in answer.json()["Message"]
+    before = workers(server)
+    for _ in range(4):
+        assert derive(server, ct, Pipeline="rude", Parameters={"How": "thread that raises"})["InstancesCount"] == 3
+    assert workers(server) == before
+
+
+def test_orthanc_stops_in_order_after_all_that(server: OrthancServer, ct: str) -> None:
     submit(server, ct, Pipeline="rude", Parameters={"How": "thread that never ends"})
     submit(server, ct, Pipeline="rude", Parameters={"How": "endless native code"})
     time.sleep(0.5)
@@ -244,4 +253,4 @@ def test_orthanc_stops_in_order_after_all_that(server: OrthancServer, ct: str, t
     server.start()
     for job in all_jobs(server):
         server.post(f"/derived-series/jobs/{job['ID']}/cancel")
-    assert np.all(np.isfinite(server.json("/statistics")["CountInstances"]))
+    assert server.get("/system").status_code == 200

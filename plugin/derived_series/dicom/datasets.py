@@ -120,6 +120,9 @@ def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
     elif "SpecificCharacterSet" in dataset:
         del dataset.SpecificCharacterSet
     warnings += [warning] if warning else []
+    for keyword, mark in (("BurnedInAnnotation", "YES"), ("LossyImageCompression", "01")):  # once set, always set
+        if any(str(instance.get(keyword, "")) == mark for instance in parent.instances):
+            setattr(dataset, keyword, mark)
     given_kind = dataset.get("ImageType") or ["DERIVED", "SECONDARY"]
     kind = [given_kind] if isinstance(given_kind, str) else list(given_kind)
     if kind[0] != "DERIVED" and "Rows" in dataset:

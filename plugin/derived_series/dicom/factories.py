@@ -138,6 +138,8 @@ def _volume(image: Any) -> npt.NDArray[Any]:
     """An array that is at least 3D, with something in it."""
     if isinstance(image, ParentSlices):
         return cast("npt.NDArray[Any]", image)  # what is asked of it, it answers like an array
+    if isinstance(image, np.ma.MaskedArray):
+        raise InvalidImage("the image is a masked array", remedy="say what stands for masked voxels: image.filled(0)")
     try:
         array: npt.NDArray[Any] = np.asarray(image)
     except ValueError as error:

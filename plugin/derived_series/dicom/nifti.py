@@ -56,12 +56,33 @@ class NiftiFactory(DicomFactory):
     def read(path: str | Path) -> Any:
         """A .nii or .nii.gz file as a nibabel image. :raises InvalidImage: when it is none."""
         try:
-            return nib.load(path)
+            return _unpacked(Path(path)) if Path(path).suffix == ".gz" else nib.load(path)
         except _READ_ERRORS as error:
             raise InvalidImage(
                 f"the image is no readable NIfTI file: {error}",
                 remedy="write it with nibabel.save(image, 'x.nii.gz')",
             ) from error
+
+
+def _unpacked(path: Path) -> Any:
+    """The image of a compressed file, read to its end: only there is its checksum."""
+    most = 2 * announced_size(path) + (1 << 20)
+    with gzip.open(path) as file:
+        data = file.read(most)
+    if len(data) == most:
+        raise InvalidImage(f"the image unfolds to {most} bytes and more, which is not what its header says")
+    kind = (
+        nib.Nifti1Image if nib.Nifti1Header.may_contain_header(data[: nib.Nifti1Header.sizeof_hdr]) else nib.Nifti2Image
+    )
+    return kind.from_bytes(data)
+
+
+def _millimetres(image: Any) -> Affine:
+    """The affine in mm, whatever unit the header names (NIfTI-1 xyzt_units); without one it is mm."""
+    affine = np.array(image.affine, dtype=np.float64)
+    unit = image.header.get_xyzt_units()[0] if isinstance(image, nib.Nifti1Pair) else "mm"
+    affine[:3] *= {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    return affine
 
 
 def announced_size(path: Path) -> int:
@@ -113,14 +134,15 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
             "the NIfTI image has neither sform nor qform (both codes are 0): nothing tells where it is",
             remedy="write it with the affine of the parent: nibabel.Nifti1Image(array, affine)",
         )
-    if abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
-        raise GeometryError(f"the NIfTI image's affine is singular: {np.asarray(image.affine).tolist()}")
+    affine = _millimetres(image)
+    if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise GeometryError(f"the NIfTI image's affine is singular: {affine.tolist()}")
     array = _values(image)
     # io_orientation says for each axis of the image which axis of the frame it is nearest to, and its sign
-    orientation = io_orientation(np.linalg.inv(frame_ras) @ image.affine)
+    orientation = io_orientation(np.linalg.inv(frame_ras) @ affine)
     if np.isnan(orientation).any():
         raise GeometryError("the NIfTI image's axes cannot be told apart from its affine")
-    affine_ras = image.affine @ inv_ornt_aff(orientation, array.shape)
+    affine_ras = affine @ inv_ornt_aff(orientation, array.shape)
     return apply_orientation(array, orientation), LPS_TO_RAS @ affine_ras
 
 

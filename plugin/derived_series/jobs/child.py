@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import multiprocessing
 import os
 import pickle
@@ -21,6 +22,8 @@ def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[An
     end_with_parent()
     with one_process():
         initializer(*initargs)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: later collections need not look at it
     while True:
         try:
             function, args, kwargs = pickle.loads(pipe.recv_bytes())
@@ -33,6 +36,8 @@ def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[An
         except BaseException as error:  # SystemExit of a pipeline is its error too
             answer = (False, error)
         pipe.send_bytes(_pickled(answer))
+        del answer, function, args, kwargs
+        gc.collect()  # an error holds the frames, and with them the images, of its task: not while the next one runs
 
 
 @contextmanager

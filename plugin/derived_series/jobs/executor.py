@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures import wait as wait_for
@@ -109,10 +110,11 @@ class _Worker:
             pass
         except (pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
             return False, error
-        self.process.join(_LAST_WORDS)
-        mute = self.process.is_alive()  # it has closed the pipe, and lives on: no death from outside
+        end = time.monotonic() + _LAST_WORDS
+        while (mute := self.process.is_alive()) and time.monotonic() < end:
+            time.sleep(0.01)  # join would wait for ever for one that has closed all its files and lives on
         self.kill()
-        raise WorkerDied(1 if mute else self.process.exitcode)
+        raise WorkerDied(1 if mute else self.process.exitcode)  # mute: no death from outside
 
     def kill(self) -> None:
         """End the process and all that it started."""

@@ -120,9 +120,11 @@ image_pixel_blueprint = Blueprint(
 
 
 def _rescale_type(env: ImageEnvironment) -> Value:
-    """The Modality LUT module wants a type where there is a rescale; CT's HU goes without saying."""
+    """The Modality LUT module wants a type where there is a rescale; CT's HU goes without saying, a mask's not."""
     rules = pixel_rules(env.sop_class_uid)
-    return "US" if env.pixels.rescaled and not rules.rescale_always else ABSENT
+    if rules.rescale_always:
+        return "US" if env.pixels.is_mask and env.parent.modality == "CT" else ABSENT
+    return "US" if env.pixels.rescaled else ABSENT
 
 
 voi_lut_blueprint = Blueprint(
