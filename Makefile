@@ -1,6 +1,6 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
 # test: format, lint, types, tests.  bench: measure.  format: rewrite the sources as `test` wants them.
-.PHONY: setup run stop test lint format bench clean
+.PHONY: setup run stop test test-trixie lint format bench clean
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints scripts tests
@@ -26,6 +26,10 @@ format: setup
 
 test: lint
 	$(PYTHON) -m pytest
+
+# The server tests on the next Debian's Orthanc, in a root of its own (needs root rights).
+test-trixie:
+	@scripts/trixie.sh
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) scripts/bench.py
