@@ -1,6 +1,6 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
 # test: format, lint, types, tests.  bench: measure.  format: rewrite the sources as `test` wants them.
-.PHONY: setup run stop test test-trixie lint format bench clean
+.PHONY: setup run stop test test-crash test-trixie lint format bench clean
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints scripts tests
@@ -30,6 +30,10 @@ test: lint
 # The server tests on the next Debian's Orthanc, in a root of its own (needs root rights).
 test-trixie:
 	@scripts/trixie.sh
+
+# 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets.
+test-crash: setup
+	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/test_crash.py
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) scripts/bench.py

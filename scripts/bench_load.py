@@ -1,0 +1,125 @@
+"""What Orthanc's other clients notice of derivations, and what a second worker brings."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+
+from bench_data import COLUMNS, ROWS
+from bench_probe import PAUSE, ROUTES, Latencies, copying, probing
+from bench_server import PARAMETERS, PIPELINE, SMOOTHING, Stored, finished, keep_only, orthanc, submit, upload, wait
+from bench_tables import Table, Target, interleaved, percentile, ratio, spread
+from orthanc_server import OrthancServer
+
+_AT_ONCE = 4
+_JOBS = 8
+_IDLE, _COPIES = "idle", f"{_AT_ONCE} x copy"
+
+
+def latency(slices: int, seconds: float) -> tuple[Table, list[Target]]:
+    """:param seconds: how long each state is looked at, at least."""
+    with orthanc(workers=_AT_ONCE) as server:
+        states = _states(server, upload(server, slices), seconds)
+    loaded = [state for state in states if state not in (_IDLE, _COPIES)]
+
+    def p99(state: str, route: str) -> float:
+        return percentile(states[state][route], 99)
+
+    rows = [
+        (
+            state,
+            route,
+            f"{len(states[state][route]):,}",
+            f"{percentile(states[state][route], 50) * 1e3:.2f}",
+            f"{p99(state, route) * 1e3:.2f}",
+            f"{p99(state, route) / p99(_IDLE, route):.2f}x",
+            f"{p99(state, route) / p99(_COPIES, route):.2f}x",
+        )
+        for state, route in itertools.product(states, ROUTES)
+    ]
+    table = Table(
+        f"4. Answers of Orthanc while {_AT_ONCE} derivations of {slices} slices run, ms",
+        ("state", "GET", "answers", "p50", "p99", "p99 to idle", "p99 to the copies"),
+        tuple(rows),
+        (
+            f"One client asks every {PAUSE * 1e3:.0f} ms over one connection. `Workers` is {_AT_ONCE}, so that "
+            f"{_AT_ONCE} derivations do run at a time; another begins when one ends. The copies are {_AT_ONCE} other "
+            "processes that copy series of the same size through Orthanc without the plugin: what storing does alone.",
+        ),
+    )
+    targets = [
+        Target(
+            f"(4) p99 of GET {route} under {_AT_ONCE} derivations to idle", 3,
+            max(p99(state, route) for state in loaded) / p99(_IDLE, route),
+        )
+        for route in ROUTES
+    ]  # fmt: skip
+    return table, targets
+
+
+def _states(server: OrthancServer, parent: Stored, seconds: float) -> dict[str, Latencies]:
+    states: dict[str, Latencies] = {}
+    wait(server, [submit(server, parent, PIPELINE) for _ in range(_AT_ONCE)])  # every worker has started
+    with probing(server.url) as states[_IDLE]:
+        time.sleep(seconds)
+    with ExitStack() as stack:
+        for number in range(_AT_ONCE):
+            stack.enter_context(copying(server.url, parent, f"copy {number}"))
+        with probing(server.url) as states[_COPIES]:
+            time.sleep(seconds)
+    for pipeline in (PIPELINE, SMOOTHING):
+        keep_only(server, parent)
+        with probing(server.url) as states[f"{_AT_ONCE} x {pipeline}"]:
+            _keep_busy(server, parent, pipeline, seconds)
+    return states
+
+
+def _keep_busy(server: OrthancServer, parent: Stored, pipeline: str, seconds: float) -> None:
+    running = [submit(server, parent, pipeline) for _ in range(_AT_ONCE)]
+    deadline = time.monotonic() + seconds
+    while running:
+        time.sleep(0.05)
+        ended = [job for job in running if finished(server, [job])]
+        running = [job for job in running if job not in ended]
+        if time.monotonic() < deadline:
+            running += [submit(server, parent, pipeline) for _ in ended]
+
+
+def workers(slices: int, rounds: int) -> tuple[Table, list[Target]]:
+    """Eight derivations with one worker and with two."""
+    rows = []
+    measured = {}
+    with orthanc(workers=1) as one, orthanc(workers=2) as two:
+        servers = {"1 worker": (one, upload(one, slices)), "2 workers": (two, upload(two, slices))}
+        for pipeline in (SMOOTHING, PIPELINE):
+            calls: dict[str, Callable[[], object]] = {
+                name: partial(_all, server, parent, pipeline) for name, (server, parent) in servers.items()
+            }
+            seconds = interleaved(calls, rounds, between=partial(_clean, servers))
+            measured[pipeline] = ratio(seconds, "1 worker", "2 workers")
+            for name, times in seconds.items():
+                rows.append((pipeline, name, spread(times), f"{ratio(seconds, '1 worker', name):.2f}x"))
+    sigma = PARAMETERS[SMOOTHING]["SigmaMm"]
+    table = Table(
+        f"5. {_JOBS} derivations of {slices} x {ROWS} x {COLUMNS} slices",
+        ("pipeline", "workers", "seconds, median (least-most)", "speed to 1 worker"),
+        tuple(rows),
+        (
+            f"All {_JOBS} are submitted at once and waited for. `{SMOOTHING}` (sigma {sigma:g} mm) computes; "
+            f"`{PIPELINE}` does next to nothing but keep Orthanc storing, which is one Orthanc for all workers.",
+        ),
+    )
+    speed = measured[SMOOTHING]
+    return table, [Target(f"(5) {_JOBS} x {SMOOTHING}: speed of 2 workers to 1", 1.7, speed, at_least=True)]
+
+
+def _all(server: OrthancServer, parent: Stored, pipeline: str) -> None:
+    wait(server, [submit(server, parent, pipeline) for _ in range(_JOBS)])
+
+
+def _clean(servers: dict[str, tuple[OrthancServer, Stored]]) -> None:
+    for server, parent in servers.values():
+        keep_only(server, parent)

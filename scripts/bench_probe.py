@@ -1,0 +1,98 @@
+"""A client that asks Orthanc again and again, and clients that copy series, each in a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydicom import dcmread
+from pydicom.filebase import DicomBytesIO
+
+from bench_data import parent_files
+from bench_server import Stored
+from bench_through import copy
+
+#: A route of Orthanc itself, and one of the plugin's that does next to nothing.
+ROUTES = ("/system", "/derived-series/factories")
+PAUSE = 0.005
+
+#: Seconds of each answer, by route.
+Latencies = dict[str, list[float]]
+
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+@contextmanager
+def probing(url: str) -> Iterator[Latencies]:
+    """Ask all routes in turns, every few milliseconds; the figures are there at the end."""
+    found: Latencies = {}
+    with _process(_probe, url) as pipe:
+        yield found
+        pipe.send("stop")
+        found.update(pipe.recv())
+
+
+@contextmanager
+def copying(url: str, parent: Stored, name: str) -> Iterator[None]:
+    """Copy a series through Orthanc again and again."""
+    with _process(_copy, url, parent, name) as pipe:
+        yield
+        pipe.send("stop")
+        pipe.recv()
+
+
+@contextmanager
+def _process(function: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
+    ours, theirs = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=function, args=(theirs, *arguments), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        ours.recv()  # it is ready
+        yield ours
+    finally:
+        process.join(60)
+        process.kill()
+
+
+def _probe(pipe: Connection, url: str) -> None:
+    found: Latencies = {route: [] for route in ROUTES}
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    pipe.send("ready")
+    for route in itertools.cycle(ROUTES):
+        if pipe.poll(PAUSE):
+            break
+        started = time.perf_counter()
+        connection.request("GET", route, headers={"Accept-Encoding": "identity"})
+        answer = connection.getresponse()
+        answer.read()
+        found[route].append(time.perf_counter() - started)
+        if answer.status != 200:
+            raise AssertionError(f"GET {route}: {answer.status}")
+    connection.close()
+    pipe.send(found)
+
+
+def _copy(pipe: Connection, url: str, parent: Stored, name: str) -> None:
+    ready = list(parent_files(parent.slices, series=name))
+    pipe.send("ready")
+    for turn in itertools.count():
+        if pipe.poll():
+            break
+        copy(url, parent, [_renamed(data, turn) for data in ready])
+    pipe.send("done")
+
+
+def _renamed(data: bytes, turn: int) -> bytes:
+    """The file with other instance and series UIDs: what is stored already would not be stored again."""
+    header = dcmread(DicomBytesIO(data), stop_before_pixels=True)
+    for uid in (header.SOPInstanceUID.encode(), header.SeriesInstanceUID.encode()):
+        data = data.replace(uid, uid[:-6] + b"%06d" % turn)
+    return data
