@@ -14,10 +14,14 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+#: Orthanc, and who looks at images, go first where there are too few processors for all.
+_NICENESS = 10
+
 
 def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
     """Run pickled (function, args, kwargs) until the parent closes the pipe."""
     os.setpgid(0, 0)  # so that whatever a pipeline starts can be ended with us
+    os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
     end_with_parent()
     with one_process():
