@@ -29,6 +29,7 @@ _HOW_TO_READ = """\
 `make bench` measures all of this anew and rewrites this file. The seconds are of one machine on one day; what carries
 over are the ratios. Ways that are compared run in turns, A B C A B C ..., after one round that does not count; a ratio
 is the median over the rounds of the ratios within a round. All series are 512 x 512 CT, 0.52 MB a slice as stored.
+Where first touching memory is dear (see the line above), so is everything that holds a volume; the copy holds none.
 """
 
 Part = tuple[Table, list[Target]]
@@ -81,7 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
     tables: list[Table] = []
     targets: list[Target] = []
     load = os.getloadavg()[0]
-    print(f"bench: {machine()}; load {load:.1f}", flush=True)
+    described = f"{machine()}; load {load:.1f} when it began"
+    print(f"bench: {described}", flush=True)
     try:
         for name in options.only or PARTS:
             for table, wanted in PARTS[name](options.quick):
@@ -93,15 +95,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(targets_table(targets).markdown())
     if not options.only and not options.no_write:
-        _write(tables, targets, options.quick, load)
+        _write(tables, targets, options.quick, described)
     return 0
 
 
-def _write(tables: list[Table], targets: list[Target], quick: bool, load: float) -> None:
+def _write(tables: list[Table], targets: list[Target], quick: bool, described: str) -> None:
     how = "Measured with `--quick`: the large series are missing. " if quick else ""
     parts = [
         "# Benchmarks\n",
-        f"{how}{machine()}; load {load:.1f} when it began.\n",
+        f"{how}{described}.\n",
         _HOW_TO_READ,
         targets_table(targets).markdown(),
         *(table.markdown() for table in tables),

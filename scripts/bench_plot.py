@@ -19,10 +19,10 @@ def draw(found: Sequence[Measured], path: Path) -> None:
     """Seconds, and seconds to those of the copy, over slices."""
     figure, (seconds, ratios) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     slices = [each.slices for each in found]
-    for way, mark in ((COPY, "o"), (PIPELINE, "s"), (IMAGE, "^")):
-        seconds.plot(slices, [each.median(way) for each in found], marker=mark, label=way)
+    for way, mark, colour in ((COPY, "o", "C0"), (PIPELINE, "s", "C1"), (IMAGE, "^", "C2")):
+        seconds.plot(slices, [each.median(way) for each in found], marker=mark, color=colour, label=way)
         if way != COPY:
-            ratios.plot(slices, [each.ratio(way) for each in found], marker=mark, label=way)
+            ratios.plot(slices, [each.ratio(way) for each in found], marker=mark, color=colour, label=way)
     ratios.axhline(1, color="C0", linewidth=1, label=COPY)
     ratios.axhline(1.3, color="grey", linewidth=1, linestyle="--", label="target at 300 slices")
     for axes, title in ((seconds, "seconds"), (ratios, "time to the copy's")):

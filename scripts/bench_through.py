@@ -84,7 +84,10 @@ def copy(url: str, parent: Stored, ready: list[bytes]) -> None:
 
 
 def _stow(url: str, files: Sequence[bytes]) -> int:
-    parts = (b"--cut\r\nContent-Type: application/dicom\r\n\r\n" + file + b"\r\n" for file in files)
+    parts = (
+        b"--cut\r\nContent-Type: application/dicom\r\nContent-Length: %d\r\n\r\n" % len(file) + file + b"\r\n"
+        for file in files
+    )
     body = b"".join(itertools.chain(parts, [b"--cut--\r\n"]))
     headers = {
         "Content-Type": 'multipart/related; type="application/dicom"; boundary=cut',

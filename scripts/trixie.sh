@@ -13,21 +13,22 @@ CHECKOUT=$PWD
 say() { printf 'trixie: %s\n' "$*"; }
 fail() { printf 'trixie: %s\n' "$*" >&2; exit 1; }
 
-[ "$(id -u)" -eq 0 ] || exec sudo --preserve-env=TRIXIE_ROOT,TRIXIE_MIRROR "$0" "$@"
+[ "$(id -u)" -eq 0 ] || exec sudo --preserve-env=TRIXIE_ROOT,TRIXIE_MIRROR,DERIVED_SERIES_SHARED_DATA "$0" "$@"
 
 ROOT=${TRIXIE_ROOT:-$CHECKOUT/.run/trixie}
 MIRROR=${TRIXIE_MIRROR:-} # else the one that debootstrap knows
 PACKAGES=(orthanc orthanc-python orthanc-dicomweb dicom3tools python3-venv)
 VENV=/opt/venv
 HERE=/checkout # where the chroot sees this repository
+SHARED=${DERIVED_SERIES_SHARED_DATA:-$CHECKOUT/../shared/data}
+SHARED_HERE=/shared-data # and the series for tests, if there are any
 
 if [ "${IN_NAMESPACE:-}" != yes ]; then
     mkdir -p "$ROOT"
     exec 9>"$ROOT.lock"
     flock 9 # two at a time would make one root out of each other's halves
     export IN_NAMESPACE=yes TRIXIE_ROOT="$ROOT"
-    unshare --mount --propagation private --pid --fork --kill-child "$CHECKOUT/scripts/trixie.sh" "$@" 9>&-
-    exit
+    exec unshare --mount --propagation private --pid --fork --kill-child "$CHECKOUT/scripts/trixie.sh" "$@"
 fi
 
 in_chroot() {
@@ -54,11 +55,15 @@ make_root() {
 }
 
 mount_all() {
-    mkdir -p "$ROOT$HERE"
+    mkdir -p "$ROOT$HERE" "$ROOT$SHARED_HERE"
     mount -t proc proc "$ROOT/proc"
     mount --rbind /dev "$ROOT/dev"
     mount --bind "$CHECKOUT" "$ROOT$HERE"
     mount -o remount,bind,ro "$ROOT$HERE"
+    if [ -d "$SHARED" ]; then
+        mount --bind "$SHARED" "$ROOT$SHARED_HERE"
+        mount -o remount,bind,ro "$ROOT$SHARED_HERE"
+    fi
     # Names and certificates are this host's: it may sit behind a proxy that has its own.
     local file
     for file in /etc/resolv.conf /etc/hosts; do
@@ -107,6 +112,7 @@ if [ $# -eq 0 ]; then
     set -- $(grep -lE '\b(OrthancServer|StartOrthanc|(start|empty)_orthanc)\b' tests/test_*.py)
 fi
 in_chroot env CI=true DERIVED_SERIES_VENV="$VENV" PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis \
+    "$([ -d "$SHARED" ] && echo DERIVED_SERIES_SHARED_DATA="$SHARED_HERE" || echo NO_SHARED_DATA=yes)" \
     ${CRASH_SEED:+CRASH_SEED="$CRASH_SEED"} ${CRASH_KILLS:+CRASH_KILLS="$CRASH_KILLS"} \
     ${CRASH_JOBS:+CRASH_JOBS="$CRASH_JOBS"} \
     sh -c 'cd "$1" && shift && exec "$@"' - "$HERE" "$VENV/bin/python" -m pytest -p no:cacheprovider "$@"

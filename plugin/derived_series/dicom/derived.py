@@ -125,7 +125,7 @@ class DerivedSeries:
         """One instance as a complete Part 10 file; the bytes that pydicom would write for ``dataset(index)``."""
         encoder = self._encoder
         env = InstanceEnvironment(self.env, index)
-        own: list[tuple[int, bytes]] = []
+        own: list[tuple[int, bytes | memoryview]] = []
         for entry in self.instanced:
             element = entry.element
             data = element.encode_instance(env)
@@ -139,7 +139,7 @@ class DerivedSeries:
                     own.append((int(made.tag), encoder.encode_element(made)))
                     continue
             own.append((int(element.tag), data))
-        pixels = self.env.pixels.encode(index)
+        pixels = self.env.pixels.buffer(index)
         head = long_element_head(int(_PIXEL_DATA), "OB" if self.env.pixels.bits == 8 else "OW", len(pixels))
         own += [(int(_PIXEL_DATA), head), (int(_PIXEL_DATA) + 1, pixels)]
         return encoder.encode(self.instance_uid(index), own)

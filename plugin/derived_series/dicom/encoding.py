@@ -69,7 +69,7 @@ class SeriesEncoder:
             meta=_split_meta(meta),
         )
 
-    def encode(self, sop_instance_uid: str, own: Iterable[tuple[int, bytes]]) -> bytes:
+    def encode(self, sop_instance_uid: str, own: Iterable[tuple[int, bytes | memoryview]]) -> bytes:
         """The Part 10 file of an instance.
 
         :param own: (tag, bytes) of the instance's own elements, its pixels among them.
@@ -77,7 +77,7 @@ class SeriesEncoder:
         before, after = self.meta
         uid = encode_text(0x00020003, "UI", sop_instance_uid)
         length = (len(before) + len(uid) + len(after)).to_bytes(4, "little")
-        pieces = [_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after]
+        pieces: list[bytes | memoryview] = [_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after]
         done = 0
         for tag, data in sorted(own):
             position = self.starts[bisect_left(self.tags, tag)]

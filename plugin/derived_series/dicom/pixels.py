@@ -122,10 +122,14 @@ class StoredPixels:
         stored: npt.NDArray[Any] = scaled.astype(self.dtype)
         return stored
 
+    def buffer(self, index: int) -> bytes | memoryview:
+        """PixelData of a slice, little endian, padded to even length (PS3.5 8.1.1); not copied where it need not be."""
+        data = np.ascontiguousarray(self.stored(index)).data.cast("B")
+        return data if len(data) % 2 == 0 else bytes(data) + b"\0"
+
     def encode(self, index: int) -> bytes:
-        """PixelData of a slice: little endian, padded to even length (PS3.5 8.1.1)."""
-        data = self.stored(index).tobytes()
-        return data if len(data) % 2 == 0 else data + b"\0"
+        """The same as bytes of its own."""
+        return bytes(self.buffer(index))
 
 
 def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None = None) -> StoredPixels:

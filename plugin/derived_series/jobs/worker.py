@@ -44,7 +44,7 @@ from derived_series.pipelines.run import Options, Series, extra_blueprint, run_b
 _log = logging.getLogger(__name__)
 
 #: A parent of more bytes than this is kept in files while it is worked on.
-_HELD_IN_MEMORY = 64 << 20
+_HELD_IN_MEMORY = 256 << 20
 
 #: Seconds after which Orthanc has finished with requests whose sender was killed.
 _SETTLED = 0.5
@@ -274,6 +274,7 @@ def _check_size(path: Path | None, limit: int) -> None:
 
 def _store(client: Client, series: Series, progress: Progress) -> str:
     """Send the series and verify it; its Orthanc identifier."""
+    progress.tell("Storing")
     uids = [series.instance_uid(index) for index in range(len(series))]
     for orthanc_id in find_series(client, series.series_instance_uid):
         if set(instances_held(client, orthanc_id)) == set(uids):

@@ -6,6 +6,7 @@ from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.elements import ABSENT, Value
+from derived_series.dicom.encoding import encode_text
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.geometry import Grid
@@ -14,11 +15,19 @@ from derived_series.dicom.modules.helpers import by_position, copies
 from derived_series.dicom.pixels import pixel_rules
 from derived_series.errors import GeometryError
 
+
+class _PlainElement(FunctionalElement):
+    """A function whose value is ASCII text, or a number, that is written as it is: it needs no check."""
+
+    def encode_instance(self, env: InstanceEnvironment) -> bytes:
+        return encode_text(int(self.tag), str(self.VR), str(self._call(env)))
+
+
 SOP_common_blueprint = Blueprint(
     [
         *copies("SpecificCharacterSet", "TimezoneOffsetFromUTC"),
         CopyElement("SOPClassUID"),
-        FunctionalElement("SOPInstanceUID", lambda env: env.context.uid("instance", env.index)),
+        _PlainElement("SOPInstanceUID", lambda env: env.context.uid("instance", env.index)),
         HeaderElement("InstanceCreationDate", lambda env: env.context.now.strftime("%Y%m%d")),
         HeaderElement("InstanceCreationTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
     ]
@@ -26,7 +35,7 @@ SOP_common_blueprint = Blueprint(
 
 general_image_blueprint = Blueprint(
     [
-        FunctionalElement("InstanceNumber", lambda env: env.instance_number),
+        _PlainElement("InstanceNumber", lambda env: env.instance_number),
         HeaderElement("ContentDate", lambda env: env.context.now.strftime("%Y%m%d")),
         HeaderElement("ContentTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
         *by_position("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
@@ -92,7 +101,7 @@ image_plane_blueprint = Blueprint(
         ImageElement("PixelSpacing", _pixel_spacing),
         ImageElement("SliceThickness", _slice_thickness),
         ImageElement("SpacingBetweenSlices", _slice_spacing),
-        FunctionalElement("SliceLocation", _slice_location),
+        _PlainElement("SliceLocation", _slice_location),
     ]
 ).named("image_plane")
 
