@@ -82,6 +82,14 @@ def test_a_killed_process_has_lost_nothing_that_it_accepted(tmp_path: Path) -> N
         store.close()
 
 
+def test_what_a_crash_left_of_images_is_removed(store: JobStore) -> None:
+    for name, state in (("done", State.SUCCESS), ("failed", State.FAILURE), ("waits", State.PENDING)):
+        store.add(job(name, image="image.npy", state=state), b"x", most=10)
+    store.job_folder("never accepted").mkdir()
+    store.remove_stray_images()
+    assert sorted(os.listdir(store.folder / "images")) == ["failed", "waits"], "a failed job may be resubmitted"
+
+
 def test_the_queue_is_bounded_whoever_comes(store: JobStore) -> None:
     refused: list[str] = []
 

@@ -180,7 +180,6 @@ class JobRunner:
             self._cancel_waiting(job_id)
 
     def _recover(self) -> None:
-        self.store.remove_stray_images()
         for job in self.store.unfinished():
             if job.state is State.RUNNING and job.id not in self._running:
                 self.store.update(taken_up(job, self.limits))

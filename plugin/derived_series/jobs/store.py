@@ -141,12 +141,16 @@ class JobStore:
         shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
 
     def remove_stray_images(self) -> int:
-        """Remove images whose jobs were never accepted or are gone (a crash between two steps)."""
+        """Remove images whose jobs were never accepted, have succeeded or are gone (a crash between two steps)."""
         root = self.folder / "images"
-        strays = [path for path in root.glob("*") if self.find(path.name) is None] if root.exists() else []
+        strays = [path for path in root.glob("*") if self._is_done_with(path.name)] if root.exists() else []
         for path in strays:
             shutil.rmtree(path, ignore_errors=True)
         return len(strays)
+
+    def _is_done_with(self, job_id: str) -> bool:
+        job = self.find(job_id)
+        return job is None or job.state is State.SUCCESS
 
     def find(self, job_id: str) -> JobRecord | None:
         found = self._select("WHERE id = ?", [job_id])

@@ -40,6 +40,7 @@ def start(executable: Path) -> Gateway:
     around = Surroundings.of(configuration, gateway.configuration_path())
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
     store = JobStore(_jobs_folder(settings, around))
+    store.remove_stray_images()  # now, before the first request can bring another
     scratch = _emptied(store.folder / "scratch")
     executor = ProcessExecutor(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
     connection = Connection(
