@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from derived_series.dicom.copying import CopyElement, InstanceCopyElement
@@ -186,7 +185,3 @@ def _over(entry: Entry, old: Entry | None) -> Entry:
     chain = [entry, *entry.overrode, Entry(old.element, old.source), *old.overrode]
     hidden = (older for newer, older in zip(chain, chain[1:], strict=False) if older.element != newer.element)
     return Entry(entry.element, entry.source, tuple(hidden))
-
-
-#: An immutable view of entries, as headers keep it.
-Entries = MappingProxyType[Key, Entry]

@@ -15,6 +15,7 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 from derived_series.dicom.charset import chosen_charset
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.identity import PATIENT_AND_STUDY
+from derived_series.dicom.modules.derivation import MARKS, is_marked
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import describe
 from derived_series.errors import HeaderError, Missing, UserCodeError
@@ -120,8 +121,8 @@ def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
     elif "SpecificCharacterSet" in dataset:
         del dataset.SpecificCharacterSet
     warnings += [warning] if warning else []
-    for keyword, mark in (("BurnedInAnnotation", "YES"), ("LossyImageCompression", "01")):  # once set, always set
-        if any(str(instance.get(keyword, "")) == mark for instance in parent.instances):
+    for keyword, mark in MARKS.items():
+        if is_marked(parent, keyword):
             setattr(dataset, keyword, mark)
     given_kind = dataset.get("ImageType") or ["DERIVED", "SECONDARY"]
     kind = [given_kind] if isinstance(given_kind, str) else list(given_kind)

@@ -32,6 +32,10 @@ class _CallingElement(VirtualElement):
         if not callable(func):
             raise BlueprintError(f"{type(self).__name__} for {describe(self.tag)}: {func!r} cannot be called")
         self._set(func=func)
+        self._check()
+
+    def _check(self) -> None:
+        """:raises BlueprintError: when the function cannot be called as this kind of element calls it."""
 
     def describe(self) -> str:
         return getattr(self.func, "__qualname__", None) or repr(self.func)
@@ -55,16 +59,7 @@ class SeriesElement(_CallingElement):
 
     _with_pivot: bool
 
-    def __init__(
-        self,
-        tag: TagLike,
-        VR: Any = None,
-        func: Any = None,
-        name: str | None = None,
-        *,
-        creator: str | None = None,
-    ):
-        super().__init__(tag, VR, func, name, creator=creator)
+    def _check(self) -> None:
         plain, with_pivot = _accepts(self.func, 0), _accepts(self.func, 1)
         if not plain and not with_pivot:
             raise BlueprintError(f"{self!r}: the function must be callable with nothing or with the pivot Dataset")
@@ -100,16 +95,7 @@ class FunctionalElement(_CallingElement, InstanceVirtualElement):
 
     func: Callable[[InstanceEnvironment], Value]
 
-    def __init__(
-        self,
-        tag: TagLike,
-        VR: Any = None,
-        func: Any = None,
-        name: str | None = None,
-        *,
-        creator: str | None = None,
-    ):
-        super().__init__(tag, VR, func, name, creator=creator)
+    def _check(self) -> None:
         if not _accepts(self.func, 1):
             raise BlueprintError(
                 f"{self!r}: the function must be callable with one argument, the InstanceEnvironment",

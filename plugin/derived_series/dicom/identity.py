@@ -14,7 +14,7 @@ from pydicom.tag import BaseTag
 from derived_series.dicom.blueprint import Blueprint, Key
 from derived_series.dicom.copying import CopyElement, CopyOrElseElement
 from derived_series.dicom.filling import FilledElement, FillingStrategy, copyable_tags
-from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
 from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
 from derived_series.dicom.modules.image import (
     SOP_common_blueprint,
@@ -42,7 +42,7 @@ _IDENTITY_KEYWORDS = (
     *("AccessionNumber", "ReferringPhysicianName", "StudyID"),
 )
 _SERIES_KEYWORDS = ("SeriesInstanceUID", "SeriesNumber", "Modality")
-_IMAGE_KEYWORDS = ("InstanceNumber", "BurnedInAnnotation", "LossyImageCompression")
+_IMAGE_KEYWORDS = ("InstanceNumber", *MARKS)
 
 _PATIENT_AND_STUDY = patient_blueprint + general_study_blueprint
 _BASE = (
@@ -62,10 +62,9 @@ _OWN = (
     Blueprint([SOP_common_blueprint["SOPInstanceUID"], general_series_blueprint["SeriesInstanceUID"]])
     + Blueprint([general_image_blueprint["InstanceNumber"]])
 ).named("rules")
-OWN_TAGS = frozenset(int(element.tag) for element in _OWN)
 
 #: Marks that, once set, stay set.
-MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in ("BurnedInAnnotation", "LossyImageCompression"))
+MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
 
 
 def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> tuple[Blueprint, list[str]]:

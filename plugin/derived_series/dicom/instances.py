@@ -15,6 +15,8 @@ from derived_series.dicom.tags import describe, to_tag
 from derived_series.errors import Conflict, InvalidParent
 
 _PIXEL_DATA = 0x7FE00010
+#: What pydicom raises for files that it cannot read.
+_READ_ERRORS = (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError)
 #: Elements longer than this (bytes) stay in their file until they are asked for.
 _DEFERRED = 1 << 14
 _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns", "NumberOfFrames", "ImageType", "SOPClassUID"))
@@ -26,7 +28,7 @@ def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
         dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
         dataset.buffer = None  # it would hold the whole file as long as the dataset is there
         return dataset
-    except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+    except _READ_ERRORS as error:
         raise InvalidParent(f"{name} cannot be read as DICOM: {error}") from error
 
 
@@ -37,7 +39,7 @@ def read_file(path: Path) -> Dataset:
     """
     try:
         return dcmread(path, defer_size=_DEFERRED)
-    except (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError) as error:
+    except _READ_ERRORS as error:
         raise InvalidParent(f"{path.name} cannot be read as DICOM: {error}") from error
 
 

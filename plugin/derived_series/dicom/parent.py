@@ -23,7 +23,7 @@ from derived_series.dicom.instances import (
 )
 from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
-from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, real_world, stored_frame
+from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
 
 
@@ -149,8 +149,9 @@ class ParentSeries:
     def voxels(self) -> npt.NDArray[np.float32]:
         """The real-world values, (slice, row, column), each slice's own rescale applied (PS3.3 C.11.1)."""
         found = np.empty(self.shape, dtype=np.float32)
-        for instance, how, out in zip(self.instances, self._formats(), found, strict=True):
-            real_world(instance, how, stored_frame(instance, how), out)
+        slices = self.slices()
+        for index, out in enumerate(found):
+            slices.read_into(index, out)
         return found
 
     def slices(self) -> ParentSlices:

@@ -35,9 +35,13 @@ class ParentSlices:
 
     def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
         out = np.empty(self.shape[1:], dtype=np.float32)
+        self.read_into(index, out)
+        return out
+
+    def read_into(self, index: int, out: npt.NDArray[np.float32]) -> None:
+        """Decode one slice into a (row, column) array."""
         instance, how = self.instances[index], self.formats[index]
         real_world(instance, how, stored_frame(instance, how), out)
-        return out
 
     def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:
         return (self[index] for index in range(len(self)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from derived_series.dicomweb.client import Client
 from derived_series.jobs.tasks import DeriveTask
-from derived_series.pipelines.run import Series
+
+if TYPE_CHECKING:  # Orthanc's own process reads the numbers below and loads no numpy for it
+    from derived_series.pipelines.run import Series
 
 #: User-defined metadata and attachments have numbers from 1024 on (Orthanc Book, "Metadata and attachments").
 #: ``UserMetadata`` and ``UserContentType`` in Orthanc's configuration may give the numbers these names.

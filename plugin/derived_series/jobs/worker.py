@@ -189,11 +189,8 @@ def _sources(client: Client, task: DeriveTask, request: DeriveRequest, library: 
 
 def _code(request: DeriveRequest, library: Library) -> dict[str, str]:
     """The file that was run or applied."""
-    if request.pipeline is not None:
-        pipeline = library.pipeline(request.pipeline)
-        return {"Name": pipeline.name, "File": pipeline.file.name, "Sha256": pipeline.sha256}
-    blueprint = library.blueprint(request.blueprint or "")
-    return {"Name": blueprint.name, "File": blueprint.file.name, "Sha256": blueprint.sha256}
+    named = library.pipeline(request.pipeline) if request.pipeline else library.blueprint(request.blueprint or "")
+    return {"Name": named.name, "File": named.file.name, "Sha256": named.sha256}
 
 
 def _build(

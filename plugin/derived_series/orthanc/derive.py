@@ -7,19 +7,18 @@ import json
 import threading
 import time
 import uuid
-from typing import Any
 
 from derived_series.errors import Busy, InvalidImage, InvalidRequest, NotFound
 from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
-from derived_series.jobs.request import ORTHANC_ID, DeriveRequest, parse_json
+from derived_series.jobs.request import DeriveRequest, parse_json
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.tasks import Catalogue
 from derived_series.orthanc.answers import accepted, problem_answer
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
-from derived_series.orthanc.library import LibraryRoutes
+from derived_series.orthanc.library import LibraryRoutes, named
 
 #: Options of the image route, whose body is the image: Orthanc's plugins get no query string of a POST.
 OPTIONS_HEADER = "x-derived-series-options"
@@ -144,25 +143,13 @@ class DeriveRoutes:
 
     def _instances(self, series: str) -> str:
         """A digest of the instances of a series. :raises NotFound: no such series."""
-        found = self._series(series)
-        if found is None:
-            raise NotFound(
-                f"there is no series {series} in Orthanc",
-                remedy="give the Orthanc identifier of a series, as GET /series lists them",
-            )
-        return hashlib.sha256("".join(sorted(found["Instances"])).encode()).hexdigest()
-
-    def _series(self, series: str) -> dict[str, Any] | None:
-        if not ORTHANC_ID.fullmatch(series):
-            return None
-        try:
-            found: dict[str, Any] = self._gateway.get(f"/series/{series}")
-            return found
-        except NotFound:
-            return None
+        return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
 
     def _still_there(self, job: JobRecord) -> bool:
-        return job.result is not None and self._series(job.result.get("ID", "")) is not None
+        try:
+            return job.result is not None and bool(self._gateway.series(job.result.get("ID", "")))
+        except NotFound:
+            return False
 
 
 def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
@@ -171,12 +158,6 @@ def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
     :raises NotFound: naming the ones there are.
     """
     if asked.pipeline is not None:
-        return str(_named("pipeline", asked.pipeline, catalogue.pipelines)["Sha256"])
-    _named("factory", asked.factory or "", catalogue.factories)
-    return str(_named("blueprint", asked.blueprint or "", catalogue.blueprints)["Sha256"])
-
-
-def _named(kind: str, name: str, there: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    if name not in there:
-        raise NotFound(f"there is no {kind} {name!r}", remedy=f"use one of: {', '.join(there) or 'none is loaded'}")
-    return there[name]
+        return str(named("pipeline", asked.pipeline, catalogue.pipelines)["Sha256"])
+    named("factory", asked.factory or "", catalogue.factories)
+    return str(named("blueprint", asked.blueprint or "", catalogue.blueprints)["Sha256"])

@@ -13,6 +13,7 @@ from typing import Any
 import orthanc
 
 from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.jobs.request import ORTHANC_ID
 from derived_series.orthanc.answers import error_answer, method_not_allowed
 from derived_series.orthanc.http import Answer, Request, Route
 
@@ -66,6 +67,19 @@ class Gateway:
             return json.loads(orthanc.RestApiGet(path))
         except orthanc.OrthancException as error:
             raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
+
+    def series(self, orthanc_id: str) -> dict[str, Any]:
+        """A series by its Orthanc identifier. :raises NotFound: no such series."""
+        try:
+            if ORTHANC_ID.fullmatch(orthanc_id):
+                found: dict[str, Any] = self.get(f"/series/{orthanc_id}")
+                return found
+        except NotFound:
+            pass
+        raise NotFound(
+            f"there is no series {orthanc_id} in Orthanc",
+            remedy="give the Orthanc identifier of a series, as GET /series lists them",
+        )
 
     def get_any(self, path: str) -> Any:
         """GET of the REST API with the routes of other plugins. :raises NotFound: no such resource."""

@@ -102,7 +102,11 @@ def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:
 
 
 def _one(kind: str, request: Request, there: dict[str, dict[str, Any]]) -> Answer:
-    name = request.groups[0]
+    return Answer.of(named(kind, request.groups[0], there))
+
+
+def named(kind: str, name: str, there: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What is known of a thing of the library. :raises NotFound: naming the ones there are."""
     if name not in there:
         raise NotFound(f"there is no {kind} {name!r}", remedy=f"use one of: {', '.join(there) or 'none is loaded'}")
-    return Answer.of(there[name])
+    return there[name]

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from derived_series.errors import NotFound
+from derived_series.jobs.provenance import EXPLANATION, PROVENANCE
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
-
-#: The numbers under which workers write them (derived_series.jobs.provenance).
-PROVENANCE = EXPLANATION = 4300
 
 
 class ProvenanceRoutes:
@@ -21,7 +19,7 @@ class ProvenanceRoutes:
     def provenance(self, request: Request) -> Answer:
         """What the series was derived from and how, with the explained header."""
         series = request.groups[0]
-        self._exists(series)
+        self._gateway.series(series)
         found = self._of(series)
         if found is None:
             raise NotFound(f"the series {series} was not derived by this plugin")
@@ -30,23 +28,13 @@ class ProvenanceRoutes:
     def derived(self, request: Request) -> Answer:
         """The series of the study that have this one among their parents, oldest first."""
         parent = request.groups[0]
-        study = self._exists(parent)["ParentStudy"]
+        study = self._gateway.series(parent)["ParentStudy"]
         found = []
         for series in self._gateway.get(f"/studies/{study}")["Series"]:
             made = self._of(series)
             if made is not None and any(item["ID"] == parent for item in made["Parents"]):
                 found.append({"ID": series, "Path": f"/series/{series}", "Provenance": made})
         return Answer.of(sorted(found, key=lambda item: str(item["Provenance"]["Created"])))
-
-    def _exists(self, series: str) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = self._gateway.get(f"/series/{series}")
-        except NotFound as error:
-            raise NotFound(
-                f"there is no series {series} in Orthanc",
-                remedy="give the Orthanc identifier of a series, as GET /series lists them",
-            ) from error
-        return found
 
     def _of(self, series: str) -> dict[str, Any] | None:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.nifti import NiftiFactory
 from derived_series.errors import BlueprintError, NotFound
-from derived_series.pipelines.pipeline import Pipeline
+from derived_series.pipelines.pipeline import Pipeline, snake_case
 
 _log = logging.getLogger(__name__)
 
@@ -137,8 +136,7 @@ def _collect(
             name = found.pipeline_name()
             _put("pipeline", name, NamedPipeline(name, found, _first_line(found.__doc__), file, digest), pipelines)
         elif issubclass(found, DicomFactory):
-            snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", found.__name__).lower()
-            _put("factory", snake.removesuffix("_factory"), found, factories)
+            _put("factory", snake_case(found.__name__).removesuffix("_factory"), found, factories)
 
 
 def _put(kind: str, name: str, thing: Thing, there: dict[str, Thing]) -> None:

@@ -17,6 +17,11 @@ from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.input import Input
 
 
+def snake_case(name: str) -> str:
+    """``GaussianSmoothing`` as ``gaussian_smoothing``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 class Parameters(BaseModel):
     """Base of a pipeline's parameters: a pydantic model; unknown names are refused."""
 
@@ -58,7 +63,7 @@ class Pipeline:
     @classmethod
     def pipeline_name(cls) -> str:
         """``name``, or the class name in snake case without a closing "pipeline"."""
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        snake = snake_case(cls.__name__)
         return cls.name or snake.removesuffix("_pipeline") or snake
 
     @classmethod

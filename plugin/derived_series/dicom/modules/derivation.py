@@ -11,11 +11,15 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import ABSENT, StaticElement, Value, VirtualElement
+from derived_series.dicom.elements import ABSENT, StaticElement, VirtualElement
 from derived_series.dicom.encoding import encode_element, encode_text, sequence
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, ImageElement
+from derived_series.dicom.parent import ParentSeries
 from derived_series.errors import BlueprintError
+
+#: Marks that, once set, stay set, and the value that sets them.
+MARKS = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}
 
 #: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
 #: other codes of PS3.16 may extend, and a wrong term would be worse than a wide one.
@@ -139,14 +143,15 @@ def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
     return [item]
 
 
-def inherited_yes(keyword: str, value: str) -> VirtualElement:
-    """An element that keeps a mark that any parent instance has: once set, always set."""
+def is_marked(parent: ParentSeries, keyword: str) -> bool:
+    """Whether any instance of the parent has a mark of ``MARKS``."""
+    instances = parent.instances[:1] if parent.is_constant(keyword) else parent.instances
+    return any(str(instance.get(keyword, "")) == MARKS[keyword] for instance in instances)
 
-    def mark(env: ImageEnvironment) -> Value:
-        marked = any(str(instance.get(keyword, "")) == value for instance in env.parent.instances)
-        return value if marked else ABSENT
 
-    return ImageElement(keyword, mark)
+def inherited_mark(keyword: str) -> VirtualElement:
+    """An element that keeps a mark of ``MARKS`` that any parent instance has."""
+    return ImageElement(keyword, lambda env: MARKS[keyword] if is_marked(env.parent, keyword) else ABSENT)
 
 
 general_reference_blueprint = Blueprint(

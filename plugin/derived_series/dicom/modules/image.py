@@ -10,7 +10,7 @@ from derived_series.dicom.encoding import encode_text
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.geometry import Grid
-from derived_series.dicom.modules.derivation import inherited_yes
+from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.helpers import by_position, copies
 from derived_series.dicom.pixels import pixel_rules
 from derived_series.errors import GeometryError
@@ -39,8 +39,7 @@ general_image_blueprint = Blueprint(
         HeaderElement("ContentDate", lambda env: env.context.now.strftime("%Y%m%d")),
         HeaderElement("ContentTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
         *by_position("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
-        inherited_yes("BurnedInAnnotation", "YES"),
-        inherited_yes("LossyImageCompression", "01"),
+        *map(inherited_mark, MARKS),
         *by_position("LossyImageCompressionRatio", "LossyImageCompressionMethod"),
     ]
 ).named("general_image")
