@@ -101,6 +101,23 @@ def test_a_nifti_file_finds_its_slices(empty: OrthancServer, ct: str, packed: bo
     assert np.allclose(derived.affine_lps, parent.affine_lps, atol=1e-3)
 
 
+def test_an_image_of_another_grid_is_resampled_when_asked(empty: OrthancServer, ct: str) -> None:
+    """A ramp along the patient's axis on a sheared grid of larger voxels, around the parent."""
+    parent = ParentSeries.from_datasets(empty.download(ct))
+    affine = parent.to_nifti().affine @ np.array([[2, 0, 0.3, -8], [0, 2, 0, -8], [0, 0, 2, -4], [0, 0, 0, 1]])
+    heights = affine[2, 2] * np.arange(9) + affine[2, 3]
+    data = nib.Nifti1Image(np.broadcast_to(heights, (28, 28, 9)), affine).to_bytes()
+    refused = empty.post(f"/series/{ct}/derive/ct/nifti", data=data)
+    assert refused.status_code == 422 and "not orthogonal" in refused.json()["Message"]
+    options = {"X-Derived-Series-Options": json.dumps({"Grid": "Parent"})}
+    answer = empty.json(f"/series/{ct}/derive/ct/nifti", "POST", data=data, headers=options)
+    assert answer["Warnings"][0] == "resampled to the parent's grid (linear)"
+    derived = ParentSeries.from_datasets(empty.download(answer["ID"]))
+    assert derived.require_grid() == parent.require_grid()
+    wanted = np.array([z for _, _, z in parent.require_grid().positions])[:, None, None]
+    assert np.abs(derived.voxels() - wanted).max() < 0.01
+
+
 def test_options(empty: OrthancServer, ct: str) -> None:
     options = {"SeriesDescription": "Søren", "Replace": {"BodyPartExamined": "HEAD"}, "FillingStrategy": "Copy"}
     answer = empty.json(

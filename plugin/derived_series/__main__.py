@@ -11,6 +11,7 @@ from pathlib import Path
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.resampling import Resampling
 from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--description", help="SeriesDescription")
     build.add_argument("--replace", action="append", default=[], metavar="TAG=VALUE")
     build.add_argument("--derivation", metavar="CODE", help="a code of CID 7203, such as GaussianBlur")
+    build.add_argument("--grid", choices=["own", "parent"], default="own", help="parent resamples the image to it")
+    build.add_argument("--interpolation", choices=["linear", "nearest"], help="when resampling")
+    build.add_argument("--outside", type=float, help="when resampling, the value where the image is not")
     build.add_argument("--nan", type=float, help="what NaN and Inf are replaced by")
     explain = commands.add_parser("explain", help="show which element sets which tag")
     explain.add_argument("parent", metavar="PARENT_DIR")
@@ -74,7 +78,7 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
     parent = ParentSeries.from_folder(given.parent)
     strategy = FillingStrategy(given.filling) if given.filling else None
     extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
-    options = Options(strategy, extra, given.nan)
+    options = Options(strategy, extra, given.nan, _resampling(given))
     context = BuildContext().seeded()
     if given.pipeline:
         if given.blueprint or given.image:
@@ -88,6 +92,14 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
         raise InvalidImage(f"{image} is no file")
     factory = "numpy" if image is None or image.suffix == ".npy" else "nifti"
     return run_blueprint(library, given.blueprint, factory, parent, image, options, context)
+
+
+def _resampling(given: argparse.Namespace) -> Resampling | None:
+    if given.grid == "parent":
+        return Resampling(given.interpolation and given.interpolation.capitalize(), given.outside)
+    if given.interpolation or given.outside is not None:
+        raise InvalidRequest("--interpolation and --outside tell how to resample: add --grid parent")
+    return None
 
 
 def _build(given: argparse.Namespace, library: Library) -> int:

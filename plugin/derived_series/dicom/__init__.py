@@ -29,6 +29,7 @@ from derived_series.dicom.modules import __all__ as _modules
 from derived_series.dicom.nifti import NiftiFactory
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage
+from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.sequence import SequenceElement
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "ParentSeries",
     "PlacedImage",
     "PositionCopyElement",
+    "Resampling",
     "SequenceElement",
     "SeriesElement",
     "SeriesEnvironment",

@@ -23,7 +23,7 @@ from derived_series.dicom.encoding import SeriesEncoder, long_element_head
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS
-from derived_series.dicom.modules.derivation import UNSPECIFIED
+from derived_series.dicom.modules.derivation import UNSPECIFIED, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
 from derived_series.dicom.pixels import encode_pixels, pixel_rules
 from derived_series.dicom.placement import Placement
@@ -187,6 +187,9 @@ def build_series(
         raise HeaderError(missing, where="the header, with this image,")
     warnings = [*header.warnings, *pixels.warnings]
     warnings += _enforce_pixels(elements, instanced, env)
+    if placement.resampled:
+        warnings.append(placement.resampled)
+        tell_resampling(elements, placement.resampled.split(";")[0])
     warnings += _enforce_derived(elements)
     elements, warning = _settle_charset(elements, instanced, env)
     warnings += [warning] if warning else []

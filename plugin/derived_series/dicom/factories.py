@@ -19,8 +19,9 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader, make_header
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
+from derived_series.dicom.resampling import Resampling, resample
 from derived_series.dicom.slices import ParentSlices
-from derived_series.errors import InvalidImage, PixelError, ShapeMismatch
+from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
 
 #: What numpy raises for broken files: their headers are parsed as Python literals.
 _READ_ERRORS = (
@@ -71,14 +72,34 @@ class DicomFactory:
         """The image of a file, as ``build`` takes it. :raises InvalidImage: when it is none."""
         raise InvalidImage("this factory reads no files", remedy="use the numpy or the nifti factory")
 
-    def build(self, header: SeriesHeader, image: Any, *, nan: float | None = None) -> DerivedSeries:
+    def arrange_on_parent(
+        self, header: SeriesHeader, image: Any, how: Resampling
+    ) -> tuple[npt.NDArray[Any], Placement]:
+        """The same on the parent's grid: resampled, unless the image is on the parent's planes already."""
+        array, placement = self.arrange(header, image)
+        if placement.on_parent_grid:
+            return array, placement
+        if placement.grid is None:
+            raise GeometryError(
+                "nothing tells where the image is: it cannot be resampled to the parent's grid",
+                remedy="give a NIfTI file or a PlacedImage, and a blueprint with geometry",
+            )
+        return resample(array, placement.grid.affine_lps, header.parent, header.sop_class_uid, how)
+
+    def build(
+        self, header: SeriesHeader, image: Any, *, nan: float | None = None, resampling: Resampling | None = None
+    ) -> DerivedSeries:
         """The derived series of a header and an image; its instances are made when asked for.
 
         The SeriesInstanceUID is the header's. Each build has new SOPInstanceUIDs, unless the context has a seed.
 
         :param nan: what NaN and Inf are replaced by in this build; the factory's own when not given.
+        :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
         """
-        array, placement = self.arrange(header, image)
+        if resampling is None:
+            array, placement = self.arrange(header, image)
+        else:
+            array, placement = self.arrange_on_parent(header, image, resampling)
         if header.env.context.uid_seed is None:
             header = _fresh(header)
         return build_series(header, array, placement, self.nan if nan is None else nan)

@@ -18,7 +18,9 @@ from nibabel.spatialimages import HeaderDataError
 from derived_series.dicom.factories import DicomFactory
 from derived_series.dicom.geometry import LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import Placement, on_parent, place, tolerance
+from derived_series.dicom.resampling import Resampling, resample
 from derived_series.errors import GeometryError, InvalidImage, ShapeMismatch
 
 _READ_ERRORS = (
@@ -42,15 +44,27 @@ class NiftiFactory(DicomFactory):
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
         """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
+        array, affine_lps = self._oriented(header, image)
+        return array, _placement(affine_lps, array.shape, header.parent)
+
+    def arrange_on_parent(
+        self, header: SeriesHeader, image: Any, how: Resampling
+    ) -> tuple[npt.NDArray[Any], Placement]:
+        """The same on the parent's grid; affines that are sheared or not orthogonal are as good as others."""
+        array, affine_lps = self._oriented(header, image)
+        try:
+            placement = _placement(affine_lps, array.shape, header.parent)
+        except GeometryError:  # no grid of its own, and none is needed
+            placement = None
+        if placement is not None and placement.on_parent_grid:
+            return array, placement
+        return resample(array, affine_lps, header.parent, header.sop_class_uid, how)
+
+    @staticmethod
+    def _oriented(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Affine]:
         if not isinstance(image, nib.spatialimages.SpatialImage):
             raise InvalidImage(f"NiftiFactory builds from nibabel images, not from {type(image).__name__}")
-        parent = header.parent
-        array, affine_lps = oriented(image, _frame(header))
-        if parent.grid is not None and parent.grid.is_regular and array.shape == parent.grid.shape:
-            if _same_grid(affine_lps, parent.grid):
-                return array, on_parent(parent)
-        grid = Grid.from_affine(affine_lps, array.shape)
-        return array, place(grid, parent)
+        return oriented(image, _frame(header))
 
     @staticmethod
     def read(path: str | Path) -> Any:
@@ -62,6 +76,14 @@ class NiftiFactory(DicomFactory):
                 f"the image is no readable NIfTI file: {error}",
                 remedy="write it with nibabel.save(image, 'x.nii.gz')",
             ) from error
+
+
+def _placement(affine_lps: Affine, shape: tuple[int, ...], parent: ParentSeries) -> Placement:
+    """:raises GeometryError: an affine that is sheared or not orthogonal, elsewhere than on the parent's grid."""
+    if parent.grid is not None and parent.grid.is_regular and shape == parent.grid.shape:
+        if _same_grid(affine_lps, parent.grid):
+            return on_parent(parent)
+    return place(Grid.from_affine(affine_lps, shape), parent)
 
 
 def _unpacked(path: Path) -> Any:

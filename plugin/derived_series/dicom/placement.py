@@ -29,11 +29,16 @@ class PlacedImage:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """:param sources: for each slice, the indexes of the parent's instances that contribute to it."""
+    """
+    :param sources: for each slice, the indexes of the parent's instances that contribute to it; on the parent's grid
+        the one at the slice's own position comes first.
+    :param resampled: how the image was brought to the parent's grid; empty for an image that was not.
+    """
 
     grid: Grid | None
     on_parent_grid: bool
     sources: tuple[tuple[int, ...], ...]
+    resampled: str = ""
 
 
 def on_parent(parent: ParentSeries) -> Placement:

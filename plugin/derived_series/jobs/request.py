@@ -42,6 +42,9 @@ class DeriveRequest(BaseModel):
     series_description: Annotated[str, Field(max_length=64)] | None = None
     derivation: Name | None = None
     nan: Annotated[float | None, Field(alias="NaN")] = None
+    grid: Literal["Own", "Parent"] = "Own"
+    interpolation: Literal["Linear", "Nearest"] | None = None
+    outside: float | None = None
     dry_run: bool = False
     synchronous: bool | None = None
     asynchronous: bool | None = None
@@ -60,6 +63,8 @@ class DeriveRequest(BaseModel):
             raise ValueError("name either a Pipeline, or a Blueprint and a Factory")
         elif self.parameters:
             raise ValueError("Parameters are a pipeline's; there is no Pipeline")
+        if self.grid == "Own" and (self.interpolation is not None or self.outside is not None):
+            raise ValueError('Interpolation and Outside tell how to resample: ask for "Grid": "Parent"')
         if self.synchronous is not None and self.synchronous == self.asynchronous:
             raise ValueError("Synchronous and Asynchronous contradict each other")
         return self

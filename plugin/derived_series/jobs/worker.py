@@ -17,6 +17,7 @@ from derived_series.dicom.context import BuildContext
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.nifti import announced_size
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.resampling import Resampling
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import (
     Sample,
@@ -206,6 +207,7 @@ def _build(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
         extra=extra_blueprint(request.replace, request.series_description, request.derivation),
         nan=request.nan,
+        resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
     )
     taken = series_numbers(client, task.series, but=series_uid(task))
     context = BuildContext(task.now, task.job_id, taken)

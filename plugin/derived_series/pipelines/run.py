@@ -20,6 +20,7 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules import derivation
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.tags import TagLike, dictionary_vr, to_tag
 from derived_series.errors import (
     BlueprintError,
@@ -42,12 +43,14 @@ class Options:
     """What a request adds to a pipeline or a blueprint.
 
     :param strategy: instead of the pipeline's; :param extra: elements that win over the blueprint's;
-    :param nan: what NaN and Inf are replaced by.
+    :param nan: what NaN and Inf are replaced by;
+    :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
     """
 
     strategy: FillingStrategy | None = None
     extra: Blueprint = field(default_factory=Blueprint)
     nan: float | None = None
+    resampling: Resampling | None = None
 
 
 def extra_blueprint(
@@ -168,7 +171,7 @@ def run_blueprint(
     strategy = options.strategy or FillingStrategy.DISCARD
     header = made.make_series_header(parent, named.blueprint + options.extra, strategy, context)
     if image is not None:
-        return made.build(header, made.read(image))
+        return made.build(header, made.read(image), resampling=options.resampling)
     own = parent.to_nifti() if factory == "nifti" else parent.slices()
     return made.build(header, own)
 
@@ -228,6 +231,12 @@ def _finish(
     options: Options,
 ) -> Series:
     """What ``process`` returned, as a series."""
+    own_build = type(factory).build_from_header is not DicomFactory.build_from_header
+    if options.resampling is not None and (own_build or isinstance(result, DerivedSeries | list | tuple)):
+        raise InvalidRequest(
+            f"pipeline {name!r} builds its series itself: it cannot be resampled to the parent's grid",
+            remedy='ask without "Grid": "Parent", or let process return its image and grid (PlacedImage)',
+        )
     if isinstance(result, DerivedSeries):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
@@ -238,7 +247,7 @@ def _finish(
             f"process of pipeline {name!r} returned {what}",
             remedy="return the image (and set header_blueprint), or a list of finished datasets",
         )
-    if type(factory).build_from_header is not DicomFactory.build_from_header:
+    if own_build:
         datasets = _user(name, "build_from_header", factory.build_from_header, header, result)
         return adopt(datasets, parent, context)
-    return factory.build(header, result, nan=options.nan)
+    return factory.build(header, result, nan=options.nan, resampling=options.resampling)

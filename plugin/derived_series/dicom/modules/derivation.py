@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -16,6 +18,7 @@ from derived_series.dicom.encoding import encode_element, encode_text, sequence
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.tags import to_tag
 from derived_series.errors import BlueprintError
 
 #: Marks that, once set, stay set, and the value that sets them.
@@ -85,6 +88,20 @@ def _description(env: ImageEnvironment) -> str:
     return f"Computed from series {env.parent.series_instance_uid}, {where}"
 
 
+def tell_resampling(elements: dict[tuple[int, str], DataElement], how: str) -> None:
+    """Add to the description and to the codes that the image was resampled."""
+    description, code = (int(to_tag(k)) for k in ("DerivationDescription", "DerivationCodeSequence"))
+    said = elements.get((description, ""))
+    if said is not None:
+        elements[description, ""] = DataElement(said.tag, "ST", f"{said.value}; {how}" if said.value else how)
+    given = elements.get((code, ""))
+    if given is not None:
+        kept = [item for item in given.value or [] if item.get("CodeValue") != UNSPECIFIED.value]
+        added = code_item(codes.cid7203.SpatialResampling)
+        if all(item.get("CodeValue") != added.CodeValue for item in kept):
+            elements[code, ""] = DataElement(given.tag, "SQ", [*copy.deepcopy(kept), added])
+
+
 def _reference(source: Dataset) -> Dataset:
     item = Dataset()
     item.ReferencedSOPClassUID = source.SOPClassUID
@@ -93,9 +110,9 @@ def _reference(source: Dataset) -> Dataset:
 
 
 @lru_cache(maxsize=2)
-def _after_reference(on_parent_grid: bool) -> bytes:
+def _after_reference(same_place: bool) -> bytes:
     """The end of an item of SourceImageSequence: the same for all instances."""
-    item = _purpose(on_parent_grid)
+    item = _purpose(same_place)
     return b"".join(encode_element(element, ["ascii"]) for element in item)
 
 
@@ -107,8 +124,9 @@ class _SourceImageElement(FunctionalElement):
     """SourceImageSequence: the parent's instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        end = _after_reference(env.of.on_parent_grid)
-        return sequence(int(self.tag), [_reference_bytes(source) + end for source in env.source_datasets])
+        ends = map(_after_reference, _same_places(env))
+        pairs = zip(env.source_datasets, ends, strict=True)
+        return sequence(int(self.tag), [_reference_bytes(source) + end for source, end in pairs])
 
 
 class _ReferencedSeriesElement(FunctionalElement):
@@ -120,18 +138,23 @@ class _ReferencedSeriesElement(FunctionalElement):
         return sequence(int(self.tag), [instances + series])
 
 
-def _purpose(on_parent_grid: bool) -> Dataset:
+def _same_places(env: InstanceEnvironment) -> list[bool]:
+    """For each source of a slice whether it is at the slice's own place: on the parent's grid the first one is."""
+    return [env.of.on_parent_grid and k == 0 for k in range(len(env.of.sources[env.index]))]
+
+
+def _purpose(same_place: bool) -> Dataset:
     item = Dataset()
-    item.SpatialLocationsPreserved = "YES" if on_parent_grid else "NO"
+    item.SpatialLocationsPreserved = "YES" if same_place else "NO"
     item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.SourceImageForImageProcessingOperation)]
     return item
 
 
 def _source_images(env: InstanceEnvironment) -> list[Dataset]:
     items = []
-    for source in env.source_datasets:
+    for source, same_place in zip(env.source_datasets, _same_places(env), strict=True):
         item = _reference(source)
-        item.update(_purpose(env.of.on_parent_grid))
+        item.update(_purpose(same_place))
         items.append(item)
     return items
 
