@@ -182,6 +182,15 @@ def test_what_is_outside_of_the_image(how: Any, wanted: float | None) -> None:
     assert f"{fill:g}" in series.warnings[0]
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int16, np.int64, np.float16, np.float64, np.longdouble])
+def test_every_type_is_interpolated(dtype: Any) -> None:
+    parent = PARENTS["axial"]
+    image = half_outside(parent)
+    labels = (np.arange(image.array.size).reshape(image.array.shape) % 2).astype(dtype)
+    found, _ = resample(labels, image.grid.affine_lps, parent, CT, Resampling("Linear"))
+    assert found.dtype.kind == "f" and np.allclose(found[:2, 3:, 3:], labels[::2].astype(float))
+
+
 def test_other_modalities_are_0_outside() -> None:
     parent = parent_of(mr_phantom(5, 9, 8))
     factory = NumpyFactory()

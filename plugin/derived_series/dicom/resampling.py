@@ -126,6 +126,8 @@ def _outside(
 
 def _lowest(values: npt.NDArray[Any]) -> float:
     """The lowest finite value, 0 when there is none; a slice at a time."""
+    if values.dtype.kind != "f":
+        return float(values.min())
     lows = [np.min(frame, initial=np.inf, where=np.isfinite(frame)) for frame in values]
     return float(min(lows)) if np.isfinite(min(lows)) else 0.0
 
