@@ -18,14 +18,15 @@ MAX_LINES = 330
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dicom", "errors"},
     "errors": set(),
-    "dicom": {"errors"},
+    "transfer_syntaxes": {"errors"},
+    "dicom": {"transfer_syntaxes", "errors"},
     "dicomweb": {"errors"},
-    "pipelines": {"dicom", "errors"},
-    "jobs": {"dicomweb", "pipelines", "dicom", "errors"},
+    "pipelines": {"dicom", "transfer_syntaxes", "errors"},
+    "jobs": {"dicomweb", "pipelines", "dicom", "transfer_syntaxes", "errors"},
     "review": {"dicom", "errors"},
     "orthanc": {"jobs", "review", "dicomweb", "pipelines", "dicom", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},
-    "__main__": {"dicom_factory", "pipelines", "dicom", "errors"},
+    "__main__": {"dicom_factory", "pipelines", "dicom", "transfer_syntaxes", "errors"},
 }
 
 #: Where everything may be caught, and why there.

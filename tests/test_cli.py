@@ -70,6 +70,16 @@ def test_build_with_options(parent: Path, tmp_path: Path) -> None:
     assert first.StudyDescription == "Head" and np.all(values == -5)
 
 
+def test_build_in_another_transfer_syntax(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--transfer-syntax"]
+    assert main([*given, "JPEG2000"]) == 2
+    assert "JPEG2000Lossless" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert main([*given, "RLELossless"]) == 0
+    packed = ParentSeries.from_folder(tmp_path / "out")
+    assert packed.pivot.file_meta.TransferSyntaxUID.keyword == "RLELossless"
+    assert np.array_equal(packed.voxels(), ParentSeries.from_folder(parent).voxels())
+
+
 def test_build_with_a_pipeline(parent: Path, tmp_path: Path) -> None:
     given = ["build", str(parent), str(tmp_path / "out"), "--pipeline", "gaussian_smoothing"]
     assert main([*given, "--parameter", "SigmaMm=2"]) == 0

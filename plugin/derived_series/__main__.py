@@ -15,6 +15,7 @@ from derived_series.dicom.resampling import Resampling
 from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
+from derived_series.transfer_syntaxes import DEFAULT, WRITTEN
 
 #: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--interpolation", choices=["linear", "nearest"], help="when resampling")
     build.add_argument("--outside", type=float, help="when resampling, the value where the image is not")
     build.add_argument("--nan", type=float, help="what NaN and Inf are replaced by")
+    build.add_argument("--transfer-syntax", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(WRITTEN)}")
     explain = commands.add_parser("explain", help="show which element sets which tag")
     explain.add_argument("parent", metavar="PARENT_DIR")
     _what(explain)
@@ -78,7 +80,7 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
     parent = ParentSeries.from_folder(given.parent)
     strategy = FillingStrategy(given.filling) if given.filling else None
     extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
-    options = Options(strategy, extra, given.nan, _resampling(given))
+    options = Options(strategy, extra, given.nan, _resampling(given), given.transfer_syntax)
     context = BuildContext().seeded()
     if given.pipeline:
         if given.blueprint or given.image:

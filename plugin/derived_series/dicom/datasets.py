@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydicom import dcmwrite
@@ -13,12 +13,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
 from derived_series.dicom.charset import chosen_charset
+from derived_series.dicom.codecs import compress
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.identity import PATIENT_AND_STUDY
 from derived_series.dicom.modules.derivation import MARKS, is_marked
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import describe
 from derived_series.errors import HeaderError, Missing, UserCodeError
+from derived_series.transfer_syntaxes import written_uid
 
 if TYPE_CHECKING:
     from derived_series.dicom.explain import Explanation
@@ -54,6 +56,25 @@ class DatasetSeries:
 
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self.datasets)
+
+    def written_in(self, transfer_syntax: str) -> DatasetSeries:
+        """The same series in another transfer syntax; datasets that are compressed already stay as they are.
+
+        :raises InvalidRequest: see ``DerivedSeries.written_in``. :raises PixelError: pixels that it cannot hold.
+        """
+        syntax = UID(written_uid(transfer_syntax))
+        found, warnings = [], []
+        for given in self.datasets:
+            dataset, own = copy.copy(given), UID(given.file_meta.TransferSyntaxUID)
+            dataset.file_meta = copy.deepcopy(given.file_meta)
+            if "PixelData" in dataset and own.is_encapsulated and own != syntax:
+                warnings.append(
+                    f"datasets that the pipeline compressed stay in {own.name}: {syntax.name} was asked for"
+                )
+            elif "PixelData" in dataset and syntax.is_encapsulated and own != syntax:
+                compress(dataset, syntax)
+            found.append(dataset)
+        return replace(self, datasets=tuple(found), warnings=(*self.warnings, *dict.fromkeys(warnings)))
 
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import Tag
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
 from derived_series.dicom.blueprint import Entry, Key
 from derived_series.dicom.charset import TEXT_VRS, chosen_charset
+from derived_series.dicom.codecs import PIXEL_DATA, encoded_frame, encoder_of, pixel_element
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
-from derived_series.dicom.encoding import SeriesEncoder, long_element_head
+from derived_series.dicom.encoding import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS
@@ -30,11 +32,11 @@ from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import Blocks, allocate, creators, placed
 from derived_series.dicom.tags import describe, keyword
 from derived_series.errors import HeaderError, Missing
+from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
 
 if TYPE_CHECKING:
     from derived_series.dicom.explain import Explanation
 
-_PIXEL_DATA = Tag("PixelData")
 _CHARSET = Tag("SpecificCharacterSet")
 _IMAGE_TYPE = Tag("ImageType")
 
@@ -45,6 +47,7 @@ class DerivedSeries:
 
     :param elements: values that all instances share, by (tag, creator).
     :param instanced: the entries whose value differs by instance.
+    :param transfer_syntax: what it is written in; see ``written_in``.
     """
 
     header: SeriesHeader
@@ -53,6 +56,7 @@ class DerivedSeries:
     instanced: tuple[Entry, ...]
     blocks: Blocks
     warnings: tuple[str, ...]
+    transfer_syntax: UID = UID(WRITTEN[DEFAULT])
 
     def __len__(self) -> int:
         return self.env.count
@@ -90,16 +94,40 @@ class DerivedSeries:
             found.append(placed(_never_original(element.data_element(value)), element.creator, self.blocks))
         return found
 
+    def written_in(self, transfer_syntax: str) -> DerivedSeries:
+        """The same series in another transfer syntax.
+
+        :param transfer_syntax: keyword or UID of one of ``transfer_syntaxes.WRITTEN``.
+        :raises InvalidRequest: for any other, or when the package that encodes it is not installed.
+        """
+        syntax = UID(written_uid(transfer_syntax))
+        if syntax.is_encapsulated:
+            encoder_of(syntax)
+        return replace(self, transfer_syntax=syntax)
+
     def pixel_data(self, index: int) -> DataElement:
-        """PixelData (7FE0,0010): OW for 16 bits, OB for 8 (PS3.5 A.2)."""
-        return DataElement(_PIXEL_DATA, "OB" if self.env.pixels.bits == 8 else "OW", self.env.pixels.encode(index))
+        """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""
+        compressed = self.transfer_syntax.is_encapsulated
+        value = self._compressed(index) if compressed else self.env.pixels.encode(index)
+        return pixel_element(value, self.env.pixels.bits, compressed)
+
+    @cached_property
+    def _pixel_options(self) -> Mapping[str, Any]:
+        dataset = Dataset()
+        for key, element in self.elements.items():
+            if key[0] >> 16 == 0x0028 and not key[1]:
+                dataset.add(element)
+        return as_pixel_options(dataset)
+
+    def _compressed(self, index: int) -> bytes:
+        return encoded_frame(self.env.pixels.stored(index), self.transfer_syntax, self._pixel_options)
 
     def file_meta(self, index: int) -> FileMetaDataset:
         """The file meta information of an instance (PS3.10 7.1)."""
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
         meta.MediaStorageSOPInstanceUID = UID(self.instance_uid(index))
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        meta.TransferSyntaxUID = self.transfer_syntax
         meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
         return meta
 
@@ -139,9 +167,13 @@ class DerivedSeries:
                     own.append((int(made.tag), encoder.encode_element(made)))
                     continue
             own.append((int(element.tag), data))
-        pixels = self.env.pixels.buffer(index)
-        head = long_element_head(int(_PIXEL_DATA), "OB" if self.env.pixels.bits == 8 else "OW", len(pixels))
-        own += [(int(_PIXEL_DATA), head), (int(_PIXEL_DATA) + 1, pixels)]
+        tag = int(PIXEL_DATA)
+        if self.transfer_syntax.is_encapsulated:
+            own.append((tag, encapsulated(tag, self._compressed(index))))
+        else:
+            pixels = self.env.pixels.buffer(index)
+            head = long_element_head(tag, "OB" if self.env.pixels.bits == 8 else "OW", len(pixels))
+            own += [(tag, head), (tag + 1, pixels)]
         return encoder.encode(self.instance_uid(index), own)
 
     def explain(self) -> Explanation:

@@ -1,6 +1,7 @@
 """Bytes of a series: what all instances share is encoded once, the rest once an instance, merged in tag order.
 
-Explicit VR little endian throughout (PS3.5 A.2). The bytes are those that pydicom would write.
+Explicit VR little endian throughout (PS3.5 A.2), around compressed pixels too (A.4). The bytes are those that
+pydicom would write.
 """
 
 from __future__ import annotations
@@ -154,6 +155,11 @@ def short_element(tag: int, vr: str, data: bytes) -> bytes:
 def long_element_head(tag: int, vr: str, length: int) -> bytes:
     """What comes before the data of an element with a 4 byte length (PS3.5 table 7.1-1)."""
     return _LONG_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), length)
+
+
+def encapsulated(tag: int, value: bytes) -> bytes:
+    """An OB element of undefined length around the items of encapsulated pixels (PS3.5 A.4)."""
+    return long_element_head(tag, "OB", 0xFFFFFFFF) + value + b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 
 def sequence(tag: int, items: Iterable[bytes]) -> bytes:

@@ -8,10 +8,11 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidImage, InvalidRequest
+from derived_series.transfer_syntaxes import written_uid
 
 #: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
@@ -45,6 +46,7 @@ class DeriveRequest(BaseModel):
     grid: Literal["Own", "Parent"] = "Own"
     interpolation: Literal["Linear", "Nearest"] | None = None
     outside: float | None = None
+    transfer_syntax: Name | None = None
     dry_run: bool = False
     synchronous: bool | None = None
     asynchronous: bool | None = None
@@ -52,6 +54,14 @@ class DeriveRequest(BaseModel):
     destinations: list[Name] = []
     if_exists: Literal["New", "Reuse", "Replace"] = "New"
     timeout: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+
+    @field_validator("transfer_syntax")
+    @classmethod
+    def _written(cls, name: str | None) -> str | None:
+        try:
+            return None if name is None else written_uid(name) and name
+        except InvalidRequest as error:
+            raise ValueError(f"{error.message}; {error.remedy}") from error
 
     @model_validator(mode="after")
     def _consistent(self) -> DeriveRequest:

@@ -41,6 +41,7 @@ from derived_series.jobs.request import DeriveRequest
 from derived_series.jobs.tasks import DeriveTask, Outcome
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
+from derived_series.transfer_syntaxes import DEFAULT
 
 _log = logging.getLogger(__name__)
 
@@ -208,6 +209,7 @@ def _build(
         extra=extra_blueprint(request.replace, request.series_description, request.derivation),
         nan=request.nan,
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
+        transfer_syntax=request.transfer_syntax or DEFAULT,
     )
     taken = series_numbers(client, task.series, but=series_uid(task))
     context = BuildContext(task.now, task.job_id, taken)

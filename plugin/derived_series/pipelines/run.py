@@ -33,6 +33,7 @@ from derived_series.errors import (
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.pipeline import Pipeline
+from derived_series.transfer_syntaxes import DEFAULT
 
 #: Both have len(), encode(i), dataset(i), instance_uid(i), the UIDs, warnings and explain().
 Series = DerivedSeries | DatasetSeries
@@ -44,13 +45,19 @@ class Options:
 
     :param strategy: instead of the pipeline's; :param extra: elements that win over the blueprint's;
     :param nan: what NaN and Inf are replaced by;
-    :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
+    :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is;
+    :param transfer_syntax: keyword or UID of what the series is written in.
     """
 
     strategy: FillingStrategy | None = None
     extra: Blueprint = field(default_factory=Blueprint)
     nan: float | None = None
     resampling: Resampling | None = None
+    transfer_syntax: str = DEFAULT
+
+    def written(self, series: Series) -> Series:
+        """The series in the transfer syntax asked for."""
+        return series if self.transfer_syntax == DEFAULT else series.written_in(self.transfer_syntax)
 
 
 def extra_blueprint(
@@ -150,7 +157,7 @@ def run_pipeline(
         data[key] = _user(name, "image_grinder", taken.get_data)
     container = InputContainer(data, header, inputs, settings)
     result = _user(name, "process", pipeline.process, container)
-    return _finish(name, header, factory, result, parent, context, options)
+    return options.written(_finish(name, header, factory, result, parent, context, options))
 
 
 def run_blueprint(
@@ -171,9 +178,9 @@ def run_blueprint(
     strategy = options.strategy or FillingStrategy.DISCARD
     header = made.make_series_header(parent, named.blueprint + options.extra, strategy, context)
     if image is not None:
-        return made.build(header, made.read(image), resampling=options.resampling)
+        return options.written(made.build(header, made.read(image), resampling=options.resampling))
     own = parent.to_nifti() if factory == "nifti" else parent.slices()
-    return made.build(header, own)
+    return options.written(made.build(header, own))
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
