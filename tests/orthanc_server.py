@@ -17,6 +17,8 @@ from typing import Any
 
 import requests
 from pydicom.dataset import Dataset
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from phantoms import decoded, encode
 
@@ -83,6 +85,9 @@ class OrthancServer:
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy, no .netrc
         self.session.headers["Accept-Encoding"] = "identity"  # compressed answers are slower by far
+        # A kept-alive connection that Orthanc closes (after half a second of silence) just as it is used again.
+        again = Retry(total=None, connect=0, read=2, redirect=0, status=0, other=0, allowed_methods=["GET"])
+        self.session.mount("http://", HTTPAdapter(max_retries=again))
         self._log_path = folder / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
 

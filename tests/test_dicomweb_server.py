@@ -254,3 +254,50 @@ def test_25_an_answer_is_read_to_the_last_instance(status: int, body: bytes, mat
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Hasty(BaseHTTPRequestHandler):
+    """Closes the first connection, unannounced, when its second request comes."""
+
+    protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self) -> None:
+        told: list[str] = self.server.told  # type: ignore[attr-defined]
+        self.raw_requestline = self.rfile.readline()
+        if not self.raw_requestline or not self.parse_request():
+            self.close_connection = True
+            return
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        told.append(self.command)
+        self.close_connection = len(told) == 2
+        if not self.close_connection:
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("method", "told"), [("GET", ["GET"] * 3), ("POST", ["GET", "POST"])])
+def test_a_connection_closed_as_it_is_used_again(method: str, told: list[str]) -> None:
+    """A request that may be repeated is; another is an error that says it may pass."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hasty)
+    server.told = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with Client(Connection(f"http://127.0.0.1:{server.server_port}")) as client:
+            assert client.get_json("/system") == {}
+            if method == "GET":
+                assert client.get_json("/system") == {}
+            else:
+                with pytest.raises(StorageError, match="no answer") as caught:
+                    client.post_json("/tools/find", "{}")
+                assert caught.value.transient
+        assert server.told == told  # type: ignore[attr-defined]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

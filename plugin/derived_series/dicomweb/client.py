@@ -19,6 +19,8 @@ from derived_series.errors import NotFound, StorageError
 _TRANSIENT = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505})
 _LONGEST_QUOTE = 500
+#: Methods whose requests may be sent twice (RFC 9110 9.2.2).
+_IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,25 +104,46 @@ class Client:
         data: bytes | None = None,
         stream: bool = False,
         timeout: float | None = None,
+        repeatable: bool = False,
     ) -> requests.Response:
         """Send a request; every status is an answer here.
 
+        A server may close a kept-alive connection just as it is used again (Orthanc does after half a second of
+        silence): an idempotent request is then sent once more.
+
         :param timeout: instead of the connection's.
+        :param repeatable: this request may be sent twice though its method is not idempotent.
 
         :raises StorageError: transient, when there is no answer.
         """
         try:
-            return self._session().request(
-                method,
-                url,
-                headers=dict(headers or {}),
-                data=data,
-                stream=stream,
-                timeout=timeout or self.connection.timeout,
-                allow_redirects=False,
-            )
+            try:
+                return self._send(method, url, headers, data, stream, timeout)
+            except requests.ConnectionError:
+                if not (repeatable or method in _IDEMPOTENT):
+                    raise
+                return self._send(method, url, headers, data, stream, timeout)
         except requests.RequestException as error:
             raise unreachable(method, url, error) from error
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        data: bytes | None,
+        stream: bool,
+        timeout: float | None,
+    ) -> requests.Response:
+        return self._session().request(
+            method,
+            url,
+            headers=dict(headers or {}),
+            data=data,
+            stream=stream,
+            timeout=timeout or self.connection.timeout,
+            allow_redirects=False,
+        )
 
     def get_json(self, path: str) -> Any:
         """GET a path of the REST API.
