@@ -14,8 +14,12 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from derived_series.jobs.memory import give_back, keep_freed
+
 #: Orthanc, and who looks at images, go first where there are too few processors for all.
 _NICENESS = 10
+#: Seconds without a task after which a process gives its free memory back.
+_IDLE = 5.0
 
 
 def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
@@ -24,12 +28,15 @@ def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[An
     os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
     end_with_parent()
+    keep_freed()
     with one_process():
         initializer(*initargs)
     gc.collect()
     gc.freeze()  # what is loaded stays: later collections need not look at it
     while True:
         try:
+            if not pipe.poll(_IDLE):
+                give_back()
             function, args, kwargs = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):
             return

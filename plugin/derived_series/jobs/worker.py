@@ -35,6 +35,7 @@ from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, Us
 from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import deliver
+from derived_series.jobs.memory import give_back
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
@@ -307,6 +308,7 @@ def _memory_bound(limit: int | None) -> Iterator[None]:
     if limit is None:
         yield
         return
+    give_back()  # what is kept free counts too
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
