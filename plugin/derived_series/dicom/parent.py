@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.geometry import SAME_ANGLE, SAME_POSITION_MM, Affine, Grid
+from derived_series.dicom.geometry import SAME_ANGLE, Affine, Grid
 from derived_series.dicom.instances import (
     check_identity,
     check_images,
@@ -23,22 +23,30 @@ from derived_series.dicom.instances import (
 )
 from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
+from derived_series.dicom.volumes import Arrangement, arrange_volumes, time_step
 from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParentSeries:
-    """One series of one patient, its instances ascending along the normal.
+    """One series of one patient: a volume, or several on the same grid (4D: functional and diffusion MR, dynamic PET).
 
-    :param instances: single-frame instances; position, not InstanceNumber or arrival, gives their order.
-    :param grid: where their slices are; None when the instances have no ImagePositionPatient.
+    :param instances: single-frame instances, volume after volume, the slices of each ascending along the normal:
+        slice k of volume t is ``instances[t * slices_per_volume + k]``. Position, not InstanceNumber or arrival, gives
+        the order of slices; ``volume_key`` that of volumes.
+    :param grid: where the slices of one volume are; None when the instances have no ImagePositionPatient.
     :param varying: the tags that not all instances have with the same value.
+    :param volumes: how many there are; 1 for a series with one instance at each position.
+    :param volume_key: by what the instances at one position are told apart and sorted (the first that fits of
+        ``volumes.KEYS``); None for one volume.
     """
 
     instances: tuple[Dataset, ...]
     grid: Grid | None
     varying: frozenset[int]
+    volumes: int = 1
+    volume_key: str | None = None
 
     @classmethod
     def from_datasets(cls, datasets: Iterable[Dataset]) -> ParentSeries:
@@ -46,7 +54,8 @@ class ParentSeries:
 
         :raises InvalidParent: no instance, several series, sizes or SOP classes, repeated SOPInstanceUIDs.
         :raises Conflict: several patients or studies.
-        :raises GeometryError: several orientations, two slices at one position, some without a position.
+        :raises GeometryError: several orientations, some without a position, positions with different numbers of
+            instances, or several at each that nothing tells apart.
         """
         found = list(datasets)
         varying = varying_tags(found)
@@ -60,8 +69,9 @@ class ParentSeries:
                 remedy="give the instances that have both",
             )
         if placed:
-            grid, order = _grid(found, varying)
-            return cls(tuple(found[i] for i in order), grid, varying)
+            grid, arranged = _grid(found, varying)
+            instances = tuple(found[i] for i in arranged.order)
+            return cls(instances, grid, varying, arranged.volumes, arranged.key)
         found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
         return cls(tuple(found), None, varying)
 
@@ -91,13 +101,23 @@ class ParentSeries:
 
     @property
     def pivot(self) -> Dataset:
-        """The first instance along the normal; series-level values are read from it."""
+        """The first instance along the normal (of the first volume); series-level values are read from it."""
         return self.instances[0]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(slices, rows, columns)."""
-        return (len(self.instances), int(self.pivot.Rows), int(self.pivot.Columns))
+    def slices_per_volume(self) -> int:
+        return len(self.instances) // self.volumes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(slices, rows, columns); (times, slices, rows, columns) when there are several volumes."""
+        volume = (self.slices_per_volume, int(self.pivot.Rows), int(self.pivot.Columns))
+        return volume if self.volumes == 1 else (self.volumes, *volume)
+
+    @property
+    def time_step(self) -> float | None:
+        """Seconds from one volume to the next; None for one volume, or where they are no even steps in time."""
+        return time_step(self.instances, self.volumes, self.volume_key)
 
     @property
     def series_instance_uid(self) -> str:
@@ -142,26 +162,37 @@ class ParentSeries:
         return [PixelFormat.of(instance) for instance in self.instances]
 
     def stored(self) -> npt.NDArray[Any]:
-        """The stored values, (slice, row, column), of the parent's integer type; any transfer syntax."""
+        """The stored values, of the parent's shape and integer type (and samples, in colour); any transfer syntax."""
         pairs = zip(self.instances, self._formats(), strict=True)
-        return np.stack([stored_frame(instance, how) for instance, how in pairs])
+        found = np.stack([stored_frame(instance, how) for instance, how in pairs])
+        return found.reshape(self.shape + found.shape[3:])
 
     def voxels(self) -> npt.NDArray[np.float32]:
-        """The real-world values, (slice, row, column), each slice's own rescale applied (PS3.3 C.11.1)."""
-        found = np.empty(self.shape, dtype=np.float32)
+        """The real-world values, of the parent's shape, each slice's own rescale applied (PS3.3 C.11.1)."""
         slices = self.slices()
+        found = np.empty(slices.shape, dtype=np.float32)
         for index, out in enumerate(found):
             slices.read_into(index, out)
-        return found
+        return found.reshape(self.shape)
 
     def slices(self) -> ParentSlices:
-        """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume."""
+        """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume.
+
+        Those of several volumes come one volume after the other.
+        """
         return ParentSlices(self.instances, self._formats())
 
     def to_nifti(self) -> Any:
-        """The real-world volume as a nibabel Nifti1Image: (column, row, slice), RAS+, mm."""
+        """The real-world values as a nibabel Nifti1Image: (column, row, slice) or (column, row, slice, time).
+
+        RAS+, mm; pixdim[4] is the time step in seconds, 0 where there is none.
+        """
         affine = self.affine_ras[:, [2, 1, 0, 3]]
-        return nib.Nifti1Image(self.voxels().transpose(2, 1, 0), affine)
+        image = nib.Nifti1Image(self.voxels().T, affine)
+        if self.volumes > 1:
+            image.header.set_xyzt_units("mm", "sec")
+            image.header["pixdim"][4] = self.time_step or 0
+        return image
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
@@ -184,8 +215,8 @@ def _numbers_of_all(found: list[Dataset], varying: frozenset[int], keyword: str,
     return np.array([_numbers(found[0], keyword, count)])
 
 
-def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, list[int]]:
-    """The grid and the order that sorts the instances along its normal."""
+def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangement]:
+    """The grid of one volume, and the order that sorts the instances into volumes along its normal."""
     orientations = _numbers_of_all(found, varying, "ImageOrientationPatient", 6)
     _check_one_orientation(orientations)
     spacings = _numbers_of_all(found, varying, "PixelSpacing", 2)
@@ -200,23 +231,17 @@ def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, list[int
     row, column = row / lengths[0], column / lengths[1]
     positions = np.array([_numbers(d, "ImagePositionPatient", 3) for d in found])
     along = positions @ np.cross(row, column)
-    order = [int(i) for i in np.argsort(along, kind="stable")]
-    same = np.flatnonzero(np.diff(along[order]) < SAME_POSITION_MM)
-    if len(same):
-        raise GeometryError(
-            f"{len(same)} slices share a position with the slice before, "
-            f"the first at {positions[order[same[0]]].tolist()} mm",
-            remedy="give a series with one slice at each position; split the time points or echoes first",
-        )
+    arranged = arrange_volumes(found, varying, positions, along)
+    first = positions[list(arranged.order[: arranged.slices])]
     grid = Grid(
         (float(row[0]), float(row[1]), float(row[2])),
         (float(column[0]), float(column[1]), float(column[2])),
         (float(spacings[0, 0]), float(spacings[0, 1])),
-        tuple((float(x), float(y), float(z)) for x, y, z in positions[order]),
+        tuple((float(x), float(y), float(z)) for x, y, z in first),
         int(found[0].Rows),
         int(found[0].Columns),
     )
-    return grid, order
+    return grid, arranged
 
 
 def _check_one_orientation(orientations: npt.NDArray[np.float64]) -> None:

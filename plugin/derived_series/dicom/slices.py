@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from derived_series.dicom.voxels import PixelFormat, real_world, stored_frame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParentSlices:
-    """The real-world values of a parent, float32, (slice, row, column); each access decodes one slice."""
+    """The real-world values of a parent, float32, (slice, row, column); each access decodes one slice.
+
+    Those of several volumes come one volume after the other.
+    """
 
     instances: Sequence[Dataset]
     formats: Sequence[PixelFormat]
@@ -47,9 +50,54 @@ class ParentSlices:
         return (self[index] for index in range(len(self)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VolumeSlices:
+    """The slices of a (time, slice, row, column) array as one sequence, volume after volume; nothing is copied.
+
+    A reshaped array would be a copy wherever the axes are not in this order in memory, as in most NIfTI files.
+    """
+
+    array: npt.NDArray[Any]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.array.shape[2:])
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim - 1
+
+    def __len__(self) -> int:
+        return self.array.shape[0] * self.array.shape[1]
+
+    def __getitem__(self, index: int) -> npt.NDArray[Any]:
+        found: npt.NDArray[Any] = self.array[divmod(index, self.array.shape[1])]
+        return found
+
+    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def view(self, dtype: npt.DTypeLike) -> VolumeSlices:
+        return VolumeSlices(self.array.view(dtype))
+
+
+def by_slice(image: npt.NDArray[Any], volumes: int) -> npt.NDArray[Any]:
+    """An image as a sequence of its slices, which answers what is asked of it like an array.
+
+    :param image: (slice, row, column), or (time, slice, row, column) when there are several volumes.
+    """
+    if volumes > 1 and isinstance(image, np.ndarray) and image.ndim == 4:
+        return cast("npt.NDArray[Any]", VolumeSlices(image))
+    return image
+
+
 def let_go(image: Any) -> None:
     """Give the pages of a memory-mapped file back; they are read again when they are needed again."""
-    base = image
+    base = image.array if isinstance(image, VolumeSlices) else image
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
