@@ -167,7 +167,7 @@ def _loaded(keyword: str, dataset: Dataset) -> None:
     item = Dataset()
     item.CodeValue = "leak"
     values: dict[str, Any] = {"SQ": [item], "UI": "1.2.3.4", "DS": "1", "IS": "1", "US": 1, "FL": 1.0, "FD": 1.0}
-    values.update(AT=0x00100010, UV=1, OB=b"\0\0", OW=b"\0\0", OV=b"\0" * 8)
+    values.update(AT=0x00100010, UL=1, UV=1, OB=b"\0\0", OW=b"\0\0", OV=b"\0" * 8)
     dataset.add_new(element, vr, values.get(vr, "LEAK"))
 
 

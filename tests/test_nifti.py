@@ -209,7 +209,7 @@ def test_other_shapes_and_kinds() -> None:
     affine = parent.to_nifti().affine
     series = build(parent, nib.Nifti1Image(np.ones((6, 7, 5, 1, 1), np.int16), affine), factory=NiftiFactory())
     assert len(series) == 5
-    for shape in ((6, 7, 5, 2), (6, 7), (6,)):
+    for shape in ((6, 7, 5, 2, 2), (6, 7), (6,)):
         with pytest.raises(ShapeMismatch, match="is made from 3D"):
             build(parent, nib.Nifti1Image(np.ones(shape, np.int16), affine), factory=NiftiFactory())
     for dtype in (np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1")]):

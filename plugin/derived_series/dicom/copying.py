@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataelem import DataElement
@@ -101,7 +102,13 @@ class CopyElement(VirtualElement):
         """Whether all instances of the parent have the same value to give, or none has one."""
         if not self._path and not self._last.is_private:
             return parent.is_constant(self._last)
-        elements = [self.read(instance) for instance in parent.instances]
+        return self._agree(parent.instances)
+
+    def _agree(self, instances: Sequence[Dataset]) -> bool:
+        """Whether these instances have the same value to give, or none has one."""
+        if len(instances) == 1:
+            return True
+        elements = map(self.read, instances)
         first, *others = [None if element is None else (element.value,) for element in elements]
         return all(other == first for other in others)
 
@@ -148,9 +155,11 @@ class CopyOrElseElement(CopyElement):
 class InstanceCopyElement(CopyElement, InstanceVirtualElement):
     """Each instance's own value, from the parent's instance at the same position.
 
-    Instances are matched by position along the normal, never by InstanceNumber or order of arrival.
+    Instances are matched by position along the normal, never by InstanceNumber or order of arrival. An image that was
+    made of several volumes of the parent has no value where they differ.
 
-    :raises HeaderError: (in the build) when the image is on a grid of its own: there is no such instance.
+    :raises HeaderError: (in the build) when the image is on a grid of its own: there is no such instance; when the
+        value differs between the volumes, unless it is Optional.
     """
 
     def __init__(
@@ -180,11 +189,18 @@ class InstanceCopyElement(CopyElement, InstanceVirtualElement):
                 "InstanceCopyElement copies from the parent's instance at the same position, but the image is on "
                 "a grid of its own; give an image on the parent's grid, or compute it with a FunctionalElement"
             )
+        if not self.Optional and env.volumes != env.parent.volumes:
+            for index in range(env.slices):
+                if not self._agree(InstanceEnvironment(env, index).counterparts):
+                    raise LackingValue(
+                        f"it differs between the parent's {env.parent.volumes} volumes, and the image has "
+                        f"{env.volumes}; make it Optional, or compute it with a FunctionalElement"
+                    )
         return DEFER
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
-        assert env.instance_dataset is not None
-        found = self.read(env.instance_dataset)
+        counterparts = env.counterparts
+        found = self.read(counterparts[0]) if self._agree(counterparts) else None
         return ABSENT if found is None else found
 
 
@@ -192,7 +208,8 @@ class PositionCopyElement(CopyElement):
     """The parent's value where it is true: shared when all parent instances agree, else each instance's own.
 
     When the instances differ and the image is on a grid of its own, the tag is left out, or empty with
-    ``Else=None`` or the value of ``Else``: a value of one slice is never written for another.
+    ``Else=None`` or the value of ``Else``: a value of one slice is never written for another. So it is where an image
+    was made of several volumes that differ. What is one value for each volume is kept on any grid.
 
     :param required: there must be a value (type 1); ``Else`` does not count then.
     """
@@ -216,13 +233,20 @@ class PositionCopyElement(CopyElement):
         return self.lacking() if found is None else found
 
     def at_image(self, env: ImageEnvironment) -> Value:
-        if env.on_parent_grid:
+        if env.on_parent_grid or self._is_of_volumes(env):
             return DEFER
         if not self.Optional:
             raise LackingValue("the parent's instances differ in it and the image is on a grid of its own")
         return self.Else
 
+    def _is_of_volumes(self, env: ImageEnvironment) -> bool:
+        """Whether each volume of the parent has one value, and the image has the same volumes."""
+        parent, size = env.parent, env.parent.slices_per_volume
+        if parent.volumes == 1 or env.volumes != parent.volumes:
+            return False
+        return all(self._agree(parent.instances[t * size : (t + 1) * size]) for t in range(parent.volumes))
+
     def at_instance(self, env: InstanceEnvironment) -> Value:
-        assert env.instance_dataset is not None
-        found = self.read(env.instance_dataset)
+        counterparts = env.counterparts or (env.parent.instances[env.volume_index * env.parent.slices_per_volume],)
+        found = self.read(counterparts[0]) if self._agree(counterparts) else None
         return self.lacking() if found is None else found

@@ -30,6 +30,7 @@ from derived_series.dicom.modules.image import general_image_blueprint, image_pi
 from derived_series.dicom.pixels import encode_pixels, pixel_rules
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import Blocks, allocate, creators, placed
+from derived_series.dicom.slices import by_slice
 from derived_series.dicom.tags import describe, keyword
 from derived_series.errors import HeaderError, Missing
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
@@ -188,11 +189,13 @@ def build_series(
 ) -> DerivedSeries:
     """Settle all that the image decides.
 
-    :param image: (slice, row, column), as many slices as the placement has.
+    :param image: (slice, row, column), as many slices as the placement has; (time, slice, row, column) when that has
+        several volumes.
     :raises PixelError: values that cannot be stored. :raises HeaderError: tags that this image leaves without a value.
     """
     sop_class_uid = header.sop_class_uid
-    pixels = encode_pixels(image, pixel_rules(sop_class_uid), nan)
+    pixels = encode_pixels(by_slice(image, placement.volumes), pixel_rules(sop_class_uid), nan)
+    of_each = placement.volumes == header.parent.volumes
     env = ImageEnvironment(
         series=header.env,
         sop_class_uid=sop_class_uid,
@@ -200,6 +203,8 @@ def build_series(
         grid=placement.grid,
         on_parent_grid=placement.on_parent_grid,
         sources=placement.sources,
+        volumes=placement.volumes,
+        time_step=placement.time_step or (header.parent.time_step if of_each else None),
     )
     elements = dict(header.elements)
     instanced: list[Entry] = []

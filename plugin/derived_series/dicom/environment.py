@@ -38,9 +38,11 @@ class ImageEnvironment:
 
     :param sop_class_uid: the class of the derived series.
     :param pixels: the encoding chosen for the whole series (dtype, slope, intercept, window).
-    :param grid: where the image's slices are; None for an image without geometry.
+    :param grid: where the slices of one volume are; None for an image without geometry.
     :param on_parent_grid: True when slice k of the image is at ``parent.instances[sources[k][0]]``.
     :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
+    :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
+    :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
     """
 
     series: SeriesEnvironment
@@ -49,6 +51,8 @@ class ImageEnvironment:
     grid: Grid | None
     on_parent_grid: bool
     sources: tuple[tuple[int, ...], ...]
+    volumes: int = 1
+    time_step: float | None = None
 
     @property
     def parent(self) -> ParentSeries:
@@ -63,12 +67,17 @@ class ImageEnvironment:
         """The number of instances of the derived series."""
         return len(self.sources)
 
+    @property
+    def slices(self) -> int:
+        """The number of slices of one volume."""
+        return len(self.sources) // self.volumes
+
 
 @dataclass(frozen=True, slots=True)
 class InstanceEnvironment:
     """Known for each instance: one slice of the image and where it comes from.
 
-    :param index: 0-based, ascending along the normal.
+    :param index: 0-based, volume after volume, the slices of each ascending along the normal.
     """
 
     of: ImageEnvironment
@@ -76,8 +85,18 @@ class InstanceEnvironment:
 
     @property
     def instance_number(self) -> int:
-        """1-based, in geometric order: the InstanceNumber (0020,0013)."""
+        """1-based, in geometric order, volume after volume: the InstanceNumber (0020,0013)."""
         return self.index + 1
+
+    @property
+    def volume_index(self) -> int:
+        """0-based: which volume the slice is of."""
+        return self.index // self.of.slices
+
+    @property
+    def slice_index(self) -> int:
+        """0-based, ascending along the normal: which slice of its volume it is."""
+        return self.index % self.of.slices
 
     @property
     def factory(self) -> DicomFactory:
@@ -93,8 +112,22 @@ class InstanceEnvironment:
 
     @property
     def instance_dataset(self) -> Dataset | None:
-        """The parent's instance at this slice's position; None when the image is on a grid of its own."""
+        """The parent's instance at this slice's position; None when the image is on a grid of its own.
+
+        Of several volumes it is that of the same volume; in an image of another number of volumes, of the first.
+        """
         return self.parent.instances[self.of.sources[self.index][0]] if self.of.on_parent_grid else None
+
+    @property
+    def counterparts(self) -> tuple[Dataset, ...]:
+        """The parent's instances at this slice's position that it comes from: several for a mean over volumes.
+
+        There is none when the image is on a grid of its own.
+        """
+        if not self.of.on_parent_grid:
+            return ()
+        sources, slices = self.of.sources[self.index], self.parent.slices_per_volume
+        return tuple(self.parent.instances[i] for i in sources if i % slices == sources[0] % slices)
 
     @property
     def source_datasets(self) -> tuple[Dataset, ...]:
@@ -104,7 +137,7 @@ class InstanceEnvironment:
     @property
     def position(self) -> Vector | None:
         """ImagePositionPatient, LPS mm; None without geometry."""
-        return None if self.of.grid is None else self.of.grid.positions[self.index]
+        return None if self.of.grid is None else self.of.grid.positions[self.slice_index]
 
     @property
     def image(self) -> npt.NDArray[Any]:

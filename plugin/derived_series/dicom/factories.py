@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tokenize
 from collections.abc import Iterable
 from pathlib import Path
@@ -64,7 +65,7 @@ class DicomFactory:
         return make_header(SeriesEnvironment(series, self, context or BuildContext()), blueprint, strategy)
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """The image as a (slice, row, column) array with its place in space."""
+        """The image as a (slice, row, column) array with its place in space; (time, slice, row, column) in 4D."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its images are: define arrange()")
 
     @staticmethod
@@ -118,6 +119,7 @@ def _fresh(header: SeriesHeader) -> SeriesHeader:
 class NumpyFactory(DicomFactory):
     """For numpy arrays: (slice, row, column) on the parent's grid, slices ascending along the normal.
 
+    (time, slice, row, column) is a series of volumes; as many as the parent has are made from it one by one.
     A (row, column) array is one slice. bool, integers and floats; a ``PlacedImage`` brings a grid of its own.
     """
 
@@ -126,16 +128,19 @@ class NumpyFactory(DicomFactory):
         parent = header.parent
         if isinstance(image, PlacedImage):
             array = _volume(image.array)
-            if array.shape != image.grid.shape:
+            if array.shape[-3:] != image.grid.shape:
                 raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")
-            return array, place(image.grid, parent)
+            return array, place(image.grid, parent, _volumes(array))
         array = _volume(image)
-        if array.shape == parent.shape:
+        if array.shape[-3:] == parent.shape[-3:]:
+            return array, on_parent(parent, _volumes(array))
+        if isinstance(image, ParentSlices) and len(image) == len(parent):
             return array, on_parent(parent)
         if not _has_geometry(header):
-            return array, without_geometry(parent, len(array))
+            return array, without_geometry(parent, math.prod(array.shape[:-2]), _volumes(array))
+        axes = "(slices, rows, columns)" if array.ndim == 3 else "(times, slices, rows, columns)"
         raise ShapeMismatch(
-            f"the image's shape (slices, rows, columns) is {array.shape}, the parent series' is {parent.shape}",
+            f"the image's shape {axes} is {array.shape}, the parent series' is {parent.shape}",
             remedy="give an array of the parent's shape in the order (slice, row, column), or a NIfTI file or "
             "PlacedImage with a grid of its own",
         )
@@ -156,7 +161,7 @@ class NumpyFactory(DicomFactory):
 
 
 def _volume(image: Any) -> npt.NDArray[Any]:
-    """An array that is at least 3D, with something in it."""
+    """A 3D array, or 4D with several volumes, with something in it."""
     if isinstance(image, ParentSlices):
         return cast("npt.NDArray[Any]", image)  # what is asked of it, it answers like an array
     if isinstance(image, np.ma.MaskedArray):
@@ -172,12 +177,17 @@ def _volume(image: Any) -> npt.NDArray[Any]:
             f"an image of dtype {array.dtype} has no pixel encoding",
             remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
         )
-    if array.ndim != 3 or 0 in array.shape:
+    if array.ndim not in (3, 4) or 0 in array.shape:
         raise ShapeMismatch(
-            f"an image is (slice, row, column) or (row, column), this one has the shape {array.shape}",
-            remedy="give one 3D volume without empty axes",
+            f"an image is (slice, row, column), (time, slice, row, column) or (row, column), "
+            f"this one has the shape {array.shape}",
+            remedy="give a 3D volume, or a 4D series of volumes, without empty axes",
         )
-    return array
+    return array[0] if array.ndim == 4 and len(array) == 1 else array
+
+
+def _volumes(array: npt.NDArray[Any]) -> int:
+    return int(array.shape[0]) if array.ndim == 4 else 1
 
 
 def _has_geometry(header: SeriesHeader) -> bool:

@@ -32,6 +32,9 @@ NEVER_COPIED = _keywords(
     # identity and numbers of the parent's own instances
     *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "ImagesInAcquisition"),
     *("InstanceCreatorUID", "IrradiationEventUID", "ReferencedPerformedProcedureStepSequence"),
+    # which volume of the parent it is, and how many there are
+    *("TemporalPositionIdentifier", "TemporalPositionIndex", "NumberOfTemporalPositions", "TemporalResolution"),
+    *("SeriesType", "NumberOfSlices", "NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots", "ImageIndex"),
     *("StorageMediaFileSetUID", "ConcatenationUID", "SOPInstanceStatus", "RetrieveURL", "RetrieveAETitle"),
     # encoding of the parent's pixels, and what explains its stored values
     *(

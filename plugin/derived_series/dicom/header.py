@@ -17,6 +17,7 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.identity import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import TagLike, describe, keyword, to_tag
+from derived_series.dicom.volumes import LAST_RESORT
 from derived_series.errors import HeaderError, Missing
 
 _SOP_CLASS: Key = (int(to_tag("SOPClassUID")), "")
@@ -79,6 +80,7 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
     :raises HeaderError: with all tags that have none, by keyword and number.
     """
     whole, warnings = complete(blueprint, strategy, env.parent)
+    warnings += _volumes(env.parent)
     elements: dict[Key, DataElement] = {}
     deferred = []
     missing = []
@@ -112,6 +114,14 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
         deferred=tuple(deferred),
         warnings=(*warnings, *changed),
     )
+
+
+def _volumes(parent: ParentSeries) -> list[str]:
+    """What the volumes of a 4D parent were taken to be."""
+    if parent.volumes == 1:
+        return []
+    last = ", the last resort: nothing says what they are" if parent.volume_key == LAST_RESORT else ""
+    return [f"4D: {parent.volumes} volumes by {parent.volume_key}{last}"]
 
 
 def _pivot_only(element: VirtualElement, parent: ParentSeries) -> list[str]:

@@ -24,6 +24,7 @@ from derived_series.dicom.modules.image import (
     voi_lut_blueprint,
 )
 from derived_series.dicom.modules.patient import patient_blueprint
+from derived_series.dicom.modules.pet import pet_image_blueprint, pet_series_blueprint
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.parent import ParentSeries
@@ -42,7 +43,9 @@ _IDENTITY_KEYWORDS = (
     *("AccessionNumber", "ReferringPhysicianName", "StudyID"),
 )
 _SERIES_KEYWORDS = ("SeriesInstanceUID", "SeriesNumber", "Modality")
-_IMAGE_KEYWORDS = ("InstanceNumber", *MARKS)
+_TEMPORAL_KEYWORDS = ("TemporalPositionIdentifier", "NumberOfTemporalPositions", "TemporalResolution")
+_IMAGE_KEYWORDS = ("InstanceNumber", *_TEMPORAL_KEYWORDS, *MARKS)
+_PET_KEYWORDS = ("SeriesType", "NumberOfSlices", "NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots")
 
 _PATIENT_AND_STUDY = patient_blueprint + general_study_blueprint
 _BASE = (
@@ -86,6 +89,8 @@ def _filling(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
         computed = computed + image_plane_blueprint + frame_of_reference_blueprint
     if parent.modality == "PT":  # the pixels stay decay corrected to the parent's series time
         computed = computed + Blueprint([CopyElement("SeriesDate", True), CopyElement("SeriesTime", True)])
+        computed = computed + Blueprint([pet_series_blueprint[keyword] for keyword in _PET_KEYWORDS])
+        computed = computed + Blueprint([pet_image_blueprint["ImageIndex"]])
     return copied + computed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,14 @@ class NiftiFactory(DicomFactory):
     """For NIfTI-1 and -2 images (nibabel), .nii and .nii.gz, any axis order and sign, scl_slope and scl_inter applied.
 
     The affine alone decides where the image is. On the parent's grid every slice finds its parent slice; elsewhere
-    the positions come from the affine, with axes as near to the parent's as the image's own allow.
+    the positions come from the affine, with axes as near to the parent's as the image's own allow. A fourth axis is
+    time: of as many volumes as the parent has, each is made from its own.
     """
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
         """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
         array, affine_lps = self._oriented(header, image)
-        return array, _placement(affine_lps, array.shape, header.parent)
+        return array, _timed(_placement(affine_lps, array.shape, header.parent), image)
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
@@ -56,9 +58,9 @@ class NiftiFactory(DicomFactory):
             placement = _placement(affine_lps, array.shape, header.parent)
         except GeometryError:  # no grid of its own, and none is needed
             placement = None
-        if placement is not None and placement.on_parent_grid:
-            return array, placement
-        return resample(array, affine_lps, header.parent, header.sop_class_uid, how)
+        if placement is None or not placement.on_parent_grid:
+            array, placement = resample(array, affine_lps, header.parent, header.sop_class_uid, how)
+        return array, _timed(placement, image)
 
     @staticmethod
     def _oriented(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Affine]:
@@ -80,10 +82,22 @@ class NiftiFactory(DicomFactory):
 
 def _placement(affine_lps: Affine, shape: tuple[int, ...], parent: ParentSeries) -> Placement:
     """:raises GeometryError: an affine that is sheared or not orthogonal, elsewhere than on the parent's grid."""
-    if parent.grid is not None and parent.grid.is_regular and shape == parent.grid.shape:
+    volumes = shape[0] if len(shape) == 4 else 1
+    if parent.grid is not None and parent.grid.is_regular and shape[-3:] == parent.grid.shape:
         if _same_grid(affine_lps, parent.grid):
-            return on_parent(parent)
-    return place(Grid.from_affine(affine_lps, shape), parent)
+            return on_parent(parent, volumes)
+    return place(Grid.from_affine(affine_lps, shape[-3:]), parent, volumes)
+
+
+def _timed(placement: Placement, image: Any) -> Placement:
+    """With the time step of a 4D image (pixdim[4]), where its header names the unit: many writers put 1 there."""
+    if placement.volumes == 1 or len(image.shape) != 4 or not isinstance(image, nib.Nifti1Pair):
+        return placement
+    second = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(image.header.get_xyzt_units()[1])
+    step = float(image.header["pixdim"][4])
+    if second is None or not (0 < step < math.inf):
+        return placement
+    return replace(placement, time_step=round(step * second, 9))
 
 
 def _unpacked(path: Path) -> Any:
@@ -144,7 +158,7 @@ def _frame(header: SeriesHeader) -> Affine:
 
 
 def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
-    """The array as (slice, row, column) along a frame's axes, with its LPS affine.
+    """The array as (slice, row, column), or (time, slice, row, column), along a frame's axes, with its LPS affine.
 
     :param frame_ras: 4x4, its columns are the RAS directions of growing slice, row and column index.
     """
@@ -164,17 +178,22 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
     orientation = io_orientation(np.linalg.inv(frame_ras) @ affine)
     if np.isnan(orientation).any():
         raise GeometryError("the NIfTI image's axes cannot be told apart from its affine")
-    affine_ras = affine @ inv_ornt_aff(orientation, array.shape)
-    return apply_orientation(array, orientation), LPS_TO_RAS @ affine_ras
+    affine_ras = affine @ inv_ornt_aff(orientation, array.shape[:3])
+    found = apply_orientation(array, orientation)
+    return (found if found.ndim == 3 else np.moveaxis(found, 3, 0)), LPS_TO_RAS @ affine_ras
 
 
 def _values(image: Any) -> npt.NDArray[Any]:
-    """The 3D values, scaled where the header says so; stored integers stay integers."""
-    shape = image.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3 or 0 in shape:
-        raise ShapeMismatch(f"the NIfTI image has the shape {image.shape}, a derived series is made from 3D")
+    """The 3D or 4D values, scaled where the header says so; stored integers stay integers.
+
+    Of the axes after the third, those of length 1 do not count.
+    """
+    shape = image.shape[:3] + tuple(n for n in image.shape[3:] if n != 1)
+    if len(shape) not in (3, 4) or 0 in shape:
+        raise ShapeMismatch(
+            f"the NIfTI image has the shape {image.shape}: a derived series is made from 3D, or 4D with a time axis",
+            remedy="give one volume, or one series of volumes",
+        )
     try:
         array = np.asanyarray(image.dataobj)
     except _READ_ERRORS as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ SNAP_MM, SNAP_PART = 1e-3, 0.01
 class PlacedImage:
     """An image with a grid: what a pipeline gives when its result is not on the parent's grid.
 
-    :param array: (slice, row, column), slices ascending along the grid's normal.
+    :param array: (slice, row, column) or (time, slice, row, column), slices ascending along the grid's normal.
     :param grid: its own grid, such as ``parent.grid.subset([3, 4, 5])`` or ``Grid.from_affine(affine_lps, shape)``.
     """
 
@@ -30,36 +31,69 @@ class PlacedImage:
 @dataclass(frozen=True, slots=True)
 class Placement:
     """
-    :param sources: for each slice, the indexes of the parent's instances that contribute to it; on the parent's grid
-        the one at the slice's own position comes first.
+    :param grid: where the slices of one volume are.
+    :param sources: for each slice, volume after volume, the indexes of the parent's instances that contribute to it;
+        on the parent's grid one at the slice's own position comes first.
     :param resampled: how the image was brought to the parent's grid; empty for an image that was not.
+    :param volumes: how many the image has.
+    :param time_step: seconds from one volume to the next, where the image says so.
     """
 
     grid: Grid | None
     on_parent_grid: bool
     sources: tuple[tuple[int, ...], ...]
     resampled: str = ""
+    volumes: int = 1
+    time_step: float | None = None
 
 
-def on_parent(parent: ParentSeries) -> Placement:
-    """The parent's own grid: slice k comes from instance k alone."""
-    return Placement(parent.grid, True, tuple((k,) for k in range(len(parent))))
+def on_parent(parent: ParentSeries, volumes: int | None = None) -> Placement:
+    """The parent's own grid: slice k comes from the parent's slice k alone.
+
+    :param volumes: of the image; as many as the parent has when not given.
+    """
+    count = parent.volumes if volumes is None else volumes
+    sources = over_volumes([(k,) for k in range(parent.slices_per_volume)], parent, count)
+    return Placement(parent.grid, True, sources, volumes=count)
 
 
-def without_geometry(parent: ParentSeries, count: int) -> Placement:
-    """An image that is nowhere: every instance of the parent contributes."""
-    return Placement(None, False, (tuple(range(len(parent))),) * count)
+def without_geometry(parent: ParentSeries, count: int, volumes: int = 1) -> Placement:
+    """An image that is nowhere: every instance of the parent contributes.
+
+    :param count: slices of all volumes.
+    """
+    return Placement(None, False, (tuple(range(len(parent))),) * count, volumes=volumes)
 
 
-def place(grid: Grid, parent: ParentSeries) -> Placement:
-    """On the parent's planes when each slice is one of them, else on a grid of its own."""
+def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
+    """On the parent's planes when each slice is one of them, else on a grid of its own.
+
+    :param volumes: how many the image has, all of them on the grid.
+    """
+    count = len(grid.positions)
     if parent.grid is None:
-        return Placement(grid, False, (tuple(range(len(parent))),) * len(grid.positions))
+        return Placement(grid, False, (tuple(range(len(parent))),) * (count * volumes), volumes=volumes)
     matched = _same_planes(grid, parent.grid)
     if matched is not None:
         own = parent.grid.subset(matched)
-        return Placement(own, True, tuple((k,) for k in matched))
-    return Placement(grid, False, tuple(_contributing(grid, k, parent.grid) for k in range(len(grid.positions))))
+        return Placement(own, True, over_volumes([(k,) for k in matched], parent, volumes), volumes=volumes)
+    near = [_contributing(grid, k, parent.grid) for k in range(count)]
+    return Placement(grid, False, over_volumes(near, parent, volumes), volumes=volumes)
+
+
+def over_volumes(slices: Sequence[tuple[int, ...]], parent: ParentSeries, volumes: int) -> tuple[tuple[int, ...], ...]:
+    """The sources of an image's slices, volume after volume.
+
+    An image of as many volumes as the parent has is made from it volume by volume; any other from all of them.
+
+    :param slices: for each slice of a volume, the parent's slices that contribute to it.
+    """
+    found = []
+    for volume in range(volumes):
+        times = (volume,) if volumes == parent.volumes else range(parent.volumes)
+        firsts = [time * parent.slices_per_volume for time in times]
+        found += [tuple(first + k for first in firsts for k in near) for near in slices]
+    return tuple(found)
 
 
 def tolerance(grid: Grid) -> float:

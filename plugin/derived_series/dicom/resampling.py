@@ -15,7 +15,7 @@ from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from derived_series.dicom.geometry import Affine, Grid
 from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.placement import Placement
+from derived_series.dicom.placement import Placement, over_volumes
 from derived_series.errors import GeometryError, PixelError
 
 Interpolation = Literal["Linear", "Nearest"]
@@ -46,13 +46,13 @@ class Resampling:
 def resample(
     image: npt.NDArray[Any], affine_lps: Affine, parent: ParentSeries, sop_class_uid: str, how: Resampling
 ) -> tuple[npt.NDArray[Any], Placement]:
-    """The image's values at the parent's positions, (slice, row, column), with their place.
+    """The image's values at the parent's positions, (slice, row, column) or of each time as given, with their place.
 
     A voxel reaches half its size to all sides of its centre; between the outermost centres and their voxels' edges
     the outermost value counts. Linear gives float32 (float64 for types that hold more), nearest the image's own type.
     Nothing is smoothed before: smooth an image first whose voxels are much smaller than the parent's.
 
-    :param image: (slice, row, column) of bool, integers or floats.
+    :param image: (slice, row, column) or (time, slice, row, column) of bool, integers or floats.
     :param affine_lps: 4x4, (slice, row, column, 1) -> LPS mm, not singular; its axes may be oblique and sheared.
     :param sop_class_uid: the class of the derived series.
     :raises GeometryError: a parent without positions; an image that the parent has no pixel in.
@@ -64,35 +64,40 @@ def resample(
     interpolation = how.interpolation_of(image.dtype, sop_class_uid)
     nearest = interpolation == "Nearest"
     values = image.view(np.uint8) if image.dtype.kind == "b" else np.asarray(image, dtype=_known_type(image.dtype))
-    out = np.empty(grid.shape, dtype=values.dtype if nearest else _between(values.dtype))
+    out = np.empty(image.shape[:-3] + grid.shape, dtype=values.dtype if nearest else _between(values.dtype))
+    pairs = [(values, out)] if image.ndim == 3 else list(zip(values, out, strict=True))
     fill = _outside(values, out.dtype, how.outside, sop_class_uid, nearest)
     inverse = np.asarray(np.linalg.inv(affine_lps), dtype=np.float64)
     touched = []
     missed = 0
     for index, (matrix, offset) in enumerate(_maps(grid, inverse)):
-        within = _within(matrix, offset, grid, values.shape)
+        within = _within(matrix, offset, grid, image.shape[-3:])
         covered = int(np.count_nonzero(within))
         missed += within.size - covered
         touched.append(covered > 0)
-        if covered:
-            affine_transform(
-                values, matrix, offset, output=out[index : index + 1], output_shape=(1, grid.rows, grid.columns),
-                order=0 if nearest else 1, mode="nearest", prefilter=False,
-            )  # fmt: skip
-            out[index][~within] = fill
-        else:
-            out[index] = fill
+        for volume, found in pairs:
+            if covered:
+                affine_transform(
+                    volume, matrix, offset, output=found[index : index + 1], output_shape=(1, grid.rows, grid.columns),
+                    order=0 if nearest else 1, mode="nearest", prefilter=False,
+                )  # fmt: skip
+                found[index][~within] = fill
+            else:
+                found[index] = fill
     if not any(touched):
         raise GeometryError(
             f"the image is nowhere on the parent's grid: in mm (x, y, z, LPS) it reaches "
-            f"{_extent(_box(affine_lps, values.shape))}, the parent {_extent(_corners(grid))}",
+            f"{_extent(_box(affine_lps, image.shape[-3:]))}, the parent {_extent(_corners(grid))}",
             remedy="check the image's affine, and that the parent is the series it was made from",
         )
     notice = f"resampled to the parent's grid ({interpolation.lower()})"
     if missed:
-        notice += f"; {100 * missed / out.size:.1f} % of its pixels are outside of the image and are {fill:g}"
+        notice += (
+            f"; {100 * missed / np.prod(grid.shape):.1f} % of its pixels are outside of the image and are {fill:g}"
+        )
     reach = float(np.abs(affine_lps[:3, :3].T @ grid.normal).sum()) * (0.5 if nearest else 1.0)
-    placement = Placement(grid, True, _sources(grid, touched, reach), notice)
+    sources = over_volumes(_sources(grid, touched, reach), parent, len(pairs))
+    placement = Placement(grid, True, sources, notice, len(pairs))
     return (out.view(np.bool_) if image.dtype.kind == "b" and nearest else out), placement
 
 

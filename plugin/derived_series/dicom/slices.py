@@ -69,10 +69,10 @@ class VolumeSlices:
 
     @property
     def ndim(self) -> int:
-        return self.array.ndim - 1
+        return len(self.shape)
 
     def __len__(self) -> int:
-        return self.array.shape[0] * self.array.shape[1]
+        return int(self.array.shape[0] * self.array.shape[1])
 
     def __getitem__(self, index: int) -> npt.NDArray[Any]:
         found: npt.NDArray[Any] = self.array[divmod(index, self.array.shape[1])]

@@ -89,7 +89,7 @@ def _by_clock(name: str) -> VolumeKey:
 
 def _acquisition_date_time(dataset: Dataset) -> Rank:
     text = str(dataset.get("AcquisitionDateTime") or "").split("+")[0].split("-")[0]
-    found = _seconds(text[:8], text[8:])
+    found = _seconds(text[:8], text[8:] or "00") if text else None
     return None if found is None else (found,)
 
 
@@ -175,7 +175,9 @@ def arrange_volumes(
             continue
         arranged = _sorted(key, found, groups)
         if arranged is not None:
-            return Arrangement(tuple(i for volume in zip(*arranged, strict=True) for i in volume), len(groups[0]), key.name)
+            return Arrangement(
+                tuple(i for volume in zip(*arranged, strict=True) for i in volume), len(groups[0]), key.name
+            )
     raise GeometryError(
         f"{int(same.sum())} slices share a position with the slice before: there are {len(groups[0])} instances at "
         f"each of the {len(groups)} positions, and nothing tells the volumes apart; tried were "

@@ -139,8 +139,12 @@ class _ReferencedSeriesElement(FunctionalElement):
 
 
 def _same_places(env: InstanceEnvironment) -> list[bool]:
-    """For each source of a slice whether it is at the slice's own place: on the parent's grid the first one is."""
-    return [env.of.on_parent_grid and k == 0 for k in range(len(env.of.sources[env.index]))]
+    """For each source of a slice whether it is at the slice's own place: on the parent's grid the first one is.
+
+    Those of other volumes that are where the first one is are so too.
+    """
+    sources, slices = env.of.sources[env.index], env.parent.slices_per_volume
+    return [env.of.on_parent_grid and source % slices == sources[0] % slices for source in sources]
 
 
 def _purpose(same_place: bool) -> Dataset:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pydicom.uid import PositronEmissionTomographyImageStorage
+
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.elements import ABSENT, Value
+from derived_series.dicom.elements import ABSENT, DEFER, Value
 from derived_series.dicom.encoding import encode_text
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
@@ -33,12 +35,34 @@ SOP_common_blueprint = Blueprint(
     ]
 ).named("SOP_common")
 
+
+def _temporal(env: ImageEnvironment, value: Value) -> Value:
+    """Of several volumes; a PET image has attributes of its own for them."""
+    pet = env.sop_class_uid == PositronEmissionTomographyImageStorage
+    return ABSENT if env.volumes == 1 or pet or value is None else value
+
+
+class _TemporalPositionElement(_PlainElement):
+    """Which volume a slice is of, where there are several."""
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        return _temporal(env, DEFER)
+
+
+def _temporal_resolution(env: ImageEnvironment) -> Value:
+    """In ms (PS3.3 C.8.3.1)."""
+    return _temporal(env, None if env.time_step is None else decimal_string(round(env.time_step * 1000, 6)))
+
+
 general_image_blueprint = Blueprint(
     [
         _PlainElement("InstanceNumber", lambda env: env.instance_number),
         HeaderElement("ContentDate", lambda env: env.context.now.strftime("%Y%m%d")),
         HeaderElement("ContentTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
         *by_position("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
+        _TemporalPositionElement("TemporalPositionIdentifier", lambda env: env.volume_index + 1),
+        ImageElement("NumberOfTemporalPositions", lambda env: _temporal(env, env.volumes)),
+        ImageElement("TemporalResolution", _temporal_resolution),
         *map(inherited_mark, MARKS),
         *by_position("LossyImageCompressionRatio", "LossyImageCompressionMethod"),
     ]
@@ -57,7 +81,7 @@ def _grid(env: ImageEnvironment) -> Grid:
 def _position(env: InstanceEnvironment) -> Value:
     if env.instance_dataset is not None:  # digit for digit the parent's
         return env.instance_dataset["ImagePositionPatient"]
-    return [decimal_string(v) for v in _grid(env.of).positions[env.index]]
+    return [decimal_string(v) for v in _grid(env.of).positions[env.slice_index]]
 
 
 def _orientation(env: ImageEnvironment) -> Value:
@@ -90,7 +114,7 @@ def _slice_spacing(env: ImageEnvironment) -> Value:
 
 def _slice_location(env: InstanceEnvironment) -> Value:
     """The position along the normal, in mm."""
-    return decimal_string(round(_grid(env.of).distance(env.index), 6))
+    return decimal_string(round(_grid(env.of).distance(env.slice_index), 6))
 
 
 image_plane_blueprint = Blueprint(

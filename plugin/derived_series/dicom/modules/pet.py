@@ -5,19 +5,68 @@ SeriesDate and SeriesTime stay the parent's: the pixels are decay corrected to a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement, PositionCopyElement
-from derived_series.dicom.elements import ABSENT, StaticElement, Value
-from derived_series.dicom.environment import ImageEnvironment, SeriesEnvironment
+from derived_series.dicom.decimal_string import decimal_string
+from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, StaticElement, Value
+from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies, copies_or_empty
 
 
-def _series_type(env: ImageEnvironment) -> Value:
-    """The parent's; an image on other slices is no longer the acquired REPROJECTION or dynamic series."""
-    return env.parent.pivot.get("SeriesType") or ["STATIC", "IMAGE"]
+def _series_type(env: ImageEnvironment) -> list[str]:
+    """DYNAMIC when there are several volumes and STATIC when there is one; else the parent's.
+
+    The volumes of a GATED parent are those of its time slots, in an image that has as many.
+    """
+    given = [str(value) for value in env.parent.pivot.get("SeriesType") or []]
+    kind, what = (given + ["STATIC", "IMAGE"][len(given) :])[:2]
+    as_gated = kind == "GATED" and env.volumes == env.parent.volumes
+    if env.volumes > 1 and not as_gated:
+        kind = "DYNAMIC"
+    elif kind == "DYNAMIC" or (kind == "GATED" and not as_gated):
+        kind = "STATIC"
+    return [kind, what]
+
+
+def _of_gated(keyword: str) -> ImageElement:
+    """The parent's, where the series is still the gated one."""
+
+    def value(env: ImageEnvironment) -> Value:
+        return env.parent.pivot.get(keyword, ABSENT) if _series_type(env)[0] == "GATED" else ABSENT
+
+    return ImageElement(keyword, value)
+
+
+class _FrameReferenceTimeElement(PositionCopyElement):
+    """The parent's, by position; for an image made of several frames the mean of theirs, weighted by duration."""
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        varies = env.parent.volumes > 1 and not self.is_constant(env.parent)
+        return DEFER if varies else super().at_header(env)
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if env.volumes == env.parent.volumes:
+            return super().at_image(env)
+        return DEFER if env.on_parent_grid else self._mean(env.parent.instances)
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        counterparts = env.counterparts
+        return self._mean(counterparts) if len(counterparts) > 1 else super().at_instance(env)
+
+    def _mean(self, frames: Sequence[Dataset]) -> str:
+        times = [frame.get(self.tag) for frame in frames]
+        if any(time is None or time.value is None for time in times):
+            raise LackingValue("some of the parent's instances lack it")
+        weights = [float(frame.get("ActualFrameDuration") or 0) for frame in frames]
+        values = [float(time.value) for time in times if time is not None]
+        return decimal_string(round(float(np.average(values, weights=weights if all(weights) else None)), 3))
 
 
 def _orientation(keyword: str) -> HeaderElement:
@@ -35,7 +84,9 @@ pet_series_blueprint = Blueprint(
     [
         CopyElement("SeriesDate"),
         CopyElement("SeriesTime"),
-        ImageElement("NumberOfSlices", lambda env: env.count),
+        ImageElement("NumberOfSlices", lambda env: env.slices),
+        ImageElement("NumberOfTimeSlices", lambda env: env.volumes if _series_type(env)[0] == "DYNAMIC" else ABSENT),
+        *map(_of_gated, ("NumberOfRRIntervals", "NumberOfTimeSlots")),
         CopyElement("Units"),
         ImageElement("SeriesType", _series_type),
         *copies("CountsSource"),
@@ -45,7 +96,7 @@ pet_series_blueprint = Blueprint(
         *copies("ScatterCorrectionMethod", "DetectorLinesOfResponseUsed", "DetectorGeometry", "AxialAcceptance"),
         *copies("ReprojectionMethod", "TransverseMash", "CoincidenceWindowWidth", "EnergyWindowRangeSequence"),
         *copies("CollimatorGridName", "FieldOfViewShape", "FieldOfViewDimensions", "TypeOfDetectorMotion"),
-        *copies("NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots", "GantryDetectorTilt"),
+        *copies("GantryDetectorTilt"),
         _orientation("PatientOrientationCodeSequence"),
         _orientation("PatientGantryRelationshipCodeSequence"),
     ]
@@ -60,7 +111,7 @@ pet_image_blueprint = Blueprint(
         StaticElement("SOPClassUID", "UI", PositronEmissionTomographyImageStorage),
         StaticElement("Modality", "CS", "PT"),
         *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
-        PositionCopyElement("FrameReferenceTime", required=True),
+        _FrameReferenceTimeElement("FrameReferenceTime", required=True),
         *by_position("DecayFactor", "TriggerTime", "FrameTime"),
         *by_position("PrimaryPromptsCountsAccumulated", "ScatterFractionFactor", "DeadTimeFactor"),
         FunctionalElement("ImageIndex", lambda env: env.instance_number),

@@ -1,0 +1,77 @@
+"""Series of several volumes on one grid: functional MR, diffusion MR, dynamic PET. Made as those of phantoms are."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from phantoms import mr_phantom, pet_phantom, uid
+
+
+def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 6, *, tr: float = 2.0) -> list[Dataset]:
+    """A functional MR, each volume a little brighter than the one before; in the order of acquisition.
+
+    Slices are acquired interleaved: odd ones first. AcquisitionTime tells volumes and slices apart, nothing else does
+    but InstanceNumber. :param tr: seconds.
+    """
+    found = []
+    acquired = [*range(0, slices, 2), *range(1, slices, 2)]
+    for time in range(times):
+        for index, dataset in enumerate(mr_phantom(slices, rows, columns, orientation="axial", series=f"fmri {time}")):
+            dataset.ScanningSequence = "EP"
+            dataset.MRAcquisitionType = "2D"
+            dataset.RepetitionTime = 1000 * tr
+            seconds = time * tr + acquired.index(index) * tr / slices
+            dataset.AcquisitionTime = f"1030{seconds:09.6f}"
+            dataset.ContentTime = "103500"
+            found.append(_of_series(dataset, "fmri", time, time * slices + index + 1))
+    return found
+
+
+def dti_phantom(
+    gradients: tuple[tuple[float, tuple[float, float, float] | None], ...] = (
+        (0, None),
+        (1000, (0, 0, 1)),
+        (1000, (1, 0, 0)),
+        (500, (0, 1, 0)),
+    ),
+    slices: int = 3,
+) -> list[Dataset]:
+    """A diffusion MR: b value and gradient direction of each volume, in the order of acquisition."""
+    found = []
+    for time, (b_value, gradient) in enumerate(gradients):
+        for index, dataset in enumerate(mr_phantom(slices, 8, 6, orientation="axial", series=f"dti {time}")):
+            dataset.DiffusionBValue = float(b_value)
+            if gradient is not None:
+                dataset.DiffusionGradientOrientation = list(gradient)
+            dataset.AcquisitionTime = dataset.ContentTime = "103000"
+            found.append(_of_series(dataset, "dti", time, time * slices + index + 1))
+    return found
+
+
+def dynamic_pet_phantom(
+    durations: tuple[int, ...] = (10000, 10000, 10000), slices: int = 4, rows: int = 8, columns: int = 6
+) -> list[Dataset]:
+    """A dynamic PET; :param durations: of the frames, in ms."""
+    found = []
+    for time, duration in enumerate(durations):
+        start = sum(durations[:time])
+        for index, dataset in enumerate(pet_phantom(slices, rows, columns, series=f"pet {time}")):
+            dataset.SeriesType = ["DYNAMIC", "IMAGE"]
+            dataset.NumberOfTimeSlices = len(durations)
+            dataset.ActualFrameDuration = duration
+            dataset.FrameReferenceTime = f"{start + duration / 2:.1f}"
+            dataset.DecayFactor = f"{1 + time / 100:.2f}"
+            dataset.AcquisitionTime = f"1030{start / 1000:05.2f}"
+            dataset.ContentTime = "103500"
+            dataset.ImageIndex = time * slices + index + 1
+            found.append(_of_series(dataset, "dynamic", time, dataset.ImageIndex))
+    return found
+
+
+def _of_series(dataset: Dataset, series: str, time: int, number: int) -> Dataset:
+    dataset.SeriesInstanceUID = uid(dataset.PatientID, dataset.StudyID, series)
+    dataset.InstanceNumber = number
+    values = np.frombuffer(dataset.PixelData, "<u2") // 2 + 100 * time  # each volume brighter than the one before
+    dataset.PixelData = values.astype("<u2").tobytes()
+    return dataset
