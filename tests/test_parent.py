@@ -146,7 +146,11 @@ REFUSED: list[tuple[Callable[[list[Dataset]], None], type[DerivedSeriesError], s
     (_series, InvalidParent, "2 different values of SeriesInstanceUID: .*1.2.3"),
     (_classes, InvalidParent, "2 different values of SOPClassUID: .*1.1.7"),
     (_twice, InvalidParent, "there twice, among them 1.2.826"),
-    (_same_place, GeometryError, r"1 slices share a position with the slice before.*2 instances at 1 positions.*2 at \["),
+    (
+        _same_place,
+        GeometryError,
+        r"1 slices share a position with the slice before.*2 instances at 1 positions.*2 at \[",
+    ),
     (_orientations, GeometryError, r"2 orientations.*1 x \[0.0, 1.0.*3 x \[1.0, 0.0"),
     (_sizes, InvalidParent, "several sizes.*3 of 4 x 4, 1 of 2 x 8"),
     (_spacings, GeometryError, r"PixelSpacing differs.*1.0, 3.0"),

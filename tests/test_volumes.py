@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from building import build, parent_of, positions, volume, written
+from building import build, parent_of, positions, ready, volume, written
 from derived_series import (
     Blueprint,
     BuildContext,
@@ -262,8 +263,6 @@ def test_nifti_value_by_value(turn: list[list[int]]) -> None:
 
 
 def test_nifti_axes_and_time_steps(tmp_path: Path) -> None:
-    import nibabel as nib
-
     parent = parent_of(mr_phantom(3, 8, 6))
     values = np.stack([parent.voxels() + t for t in range(2)]).T
     affine = parent.to_nifti().affine
@@ -291,8 +290,6 @@ def test_4d_on_another_grid() -> None:
     firsts = {d.SourceImageSequence[0].ReferencedSOPInstanceUID for d in derived[4:8]}
     assert firsts <= set(uids(datasets[4:8]))
     factory = NumpyFactory()
-    from building import ready
-
     header = factory.make_series_header(parent, ready("pet"))
     series = factory.build(header, PlacedImage(image, other), resampling=Resampling("Nearest"))
     found = volume(series).reshape(3, 4, 8, 6)
