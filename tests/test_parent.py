@@ -160,7 +160,7 @@ REFUSED: list[tuple[Callable[[list[Dataset]], None], type[DerivedSeriesError], s
     (_no_unit_vectors, GeometryError, "not two unit vectors"),
     (_zero_vectors, GeometryError, "not two unit vectors"),
     (_no_spacing, GeometryError, "not positive"),
-    (_frames, InvalidParent, r"is multi-frame \(8 frames\)"),
+    (_frames, InvalidParent, r"is multi-frame \(8 frames\), but of a class of single frames \(CT Image Storage\)"),
     (_no_image, InvalidParent, "is no image"),
     (_no_uid, InvalidParent, r"1 of 4 instances have no SOPInstanceUID"),
 ]

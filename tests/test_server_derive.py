@@ -15,8 +15,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom.uid import MRImageStorage
 
 from derived_series.dicom.parent import ParentSeries
+from multiframe import enhanced
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom, mr_phantom
 from server_fixtures import derive, finished, npy, settings, submit
@@ -88,6 +90,22 @@ def test_an_image_that_is_sent_comes_back_exactly(empty: OrthancServer, make: An
     assert np.array_equal(derived.voxels(), volume())
     parent = ParentSeries.from_datasets(datasets)
     assert np.allclose(derived.affine_lps, parent.affine_lps, atol=1e-3)
+
+
+def test_an_enhanced_mr_is_a_parent(empty: OrthancServer) -> None:
+    """An image sent for it, and a pipeline on it: a classic series whose slices name their frames."""
+    source = enhanced(mr_phantom(slices=6)[::-1])
+    series = empty.upload([source])
+    sent = empty.json(f"/series/{series}/derive/mr/numpy", "POST", data=npy(volume()))
+    smoothed = derive(empty, series, Pipeline="gaussian_smoothing", Parameters={"SigmaMm": 2.0})
+    assert sent["InstancesCount"] == smoothed["InstancesCount"] == 6
+    derived = ParentSeries.from_datasets(empty.download(sent["ID"]))
+    assert np.array_equal(derived.voxels(), volume())
+    assert derived.grid == ParentSeries.from_datasets([source]).grid
+    for index, dataset in enumerate(derived.instances):
+        assert dataset.SOPClassUID == MRImageStorage
+        assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+        assert dataset.SourceImageSequence[0].ReferencedFrameNumber == 6 - index
 
 
 @pytest.mark.parametrize("packed", [False, True])

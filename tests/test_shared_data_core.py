@@ -22,9 +22,11 @@ VOLUMES: dict[str, tuple[tuple[int, ...], bool, float]] = {
     "ct_tilt_siemens_4sl_utf8": ((4, 512, 512), True, 14.0),
     "ct_uneven_siemens_tilt_missing": ((4, 512, 512), False, 15.5),
     "mr_ax_obl_ge_uneven_s16": ((20, 256, 256), False, 0.0),
+    "mr_enh_siemens_8fr": ((8, 256, 256), True, 0.0),
     "mr_biolab_ax_obl_ps_unequal": ((24, 384, 274), True, 0.0),
     "mr_fmri_ge_4d": ((10, 15, 64, 64), True, 0.0),
     "mr_hitachi_obl39_iso2022": ((4, 64, 64), True, 0.0),
+    "mr_mosaic_siemens_2vol": ((2, 35, 64, 64), True, 0.0),
     "mr_perslice_rescale_nonsquare": ((4, 28, 64), True, 0.0),
     "mr_sag_mprage_siemens": ((48, 256, 256), True, 0.0),
     "mr_sag_siemens_j2k_4sl": ((4, 256, 256), True, 0.0),
@@ -32,9 +34,7 @@ VOLUMES: dict[str, tuple[tuple[int, ...], bool, float]] = {
     "mr_sag_siemens_rle_4sl": ((4, 256, 256), True, 0.0),
 }
 REFUSED: dict[str, tuple[type[DerivedSeriesError], str]] = {
-    "mr_enh_siemens_8fr": (InvalidParent, r"is multi-frame \(8 frames\)"),
     "mr_mixed_orient_4sl": (GeometryError, "2 orientations.*2 x .*2 x "),
-    "mr_mosaic_siemens_2vol": (InvalidParent, "is a mosaic"),
 }
 COLOUR = "sc_rgb_j2k_4sl"
 

@@ -19,7 +19,7 @@ _PIXEL_DATA = 0x7FE00010
 _READ_ERRORS = (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError)
 #: Elements longer than this (bytes) stay in their file until they are asked for.
 _DEFERRED = 1 << 14
-_IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns", "NumberOfFrames", "ImageType", "SOPClassUID"))
+_IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
 
 
 def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
@@ -64,6 +64,8 @@ def varying_tags(found: list[Dataset]) -> frozenset[int]:
 
 
 def _same(one: DataElement | RawDataElement | None, other: DataElement | RawDataElement) -> bool:
+    if one is other:
+        return True
     if one is None:
         return False
     if one.value is None and other.value is None and isinstance(one, RawDataElement):
@@ -112,21 +114,11 @@ def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
 
 
 def check_images(found: list[Dataset], varying: frozenset[int]) -> None:
-    """Single-frame images of one size. :raises InvalidParent: when they are not."""
+    """Images of one size. :raises InvalidParent: when they are not."""
     alike = varying.isdisjoint(_IMAGE_TAGS)
     for dataset in found[:1] if alike else found:
         if "Rows" not in dataset or "Columns" not in dataset:
             raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
-        if int(dataset.get("NumberOfFrames") or 1) > 1:
-            raise InvalidParent(
-                f"instance {dataset.SOPInstanceUID} is multi-frame ({dataset.NumberOfFrames} frames)",
-                remedy="convert it to a classic single-frame series first",
-            )
-        if "MOSAIC" in (dataset.get("ImageType") or ()):
-            raise InvalidParent(
-                f"instance {dataset.SOPInstanceUID} is a mosaic: several slices tiled in one frame",
-                remedy="convert it to a series of one slice an instance first",
-            )
     sizes = Counter((int(d.Rows), int(d.Columns)) for d in (found[:1] if alike else found))
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())

@@ -23,6 +23,7 @@ from derived_series.dicom.instances import (
 )
 from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
+from derived_series.dicom.unfold import unfold
 from derived_series.dicom.volumes import Arrangement, arrange_volumes, time_step
 from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
@@ -32,9 +33,10 @@ from derived_series.errors import GeometryError, InvalidParent
 class ParentSeries:
     """One series of one patient: a volume, or several on the same grid (4D: functional and diffusion MR, dynamic PET).
 
-    :param instances: single-frame instances, volume after volume, the slices of each ascending along the normal:
-        slice k of volume t is ``instances[t * slices_per_volume + k]``. Position, not InstanceNumber or arrival, gives
-        the order of slices; ``volume_key`` that of volumes.
+    :param instances: single-frame instances, frames of multi-frame ones (``FrameDataset``) or tiles of mosaics,
+        volume after volume, the slices of each ascending along the normal: slice k of volume t is
+        ``instances[t * slices_per_volume + k]``. Position, not InstanceNumber or arrival, gives the order of slices;
+        ``volume_key`` that of volumes.
     :param grid: where the slices of one volume are; None when the instances have no ImagePositionPatient.
     :param varying: the tags that not all instances have with the same value.
     :param volumes: how many there are; 1 for a series with one instance at each position.
@@ -60,6 +62,10 @@ class ParentSeries:
         found = list(datasets)
         varying = varying_tags(found)
         check_identity(found, varying)
+        frames = unfold(found)
+        if frames is not found:
+            found = frames
+            varying = varying_tags(found)
         check_images(found, varying)
         placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found)
         if 0 < placed < len(found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from derived_series.dicom.frames import FrameDataset, source_of
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import InvalidParent
 
@@ -53,7 +54,7 @@ class PixelFormat:
     def of(cls, dataset: Dataset) -> PixelFormat:
         """:raises InvalidParent: without the attributes that tell it."""
         lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
-        if lacking and "PixelData" in dataset:
+        if lacking and "PixelData" in source_of(dataset):
             raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
         bits, stored = int(dataset.get("BitsAllocated") or 32), int(dataset.get("BitsStored") or 32)
         meta = getattr(dataset, "file_meta", None)
@@ -80,14 +81,24 @@ def stored_frame(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
 
     :raises InvalidParent: when there are no pixels or they cannot be decoded.
     """
+    if isinstance(dataset, FrameDataset):
+        if dataset.box is None:
+            return _frame(dataset.source, dataset.index, how)
+        whole = replace(how, rows=int(dataset.source.Rows), columns=int(dataset.source.Columns))
+        return _frame(dataset.source, dataset.index, whole)[dataset.box]
+    return _frame(dataset, 0, how)
+
+
+def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:
+    """The stored values of a frame of an instance, read alone."""
     deferred = _deferred_pixels(dataset)
     if how.native and "PixelData" in dataset:
-        return _native(dataset, how, dataset.PixelData if deferred is None else _read(dataset, deferred))
+        return _native(dataset, index, how, deferred)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has no pixel data")
     try:
-        frame = pixel_array(dataset if deferred is None else str(dataset.filename))
-    except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError) as error:
+        frame = pixel_array(dataset if deferred is None else str(dataset.filename), index=index)
+    except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError, IndexError) as error:
         syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
         name = getattr(syntax, "name", syntax)
         raise InvalidParent(
@@ -104,21 +115,24 @@ def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
     return found if isinstance(found, RawDataElement) and found.value is None and found.length else None
 
 
-def _read(dataset: Dataset, place: RawDataElement) -> bytes:
+def _read(dataset: Dataset, place: RawDataElement, start: int, count: int) -> bytes:
     with open(str(dataset.filename), "rb") as file:
-        file.seek(place.value_tell)
-        return file.read(place.length)
+        file.seek(place.value_tell + start)
+        return file.read(min(count, place.length - start))
 
 
-def _native(dataset: Dataset, how: PixelFormat, data: bytes) -> npt.NDArray[Any]:
-    """A view of uncompressed grey pixels."""
+def _native(dataset: Dataset, index: int, how: PixelFormat, deferred: RawDataElement | None) -> npt.NDArray[Any]:
+    """A view of uncompressed grey pixels; of those in a file only the frame is read."""
     needed = how.rows * how.columns * np.dtype(how.dtype).itemsize
-    if len(data) < needed:
+    start, length = index * needed, len(dataset.PixelData) if deferred is None else deferred.length
+    if length < start + needed:
         raise InvalidParent(
-            f"instance {dataset.get('SOPInstanceUID')} has {len(data)} bytes of pixels, "
-            f"{how.rows} x {how.columns} of {8 * np.dtype(how.dtype).itemsize} bits need {needed}"
+            f"instance {dataset.get('SOPInstanceUID')} has {length} bytes of pixels, "
+            f"{f'{index + 1} frames of ' if index else ''}{how.rows} x {how.columns} of "
+            f"{8 * np.dtype(how.dtype).itemsize} bits need {start + needed}"
         )
-    frame: npt.NDArray[Any] = np.frombuffer(data, dtype=how.dtype, count=how.rows * how.columns)
+    data, offset = (dataset.PixelData, start) if deferred is None else (_read(dataset, deferred, start, needed), 0)
+    frame: npt.NDArray[Any] = np.frombuffer(data, dtype=how.dtype, count=how.rows * how.columns, offset=offset)
     return _clean(frame.reshape(how.rows, how.columns), how.bits_stored, how.above)
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.frames import FrameDataset
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.pipelines.grinders import Grinder, SeriesGrinder
@@ -34,8 +35,11 @@ class Input:
 
     @property
     def data(self) -> dict[str, Dataset]:
-        """The instances by SOPInstanceUID, ascending along the normal."""
-        return {str(dataset.SOPInstanceUID): dataset for dataset in self.series.instances}
+        """The instances by SOPInstanceUID, ascending along the normal; frames by ``SOPInstanceUID/number``."""
+        return {
+            dataset.name if isinstance(dataset, FrameDataset) else str(dataset.SOPInstanceUID): dataset
+            for dataset in self.series.instances
+        }
 
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self.series.instances)

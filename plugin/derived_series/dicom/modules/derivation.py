@@ -18,6 +18,7 @@ from derived_series.dicom.encoding import encode_element, encode_text, sequence
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.references import Reference, references
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import BlueprintError
 
@@ -102,13 +103,6 @@ def tell_resampling(elements: dict[tuple[int, str], DataElement], how: str) -> N
             elements[code, ""] = DataElement(given.tag, "SQ", [*copy.deepcopy(kept), added])
 
 
-def _reference(source: Dataset) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = source.SOPClassUID
-    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    return item
-
-
 @lru_cache(maxsize=2)
 def _after_reference(same_place: bool) -> bytes:
     """The end of an item of SourceImageSequence: the same for all instances."""
@@ -116,24 +110,18 @@ def _after_reference(same_place: bool) -> bytes:
     return b"".join(encode_element(element, ["ascii"]) for element in item)
 
 
-def _reference_bytes(source: Dataset) -> bytes:
-    return encode_text(0x00081150, "UI", source.SOPClassUID) + encode_text(0x00081155, "UI", source.SOPInstanceUID)
-
-
 class _SourceImageElement(FunctionalElement):
     """SourceImageSequence: the parent's instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        ends = map(_after_reference, _same_places(env))
-        pairs = zip(env.source_datasets, ends, strict=True)
-        return sequence(int(self.tag), [_reference_bytes(source) + end for source, end in pairs])
+        return sequence(int(self.tag), [to.encode() + _after_reference(same) for to, same in _sources(env)])
 
 
 class _ReferencedSeriesElement(FunctionalElement):
     """ReferencedSeriesSequence: the parent series, with the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        instances = sequence(0x0008114A, [_reference_bytes(source) for source in env.source_datasets])
+        instances = sequence(0x0008114A, [to.encode() for to in references(env.source_datasets)])
         series = encode_text(0x0020000E, "UI", env.parent.series_instance_uid)
         return sequence(int(self.tag), [instances + series])
 
@@ -147,6 +135,13 @@ def _same_places(env: InstanceEnvironment) -> list[bool]:
     return [env.of.on_parent_grid and source % slices == sources[0] % slices for source in sources]
 
 
+def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
+    """Each source of a slice, frames of one instance together, and whether it is at the slice's own place."""
+    pairs = list(zip(env.source_datasets, _same_places(env), strict=True))
+    found = [(to, True) for to in references([dataset for dataset, same in pairs if same])]
+    return found + [(to, False) for to in references([dataset for dataset, same in pairs if not same])]
+
+
 def _purpose(same_place: bool) -> Dataset:
     item = Dataset()
     item.SpatialLocationsPreserved = "YES" if same_place else "NO"
@@ -156,8 +151,8 @@ def _purpose(same_place: bool) -> Dataset:
 
 def _source_images(env: InstanceEnvironment) -> list[Dataset]:
     items = []
-    for source, same_place in zip(env.source_datasets, _same_places(env), strict=True):
-        item = _reference(source)
+    for to, same_place in _sources(env):
+        item = to.item()
         item.update(_purpose(same_place))
         items.append(item)
     return items
@@ -166,7 +161,7 @@ def _source_images(env: InstanceEnvironment) -> list[Dataset]:
 def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
     item = Dataset()
     item.SeriesInstanceUID = env.parent.series_instance_uid
-    item.ReferencedInstanceSequence = [_reference(source) for source in env.source_datasets]
+    item.ReferencedInstanceSequence = [to.item() for to in references(env.source_datasets)]
     return [item]
 
 

@@ -64,7 +64,7 @@ general_image_blueprint = Blueprint(
         ImageElement("NumberOfTemporalPositions", lambda env: _temporal(env, env.volumes)),
         ImageElement("TemporalResolution", _temporal_resolution),
         *map(inherited_mark, MARKS),
-        *by_position("LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+        *by_position("LossyImageCompressionRatio", "LossyImageCompressionMethod", "ImageLaterality"),
     ]
 ).named("general_image")
 

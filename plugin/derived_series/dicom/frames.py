@@ -1,0 +1,94 @@
+"""FrameDataset: one frame of a multi-frame instance, or one tile of a mosaic, as a dataset of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
+from pydicom.tag import BaseTag, Tag
+
+Element = DataElement | RawDataElement
+Elements = Mapping[BaseTag, Element]
+
+#: What a multi-frame instance says of its frames as a whole, and a single frame does not.
+_OF_THE_WHOLE = frozenset(
+    int(Tag(keyword))
+    for keyword in (
+        *("NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+        *("DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType"),
+        *("ConcatenationUID", "InConcatenationNumber", "InConcatenationTotalNumber"),
+        *("ConcatenationFrameOffsetNumber", "SOPInstanceUIDOfConcatenationSource", "RepresentativeFrameNumber"),
+        *("FrameIncrementPointer", "FrameTimeVector", "FrameDimensionPointer", "FrameLabelVector"),
+        *("SliceProgressionDirection", "EnergyWindowVector", "DetectorVector", "PhaseVector", "RotationVector"),
+        *("RRIntervalVector", "TimeSlotVector", "SliceVector", "AngularViewVector", "TimeSliceVector"),
+        *("GridFrameOffsetVector", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+    )
+)
+_PIXEL_GROUP = 0x7FE0
+#: What a dataset remembers of its own elements; the rest tells how and from where it was read.
+_OWN_STATE = ("_dict", "_private_blocks", "_pixel_array", "_pixel_id")
+
+
+class FrameDataset(Dataset):
+    """A frame with the elements that a single-frame instance of it would have; without pixels of its own.
+
+    Elements are those of the source, not copies, and are not to be changed.
+
+    :param source: the instance that the frame is of.
+    :param number: 1-based, of the frame or tile in the source.
+    :param box: the (rows, columns) of a mosaic that are this tile; None for a frame.
+    """
+
+    source: Dataset
+    number: int
+    box: tuple[slice, slice] | None
+
+    def __init__(self, elements: Elements, source: Dataset, number: int, box: tuple[slice, slice] | None = None):
+        super().__init__(dict(elements))
+        state = {name: value for name, value in vars(source).items() if name not in _OWN_STATE}
+        self.__dict__.update(state, source=source, number=number, box=box)
+
+    @property
+    def index(self) -> int:
+        """0-based, of the frame in the source's pixels."""
+        return self.number - 1 if self.box is None else 0
+
+    @property
+    def frame_number(self) -> int | None:
+        """What ReferencedFrameNumber (0008,1160) says; None for a tile: the whole instance is referred to."""
+        return self.number if self.box is None else None
+
+    @property
+    def name(self) -> str:
+        """The source's SOPInstanceUID and the number: ``1.2.3/4``."""
+        return f"{self.source.SOPInstanceUID}/{self.number}"
+
+    @property
+    def pixel_array(self) -> npt.NDArray[Any]:
+        """The stored values, (row, column) or (row, column, sample), as pydicom gives them."""
+        whole: npt.NDArray[Any] = np.asarray(pixel_array(self.source, index=self.index))
+        return whole if self.box is None else whole[self.box]
+
+
+def source_of(dataset: Dataset) -> Dataset:
+    """The stored instance that a dataset is, or is a frame of."""
+    return dataset.source if isinstance(dataset, FrameDataset) else dataset
+
+
+def common_elements(source: Dataset) -> dict[BaseTag, Element]:
+    """What all frames of an instance have: its elements, converted once, without those of the whole and the pixels.
+
+    Long values that are still in the source's file stay there.
+    """
+    found: dict[BaseTag, Element] = {}
+    for tag, element in list(source.items()):
+        if tag in _OF_THE_WHOLE or tag.group == _PIXEL_GROUP:
+            continue
+        in_file = isinstance(element, RawDataElement) and element.value is None and element.length != 0
+        found[tag] = element if in_file else source[tag]
+    return found

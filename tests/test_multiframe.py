@@ -1,0 +1,270 @@
+"""Multi-frame parents: frames become slices with the places, values and references that the instance tells."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    CTImageStorage,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    RLELossless,
+    SecondaryCaptureImageStorage,
+)
+
+from building import build, parent_of, positions, volume, written
+from dciodvfy import new_errors
+from derived_series import (
+    Blueprint,
+    CopyElement,
+    FillingStrategy,
+    ParentSeries,
+    StaticElement,
+    derivation,
+    secondary_capture_blueprint,
+    volume_blueprint,
+)
+from derived_series.dicom.frames import FrameDataset
+from derived_series.errors import InvalidParent
+from derived_series.pipelines import Input
+from multiframe import capture, enhanced, nuclear
+from phantoms import compressed, ct_phantom, decoded, encode, mr_phantom, pet_phantom
+
+CLASSIC = {
+    ct_phantom: CTImageStorage,
+    mr_phantom: MRImageStorage,
+    pet_phantom: PositronEmissionTomographyImageStorage,
+}
+DONE = derivation("nothing", "PixelByPixelMean")
+
+
+@pytest.mark.parametrize("orientation", ["axial", "oblique"])
+@pytest.mark.parametrize("phantom", CLASSIC)
+def test_frames_are_the_slices_that_they_were(phantom: Any, orientation: str) -> None:
+    slices = phantom(5, 8, 6, orientation=orientation)
+    random.Random(1).shuffle(slices)
+    classic, parent = parent_of(slices), parent_of([enhanced(slices)])
+    assert parent.shape == (5, 8, 6) and parent.grid == classic.grid
+    assert np.array_equal(parent.voxels(), classic.voxels()) and np.array_equal(parent.stored(), classic.stored())
+    one, other = build(parent, extra=DONE), build(classic, extra=DONE)
+    assert np.array_equal(volume(one), volume(other))
+    assert positions(written(one)) == positions(written(other)) == positions(classic.instances)
+
+
+@pytest.mark.parametrize("strategy", FillingStrategy)
+@pytest.mark.parametrize("phantom", CLASSIC)
+def test_the_derived_series_is_classic_and_refers_to_frames(phantom: Any, strategy: FillingStrategy) -> None:
+    slices = phantom(4, 8, 8)[::-1]
+    source = enhanced(slices)
+    series = build(parent_of([source]), extra=DONE, strategy=strategy)
+    assert series.warnings == ()
+    for index, dataset in enumerate(written(series)):
+        assert dataset.SOPClassUID == CLASSIC[phantom]
+        (image,) = dataset.SourceImageSequence
+        (reference,) = dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        for found in (image, reference):
+            assert found.ReferencedSOPClassUID == source.SOPClassUID
+            assert found.ReferencedSOPInstanceUID == source.SOPInstanceUID
+            assert found.ReferencedFrameNumber == 4 - index
+        assert dataset.AcquisitionTime == slices[3 - index].AcquisitionTime
+        assert not [e.keyword for e in dataset if "FunctionalGroups" in e.keyword or "Dimension" in e.keyword]
+        assert "NumberOfFrames" not in dataset
+        assert encode(series.dataset(index)) == series.encode(index)
+    assert new_errors(series.encode(1), [source, *slices]) == []
+
+
+@pytest.mark.parametrize("phantom", CLASSIC)
+def test_a_blueprint_that_copies_the_class_gets_the_classic_one(phantom: Any) -> None:
+    dataset = build(parent_of([enhanced(phantom(2, 4, 4))]), extra=Blueprint([CopyElement("SOPClassUID")])).dataset(0)
+    assert dataset.SOPClassUID == dataset.file_meta.MediaStorageSOPClassUID == CLASSIC[phantom]
+
+
+def test_what_the_groups_say_of_mr_is_in_classic_attributes() -> None:
+    (first, *_) = written(build(parent_of([enhanced(mr_phantom(3, 4, 4))]), extra=DONE))
+    assert first.RepetitionTime == 2300 and first.EchoTime == 2.98 and first.InversionTime == 900
+    assert first.FlipAngle == 9 and first.EchoTrainLength == 1 and first.NumberOfAverages == 1
+    assert list(first.ScanningSequence) == ["GR", "IR"] and list(first.SequenceVariant) == ["SP", "MP"]
+    assert first.SequenceName == "tfl3d1" and first.ImagingFrequency == 123.25
+    assert first.InPlanePhaseEncodingDirection == "COL" and first.NumberOfPhaseEncodingSteps == 192
+    assert first.DiffusionBValue == 1000 and list(first.DiffusionGradientOrientation) == [0, 0.6, 0.8]
+    assert first.AcquisitionDateTime == "20240312103000.50+0100" and first.AcquisitionDate == "20240312"
+
+
+def test_what_the_groups_say_of_ct_is_in_classic_attributes() -> None:
+    parent = parent_of([enhanced(ct_phantom(3, 4, 4))])
+    (first, *_) = written(build(parent, extra=DONE + Blueprint([CopyElement("XRayTubeCurrent")])))
+    assert first.KVP == 120 and first.ConvolutionKernel == "H31s" and first.DataCollectionDiameter == 500
+    assert first.XRayTubeCurrent == 250  # IS: a whole number
+    assert list(first.ImageType) == ["DERIVED", "SECONDARY", "AXIAL"]
+
+
+def test_what_enhanced_pet_says_is_in_classic_attributes() -> None:
+    (first, *_) = written(build(parent_of([enhanced(pet_phantom(3, 4, 4))]), extra=DONE))
+    assert first.Units == "BQML" and first.DecayCorrection == "START" and list(first.SeriesType) == ["STATIC", "IMAGE"]
+    assert first.FrameReferenceTime == 300000 and first.ActualFrameDuration == 600000
+    assert list(first.CorrectedImage) == ["DECY", "ATTN"]
+
+
+def test_an_instance_of_one_frame_unfolds_too() -> None:
+    source = enhanced(ct_phantom(1, 4, 4))
+    parent = parent_of([source])
+    assert isinstance(parent.pivot, FrameDataset) and parent.shape == (1, 4, 4)
+    (dataset,) = written(build(parent, extra=DONE))
+    assert dataset.SOPClassUID == CTImageStorage
+    assert "ReferencedFrameNumber" not in dataset.SourceImageSequence[0]  # the only frame is the whole instance
+
+
+def test_several_instances_make_one_volume() -> None:
+    """A concatenation, or an object for each station."""
+    slices = ct_phantom(6, 4, 4)
+    parts = [enhanced(slices[3:], name="b"), enhanced(slices[:3], name="a")]
+    parent = parent_of(parts)
+    assert np.array_equal(parent.voxels(), parent_of(slices).voxels())
+    found = [dataset.SourceImageSequence[0] for dataset in written(build(parent, extra=DONE))]
+    assert [int(item.ReferencedFrameNumber) for item in found] == [1, 2, 3, 1, 2, 3]
+    assert [item.ReferencedSOPInstanceUID for item in found] == [parts[1].SOPInstanceUID] * 3 + [
+        parts[0].SOPInstanceUID
+    ] * 3
+
+
+def test_frames_of_one_instance_are_one_reference() -> None:
+    """An image without geometry comes from all frames: they are the whole instance; some are named."""
+    source = enhanced(ct_phantom(4, 8, 8))
+    parent = parent_of([source])
+    (item,) = written(build(parent, np.ones((1, 3, 3)), DONE, blueprint="secondary_capture"))[0].SourceImageSequence
+    assert item.ReferencedSOPInstanceUID == source.SOPInstanceUID and "ReferencedFrameNumber" not in item
+    import nibabel as nib
+
+    from derived_series import NiftiFactory
+
+    affine = parent.affine_ras[:, [2, 1, 0, 3]].copy()
+    affine[:3, :3] /= 2
+    thin = nib.Nifti1Image(np.ones((16, 16, 2), np.float32), affine)
+    series = build(parent, thin, DONE, factory=NiftiFactory())
+    wanted = [1, [1, 2]]  # the first slice is in the plane of the first frame, the other between two
+    for index, dataset in enumerate(written(series)):
+        (item,) = dataset.SourceImageSequence
+        assert item.ReferencedFrameNumber == wanted[index] and item.SpatialLocationsPreserved == "NO"
+        assert encode(series.dataset(index)) == series.encode(index)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.name)
+def test_compressed_frames_are_decoded_one_by_one(syntax: Any, tmp_path: Path) -> None:
+    slices = mr_phantom(3, 32, 33)
+    (packed,) = compressed([enhanced(slices)], syntax)
+    path = tmp_path / "packed.dcm"
+    path.write_bytes(encode(packed))
+    for parent in (ParentSeries.from_datasets([packed]), ParentSeries.from_files([path])):
+        assert np.array_equal(parent.voxels(), parent_of(slices).voxels())
+
+
+def test_frames_in_a_file_are_read_alone(tmp_path: Path) -> None:
+    slices = ct_phantom(40, 32, 24)
+    path = tmp_path / "frames.dcm"
+    path.write_bytes(encode(enhanced(slices)))
+    parent = ParentSeries.from_files([path])
+    assert np.array_equal(parent.voxels(), parent_of(slices).voxels())
+    raw = dict(parent.pivot.source.items())[0x7FE00010]  # type: ignore[attr-defined]
+    assert raw.value is None  # still in the file
+
+
+def test_frames_share_what_they_have_in_common() -> None:
+    source = enhanced(ct_phantom(3, 4, 4))
+    source.private_block(0x0009, "ACME", create=True).add_new(1, "LO", "kept")
+    parent = parent_of([source])
+    one, other = parent.instances[0], parent.instances[2]
+    assert one["PatientName"] is other["PatientName"]
+    assert one["PixelSpacing"] is other["PixelSpacing"]
+    assert other[0x00091001].value == "kept" and other.private_block(0x0009, "ACME")[1].value == "kept"
+    assert np.array_equal(other.pixel_array, parent.stored()[2])
+    assert parent.is_constant("PixelSpacing") and not parent.is_constant("ImagePositionPatient")
+
+
+def test_legacy_converted_objects_say_what_no_group_does() -> None:
+    from highdicom.legacy import LegacyConvertedEnhancedCTImage
+
+    slices = [decoded(encode(dataset)) for dataset in ct_phantom(4, 8, 8)]
+    for dataset in slices:
+        dataset.FrameOfReferenceUID = slices[0].FrameOfReferenceUID
+    source = LegacyConvertedEnhancedCTImage(
+        slices, series_instance_uid="2.25.1", series_number=9, sop_instance_uid="2.25.2", instance_number=1
+    )
+    parent = parent_of([source])
+    classic = parent_of(slices)
+    assert np.array_equal(parent.voxels(), classic.voxels()) and parent.grid == classic.grid
+    series = build(parent, extra=DONE)
+    for dataset, before in zip(written(series), classic.instances, strict=True):
+        assert dataset.SOPClassUID == CTImageStorage and dataset.KVP == 120
+        assert float(dataset.AcquisitionTime) == float(before.AcquisitionTime) and dataset.ConvolutionKernel == "H31s"
+        assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == "2.25.2"
+    assert new_errors(series.encode(0), [encode(source), *slices]) == []
+
+
+PLACED = volume_blueprint + secondary_capture_blueprint + DONE
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_reconstructed_nm_is_placed_by_its_detector(descending: bool) -> None:
+    slices = ct_phantom(4, 8, 6, orientation="oblique", descending=descending)
+    parent = parent_of([nuclear(slices, spacing=-2.5 if descending else 2.5)])
+    grid = parent_of(slices).require_grid()
+    assert np.allclose(parent.require_grid().positions, grid.positions, atol=1e-6)
+    series = build(parent, parent.stored(), PLACED, blueprint="secondary_capture")
+    first, *_ = written(series)
+    assert first.SOPClassUID == SecondaryCaptureImageStorage and first.Modality == "NM"
+    assert first.SourceImageSequence[0].ReferencedFrameNumber == (4 if descending else 1)
+    assert new_errors(series.encode(0), [nuclear(slices, spacing=2.5)]) == []
+
+
+def _projections(slices: list[Dataset]) -> Dataset:
+    return nuclear(slices, spacing=2.5, kind="TOMO")
+
+
+@pytest.mark.parametrize("packed", [_projections, capture], ids=["NM projections", "secondary capture"])
+def test_frames_that_are_nowhere_keep_their_order(packed: Any) -> None:
+    slices = ct_phantom(4, 8, 6, descending=True)
+    source = packed(slices)
+    parent = parent_of([source])
+    assert parent.grid is None and parent.shape == (4, 8, 6)
+    assert np.array_equal(parent.stored(), np.stack([one.pixel_array for one in slices]))
+    for strategy in FillingStrategy:
+        series = build(parent, parent.stored(), DONE, blueprint="secondary_capture", strategy=strategy)
+        datasets = written(series)
+        assert [dataset.SOPClassUID for dataset in datasets] == [SecondaryCaptureImageStorage] * 4
+        assert not {"ImagePositionPatient", "NumberOfFrames", "FrameIncrementPointer"} & {
+            e.keyword for e in datasets[0]
+        }
+        assert np.array_equal(volume(series), parent.stored())
+    assert new_errors(series.encode(0), [source]) == []
+
+
+def test_groups_that_do_not_fit_are_refused() -> None:
+    source = enhanced(ct_phantom(3, 4, 4))
+    del source.PerFrameFunctionalGroupsSequence[1]
+    with pytest.raises(InvalidParent, match="3 frames .*PerFrameFunctionalGroupsSequence has 2 items"):
+        parent_of([source])
+    short = enhanced(ct_phantom(3, 4, 4))
+    short.PixelData = short.PixelData[:80]
+    with pytest.raises(InvalidParent, match="80 bytes of pixels, 3 frames of 4 x 4 of 16 bits need 96"):
+        parent_of([short]).voxels()
+
+
+def test_an_input_of_a_pipeline_has_all_frames() -> None:
+    source = enhanced(ct_phantom(3, 4, 4))
+    data = Input(parent_of([source])).data
+    assert list(data) == [f"{source.SOPInstanceUID}/{number}" for number in (1, 2, 3)]
+
+
+def test_the_parent_of_a_mask() -> None:
+    parent = parent_of([enhanced(ct_phantom(3, 8, 8))])
+    mask = np.zeros(parent.shape, bool)
+    mask[1, 2:5, 3:6] = True
+    extra = DONE + Blueprint([StaticElement("SeriesDescription", "mask")])
+    assert np.array_equal(volume(build(parent, mask, extra)), mask)
