@@ -31,4 +31,4 @@ class GaussianSmoothing(Pipeline):
         grid.require_regular("smoothing across slices")
         spacing = (grid.slice_spacing or 1.0, *grid.pixel_spacing)
         sigma = [input_container.parameters.SigmaMm / mm for mm in spacing]
-        return gaussian_filter(series.voxels(), sigma, mode="nearest")
+        return gaussian_filter(series.voxels(), sigma, mode="nearest", axes=(-3, -2, -1))  # not over the times of 4D

@@ -21,6 +21,7 @@ from derived_series.dicom.parent import ParentSeries
 from multiframe import enhanced
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom, mr_phantom
+from phantoms_4d import fmri_phantom
 from server_fixtures import derive, finished, npy, settings, submit
 
 
@@ -117,6 +118,24 @@ def test_a_nifti_file_finds_its_slices(empty: OrthancServer, ct: str, packed: bo
     derived = ParentSeries.from_datasets(empty.download(answer["ID"]))
     assert np.abs(derived.voxels() - parent.voxels()).max() <= 0.5
     assert np.allclose(derived.affine_lps, parent.affine_lps, atol=1e-3)
+
+
+def test_a_4d_nifti_file_becomes_a_4d_series(empty: OrthancServer) -> None:
+    """Each volume from its own of the parent, though instances arrive in any order; and a smoothed one by pipeline."""
+    series = empty.upload(fmri_phantom(3, 4)[::-1])
+    parent = ParentSeries.from_datasets(empty.download(series))
+    image = parent.to_nifti().as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    answer = empty.json(f"/series/{series}/derive/mr/nifti", "POST", data=gzip.compress(image.to_bytes()))
+    assert answer["InstancesCount"] == 12 and "4D: 3 volumes by AcquisitionTime" in answer["Warnings"]
+    datasets = empty.download(answer["ID"])
+    derived = ParentSeries.from_datasets(datasets)
+    assert derived.volume_key == "TemporalPositionIdentifier" and derived.time_step == parent.time_step == 2.0
+    assert np.array_equal(derived.voxels(), parent.voxels())
+    sources = [d.SourceImageSequence[0].ReferencedSOPInstanceUID for d in derived.instances]
+    assert sources == [d.SOPInstanceUID for d in parent.instances]
+    smoothed = derive(empty, series, Pipeline="gaussian_smoothing", Parameters={"SigmaMm": 0.01})
+    again = ParentSeries.from_datasets(empty.download(smoothed["ID"]))
+    assert np.array_equal(again.voxels(), parent.voxels())
 
 
 def test_an_image_of_another_grid_is_resampled_when_asked(empty: OrthancServer, ct: str) -> None:

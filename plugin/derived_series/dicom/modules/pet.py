@@ -44,8 +44,11 @@ def _of_gated(keyword: str) -> ImageElement:
     return ImageElement(keyword, value)
 
 
-class _FrameReferenceTimeElement(PositionCopyElement):
-    """The parent's, by position; for an image made of several frames the mean of theirs, weighted by duration."""
+class _FrameMeanElement(PositionCopyElement):
+    """The parent's, by position; for an image made of several frames the mean of theirs, weighted by duration.
+
+    FrameReferenceTime is type 1, and DecayFactor wanted of images that are decay corrected.
+    """
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         varies = env.parent.volumes > 1 and not self.is_constant(env.parent)
@@ -60,13 +63,15 @@ class _FrameReferenceTimeElement(PositionCopyElement):
         counterparts = env.counterparts
         return self._mean(counterparts) if len(counterparts) > 1 else super().at_instance(env)
 
-    def _mean(self, frames: Sequence[Dataset]) -> str:
+    def _mean(self, frames: Sequence[Dataset]) -> Value:
         times = [frame.get(self.tag) for frame in frames]
         if any(time is None or time.value is None for time in times):
+            if self.Optional:
+                return ABSENT
             raise LackingValue("some of the parent's instances lack it")
         weights = [float(frame.get("ActualFrameDuration") or 0) for frame in frames]
         values = [float(time.value) for time in times if time is not None]
-        return decimal_string(round(float(np.average(values, weights=weights if all(weights) else None)), 3))
+        return decimal_string(round(float(np.average(values, weights=weights if all(weights) else None)), 6))
 
 
 def _orientation(keyword: str) -> HeaderElement:
@@ -111,8 +116,9 @@ pet_image_blueprint = Blueprint(
         StaticElement("SOPClassUID", "UI", PositronEmissionTomographyImageStorage),
         StaticElement("Modality", "CS", "PT"),
         *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
-        _FrameReferenceTimeElement("FrameReferenceTime", required=True),
-        *by_position("DecayFactor", "TriggerTime", "FrameTime"),
+        _FrameMeanElement("FrameReferenceTime", required=True),
+        _FrameMeanElement("DecayFactor"),
+        *by_position("TriggerTime", "FrameTime"),
         *by_position("PrimaryPromptsCountsAccumulated", "ScatterFractionFactor", "DeadTimeFactor"),
         FunctionalElement("ImageIndex", lambda env: env.instance_number),
     ]

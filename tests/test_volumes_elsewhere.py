@@ -1,0 +1,85 @@
+"""4D series in the eyes of other programs: dcm2niix reads the volumes back, dciodvfy finds nothing new."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from building import build, parent_of
+from dciodvfy import new_errors
+from derived_series import NiftiFactory, ParentSeries
+from phantoms import ct_phantom, encode
+from phantoms_4d import dti_phantom, dynamic_pet_phantom, fmri_phantom
+from shared_data import needs_series, series_folder
+
+
+def converted(parts: list[bytes], folder: Path) -> Any:
+    """The one NIfTI image that dcm2niix makes of a series."""
+    if not shutil.which("dcm2niix"):
+        pytest.skip("dcm2niix is not installed (apt-get install dcm2niix)")
+    (folder / "dicom").mkdir()
+    for index, part in enumerate(parts):
+        (folder / "dicom" / f"{index}.dcm").write_bytes(part)
+    command = ["dcm2niix", "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
+    run = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stdout.decode() + run.stderr.decode()
+    (made,) = folder.glob("*.nii")
+    return nib.load(made)
+
+
+def agrees(found: Any, wanted: Any) -> None:
+    """The same values at the same places, whatever the axes' order."""
+    turned = found.as_reoriented(
+        nib.orientations.ornt_transform(
+            nib.orientations.io_orientation(found.affine), nib.orientations.io_orientation(wanted.affine)
+        )
+    )
+    assert turned.shape == wanted.shape and np.allclose(turned.affine, wanted.affine, atol=1e-3)
+    assert np.array_equal(np.asarray(turned.dataobj), np.asarray(wanted.dataobj))
+
+
+def test_a_functional_mr(tmp_path: Path) -> None:
+    parent = parent_of(fmri_phantom(3, 5, 32, 24))
+    image = parent.to_nifti()
+    series = build(parent, image, factory=NiftiFactory())
+    found = converted([series.encode(k) for k in range(len(series))], tmp_path)
+    agrees(found, image)
+    assert found.header.get_zooms()[3] == 2.0
+
+
+@needs_series("mr_fmri_ge_4d")
+def test_a_real_functional_mr(tmp_path: Path) -> None:
+    parent = ParentSeries.from_folder(series_folder("mr_fmri_ge_4d"))
+    assert parent.volume_key == "InstanceNumber" and parent.time_step == 5.0
+    image = parent.to_nifti()
+    series = build(parent, image, factory=NiftiFactory())
+    (tmp_path / "parent").mkdir()
+    theirs = converted([encode(dataset) for dataset in parent.instances], tmp_path / "parent")
+    agrees(theirs, image)
+    (tmp_path / "derived").mkdir()
+    found = converted([series.encode(k) for k in range(len(series))], tmp_path / "derived")
+    agrees(found, image)
+    assert found.header.get_zooms()[3] == theirs.header.get_zooms()[3] == 5.0
+
+
+@pytest.mark.parametrize("phantom", [fmri_phantom, dti_phantom, dynamic_pet_phantom])
+@pytest.mark.parametrize("shape", ["of each", "one", "two"])
+def test_nothing_new_is_wrong(phantom: Any, shape: str) -> None:
+    datasets = phantom()
+    parent = parent_of(datasets)
+    values = parent.voxels()
+    series = build(parent, {"of each": values, "one": values.mean(axis=0), "two": values[:2]}[shape])
+    assert new_errors(series.encode(len(series) - 1), datasets[:1]) == []
+
+
+def test_nothing_is_wrong_with_a_ct_of_several_volumes() -> None:
+    datasets = ct_phantom(3, 8, 6)
+    parent = parent_of(datasets)
+    series = build(parent, np.stack([parent.voxels()] * 2))
+    assert new_errors(series.encode(5), datasets[:1]) == []
