@@ -50,7 +50,9 @@ class Case:
         image = volume(slices)
         factory = NumpyFactory()
         header = factory.make_series_header(parent, Library.load([BLUEPRINTS]).blueprint("ct").blueprint)
-        return cls(parent, image, factory.build(header, image))
+        ready = factory.build(header, image)
+        assert isinstance(ready, DerivedSeries)
+        return cls(parent, image, ready)
 
 
 def ours(case: Case, with_header: bool = False) -> Callable[[], Iterator[bytes]]:

@@ -13,13 +13,13 @@ from pydicom.dataset import Dataset
 from derived_series import (
     Blueprint,
     BuildContext,
-    DerivedSeries,
     DicomFactory,
     FillingStrategy,
     NumpyFactory,
     ParentSeries,
 )
 from derived_series.pipelines import Library
+from derived_series.pipelines.run import Series
 from phantoms import decoded, encode
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -47,7 +47,7 @@ def build(
     factory: DicomFactory | None = None,
     context: BuildContext | None = None,
     nan: float | None = None,
-) -> DerivedSeries:
+) -> Series:
     """A derived series; by default the ready blueprint of the parent's modality and the parent's own values."""
     if not isinstance(parent, ParentSeries):
         parent = parent_of(parent)
@@ -58,7 +58,7 @@ def build(
     return maker.build(header, parent.voxels() if image is None else image, nan=nan)
 
 
-def written(series: DerivedSeries) -> list[Dataset]:
+def written(series: Series) -> list[Dataset]:
     """The series as another program reads its files."""
     return [decoded(series.encode(index)) for index in range(len(series))]
 
@@ -78,7 +78,7 @@ def real(dataset: Dataset) -> npt.NDArray[np.float64]:
     return stored(dataset).astype(np.float64) * slope + intercept
 
 
-def volume(series: DerivedSeries) -> npt.NDArray[np.float64]:
+def volume(series: Series) -> npt.NDArray[np.float64]:
     """The real values of all instances, (slice, row, column)."""
     return np.stack([real(dataset) for dataset in written(series)])
 

@@ -12,6 +12,7 @@ from building import LIBRARY, REPOSITORY
 from derived_series import NiftiFactory, NumpyFactory
 from derived_series.errors import NotFound
 from derived_series.pipelines import Library
+from derived_series.pipelines.library import FACTORIES
 
 
 def folder(tmp_path: Path, **files: str) -> Path:
@@ -30,9 +31,10 @@ blueprint = Blueprint([CopyElement("PatientName")])
 
 def test_the_repositorys_own_folder() -> None:
     assert LIBRARY.problems == ()
-    assert sorted(LIBRARY.blueprints) == ["ct", "mr", "pet", "secondary_capture"]
+    assert {"ct", "mr", "pet", "secondary_capture", "segmentation"} <= set(LIBRARY.blueprints)
     assert sorted(LIBRARY.pipelines) == ["gaussian_smoothing", "suv_body_weight"]
-    assert {"numpy": NumpyFactory, "nifti": NiftiFactory} == dict(LIBRARY.factories)
+    assert LIBRARY.factories["numpy"] is NumpyFactory and LIBRARY.factories["nifti"] is NiftiFactory
+    assert dict(LIBRARY.factories) == dict(FACTORIES)
     assert all(thing.description for thing in (*LIBRARY.blueprints.values(), *LIBRARY.pipelines.values()))
     assert all(len(thing.sha256) == 64 for thing in LIBRARY.blueprints.values())
 
@@ -109,5 +111,5 @@ def test_the_first_of_two_of_one_name_stays(tmp_path: Path) -> None:
 def test_what_is_not_there_is_answered_with_what_is(kind: str) -> None:
     with pytest.raises(NotFound, match=f"there is no {kind} 'nothing'.*use one of: ") as error:
         getattr(LIBRARY, kind)("nothing")
-    there = {"blueprint": "ct, mr, pet", "pipeline": "gaussian_smoothing, suv", "factory": "nifti, numpy"}
+    there = {"blueprint": "mr, parametric_map, pet", "pipeline": "gaussian_smoothing, suv", "factory": "nifti, numpy"}
     assert there[kind] in str(error.value) and error.value.http_status == 404

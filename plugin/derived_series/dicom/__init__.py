@@ -27,6 +27,12 @@ from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules import *  # noqa: F403  # its __all__ is the list of ready blueprints
 from derived_series.dicom.modules import __all__ as _modules
 from derived_series.dicom.nifti import NiftiFactory
+from derived_series.dicom.object_factories import (
+    EncapsulatedPdfFactory,
+    ObjectFactory,
+    ParametricMapFactory,
+    SegmentationFactory,
+)
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage
 from derived_series.dicom.resampling import Resampling
@@ -42,6 +48,7 @@ __all__ = [
     "DerivedSeries",
     "DicomFactory",
     "DiscardElement",
+    "EncapsulatedPdfFactory",
     "Explanation",
     "FillingStrategy",
     "FunctionalElement",
@@ -54,10 +61,13 @@ __all__ = [
     "InstanceVirtualElement",
     "NiftiFactory",
     "NumpyFactory",
+    "ObjectFactory",
+    "ParametricMapFactory",
     "ParentSeries",
     "PlacedImage",
     "PositionCopyElement",
     "Resampling",
+    "SegmentationFactory",
     "SequenceElement",
     "SeriesElement",
     "SeriesEnvironment",

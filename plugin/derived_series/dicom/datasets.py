@@ -24,14 +24,20 @@ from derived_series.transfer_syntaxes import written_uid
 
 if TYPE_CHECKING:
     from derived_series.dicom.explain import Explanation
+    from derived_series.dicom.header import SeriesHeader
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetSeries:
-    """Datasets that are ready to be written; the counterpart of DerivedSeries for datasets made elsewhere."""
+    """Datasets that are ready to be written; the counterpart of DerivedSeries for datasets made elsewhere.
+
+    :param header: where a blueprint stands behind them; :param made: the tags that are not the blueprint's then.
+    """
 
     datasets: tuple[Dataset, ...]
     warnings: tuple[str, ...]
+    header: SeriesHeader | None = None
+    made: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.datasets)
@@ -83,7 +89,7 @@ class DatasetSeries:
         return buffer.getvalue()
 
     def explain(self) -> Explanation:
-        """The tags of the first instance; all were set by the pipeline."""
+        """The tags of the first instance, and who set them."""
         from derived_series.dicom.explain import explain_datasets
 
         return explain_datasets(self)

@@ -227,7 +227,7 @@ def build_series(
     if placement.resampled:
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])
-    warnings += _enforce_derived(elements)
+    warnings += enforce_derived(elements)
     elements, warning = _settle_charset(elements, instanced, env)
     warnings += [warning] if warning else []
     blocks = allocate([*elements, *(entry.element.key for entry in instanced)])
@@ -286,7 +286,7 @@ def _never_original(element: DataElement) -> DataElement:
     return element
 
 
-def _enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
+def enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
     warnings = []
     key = (int(Tag("ImageType")), "")
     if key in elements:

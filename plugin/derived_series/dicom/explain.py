@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataelem import DataElement
+from pydicom.tag import Tag
 
 from derived_series.dicom.blueprint import Blueprint, Entry, Key
 from derived_series.dicom.datasets import DatasetSeries
@@ -19,6 +20,10 @@ from derived_series.dicom.private import placed_tag
 from derived_series.dicom.tags import keyword, number
 
 _LONGEST = 64
+#: What is not shown.
+PIXELS = frozenset(
+    Tag(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "EncapsulatedDocument")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +106,16 @@ def explain_series(series: DerivedSeries) -> Explanation:
     return Explanation(_rows(series.header, values, dict.fromkeys(varying, "")), series.warnings)
 
 
-def _rows(header: SeriesHeader, values: dict[Key, DataElement], varies: dict[Key, str]) -> tuple[Row, ...]:
+def _rows(
+    header: SeriesHeader,
+    values: dict[Key, DataElement],
+    varies: dict[Key, str],
+    made: frozenset[int] = frozenset(),
+) -> tuple[Row, ...]:
     entries = {entry.element.key: entry for entry in header.blueprint.entries()}
     found = []
     for key in sorted({*values, *varies}):
-        entry = entries.get(key)
+        entry = None if key[0] in made else entries.get(key)
         element = values.get(key)
         found.append(
             Row(
@@ -142,11 +152,15 @@ def _text(element: DataElement) -> str:
 
 
 def explain_datasets(series: DatasetSeries) -> Explanation:
-    """The tags of the first of finished datasets."""
+    """The tags of the first of finished datasets: a blueprint's where there is one, else the pipeline's."""
     first = series.dataset(0)
+    if series.header is not None:
+        values = {(int(e.tag), ""): e for e in first if e.tag not in PIXELS and not e.tag.is_private}
+        rows = _rows(series.header, values, {}, series.made)
+        return Explanation(rows, series.warnings)
     rows = tuple(
         Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", ())
         for e in first
-        if e.keyword != "PixelData"
+        if e.tag not in PIXELS
     )
     return Explanation(rows, series.warnings)

@@ -14,10 +14,12 @@ from pydicom.dataset import Dataset
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
+from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries, build_series
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader, make_header
+from derived_series.dicom.objects import builder_of
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.resampling import Resampling, resample
@@ -89,8 +91,8 @@ class DicomFactory:
 
     def build(
         self, header: SeriesHeader, image: Any, *, nan: float | None = None, resampling: Resampling | None = None
-    ) -> DerivedSeries:
-        """The derived series of a header and an image; its instances are made when asked for.
+    ) -> DerivedSeries | DatasetSeries:
+        """The derived series of a header and an image; classic instances are made when asked for.
 
         The SeriesInstanceUID is the header's. Each build has new SOPInstanceUIDs, unless the context has a seed.
 
@@ -101,17 +103,21 @@ class DicomFactory:
             array, placement = self.arrange(header, image)
         else:
             array, placement = self.arrange_on_parent(header, image, resampling)
-        if header.env.context.uid_seed is None:
-            header = _fresh(header)
-        return build_series(header, array, placement, self.nan if nan is None else nan)
+        chosen = self.nan if nan is None else nan
+        builder = builder_of(header.sop_class_uid)
+        if builder is not None:
+            return builder.build(fresh(header), array, placement, chosen)
+        return build_series(fresh(header), array, placement, chosen)
 
     def build_from_header(self, header: SeriesHeader, image: Any) -> list[Dataset]:
         """The instances of the derived series as datasets, ascending along the normal."""
         return list(self.build(header, image))
 
 
-def _fresh(header: SeriesHeader) -> SeriesHeader:
+def fresh(header: SeriesHeader) -> SeriesHeader:
     """The header with a seed, so that every instance's UID stays the same however often it is made."""
+    if header.env.context.uid_seed is not None:
+        return header
     env = SeriesEnvironment(header.env.parent, header.env.factory, header.env.context.seeded())
     return SeriesHeader(env, header.blueprint, header.strategy, header.elements, header.deferred, header.warnings)
 
@@ -191,4 +197,4 @@ def _volumes(array: npt.NDArray[Any]) -> int:
 
 
 def _has_geometry(header: SeriesHeader) -> bool:
-    return "ImagePositionPatient" in header.blueprint
+    return "ImagePositionPatient" in header.blueprint or "FrameOfReferenceUID" in header.blueprint

@@ -15,6 +15,7 @@ from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualEl
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.identity import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
+from derived_series.dicom.objects import BUILDERS
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import TagLike, describe, keyword, to_tag
 from derived_series.dicom.volumes import LAST_RESORT
@@ -79,8 +80,10 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
 
     :raises HeaderError: with all tags that have none, by keyword and number.
     """
+    strategy, said = _strategy(env, blueprint, strategy)
     whole, warnings = complete(blueprint, strategy, env.parent)
     warnings += _volumes(env.parent)
+    warnings += said
     elements: dict[Key, DataElement] = {}
     deferred = []
     missing = []
@@ -122,6 +125,20 @@ def _volumes(parent: ParentSeries) -> list[str]:
         return []
     last = ", the last resort: nothing says what they are" if parent.volume_key == LAST_RESORT else ""
     return [f"4D: {parent.volumes} volumes by {parent.volume_key}{last}"]
+
+
+def _strategy(
+    env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy
+) -> tuple[FillingStrategy, list[str]]:
+    """An object that is no image of the parent's kind takes nothing from it but what its blueprint names."""
+    if strategy is FillingStrategy.DISCARD or "SOPClassUID" not in blueprint:
+        return strategy, []
+    sop_class = blueprint["SOPClassUID"].at_header(env)
+    if str(getattr(sop_class, "value", sop_class)) not in BUILDERS:
+        return strategy, []
+    return FillingStrategy.DISCARD, [
+        "FillingStrategy Copy is not used: the object has other attributes than the parent's images"
+    ]
 
 
 def _pivot_only(element: VirtualElement, parent: ParentSeries) -> list[str]:

@@ -23,6 +23,31 @@ OrthancId = Annotated[str, Field(pattern=rf"^{ORTHANC_ID.pattern}$")]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
+_MODEL = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal, allow_inf_nan=False)
+
+
+class ConceptRequest(BaseModel):
+    """A coded concept of any scheme."""
+
+    model_config = _MODEL
+
+    value: Annotated[str, Field(min_length=1, max_length=16)]
+    scheme: Annotated[str, Field(min_length=1, max_length=16)]
+    meaning: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class SegmentRequest(BaseModel):
+    """What a label of a label map stands for; codes of SNOMED CT by name or value."""
+
+    model_config = _MODEL
+
+    number: Annotated[int, Field(ge=1, le=65535)]
+    label: Annotated[str, Field(min_length=1, max_length=64)]
+    category: Name | ConceptRequest | None = None
+    type: Name | ConceptRequest | None = None
+    color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] | None = None
+
+
 class DeriveRequest(BaseModel):
     """A derivation as it is asked for; keys in JSON are CamelCase (``SeriesDescription``).
 
@@ -30,7 +55,7 @@ class DeriveRequest(BaseModel):
     (without one the parent's own values are taken).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal, allow_inf_nan=False)
+    model_config = _MODEL
 
     pipeline: Name | None = None
     parameters: dict[str, JsonValue] = {}
@@ -42,6 +67,8 @@ class DeriveRequest(BaseModel):
     replace: dict[Name, JsonValue] = {}
     series_description: Annotated[str, Field(max_length=64)] | None = None
     derivation: Name | None = None
+    segments: list[SegmentRequest] = []
+    units: Annotated[str, Field(min_length=1, max_length=16)] | None = None
     nan: Annotated[float | None, Field(alias="NaN")] = None
     grid: Literal["Own", "Parent"] = "Own"
     interpolation: Literal["Linear", "Nearest"] | None = None

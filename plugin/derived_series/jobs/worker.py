@@ -207,7 +207,13 @@ def _build(
 ) -> Series:
     options = Options(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
-        extra=extra_blueprint(request.replace, request.series_description, request.derivation),
+        extra=extra_blueprint(
+            request.replace,
+            request.series_description,
+            request.derivation,
+            [segment.model_dump(by_alias=True) for segment in request.segments],
+            request.units,
+        ),
         nan=request.nan,
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
         transfer_syntax=request.transfer_syntax or DEFAULT,
@@ -263,8 +269,8 @@ def _image(client: Client, task: DeriveTask) -> Iterator[Path | None]:
 
 
 def _check_size(path: Path | None, limit: int) -> None:
-    """A .npy file is memory-mapped and no larger than it is; a small compressed NIfTI file may unfold to any size."""
-    if path is None or path.suffix == ".npy":
+    """Other files are no larger than they are; a small compressed NIfTI file may unfold to any size."""
+    if path is None or path.suffix in (".npy", ".pdf"):
         return
     size = announced_size(path)
     if size > limit:

@@ -27,6 +27,7 @@ _OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Input
 #: Bytes that a JSON body may have beside its image, which is base64.
 _LONGEST_JSON = 1 << 20
 
+_PDF = b"%PDF-"
 _NPY = b"\x93NUMPY"
 _GZIP = b"\x1f\x8b"
 _NIFTI_SIZES = (348, 540)  # sizeof_hdr of NIfTI-1 and NIfTI-2, the first four bytes of the file
@@ -132,12 +133,14 @@ class DeriveRoutes:
             )
         if image.startswith(_NPY):
             return "image.npy"
+        if image.startswith(_PDF):
+            return "document.pdf"
         if image.startswith(_GZIP):
             return "image.nii.gz"
         if any(int.from_bytes(image[:4], order) in _NIFTI_SIZES for order in ("little", "big")):
             return "image.nii"
         raise InvalidImage(
-            f"the image is no .npy, .nii or .nii.gz file: it begins with {image[:8]!r}",
+            f"the image is no .npy, .nii, .nii.gz or .pdf file: it begins with {image[:8]!r}",
             remedy="write it with numpy.save or nibabel.save, and send it with curl --data-binary",
         )
 

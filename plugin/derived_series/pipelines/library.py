@@ -15,10 +15,22 @@ from typing import TypeVar
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.nifti import NiftiFactory
+from derived_series.dicom.object_factories import EncapsulatedPdfFactory, ParametricMapFactory, SegmentationFactory
 from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 
 _log = logging.getLogger(__name__)
+
+#: The factories that are there without any folder.
+FACTORIES: Mapping[str, type[DicomFactory]] = MappingProxyType(
+    {
+        "numpy": NumpyFactory,
+        "nifti": NiftiFactory,
+        "segmentation": SegmentationFactory,
+        "parametric_map": ParametricMapFactory,
+        "pdf": EncapsulatedPdfFactory,
+    }
+)
 
 Thing = TypeVar("Thing")
 
@@ -71,7 +83,7 @@ class Library:
         """Run every ``*.py`` of the folders, in name order; of two things of one name the first one stays."""
         blueprints: dict[str, NamedBlueprint] = {}
         pipelines: dict[str, NamedPipeline] = {}
-        factories: dict[str, type[DicomFactory]] = {"numpy": NumpyFactory, "nifti": NiftiFactory}
+        factories = dict(FACTORIES)
         problems = []
         for folder in map(Path, folders):
             if not folder.is_dir():

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import UID, ParametricMapStorage, SegmentationStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
@@ -18,7 +20,8 @@ from derived_series.dicom.elements import StaticElement, VirtualElement
 from derived_series.dicom.factories import DicomFactory
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader
-from derived_series.dicom.modules import derivation
+from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
+from derived_series.dicom.object_factories import EncapsulatedPdfFactory
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.tags import TagLike, dictionary_vr, to_tag
@@ -64,11 +67,15 @@ def extra_blueprint(
     replace: Mapping[str, Any] | None = None,
     series_description: str | None = None,
     derived_by: str | None = None,
+    described: Sequence[Mapping[str, Any]] = (),
+    units: str | None = None,
 ) -> Blueprint:
-    """The blueprint of a request's ``Replace``, ``SeriesDescription`` and ``Derivation``.
+    """The blueprint of a request's ``Replace``, ``SeriesDescription``, ``Derivation``, ``Segments`` and ``Units``.
 
     :param replace: keyword or "gggg,eeee" -> value; None empties the tag; lists of objects are sequence items.
     :param derived_by: name or value of a code of CID 7203.
+    :param described: the segments of a label map, with the keys of the request's ``Segments``.
+    :param units: what a parametric map's values are measured in, as UCUM has it.
     :raises InvalidRequest: a tag that there is not, a value that its VR does not allow.
     """
     elements: list[VirtualElement] = []
@@ -81,9 +88,39 @@ def extra_blueprint(
         if derived_by is not None:
             code = derivation("", derived_by)["DerivationCodeSequence"]
             found = found + Blueprint([code], name="request")
+        if described:
+            found = found + Blueprint(segments(*map(_segment, described)), name="request")
+        if units is not None:
+            found = found + Blueprint(real_world_values(units), name="request")
         return found
     except BlueprintError as error:
         raise InvalidRequest(f"the request's tags: {error.message}", remedy=error.remedy) from error
+
+
+def _segment(given: Mapping[str, Any]) -> Segment:
+    return Segment(
+        number=given["Number"],
+        label=given["Label"],
+        type=_concept(given.get("Type")),
+        category=_concept(given.get("Category")),
+        color=given.get("Color"),
+    )
+
+
+def _concept(given: str | Mapping[str, str] | None) -> Code | str | None:
+    return Code(given["Value"], given["Scheme"], given["Meaning"]) if isinstance(given, Mapping) else given
+
+
+def _fits(header: SeriesHeader, options: Options) -> SeriesHeader:
+    """:raises InvalidRequest: Segments or Units for a kind of object that has none."""
+    for tag, key, sop_class in (
+        ("SegmentSequence", "Segments", SegmentationStorage),
+        ("RealWorldValueMappingSequence", "Units", ParametricMapStorage),
+    ):
+        if tag in options.extra and header.sop_class_uid != sop_class:
+            said = UID(header.sop_class_uid).name
+            raise InvalidRequest(f"{key} are of a {UID(sop_class).name}, but the blueprint makes a {said}")
+    return header
 
 
 def _request_tag(name: str) -> TagLike:
@@ -146,7 +183,7 @@ def run_pipeline(
     blueprint = _user(name, "blueprint_for", pipeline.blueprint_for, parent, settings, library.plain_blueprints())
     if blueprint is not None:
         strategy = options.strategy or pipeline.filling_strategy
-        header = factory.make_series_header(parent, blueprint + options.extra, strategy, context)
+        header = _fits(factory.make_series_header(parent, blueprint + options.extra, strategy, context), options)
     data = {}
     for key, series in inputs.items():
         taken = pipeline.input[key](series)
@@ -176,9 +213,11 @@ def run_blueprint(
     named = library.blueprint(blueprint)
     made = library.factory(factory)(nan=options.nan)
     strategy = options.strategy or FillingStrategy.DISCARD
-    header = made.make_series_header(parent, named.blueprint + options.extra, strategy, context)
+    header = _fits(made.make_series_header(parent, named.blueprint + options.extra, strategy, context), options)
     if image is not None:
         return options.written(made.build(header, made.read(image), resampling=options.resampling))
+    if isinstance(made, EncapsulatedPdfFactory):
+        raise InvalidRequest("there is no document", remedy="send a PDF file: curl --data-binary @report.pdf")
     own = parent.to_nifti() if factory == "nifti" else parent.slices()
     return options.written(made.build(header, own))
 
@@ -239,12 +278,12 @@ def _finish(
 ) -> Series:
     """What ``process`` returned, as a series."""
     own_build = type(factory).build_from_header is not DicomFactory.build_from_header
-    if options.resampling is not None and (own_build or isinstance(result, DerivedSeries | list | tuple)):
+    if options.resampling is not None and (own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)):
         raise InvalidRequest(
             f"pipeline {name!r} builds its series itself: it cannot be resampled to the parent's grid",
             remedy='ask without "Grid": "Parent", or let process return its image and grid (PlacedImage)',
         )
-    if isinstance(result, DerivedSeries):
+    if isinstance(result, DerivedSeries | DatasetSeries):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
         return adopt(result, parent, context)

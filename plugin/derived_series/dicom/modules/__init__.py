@@ -1,11 +1,18 @@
 """Ready module blueprints: frozen, to be added to one's own. They follow the modules of PS3.3."""
 
-from derived_series.dicom.modules.common import common_blueprint, volume_blueprint
+from derived_series.dicom.modules.common import (
+    common_blueprint,
+    frames_blueprint,
+    object_blueprint,
+    volume_blueprint,
+)
 from derived_series.dicom.modules.ct import ct_image_blueprint
 from derived_series.dicom.modules.derivation import derivation, general_reference_blueprint
+from derived_series.dicom.modules.encapsulated_pdf import encapsulated_document_blueprint
 from derived_series.dicom.modules.equipment import (
     contributing_equipment_blueprint,
     general_equipment_blueprint,
+    own_equipment_blueprint,
 )
 from derived_series.dicom.modules.image import (
     SOP_common_blueprint,
@@ -15,19 +22,24 @@ from derived_series.dicom.modules.image import (
     voi_lut_blueprint,
 )
 from derived_series.dicom.modules.mr import mr_image_blueprint
+from derived_series.dicom.modules.parametric_map import parametric_map_image_blueprint, real_world_values
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
 from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
+from derived_series.dicom.modules.segmentation import Segment, segmentation_image_blueprint, segments
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 
 __all__ = [
     "SOP_common_blueprint",
+    "Segment",
     "common_blueprint",
     "contributing_equipment_blueprint",
     "ct_image_blueprint",
     "derivation",
+    "encapsulated_document_blueprint",
     "frame_of_reference_blueprint",
+    "frames_blueprint",
     "general_equipment_blueprint",
     "general_image_blueprint",
     "general_reference_blueprint",
@@ -36,12 +48,18 @@ __all__ = [
     "image_pixel_blueprint",
     "image_plane_blueprint",
     "mr_image_blueprint",
+    "object_blueprint",
+    "own_equipment_blueprint",
+    "parametric_map_image_blueprint",
     "patient_blueprint",
     "patient_study_blueprint",
     "pet_image_blueprint",
     "pet_isotope_blueprint",
     "pet_series_blueprint",
+    "real_world_values",
     "secondary_capture_blueprint",
+    "segmentation_image_blueprint",
+    "segments",
     "voi_lut_blueprint",
     "volume_blueprint",
 ]

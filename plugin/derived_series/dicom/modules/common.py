@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from derived_series.dicom.modules.derivation import general_reference_blueprint
-from derived_series.dicom.modules.equipment import contributing_equipment_blueprint, general_equipment_blueprint
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
+from derived_series.dicom.modules.equipment import (
+    contributing_equipment_blueprint,
+    general_equipment_blueprint,
+    own_equipment_blueprint,
+)
 from derived_series.dicom.modules.image import (
     SOP_common_blueprint,
     general_image_blueprint,
@@ -32,3 +37,20 @@ common_blueprint = (
 
 #: The same with a place in space: frame of reference and image plane.
 volume_blueprint = (common_blueprint + frame_of_reference_blueprint + image_plane_blueprint).named("volume")
+
+#: What every object has that is no image of the parent's kind: made by this software, at this time.
+object_blueprint = (
+    patient_blueprint
+    + general_study_blueprint
+    + patient_study_blueprint
+    + general_series_blueprint
+    + own_equipment_blueprint
+    + contributing_equipment_blueprint
+    + Blueprint(
+        [general_image_blueprint[keyword] for keyword in ("InstanceNumber", "ContentDate", "ContentTime", *MARKS)]
+    )
+    + SOP_common_blueprint
+).named("object")
+
+#: The same for frames in the parent's space, with references to the parent's images.
+frames_blueprint = (object_blueprint + general_reference_blueprint + frame_of_reference_blueprint).named("frames")

@@ -10,8 +10,9 @@ from pydicom.sr.codedict import codes
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
+from derived_series.dicom.elements import StaticElement
 from derived_series.dicom.environment import ImageEnvironment
-from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.functions import ImageElement, SeriesElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 
 MANUFACTURER = "Derived Series for Orthanc"
@@ -32,6 +33,17 @@ def software_version() -> str:
         return metadata.version("derived-series-orthanc")
     except metadata.PackageNotFoundError:  # used from a folder that is not installed
         return "unknown"
+
+
+#: Enhanced General Equipment (PS3.3 C.7.5.2): for objects that this software makes, not the parent's scanner.
+own_equipment_blueprint = Blueprint(
+    [
+        StaticElement("Manufacturer", "LO", MANUFACTURER),
+        StaticElement("ManufacturerModelName", "LO", MODEL),
+        StaticElement("DeviceSerialNumber", "LO", "none"),  # type 1, and software has none
+        SeriesElement("SoftwareVersions", "LO", software_version),
+    ]
+).named("own_equipment")
 
 
 def _contributing(env: ImageEnvironment) -> list[Dataset]:

@@ -1,0 +1,42 @@
+"""Display colours as DICOM writes them: CIELab in 16 bits (PS3.3 C.10.7.1.1)."""
+
+from __future__ import annotations
+
+import re
+
+from derived_series.errors import BlueprintError
+
+_HEX = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
+#: Linear sRGB to XYZ, each row over the white point D65: white is L 100, a 0, b 0, as viewers and toolkits have it.
+_XYZ = (
+    (0.43395276, 0.37621941, 0.18982784),
+    (0.21263901, 0.71516868, 0.07219232),
+    (0.01775659, 0.10946796, 0.87277546),
+)
+_SMALL = 216 / 24389
+
+
+def cielab(color: str) -> list[int]:
+    """The RecommendedDisplayCIELabValue (0062,000D) of an sRGB colour such as ``"#b5651d"``.
+
+    :raises BlueprintError: when it is no such text.
+    """
+    found = _HEX.fullmatch(color) if isinstance(color, str) else None
+    if found is None:
+        raise BlueprintError(f"{color!r} is no colour", remedy='write red, green and blue in hex: "#b5651d"')
+    linear = [_linear(int(part, 16) / 255) for part in found.groups()]
+    x, y, z = (_curve(sum(a * b for a, b in zip(row, linear, strict=True))) for row in _XYZ)
+    lightness, a, b = 116 * y - 16, 500 * (x - y), 200 * (y - z)
+    return [_whole(lightness / 100), _whole((a + 128) / 255), _whole((b + 128) / 255)]
+
+
+def _linear(value: float) -> float:
+    return float(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+
+
+def _curve(value: float) -> float:
+    return float(value ** (1 / 3)) if value > _SMALL else (24389 / 27 * value + 16) / 116
+
+
+def _whole(part: float) -> int:
+    return min(max(round(part * 65535), 0), 65535)

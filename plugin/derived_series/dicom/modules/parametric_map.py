@@ -1,0 +1,63 @@
+"""Parametric Map Series and Parametric Map Image modules (PS3.3 C.8.32.1, C.8.32.2): what the frames do not decide."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ParametricMapStorage
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.code import code_item, unit
+from derived_series.dicom.copying import CopyOrElseElement
+from derived_series.dicom.elements import StaticElement
+from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.modules.derivation import is_marked
+
+
+def real_world_values(
+    units: Code | str, *, label: str = "REAL", explanation: str = "Real world values", quantity: Code | None = None
+) -> Blueprint:
+    """The blueprint that says what the values of a parametric map are measured in; see real_world_value_item."""
+    item = real_world_value_item(units, label, explanation, quantity)
+    return Blueprint([StaticElement("RealWorldValueMappingSequence", "SQ", [item])])
+
+
+def real_world_value_item(
+    units: Code | str, label: str = "REAL", explanation: str = "Real world values", quantity: Code | None = None
+) -> Dataset:
+    """An item of RealWorldValueMappingSequence (PS3.3 C.7.6.16.2.11), without range and slope: they are the image's.
+
+    :param units: a code of UCUM (``"mm2/s"``; ``"1"`` for none).
+    :param label: LUTLabel, at most 16 characters; :param explanation: LUTExplanation.
+    :param quantity: what is measured, of CID 7180 such as ``Code("113041", "DCM", "Apparent Diffusion Coefficient")``.
+    :raises BlueprintError: text that is no unit.
+    """
+    item = Dataset()
+    item.LUTExplanation = explanation
+    item.LUTLabel = label
+    item.MeasurementUnitsCodeSequence = [code_item(unit(units))]
+    if quantity is not None:
+        definition = Dataset()
+        definition.ValueType = "CODE"
+        definition.ConceptNameCodeSequence = [code_item(codes.SCT.Quantity)]
+        definition.ConceptCodeSequence = [code_item(quantity)]
+        item.QuantityDefinitionSequence = [definition]
+    return item
+
+
+parametric_map_image_blueprint = Blueprint(
+    [
+        StaticElement("SOPClassUID", "UI", ParametricMapStorage),
+        StaticElement("ImageType", "CS", ["DERIVED", "PRIMARY", "VOLUME", "QUANTITY"]),
+        StaticElement("ContentLabel", "CS", "MAP"),
+        StaticElement("ContentDescription", "LO", None),
+        StaticElement("ContentCreatorName", "PN", None),
+        StaticElement("ContentQualification", "CS", "RESEARCH"),
+        StaticElement("BurnedInAnnotation", "CS", "NO"),
+        CopyOrElseElement("RecognizableVisualFeatures", "YES"),  # unless the parent knows better
+        ImageElement(
+            "LossyImageCompression", lambda env: "01" if is_marked(env.parent, "LossyImageCompression") else "00"
+        ),
+    ]
+).named("parametric_map_image")

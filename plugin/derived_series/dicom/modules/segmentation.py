@@ -1,0 +1,96 @@
+"""Segmentation Series and Segmentation Image modules (PS3.3 C.8.20.1, C.8.20.2): what the frames do not decide."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import SegmentationStorage
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.code import code_item, snomed
+from derived_series.dicom.color import cielab
+from derived_series.dicom.elements import StaticElement
+from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.modules.derivation import is_marked
+from derived_series.dicom.modules.equipment import MODEL
+from derived_series.errors import BlueprintError
+
+_ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What one label of a label map stands for (PS3.3 table C.8.20-4).
+
+    :param number: the label in the map, from 1 on.
+    :param type: the property, a code of SNOMED CT by name or value (``"Liver"``, ``"10200004"``), or any Code.
+    :param category: the kind of property, of CID 7150, likewise; an anatomical structure where a type is given.
+    :param color: sRGB, ``"#b5651d"``.
+    :param algorithm: "AUTOMATIC", "SEMIAUTOMATIC" or "MANUAL".
+    :raises BlueprintError: when the item is made: unknown codes, colours, algorithms, numbers.
+    """
+
+    number: int
+    label: str
+    type: Code | str | None = None
+    category: Code | str | None = None
+    color: str | None = None
+    algorithm: str = "AUTOMATIC"
+    algorithm_name: str = MODEL
+    description: str | None = None
+
+    def item(self) -> Dataset:
+        """The item of SegmentSequence (0062,0002)."""
+        if not 0 < self.number < 1 << 16:
+            raise BlueprintError(f"segment {self.label!r} has the number {self.number}; labels are 1 to 65535")
+        if self.algorithm not in _ALGORITHMS:
+            raise BlueprintError(
+                f"{self.algorithm!r} is no segment algorithm type", remedy=f"use {', '.join(_ALGORITHMS)}"
+            )
+        plain = codes.SCT.Tissue if self.type is None else codes.SCT.AnatomicalStructure
+        item = Dataset()
+        item.SegmentNumber = self.number
+        item.SegmentLabel = self.label
+        if self.description:
+            item.SegmentDescription = self.description
+        item.SegmentedPropertyCategoryCodeSequence = [code_item(snomed(self.category or plain))]
+        item.SegmentedPropertyTypeCodeSequence = [code_item(snomed(self.type or codes.SCT.Tissue))]
+        item.SegmentAlgorithmType = self.algorithm
+        if self.algorithm != "MANUAL":
+            item.SegmentAlgorithmName = self.algorithm_name
+        if self.color is not None:
+            item.RecommendedDisplayCIELabValue = cielab(self.color)
+        return item
+
+
+def segments(*described: Segment) -> Blueprint:
+    """The blueprint that says what the labels of a label map stand for.
+
+    :raises BlueprintError: a number that is there twice, codes and colours that there are not.
+    """
+    numbers = Counter(segment.number for segment in described)
+    twice = [str(number) for number, count in numbers.items() if count > 1]
+    if twice:
+        raise BlueprintError(f"these segments are described twice: {', '.join(twice)}")
+    items = [segment.item() for segment in sorted(described, key=lambda segment: segment.number)]
+    return Blueprint([StaticElement("SegmentSequence", "SQ", items)])
+
+
+segmentation_image_blueprint = Blueprint(
+    [
+        StaticElement("SOPClassUID", "UI", SegmentationStorage),
+        StaticElement("Modality", "CS", "SEG"),
+        StaticElement("ImageType", "CS", ["DERIVED", "PRIMARY"]),
+        StaticElement("DerivationCodeSequence", "SQ", [code_item(codes.cid7203.SegmentationImageDerivation)]),
+        StaticElement("ContentLabel", "CS", "SEGMENTATION"),
+        StaticElement("ContentDescription", "LO", None),
+        StaticElement("ContentCreatorName", "PN", None),
+        ImageElement(
+            "LossyImageCompression", lambda env: "01" if is_marked(env.parent, "LossyImageCompression") else "00"
+        ),
+    ]
+).named("segmentation_image")

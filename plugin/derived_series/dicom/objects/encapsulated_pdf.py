@@ -1,0 +1,45 @@
+"""Encapsulated PDF (PS3.3 A.45.1): a document of the patient's study, such as a report of the derivation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pydicom.dataelem import DataElement
+from pydicom.tag import Tag
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.objects.draft import IMAGE_ONLY, draft_of, finished
+from derived_series.dicom.pixels import PixelRules, encode_pixels
+from derived_series.dicom.placement import Placement, without_geometry
+from derived_series.errors import InvalidImage
+
+MAGIC = b"%PDF-"
+
+
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+    """:raises InvalidImage: always: a document is made from a file, not from pixels."""
+    raise InvalidImage(
+        "an Encapsulated PDF is made from a PDF file, not from an array of pixels",
+        remedy="use the factory pdf and send the file: curl --data-binary @report.pdf",
+    )
+
+
+def build_document(header: SeriesHeader, document: bytes) -> DatasetSeries:
+    """
+    :param document: a whole PDF file.
+    :raises InvalidImage: bytes that are none.
+    """
+    if not isinstance(document, bytes) or not document.startswith(MAGIC):
+        said = repr(document[:8]) if isinstance(document, bytes) else type(document).__name__
+        raise InvalidImage(f"the document is no PDF file: {said}", remedy="send a file that begins with %PDF-")
+    nothing = encode_pixels(np.zeros((1, 1, 1), dtype=np.uint8), PixelRules())  # a document has no pixels
+    draft = draft_of(header, nothing, without_geometry(header.parent, 1), IMAGE_ONLY)
+    padded = document if len(document) % 2 == 0 else document + b"\0"
+    made = [
+        DataElement(Tag("MIMETypeOfEncapsulatedDocument"), "LO", "application/pdf"),
+        DataElement(Tag("EncapsulatedDocument"), "OB", padded),
+        DataElement(Tag("EncapsulatedDocumentLength"), "UL", len(document)),
+    ]
+    return finished(draft, made)

@@ -1,0 +1,90 @@
+"""Parametric Map (PS3.3 A.75): real values in 32 bit floats, one frame a slice, with the unit they are measured in."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
+from derived_series.dicom.modules.parametric_map import real_world_value_item
+from derived_series.dicom.objects.draft import draft_of, finished, require_grid
+from derived_series.dicom.objects.frames import planes, refer, structure
+from derived_series.dicom.pixels import PixelRules, StoredPixels, encode_pixels
+from derived_series.dicom.placement import Placement
+from derived_series.errors import PixelError
+
+_MAPPING = int(Tag("RealWorldValueMappingSequence"))
+
+
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+    """
+    :param image: values, (slice, row, column); stored as float32, the nearest to each.
+    :raises PixelError: NaN or Inf, values beyond float32. :raises GeometryError: an image that is nowhere.
+    """
+    from highdicom import VOILUTTransformation
+    from highdicom.pm import ParametricMap, RealWorldValueMapping
+
+    grid = require_grid(placement, "a parametric map")
+    pixels = encode_pixels(image, PixelRules(), nan)
+    if max(-pixels.low, pixels.high) > float(np.finfo(np.float32).max):
+        raise PixelError(
+            f"the image's values reach from {pixels.low:g} to {pixels.high:g}: a parametric map holds 32 bit floats",
+            remedy="scale the image to values below 3.4e38",
+        )
+    draft = draft_of(header, pixels, placement, frozenset({_MAPPING}))  # it stands in the shared functional groups
+    given = header.elements.get((_MAPPING, ""))
+    mapping, warnings = _mapping(None if given is None else given.value, pixels)
+    centre, width = pixels.window
+    made = ParametricMap(
+        source_images=planes(draft, grid),
+        pixel_array=np.stack([_values(pixels, index) for index in range(len(image))]),
+        series_instance_uid=header.series_instance_uid,
+        series_number=1,
+        sop_instance_uid=draft.instance_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL,
+        software_versions="1",
+        device_serial_number="1",
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[RealWorldValueMapping("REAL", "", codes.UCUM.NoUnits, (0.0, 1.0))],
+        voi_lut_transformations=[
+            VOILUTTransformation(centre, width, voi_lut_function="LINEAR_EXACT" if width < 1 else None)
+        ],
+    )
+    shared = made.SharedFunctionalGroupsSequence[0]
+    shared.RealWorldValueMappingSequence = [mapping]
+    shared.ParametricMapFrameTypeSequence[0].FrameType = list(draft.value("ImageType"))
+    refer(draft, grid, made)
+    return finished(draft, structure(made, "PixelPresentation", "AcquisitionContextSequence"), warnings)
+
+
+def _values(pixels: StoredPixels, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """A slice in float32, NaN and Inf replaced."""
+    frame = pixels.image[index]
+    if pixels.nan is not None:
+        frame = np.where(np.isfinite(frame), frame, pixels.nan)
+    return np.asarray(frame, dtype=np.float32)
+
+
+def _mapping(given: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:
+    """The mapping of the blueprint, for the range of the image."""
+    warnings = []
+    if not given:
+        given = [real_world_value_item("1")]
+        warnings.append(
+            'nothing says what the values are measured in: add real_world_values("mm2/s") to the blueprint, '
+            'or "Units" to the request'
+        )
+    item: Dataset = copy.deepcopy(given[0])
+    item.RealWorldValueSlope, item.RealWorldValueIntercept = 1.0, 0.0
+    item.DoubleFloatRealWorldValueFirstValueMapped = float(np.float32(pixels.low))
+    item.DoubleFloatRealWorldValueLastValueMapped = float(np.float32(pixels.high))
+    return item, warnings

@@ -1,0 +1,129 @@
+"""Objects of other kinds than the parent, through HTTP into a real Orthanc, and read back from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from derived_series import ParentSeries
+from orthanc_server import REPOSITORY, OrthancServer
+from phantoms import ct_phantom
+from server_fixtures import derive, npy
+
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
+
+
+@pytest.fixture(scope="module")
+def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
+    keys = {"DerivedSeries": {"BlueprintFolders": [str(REPOSITORY / "blueprints")], "Workers": 1}}
+    made = OrthancServer(tmp_path_factory.mktemp("objects"), keys)
+    try:
+        yield made.start()
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def ct(server: OrthancServer) -> str:
+    return server.upload(ct_phantom(slices=4))
+
+
+def labels(shape: tuple[int, ...] = (4, 32, 24)) -> Any:
+    found = np.zeros(shape, np.uint8)
+    found[1:3, 4:20, 5:15], found[2:, 22:30, 3:9] = 1, 2
+    return found
+
+
+def send(server: OrthancServer, series: str, kind: str, data: bytes, **options: Any) -> tuple[Any, Dataset]:
+    """The answer, and the one instance of the series as Orthanc gives it back."""
+    headers = {"X-Derived-Series-Options": json.dumps(options)} if options else {}
+    answer = server.json(f"/series/{series}/derive/{kind}", "POST", data=data, headers=headers)
+    (dataset,) = server.download(answer["ID"])
+    assert answer["InstancesCount"] == 1 and dataset.SeriesInstanceUID == answer["SeriesInstanceUID"]
+    assert dataset.PatientID == "PHANTOM-1"
+    study = server.json(f"/series/{series}")["ParentStudy"]
+    assert server.json(answer["Path"])["ParentStudy"] == study
+    return answer, dataset
+
+
+def test_a_segmentation(server: OrthancServer, ct: str) -> None:
+    parent = ParentSeries.from_datasets(server.download(ct))
+    image = nib.Nifti1Image(labels().transpose(2, 1, 0), parent.affine_ras[:, [2, 1, 0, 3]])
+    segments = [{"Number": 1, "Label": "Liver", "Type": "10200004", "Color": "#aa0000"}, {"Number": 2, "Label": "Rest"}]
+    answer, dataset = send(server, ct, "segmentation/segmentation", image.to_bytes(), Segments=segments)
+    assert answer["Warnings"] == []
+    assert [item.SegmentLabel for item in dataset.SegmentSequence] == ["Liver", "Rest"]
+    assert dataset.NumberOfFrames == 4 and int(dataset.pixel_array.sum()) == np.count_nonzero(labels())
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        source = frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        assert server.json("/tools/find", "POST", json={"Level": "Instance", "Query": {"SOPInstanceUID": source}})
+    _, same = send(server, ct, "segmentation/numpy", npy(labels()), Segments=segments)
+    assert np.array_equal(same.pixel_array, dataset.pixel_array)
+    assert server.json(f"/series/{ct}/derived")
+
+
+def test_a_parametric_map(server: OrthancServer, ct: str) -> None:
+    image = np.random.default_rng(0).random((4, 32, 24), np.float32)
+    keys = {"Units": "mm2/s", "Derivation": "DiffusionImageAnalysis"}
+    answer, dataset = send(server, ct, "parametric_map/parametric_map", npy(image), **keys)
+    assert answer["Warnings"] == []
+    values = np.frombuffer(dataset.FloatPixelData, "<f4").reshape(image.shape)
+    places = [f.PlanePositionSequence[0].ImagePositionPatient[2] for f in dataset.PerFrameFunctionalGroupsSequence]
+    assert np.array_equal(values[np.argsort(places)], image)
+
+
+def test_a_document(server: OrthancServer, ct: str) -> None:
+    _, dataset = send(server, ct, "encapsulated_pdf/pdf", PDF, Replace={"DocumentTitle": "Report"})
+    assert dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength] == PDF
+    (instance,) = server.json("/tools/find", "POST", json={"Level": "Instance", "Query": {"Modality": "DOC"}})
+    assert server.get(f"/instances/{instance}/pdf").content.rstrip(b"\0") == PDF
+
+
+ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
+    ("segmentation/segmentation", npy(labels() * 0.5), {}, 422, "no whole numbers"),
+    ("segmentation/segmentation", npy(labels()[1:]), {}, 422, "(3, 32, 24)"),
+    ("segmentation/segmentation", npy(labels()), {"Segments": [{"Number": 1, "Label": "L", "Type": "x"}]}, 400, "'x'"),
+    ("segmentation/segmentation", npy(labels()), {"Segments": [{"Number": 0, "Label": "L"}]}, 400, "Segments.0.Number"),
+    ("segmentation/segmentation", npy(labels()), {"Units": "mm"}, 400, "Units are of a Parametric Map"),
+    ("ct/numpy", npy(labels()), {"Segments": [{"Number": 1, "Label": "L"}]}, 400, "Segments are of a Segmentation"),
+    ("parametric_map/parametric_map", npy(labels()), {"Units": "mm per s"}, 400, "no UCUM code"),
+    ("encapsulated_pdf/pdf", npy(labels()), {}, 400, "no PDF file"),
+    ("encapsulated_pdf/numpy", npy(labels()), {}, 400, "factory pdf"),
+    ("ct/numpy", PDF, {}, 400, "no readable .npy"),
+    ("ct/segmentation", npy(labels()), {}, 422, "makes no CT Image Storage"),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "options", "status", "said"), ERRORS)
+def test_errors_name_what_and_store_nothing(
+    server: OrthancServer, ct: str, kind: str, data: bytes, options: dict[str, Any], status: int, said: str
+) -> None:
+    before = server.series_ids()
+    headers = {"X-Derived-Series-Options": json.dumps(options)}
+    answer = server.post(f"/series/{ct}/derive/{kind}", data=data, headers=headers)
+    body = answer.json()
+    assert answer.status_code == status, body
+    assert said in body["Message"] + str(body.get("Remedy"))
+    assert server.series_ids() == before
+
+
+def test_a_document_without_a_document(server: OrthancServer, ct: str) -> None:
+    answer = server.post(f"/series/{ct}/derive", json={"Blueprint": "encapsulated_pdf", "Factory": "pdf"})
+    assert answer.status_code == 400 and "no document" in answer.json()["Message"]
+
+
+def test_a_dry_run_shows_the_object(server: OrthancServer, ct: str) -> None:
+    answer = derive(server, ct, Blueprint="parametric_map", Factory="numpy", DryRun=True)
+    rows = {row["Keyword"]: row for row in answer["Header"]}
+    assert rows["Modality"]["Value"] == "CT" and rows["SharedFunctionalGroupsSequence"]["Blueprint"] == "rules"
+
+
+def test_the_kinds_are_listed(server: OrthancServer) -> None:
+    assert {"segmentation", "parametric_map", "encapsulated_pdf"} <= set(server.json("/derived-series/blueprints"))
+    assert {"segmentation", "parametric_map", "pdf"} <= set(server.json("/derived-series/factories"))
