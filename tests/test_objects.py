@@ -23,6 +23,7 @@ from derived_series import (
     ParametricMapFactory,
     ParentSeries,
     PlacedImage,
+    Resampling,
     Segment,
     SegmentationFactory,
     StaticElement,
@@ -182,6 +183,22 @@ def test_a_label_map_on_a_grid_of_its_own() -> None:
         assert source.SpatialLocationsPreserved == preserved
         assert errors(series.encode(0)) == []
     assert places(written(moved)[0])[0] - places(written(same)[0])[0] == pytest.approx([-1.1, -1.1, 1.1])
+
+
+def test_a_label_map_is_resampled_to_the_parents_grid() -> None:
+    image = PARENT.to_nifti()
+    image = type(image)(labels(1, 2).transpose(2, 1, 0).astype(np.uint8), image.affine)
+    image.affine[:3, 3] += 0.05
+    factory = SegmentationFactory()
+    header = factory.make_series_header(PARENT, ready("segmentation") + segments(LIVER, Segment(2, "Cyst", "Cyst")))
+    series = factory.build(header, image, resampling=Resampling())
+    dataset = written(series)[0]
+    assert any("resampled" in warning for warning in series.warnings)
+    codes = [item.CodeValue for item in dataset.DerivationCodeSequence]
+    assert len(codes) == 2 and "113076" in codes
+    assert [slice_at(PARENT, place) for place in places(dataset)]
+    assert int(dataset.pixel_array.sum()) == np.count_nonzero(labels(1, 2))
+    assert errors(series.encode(0)) == []
 
 
 @pytest.mark.parametrize("phantom", [ct_phantom, mr_phantom, pet_phantom])

@@ -278,7 +278,9 @@ def _finish(
 ) -> Series:
     """What ``process`` returned, as a series."""
     own_build = type(factory).build_from_header is not DicomFactory.build_from_header
-    if options.resampling is not None and (own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)):
+    if options.resampling is not None and (
+        own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
+    ):
         raise InvalidRequest(
             f"pipeline {name!r} builds its series itself: it cannot be resampled to the parent's grid",
             remedy='ask without "Grid": "Parent", or let process return its image and grid (PlacedImage)',
