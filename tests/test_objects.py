@@ -349,6 +349,8 @@ def test_the_header_is_explained(name: str) -> None:
 def test_an_image_that_does_not_fit_or_is_nowhere(name: str) -> None:
     with pytest.raises(ShapeMismatch, match=r"\(4, 16, 12\)"):
         build(PARENT, labels(1)[1:], blueprint=name)
+    with pytest.raises(ShapeMismatch, match="one volume, this image has 2"):
+        build(PARENT, np.stack([labels(1), labels(1)]), blueprint=name)
     assert PARENT.grid is not None
     placed = PlacedImage(labels(1)[1:3], Grid.subset(PARENT.grid, [1, 2]))
     assert len(places(written(build(PARENT, placed, blueprint=name))[0])) == 2

@@ -26,7 +26,7 @@ from derived_series.dicom.pixels import StoredPixels
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import allocate, creators, placed
 from derived_series.dicom.tags import describe, keyword
-from derived_series.errors import GeometryError, HeaderError, Missing
+from derived_series.errors import GeometryError, HeaderError, Missing, ShapeMismatch
 
 #: What only an image of one frame has: it comes with the rules, and says nothing of a document.
 IMAGE_ONLY = frozenset(
@@ -171,7 +171,12 @@ _CLASS = int(Tag("SOPClassUID"))
 
 
 def require_grid(placement: Placement, what: str) -> Grid:
-    """:raises GeometryError: an image that is nowhere."""
+    """The grid of the one volume. :raises GeometryError: an image that is nowhere. :raises ShapeMismatch: a 4D image."""
+    if placement.volumes > 1:
+        raise ShapeMismatch(
+            f"{what} is made from one volume, this image has {placement.volumes}",
+            remedy="give a 3D image, or derive each volume by itself",
+        )
     if placement.grid is None:
         raise GeometryError(
             f"{what} has a place in space, but nothing tells where the image's slices are",
