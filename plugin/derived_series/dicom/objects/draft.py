@@ -171,7 +171,7 @@ _CLASS = int(Tag("SOPClassUID"))
 
 
 def require_grid(placement: Placement, what: str) -> Grid:
-    """The grid of the one volume. :raises GeometryError: an image that is nowhere. :raises ShapeMismatch: a 4D image."""
+    """The one volume's grid. :raises GeometryError: an image that is nowhere. :raises ShapeMismatch: a 4D image."""
     if placement.volumes > 1:
         raise ShapeMismatch(
             f"{what} is made from one volume, this image has {placement.volumes}",
