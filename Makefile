@@ -8,7 +8,8 @@ SOURCES := plugin blueprints scripts tests
 setup:
 	@scripts/setup.sh
 
-run: setup
+run:
+	@scripts/setup.sh --run
 	@$(PYTHON) scripts/server.py start
 	@PYTHONPATH=tests $(PYTHON) scripts/sample.py
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the plugin needs on Debian or Ubuntu: Orthanc with its Python and DICOMweb plugins, dicom3tools, and
 # .venv with the same minor version of Python that Orthanc's Python plugin is linked with. Safe to run again: what is
-# there is left alone.
+# there is left alone. With --run, what only the tests need (a browser) is not installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps Orthanc, not on every user's PATH
@@ -68,6 +68,12 @@ install_packages() {
     fi
 }
 
+# For the tests of pages, which are skipped without it: Ubuntu's package is a snap, which not every machine can have.
+install_browser() {
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+        apt_install chromium || say "no Chromium could be installed: the tests of pages will be skipped"
+}
+
 # Prints 3.X: the Python that is linked into Orthanc's Python plugin.
 plugin_python_version() {
     local version
@@ -100,6 +106,7 @@ exec 9>.run/setup.lock
 flock 9 # two at a time would spoil each other's .venv
 
 install_packages
+[ "${1:-}" = --run ] || install_browser
 version=$(plugin_python_version)
 make_venv "$version"
 say "ready: Python $version in .venv, $(Orthanc --version 2>/dev/null | sed -n '1s/^Orthanc /Orthanc /p')"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import settings
 
+from browser_fixtures import browser, page  # noqa: F401  # fixtures for all tests
 from orthanc_server import PLUGIN_SCRIPT, OrthancServer, orthanc_program
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
