@@ -14,9 +14,9 @@ import pytest
 from building import build, parent_of
 from dciodvfy import new_errors
 from derived_series import NiftiFactory, ParentSeries
-from phantoms import ct_phantom, encode
+from phantoms import ct_phantom
 from phantoms_4d import dti_phantom, dynamic_pet_phantom, fmri_phantom
-from shared_data import needs_series, series_folder
+from shared_data import needs_series, series_files, series_folder
 
 
 def converted(parts: list[bytes], folder: Path) -> Any:
@@ -53,19 +53,23 @@ def test_a_functional_mr(tmp_path: Path) -> None:
     assert found.header.get_zooms()[3] == 2.0
 
 
-@needs_series("mr_fmri_ge_4d")
-def test_a_real_functional_mr(tmp_path: Path) -> None:
-    parent = ParentSeries.from_folder(series_folder("mr_fmri_ge_4d"))
-    assert parent.volume_key == "InstanceNumber" and parent.time_step == 5.0
+@needs_series("mr_fmri_ge_4d", "mr_mosaic_siemens_2vol")
+@pytest.mark.parametrize(
+    ("name", "key", "step"), [("mr_fmri_ge_4d", "InstanceNumber", 5), ("mr_mosaic_siemens_2vol", "AcquisitionTime", 3)]
+)
+def test_a_real_functional_mr(tmp_path: Path, name: str, key: str, step: float) -> None:
+    """What dcm2niix makes of the parent is what it makes of the derived series."""
+    parent = ParentSeries.from_folder(series_folder(name))
+    assert parent.volume_key == key and parent.time_step == step
     image = parent.to_nifti()
     series = build(parent, image, factory=NiftiFactory())
     (tmp_path / "parent").mkdir()
-    theirs = converted([encode(dataset) for dataset in parent.instances], tmp_path / "parent")
+    theirs = converted([path.read_bytes() for path in series_files(name)], tmp_path / "parent")
     agrees(theirs, image)
     (tmp_path / "derived").mkdir()
     found = converted([series.encode(k) for k in range(len(series))], tmp_path / "derived")
     agrees(found, image)
-    assert found.header.get_zooms()[3] == theirs.header.get_zooms()[3] == 5.0
+    assert found.header.get_zooms()[3] == theirs.header.get_zooms()[3] == step
 
 
 @pytest.mark.parametrize("phantom", [fmri_phantom, dti_phantom, dynamic_pet_phantom])
