@@ -17,12 +17,12 @@ def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 
     found = []
     acquired = [*range(0, slices, 2), *range(1, slices, 2)]
     for time in range(times):
-        for index, dataset in enumerate(mr_phantom(slices, rows, columns, orientation="axial", series=f"fmri {time}")):
+        for index, dataset in enumerate(mr_phantom(slices, rows, columns, orientation="axial", series=f"fmri {time}:")):
             dataset.ScanningSequence = "EP"
             dataset.MRAcquisitionType = "2D"
             dataset.RepetitionTime = 1000 * tr
             seconds = time * tr + acquired.index(index) * tr / slices
-            dataset.AcquisitionTime = f"1030{seconds:09.6f}"
+            dataset.AcquisitionTime = _clock(seconds)
             dataset.ContentTime = "103500"
             found.append(_of_series(dataset, "fmri", time, time * slices + index + 1))
     return found
@@ -40,7 +40,7 @@ def dti_phantom(
     """A diffusion MR: b value and gradient direction of each volume, in the order of acquisition."""
     found = []
     for time, (b_value, gradient) in enumerate(gradients):
-        for index, dataset in enumerate(mr_phantom(slices, 8, 6, orientation="axial", series=f"dti {time}")):
+        for index, dataset in enumerate(mr_phantom(slices, 8, 6, orientation="axial", series=f"dti {time}:")):
             dataset.DiffusionBValue = float(b_value)
             if gradient is not None:
                 dataset.DiffusionGradientOrientation = list(gradient)
@@ -56,17 +56,23 @@ def dynamic_pet_phantom(
     found = []
     for time, duration in enumerate(durations):
         start = sum(durations[:time])
-        for index, dataset in enumerate(pet_phantom(slices, rows, columns, series=f"pet {time}")):
+        for index, dataset in enumerate(pet_phantom(slices, rows, columns, series=f"pet {time}:")):
             dataset.SeriesType = ["DYNAMIC", "IMAGE"]
             dataset.NumberOfTimeSlices = len(durations)
             dataset.ActualFrameDuration = duration
             dataset.FrameReferenceTime = f"{start + duration / 2:.1f}"
             dataset.DecayFactor = f"{1 + time / 100:.2f}"
-            dataset.AcquisitionTime = f"1030{start / 1000:05.2f}"
+            dataset.AcquisitionTime = _clock(start / 1000)
             dataset.ContentTime = "103500"
             dataset.ImageIndex = time * slices + index + 1
             found.append(_of_series(dataset, "dynamic", time, dataset.ImageIndex))
     return found
+
+
+def _clock(seconds: float) -> str:
+    """The time so many seconds after 10:30."""
+    minutes, rest = divmod(round(seconds, 6), 60)
+    return f"10{30 + int(minutes):02d}{rest:09.6f}"
 
 
 def _of_series(dataset: Dataset, series: str, time: int, number: int) -> Dataset:

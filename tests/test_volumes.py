@@ -96,8 +96,11 @@ def test_the_first_key_that_fits_is_taken(change: Any, key: str) -> None:
     change(datasets)
     parent = parent_of(shuffled(datasets))
     assert uids(parent.instances) == uids(datasets) and parent.volume_key == key
-    told = [warning for warning in build(parent).warnings if warning.startswith("4D: 4 volumes by " + key)]
-    assert len(told) == 1 and ("last resort" in told[0]) == (key == "InstanceNumber")
+    series = build(parent)
+    told = [warning for warning in series.warnings if warning.startswith("4D: 4 volumes by " + key)]
+    assert (
+        told[0] in str(series.explain()) and len(told) == 1 and ("last resort" in told[0]) == (key == "InstanceNumber")
+    )
 
 
 def test_a_key_that_positions_do_not_agree_in_is_passed_over() -> None:
@@ -234,6 +237,24 @@ def test_dynamic_pet() -> None:
     assert {d.RescaleSlope for d in derived} == {derived[0].RescaleSlope}
     assert "TemporalPositionIdentifier" not in derived[0]
     assert np.allclose(parent_of(derived).voxels(), parent.voxels(), atol=float(derived[0].RescaleSlope))
+
+
+def test_frames_of_uneven_length_have_no_time_step() -> None:
+    parent = parent_of(dynamic_pet_phantom((10000, 30000, 60000)))
+    assert parent.volumes == 3 and parent.time_step is None and parent.to_nifti().header["pixdim"][4] == 0
+
+
+def test_a_gated_pet_stays_one_while_it_has_its_time_slots() -> None:
+    datasets = dynamic_pet_phantom()
+    for index, dataset in enumerate(datasets):
+        dataset.SeriesType, dataset.NumberOfRRIntervals, dataset.NumberOfTimeSlots = ["GATED", "IMAGE"], 1, 3
+        dataset.TriggerTime, dataset.FrameReferenceTime, dataset.NumberOfTimeSlices = 300 * (index // 4), 5000, None
+    parent = parent_of(shuffled(datasets))
+    assert parent.volume_key == "TriggerTime" and parent.time_step == 0.3
+    (kind,) = {(*d.SeriesType, d.NumberOfTimeSlots) for d in written(build(parent))}
+    assert kind == ("GATED", "IMAGE", 3)
+    (mean, *_) = written(build(parent, parent.voxels().mean(axis=0)))
+    assert mean.SeriesType == ["STATIC", "IMAGE"] and "NumberOfTimeSlots" not in mean
 
 
 @pytest.mark.parametrize("strategy", FillingStrategy)

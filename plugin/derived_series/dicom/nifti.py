@@ -97,7 +97,7 @@ def _timed(placement: Placement, image: Any) -> Placement:
     step = float(image.header["pixdim"][4])
     if second is None or not (0 < step < math.inf):
         return placement
-    return replace(placement, time_step=round(step * second, 9))
+    return replace(placement, time_step=round(step * second, 6))
 
 
 def _unpacked(path: Path) -> Any:
