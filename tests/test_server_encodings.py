@@ -19,6 +19,7 @@ from derived_series.transfer_syntaxes import DEFAULT, WRITTEN
 from orthanc_server import OrthancServer
 from phantoms import compressed, ct_phantom, mr_phantom
 from server_fixtures import derive, npy, settings
+from test_charsets import BEYOND, CONVERTED, NAMES, plain, with_name
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +87,19 @@ def test_what_cannot_be_written_is_refused_and_nothing_is_stored(
     assert answer.status_code == status
     assert all(word in answer.text for word in words), answer.text
     assert server.series_ids() == before
+
+
+ISSUED = ["ISO_IR 100", "ISO_IR 192", "ISO_IR 144", "ISO 2022 IR 87", "ISO 2022 IR 149", "ISO 2022 IR 58", "GB18030"]
+
+
+@pytest.mark.parametrize("name", ISSUED)
+def test_names_come_back_byte_for_byte(server: OrthancServer, name: str) -> None:
+    charset, data, says = NAMES[name]
+    datasets = ct_phantom(slices=2, rows=4, columns=4, patient_id=name)
+    parent = server.upload(with_name(dataset, charset, data) for dataset in datasets)
+    for dataset in read_back(server, derive(server, parent, Blueprint="ct", Factory="numpy")):
+        assert bytes(dataset.get_item("PatientName").value).rstrip(b" ") == data
+    beyond = derive(server, parent, Blueprint="ct", Factory="numpy", SeriesDescription=BEYOND)
+    for dataset in read_back(server, beyond):
+        assert dataset.SeriesDescription == BEYOND and plain(dataset.PatientName) == says
+    assert any("re-encoded" in warning for warning in beyond["Warnings"]) is (name in CONVERTED)

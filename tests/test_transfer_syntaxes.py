@@ -104,8 +104,9 @@ def test_an_encoder_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", WRITTEN)
 def test_datasets_of_a_users_own_factory(name: str) -> None:
     datasets = list(build(PARENT, IMAGES["hounsfield"]))
-    series = adopt(datasets, PARENT, BuildContext()).written_in(name)
-    for index, dataset in enumerate(datasets):
+    plain = adopt(datasets, PARENT, BuildContext())
+    series = plain.written_in(name)
+    for index, dataset in enumerate(plain):
         found = dcmread(io.BytesIO(series.encode(index)))
         assert found.file_meta.TransferSyntaxUID == WRITTEN[name]
         assert np.array_equal(found.pixel_array, dataset.pixel_array)

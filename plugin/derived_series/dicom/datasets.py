@@ -71,7 +71,7 @@ class DatasetSeries:
         syntax = UID(written_uid(transfer_syntax))
         found, warnings = [], []
         for given in self.datasets:
-            dataset, own = copy.copy(given), UID(given.file_meta.TransferSyntaxUID)
+            dataset, own = Dataset(dict(given.items())), UID(given.file_meta.TransferSyntaxUID)
             dataset.file_meta = copy.deepcopy(given.file_meta)
             if "PixelData" in dataset and own.is_encapsulated and own != syntax:
                 warnings.append(

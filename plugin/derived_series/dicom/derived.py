@@ -17,9 +17,7 @@ from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
 from derived_series.dicom.blueprint import Entry, Key
-from derived_series.dicom.charset import TEXT_VRS, chosen_charset
 from derived_series.dicom.codecs import PIXEL_DATA, encoded_frame, encoder_of, pixel_element
-from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
 from derived_series.dicom.encoding import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
@@ -32,13 +30,13 @@ from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import Blocks, allocate, creators, placed
 from derived_series.dicom.slices import by_slice
 from derived_series.dicom.tags import describe, keyword
+from derived_series.dicom.text import is_utf8, settle_charset, without_escapes
 from derived_series.errors import HeaderError, Missing
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
 
 if TYPE_CHECKING:
     from derived_series.dicom.explain import Explanation
 
-_CHARSET = Tag("SpecificCharacterSet")
 _IMAGE_TYPE = Tag("ImageType")
 
 
@@ -92,8 +90,16 @@ class DerivedSeries:
             value = _ask(element, env)
             if value is ABSENT:
                 continue
-            found.append(placed(_never_original(element.data_element(value)), element.creator, self.blocks))
+            found.append(self._made(element, value))
         return found
+
+    def _made(self, element: VirtualElement, value: Any) -> DataElement:
+        made = _never_original(element.data_element(value))
+        return placed(without_escapes(made) if self._in_utf8 else made, element.creator, self.blocks)
+
+    @cached_property
+    def _in_utf8(self) -> bool:
+        return is_utf8(self.elements)
 
     def written_in(self, transfer_syntax: str) -> DerivedSeries:
         """The same series in another transfer syntax.
@@ -164,7 +170,7 @@ class DerivedSeries:
                     continue
                 data = None if element.creator else encoder.encode_value(int(element.tag), element.VR, value)
                 if data is None or element.tag == _IMAGE_TYPE:
-                    made = placed(_never_original(element.data_element(value)), element.creator, self.blocks)
+                    made = self._made(element, value)
                     own.append((int(made.tag), encoder.encode_element(made)))
                     continue
             own.append((int(element.tag), data))
@@ -228,7 +234,7 @@ def build_series(
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])
     warnings += enforce_derived(elements)
-    elements, warning = _settle_charset(elements, instanced, env)
+    elements, warning = settle_charset(elements, instanced, env)
     warnings += [warning] if warning else []
     blocks = allocate([*elements, *(entry.element.key for entry in instanced)])
     return DerivedSeries(
@@ -302,27 +308,3 @@ def enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
             'or "Derivation" to the request'
         )
     return warnings
-
-
-def _settle_charset(
-    elements: dict[Key, DataElement], instanced: list[Entry], env: ImageEnvironment
-) -> tuple[dict[Key, DataElement], str | None]:
-    key = (int(_CHARSET), "")
-    preferred = elements[key].value if key in elements else env.parent.pivot.get("SpecificCharacterSet")
-    texts = list(elements.values())
-    parents = (preferred or None) == (env.parent.pivot.get("SpecificCharacterSet") or None)
-    for entry in instanced:  # text that a function makes may hold anything; copies are in the parent's set
-        element = entry.element
-        quick = type(element).encode_instance is not VirtualElement.encode_instance  # no text of its own
-        text = element.VR in TEXT_VRS or (element.VR == "SQ" and not quick)
-        if text and not (parents and isinstance(element, CopyElement)):
-            for index in range(env.count):
-                value = element.at_instance(InstanceEnvironment(env, index))
-                if value is not ABSENT:
-                    texts.append(element.data_element(value))
-    charset, warning = chosen_charset(preferred or None, texts)
-    if charset:
-        elements[key] = DataElement(_CHARSET, "CS", charset)
-    else:
-        elements.pop(key, None)
-    return elements, warning

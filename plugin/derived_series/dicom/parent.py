@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.charset import keep_names
 from derived_series.dicom.geometry import SAME_ANGLE, Affine, Grid
 from derived_series.dicom.instances import (
     check_identity,
@@ -49,6 +50,9 @@ class ParentSeries:
     varying: frozenset[int]
     volumes: int = 1
     volume_key: str | None = None
+
+    def __post_init__(self) -> None:
+        keep_names(self.instances, self.varying)
 
     @classmethod
     def from_datasets(cls, datasets: Iterable[Dataset]) -> ParentSeries:

@@ -1,0 +1,209 @@
+"""Names and text of every character set: byte for byte where the set is the parent's, else all of it in UTF-8."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.valuerep import PersonName
+
+import phantoms
+from building import build, parent_of, written
+from derived_series import Blueprint, CopyElement, FillingStrategy, InstanceCopyElement, ParentSeries, StaticElement
+from test_encoding import assert_same
+
+#: (SpecificCharacterSet, the bytes of a name, what they say). Those of ISO 2022 are PS3.5's examples (H.3, I.2, K.2).
+NAMES: dict[str, tuple[Any, bytes, str]] = {
+    "ISO_IR 100": ("ISO_IR 100", b"S\xf8ren^\xc5se", "Søren^Åse"),
+    "ISO_IR 101": ("ISO_IR 101", "Wałęsa^Łucja".encode("iso8859_2"), "Wałęsa^Łucja"),
+    "ISO_IR 144": ("ISO_IR 144", b"\xbb\xee\xdace\xdc\xd1yp\xd3", "Люкceмбypг"),
+    "ISO_IR 126": ("ISO_IR 126", "Διονυσιος".encode("iso8859_7"), "Διονυσιος"),
+    "ISO_IR 127": ("ISO_IR 127", "قباني^لنزار".encode("iso8859_6"), "قباني^لنزار"),
+    "ISO_IR 138": ("ISO_IR 138", "שרון^דבורה".encode("iso8859_8"), "שרון^דבורה"),
+    "ISO_IR 148": ("ISO_IR 148", "Çavuşoğlu".encode("iso8859_9"), "Çavuşoğlu"),
+    "ISO_IR 166": ("ISO_IR 166", "นามสกุล".encode("tis_620"), "นามสกุล"),
+    "ISO_IR 13": ("ISO_IR 13", b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3", "ﾔﾏﾀﾞ^ﾀﾛｳ"),
+    "ISO_IR 192": (
+        "ISO_IR 192",
+        "Yamada^Tarou=山田^太郎=やまだ^たろう".encode(),
+        "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    ),
+    "Chinese in ISO_IR 192": ("ISO_IR 192", "Wang^XiaoDong=王^小東=".encode(), "Wang^XiaoDong=王^小東"),
+    "ISO 2022 IR 87": (
+        ["", "ISO 2022 IR 87"],
+        b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B=\x1b$B$d$^$@\x1b(B^\x1b$B$?$m$&\x1b(B",
+        "Yamada^Tarou=山田^太郎=やまだ^たろう",
+    ),
+    "ISO 2022 IR 13 and 87": (
+        ["ISO 2022 IR 13", "ISO 2022 IR 87"],
+        b"\xd4\xcf\xc0\xde^\xc0\xdb\xb3=\x1b$B;3ED\x1b(J^\x1b$BB@O:\x1b(J=\x1b$B$d$^$@\x1b(J^\x1b$B$?$m$&\x1b(J",
+        "ﾔﾏﾀﾞ^ﾀﾛｳ=山田^太郎=やまだ^たろう",
+    ),
+    "ISO 2022 IR 149": (
+        ["", "ISO 2022 IR 149"],
+        b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf",
+        "Hong^Gildong=洪^吉洞=홍^길동",
+    ),
+    "ISO 2022 IR 58": (
+        ["", "ISO 2022 IR 58"],
+        b"Zhang^XiaoDong=\x1b$)A\xd5\xc5^\x1b$)A\xd0\xa1\xb6\xab=",
+        "Zhang^XiaoDong=张^小东",
+    ),
+    "GB18030": ("GB18030", "Wang^XiaoDong=王^小东=".encode("gb18030"), "Wang^XiaoDong=王^小东"),
+    "a backslash inside a character": ("GB18030", "Wang=乗^小".encode("gb18030"), "Wang=乗^小"),
+    "several of one byte": (
+        ["ISO 2022 IR 6", "ISO 2022 IR 100", "ISO 2022 IR 144"],
+        b"\x1b-AJ\xe9r\xf4me^\x1b-L\xbb\xee\xda",
+        "Jérôme^Люк",
+    ),
+    "empty groups": ("", b"Doe^John^^^==", "Doe^John^^^"),
+}
+BEYOND = "β-Karte 山 עברית ภาษา"
+CONVERTED = [name for name, (charset, _, _) in NAMES.items() if charset not in ("ISO_IR 192", "GB18030")]
+
+
+def with_name(dataset: Dataset, charset: Any, data: bytes, keyword: str = "PatientName") -> bytes:
+    """The file of a dataset with these very bytes as a name."""
+    dataset.SpecificCharacterSet = charset
+    setattr(dataset, keyword, "?")
+    dataset[keyword].value.original_string = data
+    return phantoms.encode(dataset)
+
+
+def bytes_of(content: bytes, keyword: str = "PatientName") -> bytes:
+    """The bytes of an element as they stand in a file, without padding."""
+    return bytes(dcmread(io.BytesIO(content)).get_item(keyword).value).rstrip(b" ")
+
+
+def files(name: str, **given: Any) -> list[bytes]:
+    charset, data, _ = NAMES[name]
+    return [with_name(dataset, charset, data) for dataset in phantoms.ct_phantom(2, 4, 4, **given)]
+
+
+def plain(name: PersonName) -> str:
+    return str(name).rstrip("=")
+
+
+@pytest.mark.parametrize("strategy", FillingStrategy)
+@pytest.mark.parametrize("name", NAMES)
+def test_names_stay_byte_for_byte(name: str, strategy: FillingStrategy) -> None:
+    contents = files(name)
+    assert bytes_of(contents[0]) == NAMES[name][1]
+    series = build(ParentSeries.from_bytes(contents), strategy=strategy)
+    for index in range(len(series)):
+        assert bytes_of(series.encode(index)) == NAMES[name][1]
+        found = dcmread(io.BytesIO(series.encode(index)))
+        assert (found.get("SpecificCharacterSet") or "") == (NAMES[name][0] or "")
+    assert_same(series)
+    assert not any("cannot be written" in warning for warning in series.warnings)
+
+
+def test_names_of_implicit_vr_and_of_each_instance_stay_too() -> None:
+    charset, data, _ = NAMES["ISO 2022 IR 149"]
+    operators = [b"Hong=\x1b$)C\xfb\xf3", b"Hong=\x1b$)C\xfb\xf3="]
+    contents = []
+    for index, dataset in enumerate(phantoms.ct_phantom(2, 4, 4)):
+        with_name(dataset, charset, data)
+        with_name(dataset, charset, operators[index], "OperatorsName")
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+        contents.append(phantoms.encode(dataset))
+    series = build(ParentSeries.from_bytes(contents), None, Blueprint([InstanceCopyElement("OperatorsName")]))
+    for index in range(2):
+        assert bytes_of(series.encode(index)) == data
+        assert bytes_of(series.encode(index), "OperatorsName") == operators[index]
+    assert_same(series)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_text_beyond_the_repertoire_turns_all_to_utf8(name: str) -> None:
+    charset, data, says = NAMES[name]
+    contents = []
+    for dataset in phantoms.ct_phantom(2, 4, 4):
+        request = Dataset()
+        request.RequestingPhysician = "?"
+        request["RequestingPhysician"].value.original_string = data
+        dataset.RequestAttributesSequence = Sequence([request])
+        contents.append(with_name(dataset, charset, data))
+    extra = Blueprint(
+        [
+            StaticElement("SeriesDescription", BEYOND),
+            CopyElement("RequestAttributesSequence"),
+            StaticElement(0x00111001, "LO", BEYOND, creator="ACME"),
+        ]
+    )
+    series = build(ParentSeries.from_bytes(contents), None, extra)
+    assert_same(series)
+    for dataset in written(series):
+        assert dataset.SpecificCharacterSet == "ISO_IR 192"
+        assert dataset.SeriesDescription == dataset[0x00111001].value == BEYOND
+        assert plain(dataset.PatientName) == says
+        assert plain(dataset.RequestAttributesSequence[0].RequestingPhysician) == says
+    assert b"\x1b" not in bytes_of(series.encode(0))
+    (warning,) = (warning for warning in series.warnings if "re-encoded" in warning)
+    assert repr(BEYOND) in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ISO_IR 13", "山"),  # Python's codec has it, the standard's ISO_IR 13 not
+        ("ISO 2022 IR 58", "头部"),  # pydicom writes no escape sequence to it
+        ("ISO 2022 IR 87", "é"),  # pydicom reads the default repertoire as Latin-1
+        ("ISO 2022 IR 149", "头"),
+    ],
+)
+def test_text_that_would_come_back_as_other_text_turns_all_to_utf8(name: str, text: str) -> None:
+    series = build(ParentSeries.from_bytes(files(name)), None, Blueprint([StaticElement("SeriesDescription", text)]))
+    for dataset in written(series):
+        assert (dataset.SpecificCharacterSet, dataset.SeriesDescription) == ("ISO_IR 192", text)
+        assert plain(dataset.PatientName) == NAMES[name][2]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("ISO 2022 IR 87", "頭部 CT"), ("ISO 2022 IR 149", "홍 CT"), ("GB18030", "头部")]
+)
+def test_text_of_the_repertoire_keeps_the_character_set(name: str, text: str) -> None:
+    series = build(ParentSeries.from_bytes(files(name)), None, Blueprint([StaticElement("SeriesDescription", text)]))
+    assert bytes_of(series.encode(0)) == NAMES[name][1]
+    assert written(series)[0].SeriesDescription == text
+
+
+@pytest.mark.filterwarnings("ignore:Failed to decode byte string")
+def test_bytes_of_another_character_set_are_told() -> None:
+    """A parent that says UTF-8 and holds Latin-1: the name keeps its bytes; other text says what became of it."""
+    contents = []
+    for dataset in phantoms.ct_phantom(2, 4, 4, charset="ISO_IR 100"):
+        dataset.StudyDescription = "Schädel"
+        content = with_name(dataset, "ISO_IR 100", b"S\xf8ren")
+        contents.append(content.replace(b"ISO_IR 100", b"ISO_IR 192"))
+    series = build(ParentSeries.from_bytes(contents))
+    assert bytes_of(series.encode(0)) == b"S\xf8ren"
+    said = " ".join(series.warnings)
+    assert "PatientName (0010,0010): not all bytes are of ISO_IR 192; they are kept" in said
+    assert "StudyDescription (0008,1030): bytes that are not of the parent's ISO_IR 192 are replaced" in said
+
+
+@pytest.mark.filterwarnings("ignore:Unknown encoding")
+@pytest.mark.parametrize("charset", ["ISO_IR 999", ""])
+def test_a_name_of_an_unknown_character_set_is_told(charset: str) -> None:
+    parent = [with_name(dataset, charset, b"S\xf8ren") for dataset in phantoms.ct_phantom(2, 4, 4)]
+    series = build(ParentSeries.from_bytes(parent))
+    assert (written(series)[0].SpecificCharacterSet, written(series)[0].PatientName) == ("ISO_IR 192", "Søren")
+    assert any("'Søren' cannot be written in" in warning for warning in series.warnings)
+
+
+def test_instances_of_several_character_sets() -> None:
+    """Text of each instance is written in the one set of the series."""
+    datasets = phantoms.ct_phantom(2, 4, 4)
+    for dataset, charset, text in zip(datasets, ("ISO_IR 100", "ISO_IR 144"), ("Schädel", "Голова"), strict=True):
+        dataset.SpecificCharacterSet = charset
+        dataset.ImageComments = text
+    series = build(parent_of(datasets), None, Blueprint([InstanceCopyElement("ImageComments")]))
+    found = written(series)
+    assert {dataset.ImageComments for dataset in found} == {"Schädel", "Голова"}
+    assert {dataset.SpecificCharacterSet for dataset in found} == {"ISO_IR 192"}
