@@ -27,6 +27,7 @@ from derived_series.dicom.placement import PlacedImage
 from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.slices import VolumeSlices, by_slice
 from derived_series.errors import GeometryError, HeaderError, ShapeMismatch
+from multiframe import enhanced
 from phantoms import ct_phantom, encode, mr_phantom
 from phantoms_4d import dti_phantom, dynamic_pet_phantom, fmri_phantom
 
@@ -101,6 +102,22 @@ def test_the_first_key_that_fits_is_taken(change: Any, key: str) -> None:
     assert (
         told[0] in str(series.explain()) and len(told) == 1 and ("last resort" in told[0]) == (key == "InstanceNumber")
     )
+
+
+@pytest.mark.parametrize(("times", "key"), [((1, 2, 3), "TemporalPositionIdentifier"), ((), "InstanceNumber")])
+def test_frames_of_one_instance(times: tuple[int, ...], key: str) -> None:
+    """An enhanced object of three volumes, the slices of one position after the other; a mean refers to frames."""
+    datasets = fmri_phantom(3)
+    same_times(datasets)
+    by_position = [datasets[time * 5 + k] for k in range(5) for time in range(3)]
+    parent = parent_of([enhanced(by_position, times=list(times) * 5)])
+    assert parent.shape == (3, 5, 8, 6) and parent.volume_key == key
+    assert np.array_equal(parent.voxels(), parent_of(datasets).voxels())
+    derived = written(build(parent))
+    assert [d.SourceImageSequence[0].ReferencedFrameNumber for d in derived[4:6]] == [13, 2]
+    mean = written(build(parent, parent.voxels().mean(axis=0)))
+    (source,) = mean[1].SourceImageSequence
+    assert source.ReferencedFrameNumber == [4, 5, 6] and source.SpatialLocationsPreserved == "YES"
 
 
 def test_a_key_that_positions_do_not_agree_in_is_passed_over() -> None:

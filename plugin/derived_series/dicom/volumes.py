@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.frames import FrameDataset
 from derived_series.dicom.geometry import EVEN_MM, SAME_POSITION_MM
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import GeometryError
@@ -100,6 +101,12 @@ def _diffusion(dataset: Dataset) -> Rank:
     return None if b_value is None else (b_value, *(float(g) for g in gradient))
 
 
+def _acquired(dataset: Dataset) -> Rank:
+    """The InstanceNumber, and the frame's number in a multi-frame instance."""
+    number = _number(dataset, "InstanceNumber")
+    return None if number is None else (number, dataset.number if isinstance(dataset, FrameDataset) else 0)
+
+
 def _image_index(dataset: Dataset) -> Rank:
     """The time slice of a PET image (PS3.3 C.8.9.4.1.9)."""
     index, slices = _number(dataset, "ImageIndex"), _number(dataset, "NumberOfSlices")
@@ -128,7 +135,7 @@ KEYS = (
     _by_clock("Content"),
     _by_number("AcquisitionNumber", Agreement.VALUES),
     VolumeKey("ImageIndex", ("ImageIndex",), _image_index, Agreement.VALUES),
-    _by_number("InstanceNumber", Agreement.BLOCKS),
+    VolumeKey("InstanceNumber", ("InstanceNumber",), _acquired, Agreement.BLOCKS),
 )
 _BY_NAME = {key.name: key for key in KEYS}
 #: Its order is the scanner's, which says nothing of what the volumes are.
@@ -171,7 +178,7 @@ def arrange_volumes(
     groups = [[int(i) for i in part] for part in np.split(np.array(order), np.flatnonzero(~same) + 1)]
     _check_groups(groups, positions, int(same.sum()))
     for key in KEYS:
-        if varying.isdisjoint(int(to_tag(keyword)) for keyword in key.tags):
+        if key.name != LAST_RESORT and varying.isdisjoint(int(to_tag(keyword)) for keyword in key.tags):
             continue
         arranged = _sorted(key, found, groups)
         if arranged is not None:
@@ -235,16 +242,16 @@ def _in_blocks(ranks: list[list[tuple[float, ...]]]) -> bool:
 
 
 def _as_acquired(found: Sequence[Dataset], arranged: list[list[int]]) -> list[list[int]]:
-    """The volumes in the order of their InstanceNumbers where all positions have them in the same order.
+    """The volumes in the order of their InstanceNumbers (and frames) where all positions have them in the same order.
 
     Files that list gradients or echoes (bvec) are in the order of acquisition, not in that of the values.
     """
     orders = set()
     for group in arranged:
-        numbers = [_number(found[i], "InstanceNumber") for i in group]
-        if None in numbers or len(set(numbers)) < len(numbers):
+        numbers = [rank for i in group if (rank := _acquired(found[i])) is not None]
+        if len(set(numbers)) < len(group):
             return arranged
-        orders.add(tuple(int(t) for t in np.argsort(np.array(numbers, dtype=np.float64))))
+        orders.add(tuple(sorted(range(len(group)), key=numbers.__getitem__)))
     if len(orders) > 1:
         return arranged
     (order,) = orders
