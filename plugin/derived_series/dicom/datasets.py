@@ -111,7 +111,7 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
         or any(str(d.get("SOPInstanceUID")) in taken for d in datasets)
         or str(datasets[0].get("SeriesInstanceUID")) != context.uid("series")
     )
-    warnings: list[str] = []
+    warnings = list(parent.warnings)
     found = []
     for index, given in enumerate(datasets):
         dataset = copy.deepcopy(given)

@@ -115,7 +115,7 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
         strategy=strategy,
         elements=MappingProxyType(elements),
         deferred=tuple(deferred),
-        warnings=(*warnings, *changed),
+        warnings=(*env.parent.warnings, *warnings, *changed),
     )
 
 

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from derived_series.dicom.tags import describe, to_tag
-from derived_series.errors import Conflict, InvalidParent
+from derived_series.errors import Conflict, GeometryError, InvalidParent
 
 _PIXEL_DATA = 0x7FE00010
 #: What pydicom raises for files that it cannot read.
@@ -81,8 +81,7 @@ def _converted(element: DataElement | RawDataElement) -> DataElement:
 
 def _values(found: list[Dataset], varying: frozenset[int], keyword: str) -> set[str]:
     """The different values of a tag, as text; '' where it is missing or empty."""
-    instances = found if int(to_tag(keyword)) in varying else found[:1]
-    return {str(dataset.get(keyword) or "") for dataset in instances}
+    return set(_values_of_each(found, varying, keyword))
 
 
 def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
@@ -123,3 +122,29 @@ def check_images(found: list[Dataset], varying: frozenset[int]) -> None:
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
         raise InvalidParent(f"the parent's images are of several sizes (rows x columns): {named}")
+
+
+def check_frame_of_reference(found: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
+    """A warning where each instance has a FrameOfReferenceUID of its own: it says nothing then.
+
+    :raises GeometryError: a few different ones: the positions of one do not relate to those of another.
+    """
+    values = Counter(_values_of_each(found, varying, "FrameOfReferenceUID"))
+    if len(values) < 2:
+        return ()
+    if len(values) * 2 > len(found):
+        return (
+            f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {len(found)} instances have {len(values)} "
+            "different ones",
+        )
+    named = ", ".join(f"{count} x {uid or 'none'}" for uid, count in values.most_common(4))
+    raise GeometryError(
+        f"the parent has {len(values)} frames of reference (FrameOfReferenceUID): {named}; their positions do not "
+        "relate to each other",
+        remedy="give the instances of one frame of reference",
+    )
+
+
+def _values_of_each(found: list[Dataset], varying: frozenset[int], keyword: str) -> list[str]:
+    instances = found if int(to_tag(keyword)) in varying else found[:1]
+    return [str(dataset.get(keyword) or "") for dataset in instances]

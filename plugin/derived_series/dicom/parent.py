@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.charset import keep_names
 from derived_series.dicom.geometry import SAME_ANGLE, Affine, Grid
 from derived_series.dicom.instances import (
+    check_frame_of_reference,
     check_identity,
     check_images,
     is_dicom,
@@ -22,6 +23,7 @@ from derived_series.dicom.instances import (
     read_instance,
     varying_tags,
 )
+from derived_series.dicom.selection import ALL, Selection, choose
 from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.dicom.unfold import unfold
@@ -43,6 +45,7 @@ class ParentSeries:
     :param volumes: how many there are; 1 for a series with one instance at each position.
     :param volume_key: by what the instances at one position are told apart and sorted (the first that fits of
         ``volumes.KEYS``); None for one volume.
+    :param warnings: what was left out or made up for; the derived series passes them on.
     """
 
     instances: tuple[Dataset, ...]
@@ -50,14 +53,16 @@ class ParentSeries:
     varying: frozenset[int]
     volumes: int = 1
     volume_key: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         keep_names(self.instances, self.varying)
 
     @classmethod
-    def from_datasets(cls, datasets: Iterable[Dataset]) -> ParentSeries:
+    def from_datasets(cls, datasets: Iterable[Dataset], selection: Selection = ALL) -> ParentSeries:
         """Validate and sort.
 
+        :param selection: which orientation or part of a series that has several.
         :raises InvalidParent: no instance, several series, sizes or SOP classes, repeated SOPInstanceUIDs.
         :raises Conflict: several patients or studies.
         :raises GeometryError: several orientations, some without a position, positions with different numbers of
@@ -70,6 +75,10 @@ class ParentSeries:
         if frames is not found:
             found = frames
             varying = varying_tags(found)
+        chosen, left_out = choose(found, varying, selection)
+        if len(chosen) < len(found):
+            found = chosen
+            varying = varying_tags(found)
         check_images(found, varying)
         placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found)
         if 0 < placed < len(found):
@@ -81,22 +90,24 @@ class ParentSeries:
         if placed:
             grid, arranged = _grid(found, varying)
             instances = tuple(found[i] for i in arranged.order)
-            return cls(instances, grid, varying, arranged.volumes, arranged.key)
+            warnings = (*left_out, *check_frame_of_reference(found, varying))
+            return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
         found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(found), None, varying)
+        return cls(tuple(found), None, varying, warnings=left_out)
 
     @classmethod
-    def from_bytes(cls, parts: Iterable[bytes], *, pixels: bool = True) -> ParentSeries:
+    def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
         """From complete Part 10 files in memory; ``pixels=False`` keeps the headers alone."""
-        return cls.from_datasets(read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts))
+        found = [read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts)]
+        return cls.from_datasets(found, selection)
 
     @classmethod
-    def from_files(cls, paths: Iterable[Path]) -> ParentSeries:
+    def from_files(cls, paths: Iterable[Path], selection: Selection = ALL) -> ParentSeries:
         """From Part 10 files that stay where they are: pixels are read when they are asked for, and not kept."""
-        return cls.from_datasets(read_file(path) for path in paths)
+        return cls.from_datasets([read_file(path) for path in paths], selection)
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> ParentSeries:
+    def from_folder(cls, folder: str | Path, selection: Selection = ALL) -> ParentSeries:
         """From the DICOM files of a folder and below it; other files are passed over."""
         path = Path(folder)
         if not path.is_dir():
@@ -104,7 +115,7 @@ class ParentSeries:
         files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "DICOMDIR" and is_dicom(f))
         if not files:
             raise InvalidParent(f"{folder} holds no DICOM file")
-        return cls.from_datasets(read_instance(f.read_bytes(), f.name) for f in files)
+        return cls.from_datasets([read_instance(f.read_bytes(), f.name) for f in files], selection)
 
     def __len__(self) -> int:
         return len(self.instances)
@@ -228,7 +239,6 @@ def _numbers_of_all(found: list[Dataset], varying: frozenset[int], keyword: str,
 def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangement]:
     """The grid of one volume, and the order that sorts the instances into volumes along its normal."""
     orientations = _numbers_of_all(found, varying, "ImageOrientationPatient", 6)
-    _check_one_orientation(orientations)
     spacings = _numbers_of_all(found, varying, "PixelSpacing", 2)
     if np.ptp(spacings, axis=0).max() > 1e-4 or spacings.min() <= 0:
         raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
@@ -252,20 +262,3 @@ def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangem
         int(found[0].Columns),
     )
     return grid, arranged
-
-
-def _check_one_orientation(orientations: npt.NDArray[np.float64]) -> None:
-    groups: list[tuple[npt.NDArray[np.float64], int]] = []
-    for orientation in orientations:
-        for index, (known, count) in enumerate(groups):
-            if np.abs(orientation - known).max() <= SAME_ANGLE:
-                groups[index] = (known, count + 1)
-                break
-        else:
-            groups.append((orientation, 1))
-    if len(groups) > 1:
-        named = "; ".join(f"{count} x {np.round(o, 4).tolist()}" for o, count in groups[:6])
-        raise GeometryError(
-            f"the parent has {len(groups)} orientations (ImageOrientationPatient): {named}",
-            remedy="give a series of one orientation; localizers are no volume",
-        )

@@ -48,8 +48,8 @@ general_series_blueprint = Blueprint(
 
 
 def _frame_of_reference(env: SeriesEnvironment) -> str:
-    """The parent's; for a parent without one, a UID that all series derived from it share."""
-    found = env.pivot.get("FrameOfReferenceUID")
+    """The parent's; for a parent without one (or one a slice), a UID that all series derived from it share."""
+    found = env.pivot.get("FrameOfReferenceUID") if env.parent.is_constant("FrameOfReferenceUID") else None
     return str(found) if found else BuildContext(uid_seed=env.parent.series_instance_uid).uid("frame of reference")
 
 
