@@ -56,6 +56,22 @@ def test_build(parent: Path, tmp_path: Path, kind: str | None, capsys: pytest.Ca
     assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["out"]
 
 
+def test_one_of_several_orientations(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for index, dataset in enumerate(ct_phantom(2, 6, 5, orientation="coronal", series="coronal")):
+        dataset.SeriesInstanceUID = ct_phantom(1)[0].SeriesInstanceUID
+        (parent / f"coronal{index}.dcm").write_bytes(encode(dataset))
+    arguments = ["--blueprint", "ct", "--orientation"]
+    assert main(["build", str(parent), str(tmp_path / "a"), *arguments, "Coronal"]) == 0
+    assert main(["build", str(parent), str(tmp_path / "b"), *arguments, "1,0,0,0,1,0"]) == 0
+    assert [len(made(tmp_path / name)[0]) for name in "ab"] == [2, 4]
+    assert "4 of the parent's 6 instances are left out" in capsys.readouterr().err
+    assert main(["build", str(parent), str(tmp_path / "c"), "--blueprint", "ct"]) == 2
+    assert '"Orientation": "Axial" or "Coronal"' in capsys.readouterr().err
+    assert main(["explain", str(parent), *arguments, "up"]) == 2
+    assert "'up' is neither a plane (Axial, Sagittal, Coronal) nor six numbers" in capsys.readouterr().err
+    assert main(["explain", str(parent), *arguments, "Axial"]) == 0
+
+
 def test_build_with_options(parent: Path, tmp_path: Path) -> None:
     image = np.full((4, 6, 5), np.nan)
     np.save(tmp_path / "nan.npy", image)

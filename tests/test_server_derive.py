@@ -109,6 +109,28 @@ def test_an_enhanced_mr_is_a_parent(empty: OrthancServer) -> None:
         assert dataset.SourceImageSequence[0].ReferencedFrameNumber == 6 - index
 
 
+def test_one_of_several_orientations_is_taken_when_asked(empty: OrthancServer) -> None:
+    axial, sagittal = mr_phantom(slices=6, orientation="axial"), mr_phantom(slices=3, series="sagittal")
+    for dataset in sagittal:
+        dataset.SeriesInstanceUID = axial[0].SeriesInstanceUID
+    series = empty.upload([*axial, *sagittal])
+    request = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 2.0}}
+    refused = empty.post(f"/series/{series}/derive", json=request)
+    assert refused.status_code == 422 and "(Axial)" in refused.json()["Message"]
+    assert '"Orientation": "Axial" or "Sagittal"' in refused.json()["Remedy"]
+    answer = derive(empty, series, Orientation="Axial", **request)
+    assert answer["InstancesCount"] == 6
+    assert answer["Warnings"] == ['3 of the parent\'s 9 instances are left out: "Orientation": "Axial"']
+    headers = json.dumps({"Orientation": [0, 1, 0, 0, 0, -1]})
+    sent = empty.json(
+        f"/series/{series}/derive/mr/numpy",
+        "POST",
+        data=npy(volume(3)),
+        headers={"X-Derived-Series-Options": headers},
+    )
+    assert sent["InstancesCount"] == 3
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_nifti_file_finds_its_slices(empty: OrthancServer, ct: str, packed: bool) -> None:
     parent = ParentSeries.from_datasets(empty.download(ct))

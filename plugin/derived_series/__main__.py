@@ -7,11 +7,13 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.selection import Part, Plane, Selection
 from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
@@ -66,7 +68,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def _what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blueprint", metavar="NAME")
+    parser.add_argument("--orientation", metavar="PLANE", help="of several: Axial, Sagittal, Coronal, or six cosines")
+    parser.add_argument("--part", choices=get_args(Part), help="of complex images")
     parser.add_argument("--filling", choices=[s.value for s in FillingStrategy], help="for tags that it does not name")
+
+
+def _selection(given: argparse.Namespace) -> Selection:
+    """``--orientation`` is a plane or six numbers with commas."""
+    if given.orientation in (None, *get_args(Plane)):
+        return Selection(given.orientation, given.part)
+    try:
+        cosines = [float(number) for number in given.orientation.split(",")]
+    except ValueError:
+        cosines = []
+    if len(cosines) != 6:
+        raise InvalidRequest(
+            f"--orientation {given.orientation!r} is neither a plane ({', '.join(get_args(Plane))}) nor six numbers"
+        )
+    return Selection(cosines, given.part)
 
 
 def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
@@ -77,7 +96,7 @@ def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
 
 
 def _series(given: argparse.Namespace, library: Library) -> Series:
-    parent = ParentSeries.from_folder(given.parent)
+    parent = ParentSeries.from_folder(given.parent, _selection(given))
     strategy = FillingStrategy(given.filling) if given.filling else None
     extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
     options = Options(strategy, extra, given.nan, _resampling(given), given.transfer_syntax)
@@ -127,7 +146,11 @@ def _explain(given: argparse.Namespace, library: Library) -> int:
     if not given.blueprint:
         raise InvalidRequest("name a --blueprint", remedy="python -m derived_series list")
     strategy = FillingStrategy(given.filling) if given.filling else None
-    print(library.blueprint(given.blueprint).blueprint.explain(ParentSeries.from_folder(given.parent), strategy))
+    print(
+        library.blueprint(given.blueprint).blueprint.explain(
+            ParentSeries.from_folder(given.parent, _selection(given)), strategy
+        )
+    )
     return 0
 
 

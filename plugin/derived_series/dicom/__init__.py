@@ -36,6 +36,7 @@ from derived_series.dicom.object_factories import (
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import PlacedImage
 from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.selection import Selection
 from derived_series.dicom.sequence import SequenceElement
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "PositionCopyElement",
     "Resampling",
     "SegmentationFactory",
+    "Selection",
     "SequenceElement",
     "SeriesElement",
     "SeriesEnvironment",

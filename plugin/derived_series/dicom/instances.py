@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -19,17 +20,24 @@ _PIXEL_DATA = 0x7FE00010
 _READ_ERRORS = (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError)
 #: Elements longer than this (bytes) stay in their file until they are asked for.
 _DEFERRED = 1 << 14
+#: (0002,0000), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0012), (0008,0016)
+_FIRST_TAGS = frozenset(
+    struct.pack("<HH", *tag) for tag in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x12), (8, 0x16))
+)
 _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
 
 
 def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
-    """One Part 10 file in memory as a Dataset. :raises InvalidParent: when it is none."""
+    """One Part 10 file in memory as a Dataset; without preamble and file meta information where it looks like one.
+
+    :raises InvalidParent: when it is none.
+    """
     try:
-        dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels)
+        dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels, force=_is_bare(data[:4]))
         dataset.buffer = None  # it would hold the whole file as long as the dataset is there
         return dataset
     except _READ_ERRORS as error:
-        raise InvalidParent(f"{name} cannot be read as DICOM: {error}") from error
+        raise _unreadable(name, error) from error
 
 
 def read_file(path: Path) -> Dataset:
@@ -38,15 +46,27 @@ def read_file(path: Path) -> Dataset:
     :raises InvalidParent: when it is none.
     """
     try:
-        return dcmread(path, defer_size=_DEFERRED)
+        with path.open("rb") as file:
+            bare = _is_bare(file.read(4))
+        return dcmread(path, defer_size=_DEFERRED, force=bare)
     except _READ_ERRORS as error:
-        raise InvalidParent(f"{path.name} cannot be read as DICOM: {error}") from error
+        raise _unreadable(path.name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> InvalidParent:
+    return InvalidParent(f"{name} cannot be read as DICOM: {error}")
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is Part 10."""
+    """Whether a file is Part 10, or begins as a dataset without its preamble."""
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(132)
+    return head[128:] == b"DICM" or _is_bare(head[:4])
+
+
+def _is_bare(head: bytes) -> bool:
+    """Whether these first 4 bytes are one of the tags that a dataset without preamble begins with, little endian."""
+    return head in _FIRST_TAGS
 
 
 def varying_tags(found: list[Dataset]) -> frozenset[int]:
@@ -84,10 +104,18 @@ def _values(found: list[Dataset], varying: frozenset[int], keyword: str) -> set[
     return set(_values_of_each(found, varying, keyword))
 
 
+_WHOSE = ("PatientID", "PatientName", "StudyInstanceUID")
+
+
 def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
     """One patient, study and series, each instance once. :raises InvalidParent: :raises Conflict: when they are not."""
     if not found:
         raise InvalidParent("the parent series has no instance")
+    if all(_values(found, varying, keyword) == {""} for keyword in _WHOSE):
+        raise InvalidParent(
+            f"nothing tells whose the images are: they have no {', '.join(_WHOSE[:-1])} and {_WHOSE[-1]}",
+            remedy="send them with the identity of their patient and study",
+        )
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
         if "" in _values(found, varying, keyword):
             without = sum(not dataset.get(keyword) for dataset in found)
@@ -125,18 +153,16 @@ def check_images(found: list[Dataset], varying: frozenset[int]) -> None:
 
 
 def check_frame_of_reference(found: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
-    """A warning where each instance has a FrameOfReferenceUID of its own: it says nothing then.
+    """A warning where each instance has a FrameOfReferenceUID of its own, or some have none: it says nothing then.
 
     :raises GeometryError: a few different ones: the positions of one do not relate to those of another.
     """
     values = Counter(_values_of_each(found, varying, "FrameOfReferenceUID"))
     if len(values) < 2:
         return ()
-    if len(values) * 2 > len(found):
-        return (
-            f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {len(found)} instances have {len(values)} "
-            "different ones",
-        )
+    if len(values) * 2 > len(found) or len(values.keys() - {""}) == 1:
+        said = f"{len(values)} different values of it" if "" not in values else f"none in {values['']} of them"
+        return (f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {len(found)} instances have {said}",)
     named = ", ".join(f"{count} x {uid or 'none'}" for uid, count in values.most_common(4))
     raise GeometryError(
         f"the parent has {len(values)} frames of reference (FrameOfReferenceUID): {named}; their positions do not "

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.charset import keep_names
+from derived_series.dicom.file_meta import disagreements
 from derived_series.dicom.geometry import SAME_ANGLE, Affine, Grid
 from derived_series.dicom.instances import (
     check_frame_of_reference,
@@ -28,7 +29,7 @@ from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.dicom.unfold import unfold
 from derived_series.dicom.volumes import Arrangement, arrange_volumes, time_step
-from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, stored_frame
+from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, are_plain, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
 
 
@@ -71,6 +72,7 @@ class ParentSeries:
         found = list(datasets)
         varying = varying_tags(found)
         check_identity(found, varying)
+        said = disagreements(found)
         frames = unfold(found)
         if frames is not found:
             found = frames
@@ -90,10 +92,10 @@ class ParentSeries:
         if placed:
             grid, arranged = _grid(found, varying)
             instances = tuple(found[i] for i in arranged.order)
-            warnings = (*left_out, *check_frame_of_reference(found, varying))
+            warnings = (*said, *left_out, *check_frame_of_reference(found, varying))
             return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
         found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(found), None, varying, warnings=left_out)
+        return cls(tuple(found), None, varying, warnings=(*said, *left_out))
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
@@ -178,7 +180,7 @@ class ParentSeries:
 
     def _formats(self) -> list[PixelFormat]:
         """How each instance's pixels are to be read; looked up once where all are alike."""
-        if self.varying.isdisjoint(FORMAT_TAGS):
+        if self.varying.isdisjoint(FORMAT_TAGS) and len(set(map(are_plain, self.instances))) == 1:
             return [PixelFormat.of(self.pivot)] * len(self)
         return [PixelFormat.of(instance) for instance in self.instances]
 

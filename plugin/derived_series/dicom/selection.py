@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,15 +76,16 @@ def choose(
     warnings = []
     taken = _of_orientation(found, varying, selection)
     if len(taken) < len(found):
-        warnings.append(_left_out(len(found) - len(taken), len(found), f'"Orientation": {selection.orientation!r}'))
+        warnings.append(_left_out(len(found) - len(taken), len(found), "Orientation", selection.orientation))
     kept = _of_part(taken, varying, selection)
     if len(kept) < len(taken):
-        warnings.append(_left_out(len(taken) - len(kept), len(taken), f'"Part": "{selection.part}"'))
+        warnings.append(_left_out(len(taken) - len(kept), len(taken), "Part", selection.part))
     return kept, tuple(warnings)
 
 
-def _left_out(count: int, of: int, why: str) -> str:
-    return f"{count} of the parent's {of} instances are left out: {why}".replace("'", '"')
+def _left_out(count: int, of: int, key: str, value: str | Sequence[float] | None) -> str:
+    said = value if isinstance(value, str) else list(value or ())
+    return f'{count} of the parent\'s {of} instances are left out: "{key}": {json.dumps(said)}'
 
 
 def _of_orientation(found: list[Dataset], varying: frozenset[int], selection: Selection) -> list[Dataset]:

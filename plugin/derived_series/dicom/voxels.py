@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,13 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from derived_series.dicom.frames import FrameDataset, source_of
 from derived_series.dicom.tags import to_tag
@@ -22,6 +29,8 @@ from derived_series.errors import InvalidParent
 _EXACT = 1 << 23
 _PIXEL_DATA = Tag("PixelData")
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+_UNCOMPRESSED = (*_NATIVE, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+_UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
 #: What a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
     int(to_tag(keyword))
@@ -57,11 +66,9 @@ class PixelFormat:
         if lacking and "PixelData" in source_of(dataset):
             raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
         bits, stored = int(dataset.get("BitsAllocated") or 32), int(dataset.get("BitsStored") or 32)
-        meta = getattr(dataset, "file_meta", None)
-        syntax = meta.get("TransferSyntaxUID") if meta is not None else None
         grey = int(dataset.get("SamplesPerPixel") or 1) == 1 and int(dataset.get("NumberOfFrames") or 1) == 1
         return cls(
-            native=(syntax is None or syntax in _NATIVE) and grey and bits in (8, 16, 32),
+            native=are_plain(dataset) and grey and bits in (8, 16, 32),
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),
             dtype=f"<{'i' if int(dataset.get('PixelRepresentation') or 0) else 'u'}{bits // 8}",
@@ -71,6 +78,45 @@ class PixelFormat:
             intercept=float(dataset.get("RescaleIntercept") or 0),
             lut=bool(dataset.get("ModalityLUTSequence")),
         )
+
+
+def transfer_syntax(dataset: Dataset) -> UID | None:
+    """What the file meta information says; None without it."""
+    meta = getattr(dataset, "file_meta", None)
+    found = None if meta is None else meta.get("TransferSyntaxUID")
+    return UID(found) if found else None
+
+
+def are_plain(dataset: Dataset) -> bool:
+    """Whether the pixels are little endian and not compressed: by the transfer syntax, unless they show otherwise."""
+    syntax = transfer_syntax(dataset)
+    if syntax is None or syntax in _NATIVE:
+        return not _are_encapsulated(source_of(dataset))
+    return are_mislabelled(dataset)
+
+
+def are_mislabelled(dataset: Dataset) -> bool:
+    """Whether the transfer syntax says that the pixels are compressed, and they are as long as if they were not."""
+    syntax = transfer_syntax(dataset)
+    source = source_of(dataset)
+    if syntax is None or syntax in _UNCOMPRESSED or _are_encapsulated(source):
+        return False
+    found = dict(source.items()).get(_PIXEL_DATA)
+    if found is None or (found.value is None and not isinstance(found, RawDataElement)):
+        return False
+    length = found.length if isinstance(found, RawDataElement) else len(found.value)
+    sizes = [int(source.get(k) or 1) for k in ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated")]
+    plain = math.prod(sizes) // 8
+    return length in (plain, plain + plain % 2)
+
+
+def _are_encapsulated(source: Dataset) -> bool:
+    """Whether the pixels are fragments (PS3.5 A.4)."""
+    found = dict(source.items()).get(_PIXEL_DATA)
+    if found is None:
+        return False
+    undefined = found.length == _UNDEFINED if isinstance(found, RawDataElement) else found.is_undefined_length
+    return undefined or bytes((found.value or b"")[:4]) == _ITEM
 
 
 def stored_frame(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
@@ -96,11 +142,17 @@ def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:
         return _native(dataset, index, how, deferred)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has no pixel data")
+    if transfer_syntax(dataset) in (None, *_UNCOMPRESSED) and _are_encapsulated(dataset):
+        raise InvalidParent(
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} are compressed, and its file meta information "
+            "does not say how",
+            remedy="send the instance again with its right TransferSyntaxUID (0002,0010)",
+        )
     try:
         frame = pixel_array(dataset if deferred is None else str(dataset.filename), index=index)
     except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError, IndexError) as error:
-        syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-        name = getattr(syntax, "name", syntax)
+        syntax = transfer_syntax(dataset)
+        name = None if syntax is None else syntax.name
         raise InvalidParent(
             f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be decoded ({name}): {error}"
         ) from error

@@ -20,6 +20,7 @@ ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 _DEEPEST = 32
 
 OrthancId = Annotated[str, Field(pattern=rf"^{ORTHANC_ID.pattern}$")]
+Cosines = Annotated[list[float], Field(min_length=6, max_length=6)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -63,6 +64,8 @@ class DeriveRequest(BaseModel):
     factory: Name | None = None
     image: Annotated[str | None, Field(repr=False)] = None
     inputs: dict[Name, OrthancId] = {}
+    orientation: Literal["Axial", "Sagittal", "Coronal"] | Cosines | None = None
+    part: Literal["Magnitude", "Phase", "Real", "Imaginary"] | None = None
     filling_strategy: Literal["Discard", "Copy"] | None = None
     replace: dict[Name, JsonValue] = {}
     series_description: Annotated[str, Field(max_length=64)] | None = None

@@ -18,6 +18,7 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.nifti import announced_size
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.selection import ALL, Selection
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import (
     Sample,
@@ -218,32 +219,36 @@ def _build(
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
         transfer_syntax=request.transfer_syntax or DEFAULT,
     )
+    selection = Selection(request.orientation, request.part)
     taken = series_numbers(client, task.series, but=series_uid(task))
     context = BuildContext(task.now, task.job_id, taken)
     if request.pipeline is None:
         (found,) = sources.values()
-        parent = _fetch(client, found, progress, spool if task.image_route is None else None)
+        parent = _fetch(client, found, progress, spool if task.image_route is None else None, selection)
         progress.tell("Building")
         with _image(client, task) as image:
             return run_blueprint(
                 library, request.blueprint or "", request.factory or "", parent, image, options, context
             )
-    parents = {name: _fetch(client, source, progress, spool) for name, source in sources.items()}
+    chosen = {next(iter(sources)): selection}  # of the series of the URL
+    parents = {name: _fetch(client, source, progress, spool, chosen.get(name, ALL)) for name, source in sources.items()}
     progress.tell("Processing")
     return run_pipeline(library, request.pipeline, parents, request.parameters, options, context)
 
 
-def _fetch(client: Client, series: SeriesOnServer, progress: Progress, spool: Path | None) -> ParentSeries:
+def _fetch(
+    client: Client, series: SeriesOnServer, progress: Progress, spool: Path | None, selection: Selection
+) -> ParentSeries:
     """:param spool: a folder for the files of a large series; None when its pixels are not needed."""
     parts = fetch_series(client, series.study_instance_uid, series.series_instance_uid, expected=series.instances)
     counted = progress.counted("Fetching", parts, series.instances)
     if spool is None:
-        return ParentSeries.from_bytes(counted, pixels=False)
+        return ParentSeries.from_bytes(counted, selection, pixels=False)
     first = next(counted, b"")
     whole = chain([first] if first else [], counted)
     if len(first) * series.instances <= _HELD_IN_MEMORY:
-        return ParentSeries.from_bytes(whole)
-    return ParentSeries.from_files(_spooled(whole, Path(tempfile.mkdtemp(dir=spool))))
+        return ParentSeries.from_bytes(whole, selection)
+    return ParentSeries.from_files(_spooled(whole, Path(tempfile.mkdtemp(dir=spool))), selection)
 
 
 def _spooled(parts: Iterable[bytes], folder: Path) -> Iterator[Path]:
