@@ -13,7 +13,7 @@ import pytest
 
 from building import build, parent_of
 from dciodvfy import new_errors
-from derived_series import NiftiFactory, ParentSeries
+from derived_series import Blueprint, FillingStrategy, NiftiFactory, ParentSeries
 from phantoms import ct_phantom
 from phantoms_4d import dti_phantom, dynamic_pet_phantom, fmri_phantom
 from shared_data import needs_series, series_files, series_folder
@@ -78,8 +78,11 @@ def test_nothing_new_is_wrong(phantom: Any, shape: str) -> None:
     datasets = phantom()
     parent = parent_of(datasets)
     values = parent.voxels()
-    series = build(parent, {"of each": values, "one": values.mean(axis=0), "two": values[:2]}[shape])
+    image = {"of each": values, "one": values.mean(axis=0), "two": values[:2]}[shape]
+    series = build(parent, image)
     assert new_errors(series.encode(len(series) - 1), datasets[:1]) == []
+    copied = build(parent, image, blueprint=Blueprint(), strategy=FillingStrategy.COPY)
+    assert new_errors(copied.encode(len(series) - 1), datasets[:1]) == []
 
 
 def test_nothing_is_wrong_with_a_ct_of_several_volumes() -> None:

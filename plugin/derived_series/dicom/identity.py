@@ -24,7 +24,7 @@ from derived_series.dicom.modules.image import (
     voi_lut_blueprint,
 )
 from derived_series.dicom.modules.patient import patient_blueprint
-from derived_series.dicom.modules.pet import pet_image_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.pet import pet_frame_blueprint, pet_image_blueprint, pet_series_blueprint
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.parent import ParentSeries
@@ -91,6 +91,8 @@ def _filling(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
         computed = computed + Blueprint([CopyElement("SeriesDate", True), CopyElement("SeriesTime", True)])
         computed = computed + Blueprint([pet_series_blueprint[keyword] for keyword in _PET_KEYWORDS])
         computed = computed + Blueprint([pet_image_blueprint["ImageIndex"]])
+    if parent.modality == "PT" and parent.volumes > 1:
+        computed = computed + pet_frame_blueprint
     return copied + computed
 
 

@@ -111,13 +111,19 @@ pet_isotope_blueprint = Blueprint(
     copies_or_empty("RadiopharmaceuticalInformationSequence") + copies("InterventionDrugInformationSequence")
 ).named("pet_isotope")
 
+_FRAME = (
+    *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
+    _FrameMeanElement("DecayFactor"),
+)
+#: What an image says of its frame, where that can be told.
+pet_frame_blueprint = Blueprint([*_FRAME, _FrameMeanElement("FrameReferenceTime")]).named("pet_frame")
+
 pet_image_blueprint = Blueprint(
     [
         StaticElement("SOPClassUID", "UI", PositronEmissionTomographyImageStorage),
         StaticElement("Modality", "CS", "PT"),
-        *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
+        *_FRAME,
         _FrameMeanElement("FrameReferenceTime", required=True),
-        _FrameMeanElement("DecayFactor"),
         *by_position("TriggerTime", "FrameTime"),
         *by_position("PrimaryPromptsCountsAccumulated", "ScatterFractionFactor", "DeadTimeFactor"),
         FunctionalElement("ImageIndex", lambda env: env.instance_number),
