@@ -17,6 +17,7 @@ from pydicom.uid import (
     EnhancedPETImageStorage,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     NuclearMedicineImageStorage,
+    RTDoseStorage,
 )
 
 from phantoms import uid
@@ -162,6 +163,17 @@ def nuclear(slices: Sequence[Dataset], *, spacing: float, kind: str = "RECON TOM
     made.FrameIncrementPointer = 0x00540080
     made.SliceVector, made.NumberOfSlices = list(range(1, len(slices) + 1)), len(slices)
     made.DetectorInformationSequence = [_item(slices[0], "ImagePositionPatient", "ImageOrientationPatient")]
+    return made
+
+
+def dose(slices: Sequence[Dataset], offsets: Sequence[float]) -> Dataset:
+    """An RT Dose of the slices' stored values in mGy."""
+    made = _packed(slices, RTDoseStorage, "dose")
+    made.Modality, made.DoseUnits, made.DoseType, made.DoseSummationType = "RTDOSE", "GY", "PHYSICAL", "PLAN"
+    made.ImagePositionPatient, made.PixelSpacing = slices[0].ImagePositionPatient, slices[0].PixelSpacing
+    made.ImageOrientationPatient = slices[0].ImageOrientationPatient
+    made.GridFrameOffsetVector, made.DoseGridScaling = list(offsets), 0.001
+    made.FrameIncrementPointer = 0x3004000C
     return made
 
 

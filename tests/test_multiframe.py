@@ -19,10 +19,11 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from building import build, parent_of, positions, volume, written
+from building import LIBRARY, build, parent_of, positions, real, volume, written
 from dciodvfy import new_errors
 from derived_series import (
     Blueprint,
+    BuildContext,
     CopyElement,
     FillingStrategy,
     ParentSeries,
@@ -34,7 +35,8 @@ from derived_series import (
 from derived_series.dicom.frames import FrameDataset
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input
-from multiframe import capture, enhanced, nuclear
+from derived_series.pipelines.run import Options, run_pipeline
+from multiframe import capture, dose, enhanced, nuclear
 from phantoms import compressed, ct_phantom, decoded, encode, mr_phantom, pet_phantom
 
 CLASSIC = {
@@ -103,6 +105,15 @@ def test_what_the_groups_say_of_ct_is_in_classic_attributes() -> None:
     assert first.KVP == 120 and first.ConvolutionKernel == "H31s" and first.DataCollectionDiameter == 500
     assert first.XRayTubeCurrent == 250  # IS: a whole number
     assert list(first.ImageType) == ["DERIVED", "SECONDARY", "AXIAL"]
+
+
+def test_an_enhanced_pet_has_the_suv_of_the_classic_one() -> None:
+    slices = pet_phantom(3, 8, 8)
+    found = []
+    for parent in (parent_of(slices), parent_of([enhanced(slices)])):
+        series = run_pipeline(LIBRARY, "suv_body_weight", {"pet": parent}, {}, Options(), BuildContext())
+        found.append(np.stack([real(series.dataset(index)) for index in range(len(series))]))
+    assert np.array_equal(*found) and found[0].max() > 1
 
 
 def test_what_enhanced_pet_says_is_in_classic_attributes() -> None:
@@ -243,6 +254,35 @@ def test_frames_that_are_nowhere_keep_their_order(packed: Any) -> None:
         }
         assert np.array_equal(volume(series), parent.stored())
     assert new_errors(series.encode(0), [source]) == []
+
+
+@pytest.mark.parametrize("first", [0.0, 30.0])
+def test_a_dose_is_placed_by_its_offsets(first: float) -> None:
+    """From the first frame, or as positions along the normal; scaled by DoseGridScaling."""
+    slices = ct_phantom(4, 8, 6)
+    source = dose(slices, [first + 2.5 * index for index in range(4)])
+    parent = parent_of([source])
+    assert parent.grid == parent_of(slices).grid
+    assert np.allclose(parent.voxels(), parent.stored() * 0.001)
+    (one, *_) = written(build(parent, None, PLACED, blueprint="secondary_capture", strategy=FillingStrategy.COPY))
+    assert not {"GridFrameOffsetVector", "DoseGridScaling", "NumberOfFrames"} & {element.keyword for element in one}
+
+
+def test_gated_nm_is_a_volume_a_time_slot() -> None:
+    slices = ct_phantom(3, 8, 6)
+    source = nuclear([*slices, *slices[::-1]], spacing=2.5)
+    source.SliceVector, source.TimeSlotVector = [1, 2, 3, 3, 2, 1], [1, 1, 1, 2, 2, 2]
+    parent = parent_of([source])
+    assert parent.shape == (2, 3, 8, 6)
+    assert np.array_equal(parent.stored()[0], parent.stored()[1])
+
+
+def test_copy_takes_nothing_that_only_enhanced_objects_say() -> None:
+    source = enhanced(mr_phantom(2, 4, 4))
+    source.VolumetricProperties, source.VolumeBasedCalculationTechnique = "VOLUME", "NONE"
+    (first, _) = written(build(parent_of([source]), extra=DONE, strategy=FillingStrategy.COPY))
+    never = {"ComplexImageComponent", "VolumetricProperties", "VolumeBasedCalculationTechnique"}
+    assert not never & {element.keyword for element in first}
 
 
 def test_groups_that_do_not_fit_are_refused() -> None:

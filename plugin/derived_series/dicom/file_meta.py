@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from derived_series.dicom.voxels import are_mislabelled, transfer_syntax
 
-_COPIES = {"MediaStorageSOPClassUID": "SOPClassUID", "MediaStorageSOPInstanceUID": "SOPInstanceUID"}
+_COPIES = (
+    (Tag("MediaStorageSOPClassUID"), Tag("SOPClassUID")),
+    (Tag("MediaStorageSOPInstanceUID"), Tag("SOPInstanceUID")),
+)
 
 
 def disagreements(found: list[Dataset]) -> tuple[str, ...]:
@@ -32,4 +36,11 @@ def _is_of_another(dataset: Dataset) -> bool:
     meta = getattr(dataset, "file_meta", None)
     if meta is None:
         return False
-    return any(meta.get(copy) and meta[copy].value != dataset.get(own) for copy, own in _COPIES.items())
+    return any(_uid(meta, copy) not in ("", _uid(dataset, own)) for copy, own in _COPIES)
+
+
+def _uid(dataset: Dataset, tag: BaseTag) -> str:
+    """A UID, as it was read: conversion is what costs here."""
+    element = dataset.get_item(tag)
+    value = None if element is None else element.value
+    return value.rstrip(b"\0 ").decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")

@@ -68,6 +68,8 @@ NEVER_COPIED = _keywords(
         "PixelPresentation",
         "PixelSpacingCalibrationType",
     ),
+    # what enhanced objects say of the content of their pixels
+    *("ComplexImageComponent", "VolumetricProperties", "VolumeBasedCalculationTechnique", "AcquisitionContrast"),
     # per-frame geometry
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DimensionIndexSequence"),
     # dose that would be counted twice

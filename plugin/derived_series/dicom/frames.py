@@ -26,7 +26,9 @@ _OF_THE_WHOLE = frozenset(
         *("FrameIncrementPointer", "FrameTimeVector", "FrameDimensionPointer", "FrameLabelVector"),
         *("SliceProgressionDirection", "EnergyWindowVector", "DetectorVector", "PhaseVector", "RotationVector"),
         *("RRIntervalVector", "TimeSlotVector", "SliceVector", "AngularViewVector", "TimeSliceVector"),
-        *("GridFrameOffsetVector", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
+        *("GridFrameOffsetVector", "DoseGridScaling", "PageNumberVector", "ExtendedOffsetTable"),
+        *("ExtendedOffsetTableLengths", "StartTrim", "StopTrim", "FrameDelay", "CineRate"),
+        *("PreferredPlaybackSequencing", "RecommendedDisplayFrameRate"),
     )
 )
 _PIXEL_GROUP = 0x7FE0
