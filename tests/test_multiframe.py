@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from derived_series import (
     secondary_capture_blueprint,
     volume_blueprint,
 )
+from derived_series.dicom.datasets import adopt
 from derived_series.dicom.frames import FrameDataset
+from derived_series.dicom.object_factories import ParametricMapFactory, SegmentationFactory
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input
 from derived_series.pipelines.run import Options, run_pipeline
@@ -198,6 +201,20 @@ def test_frames_share_what_they_have_in_common() -> None:
     assert parent.is_constant("PixelSpacing") and not parent.is_constant("ImagePositionPatient")
 
 
+def test_a_copy_of_a_frame_is_a_classic_dataset() -> None:
+    """What a pipeline does that returns datasets: copy, change, give back."""
+    parent = parent_of([enhanced(ct_phantom(3, 4, 4))])
+    copies = [copy.deepcopy(dataset) for dataset in parent.instances]
+    for dataset, values in zip(copies, parent.stored(), strict=True):
+        dataset.PatientComments = "changed"
+        dataset.PixelData = values.tobytes()
+    assert not any("PatientComments" in dataset for dataset in parent.instances)
+    made = adopt(copies, parent, BuildContext().seeded())
+    datasets = [decoded(made.encode(index)) for index in range(3)]
+    assert np.array_equal(parent_of(datasets).voxels(), parent.voxels())
+    assert {dataset.file_meta.MediaStorageSOPClassUID for dataset in datasets} == {CTImageStorage}
+
+
 def test_legacy_converted_objects_say_what_no_group_does() -> None:
     from highdicom.legacy import LegacyConvertedEnhancedCTImage
 
@@ -283,6 +300,30 @@ def test_copy_takes_nothing_that_only_enhanced_objects_say() -> None:
     (first, _) = written(build(parent_of([source]), extra=DONE, strategy=FillingStrategy.COPY))
     never = {"ComplexImageComponent", "VolumetricProperties", "VolumeBasedCalculationTechnique"}
     assert not never & {element.keyword for element in first}
+
+
+def test_objects_of_frames_refer_to_frames_and_can_be_parents() -> None:
+    parent = parent_of([enhanced(ct_phantom(4, 16, 15)[::-1])])
+    labels = np.zeros(parent.shape, np.uint8)
+    labels[1:3, 2:5, 3:6] = 1
+    series = build(parent, labels, blueprint="segmentation", factory=SegmentationFactory())
+    made = decoded(series.encode(0))
+    for frame in made.PerFrameFunctionalGroupsSequence:
+        (item,) = frame.DerivationImageSequence[0].SourceImageSequence
+        (source,) = [
+            one
+            for one in parent.instances
+            if one["ImagePositionPatient"].value == list(frame.PlanePositionSequence[0].ImagePositionPatient)
+        ]
+        assert isinstance(source, FrameDataset) and item.ReferencedFrameNumber == source.number
+    segment = parent_of([made])
+    assert segment.shape == (2, 16, 15) and np.array_equal(segment.stored(), labels[1:3])
+    labels[2] *= 2
+    two = build(parent, labels, blueprint="segmentation", factory=SegmentationFactory())
+    with pytest.raises(InvalidParent, match="a segmentation of 2 segments"):
+        parent_of([decoded(two.encode(0))])
+    map_of = build(parent, parent.voxels() / 3, blueprint="parametric_map", factory=ParametricMapFactory())
+    assert np.array_equal(parent_of([decoded(map_of.encode(0))]).voxels(), parent.voxels() / 3)
 
 
 def test_groups_that_do_not_fit_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,16 @@ class FrameDataset(Dataset):
     def name(self) -> str:
         """The source's SOPInstanceUID and the number: ``1.2.3/4``."""
         return f"{self.source.SOPInstanceUID}/{self.number}"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Dataset:
+        """A single-frame dataset without pixels that may be changed; it knows no source."""
+        found = Dataset()
+        for element in self:
+            found.add(copy.deepcopy(element, memo))
+        if hasattr(self, "file_meta"):
+            found.file_meta = copy.deepcopy(self.file_meta, memo)
+            found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID
+        return found
 
     @property
     def pixel_array(self) -> npt.NDArray[Any]:

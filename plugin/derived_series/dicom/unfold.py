@@ -67,6 +67,12 @@ def _count(dataset: Dataset) -> int:
 
 def _frames(source: Dataset) -> list[FrameDataset]:
     count = _count(source)
+    segments = len(source.get("SegmentSequence") or ())
+    if segments > 1:
+        raise InvalidParent(
+            f"instance {source[_SOP_INSTANCE].value} is a segmentation of {segments} segments, not of one",
+            remedy="derive from the series that it was made from, or from a segmentation of one segment",
+        )
     common = common_elements(source)
     common[_SOP_CLASS] = DataElement(_SOP_CLASS, "UI", classic_class(str(source[_SOP_CLASS].value)))
     own = _of_groups(source, count) if has_groups(source) else _of_vectors(source, count, common)
