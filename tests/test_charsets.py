@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -14,7 +15,17 @@ from pydicom.valuerep import PersonName
 
 import phantoms
 from building import build, parent_of, written
-from derived_series import Blueprint, CopyElement, FillingStrategy, InstanceCopyElement, ParentSeries, StaticElement
+from derived_series import (
+    Blueprint,
+    BuildContext,
+    CopyElement,
+    FillingStrategy,
+    InstanceCopyElement,
+    ParentSeries,
+    SegmentationFactory,
+    StaticElement,
+)
+from derived_series.dicom.datasets import adopt
 from test_encoding import assert_same
 
 #: (SpecificCharacterSet, the bytes of a name, what they say). Those of ISO 2022 are PS3.5's examples (H.3, I.2, K.2).
@@ -207,3 +218,22 @@ def test_instances_of_several_character_sets() -> None:
     found = written(series)
     assert {dataset.ImageComments for dataset in found} == {"Schädel", "Голова"}
     assert {dataset.SpecificCharacterSet for dataset in found} == {"ISO_IR 192"}
+
+
+@pytest.mark.parametrize("finished", ["object", "adopted"])
+@pytest.mark.parametrize("name", ["ISO_IR 100", "ISO 2022 IR 58"])
+def test_finished_datasets_too(name: str, finished: str) -> None:
+    parent = ParentSeries.from_bytes(files(name))
+    for text, charset in (("plain", NAMES[name][0]), (BEYOND, "ISO_IR 192")):
+        extra = Blueprint([StaticElement("SeriesDescription", text)])
+        if finished == "object":
+            mask = np.ones(parent.shape, bool)
+            series = build(parent, mask, extra, blueprint="segmentation", factory=SegmentationFactory())
+        else:
+            series = adopt(list(build(parent, None, extra)), parent, BuildContext())
+        found = dcmread(io.BytesIO(series.encode(0)))
+        assert (found.SpecificCharacterSet, found.SeriesDescription) == (charset, text)
+        if text == "plain":
+            assert bytes_of(series.encode(0)) == NAMES[name][1]
+        else:
+            assert plain(found.PatientName) == NAMES[name][2]

@@ -17,7 +17,14 @@ from pydicom.uid import UID, HTJ2KLossless
 
 import phantoms
 from building import LIBRARY, build, parent_of
-from derived_series import Blueprint, BuildContext, StaticElement
+from derived_series import (
+    Blueprint,
+    BuildContext,
+    ParametricMapFactory,
+    SegmentationFactory,
+    StaticElement,
+    segments,
+)
 from derived_series.dicom import codecs
 from derived_series.dicom.datasets import adopt
 from derived_series.errors import InvalidRequest, PixelError
@@ -119,6 +126,18 @@ def test_datasets_that_are_compressed_already_stay_so() -> None:
     series = adopt(datasets, PARENT, BuildContext()).written_in("JPEGLSLossless")
     assert series.datasets[0].file_meta.TransferSyntaxUID == WRITTEN["RLELossless"]
     assert any("stay in RLE Lossless" in warning for warning in series.warnings)
+
+
+@pytest.mark.parametrize("name", ["RLELossless", "HTJ2KLossless"])
+def test_pixels_of_objects(name: str) -> None:
+    """One bit a pixel is in none of the compressed syntaxes (PS3.5 8.2); floats and documents stay as they are."""
+    mask = IMAGES["mask"]
+    binary = build(PARENT, mask, segments(), blueprint="segmentation", factory=SegmentationFactory())
+    with pytest.raises(PixelError, match=f"cannot be written as {name}"):
+        binary.written_in(name)
+    floats = build(PARENT, IMAGES["float"], blueprint="parametric_map", factory=ParametricMapFactory()).written_in(name)
+    assert floats.dataset(0).file_meta.TransferSyntaxUID == WRITTEN[DEFAULT]
+    assert any("floating point pixels stay" in warning for warning in floats.warnings)
 
 
 def test_options_reach_blueprints() -> None:

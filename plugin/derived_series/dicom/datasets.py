@@ -12,13 +12,13 @@ from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
-from derived_series.dicom.charset import chosen_charset
 from derived_series.dicom.codecs import compress
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.identity import PATIENT_AND_STUDY
 from derived_series.dicom.modules.derivation import MARKS, is_marked
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import describe
+from derived_series.dicom.text import settle_dataset
 from derived_series.errors import HeaderError, Missing, UserCodeError
 from derived_series.transfer_syntaxes import written_uid
 
@@ -79,6 +79,8 @@ class DatasetSeries:
                 )
             elif "PixelData" in dataset and syntax.is_encapsulated and own != syntax:
                 compress(dataset, syntax)
+            elif "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+                warnings.append(f"floating point pixels stay in {own.name}: {syntax.name} is for integers")
             found.append(dataset)
         return replace(self, datasets=tuple(found), warnings=(*self.warnings, *dict.fromkeys(warnings)))
 
@@ -142,11 +144,7 @@ def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
             dataset[tag] = copy.deepcopy(own)
         elif given is not None and not given.is_empty:
             given.value = None
-    charset, warning = chosen_charset(parent.pivot.get("SpecificCharacterSet") or None, dataset)
-    if charset:
-        dataset.SpecificCharacterSet = copy.deepcopy(charset)
-    elif "SpecificCharacterSet" in dataset:
-        del dataset.SpecificCharacterSet
+    warning = settle_dataset(dataset, parent.pivot.get("SpecificCharacterSet"))
     warnings += [warning] if warning else []
     for keyword, mark in MARKS.items():
         if is_marked(parent, keyword):

@@ -54,6 +54,22 @@ def settle_charset(
     return found, warning
 
 
+def settle_dataset(dataset: Dataset, preferred: Any) -> str | None:
+    """Give a finished dataset the SpecificCharacterSet that holds its text; a warning when it is not the preferred one.
+
+    :param preferred: the value of (0008,0005), empty for the default repertoire.
+    """
+    charset, warning = chosen_charset(preferred or None, dataset)
+    if charset == UTF8:
+        for element in list(dataset):
+            dataset[element.tag] = without_escapes(element)
+    if charset:
+        dataset.SpecificCharacterSet = charset if isinstance(charset, str) else list(charset)
+    elif "SpecificCharacterSet" in dataset:
+        del dataset.SpecificCharacterSet
+    return warning
+
+
 def is_utf8(elements: Mapping[Key, DataElement]) -> bool:
     """Whether the text is written in UTF-8."""
     return _KEY in elements and elements[_KEY].value == UTF8

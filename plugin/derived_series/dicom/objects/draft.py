@@ -12,7 +12,6 @@ from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
 from derived_series.dicom.blueprint import Entry, Key
-from derived_series.dicom.charset import chosen_charset
 from derived_series.dicom.copying import InstanceCopyElement, PositionCopyElement
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import enforce_derived
@@ -26,6 +25,7 @@ from derived_series.dicom.pixels import StoredPixels
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import allocate, creators, placed
 from derived_series.dicom.tags import describe, keyword
+from derived_series.dicom.text import settle_dataset
 from derived_series.errors import GeometryError, HeaderError, Missing, ShapeMismatch
 
 #: What only an image of one frame has: it comes with the rules, and says nothing of a document.
@@ -153,12 +153,8 @@ def finished(draft: Draft, made: Iterable[DataElement], warnings: Iterable[str] 
     for element in creators(blocks):
         dataset.add(element)
     preferred = dataset.get("SpecificCharacterSet", draft.env.parent.pivot.get("SpecificCharacterSet"))
-    charset, warning = chosen_charset(preferred or None, dataset)
+    warning = settle_dataset(dataset, preferred)
     told += [warning] if warning else []
-    if charset:
-        dataset.SpecificCharacterSet = charset
-    elif "SpecificCharacterSet" in dataset:
-        del dataset.SpecificCharacterSet
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = UID(str(dataset.SOPClassUID))
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(draft.instance_uid)
