@@ -9,7 +9,12 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import PositronEmissionTomographyImageStorage
+from pydicom.uid import (
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    PositronEmissionTomographyImageStorage,
+)
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.code import code_item
@@ -24,6 +29,9 @@ from derived_series.errors import BlueprintError
 
 #: Marks that, once set, stay set, and the value that sets them.
 MARKS = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}
+
+#: Transfer syntaxes that lose something, always (PS3.5 A.4); others may, and their images say so.
+_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 
 #: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
 #: other codes of PS3.16 may extend, and a wrong term would be worse than a wide one.
@@ -166,9 +174,15 @@ def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
 
 
 def is_marked(parent: ParentSeries, keyword: str) -> bool:
-    """Whether any instance of the parent has a mark of ``MARKS``."""
+    """Whether any instance of the parent has a mark of ``MARKS``, or was read from a lossy transfer syntax."""
+    if keyword == "LossyImageCompression" and any(map(_is_lossy, parent.instances)):
+        return True
     instances = parent.instances[:1] if parent.is_constant(keyword) else parent.instances
     return any(str(instance.get(keyword, "")) == MARKS[keyword] for instance in instances)
+
+
+def _is_lossy(instance: Dataset) -> bool:
+    return getattr(instance, "file_meta", {}).get("TransferSyntaxUID") in _LOSSY
 
 
 def inherited_mark(keyword: str) -> VirtualElement:

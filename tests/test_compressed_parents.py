@@ -1,0 +1,144 @@
+"""Parents in every transfer syntax that Orthanc stores: read from memory and from files, then derived from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from building import build, parent_of, volume, written
+from derived_series import Blueprint, ParentSeries, StaticElement
+from derived_series.errors import InvalidParent
+from phantoms import compressed, ct_phantom, encode, mr_phantom
+
+Array = npt.NDArray[Any]
+LOSSLESS: dict[UID, Callable[[Array], bytes] | None] = {
+    ImplicitVRLittleEndian: None,
+    ExplicitVRLittleEndian: None,
+    ExplicitVRBigEndian: None,
+    DeflatedExplicitVRLittleEndian: None,
+    RLELossless: None,
+    JPEGLSLossless: None,
+    JPEG2000Lossless: None,
+    JPEGLossless: lambda frame: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=6, bitspersample=12),
+    JPEGLosslessSV1: lambda frame: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=12),
+    HTJ2KLossless: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True),
+    HTJ2KLosslessRPCL: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True, tlm=True),
+}
+#: With the bits a sample has, and the largest difference that is to be expected of 4000 or 250 grey levels.
+LOSSY: dict[UID, tuple[Callable[[Array], bytes], int, int]] = {
+    JPEGBaseline8Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95), 8, 12),
+    JPEGExtended12Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95, bitspersample=12), 12, 200),
+    JPEGLSNearLossless: (lambda frame: imagecodecs.jpegls_encode(frame, 3), 12, 3),
+    JPEG2000: (lambda frame: imagecodecs.jpeg2k_encode(frame, 80, codecformat="j2k", reversible=False), 12, 300),
+    HTJ2K: (lambda frame: imagecodecs.htj2k_encode(frame, level=0.002, reversible=False), 12, 300),
+}
+
+
+def packed(datasets: list[Dataset], syntax: UID, encoder: Callable[[Array], bytes] | None) -> list[bytes]:
+    """Files in a transfer syntax, by pydicom where it has an encoder."""
+    if encoder is None:
+        return [encode(dataset) for dataset in compressed(datasets, syntax)]
+    contents = []
+    for dataset in datasets:
+        data = encoder(np.ascontiguousarray(dataset.pixel_array))
+        dataset.PixelData = encapsulate([bytes(data)])
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        contents.append(encode(dataset))
+    return contents
+
+
+def in_files(folder: Path, contents: list[bytes]) -> ParentSeries:
+    paths = [folder / f"{index}.dcm" for index in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    return ParentSeries.from_files(paths)
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize("phantom", [ct_phantom, mr_phantom])
+def test_lossless_parents_are_read_exactly(syntax: UID, phantom: Any, tmp_path: Path) -> None:
+    wanted = parent_of(phantom(2, 33, 34))
+    contents = packed(phantom(2, 33, 34), syntax, LOSSLESS[syntax])
+    for parent in (ParentSeries.from_bytes(contents), in_files(tmp_path, contents)):
+        assert parent.pivot.file_meta.TransferSyntaxUID == syntax
+        assert np.array_equal(parent.stored(), wanted.stored())
+        assert np.array_equal(parent.voxels(), wanted.voxels())
+        series = build(parent)
+        assert np.array_equal(volume(series), volume(build(wanted)))
+        assert "LossyImageCompression" not in series.dataset(0)
+
+
+@pytest.mark.parametrize("syntax", LOSSY, ids=lambda uid: uid.keyword)
+def test_lossy_parents_are_read_as_their_codec_does(syntax: UID, tmp_path: Path) -> None:
+    encoder, bits, tolerance = LOSSY[syntax]
+    datasets = ct_phantom(2, 64, 48)
+    for dataset in datasets:
+        dataset.LossyImageCompression = "01"
+        dataset.LossyImageCompressionRatio, dataset.LossyImageCompressionMethod = "7.5", "ISO_10918_1"
+        if bits == 8:
+            dataset.PixelData = (dataset.pixel_array >> 4).astype("u1").tobytes()
+            dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    before = [dataset.pixel_array.astype(int) for dataset in datasets]
+    contents = packed(datasets, syntax, encoder)
+    for parent in (ParentSeries.from_bytes(contents), in_files(tmp_path, contents)):
+        found = parent.stored().astype(int)
+        assert 0 < np.abs(found - np.stack(before)).max() <= tolerance
+        derived = build(parent)
+        assert np.array_equal(volume(derived), parent.voxels())
+        for name in ("ExplicitVRLittleEndian", "HTJ2KLossless"):  # whatever it is written in, what was lost stays lost
+            for dataset in derived.written_in(name):
+                assert dataset.LossyImageCompression == "01"
+                assert (dataset.LossyImageCompressionRatio, dataset.LossyImageCompressionMethod) == (7.5, "ISO_10918_1")
+
+
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless], ids=lambda u: u.keyword)
+def test_a_syntax_that_is_always_lossy_marks_though_the_parent_does_not(syntax: UID) -> None:
+    encoder, bits, _ = LOSSY[syntax]
+    datasets = ct_phantom(2, 32, 32)
+    for dataset in datasets:
+        if bits == 8:
+            dataset.PixelData = (dataset.pixel_array >> 4).astype("u1").tobytes()
+            dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    parent = ParentSeries.from_bytes(packed(datasets, syntax, encoder))
+    extra = Blueprint([StaticElement("LossyImageCompression", "00")])
+    for series in (build(parent), build(parent, None, extra), build(parent, parent.voxels() > 0)):
+        assert {dataset.LossyImageCompression for dataset in written(series)} == {"01"}
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.103", "1.2.840.10008.1.2.4.108"])
+def test_video_is_refused_by_name(uid: str, tmp_path: Path) -> None:
+    datasets = ct_phantom(2, 32, 32)
+    contents = packed(datasets, UID(uid), lambda frame: b"\0\0\1\xb3 video")
+    for parent in (ParentSeries.from_bytes(contents), in_files(tmp_path, contents)):
+        with pytest.raises(InvalidParent, match="cannot be decoded") as caught:
+            parent.voxels()
+        assert UID(uid).name in str(caught.value) and datasets[0].SOPInstanceUID in str(caught.value)
