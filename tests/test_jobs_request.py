@@ -151,3 +151,4 @@ def test_digests() -> None:
     assert digest_of(SERIES, {}, b"1", "") != digest_of(SERIES, {}, b"2", "")
     assert subject_of(SERIES, {"Pipeline": "p", "Parameters": {"a": 1}}) == subject_of(SERIES, {"Pipeline": "p"})
     assert subject_of(SERIES, {"Pipeline": "p"}) != subject_of(SERIES, {"Pipeline": "q"})
+    assert subject_of(SERIES, {"Pipeline": "p"}) != subject_of(SERIES, {"Pipeline": "p", "Orientation": "Axial"})

@@ -57,6 +57,20 @@ def test_a_compressed_mosaic(tmp_path: Path) -> None:
         assert np.array_equal(parent.instances[3].pixel_array, parent.stored()[3])
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_several_mosaics_are_several_times(packed: bool) -> None:
+    times = [mr_phantom(5, 32, 24, noise=number) for number in (5, 20, 40)]
+    sources = [mosaic(slices, number=number) for number, slices in enumerate(times, start=1)]
+    if packed:
+        sources = compressed(sources, JPEGLSLossless)
+    parent = parent_of(sources[::-1])
+    assert parent.shape == (3, 5, 32, 24)
+    wanted = np.stack([parent_of(slices).voxels() for slices in times])
+    assert np.array_equal(parent.voxels(), wanted) and np.array_equal(parent.stored(), wanted)
+    slices = parent.slices()
+    assert all(np.array_equal(slices[index], wanted.reshape(15, 32, 24)[index]) for index in (0, 7, 1, 14, 2))
+
+
 def _no_header(source: Dataset) -> None:
     source.remove_private_tags()
 

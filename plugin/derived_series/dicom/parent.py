@@ -29,7 +29,7 @@ from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.dicom.unfold import unfold
 from derived_series.dicom.volumes import Arrangement, arrange_volumes, time_step
-from derived_series.dicom.voxels import FORMAT_TAGS, PixelFormat, are_plain, stored_frame
+from derived_series.dicom.voxels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
 
 
@@ -187,7 +187,8 @@ class ParentSeries:
     def stored(self) -> npt.NDArray[Any]:
         """The stored values, of the parent's shape and integer type (and samples, in colour); any transfer syntax."""
         pairs = zip(self.instances, self._formats(), strict=True)
-        found = np.stack([stored_frame(instance, how) for instance, how in pairs])
+        last = LastMosaic()
+        found = np.stack([stored_frame(instance, how, last) for instance, how in pairs])
         return found.reshape(self.shape + found.shape[3:])
 
     def voxels(self) -> npt.NDArray[np.float32]:

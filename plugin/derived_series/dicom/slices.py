@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.voxels import PixelFormat, real_world, stored_frame
+from derived_series.dicom.voxels import LastMosaic, PixelFormat, real_world, stored_frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +24,7 @@ class ParentSlices:
     instances: Sequence[Dataset]
     formats: Sequence[PixelFormat]
     dtype: np.dtype[Any] = np.dtype(np.float32)
+    _last: LastMosaic = field(default_factory=LastMosaic, init=False, repr=False)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -44,7 +45,7 @@ class ParentSlices:
     def read_into(self, index: int, out: npt.NDArray[np.float32]) -> None:
         """Decode one slice into a (row, column) array."""
         instance, how = self.instances[index], self.formats[index]
-        real_world(instance, how, stored_frame(instance, how), out)
+        real_world(instance, how, stored_frame(instance, how, self._last), out)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:
         return (self[index] for index in range(len(self)))

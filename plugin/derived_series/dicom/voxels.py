@@ -119,20 +119,33 @@ def _are_encapsulated(source: Dataset) -> bool:
     return undefined or bytes((found.value or b"")[:4]) == _ITEM
 
 
-def stored_frame(dataset: Dataset, how: PixelFormat) -> npt.NDArray[Any]:
+@dataclass(slots=True)
+class LastMosaic:
+    """The mosaic that was decoded last, for the other tiles of it: a compressed one is decoded as a whole."""
+
+    decoded: tuple[Dataset, npt.NDArray[Any]] | None = None
+
+
+def stored_frame(dataset: Dataset, how: PixelFormat, last: LastMosaic | None = None) -> npt.NDArray[Any]:
     """The stored values, (row, column) or (row, column, sample).
 
     Values of fewer bits than are allocated are sign-extended and cleared of what older writers put above
     HighBit (PS3.5 8.1.1). Native syntaxes are viewed without a copy where the bits allow.
 
+    :param last: remembers mosaics from one call to the next.
     :raises InvalidParent: when there are no pixels or they cannot be decoded.
     """
-    if isinstance(dataset, FrameDataset):
-        if dataset.box is None:
-            return _frame(dataset.source, dataset.index, how)
-        whole = replace(how, rows=int(dataset.source.Rows), columns=int(dataset.source.Columns))
-        return _frame(dataset.source, dataset.index, whole)[dataset.box]
-    return _frame(dataset, 0, how)
+    if not isinstance(dataset, FrameDataset):
+        return _frame(dataset, 0, how)
+    source = dataset.source
+    if dataset.box is None:
+        return _frame(source, dataset.index, how)
+    if last is not None and last.decoded is not None and last.decoded[0] is source:
+        return last.decoded[1][dataset.box]
+    whole = _frame(source, 0, replace(how, rows=int(source.Rows), columns=int(source.Columns)))
+    if last is not None:
+        last.decoded = (source, whole)
+    return whole[dataset.box]
 
 
 def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:

@@ -111,7 +111,7 @@ class JobRecord:
 
 def subject_of(series: str, request: dict[str, Any]) -> str:
     """See ``JobRecord.subject``."""
-    keys = ("Pipeline", "Blueprint", "Factory", "Inputs")
+    keys = ("Pipeline", "Blueprint", "Factory", "Inputs", "Orientation", "Part")
     return _digest([series, *(request.get(key) for key in keys)])
 
 
