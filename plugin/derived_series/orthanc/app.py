@@ -20,6 +20,7 @@ from derived_series.orthanc.http import Route
 from derived_series.orthanc.jobs import JobRoutes
 from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.metrics import Metrics
+from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.provenance import ProvenanceRoutes
 
 _log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def start(executable: Path) -> Gateway:
     runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, Metrics(gateway, store).observe)
     library = LibraryRoutes(executor, runner, settings, folders)
     derive = DeriveRoutes(gateway, runner, library, settings, around.waiters(settings.workers))
-    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway)):
+    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway), Pages()):
         gateway.serve(route)
     gateway.on_start_and_stop(runner.start, runner.stop)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
@@ -100,7 +101,9 @@ def _jobs_folder(settings: Settings, around: Surroundings) -> Path:
     return around.folder / settings.jobs_folder
 
 
-def routes(library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes, provenance: ProvenanceRoutes) -> list[Route]:
+def routes(
+    library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes, provenance: ProvenanceRoutes, pages: Pages
+) -> list[Route]:
     """All routes of the plugin."""
     return [
         Route("/derived-series/status", {"GET": library.status}),
@@ -119,4 +122,6 @@ def routes(library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes, proven
         Route(f"{JOBS}/{_NAME}/resubmit", {"POST": jobs.resubmit}),
         Route(f"{JOBS}/{_NAME}/image", {"GET": jobs.image}),
         Route(f"{JOBS}/{_NAME}/progress", {"POST": jobs.progress}),
+        Route(f"/derived-series/app/{_NAME}", {"GET": pages.file}),
+        Route(f"/derived-series/review/{_NAME}", {"GET": pages.page("review.html")}),
     ]
