@@ -78,6 +78,37 @@ def test_a_parametric_map(server: OrthancServer, ct: str) -> None:
     assert np.array_equal(values[np.argsort(places)], image)
 
 
+def test_a_dose(server: OrthancServer, ct: str) -> None:
+    dose = np.random.default_rng(1).gamma(2, 10, (4, 32, 24))
+    plan = [{"ReferencedSOPClassUID": "1.2.840.10008.5.1.4.1.1.481.5", "ReferencedSOPInstanceUID": "1.2.3"}]
+    keys = {"Derivation": "PixelByPixelAddition", "Replace": {"ReferencedRTPlanSequence": plan}}
+    answer, dataset = send(server, ct, "rt_dose/rt_dose", npy(dose), **keys)
+    assert answer["Warnings"] == []
+    found = dataset.pixel_array * float(dataset.DoseGridScaling)
+    assert np.abs(found - dose).max() <= float(dataset.DoseGridScaling) * 0.5000001
+
+
+def test_pictures_in_colour(server: OrthancServer, ct: str) -> None:
+    image = np.random.default_rng(2).integers(0, 256, (4, 32, 24, 3)).astype(np.uint8)
+    _, dataset = send(server, ct, "multiframe_secondary_capture/secondary_capture", npy(image))
+    assert np.array_equal(dataset.pixel_array, image)
+    answer = server.json(f"/series/{ct}/derive/secondary_capture/numpy", "POST", data=npy(image))
+    datasets = sorted(server.download(answer["ID"]), key=lambda dataset: int(dataset.InstanceNumber))
+    assert np.array_equal([dataset.pixel_array for dataset in datasets], image)
+
+
+def test_an_enhanced_image(server: OrthancServer, ct: str) -> None:
+    _, dataset = send(
+        server, ct, "legacy_enhanced_ct/ct", npy(np.arange(4 * 32 * 24, dtype=np.int16).reshape(4, 32, 24))
+    )
+    assert dataset.NumberOfFrames == 4 and dataset.SOPClassUID.name.startswith("Legacy Converted Enhanced CT")
+
+
+def test_doubts_are_in_the_answer(server: OrthancServer, ct: str) -> None:
+    answer = server.json(f"/series/{ct}/derive/ct/numpy", "POST", data=npy(labels() > 0))
+    assert any("mask" in warning for warning in answer["Warnings"])
+
+
 def test_a_document(server: OrthancServer, ct: str) -> None:
     _, dataset = send(server, ct, "encapsulated_pdf/pdf", PDF, Replace={"DocumentTitle": "Report"})
     assert dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength] == PDF
@@ -94,6 +125,8 @@ ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
     ("ct/numpy", npy(labels()), {"Segments": [{"Number": 1, "Label": "L"}]}, 400, "Segments are of a Segmentation"),
     ("parametric_map/parametric_map", npy(labels()), {"Units": "mm per s"}, 400, "no UCUM code"),
     ("encapsulated_pdf/pdf", npy(labels()), {}, 400, "no PDF file"),
+    ("rt_dose/rt_dose", npy(labels() - 1.0), {}, 422, "negative"),
+    ("ct/numpy", npy(np.stack([labels()] * 3, -1)), {}, 422, "in colour"),
     ("encapsulated_pdf/numpy", npy(labels()), {}, 400, "factory pdf"),
     ("ct/numpy", PDF, {}, 400, "no readable .npy"),
     ("ct/segmentation", npy(labels()), {}, 422, "makes no CT Image Storage"),

@@ -28,9 +28,14 @@ from derived_series.dicom.modules import *  # noqa: F403  # its __all__ is the l
 from derived_series.dicom.modules import __all__ as _modules
 from derived_series.dicom.nifti import NiftiFactory
 from derived_series.dicom.object_factories import (
+    CTFactory,
     EncapsulatedPdfFactory,
+    MRFactory,
     ObjectFactory,
     ParametricMapFactory,
+    PETFactory,
+    RtDoseFactory,
+    SecondaryCaptureFactory,
     SegmentationFactory,
 )
 from derived_series.dicom.parent import ParentSeries
@@ -44,6 +49,7 @@ __all__ = [
     "AttributeElement",
     "Blueprint",
     "BuildContext",
+    "CTFactory",
     "CopyElement",
     "CopyOrElseElement",
     "DerivedSeries",
@@ -60,14 +66,18 @@ __all__ = [
     "InstanceCopyElement",
     "InstanceEnvironment",
     "InstanceVirtualElement",
+    "MRFactory",
     "NiftiFactory",
     "NumpyFactory",
     "ObjectFactory",
+    "PETFactory",
     "ParametricMapFactory",
     "ParentSeries",
     "PlacedImage",
     "PositionCopyElement",
     "Resampling",
+    "RtDoseFactory",
+    "SecondaryCaptureFactory",
     "SegmentationFactory",
     "Selection",
     "SequenceElement",

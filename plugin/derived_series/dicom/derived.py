@@ -22,6 +22,7 @@ from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualEl
 from derived_series.dicom.encoding import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.honesty import doubts
 from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS
 from derived_series.dicom.modules.derivation import UNSPECIFIED, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
@@ -234,6 +235,7 @@ def build_series(
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])
     warnings += enforce_derived(elements)
+    warnings += doubts(env, elements)
     elements, warning = settle_charset(elements, instanced, env)
     warnings += [warning] if warning else []
     blocks = allocate([*elements, *(entry.element.key for entry in instanced)])

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
@@ -21,6 +22,7 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader, make_header
 from derived_series.dicom.objects import builder_of
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.pixels import COLOUR
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.resampling import Resampling, resample
 from derived_series.dicom.slices import ParentSlices
@@ -137,6 +139,10 @@ class NumpyFactory(DicomFactory):
             if array.shape[-3:] != image.grid.shape:
                 raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")
             return array, place(image.grid, parent, _volumes(array))
+        colour = _colour(header, image)
+        if colour is not None:
+            same = colour.shape[:3] == parent.shape
+            return colour, on_parent(parent) if same else without_geometry(parent, len(colour))
         array = _volume(image)
         if array.shape[-3:] == parent.shape[-3:]:
             return array, on_parent(parent, _volumes(array))
@@ -190,6 +196,28 @@ def _volume(image: Any) -> npt.NDArray[Any]:
             remedy="give a 3D volume, or a 4D series of volumes, without empty axes",
         )
     return array[0] if array.ndim == 4 and len(array) == 1 else array
+
+
+def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
+    """The image as (slice, row, column, sample) where it is RGB, None where it is not.
+
+    :raises ShapeMismatch: RGB for a class that has no colour. :raises PixelError: RGB that is not uint8.
+    """
+    if not isinstance(image, np.ndarray) or image.ndim not in (3, 4) or image.shape[-1] != 3:
+        return None
+    shape = header.parent.shape
+    has_colour = header.sop_class_uid in COLOUR
+    volumes = image.shape[-3:] == shape[-3:]  # three columns, not three samples
+    if volumes or not (has_colour or image.ndim == 4 and image.shape[:3] == shape[-3:]):
+        return None
+    if not has_colour:
+        raise ShapeMismatch(
+            f"the image's shape is {image.shape}: it is in colour, which a {UID(header.sop_class_uid).name} is not",
+            remedy="use the blueprint secondary_capture, or give one value a pixel",
+        )
+    if image.dtype != np.uint8:
+        raise PixelError(f"a colour image is uint8, this one is {image.dtype}", remedy="scale it to 0 to 255")
+    return image if image.ndim == 4 else image[np.newaxis]
 
 
 def _volumes(array: npt.NDArray[Any]) -> int:

@@ -15,7 +15,7 @@ from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualEl
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.identity import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
-from derived_series.dicom.objects import BUILDERS
+from derived_series.dicom.objects import is_other_kind
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import TagLike, describe, keyword, to_tag
 from derived_series.dicom.volumes import LAST_RESORT
@@ -134,7 +134,7 @@ def _strategy(
     if strategy is FillingStrategy.DISCARD or "SOPClassUID" not in blueprint:
         return strategy, []
     sop_class = blueprint["SOPClassUID"].at_header(env)
-    if str(getattr(sop_class, "value", sop_class)) not in BUILDERS:
+    if not is_other_kind(str(getattr(sop_class, "value", sop_class))):
         return strategy, []
     return FillingStrategy.DISCARD, [
         "FillingStrategy Copy is not used: the object has other attributes than the parent's images"

@@ -10,8 +10,19 @@ import nibabel as nib
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    CTImageStorage,
     EncapsulatedPDFStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     ParametricMapStorage,
+    PositronEmissionTomographyImageStorage,
+    RTDoseStorage,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
 
@@ -33,9 +44,11 @@ class ObjectFactory(DicomFactory):
     """For numpy arrays, PlacedImages and NIfTI images, of one kind of object.
 
     :cvar sop_classes: what a header may be of; empty for all.
+    :cvar blueprint: the name of the ready blueprint.
     """
 
     sop_classes: ClassVar[tuple[str, ...]] = ()
+    blueprint: ClassVar[str] = ""
 
     def make_series_header(
         self,
@@ -72,22 +85,65 @@ def _factory(image: Any) -> DicomFactory:
     return NiftiFactory() if isinstance(image, nib.spatialimages.SpatialImage) else NumpyFactory()
 
 
+class CTFactory(ObjectFactory):
+    """CT images, from values in HU (blueprints: ct, legacy_enhanced_ct)."""
+
+    sop_classes = (str(CTImageStorage), str(LegacyConvertedEnhancedCTImageStorage))
+    blueprint = "ct"
+
+
+class MRFactory(ObjectFactory):
+    """MR images (blueprints: mr, legacy_enhanced_mr)."""
+
+    sop_classes = (str(MRImageStorage), str(LegacyConvertedEnhancedMRImageStorage))
+    blueprint = "mr"
+
+
+class PETFactory(ObjectFactory):
+    """PET images (blueprints: pet, legacy_enhanced_pet)."""
+
+    sop_classes = (str(PositronEmissionTomographyImageStorage), str(LegacyConvertedEnhancedPETImageStorage))
+    blueprint = "pet"
+
+
+class SecondaryCaptureFactory(ObjectFactory):
+    """Secondary captures, grey or RGB (blueprints: secondary_capture, multiframe_secondary_capture)."""
+
+    sop_classes = (
+        str(SecondaryCaptureImageStorage),
+        str(MultiFrameGrayscaleByteSecondaryCaptureImageStorage),
+        str(MultiFrameGrayscaleWordSecondaryCaptureImageStorage),
+        str(MultiFrameTrueColorSecondaryCaptureImageStorage),
+    )
+    blueprint = "secondary_capture"
+
+
 class SegmentationFactory(ObjectFactory):
     """Segmentation, from a label map or a bool mask (blueprint: segmentation)."""
 
     sop_classes = (str(SegmentationStorage),)
+    blueprint = "segmentation"
 
 
 class ParametricMapFactory(ObjectFactory):
     """Parametric map, from floats that are measured in any unit (blueprint: parametric_map)."""
 
     sop_classes = (str(ParametricMapStorage),)
+    blueprint = "parametric_map"
+
+
+class RtDoseFactory(ObjectFactory):
+    """RT Dose, from doses in Gy on evenly spaced slices (blueprint: rt_dose)."""
+
+    sop_classes = (str(RTDoseStorage),)
+    blueprint = "rt_dose"
 
 
 class EncapsulatedPdfFactory(ObjectFactory):
     """Encapsulated PDF, from the bytes of a PDF file (blueprint: encapsulated_pdf)."""
 
     sop_classes = (str(EncapsulatedPDFStorage),)
+    blueprint = "encapsulated_pdf"
 
     def build(
         self, header: SeriesHeader, image: Any, *, nan: float | None = None, resampling: Resampling | None = None

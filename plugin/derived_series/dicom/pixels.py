@@ -10,6 +10,8 @@ import numpy.typing as npt
 from pydicom.uid import (
     CTImageStorage,
     MRImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
 )
@@ -51,6 +53,16 @@ PIXEL_RULES = {
 }
 
 
+#: Classes whose images may be in colour.
+COLOUR = frozenset(
+    {
+        str(SecondaryCaptureImageStorage),
+        str(MultiFrameGrayscaleByteSecondaryCaptureImageStorage),
+        str(MultiFrameTrueColorSecondaryCaptureImageStorage),
+    }
+)
+
+
 def pixel_rules(sop_class_uid: str) -> PixelRules:
     """The rules of a SOP class; those of secondary capture for a class without its own."""
     return PIXEL_RULES.get(sop_class_uid, PixelRules())
@@ -60,7 +72,7 @@ def pixel_rules(sop_class_uid: str) -> PixelRules:
 class StoredPixels:
     """The image and how it is stored.
 
-    :param image: (slice, row, column), as given.
+    :param image: (slice, row, column), as given; (slice, row, column, 3) in RGB.
     :param dtype: the stored integer type, little endian.
     :param slope: real = stored * slope + intercept, exactly the number that its DS text says.
     :param nan: the value that stands for NaN and Inf, None when there are none.
@@ -87,6 +99,11 @@ class StoredPixels:
     @property
     def columns(self) -> int:
         return int(self.image.shape[2])
+
+    @property
+    def samples(self) -> int:
+        """Of a pixel: 3 in colour."""
+        return 3 if self.image.ndim == 4 else 1
 
     @property
     def bits(self) -> int:
@@ -236,17 +253,17 @@ def _scaled(low: float, high: float, rules: PixelRules) -> tuple[np.dtype[Any], 
             remedy=f"scale the image to values below {_LARGEST:g}",
         )
     if low == high:  # one value: comes back exactly
-        slope = _as_ds(abs(low))
+        slope = as_ds(abs(low))
         return np.dtype("u2" if low > 0 else "i2"), slope, 0.0
     unsigned = low >= 0
     around_zero = high / 65535 if unsigned else max(high / 32767, -low / 32768)
     if rules.zero_intercept or around_zero <= 2 * (high - low) / 65535:
-        return np.dtype("u2" if unsigned else "i2"), _as_ds(max(around_zero, _SMALLEST), 1), 0.0
-    intercept = _as_ds(low, -1)
-    return np.dtype("u2"), _as_ds((high - intercept) / 65535, 1), intercept
+        return np.dtype("u2" if unsigned else "i2"), as_ds(max(around_zero, _SMALLEST), 1), 0.0
+    intercept = as_ds(low, -1)
+    return np.dtype("u2"), as_ds((high - intercept) / 65535, 1), intercept
 
 
-def _as_ds(value: float, side: int = 0) -> float:
+def as_ds(value: float, side: int = 0) -> float:
     """The number that the DS text of ``value`` says (at most 16 characters); never 0 for a positive value.
 
     :param side: 1 for a number that is not below the value, -1 for one that is not above it: a slope too small or an

@@ -15,7 +15,16 @@ from typing import TypeVar
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.nifti import NiftiFactory
-from derived_series.dicom.object_factories import EncapsulatedPdfFactory, ParametricMapFactory, SegmentationFactory
+from derived_series.dicom.object_factories import (
+    CTFactory,
+    EncapsulatedPdfFactory,
+    MRFactory,
+    ParametricMapFactory,
+    PETFactory,
+    RtDoseFactory,
+    SecondaryCaptureFactory,
+    SegmentationFactory,
+)
 from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 
@@ -26,8 +35,13 @@ FACTORIES: Mapping[str, type[DicomFactory]] = MappingProxyType(
     {
         "numpy": NumpyFactory,
         "nifti": NiftiFactory,
+        "ct": CTFactory,
+        "mr": MRFactory,
+        "pet": PETFactory,
+        "secondary_capture": SecondaryCaptureFactory,
         "segmentation": SegmentationFactory,
         "parametric_map": ParametricMapFactory,
+        "rt_dose": RtDoseFactory,
         "pdf": EncapsulatedPdfFactory,
     }
 )

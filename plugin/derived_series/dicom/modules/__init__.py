@@ -25,7 +25,11 @@ from derived_series.dicom.modules.mr import mr_image_blueprint
 from derived_series.dicom.modules.parametric_map import parametric_map_image_blueprint, real_world_values
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
-from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
+from derived_series.dicom.modules.rt_dose import rt_dose_blueprint
+from derived_series.dicom.modules.secondary_capture import (
+    multiframe_secondary_capture_blueprint,
+    secondary_capture_blueprint,
+)
 from derived_series.dicom.modules.segmentation import Segment, segmentation_image_blueprint, segments
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
@@ -48,6 +52,7 @@ __all__ = [
     "image_pixel_blueprint",
     "image_plane_blueprint",
     "mr_image_blueprint",
+    "multiframe_secondary_capture_blueprint",
     "object_blueprint",
     "own_equipment_blueprint",
     "parametric_map_image_blueprint",
@@ -57,6 +62,7 @@ __all__ = [
     "pet_isotope_blueprint",
     "pet_series_blueprint",
     "real_world_values",
+    "rt_dose_blueprint",
     "secondary_capture_blueprint",
     "segmentation_image_blueprint",
     "segments",

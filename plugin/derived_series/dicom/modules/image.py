@@ -137,8 +137,9 @@ def _rescale(env: ImageEnvironment, number: float) -> Value:
 
 image_pixel_blueprint = Blueprint(
     [
-        ImageElement("SamplesPerPixel", lambda env: 1),
-        ImageElement("PhotometricInterpretation", lambda env: "MONOCHROME2"),
+        ImageElement("SamplesPerPixel", lambda env: env.pixels.samples),
+        ImageElement("PhotometricInterpretation", lambda env: "RGB" if env.pixels.samples == 3 else "MONOCHROME2"),
+        ImageElement("PlanarConfiguration", lambda env: 0 if env.pixels.samples == 3 else ABSENT),
         ImageElement("Rows", lambda env: env.pixels.rows),
         ImageElement("Columns", lambda env: env.pixels.columns),
         ImageElement("BitsAllocated", lambda env: env.pixels.bits),
@@ -159,10 +160,15 @@ def _rescale_type(env: ImageEnvironment) -> Value:
     return "US" if env.pixels.rescaled else ABSENT
 
 
+def _window(env: ImageEnvironment, index: int) -> Value:
+    """Centre or width; colour has no window."""
+    return ABSENT if env.pixels.samples == 3 else decimal_string(env.pixels.window[index])
+
+
 voi_lut_blueprint = Blueprint(
     [
-        ImageElement("WindowCenter", lambda env: decimal_string(env.pixels.window[0])),
-        ImageElement("WindowWidth", lambda env: decimal_string(env.pixels.window[1])),
+        ImageElement("WindowCenter", lambda env: _window(env, 0)),
+        ImageElement("WindowWidth", lambda env: _window(env, 1)),
         # the default function, LINEAR, is not defined for widths below 1 (PS3.3 C.11.2.1.2)
         ImageElement("VOILUTFunction", lambda env: "LINEAR_EXACT" if env.pixels.window[1] < 1 else ABSENT),
         ImageElement("RescaleType", _rescale_type),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.elements import StaticElement
@@ -16,3 +16,15 @@ secondary_capture_blueprint = Blueprint(
         HeaderElement("TimeOfSecondaryCapture", lambda env: env.context.now.strftime("%H%M%S.%f")),
     ]
 ).named("secondary_capture_image")
+
+#: SC Multi-frame Image (PS3.3 C.8.6.3); the builder settles which of the classes it is.
+multiframe_secondary_capture_blueprint = (
+    secondary_capture_blueprint
+    + Blueprint(
+        [
+            StaticElement("SOPClassUID", "UI", MultiFrameGrayscaleByteSecondaryCaptureImageStorage),
+            StaticElement("BurnedInAnnotation", "CS", "NO"),
+            StaticElement("PatientOrientation", "CS", None),  # type 2C: unknown
+        ]
+    )
+).named("multiframe_secondary_capture")

@@ -9,10 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from pydicom.uid import (
+    UID,
     EncapsulatedPDFStorage,
+    EnhancedCTImageStorage,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
     ParametricMapStorage,
+    RTDoseStorage,
     SegmentationStorage,
 )
+
+from derived_series.errors import BlueprintError
 
 if TYPE_CHECKING:
     from derived_series.dicom.datasets import DatasetSeries
@@ -24,6 +38,22 @@ BUILDERS = {
     str(SegmentationStorage): "segmentation",
     str(ParametricMapStorage): "parametric_map",
     str(EncapsulatedPDFStorage): "encapsulated_pdf",
+    str(RTDoseStorage): "rt_dose",
+    str(MultiFrameGrayscaleByteSecondaryCaptureImageStorage): "multiframe_secondary_capture",
+    str(MultiFrameGrayscaleWordSecondaryCaptureImageStorage): "multiframe_secondary_capture",
+    str(MultiFrameTrueColorSecondaryCaptureImageStorage): "multiframe_secondary_capture",
+    str(LegacyConvertedEnhancedCTImageStorage): "legacy_enhanced",
+    str(LegacyConvertedEnhancedMRImageStorage): "legacy_enhanced",
+    str(LegacyConvertedEnhancedPETImageStorage): "legacy_enhanced",
+}
+
+
+#: Enhanced classes whose frames tell how they were acquired, which a derived image cannot; what to use instead.
+REFUSED = {
+    str(EnhancedCTImageStorage): "legacy_enhanced_ct",
+    str(EnhancedMRImageStorage): "legacy_enhanced_mr",
+    str(EnhancedMRColorImageStorage): "multiframe_secondary_capture",
+    str(EnhancedPETImageStorage): "legacy_enhanced_pet",
 }
 
 
@@ -38,6 +68,19 @@ class Builder(Protocol):
 
 
 def builder_of(sop_class_uid: str) -> Builder | None:
-    """The builder of a SOP class; None for classic images, of which each slice is an instance."""
+    """The builder of a SOP class; None for classic images, of which each slice is an instance.
+
+    :raises BlueprintError: a class that a derived image cannot be of.
+    """
+    if sop_class_uid in REFUSED:
+        raise BlueprintError(
+            f"a derived series cannot be an {UID(sop_class_uid).name}, whose frames tell how they were acquired",
+            remedy=f"use the blueprint {REFUSED[sop_class_uid]}, which is multi-frame too, or a classic one",
+        )
     name = BUILDERS.get(sop_class_uid)
     return None if name is None else cast(Builder, importlib.import_module(f"{__name__}.{name}"))
+
+
+def is_other_kind(sop_class_uid: str) -> bool:
+    """Whether an object of the class has other attributes than a classic image, of any parent."""
+    return BUILDERS.get(sop_class_uid, "legacy_enhanced") != "legacy_enhanced"

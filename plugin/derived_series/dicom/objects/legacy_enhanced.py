@@ -1,0 +1,151 @@
+"""Legacy Converted Enhanced CT, MR, PET (PS3.3 A.70 to A.72): a classic derived series as one multi-frame instance.
+
+The classic series is built as ever and converted by highdicom; it is stored nowhere, so what refers to it there
+refers to the parent's images here.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import (
+    PYDICOM_IMPLEMENTATION_UID,
+    UID,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+)
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.derived import DerivedSeries, build_series
+from derived_series.dicom.environment import InstanceEnvironment
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.objects.draft import require_grid
+from derived_series.dicom.placement import Placement
+from derived_series.errors import InvalidParent
+
+_SOP_CLASS = (int(Tag("SOPClassUID")), "")
+_CLASSIC = {
+    str(LegacyConvertedEnhancedCTImageStorage): CTImageStorage,
+    str(LegacyConvertedEnhancedMRImageStorage): MRImageStorage,
+    str(LegacyConvertedEnhancedPETImageStorage): PositronEmissionTomographyImageStorage,
+}
+#: Of the classic instances, which are never stored, or said anew for the whole.
+_NOT_CONVERTED = (
+    *("ReferencedSeriesSequence", "InstanceCreationDate", "InstanceCreationTime", "ContentDate", "ContentTime"),
+)
+#: Settled by the conversion.
+_CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
+#: What highdicom leaves empty though the modules need not be there.
+_EMPTY = ("ClinicalTrialTimePointID", "ClinicalTrialCoordinatingCenterName", "ContrastBolusAgent")
+
+
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+    """
+    :param image: (slice, row, column), stored as the classic class would store it.
+    :raises GeometryError: an image that is nowhere.
+    :raises InvalidParent: slices that are not alike in what all frames share.
+    """
+    require_grid(placement, "an enhanced image")
+    classic_class = _CLASSIC[header.sop_class_uid]
+    elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
+    classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
+    made, told = _converted(header, list(classic))
+    _refer(classic, made)
+    own = _overlay(classic, made)
+    meta = made.file_meta
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    for name in ("FileMetaInformationGroupLength", "FileMetaInformationVersion", "ImplementationVersionName"):
+        if name in meta:
+            del meta[name]
+    dataset = Dataset()
+    dataset.update(made)
+    dataset.file_meta = meta
+    return DatasetSeries((dataset,), (*classic.warnings, *told), header, own)
+
+
+def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, list[str]]:
+    """(highdicom's object, what it warns of)."""
+    from highdicom import legacy
+
+    kinds: dict[str, Any] = {
+        str(LegacyConvertedEnhancedCTImageStorage): legacy.LegacyConvertedEnhancedCTImage,
+        str(LegacyConvertedEnhancedMRImageStorage): legacy.LegacyConvertedEnhancedMRImage,
+        str(LegacyConvertedEnhancedPETImageStorage): legacy.LegacyConvertedEnhancedPETImage,
+    }
+    for dataset in datasets:
+        for name in _NOT_CONVERTED:
+            dataset.pop(Tag(name), None)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            made: Dataset = kinds[header.sop_class_uid](
+                legacy_datasets=datasets,
+                series_instance_uid=header.series_instance_uid,
+                series_number=int(datasets[0].SeriesNumber),
+                sop_instance_uid=header.env.context.uid("instance", 0),
+                instance_number=1,
+            )
+        except ValueError as error:
+            name = UID(header.sop_class_uid).name
+            raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
+    return made, [f"in the enhanced image: {' '.join(str(warning.message).split())}" for warning in told]
+
+
+def _refer(classic: DerivedSeries, made: Dataset) -> None:
+    """References to the parent's images in place of those to the classic instances, and the build's own UIDs."""
+    every = tuple(sorted({index for part in classic.env.sources for index in part}))
+    whole = InstanceEnvironment(replace(classic.env, sources=(every,)), 0)
+    made.ReferencedSeriesSequence = general_reference_blueprint["ReferencedSeriesSequence"].at_instance(whole)
+    made.SourceImageEvidenceSequence = [_evidence(made, series) for series in made.ReferencedSeriesSequence]
+    numbers = {classic.instance_uid(index): index for index in range(len(classic))}
+    for frame in made.PerFrameFunctionalGroupsSequence:
+        (converted,) = frame.ConversionSourceAttributesSequence
+        env = InstanceEnvironment(classic.env, numbers[str(converted.ReferencedSOPInstanceUID)])
+        source = general_reference_blueprint["SourceImageSequence"].at_instance(env)[0]
+        item = Dataset()
+        for name in ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID", "ReferencedFrameNumber"):
+            if name in source:
+                item.add(source[name])
+        frame.ConversionSourceAttributesSequence = [item]
+    uid = classic.env.context.uid("dimension organization")
+    for name in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in made.get(name) or []:
+            item.DimensionOrganizationUID = uid
+
+
+def _evidence(made: Dataset, series: Dataset) -> Dataset:
+    """The same references by study and series (PS3.3 table 10-4)."""
+    inner = Dataset()
+    inner.SeriesInstanceUID = series.SeriesInstanceUID
+    inner.ReferencedSOPSequence = [copy.deepcopy(item) for item in series.ReferencedInstanceSequence]
+    item = Dataset()
+    item.StudyInstanceUID = made.StudyInstanceUID
+    item.ReferencedSeriesSequence = [inner]
+    return item
+
+
+def _overlay(classic: DerivedSeries, made: Dataset) -> frozenset[int]:
+    """The blueprint's values for what the whole object has; the tags that are not the blueprint's."""
+    said = {int(element.tag): element for element in classic.shared_elements()}
+    for name in _EMPTY:
+        if name in made and made[name].is_empty and int(Tag(name)) not in said:
+            del made[name]
+    new = {int(Tag(name)) for name in _NOT_CONVERTED} - {int(Tag("ReferencedSeriesSequence"))}
+    for tag, element in said.items():
+        if tag not in _CONVERTED and (tag in made or tag in new):
+            made[tag] = copy.deepcopy(element)
+    return frozenset(int(tag) for tag in made.keys() if int(tag) not in said or int(tag) in _CONVERTED)

@@ -1,0 +1,66 @@
+"""Multi-frame Secondary Capture, grey of 8 or 16 bits or in colour (PS3.3 A.8.3 to A.8.5): pages of an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import (
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+)
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.objects.draft import draft_of, finished
+from derived_series.dicom.pixels import PixelRules, StoredPixels, encode_pixels
+from derived_series.dicom.placement import Placement
+from derived_series.dicom.slices import by_slice
+from derived_series.errors import PixelError
+
+
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+    """The class follows from the image: colour, 8 bits, or 16.
+
+    :param image: whole numbers from 0 to 65535, (slice, row, column), or uint8 (slice, row, column, 3) in RGB.
+    :raises PixelError: other values: the classes have no rescale.
+    """
+    pixels = encode_pixels(by_slice(image, placement.volumes), PixelRules(), nan)
+    if pixels.rescaled or pixels.signed and pixels.low < 0:
+        raise PixelError(
+            f"a multi-frame secondary capture has no rescale, but the image has values from {pixels.low:g} to "
+            f"{pixels.high:g} that are no whole numbers from 0 to 65535",
+            remedy="scale and round the image to uint8 or uint16, or use secondary_capture",
+        )
+    draft = draft_of(header, pixels, placement)
+    made = Dataset()
+    made.SOPClassUID = _class(pixels)
+    made.SamplesPerPixel = pixels.samples
+    made.PhotometricInterpretation = "RGB" if pixels.samples == 3 else "MONOCHROME2"
+    if pixels.samples == 3:
+        made.PlanarConfiguration = 0
+    else:
+        made.PresentationLUTShape = "IDENTITY"
+        made.RescaleIntercept, made.RescaleSlope, made.RescaleType = 0, 1, "US"
+    made.Rows, made.Columns = pixels.rows, pixels.columns
+    made.BitsAllocated = made.BitsStored = pixels.bits
+    made.HighBit = pixels.bits - 1
+    made.PixelRepresentation = 0
+    made.NumberOfFrames = len(pixels.image)
+    if len(pixels.image) > 1:
+        made.FrameIncrementPointer = Tag("PageNumberVector")
+        made.PageNumberVector = list(range(1, len(pixels.image) + 1))
+    stored = b"".join(pixels.stored(index).tobytes() for index in range(len(pixels.image)))
+    made.add(DataElement(Tag("PixelData"), "OB" if pixels.bits == 8 else "OW", stored + b"\0" * (len(stored) % 2)))
+    return finished(draft, list(made))
+
+
+def _class(pixels: StoredPixels) -> str:
+    if pixels.samples == 3:
+        return MultiFrameTrueColorSecondaryCaptureImageStorage
+    if pixels.bits == 8:
+        return MultiFrameGrayscaleByteSecondaryCaptureImageStorage
+    return MultiFrameGrayscaleWordSecondaryCaptureImageStorage

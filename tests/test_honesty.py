@@ -1,0 +1,71 @@
+"""Warnings about series whose class or units the values belie, and none where they do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from building import READY, build, parent_of
+from derived_series import Blueprint, ParentSeries, StaticElement, derivation
+from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
+
+PARENTS = {"CT": parent_of(ct_phantom(4, 12, 10)), "MR": parent_of(mr_phantom(4, 12, 10))}
+PET = parent_of(pet_phantom(4, 12, 10))
+SAID = derivation("done", "Smoothing")
+
+
+def told(parent: ParentSeries, image: Any, extra: Blueprint | None = None, blueprint: str | None = None) -> list[str]:
+    """The warnings, of a build that says how the image was made."""
+    return list(build(parent, image, SAID + (extra or Blueprint()), blueprint=blueprint).warnings)
+
+
+def part(parent: ParentSeries) -> Any:
+    """Values from 0 to 1, as of a map of probabilities."""
+    return np.linspace(0, 1, int(np.prod(parent.shape)), dtype=np.float32).reshape(parent.shape)
+
+
+@pytest.mark.parametrize("modality", PARENTS)
+def test_masks_and_probabilities_are_no_images(modality: str) -> None:
+    parent = PARENTS[modality]
+    (warning,) = told(parent, part(parent))
+    assert "probabilities" in warning and "parametric_map" in warning
+    for mask in (part(parent) > 0.5, (part(parent) > 0.5).astype(np.uint8)):
+        (warning,) = told(parent, mask)
+        assert "mask" in warning and "segmentation" in warning
+
+
+@pytest.mark.parametrize("modality", PARENTS)
+def test_images_draw_no_warning(modality: str) -> None:
+    parent = PARENTS[modality]
+    for image in (parent.voxels(), parent.voxels() * 0.01, part(parent) * 2, part(parent) - 0.5, parent.voxels() * 0):
+        assert told(parent, image) == []
+    assert told(parent, part(parent), blueprint="secondary_capture") == []
+
+
+def test_suv_in_becquerels() -> None:
+    suv = PET.voxels() * np.float32(2e-4)
+    (warning,) = told(PET, suv)
+    assert "look like SUV" in warning and "GML" in warning
+    named = Blueprint([StaticElement("SeriesDescription", "SUV bw")])
+    (warning,) = told(PET, PET.voxels(), named)
+    assert "speaks of SUV" in warning
+    units = Blueprint([StaticElement("Units", "GML"), StaticElement("SUVType", "BW")])
+    assert told(PET, suv, units + named) == []
+    for image in (PET.voxels(), PET.voxels() * 0.1, PET.voxels() * 0):
+        assert told(PET, image) == []
+
+
+def test_suv_is_seen_without_the_parents_pixels() -> None:
+    headers = ParentSeries.from_bytes((encode(instance) for instance in pet_phantom(4, 12, 10)), pixels=False)
+    assert "look like SUV" in told(headers, PET.voxels() * np.float32(2e-4))[0]
+    assert told(headers, PET.voxels()) == []
+
+
+def test_an_inverted_parent_is_told() -> None:
+    datasets = ct_phantom(3, 8, 7)
+    for dataset in datasets:
+        dataset.PhotometricInterpretation = "MONOCHROME1"
+    (warning,) = told(parent_of(datasets), parent_of(datasets).voxels())
+    assert "MONOCHROME1" in warning and "CT" in READY
