@@ -111,5 +111,5 @@ def test_the_first_of_two_of_one_name_stays(tmp_path: Path) -> None:
 def test_what_is_not_there_is_answered_with_what_is(kind: str) -> None:
     with pytest.raises(NotFound, match=f"there is no {kind} 'nothing'.*use one of: ") as error:
         getattr(LIBRARY, kind)("nothing")
-    there = {"blueprint": "mr, parametric_map, pet", "pipeline": "gaussian_smoothing, suv", "factory": "nifti, numpy"}
+    there = {"blueprint": "ct, encapsulated_pdf", "pipeline": "gaussian_smoothing, suv", "factory": "nifti, numpy"}
     assert there[kind] in str(error.value) and error.value.http_status == 404

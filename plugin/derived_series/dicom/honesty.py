@@ -90,4 +90,4 @@ def _largest(parent: ParentSeries) -> float:
         return 0.0
     # a slope of its own for each slice is there to fill what is stored
     headers = [parent.instances[int(index)] for index in chosen]
-    return max(float(d.get("RescaleSlope") or 1) * (2 ** (int(d.get("BitsStored") or 16) - 1) - 1) for d in headers)
+    return max(float(d.get("RescaleSlope") or 1) * ((1 << int(d.get("BitsStored") or 16) - 1) - 1) for d in headers)

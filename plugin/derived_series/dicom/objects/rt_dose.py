@@ -92,4 +92,5 @@ def _stored(pixels: StoredPixels, index: int, scaling: float, dtype: np.dtype[An
     frame = pixels.image[index].astype(np.float64)
     if pixels.nan is not None:
         frame = np.where(np.isfinite(frame), frame, pixels.nan)
-    return np.rint(frame / scaling).astype(dtype).tobytes()
+    found: bytes = np.rint(frame / scaling).astype(dtype).tobytes()
+    return found
