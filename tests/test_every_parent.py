@@ -10,7 +10,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, JPEGLSLossless, MRImageStorage
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    MRImageStorage,
+)
 
 from building import build, parent_of, positions, volume, written
 from dciodvfy import new_errors
@@ -233,6 +240,22 @@ def test_files_without_meta_information_are_read(tmp_path: Path) -> None:
     ):
         assert np.array_equal(parent.voxels(), wanted.voxels()) and parent.grid == wanted.grid
         assert np.array_equal(volume(build(parent, extra=DONE)), wanted.voxels())
+
+
+def test_deflated_files_are_read_whole(tmp_path: Path) -> None:
+    slices = compressed(ct_phantom(2, 128, 128), DeflatedExplicitVRLittleEndian)
+    for index, dataset in enumerate(slices):
+        (tmp_path / f"{index}.dcm").write_bytes(encode(dataset))
+    parent = ParentSeries.from_files(sorted(tmp_path.iterdir()))
+    assert np.array_equal(parent.voxels(), parent_of(slices).voxels())
+
+
+def test_a_series_of_two_encodings() -> None:
+    """Some slices compressed, some not: each is read in its own way."""
+    slices = ct_phantom(4, 32, 32)
+    for order in (slice(None), slice(None, None, -1)):
+        mixed = [*compressed(slices[:2], JPEGLSLossless), *slices[2:]][order]
+        assert np.array_equal(parent_of(mixed).voxels(), parent_of(slices).voxels())
 
 
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all", bytes(300), b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100"])

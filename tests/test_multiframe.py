@@ -285,6 +285,14 @@ def test_a_dose_is_placed_by_its_offsets(first: float) -> None:
     assert not {"GridFrameOffsetVector", "DoseGridScaling", "NumberOfFrames"} & {element.keyword for element in one}
 
 
+def test_a_dose_of_one_plane_is_scaled_too() -> None:
+    slices = ct_phantom(1, 8, 6)
+    source = dose(slices, [])
+    del source.GridFrameOffsetVector, source.NumberOfFrames
+    parent = parent_of([source])
+    assert parent.grid == parent_of(slices).grid and np.allclose(parent.voxels(), parent.stored() * 0.001)
+
+
 def test_gated_nm_is_a_volume_a_time_slot() -> None:
     slices = ct_phantom(3, 8, 6)
     source = nuclear([*slices, *slices[::-1]], spacing=2.5)
@@ -300,6 +308,16 @@ def test_copy_takes_nothing_that_only_enhanced_objects_say() -> None:
     (first, _) = written(build(parent_of([source]), extra=DONE, strategy=FillingStrategy.COPY))
     never = {"ComplexImageComponent", "VolumetricProperties", "VolumeBasedCalculationTechnique"}
     assert not never & {element.keyword for element in first}
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_values_that_are_no_numbers_are_refused() -> None:
+    number = encode(enhanced(ct_phantom(3, 4, 4))).replace(b"IS\x02\0003 ", b"IS\x02\0003x")
+    with pytest.raises(InvalidParent, match="NumberOfFrames .* is no number: .*3x"):
+        ParentSeries.from_bytes([number])
+    spacing = encode(nuclear(ct_phantom(3, 4, 4), spacing=2.5)).replace(b"DS\x04\x002.5 ", b"DS\x04\x002.x ")
+    with pytest.raises(InvalidParent, match="frames of instance .* cannot be told from its attributes"):
+        ParentSeries.from_bytes([spacing])
 
 
 def test_objects_of_frames_refer_to_frames_and_can_be_parents() -> None:

@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from derived_series.dicom.tags import describe, to_tag
 from derived_series.errors import Conflict, GeometryError, InvalidParent
@@ -48,7 +49,10 @@ def read_file(path: Path) -> Dataset:
     try:
         with path.open("rb") as file:
             bare = _is_bare(file.read(4))
-        return dcmread(path, defer_size=_DEFERRED, force=bare)
+        found = dcmread(path, defer_size=_DEFERRED, force=bare)
+        if found.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return dcmread(path)  # nothing in it can be read alone
+        return found
     except _READ_ERRORS as error:
         raise _unreadable(path.name, error) from error
 

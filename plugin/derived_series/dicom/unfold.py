@@ -33,6 +33,7 @@ _MULTI_FRAME = (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
 _NUMBER_OF_FRAMES, _IMAGE_TYPE = Tag("NumberOfFrames"), Tag("ImageType")
+_DOSE_GRID_SCALING = Tag("DoseGridScaling")
 _SOP_CLASS, _SOP_INSTANCE = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 
 
@@ -44,7 +45,7 @@ def unfold(datasets: list[Dataset]) -> list[Dataset]:
     found: list[Dataset] = []
     for dataset in datasets:
         if _is_multi_frame(dataset):
-            found += _frames(dataset)
+            found += _told_frames(dataset)
         elif _IMAGE_TYPE in dataset and is_mosaic(dataset):
             found += tiles(dataset)
         else:
@@ -52,8 +53,19 @@ def unfold(datasets: list[Dataset]) -> list[Dataset]:
     return found if any(isinstance(dataset, FrameDataset) for dataset in found) else datasets
 
 
+def _told_frames(source: Dataset) -> list[FrameDataset]:
+    """The frames. :raises InvalidParent: also for values that are none of their VR."""
+    try:
+        return _frames(source)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidParent(
+            f"the frames of instance {source[_SOP_INSTANCE].value} cannot be told from its attributes: {error}",
+            remedy="send the instance again as its device made it",
+        ) from error
+
+
 def _is_multi_frame(dataset: Dataset) -> bool:
-    if has_groups(dataset):
+    if has_groups(dataset) or _DOSE_GRID_SCALING in dataset:
         return True
     if _NUMBER_OF_FRAMES not in dataset:
         return False
@@ -62,7 +74,13 @@ def _is_multi_frame(dataset: Dataset) -> bool:
 
 def _count(dataset: Dataset) -> int:
     """NumberOfFrames; 1 where it is missing or empty."""
-    return int(dataset.get(_NUMBER_OF_FRAMES).value or 1) if _NUMBER_OF_FRAMES in dataset else 1
+    try:
+        return int(dataset[_NUMBER_OF_FRAMES].value or 1) if _NUMBER_OF_FRAMES in dataset else 1
+    except (TypeError, ValueError) as error:
+        raise InvalidParent(
+            f"NumberOfFrames (0028,0008) of instance {dataset[_SOP_INSTANCE].value} is no number: {error}",
+            remedy="send the instance again as its device made it",
+        ) from error
 
 
 def _frames(source: Dataset) -> list[FrameDataset]:

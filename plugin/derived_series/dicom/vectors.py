@@ -55,9 +55,11 @@ def _dose(source: Dataset, count: int) -> list[Place]:
     """RT Dose: its offsets are from the first frame, or are positions along the normal when they start elsewhere."""
     offsets, position = source.get("GridFrameOffsetVector"), source.get("ImagePositionPatient")
     orientation, scaling = source.get("ImageOrientationPatient"), source.get("DoseGridScaling")
+    if count == 1 and scaling:
+        offsets = [0.0]
     if not _are(offsets, count) or not _are(position, 3) or not _are(orientation, 6):
         return []
-    numbers = [float(offset) for offset in offsets]
+    numbers = [float(offset) for offset in _listed(offsets)]
     found = _along(position, orientation, [number - numbers[0] for number in numbers])
     slope = Tag("RescaleSlope")
     return [{**place, slope: DataElement(slope, "DS", scaling)} for place in found] if scaling else found
@@ -79,10 +81,15 @@ def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[
 
 def _are(values: Any, count: int) -> bool:
     """Whether there are as many numbers."""
-    return values is not None and not isinstance(values, str | float | int) and len(values) == count
+    return len(_listed(values)) == count
+
+
+def _listed(values: Any) -> list[Any]:
+    """The values of an element that may have one, several or none."""
+    if values is None or values == "":
+        return []
+    return [values] if isinstance(values, str | float | int) else list(values)
 
 
 def _whole(values: Any, count: int) -> list[int]:
-    if count == 1 and isinstance(values, int):
-        return [values]
-    return [int(value) for value in values] if _are(values, count) else []
+    return [int(value) for value in _listed(values)] if _are(values, count) else []
