@@ -152,7 +152,7 @@ def test_frames_of_one_instance_are_one_reference() -> None:
     """An image without geometry comes from all frames: they are the whole instance; some are named."""
     source = enhanced(ct_phantom(4, 8, 8))
     parent = parent_of([source])
-    (item,) = written(build(parent, np.ones((1, 3, 3)), DONE, blueprint="secondary_capture"))[0].SourceImageSequence
+    (item,) = written(build(parent, np.ones((1, 5, 5)), DONE, blueprint="secondary_capture"))[0].SourceImageSequence
     assert item.ReferencedSOPInstanceUID == source.SOPInstanceUID and "ReferencedFrameNumber" not in item
     import nibabel as nib
 
