@@ -22,8 +22,10 @@ from derived_series import (
     SecondaryCaptureFactory,
     SegmentationFactory,
     StaticElement,
+    derivation,
 )
 from derived_series.errors import BlueprintError, GeometryError, HeaderError, PixelError, ShapeMismatch
+from multiframe import dose
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 
 PHANTOMS: dict[str, Callable[..., list[Dataset]]] = {"ct": ct_phantom, "mr": mr_phantom, "pet": pet_phantom}
@@ -220,6 +222,30 @@ def test_the_enhanced_images_blueprint_counts() -> None:
     rows = {row.keyword: row for row in series.explain().rows}
     assert rows["SeriesDescription"].value == "Mine" and rows["NumberOfFrames"].source == "rules"
     assert new_errors(series.encode(0), CT.instances[:1]) == []
+
+
+def test_odd_patients_and_no_thickness_draw_no_warning() -> None:
+    datasets = ct_phantom(4, 9, 7, patient_name="JOHN_DOE")
+    for dataset in datasets:
+        dataset.SliceThickness = None
+    series = build(datasets, extra=derivation("x", "Smoothing"), blueprint="legacy_enhanced_ct")
+    dataset = written(series)[0]
+    assert series.warnings == () and dataset.PatientName == "JOHN_DOE"
+    assert frames(dataset)[0].SliceThickness == 2.5
+    assert new_errors(series.encode(0), datasets) == []
+
+
+def test_a_dose_as_parent_brings_its_plan() -> None:
+    slices = ct_phantom(4, 9, 7)
+    given = dose(slices, [0, 2.5, 5, 7.5])
+    given.ReferencedRTPlanSequence, given.DoseSummationType = [PLAN], "FRACTION"
+    parent = parent_of([given])
+    series = build(parent, parent.voxels() * 2, derivation("x2", "PixelByPixelMultiplication"), blueprint="rt_dose")
+    dataset = written(series)[0]
+    assert series.warnings == () and dataset.ReferencedRTPlanSequence == [PLAN]
+    assert dataset.DoseSummationType == "FRACTION" and dataset.SourceImageSequence[0].ReferencedSOPInstanceUID
+    found = dataset.pixel_array * float(dataset.DoseGridScaling)
+    assert np.allclose(found, parent.voxels() * 2, rtol=1e-6)
 
 
 def test_the_same_enhanced_image_twice() -> None:

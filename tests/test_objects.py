@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,10 @@ import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import ExplicitVRLittleEndian
 
-from building import build, parent_of, ready, written
-from dciodvfy import errors
+from building import LIBRARY, build, parent_of, ready, written
+from dciodvfy import errors, new_errors
 from derived_series import (
     Blueprint,
     BuildContext,
@@ -43,9 +46,12 @@ from derived_series.errors import (
     PixelError,
     ShapeMismatch,
 )
-from derived_series.pipelines.library import FACTORIES
-from derived_series.pipelines.run import extra_blueprint
+from derived_series.pipelines import Pipeline
+from derived_series.pipelines.library import FACTORIES, NamedPipeline
+from derived_series.pipelines.run import Options, extra_blueprint, run_pipeline
+from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
+from phantoms_4d import fmri_phantom
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
 ORIENTATIONS = ("axial", "sagittal", "oblique")
@@ -359,6 +365,74 @@ def test_an_image_that_does_not_fit_or_is_nowhere(name: str) -> None:
         del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
     with pytest.raises(GeometryError, match="place in space"):
         build(datasets, labels(1), blueprint=name)
+
+
+@pytest.mark.parametrize("name", ["segmentation", "parametric_map"])
+def test_frames_of_a_multiframe_parent_are_named(name: str) -> None:
+    slices = mr_phantom(5, 16, 12)
+    parent = parent_of([enhanced(slices)])
+    series = build(parent, labels(1), blueprint=name)
+    dataset = written(series)[0]
+    (whole,) = {str(instance.SOPInstanceUID) for instance in parent.instances}
+    for place, groups in zip(places(dataset), dataset.PerFrameFunctionalGroupsSequence, strict=True):
+        (source,) = groups.DerivationImageSequence[0].SourceImageSequence
+        assert source.ReferencedSOPInstanceUID == whole
+        assert source.ReferencedFrameNumber == parent.instances[slice_at(parent, place)].frame_number  # type: ignore[attr-defined]
+    (source,) = dataset.SourceImageSequence
+    assert "ReferencedFrameNumber" not in source
+    assert new_errors(series.encode(0), slices[:1]) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_object_of_a_series_of_volumes(name: str) -> None:
+    parent = parent_of(fmri_phantom(3, 5, 16, 12))
+    series = make(name, parent=parent)
+    dataset = written(series)[0]
+    if name != "encapsulated_pdf":
+        assert len(dataset.SourceImageSequence) == 15
+        (first, *_) = dataset.PerFrameFunctionalGroupsSequence
+        assert len(first.DerivationImageSequence[0].SourceImageSequence) == 3
+    assert errors(series.encode(0)) == []
+
+
+def test_compressed_objects() -> None:
+    picture = seg(labels(1), LIVER)
+    with pytest.raises(PixelError, match="RLELossless"):
+        picture.written_in("RLELossless")  # of one bit
+    series = make("parametric_map").written_in("RLELossless")  # floats are never compressed
+    assert series.encode(0) and series.dataset(0).file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+class Liver(Pipeline):
+    """A pipeline that segments."""
+
+    header_blueprint = ready("segmentation") + segments(LIVER)
+    dicom_factory = SegmentationFactory()
+
+    def process(self, input_container: Any) -> Any:
+        return input_container["parent"].voxels() > 0
+
+
+class Letter(Pipeline):
+    """A pipeline that reports."""
+
+    header_blueprint = ready("encapsulated_pdf")
+    dicom_factory = EncapsulatedPdfFactory()
+
+    def process(self, input_container: Any) -> Any:
+        return PDF
+
+
+@pytest.mark.parametrize(("name", "modality"), [("liver", "SEG"), ("letter", "DOC")])
+def test_pipelines_make_objects(name: str, modality: str) -> None:
+    kinds = {
+        each.pipeline_name(): NamedPipeline(each.pipeline_name(), each, "", Path(__file__), "")
+        for each in (Liver, Letter)
+    }
+    library = replace(LIBRARY, pipelines=kinds)
+    series = run_pipeline(library, name, {"parent": PARENT}, {}, Options(), BuildContext())
+    assert written(series)[0].Modality == modality
+    assert errors(series.encode(0)) == []
 
 
 def test_codes_are_checked() -> None:

@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("parent", metavar="PARENT_DIR")
     build.add_argument("out", metavar="OUT_DIR", help="a folder that is not there yet, or is empty")
     _what(build)
-    build.add_argument("--image", metavar="FILE", help=".npy, .nii or .nii.gz; without it the parent's own values")
+    build.add_argument(
+        "--image", metavar="FILE", help=".npy, .nii, .nii.gz or .pdf; without it the parent's own values"
+    )
     build.add_argument("--pipeline", help="a pipeline instead of blueprint and image")
     build.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     build.add_argument("--description", help="SeriesDescription")
@@ -111,7 +113,7 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
     image = Path(given.image) if given.image else None
     if image is not None and not image.is_file():
         raise InvalidImage(f"{image} is no file")
-    factory = "numpy" if image is None or image.suffix == ".npy" else "nifti"
+    factory = {".npy": "numpy", ".pdf": "pdf"}.get(image.suffix, "nifti") if image is not None else "numpy"
     return run_blueprint(library, given.blueprint, factory, parent, image, options, context)
 
 

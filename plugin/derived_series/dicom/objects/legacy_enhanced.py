@@ -28,10 +28,14 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.derived import DerivedSeries, build_series
 from derived_series.dicom.environment import InstanceEnvironment
+from derived_series.dicom.geometry import Grid
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
+from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.draft import require_grid
 from derived_series.dicom.placement import Placement
 from derived_series.errors import InvalidParent
@@ -46,6 +50,14 @@ _CLASSIC = {
 _NOT_CONVERTED = (
     *("ReferencedSeriesSequence", "InstanceCreationDate", "InstanceCreationTime", "ContentDate", "ContentTime"),
 )
+_WHOLE = (patient_blueprint + general_study_blueprint + patient_study_blueprint).copy()
+del _WHOLE["StudyInstanceUID"]
+_ANEW = frozenset(int(Tag(name)) for name in _NOT_CONVERTED) | {int(element.tag) for element in _WHOLE}
+#: What highdicom asks for, and does not get: odd values of real patients draw warnings from it.
+_NEEDED = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
+)
 #: Settled by the conversion.
 _CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
 #: What highdicom leaves empty though the modules need not be there.
@@ -58,11 +70,11 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     :raises GeometryError: an image that is nowhere.
     :raises InvalidParent: slices that are not alike in what all frames share.
     """
-    require_grid(placement, "an enhanced image")
+    grid = require_grid(placement, "an enhanced image")
     classic_class = _CLASSIC[header.sop_class_uid]
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
-    made, told = _converted(header, list(classic))
+    made, told = _converted(header, [_prepared(dataset, grid) for dataset in classic])
     _refer(classic, made)
     own = _overlay(classic, made)
     meta = made.file_meta
@@ -77,6 +89,17 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     return DatasetSeries((dataset,), (*classic.warnings, *told), header, own)
 
 
+def _prepared(dataset: Dataset, grid: Grid) -> Dataset:
+    """A classic instance as it is converted: without what is said anew for the whole, the patient among it."""
+    for tag in _ANEW:
+        dataset.pop(Tag(tag), None)
+    for name in _NEEDED:
+        setattr(dataset, name, "")
+    if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
+        dataset.SliceThickness = decimal_string(grid.slice_spacing or 1.0)
+    return dataset
+
+
 def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, list[str]]:
     """(highdicom's object, what it warns of)."""
     from highdicom import legacy
@@ -86,9 +109,6 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
         str(LegacyConvertedEnhancedMRImageStorage): legacy.LegacyConvertedEnhancedMRImage,
         str(LegacyConvertedEnhancedPETImageStorage): legacy.LegacyConvertedEnhancedPETImage,
     }
-    for dataset in datasets:
-        for name in _NOT_CONVERTED:
-            dataset.pop(Tag(name), None)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
@@ -144,7 +164,7 @@ def _overlay(classic: DerivedSeries, made: Dataset) -> frozenset[int]:
     for name in _EMPTY:
         if name in made and made[name].is_empty and int(Tag(name)) not in said:
             del made[name]
-    new = {int(Tag(name)) for name in _NOT_CONVERTED} - {int(Tag("ReferencedSeriesSequence"))}
+    new = _ANEW - {int(Tag("ReferencedSeriesSequence"))}
     for tag, element in said.items():
         if tag not in _CONVERTED and (tag in made or tag in new):
             made[tag] = copy.deepcopy(element)
