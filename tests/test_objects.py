@@ -377,9 +377,9 @@ def test_frames_of_a_multiframe_parent_are_named(name: str) -> None:
     for place, groups in zip(places(dataset), dataset.PerFrameFunctionalGroupsSequence, strict=True):
         (source,) = groups.DerivationImageSequence[0].SourceImageSequence
         assert source.ReferencedSOPInstanceUID == whole
-        assert source.ReferencedFrameNumber == parent.instances[slice_at(parent, place)].frame_number  # type: ignore[attr-defined]
+        assert source.ReferencedFrameNumber == parent.instances[slice_at(parent, place)].frame_number
     (source,) = dataset.SourceImageSequence
-    assert "ReferencedFrameNumber" not in source
+    assert "ReferencedFrameNumber" not in source and source.SpatialLocationsPreserved == "YES"
     assert new_errors(series.encode(0), slices[:1]) == []
 
 

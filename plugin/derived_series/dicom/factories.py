@@ -207,8 +207,11 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
         return None
     shape = header.parent.shape
     has_colour = header.sop_class_uid in COLOUR
-    volumes = image.shape[-3:] == shape[-3:]  # three columns, not three samples
-    if volumes or not (has_colour or image.ndim == 4 and image.shape[:3] == shape[-3:]):
+    if image.shape[-3:] == shape[-3:]:  # three columns, not three samples
+        return None
+    if image.ndim == 3 and not (has_colour and image.shape[:2] == shape[-2:]):  # one picture only of the parent's size
+        return None
+    if image.ndim == 4 and not (has_colour or image.shape[:3] == shape[-3:]):
         return None
     if not has_colour:
         raise ShapeMismatch(

@@ -158,12 +158,19 @@ def _purpose(same_place: bool) -> Dataset:
 
 
 def _source_images(env: InstanceEnvironment) -> list[Dataset]:
-    items = []
-    for to, same_place in _sources(env):
-        item = to.item()
-        item.update(_purpose(same_place))
-        items.append(item)
-    return items
+    return [_source(to, same_place) for to, same_place in _sources(env)]
+
+
+def _source(to: Reference, same_place: bool) -> Dataset:
+    item = to.item()
+    item.update(_purpose(same_place))
+    return item
+
+
+def sources_of_all(env: ImageEnvironment) -> list[Dataset]:
+    """Items of SourceImageSequence for an object of all slices: each of the parent's instances, once."""
+    every = sorted({index for part in env.sources for index in part})
+    return [_source(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
 
 
 def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:

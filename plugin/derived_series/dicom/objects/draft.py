@@ -20,7 +20,13 @@ from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironme
 from derived_series.dicom.geometry import Grid
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.identity import PIXEL_TAGS
-from derived_series.dicom.modules.derivation import MARKS, is_marked, tell_resampling
+from derived_series.dicom.modules.derivation import (
+    MARKS,
+    general_reference_blueprint,
+    is_marked,
+    sources_of_all,
+    tell_resampling,
+)
 from derived_series.dicom.pixels import StoredPixels
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import allocate, creators, placed
@@ -99,6 +105,8 @@ def draft_of(
         except LackingValue as lack:
             missing.append(Missing(int(entry.element.tag), keyword(entry.element.tag), str(lack)))
             continue
+        if entry.element == general_reference_blueprint["SourceImageSequence"]:
+            value = sources_of_all(env)
         if value is not ABSENT:
             elements[entry.element.key] = entry.element.data_element(value)
     if missing:
