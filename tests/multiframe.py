@@ -107,6 +107,7 @@ def _pet(whole: Dataset, shared: Dataset, first: Dataset) -> None:
     kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
     shared.PETFrameTypeSequence = [kind]
     whole.DecayCorrected, whole.AttenuationCorrected, whole.ScatterCorrected = "YES", "YES", "NO"
+    whole.RandomsCorrected, whole.DetectorNormalizationCorrection = "YES", "NO"
     whole.DecayCorrectionDateTime = f"{first.SeriesDate}{first.SeriesTime}"
 
 

@@ -123,7 +123,22 @@ def test_what_enhanced_pet_says_is_in_classic_attributes() -> None:
     (first, *_) = written(build(parent_of([enhanced(pet_phantom(3, 4, 4))]), extra=DONE))
     assert first.Units == "BQML" and first.DecayCorrection == "START" and list(first.SeriesType) == ["STATIC", "IMAGE"]
     assert first.FrameReferenceTime == 300000 and first.ActualFrameDuration == 600000
-    assert list(first.CorrectedImage) == ["DECY", "ATTN"]
+    assert list(first.CorrectedImage) == ["DECY", "ATTN", "RAN"]
+
+
+@pytest.mark.parametrize(
+    ("code", "units", "suv"), [("g/ml{SUVbw}", "GML", "BW"), ("Bq/ml", "BQML", None), ("{counts}/s", "CPS", None)]
+)
+def test_units_of_enhanced_pet_are_those_of_its_real_world_values(code: str, units: str, suv: str | None) -> None:
+    source = enhanced(pet_phantom(2, 4, 4))
+    unit, mapping = Dataset(), Dataset()
+    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = code, "UCUM", code
+    mapping.MeasurementUnitsCodeSequence = [unit]
+    source.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence = [mapping]
+    for groups in source.PerFrameFunctionalGroupsSequence:
+        del groups.PixelValueTransformationSequence[0].RescaleType
+    (first, _) = written(build(parent_of([source]), extra=DONE))
+    assert first.Units == units and first.get("SUVType") == suv
 
 
 def test_an_instance_of_one_frame_unfolds_too() -> None:

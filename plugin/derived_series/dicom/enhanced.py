@@ -36,9 +36,30 @@ _COUNTERPARTS = {
 }
 #: Units (0054,1001) for UCUM codes, in lower case (PS3.3 C.8.9.1.1.3).
 _UNITS = {
-    **{"bq/ml": "BQML", "{counts}": "CNTS", "{propcounts}": "PROPCNTS", "{counts}/s": "CPS", "1/cm": "CM2ML"},
-    **{"g/ml{suvbw}": "GML", "g/ml{suvlbm}": "GML", "cm2/ml{suvbsa}": "CM2ML", "g/ml": "GML", "%": "PCNT", "1": "NONE"},
-    **{"ml/min/g": "MLMING", "ml/g": "MLG", "umol/ml": "UMOLML", "mg/min/ml": "MGMINML", "{none}": "NONE"},
+    **{
+        "bq/ml": "BQML",
+        "{counts}": "CNTS",
+        "{counts}/s": "CPS",
+        "{propcounts}": "PROPCNTS",
+        "{propcounts}/s": "PROPCPS",
+    },
+    **{"g/ml{suvbw}": "GML", "g/ml{suvlbm}": "GML", "g/ml{suvibw}": "GML", "cm2/ml{suvbsa}": "CM2ML", "g/ml": "GML"},
+    **{"%": "PCNT", "1": "NONE", "{none}": "NONE", "cm2": "CM2", "cm2/ml": "CM2ML", "/cm": "1CM", "1/cm": "1CM"},
+    **{"mg/min/ml": "MGMINML", "umol/min/ml": "UMOLMINML", "ml/min/g": "MLMING", "ml/g": "MLG", "umol/ml": "UMOLML"},
+    **{"ml/min/ml": "MLMINML", "ml/ml": "MLML"},
+}
+_SUV = {"g/ml{suvbw}": "BW", "g/ml{suvlbm}": "LBM", "g/ml{suvibw}": "IBW", "cm2/ml{suvbsa}": "BSA"}
+#: CorrectedImage (0028,0051), and the attribute of enhanced PET that says YES (PS3.3 C.8.22.4).
+_CORRECTIONS = {
+    **{
+        "DECY": "DecayCorrected",
+        "ATTN": "AttenuationCorrected",
+        "SCAT": "ScatterCorrected",
+        "DTIM": "DeadTimeCorrected",
+    },
+    **{"MOTN": "GantryMotionCorrected", "PMOT": "PatientMotionCorrected", "CLN": "CountLossNormalizationCorrected"},
+    **{"RAN": "RandomsCorrected", "RADL": "NonUniformRadialSamplingCorrected", "DCAL": "SensitivityCalibrated"},
+    **{"NORM": "DetectorNormalizationCorrection"},
 }
 
 
@@ -103,18 +124,12 @@ def _positron_emission(source: Dataset, groups: Dataset) -> dict[str, Any]:
     found: dict[str, Any] = {
         "SeriesType": ["DYNAMIC" if _times(source) > 1 else "STATIC", "IMAGE"],
         "DecayCorrection": _decay_correction(source, dose),
-        "CorrectedImage": [
-            name
-            for name, keyword in (
-                *(("DECY", "DecayCorrected"), ("ATTN", "AttenuationCorrected"), ("SCAT", "ScatterCorrected")),
-                *(("DTIM", "DeadTimeCorrected"), ("RANSNG", "RandomsCorrected"), ("NORM", "SensitivityCalibrated")),
-            )
-            if source.get(keyword) == "YES"
-        ],
+        "CorrectedImage": [name for name, keyword in _CORRECTIONS.items() if source.get(keyword) == "YES"],
     }
     for item in _items(groups, "RealWorldValueMappingSequence"):
         for unit in _items(item, "MeasurementUnitsCodeSequence"):
-            found.setdefault("Units", _UNITS.get(str(unit.get("CodeValue", "")).lower()))
+            code = str(unit.get("CodeValue", "")).lower()
+            found["Units"], found["SUVType"] = _UNITS.get(code), _SUV.get(code)
     for item in _items(groups, "PixelValueTransformationSequence"):
         kind = str(item.get("RescaleType") or "")
         if not found.get("Units") and kind in _UNITS.values():
