@@ -15,7 +15,7 @@ from building import build, parent_of, positions, volume, written
 from dciodvfy import new_errors
 from derived_series import FillingStrategy, ParentSeries, derivation
 from derived_series.errors import InvalidParent
-from multiframe import mosaic
+from multiframe import csa_header, mosaic
 from phantoms import compressed, encode, mr_phantom
 from shared_data import needs_series, series_files
 
@@ -101,6 +101,15 @@ def test_a_mosaic_that_does_not_tell_its_tiles_is_refused(spoil: Any, text: str)
     source = mosaic(mr_phantom(5, 8, 8, orientation="axial"))
     spoil(source)
     with pytest.raises(InvalidParent, match=f"is a mosaic.*{text}"):
+        parent_of([source])
+
+
+@pytest.mark.parametrize("count", ["0", "-4", "2000000000"])
+def test_a_number_of_tiles_that_cannot_be_is_refused(count: str) -> None:
+    source = mosaic(mr_phantom(5, 8, 8))
+    header = {"NumberOfImagesInMosaic": ("IS", [count]), "SliceNormalVector": ("FD", ["1.0", "0.0", "0.0"])}
+    source[0x00291010].value = csa_header(header)
+    with pytest.raises(InvalidParent, match=f"its NumberOfImagesInMosaic is {count}"):
         parent_of([source])
 
 

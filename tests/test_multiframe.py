@@ -335,6 +335,15 @@ def test_values_that_are_no_numbers_are_refused() -> None:
         ParentSeries.from_bytes([spacing])
 
 
+@pytest.mark.parametrize("count", [2**31 - 1, 131073, -3])
+@pytest.mark.parametrize("packed", [capture, enhanced])
+def test_more_frames_than_there_can_be_are_refused_at_once(packed: Any, count: int) -> None:
+    source = packed(ct_phantom(3, 4, 4))
+    source.NumberOfFrames = count
+    with pytest.raises(InvalidParent, match=f"says to have {count} frames"):
+        ParentSeries.from_datasets([source])
+
+
 def test_objects_of_frames_refer_to_frames_and_can_be_parents() -> None:
     parent = parent_of([enhanced(ct_phantom(4, 16, 15)[::-1])])
     labels = np.zeros(parent.shape, np.uint8)

@@ -32,6 +32,8 @@ _OF_THE_WHOLE = frozenset(
         *("PreferredPlaybackSequencing", "RecommendedDisplayFrameRate"),
     )
 )
+#: An instance that says to have more frames than this is broken, or meant to fill the memory.
+MOST_FRAMES = 1 << 17
 _PIXEL_GROUP = 0x7FE0
 #: What a dataset remembers of its own elements; the rest tells how and from where it was read.
 _OWN_STATE = ("_dict", "_private_blocks", "_pixel_array", "_pixel_id")

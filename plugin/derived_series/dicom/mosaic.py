@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.frames import FrameDataset, common_elements
+from derived_series.dicom.frames import MOST_FRAMES, FrameDataset, common_elements
 from derived_series.errors import InvalidParent
 
 with warnings.catch_warnings():  # nibabel warns of all its DICOM readers
@@ -35,8 +35,10 @@ _SAME_DIRECTION = 1e-3
 
 
 def is_mosaic(dataset: Dataset) -> bool:
-    """Whether ImageType says so."""
-    return "MOSAIC" in (dataset[_IMAGE_TYPE].value or ())
+    """Whether ImageType says so; looked at as it was read, since most are none."""
+    element = dataset.get_item(_IMAGE_TYPE)
+    value = None if element is None else element.value
+    return b"MOSAIC" in value if isinstance(value, bytes) else "MOSAIC" in (value or ())
 
 
 def tiles(source: Dataset) -> list[FrameDataset]:
@@ -50,6 +52,8 @@ def tiles(source: Dataset) -> list[FrameDataset]:
     if lacking:
         raise _refusal(source, f"it lacks {', '.join(lacking)}")
     count = int(header["NumberOfImagesInMosaic"][0])
+    if not 0 < count <= MOST_FRAMES:
+        raise _refusal(source, f"its NumberOfImagesInMosaic is {count}")
     side = math.ceil(math.sqrt(count))
     if source.Rows % side or source.Columns % side:
         raise _refusal(source, f"{source.Rows} x {source.Columns} pixels are no {side} x {side} tiles")

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.enhanced import classic_attributes, classic_class
-from derived_series.dicom.frames import Element, FrameDataset, common_elements
+from derived_series.dicom.frames import MOST_FRAMES, Element, FrameDataset, common_elements
 from derived_series.dicom.functional_groups import classic_elements, frame_groups, has_groups, shared_group
 from derived_series.dicom.mosaic import is_mosaic, tiles
 from derived_series.dicom.vectors import PLACE, places
@@ -32,8 +32,7 @@ _MULTI_FRAME = (
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
-_NUMBER_OF_FRAMES, _IMAGE_TYPE = Tag("NumberOfFrames"), Tag("ImageType")
-_DOSE_GRID_SCALING = Tag("DoseGridScaling")
+_NUMBER_OF_FRAMES, _DOSE_GRID_SCALING = Tag("NumberOfFrames"), Tag("DoseGridScaling")
 _SOP_CLASS, _SOP_INSTANCE = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 
 
@@ -46,7 +45,7 @@ def unfold(datasets: list[Dataset]) -> list[Dataset]:
     for dataset in datasets:
         if _is_multi_frame(dataset):
             found += _told_frames(dataset)
-        elif _IMAGE_TYPE in dataset and is_mosaic(dataset):
+        elif is_mosaic(dataset):
             found += tiles(dataset)
         else:
             found.append(dataset)
@@ -69,7 +68,7 @@ def _is_multi_frame(dataset: Dataset) -> bool:
         return True
     if _NUMBER_OF_FRAMES not in dataset:
         return False
-    return _count(dataset) > 1 or dataset[_SOP_CLASS].value in _MULTI_FRAME
+    return _count(dataset) != 1 or dataset[_SOP_CLASS].value in _MULTI_FRAME
 
 
 def _count(dataset: Dataset) -> int:
@@ -85,6 +84,11 @@ def _count(dataset: Dataset) -> int:
 
 def _frames(source: Dataset) -> list[FrameDataset]:
     count = _count(source)
+    if not 0 < count <= MOST_FRAMES:
+        raise InvalidParent(
+            f"instance {source[_SOP_INSTANCE].value} says to have {count} frames (NumberOfFrames); "
+            f"an instance is taken with 1 to {MOST_FRAMES}"
+        )
     segments = len(source.get("SegmentSequence") or ())
     if segments > 1:
         raise InvalidParent(
