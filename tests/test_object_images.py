@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -17,6 +18,7 @@ from derived_series import (
     BuildContext,
     CTFactory,
     FillingStrategy,
+    NiftiFactory,
     NumpyFactory,
     RtDoseFactory,
     SecondaryCaptureFactory,
@@ -142,6 +144,19 @@ def test_colour_is_compressed_without_loss(syntax: str) -> None:
 def test_one_picture_in_colour() -> None:
     (dataset,) = written(build(CT, RGB[0], blueprint="secondary_capture"))
     assert np.array_equal(dataset.pixel_array, RGB[0])
+
+
+def test_colour_of_a_nifti_file() -> None:
+    rgb = np.zeros(CT.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    for index, name in enumerate("RGB"):
+        rgb[name] = RGB[..., index]
+    image = nib.Nifti1Image(rgb.transpose(2, 1, 0), CT.affine_ras[:, [2, 1, 0, 3]])
+    image = nib.Nifti1Image.from_bytes(image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]])).to_bytes())
+    for factory in (NiftiFactory(), SecondaryCaptureFactory()):
+        datasets = written(build(CT, image, blueprint="secondary_capture", factory=factory))
+        assert np.array_equal([dataset.pixel_array for dataset in datasets], RGB)
+    with pytest.raises(ShapeMismatch, match="in colour"):
+        build(CT, image, blueprint="ct", factory=NiftiFactory())
 
 
 def test_colour_where_there_is_none() -> None:

@@ -213,14 +213,19 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
         return None
     if image.ndim == 4 and not (has_colour or image.shape[:3] == shape[-3:]):
         return None
-    if not has_colour:
-        raise ShapeMismatch(
-            f"the image's shape is {image.shape}: it is in colour, which a {UID(header.sop_class_uid).name} is not",
-            remedy="use the blueprint secondary_capture, or give one value a pixel",
-        )
+    require_colour(header, image.shape)
     if image.dtype != np.uint8:
         raise PixelError(f"a colour image is uint8, this one is {image.dtype}", remedy="scale it to 0 to 255")
     return image if image.ndim == 4 else image[np.newaxis]
+
+
+def require_colour(header: SeriesHeader, shape: tuple[int, ...]) -> None:
+    """:raises ShapeMismatch: when the class that an RGB image of this shape is for has no colour."""
+    if header.sop_class_uid not in COLOUR:
+        raise ShapeMismatch(
+            f"the image's shape is {shape}: it is in colour, which a {UID(header.sop_class_uid).name} is not",
+            remedy="use the blueprint secondary_capture, or give one value a pixel",
+        )
 
 
 def _volumes(array: npt.NDArray[Any]) -> int:

@@ -16,7 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
-from derived_series.dicom.factories import DicomFactory
+from derived_series.dicom.factories import DicomFactory, require_colour
 from derived_series.dicom.geometry import LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.parent import ParentSeries
@@ -36,6 +36,10 @@ _READ_ERRORS = (
 )
 
 
+#: The samples of NIfTI's RGB24.
+_RGB = ("R", "G", "B")
+
+
 class NiftiFactory(DicomFactory):
     """For NIfTI-1 and -2 images (nibabel), .nii and .nii.gz, any axis order and sign, scl_slope and scl_inter applied.
 
@@ -47,7 +51,11 @@ class NiftiFactory(DicomFactory):
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
         """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
         array, affine_lps = self._oriented(header, image)
-        return array, _timed(_placement(affine_lps, array.shape, header.parent), image)
+        placement = _timed(_placement(affine_lps, array.shape, header.parent), image)
+        if array.dtype.names == _RGB and array.ndim == 3:
+            array = np.stack([array[sample] for sample in _RGB], axis=-1)
+            require_colour(header, array.shape)
+        return array, placement
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
