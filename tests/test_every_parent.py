@@ -242,6 +242,16 @@ def test_files_without_meta_information_are_read(tmp_path: Path) -> None:
         assert np.array_equal(volume(build(parent, extra=DONE)), wanted.voxels())
 
 
+def test_colours_of_a_palette_are_no_values() -> None:
+    slices = ct_phantom(2, 8, 8)
+    for dataset in slices:
+        dataset.PhotometricInterpretation = "PALETTE COLOR"
+    parent = parent_of(slices)
+    assert parent.stored().shape == (2, 8, 8)
+    with pytest.raises(InvalidParent, match=r"is in colour \(palette\)"):
+        parent.voxels()
+
+
 def test_deflated_files_are_read_whole(tmp_path: Path) -> None:
     slices = compressed(ct_phantom(2, 128, 128), DeflatedExplicitVRLittleEndian)
     for index, dataset in enumerate(slices):

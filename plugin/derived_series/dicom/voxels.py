@@ -221,10 +221,11 @@ def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out
 
     :raises InvalidParent: for colour, which has none.
     """
-    if stored.ndim != 2:
+    palette = dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+    if stored.ndim != 2 or palette:
+        how_so = "palette" if palette else f"{stored.shape[-1]} samples a pixel"
         raise InvalidParent(
-            f"instance {dataset.get('SOPInstanceUID')} is in colour ({stored.shape[-1]} samples a pixel) and has no "
-            "real-world values",
+            f"instance {dataset.get('SOPInstanceUID')} is in colour ({how_so}) and has no real-world values",
             remedy="give the image itself: a colour series can only be the parent of the header",
         )
     slope, intercept = how.slope, how.intercept
