@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +15,24 @@ from orthanc_server import PLUGIN_SCRIPT, OrthancServer, orthanc_program
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
+
+
+_REPORT = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Has a line printed at the end of the run, whether tests pass or not."""
+    return request.config.stash.setdefault(_REPORT, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what tests had to report."""
+    lines = config.stash.get(_REPORT, [])
+    if lines:
+        terminalreporter.write_sep("=", "what real series became")
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 class StartOrthanc(Protocol):

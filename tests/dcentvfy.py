@@ -1,0 +1,26 @@
+"""What `dcentvfy` (Debian package dicom3tools) says of files that claim one patient, study or series."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+#: One has the other has not: the standard wants attributes of type 2 in a derived series that its parent lacks.
+_ALLOWED = re.compile(r"^Warning - Attribute present in one instance but not the other")
+
+
+def disagreements(files: Iterable[Path]) -> list[str]:
+    """Its lines about values that differ where an entity has one, without the files' names."""
+    if not shutil.which("dcentvfy"):
+        pytest.skip("dcentvfy is not installed (apt-get install dicom3tools)")
+    run = subprocess.run(["dcentvfy", *map(str, files)], capture_output=True, timeout=120, check=False)
+    if run.returncode < 0:
+        raise RuntimeError(f"dcentvfy was ended by signal {-run.returncode}")
+    lines = (run.stderr + run.stdout).decode("utf-8", "replace").splitlines()
+    told = (line.split(" for file <")[0] for line in lines if line.strip() and not _ALLOWED.match(line))
+    return list(dict.fromkeys(told))
