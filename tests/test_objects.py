@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
+import derived_series
 from building import LIBRARY, build, parent_of, ready, written
 from dciodvfy import errors, new_errors
 from derived_series import (
@@ -486,3 +490,10 @@ def test_every_builder_has_its_module_and_every_kind_its_factory() -> None:
         assert callable(builder_of(sop_class).build)  # type: ignore[union-attr]
     assert {"segmentation", "parametric_map", "pdf"} <= set(FACTORIES)
     assert all(factory.__doc__ and factory.__doc__.strip() for factory in FACTORIES.values())
+
+
+def test_highdicom_is_loaded_when_it_is_needed() -> None:
+    code = "import sys, derived_series.jobs.worker, derived_series.__main__; print('highdicom' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(Path(derived_series.__file__).parent.parent)}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
