@@ -193,3 +193,18 @@ def test_pages_and_history(store: JobStore) -> None:
     assert [found.id for found in store.page()] == ["0", "6", "7", "8", "9"]
     assert sorted(os.listdir(store.folder / "images")) == ["0", "6", "7", "8", "9"]
     assert store.counts()[State.SUCCESS] == 4
+
+
+def test_jobs_whose_destinations_wait_for_a_verdict_are_not_forgotten(store: JobStore) -> None:
+    for name, states in {
+        "held": {"a": "Success", "b": "Held"},
+        "failed": {"a": "Failure"},
+        "rejected": {"a": "Rejected", "b": "Success"},
+        "none": {},
+    }.items():
+        store.add(job(name, state=State.SUCCESS, result={"ID": "x", "Destinations": states}), None, most=100)
+    store.add(job("plain", state=State.SUCCESS, result={"ID": "x"}), None, most=100)
+    store.add(job("running", state=State.RUNNING), None, most=100)
+    assert [found.id for found in store.undelivered()] == ["held", "failed"]
+    store.forget_oldest(0)
+    assert [found.id for found in store.page()] == ["held", "running"]

@@ -82,6 +82,7 @@ class DeriveRequest(BaseModel):
     asynchronous: bool | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     destinations: list[Name] = []
+    hold_until_accepted: bool | None = None
     if_exists: Literal["New", "Reuse", "Replace"] = "New"
     timeout: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
 

@@ -109,12 +109,16 @@ class JobRunner:
         job = self.store.get(job_id)
         if job.state is not State.FAILURE or job_id in self._running:
             raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
-        self.store.update(
+        self.renew(
             dataclasses.replace(
                 job, state=State.PENDING, attempt=0, progress=0, completed=None, problem=None, next_try=0.0
             )
         )
-        self._messages.put(("new", job_id))
+
+    def renew(self, job: JobRecord) -> None:
+        """Write the new record of a job that is over; when it is pending, it runs again."""
+        self.store.update(job)
+        self._messages.put(("new", job.id))
 
     def delete(self, job_id: str) -> None:
         """Forget a job that is over. :raises Conflict: it is not."""

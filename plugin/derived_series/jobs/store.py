@@ -24,6 +24,9 @@ from derived_series.jobs.record import JobRecord, Problem, State
 _VERSION = 1
 _COLUMNS = tuple(field.name for field in dataclasses.fields(JobRecord))
 _JSON = frozenset({"request", "result"})
+_WITH_DESTINATIONS = "EXISTS (SELECT 1 FROM json_each(result, '$.Destinations') AS destination WHERE %s)"
+_HELD = "destination.value = 'Held'"
+_OPEN = "destination.value NOT IN ('Success', 'Rejected')"
 _UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (
@@ -202,6 +205,10 @@ class JobStore:
         """Jobs on the same subject that succeeded, all but one."""
         return self._select("WHERE subject = ? AND state = 'Success' AND id <> ? ORDER BY seq", [subject, but])
 
+    def undelivered(self) -> list[JobRecord]:
+        """Jobs that are over and have destinations that did not take their series, or wait for a verdict."""
+        return self._select(f"WHERE state IN ('Success', 'Failure') AND {_WITH_DESTINATIONS % _OPEN} ORDER BY seq")
+
     def counts(self) -> dict[State, int]:
         """The number of jobs in each state."""
         with self._lock:
@@ -235,10 +242,12 @@ class JobStore:
         self.remove_image(job_id)
 
     def forget_oldest(self, keep: int) -> None:
-        """Forget the oldest jobs that are over, but for the newest ``keep``; as Orthanc's JobsHistorySize."""
-        old = self._select(
-            "WHERE state IN ('Success', 'Failure') AND NOT dirty ORDER BY seq DESC LIMIT -1 OFFSET ?", [keep]
-        )
+        """Forget the oldest jobs that are over, but for the newest ``keep``; as Orthanc's JobsHistorySize.
+
+        Those whose destinations wait for a verdict are kept.
+        """
+        over = f"state IN ('Success', 'Failure') AND NOT dirty AND NOT {_WITH_DESTINATIONS % _HELD}"
+        old = self._select(f"WHERE {over} ORDER BY seq DESC LIMIT -1 OFFSET ?", [keep])
         for job in old:
             self.delete(job.id)
 

@@ -20,7 +20,7 @@ class DeriveTask:
 
     :param job_id: also the seed of all UIDs: every attempt makes the same instances.
     :param series: the Orthanc identifier of the parent.
-    :param request: JSON of ``DeriveRequest``.
+    :param request: JSON of ``DeriveRequest``; of a rejection, that of ``ReviewRequest``.
     :param now: what the series is written with; the same in every attempt.
     :param folders: the blueprint folders.
     :param image_path: the uploaded image, where the worker shares the server's disk.
@@ -83,6 +83,10 @@ def derive(task: DeriveTask) -> Outcome:
     """Make an attempt. Every failure is told in the outcome."""
     from derived_series.jobs.worker import attempt
 
+    if "Verdict" in task.request:  # a rejection, which is a job like any other: see ``review``
+        from derived_series.jobs.rejection import reject
+
+        return attempt(task, reject)
     return attempt(task)
 
 

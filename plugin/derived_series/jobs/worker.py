@@ -7,7 +7,7 @@ import resource
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -36,6 +36,7 @@ from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, Us
 from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import deliver
+from derived_series.jobs.hold import CLOSED, HELD, PENDING
 from derived_series.jobs.memory import give_back
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
@@ -54,12 +55,12 @@ _HELD_IN_MEMORY = 256 << 20
 _SETTLED = 0.5
 
 
-def attempt(task: DeriveTask) -> Outcome:
-    """Make the derived series of a job. When it fails, nothing is left of it, or the outcome says so."""
+def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | None = None) -> Outcome:
+    """Do a job; by default, make its derived series. When it fails, nothing is left of it, or the outcome says so."""
     with Client(task.connection) as client:
         try:
             with _memory_bound(task.memory_limit):
-                return _derive(client, task)
+                return (work or _derive)(client, task)
         except NotWanted as error:
             # Another attempt may be storing the same instances: hands off, the server removes what is left.
             return Outcome(error=Conflict(f"{error} is no longer wanted"), clean=False)
@@ -154,14 +155,14 @@ def _derive_in(
     result = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
     result["Seconds"] = progress.seconds()
     if request.destinations:
-        result["Destinations"] = dict.fromkeys(request.destinations, "Pending")
+        result["Destinations"] = dict.fromkeys(request.destinations, HELD if request.hold_until_accepted else PENDING)
     return _delivered(client, result, progress)
 
 
 def _delivered(client: Client, result: dict[str, Any], progress: Progress) -> Outcome:
     """Send the stored series to the destinations that do not have it."""
     states: dict[str, str] = dict(result.get("Destinations", {}))
-    waiting = [name for name, state in states.items() if state != "Success"]
+    waiting = [name for name, state in states.items() if state not in CLOSED]
     if not waiting:
         return Outcome(result=result)
     progress.tell("Delivering")

@@ -78,7 +78,7 @@ def job_json(job: JobRecord, progress: int) -> dict[str, Any]:
         content["Result"] = job.result
     found: dict[str, Any] = {
         "ID": job.id,
-        "Type": "DerivedSeries",
+        "Type": "Rejection" if "Verdict" in job.request else "DerivedSeries",
         "State": job.state.value,
         "Progress": progress,
         "Priority": job.priority,

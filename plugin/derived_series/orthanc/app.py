@@ -22,6 +22,8 @@ from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.provenance import ProvenanceRoutes
+from derived_series.orthanc.review import ReviewRoutes
+from derived_series.orthanc.reviews import Reviews
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +77,24 @@ def start(executable: Path) -> Gateway:
     def timeout_of(job: JobRecord) -> float:
         return float(job.request.get("Timeout") or settings.timeout(job.request.get("Pipeline")))
 
-    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, Metrics(gateway, store).observe)
+    metrics = Metrics(gateway, store)
+
+    def observe(job: JobRecord) -> None:
+        metrics.observe(job)
+        reviews.observe(job)
+
+    def run() -> None:
+        reviews.settle_all()
+        runner.start()
+
+    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe)
+    reviews = Reviews(gateway, runner)
     library = LibraryRoutes(executor, runner, settings, folders)
-    derive = DeriveRoutes(gateway, runner, library, settings, around.waiters(settings.workers))
-    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway), Pages()):
+    derive = DeriveRoutes(gateway, runner, library, settings, reviews, around.waiters(settings.workers))
+    review = ReviewRoutes(reviews, runner, around.authenticates)
+    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway), review, Pages()):
         gateway.serve(route)
-    gateway.on_start_and_stop(runner.start, runner.stop)
+    gateway.on_start_and_stop(run, runner.stop)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
     return gateway
 
@@ -102,7 +116,12 @@ def _jobs_folder(settings: Settings, around: Surroundings) -> Path:
 
 
 def routes(
-    library: LibraryRoutes, derive: DeriveRoutes, jobs: JobRoutes, provenance: ProvenanceRoutes, pages: Pages
+    library: LibraryRoutes,
+    derive: DeriveRoutes,
+    jobs: JobRoutes,
+    provenance: ProvenanceRoutes,
+    review: ReviewRoutes,
+    pages: Pages,
 ) -> list[Route]:
     """All routes of the plugin."""
     return [
@@ -116,6 +135,7 @@ def routes(
         Route(f"/series/{_NAME}/derive/{_NAME}/{_NAME}", {"POST": derive.derive_image}),
         Route(f"/series/{_NAME}/derived", {"GET": provenance.derived}),
         Route(f"/series/{_NAME}/provenance", {"GET": provenance.provenance}),
+        Route(f"/series/{_NAME}/review", {"GET": review.get, "POST": review.post}),
         Route(JOBS, {"GET": jobs.list}),
         Route(f"{JOBS}/{_NAME}", {"GET": jobs.get, "DELETE": jobs.delete}),
         Route(f"{JOBS}/{_NAME}/cancel", {"POST": jobs.cancel}),

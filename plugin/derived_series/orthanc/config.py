@@ -47,6 +47,7 @@ class Settings(BaseModel):
     :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
     :ivar ca_bundle: certificates to trust when that is HTTPS.
     :ivar pipelines: bounds by pipeline name.
+    :ivar hold_until_accepted: destinations wait for a reviewer's "Accept" where a request does not say.
     """
 
     model_config = _STRICT
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     orthanc_url: Annotated[str, Field(pattern=r"^https?://[^/]+(/.*[^/])?$")] | None = None
     ca_bundle: str | None = None
     pipelines: dict[Name, PipelineLimits] = {}
+    hold_until_accepted: bool = False
 
     @classmethod
     def of(cls, section: object) -> Settings:
@@ -113,6 +115,7 @@ class Surroundings:
     """What the rest of Orthanc's configuration says.
 
     :param folder: the folder that relative paths start from: the configuration file's.
+    :param authenticates: whether Orthanc lets in only users that it knows.
     """
 
     folder: Path
@@ -120,6 +123,7 @@ class Surroundings:
     url: str
     dicomweb_root: str
     http_threads: int
+    authenticates: bool
 
     @classmethod
     def of(cls, configuration: dict[str, Any], path: Path) -> Surroundings:
@@ -133,6 +137,9 @@ class Surroundings:
             url=f"{scheme}://127.0.0.1:{configuration.get('HttpPort', 8042)}",
             dicomweb_root=str(dicomweb.get("Root", "/dicom-web/")),
             http_threads=int(configuration.get("HttpThreadsCount", 50)),
+            authenticates=bool(
+                configuration.get("AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False))
+            ),
         )
 
     def waiters(self, workers: int) -> int:

@@ -19,6 +19,7 @@ from derived_series.orthanc.config import Settings
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.library import LibraryRoutes, named
+from derived_series.orthanc.reviews import Reviews
 
 #: Options of the image route, whose body is the image: Orthanc's plugins get no query string of a POST.
 OPTIONS_HEADER = "x-derived-series-options"
@@ -39,7 +40,16 @@ class DeriveRoutes:
     :param waiters: how many synchronous requests may wait at once.
     """
 
-    def __init__(self, gateway: Gateway, runner: JobRunner, library: LibraryRoutes, settings: Settings, waiters: int):
+    def __init__(
+        self,
+        gateway: Gateway,
+        runner: JobRunner,
+        library: LibraryRoutes,
+        settings: Settings,
+        reviews: Reviews,
+        waiters: int,
+    ):
+        self._reviews = reviews
         self._gateway = gateway
         self._runner = runner
         self._library = library
@@ -75,6 +85,8 @@ class DeriveRoutes:
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
         document = asked.to_json()
+        if asked.destinations and asked.hold_until_accepted is None and self._settings.hold_until_accepted:
+            document["HoldUntilAccepted"] = True
         if asked.destinations:
             servers = self._gateway.get_any("/dicom-web/servers")
             check_destinations(asked.destinations, servers, self._gateway.get("/modalities"))
@@ -149,8 +161,10 @@ class DeriveRoutes:
         return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
 
     def _still_there(self, job: JobRecord) -> bool:
+        """Whether the series of a job can be used again: it is in Orthanc, and not rejected."""
         try:
-            return job.result is not None and bool(self._gateway.series(job.result.get("ID", "")))
+            series = "" if job.result is None else job.result.get("ID", "")
+            return bool(self._gateway.series(series)) and not self._reviews.is_rejected(series)
         except NotFound:
             return False
 

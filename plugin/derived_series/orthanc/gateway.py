@@ -88,6 +88,23 @@ class Gateway:
         except orthanc.OrthancException as error:
             raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
 
+    def put(self, path: str, body: bytes) -> None:
+        """PUT of Orthanc's own REST API, without HTTP.
+
+        :raises NotFound: no such resource. :raises DerivedSeriesError: Orthanc refuses it.
+        """
+        try:
+            orthanc.RestApiPut(path, body)
+        except orthanc.OrthancException as error:
+            raise _refusal("PUT", path, error) from error
+
+    def delete(self, path: str) -> None:
+        """DELETE of Orthanc's own REST API; errors as of ``put``."""
+        try:
+            orthanc.RestApiDelete(path)
+        except orthanc.OrthancException as error:
+            raise _refusal("DELETE", path, error) from error
+
     def metric(self, name: str, value: float) -> None:
         """A value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)
@@ -123,6 +140,13 @@ class Gateway:
 
         self._kept.append(callback)
         orthanc.RegisterRestCallback(route.pattern, callback)
+
+
+def _refusal(method: str, path: str, error: Exception) -> DerivedSeriesError:
+    code = error.args[0] if error.args else None
+    if code in (orthanc.ErrorCode.UNKNOWN_RESOURCE, orthanc.ErrorCode.INEXISTENT_ITEM):
+        return NotFound(f"Orthanc has no {path}", details=str(error))
+    return DerivedSeriesError(f"{method} {path} failed in Orthanc", remedy="see Orthanc's log", details=str(error))
 
 
 def respond_with_room(route: Route, request: Request) -> Answer:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from derived_series.jobs.hold import destinations, is_held
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.store import JobStore
 from derived_series.orthanc.gateway import Gateway
@@ -24,8 +27,12 @@ class Metrics:
             self._gateway.metric(f"derived_series_jobs_{state.value.lower()}", count)
         if job.state is not State.SUCCESS or job.result is None or "ID" not in job.result:
             return
-        self._add("derived_series_instances_stored", job.result["InstancesCount"])
-        for phase, seconds in job.result.get("Seconds", {}).items():
+        if is_held(job) or not job.request.get("HoldUntilAccepted") or not destinations(job):
+            self._stored(job.result)  # one whose held destinations were released has been counted before
+
+    def _stored(self, result: dict[str, Any]) -> None:
+        self._add("derived_series_instances_stored", result["InstancesCount"])
+        for phase, seconds in result.get("Seconds", {}).items():
             self._add(f"derived_series_seconds_{phase.lower()}", seconds)
 
     def _add(self, name: str, value: float) -> None:

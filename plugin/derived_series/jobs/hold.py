@@ -1,0 +1,37 @@
+"""Destinations that wait for a verdict: what becomes of a job's record when there is one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from derived_series.jobs.record import JobRecord, State
+
+HELD, REJECTED, PENDING, DELIVERED = "Held", "Rejected", "Pending", "Success"
+
+#: States of a destination that nothing is sent to.
+CLOSED = frozenset({HELD, REJECTED, DELIVERED})
+
+
+def destinations(job: JobRecord) -> dict[str, str]:
+    """The state of each destination of a job whose series is stored."""
+    return dict((job.result or {}).get("Destinations", {}))
+
+
+def is_held(job: JobRecord) -> bool:
+    return HELD in destinations(job).values()
+
+
+def released(job: JobRecord) -> JobRecord:
+    """The job with its held destinations to be delivered: it runs once more, for them alone."""
+    states = {name: PENDING if state == HELD else state for name, state in destinations(job).items()}
+    again = dataclasses.replace(job, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)
+    return _with(dataclasses.replace(again, problem=None), states)
+
+
+def withdrawn(job: JobRecord) -> JobRecord:
+    """The job with nothing more to be delivered: its series is rejected."""
+    return _with(job, {name: state if state == DELIVERED else REJECTED for name, state in destinations(job).items()})
+
+
+def _with(job: JobRecord, states: dict[str, str]) -> JobRecord:
+    return dataclasses.replace(job, result={**(job.result or {}), "Destinations": states})
