@@ -1,0 +1,150 @@
+"""NIfTI in, DICOM files out, NIfTI again by dcm2niix: the same values at the same places in the patient."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from building import build, parent_of, written
+from derived_series import NiftiFactory, ParentSeries
+from derived_series.transfer_syntaxes import WRITTEN
+from phantoms import ct_phantom, mr_phantom, pet_phantom
+from shared_data import needs_series, series_folder
+from test_nifti import another_grid, turned
+
+PARENTS: dict[str, Callable[[], ParentSeries]] = {
+    "ct": lambda: parent_of(ct_phantom(6, 20, 16)),
+    "ct, descending": lambda: parent_of(ct_phantom(6, 20, 16, descending=True, signed=True)),
+    "sagittal mr": lambda: parent_of(mr_phantom(6, 20, 16, orientation="sagittal")),
+    "coronal mr": lambda: parent_of(mr_phantom(6, 20, 16, orientation="coronal")),
+    "oblique mr": lambda: parent_of(mr_phantom(6, 20, 16, orientation="oblique")),
+    "pet": lambda: parent_of(pet_phantom(6, 20, 16)),
+}
+REAL = ("ct_axial_head_philips", "mr_sag_mprage_siemens", "mr_biolab_ax_obl_ps_unequal")
+VALUES: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    "integers": lambda values: np.rint(values).astype(np.int16),
+    "floats": lambda values: (values * 0.731 + 0.25).astype(np.float32),
+    "small floats": lambda values: (values / 2e4).astype(np.float64),
+}
+
+
+def program() -> str:
+    """dcm2niix of the wheel, or of the system."""
+    if importlib.util.find_spec("dcm2niix"):
+        import dcm2niix
+
+        return str(dcm2niix.bin)
+    found = shutil.which("dcm2niix")
+    if found is None:
+        pytest.skip("dcm2niix is not installed (pip install dcm2niix)")
+    return found
+
+
+def converted(contents: Iterable[bytes], folder: Path) -> Any:
+    """The one NIfTI image that dcm2niix makes of the files."""
+    (folder / "dicom").mkdir(parents=True)
+    for index, content in enumerate(contents):
+        (folder / "dicom" / f"{index:04d}.dcm").write_bytes(content)
+    command = [program(), "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    made = sorted(folder.glob("made*.nii"))
+    assert done.returncode == 0 and len(made) == 1, done.stdout + done.stderr
+    return nib.load(made[0])
+
+
+def assert_same(given: Any, found: Any, step: float, mm: float = 2e-3) -> None:
+    """Each voxel that was found is the one that was given there, within half a step, whatever the order of the axes."""
+    between = np.linalg.inv(given.affine) @ found.affine
+    corners = np.array(list(product(*((0, size - 1) for size in found.shape))))
+    there = nib.affines.apply_affine(between, corners)
+    nearest = np.rint(there)
+    assert np.abs((there - nearest) @ given.affine[:3, :3].T).max() < mm
+    assert np.array_equal(nearest.min(axis=0), [0, 0, 0])
+    assert np.array_equal(nearest.max(axis=0), np.array(given.shape) - 1)
+    got = nib.apply_orientation(np.asarray(found.dataobj, np.float64), nib.io_orientation(between))
+    wanted = np.asarray(given.dataobj, np.float64)
+    single = np.finfo(np.float32).eps * np.abs(wanted).max()  # what dcm2niix rounds its own slope to
+    assert np.abs(got - wanted).max() <= step / 2 + 2 * single
+
+
+def round_trip(parent: ParentSeries, given: Any, folder: Path) -> None:
+    series = build(parent, given, factory=NiftiFactory())
+    step = float(str(written(series)[0].get("RescaleSlope", "1")))
+    whole = np.asarray(given.dataobj).dtype.kind in "iu"
+    contents = [series.encode(index) for index in range(len(series))]
+    assert_same(given, converted(contents, folder), 0.0 if whole else step)
+
+
+@pytest.mark.parametrize("axes", ["LPS", "PSR", "SAL"])
+@pytest.mark.parametrize("values", VALUES)
+@pytest.mark.parametrize("name", PARENTS)
+def test_images_on_the_parents_grid(name: str, values: str, axes: str, tmp_path: Path) -> None:
+    parent = PARENTS[name]()
+    own = parent.to_nifti()
+    image = VALUES[values](np.asarray(own.dataobj))
+    round_trip(parent, turned(nib.Nifti1Image(image, own.affine), axes), tmp_path)
+
+
+@pytest.mark.parametrize("name", PARENTS)
+def test_images_on_a_grid_of_their_own(name: str, tmp_path: Path) -> None:
+    parent = PARENTS[name]()
+    round_trip(parent, turned(another_grid(parent), "IRP"), tmp_path)
+
+
+@pytest.mark.parametrize("syntax", WRITTEN)
+def test_compressed_series(syntax: str, tmp_path: Path) -> None:
+    """With decoders that are not those of this project."""
+    parent = parent_of(ct_phantom(4, 40, 36, signed=True))
+    given = parent.to_nifti()
+    series = build(parent, given, factory=NiftiFactory()).written_in(syntax)
+    assert_same(given, converted((series.encode(index) for index in range(len(series))), tmp_path), 0.0)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_series(name: str, tmp_path: Path) -> None:
+    """dcm2niix tells of the derived series what it tells of the parent: values and places."""
+    parent = ParentSeries.from_folder(series_folder(name))
+    given = turned(parent.to_nifti(), "PSR")
+    round_trip(parent, given, tmp_path / "derived")
+    contents = [path.read_bytes() for path in sorted(series_folder(name).rglob("*")) if path.is_file()]
+    own = converted(contents, tmp_path / "parent")
+    assert_same(own, nib.load(next((tmp_path / "derived").glob("made*.nii"))), 0.0)
+
+
+@needs_series("mr_ax_obl_ge_uneven_s16")
+def test_a_real_oblique_series_whose_gaps_are_not_even(tmp_path: Path) -> None:
+    """dcm2niix makes of the derived series what it makes of the parent."""
+    parent = ParentSeries.from_folder(series_folder("mr_ax_obl_ge_uneven_s16"))
+    series = build(parent)
+    found = converted([series.encode(index) for index in range(len(series))], tmp_path / "derived")
+    paths = sorted(series_folder("mr_ax_obl_ge_uneven_s16").rglob("*"))
+    own = converted([path.read_bytes() for path in paths if path.is_file()], tmp_path / "parent")
+    assert np.array_equal(np.asarray(found.dataobj), np.asarray(own.dataobj))
+    assert np.allclose(found.affine, own.affine, atol=1e-3)
+
+
+def test_the_comparison_sees_what_it_looks_for() -> None:
+    parent = PARENTS["oblique mr"]()
+    given = parent.to_nifti()
+    values = np.asarray(given.dataobj)
+    assert_same(given, turned(given, "PIR"), 0.0)
+    shifted = given.affine.copy()
+    shifted[:3, 3] += 0.01
+    for other in (
+        nib.Nifti1Image(values[::-1], given.affine),
+        nib.Nifti1Image(values + 1, given.affine),
+        nib.Nifti1Image(values, shifted),
+        nib.Nifti1Image(values[:-1], given.affine),
+    ):
+        with pytest.raises(AssertionError):
+            assert_same(given, other, 1.0)
