@@ -15,5 +15,5 @@ echo "derived-series: installing the dependencies into $VENV"
 "$PYTHON" -m venv --clear --without-pip "$VENV"
 # --editable: the plugin itself stays in its folder, which is mounted read-only
 "$PYTHON" -m pip --python "$VENV/bin/python" install --quiet --disable-pip-version-check --no-cache-dir \
-    --editable "$HOME_FOLDER"
+    --editable "$HOME_FOLDER[htj2k]"
 printf '%s\n' "$wanted" >"$VENV/installed-from"
