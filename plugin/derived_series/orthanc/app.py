@@ -22,8 +22,8 @@ from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.provenance import ProvenanceRoutes
-from derived_series.orthanc.review import ReviewRoutes
 from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.verdict import VerdictRoutes
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +91,8 @@ def start(executable: Path) -> Gateway:
     reviews = Reviews(gateway, runner)
     library = LibraryRoutes(executor, runner, settings, folders)
     derive = DeriveRoutes(gateway, runner, library, settings, reviews, around.waiters(settings.workers))
-    review = ReviewRoutes(reviews, runner, around.authenticates)
-    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway), review, Pages()):
+    verdict = VerdictRoutes(reviews, runner, around.authenticates)
+    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway), verdict, Pages()):
         gateway.serve(route)
     gateway.on_start_and_stop(run, runner.stop)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
@@ -120,7 +120,7 @@ def routes(
     derive: DeriveRoutes,
     jobs: JobRoutes,
     provenance: ProvenanceRoutes,
-    review: ReviewRoutes,
+    verdict: VerdictRoutes,
     pages: Pages,
 ) -> list[Route]:
     """All routes of the plugin."""
@@ -135,7 +135,7 @@ def routes(
         Route(f"/series/{_NAME}/derive/{_NAME}/{_NAME}", {"POST": derive.derive_image}),
         Route(f"/series/{_NAME}/derived", {"GET": provenance.derived}),
         Route(f"/series/{_NAME}/provenance", {"GET": provenance.provenance}),
-        Route(f"/series/{_NAME}/review", {"GET": review.get, "POST": review.post}),
+        Route(f"/series/{_NAME}/review", {"GET": verdict.get, "POST": verdict.post}),
         Route(JOBS, {"GET": jobs.list}),
         Route(f"{JOBS}/{_NAME}", {"GET": jobs.get, "DELETE": jobs.delete}),
         Route(f"{JOBS}/{_NAME}/cancel", {"POST": jobs.cancel}),

@@ -26,7 +26,7 @@ _PATIENCE = 30.0
 _PRIORITY = 1001
 
 
-class ReviewRoutes:
+class VerdictRoutes:
     """``GET`` and ``POST /series/{id}/review``.
 
     :param authenticates: Orthanc lets in only users that it knows: their names are true.
