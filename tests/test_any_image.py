@@ -43,7 +43,8 @@ def images(draw: Any, kinds: Any) -> npt.NDArray[Any]:
     if dtype.kind != "f":
         return np.asarray(draw(npst.arrays(dtype, shape)))
     limit = min(1e300, float(np.finfo(dtype).max))
-    low, high = sorted(draw(st.tuples(*[st.floats(-limit, limit, width=dtype.itemsize * 8)] * 2)))
+    ends = sorted(draw(st.tuples(*[st.floats(-limit, limit, width=dtype.itemsize * 8)] * 2)))
+    low, high = (end + 0.0 for end in ends)  # no negative zero
     elements = st.floats(low, high, width=dtype.itemsize * 8)
     return np.asarray(draw(npst.arrays(dtype, shape, elements=elements)))
 
