@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 #: Where everything may be caught, and why there.
 MAY_CATCH_EVERYTHING: dict[str, str] = {
+    "derived_series/dicom/reading.py": "decoders in Rust raise what is no Exception when they panic",
     "derived_series/dicom/functions.py": "a user's function in a blueprint may raise anything",
     "derived_series/pipelines/library.py": "a user's file may raise anything while it is loaded",
     "derived_series/pipelines/run.py": "a user's pipeline may raise anything",

@@ -20,6 +20,7 @@ from derived_series.dicom.elements import (
     VirtualElement,
 )
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.reading import READ_ERRORS, unreadable
 from derived_series.dicom.tags import TagLike, describe, to_tag
 from derived_series.errors import BlueprintError
 
@@ -88,15 +89,18 @@ class CopyElement(VirtualElement):
 
     def read(self, dataset: Dataset) -> DataElement | None:
         """The element in a dataset, None when it is not there."""
-        for tag, item in self._path:
-            items = dataset.get(tag)
-            if items is None or items.VR != "SQ" or len(items.value) <= item:
-                return None
-            dataset = items.value[item]
-        last: BaseTag | None = self._last
-        if self._last.is_private:
-            last = private_tag_in(dataset, self._last, self.creator)
-        return dataset[last] if last is not None and last in dataset else None
+        try:
+            for tag, item in self._path:
+                items = dataset.get(tag)
+                if items is None or items.VR != "SQ" or len(items.value) <= item:
+                    return None
+                dataset = items.value[item]
+            last: BaseTag | None = self._last
+            if self._last.is_private:
+                last = private_tag_in(dataset, self._last, self.creator)
+            return dataset[last] if last is not None and last in dataset else None
+        except READ_ERRORS as error:
+            raise unreadable(f"{describe(self._last)} of instance {dataset.get('SOPInstanceUID')}", error) from error
 
     def is_constant(self, parent: ParentSeries) -> bool:
         """Whether all instances of the parent have the same value to give, or none has one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tokenize
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -39,6 +40,7 @@ _READ_ERRORS = (
     tokenize.TokenError,
     RecursionError,
     MemoryError,
+    zipfile.BadZipFile,
 )
 
 

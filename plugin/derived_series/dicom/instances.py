@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 from collections import Counter
 from pathlib import Path
@@ -10,21 +11,21 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from derived_series.dicom.reading import reading, refuse_bombs
 from derived_series.dicom.tags import describe, to_tag
 from derived_series.errors import Conflict, GeometryError, InvalidParent
 
 _PIXEL_DATA = 0x7FE00010
-#: What pydicom raises for files that it cannot read.
-_READ_ERRORS = (InvalidDicomError, EOFError, ValueError, KeyError, NotImplementedError, AttributeError)
+_UNDEFINED = 0xFFFFFFFF
 #: Elements longer than this (bytes) stay in their file until they are asked for.
 _DEFERRED = 1 << 14
 #: (0002,0000), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0012), (0008,0016)
 _FIRST_TAGS = frozenset(
     struct.pack("<HH", *tag) for tag in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x12), (8, 0x16))
 )
+_UID = re.compile("[0-9.]{1,64}")
 _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
 
 
@@ -33,12 +34,11 @@ def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
 
     :raises InvalidParent: when it is none.
     """
-    try:
+    with reading(name):
+        refuse_bombs(data, name)
         dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels, force=_is_bare(data[:4]))
         dataset.buffer = None  # it would hold the whole file as long as the dataset is there
         return dataset
-    except _READ_ERRORS as error:
-        raise _unreadable(name, error) from error
 
 
 def read_file(path: Path) -> Dataset:
@@ -46,19 +46,22 @@ def read_file(path: Path) -> Dataset:
 
     :raises InvalidParent: when it is none.
     """
-    try:
+    with reading(path.name):
         with path.open("rb") as file:
-            bare = _is_bare(file.read(4))
-        found = dcmread(path, defer_size=_DEFERRED, force=bare)
-        if found.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            return dcmread(path)  # nothing in it can be read alone
-        return found
-    except _READ_ERRORS as error:
-        raise _unreadable(path.name, error) from error
-
-
-def _unreadable(name: str, error: Exception) -> InvalidParent:
-    return InvalidParent(f"{name} cannot be read as DICOM: {error}")
+            start = file.read(4096)
+        if DeflatedExplicitVRLittleEndian.encode() in start:
+            return read_instance(path.read_bytes(), path.name)  # nothing in it can be read alone
+        try:
+            found = dcmread(path, defer_size=_DEFERRED, force=_is_bare(start[:4]))
+        except MemoryError as error:
+            raise InvalidParent(f"{path.name} announces a value of more bytes than there is memory for") from error
+    size = path.stat().st_size
+    for element in dict(found.items()).values():
+        if not isinstance(element, RawDataElement) or element.value is not None or element.length == _UNDEFINED:
+            continue
+        if element.value_tell + element.length > size:
+            raise InvalidParent(f"{path.name} ends within {describe(element.tag)}", remedy="send it again")
+    return found
 
 
 def is_dicom(path: Path) -> bool:
@@ -138,6 +141,10 @@ def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
                 f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
                 remedy="give the instances of one series, of one SOP class",
             )
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        wrong = next((uid for uid in _values(found, varying, keyword) if not _UID.fullmatch(uid)), None)
+        if wrong is not None:
+            raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is no UID: 64 digits and dots at most")
     uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)
     repeated = [uid for uid, count in uids.items() if count > 1]
     if repeated:

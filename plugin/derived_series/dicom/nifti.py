@@ -38,6 +38,8 @@ _READ_ERRORS = (
 
 #: The samples of NIfTI's RGB24.
 _RGB = ("R", "G", "B")
+#: Voxel sizes and positions (mm) are below this; what is not is no place.
+_FARTHEST = 1e9
 
 
 class NiftiFactory(DicomFactory):
@@ -124,7 +126,10 @@ def _unpacked(path: Path) -> Any:
 def _millimetres(image: Any) -> Affine:
     """The affine in mm, whatever unit the header names (NIfTI-1 xyzt_units); without one it is mm."""
     affine = np.array(image.affine, dtype=np.float64)
-    unit = image.header.get_xyzt_units()[0] if isinstance(image, nib.Nifti1Pair) else "mm"
+    try:
+        unit = image.header.get_xyzt_units()[0] if isinstance(image, nib.Nifti1Pair) else "mm"
+    except KeyError as error:
+        raise InvalidImage(f"xyzt_units of the NIfTI image's header has no meaning: {error}") from error
     affine[:3] *= {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
     return affine
 
@@ -143,7 +148,10 @@ def announced_size(path: Path) -> int:
         for kind in (nib.Nifti1Header, nib.Nifti2Header):
             if kind.may_contain_header(start):
                 header = kind(start[: kind.sizeof_hdr], check=False)
-                voxels = math.prod(int(n) for n in header.get_data_shape())
+                shape = [int(n) for n in header.get_data_shape()]
+                if min(shape, default=0) < 0:
+                    raise InvalidImage(f"the NIfTI image's header announces the shape {tuple(shape)}")
+                voxels = math.prod(shape)
                 return int(header["vox_offset"]) + voxels * np.dtype(np.float64).itemsize
     except _READ_ERRORS as error:
         raise InvalidImage(f"the image is no readable NIfTI file: {error}") from error
@@ -170,7 +178,7 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
 
     :param frame_ras: 4x4, its columns are the RAS directions of growing slice, row and column index.
     """
-    if image.affine is None or not np.all(np.isfinite(image.affine)):
+    if image.affine is None or not np.all(np.abs(image.affine) < _FARTHEST):
         raise GeometryError("the NIfTI image has no usable affine", remedy="set its sform or qform")
     if isinstance(image, nib.Nifti1Pair) and image.header["sform_code"] == image.header["qform_code"] == 0:
         # the affine is nibabel's guess then, from the voxel sizes and with the origin in the middle

@@ -24,6 +24,7 @@ from derived_series.dicom.instances import (
     read_instance,
     varying_tags,
 )
+from derived_series.dicom.reading import reading
 from derived_series.dicom.selection import ALL, Selection, choose
 from derived_series.dicom.slices import ParentSlices
 from derived_series.dicom.tags import TagLike, describe, to_tag
@@ -31,6 +32,9 @@ from derived_series.dicom.unfold import unfold
 from derived_series.dicom.volumes import Arrangement, arrange_volumes, time_step
 from derived_series.dicom.voxels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
 from derived_series.errors import GeometryError, InvalidParent
+
+#: Positions and spacings (mm) are below this; what is not is no place.
+_FARTHEST = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +64,7 @@ class ParentSeries:
         keep_names(self.instances, self.varying)
 
     @classmethod
+    @reading("the parent's headers")
     def from_datasets(cls, datasets: Iterable[Dataset], selection: Selection = ALL) -> ParentSeries:
         """Validate and sort.
 
@@ -151,6 +156,7 @@ class ParentSeries:
         return str(self.pivot.StudyInstanceUID)
 
     @property
+    @reading("the parent's Modality (0008,0060)")
     def modality(self) -> str:
         return str(self.pivot.get("Modality", ""))
 
@@ -194,9 +200,11 @@ class ParentSeries:
     def voxels(self) -> npt.NDArray[np.float32]:
         """The real-world values, of the parent's shape, each slice's own rescale applied (PS3.3 C.11.1)."""
         slices = self.slices()
+        first = slices[0]  # before there is room for all: its header may announce any size
         found = np.empty(slices.shape, dtype=np.float32)
-        for index, out in enumerate(found):
-            slices.read_into(index, out)
+        found[0] = first
+        for index in range(1, len(slices)):
+            slices.read_into(index, found[index])
         return found.reshape(self.shape)
 
     def slices(self) -> ParentSlices:
@@ -225,9 +233,10 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
         numbers = [float(v) for v in value]
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != count or not np.all(np.isfinite(numbers)):
+    if len(numbers) != count or not np.all(np.abs(numbers) < _FARTHEST):
         raise GeometryError(
-            f"{describe(to_tag(keyword))} of instance {dataset.SOPInstanceUID} is {value!r}, not {count} numbers"
+            f"{describe(to_tag(keyword))} of instance {dataset.SOPInstanceUID} is {value!r}, "
+            f"not {count} numbers below {_FARTHEST:g}"
         )
     return numbers
 

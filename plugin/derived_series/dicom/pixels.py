@@ -282,7 +282,8 @@ def _window(image: npt.NDArray[Any], low: float, high: float, nan: float | None)
     slices = max(1, len(image) // 32)
     chosen = range(0, len(image), slices)
     step = max(1, int(np.sqrt(len(chosen) * image[0].size / _WINDOW_SAMPLES)))
-    sample = np.stack([image[index][::step, ::step] for index in chosen]).astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # of long doubles
+        sample = np.stack([image[index][::step, ::step] for index in chosen]).astype(np.float64)
     if nan is not None:
         sample = np.where(np.isfinite(sample), sample, nan)
     first, last = (float(v) for v in np.percentile(sample, [1, 99.5]))

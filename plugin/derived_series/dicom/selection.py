@@ -121,7 +121,7 @@ def _groups(found: Sequence[Dataset]) -> list[_Group]:
             cosines = np.array([float(value) for value in dataset.get("ImageOrientationPatient") or ()])
         except (TypeError, ValueError):
             continue
-        if cosines.shape != (6,):
+        if cosines.shape != (6,) or not np.abs(cosines).max() < 2:
             continue
         for group in groups:
             if np.abs(cosines - group.cosines).max() <= SAME_ANGLE:

@@ -38,8 +38,10 @@ class ParentSlices:
         return len(self.instances)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
+        instance, how = self.instances[index], self.formats[index]
+        stored = stored_frame(instance, how, self._last)  # before there is room: the header may announce any size
         out = np.empty(self.shape[1:], dtype=np.float32)
-        self.read_into(index, out)
+        real_world(instance, how, stored, out)
         return out
 
     def read_into(self, index: int, out: npt.NDArray[np.float32]) -> None:

@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.frames import FrameDataset, source_of
+from derived_series.dicom.reading import reading
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import InvalidParent
 
@@ -60,6 +61,7 @@ class PixelFormat:
     lut: bool
 
     @classmethod
+    @reading("what the parent's headers tell of its pixels")
     def of(cls, dataset: Dataset) -> PixelFormat:
         """:raises InvalidParent: without the attributes that tell it."""
         lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
@@ -126,6 +128,7 @@ class LastMosaic:
     decoded: tuple[Dataset, npt.NDArray[Any]] | None = None
 
 
+@reading("the parent's pixels")
 def stored_frame(dataset: Dataset, how: PixelFormat, last: LastMosaic | None = None) -> npt.NDArray[Any]:
     """The stored values, (row, column) or (row, column, sample).
 
@@ -168,6 +171,11 @@ def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:
         name = None if syntax is None else syntax.name
         raise InvalidParent(
             f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be decoded ({name}): {error}"
+        ) from error
+    except MemoryError as error:
+        raise InvalidParent(
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} need more memory than there is: its header "
+            f"announces {how.rows} x {how.columns} of {how.dtype}"
         ) from error
     if frame.dtype.kind not in "iu":
         return frame
@@ -216,6 +224,7 @@ def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
     return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
 
 
+@reading("the rescale or modality LUT of the parent's pixels")
 def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
     """Write the stored values into ``out`` through the instance's own modality LUT or rescale.
 

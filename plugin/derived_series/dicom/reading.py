@@ -1,0 +1,80 @@
+"""The boundary to what reads DICOM: whatever a damaged file makes pydicom or a decoder raise is one clear error."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from derived_series.errors import InvalidParent
+
+#: What pydicom raises for values that it cannot read: they are read when they are asked for.
+READ_ERRORS = (
+    *(InvalidDicomError, BytesLengthException, NotImplementedError, RecursionError, OSError, EOFError),
+    *(ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError, AssertionError),
+    *(struct.error, zlib.error),
+)
+#: The most bytes that a deflated instance may unfold to: more than a frame of any modality. Of bytes without meaning
+#: pydicom reads no more than some millions a second.
+_LARGEST_UNFOLDED = 1 << 26
+_AT_ONCE = 1 << 22
+#: VRs with a 4 byte length (PS3.5 table 7.1-1) that file meta information may hold.
+_LONG = (b"OB", b"UN", b"OW", b"UT")
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Around code that reads parents, also as a decorator.
+
+    :param what: the subject of the message: "the headers of the parent".
+    :raises InvalidParent: for whatever shows that something cannot be read.
+    """
+    try:
+        yield
+    except READ_ERRORS as error:
+        raise unreadable(what, error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of decoders in Rust, whose panics are no Exception
+            raise
+        raise unreadable(what, error) from error
+
+
+def unreadable(what: str, error: BaseException) -> InvalidParent:
+    """The error for something that cannot be read."""
+    text = f"{type(error).__name__}: {error}"
+    return InvalidParent(
+        f"{what} cannot be read as DICOM: {text if len(text) <= 500 else f'{text[:500]}...'}",
+        remedy="send the series again from its source",
+    )
+
+
+def refuse_bombs(data: bytes, name: str) -> None:
+    """:raises InvalidParent: a deflated file (PS3.5 A.5) that unfolds to more than any image has."""
+    if DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
+        return
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    rest = data[_after_meta(data) :]
+    unfolded = 0
+    while rest:
+        unfolded += len(unpacker.decompress(rest, _AT_ONCE))
+        rest = unpacker.unconsumed_tail
+        if unfolded > _LARGEST_UNFOLDED:
+            raise InvalidParent(
+                f"{name} is deflated and unfolds to more than {_LARGEST_UNFOLDED >> 20} MB",
+                remedy="send it in another transfer syntax",
+            )
+
+
+def _after_meta(data: bytes) -> int:
+    """Where the file meta information (group 0002, explicit VR little endian) ends."""
+    at = 132
+    while data[at : at + 2] == b"\x02\x00":
+        if data[at + 4 : at + 6] in _LONG:
+            at += 12 + int.from_bytes(data[at + 8 : at + 12], "little")
+        else:
+            at += 8 + int.from_bytes(data[at + 6 : at + 8], "little")
+    return at

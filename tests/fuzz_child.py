@@ -1,0 +1,126 @@
+"""A process that derives series from damaged inputs, one a line of its standard input, and tells how each ended.
+
+It holds no state from one to the next: a case is its seed and its number.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pydicom import dcmread
+
+from building import ready
+from derived_series import DerivedSeries, NiftiFactory, NumpyFactory, ParentSeries, Resampling
+from derived_series.dicom.nifti import announced_size
+from derived_series.errors import DerivedSeriesError, InvalidImage
+from fuzz_dicom import damaged_series
+from fuzz_images import damaged_nifti, damaged_npy, parent
+
+#: Private memory of the process, and of images that are unfolded, in bytes: what WorkerMemoryMB and MaxImageMB are.
+MEMORY = 1 << 30
+IMAGE = 64 << 20
+
+_BLUEPRINTS = {"CT": "ct", "MR": "mr", "PT": "pet"}
+
+
+def run(random: Random, folder: Path) -> tuple[str, str]:
+    """(what was damaged, how it ended). :raises Exception: a defect."""
+    kind = random.choice(("dicom", "dicom", "nifti", "npy"))
+    try:
+        if kind == "dicom":
+            what, parts = damaged_series(random)
+            return what, _outcome(lambda: _from_series(random, parts, folder))
+        what, suffix, content = damaged_nifti(random) if kind == "nifti" else damaged_npy(random)
+        path = folder / f"image{suffix}"
+        path.write_bytes(content)
+        return what, _outcome(lambda: _from_image(random, path))
+    except Exception as error:
+        error.add_note(f"after {locals().get('what')}")
+        raise
+
+
+def _outcome(derive: Any) -> str:
+    try:
+        _check(derive())
+    except DerivedSeriesError as error:
+        if not error.message or len(str(error)) > 20000:
+            raise AssertionError(f"a message of {len(str(error))} characters") from error
+        return type(error).__name__
+    return "derived"
+
+
+def _from_series(random: Random, parts: list[bytes], folder: Path) -> DerivedSeries:
+    if random.random() < 0.3:
+        paths = [folder / f"{index}.dcm" for index in range(len(parts))]
+        for path, part in zip(paths, parts, strict=True):
+            path.write_bytes(part)
+        series = ParentSeries.from_files(paths)
+    else:
+        series = ParentSeries.from_bytes(parts)
+    own = _BLUEPRINTS.get(series.modality, "secondary_capture")
+    blueprint = ready(own if random.random() < 0.8 else "secondary_capture")
+    if random.random() < 0.2:
+        factory = NiftiFactory()
+        return factory.build(factory.make_series_header(series, blueprint), series.to_nifti())
+    plain = NumpyFactory()
+    image = series.slices() if random.random() < 0.7 else series.voxels()
+    return plain.build(plain.make_series_header(series, blueprint), image)
+
+
+def _from_image(random: Random, path: Path) -> DerivedSeries:
+    factory = NumpyFactory() if path.suffix == ".npy" else NiftiFactory()
+    if path.suffix != ".npy" and announced_size(path) > IMAGE:  # as a worker does
+        raise InvalidImage("over MaxImageMB")
+    nan = 0.0 if random.random() < 0.3 else None
+    resampling = Resampling() if random.random() < 0.5 else None
+    header = factory.make_series_header(parent(), ready("ct" if random.random() < 0.8 else "secondary_capture"))
+    return factory.build(header, factory.read(path), nan=nan, resampling=resampling)
+
+
+def _check(series: DerivedSeries) -> None:
+    """Every instance is a whole DICOM file."""
+    uids = set()
+    for index in range(len(series)):
+        found = dcmread(io.BytesIO(series.encode(index)))
+        size = found.Rows * found.Columns * found.BitsAllocated // 8
+        assert len(found.PixelData) == size + size % 2 and found.ImageType[0] == "DERIVED"
+        uids.add(found.SOPInstanceUID)
+    assert len(uids) == len(series) > 0
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("error", category=RuntimeWarning)
+    parent()
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # decoders in C may print
+    for line in sys.stdin:
+        seed, number = line.split()
+        begin = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                what, end = run(Random(f"{seed}/{number}"), Path(folder))
+                said: dict[str, Any] = {"what": what, "end": end}
+            except BaseException as error:
+                text = "".join(traceback.format_exception(error))[-6000:]
+                said = {"what": "?", "end": f"DEFECT {type(error).__name__}", "trace": text}
+        said["seconds"] = time.monotonic() - begin
+        said["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        answers.write(json.dumps(said) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
