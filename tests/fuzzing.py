@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,10 @@ LIMIT = 20.0
 #: After so many defects the last death of the child ends the run.
 _MANY = 20
 _HERE = Path(__file__).resolve().parent
+#: Answers lines of a seed and a number: {"what": ..., "end": ..., "seconds": ..., "peak": ...}.
+PROGRAM = _HERE / "fuzz_child.py"
+#: Seconds that the first answer of a process may take longer: it waits for the imports.
+_LOADING = 60.0
 
 
 @dataclass(slots=True)
@@ -41,11 +45,11 @@ class Result:
 
 
 class _Child:
-    def __init__(self) -> None:
+    def __init__(self, program: Path) -> None:
         path = os.pathsep.join([str(_HERE.parent / "plugin"), str(_HERE)])
         env = {**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(_HERE / "fuzz_child.py")],
+            [sys.executable, str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -75,14 +79,14 @@ class _Child:
                 pipe.close()
 
 
-def fuzz(seed: str, numbers: Iterable[int], told: Callable[[int], None] = lambda number: None) -> Result:
+def fuzz(seed: str, numbers: Iterable[int], program: Path = PROGRAM, limit: float = LIMIT) -> Result:
     """Derive from the damaged inputs of these numbers."""
     result = Result()
-    child = _Child()
-    start = 60.0  # the first answer waits for the imports
+    child = _Child(program)
+    start = _LOADING
     try:
         for number in numbers:
-            answer = child.ask(seed, number, LIMIT + start)
+            answer = child.ask(seed, number, limit + start)
             start = 0.0
             if isinstance(answer, str):
                 result.counts["?", f"DEFECT {answer}"] += 1
@@ -90,14 +94,13 @@ def fuzz(seed: str, numbers: Iterable[int], told: Callable[[int], None] = lambda
                 child.close()
                 if len(result.defects) > _MANY:
                     raise AssertionError(f"{len(result.defects)} defects already: {result.defects[-1]}")
-                child, start = _Child(), 60.0
+                child, start = _Child(program), _LOADING
                 continue
             result.counts[answer["what"], answer["end"]] += 1
             if answer["end"].startswith("DEFECT"):
                 result.defects.append((number, answer["end"], answer["trace"]))
             result.slowest = max(result.slowest, answer["seconds"])
             result.peak = max(result.peak, answer["peak"])
-            told(number)
     finally:
         child.close()
     return result

@@ -23,6 +23,7 @@ from pydicom.tag import BaseTag
 from pydicom.valuerep import STR_VR, PersonName
 
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.reading import reading
 from derived_series.dicom.tags import TagLike, describe, dictionary_vr, require_vr, to_tag
 from derived_series.errors import BlueprintError
 
@@ -172,8 +173,9 @@ def _as_list(value: Value) -> list[Value]:
 
 def _converted(sequence: DataElement) -> DataElement:
     """The sequence without raw elements: their bytes would be written as they are, in the parent's character set."""
-    for item in sequence.value or []:
-        item.walk(lambda dataset, element: None)
+    with reading(describe(sequence.tag)):
+        for item in sequence.value or []:
+            item.walk(lambda dataset, element: None)
     return sequence
 
 

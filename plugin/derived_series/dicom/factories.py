@@ -163,7 +163,8 @@ class NumpyFactory(DicomFactory):
     def read(path: str | Path) -> npt.NDArray[Any]:
         """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
         try:
-            found = np.load(path, mmap_mode="r", allow_pickle=False)
+            with np.errstate(over="ignore"):  # of the sizes that a header announces
+                found = np.load(path, mmap_mode="r", allow_pickle=False)
             if isinstance(found, np.ndarray):
                 return found
             found.close()
