@@ -1,0 +1,81 @@
+"""The bar in which a person accepts or rejects, in a real Chromium on a real Orthanc."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from orthanc_server import OrthancServer
+from phantoms import ct_phantom
+
+HOSTILE = '"><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(scope="module")
+def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
+    server = OrthancServer(tmp_path_factory.mktemp("orthanc"))
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def parent(server: OrthancServer) -> str:
+    return server.upload(ct_phantom(slices=3))
+
+
+@pytest.fixture
+def series(server: OrthancServer, parent: str) -> str:
+    answer: Any = server.json(f"/series/{parent}/derive", "POST", json={"Pipeline": "gaussian_smoothing"})
+    return str(answer["ID"])
+
+
+def opened(page: Page, server: OrthancServer, series: str) -> None:
+    page.goto(f"{server.url}/derived-series/review/{series}")
+    if page.locator("#verdict").count() == 0:
+        page.evaluate("document.body.append(Object.assign(document.createElement('div'), {id: 'verdict'}))")
+        page.add_script_tag(url="../app/verdict.js", type="module")
+    expect(page.get_by_role("region", name="Verdict").get_by_role("status")).to_have_text("Not reviewed")
+
+
+def test_a_person_accepts_with_the_mouse(page: Page, server: OrthancServer, series: str) -> None:
+    opened(page, server, series)
+    page.get_by_role("button", name="Accept…").click()
+    page.get_by_label("Remark").fill(HOSTILE)
+    page.get_by_label("Your name").fill("Eva <b>Müller</b>")
+    page.get_by_role("button", name="Accept", exact=True).click()
+    expect(page.locator(".verdict-state")).to_have_text("Accepted")
+    expect(page.locator("#verdict")).to_contain_text("by Eva <b>Müller</b>")
+    expect(page.locator("#verdict")).to_contain_text(HOSTILE)
+    expect(page.get_by_role("button", name="Accept…")).to_be_hidden()
+    kept = server.json(f"/series/{series}/metadata/4301")
+    assert (kept["State"], kept["User"], kept["Reason"]) == ("Accepted", "Eva <b>Müller</b>", HOSTILE)
+
+
+def test_a_person_rejects_with_the_keyboard(page: Page, server: OrthancServer, series: str) -> None:
+    opened(page, server, series)
+    page.get_by_role("button", name="Reject…").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Reason")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Reject…")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.type("Software")  # selects by its beginning
+    page.keyboard.press("Tab")
+    page.keyboard.type("left is right")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Eva")
+    page.keyboard.press("Enter")
+    expect(page.locator(".verdict-state")).to_have_text("Rejected")
+    expect(page.locator(".verdict-state")).to_be_focused()
+    expect(page.locator("#verdict")).to_contain_text("Software failure: left is right")
+    study = server.json(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
+    query = {"StudyInstanceUID": study, "Modality": "KO"}
+    uids = [item["0020000E"]["Value"][0] for item in server.json("/dicom-web/series", params=query)]
+    verdict = server.json(f"/series/{series}/metadata/4301")
+    assert verdict["KeyObjects"]["SeriesInstanceUID"] in uids and verdict["Code"] == "111218"
