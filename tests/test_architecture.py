@@ -18,13 +18,14 @@ MAX_LINES = 330
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": {"dicom", "errors"},
     "errors": set(),
+    "software": set(),
     "transfer_syntaxes": {"errors"},
-    "dicom": {"transfer_syntaxes", "errors"},
+    "dicom": {"transfer_syntaxes", "software", "errors"},
     "dicomweb": {"errors"},
     "pipelines": {"dicom", "transfer_syntaxes", "errors"},
     "jobs": {"dicomweb", "pipelines", "dicom", "transfer_syntaxes", "errors"},
     "review": {"dicom", "errors"},
-    "orthanc": {"jobs", "review", "dicomweb", "pipelines", "dicom", "errors"},
+    "orthanc": {"jobs", "review", "dicomweb", "pipelines", "dicom", "software", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},
     "__main__": {"dicom_factory", "pipelines", "dicom", "transfer_syntaxes", "errors"},
 }
@@ -37,6 +38,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/pipelines/run.py": "a user's pipeline may raise anything",
     "derived_series/jobs/worker.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/jobs/runner.py": "the boundary of the scheduler's thread: without it no job would run any more",
+    "derived_series/orthanc/triggers.py": "the boundary of the rules' thread: without it no rule would fire any more",
     "derived_series/orthanc/gateway.py": "the boundary of callbacks: beyond it is a bare HTTP 500",
     "derived_series/jobs/child.py": "the end of a child process: what its task raised goes to the parent",
 }

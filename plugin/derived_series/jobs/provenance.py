@@ -39,6 +39,7 @@ def record_provenance(
             {"Input": name, "ID": parent, "SeriesInstanceUID": uid} for name, (parent, uid) in sorted(parents.items())
         ],
         **{key: request[key] for key in ("Pipeline", "Parameters", "Blueprint", "Factory") if key in request},
+        **({} if task.rule is None else {"Rule": task.rule}),
         "Code": dict(code),
         "Request": request,
         "Warnings": list(series.warnings),

@@ -80,14 +80,17 @@ class JobRunner:
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def submit(self, job: JobRecord, image: bytes | None) -> None:
+    def submit(
+        self, job: JobRecord, image: bytes | None, along: Callable[[sqlite3.Connection], None] | None = None
+    ) -> None:
         """Accept a job; it is on disk when this returns.
 
+        :param along: see ``JobStore.add``.
         :raises Busy: the queue or the disk is full, or the server stops.
         """
         if self._stopping.is_set():
             raise Busy("the server is stopping", retry_after=30)
-        self.store.add(job, image, most=self.limits.queue)
+        self.store.add(job, image, most=self.limits.queue, along=along)
         self._messages.put(("new", job.id))
 
     def wait(self, job_id: str, timeout: float) -> JobRecord:

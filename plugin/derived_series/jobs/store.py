@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class JobStore:
             self._db.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """One writer at a time.
 
         :raises Busy: the disk does not take it; nothing was changed.
@@ -86,21 +86,31 @@ class JobStore:
             except sqlite3.Error as error:
                 raise _full(self.folder, error) from error
 
-    def add(self, job: JobRecord, image: bytes | None, *, most: int) -> None:
+    def add(
+        self,
+        job: JobRecord,
+        image: bytes | None,
+        *,
+        most: int,
+        along: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         """Accept a job: when this returns, it is on disk.
 
         :param most: so many jobs may be unfinished.
+        :param along: writes what is kept with the job or not at all: it is called in the same transaction.
         :raises Busy: there are that many, or the disk is full. Nothing is left of the job.
         """
         self._check_room(most)
         try:
             if image is not None and job.image is not None:
                 self._write_image(job, image)
-            with self._transaction() as db:
+            with self.transaction() as db:
                 if self._count_unfinished(db) >= most:
                     raise _queue_full(most)
                 marks = ", ".join("?" * len(_COLUMNS))
                 db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _to_row(job))
+                if along is not None:
+                    along(db)
         except OSError as error:
             self.remove_image(job.id)
             raise _full(self.folder, error) from error
@@ -228,7 +238,7 @@ class JobStore:
         """
         names = [name for name in _COLUMNS if name != "id"]
         values = dict(zip(_COLUMNS, _to_row(job), strict=True))
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute(
                 f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
                 [*(values[name] for name in names), job.id],
@@ -237,7 +247,7 @@ class JobStore:
 
     def delete(self, job_id: str) -> None:
         """Forget a job and its image."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
         self.remove_image(job_id)
 

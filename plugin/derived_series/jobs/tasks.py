@@ -27,6 +27,8 @@ class DeriveTask:
     :param image_route: the uploaded image in the REST API, for a worker that does not.
     :param progress_route: where progress is told.
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified.
+    :param supersedes: jobs whose series are removed likewise, where they are still there.
+    :param rule: what the provenance says of the rule that asked for the job.
     :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
     :param scratch: a folder for temporary files, where the worker shares the server's disk.
     :param memory_limit: bytes that the worker may use for this task.
@@ -44,6 +46,8 @@ class DeriveTask:
     image_route: str | None = None
     progress_route: str | None = None
     replaces: tuple[str, ...] = ()
+    supersedes: tuple[str, ...] = ()
+    rule: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     scratch: str | None = None
     memory_limit: int | None = None

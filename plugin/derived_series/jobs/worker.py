@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import resource
 import tempfile
 import time
 import traceback
@@ -37,7 +36,7 @@ from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import deliver
 from derived_series.jobs.hold import CLOSED, HELD, PENDING
-from derived_series.jobs.memory import give_back
+from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
@@ -59,7 +58,7 @@ def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | No
     """Do a job; by default, make its derived series. When it fails, nothing is left of it, or the outcome says so."""
     with Client(task.connection) as client:
         try:
-            with _memory_bound(task.memory_limit):
+            with memory_bound(task.memory_limit):
                 return (work or _derive)(client, task)
         except NotWanted as error:
             # Another attempt may be storing the same instances: hands off, the server removes what is left.
@@ -108,7 +107,11 @@ def remove_leftovers(task: DeriveTask) -> Outcome:
 
 def series_uid(task: DeriveTask) -> str:
     """The SeriesInstanceUID that every attempt at the job gives to its series."""
-    return BuildContext(uid_seed=task.job_id).uid("series")
+    return _series_uid_of(task.job_id)
+
+
+def _series_uid_of(job_id: str) -> str:
+    return BuildContext(uid_seed=job_id).uid("series")
 
 
 def _derive(client: Client, task: DeriveTask) -> Outcome:
@@ -152,6 +155,8 @@ def _derive_in(
     record_provenance(client, orthanc_id, task, series, parents, _code(request, library))
     for replaced in task.replaces:
         client.delete(f"/series/{replaced}")
+    for former in task.supersedes:
+        remove_series(client, _series_uid_of(former))
     result = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
     result["Seconds"] = progress.seconds()
     if request.destinations:
@@ -312,18 +317,3 @@ def _store(client: Client, series: Series, progress: Progress) -> str:
         stored=lambda count: progress.tell("Storing", count, len(uids)),
     )
     return verify(client, series.series_instance_uid, uids, tuple(samples))
-
-
-@contextmanager
-def _memory_bound(limit: int | None) -> Iterator[None]:
-    """Bound the process's private memory (RLIMIT_DATA) while a task runs: beyond it is a MemoryError."""
-    if limit is None:
-        yield
-        return
-    give_back()  # what is kept free counts too
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))

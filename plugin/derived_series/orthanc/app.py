@@ -8,11 +8,13 @@ from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
 from derived_series.jobs.executor import ProcessExecutor
+from derived_series.jobs.firings import FiringLog
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import DeriveTask, warm_up
 from derived_series.orthanc.answers import JOBS
+from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
 from derived_series.orthanc.derive import DeriveRoutes
 from derived_series.orthanc.gateway import Gateway
@@ -23,6 +25,9 @@ from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.provenance import ProvenanceRoutes
 from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.rules import RuleRoutes
+from derived_series.orthanc.studies import tag_numbers
+from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.verdict import VerdictRoutes
 
 _log = logging.getLogger(__name__)
@@ -53,8 +58,13 @@ def start(executable: Path) -> Gateway:
         verify=True if settings.ca_bundle is None else str(around.folder / settings.ca_bundle),
     )
 
+    log = FiringLog(store)
+    numbers = tag_numbers(settings.rules, gateway)
+    rules = tuple(settings.rules)
+
     def make_task(job: JobRecord) -> DeriveTask:
         path = store.image_path(job)
+        fired = log.of_job(job.id)
         replaced = store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
         return DeriveTask(
             job_id=job.id,
@@ -69,6 +79,8 @@ def start(executable: Path) -> Gateway:
             progress_route=f"{JOBS}/{job.id}/progress",
             result=job.result,
             replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
+            supersedes=() if fired is None else tuple(log.replaced_by(fired)),
+            rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
             memory_limit=settings.memory_limit(job.request.get("Pipeline")),
             image_limit=settings.image_limit,
@@ -83,18 +95,34 @@ def start(executable: Path) -> Gateway:
         metrics.observe(job)
         reviews.observe(job)
 
-    def run() -> None:
-        reviews.settle_all()
-        runner.start()
-
     runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe)
     reviews = Reviews(gateway, runner)
     library = LibraryRoutes(executor, runner, settings, folders)
     derive = DeriveRoutes(gateway, runner, library, settings, reviews, around.waiters(settings.workers))
     verdict = VerdictRoutes(reviews, runner, around.authenticates)
-    for route in routes(library, derive, JobRoutes(runner), ProvenanceRoutes(gateway), verdict, Pages()):
+    changes = ChangeReader(gateway, log, around.stable_age)
+    trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
+    for route in routes(
+        library,
+        derive,
+        JobRoutes(runner),
+        ProvenanceRoutes(gateway),
+        verdict,
+        Pages(),
+        RuleRoutes(gateway, log, rules),
+    ):
         gateway.serve(route)
-    gateway.on_start_and_stop(run, runner.stop)
+
+    def begin() -> None:
+        reviews.settle_all()
+        runner.start()
+        trigger.start()
+
+    def end() -> None:
+        trigger.stop()
+        runner.stop()
+
+    gateway.on_changes(begin, end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
     return gateway
 
@@ -122,6 +150,7 @@ def routes(
     provenance: ProvenanceRoutes,
     verdict: VerdictRoutes,
     pages: Pages,
+    rules: RuleRoutes,
 ) -> list[Route]:
     """All routes of the plugin."""
     return [
@@ -136,6 +165,8 @@ def routes(
         Route(f"/series/{_NAME}/derived", {"GET": provenance.derived}),
         Route(f"/series/{_NAME}/provenance", {"GET": provenance.provenance}),
         Route(f"/series/{_NAME}/review", {"GET": verdict.get, "POST": verdict.post}),
+        Route("/derived-series/rules", {"GET": rules.rules}),
+        Route("/derived-series/rules/simulate", {"POST": rules.simulate}),
         Route(JOBS, {"GET": jobs.list}),
         Route(f"{JOBS}/{_NAME}", {"GET": jobs.get, "DELETE": jobs.delete}),
         Route(f"{JOBS}/{_NAME}/cancel", {"POST": jobs.cancel}),

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidRequest
 from derived_series.jobs.limits import Limits
 from derived_series.jobs.request import Name, describe_problems, known_keys
+from derived_series.jobs.rules import Rule, repeated
 
 _MEGABYTE = 1 << 20
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     :ivar ca_bundle: certificates to trust when that is HTTPS.
     :ivar pipelines: bounds by pipeline name.
     :ivar hold_until_accepted: destinations wait for a reviewer's "Accept" where a request does not say.
+    :ivar rules: what is derived from which series as soon as they are stable.
     """
 
     model_config = _STRICT
@@ -67,6 +69,14 @@ class Settings(BaseModel):
     ca_bundle: str | None = None
     pipelines: dict[Name, PipelineLimits] = {}
     hold_until_accepted: bool = False
+    rules: list[Rule] = []
+
+    @field_validator("rules")
+    @classmethod
+    def _named_once(cls, rules: list[Rule]) -> list[Rule]:
+        if twice := repeated(rules):
+            raise ValueError(f"several rules are named {', '.join(map(repr, twice))}")
+        return rules
 
     @classmethod
     def of(cls, section: object) -> Settings:
@@ -116,6 +126,7 @@ class Surroundings:
 
     :param folder: the folder that relative paths start from: the configuration file's.
     :param authenticates: whether Orthanc lets in only users that it knows.
+    :param stable_age: seconds without a new instance after which a series is stable.
     """
 
     folder: Path
@@ -124,6 +135,7 @@ class Surroundings:
     dicomweb_root: str
     http_threads: int
     authenticates: bool
+    stable_age: float
 
     @classmethod
     def of(cls, configuration: dict[str, Any], path: Path) -> Surroundings:
@@ -140,6 +152,7 @@ class Surroundings:
             authenticates=bool(
                 configuration.get("AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False))
             ),
+            stable_age=float(configuration.get("StableAge", 60)),
         )
 
     def waiters(self, workers: int) -> int:

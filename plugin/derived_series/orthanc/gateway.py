@@ -109,8 +109,17 @@ class Gateway:
         """A value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)
 
-    def on_start_and_stop(self, start: Callable[[], None], stop: Callable[[], None]) -> None:
-        """Have functions called when Orthanc has started and when it is about to stop."""
+    def tag_number(self, keyword: str) -> str | None:
+        """A tag as ``0008,0060``, by its keyword; None when Orthanc's dictionary has none of this name."""
+        try:
+            entry = orthanc.LookupDictionary(keyword)
+        except orthanc.OrthancException:
+            return None
+        return f"{entry['Group']:04x},{entry['Element']:04x}"
+
+    def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
+        """Have functions called when Orthanc has started, when it is about to stop, and when a series has become
+        stable. Other changes wait as long as they run."""
 
         def changed(change: int, level: int, resource: str) -> None:
             if change == orthanc.ChangeType.ORTHANC_STARTED:
@@ -118,6 +127,8 @@ class Gateway:
                 start()
             elif change == orthanc.ChangeType.ORTHANC_STOPPED:
                 stop()
+            elif change == orthanc.ChangeType.STABLE_SERIES:
+                stable()
 
         self._kept.append(changed)
         orthanc.RegisterOnChangeCallback(changed)

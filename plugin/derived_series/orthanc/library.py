@@ -69,6 +69,7 @@ class LibraryRoutes:
                 "Blueprints": list(found.blueprints),
                 "Factories": list(found.factories),
                 "Pipelines": list(found.pipelines),
+                "Rules": [rule.name for rule in self._settings.rules],
                 "Problems": found.problems,
             }
         )

@@ -14,8 +14,9 @@ from derived_series.dicom.elements import StaticElement
 from derived_series.dicom.environment import ImageEnvironment
 from derived_series.dicom.functions import ImageElement, SeriesElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.software import SOFTWARE
 
-MANUFACTURER = "Derived Series for Orthanc"
+MANUFACTURER = SOFTWARE
 MODEL = "derived_series"
 
 general_equipment_blueprint = Blueprint(

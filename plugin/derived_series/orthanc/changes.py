@@ -1,0 +1,86 @@
+"""Orthanc's log of changes: which series have become stable since it was last read."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from derived_series.errors import NotFound
+from derived_series.jobs.firings import FiringLog, Seen
+from derived_series.orthanc.gateway import Gateway
+
+_PAGE = 1000
+
+#: Seconds beyond StableAge in which Orthanc has noticed that a series is stable.
+_MARGIN = 10.0
+
+
+class ChangeReader:
+    """Puts series that became stable among those that wait. Used by one thread.
+
+    Orthanc writes down that a series is stable, but forgets at its end which ones are not yet: of instances that
+    came shortly before, ``catch_up`` takes the series, too.
+
+    :param stable_age: seconds, of Orthanc's configuration.
+    """
+
+    def __init__(self, gateway: Gateway, log: FiringLog, stable_age: float):
+        self._gateway = gateway
+        self._log = log
+        self._age = stable_age + _MARGIN
+        self._marks: deque[tuple[float, int]] = deque()  # when the log had been read up to where
+        self._seen = Seen(0, 0)
+        self._reached = 0
+
+    def catch_up(self) -> None:
+        """Read what came since the former process's last look; the first time of all begins with what is to come."""
+        last = self._last()
+        known = self._log.seen()
+        if known is None:
+            self._seen = Seen(last, last)
+            self._log.see(self._seen, ())
+            return
+        self._seen = known if known.seen <= last else Seen(0, 0)  # another database: all of it is new
+        settled = self._seen.settled
+        stable = dict.fromkeys(self._series(settled, instances=True))
+        self._seen = Seen(self._reached, settled)
+        self._log.see(self._seen, stable)
+
+    def read(self) -> None:
+        """Read what came since the last look."""
+        stable = dict.fromkeys(self._series(self._seen.seen, instances=False))
+        now = time.monotonic()
+        if not self._marks or self._marks[-1][1] != self._reached:
+            self._marks.append((now, self._reached))
+        settled = self._seen.settled
+        while self._marks and self._marks[0][0] < now - self._age:
+            settled = self._marks.popleft()[1]
+        found = Seen(self._reached, settled)
+        if stable or found != self._seen:
+            self._seen = found
+            self._log.see(found, stable)
+
+    def _series(self, since: int, *, instances: bool) -> Iterator[str]:
+        """The series that became stable since, and with ``instances`` those that instances came for."""
+        for change in self._changes(since):
+            if change["ChangeType"] == "StableSeries":
+                yield change["ID"]
+            elif instances and change["ChangeType"] == "NewInstance":
+                try:
+                    yield self._gateway.get(f"/instances/{change['ID']}")["ParentSeries"]
+                except NotFound:  # removed since
+                    continue
+
+    def _changes(self, since: int) -> Iterator[dict[str, Any]]:
+        self._reached = since
+        while True:
+            page = self._gateway.get(f"/changes?since={self._reached}&limit={_PAGE}")
+            yield from page["Changes"]
+            self._reached = max(self._reached, int(page["Last"]))
+            if page["Done"]:
+                return
+
+    def _last(self) -> int:
+        return int(self._gateway.get("/changes?last")["Last"])

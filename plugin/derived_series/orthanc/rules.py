@@ -1,0 +1,122 @@
+"""The routes of rules: which there are and what they did; what they would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.firings import FiringLog
+from derived_series.jobs.lineage import SeriesFacts, evaluate
+from derived_series.jobs.request import OrthancId, describe_problems, known_keys, parse_json
+from derived_series.jobs.rules import Rule
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.studies import StudyReader, tag_numbers
+
+#: Changes that are read at once, from the newest ones back.
+_PAGE = 2000
+
+
+class SimulateRequest(BaseModel):
+    """``Last`` series that became stable, or these ``Series``; ``Rules`` to try instead of the configuration's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    last: Annotated[int, Field(ge=1, le=1000)] = 20
+    series: Annotated[list[OrthancId], Field(max_length=1000)] | None = None
+    rules: Annotated[list[Rule], Field(max_length=100)] | None = None
+
+    @classmethod
+    def of(cls, document: object) -> SimulateRequest:
+        """:raises InvalidRequest: naming every wrong key."""
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise InvalidRequest(
+                describe_problems(error), remedy="known keys: " + ", ".join(known_keys(cls))
+            ) from error
+
+
+class RuleRoutes:
+    """``GET /derived-series/rules`` and ``POST /derived-series/rules/simulate``."""
+
+    def __init__(self, gateway: Gateway, log: FiringLog, rules: tuple[Rule, ...]):
+        self._gateway = gateway
+        self._log = log
+        self._rules = rules
+
+    def rules(self, request: Request) -> Answer:
+        """All rules of the configuration, with what they did."""
+        summary = self._log.summary()
+        found = []
+        for rule in self._rules:
+            count, last = summary.get(rule.name, (0, None))
+            found.append(
+                {
+                    **rule.to_json(),
+                    "Fired": count,
+                    "LastTime": None if last is None else datetime.fromtimestamp(last.time, UTC).isoformat(),
+                    "LastJob": None if last is None else last.job,
+                }
+            )
+        return Answer.of(found)
+
+    def simulate(self, request: Request) -> Answer:
+        """Which series would fire which rules, and why not. Nothing is derived."""
+        asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
+        rules = self._rules if asked.rules is None else tuple(asked.rules)
+        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway))
+        found = []
+        for series in asked.series if asked.series is not None else self._last_stable(asked.last):
+            try:
+                facts = reader.facts(series)
+            except NotFound:
+                if asked.series is not None:
+                    raise
+                continue
+            study = _study_of(reader, series)
+            found.append(
+                {
+                    "Series": series,
+                    "Path": f"/series/{series}",
+                    "Rules": [told for rule in rules for told in self._outcomes(rule, facts, study)],
+                }
+            )
+        return Answer.of(found)
+
+    def _outcomes(self, rule: Rule, facts: SeriesFacts, study: Callable[[], list[SeriesFacts]]) -> list[dict[str, Any]]:
+        evaluation = evaluate(rule, facts, study)
+        if evaluation.reason is not None:
+            return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
+        found = []
+        for firing in evaluation.firings:
+            fired = self._log.find(rule.name, firing.digest)
+            told: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": "it matches"}
+            if fired is not None:
+                told |= {"Reason": "it has fired for these instances already", "Job": fired.job}
+            if rule.inputs is not None:
+                told["Inputs"] = dict(firing.inputs)
+            found.append(told)
+        return found
+
+    def _last_stable(self, count: int) -> list[str]:
+        """The series that became stable last, newest first, by Orthanc's log of changes."""
+        found: dict[str, None] = {}
+        end = int(self._gateway.get("/changes?last")["Last"])
+        while end > 0 and len(found) < count:
+            since = max(0, end - _PAGE)
+            page = self._gateway.get(f"/changes?since={since}&limit={end - since}")["Changes"]
+            for change in reversed(page):
+                if change["ChangeType"] == "StableSeries" and change["Seq"] <= end:
+                    found.setdefault(change["ID"])
+            end = since
+        return list(found)[:count]
+
+
+def _study_of(reader: StudyReader, series: str) -> Callable[[], list[SeriesFacts]]:
+    return lambda: reader.study_of(series)

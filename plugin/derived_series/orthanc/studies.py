@@ -1,0 +1,140 @@
+"""The series of a study as rules see them, read through Orthanc's REST API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.lineage import SeriesFacts
+from derived_series.jobs.provenance import PROVENANCE
+from derived_series.jobs.rules import COUNT, METADATA, Rule
+from derived_series.orthanc.gateway import Gateway
+from derived_series.software import SOFTWARE
+
+_NUMBER = re.compile(r"([0-9a-fA-F]{4}),?([0-9a-fA-F]{4})")
+
+#: Steps of derivation that are followed from parent to parent.
+_DEEPEST = 200
+
+
+def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
+    """The tags that rules name, as ``0008,0060``; by the name in the rule.
+
+    :raises InvalidRequest: naming every name that is no tag.
+    """
+    found: dict[str, str] = {}
+    unknown: list[str] = []
+    for rule in rules:
+        for name in sorted(rule.names() - {*METADATA, COUNT}):
+            number = _number(name, gateway)
+            if number is None:
+                unknown.append(f"{name!r} of the rule {rule.name!r}")
+            else:
+                found[name] = number
+    if unknown:
+        raise InvalidRequest(
+            f"Rules: there is no tag {', '.join(unknown)}",
+            remedy=f"use keywords or numbers of DICOM tags, or {', '.join((*METADATA, COUNT))}",
+        )
+    return found
+
+
+def _number(name: str, gateway: Gateway) -> str | None:
+    digits = _NUMBER.fullmatch(name)
+    if digits is not None:
+        return f"{digits[1]},{digits[2]}".lower()
+    return gateway.tag_number(name)
+
+
+class StudyReader:
+    """Reads series, each one once: make a new one for each look at Orthanc.
+
+    :param numbers: see ``tag_numbers``.
+    """
+
+    def __init__(self, gateway: Gateway, numbers: Mapping[str, str]):
+        self._gateway = gateway
+        self._numbers = numbers
+        self._facts: dict[str, SeriesFacts] = {}
+        self._made: dict[str, dict[str, Any] | None] = {}
+
+    def facts(self, series: str) -> SeriesFacts:
+        """:raises NotFound: no such series (any more)."""
+        if series not in self._facts:
+            self._facts[series] = self._read(series)
+        return self._facts[series]
+
+    def study_of(self, series: str) -> list[SeriesFacts]:
+        """All series of its study."""
+        found = []
+        for each in sorted(self._gateway.get(f"/studies/{self.facts(series).study}")["Series"]):
+            try:
+                found.append(self.facts(each))
+            except NotFound:  # removed meanwhile
+                continue
+        return found
+
+    def is_being_made(self, series: str) -> bool:
+        """Whether it is marked as ours and lacks its provenance, which is written last."""
+        return self.facts(series).depth > 0 and self._provenance(series) is None
+
+    def _read(self, series: str) -> SeriesFacts:
+        told = self._gateway.series(series)
+        instances = tuple(sorted(told["Instances"]))
+        if not instances:
+            raise NotFound(f"the series {series} has no instances")
+        tags = self._gateway.get(f"/instances/{instances[0]}/tags?short")
+        metadata = self._gateway.get(f"/instances/{instances[0]}/metadata?expand")
+        values: dict[str, str | None] = {name: _text(tags.get(number)) for name, number in self._numbers.items()}
+        values |= {name: _text(metadata.get(name)) for name in METADATA}
+        values[COUNT] = str(len(instances))
+        made = self._provenance(series)
+        depth, chain = self._ancestry(series, 0)
+        return SeriesFacts(
+            id=series,
+            study=told["ParentStudy"],
+            instances=instances,
+            stable=bool(told["IsStable"]),
+            values=values,
+            depth=max(depth, _marks(tags)),
+            chain=chain,
+            lineage=(_rule_of(made).get("Subject") if made else None) or series,
+        )
+
+    def _ancestry(self, series: str, steps: int) -> tuple[int, frozenset[str]]:
+        """Depth and rules of a series, by what is recorded of it and of its parents that are still there."""
+        made = self._provenance(series)
+        if made is None or steps > _DEEPEST:
+            return 0, frozenset()
+        rule = _rule_of(made)
+        depth, chain = 1, frozenset(map(str, rule.get("Chain", ())))
+        for parent in made.get("Parents", ()):
+            above, rules = self._ancestry(parent["ID"], steps + 1)
+            depth, chain = max(depth, above + 1), chain | rules
+        return max(depth, int(rule.get("Depth", 0))), chain
+
+    def _provenance(self, series: str) -> dict[str, Any] | None:
+        if series not in self._made:
+            try:
+                self._made[series] = self._gateway.get(f"/series/{series}/metadata/{PROVENANCE}")
+            except NotFound:
+                self._made[series] = None
+        return self._made[series]
+
+
+def _rule_of(made: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = made.get("Rule")
+    return found if isinstance(found, dict) else {}
+
+
+def _marks(tags: Mapping[str, Any]) -> int:
+    """How often a series was derived by this software, here or elsewhere: each time leaves an item in
+    ContributingEquipmentSequence (0018,A001), whose Manufacturer (0008,0070) is ours."""
+    items = tags.get("0018,a001")
+    return sum(_text(item.get("0008,0070")) == SOFTWARE for item in items) if isinstance(items, list) else 0
+
+
+def _text(value: object) -> str | None:
+    return value.strip(" \0") if isinstance(value, str) else None

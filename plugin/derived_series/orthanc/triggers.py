@@ -1,0 +1,179 @@
+"""Fires rules: a thread looks at every series that has become stable, and submits the jobs that rules want."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import Counter
+
+from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.firings import Fired, FiringLog
+from derived_series.jobs.lineage import Firing, evaluate
+from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.rules import Rule
+from derived_series.jobs.runner import JobRunner
+from derived_series.orthanc.changes import ChangeReader
+from derived_series.orthanc.config import Settings
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.library import LibraryRoutes
+from derived_series.orthanc.studies import StudyReader
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the log of changes when nothing wakes the thread, and when series wait.
+_PATIENCE = 10.0
+_SOON = 0.5
+
+#: Errors after which a series is given up.
+_ATTEMPTS = 5
+
+_STOP_BOUND = 2.0
+
+
+class RuleTrigger:
+    """The thread. Orthanc's callback only wakes it: what it has to do is in Orthanc's log of changes and on disk.
+
+    :param numbers: see ``tag_numbers``.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        runner: JobRunner,
+        library: LibraryRoutes,
+        log: FiringLog,
+        changes: ChangeReader,
+        settings: Settings,
+        numbers: dict[str, str],
+    ):
+        self._gateway = gateway
+        self._runner = runner
+        self._library = library
+        self._log = log
+        self._changes = changes
+        self._settings = settings
+        self._rules = tuple(settings.rules)
+        self._numbers = numbers
+        self._failures: Counter[str] = Counter()
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="rules", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what came since the last look of the former process."""
+        if self._rules:
+            self._thread.start()
+        else:
+            self._log.forget_seen()
+
+    def wake(self) -> None:
+        """A series has become stable. Returns at once."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """What waits is on disk."""
+        self._stopping.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_BOUND)
+
+    def _work(self) -> None:
+        caught_up = False
+        while not self._stopping.is_set():
+            self._woken.clear()
+            patience = _PATIENCE
+            try:
+                if not caught_up:
+                    self._changes.catch_up()
+                    caught_up = True
+                self._changes.read()
+                patience = _PATIENCE if self._look_at_all() else _SOON
+            except Busy as error:  # the queue or the disk is full: all that waits is tried again
+                _log.info("rules wait: %s", error)
+                patience = _SOON
+            except Exception:  # the one boundary of this thread
+                if not self._stopping.is_set():
+                    _log.exception("the rules' thread has met an error")
+            self._woken.wait(patience)
+
+    def _look_at_all(self) -> bool:
+        """Whether all series that waited are done."""
+        done = True
+        for series in self._log.waiting():
+            if self._stopping.is_set():
+                return True
+            if self._is_done(series):
+                if not self._stopping.is_set():  # else what it was told may be wrong
+                    self._log.done(series)
+                    self._failures.pop(series, None)
+            else:
+                done = False
+        return done
+
+    def _is_done(self, series: str) -> bool:
+        """Fire what is to be fired for a series; False when it has to be looked at again.
+
+        :raises Busy: no job is taken now.
+        """
+        reader = StudyReader(self._gateway, self._numbers)
+        try:
+            facts = reader.facts(series)
+            if reader.is_being_made(series) and self._job_runs_in(facts.study):
+                return False
+            for rule in self._rules:
+                for firing in evaluate(rule, facts, lambda: reader.study_of(series)).firings:
+                    if self._log.find(rule.name, firing.digest) is None:
+                        self._fire(rule, firing)
+        except NotFound:  # it was removed, and with it all reason to look
+            return True
+        except Busy:
+            raise
+        except DerivedSeriesError as error:
+            self._failures[series] += 1
+            _log.error("rules cannot be applied to the series %s: %s", series, error)
+            return self._failures[series] >= _ATTEMPTS
+        return True
+
+    def _job_runs_in(self, study: str) -> bool:
+        """Whether a job is at work in a study: the series may be the one that it stores."""
+        for job in self._runner.store.unfinished():
+            if job.state is not State.PENDING:
+                try:
+                    if self._gateway.series(job.series)["ParentStudy"] == study:
+                        return True
+                except NotFound:
+                    continue
+        return False
+
+    def _fire(self, rule: Rule, firing: Firing) -> None:
+        inputs = dict(firing.inputs)
+        series = inputs.pop(self._parent_input(rule))
+        request = rule.derive.to_json() | {"IfExists": rule.if_more_instances}
+        if inputs:
+            request["Inputs"] = inputs
+        if rule.derive.destinations and rule.derive.hold_until_accepted is None and self._settings.hold_until_accepted:
+            request["HoldUntilAccepted"] = True
+        now = time.time()
+        job = JobRecord(
+            id=str(uuid.uuid4()),
+            series=series,
+            request=request,
+            image=None,
+            subject=firing.subject,
+            digest=firing.digest,
+            created=now,
+            priority=rule.derive.priority,
+        )
+        self._runner.submit(job, None, self._log.note(Fired(firing, job.id, now)))
+        _log.warning("rule %s fires for the series %s: job %s", rule.name, series, job.id)
+
+    def _parent_input(self, rule: Rule) -> str:
+        """The input that is the parent; a pipeline that is not there leaves it to the job to say so."""
+        first = next(iter(rule.wanted))
+        if rule.inputs is None:
+            return first
+        known = self._library.catalogue().pipelines.get(rule.derive.pipeline or "", {})
+        named = known.get("ParentInput", first)
+        return named if named in rule.inputs else first
