@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dicom": {"transfer_syntaxes", "software", "errors"},
     "dicomweb": {"errors"},
     "pipelines": {"dicom", "transfer_syntaxes", "errors"},
-    "jobs": {"dicomweb", "pipelines", "dicom", "transfer_syntaxes", "errors"},
+    "jobs": {"review", "dicomweb", "pipelines", "dicom", "transfer_syntaxes", "errors"},
     "review": {"dicom", "errors"},
     "orthanc": {"jobs", "review", "dicomweb", "pipelines", "dicom", "software", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},

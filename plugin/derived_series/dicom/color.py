@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
 
 from derived_series.errors import BlueprintError
 
@@ -40,3 +43,19 @@ def _curve(value: float) -> float:
 
 def _whole(part: float) -> int:
     return min(max(round(part * 65535), 0), 65535)
+
+
+def srgb(lab: Sequence[int]) -> str:
+    """The sRGB colour of a RecommendedDisplayCIELabValue, as ``"#b5651d"``; the nearest one that there is."""
+    lightness, a, b = lab[0] / 655.35, lab[1] / 257 - 128, lab[2] / 257 - 128
+    y = (lightness + 16) / 116
+    linear = np.linalg.solve(np.array(_XYZ), [_straight(y + a / 500), _straight(y), _straight(y - b / 200)])
+    return "#" + "".join(f"{min(max(round(255 * _gamma(float(part))), 0), 255):02x}" for part in linear)
+
+
+def _straight(value: float) -> float:
+    return value**3 if value**3 > _SMALL else (116 * value - 16) * 27 / 24389
+
+
+def _gamma(value: float) -> float:
+    return float(12.92 * value if value <= 0.0031308 else 1.055 * value ** (1 / 2.4) - 0.055)

@@ -6,12 +6,16 @@ imports nothing heavy: Orthanc's own process needs no numpy to hand work out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import DerivedSeriesError
+
+if TYPE_CHECKING:
+    from derived_series.dicom.selection import Part, Plane
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +117,19 @@ def warm_up(folders: tuple[str, ...]) -> None:
     from derived_series.jobs.catalogue import library_of
 
     library_of(folders)
+
+
+def describe_for_review(
+    connection: Connection, series: str, orientation: Plane | Sequence[float] | None, part: Part | None
+) -> dict[str, Any]:
+    """A series as the review page reads it. :param orientation, part: what was taken of it, as a request says."""
+    from derived_series.jobs.reviewing import describe as describe_series
+
+    return describe_series(connection, series, orientation, part)
+
+
+def decode_for_review(connection: Connection, instance: str, first: int, count: int) -> bytes:
+    """Frames of an instance as plain little-endian bytes."""
+    from derived_series.jobs.reviewing import decode
+
+    return decode(connection, instance, first, count)

@@ -24,11 +24,13 @@ from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.provenance import ProvenanceRoutes
+from derived_series.orthanc.review_page import ReviewRoutes
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.rules import RuleRoutes
 from derived_series.orthanc.studies import tag_numbers
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.verdict import VerdictRoutes
+from derived_series.orthanc.waiters import Waiters
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +100,9 @@ def start(executable: Path) -> Gateway:
     runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe)
     reviews = Reviews(gateway, runner)
     library = LibraryRoutes(executor, runner, settings, folders)
-    derive = DeriveRoutes(gateway, runner, library, settings, reviews, around.waiters(settings.workers))
+    waiters = Waiters(around.waiters(settings.workers))
+    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters)
+    pages = Pages()
     verdict = VerdictRoutes(reviews, runner, around.authenticates)
     changes = ChangeReader(gateway, log, around.stable_age)
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
@@ -108,7 +112,8 @@ def start(executable: Path) -> Gateway:
         JobRoutes(runner),
         ProvenanceRoutes(gateway),
         verdict,
-        Pages(),
+        pages,
+        ReviewRoutes(gateway, executor, connection, waiters, pages),
         RuleRoutes(gateway, log, rules),
     ):
         gateway.serve(route)
@@ -150,6 +155,7 @@ def routes(
     provenance: ProvenanceRoutes,
     verdict: VerdictRoutes,
     pages: Pages,
+    review: ReviewRoutes,
     rules: RuleRoutes,
 ) -> list[Route]:
     """All routes of the plugin."""
@@ -175,4 +181,6 @@ def routes(
         Route(f"{JOBS}/{_NAME}/progress", {"POST": jobs.progress}),
         Route(f"/derived-series/app/{_NAME}", {"GET": pages.file}),
         Route(f"/derived-series/review/{_NAME}", {"GET": pages.page("review.html")}),
+        Route(f"/derived-series/review/{_NAME}/manifest", {"GET": review.manifest}),
+        Route(f"/derived-series/pixels/{_NAME}/{_NAME}/{_NAME}", {"GET": review.pixels}),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 import uuid
 
@@ -20,6 +19,7 @@ from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.library import LibraryRoutes, named
 from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.waiters import Waiters
 
 #: Options of the image route, whose body is the image: Orthanc's plugins get no query string of a POST.
 OPTIONS_HEADER = "x-derived-series-options"
@@ -37,7 +37,7 @@ _NIFTI_SIZES = (348, 540)  # sizeof_hdr of NIfTI-1 and NIfTI-2, the first four b
 class DeriveRoutes:
     """``POST /series/{id}/derive`` and ``POST /series/{id}/derive/{blueprint}/{factory}``.
 
-    :param waiters: how many synchronous requests may wait at once.
+    :param waiters: the places for synchronous requests.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class DeriveRoutes:
         library: LibraryRoutes,
         settings: Settings,
         reviews: Reviews,
-        waiters: int,
+        waiters: Waiters,
     ):
         self._reviews = reviews
         self._gateway = gateway
         self._runner = runner
         self._library = library
         self._settings = settings
-        self._waiters = threading.BoundedSemaphore(waiters) if waiters else None
+        self._waiters = waiters
 
     def derive(self, request: Request) -> Answer:
         """The body is a JSON object: see ``DeriveRequest``."""
@@ -103,12 +103,8 @@ class DeriveRoutes:
         waits = asked.is_synchronous and "respond-async" not in request.headers.get("prefer", "").lower()
         if not waits:
             return self._answer(request, self._accepted(asked, job, image), waits=False)
-        if self._waiters is None or not self._waiters.acquire(blocking=False):
-            raise Busy("too many synchronous requests wait already", remedy='ask with "Asynchronous": true')
-        try:
+        with self._waiters.place('ask with "Asynchronous": true'):
             return self._answer(request, self._accepted(asked, job, image), waits=True)
-        finally:
-            self._waiters.release()
 
     def _accepted(self, asked: DeriveRequest, job: JobRecord, image: bytes | None) -> JobRecord:
         """The job that answers a request: a new one, or one that does the same already."""

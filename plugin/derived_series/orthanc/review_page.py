@@ -1,0 +1,98 @@
+"""The routes that the review page reads: what there is to compare, and pixels that must be decoded first."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import CancelledError, Executor, Future
+from typing import Any, TypeVar
+
+from derived_series.dicomweb.client import Connection
+from derived_series.errors import Busy, InvalidRequest, NotFound
+from derived_series.jobs.executor import WorkerDied
+from derived_series.jobs.provenance import PROVENANCE
+from derived_series.jobs.request import ORTHANC_ID
+from derived_series.jobs.tasks import decode_for_review, describe_for_review
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.pages import Pages
+from derived_series.orthanc.waiters import Waiters
+
+#: Seconds that a request waits for a worker; the page asks again after a 503.
+_PATIENCE = 20.0
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_REMEDY = "try again in a moment; raise HttpThreadsCount in Orthanc's configuration if it happens often"
+
+T = TypeVar("T")
+
+
+class ReviewRoutes:
+    """``GET /derived-series/review/{id}/manifest`` and ``GET /derived-series/pixels/{instance}/{first}/{count}``."""
+
+    def __init__(self, gateway: Gateway, executor: Executor, connection: Connection, waiters: Waiters, pages: Pages):
+        self._gateway = gateway
+        self._executor = executor
+        self._connection = connection
+        self._waiters = waiters
+        self._pages = pages
+
+    def manifest(self, request: Request) -> Answer:
+        """The derived series, the parent that it is compared with, and its provenance.
+
+        ``?parent=`` names the parent: another input of the derivation, or any series for one without provenance.
+        """
+        series = request.groups[0]
+        self._gateway.series(series)
+        provenance = self._provenance(series)
+        parents = provenance.get("Parents", [])
+        chosen = request.query.get("parent") or self._first_there(parents)
+        if chosen is None:
+            raise NotFound(
+                f"nothing tells what the series {series} was derived from, or its parent is no longer there",
+                remedy="name a series to compare it with: ?parent= and its Orthanc identifier",
+            )
+        self._gateway.series(chosen)
+        asked = provenance.get("Request", {}) if parents and chosen == parents[0]["ID"] else {}
+        with self._waiters.place(_REMEDY):
+            of_derived = self._executor.submit(describe_for_review, self._connection, series, None, None)
+            of_parent = self._executor.submit(
+                describe_for_review, self._connection, chosen, asked.get("Orientation"), asked.get("Part")
+            )
+            document: dict[str, Any] = {"Derived": _result(of_derived), "Parent": _result(of_parent)}
+        document.update(Parents=parents, Provenance=provenance or None, Scripts=self._pages.scripts)
+        return Answer(json.dumps(document, ensure_ascii=False).encode())
+
+    def pixels(self, request: Request) -> Answer:
+        """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, as its format says."""
+        instance, first, count = request.groups
+        if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(count)):
+            raise InvalidRequest(f"{first} and {count} are not the first frame and a number of frames")
+        if not ORTHANC_ID.fullmatch(instance):
+            raise NotFound(f"there is no instance {instance} in Orthanc")
+        with self._waiters.place(_REMEDY):
+            data = _result(self._executor.submit(decode_for_review, self._connection, instance, int(first), int(count)))
+        return Answer(data, content_type="application/octet-stream")
+
+    def _provenance(self, series: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self._gateway.get(f"/series/{series}/metadata/{PROVENANCE}")
+        except NotFound:
+            return {}
+        return found
+
+    def _first_there(self, parents: list[dict[str, Any]]) -> str | None:
+        for parent in parents:
+            try:
+                return str(self._gateway.series(parent["ID"])["ID"])
+            except NotFound:
+                continue
+        return None
+
+
+def _result(future: Future[T]) -> T:
+    """What a worker answers. :raises Busy: no worker had time, or one was ended."""
+    try:
+        return future.result(_PATIENCE)
+    except (TimeoutError, CancelledError, WorkerDied) as error:
+        Future.cancel(future)  # when it still waits; a running task is left to its end
+        raise Busy("all workers are busy with derivations", retry_after=2, remedy=_REMEDY) from error

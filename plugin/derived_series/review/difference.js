@@ -1,0 +1,89 @@
+// The signed difference derived - parent, on the derived series' grid, with its colour bar.
+
+import { asCanvas, differenceColour, paintDifference, place } from "./draw.js";
+import { el, said } from "./dom.js";
+import { pixelMap } from "./geometry.js";
+
+/** Why there is none; null when there is one. */
+export function refusal({ parent, derived, overlay, parallel }) {
+  if (overlay) return "The result is a segmentation: there is no difference of values";
+  if (parent.isColour || derived.isColour) return "There is no difference of colours";
+  return parallel ? null : "The slices are not parallel: there is no difference to show";
+}
+
+/** {values (Float32Array, NaN where the parent has no voxel), rows, columns}; null while a picture is missing. */
+export function difference(viewer) {
+  const { parent, derived, sameGrid } = viewer.sides;
+  if (refusal(viewer.sides)) return null;
+  const [theirs, ours] = [viewer.pictureOf(parent), viewer.pictureOf(derived)];
+  if (!theirs || !ours) return null;
+  const held = derived.difference;
+  if (held?.ours === ours && held.theirs === theirs) return held;
+  const { rows, columns } = ours;
+  const values = new Float32Array(rows * columns);
+  if (sameGrid) {
+    for (let i = 0; i < values.length; i++) values[i] = ours.values[i] * ours.slope + ours.intercept - (theirs.values[i] * theirs.slope + theirs.intercept);
+  } else {
+    const map = pixelMap(derived.stack, viewer.sliceOf(derived), parent.stack, viewer.sliceOf(parent));
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const there = [0, 1].map((axis) => Math.round(map.start[axis] + row * map.byRow[axis] + column * map.byColumn[axis]));
+        const inside = there[0] >= 0 && there[1] >= 0 && there[0] < theirs.rows && there[1] < theirs.columns;
+        values[row * columns + column] = inside ? ours.value(row, column) - theirs.value(...there) : NaN;
+      }
+    }
+  }
+  derived.difference = { ours, theirs, values, rows, columns };
+  return derived.difference;
+}
+
+/** The size that all but a few differences stay below. */
+function usual(values) {
+  const sizes = values.filter((value) => !Number.isNaN(value)).map(Math.abs).sort();
+  return sizes[Math.floor(0.998 * (sizes.length - 1))] || sizes[sizes.length - 1] || 1;
+}
+
+/** Whether it is drawn, or there is nothing to draw. */
+export function drawDifference(viewer, pane, view) {
+  const why = refusal(viewer.sides);
+  const { derived, parent } = viewer.sides;
+  const nowhere = viewer.sliceOf(derived) < 0 || viewer.sliceOf(parent) < 0;
+  pane.say(why ?? (nowhere ? "Only one of the series has a slice here" : null));
+  pane.node.dataset.shown = why || nowhere ? "none" : "";
+  if (why || nowhere) return true;
+  const found = difference(viewer);
+  if (!found) return false;
+  viewer.limit ??= usual(found.values);
+  if (found.limit !== viewer.limit) {
+    found.canvas = asCanvas(paintDifference(found.values, found.rows, found.columns, viewer.limit));
+    found.limit = viewer.limit;
+  }
+  place(pane.context, found.canvas, derived.stack, viewer.sliceOf(derived), view);
+  const note = parent.series.Units === derived.series.Units ? derived.series.Units : `${derived.series.Units || "no unit"} − ${parent.series.Units || "no unit"}`;
+  pane.caption.textContent = `${note}${viewer.sides.sameGrid ? "" : " (nearest voxel of the parent)"}`;
+  colourBar(viewer, pane);
+  pane.node.dataset.shown = derived.index(viewer.sliceOf(derived), viewer.time);
+  pane.node.dataset.limit = viewer.limit;
+  return true;
+}
+
+function colourBar(viewer, pane) {
+  if (!pane.bar) {
+    const scale = el("canvas", { width: 128, height: 12, role: "img", "aria-label": "blue: less than the parent, black: the same, orange: more" });
+    const context = scale.getContext("2d");
+    for (let x = 0; x < 128; x++) {
+      context.fillStyle = `rgb(${differenceColour((x - 63.5) / 63.5, 1).join()})`;
+      context.fillRect(x, 0, 1, 12);
+    }
+    pane.limit = el("input", { type: "number", step: "any", min: 0, "aria-label": "largest difference of the colour bar" });
+    pane.limit.addEventListener("change", () => {
+      viewer.limit = Number(pane.limit.value) > 0 ? Number(pane.limit.value) : null;
+      viewer.draw();
+    });
+    pane.low = el("span", { class: "low" });
+    pane.bar = el("span", { class: "bar" }, pane.low, scale, el("label", {}, "± ", pane.limit));
+    pane.node.querySelector("header").append(pane.bar);
+  }
+  pane.low.textContent = `−${said(viewer.limit)}`;
+  if (document.activeElement !== pane.limit) pane.limit.value = Number(viewer.limit.toPrecision(4));
+}

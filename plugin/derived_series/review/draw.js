@@ -1,0 +1,121 @@
+// From values to colours, and from images to their place on a canvas.
+
+import { along, dot, minus } from "./geometry.js";
+
+const OPAQUE = 0xff000000; // ImageData is red, green, blue, alpha: little endian in a Uint32Array
+
+/** The brightness, 0 to 255, of a value under a window of a centre and a width. */
+export function brightness(value, [centre, width], inverted) {
+  const part = (value - centre) / Math.max(width, 1e-9) + 0.5;
+  const grey = Math.round(255 * Math.min(Math.max(part, 0), 1));
+  return inverted ? 255 - grey : grey;
+}
+
+const grey = (level) => OPAQUE | (level << 16) | (level << 8) | level;
+
+/** A picture as ImageData, through a window where it is grey. */
+export function paint(picture, window, inverted = false) {
+  const made = new ImageData(picture.columns, picture.rows);
+  const out = new Uint32Array(made.data.buffer);
+  const { values, slope, intercept } = picture;
+  if (picture.samples === 3) {
+    for (let i = 0; i < out.length; i++) out[i] = OPAQUE | (values[3 * i + 2] << 16) | (values[3 * i + 1] << 8) | values[3 * i];
+    return made;
+  }
+  const flipped = inverted !== picture.inverted;
+  const bytes = values.BYTES_PER_ELEMENT;
+  if (values instanceof Float32Array || bytes > 2) {
+    for (let i = 0; i < out.length; i++) out[i] = grey(brightness(values[i] * slope + intercept, window, flipped));
+    return made;
+  }
+  const size = 1 << (8 * bytes);
+  const lowest = values instanceof Int8Array || values instanceof Int16Array ? -size / 2 : 0;
+  const table = new Uint32Array(size);
+  for (let i = 0; i < size; i++) table[i] = grey(brightness((i + lowest) * slope + intercept, window, flipped));
+  for (let i = 0; i < out.length; i++) out[i] = table[values[i] - lowest];
+  return made;
+}
+
+/** The colour of a signed difference: blue below zero, black at it, orange above; dark grey where there is none. */
+export function differenceColour(value, limit) {
+  if (Number.isNaN(value)) return [40, 40, 40];
+  const part = Math.min(Math.max(value / limit, -1), 1);
+  const strong = Math.round(255 * Math.sqrt(Math.abs(part)));
+  return part < 0 ? [strong >> 2, strong >> 1, strong] : [strong, strong >> 1, strong >> 3];
+}
+
+export function paintDifference(values, rows, columns, limit) {
+  const made = new ImageData(columns, rows);
+  for (let i = 0; i < values.length; i++) {
+    const [red, green, blue] = differenceColour(values[i], limit);
+    made.data.set([red, green, blue, 255], 4 * i);
+  }
+  return made;
+}
+
+/** Segments of one slice as ImageData. `masks`: {values, maximum, color: [r, g, b]}; later ones lie above. */
+export function paintSegments(masks, rows, columns) {
+  const made = new ImageData(columns, rows);
+  for (const { values, maximum, color } of masks) {
+    for (let i = 0; i < values.length; i++) {
+      if (values[i]) made.data.set([...color, Math.round((255 * values[i]) / maximum)], 4 * i);
+    }
+  }
+  return made;
+}
+
+/** ImageData on a canvas of its own, which can be placed. */
+export function asCanvas(image) {
+  const canvas = document.createElement("canvas");
+  canvas.width = image.width;
+  canvas.height = image.height;
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** What a pane looks at: directions of its screen, the point in its middle, CSS pixels per mm. */
+export class View {
+  constructor(stack, centre, scale, width, height) {
+    Object.assign(this, { across: stack.rowDirection, down: stack.columnDirection, centre, scale, width, height });
+  }
+
+  /** Where a point is on the screen: [x, y]. */
+  toScreen(point) {
+    const from = minus(point, this.centre);
+    return [this.width / 2 + this.scale * dot(from, this.across), this.height / 2 + this.scale * dot(from, this.down)];
+  }
+
+  /** The point under a place of the screen, in the plane through the middle. */
+  toPoint(x, y) {
+    const right = along(this.centre, this.across, (x - this.width / 2) / this.scale);
+    return along(right, this.down, (y - this.height / 2) / this.scale);
+  }
+}
+
+/** Draw an image of a stack's slice where it is. */
+export function place(context, image, stack, index, view) {
+  const [x0, y0] = view.toScreen(stack.pointOf(index, -0.5, -0.5));
+  const [x1, y1] = view.toScreen(stack.pointOf(index, -0.5, 0.5));
+  const [x2, y2] = view.toScreen(stack.pointOf(index, 0.5, -0.5));
+  const ratio = context.canvas.width / view.width;
+  context.save();
+  context.setTransform(ratio * (x1 - x0), ratio * (y1 - y0), ratio * (x2 - x0), ratio * (y2 - y0), ratio * x0, ratio * y0);
+  context.imageSmoothingEnabled = ratio * view.scale * Math.min(stack.rowSpacing, stack.columnSpacing) < 1;
+  context.drawImage(image, 0, 0);
+  context.restore();
+}
+
+/** The window from one part to another of the values, in the order of their size; a sample of them is looked at. */
+export function windowOf(picture, low = 0.01, high = 0.995) {
+  const step = Math.max(1, Math.floor(picture.values.length / 20000));
+  const sample = [];
+  for (let i = 0; i < picture.values.length; i += step) {
+    const value = picture.values[i] * picture.slope + picture.intercept;
+    if (Number.isFinite(value)) sample.push(value);
+  }
+  if (sample.length === 0) return [0.5, 1];
+  sample.sort((a, b) => a - b);
+  const at = (part) => sample[Math.round(part * (sample.length - 1))];
+  const [from, to] = at(high) > at(low) ? [at(low), at(high)] : [sample[0], sample[sample.length - 1]];
+  return to > from ? [(from + to) / 2, to - from] : [from, 1];
+}

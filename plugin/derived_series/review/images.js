@@ -1,0 +1,174 @@
+// Frames as typed arrays: fetched, cleaned of bits without meaning, kept up to a bound.
+
+const BUDGET = 192 << 20; // bytes of one series that are kept
+const CHUNK = 16 << 20; // bytes of a multi-frame instance that are decoded at once
+const KINDS = {
+  uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array,
+  uint32: Uint32Array, int32: Int32Array, float32: Float32Array,
+};
+
+/** Bytes of one frame as they come. */
+export function frameBytes(format) {
+  const values = format.Rows * format.Columns * format.Samples;
+  return format.Type === "bits" ? Math.ceil(values / 8) : values * KINDS[format.Type].BYTES_PER_ELEMENT;
+}
+
+/** The values of a frame; raw ones sign-extended and cleared above BitsStored (PS3.5 8.1.1). */
+export function valuesOf(buffer, format, offset = 0) {
+  const count = format.Rows * format.Columns * format.Samples;
+  if (format.Type === "bits") {
+    const bytes = new Uint8Array(buffer, offset, Math.ceil(count / 8));
+    return Uint8Array.from({ length: count }, (_, index) => (bytes[index >> 3] >> (index & 7)) & 1);
+  }
+  const Kind = KINDS[format.Type];
+  const aligned = offset % Kind.BYTES_PER_ELEMENT === 0 ? buffer : buffer.slice(offset);
+  const values = new Kind(aligned, aligned === buffer ? offset : 0, count);
+  const bits = 8 * Kind.BYTES_PER_ELEMENT;
+  if (!format.Raw || format.BitsStored >= bits || format.Above < 0) return values;
+  const up = 32 - bits + format.Above; // to the top of the 32 bits that JavaScript shifts
+  const down = 32 - format.BitsStored;
+  const signed = format.Type.startsWith("int");
+  for (let i = 0; i < count; i++) values[i] = signed ? (values[i] << up) >> down : (values[i] << up) >>> down;
+  return values;
+}
+
+/** A slice ready to be drawn and read: `value(row, column)` is real-world. */
+export class Picture {
+  constructor(values, rows, columns, samples, slope = 1, intercept = 0, inverted = false) {
+    Object.assign(this, { values, rows, columns, samples, slope, intercept, inverted });
+  }
+
+  value(row, column) {
+    return this.values[row * this.columns + column] * this.slope + this.intercept;
+  }
+
+  /** Red, green, blue. */
+  colour(row, column) {
+    return Array.from(this.values.subarray(3 * (row * this.columns + column), 3 * (row * this.columns + column) + 3));
+  }
+}
+
+/** Buffers by key, the one used longest ago goes first. */
+export class Cache {
+  constructor(budget = BUDGET) {
+    this.budget = budget;
+    this.bytes = 0;
+    this.held = new Map();
+  }
+
+  get(key) {
+    const found = this.held.get(key);
+    if (found !== undefined) {
+      this.held.delete(key);
+      this.held.set(key, found);
+    }
+    return found;
+  }
+
+  set(key, value, bytes) {
+    if (this.held.has(key)) return;
+    this.held.set(key, value);
+    value.cost = bytes;
+    this.bytes += bytes;
+    for (const [old, held] of this.held) {
+      if (this.bytes <= this.budget || old === key) break;
+      this.held.delete(old);
+      this.bytes -= held.cost;
+    }
+  }
+}
+
+/** The frames of one series, by the number of the slice in its document. */
+export class Frames {
+  constructor(series, cache = new Cache()) {
+    this.series = series;
+    this.cache = cache;
+    this.loading = new Map();
+  }
+
+  /** What is there already; undefined else. */
+  peek(index) {
+    return this.cache.get(index);
+  }
+
+  /** Whether there is room for one more without one less. */
+  get hasRoom() {
+    return this.cache.bytes < 0.9 * this.cache.budget;
+  }
+
+  /** The picture of a slice. */
+  async load(index) {
+    const there = this.peek(index) ?? this.loading.get(index);
+    if (there) return there;
+    const promise = this.#load(index).finally(() => this.loading.delete(index));
+    this.loading.set(index, promise);
+    return promise;
+  }
+
+  async #load(index) {
+    const { Slices, Formats } = this.series;
+    const format = Formats[Slices.Format[index]];
+    const [instance, frame] = [Slices.Instance[index], Slices.Frame[index]];
+    let values = null;
+    if (format.Raw) values = await raw(instance, frame, format);
+    if (values === null) {
+      const there = await this.#chunk(instance, frame, format);
+      values = there;
+    }
+    const picture = this.#picture(index, values, format);
+    this.cache.set(index, picture, picture.values.byteLength);
+    return picture;
+  }
+
+  /** A frame that the server decodes; of a multi-frame instance several come at once. */
+  async #chunk(instance, frame, format) {
+    const { Slices } = this.series;
+    const last = Math.max(...Slices.Frame.filter((_, index) => Slices.Instance[index] === instance));
+    const size = Math.max(1, Math.floor(CHUNK / frameBytes(format)));
+    const first = frame - (frame % size);
+    const count = Math.min(size, last + 1 - first);
+    const key = `${instance}/${first}`;
+    if (!this.loading.has(key)) {
+      this.loading.set(key, decoded(instance, first, count).finally(() => setTimeout(() => this.loading.delete(key), 5000)));
+    }
+    const decodedFormat = { ...format, Raw: false };
+    return valuesOf(await this.loading.get(key), decodedFormat, (frame - first) * frameBytes(format));
+  }
+
+  #picture(index, values, format) {
+    const { Slices, Rows, Columns } = this.series;
+    const box = Slices.Box[index];
+    const held = box ? cropped(values, format.Columns, box, Rows, Columns) : values;
+    const [rows, columns] = box ? [Rows, Columns] : [format.Rows, format.Columns];
+    return new Picture(held, rows, columns, format.Samples, Slices.Slope[index], Slices.Intercept[index], format.Inverted);
+  }
+}
+
+function cropped(values, width, [top, left], rows, columns) {
+  const made = new values.constructor(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    const start = (top + row) * width + left;
+    made.set(values.subarray(start, start + columns), row * columns);
+  }
+  return made;
+}
+
+/** A frame as it is stored; null when it is not what the header says (a compressed one among others). */
+async function raw(instance, frame, format) {
+  const answer = await fetch(`../../instances/${instance}/frames/${frame}/raw`);
+  if (!answer.ok) throw new Error(`instance ${instance}, frame ${frame + 1}: ${answer.status} ${answer.statusText}`);
+  const buffer = await answer.arrayBuffer();
+  const needed = frameBytes(format);
+  return buffer.byteLength === needed || buffer.byteLength === needed + 1 ? valuesOf(buffer, format) : null;
+}
+
+/** Frames decoded by the server. */
+export async function decoded(instance, first, count) {
+  for (let attempt = 0; ; attempt++) {
+    const answer = await fetch(`../pixels/${instance}/${first}/${count}`);
+    if (answer.ok) return answer.arrayBuffer();
+    const problem = await answer.json().catch(() => ({}));
+    if (answer.status !== 503 || attempt > 100) throw new Error(problem.Message ?? `instance ${instance}: ${answer.status}`);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}

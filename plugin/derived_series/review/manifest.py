@@ -1,0 +1,179 @@
+"""What a viewer needs to know of a series before it asks for pixels: a JSON document made from headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
+
+from derived_series.dicom.frames import FrameDataset, source_of
+from derived_series.dicom.geometry import Grid
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.selection import ALL, Selection
+from derived_series.errors import GeometryError, InvalidParent
+from derived_series.review.pixels import FORMAT_TAGS, FrameFormat
+from derived_series.review.segments import segmentation_document
+
+_TEXTS = (
+    *("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyDescription", "Modality", "SeriesNumber"),
+    *("SeriesDescription", "SeriesInstanceUID", "FrameOfReferenceUID"),
+)
+
+
+def series_document(datasets: Sequence[Dataset], held: Mapping[str, str], selection: Selection = ALL) -> dict[str, Any]:
+    """A series as the review page reads it.
+
+    :param datasets: the headers of all instances of the series.
+    :param held: SOPInstanceUID -> the server's identifier of the instance.
+    :param selection: what was taken of a parent that holds several things.
+    :return: ``Kind`` is "Image", "Segmentation" or "Document" (nothing to draw). Slices are volume after volume,
+        those of each ascending along the normal; ``Grid`` has their positions, LPS mm, or is None where
+        ``Problem`` or the headers say why not.
+    :raises InvalidParent: when there is no instance.
+    """
+    if not datasets:
+        raise InvalidParent("the series has no instance")
+    first = datasets[0]
+    document: dict[str, Any] = {keyword: str(first.get(keyword) or "") for keyword in _TEXTS}
+    document["SOPClass"] = str(first.SOPClassUID.name)
+    if first.SOPClassUID == SegmentationStorage:
+        return {**document, "Kind": "Segmentation", **segmentation_document(first, held)}
+    if not first.get("Rows") or not first.get("Columns"):
+        return {**document, "Kind": "Document", "Instance": held[str(first.SOPInstanceUID)]}
+    return {**document, "Kind": "Image", **_image_document(datasets, held, selection)}
+
+
+def _image_document(datasets: Sequence[Dataset], held: Mapping[str, str], selection: Selection) -> dict[str, Any]:
+    try:
+        series = ParentSeries.from_datasets(datasets, selection)
+    except (GeometryError, InvalidParent) as error:  # it can still be looked at
+        frames = _in_order_of_number(datasets)
+        found: dict[str, Any] = {"Grid": None, "Volumes": 1, "VolumeKey": None, "Problem": error.message}
+        return {**found, "Warnings": [], **_slices(frames, held, True)}
+    return {
+        "Grid": None if series.grid is None else grid_document(series.grid, series.pivot),
+        "Volumes": series.volumes,
+        "VolumeKey": series.volume_key,
+        "Problem": None,
+        "Warnings": list(series.warnings),
+        **_slices(series.instances, held, not series.varying.isdisjoint(FORMAT_TAGS)),
+    }
+
+
+def _in_order_of_number(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The frames of the instances that have the size of the first, by InstanceNumber."""
+    ordered = sorted(datasets, key=lambda dataset: int(dataset.get("InstanceNumber") or 0))
+    size = (ordered[0].get("Rows"), ordered[0].get("Columns"))
+    found: list[Dataset] = []
+    for dataset in ordered:
+        count = int(dataset.get("NumberOfFrames") or 1)
+        if (dataset.get("Rows"), dataset.get("Columns")) != size:
+            continue
+        found += [dataset] if count == 1 else [FrameDataset({}, dataset, number + 1) for number in range(count)]
+    return found
+
+
+def grid_document(grid: Grid, pivot: Dataset) -> dict[str, Any]:
+    """A grid, and how thick its slices are (mm, or None)."""
+    return {
+        "RowCosines": list(grid.row_cosines),
+        "ColumnCosines": list(grid.column_cosines),
+        "PixelSpacing": list(grid.pixel_spacing),
+        "Positions": [list(position) for position in grid.positions],
+        "SliceThickness": _number(pivot, "SliceThickness"),
+    }
+
+
+def _slices(instances: Sequence[Dataset], held: Mapping[str, str], differing: bool) -> dict[str, Any]:
+    """Columns with one entry a slice, and what they refer to. :param differing: pixels may be in several formats."""
+    formats: list[dict[str, Any]] = []
+    columns: dict[str, list[Any]] = {name: [] for name in ("Instance", "Frame", "Box", "Format", "Slope", "Intercept")}
+    known: dict[int, FrameFormat] = {}
+    for instance in instances:
+        source = source_of(instance)
+        which = id(source) if differing else 0
+        how = known[which] = known.get(which) or FrameFormat.of(source)
+        if (document := how.to_json()) not in formats:
+            formats.append(document)
+        slope, intercept = _rescale(instance, how)
+        columns["Instance"].append(held[str(source.SOPInstanceUID)])
+        columns["Frame"].append(instance.index if isinstance(instance, FrameDataset) else 0)
+        columns["Box"].append(_box(instance))
+        columns["Format"].append(formats.index(document))
+        columns["Slope"].append(slope)
+        columns["Intercept"].append(intercept)
+    middle = instances[len(instances) // 2]
+    return {
+        "Rows": int(_of(middle, "Rows")),
+        "Columns": int(_of(middle, "Columns")),
+        "Slices": columns,
+        "Formats": formats,
+        "Units": _units(middle),
+        "Window": _window(middle),
+    }
+
+
+def _of(instance: Dataset, keyword: str) -> Any:
+    """A value of a frame, or else of the instance that it is of."""
+    found = instance.get(keyword)
+    return source_of(instance).get(keyword) if found is None else found
+
+
+def _box(instance: Dataset) -> list[int] | None:
+    """(top, left) of a mosaic's tile in its frame."""
+    box = instance.box if isinstance(instance, FrameDataset) else None
+    return None if box is None else [box[0].start, box[1].start]
+
+
+def _mapping(instance: Dataset) -> Dataset | None:
+    """The linear real world value mapping of an instance without a modality LUT (PS3.3 C.7.6.16.2.11)."""
+    if "RescaleSlope" in instance:
+        return None
+    items = _of(instance, "RealWorldValueMappingSequence") or []
+    return items[0] if items and items[0].get("RealWorldValueSlope") is not None else None
+
+
+def _rescale(instance: Dataset, how: FrameFormat) -> tuple[float, float]:
+    """Slope and intercept from the values as they are sent to real-world ones (PS3.3 C.11.1)."""
+    if how.samples > 1 or how.lut:
+        return 1.0, 0.0
+    mapping = _mapping(instance)
+    if mapping is not None:
+        return float(mapping.RealWorldValueSlope), float(mapping.get("RealWorldValueIntercept") or 0)
+    return _number(instance, "RescaleSlope") or 1.0, _number(instance, "RescaleIntercept") or 0.0
+
+
+def _units(instance: Dataset) -> str:
+    """What real-world values are measured in, as far as the headers say."""
+    units = str(instance.get("Units") or "") or str(instance.get("RescaleType") or "")
+    for item in _of(instance, "RealWorldValueMappingSequence") or []:
+        for code in item.get("MeasurementUnitsCodeSequence") or []:
+            units = units or str(code.get("CodeValue") or "")
+    if not units and instance.get("Modality") == "CT":
+        return "HU"
+    return "" if units in ("US", "NONE", "1", "{none}") else units
+
+
+def _window(instance: Dataset) -> list[float] | None:
+    """Centre and width of the first window, in real-world values."""
+    values = [_of(instance, keyword) for keyword in ("WindowCenter", "WindowWidth")]
+    try:
+        centre, width = (float(np.atleast_1d(value)[0]) for value in values)
+    except (TypeError, ValueError, IndexError):
+        return None
+    mapping = _mapping(instance)
+    if mapping is not None:
+        slope = float(mapping.RealWorldValueSlope)
+        centre, width = centre * slope + float(mapping.get("RealWorldValueIntercept") or 0), width * slope
+    return [centre, width] if width > 0 and np.isfinite([centre, width]).all() else None
+
+
+def _number(dataset: Dataset, keyword: str) -> float | None:
+    try:
+        found = float(dataset.get(keyword))
+    except (TypeError, ValueError):
+        return None
+    return found if np.isfinite(found) else None

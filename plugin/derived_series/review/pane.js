@@ -1,0 +1,87 @@
+// One canvas with its caption and window controls.
+
+import { el, said } from "./dom.js";
+
+export const PRESETS = {
+  CT: { Brain: [40, 80], "Soft tissue": [40, 400], Lung: [-600, 1500], Bone: [500, 2000], Stroke: [32, 8], Angio: [300, 600] },
+};
+
+/** A pane of the viewer: `canvas`, `caption`, window inputs. It draws nothing itself. */
+export class Pane {
+  constructor(id, title, { onWindow, onPreset, presets = [], colour = false }) {
+    this.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": `${title}: use the arrow keys` });
+    this.caption = el("span", { class: "caption" });
+    this.message = el("p", { class: "message", hidden: true });
+    this.title = el("h2", { text: title });
+    this.centre = el("input", { type: "number", step: "any", "aria-label": `${title}: window centre` });
+    this.width = el("input", { type: "number", step: "any", min: 0, "aria-label": `${title}: window width` });
+    for (const input of [this.centre, this.width]) {
+      input.addEventListener("change", () => onWindow([Number(this.centre.value), Number(this.width.value)]));
+    }
+    this.presets = el("select", { "aria-label": `${title}: window preset`, on: { change: () => this.#chosen(onPreset) } });
+    this.presets.append(el("option", { value: "", text: "Window" }), ...presets.map((name) => el("option", { value: name, text: name })));
+    this.controls = el("span", { class: "window", hidden: colour }, this.presets, el("label", {}, "C ", this.centre), el("label", {}, "W ", this.width));
+    this.node = el(
+      "section", { class: "pane", id, "aria-label": title },
+      el("header", {}, this.title, this.controls),
+      el("div", { class: "stage" }, this.canvas, this.message),
+      el("footer", {}, this.caption),
+    );
+    this.stage = this.canvas.parentElement;
+  }
+
+  #chosen(onPreset) {
+    const name = this.presets.value;
+    this.presets.value = "";
+    if (name) onPreset(name);
+    this.canvas.focus();
+  }
+
+  /** Give the canvas the pixels of its place on the screen; [width, height] in CSS pixels. */
+  fit() {
+    const { width, height } = this.stage.getBoundingClientRect();
+    const ratio = window.devicePixelRatio || 1;
+    const wanted = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
+    if (this.canvas.width !== wanted[0]) this.canvas.width = wanted[0];
+    if (this.canvas.height !== wanted[1]) this.canvas.height = wanted[1];
+    return [Math.max(1, width), Math.max(1, height)];
+  }
+
+  get context() {
+    return this.canvas.getContext("2d");
+  }
+
+  clear() {
+    this.context.setTransform(1, 0, 0, 1, 0, 0);
+    this.context.fillStyle = "#000";
+    this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
+  /** What to say over the picture; nothing takes it away. */
+  say(text) {
+    this.message.textContent = text ?? "";
+    this.message.hidden = !text;
+  }
+
+  showWindow([centre, width]) {
+    for (const [input, value] of [[this.centre, centre], [this.width, width]]) {
+      if (document.activeElement !== input) input.value = said(value) === "–" ? "" : Number(value.toPrecision(6));
+    }
+    Object.assign(this.node.dataset, { windowCentre: centre, windowWidth: width });
+  }
+
+  /** A cross where the cursor is. */
+  cross(x, y) {
+    const { context } = this;
+    const ratio = this.canvas.width / this.stage.getBoundingClientRect().width;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.strokeStyle = "#5fb3ff";
+    context.lineWidth = 1;
+    context.beginPath();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      context.moveTo(x + 3 * dx, y + 3 * dy);
+      context.lineTo(x + 11 * dx, y + 11 * dy);
+    }
+    context.stroke();
+  }
+}

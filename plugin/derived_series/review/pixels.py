@@ -1,0 +1,128 @@
+"""Frames as plain little-endian bytes, for a viewer that knows no transfer syntax."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut
+
+from derived_series.dicom import voxels
+from derived_series.dicom.frames import FrameDataset
+from derived_series.dicom.instances import read_instance
+from derived_series.dicom.tags import to_tag
+from derived_series.dicom.voxels import PixelFormat, are_plain, real_world, stored_frame
+from derived_series.errors import InvalidRequest
+
+#: What a FrameFormat follows from, besides the transfer syntax.
+FORMAT_TAGS = voxels.FORMAT_TAGS | {int(to_tag("PhotometricInterpretation"))}
+_PALETTE = "PALETTE COLOR"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFormat:
+    """How the frames of an instance come to the viewer.
+
+    :param raw: as they are stored: the server's own route has them; else they are decoded first (``frames``).
+    :param type: "bits" (packed, lowest bit first), "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32".
+    :param rows, columns: of a whole frame; a mosaic's tiles are parts of it.
+    :param samples: 3 for colour: red, green, blue by pixel.
+    :param bits_stored, above: of raw values: how many bits count, and how many of no meaning are above them.
+    :param inverted: low values are bright (MONOCHROME1).
+    :param lut: values have been through a modality LUT.
+    """
+
+    raw: bool
+    type: str
+    rows: int
+    columns: int
+    samples: int
+    bits_stored: int
+    above: int
+    inverted: bool
+    lut: bool
+
+    @classmethod
+    def of(cls, source: Dataset) -> FrameFormat:
+        """By the header of a stored instance."""
+        photometric = str(source.get("PhotometricInterpretation") or "")
+        bits = int(source.get("BitsAllocated") or 8)
+        is_float = source.get("BitsStored") is None
+        how = PixelFormat.of(source)
+        colour = int(source.get("SamplesPerPixel") or 1) > 1 or photometric == _PALETTE
+        kind = _type(source, bits, is_float, how.lut, colour)
+        grey = not colour and not is_float and not how.lut and bits in (8, 16, 32)
+        return cls(
+            raw=grey and are_plain(source),
+            type=kind,
+            rows=int(source.Rows),
+            columns=int(source.Columns),
+            samples=3 if colour else 1,
+            bits_stored=how.bits_stored if grey else bits,
+            above=how.above if grey else 0,
+            inverted=photometric == "MONOCHROME1",
+            lut=how.lut,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "Raw": self.raw,
+            "Type": self.type,
+            "Rows": self.rows,
+            "Columns": self.columns,
+            "Samples": self.samples,
+            "BitsStored": self.bits_stored,
+            "Above": self.above,
+            "Inverted": self.inverted,
+        }
+
+
+def _type(source: Dataset, bits: int, is_float: bool, lut: bool, colour: bool) -> str:
+    if colour:
+        return "uint8"
+    if is_float or lut:
+        return "float32"
+    if bits == 1:
+        return "bits"
+    return f"{'int' if int(source.get('PixelRepresentation') or 0) else 'uint'}{bits}"
+
+
+def frames(data: bytes, name: str, first: int, count: int) -> bytes:
+    """Frames of an instance, one after the other, as ``FrameFormat`` says.
+
+    :param data: the Part 10 file; :param name: of the instance, for messages.
+    :param first: 0-based; :param count: how many.
+    :raises InvalidRequest: frames that there are not. :raises InvalidParent: pixels that cannot be decoded.
+    """
+    source = read_instance(data, name)
+    held = int(source.get("NumberOfFrames") or 1)
+    if first < 0 or count < 1 or first + count > held:
+        raise InvalidRequest(f"instance {name} has {held} frames; {first} to {first + count - 1} are not among them")
+    how = FrameFormat.of(source)
+    return b"".join(_bytes(source, index, how) for index in range(first, first + count))
+
+
+def _bytes(source: Dataset, index: int, how: FrameFormat) -> bytes:
+    values = stored_frame(FrameDataset({}, source, index + 1), PixelFormat.of(source))
+    if how.type == "bits":
+        return np.packbits(values.astype(bool), axis=None, bitorder="little").tobytes()
+    if how.samples > 1:
+        return _colour(values, source).tobytes()
+    if how.lut:
+        real = np.empty(values.shape, np.float32)
+        real_world(source, PixelFormat.of(source), values, real)
+        values = real
+    return values.astype(np.dtype(how.type).newbyteorder("<"), copy=False).tobytes()
+
+
+def _colour(values: npt.NDArray[Any], source: Dataset) -> npt.NDArray[np.uint8]:
+    """(row, column, sample), 8 bits."""
+    if values.ndim == 2:
+        values = apply_color_lut(values, source)
+        bits = 8 * values.dtype.itemsize
+    else:
+        bits = int(source.BitsStored)
+    return (values >> max(0, bits - 8)).astype(np.uint8)

@@ -1,0 +1,290 @@
+// What is looked at: one point in the patient for both sides, one time, a window for each kind of values.
+
+import { asCanvas, paint, paintSegments, place, View, windowOf } from "./draw.js";
+import { difference, drawDifference } from "./difference.js";
+import { Pane, PRESETS } from "./pane.js";
+
+/** Parts of the values, in the order of their size, that an automatic window goes from and to. */
+const AUTOMATIC = { CT: [0.005, 0.995], MR: [0.01, 0.995], PT: [0, 0.999] };
+
+export class Viewer extends EventTarget {
+  constructor(sides, root) {
+    super();
+    Object.assign(this, { sides, root, active: sides.derived });
+    this.panes = {};
+    for (const [id, title, side] of [
+      ["parent", "Parent", sides.parent],
+      ["derived", sides.overlay ? "Parent with segments" : "Derived", sides.derived],
+      ["combined", "Parent and derived", sides.derived],
+      ["difference", "Derived − parent", sides.derived],
+    ]) {
+      const pane = new Pane(id, title, {
+        presets: ["Automatic", "As stored", ...Object.keys(PRESETS[side.series.Modality] ?? {})],
+        colour: side.isColour || id === "combined" || id === "difference",
+        onWindow: (window) => this.setWindow(side, window),
+        onPreset: (name) => this.preset(side, name),
+      });
+      pane.side = side;
+      this.panes[id] = pane;
+      root.append(pane.node);
+      pane.canvas.addEventListener("focus", () => { this.active = side; });
+    }
+    this.windows = new Map();
+    this.errors = new Map();
+    this.reset();
+    new ResizeObserver(() => this.draw()).observe(root);
+  }
+
+  /** Everything as at the start, but for the slice. */
+  reset() {
+    const point = this.point;
+    Object.assign(this, { point: this.sides.derived.stack.centre, time: this.time ?? 0, zoom: 1, cursor: null, inverted: false });
+    Object.assign(this, { mode: "side", fade: 0.5, limit: null });
+    if (point) this.point = this.sides.derived.stack.moved(this.point, this.sides.derived.stack.nearest(this.#distance(point)));
+    this.windows.clear();
+    this.draw();
+  }
+
+  #distance(point) {
+    return this.sides.derived.stack.normal.reduce((sum, part, axis) => sum + part * point[axis], 0);
+  }
+
+  /** Draw before the next frame of the screen, once. */
+  draw() {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    requestAnimationFrame(() => {
+      this.scheduled = false;
+      this.#drawNow();
+    });
+  }
+
+  get both() {
+    return [this.sides.parent, this.sides.derived];
+  }
+
+  get times() {
+    return Math.max(...this.both.map((side) => side.volumes));
+  }
+
+  /** The slice of a side at the point; -1 where it has none. */
+  sliceOf(side) {
+    return side.stack.sliceAt(this.point);
+  }
+
+  /** The picture of a side at the point, if it is there; asks for it else. */
+  pictureOf(side) {
+    const slice = this.sliceOf(side);
+    if (slice < 0) return null;
+    const index = side.index(slice, this.time);
+    const there = side.frames.peek(index);
+    if (there) return there;
+    if (!this.errors.has(index + side.role)) {
+      side.frames.load(index).then(() => this.draw(), (error) => {
+        this.errors.set(index + side.role, error.message);
+        this.draw();
+      });
+    }
+    return null;
+  }
+
+  windowOf(side, picture) {
+    const { group, series } = side;
+    if (!this.windows.has(group)) {
+      const stored = series.Modality === "CT" ? (this.both.find((other) => other.group === group)?.series.Window ?? null) : null;
+      this.windows.set(group, stored ?? windowOf(picture, ...(AUTOMATIC[series.Modality] ?? AUTOMATIC.CT)));
+    }
+    return this.windows.get(group);
+  }
+
+  setWindow(side, [centre, width]) {
+    if (!Number.isFinite(centre) || !Number.isFinite(width) || side.isColour) return;
+    this.windows.set(side.group, [centre, Math.max(width, 1e-6)]);
+    this.draw();
+  }
+
+  preset(side, name) {
+    const picture = this.pictureOf(side);
+    const { series } = side;
+    if (name === "As stored" && series.Window) this.setWindow(side, series.Window);
+    else if (name === "Automatic" && picture) this.setWindow(side, windowOf(picture, ...(AUTOMATIC[series.Modality] ?? AUTOMATIC.CT)));
+    else if (PRESETS[series.Modality]?.[name]) this.setWindow(side, PRESETS[series.Modality][name]);
+  }
+
+  /** Change centre and width by parts of the width. */
+  nudgeWindow(side, byCentre, byWidth) {
+    const picture = this.pictureOf(side);
+    if (!picture || side.isColour) return;
+    const [centre, width] = this.windowOf(side, picture);
+    this.setWindow(side, [centre + byCentre * width, width * Math.exp(byWidth)]);
+  }
+
+  /** Go to the slice so many further on, of a side; both follow. */
+  scroll(by, side = this.active) {
+    const { stack } = side;
+    const there = stack.sliceAt(this.point);
+    const distance = stack.normal.reduce((sum, part, axis) => sum + part * this.point[axis], 0);
+    const slice = Math.min(Math.max((there < 0 ? stack.nearest(distance) : there) + by, 0), stack.count - 1);
+    this.point = stack.moved(this.point, slice);
+    if (this.cursor) this.cursor = stack.moved(this.cursor, slice);
+    this.draw();
+  }
+
+  setTime(time) {
+    this.time = Math.min(Math.max(Math.round(time), 0), this.times - 1);
+    this.draw();
+  }
+
+  zoomBy(factor) {
+    this.zoom = Math.min(Math.max(this.zoom * factor, 0.2), 40);
+    this.draw();
+  }
+
+  /** Move the picture in the plane of a side by CSS pixels. */
+  pan(side, dx, dy) {
+    const view = this.viewOf(this.paneOf(side));
+    this.point = view.toPoint(view.width / 2 - dx, view.height / 2 - dy);
+    this.draw();
+  }
+
+  setMode(mode) {
+    this.mode = this.mode === mode ? "side" : mode;
+    this.draw();
+  }
+
+  /** Parent, derived, parent, ... in one pane. */
+  flicker() {
+    this.fade = this.mode === "fade" && this.fade >= 0.5 ? 0 : 1;
+    this.mode = "fade";
+    this.draw();
+  }
+
+  setFade(part) {
+    this.fade = part;
+    this.mode = "fade";
+    this.draw();
+  }
+
+  /** The pane in which a side is seen now. */
+  paneOf(side) {
+    return this.mode === "fade" ? this.panes.combined : this.panes[side.role];
+  }
+
+  viewOf(pane) {
+    const [width, height] = pane.fit();
+    const stacks = this.sides.parallel ? this.both.map((side) => side.stack) : [pane.side.stack];
+    const across = Math.max(...stacks.map((stack) => stack.columns * stack.columnSpacing));
+    const down = Math.max(...stacks.map((stack) => stack.rows * stack.rowSpacing));
+    return new View(pane.side.stack, this.point, this.zoom * Math.min(width / across, height / down), width, height);
+  }
+
+  #drawNow() {
+    const { panes, mode } = this;
+    this.root.dataset.mode = mode;
+    panes.parent.node.hidden = panes.derived.node.hidden = mode === "fade";
+    panes.combined.node.hidden = mode !== "fade";
+    panes.difference.node.hidden = mode !== "difference";
+    const shown = Object.values(panes).filter((pane) => !pane.node.hidden);
+    let complete = true;
+    for (const pane of shown) {
+      pane.clear();
+      const view = this.viewOf(pane);
+      if (pane === panes.combined) {
+        complete = this.#drawSide(pane, this.sides.parent, view, 1) && complete;
+        complete = this.#drawSide(pane, this.sides.derived, view, this.fade) && complete;
+      } else if (pane === panes.difference) {
+        complete = drawDifference(this, pane, view) && complete;
+      } else {
+        complete = this.#drawSide(pane, pane.side, view, 1) && complete;
+      }
+      if (this.cursor) pane.cross(...view.toScreen(this.cursor));
+    }
+    this.root.dataset.complete = complete;
+    this.dispatchEvent(new Event("drawn"));
+  }
+
+  /** Whether all that belongs into the pane is drawn. */
+  #drawSide(pane, side, view, alpha) {
+    const slice = this.sliceOf(side);
+    const index = slice < 0 ? -1 : side.index(slice, this.time);
+    Object.assign(pane.node.dataset, { slice, time: Math.min(this.time, side.volumes - 1), positionMm: slice < 0 ? "" : side.stack.distances[slice].toFixed(3) });
+    const { count } = side.stack;
+    const volume = side.volumes > 1 ? `, volume ${Math.min(this.time, side.volumes - 1) + 1} of ${side.volumes}` : "";
+    pane.caption.textContent = slice < 0 ? "no slice here" : `slice ${slice + 1} of ${count} at ${side.stack.distances[slice].toFixed(2)} mm${volume}`;
+    if (alpha > 0) pane.say(slice < 0 ? `The ${side.role === "parent" ? "parent" : "derived series"} has no slice here` : this.errors.get(index + side.role));
+    if (slice < 0) {
+      pane.node.dataset.shown = "none";
+      return true;
+    }
+    const picture = this.pictureOf(side);
+    if (!picture) {
+      pane.node.dataset.shown = "";
+      return this.errors.has(index + side.role);
+    }
+    const window = side.isColour ? [128, 256] : this.windowOf(side, picture);
+    const key = `${window} ${this.inverted}`;
+    if (side.painted?.picture !== picture || side.painted.key !== key) {
+      side.painted = { picture, key, canvas: asCanvas(paint(picture, window, this.inverted)) };
+    }
+    const { context } = pane;
+    context.globalAlpha = alpha;
+    place(context, side.painted.canvas, side.stack, slice, view);
+    let complete = true;
+    if (side === this.sides.derived && this.sides.overlay) complete = this.#drawSegments(context, view, alpha);
+    context.globalAlpha = 1;
+    if (complete) pane.node.dataset.shown = index;
+    if (!side.isColour) pane.showWindow(window);
+    return complete;
+  }
+
+  #drawSegments(context, view, alpha) {
+    const { overlay } = this.sides;
+    const slice = overlay.stack.sliceAt(this.point);
+    if (slice < 0) return true;
+    const key = `${slice} ${[...overlay.hidden]}`;
+    if (overlay.painted?.key !== key) {
+      if (overlay.wanted !== key) {
+        overlay.wanted = key;
+        overlay.masks(slice).then((masks) => {
+          overlay.painted = { key, masks, canvas: asCanvas(paintSegments(masks, overlay.stack.rows, overlay.stack.columns)) };
+          overlay.wanted = null;
+          this.draw();
+        }, (error) => this.errors.set("overlay", error.message));
+      }
+      return false;
+    }
+    context.globalAlpha = alpha * overlay.opacity;
+    place(context, overlay.painted.canvas, overlay.stack, slice, view);
+    return true;
+  }
+
+  /** What both sides have at a point: {parent, derived}, each {slice, row, column, value | colour} or null. */
+  valuesAt(point) {
+    const read = (side) => {
+      const voxel = side.stack.voxelAt(point);
+      if (!voxel) return null;
+      const picture = side.frames.peek(side.index(voxel.slice, this.time));
+      if (!picture) return voxel;
+      const { row, column } = voxel;
+      return side.isColour ? { ...voxel, colour: picture.colour(row, column) } : { ...voxel, value: picture.value(row, column) };
+    };
+    return { parent: read(this.sides.parent), derived: read(this.sides.derived) };
+  }
+
+  /** The signed difference at the point's slice, if both pictures are there. */
+  difference() {
+    return difference(this);
+  }
+
+  /** Have the slices around the point loaded, the nearest first, as long as there is room. */
+  async prefetch(side) {
+    for (;;) {
+      const from = Math.max(this.sliceOf(side), 0);
+      const missing = Array.from({ length: side.stack.count }, (_, slice) => slice)
+        .filter((slice) => !side.frames.peek(side.index(slice, this.time)))
+        .sort((a, b) => Math.abs(a - from) - Math.abs(b - from));
+      if (missing.length && side.frames.hasRoom) await side.frames.load(side.index(missing[0], this.time)).catch(() => new Promise((later) => setTimeout(later, 2000)));
+      else await new Promise((later) => setTimeout(later, 500));
+    }
+  }
+}
