@@ -32,6 +32,7 @@ from derived_series.errors import GeometryError, InvalidRequest, PixelError, Sha
 from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, run_pipeline
 from phantoms import ORIENTATIONS, ct_phantom, encode, mr_phantom
+from phantoms_4d import fmri_phantom
 from test_geometry import patient_points, tilted
 
 #: HU a mm along x, y and z (LPS), and at the origin.
@@ -310,6 +311,40 @@ def test_segmentations_are_nearest() -> None:
     assert how.interpolation_of(np.dtype(np.uint8), CT) == "Linear"
     assert how.interpolation_of(np.dtype(np.bool_), CT) == "Nearest"
     assert Resampling("Linear").interpolation_of(np.dtype(np.bool_), CT) == "Linear"
+
+
+def test_volume_by_volume() -> None:
+    """Each volume of a 4D image has its own values, and names its own volume of the parent."""
+    parent = parent_of(fmri_phantom(3, 4, 9, 8))
+    assert parent.volumes == 3
+    image = around(parent_of(fmri_phantom(1, 4, 9, 8)), (20, 5, 0), (1.1, 1.3, 2.0))
+    times = nib.Nifti1Image(np.stack([image.get_fdata() + 1000 * t for t in range(3)], axis=-1), image.affine)
+    factory = NiftiFactory()
+    header = factory.make_series_header(parent, ready("mr"))
+    values, _ = factory.arrange_on_parent(header, times, Resampling())
+    wanted = ramp(np.stack([patient_points(dataset) for dataset in parent.instances[:4]]))
+    assert values.shape == parent.shape
+    assert np.abs(values - [wanted + 1000 * t for t in range(3)]).max() < 1e-3
+    datasets = written(factory.build(header, times, resampling=Resampling()))
+    for number, dataset in enumerate(datasets):
+        uids = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
+        own = {parent.instances[k].SOPInstanceUID for k in range(number // 4 * 4, number // 4 * 4 + 4)}
+        assert uids[0] == parent.instances[number].SOPInstanceUID and set(uids) <= own and len(uids) > 1
+    one = written(factory.build(header, image, resampling=Resampling()))  # made from all volumes
+    places = [[item.SpatialLocationsPreserved for item in dataset.SourceImageSequence] for dataset in one]
+    assert [found.count("YES") for found in places] == [3] * 4
+
+
+def test_colour_is_refused_elsewhere_than_on_the_parents_grid() -> None:
+    parent = PARENTS["axial"]
+    image = around(parent, (5, 0, 0), (1.0, 1.0, 1.0))
+    rgb = [("R", "u1"), ("G", "u1"), ("B", "u1")]
+    with pytest.raises(PixelError, match="cannot be resampled"):
+        on_parent(parent, nib.Nifti1Image(np.zeros(image.shape, rgb), image.affine))
+    factory = NiftiFactory()
+    header = factory.make_series_header(parent, ready("secondary_capture"))
+    own = nib.Nifti1Image(np.zeros(parent.shape[::-1], rgb), parent.to_nifti().affine)
+    assert factory.arrange_on_parent(header, own, Resampling())[0].shape == (*parent.shape, 3)
 
 
 PIPELINES = '''

@@ -53,11 +53,8 @@ class NiftiFactory(DicomFactory):
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
         """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
         array, affine_lps = self._oriented(header, image)
-        placement = _timed(_placement(affine_lps, array.shape, header.parent), image)
-        if array.dtype.names == _RGB and array.ndim == 3:
-            array = np.stack([array[sample] for sample in _RGB], axis=-1)
-            require_colour(header, array.shape)
-        return array, placement
+        placement = _placement(affine_lps, array.shape, header.parent)
+        return _in_samples(header, array), _timed(placement, image)
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
@@ -70,7 +67,7 @@ class NiftiFactory(DicomFactory):
             placement = None
         if placement is None or not placement.on_parent_grid:
             array, placement = resample(array, affine_lps, header.parent, header.sop_class_uid, how)
-        return array, _timed(placement, image)
+        return _in_samples(header, array), _timed(placement, image)
 
     @staticmethod
     def _oriented(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Affine]:
@@ -88,6 +85,14 @@ class NiftiFactory(DicomFactory):
                 f"the image is no readable NIfTI file: {error}",
                 remedy="write it with nibabel.save(image, 'x.nii.gz')",
             ) from error
+
+
+def _in_samples(header: SeriesHeader, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """RGB24 as (slice, row, column, sample); anything else as it is."""
+    if array.dtype.names == _RGB and array.ndim == 3:
+        array = np.stack([array[sample] for sample in _RGB], axis=-1)
+        require_colour(header, array.shape)
+    return array
 
 
 def _placement(affine_lps: Affine, shape: tuple[int, ...], parent: ParentSeries) -> Placement:

@@ -56,10 +56,14 @@ def resample(
     :param affine_lps: 4x4, (slice, row, column, 1) -> LPS mm, not singular; its axes may be oblique and sheared.
     :param sop_class_uid: the class of the derived series.
     :raises GeometryError: a parent without positions; an image that the parent has no pixel in.
-    :raises PixelError: an outside value that the image's type cannot hold.
+    :raises PixelError: an outside value that the image's type cannot hold; an image in colour.
     """
     from scipy.ndimage import affine_transform
 
+    if image.dtype.kind not in "biuf":
+        raise PixelError(
+            f"an image of dtype {image.dtype} cannot be resampled", remedy="give one integer or float a pixel"
+        )
     grid = parent.require_grid()
     interpolation = how.interpolation_of(image.dtype, sop_class_uid)
     nearest = interpolation == "Nearest"
