@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -33,6 +34,35 @@ def made(folder: Path) -> tuple[list[Any], np.ndarray[Any, Any]]:
 
     datasets = [dcmread(path) for path in sorted(folder.iterdir())]
     return datasets, np.stack([real(dataset) for dataset in datasets])
+
+
+def test_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", str(REPOSITORY / "blueprints" / "ct.py"), "--iod", "CT"]) == 0
+    assert capsys.readouterr().out == "ct: no findings\n"
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        "from derived_series import *\n"
+        "blueprint = volume_blueprint + ct_image_blueprint + Blueprint([DiscardElement('KVP'), "
+        "StaticElement('EchoTime', 'DS', 3), StaticElement('Rows', 'US', 5), StaticElement('PatientID', 'LO', 'x')])\n"
+    )
+    assert main(["lint", str(bad)]) == 1
+    out = capsys.readouterr().out
+    assert "error: KVP (0018,0060) is discarded: it is of type 2 [ct-image module]" in out
+    assert "warning: EchoTime (0018,0081) belongs to no module of ct-image" in out
+    assert "warning: Rows (0028,0010) is not used" in out and "warning: PatientID (0010,0020) is not used" in out
+    assert main(["lint", "ct", "--iod", "MR", "--json"]) == 0
+    found = {finding["Tag"]: finding for finding in json.loads(capsys.readouterr().out)["ct"]}
+    assert found["0018,0020"]["Severity"] == "Warning" and "left to the rules" in found["0018,0020"]["Message"]
+    assert main(["lint", "ct", "--iod", "enhanced-mr-image"]) == 1
+    assert "error: SharedFunctionalGroupsSequence" not in (out := capsys.readouterr().out)
+    assert "error: PixelPresentation (0008,9205) is set by nobody: it is of type 1" in out
+    assert main(["lint", "ct", "--iod", "XX"]) == 2 and "there is no IOD 'XX'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ct", "mr", "pet", "secondary_capture", "segmentation", "parametric_map"])
+def test_lint_finds_nothing_in_ready_blueprints(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", name]) == 0
+    assert capsys.readouterr().out == f"{name}: no findings\n"
 
 
 @pytest.mark.parametrize("kind", ["x.npy", "x.nii", "x.nii.gz", None])

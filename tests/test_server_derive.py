@@ -386,3 +386,20 @@ def test_a_crash_touches_no_other_derivation(empty: OrthancServer, ct: str) -> N
         assert answer.status_code == 500
     found = finished(empty, other)
     assert found["State"] == "Success" and found["Content"]["Attempt"] == 1
+
+
+def test_a_series_that_breaks_a_rule_is_not_stored(empty: OrthancServer, ct: str) -> None:
+    wrong = {"Replace": {"Modality": "MR", "ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}}
+    request = {"Blueprint": "ct", "Factory": "numpy", **wrong}
+    answer = empty.post(f"/series/{ct}/derive", json=request)
+    assert answer.status_code == 422 and empty.series_ids() == {ct}
+    assert "Modality (0008,0060) is 'MR'" in answer.json()["Message"]
+    assert "ImageOrientationPatient (0020,0037) is not two unit vectors" in answer.json()["Message"]
+    dry = derive(empty, ct, **request, DryRun=True)
+    assert any("Modality (0008,0060) is 'MR'" in warning for warning in dry["Warnings"])
+    assert empty.series_ids() == {ct}
+    warned = derive(empty, ct, **request, Validation="Warn")
+    assert any("Modality (0008,0060) is 'MR'" in warning for warning in warned["Warnings"])
+    silent = derive(empty, ct, **request, Validation="Off")
+    assert not any("Modality" in warning for warning in silent["Warnings"])
+    assert empty.series_ids() == {ct, warned["ID"], silent["ID"]}

@@ -1,20 +1,24 @@
-"""``python -m derived_series``: build, explain and list without a server."""
+"""``python -m derived_series``: build, explain, lint and list without a server."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.selection import Part, Plane, Selection
+from derived_series.dicom.validation import IODS, errors, lint
 from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
+from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN
@@ -22,15 +26,17 @@ from derived_series.transfer_syntaxes import DEFAULT, WRITTEN
 #: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
 
+_VALIDATIONS: dict[str, Validation] = {"strict": "Strict", "warn": "Warn", "off": "Off"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, or 2 with one line on stderr when the input is bad."""
+    """The exit code: 0, 1 when ``lint`` finds errors, or 2 with one line on stderr when the input is bad."""
     given = _parser().parse_args(arguments)
     try:
         library = Library.load(given.blueprints or [DEFAULT_FOLDER])
         for problem in library.problems:
             print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
-        command = {"build": _build, "explain": _explain, "list": _list}[given.command]
+        command = {"build": _build, "explain": _explain, "lint": _lint, "list": _list}[given.command]
         return command(given, library)
     except DerivedSeriesError as error:
         print("error: " + " ".join(str(error).split()), file=sys.stderr)
@@ -61,9 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--outside", type=float, help="when resampling, the value where the image is not")
     build.add_argument("--nan", type=float, help="what NaN and Inf are replaced by")
     build.add_argument("--transfer-syntax", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(WRITTEN)}")
+    build.add_argument(
+        "--validation", choices=["strict", "warn", "off"], default="strict", help="of the series, before it is written"
+    )
     explain = commands.add_parser("explain", help="show which element sets which tag")
     explain.add_argument("parent", metavar="PARENT_DIR")
     _what(explain)
+    lint = commands.add_parser("lint", help="check a blueprint against its IOD, without a parent")
+    lint.add_argument("what", metavar="FILE_OR_NAME", help="a file of blueprints and pipelines, or a blueprint's name")
+    lint.add_argument("--iod", metavar="IOD", help=f"{', '.join(IODS)}; by default that of the SOPClassUID")
+    lint.add_argument("--json", action="store_true", help="the findings as JSON")
     commands.add_parser("list", help="list blueprints, pipelines and factories")
     return parser
 
@@ -101,7 +114,9 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
     parent = ParentSeries.from_folder(given.parent, _selection(given))
     strategy = FillingStrategy(given.filling) if given.filling else None
     extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
-    options = Options(strategy, extra, given.nan, _resampling(given), given.transfer_syntax)
+    options = Options(
+        strategy, extra, given.nan, _resampling(given), given.transfer_syntax, _VALIDATIONS[given.validation]
+    )
     context = BuildContext().seeded()
     if given.pipeline:
         if given.blueprint or given.image:
@@ -154,6 +169,37 @@ def _explain(given: argparse.Namespace, library: Library) -> int:
         )
     )
     return 0
+
+
+def _lint(given: argparse.Namespace, library: Library) -> int:
+    found = {name: lint(blueprint, given.iod) for name, blueprint in _linted(given.what, library).items()}
+    if given.json:
+        print(json.dumps({name: [finding.to_json() for finding in each] for name, each in found.items()}, indent=2))
+    else:
+        for name, each in found.items():
+            print(f"{name}: {len(each) or 'no'} finding{'' if len(each) == 1 else 's'}")
+            for finding in each:
+                print(f"  {finding.severity.value.lower()}: {finding}")
+    return int(any(errors(each) for each in found.values()))
+
+
+def _linted(what: str, library: Library) -> dict[str, Blueprint]:
+    """The blueprints of a file, those of its pipelines among them; or one of the library by its name."""
+    path = Path(what)
+    if path.suffix != ".py":
+        return {what: library.blueprint(what).blueprint}
+    own = Library.load([path]) if path.is_file() else None
+    if own is None:
+        raise InvalidRequest(f"{what} is no file", remedy="name a file, or a blueprint of the library")
+    for problem in own.problems:
+        raise InvalidRequest(f"{problem.file.name}: {problem.message}")
+    found = own.plain_blueprints()
+    for name, named in own.pipelines.items():
+        if named.pipeline.header_blueprint is not None:
+            found = {**found, name: named.pipeline.header_blueprint}
+    if not found:
+        raise InvalidRequest(f"{what} has no blueprint, and no pipeline with a header_blueprint")
+    return dict(found)
 
 
 def _list(given: argparse.Namespace, library: Library) -> int:

@@ -106,6 +106,7 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
         raise UserCodeError("the factory returned no datasets", remedy="return a list of pydicom Datasets")
     if any(not dataset.get("SOPClassUID") for dataset in datasets):
         raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
+    context = context.seeded()  # one series, whatever is asked of it
     taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
     foreign = (
         len({str(d.get("SeriesInstanceUID")) for d in datasets}) > 1

@@ -88,7 +88,7 @@ class DerivedSeries:
         found = []
         for entry in self.instanced:
             element = entry.element
-            value = _ask(element, env)
+            value = ask(element, env)
             if value is ABSENT:
                 continue
             found.append(self._made(element, value))
@@ -166,7 +166,7 @@ class DerivedSeries:
             element = entry.element
             data = element.encode_instance(env)
             if data is None:
-                value = _ask(element, env)
+                value = ask(element, env)
                 if value is ABSENT:
                     continue
                 data = None if element.creator else encoder.encode_value(int(element.tag), element.VR, value)
@@ -276,7 +276,7 @@ def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], en
     return warnings
 
 
-def _ask(element: VirtualElement, env: InstanceEnvironment) -> Any:
+def ask(element: VirtualElement, env: InstanceEnvironment) -> Any:
     """The element's value for an instance. :raises HeaderError: when it has none to give."""
     try:
         return element.at_instance(env)

@@ -28,6 +28,7 @@ from derived_series.dicom.modules.pet import pet_frame_blueprint, pet_image_blue
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.required import required_blueprint, sop_class_of
 from derived_series.dicom.tags import describe, to_tag
 
 #: Values of these tags are the parent's, exactly.
@@ -66,13 +67,19 @@ _OWN = (
     + Blueprint([general_image_blueprint["InstanceNumber"]])
 ).named("rules")
 
+OWN_TAGS = frozenset(int(element.tag) for element in _OWN)
+
+#: What is set without being named in a blueprint.
+RULES = (_BASE + _OWN).frozen()
+
 #: Marks that, once set, stay set.
 MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
 
 
 def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> tuple[Blueprint, list[str]]:
     """The blueprint with the rules below and above it, and the warnings for what was overruled."""
-    found = _BASE + _filling(blueprint, strategy, parent) + blueprint
+    required = required_blueprint(sop_class_of(blueprint, parent), parent.grid is not None)
+    found = _BASE + required + _filling(blueprint, strategy, parent) + blueprint
     warnings = []
     for rule in _OWN:
         if found[rule.tag] != rule:

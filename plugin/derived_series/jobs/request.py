@@ -77,6 +77,7 @@ class DeriveRequest(BaseModel):
     interpolation: Literal["Linear", "Nearest"] | None = None
     outside: float | None = None
     transfer_syntax: Name | None = None
+    validation: Literal["Strict", "Warn", "Off"] | None = None
     dry_run: bool = False
     synchronous: bool | None = None
     asynchronous: bool | None = None

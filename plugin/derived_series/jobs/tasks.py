@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import DerivedSeriesError
@@ -37,6 +37,7 @@ class DeriveTask:
     :param scratch: a folder for temporary files, where the worker shares the server's disk.
     :param memory_limit: bytes that the worker may use for this task.
     :param image_limit: bytes that an image may have once it is read (a small compressed file may be huge).
+    :param validation: what happens to a series that breaks a rule, where the request does not say.
     """
 
     job_id: str
@@ -56,6 +57,7 @@ class DeriveTask:
     scratch: str | None = None
     memory_limit: int | None = None
     image_limit: int = 8 << 30
+    validation: Literal["Strict", "Warn", "Off"] = "Strict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,12 @@ def describe(folders: tuple[str, ...]) -> Catalogue:
 
 
 def warm_up(folders: tuple[str, ...]) -> None:
-    """Do once in a new worker what every task needs: imports, and the user's files."""
+    """Do once in a new worker what every task needs: imports, the user's files, the tables of the standard."""
+    from derived_series.dicom.validation import warm_up as read_tables
     from derived_series.jobs.catalogue import library_of
 
     library_of(folders)
+    read_tables()
 
 
 def describe_for_review(

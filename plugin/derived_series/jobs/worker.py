@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from derived_series.dicom.context import BuildContext
-from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.nifti import announced_size
 from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.selection import ALL, Selection
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import (
@@ -37,13 +35,13 @@ from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import deliver
 from derived_series.jobs.hold import CLOSED, HELD, PENDING
 from derived_series.jobs.memory import memory_bound
+from derived_series.jobs.options import options_of
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
 from derived_series.jobs.tasks import DeriveTask, Outcome
 from derived_series.pipelines.library import Library
-from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
-from derived_series.transfer_syntaxes import DEFAULT
+from derived_series.pipelines.run import Series, run_blueprint, run_pipeline
 
 _log = logging.getLogger(__name__)
 
@@ -212,19 +210,7 @@ def _build(
     progress: Progress,
     spool: Path,
 ) -> Series:
-    options = Options(
-        strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
-        extra=extra_blueprint(
-            request.replace,
-            request.series_description,
-            request.derivation,
-            [segment.model_dump(by_alias=True) for segment in request.segments],
-            request.units,
-        ),
-        nan=request.nan,
-        resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
-        transfer_syntax=request.transfer_syntax or DEFAULT,
-    )
+    options = options_of(task, request)
     selection = Selection(request.orientation, request.part)
     taken = series_numbers(client, task.series, but=series_uid(task))
     context = BuildContext(task.now, task.job_id, taken)

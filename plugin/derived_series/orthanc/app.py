@@ -84,6 +84,7 @@ def start(executable: Path) -> Gateway:
             supersedes=() if fired is None else tuple(log.replaced_by(fired)),
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
+            validation=settings.validation,
             memory_limit=settings.memory_limit(job.request.get("Pipeline")),
             image_limit=settings.image_limit,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_pascal
@@ -45,6 +45,7 @@ class Settings(BaseModel):
     :ivar retry_pause: seconds before the second attempt; doubled with each further one, 60 at most.
     :ivar worker_memory_mb: private memory that a worker may use.
     :ivar max_image_mb: the largest image that is taken, as sent and as read.
+    :ivar validation: what happens to a series that breaks a rule of its IOD, where the request does not say.
     :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
     :ivar ca_bundle: certificates to trust when that is HTTPS.
     :ivar pipelines: bounds by pipeline name.
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     retry_pause: Seconds = 1.0
     worker_memory_mb: Annotated[Megabytes | None, Field(alias="WorkerMemoryMB")] = None
     max_image_mb: Annotated[Megabytes, Field(alias="MaxImageMB")] = 4096
+    validation: Literal["Strict", "Warn", "Off"] = "Strict"
     orthanc_url: Annotated[str, Field(pattern=r"^https?://[^/]+(/.*[^/])?$")] | None = None
     ca_bundle: str | None = None
     pipelines: dict[Name, PipelineLimits] = {}

@@ -94,16 +94,19 @@ class Library:
 
     @classmethod
     def load(cls, folders: Iterable[str | Path]) -> Library:
-        """Run every ``*.py`` of the folders, in name order; of two things of one name the first one stays."""
+        """Run every ``*.py`` of the folders, in name order; of two things of one name the first one stays.
+
+        :param folders: a file among them stands for itself.
+        """
         blueprints: dict[str, NamedBlueprint] = {}
         pipelines: dict[str, NamedPipeline] = {}
         factories = dict(FACTORIES)
         problems = []
         for folder in map(Path, folders):
-            if not folder.is_dir():
+            if not folder.exists():
                 problems.append(Problem(folder, "is no folder"))
                 continue
-            for file in sorted(folder.glob("*.py")):
+            for file in [folder] if folder.is_file() else sorted(folder.glob("*.py")):
                 if file.name.startswith("_"):
                     continue
                 try:

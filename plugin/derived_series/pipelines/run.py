@@ -34,6 +34,7 @@ from derived_series.errors import (
     UserCodeError,
 )
 from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.gate import STRICT, Validation, passed
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.pipeline import Pipeline
 from derived_series.transfer_syntaxes import DEFAULT
@@ -49,7 +50,8 @@ class Options:
     :param strategy: instead of the pipeline's; :param extra: elements that win over the blueprint's;
     :param nan: what NaN and Inf are replaced by;
     :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is;
-    :param transfer_syntax: keyword or UID of what the series is written in.
+    :param transfer_syntax: keyword or UID of what the series is written in;
+    :param validation: what happens to a series that breaks a rule of its IOD.
     """
 
     strategy: FillingStrategy | None = None
@@ -57,10 +59,12 @@ class Options:
     nan: float | None = None
     resampling: Resampling | None = None
     transfer_syntax: str = DEFAULT
+    validation: Validation = STRICT
 
-    def written(self, series: Series) -> Series:
-        """The series in the transfer syntax asked for."""
-        return series if self.transfer_syntax == DEFAULT else series.written_in(self.transfer_syntax)
+    def ready(self, series: Series, parent: ParentSeries) -> Series:
+        """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``passed``."""
+        checked = passed(series, parent, self.validation)
+        return checked if self.transfer_syntax == DEFAULT else checked.written_in(self.transfer_syntax)
 
 
 def extra_blueprint(
@@ -194,7 +198,7 @@ def run_pipeline(
         data[key] = _user(name, "image_grinder", taken.get_data)
     container = InputContainer(data, header, inputs, settings)
     result = _user(name, "process", pipeline.process, container)
-    return options.written(_finish(name, header, factory, result, parent, context, options))
+    return options.ready(_finish(name, header, factory, result, parent, context, options), parent)
 
 
 def run_blueprint(
@@ -215,11 +219,11 @@ def run_blueprint(
     strategy = options.strategy or FillingStrategy.DISCARD
     header = _fits(made.make_series_header(parent, named.blueprint + options.extra, strategy, context), options)
     if image is not None:
-        return options.written(made.build(header, made.read(image), resampling=options.resampling))
+        return options.ready(made.build(header, made.read(image), resampling=options.resampling), parent)
     if isinstance(made, EncapsulatedPdfFactory):
         raise InvalidRequest("there is no document", remedy="send a PDF file: curl --data-binary @report.pdf")
     own = parent.to_nifti() if factory == "nifti" else parent.slices()
-    return options.written(made.build(header, own))
+    return options.ready(made.build(header, own), parent)
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:

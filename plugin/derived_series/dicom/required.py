@@ -1,0 +1,77 @@
+"""What an IOD requires of every series, filled in where a blueprint does not say it (types 1 and 2, PS3.5 7.4)."""
+
+from __future__ import annotations
+
+from pydicom.uid import (
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.copying import CopyElement
+from derived_series.dicom.elements import StaticElement
+from derived_series.dicom.modules.common import common_blueprint, volume_blueprint
+from derived_series.dicom.modules.ct import ct_image_blueprint
+from derived_series.dicom.modules.mr import mr_image_blueprint
+from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
+from derived_series.dicom.parent import ParentSeries
+
+_PLACE = (
+    *("FrameOfReferenceUID", "PositionReferenceIndicator"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
+)
+
+
+def _some(blueprint: Blueprint, *keywords: str) -> Blueprint:
+    return Blueprint([blueprint[keyword] for keyword in keywords], name="required").frozen()
+
+
+_GEOMETRY = _some(volume_blueprint, *_PLACE)
+_SERIES = ("Manufacturer", "PatientPosition", "BodyPartExamined", "Laterality")
+
+#: By SOP class; what needs a place in space is apart.
+REQUIRED = {
+    str(CTImageStorage): _some(volume_blueprint + ct_image_blueprint, *_SERIES, "KVP", "AcquisitionNumber"),
+    str(MRImageStorage): _some(
+        volume_blueprint + mr_image_blueprint,
+        *_SERIES,
+        *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType"),
+        *("EchoTime", "EchoTrainLength"),
+    ),
+    str(PositronEmissionTomographyImageStorage): _some(
+        volume_blueprint + pet_series_blueprint + pet_isotope_blueprint + pet_image_blueprint,
+        *_SERIES,
+        *("SeriesDate", "SeriesTime", "CollimatorType", "CorrectedImage", "NumberOfSlices"),
+        *("SeriesType", "Units", "CountsSource", "DecayCorrection", "RadiopharmaceuticalInformationSequence"),
+        *("PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence", "AcquisitionDate"),
+        *("AcquisitionTime", "ActualFrameDuration", "FrameReferenceTime", "ImageIndex"),
+    ),
+    str(SecondaryCaptureImageStorage): _some(
+        common_blueprint + secondary_capture_blueprint, *_SERIES, "ConversionType"
+    ),
+}
+_WITHOUT_PLACE = frozenset({str(SecondaryCaptureImageStorage)})
+
+
+def required_blueprint(sop_class_uid: str | None, has_place: bool = True) -> Blueprint:
+    """The elements that a series of a SOP class cannot be without; none for a class that is made otherwise.
+
+    :param has_place: there are positions; without them the elements of a place in space cannot say anything.
+    """
+    found = REQUIRED.get(sop_class_uid or "")
+    if found is None:
+        return Blueprint()
+    return found + _GEOMETRY if has_place and sop_class_uid not in _WITHOUT_PLACE else found
+
+
+def sop_class_of(blueprint: Blueprint, parent: ParentSeries) -> str | None:
+    """The SOP class that a blueprint makes, where that can be told before anything is evaluated."""
+    element = blueprint["SOPClassUID"] if "SOPClassUID" in blueprint else None
+    if isinstance(element, StaticElement):
+        return str(element.value)
+    if element is None or (isinstance(element, CopyElement) and element.source is None):
+        return str(parent.pivot.get("SOPClassUID", ""))
+    return None

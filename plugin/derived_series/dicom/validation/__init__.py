@@ -1,0 +1,8 @@
+"""Whether a series is what PS3.3 asks of its IOD, and whether a blueprint can make one that is."""
+
+from derived_series.dicom.validation.attributes import warm_up
+from derived_series.dicom.validation.finding import Finding, Severity, errors
+from derived_series.dicom.validation.lint import IODS, lint
+from derived_series.dicom.validation.series import validate
+
+__all__ = ["IODS", "Finding", "Severity", "errors", "lint", "validate", "warm_up"]

@@ -1,0 +1,121 @@
+"""Required attributes: type 1 with a value, type 2 present, 1C and 2C where that can be told (PS3.5 7.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.identity import PIXEL_TAGS
+from derived_series.dicom.validation.conditions import CONDITIONS
+from derived_series.dicom.validation.finding import Finding, error, warning
+from derived_series.dicom.validation.standard import Attribute, Module, modules_of
+
+#: Written beside the header, never in it.
+PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
+
+#: A macro is in the one or in the other, and the tables do not tell which ones an IOD makes mandatory.
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+
+
+def warm_up() -> None:
+    """Read the tables now, rather than at the first series."""
+    for iod in ("ct-image", "mr-image", "positron-emission-tomography-image", "secondary-capture-image"):
+        _decidable(iod)
+
+
+def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) -> Iterator[Finding]:
+    """What the modules of an IOD ask for and the dataset does not have.
+
+    What the parent, of the same kind, does not have either, and what is in sequences copied from it, is a warning.
+
+    :param parent: an instance of the parent series.
+    """
+    said: set[tuple[str, ...]] = set()
+    same_kind = parent.get("SOPClassUID") == dataset.get("SOPClassUID")
+    for asked in _decidable(iod):
+        module, path = asked.module, asked.path
+        if path and path[0] not in dataset:
+            continue
+        supposed = bool(path) or module.is_mandatory or _is_present(module, dataset)
+        for item, place in _items(dataset, path):
+            for attribute in asked.attributes:
+                key = (*path, attribute.keyword)
+                decided = supposed or attribute.type.endswith("C")
+                problem = None if key in said or not decided else _problem(item, attribute)
+                if problem is None:
+                    continue
+                said.add(key)
+                unsure = not path and not module.is_mandatory and not attribute.type.endswith("C")
+                excused = unsure or _excused(dataset, parent, attribute, same_kind)
+                told = warning if excused else error
+                yield told(attribute.tag, problem, ", ".join(filter(None, [where, place, f"{module.name} module"])))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one module asks of one place."""
+
+    module: Module
+    path: tuple[str, ...]
+    attributes: tuple[Attribute, ...]
+
+
+@lru_cache(maxsize=16)
+def _decidable(iod: str) -> tuple[_Asked, ...]:
+    """The attributes of an IOD whose need can be decided, by module and place."""
+    found: dict[tuple[Module, tuple[str, ...]], list[Attribute]] = {}
+    for module in modules_of(iod):
+        for attribute in module.attributes:
+            if len(attribute.path) == 1 and attribute.path[0] in _GROUPS:
+                continue
+            conditional = attribute.type in ("1C", "2C") and attribute.keyword in CONDITIONS
+            if (conditional or attribute.type in ("1", "2")) and attribute.keyword not in PIXELS:
+                found.setdefault((module, attribute.path), []).append(attribute)
+    return tuple(_Asked(module, path, tuple(attributes)) for (module, path), attributes in found.items())
+
+
+def _is_present(module: Module, dataset: Dataset) -> bool:
+    """A module that may be left out is there when something that it requires is.
+
+    Those of integer and of float pixels have Rows and Columns in common, and exclude each other.
+    """
+    floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
+    if module.name == "image-pixel" and floats:
+        return False
+    return any(a.type in ("1", "2") and not a.path and a.tag in dataset for a in module.attributes)
+
+
+def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator[tuple[Dataset, str]]:
+    """The items at the end of a path, and where they are."""
+    if not path:
+        yield dataset, place
+        return
+    found = dataset[path[0]] if path[0] in dataset else None
+    if found is None or found.VR != "SQ":
+        return
+    for number, item in enumerate(found.value):
+        yield from _items(item, path[1:], f"{place}.{path[0]}[{number}]".lstrip("."))
+
+
+def _problem(item: Dataset, attribute: Attribute) -> str | None:
+    kind = attribute.type
+    if kind in ("1C", "2C") and not CONDITIONS[attribute.keyword](item):
+        return None
+    if attribute.tag not in item:
+        return f"is missing: it is of type {kind}"
+    if kind[0] == "1" and item[attribute.tag].is_empty:
+        return f"is empty: it is of type {kind}"
+    return None
+
+
+def _excused(dataset: Dataset, parent: Dataset, attribute: Attribute, same_kind: bool) -> bool:
+    """Whether the parent has it no better."""
+    first = attribute.path[0] if attribute.path else None
+    if first is not None:
+        return first in parent and parent[first].value == dataset[first].value
+    if attribute.type != "1" or attribute.tag in PIXEL_TAGS:  # of type 2, an empty one would do
+        return False
+    return same_kind and (attribute.tag not in parent or parent[attribute.tag].is_empty)

@@ -1,0 +1,71 @@
+"""When an attribute of type 1C or 2C is required: those conditions that a dataset alone can decide (PS3.3).
+
+What depends on how an image was acquired, or on the will of whoever made it, is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
+
+#: Of the item (or the dataset itself) that the attribute belongs to.
+Condition = Callable[[Dataset], bool]
+
+
+def _has(*keywords: str) -> Condition:
+    return lambda dataset: any(keyword in dataset for keyword in keywords)
+
+
+def _many_samples(dataset: Dataset) -> bool:
+    return int(dataset.get("SamplesPerPixel") or 1) > 1
+
+
+def _palette(dataset: Dataset) -> bool:
+    return str(dataset.get("PhotometricInterpretation", "")) == "PALETTE COLOR"
+
+
+def _beyond_ascii(dataset: Dataset) -> bool:
+    found = []
+
+    def look(_: Dataset, element: object) -> None:
+        values = getattr(element, "value", None)
+        for value in values if isinstance(values, list) else [values]:
+            if isinstance(value, str | PersonName) and not str(value).isascii():
+                found.append(value)
+
+    dataset.walk(look)
+    return bool(found)
+
+
+def _code_without_value(dataset: Dataset) -> bool:
+    return "LongCodeValue" not in dataset and "URNCodeValue" not in dataset
+
+
+CONDITIONS: Mapping[str, Condition] = {
+    "SpecificCharacterSet": _beyond_ascii,
+    "PlanarConfiguration": _many_samples,
+    "RedPaletteColorLookupTableDescriptor": _palette,
+    "GreenPaletteColorLookupTableDescriptor": _palette,
+    "BluePaletteColorLookupTableDescriptor": _palette,
+    "RedPaletteColorLookupTableData": _palette,
+    "GreenPaletteColorLookupTableData": _palette,
+    "BluePaletteColorLookupTableData": _palette,
+    "RescaleIntercept": _has("RescaleSlope"),
+    "RescaleSlope": _has("RescaleIntercept"),
+    "WindowWidth": _has("WindowCenter"),
+    "CodeValue": _code_without_value,
+    "CodingSchemeDesignator": _has("CodeValue", "LongCodeValue"),
+    "FailedSOPSequence": lambda dataset: False,
+    "LossyImageCompressionRatio": lambda dataset: False,  # the parent may not tell it
+    "DeidentificationMethod": lambda dataset: (
+        dataset.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethodCodeSequence" not in dataset
+    ),
+    "ImagePositionPatient": _has("ImageOrientationPatient"),
+    "ImageOrientationPatient": _has("ImagePositionPatient"),
+    "NumberOfTimeSlices": lambda dataset: "DYNAMIC" in (dataset.get("SeriesType") or ()),
+    "NumberOfTemporalPositions": _has("TemporalPositionIdentifier"),
+    "FrameIncrementPointer": lambda dataset: int(dataset.get("NumberOfFrames") or 1) > 1,
+    "GridFrameOffsetVector": lambda dataset: int(dataset.get("NumberOfFrames") or 1) > 1,
+}

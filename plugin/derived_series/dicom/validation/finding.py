@@ -1,0 +1,47 @@
+"""One thing that a series or a blueprint has wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from derived_series.dicom.tags import describe
+
+
+class Severity(Enum):
+    """``ERROR``: the standard or a rule of derived series is broken. ``WARNING``: worth a look."""
+
+    ERROR = "Error"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """:param where: the instance, module or sequence item; '' for the whole. :param tag: 0 for none in particular."""
+
+    severity: Severity
+    tag: int
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        what = f"{describe(self.tag)} {self.message}" if self.tag else self.message
+        return f"{what} [{self.where}]" if self.where else what
+
+    def to_json(self) -> dict[str, str]:
+        """With the keys ``Severity``, ``Tag``, ``Where`` and ``Message``."""
+        tag = f"{self.tag >> 16:04x},{self.tag & 0xFFFF:04x}" if self.tag else ""
+        return {"Severity": self.severity.value, "Tag": tag, "Where": self.where, "Message": self.message}
+
+
+def error(tag: int, message: str, where: str = "") -> Finding:
+    return Finding(Severity.ERROR, int(tag), where, message)
+
+
+def warning(tag: int, message: str, where: str = "") -> Finding:
+    return Finding(Severity.WARNING, int(tag), where, message)
+
+
+def errors(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Those that are errors."""
+    return tuple(finding for finding in findings if finding.severity is Severity.ERROR)

@@ -1,0 +1,151 @@
+"""A blueprint alone, without a parent: what its IOD asks for and nobody would set, and what would not count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from pydicom.uid import UID
+
+from derived_series.dicom import modules
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.copying import CopyElement
+from derived_series.dicom.elements import DiscardElement, StaticElement, VirtualElement
+from derived_series.dicom.identity import OWN_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, RULES
+from derived_series.dicom.required import REQUIRED, required_blueprint
+from derived_series.dicom.tags import dictionary_vr
+from derived_series.dicom.validation.attributes import PIXELS
+from derived_series.dicom.validation.finding import Finding, error, warning
+from derived_series.dicom.validation.standard import iod_of, modules_of
+from derived_series.dicom.validation.values import value_problem
+from derived_series.errors import InvalidRequest
+
+#: Short names of IODs, beside those of the standard's tables such as ``ct-image``.
+IODS = {
+    "CT": "ct-image",
+    "MR": "mr-image",
+    "PET": "pet-image",
+    "SC": "secondary-capture-image",
+    "SEG": "segmentation",
+    "PM": "parametric-map",
+    "PDF": "encapsulated-pdf",
+    "RTDOSE": "rt-dose",
+}
+
+#: What comes with the image and not with a blueprint.
+_BY_OBJECTS = frozenset(
+    (
+        *("NumberOfFrames", "EncapsulatedDocument", "MIMETypeOfEncapsulatedDocument", "SegmentationType"),
+        *("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+        *("DimensionOrganizationSequence", "DimensionIndexSequence", "PresentationLUTShape"),
+        *("AcquisitionContextSequence", "DoseGridScaling", "DoseUnits", "GridFrameOffsetVector"),
+    )
+)
+
+
+def lint(blueprint: Blueprint, iod: str | None = None) -> tuple[Finding, ...]:
+    """What is wrong with a blueprint, as far as it can be told without a parent and an image.
+
+    :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID.
+    :raises InvalidRequest: an unknown IOD, or none to be found.
+    """
+    name = _iod(blueprint, iod)
+    return (*_lacking(blueprint, name), *_foreign(blueprint, name), *_overruled(blueprint), *_values(blueprint))
+
+
+def _iod(blueprint: Blueprint, asked: str | None) -> str:
+    known = f"one of {', '.join(IODS)}, or of the standard's names such as ct-image"
+    if asked is not None:
+        found = IODS.get(asked.upper(), asked.lower())
+        if not modules_of(found):
+            raise InvalidRequest(f"there is no IOD {asked!r}", remedy=f"name {known}")
+        return found
+    element = blueprint["SOPClassUID"] if "SOPClassUID" in blueprint else None
+    if isinstance(element, StaticElement):
+        named = iod_of(str(element.value))
+        if named is not None:
+            return named
+        raise InvalidRequest(f"the tables of the standard do not have the SOP class {element.value}")
+    raise InvalidRequest(
+        "the blueprint copies its SOPClassUID or has none: which IOD it is for cannot be told",
+        remedy=f"say --iod, {known}",
+    )
+
+
+def _lacking(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
+    filled = required_blueprint(next((uid for uid, name in _classes() if name == iod), None))
+    set_by = {int(element.tag): element for element in filled + RULES + blueprint}
+    said: set[int] = set()
+    for module in modules_of(iod):
+        if not module.is_mandatory:
+            continue
+        for attribute in module.attributes:
+            if attribute.path or attribute.type not in ("1", "2") or attribute.keyword in PIXELS | _BY_OBJECTS:
+                continue
+            element = set_by.get(attribute.tag)
+            if attribute.tag in said or attribute.tag in PIXEL_TAGS:
+                continue
+            said.add(attribute.tag)
+            where = f"{module.name} module"
+            if element is None:
+                yield error(attribute.tag, f"is set by nobody: it is of type {attribute.type}", where)
+            elif isinstance(element, DiscardElement):
+                yield error(attribute.tag, f"is discarded: it is of type {attribute.type}", where)
+            elif attribute.tag in filled and attribute.tag not in blueprint and attribute.tag not in RULES:
+                yield warning(attribute.tag, f"is left to the rules: it is of type {attribute.type}", where)
+            elif (
+                attribute.type == "1" and isinstance(element, CopyElement) and element.Optional and not _ready(element)
+            ):
+                yield warning(attribute.tag, "is an optional copy: a parent without it breaks type 1", where)
+
+
+def _classes() -> Iterator[tuple[str, str | None]]:
+    """The SOP classes whose requirements are filled in, with their IODs."""
+    return ((uid, iod_of(uid)) for uid in REQUIRED)
+
+
+def _foreign(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
+    known = {attribute.tag for module in modules_of(iod) for attribute in module.attributes if not attribute.path}
+    for element in blueprint:
+        out_of_place = int(element.tag) not in known and not element.tag.is_private
+        if out_of_place and not isinstance(element, DiscardElement) and not _ready(element):
+            yield warning(int(element.tag), f"belongs to no module of {iod}")
+
+
+@lru_cache(maxsize=1)
+def _ready_elements() -> frozenset[VirtualElement]:
+    """What ready blueprints bring along: they serve several IODs."""
+    ready = [value for value in vars(modules).values() if isinstance(value, Blueprint)]
+    return frozenset(element for blueprint in ready for element in blueprint)
+
+
+def _overruled(blueprint: Blueprint) -> Iterator[Finding]:
+    for element in blueprint:
+        tag = int(element.tag)
+        rule = RULES[tag] if tag in RULES else None
+        if element == rule or _ready(element):
+            continue
+        if tag in OWN_TAGS:
+            yield warning(tag, "is not used: it is the build's own")
+        elif tag in PIXEL_TAGS:
+            yield warning(tag, "is not used: the pixel encoding follows from the image")
+        elif tag in PATIENT_AND_STUDY and not isinstance(element, CopyElement):
+            yield warning(tag, "is not used where the parent has another value: it is the parent's")
+
+
+def _ready(element: VirtualElement) -> bool:
+    return element in _ready_elements()
+
+
+def _values(blueprint: Blueprint) -> Iterator[Finding]:
+    for element in blueprint:
+        tag = int(element.tag)
+        wanted = dictionary_vr(element.tag)
+        if wanted and element.VR and element.VR not in wanted.split(" or "):
+            yield error(tag, f"is given as {element.VR}: PS3.6 has it as {wanted}")
+        if isinstance(element, StaticElement):
+            problem = value_problem(element.data_element(element.value))
+            if problem:
+                yield error(tag, problem)
+            if tag == 0x00080016 and not UID(str(element.value)).name[:1].isalpha():
+                yield error(tag, f"is {element.value}: no SOP class of PS3.6")

@@ -1,0 +1,199 @@
+"""A whole derived series before it is stored: its instances one by one, and against each other and the parent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.derived import DerivedSeries, ask
+from derived_series.dicom.elements import ABSENT
+from derived_series.dicom.environment import InstanceEnvironment
+from derived_series.dicom.validation.attributes import check_attributes
+from derived_series.dicom.validation.finding import Finding, error, warning
+from derived_series.dicom.validation.standard import iod_of
+from derived_series.dicom.validation.values import check_image, check_values, is_uid, numbers
+
+if TYPE_CHECKING:
+    from derived_series.dicom.parent import ParentSeries
+
+_POSITION = 0x00200032
+#: mm that a position may be off, and the part of a unit vector that a direction may be off.
+_NEAR, _ANGLE = 1e-2, 2e-3
+
+
+def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tuple[Finding, ...]:
+    """Everything that is wrong with a series, not only the first.
+
+    Its first and its last instance are checked against their IOD, of the others what differs from the first (all of
+    them where the datasets were made elsewhere). What the parent has wrong itself is a warning.
+    """
+    if isinstance(series, DatasetSeries):
+        checked = list(enumerate(series.datasets))
+    else:
+        checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
+    found: list[Finding] = []
+    for index, dataset in checked:
+        found += _instance(dataset, parent, f"instance {index + 1}" if len(series) > 1 else "")
+    found += _identity(series, parent)
+    if isinstance(series, DatasetSeries):
+        found += _same_in_all(series)
+        positions = [numbers(dataset, "ImagePositionPatient") for dataset in series.datasets]
+        volumes = 1
+    else:
+        positions = _positions(series)
+        volumes = series.env.volumes
+        found += _against_grid(series, positions, parent)
+    found += _in_order(positions, volumes, checked[0][1])
+    return tuple(dict.fromkeys(_once(found)))
+
+
+def _once(findings: list[Finding]) -> Iterator[Finding]:
+    """The same thing of the first and of the last instance is told once."""
+    said: set[tuple[int, str]] = set()
+    for finding in findings:
+        key = (finding.tag, finding.message)
+        if key not in said:
+            said.add(key)
+            yield finding
+
+
+def _header(series: DerivedSeries, index: int) -> Dataset:
+    """One instance without its pixels. Not to be changed."""
+    dataset = Dataset()
+    for element in (*series.shared_elements(), *series.instance_elements(index)):
+        dataset.add(element)
+    return dataset
+
+
+def _instance(dataset: Dataset, parent: ParentSeries, where: str) -> Iterator[Finding]:
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    iod = iod_of(sop_class)
+    if iod is None:
+        yield warning(0x00080016, f"is {UID(sop_class).name}, whose attributes are not known here", where)
+    else:
+        yield from check_attributes(dataset, iod, parent.pivot, where)
+    yield from check_values(dataset, parent.instances, where)
+    yield from check_image(dataset, where)
+    yield from _references(dataset, parent, where)
+
+
+def _references(dataset: Dataset, parent: ParentSeries, where: str) -> Iterator[Finding]:
+    """Instances that the series says it comes from."""
+    known = {str(instance.SOPInstanceUID) for instance in parent.instances}
+    own = str(dataset.get("SOPInstanceUID", ""))
+    if "SourceImageSequence" not in dataset and "ReferencedSeriesSequence" not in dataset:
+        if "Rows" in dataset:
+            yield warning(0x00082112, "is missing: nothing tells what the image comes from", where)
+        return
+    named = [str(item.get("ReferencedSOPInstanceUID", "")) for item in dataset.get("SourceImageSequence") or ()]
+    for series in dataset.get("ReferencedSeriesSequence") or ():
+        if series.get("SeriesInstanceUID") == parent.series_instance_uid:
+            items = series.get("ReferencedInstanceSequence") or ()
+            named += [str(item.get("ReferencedSOPInstanceUID", "")) for item in items]
+    if own in named:
+        yield error(0x00082112, "names the instance itself as its source", where)
+    foreign = [uid for uid in named if uid not in known and uid != own]
+    if foreign:
+        yield warning(
+            0x00082112, f"names {len(foreign)} instance(s) that the parent does not have: {foreign[0]}", where
+        )
+
+
+def _identity(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> Iterator[Finding]:
+    uids = [series.instance_uid(index) for index in range(len(series))]
+    repeated = [uid for uid, count in Counter(uids).items() if count > 1]
+    if repeated:
+        yield error(0x00080018, f"is there {Counter(uids)[repeated[0]]} times: {repeated[0]}")
+    parents = {str(instance.SOPInstanceUID) for instance in parent.instances}
+    if not parents.isdisjoint(uids):
+        yield error(0x00080018, "is that of an instance of the parent")
+    if series.series_instance_uid == parent.series_instance_uid:
+        yield error(0x0020000E, "is the parent's")
+    wrong = [uid for uid in uids if not is_uid(uid)]
+    if wrong:
+        yield error(0x00080018, f"is {wrong[0]!r}: no UID")
+
+
+#: What all instances of a series have alike (PS3.3 C.7.1 to C.7.5).
+_SERIES_LEVEL = (
+    *("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality"),
+    *("FrameOfReferenceUID", "SeriesDescription", "SeriesDate", "SeriesTime", "Manufacturer"),
+)
+
+
+def _same_in_all(series: DatasetSeries) -> Iterator[Finding]:
+    first = series.datasets[0]
+    for keyword in _SERIES_LEVEL:
+        if any(dataset.get(keyword) != first.get(keyword) for dataset in series.datasets[1:]):
+            tag = next(int(d[keyword].tag) for d in series.datasets if keyword in d)
+            yield error(tag, "is not the same in all instances, though it is the series'")
+    given = [dataset.get("InstanceNumber") for dataset in series.datasets]
+    if len(given) > 1 and len(set(map(str, given))) < len(given):
+        yield error(0x00200013, "is not different in all instances")
+
+
+def _positions(series: DerivedSeries) -> list[list[float]]:
+    """ImagePositionPatient of every instance; empty where there is none."""
+    entry = next((e for e in series.instanced if int(e.element.tag) == _POSITION), None)
+    if entry is None:
+        return []
+    found = []
+    for index in range(len(series)):
+        value = ask(entry.element, InstanceEnvironment(series.env, index))
+        given = getattr(value, "value", value)
+        found.append([] if value is ABSENT or given is None else [float(v) for v in given])
+    return found
+
+
+def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: ParentSeries) -> Iterator[Finding]:
+    """Where the header says that the image is, and where it is."""
+    env = series.env
+    if env.grid is None or not positions:
+        return
+    where = [env.grid.positions[index % env.slices] for index in range(len(series))]
+    off = [i for i, (said, true) in enumerate(zip(positions, where, strict=True)) if not _near(said, true)]
+    if off:
+        yield error(
+            _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
+        )
+    own, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
+    if own is not None and parents and own.value != parents and parent.is_constant("FrameOfReferenceUID"):
+        yield error(0x00200052, "is not the parent's, though the coordinates are")
+
+
+def _near(said: list[float], true: tuple[float, float, float]) -> bool:
+    return len(said) == 3 and bool(np.abs(np.subtract(said, true)).max() <= _NEAR)
+
+
+def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Iterator[Finding]:
+    """Positions ascend along the normal, volume by volume, at the distances that are written."""
+    orientation = numbers(first, "ImageOrientationPatient")
+    if not orientation:
+        return
+    if len(orientation) != 6:
+        yield error(0x00200037, f"has {len(orientation)} values, not 6")
+        return
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    if abs(np.linalg.norm(row) - 1) > _ANGLE or abs(np.linalg.norm(column) - 1) > _ANGLE or abs(row @ column) > _ANGLE:
+        yield error(0x00200037, f"is not two unit vectors at a right angle: {orientation}")
+        return
+    if not positions or any(len(position) != 3 for position in positions):
+        return  # told as missing
+    count = len(positions) // volumes
+    along = np.array(positions) @ np.cross(row, column)
+    for volume in range(volumes):
+        gaps = np.diff(along[volume * count : (volume + 1) * count])
+        if np.any(gaps <= 0):
+            number = volume * count + int(np.flatnonzero(gaps <= 0)[0]) + 2
+            yield error(_POSITION, "does not ascend along the normal", f"instance {number}")
+            return
+        said = numbers(first, "SpacingBetweenSlices")
+        if said and len(gaps) and abs(float(np.median(gaps)) - said[0]) > max(_NEAR, 0.01 * said[0]):
+            yield error(0x00180088, f"is {said[0]:g} mm, the slices are {float(np.median(gaps)):g} mm apart")
+            return

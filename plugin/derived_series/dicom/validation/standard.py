@@ -1,0 +1,83 @@
+"""What PS3.3 asks of each IOD: the tables that highdicom ships, read without importing highdicom.
+
+This is the one place that knows how highdicom keeps them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydicom.datadict import tag_for_keyword
+
+from derived_series.errors import DerivedSeriesError
+
+MANDATORY = "M"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of a module.
+
+    :param type: 1, 1C, 2, 2C or 3 (PS3.5 7.4). :param path: keywords of the sequences that it is in, outermost first.
+    """
+
+    keyword: str
+    tag: int
+    type: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module of an IOD. :param usage: M, C or U (PS3.3 A.1.3)."""
+
+    name: str
+    usage: str
+    attributes: tuple[Attribute, ...]
+
+    @property
+    def is_mandatory(self) -> bool:
+        return self.usage == MANDATORY
+
+
+@lru_cache(maxsize=3)
+def _table(name: str) -> Any:
+    found = importlib.util.find_spec("highdicom")
+    for folder in (found.submodule_search_locations or []) if found else []:
+        path = Path(folder) / "_standard" / f"{name}.json"
+        if path.is_file():
+            return json.loads(path.read_text("utf-8"))
+    raise DerivedSeriesError(
+        f"the table {name} of the standard is not where highdicom keeps it",
+        remedy='install highdicom as pyproject.toml has it, or ask with "Validation": "Off"',
+    )
+
+
+def iod_of(sop_class_uid: str) -> str | None:
+    """The name of a SOP class's IOD, such as ``ct-image``; None for one that the tables do not have."""
+    found: str | None = _table("sop_class_iod_map").get(sop_class_uid)
+    return found
+
+
+@lru_cache(maxsize=64)
+def modules_of(iod: str) -> tuple[Module, ...]:
+    """The modules of an IOD, in the order of the standard; empty for an unknown one."""
+    attributes = _table("module_attribute_map")
+    return tuple(
+        Module(module["key"], module["usage"], _attributes(attributes.get(module["key"], [])))
+        for module in _table("iod_module_map").get(iod, [])
+    )
+
+
+def _attributes(rows: list[dict[str, Any]]) -> tuple[Attribute, ...]:
+    found = []
+    for row in rows:
+        tag = tag_for_keyword(row["keyword"])
+        if tag is not None:
+            found.append(Attribute(row["keyword"], tag, str(row["type"]), tuple(row["path"])))
+    return tuple(found)

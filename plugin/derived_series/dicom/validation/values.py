@@ -1,0 +1,146 @@
+"""Values that their VR does not allow (PS3.5 6.2), and values that contradict each other (PS3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydicom import config
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EncapsulatedPDFStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    RTDoseStorage,
+    SegmentationStorage,
+)
+from pydicom.valuerep import validate_value
+
+from derived_series.dicom.validation.finding import Finding, error, warning
+
+_CHECKED = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "SH", "ST", "TM", "UC", "UR", "UT"))
+
+#: The Modality that a class has; others leave it open.
+_MODALITY = {
+    str(CTImageStorage): "CT",
+    str(MRImageStorage): "MR",
+    str(PositronEmissionTomographyImageStorage): "PT",
+    str(SegmentationStorage): "SEG",
+    str(RTDoseStorage): "RTDOSE",
+    str(EncapsulatedPDFStorage): "DOC",
+}
+
+
+def check_values(dataset: Dataset, parents: Sequence[Dataset], where: str) -> Iterator[Finding]:
+    """What a VR does not allow, at any depth; a warning when an instance of the parent has the very same."""
+    for element in dataset:
+        for tag, problem, place in _problems(element, where):
+            copied = any(parent.get(element.tag) == element for parent in parents)
+            yield (warning if copied else error)(tag, problem, place)
+
+
+def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str]]:
+    """Tag, problem and place of what is wrong in an element, and in the items of a sequence."""
+    if element.VR != "SQ":
+        problem = value_problem(element)
+        if problem:
+            yield int(element.tag), problem, where
+        return
+    for number, item in enumerate(element.value):
+        for inner in item:
+            yield from _problems(inner, f"{where}, {element.keyword or element.tag}[{number}]")
+
+
+def value_problem(element: DataElement) -> str | None:
+    """What is wrong with the value of an element, by its VR alone."""
+    if element.is_empty:
+        return None
+    values = element.value if element.VM > 1 else [element.value]
+    for value in values:
+        if element.VR == "UI":
+            if not is_uid(str(value)):
+                return f"is {str(value)!r}: no UID (64 characters at most, no component with a leading zero)"
+        elif element.VR in _CHECKED:
+            text = getattr(value, "original_string", None) or str(value)
+            try:
+                validate_value(element.VR, text, config.RAISE)
+            except ValueError as problem:
+                return f"is {text!r}: {str(problem).split(' Please see')[0]}"
+    return None
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 9.1)."""
+    return bool(UID(text, validation_mode=config.IGNORE).is_valid)
+
+
+def check_image(dataset: Dataset, where: str) -> Iterator[Finding]:
+    """Attributes of one instance that must agree with each other, or with its SOP class."""
+    sop_class = str(dataset.get("SOPClassUID", ""))
+    wanted = _MODALITY.get(sop_class)
+    if wanted is not None and dataset.get("Modality") != wanted:
+        yield error(0x00080060, f"is {dataset.get('Modality')!r}: a {UID(sop_class).name} is of {wanted}", where)
+    kind = list(dataset.get("ImageType") or [])
+    if "Rows" in dataset and kind and kind[0] != "DERIVED":
+        yield error(0x00080008, f"begins with {kind[0]!r}: a derived image is DERIVED", where)
+    if sop_class == PositronEmissionTomographyImageStorage and len(kind) > 1 and kind[1] != "PRIMARY":
+        yield error(0x00080008, f"has the value 2 {kind[1]!r}: of a PET image it is PRIMARY (C.8.9.4.1.3)", where)
+    yield from _check_pixels(dataset, where)
+    yield from _check_window(dataset, where)
+    if "RescaleSlope" in dataset and not dataset["RescaleSlope"].is_empty and float(dataset.RescaleSlope) == 0:
+        yield error(0x00281053, "is 0: all values would be one", where)
+    if sop_class == PositronEmissionTomographyImageStorage and float(dataset.get("RescaleIntercept") or 0) != 0:
+        yield error(0x00281052, f"is {dataset.RescaleIntercept}: of a PET image it is 0 (C.8.9.4.1.1)", where)
+    if dataset.get("Units") == "GML" and "SUVType" not in dataset:
+        yield warning(0x00541006, "is missing: Units are GML, and it says which SUV they are", where)
+
+
+def _check_pixels(dataset: Dataset, where: str) -> Iterator[Finding]:
+    if "BitsAllocated" not in dataset or any(
+        not isinstance(dataset.get(keyword), int) for keyword in ("BitsAllocated", "BitsStored", "HighBit")
+    ):
+        return  # what is missing is told elsewhere
+    allocated, stored, high = int(dataset.BitsAllocated), int(dataset.BitsStored), int(dataset.HighBit)
+    if allocated not in (1, 8, 16, 32, 64):
+        yield error(0x00280100, f"is {allocated}: it is 1 or whole bytes", where)
+    if not 0 < stored <= allocated:
+        yield error(0x00280101, f"is {stored}, with {allocated} bits allocated", where)
+    if high != stored - 1:
+        yield error(0x00280102, f"is {high}, with {stored} bits stored it is {stored - 1}", where)
+    if dataset.get("PixelRepresentation") not in (0, 1):
+        yield error(0x00280103, f"is {dataset.get('PixelRepresentation')}: it is 0 or 1", where)
+    samples = int(dataset.get("SamplesPerPixel") or 1)
+    monochrome = str(dataset.get("PhotometricInterpretation", "")) in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
+    if monochrome != (samples == 1):
+        said = dataset.get("PhotometricInterpretation")
+        yield error(0x00280004, f"is {said!r} with {samples} sample(s) a pixel", where)
+    yield from _check_length(dataset, samples, allocated, where)
+
+
+def _check_length(dataset: Dataset, samples: int, allocated: int, where: str) -> Iterator[Finding]:
+    """The length of uncompressed pixels that are in the dataset."""
+    meta = getattr(dataset, "file_meta", None)
+    if "PixelData" not in dataset or (meta is not None and UID(meta.TransferSyntaxUID).is_encapsulated):
+        return
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    bits = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * frames * samples * allocated
+    needed = (bits + 7) // 8
+    if len(dataset.PixelData) != needed + needed % 2:
+        yield error(0x7FE00010, f"has {len(dataset.PixelData)} bytes; Rows, Columns and bits ask for {needed}", where)
+
+
+def _check_window(dataset: Dataset, where: str) -> Iterator[Finding]:
+    widths = numbers(dataset, "WindowWidth")
+    exact = str(dataset.get("VOILUTFunction") or "LINEAR") != "LINEAR"
+    if any(width <= 0 or (width < 1 and not exact) for width in widths):
+        yield error(0x00281051, f"is {min(widths):g}: it is 1 or more, or VOILUTFunction is LINEAR_EXACT", where)
+
+
+def numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """The values of a numeric attribute; empty when it is missing or empty."""
+    if keyword not in dataset or dataset[keyword].is_empty:
+        return []
+    element = dataset[keyword]
+    return [float(value) for value in (element.value if element.VM > 1 else [element.value])]

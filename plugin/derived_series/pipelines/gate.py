@@ -1,0 +1,32 @@
+"""The gate that every series passes before it is stored or written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal, TypeVar
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.derived import DerivedSeries
+from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.validation import Finding, errors, validate
+from derived_series.errors import ValidationFailed
+
+#: ``Strict``: a series with an error is refused. ``Warn``: its errors become warnings. ``Off``: nothing is checked.
+Validation = Literal["Strict", "Warn", "Off"]
+STRICT: Validation = "Strict"
+
+S = TypeVar("S", bound=DerivedSeries | DatasetSeries)
+
+
+def passed(series: S, parent: ParentSeries, how: Validation) -> S:
+    """The series, with what was found added to its warnings.
+
+    :raises ValidationFailed: in ``Strict``, with all that breaks a rule.
+    """
+    if how == "Off":
+        return series
+    found: tuple[Finding, ...] = validate(series, parent)
+    wrong = errors(found)
+    if wrong and how == "Strict":
+        raise ValidationFailed([str(finding) for finding in wrong])
+    return replace(series, warnings=(*series.warnings, *map(str, found))) if found else series

@@ -1,0 +1,270 @@
+"""The gate before STOW: a good series passes without a word, each fault of a bad one is found and named."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import CTImageStorage, generate_uid
+
+import dciodvfy
+from derived_series import Blueprint, DiscardElement, FunctionalElement, NumpyFactory, ParentSeries, StaticElement
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.derived import DerivedSeries
+from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
+from derived_series.dicom.required import REQUIRED, required_blueprint
+from derived_series.dicom.validation import Severity, errors, lint, validate
+from derived_series.dicom.validation.standard import iod_of
+from derived_series.errors import ValidationFailed
+from derived_series.pipelines.gate import passed
+from derived_series.pipelines.library import Library
+from phantoms import ct_phantom, mr_phantom, pet_phantom
+
+BLUEPRINTS = Path(__file__).resolve().parent.parent / "blueprints"
+
+
+def built(blueprint: Blueprint, parent: ParentSeries, image: Any = None) -> DerivedSeries:
+    factory = NumpyFactory()
+    series = factory.build(factory.make_series_header(parent, blueprint), parent.slices() if image is None else image)
+    assert isinstance(series, DerivedSeries)
+    return series
+
+
+@pytest.fixture(scope="module")
+def parent() -> ParentSeries:
+    return ParentSeries.from_datasets(ct_phantom(5))
+
+
+def datasets(parent: ParentSeries) -> DatasetSeries:
+    series = built(volume_blueprint + ct_image_blueprint, parent)
+    return DatasetSeries(tuple(series), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "phantom"),
+    [("ct", ct_phantom), ("mr", mr_phantom), ("pet", pet_phantom), ("secondary_capture", ct_phantom)],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_ready_blueprints_pass_without_a_finding(name: str, phantom: Callable[[], list[Dataset]], masked: bool) -> None:
+    parent = ParentSeries.from_datasets(phantom())
+    image = parent.voxels() > 0 if masked else None
+    series = built(Library.load([BLUEPRINTS]).blueprint(name).blueprint, parent, image)
+    assert validate(series, parent) == ()
+    assert validate(DatasetSeries(tuple(series), ()), parent) == ()
+
+
+def change(keyword: str, value: object) -> Callable[[list[Dataset]], None]:
+    def apply(found: list[Dataset]) -> None:
+        for dataset in found:
+            setattr(dataset, keyword, value)
+
+    return apply
+
+
+def remove(keyword: str) -> Callable[[list[Dataset]], None]:
+    def apply(found: list[Dataset]) -> None:
+        for dataset in found:
+            del dataset[Tag(keyword)]
+
+    return apply
+
+
+def raw(keyword: str, vr: str, value: object) -> Callable[[list[Dataset]], None]:
+    """A value that pydicom would refuse to set."""
+
+    def apply(found: list[Dataset]) -> None:
+        for dataset in found:
+            element = DataElement(Tag(keyword), vr, "", validation_mode=0)
+            element._value = value
+            dataset[Tag(keyword)] = element
+
+    return apply
+
+
+def one(index: int, keyword: str, value: object) -> Callable[[list[Dataset]], None]:
+    return lambda found: setattr(found[index], keyword, value)
+
+
+def _reverse(found: list[Dataset]) -> None:
+    positions = [dataset.ImagePositionPatient for dataset in found]
+    for dataset, position in zip(found, reversed(positions), strict=True):
+        dataset.ImagePositionPatient = position
+
+
+def _same_uid(found: list[Dataset]) -> None:
+    found[1].SOPInstanceUID = found[0].SOPInstanceUID
+
+
+def _own_source(found: list[Dataset]) -> None:
+    for dataset in found:
+        dataset.SourceImageSequence[0].ReferencedSOPInstanceUID = dataset.SOPInstanceUID
+
+
+def _in_an_item(keyword: str) -> Callable[[list[Dataset]], None]:
+    def apply(found: list[Dataset]) -> None:
+        for dataset in found:
+            del dataset.SourceImageSequence[0][Tag(keyword)]
+
+    return apply
+
+
+def _code_without_meaning(found: list[Dataset]) -> None:
+    for dataset in found:
+        del dataset.DerivationCodeSequence[0].CodeMeaning
+
+
+def _shorter_pixels(found: list[Dataset]) -> None:
+    for dataset in found:
+        dataset.PixelData = dataset.PixelData[:-2]
+
+
+def _text_without_set(found: list[Dataset]) -> None:
+    for dataset in found:
+        dataset.SeriesDescription = "Größe"
+        dataset.pop("SpecificCharacterSet", None)
+
+
+FAULTS: dict[str, tuple[Callable[[list[Dataset]], None], str]] = {
+    "type 1 missing": (remove("ImageType"), "ImageType .* is missing: it is of type 1"),
+    "type 1 empty": (change("RescaleSlope", None), "RescaleSlope .* is empty"),
+    "type 1 of the class": (remove("RescaleIntercept"), "RescaleIntercept"),
+    "no pixel spacing": (remove("PixelSpacing"), "PixelSpacing .* missing"),
+    "no orientation": (remove("ImageOrientationPatient"), "ImageOrientationPatient .* missing"),
+    "no position": (remove("ImagePositionPatient"), "ImagePositionPatient .* missing"),
+    "no frame of reference": (remove("FrameOfReferenceUID"), "FrameOfReferenceUID .* missing"),
+    "no modality": (remove("Modality"), "Modality"),
+    "no SOP instance": (change("SOPInstanceUID", ""), "SOPInstanceUID"),
+    "type 2 patient name": (remove("PatientName"), "PatientName .* type 2"),
+    "type 2 accession": (remove("AccessionNumber"), "AccessionNumber .* type 2"),
+    "type 2 manufacturer": (remove("Manufacturer"), "Manufacturer .* type 2"),
+    "type 2 KVP": (remove("KVP"), "KVP .* type 2"),
+    "type 2 instance number": (remove("InstanceNumber"), "InstanceNumber .* type 2"),
+    "in an item": (_in_an_item("ReferencedSOPClassUID"), r"ReferencedSOPClassUID .*SourceImageSequence\[0\]"),
+    "code without meaning": (_code_without_meaning, "CodeMeaning"),
+    "character set missing": (_text_without_set, "SpecificCharacterSet"),
+    "other modality": (change("Modality", "MR"), "Modality .* is 'MR'"),
+    "original": (change("ImageType", ["ORIGINAL", "PRIMARY", "AXIAL"]), "ImageType .* begins with 'ORIGINAL'"),
+    "DS too long": (raw("SliceLocation", "DS", "1.2345678901234567"), "SliceLocation .*1.2345678901234567"),
+    "CS in small letters": (raw("BodyPartExamined", "CS", "head"), "BodyPartExamined .* 'head'"),
+    "no date": (raw("ContentDate", "DA", "25.11.2026"), "ContentDate"),
+    "no time": (raw("ContentTime", "TM", "noon"), "ContentTime"),
+    "long text": (raw("SeriesDescription", "LO", "x" * 65), "SeriesDescription"),
+    "UID with a leading zero": (raw("FrameOfReferenceUID", "UI", "1.02.3"), "FrameOfReferenceUID .* no UID"),
+    "UID too long": (raw("SeriesInstanceUID", "UI", "1." + "2" * 64), "SeriesInstanceUID .* no UID"),
+    "bits stored": (change("BitsStored", 17), "BitsStored"),
+    "high bit": (change("HighBit", 11), "HighBit"),
+    "pixel representation": (change("PixelRepresentation", 2), "PixelRepresentation"),
+    "photometric": (change("PhotometricInterpretation", "RGB"), "PhotometricInterpretation"),
+    "planar configuration": (change("SamplesPerPixel", 3), "PlanarConfiguration"),
+    "pixels too short": (_shorter_pixels, "PixelData .* bytes"),
+    "slope 0": (change("RescaleSlope", 0), "RescaleSlope .* is 0"),
+    "window of no width": (change("WindowWidth", 0), "WindowWidth"),
+    "window without width": (remove("WindowWidth"), "WindowWidth"),
+    "descending": (_reverse, "does not ascend"),
+    "spacing": (change("SpacingBetweenSlices", 17), "SpacingBetweenSlices .* 17 mm"),
+    "orientation": (change("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]), "two unit vectors"),
+    "UID twice": (_same_uid, "SOPInstanceUID .* 2 times"),
+    "its own source": (_own_source, "itself"),
+    "one other patient": (one(2, "PatientID", "other"), "PatientID .* not the same in all"),
+    "one other series number": (one(2, "SeriesNumber", 99), "SeriesNumber .* not the same in all"),
+    "number twice": (one(2, "InstanceNumber", 1), "InstanceNumber .* not different"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found(parent: ParentSeries, fault: str) -> None:
+    apply, said = FAULTS[fault]
+    good = datasets(parent)
+    bad = tuple(copy.deepcopy(good.datasets))
+    apply(list(bad))
+    series = replace(good, datasets=bad)
+    found = validate(series, parent)
+    assert any(re.search(said, str(finding)) for finding in errors(found)), found
+    with pytest.raises(ValidationFailed, match=said) as caught:
+        passed(series, parent, "Strict")
+    assert len(caught.value.findings) == len(errors(found))
+    assert [*map(str, found)] == list(passed(series, parent, "Warn").warnings)
+    assert passed(series, parent, "Off") is series
+
+
+def test_a_short_blueprint_is_filled_in(parent: ParentSeries) -> None:
+    """What an IOD cannot be without comes by itself, so that two lines make a series that any PACS takes."""
+    short = Blueprint(
+        [StaticElement("SOPClassUID", "UI", CTImageStorage), StaticElement("SeriesDescription", "LO", "x")]
+    )
+    series = built(short, parent)
+    assert validate(series, parent) == ()
+    assert [d.ImagePositionPatient for d in series] == [d.ImagePositionPatient for d in parent.instances]
+    assert dciodvfy.new_errors(series.encode(0), parent.instances) == []
+
+
+@pytest.mark.parametrize("sop_class", REQUIRED)
+def test_what_is_filled_in_is_all_that_the_standard_asks_for(sop_class: str) -> None:
+    iod = iod_of(sop_class)
+    assert iod is not None
+    left = [f for f in lint(Blueprint([StaticElement("SOPClassUID", "UI", sop_class)]), iod)]
+    assert errors(tuple(left)) == () and all("left to the rules" in str(finding) for finding in left)
+    assert {f.tag for f in left} <= {int(e.tag) for e in required_blueprint(sop_class)}
+
+
+def test_everything_is_listed(parent: ParentSeries) -> None:
+    faulty = (
+        volume_blueprint
+        + ct_image_blueprint
+        + Blueprint(
+            [DiscardElement("Manufacturer"), DiscardElement("PositionReferenceIndicator"), DiscardElement("KVP")]
+        )
+    )
+    with pytest.raises(ValidationFailed) as caught:
+        passed(built(faulty, parent), parent, "Strict")
+    assert len(caught.value.findings) == 3 and "KVP" in str(caught.value)
+
+
+def test_what_the_parent_lacks_is_a_warning() -> None:
+    lacking = mr_phantom(4)
+    for dataset in lacking:
+        del dataset.SequenceVariant
+        dataset["StationName"] = DataElement(0x00081010, "SH", "a name of more than 16 letters", validation_mode=0)
+    parent = ParentSeries.from_datasets(lacking)
+    blueprint = Library.load([BLUEPRINTS]).blueprint("mr").blueprint
+    found = validate(built(blueprint, parent), parent)
+    assert {finding.severity for finding in found} == {Severity.WARNING}
+    assert any("SequenceVariant" in str(finding) for finding in found)
+    assert any("StationName" in str(finding) for finding in found)
+
+
+def test_a_position_that_is_not_the_images(parent: ParentSeries) -> None:
+    moved = Blueprint([FunctionalElement("ImagePositionPatient", lambda env: [0, 0, float(env.index)])])
+    found = errors(validate(built(volume_blueprint + ct_image_blueprint + moved, parent), parent))
+    assert any("the slice is at" in str(finding) for finding in found)
+
+
+def test_another_frame_of_reference_on_the_same_grid(parent: ParentSeries) -> None:
+    other = Blueprint([StaticElement("FrameOfReferenceUID", "UI", generate_uid())])
+    found = errors(validate(built(volume_blueprint + ct_image_blueprint + other, parent), parent))
+    assert any("FrameOfReferenceUID" in str(finding) for finding in found)
+
+
+def test_a_foreign_source_is_a_warning(parent: ParentSeries) -> None:
+    good = datasets(parent)
+    bad = copy.deepcopy(good.datasets)
+    for dataset in bad:
+        dataset.SourceImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+    found = validate(replace(good, datasets=bad), parent)
+    assert errors(found) == () and any("1.2.3" in str(finding) for finding in found)
+
+
+def test_a_large_series_is_checked_without_its_pixels(parent: ParentSeries) -> None:
+    """The pixels are not asked for: an image that cannot be read again passes."""
+    series = built(volume_blueprint + ct_image_blueprint, parent, np.zeros(parent.shape, np.int16))
+    broken = replace(series, env=replace(series.env, pixels=replace(series.env.pixels, image=None)))
+    assert validate(broken, parent) == ()
