@@ -1,0 +1,202 @@
+"""The tables of docs/conformance.md, from the ready blueprints and from a series of each kind made by them.
+
+PYTHONPATH=plugin:tests python scripts/conformance.py    # rewrites the tables in docs/conformance.md
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from derived_series.dicom.validation.attributes import PIXELS
+from derived_series.dicom.validation.standard import Module, iod_of, modules_of
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from building import build, ready
+from derived_series import EncapsulatedPdfFactory, ParentSeries
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.copying import CopyElement, CopyOrElseElement, InstanceCopyElement, PositionCopyElement
+from derived_series.dicom.elements import ABSENT, DiscardElement, StaticElement, VirtualElement
+from derived_series.dicom.filling import FillingStrategy
+from derived_series.dicom.identity import MARK_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, complete
+from derived_series.dicom.modules import (
+    SOP_common_blueprint,
+    contributing_equipment_blueprint,
+    general_image_blueprint,
+    general_reference_blueprint,
+    general_series_blueprint,
+)
+from derived_series.dicom.objects import BUILDERS
+from derived_series.dicom.tags import keyword, number
+from derived_series.transfer_syntaxes import WRITTEN
+from phantoms import ct_phantom, mr_phantom, pet_phantom
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
+PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
+_CHARSET, _CLASS = 0x00080005, 0x00080016
+#: Kinds whose SOP class depends on the image.
+_BY_IMAGE = ("multiframe_secondary_capture",)
+#: Written whatever the blueprint says, in every object that has them at all.
+_RULES = (
+    SOP_common_blueprint
+    + general_reference_blueprint
+    + contributing_equipment_blueprint
+    + Blueprint([general_image_blueprint["InstanceNumber"], general_series_blueprint["SeriesNumber"]])
+)
+_HEADING = "| Tag | Attribute | Type | Presence | Source |\n|---|---|---|---|---|\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One attribute of an object, at its top level."""
+
+    tag: int
+    type: str
+    presence: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"| {number(self.tag)} | {keyword(self.tag)} | {self.type} | {self.presence} | {self.source} |"
+
+
+def main() -> int:
+    DOCUMENT.write_text(updated(DOCUMENT.read_text("utf-8")), "utf-8")
+    return 0
+
+
+def updated(text: str) -> str:
+    """The document with its tables as the code has them now."""
+    found = tables()
+
+    def table(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{found[match[2]]}{match[3]}"
+
+    return re.sub(r"(<!-- table: ([\w ]+) -->)\n.*?(<!-- end -->)", table, text, flags=re.DOTALL)
+
+
+def tables() -> dict[str, str]:
+    """The tables by name, as Markdown."""
+    made = objects()
+    rows = {name: rows_of(name, dataset) for name, dataset in made.items()}
+    common = set.intersection(*map(set, rows.values()))
+    found = {"classes": _classes(made), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
+    return found | {name: _table(set(each) - common) for name, each in rows.items()}
+
+
+def objects() -> dict[str, Dataset]:
+    """An instance of each kind by the name of its blueprint."""
+    parents = {
+        name: ParentSeries.from_datasets(phantom(4, 32, 32))
+        for name, phantom in (("ct", ct_phantom), ("mr", mr_phantom), ("pet", pet_phantom))
+    }
+    ct = parents["ct"]
+    counts = (np.indices(ct.shape).sum(axis=0) % 3).astype(np.uint8)
+    found = {}
+    for name, parent in parents.items():
+        found[name] = build(parent).dataset(0)
+        found[f"legacy_enhanced_{name}"] = build(parent, blueprint=f"legacy_enhanced_{name}").dataset(0)
+    images = {
+        "secondary_capture": counts,
+        "multiframe_secondary_capture": counts,
+        "segmentation": counts,
+        "parametric_map": counts.astype(np.float32),
+        "rt_dose": counts.astype(np.float32),
+    }
+    for name, image in images.items():
+        found[name] = build(ct, image, blueprint=name).dataset(0)
+    maker = EncapsulatedPdfFactory()
+    found["encapsulated_pdf"] = build(ct, PDF, blueprint="encapsulated_pdf", factory=maker).dataset(0)
+    return found
+
+
+def rows_of(name: str, dataset: Dataset) -> list[Row]:
+    """What is written of a kind: what its blueprint and the rules say, and what comes with the image."""
+    parent = ParentSeries.from_datasets(ct_phantom(2, 8, 8))
+    whole, _ = complete(ready(name), FillingStrategy.DISCARD, parent)
+    elements = {int(element.tag): element for element in whole if not isinstance(element, DiscardElement)}
+    iod = iod_of(str(dataset.SOPClassUID))
+    modules = modules_of(iod) if iod else ()
+    multiframe = str(dataset.SOPClassUID) in BUILDERS
+    found = []
+    for tag in sorted({*elements, *map(int, dataset.keys())}):
+        if tag not in elements or tag in PIXEL_TAGS or (tag == _CLASS and name in _BY_IMAGE):
+            if tag in dataset:
+                found.append(_row(tag, None, modules))
+        elif tag in dataset or not multiframe or isinstance(elements[tag], CopyElement):
+            found.append(_row(tag, elements[tag], modules))
+    return found
+
+
+def _row(tag: int, element: VirtualElement | None, modules: tuple[Module, ...]) -> Row:
+    types = [(not m.is_mandatory, a.type) for m in modules for a in m.attributes if a.tag == tag and not a.path]
+    optional, kind = min(types, default=(True, "3"))
+    presence = "ANAP" if optional else {"1": "ALWAYS", "2": "VNAP"}.get(kind, "ANAP")
+    if tag == _CHARSET:
+        return Row(tag, kind, "ANAP", "PARENT, else UTF-8")
+    if tag in MARK_TAGS:
+        return Row(tag, kind, presence, "PARENT: once set, it stays set")
+    if element is None:
+        return Row(tag, kind, "ALWAYS" if keyword(tag) in PIXELS else presence, "IMAGE")
+    if isinstance(element, StaticElement):
+        return Row(tag, kind, "ALWAYS" if element.value else "EMPTY", f"FIXED: {_text(element)}")
+    if not isinstance(element, CopyElement):
+        if tag in PATIENT_AND_STUDY:
+            return Row(tag, kind, presence, "PARENT")
+        return Row(tag, kind, "ALWAYS" if tag in _RULES else presence, "AUTO")
+    return Row(tag, kind, _presence(element, presence), _source(element))
+
+
+def _text(element: StaticElement) -> str:
+    value = element.value
+    if not value:
+        return "empty"
+    if element.VR == "SQ":
+        return ", ".join(str(item.get("CodeMeaning", "an item")) for item in value)
+    return "`" + ("\\".join(value) if isinstance(value, list) else str(value)) + "`"
+
+
+def _presence(element: CopyElement, by_type: str) -> str:
+    if isinstance(element, CopyOrElseElement):
+        fallback = element.fallback
+        return "VNAP" if fallback in (None, "") else by_type if isinstance(fallback, VirtualElement) else "ALWAYS"
+    if isinstance(element, PositionCopyElement) and element.Optional:
+        return "ANAP" if element.Else is ABSENT else "VNAP" if element.Else is None else "ALWAYS"
+    return "ANAP" if element.Optional else "ALWAYS"
+
+
+def _source(element: CopyElement) -> str:
+    if isinstance(element, InstanceCopyElement | PositionCopyElement):
+        return "PARENT, by position"
+    if isinstance(element, CopyOrElseElement) and element.fallback not in (None, ""):
+        other = element.fallback
+        return f"PARENT, else {'AUTO' if isinstance(other, VirtualElement) else f'`{other}`'}"
+    return "PARENT"
+
+
+def _table(rows: set[Row]) -> str:
+    return _HEADING + "".join(f"{row}\n" for row in sorted(rows, key=lambda row: row.tag))
+
+
+def _classes(made: Mapping[str, Dataset]) -> str:
+    """SOP classes that are created, by the kind of object."""
+    uids = {str(dataset.SOPClassUID): name for name, dataset in made.items()}
+    for uid, builder in BUILDERS.items():
+        uids.setdefault(uid, builder)
+    lines = [
+        f"| {UID(uid).name} | {uid} | `{name}` |\n" for uid, name in sorted(uids.items(), key=lambda pair: pair[1])
+    ]
+    return "| SOP class | UID | Blueprint |\n|---|---|---|\n" + "".join(lines)
+
+
+def _transfer_syntaxes() -> str:
+    lines = [f"| {UID(uid).name} | {uid} | `{name}` |\n" for name, uid in WRITTEN.items()]
+    return "| Transfer syntax | UID | `TransferSyntax` |\n|---|---|---|\n" + "".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""docs/conformance.md says what the code does: its tables are those that scripts/conformance.py makes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from building import LIBRARY
+from conformance import DOCUMENT, objects, rows_of, tables, updated
+from derived_series.dicom.objects import BUILDERS
+
+
+def test_the_tables_are_those_of_the_code() -> None:
+    text = DOCUMENT.read_text("utf-8")
+    assert set(re.findall(r"<!-- table: ([\w ]+) -->", text)) == set(tables())
+    assert text == updated(text), "run: PYTHONPATH=plugin:tests python scripts/conformance.py"
+
+
+def test_every_ready_blueprint_has_its_table() -> None:
+    made = objects()
+    assert set(made) == set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight"}
+    classes = {str(dataset.SOPClassUID) for dataset in made.values()}
+    assert classes <= set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))
+    assert set(BUILDERS) <= set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))
+
+
+@pytest.mark.parametrize("name", ["ct", "mr", "pet", "secondary_capture", "segmentation", "encapsulated_pdf"])
+def test_what_is_always_there_is_there(name: str) -> None:
+    dataset = objects()[name]
+    rows = {row.tag: row for row in rows_of(name, dataset)}
+    assert {int(element.tag) for element in dataset} <= set(rows)
+    for tag, row in rows.items():
+        if row.presence == "ALWAYS":
+            assert tag in dataset and not dataset[tag].is_empty, row
+        elif row.presence in ("VNAP", "EMPTY"):
+            assert tag in dataset, row
