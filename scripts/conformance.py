@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from derived_series.dicom.validation.attributes import PIXELS
-from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -33,6 +31,8 @@ from derived_series.dicom.modules import (
 )
 from derived_series.dicom.objects import BUILDERS
 from derived_series.dicom.tags import keyword, number
+from derived_series.dicom.validation.attributes import PIXELS
+from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from derived_series.transfer_syntaxes import WRITTEN
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
