@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orthanc_server import OrthancServer
-from phantoms import ct_phantom
+from conftest import StartOrthanc
+from orthanc_server import OrthancFailed, OrthancServer, free_port, merged
+from phantoms import ct_phantom, mr_phantom, pet_phantom
 from server_fixtures import finished, settings
 
 PLAIN = {"Pipeline": "plain"}
@@ -17,15 +19,22 @@ PLAIN = {"Pipeline": "plain"}
 RULES: list[dict[str, Any]] = [
     {"Name": "ct", "Match": {"Modality": "CT", "Rows": {"Max": 40}}, "Derive": {**PLAIN, "SeriesDescription": "a"}},
     {
+        "Name": "after",
+        "Match": {"SeriesDescription": "a", "InstancesCount": {"Min": 2}},
+        "MaxDepth": 1,
+        "Derive": {**PLAIN, "SeriesDescription": "b"},
+    },
+    {
         "Name": "both",
-        "Inputs": {"first": {"PatientID": {"Regex": "^T"}, "Modality": "CT"}, "second": {"Modality": "PT"}},
+        "Inputs": {"second": {"Modality": "PT"}, "first": {"Modality": "CT", "0028,0010": 48}},
         "Same": ["FrameOfReferenceUID"],
         "Derive": {"Pipeline": "sum"},
     },
-    {"Name": "sent", "Match": {"Modality": "MR", "RemoteAET": "MR1"}, "Derive": PLAIN},
+    {"Name": "sent", "Match": {"Modality": "MR", "RemoteAET": ["MR1", "ORTHANC"]}, "Derive": PLAIN},
     {
         "Name": "posted",
-        "Match": {"Modality": "MR", "Origin": "RestApi", "Not": {"SeriesDescription": "secret"}},
+        "Match": {"Any": [{"Modality": "MR"}, {"Modality": "US"}], "Origin": "RestApi", "Not": {"PatientID": "secret"}},
+        "IfMoreInstances": "New",
         "Derive": {**PLAIN, "Priority": 3},
     },
 ]
@@ -34,7 +43,10 @@ RULES: list[dict[str, Any]] = [
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("rules")
-    made = OrthancServer(folder, settings(folder / "library", Rules=RULES))
+    port = free_port()
+    itself = {"DicomModalities": {"itself": ["ORTHANC", "127.0.0.1", port]}, "DicomPort": port}
+    others = {"OverwriteInstances": True, "DicomServerEnabled": True, "DicomAet": "ORTHANC", **itself}
+    made = OrthancServer(folder, merged(settings(folder / "library", Rules=RULES), others))
     try:
         yield made.start()
     finally:
@@ -78,23 +90,183 @@ def derived(server: OrthancServer, series: str) -> list[dict[str, Any]]:
     return found
 
 
+def series_of(server: OrthancServer, rule: str) -> list[str]:
+    """The series that a rule made and that are there."""
+    found = []
+    for series in sorted(server.series_ids()):
+        answer = server.get(f"/series/{series}/metadata/4300")
+        if answer.ok and answer.json().get("Rule", {}).get("Name") == rule:
+            found.append(series)
+    return found
+
+
 def test_a_rule_fires_once_and_again_for_more_instances(server: OrthancServer) -> None:
     parent = list(ct_phantom(slices=6))
-    before = fired(server, "ct")["Fired"]
     ct = server.upload(parent[:4])
     (job,) = soon(lambda: jobs_of(server, ct), "the rule has not fired")
     assert finished(server, job["ID"])["State"] == "Success"
     (first,) = derived(server, ct)
     assert first["Provenance"]["Rule"]["Name"] == "ct" and first["Provenance"]["Rule"]["Depth"] == 1
-    server.upload(parent[:4])  # the same once more
+    server.upload(parent[:4])  # the same once more: it becomes stable again
+    changes = server.json("/changes?since=0&limit=1000")["Changes"]
     quiet(server)
+    again = [change["ID"] for change in server.json(f"/changes?since={changes[-1]['Seq']}&limit=1000")["Changes"]]
+    assert ct in again
     assert len(jobs_of(server, ct)) == 1 and [each["ID"] for each in derived(server, ct)] == [first["ID"]]
+    (after,) = derived(server, first["ID"])  # the wanted chain
+    assert after["Provenance"]["Rule"]["Chain"] == ["ct", "after"] and after["Provenance"]["Rule"]["Depth"] == 2
     server.upload(parent[4:])
     quiet(server)
     assert [job["State"] for job in jobs_of(server, ct)] == ["Success", "Success"]
     (second,) = derived(server, ct)  # in place of the first
     assert second["ID"] != first["ID"] and len(server.json(f"/series/{second['ID']}")["Instances"]) == 6
+    (again,) = derived(server, second["ID"])  # and what the second rule made of the first is replaced as well
+    assert server.series_ids() == {ct, second["ID"], again["ID"]} and again["ID"] != after["ID"]
     rule = fired(server, "ct")
-    assert rule["Fired"] == before + 2 and rule["LastJob"] == second["Provenance"]["Job"]
+    assert rule["Fired"] == 2 and rule["LastJob"] == second["Provenance"]["Job"] and rule["LastTime"] > "2026"
+    assert rule["Match"] == RULES[0]["Match"] and rule["Derive"] == RULES[0]["Derive"]
     assert server.json("/derived-series/status")["Rules"] == [rule["Name"] for rule in RULES]
-    server.delete_all()
+
+
+def test_a_rule_of_two_inputs_waits_for_both(server: OrthancServer) -> None:
+    shape = {"slices": 3, "rows": 48, "pixel_spacing": (2.0, 2.0), "spacing": 3.0}
+    pet = server.upload(pet_phantom(**shape, patient_id="two"))
+    other = server.upload(ct_phantom(**shape, patient_id="two", study="2"))  # another study
+    quiet(server)
+    assert jobs_of(server, pet) == jobs_of(server, other) == []
+    elsewhere = list(ct_phantom(**shape, patient_id="two", series="elsewhere"))
+    for dataset in elsewhere:
+        dataset.FrameOfReferenceUID = "1.2.3"
+    apart = server.upload(elsewhere)
+    ct = server.upload(ct_phantom(**shape, patient_id="two"))
+    quiet(server)
+    (job,) = jobs_of(server, ct)  # the pipeline's parent input is the parent
+    assert job["Content"]["Request"]["Inputs"] == {"second": pet} and job["State"] == "Success"
+    assert jobs_of(server, pet) == jobs_of(server, other) == jobs_of(server, apart) == []
+    assert [each["ID"] for each in derived(server, pet)] == [each["ID"] for each in derived(server, ct)]
+    server.upload(pet_phantom(**shape, patient_id="two"))
+    quiet(server)
+    assert fired(server, "both")["Fired"] == 1
+    outcomes = simulated(server, [apart, pet])
+    assert outcomes[apart, "both"]["Reason"] == "FrameOfReferenceUID is not the same in all inputs"
+    assert outcomes[pet, "both"]["Inputs"] == {"first": ct, "second": pet}
+    assert (outcomes[pet, "both"]["Fires"], outcomes[pet, "both"]["Job"]) == (False, job["ID"])
+
+
+def simulated(server: OrthancServer, series: list[str], **more: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    """By series and rule."""
+    found = server.json("/derived-series/rules/simulate", "POST", json={"Series": series, **more})
+    return {(each["Series"], told["Rule"]): told for each in found for told in each["Rules"]}
+
+
+def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> None:
+    secret = server.upload(mr_phantom(slices=2, patient_id="secret"))
+    mr = server.upload(mr_phantom(slices=2, patient_id="open"))
+    quiet(server)
+    (job,) = jobs_of(server, mr)
+    assert job["Priority"] == 3 and jobs_of(server, secret) == []
+    found = server.json("/derived-series/rules/simulate", "POST", json={"Last": 3})
+    assert [each["Series"] for each in found][0] == derived(server, mr)[0]["ID"]
+    assert {each["Series"] for each in found[1:]} == {mr, secret}
+    outcomes = {(each["Series"], told["Rule"]): told for each in found for told in each["Rules"]}
+    assert outcomes[mr, "posted"] == {
+        **{"Rule": "posted", "Fires": False, "Reason": "it has fired for these instances already"},
+        "Job": job["ID"],
+    }
+    assert outcomes[secret, "posted"]["Reason"] == 'Not: PatientID is "secret"'
+    assert outcomes[mr, "sent"]["Reason"] == "RemoteAET is missing"
+    assert outcomes[mr, "ct"]["Reason"] == 'Modality is "MR", wanted "CT"'
+    assert outcomes[found[0]["Series"], "posted"]["Reason"] == 'Origin is "Plugins", wanted "RestApi"'
+    new = {"Name": "new", "Match": {"Modality": "MR"}, "Derive": PLAIN}
+    tried = simulated(server, [mr, found[0]["Series"]], Rules=[new])
+    assert tried[mr, "new"] == {"Rule": "new", "Fires": True, "Reason": "it matches"}
+    assert tried[found[0]["Series"], "new"]["Reason"] == "it is derived (1 step(s) deep), MaxDepth is 0"
+    # a derived series that comes back without its metadata is known by the marks in its instances
+    copies = server.download(found[0]["Series"])
+    server.delete(f"/series/{found[0]['Series']}")
+    assert server.upload(copies) == found[0]["Series"]
+    told = simulated(server, [found[0]["Series"]])[found[0]["Series"], "posted"]
+    assert told["Reason"] == "it is derived (1 step(s) deep), MaxDepth is 0"
+    # the same instances by C-STORE: other metadata, and so another rule
+    server.json("/modalities/itself/store", "POST", data=secret)
+    (sent,) = soon(lambda: jobs_of(server, secret), "the rule for the sender has not fired")
+    finished(server, sent["ID"])
+    assert fired(server, "sent")["LastJob"] == sent["ID"] and fired(server, "posted")["Fired"] == 1
+    quiet(server)
+    assert jobs_of(server, found[0]["Series"]) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"Lasts": 3}, ["unknown key 'Lasts'", "Last, Series, Rules"]),
+        ({"Series": ["x"]}, ["Series.0"]),
+        ({"Series": ["00000000-00000000-00000000-00000000-00000000"]}, ["there is no series"]),
+        ({"Rules": [{"Name": "x", "Match": {"Modalty": "CT"}, "Derive": PLAIN}]}, ["'Modalty' of the rule 'x'"]),
+        ({"Rules": [{"Name": "x", "Match": {}, "Derive": PLAIN}]}, ["Rules.0.Match", "empty"]),
+    ],
+)
+def test_a_wrong_simulation_is_told(server: OrthancServer, body: dict[str, Any], words: list[str]) -> None:
+    answer = server.post("/derived-series/rules/simulate", json=body)
+    assert answer.status_code in (400, 404)
+    for word in words:
+        assert word in answer.json()["Message"] + answer.json()["Remedy"]
+
+
+def test_a_restart_and_a_full_queue_miss_nothing(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    slow = {"Name": "slow", "Match": {"Modality": "CT"}, "Derive": {**PLAIN, "Parameters": {"Seconds": 0.7}}}
+    keys = {"Workers": 1, "QueueSize": 1, "Rules": [slow]}
+    server = start_orthanc(settings(tmp_path / "library", **keys))
+    parents = [server.upload(ct_phantom(slices=2, series=name)) for name in "abc"]
+    soon(lambda: server.json("/derived-series/jobs"), "the rule has not fired")
+    assert server.json("/derived-series/jobs?limit=9") == server.json("/derived-series/jobs")
+    parents.append(server.upload(ct_phantom(slices=2, series="d")))  # not stable yet
+    server.kill()
+    server.start()
+    quiet(server)
+    for parent in parents:
+        assert [job["State"] for job in jobs_of(server, parent)] == ["Success"], parent
+        assert len(derived(server, parent)) == 1
+    assert len(server.series_ids()) == 8 and fired(server, "slow")["Fired"] == 4
+    server.restart()  # in good order: nothing is left to do
+    quiet(server)
+    assert len(server.json("/derived-series/jobs")) == 4
+
+
+def test_chained_and_self_matching_rules_settle(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    """Ten rules in a ring; each one matches what the one before made, and what it makes itself."""
+    steps = [f"step {number}" for number in range(10)]
+    rules: list[dict[str, Any]] = [
+        {
+            "Name": name,
+            "Match": {"SeriesDescription": [steps[number - 1], name, *(["start"] if number == 0 else [])]},
+            "MaxDepth": 100,
+            "Derive": {**PLAIN, "SeriesDescription": name},
+        }
+        for number, name in enumerate(steps)
+    ]
+    rules.append({"Name": "all", "Match": {"Modality": "CT"}, "Derive": {**PLAIN, "SeriesDescription": "all"}})
+    rules.append({**rules[-1], "Name": "unlucky", "Derive": {"Pipeline": "bad", "Parameters": {"How": "raise"}}})
+    server = start_orthanc(settings(tmp_path / "library", Rules=rules))
+    parent = list(ct_phantom(slices=2))
+    for dataset in parent:
+        dataset.SeriesDescription = "start"
+    server.upload(parent)
+    soon(lambda: len(server.series_ids()) == 12, "the chain has not come to its end", 60)
+    quiet(server)
+    assert len(server.series_ids()) == 12 and len(server.json("/derived-series/jobs")) == 12
+    assert {name: fired(server, name)["Fired"] for name in [*steps, "all", "unlucky"]} == dict.fromkeys(
+        [*steps, "all", "unlucky"], 1
+    )
+    (last,) = series_of(server, steps[-1])
+    provenance = server.json(f"/series/{last}/provenance")
+    assert provenance["Rule"]["Chain"] == steps and provenance["Rule"]["Depth"] == 10
+    assert simulated(server, [last])[last, steps[0]]["Reason"] == "it comes from this rule itself"
+
+
+def test_wrong_rules_are_named_and_orthanc_does_not_start(start_orthanc: StartOrthanc) -> None:
+    rules = [{"Name": "x", "Match": {"Modalty": "CT", "Not": {"Modality": "PT", "Fro": "1"}}, "Derive": PLAIN}]
+    with pytest.raises(OrthancFailed) as caught:
+        start_orthanc({"DerivedSeries": {"Rules": rules}})
+    for word in ("'Modalty'", "'Fro'", "'x'", "RemoteAET"):
+        assert word in caught.value.log

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic.alias_generators import to_pascal
 
 from derived_series.jobs.request import DeriveRequest, Name
@@ -62,9 +70,15 @@ class Condition(BaseModel):
             raise ValueError(f"no regular expression ({error})") from error
         return pattern
 
+    @model_serializer(mode="wrap")
+    def _as_written(self, write: SerializerFunctionWrapHandler) -> object:
+        if self.model_fields_set == {"equals"}:
+            return self.equals
+        return self.in_ if self.model_fields_set == {"in_"} else write(self)
+
     @model_validator(mode="after")
     def _says_something(self) -> Condition:
-        if not self.model_fields_set or self.model_dump(exclude_none=True) == {}:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
             raise ValueError("says nothing: give Equals, In, Regex, Min, Max or Exists")
         return self
 

@@ -113,7 +113,7 @@ class Gateway:
         """A tag as ``0008,0060``, by its keyword; None when Orthanc's dictionary has none of this name."""
         try:
             entry = orthanc.LookupDictionary(keyword)
-        except orthanc.OrthancException:
+        except (orthanc.OrthancException, TypeError):  # which of them depends on the plugin's version
             return None
         return f"{entry['Group']:04x},{entry['Element']:04x}"
 
