@@ -103,7 +103,6 @@ def start(executable: Path) -> Gateway:
     library = LibraryRoutes(executor, runner, settings, folders)
     waiters = Waiters(around.waiters(settings.workers))
     derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters)
-    pages = Pages()
     verdict = VerdictRoutes(reviews, runner, around.authenticates)
     changes = ChangeReader(gateway, log, around.stable_age)
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
@@ -113,8 +112,8 @@ def start(executable: Path) -> Gateway:
         JobRoutes(runner),
         ProvenanceRoutes(gateway),
         verdict,
-        pages,
-        ReviewRoutes(gateway, executor, connection, waiters, pages),
+        Pages(),
+        ReviewRoutes(gateway, executor, connection, waiters),
         RuleRoutes(gateway, log, rules),
     ):
         gateway.serve(route)

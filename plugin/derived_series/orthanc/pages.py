@@ -47,11 +47,6 @@ class Pages:
         """The file that the address names. :raises NotFound: there is none of this name."""
         return self._file(request.groups[0])
 
-    @property
-    def scripts(self) -> list[str]:
-        """The names of the JavaScript files, so that a page can load one that is not always there."""
-        return [name for name in self._files if name.endswith(".js")]
-
     def page(self, name: str) -> Handler:
         """A handler that answers one page, whatever else the address says; its script reads that.
 

@@ -15,7 +15,6 @@ from derived_series.jobs.request import ORTHANC_ID
 from derived_series.jobs.tasks import decode_for_review, describe_for_review
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
-from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.waiters import Waiters
 
 #: Seconds that a request waits for a worker; the page asks again after a 503.
@@ -29,12 +28,11 @@ T = TypeVar("T")
 class ReviewRoutes:
     """``GET /derived-series/review/{id}/manifest`` and ``GET /derived-series/pixels/{instance}/{first}/{count}``."""
 
-    def __init__(self, gateway: Gateway, executor: Executor, connection: Connection, waiters: Waiters, pages: Pages):
+    def __init__(self, gateway: Gateway, executor: Executor, connection: Connection, waiters: Waiters):
         self._gateway = gateway
         self._executor = executor
         self._connection = connection
         self._waiters = waiters
-        self._pages = pages
 
     def manifest(self, request: Request) -> Answer:
         """The derived series, the parent that it is compared with, and its provenance.
@@ -59,7 +57,7 @@ class ReviewRoutes:
                 describe_for_review, self._connection, chosen, asked.get("Orientation"), asked.get("Part")
             )
             document: dict[str, Any] = {"Derived": _result(of_derived), "Parent": _result(of_parent)}
-        document.update(Parents=parents, Provenance=provenance or None, Scripts=self._pages.scripts)
+        document.update(Parents=parents, Provenance=provenance or None)
         return Answer(json.dumps(document, ensure_ascii=False).encode())
 
     def pixels(self, request: Request) -> Answer:

@@ -88,9 +88,7 @@ async function start() {
   const status = at("status");
   const manifest = await getJson(`${encodeURIComponent(SERIES)}/manifest${location.search}`, (text) => { status.textContent = `${text}: waiting`; });
   heading(manifest);
-  if (manifest.Scripts.includes("verdict.js")) {
-    import("./verdict.js").then((module) => module.start(at("verdict"), manifest)).catch((error) => { status.textContent = error.message; });
-  }
+  if (manifest.Provenance) import("./verdict.js"); // fills #verdict
   const sides = sidesOf(manifest);
   warn([...sides.warnings, ...(manifest.Provenance?.Warnings ?? [])]);
   status.textContent = "";
