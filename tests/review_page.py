@@ -28,7 +28,7 @@ class ReviewPage:
         """Wait until all that is to be seen is drawn."""
         two_frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
         self.page.evaluate(two_frames)
-        self.page.wait_for_function("document.getElementById('panes').dataset.complete === 'true'")
+        self.page.wait_for_selector("#panes[data-complete='true']")  # functions to wait for would need eval
         return self
 
     def pane(self, name: str) -> dict[str, str]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
 from playwright.sync_api import Page, expect
 from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless
 
 from derived_series import ParentSeries
+from multiframe import enhanced, mosaic
 from orthanc_server import OrthancServer
-from phantoms import ct_phantom
+from phantoms import compressed, ct_phantom, mr_phantom
+from phantoms_4d import fmri_phantom
 from review_page import ReviewPage
 from server_fixtures import derive, npy
 
@@ -101,3 +107,194 @@ def test_a_hostile_name_is_text(page: Page, server: OrthancServer, smoothed: str
     expect(page.locator("#patient")).to_contain_text("<script>alert(1)</script>")
     expect(page.locator("#of-derived")).to_contain_text("<img src=x onerror=alert(1)>")
     assert page.locator("img").count() == 0 and page.locator("script").count() == 1
+
+
+def test_difference_fade_and_flicker(page: Page, server: OrthancServer, ct: str, smoothed: str) -> None:
+    parent, derived = values(server.download(ct)), values(server.download(smoothed))
+    review = ReviewPage(page, server, smoothed)
+    review.press("d")
+    shown = review.pane("difference")
+    assert review.mode() == "difference" and shown["shown"] == "3" and float(shown["limit"]) > 0
+    found = page.evaluate("Array.from(window.review.difference().values)")
+    assert np.allclose(np.reshape(found, (40, 32)), derived[3] - parent[3], atol=1e-2)
+    less, more = (np.unravel_index(index, (40, 32)) for index in (np.argmin(found), np.argmax(found)))
+    red, _, blue = review.colour_at("difference", int(more[0]), int(more[1]))
+    assert red > 2 * blue
+    red, _, blue = review.colour_at("difference", int(less[0]), int(less[1]))
+    assert blue > 2 * red
+    expect(page.locator("#difference .low")).to_have_text(f"−{float(shown['limit']):.1f}")
+    review.press("Space")
+    assert review.mode() == "fade" and page.get_by_label("fade from parent to derived").input_value() == "1"
+    of_derived = review.colour_at("combined", 20, 16)
+    review.press("Space")
+    of_parent = review.colour_at("combined", 20, 16)
+    assert page.get_by_label("fade from parent to derived").input_value() == "0"
+    page.get_by_label("fade from parent to derived").fill("0.5")
+    mixed = review.settled().colour_at("combined", 20, 16)
+    assert of_parent != of_derived and mixed[0] == pytest.approx((of_parent[0] + of_derived[0]) / 2, abs=2)
+    review.press("Escape")
+    assert review.mode() == "side"
+
+
+def test_histograms_and_tags(page: Page, server: OrthancServer, ct: str, smoothed: str) -> None:
+    parent = values(server.download(ct))
+    review = ReviewPage(page, server, smoothed)
+    review.press("h", "ArrowUp")
+    chart = page.locator("#histograms canvas").first
+    assert float(chart.get_attribute("data-mean") or "") == pytest.approx(parent[4].mean(), abs=0.01)
+    assert sum(map(int, (chart.get_attribute("data-counts") or "").split())) == parent[4].size
+    review.press("h", "t")
+    row = page.locator("#tags tr[data-tag='0008,0008']")
+    expect(row).to_contain_text("DERIVED\\SECONDARY\\AXIAL")
+    expect(row.locator("td").last).to_contain_text("ImageElement")
+    described = page.locator("#tags tr[data-tag='0008,103e']")
+    expect(described).to_contain_text(HOSTILE)
+    expect(described.locator("td").last).to_contain_text("request: StaticElement")
+    dropped = page.locator("#tags tr[data-tag='0028,0107'], #tags tr[data-kind='left-out']").first
+    expect(dropped.locator("td").last).to_contain_text("no element of the blueprint names it")
+    assert page.locator("#tags tr[data-kind='same']").count() == 0
+    page.get_by_label("also those that are the same").check()
+    expect(page.locator("#tags tr[data-tag='0010,0010']")).to_have_attribute("data-kind", "same")
+
+
+def test_other_grids_are_matched_by_position(page: Page, server: OrthancServer, ct: str) -> None:
+    """Three slices between the parent's, of larger pixels, flipped from left to right."""
+    grid = ParentSeries.from_datasets(server.download(ct))
+    affine = grid.affine_ras @ np.array([[2, 0, 0, 1.2], [0, 2, 0, 4], [0, 0, -2, 30], [0, 0, 0, 1]])
+    image = np.arange(3 * 18 * 16, dtype=np.int16).reshape(3, 18, 16)
+    body = nib.Nifti1Image(image.T, affine[:, [2, 1, 0, 3]]).to_bytes()
+    derived = server.json(f"/series/{ct}/derive/ct/nifti", "POST", data=body)["ID"]
+    stored = ParentSeries.from_datasets(server.download(derived))
+    review = ReviewPage(page, server, derived)
+    expect(page.locator("#warnings")).to_contain_text("The grids differ")
+    expect(page.locator("#warnings")).to_contain_text("pixel spacing")
+    distances = grid.require_grid().distances
+    for _ in range(3):
+        shown = [review.pane(side) for side in ("parent", "derived")]
+        apart = np.abs(distances - float(shown[1]["positionMm"]))
+        assert apart.min() <= 1.25 and shown[0]["slice"] == str(apart.argmin())
+        review.press("ArrowUp")
+    review.press("Home").cursor_to("derived", 9, 7)
+    here = stored.affine_lps @ [0, 9, 7, 1]
+    there = np.linalg.solve(grid.affine_lps, here)[:3]
+    readout = review.readout()
+    voxel = tuple(int(index) for index in np.rint(there))
+    assert float(readout["derivedValue"]) == stored.voxels()[0, 9, 7]
+    assert float(readout["parentValue"]) == grid.voxels()[voxel]
+    review.press("d")
+    found = page.evaluate("window.review.difference().values[9 * 16 + 7]")
+    assert found == pytest.approx(stored.voxels()[0, 9, 7] - grid.voxels()[voxel])
+    page.locator("#parent canvas").focus()
+    review.press("Home")
+    assert review.pane("derived")["slice"] == "-1" and review.pane("parent")["slice"] == "0"
+    expect(page.locator("#derived .message")).to_have_text("The derived series has no slice here")
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, JPEGLSLossless, ExplicitVRBigEndian], ids=lambda uid: uid.name)
+def test_parents_that_must_be_decoded(page: Page, server: OrthancServer, syntax: str) -> None:
+    parent = server.upload(compressed(ct_phantom(3, 32, 32, series=syntax, signed=True), syntax))
+    derived = derive(server, parent, Blueprint="ct", Factory="numpy")["ID"]
+    review = ReviewPage(page, server, derived).press("ArrowUp").cursor_to("parent", 11, 20)
+    wanted = values(server.download(parent))[2, 11, 20]
+    assert [float(review.readout()[f"{side}Value"]) for side in ("parent", "derived")] == [wanted, wanted]
+
+
+def test_several_volumes(page: Page, server: OrthancServer) -> None:
+    parent = server.upload(fmri_phantom(times=3, slices=4, rows=16, columns=12))
+    derived = derive(server, parent, Blueprint="mr", Factory="numpy")["ID"]
+    voxels = values(server.download(parent))
+    review = ReviewPage(page, server, derived)
+    review.press("ArrowRight", "ArrowUp").cursor_to("parent", 8, 5)
+    for side in ("parent", "derived"):
+        assert (review.pane(side)["time"], review.pane(side)["slice"]) == ("1", "2")
+        assert float(review.readout()[f"{side}Value"]) == voxels[1, 2, 8, 5]
+    page.get_by_label("volume", exact=True).fill("3")
+    assert review.settled().pane("derived")["shown"] == str(2 * 4 + 2)
+    expect(page.locator("#parent .caption")).to_contain_text("volume 3 of 3")
+
+
+@pytest.mark.parametrize("kind", ["enhanced", "mosaic"])
+def test_multi_frame_parents(page: Page, server: OrthancServer, kind: str) -> None:
+    slices = mr_phantom(5, 24, 16, orientation="axial", series=kind)
+    parent = server.upload([{"enhanced": enhanced, "mosaic": mosaic}[kind](slices)])
+    derived = derive(server, parent, Blueprint="mr", Factory="numpy")["ID"]
+    voxels = values(server.download(parent))
+    review = ReviewPage(page, server, derived).press("ArrowUp").cursor_to("parent", 15, 6)
+    assert review.pane("parent")["slice"] == "3" and review.pane("parent")["shown"] == "3"
+    assert [float(review.readout()[f"{side}Value"]) for side in ("parent", "derived")] == [voxels[3, 15, 6]] * 2
+
+
+def test_colours_are_drawn_as_they_are(page: Page, server: OrthancServer, ct: str) -> None:
+    image = np.zeros((7, 40, 32, 3), np.uint8)
+    image[..., 0], image[..., 1] = 200, np.arange(7)[:, None, None] * 20
+    derived = send(server, ct, "secondary_capture/numpy", image)
+    review = ReviewPage(page, server, derived).press("ArrowUp")
+    index = int(review.pane("derived")["slice"])
+    assert review.colour_at("derived", 10, 10) == [200, 20 * index, 0]
+    review.cursor_to("derived", 10, 10)
+    expect(page.locator("#readout")).to_contain_text(f"red 200, green {20 * index}, blue 0")
+    review.press("d")
+    expect(page.locator("#difference .message")).to_have_text("There is no difference of colours")
+
+
+def test_segments_over_the_parent(page: Page, server: OrthancServer, ct: str) -> None:
+    labels = np.zeros((7, 40, 32), np.uint8)
+    labels[2:5, 4:20, 5:15], labels[3:, 22:30, 3:9] = 1, 2
+    named = [
+        {"Number": 1, "Label": HOSTILE[:60], "Color": "#aa0000"},
+        {"Number": 2, "Label": "Rest", "Color": "#0044ff"},
+    ]
+    options = {"X-Derived-Series-Options": json.dumps({"Segments": named})}
+    path = f"/series/{ct}/derive/segmentation/segmentation"
+    derived = server.json(path, "POST", data=npy(labels), headers=options)["ID"]
+    review = ReviewPage(page, server, derived)
+    legend = page.locator("#segments li")
+    assert [item.get_attribute("data-color") for item in legend.all()] == ["#aa0000", "#0044ff"]
+    expect(legend.first).to_contain_text(HOSTILE[:60])
+    parent = values(server.download(ct))
+    review.press("8")  # a window in which all is black or white
+    page.get_by_label("Opacity").fill("1")
+    review.settled()
+    assert review.colour_at("derived", 10, 10) == [170, 0, 0] and review.colour_at("derived", 25, 5) == [0, 68, 255]
+    assert review.colour_at("parent", 10, 10)[0] == review.colour_at("parent", 10, 10)[2]
+    review.cursor_to("derived", 10, 10)
+    assert review.readout()["derivedValue"] == HOSTILE[:60]
+    assert float(review.readout()["parentValue"]) == parent[3, 10, 10]
+    legend.first.get_by_role("checkbox").uncheck()
+    assert review.settled().colour_at("derived", 10, 10)[1] == review.colour_at("derived", 10, 10)[2]
+    page.locator("#derived canvas").focus()
+    review.press("Home")
+    assert review.colour_at("derived", 25, 5)[1] == review.colour_at("derived", 25, 5)[2]  # no segment in slice 1
+
+
+def test_the_keyboard_alone(page: Page, server: OrthancServer, ct: str, smoothed: str) -> None:
+    parent = values(server.download(ct))
+    review = ReviewPage(page, server, smoothed)
+    review.press("Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown")
+    words = page.locator("#readout").inner_text()
+    row, column = (int(re.findall(rf"{word} (\d+)", words)[0]) - 1 for word in ("row", "column"))
+    assert float(review.readout()["parentValue"]) == parent[3, row, column]
+    before = page.evaluate("window.review.zoom")
+    review.press("+", "+", "Control+ArrowRight")
+    assert page.evaluate("window.review.zoom") > 1.5 * before
+    review.press("?")
+    expect(page.locator("#help")).to_contain_text("slice by slice")
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator("#derived").get_by_label("window width")).to_be_focused()
+    page.get_by_role("button", name="Difference").focus()
+    review.press("Enter")
+    assert review.mode() == "difference"
+    expect(page.get_by_role("button", name="Difference")).to_have_attribute("aria-pressed", "true")
+
+
+def test_what_cannot_be_reviewed_is_said(server: OrthancServer, ct: str, smoothed: str) -> None:
+    answer = server.get(f"/derived-series/review/{ct}/manifest")
+    assert answer.status_code == 404 and "?parent=" in answer.json()["Remedy"]
+    assert server.json(f"/derived-series/review/{ct}/manifest?parent={smoothed}")["Parent"]["ID"] == smoothed
+    instance = server.json(f"/series/{ct}")["Instances"][0]
+    assert (
+        server.get(f"/derived-series/pixels/{instance}/0/1").content
+        == server.get(f"/instances/{instance}/frames/0/raw").content
+    )
+    for path, status in ((f"{instance}/1/1", 400), (f"{instance}/x/1", 400), (f"{smoothed}/0/1", 404), ("a/0/1", 404)):
+        assert server.get(f"/derived-series/pixels/{path}").status_code == status

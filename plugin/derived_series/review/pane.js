@@ -28,6 +28,7 @@ export class Pane {
       el("footer", {}, this.caption),
     );
     this.stage = this.canvas.parentElement;
+    this.size = [1, 1];
   }
 
   #chosen(onPreset) {
@@ -37,14 +38,14 @@ export class Pane {
     this.canvas.focus();
   }
 
-  /** Give the canvas the pixels of its place on the screen; [width, height] in CSS pixels. */
+  /** Give the canvas the pixels of its place on the screen; `size` is [width, height] in CSS pixels. */
   fit() {
     const { width, height } = this.stage.getBoundingClientRect();
     const ratio = window.devicePixelRatio || 1;
     const wanted = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
     if (this.canvas.width !== wanted[0]) this.canvas.width = wanted[0];
     if (this.canvas.height !== wanted[1]) this.canvas.height = wanted[1];
-    return [Math.max(1, width), Math.max(1, height)];
+    this.size = [Math.max(1, width), Math.max(1, height)];
   }
 
   get context() {
@@ -73,7 +74,7 @@ export class Pane {
   /** A cross where the cursor is. */
   cross(x, y) {
     const { context } = this;
-    const ratio = this.canvas.width / this.stage.getBoundingClientRect().width;
+    const ratio = this.canvas.width / this.size[0];
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.strokeStyle = "#5fb3ff";
     context.lineWidth = 1;

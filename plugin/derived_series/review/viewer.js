@@ -32,7 +32,8 @@ export class Viewer extends EventTarget {
     this.windows = new Map();
     this.errors = new Map();
     this.reset();
-    new ResizeObserver(() => this.draw()).observe(root);
+    const sizes = new ResizeObserver(() => this.draw());
+    for (const pane of Object.values(this.panes)) sizes.observe(pane.stage);
   }
 
   /** Everything as at the start, but for the slice. */
@@ -171,7 +172,7 @@ export class Viewer extends EventTarget {
   }
 
   viewOf(pane) {
-    const [width, height] = pane.fit();
+    const [width, height] = pane.size;
     const stacks = this.sides.parallel ? this.both.map((side) => side.stack) : [pane.side.stack];
     const across = Math.max(...stacks.map((stack) => stack.columns * stack.columnSpacing));
     const down = Math.max(...stacks.map((stack) => stack.rows * stack.rowSpacing));
@@ -187,6 +188,7 @@ export class Viewer extends EventTarget {
     const shown = Object.values(panes).filter((pane) => !pane.node.hidden);
     let complete = true;
     for (const pane of shown) {
+      pane.fit();
       pane.clear();
       const view = this.viewOf(pane);
       if (pane === panes.combined) {
