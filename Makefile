@@ -1,6 +1,7 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
 # test: format, lint, types, tests.  bench: measure.  format: rewrite the sources as `test` wants them.
-.PHONY: setup run stop test test-crash test-trixie lint format fuzz bench clean
+# ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
+.PHONY: ohif setup run stop test test-crash test-trixie lint format fuzz bench clean
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints scripts tests
@@ -12,6 +13,9 @@ run:
 	@scripts/setup.sh --run
 	@$(PYTHON) scripts/server.py start
 	@PYTHONPATH=tests $(PYTHON) scripts/sample.py
+
+ohif: setup
+	@$(PYTHON) scripts/ohif.py
 
 stop:
 	@if [ -x $(PYTHON) ]; then $(PYTHON) scripts/server.py stop; else echo "server: was not running"; fi

@@ -36,9 +36,6 @@ def series(server: OrthancServer, parent: str) -> str:
 
 def opened(page: Page, server: OrthancServer, series: str) -> None:
     page.goto(f"{server.url}/derived-series/review/{series}")
-    if page.locator("#verdict").count() == 0:
-        page.evaluate("document.body.append(Object.assign(document.createElement('div'), {id: 'verdict'}))")
-        page.add_script_tag(url="../app/verdict.js", type="module")
     expect(page.get_by_role("region", name="Verdict").get_by_role("status")).to_have_text("Not reviewed")
 
 

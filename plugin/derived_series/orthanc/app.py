@@ -22,6 +22,7 @@ from derived_series.orthanc.http import Route
 from derived_series.orthanc.jobs import JobRoutes
 from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.metrics import Metrics
+from derived_series.orthanc.ohif import Ohif
 from derived_series.orthanc.pages import Pages
 from derived_series.orthanc.provenance import ProvenanceRoutes
 from derived_series.orthanc.review_page import ReviewRoutes
@@ -100,10 +101,11 @@ def start(executable: Path) -> Gateway:
 
     runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe)
     reviews = Reviews(gateway, runner)
-    library = LibraryRoutes(executor, runner, settings, folders)
+    ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
+    library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)
     waiters = Waiters(around.waiters(settings.workers))
     derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters)
-    verdict = VerdictRoutes(reviews, runner, around.authenticates)
+    verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, around.authenticates)
     changes = ChangeReader(gateway, log, around.stable_age)
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
     for route in routes(
@@ -114,6 +116,7 @@ def start(executable: Path) -> Gateway:
         verdict,
         Pages(),
         ReviewRoutes(gateway, executor, connection, waiters),
+        ohif,
         RuleRoutes(gateway, log, rules),
     ):
         gateway.serve(route)
@@ -156,6 +159,7 @@ def routes(
     verdict: VerdictRoutes,
     pages: Pages,
     review: ReviewRoutes,
+    ohif: Ohif,
     rules: RuleRoutes,
 ) -> list[Route]:
     """All routes of the plugin."""
@@ -180,6 +184,7 @@ def routes(
         Route(f"{JOBS}/{_NAME}/image", {"GET": jobs.image}),
         Route(f"{JOBS}/{_NAME}/progress", {"POST": jobs.progress}),
         Route(f"/derived-series/app/{_NAME}", {"GET": pages.file}),
+        Route("/ohif/(.*)", {"GET": ohif.file}),
         Route(f"/derived-series/review/{_NAME}", {"GET": pages.page("review.html")}),
         Route(f"/derived-series/review/{_NAME}/manifest", {"GET": review.manifest}),
         Route(f"/derived-series/pixels/{_NAME}/{_NAME}/{_NAME}", {"GET": review.pixels}),

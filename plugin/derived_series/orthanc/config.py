@@ -49,6 +49,7 @@ class Settings(BaseModel):
     :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
     :ivar ca_bundle: certificates to trust when that is HTTPS.
     :ivar pipelines: bounds by pipeline name.
+    :ivar ohif_folder: where ``make ohif`` has put the viewer; it is served when it is there.
     :ivar hold_until_accepted: destinations wait for a reviewer's "Accept" where a request does not say.
     :ivar rules: what is derived from which series as soon as they are stable.
     """
@@ -71,6 +72,7 @@ class Settings(BaseModel):
     ca_bundle: str | None = None
     pipelines: dict[Name, PipelineLimits] = {}
     hold_until_accepted: bool = False
+    ohif_folder: str | None = None
     rules: list[Rule] = []
 
     @field_validator("rules")

@@ -25,7 +25,8 @@ _TRIES = 3
 class LibraryRoutes:
     """What the blueprint folders hold, as a worker has found it."""
 
-    def __init__(self, executor: Executor, runner: JobRunner, settings: Settings, folders: tuple[str, ...]):
+    def __init__(self, executor: Executor, runner: JobRunner, settings: Settings, folders: tuple[str, ...], ohif: bool):
+        self._ohif = ohif
         self._runner = runner
         self._settings = settings
         self._folders = folders
@@ -71,6 +72,7 @@ class LibraryRoutes:
                 "Pipelines": list(found.pipelines),
                 "Rules": [rule.name for rule in self._settings.rules],
                 "Problems": found.problems,
+                "Ohif": self._ohif,
             }
         )
 

@@ -24,8 +24,8 @@ class Reviews:
         self._runner = runner
         self._lock = threading.Lock()  # two may settle the same job
 
-    def derivation(self, series: str) -> str:
-        """The job that made a derived series.
+    def provenance(self, series: str) -> dict[str, Any]:
+        """What a derived series was made from, and by which job.
 
         :raises NotFound: no such series. :raises Conflict: one that was not made here.
         """
@@ -36,7 +36,7 @@ class Reviews:
                 f"the series {series} was not derived by this plugin: there is no verdict on it",
                 remedy="GET /series/{id}/derived lists what was derived from a series",
             )
-        return str(made["Job"])
+        return made
 
     def of(self, series: str) -> dict[str, Any] | None:
         """The verdict on a series, as it is kept."""
@@ -52,7 +52,7 @@ class Reviews:
         if verdict is not None and verdict["State"] == REJECTED:
             return True
         try:
-            job = self.rejection(series, self.derivation(series))
+            job = self.rejection(series, self.provenance(series)["Job"])
         except Conflict:
             return False
         return job is not None and not job.state.is_final

@@ -9,15 +9,18 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from derived_series.errors import Conflict, InvalidRequest
+from derived_series.errors import Busy, Conflict, InvalidRequest
 from derived_series.jobs.hold import destinations
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.request import parse_json
 from derived_series.jobs.review import REASONS, REJECTED, ReviewRequest, rejection_job_id
 from derived_series.jobs.runner import JobRunner
 from derived_series.orthanc.answers import problem_answer
+from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.ohif import Ohif
 from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.waiters import Waiters
 
 #: Seconds that a rejection is waited for; it goes on after that.
 _PATIENCE = 30.0
@@ -29,10 +32,16 @@ _PRIORITY = 1001
 class VerdictRoutes:
     """``GET`` and ``POST /series/{id}/review``.
 
+    :param ohif: the viewer that is linked to.
     :param authenticates: Orthanc lets in only users that it knows: their names are true.
     """
 
-    def __init__(self, reviews: Reviews, runner: JobRunner, authenticates: bool):
+    def __init__(
+        self, gateway: Gateway, reviews: Reviews, runner: JobRunner, ohif: Ohif, waiters: Waiters, authenticates: bool
+    ):
+        self._gateway = gateway
+        self._ohif = ohif
+        self._waiters = waiters
         self._reviews = reviews
         self._runner = runner
         self._authenticates = authenticates
@@ -41,12 +50,13 @@ class VerdictRoutes:
     def get(self, request: Request) -> Answer:
         """The verdict, and what can be said."""
         series = request.groups[0]
-        return Answer.of(self._state(request, series, self._reviews.derivation(series)))
+        return Answer.of(self._state(request, series, self._reviews.provenance(series)))
 
     def post(self, request: Request) -> Answer:
         """The body is a JSON object: see ``ReviewRequest``."""
         series = request.groups[0]
-        derivation = self._reviews.derivation(series)
+        made = self._reviews.provenance(series)
+        derivation = str(made["Job"])
         asked = ReviewRequest.of(parse_json(request.body, "the body"))
         user = self._user(request, asked)
         with self._lock:
@@ -56,11 +66,19 @@ class VerdictRoutes:
             else:
                 job = self._reject(series, derivation, asked, user)
         if job is not None:
-            job = self._runner.wait(job.id, _PATIENCE)
+            job = self._waited(job)
             if job.state is State.FAILURE and job.problem is not None:
                 return problem_answer(job.problem, request, job.id)
-        state = self._state(request, series, derivation)
+        state = self._state(request, series, made)
         return Answer.of(state, 202 if state["State"] == "Rejecting" else 200)
+
+    def _waited(self, job: JobRecord) -> JobRecord:
+        """The job once it is over, or as it is where there is no place or time to wait."""
+        try:
+            with self._waiters.place("ask for its state"):
+                return self._runner.wait(job.id, _PATIENCE)
+        except Busy:
+            return self._runner.store.get(job.id)
 
     def _accept(self, series: str, derivation: str, asked: ReviewRequest, user: str) -> None:
         verdict = self._reviews.of(series)
@@ -109,7 +127,8 @@ class VerdictRoutes:
         self._runner.submit(job, None)
         return job
 
-    def _state(self, request: Request, series: str, derivation: str) -> dict[str, Any]:
+    def _state(self, request: Request, series: str, made: dict[str, Any]) -> dict[str, Any]:
+        derivation = str(made["Job"])
         verdict = self._reviews.of(series) or {"State": "Unreviewed"}
         rejecting = self._reviews.rejection(series, derivation)
         if verdict["State"] != REJECTED and _is_under_way(rejecting):
@@ -120,9 +139,19 @@ class VerdictRoutes:
             **verdict,
             "Job": derivation,
             "Destinations": {} if job is None else destinations(job),
+            "Viewer": self._viewer(series, made),
             "AuthenticatedUser": self._authenticated(request.headers),
             "Reasons": [reason.to_json() for reason in REASONS],
         }
+
+    def _viewer(self, series: str, made: dict[str, Any]) -> str | None:
+        """Where OHIF shows it, when it is installed."""
+        if not self._ohif.is_installed or not made["Parents"]:
+            return None
+        tags = self._gateway.series(series)["MainDicomTags"]
+        study = self._gateway.get(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
+        parent = made["Parents"][0]["SeriesInstanceUID"]
+        return self._ohif.address(study, parent, tags["SeriesInstanceUID"], tags.get("Modality", ""))
 
     def _user(self, request: Request, asked: ReviewRequest) -> str:
         """Who judges.
