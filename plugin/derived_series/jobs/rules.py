@@ -138,7 +138,7 @@ class Rule(BaseModel):
     @field_validator("derive")
     @classmethod
     def _leaves_the_rest(cls, asked: DeriveRequest) -> DeriveRequest:
-        wrong = [f"{to_pascal(key)}: {why}" for key, why in _SETTLED.items() if key in asked.model_fields_set]
+        wrong = [f"leave out {to_pascal(key)}: {why}" for key, why in _SETTLED.items() if key in asked.model_fields_set]
         if wrong:
             raise ValueError("; ".join(wrong))
         return asked
