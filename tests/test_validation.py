@@ -17,14 +17,22 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, generate_uid
 
 import dciodvfy
-from derived_series import Blueprint, DiscardElement, FunctionalElement, NumpyFactory, ParentSeries, StaticElement
+from derived_series import (
+    Blueprint,
+    DiscardElement,
+    FunctionalElement,
+    InstanceCopyElement,
+    NumpyFactory,
+    ParentSeries,
+    StaticElement,
+)
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries
 from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
 from derived_series.dicom.required import REQUIRED, required_blueprint
 from derived_series.dicom.validation import Severity, errors, lint, validate
 from derived_series.dicom.validation.standard import iod_of
-from derived_series.errors import ValidationFailed
+from derived_series.errors import BlueprintError, ValidationFailed
 from derived_series.pipelines.gate import passed
 from derived_series.pipelines.library import Library
 from phantoms import ct_phantom, mr_phantom, pet_phantom
@@ -268,3 +276,39 @@ def test_a_large_series_is_checked_without_its_pixels(parent: ParentSeries) -> N
     series = built(volume_blueprint + ct_image_blueprint, parent, np.zeros(parent.shape, np.int16))
     broken = replace(series, env=replace(series.env, pixels=replace(series.env.pixels, image=None)))
     assert validate(broken, parent) == ()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "function", "said"),
+    [
+        ("PatientPosition", lambda env: "HFP" if env.index == 2 else "HFS", None),
+        (
+            "FrameOfReferenceUID",
+            lambda env: "1.2.3" if env.index == 2 else "1.2.4",
+            "FrameOfReferenceUID .* not the same",
+        ),
+        ("SeriesDescription", lambda env: f"slice {env.index}", "SeriesDescription .* not the same"),
+        ("PixelSpacing", lambda env: None if env.index == 2 else [1, 1], "PixelSpacing .* type 1 .*instance 3"),
+    ],
+)
+def test_an_instance_in_the_middle(parent: ParentSeries, keyword: str, function: Any, said: str | None) -> None:
+    """What a function says of the instances between the first and the last is checked as well."""
+    blueprint = volume_blueprint + ct_image_blueprint + Blueprint([FunctionalElement(keyword, function)])
+    found = [str(finding) for finding in errors(validate(built(blueprint, parent), parent))]
+    assert any(re.search(said, line) for line in found) if said else found == []
+
+
+def test_a_value_in_the_middle_that_its_vr_forbids_stores_nothing(parent: ParentSeries) -> None:
+    wrong = FunctionalElement("ScanOptions", lambda env: "small letters" if env.index == 2 else "HEAD")
+    series = built(volume_blueprint + ct_image_blueprint + Blueprint([wrong]), parent)
+    with pytest.raises(BlueprintError, match="ScanOptions .* no value for VR CS"):
+        passed(series, parent, "Strict")
+
+
+def test_what_differs_in_the_parents_series_is_a_warning() -> None:
+    varied = ct_phantom(4)
+    varied[2].Manufacturer = "Another"
+    parent = ParentSeries.from_datasets(varied)
+    copied = Blueprint([InstanceCopyElement("Manufacturer")])
+    found = validate(built(volume_blueprint + ct_image_blueprint + copied, parent), parent)
+    assert errors(found) == () and any("Manufacturer" in str(finding) for finding in found)

@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries, ask
-from derived_series.dicom.elements import ABSENT
+from derived_series.dicom.elements import ABSENT, VirtualElement
 from derived_series.dicom.environment import InstanceEnvironment
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
-from derived_series.dicom.validation.standard import iod_of
-from derived_series.dicom.validation.values import check_image, check_values, is_uid, numbers
+from derived_series.dicom.validation.standard import Attribute, iod_of, modules_of
+from derived_series.dicom.validation.values import check_image, check_values, is_uid, numbers, value_problem
 
 if TYPE_CHECKING:
     from derived_series.dicom.parent import ParentSeries
@@ -48,6 +50,7 @@ def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tup
     else:
         positions = _positions(series)
         volumes = series.env.volumes
+        found += _of_each(series, checked[0][1])
         found += _against_grid(series, positions, parent)
     found += _in_order(positions, volumes, checked[0][1])
     return tuple(dict.fromkeys(_once(found)))
@@ -136,6 +139,41 @@ def _same_in_all(series: DatasetSeries) -> Iterator[Finding]:
     given = [dataset.get("InstanceNumber") for dataset in series.datasets]
     if len(given) > 1 and len(set(map(str, given))) < len(given):
         yield error(0x00200013, "is not different in all instances")
+
+
+def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
+    """What functions make for each instance; copies and what has an encoding of its own are right by themselves.
+
+    :param first: the first instance.
+    """
+    iod = iod_of(str(first.get("SOPClassUID", "")))
+    required = {a.tag for m in modules_of(iod or "") if m.is_mandatory for a in m.attributes if _is_required(a)}
+    level = {tag_for_keyword(keyword) for keyword in _SERIES_LEVEL}
+    for entry in series.instanced:
+        element, tag = entry.element, int(entry.element.tag)
+        if tag not in level and (isinstance(element, CopyElement) or _is_quick(element) or tag == _POSITION):
+            continue
+        own = first.get(tag) if not element.tag.is_private else None
+        for index in range(len(series)):
+            value = ask(element, InstanceEnvironment(series.env, index))
+            made = None if value is ABSENT else element.data_element(value)
+            problem = None if made is None else value_problem(made)
+            if made is None or made.is_empty:
+                problem = "is missing or empty: it is of type 1" if tag in required else None
+            if tag in level and (None if made is None else made.value) != (None if own is None else own.value):
+                problem = "is not the same in all instances, though it is the series'"
+            if problem:
+                copied = isinstance(element, CopyElement)  # it is so in the parent
+                yield (warning if copied else error)(tag, problem, f"instance {index + 1}")
+                break
+
+
+def _is_required(attribute: Attribute) -> bool:
+    return attribute.type == "1" and not attribute.path
+
+
+def _is_quick(element: VirtualElement) -> bool:
+    return type(element).encode_instance is not VirtualElement.encode_instance
 
 
 def _positions(series: DerivedSeries) -> list[list[float]]:
