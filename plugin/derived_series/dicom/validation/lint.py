@@ -39,6 +39,8 @@ _BY_OBJECTS = frozenset(
         *("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
         *("DimensionOrganizationSequence", "DimensionIndexSequence", "PresentationLUTShape"),
         *("AcquisitionContextSequence", "DoseGridScaling", "DoseUnits", "GridFrameOffsetVector"),
+        *("PixelPresentation", "VolumetricProperties", "VolumeBasedCalculationTechnique", "ContentQualification"),
+        "FrameIncrementPointer",
     )
 )
 
