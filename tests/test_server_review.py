@@ -215,6 +215,18 @@ def test_a_held_destination_gets_nothing_of_a_rejected_series(
     assert away.series_ids() == set()
 
 
+def test_who_has_a_rejected_series_is_told(server: OrthancServer, away: OrthancServer, parent: str) -> None:
+    answer = derive(server, parent, Destinations=["away"])
+    assert answer["Destinations"] == {"away": "Success"} and away.series_ids() == {answer["ID"]}
+    rejected = review(server, answer["ID"], **REJECT)
+    (note,) = away.download(rejected["KeyObjects"]["ID"])
+    assert note.SOPInstanceUID == rejected["KeyObjects"]["SOPInstanceUID"]
+    assert rejected["Destinations"] == {"away": "Success"}
+    job = server.json("/derived-series/jobs?expand")[-1]
+    assert job["Type"] == "Rejection" and job["Content"]["ParentSeries"] == answer["ID"]
+    assert job["State"] == "Success" and job["Content"]["Result"]["Destinations"] == {"away": "Success"}
+
+
 def test_a_series_that_was_accepted_just_before_a_crash_is_sent_on_after_it(
     server: OrthancServer, away: OrthancServer, parent: str
 ) -> None:

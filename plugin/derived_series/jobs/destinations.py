@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from derived_series.dicomweb.client import Client
 from derived_series.errors import DerivedSeriesError, NotFound, StorageError
+from derived_series.jobs.hold import CLOSED, DELIVERED
+from derived_series.jobs.progress import Progress
+from derived_series.jobs.tasks import Outcome
 
 
 def check_destinations(names: Iterable[str], servers: Iterable[str], modalities: Iterable[str]) -> None:
@@ -18,6 +22,26 @@ def check_destinations(names: Iterable[str], servers: Iterable[str], modalities:
             f"there is no destination {', '.join(map(repr, unknown))}",
             remedy=f"use a name of DicomWeb.Servers or DicomModalities: {', '.join(sorted(known)) or 'none is there'}",
         )
+
+
+def send_on(client: Client, result: dict[str, Any], progress: Progress) -> Outcome:
+    """Send a stored series to its destinations that do not have it and may.
+
+    :param result: the answer of the job, with the state of each in ``Destinations``.
+    """
+    states: dict[str, str] = dict(result.get("Destinations", {}))
+    waiting = [name for name, state in states.items() if state not in CLOSED]
+    if not waiting:
+        return Outcome(result=result)
+    progress.tell("Delivering")
+    states.update(dict.fromkeys(waiting, "Failure"))
+    try:
+        failure: DerivedSeriesError | None = deliver(
+            client, result["ID"], waiting, lambda name: states.update({name: DELIVERED})
+        )
+    except DerivedSeriesError as error:
+        failure = error
+    return Outcome(result={**result, "Destinations": states}, error=failure)
 
 
 def deliver(

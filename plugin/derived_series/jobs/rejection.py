@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pydicom
 from pydicom.sr.coding import Code
@@ -14,15 +15,23 @@ from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import Sample, describe_series, remove_series, series_numbers, verify
 from derived_series.dicomweb.stow import Part10, store
 from derived_series.errors import NotFound
+from derived_series.jobs.destinations import send_on
+from derived_series.jobs.hold import PENDING
+from derived_series.jobs.progress import Progress
 from derived_series.jobs.review import ACCEPTED, LABELS, REJECTED, REVIEW, reason_of, review_json
 from derived_series.jobs.tasks import DeriveTask, Outcome
 
 
 def reject(client: Client, task: DeriveTask) -> Outcome:
-    """Store the note that a series is rejected. Every attempt makes the same one, and replaces one that is there.
+    """Store the note that a series is rejected, and send it to all that have the series.
 
-    :param task: its series is the derived one.
+    Every attempt makes the same one, and replaces one that is there.
+
+    :param task: its series is the derived one; ``Destinations`` of its request are those that have it.
     """
+    progress = Progress(client, task)
+    if task.result is not None:
+        return send_on(client, task.result, progress)
     series = describe_series(client, task.series)
     rows = client.get_json(f"/series/{task.series}/instances")
     rows.sort(key=lambda row: (int(row["MainDicomTags"].get("InstanceNumber") or 0), row["ID"]))
@@ -39,8 +48,11 @@ def reject(client: Client, task: DeriveTask) -> Outcome:
     verdict["KeyObjects"] = {"ID": orthanc_id, "SeriesInstanceUID": series_uid, "SOPInstanceUID": uid}
     _label(client, task.series)
     client.put(f"/series/{task.series}/metadata/{REVIEW}", json.dumps(verdict).encode())
-    answer = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", "SeriesInstanceUID": series_uid}
-    return Outcome(result={**answer, "InstancesCount": 1, "ParentSeries": task.series, "Warnings": []})
+    result: dict[str, Any] = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}"}
+    result |= {"SeriesInstanceUID": series_uid, "InstancesCount": 1, "ParentSeries": task.series, "Warnings": []}
+    if task.request.get("Destinations"):
+        result["Destinations"] = dict.fromkeys(task.request["Destinations"], PENDING)
+    return send_on(client, result, progress)
 
 
 def _rejection(task: DeriveTask) -> Rejection:

@@ -32,8 +32,8 @@ from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, UserCodeError
 from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
-from derived_series.jobs.destinations import deliver
-from derived_series.jobs.hold import CLOSED, HELD, PENDING
+from derived_series.jobs.destinations import send_on
+from derived_series.jobs.hold import HELD, PENDING
 from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.options import options_of
 from derived_series.jobs.progress import NotWanted, Progress
@@ -115,7 +115,7 @@ def _series_uid_of(job_id: str) -> str:
 def _derive(client: Client, task: DeriveTask) -> Outcome:
     progress = Progress(client, task)
     if task.result is not None:
-        return _delivered(client, task.result, progress)
+        return send_on(client, task.result, progress)
     request = DeriveRequest.of(task.request)
     library = library_of(task.folders)
     sources = _sources(client, task, request, library)
@@ -159,24 +159,7 @@ def _derive_in(
     result["Seconds"] = progress.seconds()
     if request.destinations:
         result["Destinations"] = dict.fromkeys(request.destinations, HELD if request.hold_until_accepted else PENDING)
-    return _delivered(client, result, progress)
-
-
-def _delivered(client: Client, result: dict[str, Any], progress: Progress) -> Outcome:
-    """Send the stored series to the destinations that do not have it."""
-    states: dict[str, str] = dict(result.get("Destinations", {}))
-    waiting = [name for name, state in states.items() if state not in CLOSED]
-    if not waiting:
-        return Outcome(result=result)
-    progress.tell("Delivering")
-    states.update(dict.fromkeys(waiting, "Failure"))
-    try:
-        failure: DerivedSeriesError | None = deliver(
-            client, result["ID"], waiting, lambda name: states.update({name: "Success"})
-        )
-    except DerivedSeriesError as error:
-        failure = error
-    return Outcome(result={**result, "Destinations": states}, error=failure)
+    return send_on(client, result, progress)
 
 
 def _sources(client: Client, task: DeriveTask, request: DeriveRequest, library: Library) -> dict[str, SeriesOnServer]:

@@ -68,12 +68,11 @@ class Reviews:
 
     def observe(self, job: JobRecord) -> None:
         """A job has another state: destinations may have been waiting for it."""
-        if job.state is not State.SUCCESS:
-            return
         if "Verdict" not in job.request:
-            self.settle(job)
-        elif (derivation := self._runner.store.find(job.request["Derivation"])) is not None:
-            self.settle(derivation)
+            if job.state is State.SUCCESS:
+                self.settle(job)
+        elif job.result is not None and (made := self._runner.store.find(job.request["Derivation"])) is not None:
+            self.settle(made)
 
     def settle_all(self) -> None:
         """At the start: what a former process did not come to."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from derived_series.errors import Busy, Conflict, InvalidRequest
-from derived_series.jobs.hold import destinations
+from derived_series.jobs.hold import DELIVERED, destinations
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.request import parse_json
 from derived_series.jobs.review import REASONS, REJECTED, ReviewRequest, rejection_job_id
@@ -67,7 +67,7 @@ class VerdictRoutes:
                 job = self._reject(series, derivation, asked, user)
         if job is not None:
             job = self._waited(job)
-            if job.state is State.FAILURE and job.problem is not None:
+            if job.state is State.FAILURE and job.problem is not None and job.result is None:
                 return problem_answer(job.problem, request, job.id)
         state = self._state(request, series, made)
         return Answer.of(state, 202 if state["State"] == "Rejecting" else 200)
@@ -113,6 +113,8 @@ class VerdictRoutes:
         document = _document(asked, user) | {"Derivation": derivation}
         if former is not None:
             document["Former"] = former
+        if job is not None and (have := [name for name, state in destinations(job).items() if state == DELIVERED]):
+            document["Destinations"] = have
         identifier = rejection_job_id(series, derivation)
         job = JobRecord(
             id=identifier,
