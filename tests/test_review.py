@@ -298,3 +298,52 @@ def test_what_cannot_be_reviewed_is_said(server: OrthancServer, ct: str, smoothe
     )
     for path, status in ((f"{instance}/1/1", 400), (f"{instance}/x/1", 400), (f"{smoothed}/0/1", 404), ("a/0/1", 404)):
         assert server.get(f"/derived-series/pixels/{path}").status_code == status
+
+
+def test_units_and_slices_that_are_not_parallel(page: Page, server: OrthancServer, ct: str) -> None:
+    """A parametric map in its own units, which then is compared with a sagittal series of the study."""
+    voxels = values(server.download(ct))
+    options = {"X-Derived-Series-Options": json.dumps({"Units": "mm2/s"})}
+    path = f"/series/{ct}/derive/parametric_map/parametric_map"
+    derived = server.json(path, "POST", data=npy(voxels / np.float32(7)), headers=options)["ID"]
+    review = ReviewPage(page, server, derived).press("ArrowUp", "d").cursor_to("derived", 20, 16)
+    assert float(review.readout()["derivedValue"]) == pytest.approx(voxels[4, 20, 16] / 7, rel=1e-6)
+    expect(page.locator("#readout")).to_contain_text("mm2/s")
+    expect(page.locator("#difference .caption")).to_have_text("different units: mm2/s − HU")
+    assert [page.locator(f"#derived .edge.{edge}").inner_text() for edge in ("left", "top")] == ["R", "A"]
+    sagittal = server.upload(mr_phantom(8, 24, 24, series="sagittal"))
+    review = ReviewPage(page, server, derived, f"?parent={sagittal}")
+    expect(page.locator("#warnings")).to_contain_text("not parallel")
+    assert [page.locator(f"#parent .edge.{edge}").inner_text() for edge in ("left", "top")] == ["A", "H"]
+    parent = ParentSeries.from_datasets(server.download(sagittal))
+    review.press("ArrowUp").cursor_to("derived", 20, 16)
+    there = np.linalg.solve(parent.affine_lps, [*map(float, review.readout()["mm"].split()), 1])[:3]
+    assert float(review.readout()["parentValue"]) == parent.voxels()[tuple(np.rint(there).astype(int))]
+    review.press("Space")
+    assert review.mode() == "fade" and review.pane("combined")["shown"] == review.pane("derived")["shown"]
+
+
+def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) -> None:
+    """Pure functions of geometry.js: uneven gaps, what is half a gap away, and grids that differ by little."""
+    page.goto(f"{server.url}/system")
+    found = page.evaluate(
+        """async () => {
+        const { Stack, differences, pixelMap } = await import("/derived-series/app/geometry.js");
+        const grid = (z, more = {}) => ({ RowCosines: [1, 0, 0], ColumnCosines: [0, 1, 0], PixelSpacing: [2, 1],
+            Positions: z.map(each => [5, 6, each]), SliceThickness: 3, ...more });
+        const uneven = new Stack(grid([0, 1, 5]), 4, 3), one = new Stack(grid([7]), 4, 3);
+        const moved = new Stack(grid([0, 1, 5], { Positions: [[5.5, 6, 0], [5.5, 6, 1], [5.5, 6, 5]] }), 4, 3);
+        const back = new Stack(grid([-5, -1, 0], { RowCosines: [-1, 0, 0] }), 4, 3);
+        return {
+            at: [-0.6, -0.4, 0.4, 0.6, 2.9, 3.1, 6.9, 7.1].map(z => uneven.sliceAt([0, 0, z])),
+            alone: [5.4, 5.6, 8.4].map(z => one.sliceAt([0, 0, z])),
+            voxel: uneven.voxelAt([6.4, 9.1, 5]), outside: uneven.voxelAt([4.4, 6, 0]),
+            same: differences(uneven, uneven), moved: differences(uneven, moved), back: differences(uneven, back),
+            map: pixelMap(uneven, 0, moved, 0),
+        };
+    }"""
+    )
+    assert found["at"] == [-1, 0, 0, 1, 1, 2, 2, -1] and found["alone"] == [-1, 0, 0]
+    assert found["voxel"] == {"slice": 2, "row": 2, "column": 1} and found["outside"] is None
+    assert found["same"] == [] and found["moved"] == ["position"] and found["back"][0] == "orientation in the plane"
+    assert found["map"] == {"start": [0, -0.5], "byRow": [1, 0], "byColumn": [0, 1]}

@@ -59,8 +59,9 @@ export function drawDifference(viewer, pane, view) {
     found.limit = viewer.limit;
   }
   place(pane.context, found.canvas, derived.stack, viewer.sliceOf(derived), view);
-  const note = parent.series.Units === derived.series.Units ? derived.series.Units : `${derived.series.Units || "no unit"} − ${parent.series.Units || "no unit"}`;
-  pane.caption.textContent = `${note}${viewer.sides.sameGrid ? "" : " (nearest voxel of the parent)"}`;
+  const units = [derived, parent].map((side) => side.series.Units);
+  const unit = units[0] === units[1] ? units[0] : `different units: ${units.map((each) => each || "none").join(" − ")}`;
+  pane.caption.textContent = `${unit}${viewer.sides.sameGrid ? "" : " (nearest voxel of the parent)"}`;
   colourBar(viewer, pane);
   pane.node.dataset.shown = derived.index(viewer.sliceOf(derived), viewer.time);
   pane.node.dataset.limit = viewer.limit;

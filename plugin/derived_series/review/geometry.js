@@ -21,6 +21,7 @@ export class Stack {
     this.positions = grid.Positions;
     this.distances = grid.Positions.map((position) => dot(position, this.normal));
     this.thickness = grid.SliceThickness ?? 0;
+    this.isPlaced = true;
   }
 
   get count() {
@@ -119,5 +120,16 @@ export function pixelMap(from, index, to, other) {
 export function bySequence(count, rows, columns, spacing = [1, 1]) {
   const positions = Array.from({ length: count }, (_, index) => [0, 0, index]);
   const grid = { RowCosines: [1, 0, 0], ColumnCosines: [0, 1, 0], PixelSpacing: spacing, Positions: positions };
-  return new Stack(grid, rows, columns);
+  return Object.assign(new Stack(grid, rows, columns), { isPlaced: false });
+}
+
+/** The side of the patient that a direction points to: up to two of L/R, P/A, H/F, the strongest first. */
+export function letters(direction) {
+  const names = [["L", "R"], ["P", "A"], ["H", "F"]];
+  return [0, 1, 2]
+    .filter((axis) => Math.abs(direction[axis]) > 0.2)
+    .sort((a, b) => Math.abs(direction[b]) - Math.abs(direction[a]))
+    .slice(0, 2)
+    .map((axis) => names[axis][direction[axis] > 0 ? 0 : 1])
+    .join("");
 }

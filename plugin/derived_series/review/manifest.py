@@ -21,6 +21,8 @@ _TEXTS = (
     *("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyDescription", "Modality", "SeriesNumber"),
     *("SeriesDescription", "SeriesInstanceUID", "FrameOfReferenceUID"),
 )
+#: Units that say that there are none, or that nobody knows them.
+_NO_UNITS = ("US", "NONE", "1", "{none}", "no units")
 
 
 def series_document(datasets: Sequence[Dataset], held: Mapping[str, str], selection: Selection = ALL) -> dict[str, Any]:
@@ -128,11 +130,14 @@ def _box(instance: Dataset) -> list[int] | None:
     return None if box is None else [box[0].start, box[1].start]
 
 
+def _mappings(instance: Dataset) -> list[Dataset]:
+    """The items of the real world value mapping (PS3.3 C.7.6.16.2.11)."""
+    return list(_of(instance, "RealWorldValueMappingSequence") or [])
+
+
 def _mapping(instance: Dataset) -> Dataset | None:
-    """The linear real world value mapping of an instance without a modality LUT (PS3.3 C.7.6.16.2.11)."""
-    if "RescaleSlope" in instance:
-        return None
-    items = _of(instance, "RealWorldValueMappingSequence") or []
+    """The linear mapping of an instance without a modality LUT."""
+    items = [] if "RescaleSlope" in instance else _mappings(instance)
     return items[0] if items and items[0].get("RealWorldValueSlope") is not None else None
 
 
@@ -148,13 +153,11 @@ def _rescale(instance: Dataset, how: FrameFormat) -> tuple[float, float]:
 
 def _units(instance: Dataset) -> str:
     """What real-world values are measured in, as far as the headers say."""
-    units = str(instance.get("Units") or "") or str(instance.get("RescaleType") or "")
-    for item in _of(instance, "RealWorldValueMappingSequence") or []:
-        for code in item.get("MeasurementUnitsCodeSequence") or []:
-            units = units or str(code.get("CodeValue") or "")
-    if not units and instance.get("Modality") == "CT":
-        return "HU"
-    return "" if units in ("US", "NONE", "1", "{none}") else units
+    said = [instance.get("Units"), instance.get("RescaleType")]
+    for item in _mappings(instance):
+        said += [code.get("CodeValue") for code in item.get("MeasurementUnitsCodeSequence") or []]
+    known = [str(units) for units in said if units and str(units) not in _NO_UNITS]
+    return known[0] if known else "HU" if instance.get("Modality") == "CT" else ""
 
 
 def _window(instance: Dataset) -> list[float] | None:

@@ -1,6 +1,7 @@
 // One canvas with its caption and window controls.
 
 import { el, said } from "./dom.js";
+import { letters } from "./geometry.js";
 
 export const PRESETS = {
   CT: { Brain: [40, 80], "Soft tissue": [40, 400], Lung: [-600, 1500], Bone: [500, 2000], Stroke: [32, 8], Angio: [300, 600] },
@@ -12,6 +13,7 @@ export class Pane {
     this.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": `${title}: use the arrow keys` });
     this.caption = el("span", { class: "caption" });
     this.message = el("p", { class: "message", hidden: true });
+    this.edges = Object.fromEntries(["left", "right", "top", "bottom"].map((edge) => [edge, el("span", { class: `edge ${edge}` })]));
     this.title = el("h2", { text: title });
     this.centre = el("input", { type: "number", step: "any", "aria-label": `${title}: window centre` });
     this.width = el("input", { type: "number", step: "any", min: 0, "aria-label": `${title}: window width` });
@@ -24,7 +26,7 @@ export class Pane {
     this.node = el(
       "section", { class: "pane", id, "aria-label": title },
       el("header", {}, this.title, this.controls),
-      el("div", { class: "stage" }, this.canvas, this.message),
+      el("div", { class: "stage" }, this.canvas, this.message, ...Object.values(this.edges)),
       el("footer", {}, this.caption),
     );
     this.stage = this.canvas.parentElement;
@@ -69,6 +71,13 @@ export class Pane {
       if (document.activeElement !== input) input.value = said(value) === "–" ? "" : Number(value.toPrecision(6));
     }
     Object.assign(this.node.dataset, { windowCentre: centre, windowWidth: width });
+  }
+
+  /** Which side of the patient is where; nothing for a stack that is nowhere. */
+  showEdges({ rowDirection, columnDirection, isPlaced }) {
+    const opposite = (direction) => direction.map((part) => -part);
+    const at = { left: opposite(rowDirection), right: rowDirection, top: opposite(columnDirection), bottom: columnDirection };
+    for (const [edge, direction] of Object.entries(at)) this.edges[edge].textContent = isPlaced ? letters(direction) : "";
   }
 
   /** A cross where the cursor is. */

@@ -191,9 +191,9 @@ export class Viewer extends EventTarget {
       pane.fit();
       pane.clear();
       const view = this.viewOf(pane);
+      pane.showEdges(pane.side.stack);
       if (pane === panes.combined) {
-        complete = this.#drawSide(pane, this.sides.parent, view, 1) && complete;
-        complete = this.#drawSide(pane, this.sides.derived, view, this.fade) && complete;
+        complete = this.#drawCombined(pane, view) && complete;
       } else if (pane === panes.difference) {
         complete = drawDifference(this, pane, view) && complete;
       } else {
@@ -203,6 +203,18 @@ export class Viewer extends EventTarget {
     }
     this.root.dataset.complete = complete;
     this.dispatchEvent(new Event("drawn"));
+  }
+
+  /** Both sides in one pane, the derived one above; one of them where their slices are not parallel. */
+  #drawCombined(pane, view) {
+    const { parent, derived, parallel } = this.sides;
+    if (parallel) {
+      const below = this.#drawSide(pane, parent, view, 1);
+      return this.#drawSide(pane, derived, view, this.fade) && below;
+    }
+    const side = this.fade < 0.5 ? parent : derived;
+    pane.showEdges(side.stack);
+    return this.#drawSide(pane, side, new View(side.stack, this.point, view.scale, view.width, view.height), 1);
   }
 
   /** Whether all that belongs into the pane is drawn. */
