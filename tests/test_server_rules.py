@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from conftest import StartOrthanc
 from orthanc_server import OrthancFailed, OrthancServer, free_port, merged
 from phantoms import ct_phantom, mr_phantom, pet_phantom
-from server_fixtures import finished, settings
+from server_fixtures import finished, settings, submit, until
 
 PLAIN = {"Pipeline": "plain"}
 
@@ -31,6 +33,7 @@ RULES: list[dict[str, Any]] = [
         "Derive": {"Pipeline": "sum"},
     },
     {"Name": "sent", "Match": {"Modality": "MR", "RemoteAET": ["MR1", "ORTHANC"]}, "Derive": PLAIN},
+    {"Name": "lost", "Match": {"Modality": "XA"}, "Derive": {"Pipeline": "none", "Destinations": ["nowhere"]}},
     {
         "Name": "posted",
         "Match": {"Any": [{"Modality": "MR"}, {"Modality": "US"}], "Origin": "RestApi", "Not": {"PatientID": "secret"}},
@@ -62,18 +65,23 @@ def soon(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     return found
 
 
-def quiet(server: OrthancServer, seconds: float = 2.5) -> None:
-    """Until nothing has changed for a while: all series are stable, all jobs over."""
-    last, since = None, time.monotonic()
-    end = since + 60
-    while time.monotonic() - since < seconds:
-        assert time.monotonic() < end, server.log()[-2000:]
-        jobs = server.json("/derived-series/jobs?expand")
-        over = all(job["State"] in ("Success", "Failure") for job in jobs)
-        now = (server.json("/changes?last")["Last"], len(jobs), over)
-        if now != last or not over:
-            last, since = now, time.monotonic()
-        time.sleep(0.1)
+def quiet(server: OrthancServer) -> None:
+    """Until all series are stable, rules have looked at them and all jobs are over."""
+    soon(lambda: all(_is_quiet(server) for _ in range(3)), "it does not come to rest", 60)
+
+
+def _is_quiet(server: OrthancServer) -> bool:
+    jobs = server.json("/derived-series/jobs?expand")
+    if any(job["State"] not in ("Success", "Failure") for job in jobs):
+        return False
+    if not all(series["IsStable"] for series in server.json("/series?expand")):
+        return False
+    path = server.folder / "storage" / "derived-series" / "jobs.sqlite"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        (waiting,) = database.execute("SELECT count(*) FROM stable_series").fetchone()
+        ((seen,),) = database.execute("SELECT seen FROM seen_changes").fetchall() or [(0,)]
+    later = server.json(f"/changes?since={seen}&limit=1000")["Changes"]
+    return waiting == 0 and not any(change["ChangeType"] == "StableSeries" for change in later)
 
 
 def jobs_of(server: OrthancServer, series: str) -> list[dict[str, Any]]:
@@ -124,7 +132,7 @@ def test_a_rule_fires_once_and_again_for_more_instances(server: OrthancServer) -
     assert server.series_ids() == {ct, second["ID"], again["ID"]} and again["ID"] != after["ID"]
     rule = fired(server, "ct")
     assert rule["Fired"] == 2 and rule["LastJob"] == second["Provenance"]["Job"] and rule["LastTime"] > "2026"
-    assert rule["Match"] == RULES[0]["Match"] and rule["Derive"] == RULES[0]["Derive"]
+    assert rule["Problems"] == [] and rule["Match"] == RULES[0]["Match"] and rule["Derive"] == RULES[0]["Derive"]
     assert server.json("/derived-series/status")["Rules"] == [rule["Name"] for rule in RULES]
 
 
@@ -141,7 +149,8 @@ def test_a_rule_of_two_inputs_waits_for_both(server: OrthancServer) -> None:
     ct = server.upload(ct_phantom(**shape, patient_id="two"))
     quiet(server)
     (job,) = jobs_of(server, ct)  # the pipeline's parent input is the parent
-    assert job["Content"]["Request"]["Inputs"] == {"second": pet} and job["State"] == "Success"
+    assert job["Content"]["Rule"] == "both" and job["Content"]["Request"]["Inputs"] == {"second": pet}
+    assert job["State"] == "Success"
     assert jobs_of(server, pet) == jobs_of(server, other) == jobs_of(server, apart) == []
     assert [each["ID"] for each in derived(server, pet)] == [each["ID"] for each in derived(server, ct)]
     server.upload(pet_phantom(**shape, patient_id="two"))
@@ -184,16 +193,24 @@ def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> Non
     # a derived series that comes back without its metadata is known by the marks in its instances
     copies = server.download(found[0]["Series"])
     server.delete(f"/series/{found[0]['Series']}")
-    assert server.upload(copies) == found[0]["Series"]
-    told = simulated(server, [found[0]["Series"]])[found[0]["Series"], "posted"]
-    assert told["Reason"] == "it is derived (1 step(s) deep), MaxDepth is 0"
+    slow = submit(server, mr, Pipeline="plain", Parameters={"Seconds": 60})
+    until(server, slow, {"Running"})
+    copy = server.upload(copies)
+    assert copy == found[0]["Series"]
+    soon(lambda: server.json(f"/series/{copy}")["IsStable"], "it does not become stable")
+    outcomes = simulated(server, [copy], Rules=[{**new, "MaxDepth": 1}, {**new, "Name": "strict"}])
+    assert outcomes[copy, "new"]["Reason"] == "it is not stable yet"  # it may be what the job in the study stores
+    assert outcomes[copy, "strict"]["Reason"] == "it is derived (1 step(s) deep), MaxDepth is 0"
+    server.post(f"/derived-series/jobs/{slow}/cancel")
+    finished(server, slow)
+    assert simulated(server, [copy], Rules=[{**new, "MaxDepth": 1}])[copy, "new"]["Fires"]
     # the same instances by C-STORE: other metadata, and so another rule
     server.json("/modalities/itself/store", "POST", data=secret)
     (sent,) = soon(lambda: jobs_of(server, secret), "the rule for the sender has not fired")
     finished(server, sent["ID"])
     assert fired(server, "sent")["LastJob"] == sent["ID"] and fired(server, "posted")["Fired"] == 1
     quiet(server)
-    assert jobs_of(server, found[0]["Series"]) == []
+    assert jobs_of(server, copy) == []
 
 
 @pytest.mark.parametrize(
@@ -211,6 +228,10 @@ def test_a_wrong_simulation_is_told(server: OrthancServer, body: dict[str, Any],
     assert answer.status_code in (400, 404)
     for word in words:
         assert word in answer.json()["Message"] + answer.json()["Remedy"]
+
+
+def test_what_a_rule_names_and_is_not_there_is_told(server: OrthancServer) -> None:
+    assert fired(server, "lost")["Problems"] == ["there is no pipeline 'none'", "there is no destination 'nowhere'"]
 
 
 def test_a_restart_and_a_full_queue_miss_nothing(start_orthanc: StartOrthanc, tmp_path: Path) -> None:

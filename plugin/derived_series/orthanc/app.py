@@ -63,7 +63,6 @@ def start(executable: Path) -> Gateway:
 
     log = FiringLog(store)
     numbers = tag_numbers(settings.rules, gateway)
-    rules = tuple(settings.rules)
 
     def make_task(job: JobRecord) -> DeriveTask:
         path = store.image_path(job)
@@ -111,13 +110,13 @@ def start(executable: Path) -> Gateway:
     for route in routes(
         library,
         derive,
-        JobRoutes(runner),
+        JobRoutes(runner, log),
         ProvenanceRoutes(gateway),
         verdict,
         Pages(),
         ReviewRoutes(gateway, executor, connection, waiters),
         ohif,
-        RuleRoutes(gateway, log, rules),
+        RuleRoutes(gateway, library, store, log, settings.rules),
     ):
         gateway.serve(route)
 

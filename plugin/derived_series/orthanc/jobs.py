@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from derived_series.errors import Conflict, InvalidRequest, NotFound
+from derived_series.jobs.firings import FiringLog
+from derived_series.jobs.record import JobRecord
 from derived_series.jobs.request import parse_json
 from derived_series.jobs.runner import JobRunner
 from derived_series.orthanc.answers import job_json
@@ -14,19 +17,25 @@ from derived_series.orthanc.http import Answer, Request
 class JobRoutes:
     """``/derived-series/jobs`` and what is below it."""
 
-    def __init__(self, runner: JobRunner):
+    def __init__(self, runner: JobRunner, log: FiringLog):
         self._runner = runner
+        self._log = log
 
     def list(self, request: Request) -> Answer:
         """Identifiers, oldest first; whole jobs with ``?expand``; a page with ``?since=&limit=``."""
         jobs = self._runner.store.page(_number(request.query, "since"), _number(request.query, "limit"))
         if "expand" not in request.query:
             return Answer.of([job.id for job in jobs])
-        return Answer.of([job_json(job, self._runner.progress_of(job)) for job in jobs])
+        return Answer.of([self._told(job) for job in jobs])
 
     def get(self, request: Request) -> Answer:
-        job = self._runner.store.get(request.groups[0])
-        return Answer.of(job_json(job, self._runner.progress_of(job)))
+        return Answer.of(self._told(self._runner.store.get(request.groups[0])))
+
+    def _told(self, job: JobRecord) -> dict[str, Any]:
+        found = job_json(job, self._runner.progress_of(job))
+        if (fired := self._log.of_job(job.id)) is not None:
+            found["Content"]["Rule"] = fired.firing.rule
+        return found
 
     def delete(self, request: Request) -> Answer:
         self._runner.delete(request.groups[0])

@@ -10,12 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.firings import FiringLog
 from derived_series.jobs.lineage import SeriesFacts, evaluate
 from derived_series.jobs.request import OrthancId, describe_problems, known_keys, parse_json
 from derived_series.jobs.rules import Rule
+from derived_series.jobs.store import JobStore
+from derived_series.jobs.tasks import Catalogue
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.studies import StudyReader, tag_numbers
 
 #: Changes that are read at once, from the newest ones back.
@@ -45,14 +49,17 @@ class SimulateRequest(BaseModel):
 class RuleRoutes:
     """``GET /derived-series/rules`` and ``POST /derived-series/rules/simulate``."""
 
-    def __init__(self, gateway: Gateway, log: FiringLog, rules: tuple[Rule, ...]):
+    def __init__(self, gateway: Gateway, library: LibraryRoutes, jobs: JobStore, log: FiringLog, rules: list[Rule]):
         self._gateway = gateway
+        self._library = library
+        self._jobs = jobs
         self._log = log
         self._rules = rules
 
     def rules(self, request: Request) -> Answer:
         """All rules of the configuration, with what they did."""
         summary = self._log.summary()
+        catalogue = self._library.catalogue()
         found = []
         for rule in self._rules:
             count, last = summary.get(rule.name, (0, None))
@@ -62,15 +69,37 @@ class RuleRoutes:
                     "Fired": count,
                     "LastTime": None if last is None else datetime.fromtimestamp(last.time, UTC).isoformat(),
                     "LastJob": None if last is None else last.job,
+                    "Problems": self._problems(rule, catalogue),
                 }
             )
         return Answer.of(found)
 
+    def _problems(self, rule: Rule, catalogue: Catalogue) -> list[str]:
+        """Why each of its jobs would fail: what it names is not there."""
+        asked, found = rule.derive, []
+        for kind, name, there in (
+            ("pipeline", asked.pipeline, catalogue.pipelines),
+            ("blueprint", asked.blueprint, catalogue.blueprints),
+            ("factory", asked.factory, catalogue.factories),
+        ):
+            if name is not None and name not in there:
+                found.append(f"there is no {kind} {name!r}")
+        inputs = catalogue.pipelines.get(asked.pipeline or "", {}).get("Inputs")
+        if inputs is not None and rule.inputs is not None and set(inputs) != set(rule.inputs):
+            found.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
+        try:
+            if asked.destinations:
+                servers = self._gateway.get_any("/dicom-web/servers")
+                check_destinations(asked.destinations, servers, self._gateway.get("/modalities"))
+        except NotFound as error:
+            found.append(error.message)
+        return found
+
     def simulate(self, request: Request) -> Answer:
         """Which series would fire which rules, and why not. Nothing is derived."""
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
-        rules = self._rules if asked.rules is None else tuple(asked.rules)
-        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway))
+        rules = self._rules if asked.rules is None else asked.rules
+        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
         found = []
         for series in asked.series if asked.series is not None else self._last_stable(asked.last):
             try:

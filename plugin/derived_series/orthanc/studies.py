@@ -9,7 +9,9 @@ from typing import Any
 from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.lineage import SeriesFacts
 from derived_series.jobs.provenance import PROVENANCE
+from derived_series.jobs.record import State
 from derived_series.jobs.rules import COUNT, METADATA, Rule
+from derived_series.jobs.store import JobStore
 from derived_series.orthanc.gateway import Gateway
 from derived_series.software import SOFTWARE
 
@@ -52,11 +54,14 @@ class StudyReader:
     """Reads series, each one once: make a new one for each look at Orthanc.
 
     :param numbers: see ``tag_numbers``.
+    :param jobs: of a series that one of them stores, not all is known yet.
     """
 
-    def __init__(self, gateway: Gateway, numbers: Mapping[str, str]):
+    def __init__(self, gateway: Gateway, numbers: Mapping[str, str], jobs: JobStore):
         self._gateway = gateway
         self._numbers = numbers
+        self._jobs = jobs
+        self._being_made: set[str] = set()
         self._facts: dict[str, SeriesFacts] = {}
         self._made: dict[str, dict[str, Any] | None] = {}
 
@@ -77,8 +82,9 @@ class StudyReader:
         return found
 
     def is_being_made(self, series: str) -> bool:
-        """Whether it is marked as ours and lacks its provenance, which is written last."""
-        return self.facts(series).depth > 0 and self._provenance(series) is None
+        """Whether a job may still be at work on it; its facts say that it is not stable."""
+        self.facts(series)
+        return series in self._being_made
 
     def _read(self, series: str) -> SeriesFacts:
         told = self._gateway.series(series)
@@ -90,18 +96,32 @@ class StudyReader:
         values: dict[str, str | None] = {name: _text(tags.get(number)) for name, number in self._numbers.items()}
         values |= {name: _text(metadata.get(name)) for name in METADATA}
         values[COUNT] = str(len(instances))
+        if _marks(tags) and self._provenance(series) is None:  # provenance is written last
+            if self._a_job_runs_in(told["ParentStudy"]):
+                self._being_made.add(series)
+            del self._made[series]  # it may have been written meanwhile
         made = self._provenance(series)
         depth, chain = self._ancestry(series, 0)
         return SeriesFacts(
             id=series,
             study=told["ParentStudy"],
             instances=instances,
-            stable=bool(told["IsStable"]),
+            stable=bool(told["IsStable"]) and series not in self._being_made,
             values=values,
             depth=max(depth, _marks(tags)),
             chain=chain,
             lineage=(_rule_of(made).get("Subject") if made else None) or series,
         )
+
+    def _a_job_runs_in(self, study: str) -> bool:
+        for job in self._jobs.unfinished():
+            if job.state is not State.PENDING:
+                try:
+                    if self._gateway.series(job.series)["ParentStudy"] == study:
+                        return True
+                except NotFound:
+                    continue
+        return False
 
     def _ancestry(self, series: str, steps: int) -> tuple[int, frozenset[str]]:
         """Depth and rules of a series, by what is recorded of it and of its parents that are still there."""
@@ -131,9 +151,10 @@ def _rule_of(made: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _marks(tags: Mapping[str, Any]) -> int:
     """How often a series was derived by this software, here or elsewhere: each time leaves an item in
-    ContributingEquipmentSequence (0018,A001), whose Manufacturer (0008,0070) is ours."""
+    ContributingEquipmentSequence (0018,A001), whose Manufacturer (0008,0070) is ours. Rejections have no item."""
     items = tags.get("0018,a001")
-    return sum(_text(item.get("0008,0070")) == SOFTWARE for item in items) if isinstance(items, list) else 0
+    count = sum(_text(item.get("0008,0070")) == SOFTWARE for item in items) if isinstance(items, list) else 0
+    return count or int(_text(tags.get("0008,0070")) == SOFTWARE)
 
 
 def _text(value: object) -> str | None:

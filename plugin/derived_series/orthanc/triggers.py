@@ -11,7 +11,7 @@ from collections import Counter
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.firings import Fired, FiringLog
 from derived_series.jobs.lineage import Firing, evaluate
-from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.record import JobRecord
 from derived_series.jobs.rules import Rule
 from derived_series.jobs.runner import JobRunner
 from derived_series.orthanc.changes import ChangeReader
@@ -54,7 +54,7 @@ class RuleTrigger:
         self._log = log
         self._changes = changes
         self._settings = settings
-        self._rules = tuple(settings.rules)
+        self._rules = settings.rules
         self._numbers = numbers
         self._failures: Counter[str] = Counter()
         self._woken = threading.Event()
@@ -117,10 +117,10 @@ class RuleTrigger:
 
         :raises Busy: no job is taken now.
         """
-        reader = StudyReader(self._gateway, self._numbers)
+        reader = StudyReader(self._gateway, self._numbers, self._runner.store)
         try:
             facts = reader.facts(series)
-            if reader.is_being_made(series) and self._job_runs_in(facts.study):
+            if reader.is_being_made(series):
                 return False
             for rule in self._rules:
                 for firing in evaluate(rule, facts, lambda: reader.study_of(series)).firings:
@@ -135,17 +135,6 @@ class RuleTrigger:
             _log.error("rules cannot be applied to the series %s: %s", series, error)
             return self._failures[series] >= _ATTEMPTS
         return True
-
-    def _job_runs_in(self, study: str) -> bool:
-        """Whether a job is at work in a study: the series may be the one that it stores."""
-        for job in self._runner.store.unfinished():
-            if job.state is not State.PENDING:
-                try:
-                    if self._gateway.series(job.series)["ParentStudy"] == study:
-                        return True
-                except NotFound:
-                    continue
-        return False
 
     def _fire(self, rule: Rule, firing: Firing) -> None:
         inputs = dict(firing.inputs)
