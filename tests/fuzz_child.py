@@ -21,9 +21,10 @@ from typing import Any
 from pydicom import dcmread
 
 from building import ready
-from derived_series import DerivedSeries, NiftiFactory, NumpyFactory, ParentSeries, Resampling
+from derived_series import NiftiFactory, NumpyFactory, ParentSeries, Resampling
 from derived_series.dicom.nifti import announced_size
 from derived_series.errors import DerivedSeriesError, InvalidImage
+from derived_series.pipelines.run import Series
 from fuzz_dicom import damaged_series
 from fuzz_images import damaged_nifti, damaged_npy, parent
 
@@ -31,6 +32,8 @@ from fuzz_images import damaged_nifti, damaged_npy, parent
 MEMORY = 1 << 30
 IMAGE = 64 << 20
 
+_OBJECTS = ("secondary_capture", "multiframe_secondary_capture", "segmentation", "parametric_map", "rt_dose",
+            "legacy_enhanced_ct")  # fmt: skip
 _BLUEPRINTS = {"CT": "ct", "MR": "mr", "PT": "pet"}
 
 
@@ -60,7 +63,7 @@ def _outcome(derive: Any) -> str:
     return "derived"
 
 
-def _from_series(random: Random, parts: list[bytes], folder: Path) -> DerivedSeries:
+def _from_series(random: Random, parts: list[bytes], folder: Path) -> Series:
     if random.random() < 0.3:
         paths = [folder / f"{index}.dcm" for index in range(len(parts))]
         for path, part in zip(paths, parts, strict=True):
@@ -69,32 +72,36 @@ def _from_series(random: Random, parts: list[bytes], folder: Path) -> DerivedSer
     else:
         series = ParentSeries.from_bytes(parts)
     own = _BLUEPRINTS.get(series.modality, "secondary_capture")
-    blueprint = ready(own if random.random() < 0.8 else "secondary_capture")
+    name = own if random.random() < 0.7 else random.choice(_OBJECTS)
     if random.random() < 0.2:
         factory = NiftiFactory()
-        return factory.build(factory.make_series_header(series, blueprint), series.to_nifti())
+        return factory.build(factory.make_series_header(series, ready(name)), series.to_nifti())
     plain = NumpyFactory()
     image = series.slices() if random.random() < 0.7 else series.voxels()
-    return plain.build(plain.make_series_header(series, blueprint), image)
+    if name == "segmentation":
+        image = series.voxels() > 0
+    return plain.build(plain.make_series_header(series, ready(name)), image)
 
 
-def _from_image(random: Random, path: Path) -> DerivedSeries:
+def _from_image(random: Random, path: Path) -> Series:
     factory = NumpyFactory() if path.suffix == ".npy" else NiftiFactory()
     if path.suffix != ".npy" and announced_size(path) > IMAGE:  # as a worker does
         raise InvalidImage("over MaxImageMB")
     nan = 0.0 if random.random() < 0.3 else None
     resampling = Resampling() if random.random() < 0.5 else None
-    header = factory.make_series_header(parent(), ready("ct" if random.random() < 0.8 else "secondary_capture"))
+    header = factory.make_series_header(parent(), ready("ct" if random.random() < 0.7 else random.choice(_OBJECTS)))
     return factory.build(header, factory.read(path), nan=nan, resampling=resampling)
 
 
-def _check(series: DerivedSeries) -> None:
+def _check(series: Series) -> None:
     """Every instance is a whole DICOM file."""
     uids = set()
     for index in range(len(series)):
         found = dcmread(io.BytesIO(series.encode(index)))
-        size = found.Rows * found.Columns * found.BitsAllocated // 8
-        assert len(found.PixelData) == size + size % 2 and found.ImageType[0] == "DERIVED"
+        bits = found.Rows * found.Columns * found.BitsAllocated * found.SamplesPerPixel
+        size = (bits * int(found.get("NumberOfFrames") or 1) + 7) // 8
+        pixels = next(found[keyword].value for keyword in ("PixelData", "FloatPixelData") if keyword in found)
+        assert len(pixels) == size + size % 2 and found.ImageType[0] == "DERIVED"
         uids.add(found.SOPInstanceUID)
     assert len(uids) == len(series) > 0
 

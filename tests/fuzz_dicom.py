@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -18,7 +19,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from multiframe import capture, dose, enhanced, mosaic, nuclear
 from phantoms import compressed, ct_phantom, encode, mr_phantom, pet_phantom
+from phantoms_4d import fmri_phantom
 
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 _UNDEFINED = 0xFFFFFFFF
@@ -150,17 +153,33 @@ def parsed(content: bytes) -> File:
     return File(content[:start], found)
 
 
+#: Series of one instance a slice, and of all that else has slices: frames, tiles, volumes.
+_PARENTS: dict[str, Callable[[int], list[Dataset]]] = {
+    "ct": lambda side: ct_phantom(3, side, side),
+    "mr": lambda side: mr_phantom(3, side, side),
+    "pet": lambda side: pet_phantom(3, side, side),
+    "enhanced ct": lambda side: [enhanced(ct_phantom(3, side, side))],
+    "enhanced mr": lambda side: [enhanced(mr_phantom(3, side, side))],
+    "enhanced pet": lambda side: [enhanced(pet_phantom(3, side, side))],
+    "mosaic": lambda side: [mosaic(mr_phantom(4, side, side))],
+    "nuclear": lambda side: [nuclear(pet_phantom(3, side, side), spacing=3.0)],
+    "dose": lambda side: [dose(ct_phantom(3, side, side), [0, 2.5, 5.0])],
+    "capture": lambda side: [capture(ct_phantom(3, side, side))],
+    "4d": lambda side: fmri_phantom(2, 3, side, side),
+}
+_KINDS = ("ct", "ct", "mr", "pet", *_PARENTS)
+
+
 @cache
 def _whole(kind: str, syntax: str | None) -> tuple[bytes, ...]:
-    make = {"ct": ct_phantom, "mr": mr_phantom, "pet": pet_phantom}[kind]
     side = 32 if syntax in (JPEG2000Lossless, JPEGLSLossless) else 12
-    datasets = make(3, side, side)
+    datasets = _PARENTS[kind](side)
     return tuple(encode(d) for d in (compressed(datasets, syntax) if syntax else datasets))
 
 
 def _files(random: Random) -> list[File]:
     syntax = random.choice((None, None, RLELossless, JPEG2000Lossless))
-    return [parsed(content) for content in _whole(random.choice(("ct", "mr", "pet")), syntax)]
+    return [parsed(content) for content in _whole(random.choice(_KINDS), syntax)]
 
 
 def _some(random: Random, files: list[File]) -> list[File]:
@@ -281,6 +300,26 @@ def _sequences(random: Random, files: list[File]) -> None:
         file.set(tag, value, b"SQ")
 
 
+def _inside(random: Random, files: list[File]) -> None:
+    """Bytes inside of a sequence, such as the functional groups of enhanced objects, or of a private header."""
+    for file in _some(random, files):
+        large = [index for index, element in enumerate(file.elements) if element[0] != _PIXELS and len(element[2]) > 60]
+        if not large:
+            continue
+        index = random.choice(large)
+        tag, vr, value = file.elements[index]
+        found = bytearray(value)
+        if random.random() < 0.2:
+            start = random.randrange(len(found))
+            del found[start : start + random.choice((1, 8, 60))]
+        else:
+            for _ in range(random.choice((1, 3, 20))):
+                found[random.randrange(len(found))] = random.choice(
+                    (0, 1, 0x2D, 0x39, 0x5C, 0x7F, 0xFF, random.randrange(256))
+                )
+        file.elements[index] = (tag, vr, bytes(found))
+
+
 def _lut(random: Random, files: list[File]) -> None:
     count, first, bits = (random.choice((0, 1, 256, 4096, 65535)) for _ in range(3))
     inner = _element((0x00283002, b"US", struct.pack("<HHH", count, first, bits % 33)))
@@ -351,12 +390,13 @@ def _bomb(random: Random, files: list[File]) -> None:
 
 
 def _mixed(random: Random, files: list[File]) -> None:
-    other = [parsed(content) for content in _whole(random.choice(("ct", "mr", "pet")), None)]
+    other = [parsed(content) for content in _whole(random.choice(_KINDS), None)]
     files.append(random.choice((files[0], *other)))
 
 
 DAMAGES: tuple[Callable[[Random, list[File]], None], ...] = (
     *(_numbers, _positions, _texts, _charset, _shorts, _huge, _frames, _remove, _repeat, _other_vr, _deep, _sequences),
+    *(_inside, _inside),
     *(_lut, _pixels, _fragments, _syntax, _mixed),
 )
 
@@ -402,7 +442,7 @@ def damaged_series(random: Random) -> tuple[str, list[bytes]]:
         for damage in chosen:
             damage(random, files)
         return "dicom " + chosen[0].__name__.strip("_"), [bytes(file) for file in files]
-    parts = list(_whole(random.choice(("ct", "mr", "pet")), random.choice(_SYNTAXES)))
+    parts = list(_whole(random.choice(_KINDS), random.choice(_SYNTAXES)))
     change = random.choice((_cut, _flip, _flip, _lengths, _lengths, _noise))
     for index in range(len(parts)) if random.random() < 0.3 else [random.randrange(len(parts))]:
         parts[index] = change(random, parts[index])

@@ -25,6 +25,7 @@ _DEFERRED = 1 << 14
 _FIRST_TAGS = frozenset(
     struct.pack("<HH", *tag) for tag in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x12), (8, 0x16))
 )
+_IDENTITY_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _UID = re.compile("[0-9.]{1,64}")
 _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
 
@@ -123,7 +124,7 @@ def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
             f"nothing tells whose the images are: they have no {', '.join(_WHOSE[:-1])} and {_WHOSE[-1]}",
             remedy="send them with the identity of their patient and study",
         )
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+    for keyword in _IDENTITY_UIDS:
         if "" in _values(found, varying, keyword):
             without = sum(not dataset.get(keyword) for dataset in found)
             raise InvalidParent(f"{without} of {len(found)} instances have no {describe(to_tag(keyword))}")
@@ -141,8 +142,8 @@ def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
                 f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
                 remedy="give the instances of one series, of one SOP class",
             )
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
-        wrong = next((uid for uid in _values(found, varying, keyword) if not _UID.fullmatch(uid)), None)
+    for keyword in (*_IDENTITY_UIDS, "FrameOfReferenceUID"):
+        wrong = next((uid for uid in _values(found, varying, keyword) if uid and not _UID.fullmatch(uid)), None)
         if wrong is not None:
             raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is no UID: 64 digits and dots at most")
     uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)

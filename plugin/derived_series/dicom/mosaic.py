@@ -91,7 +91,10 @@ def _first_and_step(
     """The position of the first tile and the way from tile to tile, LPS mm."""
     row, column = np.split(np.array([float(value) for value in source.ImageOrientationPatient]), 2)
     normal = np.cross(row, column)
-    normal /= np.linalg.norm(normal)
+    length = float(np.linalg.norm(normal))
+    if not 0.9 < length < 1.1:
+        raise _refusal(source, "its ImageOrientationPatient is not two unit vectors at a right angle")
+    normal /= length
     given = np.array([float(value) for value in header["SliceNormalVector"]])
     if given.shape != (3,) or abs(abs(float(given @ normal)) - 1) > _SAME_DIRECTION:
         raise _refusal(source, f"its SliceNormalVector {given.tolist()} is not normal to its ImageOrientationPatient")

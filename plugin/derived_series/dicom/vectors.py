@@ -16,6 +16,9 @@ _POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPati
 #: What the elements of a whole instance may say of one frame only.
 PLACE = (_POSITION, _ORIENTATION, Tag("SliceLocation"))
 
+#: Positions (mm) and numbers of frames are below this.
+_FARTHEST = 1e9
+
 Place = dict[BaseTag, DataElement]
 
 
@@ -80,8 +83,12 @@ def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[
 
 
 def _are(values: Any, count: int) -> bool:
-    """Whether there are as many numbers."""
-    return len(_listed(values)) == count
+    """Whether there are as many numbers. :raises ValueError: one that is no place."""
+    listed = _listed(values)
+    for value in listed:
+        if not abs(float(value)) < _FARTHEST:
+            raise ValueError(f"{value!r} is no place")
+    return len(listed) == count
 
 
 def _listed(values: Any) -> list[Any]:

@@ -247,6 +247,7 @@ def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out
         out += np.float32(intercept)
     else:
         values = stored.astype(np.float64)
-        values *= slope
-        values += intercept
-        out[...] = values
+        with np.errstate(over="ignore"):  # beyond float32 it is Inf, and refused as that
+            values *= slope
+            values += intercept
+            out[...] = values

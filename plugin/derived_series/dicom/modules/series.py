@@ -16,8 +16,11 @@ _POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 
 
 def _series_number(env: SeriesEnvironment) -> int:
-    number = env.pivot.get("SeriesNumber")
-    return env.context.series_number(int(number) if number is not None else None)
+    try:
+        number = int(env.pivot.get("SeriesNumber"))
+    except (TypeError, ValueError):  # it has none, or one that is no number
+        number = None
+    return env.context.series_number(number)
 
 
 def _description(env: SeriesEnvironment) -> str:
