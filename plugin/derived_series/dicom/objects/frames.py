@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pydicom.dataelem import DataElement
@@ -12,6 +13,7 @@ from derived_series.dicom.environment import InstanceEnvironment
 from derived_series.dicom.geometry import Grid
 from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.objects.draft import Draft
+from derived_series.dicom.reading import reading
 
 #: What a multi-frame object is made of, apart from its pixels (PS3.3 C.7.6.16, C.7.6.17).
 _STRUCTURE = (
@@ -51,8 +53,9 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
 
 def _thickness(draft: Draft, grid: Grid) -> str:
     """The parent's on its grid, the slice spacing on another; 1 mm for a lone slice that says nothing."""
-    own = draft.env.parent.pivot.get("SliceThickness") if draft.env.on_parent_grid else None
-    return decimal_string(float(own) if own else (grid.slice_spacing or 1.0))
+    with reading("SliceThickness (0018,0050) of the parent"):
+        own = float(draft.env.parent.pivot.get("SliceThickness") or 0) if draft.env.on_parent_grid else 0.0
+    return decimal_string(own if 0 < own < math.inf else (grid.slice_spacing or 1.0))
 
 
 def refer(draft: Draft, grid: Grid, made: Dataset) -> None:

@@ -38,6 +38,7 @@ from derived_series.dicom.modules.patient import patient_blueprint, patient_stud
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.draft import require_grid
 from derived_series.dicom.placement import Placement
+from derived_series.dicom.reading import READ_ERRORS
 from derived_series.errors import InvalidParent
 
 _SOP_CLASS = (int(Tag("SOPClassUID")), "")
@@ -119,7 +120,7 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
                 sop_instance_uid=header.env.context.uid("instance", 0),
                 instance_number=1,
             )
-        except ValueError as error:
+        except READ_ERRORS as error:
             name = UID(header.sop_class_uid).name
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
     return made, [f"in the enhanced image: {' '.join(str(warning.message).split())}" for warning in told]

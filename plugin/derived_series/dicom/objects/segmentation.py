@@ -62,7 +62,9 @@ def label_map(image: Any) -> npt.NDArray[Any]:
     array = np.stack(list(image)) if not isinstance(image, np.ndarray) else image
     if array.dtype.kind == "b":
         return array.astype(np.uint8)
-    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+    with np.errstate(invalid="ignore"):
+        fractions = array.dtype.kind == "f" and not np.array_equal(array, np.rint(array))
+    if fractions:
         raise PixelError(
             "a segmentation is made from a label map, but the image has values that are no whole numbers, or NaN",
             remedy="give labels (0, 1, 2, ...) or a bool mask; a map of probabilities goes with parametric_map",
