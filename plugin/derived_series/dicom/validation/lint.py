@@ -39,9 +39,12 @@ _BY_OBJECTS = frozenset(
         *("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
         *("DimensionOrganizationSequence", "DimensionIndexSequence", "PresentationLUTShape"),
         *("AcquisitionContextSequence", "DoseGridScaling", "DoseUnits", "GridFrameOffsetVector"),
-        *("PixelPresentation", "VolumetricProperties", "VolumeBasedCalculationTechnique", "ContentQualification"),
         "FrameIncrementPointer",
     )
+)
+#: And with the frames of a converted series.
+_BY_CONVERSION = frozenset(
+    ("PixelPresentation", "VolumetricProperties", "VolumeBasedCalculationTechnique", "ContentQualification")
 )
 
 
@@ -78,11 +81,12 @@ def _lacking(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
     filled = required_blueprint(next((uid for uid, name in _classes() if name == iod), None))
     set_by = {int(element.tag): element for element in filled + RULES + blueprint}
     said: set[int] = set()
+    made = PIXELS | _BY_OBJECTS | (_BY_CONVERSION if iod.startswith("legacy-converted") else frozenset())
     for module in modules_of(iod):
         if not module.is_mandatory:
             continue
         for attribute in module.attributes:
-            if attribute.path or attribute.type not in ("1", "2") or attribute.keyword in PIXELS | _BY_OBJECTS:
+            if attribute.path or attribute.type not in ("1", "2") or attribute.keyword in made:
                 continue
             element = set_by.get(attribute.tag)
             if attribute.tag in said or attribute.tag in PIXEL_TAGS:
