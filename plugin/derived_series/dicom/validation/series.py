@@ -39,10 +39,11 @@ def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tup
         checked = list(enumerate(series.datasets))
     else:
         checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
+    known = frozenset(str(instance.SOPInstanceUID) for instance in parent.instances)
     found: list[Finding] = []
     for index, dataset in checked:
-        found += _instance(dataset, parent, f"instance {index + 1}" if len(series) > 1 else "")
-    found += _identity(series, parent)
+        found += _instance(dataset, parent, known, f"instance {index + 1}" if len(series) > 1 else "")
+    found += _identity(series, parent, known)
     if isinstance(series, DatasetSeries):
         found += _same_in_all(series)
         positions = [numbers(dataset, "ImagePositionPatient") for dataset in series.datasets]
@@ -74,7 +75,8 @@ def _header(series: DerivedSeries, index: int) -> Dataset:
     return dataset
 
 
-def _instance(dataset: Dataset, parent: ParentSeries, where: str) -> Iterator[Finding]:
+def _instance(dataset: Dataset, parent: ParentSeries, known: frozenset[str], where: str) -> Iterator[Finding]:
+    """:param known: the SOPInstanceUIDs of the parent."""
     sop_class = str(dataset.get("SOPClassUID", ""))
     iod = iod_of(sop_class)
     if iod is None:
@@ -83,12 +85,11 @@ def _instance(dataset: Dataset, parent: ParentSeries, where: str) -> Iterator[Fi
         yield from check_attributes(dataset, iod, parent.pivot, where)
     yield from check_values(dataset, parent.instances, where)
     yield from check_image(dataset, where)
-    yield from _references(dataset, parent, where)
+    yield from _references(dataset, parent, known, where)
 
 
-def _references(dataset: Dataset, parent: ParentSeries, where: str) -> Iterator[Finding]:
+def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], where: str) -> Iterator[Finding]:
     """Instances that the series says it comes from."""
-    known = {str(instance.SOPInstanceUID) for instance in parent.instances}
     own = str(dataset.get("SOPInstanceUID", ""))
     if "SourceImageSequence" not in dataset and "ReferencedSeriesSequence" not in dataset:
         if "Rows" in dataset:
@@ -108,13 +109,12 @@ def _references(dataset: Dataset, parent: ParentSeries, where: str) -> Iterator[
         )
 
 
-def _identity(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> Iterator[Finding]:
+def _identity(series: DerivedSeries | DatasetSeries, parent: ParentSeries, known: frozenset[str]) -> Iterator[Finding]:
     uids = [series.instance_uid(index) for index in range(len(series))]
     repeated = [uid for uid, count in Counter(uids).items() if count > 1]
     if repeated:
         yield error(0x00080018, f"is there {Counter(uids)[repeated[0]]} times: {repeated[0]}")
-    parents = {str(instance.SOPInstanceUID) for instance in parent.instances}
-    if not parents.isdisjoint(uids):
+    if not known.isdisjoint(uids):
         yield error(0x00080018, "is that of an instance of the parent")
     if series.series_instance_uid == parent.series_instance_uid:
         yield error(0x0020000E, "is the parent's")
