@@ -4,6 +4,7 @@ the runner knows no more of its workers than ``concurrent.futures.Executor`` say
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -324,13 +325,25 @@ def test_an_attempt_that_is_being_ended_is_not_wanted_any_more(start: Start) -> 
 
 def test_a_job_that_ends_orthanc_every_time_is_given_up(start: Start, tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs")
-    store.add(job("a", state=State.RUNNING, attempt=3, dirty=True), None, most=9)
+    store.add(job("a", state=State.RUNNING, attempt=102, lost=99, dirty=True), None, most=9)
     store.close()
     started = start(blocked)
     done = started.runner.wait("a", 10)
     assert done.state is State.FAILURE and done.problem is not None
-    assert "ended during each of 3 attempts" in done.problem.message
-    assert started.executor.calls == [("discard", "a", 3)]
+    assert "ended during 100 attempts" in done.problem.message
+    assert started.executor.calls == [("discard", "a", 102)]
+
+
+def test_attempts_that_orthancs_end_cut_short_do_not_count(start: Start, tmp_path: Path) -> None:
+    """More of them than Attempts, and the job is done all the same."""
+    store = JobStore(tmp_path / "jobs")
+    store.add(job("a", state=State.RUNNING, attempt=30, lost=29, dirty=True), None, most=9)
+    store.close()
+    with sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite") as database:  # as an older version made it
+        database.execute("ALTER TABLE jobs DROP COLUMN lost")
+    started = start(lambda task: Outcome(result={"ID": "x"}))
+    done = started.runner.wait("a", 10)
+    assert done.state is State.SUCCESS and done.attempt == 31 and done.lost == 1
 
 
 def test_28_an_unexpected_error_does_not_stop_the_others(start: Start) -> None:

@@ -77,7 +77,7 @@ class JobRecord:
     :param subject: what is derived from what, whatever the parameters; ``IfExists: Replace`` replaces by it.
     :param digest: all that the result depends on; ``IfExists: Reuse`` finds by it.
     :param created: seconds since 1970, as all times here. It is also the "now" that the series is written with.
-    :param attempt: attempts begun so far.
+    :param attempt: attempts begun so far; :param lost: those of them that Orthanc's own end cut short.
     :param next_try: when a job in ``RETRY`` may run again.
     :param dirty: instances of the derived series may be in Orthanc though the job has not succeeded.
     :param runtime: seconds that its attempts took.
@@ -102,6 +102,7 @@ class JobRecord:
     dirty: bool = False
     problem: Problem | None = None
     result: dict[str, Any] | None = None
+    lost: int = 0
 
     @property
     def now(self) -> datetime:

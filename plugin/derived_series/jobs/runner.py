@@ -114,7 +114,7 @@ class JobRunner:
             raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
         self.renew(
             dataclasses.replace(
-                job, state=State.PENDING, attempt=0, progress=0, completed=None, problem=None, next_try=0.0
+                job, state=State.PENDING, attempt=0, lost=0, progress=0, completed=None, problem=None, next_try=0.0
             )
         )
 
@@ -189,7 +189,7 @@ class JobRunner:
     def _recover(self) -> None:
         for job in self.store.unfinished():
             if job.state is State.RUNNING and job.id not in self._running:
-                self.store.update(taken_up(job, self.limits))
+                self.store.update(taken_up(job))
         for job in self.store.dirty():
             if job.id not in self._running:
                 self._discard(job)

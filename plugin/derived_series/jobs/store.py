@@ -62,6 +62,8 @@ class JobStore:
                     remedy="use the plugin's version that wrote it, or another JobsFolder",
                 )
             self._db.executescript(_SCHEMA)
+            if "lost" not in {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}:  # jobs of older versions
+                self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
             self._db.execute(f"PRAGMA user_version={_VERSION}")
         except (OSError, sqlite3.Error) as error:
             raise DerivedSeriesError(

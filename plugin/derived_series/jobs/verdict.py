@@ -15,6 +15,8 @@ from derived_series.jobs.tasks import Outcome
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 
 _LONGEST_PAUSE = 60.0
+#: So often Orthanc may end while a job runs before the job is held to be what ends it.
+_MOST_LOST = 100
 
 
 def outcome_of(future: Future[Outcome]) -> Outcome:
@@ -61,15 +63,20 @@ def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: floa
     """The job as it goes on: failed, or waiting for its next attempt when the failure may pass."""
     problem = Problem.of(error)
     transient = isinstance(error, StorageError) and error.transient
-    if not transient or job.attempt >= limits.attempts:
+    own = job.attempt - job.lost
+    if not transient or own >= limits.attempts:
         return dataclasses.replace(job, state=State.FAILURE, problem=problem)
-    pause = min(limits.pause * 2 ** (job.attempt - 1), _LONGEST_PAUSE)
+    pause = min(limits.pause * 2 ** (own - 1), _LONGEST_PAUSE)
     return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
 
 
-def taken_up(job: JobRecord, limits: Limits) -> JobRecord:
-    """A job that ran when the process ended: it runs again, unless it was so every time."""
-    if job.attempt < limits.attempts:
-        return dataclasses.replace(job, state=State.PENDING)
-    error = UserCodeError(f"Orthanc ended during each of {job.attempt} attempts at this job")
-    return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error))
+def taken_up(job: JobRecord) -> JobRecord:
+    """A job that ran when the process ended: it runs again, and that attempt does not count.
+
+    A restart is no reason to fail a job; one that ends Orthanc itself is given up at last.
+    """
+    lost = job.lost + 1
+    if lost < _MOST_LOST:
+        return dataclasses.replace(job, state=State.PENDING, lost=lost)
+    error = UserCodeError(f"Orthanc ended during {lost} attempts at this job")
+    return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), lost=lost)
