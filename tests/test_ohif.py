@@ -135,7 +135,10 @@ def page(browser: Browser) -> Iterator[Page]:
 def shown(page: Page, server: OrthancServer, series: str) -> tuple[Locator, Locator]:
     """Both viewports' overlays, once they show a slice."""
     assert server.json("/derived-series/status")["Ohif"] is True
-    page.goto(f"{server.url}/{server.json(f'/series/{series}/review')['Viewer']}")
+    page.goto(f"{server.url}/derived-series/review/{series}")
+    link = page.get_by_role("link", name="Open in OHIF")
+    expect(link).to_be_visible()
+    page.goto(link.get_attribute("href") or "")
     left, right = (page.locator(f"[data-viewportid={name}]").locator("xpath=..") for name in ("parent", "derived"))
     for overlay in (left, right):
         expect(overlay.get_by_text(re.compile(r"^-?\d+\.\d mm$"))).to_be_visible(timeout=60_000)

@@ -110,7 +110,11 @@ def _fits(value: Any, encodings: list[str]) -> bool:
     strict = ["ascii" if encoding == default_encoding else encoding for encoding in encodings]
     if not all(any(_has(character, encoding) for encoding in strict) for character in set(text)):
         return False
-    data = value.encode(encodings) if isinstance(value, PersonName) else encode_string(text, encodings)
+    if isinstance(value, PersonName):
+        # One that was not read from bytes would keep those of the first set that it is encoded in.
+        data = (value if value.encodings else PersonName(text)).encode(encodings)
+    else:
+        data = encode_string(text, encodings)
     return decode_bytes(data.rstrip(b"\0 "), encodings, TEXT_VR_DELIMS).rstrip("= ") == text.rstrip("= ")
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
-from derived_series.dicom.charset import chosen_charset
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL, software_version
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
+from derived_series.dicom.text import settle_dataset
 
 _TITLE_MODIFIER = Code("113011", "DCM", "Document Title Modifier")
 _OF_PATIENT_AND_STUDY = patient_blueprint + patient_study_blueprint + general_study_blueprint
@@ -52,7 +52,8 @@ def rejection_note(instance: Dataset, uids: Iterable[str], rejection: Rejection,
     from pydicom.sr.codedict import codes
 
     evidence = [_reference(instance, uid) for uid in uids]
-    person = ObserverContext(codes.DCM.Person, PersonObserverIdentifyingAttributes(_person(rejection.user)))
+    person = ObserverContext(codes.DCM.Person, PersonObserverIdentifyingAttributes("of two^parts"))
+    person[-1].PersonName = _person(rejection.user)  # highdicom warns of a name of one part, as users' names are
     content = KeyObjectSelection(rejection.title, evidence, person, description=rejection.text)
     if rejection.modifier is not None:
         relation = RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -79,9 +80,7 @@ def rejection_note(instance: Dataset, uids: Iterable[str], rejection: Rejection,
         setattr(note, f"{name}Time", context.now.strftime("%H%M%S.%f"))
     if "TimezoneOffsetFromUTC" in instance:
         note.TimezoneOffsetFromUTC = instance.TimezoneOffsetFromUTC
-    charset, _ = chosen_charset(instance.get("SpecificCharacterSet") or None, note)
-    if charset:
-        note.SpecificCharacterSet = charset
+    settle_dataset(note, instance.get("SpecificCharacterSet"))
     return note
 
 
