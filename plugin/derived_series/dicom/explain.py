@@ -9,9 +9,10 @@ from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
 from derived_series.dicom.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries
-from derived_series.dicom.elements import VirtualElement
+from derived_series.dicom.elements import StaticElement, VirtualElement
 from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader
@@ -31,6 +32,7 @@ class Row:
     """One tag of the result.
 
     :param element: the repr of the element that set it; :param source: the blueprint that it came with.
+    :param origin: whether the value was "Copied" from the parent, "Set" by the blueprint or "Computed".
     :param overrode: "element of blueprint", the latest first.
     :param value: as text; :param varies: whether it may differ by instance.
     """
@@ -43,6 +45,7 @@ class Row:
     element: str
     source: str
     overrode: tuple[str, ...]
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class Explanation:
                 "Element": row.element,
                 "Blueprint": row.source,
                 "Overrode": list(row.overrode),
+                "Origin": row.origin,
             }
             for row in self.rows
         ]
@@ -127,9 +131,16 @@ def _rows(
                 element=_said(entry.element) if entry else "the image's encoding",
                 source=entry.source if entry else "rules",
                 overrode=tuple(f"{_said(e.element)} of {e.source}" for e in entry.overrode) if entry else (),
+                origin=_origin(entry),
             )
         )
     return tuple(found)
+
+
+def _origin(entry: Entry | None) -> str:
+    if entry is not None and isinstance(entry.element, CopyElement):
+        return "Copied"
+    return "Set" if entry is not None and isinstance(entry.element, StaticElement) else "Computed"
 
 
 def _vr(entry: Entry | None) -> str:
@@ -159,8 +170,18 @@ def explain_datasets(series: DatasetSeries) -> Explanation:
         rows = _rows(series.header, values, {}, series.made)
         return Explanation(rows, series.warnings)
     rows = tuple(
-        Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", ())
+        Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", (), "Computed")
         for e in first
         if e.tag not in PIXELS
     )
     return Explanation(rows, series.warnings)
+
+
+def dropped(explanation: Explanation, parent: ParentSeries) -> list[dict[str, str]]:
+    """What the parent's first instance has and the result has not, as the answer of a dry run has it."""
+    kept = {row.tag for row in explanation.rows}
+    return [
+        {"Tag": number(e.tag), "Keyword": keyword(e.tag) or e.name, "VR": e.VR, "Value": _text(e)}
+        for e in parent.pivot
+        if number(e.tag) not in kept and e.tag not in PIXELS and e.tag.element != 0
+    ]

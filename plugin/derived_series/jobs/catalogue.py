@@ -33,7 +33,7 @@ def catalogue(folders: tuple[str, ...]) -> Catalogue:
             }
             for name, named in sorted(library.blueprints.items())
         },
-        pipelines={name: _pipeline(named) for name, named in sorted(library.pipelines.items())},
+        pipelines={name: pipeline_json(named) for name, named in sorted(library.pipelines.items())},
         factories={
             name: {
                 "Name": name,
@@ -58,7 +58,8 @@ def _elements(blueprint: Blueprint) -> list[dict[str, Any]]:
     ]
 
 
-def _pipeline(named: NamedPipeline) -> dict[str, Any]:
+def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
+    """A pipeline as it is listed; ``Parameters`` is a JSON schema."""
     pipeline = named.pipeline
     try:
         parameters = pipeline.parameters.model_json_schema()

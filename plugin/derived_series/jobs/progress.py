@@ -16,6 +16,9 @@ _EVERY = 0.25
 _BETWEEN_PHASES = 0.05
 _PATIENCE = 2.0
 
+#: Told at once: for as long as a pipeline takes, nothing else is.
+_LONG = "Processing"
+
 #: The part of the whole, in percent, at which a phase begins and ends.
 _PHASES = {
     "Fetching": (0, 30),
@@ -50,7 +53,7 @@ class Progress:
         now = time.monotonic()
         if not self._times or self._times[-1][0] != phase:
             self._times.append((phase, now))
-        pause = _EVERY if phase == self._phase else _BETWEEN_PHASES
+        pause = _EVERY if phase == self._phase else 0.0 if phase == _LONG else _BETWEEN_PHASES
         if self._task.progress_route is None or now - self._told < pause:
             return
         self._told, self._phase = now, phase

@@ -79,6 +79,7 @@ class DeriveRequest(BaseModel):
     transfer_syntax: Name | None = None
     validation: Literal["Strict", "Warn", "Off"] | None = None
     dry_run: bool = False
+    preview: bool = False
     synchronous: bool | None = None
     asynchronous: bool | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
@@ -107,6 +108,8 @@ class DeriveRequest(BaseModel):
             raise ValueError("Parameters are a pipeline's; there is no Pipeline")
         if self.grid == "Own" and (self.interpolation is not None or self.outside is not None):
             raise ValueError('Interpolation and Outside tell how to resample: ask for "Grid": "Parent"')
+        if self.preview and not self.dry_run:
+            raise ValueError('Preview is a slice of what would be stored: ask for "DryRun": true')
         if self.synchronous is not None and self.synchronous == self.asynchronous:
             raise ValueError("Synchronous and Asynchronous contradict each other")
         return self

@@ -56,7 +56,7 @@ class JobRunner:
         self._observe = observe
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running: dict[str, Running] = {}
-        self._progress: dict[str, tuple[int, int]] = {}  # by job: attempt and percent
+        self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
         self._room = WaitingRoom()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
@@ -129,18 +129,25 @@ class JobRunner:
             raise Conflict(f"the job {job_id} is not over", remedy="cancel it first")
         self.store.delete(job_id)
 
-    def tell_progress(self, job_id: str, attempt: int, percent: int) -> bool:
+    def tell_progress(self, job_id: str, attempt: int, percent: int, phase: str = "") -> bool:
         """Note how far an attempt is; False when it is not the one that runs."""
         running = self._running.get(job_id)
         if running is None or running.job.attempt != attempt or running.stopping or running.verdict:
             return False
-        self._progress[job_id] = (attempt, max(0, min(percent, 99)))
+        self._progress[job_id] = (attempt, max(0, min(percent, 99)), phase)
         return True
 
     def progress_of(self, job: JobRecord) -> int:
         """Percent."""
-        attempt, percent = self._progress.get(job.id, (0, 0))
-        return percent if job.state is State.RUNNING and attempt == job.attempt else job.progress
+        return self._told_of(job)[0]
+
+    def phase_of(self, job: JobRecord) -> str:
+        """What a running job is at, such as "Fetching"; empty until that is told."""
+        return self._told_of(job)[1]
+
+    def _told_of(self, job: JobRecord) -> tuple[int, str]:
+        attempt, percent, phase = self._progress.get(job.id, (0, 0, ""))
+        return (percent, phase) if job.state is State.RUNNING and attempt == job.attempt else (job.progress, "")
 
     # -- the thread ----------------------------------------------------------------------------------------
 

@@ -221,6 +221,14 @@ class JobStore:
         """Jobs that are over and have destinations that did not take their series, or wait for a verdict."""
         return self._select(f"WHERE state IN ('Success', 'Failure') AND {_WITH_DESTINATIONS % _OPEN} ORDER BY seq")
 
+    def newest_series(self, most: int) -> list[JobRecord]:
+        """The jobs that stored a series, newest first."""
+        return self._select(
+            "WHERE json_extract(result, '$.ID') IS NOT NULL AND json_extract(request, '$.Verdict') IS NULL "
+            "ORDER BY seq DESC LIMIT ?",
+            [most],
+        )
+
     def counts(self) -> dict[State, int]:
         """The number of jobs in each state."""
         with self._lock:

@@ -114,6 +114,13 @@ def describe(folders: tuple[str, ...]) -> Catalogue:
     return catalogue(folders)
 
 
+def fit(connection: Connection, series: str, folders: tuple[str, ...]) -> list[dict[str, Any]]:
+    """All pipelines, and what a series is to each."""
+    from derived_series.jobs.fitting import fitting
+
+    return fitting(connection, series, folders)
+
+
 def warm_up(folders: tuple[str, ...]) -> None:
     """Do once in a new worker what every task needs: imports, the user's files, the tables of the standard."""
     from derived_series.dicom.validation import warm_up as read_tables

@@ -33,6 +33,7 @@ from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, Us
 from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import send_on
+from derived_series.jobs.dry_run import told
 from derived_series.jobs.hold import HELD, PENDING
 from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.options import options_of
@@ -41,7 +42,7 @@ from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
 from derived_series.jobs.tasks import DeriveTask, Outcome
 from derived_series.pipelines.library import Library
-from derived_series.pipelines.run import Series, run_blueprint, run_pipeline
+from derived_series.pipelines.run import Series, checked_parameters, run_blueprint, run_pipeline
 
 _log = logging.getLogger(__name__)
 
@@ -118,6 +119,8 @@ def _derive(client: Client, task: DeriveTask) -> Outcome:
         return send_on(client, task.result, progress)
     request = DeriveRequest.of(task.request)
     library = library_of(task.folders)
+    if request.pipeline is not None:  # before the parents are fetched
+        checked_parameters(library.pipeline(request.pipeline).pipeline, request.parameters)
     sources = _sources(client, task, request, library)
     here = task.scratch is not None and Path(task.scratch).is_dir()
     with tempfile.TemporaryDirectory(prefix="derived-series-", dir=task.scratch if here else None) as spool:
@@ -134,7 +137,7 @@ def _derive_in(
     spool: Path,
 ) -> Outcome:
     with one_process():
-        series = _build(client, task, request, library, sources, progress, spool)
+        series, parent = _build(client, task, request, library, sources, progress, spool)
     answer: dict[str, Any] = {
         "InstancesCount": len(series),
         "ParentSeries": task.series,
@@ -142,7 +145,7 @@ def _derive_in(
         "Warnings": list(series.warnings),
     }
     if request.dry_run:
-        return Outcome(result={"DryRun": True, **answer, "Header": series.explain().to_json()["Tags"]})
+        return Outcome(result={"DryRun": True, **answer, **told(series, parent, with_picture=request.preview)})
     if series.series_instance_uid != series_uid(task):
         raise UserCodeError(
             "the pipeline returned a series with a SeriesInstanceUID of its own",
@@ -192,7 +195,7 @@ def _build(
     sources: dict[str, SeriesOnServer],
     progress: Progress,
     spool: Path,
-) -> Series:
+) -> tuple[Series, ParentSeries]:
     options = options_of(task, request)
     selection = Selection(request.orientation, request.part)
     taken = series_numbers(client, task.series, but=series_uid(task))
@@ -202,13 +205,15 @@ def _build(
         parent = _fetch(client, found, progress, spool if task.image_route is None else None, selection)
         progress.tell("Building")
         with _image(client, task) as image:
-            return run_blueprint(
+            series = run_blueprint(
                 library, request.blueprint or "", request.factory or "", parent, image, options, context
             )
+        return series, parent
     chosen = {next(iter(sources)): selection}  # of the series of the URL
     parents = {name: _fetch(client, source, progress, spool, chosen.get(name, ALL)) for name, source in sources.items()}
     progress.tell("Processing")
-    return run_pipeline(library, request.pipeline, parents, request.parameters, options, context)
+    series = run_pipeline(library, request.pipeline, parents, request.parameters, options, context)
+    return series, next(iter(parents.values()))
 
 
 def _fetch(

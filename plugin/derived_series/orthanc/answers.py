@@ -66,7 +66,7 @@ def accepted(job: JobRecord) -> dict[str, Any]:
     return {"ID": job.id, "Path": f"{JOBS}/{job.id}"}
 
 
-def job_json(job: JobRecord, progress: int) -> dict[str, Any]:
+def job_json(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
     """A job with the keys of Orthanc's ``/jobs/{id}``; what is particular to a derivation is in ``Content``."""
     problem = job.problem
     content: dict[str, Any] = {
@@ -74,8 +74,12 @@ def job_json(job: JobRecord, progress: int) -> dict[str, Any]:
         "Attempt": job.attempt,
         "Request": job.request,
     }
+    if phase:
+        content["Phase"] = phase
     if job.result is not None:
         content["Result"] = job.result
+    if problem is not None:
+        content["Error"] = problem.to_json()
     found: dict[str, Any] = {
         "ID": job.id,
         "Type": "Rejection" if "Verdict" in job.request else "DerivedSeries",

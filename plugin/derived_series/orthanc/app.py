@@ -17,6 +17,7 @@ from derived_series.orthanc.answers import JOBS
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
 from derived_series.orthanc.derive import DeriveRoutes
+from derived_series.orthanc.fitting import FittingRoutes
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Route
 from derived_series.orthanc.jobs import JobRoutes
@@ -107,16 +108,19 @@ def start(executable: Path) -> Gateway:
     verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, around.authenticates)
     changes = ChangeReader(gateway, log, around.stable_age)
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
+    pages = Pages()
+    gateway.extend_explorer(pages.text("explorer.js"))
     for route in routes(
         library,
         derive,
         JobRoutes(runner, log),
         ProvenanceRoutes(gateway),
         verdict,
-        Pages(),
+        pages,
         ReviewRoutes(gateway, executor, connection, waiters),
         ohif,
         RuleRoutes(gateway, library, store, log, settings.rules),
+        FittingRoutes(gateway, executor, runner, reviews, connection, waiters, folders),
     ):
         gateway.serve(route)
 
@@ -160,6 +164,7 @@ def routes(
     review: ReviewRoutes,
     ohif: Ohif,
     rules: RuleRoutes,
+    fitting: FittingRoutes,
 ) -> list[Route]:
     """All routes of the plugin."""
     return [
@@ -182,6 +187,10 @@ def routes(
         Route(f"{JOBS}/{_NAME}/resubmit", {"POST": jobs.resubmit}),
         Route(f"{JOBS}/{_NAME}/image", {"GET": jobs.image}),
         Route(f"{JOBS}/{_NAME}/progress", {"POST": jobs.progress}),
+        Route(f"/series/{_NAME}/pipelines", {"GET": fitting.pipelines}),
+        Route("/derived-series/recent", {"GET": fitting.recent}),
+        Route("/derived-series", {"GET": pages.page("index.html")}),  # Orthanc cuts the slash at the end off
+        Route("/derived-series/derive.html", {"GET": pages.page("derive.html")}),
         Route(f"/derived-series/app/{_NAME}", {"GET": pages.file}),
         Route("/ohif/(.*)", {"GET": ohif.file}),
         Route(f"/derived-series/review/{_NAME}", {"GET": pages.page("review.html")}),

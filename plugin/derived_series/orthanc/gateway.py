@@ -117,6 +117,10 @@ class Gateway:
             return None
         return f"{entry['Group']:04x},{entry['Element']:04x}"
 
+    def extend_explorer(self, script: str) -> None:
+        """Have Orthanc Explorer run a script of ours in each of its pages."""
+        orthanc.ExtendOrthancExplorer(script)
+
     def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
         """Have functions called when Orthanc has started, when it is about to stop, and when a series has become
         stable. Other changes wait as long as they run."""

@@ -13,6 +13,8 @@ from derived_series.jobs.runner import JobRunner
 from derived_series.orthanc.answers import job_json
 from derived_series.orthanc.http import Answer, Request
 
+_LONGEST_PHASE = 32
+
 
 class JobRoutes:
     """``/derived-series/jobs`` and what is below it."""
@@ -32,7 +34,7 @@ class JobRoutes:
         return Answer.of(self._told(self._runner.store.get(request.groups[0])))
 
     def _told(self, job: JobRecord) -> dict[str, Any]:
-        found = job_json(job, self._runner.progress_of(job))
+        found = job_json(job, self._runner.progress_of(job), self._runner.phase_of(job))
         if (fired := self._log.of_job(job.id)) is not None:
             found["Content"]["Rule"] = fired.firing.rule
         return found
@@ -60,10 +62,11 @@ class JobRoutes:
     def progress(self, request: Request) -> Answer:
         """Workers tell here how far they are; 409 tells a worker that its attempt is not wanted any more."""
         told = parse_json(request.body, "the body")
-        attempt, percent = (told.get(key) if isinstance(told, dict) else None for key in ("Attempt", "Progress"))
+        keys = ("Attempt", "Progress", "Phase")
+        attempt, percent, phase = (told.get(key) if isinstance(told, dict) else None for key in keys)
         if not isinstance(attempt, int) or not isinstance(percent, int):
             raise InvalidRequest('the body is no progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
-        if not self._runner.tell_progress(request.groups[0], attempt, percent):
+        if not self._runner.tell_progress(request.groups[0], attempt, percent, str(phase or "")[:_LONGEST_PHASE]):
             raise Conflict(f"attempt {attempt} of job {request.groups[0]} does not run")
         return Answer.of({})
 

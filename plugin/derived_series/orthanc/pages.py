@@ -56,6 +56,10 @@ class Pages:
         answer = self._file(name)
         return lambda request: answer
 
+    def text(self, name: str) -> str:
+        """A file as text. :raises NotFound: there is none of this name."""
+        return self._file(name).body.decode()
+
     def _file(self, name: str) -> Answer:
         if name not in self._files:
             raise NotFound(f"the plugin has no file {name!r}", remedy=f"its files are {', '.join(self._files)}")

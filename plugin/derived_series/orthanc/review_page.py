@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from concurrent.futures import CancelledError, Executor, Future
-from typing import Any, TypeVar
+from concurrent.futures import Executor
+from typing import Any
 
 from derived_series.dicomweb.client import Connection
-from derived_series.errors import Busy, InvalidRequest, NotFound
-from derived_series.jobs.executor import WorkerDied
+from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.provenance import PROVENANCE
 from derived_series.jobs.request import ORTHANC_ID
 from derived_series.jobs.tasks import decode_for_review, describe_for_review
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
-from derived_series.orthanc.waiters import Waiters
+from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
 
-#: Seconds that a request waits for a worker; the page asks again after a 503.
-_PATIENCE = 20.0
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_REMEDY = "try again in a moment; raise HttpThreadsCount in Orthanc's configuration if it happens often"
-
-T = TypeVar("T")
 
 
 class ReviewRoutes:
@@ -51,12 +45,12 @@ class ReviewRoutes:
             )
         self._gateway.series(chosen)
         asked = provenance.get("Request", {}) if parents and chosen == parents[0]["ID"] else {}
-        with self._waiters.place(_REMEDY):
+        with self._waiters.place(PAGE_REMEDY):
             of_derived = self._executor.submit(describe_for_review, self._connection, series, None, None)
             of_parent = self._executor.submit(
                 describe_for_review, self._connection, chosen, asked.get("Orientation"), asked.get("Part")
             )
-            document: dict[str, Any] = {"Derived": _result(of_derived), "Parent": _result(of_parent)}
+            document: dict[str, Any] = {"Derived": answer_of(of_derived), "Parent": answer_of(of_parent)}
         document.update(Parents=parents, Provenance=provenance or None)
         return Answer(json.dumps(document, ensure_ascii=False).encode())
 
@@ -67,8 +61,10 @@ class ReviewRoutes:
             raise InvalidRequest(f"{first} and {count} are not the first frame and a number of frames")
         if not ORTHANC_ID.fullmatch(instance):
             raise NotFound(f"there is no instance {instance} in Orthanc")
-        with self._waiters.place(_REMEDY):
-            data = _result(self._executor.submit(decode_for_review, self._connection, instance, int(first), int(count)))
+        with self._waiters.place(PAGE_REMEDY):
+            data = answer_of(
+                self._executor.submit(decode_for_review, self._connection, instance, int(first), int(count))
+            )
         return Answer(data, content_type="application/octet-stream")
 
     def _provenance(self, series: str) -> dict[str, Any]:
@@ -85,12 +81,3 @@ class ReviewRoutes:
             except NotFound:
                 continue
         return None
-
-
-def _result(future: Future[T]) -> T:
-    """What a worker answers. :raises Busy: no worker had time, or one was ended."""
-    try:
-        return future.result(_PATIENCE)
-    except (TimeoutError, CancelledError, WorkerDied) as error:
-        Future.cancel(future)  # when it still waits; a running task is left to its end
-        raise Busy("all workers are busy with derivations", retry_after=2, remedy=_REMEDY) from error

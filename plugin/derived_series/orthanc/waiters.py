@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from typing import TypeVar
 
 from derived_series.errors import Busy
+from derived_series.jobs.executor import WorkerDied
+
+#: Seconds that a request of a page waits for a worker; the page asks again after a 503.
+_PATIENCE = 20.0
+
+#: What a person can do whose page finds no place or no worker.
+PAGE_REMEDY = "try again in a moment; raise HttpThreadsCount in Orthanc's configuration if it happens often"
+
+T = TypeVar("T")
 
 
 class Waiters:
@@ -27,3 +38,12 @@ class Waiters:
             yield
         finally:
             self._places.release()
+
+
+def answer_of(future: Future[T]) -> T:
+    """What a worker answers to a page. :raises Busy: no worker had time, or one was ended."""
+    try:
+        return future.result(_PATIENCE)
+    except (TimeoutError, CancelledError, WorkerDied) as error:
+        Future.cancel(future)  # when it still waits; a running task is left to its end
+        raise Busy("all workers are busy with derivations", retry_after=2, remedy=PAGE_REMEDY) from error

@@ -231,10 +231,12 @@ def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) 
     try:
         return pipeline.parameters.model_validate(dict(parameters))
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors())
+        said = [f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors()]
         names = ", ".join(pipeline.parameters.model_fields) or "none"
         raise InvalidRequest(
-            f"parameters of pipeline {pipeline.pipeline_name()!r}: {said}", remedy=f"its parameters are: {names}"
+            f"parameters of pipeline {pipeline.pipeline_name()!r}: {'; '.join(said)}",
+            remedy=f"its parameters are: {names}",
+            details="\n".join(said),
         ) from error
 
 

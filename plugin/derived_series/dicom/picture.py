@@ -1,0 +1,99 @@
+"""One slice of a series that is not stored yet, as a PNG file: what a person looks at before it is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
+
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.derived import DerivedSeries
+
+#: Rows and columns of a picture; larger slices are thinned out.
+_LARGEST = 512
+
+#: Parts of the values, in the order of their size, that black and white are set to where the header names no window.
+_DARKEST, _BRIGHTEST = 1, 99.5
+
+
+def picture(series: DerivedSeries | DatasetSeries) -> dict[str, Any] | None:
+    """The middle slice, as the answer of a dry run has it; None where there is nothing that can be drawn.
+
+    ``PNG`` is base64 of 8 bit grey, in the header's window, or of RGB; ``Instance`` and ``Frame`` are 1-based;
+    ``Aspect`` is the height of a pixel over its width.
+    """
+    index = _middle(series)
+    dataset = pydicom.dcmread(io.BytesIO(series.encode(index)))
+    if "Rows" not in dataset:
+        return None
+    frame = int(dataset.get("NumberOfFrames") or 1) // 2
+    try:
+        pixels = np.asarray(pixel_array(dataset, index=frame))
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError):
+        return None  # datasets that a pipeline finished itself may be in any transfer syntax
+    step = -(-max(pixels.shape[:2]) // _LARGEST)
+    pixels = pixels[::step, ::step]
+    grey = pixels if pixels.ndim == 3 else _windowed(pixels.astype(np.float64), dataset)
+    return {
+        "PNG": base64.b64encode(_png(grey.astype(np.uint8))).decode(),
+        "Instance": index + 1,
+        "Frame": frame + 1,
+        "Aspect": _aspect(dataset),
+    }
+
+
+def _middle(series: DerivedSeries | DatasetSeries) -> int:
+    """The middle slice of the middle volume."""
+    volumes = series.env.volumes if isinstance(series, DerivedSeries) else 1
+    slices = len(series) // volumes
+    return volumes // 2 * slices + slices // 2
+
+
+def _windowed(stored: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64]:
+    """Values from 0 to 255 (PS3.3 C.11.2.1.2, linear)."""
+    window = [_first(dataset.get(keyword)) for keyword in ("WindowCenter", "WindowWidth")]
+    values = stored * float(dataset.get("RescaleSlope") or 1) + float(dataset.get("RescaleIntercept") or 0)
+    values = np.where(np.isfinite(values), values, 0)
+    if None not in window and window[1]:
+        low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+    else:
+        low, high = (float(bound) for bound in np.percentile(values, [_DARKEST, _BRIGHTEST]))
+        if low == high:  # a mask of few pixels
+            low, high = float(values.min()), float(values.max())
+    shown: npt.NDArray[np.float64] = np.clip((values - low) / ((high - low) or 1), 0, 1) * 255
+    inverted: npt.NDArray[np.float64] = 255 - shown
+    return inverted if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
+
+
+def _first(value: Any) -> Any:
+    """The first of several windows, as a number; None where there is none."""
+    if value is None or value == "":
+        return None
+    return float(value[0]) if isinstance(value, list | tuple | pydicom.multival.MultiValue) else float(value)
+
+
+def _aspect(dataset: Dataset) -> float:
+    spacing = dataset.get("PixelSpacing") or [1, 1]
+    return round(float(spacing[0]) / float(spacing[1]), 4)
+
+
+def _png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """A PNG file (ISO/IEC 15948) of (row, column) or (row, column, 3)."""
+    rows, columns = pixels.shape[:2]
+    lines = np.zeros((rows, 1 + pixels[0].size), np.uint8)  # each begins with its filter: none
+    lines[:, 1:] = pixels.reshape(rows, -1)
+    head = struct.pack(">IIBBBBB", columns, rows, 8, 2 if pixels.ndim == 3 else 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines.tobytes())), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

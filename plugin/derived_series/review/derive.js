@@ -1,0 +1,199 @@
+// The form: choose a pipeline for a series, see what it would store, start it, watch it.
+
+import { el } from "./dom.js";
+import { ask, at, inExplorer, inReview, isOver, pause, problem, stateOf, toDerive } from "./page.js";
+import { Fields } from "./form.js";
+import { previewOf } from "./preview.js";
+
+const POLL = 300;
+const WAITED_FOR = 1000; // the highest priority: a person looks at the page
+const byId = (id) => document.getElementById(id);
+const parts = Object.fromEntries(
+  ["parent", "trouble", "form", "pipelines", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back"].map((id) => [id, byId(id)]),
+);
+const buttons = [byId("preview-button"), byId("start-button")];
+
+function refuse(error) {
+  parts.trouble.replaceChildren(problem(error));
+}
+
+const described = (tags) => [tags.Modality, tags.SeriesDescription || "series without description"].filter(Boolean).join(" – ");
+
+/** The page for a study: which series? */
+async function chooseSeries(study) {
+  const [found, all] = await Promise.all([ask(`studies/${study}`), ask(`studies/${study}/series`)]);
+  parts.back.href = at(`app/explorer.html#study?uuid=${encodeURIComponent(study)}`);
+  const { PatientName, PatientID } = found.PatientMainDicomTags;
+  parts.parent.textContent = `${PatientName ?? ""} (${PatientID ?? ""}): choose the series to derive from`;
+  const items = all.map((series) =>
+    el("li", {}, el("a", { href: toDerive(series.ID), text: described(series.MainDicomTags) }), el("span", { class: "dim", text: ` ${series.Instances.length} instance(s)` })),
+  );
+  parts.trouble.before(el("ul", { id: "choice" }, ...items));
+}
+
+/** The page for a series. */
+class Derivation {
+  constructor(series) {
+    this.series = series;
+  }
+
+  async open() {
+    const path = `series/${this.series}`;
+    parts.back.href = inExplorer(this.series);
+    const [series, patient] = await Promise.all([ask(path), ask(`${path}/patient`)]);
+    const { PatientName, PatientID } = patient.MainDicomTags;
+    const said = `${PatientName ?? ""} (${PatientID ?? ""}): ${described(series.MainDicomTags)}, ${series.Instances.length} instance(s)`;
+    document.title = `Derive from ${described(series.MainDicomTags)}`;
+    parts.parent.textContent = said;
+    const busy = (why) => { parts.parent.textContent = `${said}. Waiting: ${why}`; };
+    this.pipelines = await ask(`${path}/pipelines`, { busy });
+    parts.parent.textContent = said;
+    parts.pipelines.append(...this.pipelines.map((pipeline) => this.#choice(pipeline)));
+    const first = this.pipelines.find((pipeline) => pipeline.Fits);
+    if (first) this.#choose(first);
+    else {
+      parts.parameters.hidden = true;
+      refuse({ message: this.pipelines.length ? "No pipeline takes this series." : "There are no pipelines.", remedy: "Put one into a blueprint folder and restart Orthanc." });
+    }
+    for (const button of buttons) button.disabled = !first;
+    parts.form.hidden = false;
+    parts.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#start();
+    });
+    byId("preview-button").addEventListener("click", () => this.#preview());
+    parts.cancel.addEventListener("click", () => this.#cancel());
+  }
+
+  #choice(pipeline) {
+    const id = `pipeline-${pipeline.Name}`;
+    const radio = el("input", { type: "radio", name: "pipeline", value: pipeline.Name, id, disabled: !pipeline.Fits, "aria-describedby": `${id}-text` });
+    radio.addEventListener("change", () => this.#choose(pipeline));
+    return el(
+      "div",
+      { class: pipeline.Fits ? "choice" : "choice refused" },
+      radio,
+      el("label", { for: id, text: pipeline.Name }),
+      el("span", { id: `${id}-text` }, el("span", { class: "dim", text: pipeline.Description }), pipeline.Fits ? "" : el("span", { class: "reason", text: ` Not for this series: ${pipeline.Reason}` })),
+    );
+  }
+
+  #choose(pipeline) {
+    this.pipeline = pipeline;
+    byId(`pipeline-${pipeline.Name}`).checked = true;
+    this.fields = new Fields(pipeline.Parameters);
+    parts.parameters.replaceChildren(el("legend", { text: "Parameters" }), ...this.fields.nodes);
+    if (!this.fields.fields.length) parts.parameters.append(el("p", { class: "dim", text: "This pipeline has none." }));
+    this.inputs = Object.entries(pipeline.Others).map(([name, all]) => this.#input(name, all));
+    parts.inputs.replaceChildren(el("legend", { text: "Other inputs" }), ...this.inputs.map(({ node }) => node));
+    parts.inputs.hidden = !this.inputs.length;
+    this.#clear();
+  }
+
+  #input(name, all) {
+    const id = `input-${name}`;
+    const select = el("select", { id }, ...all.map((series) => this.#option(series)));
+    select.selectedIndex = all.findIndex((series) => series.Fits);
+    return { name, select, node: el("div", { class: "field" }, el("label", { for: id, text: name }), select) };
+  }
+
+  #option(series) {
+    const text = described({ Modality: series.Modality, SeriesDescription: series.Description });
+    return el("option", { value: series.ID, disabled: !series.Fits, text: series.Fits ? text : `${text} (${series.Reason})` });
+  }
+
+  #clear() {
+    for (const section of [parts.run, parts.done, parts.preview]) section.hidden = true;
+    parts.trouble.replaceChildren();
+  }
+
+  /** The request, or null when a parameter is wrong. */
+  #request() {
+    const parameters = this.fields.read();
+    if (parameters === null) return null;
+    const inputs = Object.fromEntries(this.inputs.map(({ name, select }) => [name, select.value]));
+    return { Pipeline: this.pipeline.Name, Parameters: parameters, Inputs: inputs, Asynchronous: true };
+  }
+
+  /** Run a request to its end: the job, or null when it failed, which is then said. */
+  async #run(request) {
+    this.#clear();
+    for (const button of buttons) button.disabled = true;
+    Object.assign(parts.progress, { value: 0 });
+    parts.state.textContent = "";
+    parts.cancel.disabled = false;
+    parts.run.hidden = false;
+    try {
+      const { Path } = await ask(`series/${this.series}/derive`, { method: "POST", json: request });
+      this.job = Path.slice(1);
+      const job = await this.#over();
+      if (job.State === "Success") return job;
+      this.#failed(job.Content.Error);
+    } catch (error) {
+      refuse(error);
+    } finally {
+      parts.run.hidden = true;
+      for (const button of buttons) button.disabled = false;
+    }
+    return null;
+  }
+
+  async #over() {
+    for (;;) {
+      const job = await ask(this.job);
+      parts.progress.value = job.Progress;
+      parts.state.textContent = stateOf(job);
+      if (isOver(job)) return job;
+      await pause(POLL);
+    }
+  }
+
+  #failed({ Message, Remedy, Details, Kind }) {
+    const rest = Kind === "InvalidRequest" ? this.fields.refuse(Details) : [Details];
+    if (rest.length) refuse({ message: Message, remedy: Remedy });
+  }
+
+  async #cancel() {
+    parts.cancel.disabled = true;
+    await ask(`${this.job}/cancel`, { method: "POST", json: {} }).catch(refuse);
+  }
+
+  async #preview() {
+    const request = this.#request();
+    if (!request) return;
+    const job = await this.#run({ ...request, DryRun: true, Preview: true, Priority: WAITED_FOR });
+    if (this.job) await ask(this.job, { method: "DELETE" }).catch(() => {}); // nobody looks for it among the jobs
+    if (!job) return;
+    parts.preview.replaceChildren(el("h2", { text: "Preview: nothing is stored yet" }), ...previewOf(job.Content.Result));
+    parts.preview.hidden = false;
+  }
+
+  async #start() {
+    const request = this.#request();
+    if (!request) return;
+    const job = await this.#run(request);
+    if (!job) return;
+    const { ID, InstancesCount, Warnings } = job.Content.Result;
+    const review = el("a", { id: "review-link", href: inReview(ID), text: "Review it beside its parent" });
+    parts.done.replaceChildren(
+      el("p", { class: "good", text: `Stored: ${InstancesCount} instance(s).` }),
+      ...(Warnings.length ? [el("ul", { class: "warning" }, ...Warnings.map((text) => el("li", { text })))] : []),
+      el("p", { class: "links" }, review, el("a", { id: "explorer-link", href: inExplorer(ID), text: "Open it in Orthanc Explorer" })),
+    );
+    parts.done.hidden = false;
+    review.focus();
+  }
+}
+
+const query = new URLSearchParams(location.search);
+const [series, study] = ["series", "study"].map((level) => query.get(level));
+const opened = series ? new Derivation(encodeURIComponent(series)).open() : study ? chooseSeries(encodeURIComponent(study)) : null;
+if (opened === null) {
+  parts.parent.textContent = "";
+  refuse({ message: "The address names no series.", remedy: "Open this page with the button of a series or a study in Orthanc Explorer." });
+} else {
+  opened.catch((error) => {
+    parts.parent.textContent = "";
+    refuse(error);
+  });
+}

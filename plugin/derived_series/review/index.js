@@ -1,0 +1,181 @@
+// The status page: jobs, what was derived lately, rules, and whether the configuration is well.
+
+import { el } from "./dom.js";
+import { ask, inExplorer, inReview, isOver, pause, problem, stateOf, table, time } from "./page.js";
+
+const PAGE = 20;
+const BUSY = 700;
+const QUIET = 4000;
+const byId = (id) => document.getElementById(id);
+
+/** A row of the table of jobs; it stays in the document while its job changes, so that it keeps the focus. */
+class JobRow {
+  constructor(id) {
+    this.id = id;
+    this.cells = [1, 2, 3, 4].map(() => el("td"));
+    this.node = el("tr", { "data-job": id }, ...this.cells);
+    this.progress = el("progress", { max: 100, "aria-label": "Progress" });
+    this.words = el("span");
+    this.trouble = el("div");
+    this.cells[2].append(this.progress, " ", this.words, this.trouble);
+    this.actions = {
+      cancel: this.#action("Cancel", "POST", "/cancel"),
+      resubmit: this.#action("Resubmit", "POST", "/resubmit"),
+      forget: this.#action("Forget", "DELETE", ""),
+    };
+    this.link = el("a", { text: "Review", hidden: true });
+    this.cells[3].append(...Object.values(this.actions), this.link);
+  }
+
+  #action(text, method, path) {
+    const button = el("button", { type: "button", text, hidden: true });
+    button.addEventListener("click", async () => {
+      button.disabled = true;
+      try {
+        await ask(`derived-series/jobs/${this.id}${path}`, { method, json: method === "POST" ? {} : undefined });
+        refreshSoon();
+      } catch (error) {
+        this.trouble.replaceChildren(problem(error));
+      } finally {
+        button.disabled = false;
+      }
+    });
+    return button;
+  }
+
+  show(job) {
+    const { Content, State } = job;
+    const shown = JSON.stringify([State, job.Progress, Content.Phase, Content.Error?.Message, Content.Result?.Destinations]);
+    if (shown === this.shown) return;
+    this.shown = shown;
+    this.node.dataset.state = State;
+    this.cells[0].textContent = time(job.CreationTime);
+    this.cells[1].replaceChildren(what(job), el("br"), el("a", { href: inExplorer(Content.ParentSeries), text: "its series" }));
+    Object.assign(this.progress, { value: job.Progress, hidden: State !== "Running" });
+    this.words.textContent = stateOf(job) + sent(Content.Result);
+    const wrong = Content.Error;
+    this.trouble.replaceChildren(...(wrong ? [problem({ message: wrong.Message, remedy: wrong.Remedy })] : []));
+    this.actions.cancel.hidden = isOver(job);
+    this.actions.resubmit.hidden = State !== "Failure";
+    this.actions.forget.hidden = !isOver(job);
+    const made = State === "Success" && job.Type !== "Rejection" && Content.Result?.ID;
+    this.link.hidden = !made;
+    if (made) this.link.href = inReview(made);
+  }
+}
+
+function what({ Type, Content: { Request } }) {
+  if (Type === "Rejection") return `Rejection by ${Request.User}`;
+  const name = Request.Pipeline ?? Request.Blueprint;
+  const given = Object.entries(Request.Parameters ?? {}).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+  return `${name}${given.length ? ` (${given.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}`;
+}
+
+function sent(result) {
+  const states = Object.entries(result?.Destinations ?? {}).map(([name, state]) => `${name}: ${state}`);
+  return states.length ? ` (${states.join(", ")})` : "";
+}
+
+const rows = new Map();
+let newest = 0; // jobs that are passed over, from the newest back
+let wake = () => {};
+const refreshSoon = () => wake();
+
+async function showJobs(total) {
+  newest = Math.min(newest, Math.max(0, total - 1));
+  const since = Math.max(0, total - newest - PAGE);
+  const limit = total - newest - since;
+  const jobs = limit ? (await ask(`derived-series/jobs?expand&since=${since}&limit=${limit}`)).reverse() : [];
+  for (const id of [...rows.keys()]) if (!jobs.some((job) => job.ID === id)) rows.delete(id);
+  const wanted = jobs.map((job) => {
+    if (!rows.has(job.ID)) rows.set(job.ID, new JobRow(job.ID));
+    rows.get(job.ID).show(job);
+    return rows.get(job.ID).node;
+  });
+  const body = byId("jobs");
+  if (wanted.length !== body.children.length || wanted.some((node, index) => node !== body.children[index])) body.replaceChildren(...wanted);
+  byId("no-jobs").hidden = jobs.length > 0;
+  byId("newer").disabled = newest === 0;
+  byId("older").disabled = since === 0;
+  byId("place").textContent = jobs.length ? `${newest + 1} to ${newest + jobs.length} of ${total}, newest first` : "";
+  return jobs.some((job) => !isOver(job));
+}
+
+function showRecent(all) {
+  const cells = all.map((series) => [
+    time(series.Created),
+    series.PatientName || series.PatientID,
+    `${series.Modality} – ${series.Description}`,
+    series.By,
+    el("span", { class: { Accepted: "good", Rejected: "error" }[series.State] ?? "", text: series.State + (series.User ? ` by ${series.User}` : "") }),
+    el("span", {}, el("a", { href: inReview(series.ID), text: "Review" }), " ", el("a", { href: inExplorer(series.ID), text: "Explorer" })),
+  ]);
+  fill("recent", all, () => (all.length ? table(["Made", "Patient", "Series", "By", "Verdict", ""], cells) : none("Nothing has been derived yet.")));
+}
+
+function showRules(rules) {
+  const cells = (rules ?? []).map((rule) => [rule.Name, rule.Derive?.Pipeline ?? rule.Derive?.Blueprint, rule.Fired, time(rule.LastTime), el("code", { text: JSON.stringify(rule.Match ?? rule.Inputs ?? {}) })]);
+  fill("rules", rules, () => (cells.length ? table(["Name", "Runs", "Fired", "Last", "On series with"], cells) : none("No rules are configured.")));
+}
+
+function showHealth(status) {
+  const items = {
+    Version: status.Version,
+    Python: status.Python,
+    Workers: status.Workers,
+    Jobs: Object.entries(status.Jobs).map(([state, count]) => `${count} ${state}`).join(", "),
+    "Blueprint folders": status.BlueprintFolders.join(", "),
+    Pipelines: status.Pipelines.join(", "),
+    Blueprints: status.Blueprints.join(", "),
+  };
+  fill("health", status, () => {
+    const list = el("dl", {}, ...Object.entries(items).flatMap(([name, text]) => [el("dt", { text: name }), el("dd", { text })]));
+    const wrong = status.Problems.map((each) => problem({ message: `${each.File}: ${each.Message}` }));
+    return el("div", {}, wrong.length ? el("div", { id: "problems" }, el("p", { text: "Files that could not be loaded:" }), ...wrong) : el("p", { class: "good", text: "All files could be loaded." }), list);
+  });
+}
+
+const none = (text) => el("p", { class: "dim", text });
+const last = new Map();
+
+/** Make a part of the page anew when what it shows has changed. */
+function fill(id, document, make) {
+  const text = JSON.stringify(document);
+  if (last.get(id) === text) return;
+  last.set(id, text);
+  byId(id).replaceChildren(make());
+}
+
+async function refresh() {
+  const status = await ask("derived-series/status");
+  const total = Object.values(status.Jobs).reduce((sum, count) => sum + count, 0);
+  const [active, recent, rules] = await Promise.all([
+    showJobs(total),
+    ask("derived-series/recent"),
+    ask("derived-series/rules"),
+  ]);
+  showRecent(recent);
+  showRules(rules);
+  showHealth(status);
+  return active;
+}
+
+function turn(step) {
+  newest = Math.max(0, newest + step);
+  refreshSoon();
+}
+
+byId("newer").addEventListener("click", () => turn(-PAGE));
+byId("older").addEventListener("click", () => turn(PAGE));
+
+for (;;) {
+  let active = false;
+  const woken = new Promise((resolve) => { wake = resolve; });
+  try {
+    active = await refresh();
+    byId("trouble").replaceChildren();
+  } catch (error) {
+    byId("trouble").replaceChildren(problem({ message: error.message, remedy: error.remedy || "This page asks again." }));
+  }
+  await Promise.race([pause(active ? BUSY : QUIET), woken]);
+}

@@ -1,0 +1,57 @@
+// What a dry run would store: one slice, and every tag with who set it.
+
+import { el } from "./dom.js";
+import { table } from "./page.js";
+
+const GROUPS = [
+  ["Set", "Set by the blueprint or the request"],
+  ["Copied", "Copied from the parent"],
+  ["Computed", "Computed"],
+];
+const LARGEST = 512;
+
+/** Elements for the answer of a dry run. */
+export function previewOf({ Header, Dropped, Preview, InstancesCount, Warnings }) {
+  return [
+    ...(Warnings.length ? [el("ul", { class: "warning" }, ...Warnings.map((text) => el("li", { text })))] : []),
+    el("div", { class: "preview" }, picture(Preview, InstancesCount), el("div", { class: "tags" }, ...GROUPS.map(([origin, title]) => group(title, Header, origin)), dropped(Dropped))),
+  ];
+}
+
+function picture(preview, count) {
+  if (!preview) return el("p", { class: "dim", text: "The result is no image that can be drawn here." });
+  const image = el("img", { alt: "The middle slice of the result" });
+  image.addEventListener("load", () => {
+    const scale = LARGEST / Math.max(image.naturalWidth, image.naturalHeight * preview.Aspect);
+    image.width = Math.round(image.naturalWidth * scale);
+    image.height = Math.round(image.naturalHeight * preview.Aspect * scale);
+  });
+  image.src = `data:image/png;base64,${preview.PNG}`;
+  return el("figure", {}, image, el("figcaption", { class: "dim", text: `Instance ${preview.Instance} of ${count}, frame ${preview.Frame}` }));
+}
+
+function group(title, header, origin) {
+  const rows = header
+    .filter((row) => row.Origin === origin)
+    .map((row) => [row.Tag, row.Keyword, row.VR, value(row), who(row)]);
+  return folded(title, origin.toLowerCase(), rows.length, table(["Tag", "Name", "VR", "Value", "Who"], rows), origin === "Set");
+}
+
+function dropped(rows) {
+  const cells = rows.map((row) => [row.Tag, row.Keyword, row.VR, row.Value]);
+  return folded("Of the parent, not in the result", "dropped", rows.length, table(["Tag", "Name", "VR", "Parent's value"], cells));
+}
+
+function folded(title, kind, count, content, open = false) {
+  return el("details", { "data-group": kind, open }, el("summary", { text: `${title} (${count})` }), content);
+}
+
+function value(row) {
+  const text = el("span", { text: row.Value });
+  return row.VariesByInstance ? el("span", {}, text, el("span", { class: "dim", text: " (differs by instance)" })) : text;
+}
+
+function who(row) {
+  const said = el("span", { text: `${row.Blueprint}: ${row.Element}` });
+  return row.Overrode.length ? el("span", {}, said, el("span", { class: "dim", text: `; instead of ${row.Overrode.join(", ")}` })) : said;
+}
