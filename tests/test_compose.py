@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urljoin
 
 import jsonschema
 import pytest
@@ -98,6 +99,19 @@ def test_orthanc_json_has_no_path_of_one_machine() -> None:
     for path in [*paths, *config["DerivedSeries"]["BlueprintFolders"]]:
         assert not path.startswith("/")
     assert all(path.startswith("/usr/share/orthanc/plugins/") for path in config["Plugins"])
+
+
+@pytest.mark.parametrize("level", ["study", "series"])
+def test_orthanc_explorer_2_has_the_buttons(level: str, orthanc_service: dict[str, Any]) -> None:
+    """Orthanc Explorer 2 puts Orthanc's identifier in the place of {UUID}; its page is /ui/app/, whatever is in front."""
+    config = json.loads((REPOSITORY / "orthanc.json").read_text("utf-8"))
+    explorer = config["OrthancExplorer2"]
+    (button,) = explorer["UiOptions"]["CustomButtons"][level]
+    assert set(button) == {"HttpMethod", "Id", "Tooltip", "Icon", "Target", "Url"} and button["HttpMethod"] == "GET"
+    address = urljoin("http://host/prefix/ui/app/", button["Url"].replace("{UUID}", "1-2"))
+    assert explorer["Enable"] and address == f"http://host/prefix/derived-series/derive.html?{level}=1-2"
+    # In the container Orthanc Explorer 2 is there, with the same file.
+    assert "./orthanc.json:/etc/orthanc/orthanc.json:ro" in orthanc_service["volumes"]
 
 
 def test_the_container_installs_once(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_json_and_text_say_the_same() -> None:
     as_json = json.loads(json.dumps(explanation.to_json()))
     assert [tag["Tag"] for tag in as_json["Tags"]] == [row.tag for row in explanation.rows]
     assert set(as_json["Tags"][0]) == {
-        *("Tag", "Keyword", "VR", "Value", "VariesByInstance", "Element", "Blueprint", "Overrode"),
+        *("Tag", "Keyword", "VR", "Value", "VariesByInstance", "Element", "Blueprint", "Overrode", "Origin"),
     }
     text = str(explanation)
     assert all(row.tag in text and row.keyword[:34] in text for row in explanation.rows)
