@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 _MILLISECONDS = 20_000
+expect.set_options(_MILLISECONDS)  # two processors may be busy with much else
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def test_orthanc_json_has_no_path_of_one_machine() -> None:
 
 @pytest.mark.parametrize("level", ["study", "series"])
 def test_orthanc_explorer_2_has_the_buttons(level: str, orthanc_service: dict[str, Any]) -> None:
-    """Orthanc Explorer 2 puts Orthanc's identifier in the place of {UUID}; its page is /ui/app/, whatever is in front."""
+    """Orthanc Explorer 2 puts Orthanc's identifier in the place of {UUID}; its page is /ui/app/."""
     config = json.loads((REPOSITORY / "orthanc.json").read_text("utf-8"))
     explorer = config["OrthancExplorer2"]
     (button,) = explorer["UiOptions"]["CustomButtons"][level]
