@@ -184,7 +184,10 @@ def test_a_held_destination_is_sent_to_once_the_series_is_accepted(
     job = server.json(f"/derived-series/jobs/{answer['JobID']}")
     assert job["State"] == "Success" and job["Content"]["Result"]["Destinations"] == {"away": "Held"}
     assert server.json(f"/series/{answer['ID']}/review")["Destinations"] == {"away": "Held"}
+    gone = derive(server, parent, Destinations=["away"], HoldUntilAccepted=True)
+    server.json(f"/series/{gone['ID']}", "DELETE")
     server.restart()
+    assert finished(server, gone["JobID"])["Content"]["Result"]["Destinations"] == {"away": "Deleted"}
     assert server.json(f"/derived-series/jobs/{answer['JobID']}")["Content"]["Result"]["Destinations"] == {
         "away": "Held"
     }

@@ -6,10 +6,10 @@ import dataclasses
 
 from derived_series.jobs.record import JobRecord, State
 
-HELD, REJECTED, PENDING, DELIVERED = "Held", "Rejected", "Pending", "Success"
+HELD, REJECTED, DELETED, PENDING, DELIVERED = "Held", "Rejected", "Deleted", "Pending", "Success"
 
 #: States of a destination that nothing is sent to.
-CLOSED = frozenset({HELD, REJECTED, DELIVERED})
+CLOSED = frozenset({HELD, REJECTED, DELETED, DELIVERED})
 
 
 def destinations(job: JobRecord) -> dict[str, str]:
@@ -28,9 +28,9 @@ def released(job: JobRecord) -> JobRecord:
     return _with(dataclasses.replace(again, problem=None), states)
 
 
-def withdrawn(job: JobRecord) -> JobRecord:
-    """The job with nothing more to be delivered: its series is rejected."""
-    return _with(job, {name: state if state == DELIVERED else REJECTED for name, state in destinations(job).items()})
+def withdrawn(job: JobRecord, why: str) -> JobRecord:
+    """The job with nothing more to be delivered: its series is ``REJECTED`` or ``DELETED``."""
+    return _with(job, {name: state if state == DELIVERED else why for name, state in destinations(job).items()})
 
 
 def _with(job: JobRecord, states: dict[str, str]) -> JobRecord:

@@ -26,7 +26,7 @@ _COLUMNS = tuple(field.name for field in dataclasses.fields(JobRecord))
 _JSON = frozenset({"request", "result"})
 _WITH_DESTINATIONS = "EXISTS (SELECT 1 FROM json_each(result, '$.Destinations') AS destination WHERE %s)"
 _HELD = "destination.value = 'Held'"
-_OPEN = "destination.value NOT IN ('Success', 'Rejected')"
+_OPEN = "destination.value NOT IN ('Success', 'Rejected', 'Deleted')"
 _UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from derived_series.errors import Conflict, NotFound
-from derived_series.jobs.hold import destinations, is_held, released, withdrawn
+from derived_series.jobs.hold import DELETED, destinations, is_held, released, withdrawn
 from derived_series.jobs.provenance import PROVENANCE
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.review import ACCEPTED, LABELS, REJECTED, REVIEW, rejection_job_id, review_json
@@ -80,20 +80,30 @@ class Reviews:
             self.settle(job)
 
     def settle(self, job: JobRecord) -> None:
-        """Send a job's held series on when it is accepted; when it is rejected, send it nowhere any more."""
+        """Send a job's held series on when it is accepted; when it is rejected or gone, send it nowhere any more."""
         if not destinations(job):
             return
-        verdict = self.of(str((job.result or {}).get("ID")))
+        series = str((job.result or {}).get("ID"))
+        verdict = self.of(series)
         if verdict is None:
-            return
+            if not is_held(job) or self._is_there(series):
+                return
+            verdict = {"State": DELETED}
         with self._lock:
             found = self._runner.store.find(job.id)
             if found is None or not found.state.is_final:
                 return
-            if verdict["State"] == REJECTED and withdrawn(found) != found:
-                self._runner.renew(withdrawn(found))
+            if verdict["State"] in (REJECTED, DELETED):
+                if (last := withdrawn(found, verdict["State"])) != found:
+                    self._runner.renew(last)
             elif verdict["State"] == ACCEPTED and is_held(found):
                 self._runner.renew(released(found))
+
+    def _is_there(self, series: str) -> bool:
+        try:
+            return bool(self._gateway.series(series))
+        except NotFound:
+            return False
 
     def _metadata(self, series: str, number: int) -> dict[str, Any] | None:
         try:
