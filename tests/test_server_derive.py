@@ -403,3 +403,17 @@ def test_a_series_that_breaks_a_rule_is_not_stored(empty: OrthancServer, ct: str
     silent = derive(empty, ct, **request, Validation="Off")
     assert not any("Modality" in warning for warning in silent["Warnings"])
     assert empty.series_ids() == {ct, warned["ID"], silent["ID"]}
+
+
+def test_wrong_parameters_are_no_job(empty: OrthancServer, ct: str) -> None:
+    before = len(empty.json("/derived-series/jobs"))
+    for parameters, said in (
+        ({"Sigma": 1}, "'Sigma' was unexpected"),
+        ({"SigmaMm": "x"}, "SigmaMm: 'x' is not of type 'number'"),
+        ({"SigmaMm": -1}, "SigmaMm: -1 is less than"),
+    ):
+        body = {"Pipeline": "gaussian_smoothing", "Parameters": parameters, "Asynchronous": True}
+        answer = empty.post(f"/series/{ct}/derive", json=body)
+        assert answer.status_code == 400 and said in answer.json()["Message"], answer.text
+        assert "SigmaMm" in answer.json()["Remedy"]
+    assert len(empty.json("/derived-series/jobs")) == before

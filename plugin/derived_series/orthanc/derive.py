@@ -18,6 +18,7 @@ from derived_series.orthanc.config import Settings
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.library import LibraryRoutes, named
+from derived_series.orthanc.parameters import check_parameters
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.waiters import Waiters
 
@@ -168,9 +169,11 @@ class DeriveRoutes:
 def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
     """The hash of the file that a request runs or applies.
 
-    :raises NotFound: naming the ones there are.
+    :raises NotFound: naming the ones there are. :raises InvalidRequest: parameters that the pipeline does not take.
     """
     if asked.pipeline is not None:
-        return str(named("pipeline", asked.pipeline, catalogue.pipelines)["Sha256"])
+        pipeline = named("pipeline", asked.pipeline, catalogue.pipelines)
+        check_parameters(asked.pipeline, pipeline["Parameters"], asked.parameters)
+        return str(pipeline["Sha256"])
     named("factory", asked.factory or "", catalogue.factories)
     return str(named("blueprint", asked.blueprint or "", catalogue.blueprints)["Sha256"])

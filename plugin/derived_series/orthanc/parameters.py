@@ -1,0 +1,29 @@
+"""A pipeline's parameters, checked before a job is accepted: a wrong one is an answer, not a failed job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from derived_series.errors import InvalidRequest
+
+
+def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """:param schema: the JSON schema of the pipeline's parameters. What it cannot say the worker checks.
+
+    :raises InvalidRequest: with each wrong name and value.
+    """
+    found = sorted(Draft202012Validator(schema).iter_errors(dict(parameters)), key=lambda error: list(error.path))
+    if found:
+        names = ", ".join(schema.get("properties", {})) or "none"
+        raise InvalidRequest(
+            f"parameters of pipeline {pipeline!r}: " + "; ".join(map(_said, found)),
+            remedy=f"its parameters are: {names}",
+        )
+
+
+def _said(error: ValidationError) -> str:
+    where = ".".join(map(str, error.path))
+    return f"{where}: {error.message}" if where else error.message
