@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 
@@ -16,11 +17,12 @@ from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless
 
 from derived_series import ParentSeries
 from multiframe import enhanced, mosaic
-from orthanc_server import OrthancServer
+from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import compressed, ct_phantom, mr_phantom
 from phantoms_4d import fmri_phantom
 from review_page import ReviewPage
 from server_fixtures import derive, npy
+from shared_data import needs_series, series_datasets
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
 
@@ -347,3 +349,27 @@ def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) ->
     assert found["voxel"] == {"slice": 2, "row": 2, "column": 1} and found["outside"] is None
     assert found["same"] == [] and found["moved"] == ["position"] and found["back"][0] == "orientation in the plane"
     assert found["map"] == {"start": [0, -0.5], "byRow": [1, 0], "byColumn": [0, 1]}
+
+
+@pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="DERIVED_SERIES_SCREENSHOTS is not set")
+def test_the_picture_of_the_readme(page: Page, server: OrthancServer) -> None:
+    parent = server.upload(ct_phantom(24, 256, 256, pixel_spacing=(0.8, 0.8), patient_id="PHANTOM-2", series="picture"))
+    derived = derive(server, parent, Pipeline="gaussian_smoothing", SeriesDescription="Smoothed")["ID"]
+    review = ReviewPage(page, server, derived).press("d", "t", "ArrowUp").cursor_to("derived", 120, 140)
+    expect(page.locator("#tags tr[data-kind='changed']").first).to_be_visible()
+    review.settled()
+    page.screenshot(path=str(REPOSITORY / "docs" / "review.png"))
+
+
+@needs_series("mr_perslice_rescale_nonsquare", "mr_mosaic_siemens_2vol", "mr_sag_siemens_rle_4sl")
+@pytest.mark.parametrize("name", ["mr_perslice_rescale_nonsquare", "mr_mosaic_siemens_2vol", "mr_sag_siemens_rle_4sl"])
+def test_real_series(page: Page, server: OrthancServer, name: str) -> None:
+    series = server.upload(series_datasets(name))
+    voxels = values(server.download(series)).reshape((-1, *values(server.download(series)).shape[-3:]))
+    review = (
+        ReviewPage(page, server, series, f"?parent={series}").press("ArrowRight", "ArrowUp").cursor_to("parent", 12, 20)
+    )
+    shown = review.pane("parent")
+    wanted = voxels[int(shown["time"]), int(shown["slice"]), 12, 20]
+    for side in ("parent", "derived"):
+        assert float(review.readout()[f"{side}Value"]) == pytest.approx(wanted, rel=1e-6)

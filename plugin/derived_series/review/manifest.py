@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from derived_series.dicom.frames import FrameDataset, source_of
 from derived_series.dicom.geometry import Grid
@@ -157,7 +157,7 @@ def _units(instance: Dataset) -> str:
     for item in _mappings(instance):
         said += [code.get("CodeValue") for code in item.get("MeasurementUnitsCodeSequence") or []]
     known = [str(units) for units in said if units and str(units) not in _NO_UNITS]
-    return known[0] if known else "HU" if instance.get("Modality") == "CT" else ""
+    return known[0] if known else "HU" if _of(instance, "SOPClassUID") == CTImageStorage else ""
 
 
 def _window(instance: Dataset) -> list[float] | None:
