@@ -31,8 +31,8 @@ def main() -> int:
     print(f"sample:                 {derived['InstancesCount']} instances, {derived['SeriesInstanceUID']}")
     for warning in derived.get("Warnings", []):
         print(f"sample: warning         {warning}")
-    print(f"sample: as JSON         {url}/series/{derived['ID']}")
-    print(f"sample: blueprints      {url}/derived-series/blueprints")
+    print(f"sample: side by side    {url}/derived-series/review/{derived['ID']}")
+    print(f"sample: all of them     {url}/derived-series/")
     return 0
 
 

@@ -55,13 +55,13 @@ class Input:
     @classmethod
     def refusal(cls, dataset: Dataset) -> str | None:
         """Why a series with such an instance is not taken, None when it is."""
-        for tag in cls.required_tags:
-            if to_tag(tag) not in dataset:
-                return f"{describe(to_tag(tag))} is missing"
         for tag, wanted in cls.required_values.items():
             given = dataset.get(to_tag(tag))
             value = None if given is None else given.value
             allowed = list(wanted) if isinstance(wanted, tuple | list | set | frozenset) else [wanted]
             if value not in allowed:
                 return f"{describe(to_tag(tag))} is {value!r}, wanted {' or '.join(map(repr, allowed))}"
+        for tag in cls.required_tags:
+            if to_tag(tag) not in dataset:
+                return f"{describe(to_tag(tag))} is missing"
         return None
