@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -21,7 +22,7 @@ from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import compressed, ct_phantom, mr_phantom
 from phantoms_4d import fmri_phantom
 from review_page import ReviewPage
-from server_fixtures import derive, npy
+from server_fixtures import derive, job, npy, settings, submit, until
 from shared_data import needs_series, series_datasets
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
@@ -287,6 +288,49 @@ def test_the_keyboard_alone(page: Page, server: OrthancServer, ct: str, smoothed
     review.press("Enter")
     assert review.mode() == "difference"
     expect(page.get_by_role("button", name="Difference")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_mouse_scrolls_pans_and_windows(page: Page, server: OrthancServer, smoothed: str) -> None:
+    review = ReviewPage(page, server, smoothed).cursor_to("parent", 20, 16)
+    page.mouse.wheel(0, -120)
+    assert review.settled().pane("derived")["slice"] == "4"
+    page.mouse.wheel(0, 120)
+    assert review.settled().pane("parent")["slice"] == "3"
+    before = review.readout()["mm"].split()
+    page.mouse.down()
+    page.mouse.move(300, 500, steps=3)
+    page.mouse.up()
+    after = review.settled().readout()["mm"].split()  # the picture went with the mouse
+    assert [float(part) for part in after] == pytest.approx([float(part) for part in before], abs=0.05)
+    page.mouse.down(button="right")
+    page.mouse.move(400, 400, steps=3)
+    page.mouse.up(button="right")
+    shown = review.settled().pane("derived")
+    assert float(shown["windowCentre"]) > 40 and float(shown["windowWidth"]) > 80
+
+
+def test_of_several_inputs_the_series_of_the_url_is_compared(
+    page: Page, orthanc_installed: None, tmp_path: Path
+) -> None:
+    """With the one worker busy: a page has a worker of its own then."""
+    server = OrthancServer(tmp_path, settings(tmp_path / "library", Workers=1))
+    try:
+        server.start()
+        first = server.upload(ct_phantom(3, 32, 32))
+        second = server.upload(ct_phantom(3, 32, 32, series="other", series_number=9))
+        derived = derive(server, first, Pipeline="sum", Inputs={"second": second})["ID"]
+        busy = submit(server, first, Pipeline="plain", Parameters={"Seconds": 60})
+        until(server, busy, {"Running"})
+        review = ReviewPage(page, server, derived)
+        expect(page.locator("#of-parent select")).to_have_value(first)
+        assert job(server, busy)["State"] == "Running"
+        review.page.locator("#of-parent select").select_option(second)
+        page.wait_for_url(f"**?parent={second}")
+        expect(page.locator("#of-parent a")).to_contain_text("9 · CT")
+        server.json(f"/derived-series/jobs/{busy}/cancel", "POST", data="{}")
+    finally:
+        server.close()
+    assert server.survivors == []
 
 
 def test_what_cannot_be_reviewed_is_said(server: OrthancServer, ct: str, smoothed: str) -> None:

@@ -158,6 +158,12 @@ class ProcessExecutor(Executor):
         for thread in self._threads:
             thread.start()
 
+    @property
+    def idle(self) -> int:
+        """How many processes would take a task at once."""
+        with self._lock:
+            return max(0, self.workers - len(self._calls))
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn`` in a worker; it and its arguments must be picklable.
 

@@ -144,3 +144,8 @@ def decode_for_review(connection: Connection, instance: str, first: int, count: 
     from derived_series.jobs.reviewing import decode
 
     return decode(connection, instance, first, count)
+
+
+def warm_up_for_pages() -> None:
+    """Do once in a worker for pages alone what its tasks need."""
+    import derived_series.jobs.reviewing  # noqa: F401

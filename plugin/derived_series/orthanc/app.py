@@ -11,8 +11,9 @@ from derived_series.jobs.executor import ProcessExecutor
 from derived_series.jobs.firings import FiringLog
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.spare import Spare
 from derived_series.jobs.store import JobStore
-from derived_series.jobs.tasks import DeriveTask, warm_up
+from derived_series.jobs.tasks import DeriveTask, warm_up, warm_up_for_pages
 from derived_series.orthanc.answers import JOBS
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
@@ -55,6 +56,7 @@ def start(executable: Path) -> Gateway:
     store.remove_stray_images()  # now, before the first request can bring another
     scratch = _emptied(store.folder / "scratch")
     executor = ProcessExecutor(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
+    spare = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up_for_pages))
     connection = Connection(
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
@@ -117,10 +119,10 @@ def start(executable: Path) -> Gateway:
         ProvenanceRoutes(gateway),
         verdict,
         pages,
-        ReviewRoutes(gateway, executor, connection, waiters),
+        ReviewRoutes(gateway, spare, connection, waiters),
         ohif,
         RuleRoutes(gateway, library, store, log, settings.rules),
-        FittingRoutes(gateway, executor, runner, reviews, connection, waiters, folders),
+        FittingRoutes(gateway, spare, runner, reviews, connection, waiters, folders),
     ):
         gateway.serve(route)
 
@@ -131,6 +133,7 @@ def start(executable: Path) -> Gateway:
 
     def end() -> None:
         trigger.stop()
+        spare.shutdown()
         runner.stop()
 
     gateway.on_changes(begin, end, trigger.wake)

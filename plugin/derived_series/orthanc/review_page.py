@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from concurrent.futures import Executor
 from typing import Any
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.provenance import PROVENANCE
 from derived_series.jobs.request import ORTHANC_ID
+from derived_series.jobs.spare import Spare
 from derived_series.jobs.tasks import decode_for_review, describe_for_review
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
@@ -22,7 +22,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 class ReviewRoutes:
     """``GET /derived-series/review/{id}/manifest`` and ``GET /derived-series/pixels/{instance}/{first}/{count}``."""
 
-    def __init__(self, gateway: Gateway, executor: Executor, connection: Connection, waiters: Waiters):
+    def __init__(self, gateway: Gateway, executor: Spare, connection: Connection, waiters: Waiters):
         self._gateway = gateway
         self._executor = executor
         self._connection = connection
@@ -36,7 +36,8 @@ class ReviewRoutes:
         series = request.groups[0]
         self._gateway.series(series)
         provenance = self._provenance(series)
-        parents = provenance.get("Parents", [])
+        made_with = provenance.get("Request", {})
+        parents = sorted(provenance.get("Parents", []), key=lambda each: each["Input"] in made_with.get("Inputs", {}))
         chosen = request.query.get("parent") or self._first_there(parents)
         if chosen is None:
             raise NotFound(
@@ -44,10 +45,11 @@ class ReviewRoutes:
                 remedy="name a series to compare it with: ?parent= and its Orthanc identifier",
             )
         self._gateway.series(chosen)
-        asked = provenance.get("Request", {}) if parents and chosen == parents[0]["ID"] else {}
+        asked = made_with if parents and chosen == parents[0]["ID"] else {}
         with self._waiters.place(PAGE_REMEDY):
-            of_derived = self._executor.submit(describe_for_review, self._connection, series, None, None)
-            of_parent = self._executor.submit(
+            workers = self._executor.chosen()
+            of_derived = workers.submit(describe_for_review, self._connection, series, None, None)
+            of_parent = workers.submit(
                 describe_for_review, self._connection, chosen, asked.get("Orientation"), asked.get("Part")
             )
             document: dict[str, Any] = {"Derived": answer_of(of_derived), "Parent": answer_of(of_parent)}

@@ -111,10 +111,7 @@ export class Frames {
     const [instance, frame] = [Slices.Instance[index], Slices.Frame[index]];
     let values = null;
     if (format.Raw) values = await raw(instance, frame, format);
-    if (values === null) {
-      const there = await this.#chunk(instance, frame, format);
-      values = there;
-    }
+    values ??= await this.#chunk(instance, frame, format);
     const picture = this.#picture(index, values, format);
     this.cache.set(index, picture, picture.values.byteLength);
     return picture;
@@ -123,7 +120,7 @@ export class Frames {
   /** A frame that the server decodes; of a multi-frame instance several come at once. */
   async #chunk(instance, frame, format) {
     const { Slices } = this.series;
-    const last = Math.max(...Slices.Frame.filter((_, index) => Slices.Instance[index] === instance));
+    const last = Slices.Frame.reduce((most, other, index) => (Slices.Instance[index] === instance ? Math.max(most, other) : most), 0);
     const size = Math.max(1, Math.floor(CHUNK / frameBytes(format)));
     const first = frame - (frame % size);
     const count = Math.min(size, last + 1 - first);
@@ -131,8 +128,7 @@ export class Frames {
     if (!this.loading.has(key)) {
       this.loading.set(key, decoded(instance, first, count).finally(() => setTimeout(() => this.loading.delete(key), 5000)));
     }
-    const decodedFormat = { ...format, Raw: false };
-    return valuesOf(await this.loading.get(key), decodedFormat, (frame - first) * frameBytes(format));
+    return valuesOf(await this.loading.get(key), { ...format, Raw: false }, (frame - first) * frameBytes(format));
   }
 
   #picture(index, values, format) {
