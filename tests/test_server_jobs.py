@@ -167,26 +167,6 @@ def test_few_http_threads_starve_nobody(start_orthanc: StartOrthanc, tmp_path: P
     assert set(statuses) <= {200, 503} and 200 in statuses
 
 
-def test_500_submissions_at_once(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
-    server = start_orthanc(settings(tmp_path / "library", QueueSize=400, JobsHistory=1000))
-    ct = server.upload(ct_phantom(slices=2, rows=16, columns=16))
-    blockers = [submit(server, ct, **nap(4)) for _ in range(2)]
-
-    def one(number: int) -> str | None:
-        answer = server.post(f"/series/{ct}/derive", json={**nap(0), "Asynchronous": True})
-        assert answer.status_code in (200, 503)
-        return str(answer.json()["ID"]) if answer.status_code == 200 else None
-
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(one, range(500)))
-    accepted = [each for each in answers if each is not None]
-    assert len(accepted) + len(blockers) >= 400
-    assert len(set(accepted)) == len(accepted)
-    for each in [*blockers, *accepted]:
-        assert finished(server, each, 120)["State"] == "Success"
-    assert len(server.series_ids()) == 1 + len(blockers) + len(accepted)
-
-
 def test_memory_is_bounded(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
     bounds = {"bad": {"MemoryMB": 1500}}
     server = start_orthanc(settings(tmp_path / "library", Pipelines=bounds))
