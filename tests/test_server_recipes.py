@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ def _stable(server: OrthancServer) -> set[str]:
     return {change["ID"] for change in changes if change["ChangeType"] == "StableSeries"}
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_recipes_for_the_shell(empty_orthanc: OrthancServer) -> None:
     server = empty_orthanc
     ct = server.upload(ct_phantom(slices=2, patient_id="shell"))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from conftest import StartOrthanc
 from orthanc_server import OrthancFailed, OrthancServer, free_port, merged
@@ -228,6 +230,21 @@ def test_a_wrong_simulation_is_told(server: OrthancServer, body: dict[str, Any],
     assert answer.status_code in (400, 404)
     for word in words:
         assert word in answer.json()["Message"] + answer.json()["Remedy"]
+
+
+def test_a_regular_expression_without_end_holds_up_nothing(server: OrthancServer) -> None:
+    ct = list(ct_phantom(slices=1, rows=48, patient_id="endless"))
+    ct[0].SeriesDescription = "a" * 40 + "!"
+    series = server.upload(ct)
+    endless = {"Name": "x", "Match": {"SeriesDescription": {"Regex": "^(a+)+$"}}, "Derive": PLAIN}
+    asked = {"Series": [series], "Rules": [endless]}
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(requests.post, f"{server.url}/derived-series/rules/simulate", json=asked, timeout=60)
+        while not answer.done():
+            server.json("/derived-series/jobs?limit=1", timeout=4)
+            time.sleep(0.2)
+    assert answer.result().status_code == 400 and "longer than 5 s" in answer.result().json()["Message"]
+    assert server.json("/derived-series/rules/simulate", "POST", json={"Series": [series]})
 
 
 def test_what_a_rule_names_and_is_not_there_is_told(server: OrthancServer) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from derived_series.jobs.matching import Values, refusal
@@ -76,6 +76,17 @@ def evaluate(rule: Rule, series: SeriesFacts, study: Callable[[], Iterable[Serie
     if rule.inputs is None:
         return Evaluation((_firing(rule, {"": series}),))
     return _combinations(rule, series, takes, list(study()))
+
+
+def evaluate_all(
+    rules: Sequence[Rule], cases: Sequence[tuple[SeriesFacts, Sequence[SeriesFacts]]]
+) -> list[list[Evaluation]]:
+    """The evaluations of all rules for each series, which comes with those of its study."""
+    return [[_evaluate_among(rule, series, study) for rule in rules] for series, study in cases]
+
+
+def _evaluate_among(rule: Rule, series: SeriesFacts, study: Sequence[SeriesFacts]) -> Evaluation:
+    return evaluate(rule, series, lambda: study)
 
 
 def ineligible(rule: Rule, name: str, series: SeriesFacts) -> str | None:

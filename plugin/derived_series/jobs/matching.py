@@ -20,7 +20,7 @@ def refusal(match: Match, values: Values) -> str | None:
         if None not in reasons:
             found.append("none of Any: " + " / ".join(f"({why})" for why in reasons))
     if match.not_ is not None and refusal(match.not_, values) is None:
-        names = list(dict.fromkeys(match.not_.names()))
+        names = dict.fromkeys(name for name, _ in match.not_.each_condition())
         found.append("Not: " + ", ".join(f"{name} is {_shown(values.get(name))}" for name in names))
     return "; ".join(found) or None
 

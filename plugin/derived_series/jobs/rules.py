@@ -106,11 +106,11 @@ class Match(BaseModel):
     def conditions(self) -> Mapping[str, Condition]:
         return self.__pydantic_extra__ or {}
 
-    def names(self) -> Iterator[str]:
-        """All names of tags and metadata, those further down included."""
-        yield from self.conditions
+    def each_condition(self) -> Iterator[tuple[str, Condition]]:
+        """All names of tags and metadata with their conditions, those further down included."""
+        yield from self.conditions.items()
         for inner in (*self.all, *(self.any or ()), *([self.not_] if self.not_ else [])):
-            yield from inner.names()
+            yield from inner.each_condition()
 
 
 class Rule(BaseModel):
@@ -160,7 +160,12 @@ class Rule(BaseModel):
 
     def names(self) -> set[str]:
         """All names of tags and metadata that it looks at."""
-        return {name for match in self.wanted.values() for name in match.names()} | set(self.same)
+        return {name for match in self.wanted.values() for name, _ in match.each_condition()} | set(self.same)
+
+    def patterns(self) -> set[str]:
+        """All regular expressions; some take for ever to find that there is no match."""
+        found = (each.regex for match in self.wanted.values() for _, each in match.each_condition())
+        return {pattern for pattern in found if pattern is not None}
 
     def to_json(self) -> dict[str, Any]:
         """As it was written in the configuration."""

@@ -121,7 +121,7 @@ def start(executable: Path) -> Gateway:
         pages,
         ReviewRoutes(gateway, spare, connection, waiters),
         ohif,
-        RuleRoutes(gateway, library, store, log, settings.rules),
+        RuleRoutes(gateway, spare, library, store, log, settings.rules),
         FittingRoutes(gateway, spare, runner, reviews, connection, waiters, folders),
     ):
         gateway.serve(route)

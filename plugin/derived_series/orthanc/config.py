@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidRequest
 from derived_series.jobs.limits import Limits
-from derived_series.jobs.request import Name, describe_problems, known_keys
+from derived_series.jobs.request import DeriveRequest, Name, describe_problems, known_keys
 from derived_series.jobs.rules import Rule, repeated
 
 _MEGABYTE = 1 << 20
@@ -106,6 +106,13 @@ class Settings(BaseModel):
             timeout=self.job_timeout,
             pause=self.retry_pause,
         )
+
+    def document(self, asked: DeriveRequest) -> dict[str, Any]:
+        """What is kept of a request, with what the configuration says where the request does not."""
+        found = asked.to_json()
+        if asked.destinations and asked.hold_until_accepted is None and self.hold_until_accepted:
+            found["HoldUntilAccepted"] = True
+        return found
 
     @property
     def image_limit(self) -> int:

@@ -85,9 +85,7 @@ class DeriveRoutes:
         code = _code_of(self._library.catalogue(), asked)
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
-        document = asked.to_json()
-        if asked.destinations and asked.hold_until_accepted is None and self._settings.hold_until_accepted:
-            document["HoldUntilAccepted"] = True
+        document = self._settings.document(asked)
         if asked.destinations:
             servers = self._gateway.get_any("/dicom-web/servers")
             check_destinations(asked.destinations, servers, self._gateway.get("/modalities"))

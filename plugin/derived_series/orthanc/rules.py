@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
 
-from derived_series.errors import InvalidRequest, NotFound
+from derived_series.errors import Busy, InvalidRequest, NotFound
 from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.firings import FiringLog
-from derived_series.jobs.lineage import SeriesFacts, evaluate
+from derived_series.jobs.lineage import Evaluation, SeriesFacts, evaluate_all
 from derived_series.jobs.request import OrthancId, describe_problems, known_keys, parse_json
 from derived_series.jobs.rules import Rule
 from derived_series.jobs.store import JobStore
@@ -24,6 +24,9 @@ from derived_series.orthanc.studies import StudyReader, tag_numbers
 
 #: Changes that are read at once, from the newest ones back.
 _PAGE = 2000
+
+#: Seconds that rules which a client sends may take.
+_PATIENCE = 5.0
 
 
 class SimulateRequest(BaseModel):
@@ -49,8 +52,17 @@ class SimulateRequest(BaseModel):
 class RuleRoutes:
     """``GET /derived-series/rules`` and ``POST /derived-series/rules/simulate``."""
 
-    def __init__(self, gateway: Gateway, library: LibraryRoutes, jobs: JobStore, log: FiringLog, rules: list[Rule]):
+    def __init__(
+        self,
+        gateway: Gateway,
+        executor: Executor,
+        library: LibraryRoutes,
+        jobs: JobStore,
+        log: FiringLog,
+        rules: list[Rule],
+    ):
         self._gateway = gateway
+        self._executor = executor
         self._library = library
         self._jobs = jobs
         self._log = log
@@ -100,7 +112,7 @@ class RuleRoutes:
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
         rules = self._rules if asked.rules is None else asked.rules
         reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
-        found = []
+        cases = []
         for series in asked.series if asked.series is not None else self._last_stable(asked.last):
             try:
                 facts = reader.facts(series)
@@ -108,18 +120,43 @@ class RuleRoutes:
                 if asked.series is not None:
                     raise
                 continue
-            study = _study_of(reader, series)
-            found.append(
+            cases.append((facts, reader.study_of(series) if any(rule.inputs for rule in rules) else []))
+        return Answer.of(
+            [
                 {
-                    "Series": series,
-                    "Path": f"/series/{series}",
-                    "Rules": [told for rule in rules for told in self._outcomes(rule, facts, study)],
+                    "Series": facts.id,
+                    "Path": f"/series/{facts.id}",
+                    "Rules": [
+                        told
+                        for rule, evaluation in zip(rules, evaluations, strict=True)
+                        for told in self._outcomes(rule, evaluation)
+                    ],
                 }
-            )
-        return Answer.of(found)
+                for (facts, _), evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
+            ]
+        )
 
-    def _outcomes(self, rule: Rule, facts: SeriesFacts, study: Callable[[], list[SeriesFacts]]) -> list[dict[str, Any]]:
-        evaluation = evaluate(rule, facts, study)
+    def _evaluations(
+        self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]
+    ) -> list[list[Evaluation]]:
+        """By series and rule. A client's regular expression may run for ever: it does so in a worker."""
+        known = {pattern for rule in self._rules for pattern in rule.patterns()}
+        if all(rule.patterns() <= known for rule in rules):
+            return evaluate_all(rules, cases)
+        future = self._executor.submit(evaluate_all, rules, cases)
+        try:
+            return future.result(_PATIENCE)
+        except TimeoutError as error:
+            started = future.running()
+            future.cancel()
+            if started:
+                raise InvalidRequest(
+                    f"the rules took longer than {_PATIENCE:g} s to match",
+                    remedy="look for repetitions inside repetitions in their regular expressions",
+                ) from error
+            raise Busy("no worker was free to try the rules", remedy="try again later, or without Regex") from error
+
+    def _outcomes(self, rule: Rule, evaluation: Evaluation) -> list[dict[str, Any]]:
         if evaluation.reason is not None:
             return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
         found = []
@@ -145,7 +182,3 @@ class RuleRoutes:
                     found.setdefault(change["ID"])
             end = since
         return list(found)[:count]
-
-
-def _study_of(reader: StudyReader, series: str) -> Callable[[], list[SeriesFacts]]:
-    return lambda: reader.study_of(series)

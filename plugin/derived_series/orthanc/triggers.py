@@ -139,11 +139,9 @@ class RuleTrigger:
     def _fire(self, rule: Rule, firing: Firing) -> None:
         inputs = dict(firing.inputs)
         series = inputs.pop(self._parent_input(rule))
-        request = rule.derive.to_json() | {"IfExists": rule.if_more_instances}
+        request = self._settings.document(rule.derive) | {"IfExists": rule.if_more_instances}
         if inputs:
             request["Inputs"] = inputs
-        if rule.derive.destinations and rule.derive.hold_until_accepted is None and self._settings.hold_until_accepted:
-            request["HoldUntilAccepted"] = True
         now = time.time()
         job = JobRecord(
             id=str(uuid.uuid4()),
