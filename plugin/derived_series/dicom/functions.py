@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from derived_series.dicom.elements import InstanceVirtualElement, Value, VirtualElement
@@ -38,7 +39,11 @@ class _CallingElement(VirtualElement):
         """:raises BlueprintError: when the function cannot be called as this kind of element calls it."""
 
     def describe(self) -> str:
-        return getattr(self.func, "__qualname__", None) or repr(self.func)
+        name = getattr(self.func, "__qualname__", None) or repr(self.func)
+        code = getattr(self.func, "__code__", None)
+        if name.endswith("<lambda>") and code is not None:  # where it is tells more than that it has no name
+            return f"lambda of {Path(code.co_filename).name}, line {code.co_firstlineno}"
+        return name
 
     def _call(self, *arguments: object) -> Value:
         try:
