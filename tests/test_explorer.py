@@ -128,8 +128,6 @@ def test_from_orthanc_explorer_to_a_derived_series(page: Page, server: OrthancSe
             table.locator("summary").click()
         expect(table.get_by_role("cell", name=keyword, exact=True)).to_be_visible()
     assert server.series_ids() == {ct} and server.json("/derived-series/jobs") == []
-    if os.environ.get("DERIVED_SERIES_SCREENSHOTS"):
-        page.screenshot(path=str(REPOSITORY / "docs" / "derive.png"))
 
     page.get_by_role("button", name="Start").click()
     review = page.locator("#review-link")
@@ -290,3 +288,13 @@ def test_a_dry_run_shows_a_slice_and_what_is_dropped(server: OrthancServer, ct: 
     assert {row["Origin"] for row in plain["Header"]} == {"Set", "Copied", "Computed"}
     answer = server.post(f"/series/{ct}/derive", json={"Pipeline": "plain", "Preview": True})
     assert answer.status_code == 400 and "DryRun" in answer.json()["Message"]
+
+
+@pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="makes docs/derive.png when asked to")
+def test_picture_of_the_form(page: Page, empty_orthanc: OrthancServer) -> None:
+    head = empty_orthanc.upload(ct_phantom(slices=24, rows=256, columns=256, pixel_spacing=(0.9, 0.9)))
+    open_form(page, empty_orthanc, head, "gaussian_smoothing")
+    page.get_by_label("SigmaMm").fill("1.5")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview img")).to_be_visible()
+    page.screenshot(path=str(REPOSITORY / "docs" / "derive.png"))

@@ -21,6 +21,7 @@ def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mappi
         raise InvalidRequest(
             f"parameters of pipeline {pipeline!r}: " + "; ".join(map(_said, found)),
             remedy=f"its parameters are: {names}",
+            details="\n".join(map(_said, found)),
         )
 
 

@@ -130,7 +130,7 @@ class Derivation {
       if (job.State === "Success") return job;
       this.#failed(job.Content.Error);
     } catch (error) {
-      refuse(error);
+      this.#failed({ Message: error.message, Remedy: error.remedy, Details: error.details, Kind: error.status === 400 ? "InvalidRequest" : "" });
     } finally {
       parts.run.hidden = true;
       for (const button of buttons) button.disabled = false;
@@ -149,8 +149,8 @@ class Derivation {
   }
 
   #failed({ Message, Remedy, Details, Kind }) {
-    const rest = Kind === "InvalidRequest" ? this.fields.refuse(Details) : [Details];
-    if (rest.length) refuse({ message: Message, remedy: Remedy });
+    const said = Kind === "InvalidRequest" && Details; // a line a parameter: all of them find their fields
+    if (!said || this.fields.refuse(said).length) refuse({ message: Message, remedy: Remedy });
   }
 
   async #cancel() {

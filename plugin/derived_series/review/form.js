@@ -46,7 +46,8 @@ class Field {
     Object.assign(this, { name, schema, required });
     const id = `parameter-${name}`;
     this.trouble = el("span", { class: "error", id: `${id}-error`, role: "alert" });
-    const help = [schema.description, range(schema)].filter(Boolean).join(". ");
+    const bounds = range(schema);
+    const help = [schema.description, bounds && (schema.description ? `(${bounds})` : bounds)].filter(Boolean).join(" ");
     this.control = control(schema, { id, name, "aria-describedby": `${id}-help ${id}-error`, required: required && schema.type !== "boolean" });
     this.control.addEventListener("input", () => this.show(""));
     this.node = el(

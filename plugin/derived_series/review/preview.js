@@ -8,7 +8,7 @@ const GROUPS = [
   ["Copied", "Copied from the parent"],
   ["Computed", "Computed"],
 ];
-const LARGEST = 512;
+const LARGEST = 400;
 
 /** Elements for the answer of a dry run. */
 export function previewOf({ Header, Dropped, Preview, InstancesCount, Warnings }) {
