@@ -101,7 +101,7 @@ def test_from_orthanc_explorer_to_a_derived_series(page: Page, server: OrthancSe
     page.wait_for_url("**/derived-series/derive.html?series=*")
     expect(page.locator("#parent")).to_contain_text("Phantom^Head (PHANTOM-1): CT – Head 2.5 H31s, 5 instance(s)")
     refused = page.locator(".refused", has_text="suv_body_weight")
-    expect(refused).to_contain_text("Not for this series: PatientWeight (0010,1030) is missing")
+    expect(refused).to_contain_text("Not for this series: Modality (0008,0060) is 'CT', wanted 'PT'")
     expect(refused.locator("input")).to_be_disabled()
     expect(page.locator(".refused", has_text="Two inputs")).to_contain_text("no other series of the study")
 
@@ -271,7 +271,7 @@ def test_which_pipelines_take_a_series(server: OrthancServer, ct: str) -> None:
     found = fits(server, mr)
     assert found["gaussian_smoothing"]["Fits"] and found["gaussian_smoothing"]["Reason"] is None
     assert found["gaussian_smoothing"]["Parameters"]["properties"]["SigmaMm"]["exclusiveMinimum"] == 0
-    assert found["suv_body_weight"]["Reason"].startswith("PatientWeight")
+    assert found["suv_body_weight"]["Reason"].startswith("Modality")
     assert not found["sum"]["Fits"]  # the CT is of another study
     enhanced = derive(server, ct, Blueprint="legacy_enhanced_ct", Factory="ct")["ID"]
     found = fits(server, enhanced)

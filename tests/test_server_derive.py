@@ -221,7 +221,7 @@ ERRORS: list[tuple[str, Any, int, list[str]]] = [
     ("derive", {"Pipeline": "plain", "Derivation": "Nonsense"}, 400, ["Nonsense"]),
     ("derive", {"Pipeline": "sum"}, 400, ["second"]),
     ("derive", {"Pipeline": "plain", "Inputs": {"parent": "0123abcd-" * 4 + "0123abcd"}}, 404, ["0123abcd"]),
-    ("derive", {"Pipeline": "suv_body_weight"}, 422, ["PatientWeight (0010,1030)"]),
+    ("derive", {"Pipeline": "suv_body_weight"}, 422, ["Modality (0008,0060)"]),
     ("derive", {"Pipeline": "bad", "Parameters": {"How": "shape"}}, 422, ["(6, 31, 24)", "(6, 32, 24)"]),
     ("derive", {"Pipeline": "bad", "Parameters": {"How": "nan"}}, 422, ["NaN"]),
     ("derive", {"Pipeline": "bad", "Parameters": {"How": "raise"}}, 500, ["the moon is in the wrong phase"]),
