@@ -6,6 +6,8 @@ import { Fields } from "./form.js";
 import { previewOf } from "./preview.js";
 
 const POLL = 300;
+const SECOND = 1000;
+const PATIENCE = 60; // times that a silent server is asked again
 const WAITED_FOR = 1000; // the highest priority: a person looks at the page
 const byId = (id) => document.getElementById(id);
 const parts = Object.fromEntries(
@@ -139,8 +141,17 @@ class Derivation {
   }
 
   async #over() {
-    for (;;) {
-      const job = await ask(this.job);
+    for (let silent = 0; ; ) {
+      let job;
+      try {
+        job = await ask(this.job);
+        silent = 0;
+      } catch (error) {
+        if (error.status < 500 || ++silent > PATIENCE) throw error; // it restarts: the job goes on after that
+        parts.state.textContent = "Orthanc does not answer; asking again";
+        await pause(SECOND);
+        continue;
+      }
       parts.progress.value = job.Progress;
       parts.state.textContent = stateOf(job);
       if (isOver(job)) return job;

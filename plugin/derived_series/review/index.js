@@ -64,11 +64,11 @@ class JobRow {
   }
 }
 
-function what({ Type, Content: { Request } }) {
+function what({ Type, Content: { Request, Rule } }) {
   if (Type === "Rejection") return `Rejection by ${Request.User}`;
   const name = Request.Pipeline ?? Request.Blueprint;
   const given = Object.entries(Request.Parameters ?? {}).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
-  return `${name}${given.length ? ` (${given.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}`;
+  return `${name}${given.length ? ` (${given.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}${Rule ? `, by the rule ${Rule}` : ""}`;
 }
 
 function sent(result) {
