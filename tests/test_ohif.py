@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from derived_series import ParentSeries
 from derived_series.errors import NotFound
 from derived_series.orthanc.http import Request
 from derived_series.orthanc.ohif import Ohif
-from orthanc_server import OrthancServer
+from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import npy
 
@@ -202,3 +203,14 @@ def greens(page: Page, viewport: Locator) -> int:
     page.wait_for_timeout(2000)
     picture = imread(io.BytesIO(viewport.screenshot()), format="png")[..., :3]
     return int(((picture[..., 1] - picture[..., 0] > 0.2) & (picture[..., 1] - picture[..., 2] > 0.2)).sum())
+
+
+@pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="DERIVED_SERIES_SCREENSHOTS is not set")
+def test_the_picture_of_the_readme(page: Page, server: OrthancServer) -> None:
+    parent = server.upload(ct_phantom(24, 256, 256, pixel_spacing=(0.8, 0.8), patient_id="PHANTOM-2", series="picture"))
+    derived = server.json(f"/series/{parent}/derive", "POST", json={"Pipeline": "gaussian_smoothing"})["ID"]
+    left, right = shown(page, server, derived)
+    scroll(page, left, 3)
+    agree(page, left, right, 0.1)
+    page.wait_for_timeout(2000)  # thumbnails
+    page.screenshot(path=str(REPOSITORY / "docs" / "ohif.png"))

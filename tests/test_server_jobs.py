@@ -124,7 +124,9 @@ def test_async_with_the_image_route(server: OrthancServer, ct: str) -> None:
 
 
 def test_urgent_jobs_go_first(server: OrthancServer, ct: str) -> None:
-    first = [submit(server, ct, **nap(0.5)) for _ in range(2)]
+    first = [
+        submit(server, ct, **nap(seconds)) for seconds in (1, 3)
+    ]  # one worker is free first, and takes them in turn
     late = submit(server, ct, **nap(0), Priority=-1)
     urgent = submit(server, ct, **nap(0), Priority=10)
     times = {each: finished(server, each)["CompletionTime"] for each in (*first, late, urgent)}
