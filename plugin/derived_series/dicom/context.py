@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 #: Added to the parent's SeriesNumber (0020,0011); moved on by one while the study has the number.
 SERIES_NUMBER_OFFSET = 1000
@@ -39,8 +40,7 @@ class BuildContext:
         """
         if self.uid_seed is None:
             return f"2.25.{uuid.uuid4().int}"
-        name = "\x00".join([self.uid_seed, *map(str, role)])
-        return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+        return _named("\x00".join([self.uid_seed, *map(str, role)]))
 
     def series_number(self, parent_number: int | None) -> int:
         """The parent's number plus SERIES_NUMBER_OFFSET, moved on past those that are taken."""
@@ -48,3 +48,9 @@ class BuildContext:
         while found in self.taken_series_numbers:
             found += 1
         return found
+
+
+@lru_cache(maxsize=8192)
+def _named(name: str) -> str:
+    """Asked for several times for each instance: to list, to check and to write it."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"

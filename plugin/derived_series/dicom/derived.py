@@ -99,6 +99,10 @@ class DerivedSeries:
         return placed(without_escapes(made) if self._in_utf8 else made, element.creator, self.blocks)
 
     @cached_property
+    def _is_compressed(self) -> bool:
+        return bool(self.transfer_syntax.is_encapsulated)
+
+    @cached_property
     def _in_utf8(self) -> bool:
         return is_utf8(self.elements)
 
@@ -115,9 +119,8 @@ class DerivedSeries:
 
     def pixel_data(self, index: int) -> DataElement:
         """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""
-        compressed = self.transfer_syntax.is_encapsulated
-        value = self._compressed(index) if compressed else self.env.pixels.encode(index)
-        return pixel_element(value, self.env.pixels.bits, compressed)
+        value = self._compressed(index) if self._is_compressed else self.env.pixels.encode(index)
+        return pixel_element(value, self.env.pixels.bits, self._is_compressed)
 
     @cached_property
     def _pixel_options(self) -> Mapping[str, Any]:
@@ -176,7 +179,7 @@ class DerivedSeries:
                     continue
             own.append((int(element.tag), data))
         tag = int(PIXEL_DATA)
-        if self.transfer_syntax.is_encapsulated:
+        if self._is_compressed:
             own.append((tag, encapsulated(tag, self._compressed(index))))
         else:
             pixels = self.env.pixels.buffer(index)

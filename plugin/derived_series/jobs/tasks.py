@@ -38,6 +38,8 @@ class DeriveTask:
     :param memory_limit: bytes that the worker may use for this task.
     :param image_limit: bytes that an image may have once it is read (a small compressed file may be huge).
     :param validation: what happens to a series that breaks a rule, where the request does not say.
+    :param connections: requests with instances that may be under way at once: jobs that run together share them, so
+        that Orthanc has threads and processors left for others.
     """
 
     job_id: str
@@ -58,6 +60,7 @@ class DeriveTask:
     memory_limit: int | None = None
     image_limit: int = 8 << 30
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
+    connections: int = 4
 
 
 @dataclass(frozen=True, slots=True)

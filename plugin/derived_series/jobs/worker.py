@@ -27,7 +27,7 @@ from derived_series.dicomweb.readback import (
     series_numbers,
     verify,
 )
-from derived_series.dicomweb.stow import Part10, store
+from derived_series.dicomweb.stow import Cut, Part10, store
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, UserCodeError
 from derived_series.jobs.catalogue import library_of
@@ -151,7 +151,7 @@ def _derive_in(
             "the pipeline returned a series with a SeriesInstanceUID of its own",
             remedy="build it from input_container.header",
         )
-    orthanc_id = _store(client, series, progress)
+    orthanc_id = _store(client, series, progress, task.connections)
     parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in sources.items()}
     record_provenance(client, orthanc_id, task, series, parents, _code(request, library))
     for replaced in task.replaces:
@@ -265,7 +265,7 @@ def _check_size(path: Path | None, limit: int) -> None:
         )
 
 
-def _store(client: Client, series: Series, progress: Progress) -> str:
+def _store(client: Client, series: Series, progress: Progress, connections: int) -> str:
     """Send the series and verify it; its Orthanc identifier."""
     progress.tell("Storing")
     uids = [series.instance_uid(index) for index in range(len(series))]
@@ -288,6 +288,7 @@ def _store(client: Client, series: Series, progress: Progress) -> str:
         client,
         series.study_instance_uid,
         encoded(),
+        cut=Cut(connections=connections),
         stored=lambda count: progress.tell("Storing", count, len(uids)),
     )
     return verify(client, series.series_instance_uid, uids, tuple(samples))

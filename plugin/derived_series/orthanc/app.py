@@ -9,7 +9,7 @@ from pathlib import Path
 from derived_series.dicomweb.client import Connection
 from derived_series.jobs.executor import ProcessExecutor
 from derived_series.jobs.firings import FiringLog
-from derived_series.jobs.record import JobRecord
+from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.spare import Spare
 from derived_series.jobs.store import JobStore
@@ -38,6 +38,9 @@ from derived_series.orthanc.waiters import Waiters
 _log = logging.getLogger(__name__)
 
 _NAME = r"([^/]+)"
+
+#: Requests that store instances at once, of all jobs that run.
+_CONNECTIONS = 4
 
 
 def start(executable: Path) -> Gateway:
@@ -88,6 +91,7 @@ def start(executable: Path) -> Gateway:
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
             validation=settings.validation,
+            connections=max(1, _CONNECTIONS // (1 + store.counts().get(State.RUNNING, 0))),
             memory_limit=settings.memory_limit(job.request.get("Pipeline")),
             image_limit=settings.image_limit,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from derived_series.dicom.elements import ABSENT, VirtualElement
 from derived_series.dicom.environment import InstanceEnvironment
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
-from derived_series.dicom.validation.standard import Attribute, iod_of, modules_of
+from derived_series.dicom.validation.standard import iod_of, modules_of
 from derived_series.dicom.validation.values import check_image, check_values, is_uid, numbers, value_problem
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
 
     :param first: the first instance.
     """
-    iod = iod_of(str(first.get("SOPClassUID", "")))
-    required = {a.tag for m in modules_of(iod or "") if m.is_mandatory for a in m.attributes if _is_required(a)}
+    required = _required_tags(iod_of(str(first.get("SOPClassUID", ""))) or "")
     level = {tag_for_keyword(keyword) for keyword in _SERIES_LEVEL}
     for entry in series.instanced:
         element, tag = entry.element, int(entry.element.tag)
@@ -168,8 +168,11 @@ def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
                 break
 
 
-def _is_required(attribute: Attribute) -> bool:
-    return attribute.type == "1" and not attribute.path
+@lru_cache(maxsize=16)
+def _required_tags(iod: str) -> frozenset[int]:
+    """What is of type 1 in the mandatory modules of an IOD, outside sequences."""
+    attributes = [a for module in modules_of(iod) if module.is_mandatory for a in module.attributes]
+    return frozenset(a.tag for a in attributes if a.type == "1" and not a.path)
 
 
 def _is_quick(element: VirtualElement) -> bool:
@@ -195,7 +198,8 @@ def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: P
     if env.grid is None or not positions:
         return
     where = [env.grid.positions[index % env.slices] for index in range(len(series))]
-    off = [i for i, (said, true) in enumerate(zip(positions, where, strict=True)) if not _near(said, true)]
+    lacking = [i for i, said in enumerate(positions) if len(said) != 3]
+    off = lacking or np.flatnonzero(np.abs(np.subtract(positions, where)).max(axis=1) > _NEAR).tolist()
     if off:
         yield error(
             _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
@@ -203,10 +207,6 @@ def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: P
     own, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
     if own is not None and parents and own.value != parents and parent.is_constant("FrameOfReferenceUID"):
         yield error(0x00200052, "is not the parent's, though the coordinates are")
-
-
-def _near(said: list[float], true: tuple[float, float, float]) -> bool:
-    return len(said) == 3 and bool(np.abs(np.subtract(said, true)).max() <= _NEAR)
 
 
 def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Iterator[Finding]:
