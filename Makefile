@@ -29,8 +29,9 @@ format: setup
 	$(PYTHON) -m ruff check --fix $(SOURCES)
 	$(PYTHON) -m ruff format $(SOURCES)
 
+# Two files of tests at a time: they wait more than they compute.
 test: lint
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 # The server tests on the next Debian's Orthanc, in a root of its own (needs root rights).
 test-trixie:

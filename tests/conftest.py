@@ -17,18 +17,19 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, print_b
 settings.load_profile("repeatable")
 
 
-_REPORT = pytest.StashKey[list[str]]()
+_REPORT = "report"  # a property of a test's report: it comes from whichever process ran the test
 
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Has a line printed at the end of the run, whether tests pass or not."""
-    return request.config.stash.setdefault(_REPORT, []).append
+    return lambda line: request.node.user_properties.append((_REPORT, line))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests had to report."""
-    lines = config.stash.get(_REPORT, [])
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    lines = sorted(line for report in reports for name, line in report.user_properties if name == _REPORT)
     if lines:
         terminalreporter.write_sep("=", "what real series became")
     for line in lines:
