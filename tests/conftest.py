@@ -59,11 +59,8 @@ def orthanc_installed() -> None:
 @pytest.fixture(scope="session")
 def orthanc(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     """One Orthanc with the plugin for the whole session: what other tests stored is still there."""
-    server = OrthancServer(tmp_path_factory.mktemp("orthanc"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with OrthancServer(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
 
 
 @pytest.fixture

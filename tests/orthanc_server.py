@@ -91,6 +91,16 @@ class OrthancServer:
         self._log_path = folder / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    def __enter__(self) -> OrthancServer:
+        try:
+            return self.start()
+        except OrthancFailed:
+            self.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # -- the process -----------------------------------------------------------------------------------------------
 
     def start(self) -> OrthancServer:

@@ -16,11 +16,8 @@ HOSTILE = '"><img src=x onerror=alert(1)>'
 
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
-    server = OrthancServer(tmp_path_factory.mktemp("orthanc"))
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with OrthancServer(tmp_path_factory.mktemp("orthanc")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

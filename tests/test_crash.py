@@ -152,11 +152,8 @@ def server(orthanc_installed: None, tmp_path: Path) -> Iterator[OrthancServer]:
     library = tmp_path / "library"
     keys = settings(library, RetryPause=0.05, Attempts=100, JobsHistory=100_000)
     (library / "shift.py").write_text(SHIFT)
-    made = OrthancServer(tmp_path, merged(keys, {"HttpPort": free_port()}))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(tmp_path, merged(keys, {"HttpPort": free_port()})) as made:
+        yield made
 
 
 def upload_parents(server: OrthancServer, slices: tuple[int, ...]) -> list[Parent]:

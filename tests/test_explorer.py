@@ -70,11 +70,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     changes["DerivedSeries"]["Rules"] = [
         {"Name": "never", "Match": {"Modality": "XX"}, "Derive": {"Pipeline": "gaussian_smoothing"}},
     ]
-    server = OrthancServer(folder, changes)
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with OrthancServer(folder, changes) as server:
+        yield server
 
 
 @pytest.fixture

@@ -61,11 +61,8 @@ def test_defects_are_seen(tmp_path: Path, body: str, said: str) -> None:
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    made = OrthancServer(folder, settings(folder / "library", JobTimeout=20, MaxImageMB=64, WorkerMemoryMB=1024))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(folder, settings(folder / "library", JobTimeout=20, MaxImageMB=64, WorkerMemoryMB=1024)) as made:
+        yield made
 
 
 def test_orthanc_lives_and_keeps_nothing_of_what_failed(server: OrthancServer) -> None:

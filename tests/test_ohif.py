@@ -107,11 +107,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
         pytest.skip("OHIF is not installed (make ohif)")
     folders = [str(Path(__file__).resolve().parent.parent / "blueprints")]
     changes = {"DerivedSeries": {"BlueprintFolders": folders, "OhifFolder": str(ohif.FOLDER), "Workers": 1}}
-    server = OrthancServer(tmp_path_factory.mktemp("orthanc"), changes)
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with OrthancServer(tmp_path_factory.mktemp("orthanc"), changes) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -30,11 +30,8 @@ HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
 
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
-    made = OrthancServer(tmp_path_factory.mktemp("review"))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(tmp_path_factory.mktemp("review")) as made:
+        yield made
 
 
 def values(datasets: list[Dataset]) -> npt.NDArray[np.float32]:

@@ -72,11 +72,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     keys = merged(settings(folder / "library", MaxImageMB=MAX_IMAGE_MB, RetryPause=0.1), AUTHENTICATION)
     (folder / "library" / "thief.py").write_text(THIEF)
     (folder / "bait.py").write_text(BAIT)
-    made = OrthancServer(folder, keys)
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(folder, keys) as made:
+        yield made
 
 
 @pytest.fixture

@@ -29,11 +29,8 @@ from server_fixtures import derive, finished, npy, settings, submit
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
     keys = settings(folder / "library", JobTimeout=60, MaxImageMB=64, RetryPause=0.1)
-    made = OrthancServer(folder, keys)
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(folder, keys) as made:
+        yield made
 
 
 @pytest.fixture

@@ -25,11 +25,8 @@ from test_charsets import BEYOND, CONVERTED, NAMES, plain, with_name
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("encodings")
-    made = OrthancServer(folder, settings(folder / "library", Workers=1))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(folder, settings(folder / "library", Workers=1)) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

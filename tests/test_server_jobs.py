@@ -24,11 +24,8 @@ from server_fixtures import derive, finished, job, npy, settings, submit, until
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    made = OrthancServer(folder, settings(folder / "library", JobTimeout=60))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(folder, settings(folder / "library", JobTimeout=60)) as made:
+        yield made
 
 
 @pytest.fixture

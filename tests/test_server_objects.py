@@ -22,11 +22,8 @@ PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     keys = {"DerivedSeries": {"BlueprintFolders": [str(REPOSITORY / "blueprints")], "Workers": 1}}
-    made = OrthancServer(tmp_path_factory.mktemp("objects"), keys)
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(tmp_path_factory.mktemp("objects"), keys) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     script = REPOSITORY / "docs" / "on-stable-series.lua"
-    made = OrthancServer(tmp_path_factory.mktemp("recipes"), {"LuaScripts": [str(script)]})
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(tmp_path_factory.mktemp("recipes"), {"LuaScripts": [str(script)]}) as made:
+        yield made
 
 
 def shell(script: str, server: OrthancServer, series: str) -> str:

@@ -24,11 +24,8 @@ KO = "1.2.840.10008.5.1.4.1.1.88.59"
 @pytest.fixture(scope="module")
 def away(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     """Where accepted series go."""
-    server = OrthancServer(tmp_path_factory.mktemp("away"), {"HttpPort": free_port()})
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with OrthancServer(tmp_path_factory.mktemp("away"), {"HttpPort": free_port()}) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +33,8 @@ def server(away: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("orthanc")
     changes = settings(folder / "library", RetryPause=0.1, Workers=1)
     changes["DicomWeb"] = {"Servers": {"away": [f"{away.url}/dicom-web/"]}}
-    server = OrthancServer(folder, changes)
-    try:
-        yield server.start()
-    finally:
-        server.close()
+    with OrthancServer(folder, changes) as server:
+        yield server
 
 
 @pytest.fixture

@@ -51,11 +51,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     port = free_port()
     itself = {"DicomModalities": {"itself": ["ORTHANC", "127.0.0.1", port]}, "DicomPort": port}
     others = {"OverwriteInstances": True, "DicomServerEnabled": True, "DicomAet": "ORTHANC", **itself}
-    made = OrthancServer(folder, merged(settings(folder / "library", Rules=RULES), others))
-    try:
-        yield made.start()
-    finally:
-        made.close()
+    with OrthancServer(folder, merged(settings(folder / "library", Rules=RULES), others)) as made:
+        yield made
 
 
 def soon(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
