@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_pascal
@@ -18,6 +18,8 @@ from derived_series.transfer_syntaxes import written_uid
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _DEEPEST = 32
+
+M = TypeVar("M", bound=BaseModel)
 
 OrthancId = Annotated[str, Field(pattern=rf"^{ORTHANC_ID.pattern}$")]
 Cosines = Annotated[list[float], Field(min_length=6, max_length=6)]
@@ -136,12 +138,7 @@ class DeriveRequest(BaseModel):
                 f"the request is a JSON {_json_type(document)}, not an object",
                 remedy='send an object such as {"Pipeline": "gaussian_smoothing", "Parameters": {}}',
             )
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            raise InvalidRequest(
-                describe_problems(error), remedy="known keys: " + ", ".join(known_keys(cls))
-            ) from error
+        return validated(cls, document)
 
     def image_bytes(self) -> bytes | None:
         """The image of the ``Image`` key, which is base64 (RFC 4648).
@@ -195,6 +192,19 @@ def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
     return found
+
+
+def validated(model: type[M], document: object, where: str = "") -> M:
+    """Check a decoded JSON document.
+
+    :param where: what the message begins with.
+    :raises InvalidRequest: naming every wrong key, and the known ones.
+    """
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        remedy = "known keys: " + ", ".join(known_keys(model))
+        raise InvalidRequest(where + describe_problems(error), remedy=remedy) from error
 
 
 def describe_problems(error: ValidationError) -> str:

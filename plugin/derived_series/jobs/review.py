@@ -6,11 +6,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidRequest
-from derived_series.jobs.request import describe_problems, known_keys
+from derived_series.jobs.request import validated
 
 #: User-defined metadata of a series with the verdict on it, as JSON; ``UserMetadata`` in Orthanc's configuration may
 #: give the number a name.
@@ -93,12 +93,7 @@ class ReviewRequest(BaseModel):
         """
         if not isinstance(document, dict):
             raise InvalidRequest("the body is no JSON object", remedy='send {"Verdict": "Accept", "User": "name"}')
-        try:
-            found = cls.model_validate(document)
-        except ValidationError as error:
-            raise InvalidRequest(
-                describe_problems(error), remedy="known keys: " + ", ".join(known_keys(cls))
-            ) from error
+        found = validated(cls, document)
         if found.verdict == "Reject":
             reason_of(found.code)
         elif found.code is not None:

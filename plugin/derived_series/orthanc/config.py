@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_pascal
 
-from derived_series.errors import InvalidRequest
 from derived_series.jobs.limits import Limits
-from derived_series.jobs.request import DeriveRequest, Name, describe_problems, known_keys
+from derived_series.jobs.request import DeriveRequest, Name, validated
 from derived_series.jobs.rules import Rule, repeated
 
 _MEGABYTE = 1 << 20
@@ -88,13 +87,7 @@ class Settings(BaseModel):
 
         :raises InvalidRequest: naming every wrong key.
         """
-        try:
-            return cls.model_validate(section)
-        except ValidationError as error:
-            raise InvalidRequest(
-                f'the "DerivedSeries" section of the configuration: {describe_problems(error)}',
-                remedy="known keys: " + ", ".join(known_keys(cls)),
-            ) from error
+        return validated(cls, section, 'the "DerivedSeries" section of the configuration: ')
 
     @property
     def limits(self) -> Limits:

@@ -6,14 +6,14 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
 from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.firings import FiringLog
 from derived_series.jobs.lineage import Evaluation, SeriesFacts, evaluate_all
-from derived_series.jobs.request import OrthancId, describe_problems, known_keys, parse_json
+from derived_series.jobs.request import OrthancId, parse_json, validated
 from derived_series.jobs.rules import Rule
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import Catalogue
@@ -41,12 +41,7 @@ class SimulateRequest(BaseModel):
     @classmethod
     def of(cls, document: object) -> SimulateRequest:
         """:raises InvalidRequest: naming every wrong key."""
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            raise InvalidRequest(
-                describe_problems(error), remedy="known keys: " + ", ".join(known_keys(cls))
-            ) from error
+        return validated(cls, document)
 
 
 class RuleRoutes:
