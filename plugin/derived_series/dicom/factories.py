@@ -93,6 +93,10 @@ class DicomFactory:
             )
         return resample(array, placement.grid.affine_lps, header.parent, header.sop_class_uid, how)
 
+    def own_image(self, parent: ParentSeries) -> Any:
+        """What ``build`` takes for the parent's own real-world values."""
+        return parent.slices()
+
     def build(
         self, header: SeriesHeader, image: Any, *, nan: float | None = None, resampling: Resampling | None = None
     ) -> DerivedSeries | DatasetSeries:

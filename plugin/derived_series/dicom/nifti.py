@@ -75,6 +75,10 @@ class NiftiFactory(DicomFactory):
             raise InvalidImage(f"NiftiFactory builds from nibabel images, not from {type(image).__name__}")
         return oriented(image, _frame(header))
 
+    def own_image(self, parent: ParentSeries) -> Any:
+        """The parent as a NIfTI image: its values and its affine."""
+        return parent.to_nifti()
+
     @staticmethod
     def read(path: str | Path) -> Any:
         """A .nii or .nii.gz file as a nibabel image. :raises InvalidImage: when it is none."""

@@ -37,7 +37,7 @@ from derived_series.dicom.objects.encapsulated_pdf import MAGIC, build_document
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.resampling import Resampling
-from derived_series.errors import GeometryError, HeaderError, InvalidImage, Missing
+from derived_series.errors import GeometryError, HeaderError, InvalidImage, InvalidRequest, Missing
 
 
 class ObjectFactory(DicomFactory):
@@ -152,6 +152,10 @@ class EncapsulatedPdfFactory(ObjectFactory):
         if resampling is not None:
             raise GeometryError("a document is on no grid", remedy='ask without "Grid": "Parent"')
         return build_document(fresh(header), image)
+
+    def own_image(self, parent: ParentSeries) -> Any:
+        """:raises InvalidRequest: always: a series is no document."""
+        raise InvalidRequest("there is no document", remedy="send a PDF file: curl --data-binary @report.pdf")
 
     @staticmethod
     def read(path: str | Path) -> bytes:

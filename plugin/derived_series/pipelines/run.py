@@ -21,7 +21,6 @@ from derived_series.dicom.factories import DicomFactory
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
-from derived_series.dicom.object_factories import EncapsulatedPdfFactory
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.resampling import Resampling
 from derived_series.dicom.tags import TagLike, dictionary_vr, to_tag
@@ -220,10 +219,7 @@ def run_blueprint(
     header = _fits(made.make_series_header(parent, named.blueprint + options.extra, strategy, context), options)
     if image is not None:
         return options.ready(made.build(header, made.read(image), resampling=options.resampling), parent)
-    if isinstance(made, EncapsulatedPdfFactory):
-        raise InvalidRequest("there is no document", remedy="send a PDF file: curl --data-binary @report.pdf")
-    own = parent.to_nifti() if factory == "nifti" else parent.slices()
-    return options.ready(made.build(header, own), parent)
+    return options.ready(made.build(header, made.own_image(parent)), parent)
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
