@@ -133,6 +133,11 @@ class VirtualElement:
         """
         return None
 
+    @property
+    def encodes_itself(self) -> bool:
+        """Whether it is of a kind with an ``encode_instance`` of its own: its values are right by themselves."""
+        return type(self).encode_instance is not VirtualElement.encode_instance
+
     def data_element(self, value: Value) -> DataElement:
         """The pydicom element for a value; one that is shared with nothing else.
 

@@ -14,7 +14,7 @@ from pydicom.valuerep import PersonName
 from derived_series.dicom.blueprint import Entry, Key
 from derived_series.dicom.charset import TEXT_VRS, UTF8, chosen_charset
 from derived_series.dicom.copying import CopyElement
-from derived_series.dicom.elements import ABSENT, VirtualElement
+from derived_series.dicom.elements import ABSENT
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 
 _CHARSET = Tag("SpecificCharacterSet")
@@ -37,8 +37,7 @@ def settle_charset(
     parents = parents and env.parent.is_constant("SpecificCharacterSet")
     for entry in instanced:  # text that a function makes may hold anything; copies are in the parent's set
         element = entry.element
-        quick = type(element).encode_instance is not VirtualElement.encode_instance  # no text of its own
-        text = element.VR in TEXT_VRS or (element.VR == "SQ" and not quick)
+        text = element.VR in TEXT_VRS or (element.VR == "SQ" and not element.encodes_itself)
         if text and not (parents and isinstance(element, CopyElement)):
             for index in range(env.count):
                 value = element.at_instance(InstanceEnvironment(env, index))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.dataelem import DataElement
@@ -87,14 +87,7 @@ def draft_of(
         sources=placement.sources,
     )
     every = tuple(sorted({index for part in placement.sources for index in part}))
-    env = ImageEnvironment(
-        series=header.env,
-        sop_class_uid=header.sop_class_uid,
-        pixels=pixels,
-        grid=placement.grid,
-        on_parent_grid=placement.on_parent_grid,
-        sources=(every,),
-    )
+    env = replace(slices, sources=(every,))
     elements = {key: element for key, element in header.elements.items() if key[0] not in unused}
     missing = []
     for entry in header.deferred:

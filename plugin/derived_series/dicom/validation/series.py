@@ -15,7 +15,7 @@ from pydicom.uid import UID
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries, ask
-from derived_series.dicom.elements import ABSENT, VirtualElement
+from derived_series.dicom.elements import ABSENT
 from derived_series.dicom.environment import InstanceEnvironment
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
@@ -151,7 +151,7 @@ def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
     level = {tag_for_keyword(keyword) for keyword in _SERIES_LEVEL}
     for entry in series.instanced:
         element, tag = entry.element, int(entry.element.tag)
-        if tag not in level and (isinstance(element, CopyElement) or _is_quick(element) or tag == _POSITION):
+        if tag not in level and (isinstance(element, CopyElement) or element.encodes_itself or tag == _POSITION):
             continue
         own = first.get(tag) if not element.tag.is_private else None
         for index in range(len(series)):
@@ -173,10 +173,6 @@ def _required_tags(iod: str) -> frozenset[int]:
     """What is of type 1 in the mandatory modules of an IOD, outside sequences."""
     attributes = [a for module in modules_of(iod) if module.is_mandatory for a in module.attributes]
     return frozenset(a.tag for a in attributes if a.type == "1" and not a.path)
-
-
-def _is_quick(element: VirtualElement) -> bool:
-    return type(element).encode_instance is not VirtualElement.encode_instance
 
 
 def _positions(series: DerivedSeries) -> list[list[float]]:
