@@ -142,10 +142,12 @@ class OrthancServer:
                 self._end_orphans()
                 raise OrthancFailed("Orthanc ended while starting", self.log(), self.returncode)
             try:
-                if self.session.get(self.url + "/system", timeout=5).status_code in (200, 401, 403):
-                    return
+                answered = self.session.get(self.url + "/system", timeout=5).status_code in (200, 401, 403)
             except requests.RequestException:
-                time.sleep(0.03)
+                answered = False
+            if answered and _handles(self.pid, signal.SIGTERM):  # it answers a little before it can be ended in order
+                return
+            time.sleep(0.03)
         failure = OrthancFailed("Orthanc did not answer in time", self.log(), self.returncode)
         self.kill()
         self._end_orphans()
@@ -305,6 +307,15 @@ def _environment() -> dict[str, str]:
     if sys.prefix != sys.base_prefix:
         kept["DERIVED_SERIES_VENV"] = sys.prefix
     return kept
+
+
+def _handles(pid: int, wanted: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal; Linux only."""
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8", "replace").splitlines():
+        name, _, mask = line.partition(":")
+        if name == "SigCgt":
+            return bool(int(mask, 16) >> (wanted - 1) & 1)
+    return False
 
 
 def _session_members(session: int) -> list[int]:
