@@ -22,6 +22,7 @@ from derived_series import (
     DiscardElement,
     FunctionalElement,
     InstanceCopyElement,
+    InstanceEnvironment,
     NumpyFactory,
     ParentSeries,
     StaticElement,
@@ -35,7 +36,7 @@ from derived_series.dicom.validation.standard import iod_of
 from derived_series.errors import BlueprintError, ValidationFailed
 from derived_series.pipelines.gate import passed
 from derived_series.pipelines.library import Library
-from phantoms import ct_phantom, mr_phantom, pet_phantom
+from phantoms import ct_phantom, decoded, mr_phantom, pet_phantom
 
 BLUEPRINTS = Path(__file__).resolve().parent.parent / "blueprints"
 
@@ -68,6 +69,29 @@ def test_ready_blueprints_pass_without_a_finding(name: str, phantom: Callable[[]
     series = built(Library.load([BLUEPRINTS]).blueprint(name).blueprint, parent, image)
     assert validate(series, parent) == ()
     assert validate(DatasetSeries(tuple(series), ()), parent) == ()
+
+
+def test_what_the_gate_has_seen_is_what_is_stored(parent: ParentSeries) -> None:
+    """A function that answers differently each time is asked once for an instance."""
+    asked: list[int] = []
+
+    def drawn(env: InstanceEnvironment) -> list[str]:
+        asked.append(env.index)
+        return [f"drawn {len(asked)}", "ä"]
+
+    def drawn_uid(env: InstanceEnvironment) -> str:
+        return generate_uid()
+
+    functions = Blueprint(
+        [FunctionalElement("ImageComments", lambda env: drawn(env)[0]), FunctionalElement("ConvolutionKernel", drawn)]
+    ) + Blueprint([FunctionalElement("IrradiationEventUID", drawn_uid)])
+    series = passed(built(volume_blueprint + ct_image_blueprint + functions, parent), parent, "Strict")
+    seen = [series.dataset(index) for index in range(len(series))]
+    for index, dataset in enumerate(seen):
+        stored = decoded(series.encode(index))
+        for keyword in ("ImageComments", "ConvolutionKernel", "IrradiationEventUID"):
+            assert stored[keyword].value == dataset[keyword].value
+    assert sorted(asked) == sorted([*range(len(parent)), *range(len(parent))])
 
 
 def change(keyword: str, value: object) -> Callable[[list[Dataset]], None]:

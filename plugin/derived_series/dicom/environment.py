@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +43,7 @@ class ImageEnvironment:
     :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
     :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
     :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
+    :param answers: what functions have answered so far, by element and instance: each is asked once.
     """
 
     series: SeriesEnvironment
@@ -53,6 +54,7 @@ class ImageEnvironment:
     sources: tuple[tuple[int, ...], ...]
     volumes: int = 1
     time_step: float | None = None
+    answers: dict[tuple[object, int], Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def parent(self) -> ParentSeries:

@@ -12,6 +12,9 @@ from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironme
 from derived_series.dicom.tags import TagLike, describe
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
 
+#: Answers that are small, and that nobody can change.
+_PLAIN = (str, int, float, type(None))
+
 
 class _CallingElement(VirtualElement):
     """An element whose value is a function's; the function is checked when the element is made."""
@@ -95,7 +98,8 @@ class ImageElement(_CallingElement):
 class FunctionalElement(_CallingElement, InstanceVirtualElement):
     """A function of the InstanceEnvironment, evaluated for every instance.
 
-    Calling convention: the function is called with the environment, its only argument.
+    Calling convention: the function is called with the environment, its only argument; once for an instance when its
+    answer is text or numbers, so that what was checked is what is stored. Datasets are made anew each time.
     """
 
     func: Callable[[InstanceEnvironment], Value]
@@ -108,7 +112,16 @@ class FunctionalElement(_CallingElement, InstanceVirtualElement):
             )
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
-        return self._call(env)
+        answers, key = env.of.answers, (self, env.index)
+        if key in answers:
+            answer = answers[key]
+            return list(answer) if isinstance(answer, list) else answer
+        value = self._call(env)
+        if isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
+            answers[key] = list(value)
+        elif isinstance(value, _PLAIN):
+            answers[key] = value
+        return value
 
 
 def _accepts(func: Callable[..., Value], count: int) -> bool:

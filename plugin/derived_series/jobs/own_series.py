@@ -1,0 +1,59 @@
+"""The series that a job makes, those that it takes the place of, and what is removed of them."""
+
+from __future__ import annotations
+
+import time
+
+from derived_series.dicom.context import BuildContext
+from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.readback import find_series, remove_series
+from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.jobs.review import ACCEPTED, REVIEW
+from derived_series.jobs.tasks import DeriveTask, Outcome
+
+#: Seconds after which Orthanc has finished with requests whose sender was killed.
+_SETTLED = 0.5
+
+
+def series_uid(task: DeriveTask) -> str:
+    """The SeriesInstanceUID that every attempt at the job gives to its series."""
+    return _series_uid_of(task.job_id)
+
+
+def _series_uid_of(job_id: str) -> str:
+    return BuildContext(uid_seed=job_id).uid("series")
+
+
+def remove_former(client: Client, task: DeriveTask) -> list[str]:
+    """Remove the series that the job's takes the place of; warnings. One that a person has accepted stays."""
+    former = [*task.replaces]
+    for job in task.supersedes:
+        former += find_series(client, _series_uid_of(job))
+    kept = [series for series in former if _is_accepted(client, series)]
+    for series in former:
+        if series not in kept:
+            client.delete(f"/series/{series}")
+    return [f"the series {series} is not replaced: it was accepted; delete it yourself" for series in kept]
+
+
+def _is_accepted(client: Client, series: str) -> bool:
+    try:
+        return bool(client.get_json(f"/series/{series}/metadata/{REVIEW}")["State"] == ACCEPTED)
+    except NotFound:  # no verdict, or no series
+        return False
+
+
+def remove_leftovers(task: DeriveTask) -> Outcome:
+    """Remove the series of a job whose attempt was ended from outside.
+
+    Orthanc may still be busy with what the dead worker had sent: it is looked at until nothing more comes.
+    """
+    with Client(task.connection) as client:
+        try:
+            while True:
+                removed = remove_series(client, series_uid(task))
+                time.sleep(_SETTLED)
+                if not removed and not find_series(client, series_uid(task)):
+                    return Outcome()
+        except DerivedSeriesError as error:
+            return Outcome(error=error, clean=False)
