@@ -325,11 +325,30 @@ def test_reuse_meets_one_that_is_still_running(empty: OrthancServer, ct: str) ->
     assert derive(empty, ct, **same)["JobID"] == first
 
 
+def test_of_many_that_reuse_at_once_one_starts(empty: OrthancServer, ct: str) -> None:
+    same = {"Pipeline": "plain", "Parameters": {"Seconds": 0.5}, "IfExists": "Reuse"}
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        jobs = set(pool.map(lambda _: submit(empty, ct, **same), range(16)))
+    assert len(jobs) == 1
+    assert finished(empty, jobs.pop())["State"] == "Success"
+    assert len(empty.series_ids()) == 2
+
+
 def test_29_a_replacing_run_leaves_one_series(empty: OrthancServer, ct: str) -> None:
     first = derive(empty, ct, Pipeline="plain")
     second = derive(empty, ct, Pipeline="plain", IfExists="Replace", Parameters={"Seconds": 0.01})
     assert second["ID"] != first["ID"]
     assert empty.series_ids() == {ct, second["ID"]}
+
+
+def test_29_a_replacing_run_leaves_what_was_accepted(empty: OrthancServer, ct: str) -> None:
+    accepted = derive(empty, ct, Pipeline="plain")
+    empty.json(f"{accepted['Path']}/review", "POST", json={"Verdict": "Accept", "User": "Eva"})
+    second = derive(empty, ct, Pipeline="plain", IfExists="Replace")
+    assert empty.series_ids() == {ct, accepted["ID"], second["ID"]}
+    assert f"the series {accepted['ID']} is not replaced: it was accepted; delete it yourself" in second["Warnings"]
+    third = derive(empty, ct, Pipeline="plain", IfExists="Replace")
+    assert empty.series_ids() == {ct, accepted["ID"], third["ID"]}
 
 
 def test_29_replacing_runs_at_once_leave_one_series(empty: OrthancServer, ct: str) -> None:

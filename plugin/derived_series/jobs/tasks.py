@@ -30,7 +30,8 @@ class DeriveTask:
     :param image_path: the uploaded image, where the worker shares the server's disk.
     :param image_route: the uploaded image in the REST API, for a worker that does not.
     :param progress_route: where progress is told.
-    :param replaces: Orthanc identifiers of series that are removed when the new one has been verified.
+    :param replaces: Orthanc identifiers of series that are removed when the new one has been verified; not those that
+        were accepted.
     :param supersedes: jobs whose series are removed likewise, where they are still there.
     :param rule: what the provenance says of the rule that asked for the job.
     :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
@@ -105,7 +106,7 @@ def derive(task: DeriveTask) -> Outcome:
 
 def discard(task: DeriveTask) -> Outcome:
     """Remove what an attempt that was cut short left in Orthanc."""
-    from derived_series.jobs.worker import remove_leftovers
+    from derived_series.jobs.own_series import remove_leftovers
 
     return remove_leftovers(task)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ from derived_series.jobs.dry_run import told
 from derived_series.jobs.hold import HELD, PENDING
 from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.options import options_of
+from derived_series.jobs.own_series import remove_former, series_uid
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
@@ -48,9 +48,6 @@ _log = logging.getLogger(__name__)
 
 #: A parent of more bytes than this is kept in files while it is worked on.
 _HELD_IN_MEMORY = 256 << 20
-
-#: Seconds after which Orthanc has finished with requests whose sender was killed.
-_SETTLED = 0.5
 
 
 def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | None = None) -> Outcome:
@@ -86,31 +83,6 @@ def _cleaned(client: Client, task: DeriveTask) -> bool:
         _log.warning("job %s: its partial series could not be removed yet: %s", task.job_id, error)
         return False
     return True
-
-
-def remove_leftovers(task: DeriveTask) -> Outcome:
-    """Remove the series of a job whose attempt was ended from outside.
-
-    Orthanc may still be busy with what the dead worker had sent: it is looked at until nothing more comes.
-    """
-    with Client(task.connection) as client:
-        try:
-            while True:
-                removed = remove_series(client, series_uid(task))
-                time.sleep(_SETTLED)
-                if not removed and not find_series(client, series_uid(task)):
-                    return Outcome()
-        except DerivedSeriesError as error:
-            return Outcome(error=error, clean=False)
-
-
-def series_uid(task: DeriveTask) -> str:
-    """The SeriesInstanceUID that every attempt at the job gives to its series."""
-    return _series_uid_of(task.job_id)
-
-
-def _series_uid_of(job_id: str) -> str:
-    return BuildContext(uid_seed=job_id).uid("series")
 
 
 def _derive(client: Client, task: DeriveTask) -> Outcome:
@@ -154,10 +126,7 @@ def _derive_in(
     orthanc_id = _store(client, series, progress, task.connections)
     parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in sources.items()}
     record_provenance(client, orthanc_id, task, series, parents, _code(request, library))
-    for replaced in task.replaces:
-        client.delete(f"/series/{replaced}")
-    for former in task.supersedes:
-        remove_series(client, _series_uid_of(former))
+    answer["Warnings"] += remove_former(client, task)
     result = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
     result["Seconds"] = progress.seconds()
     if request.destinations:
