@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 import uuid
 
@@ -56,6 +57,7 @@ class DeriveRoutes:
         self._library = library
         self._settings = settings
         self._waiters = waiters
+        self._reusing = threading.Lock()
 
     def derive(self, request: Request) -> Answer:
         """The body is a JSON object: see ``DeriveRequest``."""
@@ -107,12 +109,15 @@ class DeriveRoutes:
 
     def _accepted(self, asked: DeriveRequest, job: JobRecord, image: bytes | None) -> JobRecord:
         """The job that answers a request: a new one, or one that does the same already."""
-        if asked.if_exists == "Reuse" and not asked.dry_run:
+        if asked.if_exists != "Reuse" or asked.dry_run:
+            self._runner.submit(job, image)
+            return job
+        with self._reusing:  # of two at once, the second finds the job of the first
             for former in self._runner.store.with_digest(job.digest):
                 if former.state is not State.SUCCESS or self._still_there(former):
                     return former
-        self._runner.submit(job, image)
-        return job
+            self._runner.submit(job, image)
+            return job
 
     def _answer(self, request: Request, job: JobRecord, *, waits: bool) -> Answer:
         if not waits:
