@@ -90,6 +90,10 @@ class DatasetSeries:
         dcmwrite(buffer, self.datasets[index], enforce_file_format=True)
         return buffer.getvalue()
 
+    def buffer(self, index: int) -> bytes:
+        """The same as ``encode``; see ``DerivedSeries.buffer``."""
+        return self.encode(index)
+
     def explain(self) -> Explanation:
         """The tags of the first instance, and who set them."""
         from derived_series.dicom.explain import explain_datasets

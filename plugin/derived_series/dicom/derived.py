@@ -9,6 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -162,6 +163,10 @@ class DerivedSeries:
 
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file; the bytes that pydicom would write for ``dataset(index)``."""
+        return bytes(self.buffer(index))
+
+    def buffer(self, index: int) -> bytes | memoryview:
+        """The same, without a copy of the pixels: they are scaled to where they are in the file."""
         encoder = self._encoder
         env = InstanceEnvironment(self.env, index)
         own: list[tuple[int, bytes | memoryview]] = []
@@ -178,14 +183,21 @@ class DerivedSeries:
                     own.append((int(made.tag), encoder.encode_element(made)))
                     continue
             own.append((int(element.tag), data))
-        tag = int(PIXEL_DATA)
+        return self._file(index, own)
+
+    def _file(self, index: int, own: list[tuple[int, bytes | memoryview]]) -> bytes | memoryview:
+        """:param own: what the instance has of its own, without its pixels."""
+        tag, pixels, uid = int(PIXEL_DATA), self.env.pixels, self.instance_uid(index)
         if self._is_compressed:
             own.append((tag, encapsulated(tag, self._compressed(index))))
-        else:
-            pixels = self.env.pixels.buffer(index)
-            head = long_element_head(tag, "OB" if self.env.pixels.bits == 8 else "OW", len(pixels))
-            own += [(tag, head), (tag + 1, pixels)]
-        return encoder.encode(self.instance_uid(index), own)
+            return b"".join(self._encoder.split(uid, own, tag))
+        own.append((tag, long_element_head(tag, "OB" if pixels.bits == 8 else "OW", pixels.size)))
+        first, last = self._encoder.split(uid, own, tag)
+        file = np.empty(len(first) + pixels.size + len(last), np.uint8)
+        file[: len(first)] = np.frombuffer(first, np.uint8)
+        file[len(file) - len(last) :] = np.frombuffer(last, np.uint8)
+        pixels.write(index, file[len(first) : len(first) + pixels.size])
+        return file.data
 
     def explain(self) -> Explanation:
         """For every tag: who set it, what it overrode, its value (of the first instance where they differ)."""

@@ -70,22 +70,28 @@ class SeriesEncoder:
             meta=_split_meta(meta),
         )
 
-    def encode(self, sop_instance_uid: str, own: Iterable[tuple[int, bytes | memoryview]]) -> bytes:
-        """The Part 10 file of an instance.
+    def split(
+        self, sop_instance_uid: str, own: Iterable[tuple[int, bytes | memoryview]], last: int
+    ) -> tuple[bytes, bytes]:
+        """The Part 10 file of an instance in two parts.
 
-        :param own: (tag, bytes) of the instance's own elements, its pixels among them.
+        :param own: (tag, bytes) of the instance's own elements.
+        :param last: the tag of the one that the first part ends with: what is missing of its value goes between.
         """
         before, after = self.meta
         uid = encode_text(0x00020003, "UI", sop_instance_uid)
         length = (len(before) + len(uid) + len(after)).to_bytes(4, "little")
         pieces: list[bytes | memoryview] = [_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after]
+        first = b""
         done = 0
         for tag, data in sorted(own):
             position = self.starts[bisect_left(self.tags, tag)]
             pieces += (self.shared[done:position], data)
             done = position
+            if tag == last:
+                first, pieces = b"".join(pieces), []
         pieces.append(self.shared[done:])
-        return b"".join(pieces)
+        return first, b"".join(pieces)
 
     def encode_value(self, tag: int, vr: str | None, value: Any) -> bytes | None:
         """The element of a plain value, the quick way; None when it needs pydicom's."""

@@ -117,16 +117,25 @@ class StoredPixels:
     def rescaled(self) -> bool:
         return self.slope != 1 or self.intercept != 0
 
+    @property
+    def size(self) -> int:
+        """Bytes of one slice's PixelData, padded to even length (PS3.5 8.1.1)."""
+        size = self.rows * self.columns * self.samples * self.dtype.itemsize
+        return size + size % 2
+
     def stored(self, index: int) -> npt.NDArray[Any]:
         """The stored values of a slice, (row, column), rounded to nearest."""
+        return self._whole(index).astype(self.dtype, copy=False)
+
+    def _whole(self, index: int) -> npt.NDArray[Any]:
+        """The stored values in a type that holds them."""
         frame: npt.NDArray[Any] = self.image[index]
         if index % _LET_GO == 0:
             let_go(self.image)
         if frame.dtype.kind == "f" and self.nan is not None:
             frame = np.where(np.isfinite(frame), frame, np.float64(self.nan))
         if not self.rescaled:
-            whole = frame if frame.dtype.kind in "iu" else np.rint(frame)
-            return whole.astype(self.dtype, copy=False)
+            return frame if frame.dtype.kind in "iu" else np.rint(frame)
         scaled = frame.astype(np.float64)
         if self.intercept:
             scaled -= self.intercept
@@ -135,18 +144,23 @@ class StoredPixels:
             scaled *= inverse
         else:
             scaled /= self.slope
-        np.rint(scaled, out=scaled)
-        stored: npt.NDArray[Any] = scaled.astype(self.dtype)
-        return stored
+        return np.rint(scaled, out=scaled)
 
-    def buffer(self, index: int) -> bytes | memoryview:
-        """PixelData of a slice, little endian, padded to even length (PS3.5 8.1.1); not copied where it need not be."""
-        data = np.ascontiguousarray(self.stored(index)).data.cast("B")
-        return data if len(data) % 2 == 0 else bytes(data) + b"\0"
+    def write(self, index: int, place: npt.NDArray[np.uint8]) -> None:
+        """Write the PixelData of a slice, little endian, to where it belongs.
+
+        :param place: of ``size`` bytes.
+        """
+        frame = self._whole(index)
+        place[-1:] = 0  # the padding, where there is any
+        values = place[: frame.size * self.dtype.itemsize].view(self.dtype)
+        np.copyto(values.reshape(frame.shape), frame, casting="unsafe")
 
     def encode(self, index: int) -> bytes:
-        """The same as bytes of its own."""
-        return bytes(self.buffer(index))
+        """PixelData of a slice as bytes of its own."""
+        place = np.empty(self.size, np.uint8)
+        self.write(index, place)
+        return place.tobytes()
 
 
 def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None = None) -> StoredPixels:

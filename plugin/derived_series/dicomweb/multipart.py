@@ -145,10 +145,10 @@ def _until_delimiter(source: Source, delimiter: bytes, number: int) -> tuple[byt
     raise _truncated(number)
 
 
-def make_body(parts: Iterable[bytes], boundary: bytes) -> bytes:
+def make_body(parts: Iterable[bytes | memoryview], boundary: bytes) -> bytes:
     """The body of a multipart/related request of ``application/dicom`` parts."""
     head = b"--" + boundary + b"\r\nContent-Type: application/dicom\r\nContent-Length: "
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     for part in parts:  # told a part's length, Orthanc need not look for its end
         pieces += (head, b"%d\r\n\r\n" % len(part), part, b"\r\n")
     pieces.append(b"--" + boundary + b"--\r\n")

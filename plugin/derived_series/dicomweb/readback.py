@@ -38,7 +38,7 @@ class Sample:
     """An instance that is compared in full after it was stored."""
 
     sop_instance_uid: str
-    data: bytes
+    data: bytes | memoryview
 
 
 def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:

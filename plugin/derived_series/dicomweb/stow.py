@@ -30,7 +30,7 @@ class Part10:
     """An encoded instance: a complete Part 10 file and the SOPInstanceUID in it."""
 
     sop_instance_uid: str
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)

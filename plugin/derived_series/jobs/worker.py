@@ -248,7 +248,7 @@ def _store(client: Client, series: Series, progress: Progress, connections: int)
 
     def encoded() -> Iterator[Part10]:
         for index, uid in enumerate(uids):
-            data = series.encode(index)
+            data = series.buffer(index)
             if index in compared:
                 samples.append(Sample(uid, data))
             yield Part10(uid, data)
