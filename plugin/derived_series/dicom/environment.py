@@ -43,7 +43,7 @@ class ImageEnvironment:
     :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
     :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
     :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
-    :param answers: what functions have answered so far, by element and instance: each is asked once.
+    :param answers: what was asked so far, by element or function and instance: each is asked once.
     """
 
     series: SeriesEnvironment
@@ -129,12 +129,14 @@ class InstanceEnvironment:
         if not self.of.on_parent_grid:
             return ()
         sources, slices = self.of.sources[self.index], self.parent.slices_per_volume
+        if len(sources) == 1:
+            return (self.parent.instances[sources[0]],)
         return tuple(self.parent.instances[i] for i in sources if i % slices == sources[0] % slices)
 
     @property
     def source_datasets(self) -> tuple[Dataset, ...]:
         """The parent's instances that contribute to this slice."""
-        return tuple(self.parent.instances[i] for i in self.of.sources[self.index])
+        return tuple([self.parent.instances[i] for i in self.of.sources[self.index]])
 
     @property
     def position(self) -> Vector | None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from derived_series.dicom.elements import InstanceVirtualElement, Value, VirtualElement
+from derived_series.dicom.elements import ABSENT, InstanceVirtualElement, Value, VirtualElement
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.tags import TagLike, describe
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
 
 #: Answers that are small, and that nobody can change.
-_PLAIN = (str, int, float, type(None))
+_PLAIN = (str, int, float, type(None), type(ABSENT))
 
 
 class _CallingElement(VirtualElement):
@@ -56,6 +56,19 @@ class _CallingElement(VirtualElement):
         except Exception as error:  # user code: any exception, named with its element
             raise UserCodeError(f"{self!r} raised {type(error).__name__}: {error}") from error
 
+    def _ask_once(self, answers: dict[tuple[object, int], Any], index: int, env: object) -> Value:
+        """The function's answer for an instance, or for the image (-1): the one it gave before, where it is plain."""
+        key = (self, index)
+        if key in answers:
+            answer = answers[key]
+            return list(answer) if isinstance(answer, list) else answer
+        value = self._call(env)
+        if isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
+            answers[key] = list(value)
+        elif isinstance(value, _PLAIN):
+            answers[key] = value
+        return value
+
 
 class SeriesElement(_CallingElement):
     """A function that is evaluated once and whose value all instances share.
@@ -92,7 +105,7 @@ class ImageElement(_CallingElement):
     func: Callable[[ImageEnvironment], Value]
 
     def at_image(self, env: ImageEnvironment) -> Value:
-        return self._call(env)
+        return self._ask_once(env.answers, -1, env)
 
 
 class FunctionalElement(_CallingElement, InstanceVirtualElement):
@@ -112,16 +125,7 @@ class FunctionalElement(_CallingElement, InstanceVirtualElement):
             )
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
-        answers, key = env.of.answers, (self, env.index)
-        if key in answers:
-            answer = answers[key]
-            return list(answer) if isinstance(answer, list) else answer
-        value = self._call(env)
-        if isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
-            answers[key] = list(value)
-        elif isinstance(value, _PLAIN):
-            answers[key] = value
-        return value
+        return self._ask_once(env.of.answers, env.index, env)
 
 
 def _accepts(func: Callable[..., Value], count: int) -> bool:

@@ -32,6 +32,7 @@ MARKS = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}
 
 #: Transfer syntaxes that lose something, always (PS3.5 A.4); others may, and their images say so.
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+_TRANSFER_SYNTAX = to_tag("TransferSyntaxUID")
 
 #: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
 #: other codes of PS3.16 may extend, and a wrong term would be worse than a wide one.
@@ -122,14 +123,18 @@ class _SourceImageElement(FunctionalElement):
     """SourceImageSequence: the parent's instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        return sequence(int(self.tag), [to.encode() + _after_reference(same) for to, same in _sources(env)])
+        return sequence(int(self.tag), [to + _after_reference(same) for to, same in _encoded_sources(env)])
 
 
 class _ReferencedSeriesElement(FunctionalElement):
     """ReferencedSeriesSequence: the parent series, with the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        instances = sequence(0x0008114A, [to.encode() for to in references(env.source_datasets)])
+        if len(env.of.sources[env.index]) == 1:
+            items = [to for to, _ in _encoded_sources(env)]
+        else:
+            items = [to.encode() for to in references(env.source_datasets)]
+        instances = sequence(0x0008114A, items)
         series = encode_text(0x0020000E, "UI", env.parent.series_instance_uid)
         return sequence(int(self.tag), [instances + series])
 
@@ -145,9 +150,19 @@ def _same_places(env: InstanceEnvironment) -> list[bool]:
 
 def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
     """Each source of a slice, frames of one instance together, and whether it is at the slice's own place."""
+    if len(env.of.sources[env.index]) == 1:
+        return [(to, env.of.on_parent_grid) for to in references(env.source_datasets)]
     pairs = list(zip(env.source_datasets, _same_places(env), strict=True))
     found = [(to, True) for to in references([dataset for dataset, same in pairs if same])]
     return found + [(to, False) for to in references([dataset for dataset, same in pairs if not same])]
+
+
+def _encoded_sources(env: InstanceEnvironment) -> tuple[tuple[bytes, bool], ...]:
+    """Those of ``_sources`` as bytes; made once for the two elements that name them."""
+    answers, key = env.of.answers, (_encoded_sources, env.index)
+    if key not in answers:
+        answers[key] = tuple((to.encode(), same_place) for to, same_place in _sources(env))
+    return answers[key]  # type: ignore[no-any-return]
 
 
 def _purpose(same_place: bool) -> Dataset:
@@ -189,7 +204,8 @@ def is_marked(parent: ParentSeries, keyword: str) -> bool:
 
 
 def _is_lossy(instance: Dataset) -> bool:
-    return getattr(instance, "file_meta", {}).get("TransferSyntaxUID") in _LOSSY
+    meta = getattr(instance, "file_meta", {})
+    return _TRANSFER_SYNTAX in meta and meta[_TRANSFER_SYNTAX].value in _LOSSY
 
 
 def inherited_mark(keyword: str) -> VirtualElement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from importlib import metadata
 
 from pydicom.dataset import Dataset
@@ -28,6 +29,7 @@ general_equipment_blueprint = Blueprint(
 ).named("general_equipment")
 
 
+@cache
 def software_version() -> str:
     """The version of this package."""
     try:

@@ -15,7 +15,10 @@ from derived_series.dicom.geometry import Grid
 from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.helpers import by_position, copies
 from derived_series.dicom.pixels import pixel_rules
+from derived_series.dicom.tags import to_tag
 from derived_series.errors import GeometryError
+
+_POSITION = to_tag("ImagePositionPatient")
 
 
 class _PlainElement(FunctionalElement):
@@ -79,8 +82,9 @@ def _grid(env: ImageEnvironment) -> Grid:
 
 
 def _position(env: InstanceEnvironment) -> Value:
-    if env.instance_dataset is not None:  # digit for digit the parent's
-        return env.instance_dataset["ImagePositionPatient"]
+    instance = env.instance_dataset
+    if instance is not None:  # digit for digit the parent's
+        return instance[_POSITION]
     return [decimal_string(v) for v in _grid(env.of).positions[env.slice_index]]
 
 
