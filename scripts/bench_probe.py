@@ -5,13 +5,15 @@ from __future__ import annotations
 import http.client
 import itertools
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
@@ -78,6 +80,25 @@ def _probe(pipe: Connection, url: str) -> None:
             raise AssertionError(f"GET {route}: {answer.status}")
     connection.close()
     pipe.send(found)
+
+
+@contextmanager
+def computing(processes: int, niceness: int) -> Iterator[None]:
+    """Processes that compute without end, and have nothing to do with Orthanc."""
+    with ExitStack() as stack:
+        pipes = [stack.enter_context(_process(_compute, niceness)) for _ in range(processes)]
+        yield
+        for pipe in pipes:
+            pipe.send("stop")
+
+
+def _compute(pipe: Connection, niceness: int) -> None:
+    os.nice(niceness)
+    values = np.ones(1 << 20)
+    pipe.send("ready")
+    while not pipe.poll():
+        for _ in range(100):
+            np.multiply(values, 1.0, out=values)
 
 
 def _copy(pipe: Connection, url: str, parent: Stored, name: str) -> None:

@@ -41,7 +41,28 @@ class Halving(Pipeline):
         values = input_container["image"].voxels()
         return np.multiply(values, np.float32(0.5), out=values)
 '''
-PIPELINE = "halving"
+
+#: One that computes for seconds, as algorithms do.
+MEDIAN = '''"""The median of 5 x 5 pixels."""
+
+from scipy import ndimage
+
+from derived_series.pipelines import Input, Parameters, Pipeline
+
+
+class Median(Pipeline):
+    """The median of 5 x 5 pixels of each slice."""
+
+    input = {"image": Input}
+    parameters = Parameters
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"]
+
+    def process(self, input_container):
+        return ndimage.median_filter(input_container["image"].voxels(), size=(1, 5, 5))
+'''
+PIPELINE, ALGORITHM = "halving", "median"
 #: One that computes for a while.
 SMOOTHING = "gaussian_smoothing"
 PARAMETERS = {SMOOTHING: {"SigmaMm": 3.0}}
@@ -65,6 +86,7 @@ def orthanc(workers: int = 2) -> Iterator[OrthancServer]:
         pipelines = folder / "pipelines"
         pipelines.mkdir()
         (pipelines / f"{PIPELINE}.py").write_text(HALVING)
+        (pipelines / f"{ALGORITHM}.py").write_text(MEDIAN)
         folders = [str(REPOSITORY / "blueprints"), str(pipelines)]
         server = OrthancServer(folder, {"DerivedSeries": {"BlueprintFolders": folders, "Workers": workers}})
         try:
