@@ -29,6 +29,7 @@ from derived_series import (
 )
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries
+from derived_series.dicom.functions import ImageElement
 from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
 from derived_series.dicom.required import REQUIRED, required_blueprint
 from derived_series.dicom.validation import Severity, errors, lint, validate
@@ -92,6 +93,16 @@ def test_what_the_gate_has_seen_is_what_is_stored(parent: ParentSeries) -> None:
         for keyword in ("ImageComments", "ConvolutionKernel", "IrradiationEventUID"):
             assert stored[keyword].value == dataset[keyword].value
     assert sorted(asked) == sorted([*range(len(parent)), *range(len(parent))])
+
+
+def test_another_environment_is_asked_anew(parent: ParentSeries) -> None:
+    """An object of all slices is built from the environment of the slices, with other sources."""
+    env = built(volume_blueprint + ct_image_blueprint, parent).env
+    image = ImageElement("ImageComments", lambda env: str(env.count))
+    instance = FunctionalElement("ImageComments", lambda env: str(len(env.source_datasets)))
+    whole = replace(env, sources=(tuple(range(len(parent))),))
+    asked = [(image.at_image(each), instance.at_instance(InstanceEnvironment(each, 0))) for each in (env, whole)]
+    assert asked == [("5", "1"), ("1", "5")]
 
 
 def change(keyword: str, value: object) -> Callable[[list[Dataset]], None]:

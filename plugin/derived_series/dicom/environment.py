@@ -43,7 +43,8 @@ class ImageEnvironment:
     :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
     :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
     :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
-    :param answers: what was asked so far, by element or function and instance: each is asked once.
+    :param answers: what was asked so far, by element or function and instance: each is asked once. What
+        ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
 
     series: SeriesEnvironment
@@ -54,7 +55,7 @@ class ImageEnvironment:
     sources: tuple[tuple[int, ...], ...]
     volumes: int = 1
     time_step: float | None = None
-    answers: dict[tuple[object, int], Any] = field(default_factory=dict, compare=False, repr=False)
+    answers: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
     def parent(self) -> ParentSeries:
