@@ -27,14 +27,13 @@ from bench_server import (
     wait,
 )
 from bench_tables import Table, Target, interleaved, percentile, ratio, spread
+from derived_series.jobs.child import NICENESS
 from orthanc_server import OrthancServer
 
 _AT_ONCE = 4
 _JOBS = 8
 _IDLE, _COPIES = "idle", f"{_AT_ONCE} x copy"
 _COMPUTING = f"{_AT_ONCE} x computing"
-#: That of the workers.
-_NICENESS = 10
 
 
 def latency(slices: int, seconds: float) -> tuple[Table, list[Target]]:
@@ -85,7 +84,7 @@ def _states(server: OrthancServer, parent: Stored, seconds: float) -> dict[str, 
     wait(server, [submit(server, parent, PIPELINE) for _ in range(_AT_ONCE)])  # every worker has started
     with probing(server.url) as states[_IDLE]:
         time.sleep(seconds)
-    with computing(_AT_ONCE, _NICENESS), probing(server.url) as states[_COMPUTING]:
+    with computing(_AT_ONCE, NICENESS), probing(server.url) as states[_COMPUTING]:
         time.sleep(seconds)
     with ExitStack() as stack:
         for number in range(_AT_ONCE):

@@ -17,7 +17,7 @@ from typing import Any
 from derived_series.jobs.memory import give_back, keep_freed
 
 #: Orthanc, and who looks at images, go first where there are too few processors for all.
-_NICENESS = 10
+NICENESS = 10
 #: Seconds without a task after which a process gives its free memory back.
 _IDLE = 5.0
 
@@ -25,7 +25,7 @@ _IDLE = 5.0
 def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
     """Run pickled (function, args, kwargs) until the parent closes the pipe."""
     os.setpgid(0, 0)  # so that whatever a pipeline starts can be ended with us
-    os.nice(_NICENESS)
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
     end_with_parent()
     keep_freed()
