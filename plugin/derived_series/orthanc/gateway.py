@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from derived_series.orthanc.answers import error_answer, method_not_allowed
 from derived_series.orthanc.http import Answer, Request, Route
 
 _log = logging.getLogger(__name__)
+
+#: More than Orthanc's HTTP server has (HttpThreadsCount): no call waits for the end of another.
+_MOST_THREADS = 1 << 16
 
 #: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
 _KEEPS_BODIES = ("4.0",)
@@ -42,6 +45,10 @@ class Gateway:
     def __init__(self) -> None:
         self._kept: list[Callable[..., None]] = []
         self._keeps_bodies = False
+        # The threads of Orthanc's HTTP server have a stack of 100 kB: a few levels of nested JSON, checked or written
+        # there, would end the whole server (SIGSEGV). These are kept for later calls: on busy processors, the kernel
+        # lets a new thread wait for a tick or two (4 to 9 ms), while one that slept goes first.
+        self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="derived-series-route")
         handler = OrthancLog()
         handler.setFormatter(logging.Formatter("derived-series: %(message)s"))
         logger = logging.getLogger("derived_series")
@@ -149,7 +156,7 @@ class Gateway:
                 {name.lower(): value for name, value in (given.get("headers") or {}).items()},
                 given.get("body") or b"",
             )
-            _send(output, respond_with_room(route, request))
+            _send(output, self._threads.submit(respond, route, request).result())
             if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter
                 ctypes.pythonapi.Py_DecRef(ctypes.py_object(request.body))
 
@@ -162,16 +169,6 @@ def _refusal(method: str, path: str, error: Exception) -> DerivedSeriesError:
     if code in (orthanc.ErrorCode.UNKNOWN_RESOURCE, orthanc.ErrorCode.INEXISTENT_ITEM):
         return NotFound(f"Orthanc has no {path}", details=str(error))
     return DerivedSeriesError(f"{method} {path} failed in Orthanc", remedy="see Orthanc's log", details=str(error))
-
-
-def respond_with_room(route: Route, request: Request) -> Answer:
-    """``respond`` in a thread of its own. Those of Orthanc's HTTP server have a stack of 100 kB: a few levels of
-    nested JSON, checked or written there, would end the whole server (SIGSEGV)."""
-    answers: list[Answer] = []
-    thread = threading.Thread(target=lambda: answers.append(respond(route, request)), daemon=True)
-    thread.start()
-    thread.join()
-    return answers[0]
 
 
 def respond(route: Route, request: Request) -> Answer:
