@@ -32,7 +32,7 @@ from orthanc_server import OrthancServer
 
 _AT_ONCE = 4
 _JOBS = 8
-_IDLE, _COPIES = "idle", f"{_AT_ONCE} x copy"
+_IDLE, _COPY, _COPIES = "idle", "1 x copy, by single requests", f"{_AT_ONCE} x copy"
 _COMPUTING = f"{_AT_ONCE} x computing"
 
 
@@ -40,7 +40,7 @@ def latency(slices: int, seconds: float) -> tuple[Table, list[Target]]:
     """:param seconds: how long each state is looked at, at least."""
     with orthanc(workers=_AT_ONCE) as server:
         states = _states(server, upload(server, slices), seconds)
-    loaded = [state for state in states if state not in (_IDLE, _COMPUTING, _COPIES)]
+    loaded = [state for state in states if state not in (_IDLE, _COMPUTING, _COPY, _COPIES)]
 
     def p99(state: str, route: str) -> float:
         return percentile(states[state][route], 99)
@@ -65,6 +65,7 @@ def latency(slices: int, seconds: float) -> tuple[Table, list[Target]]:
             f"One client asks every {PAUSE * 1e3:.0f} ms over one connection. `Workers` is {_AT_ONCE}, so that "
             f"{_AT_ONCE} derivations do run at a time; another begins when one ends. The copies are {_AT_ONCE} other "
             "processes that copy series of the same size through Orthanc without the plugin: what storing does alone. "
+            "The single copy has never more than one request under way: the least that anything that stores can do. "
             f"Computing are {_AT_ONCE} processes, as nice as the workers, that only compute and know nothing of "
             "Orthanc: what any work on all processors of this machine does alone.",
         ),
@@ -86,11 +87,13 @@ def _states(server: OrthancServer, parent: Stored, seconds: float) -> dict[str, 
         time.sleep(seconds)
     with computing(_AT_ONCE, NICENESS), probing(server.url) as states[_COMPUTING]:
         time.sleep(seconds)
-    with ExitStack() as stack:
-        for number in range(_AT_ONCE):
-            stack.enter_context(copying(server.url, parent, f"copy {number}"))
-        with probing(server.url) as states[_COPIES]:
-            time.sleep(seconds)
+    for state, copies, connections in ((_COPY, 1, 1), (_COPIES, _AT_ONCE, 4)):
+        with ExitStack() as stack:
+            for number in range(copies):
+                stack.enter_context(copying(server.url, parent, f"{state} {number}", connections))
+            with probing(server.url) as states[state]:
+                time.sleep(seconds)
+        keep_only(server, parent)
     for pipeline in (PIPELINE, SMOOTHING):
         keep_only(server, parent)
         with probing(server.url) as states[f"{_AT_ONCE} x {pipeline}"]:

@@ -42,9 +42,9 @@ def probing(url: str) -> Iterator[Latencies]:
 
 
 @contextmanager
-def copying(url: str, parent: Stored, name: str) -> Iterator[None]:
-    """Copy a series through Orthanc again and again."""
-    with _process(_copy, url, parent, name) as pipe:
+def copying(url: str, parent: Stored, name: str, connections: int) -> Iterator[None]:
+    """Copy a series through Orthanc again and again, so many requests at a time."""
+    with _process(_copy, url, parent, name, connections) as pipe:
         yield
         pipe.send("stop")
         pipe.recv()
@@ -101,13 +101,13 @@ def _compute(pipe: Connection, niceness: int) -> None:
             np.multiply(values, 1.0, out=values)
 
 
-def _copy(pipe: Connection, url: str, parent: Stored, name: str) -> None:
+def _copy(pipe: Connection, url: str, parent: Stored, name: str, connections: int) -> None:
     ready = list(parent_files(parent.slices, series=name))
     pipe.send("ready")
     for turn in itertools.count():
         if pipe.poll():
             break
-        copy(url, parent, [_renamed(data, turn) for data in ready])
+        copy(url, parent, [_renamed(data, turn) for data in ready], connections)
     pipe.send("done")
 
 

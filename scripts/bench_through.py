@@ -59,7 +59,7 @@ def _measure(slices: int, rounds: int) -> Measured:
     return Measured(slices, seconds, {way: told[1:] for way, told in phases.items()})
 
 
-def copy(url: str, parent: Stored, ready: list[bytes]) -> None:
+def copy(url: str, parent: Stored, ready: list[bytes], connections: int = _CONNECTIONS) -> None:
     """Fetch the parent in one WADO-RS request, then store ready files by STOW-RS: the bytes of a derivation alone."""
     studies = f"{url}/dicom-web/studies"
     study = f"{studies}/{parent.study_instance_uid}"
@@ -76,7 +76,7 @@ def copy(url: str, parent: Stored, ready: list[bytes]) -> None:
             got = sum(len(block) for block in answer.iter_content(1 << 20))
     if got < sum(map(len, ready)):
         raise AssertionError(f"the copy fetched {got} bytes only")
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+    with ThreadPoolExecutor(connections) as pool:
         chunks = [pool.submit(_stow, studies, ready[i : i + _CUT]) for i in range(0, len(ready), _CUT)]
         stored = sum(chunk.result() for chunk in chunks)
     if stored != len(ready):
