@@ -27,6 +27,7 @@ from bench_server import (
     wait,
 )
 from bench_tables import Table, Target, interleaved, percentile, ratio, spread
+from bench_through import CONNECTIONS
 from derived_series.jobs.child import NICENESS
 from orthanc_server import OrthancServer
 
@@ -87,13 +88,13 @@ def _states(server: OrthancServer, parent: Stored, seconds: float) -> dict[str, 
         time.sleep(seconds)
     with computing(_AT_ONCE, NICENESS), probing(server.url) as states[_COMPUTING]:
         time.sleep(seconds)
-    for state, copies, connections in ((_COPY, 1, 1), (_COPIES, _AT_ONCE, 4)):
+    for state, copies, connections in ((_COPY, 1, 1), (_COPIES, _AT_ONCE, CONNECTIONS)):
+        keep_only(server, parent)
         with ExitStack() as stack:
             for number in range(copies):
                 stack.enter_context(copying(server.url, parent, f"{state} {number}", connections))
             with probing(server.url) as states[state]:
                 time.sleep(seconds)
-        keep_only(server, parent)
     for pipeline in (PIPELINE, SMOOTHING):
         keep_only(server, parent)
         with probing(server.url) as states[f"{_AT_ONCE} x {pipeline}"]:

@@ -18,7 +18,7 @@ from bench_tables import Table, Target, interleaved, ratio, spread
 COPY, PIPELINE, IMAGE = "copy", "derive, pipeline", "derive, .npy"
 
 #: How the copy is cut: instances of a request, and requests at once (the quickest that was found for Orthanc).
-_CUT, _CONNECTIONS = 30, 4
+_CUT, CONNECTIONS = 30, 4
 _TARGET_SLICES = 300
 
 
@@ -59,7 +59,7 @@ def _measure(slices: int, rounds: int) -> Measured:
     return Measured(slices, seconds, {way: told[1:] for way, told in phases.items()})
 
 
-def copy(url: str, parent: Stored, ready: list[bytes], connections: int = _CONNECTIONS) -> None:
+def copy(url: str, parent: Stored, ready: list[bytes], connections: int = CONNECTIONS) -> None:
     """Fetch the parent in one WADO-RS request, then store ready files by STOW-RS: the bytes of a derivation alone."""
     studies = f"{url}/dicom-web/studies"
     study = f"{studies}/{parent.study_instance_uid}"
@@ -106,7 +106,7 @@ def table(found: Sequence[Measured]) -> Table:
         tuple(itertools.chain.from_iterable(map(_rows, found))),
         (
             "The copy is the least that any derivation moves: one WADO-RS request for the parent, then STOW-RS of "
-            f"ready files, {_CUT} a request over {_CONNECTIONS} connections. A derivation is one request to the plugin "
+            f"ready files, {_CUT} a request over {CONNECTIONS} connections. A derivation is one request to the plugin "
             "until its answer: a durable job, fetch, image, encoding, STOW-RS, verification.",
             "`pipeline` halves the parent's values (float32, quantised again); `.npy` sends an int16 volume in the "
             "request. MB are those of the series as it is stored.",
