@@ -121,7 +121,8 @@ def mosaic(slices: Sequence[Dataset], *, number: int = 1, csa: bool = True) -> D
         row, column = divmod(index, side)
         image[row * rows : (row + 1) * rows, column * columns : (column + 1) * columns] = one.pixel_array
     made = copy.deepcopy(first)
-    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = uid(first.SOPInstanceUID, "mosaic", number)
+    made.SOPInstanceUID = uid(first.SOPInstanceUID, "mosaic", number)
+    made.file_meta.MediaStorageSOPInstanceUID = UID(made.SOPInstanceUID)
     made.InstanceNumber = made.AcquisitionNumber = number
     made.AcquisitionTime = f"1030{number:02d}.00"
     made.ImageType = [*first.ImageType, "MOSAIC"]
