@@ -6,6 +6,7 @@ import os
 import shutil
 import site
 import sys
+import sysconfig
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -26,13 +27,25 @@ def find_venv() -> Path | None:
     return None
 
 
+def is_standard(path: str) -> bool:
+    """Whether a folder (or zip file) of the path is of the standard library."""
+    library = Path(sysconfig.get_path("stdlib"))
+    zipped = library.parent / f"python{sys.version_info.major}{sys.version_info.minor}.zip"
+    return Path(path) in (library, library / "lib-dynload", Path(sysconfig.get_path("platstdlib")), zipped)
+
+
 def use(venv: Path | None) -> Path:
-    """Put the plugin and its dependencies first on the path; the Python to run workers with."""
-    before = list(sys.path)
+    """Put the plugin on the path, then the standard library, its dependencies and all else; the Python of the workers.
+
+    The order is Python's own: a package of the venv that has the name of a module of the standard library (backports
+    such as dataclasses and enum34, which others bring along) replaces it nowhere. Workers have the same path.
+    """
+    before = [path for path in sys.path if path != str(HERE)]
     if venv is not None:
         site.addsitedir(str(venv / "lib" / MINOR / "site-packages"))
-    added = [path for path in sys.path if path not in before]
-    sys.path[:] = [str(HERE), *added, *(path for path in before if path != str(HERE))]
+    added = [path for path in sys.path if path not in (*before, str(HERE))]
+    standard = [path for path in before if is_standard(path)]
+    sys.path[:] = [str(HERE), *standard, *added, *(path for path in before if path not in standard)]
     python = venv / "bin" / "python" if venv is not None else shutil.which(MINOR)
     if python is None:
         raise SystemExit(f"{MINOR} is not installed: worker processes need it")

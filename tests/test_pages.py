@@ -44,7 +44,7 @@ def test_only_files_of_known_kinds_are_listed(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     (tmp_path / "folder.js").mkdir()
     with pytest.raises(NotFound, match="no file 'code.py'") as caught:
-        Pages(tmp_path).page("code.py")
+        Pages({}, tmp_path).page("code.py")
     assert caught.value.remedy == "its files are page.html"
 
 

@@ -153,3 +153,25 @@ def test_jobs_are_on_the_page_for_prometheus(derived: tuple[OrthancServer, str, 
     assert values["derived_series_jobs_success"] >= 1 and values["derived_series_jobs_running"] == 0
     assert values["derived_series_instances_stored"] >= answer["InstancesCount"]
     assert {"derived_series_seconds_fetching", "derived_series_seconds_storing"} <= set(values)
+
+
+def test_the_dicomweb_plugin_answers_elsewhere(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
+    """Destinations, rules, workers and OHIF ask it where DicomWeb.Root says."""
+    rule = {
+        "Name": "web",
+        "Match": {"Modality": "MR"},
+        "Derive": {"Pipeline": "gaussian_smoothing", "Destinations": ["web", "unknown"]},
+    }
+    changes, http, dicom = with_destinations(tmp_path, Rules=[rule])
+    changes["DicomWeb"]["Root"] = "/pacs/web/"
+    sender, pacs = start_orthanc(changes), receiver(start_orthanc, http, dicom)
+    parent = sender.upload(ct_phantom(slices=4))
+    answer = sender.json(f"/series/{parent}/derive", "POST", json={**SMOOTH, "Destinations": ["web"]})
+    assert answer["Destinations"] == {"web": "Success"} and pacs.series_ids() == {answer["ID"]}
+    (told,) = sender.json("/derived-series/rules")
+    assert told["Problems"] == ["there is no destination 'unknown'"]
+    script = sender.get("/derived-series/app/ohif-config.js").text
+    assert 'DICOM_WEB_ROOT = "/pacs/web"' in script and '"/dicom-web"' not in script
+    assert [
+        each["Fits"] for each in sender.json(f"/series/{parent}/pipelines") if each["Name"] == SMOOTH["Pipeline"]
+    ] == [True]

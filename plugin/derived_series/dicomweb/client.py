@@ -46,8 +46,8 @@ class Connection:
 
     def dicomweb_url(self, *segments: str) -> str:
         """The URL of a DICOMweb resource: ``dicomweb_url("studies", study_instance_uid)``."""
-        root = f"{self.base_url}/{self.dicomweb_root.strip('/')}"
-        return "/".join([root, *(quote(segment, safe="") for segment in segments)])
+        root = self.dicomweb_root.strip("/")
+        return "/".join([self.base_url, *([root] if root else []), *(quote(segment, safe="") for segment in segments)])
 
 
 class Client:

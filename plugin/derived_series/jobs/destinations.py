@@ -52,7 +52,7 @@ def deliver(
     :param names: those that do not have it yet. :param delivered: is told each that has taken it.
     :returns: the failure to tell, None when all have taken it.
     """
-    root = f"/{client.connection.dicomweb_root.strip('/')}/servers"
+    root = f"{client.connection.dicomweb_root.rstrip('/')}/servers"
     servers = set(client.get_json(root))
     failures = []
     for name in names:

@@ -18,6 +18,7 @@ from derived_series.orthanc.answers import JOBS
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
 from derived_series.orthanc.derive import DeriveRoutes
+from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.fitting import FittingRoutes
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Route
@@ -109,12 +110,13 @@ def start(executable: Path) -> Gateway:
     reviews = Reviews(gateway, runner)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)
+    destinations = Destinations(gateway, around.dicomweb_root)
     waiters = Waiters(around.waiters(settings.workers))
-    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters)
+    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations)
     verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, around.authenticates)
     changes = ChangeReader(gateway, log, around.stable_age)
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
-    pages = Pages()
+    pages = Pages({"ohif-config.js": {"/dicom-web": around.dicomweb_root}})
     gateway.extend_explorer(pages.text("explorer.js"))
     for route in routes(
         library,
@@ -125,7 +127,7 @@ def start(executable: Path) -> Gateway:
         pages,
         ReviewRoutes(gateway, spare, connection, waiters),
         ohif,
-        RuleRoutes(gateway, spare, library, store, log, settings.rules),
+        RuleRoutes(gateway, spare, library, store, log, settings.rules, destinations),
         FittingRoutes(gateway, spare, runner, reviews, connection, waiters, folders),
     ):
         gateway.serve(route)

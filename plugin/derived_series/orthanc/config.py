@@ -129,6 +129,7 @@ class Surroundings:
     """What the rest of Orthanc's configuration says.
 
     :param folder: the folder that relative paths start from: the configuration file's.
+    :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end. The only place that knows.
     :param authenticates: whether Orthanc lets in only users that it knows.
     :param stable_age: seconds without a new instance after which a series is stable.
     """
@@ -151,7 +152,7 @@ class Surroundings:
             folder=folder.resolve(),
             storage=(folder / configuration.get("StorageDirectory", "OrthancStorage")).resolve(),
             url=f"{scheme}://127.0.0.1:{configuration.get('HttpPort', 8042)}",
-            dicomweb_root=str(dicomweb.get("Root", "/dicom-web/")),
+            dicomweb_root="/" + str(dicomweb.get("Root", "/dicom-web/")).strip("/"),
             http_threads=int(configuration.get("HttpThreadsCount", 50)),
             authenticates=bool(
                 configuration.get("AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False))

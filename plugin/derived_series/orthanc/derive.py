@@ -9,13 +9,13 @@ import time
 import uuid
 
 from derived_series.errors import Busy, InvalidImage, InvalidRequest, NotFound
-from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.request import DeriveRequest, parse_json
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.tasks import Catalogue
 from derived_series.orthanc.answers import accepted, problem_answer
 from derived_series.orthanc.config import Settings
+from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.library import LibraryRoutes, named
@@ -50,7 +50,9 @@ class DeriveRoutes:
         settings: Settings,
         reviews: Reviews,
         waiters: Waiters,
+        destinations: Destinations,
     ):
+        self._destinations = destinations
         self._reviews = reviews
         self._gateway = gateway
         self._runner = runner
@@ -88,9 +90,7 @@ class DeriveRoutes:
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
         document = self._settings.document(asked)
-        if asked.destinations:
-            servers = self._gateway.get_any("/dicom-web/servers")
-            check_destinations(asked.destinations, servers, self._gateway.get("/modalities"))
+        self._destinations.check(asked.destinations)
         job = JobRecord(
             id=str(uuid.uuid4()),
             series=series,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from derived_series.errors import NotFound
@@ -34,11 +36,15 @@ class Pages:
     """``GET /derived-series/app/{file}``, and pages at addresses of their own.
 
     The files are read once, at the start: a name is looked up among them and never reaches the disk.
+
+    :param words: by file name: JavaScript strings that are replaced by others, as the configuration wants it.
     """
 
-    def __init__(self, folder: Path = FOLDER):
+    def __init__(self, words: Mapping[str, Mapping[str, str]], folder: Path = FOLDER):
         self._files = {
-            path.name: Answer(path.read_bytes(), content_type=_TYPES[path.suffix], headers=HEADERS)
+            path.name: Answer(
+                _written(path, words.get(path.name, {})), content_type=_TYPES[path.suffix], headers=HEADERS
+            )
             for path in sorted(folder.iterdir())
             if path.suffix in _TYPES and path.is_file()
         }
@@ -64,3 +70,10 @@ class Pages:
         if name not in self._files:
             raise NotFound(f"the plugin has no file {name!r}", remedy=f"its files are {', '.join(self._files)}")
         return self._files[name]
+
+
+def _written(path: Path, words: Mapping[str, str]) -> bytes:
+    text = path.read_text("utf-8")
+    for word, other in words.items():
+        text = text.replace(json.dumps(word), json.dumps(other))
+    return text.encode()

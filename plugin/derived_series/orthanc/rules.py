@@ -10,13 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
-from derived_series.jobs.destinations import check_destinations
 from derived_series.jobs.firings import FiringLog
 from derived_series.jobs.lineage import Evaluation, SeriesFacts, evaluate_all
 from derived_series.jobs.request import OrthancId, parse_json, validated
 from derived_series.jobs.rules import Rule
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import Catalogue
+from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.library import LibraryRoutes
@@ -55,7 +55,9 @@ class RuleRoutes:
         jobs: JobStore,
         log: FiringLog,
         rules: list[Rule],
+        destinations: Destinations,
     ):
+        self._destinations = destinations
         self._gateway = gateway
         self._executor = executor
         self._library = library
@@ -95,9 +97,7 @@ class RuleRoutes:
         if inputs is not None and rule.inputs is not None and set(inputs) != set(rule.inputs):
             found.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
         try:
-            if asked.destinations:
-                servers = self._gateway.get_any("/dicom-web/servers")
-                check_destinations(asked.destinations, servers, self._gateway.get("/modalities"))
+            self._destinations.check(asked.destinations)
         except NotFound as error:
             found.append(error.message)
         return found

@@ -9,7 +9,9 @@ window.PUBLIC_URL = location.pathname.replace(/\/ohif(\/.*)?$/, "/ohif/");
 // Used by the viewer's bundle, which expects it to be global.
 window.browserImportFunction = (name) => import(name);
 
-const dicomWeb = new URL(`${window.PUBLIC_URL}../dicom-web`, location.href).href;
+/** Where the DICOMweb plugin answers below Orthanc's root: written in by the plugin when it is configured elsewhere. */
+const DICOM_WEB_ROOT = "/dicom-web";
+const dicomWeb = new URL(`${window.PUBLIC_URL}..${DICOM_WEB_ROOT}`, location.href).href;
 const query = new URLSearchParams(location.search);
 const asked = (name) => query.get(name) === "1";
 

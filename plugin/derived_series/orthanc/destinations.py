@@ -1,0 +1,25 @@
+"""The places that a series can be sent on to, as Orthanc is configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from derived_series.jobs.destinations import check_destinations
+from derived_series.orthanc.gateway import Gateway
+
+
+class Destinations:
+    """The servers of the DICOMweb plugin, and the DICOM modalities.
+
+    :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end.
+    """
+
+    def __init__(self, gateway: Gateway, dicomweb_root: str):
+        self._gateway = gateway
+        self._servers = f"{dicomweb_root}/servers"
+
+    def check(self, names: Iterable[str]) -> None:
+        """:raises NotFound: a name that is neither, naming those there are."""
+        names = list(names)
+        if names:
+            check_destinations(names, self._gateway.get_any(self._servers), self._gateway.get("/modalities"))
