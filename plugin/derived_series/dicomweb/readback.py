@@ -62,14 +62,6 @@ def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
     )
 
 
-def series_numbers(client: Client, orthanc_id: str, *, but: str) -> frozenset[int]:
-    """The SeriesNumbers (0020,0011) of the series in the study of a series, but for one SeriesInstanceUID."""
-    study = client.get_json(f"/series/{orthanc_id}/study")["ID"]
-    tags = [series["MainDicomTags"] for series in client.get_json(f"/studies/{study}/series")]
-    values = (each.get("SeriesNumber", "") for each in tags if each.get("SeriesInstanceUID") != but)
-    return frozenset(int(value) for value in values if value.strip().lstrip("+-").isdigit())
-
-
 def find_series(client: Client, series_instance_uid: str) -> tuple[str, ...]:
     """The Orthanc identifiers of the series with a UID (more than one when patients or studies share it)."""
     found = client.post_json("/tools/lookup", series_instance_uid)

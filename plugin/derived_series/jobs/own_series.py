@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from derived_series.dicom.context import BuildContext
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import find_series, remove_series
 from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.identifiers import series_uid_of
 from derived_series.jobs.review import ACCEPTED, REVIEW
 from derived_series.jobs.tasks import DeriveTask, Outcome
 
@@ -17,18 +17,14 @@ _SETTLED = 0.5
 
 def series_uid(task: DeriveTask) -> str:
     """The SeriesInstanceUID that every attempt at the job gives to its series."""
-    return _series_uid_of(task.job_id)
-
-
-def _series_uid_of(job_id: str) -> str:
-    return BuildContext(uid_seed=job_id).uid("series")
+    return series_uid_of(task.job_id)
 
 
 def remove_former(client: Client, task: DeriveTask) -> list[str]:
     """Remove the series that the job's takes the place of; warnings. One that a person has accepted stays."""
     former = [*task.replaces]
     for job in task.supersedes:
-        former += find_series(client, _series_uid_of(job))
+        former += find_series(client, series_uid_of(job))
     kept = [series for series in former if _is_accepted(client, series)]
     for series in former:
         if series not in kept:

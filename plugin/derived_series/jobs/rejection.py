@@ -12,7 +12,7 @@ from pydicom.sr.coding import Code
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.rejection import Rejection, encoded, rejection_note
 from derived_series.dicomweb.client import Client
-from derived_series.dicomweb.readback import Sample, describe_series, remove_series, series_numbers, verify
+from derived_series.dicomweb.readback import Sample, describe_series, remove_series, verify
 from derived_series.dicomweb.stow import Part10, store
 from derived_series.errors import NotFound
 from derived_series.jobs.destinations import send_on
@@ -37,8 +37,8 @@ def reject(client: Client, task: DeriveTask) -> Outcome:
     rows.sort(key=lambda row: (int(row["MainDicomTags"].get("InstanceNumber") or 0), row["ID"]))
     first = pydicom.dcmread(io.BytesIO(client.get_bytes(f"/instances/{rows[0]['ID']}/file")), stop_before_pixels=True)
     uids = [row["MainDicomTags"]["SOPInstanceUID"] for row in rows]
-    taken = series_numbers(client, task.series, but=BuildContext(uid_seed=task.job_id).uid("series"))
-    note = rejection_note(first, uids, _rejection(task), BuildContext(task.now, task.job_id, taken))
+    context = BuildContext(task.now, task.job_id, reserved_series_number=task.series_number)
+    note = rejection_note(first, uids, _rejection(task), context)
     series_uid, uid = str(note.SeriesInstanceUID), str(note.SOPInstanceUID)
     part = Part10(uid, encoded(note))
     remove_series(client, series_uid)

@@ -41,6 +41,7 @@ class DeriveTask:
     :param validation: what happens to a series that breaks a rule, where the request does not say.
     :param connections: requests with instances that may be under way at once: jobs that run together share them, so
         that Orthanc has threads and processors left for others.
+    :param series_number: the SeriesNumber (0020,0011) that is kept free for the series in the parent's study.
     """
 
     job_id: str
@@ -62,6 +63,7 @@ class DeriveTask:
     image_limit: int = 8 << 30
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
     connections: int = 4
+    series_number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from derived_series.dicomweb.readback import (
     find_series,
     instances_held,
     remove_series,
-    series_numbers,
     verify,
 )
 from derived_series.dicomweb.stow import Cut, Part10, store
@@ -37,6 +36,7 @@ from derived_series.jobs.hold import HELD, PENDING
 from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.options import options_of
 from derived_series.jobs.own_series import remove_former, series_uid
+from derived_series.jobs.parents import check_parents, deletion
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
@@ -69,6 +69,7 @@ def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | No
         except Exception as error:  # the one boundary of a worker process
             failure = DerivedSeriesError(f"internal error: {type(error).__name__}: {error}")
             failure.__cause__ = error
+        failure = deletion(client, task) or failure
         if failure.http_status == 500:  # a fault of code, not of the request: the log shows where
             failure.add_note("".join(traceback.format_exception(failure)))
         if task.result is not None:  # the series is complete and stays
@@ -123,9 +124,11 @@ def _derive_in(
             "the pipeline returned a series with a SeriesInstanceUID of its own",
             remedy="build it from input_container.header",
         )
+    check_parents(client, task)
     orthanc_id = _store(client, series, progress, task.connections)
     parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in sources.items()}
     record_provenance(client, orthanc_id, task, series, parents, _code(request, library))
+    check_parents(client, task)  # all that is stored was there when they were, or goes again
     answer["Warnings"] += remove_former(client, task)
     result = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
     result["Seconds"] = progress.seconds()
@@ -167,8 +170,7 @@ def _build(
 ) -> tuple[Series, ParentSeries]:
     options = options_of(task, request)
     selection = Selection(request.orientation, request.part)
-    taken = series_numbers(client, task.series, but=series_uid(task))
-    context = BuildContext(task.now, task.job_id, taken)
+    context = BuildContext(task.now, task.job_id, reserved_series_number=task.series_number)
     if request.pipeline is None:
         (found,) = sources.values()
         parent = _fetch(client, found, progress, spool if task.image_route is None else None, selection)

@@ -11,6 +11,7 @@ from derived_series.jobs.executor import ProcessExecutor
 from derived_series.jobs.firings import FiringLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.series_numbers import SeriesNumbers
 from derived_series.jobs.spare import Spare
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import DeriveTask, warm_up, warm_up_for_pages
@@ -31,6 +32,7 @@ from derived_series.orthanc.provenance import ProvenanceRoutes
 from derived_series.orthanc.review_page import ReviewRoutes
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.rules import RuleRoutes
+from derived_series.orthanc.series_numbers import series_number
 from derived_series.orthanc.studies import tag_numbers
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.verdict import VerdictRoutes
@@ -69,6 +71,7 @@ def start(executable: Path) -> Gateway:
     )
 
     log = FiringLog(store)
+    series_numbers = SeriesNumbers(store)
     numbers = tag_numbers(settings.rules, gateway)
 
     def make_task(job: JobRecord) -> DeriveTask:
@@ -91,6 +94,7 @@ def start(executable: Path) -> Gateway:
             supersedes=() if fired is None else tuple(log.replaced_by(fired)),
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
+            series_number=series_number(gateway, series_numbers, job),
             validation=settings.validation,
             connections=max(1, _CONNECTIONS // (1 + store.counts().get(State.RUNNING, 0))),
             memory_limit=settings.memory_limit(job.request.get("Pipeline")),

@@ -1,0 +1,35 @@
+"""The SeriesNumbers of Orthanc's studies, and one for a job that is about to run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from derived_series.errors import NotFound
+from derived_series.identifiers import series_uid_of
+from derived_series.jobs.record import JobRecord
+from derived_series.jobs.series_numbers import SeriesNumbers
+from derived_series.orthanc.gateway import Gateway
+
+
+def series_number(gateway: Gateway, numbers: SeriesNumbers, job: JobRecord) -> int | None:
+    """Reserve a number for a job's series; None when its parent is gone, which the job will find out."""
+    try:
+        parent = gateway.series(job.series)
+        study = str(parent["ParentStudy"])
+        return numbers.reserve(job.id, study, _number(parent), lambda: _in_study(gateway, study, job.id))
+    except NotFound:
+        return None
+
+
+def _in_study(gateway: Gateway, study: str, job_id: str) -> set[int]:
+    own = series_uid_of(job_id)
+    found = gateway.get(f"/studies/{study}/series")
+    numbers = (_number(each) for each in found if each["MainDicomTags"].get("SeriesInstanceUID") != own)
+    return {number for number in numbers if number is not None}
+
+
+def _number(series: dict[str, Any]) -> int | None:
+    try:
+        return int(series["MainDicomTags"].get("SeriesNumber", ""))
+    except ValueError:  # it has none, or one that is no number
+        return None
