@@ -1,12 +1,20 @@
 """A standardised uptake value (SUV) map of a PET series, by body weight."""
 
-from datetime import datetime, timedelta
-
-from pydicom.valuerep import DA, TM
+from datetime import timedelta
 
 from derived_series import Blueprint, StaticElement, derivation
+from derived_series.dicom.times import Moment, moment_of, read_date_and_time, read_datetime, zone_of
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input, Pipeline
+
+#: A dose below this (Bq) is given to nobody; scanners that write MBq write numbers from some tens to some thousands.
+LEAST_DOSE = 1e5
+#: After so many half-lives a thousandth of the dose is left: nothing to make an image of.
+MOST_HALF_LIVES = 10
+#: Two times of one injection may differ by this part of a half-life, which changes the SUV by 0.7 %.
+SAME_INJECTION = 0.01
+
+INJECTED = "RadiopharmaceuticalStartDateTime or RadiopharmaceuticalStartTime"
 
 
 class PETInBecquerels(Input):
@@ -38,57 +46,127 @@ class SUVBodyWeight(Pipeline):
 
 def suv_factor(series):
     """g/ml per Bq/ml: weight in g over the injected activity at the time that the pixels are corrected to."""
-    pivot = series.pivot
-    if not pivot.RadiopharmaceuticalInformationSequence:
-        raise InvalidParent("RadiopharmaceuticalInformationSequence (0054,0016) of the parent series is empty")
-    isotope = pivot.RadiopharmaceuticalInformationSequence[0]
+    isotope = _radiopharmaceutical(series.pivot)
     dose = float(isotope.get("RadionuclideTotalDose") or 0)
-    weight = float(pivot.PatientWeight or 0)
+    weight = float(series.pivot.PatientWeight or 0)
     if dose <= 0 or weight <= 0:
         raise InvalidParent(
             f"PatientWeight is {weight} kg and RadionuclideTotalDose {dose} Bq: both must be positive",
             remedy="correct them in the parent series",
         )
+    if dose < LEAST_DOSE:
+        raise InvalidParent(
+            f"RadionuclideTotalDose (0018,1074) is {dose:g} Bq, which can only be meant as MBq",
+            remedy=f"correct it in the parent series: {dose:g} MBq are {dose * 1e6:.0f} Bq",
+        )
     return weight * 1000 / (dose * _decay(series, isotope))
+
+
+def _radiopharmaceutical(pivot):
+    items = pivot.RadiopharmaceuticalInformationSequence
+    if not items:
+        raise InvalidParent("RadiopharmaceuticalInformationSequence (0054,0016) of the parent series is empty")
+    if len(items) > 1:
+        names = ", ".join(str(item.get("Radiopharmaceutical") or "without a name") for item in items)
+        raise InvalidParent(
+            f"the parent series has {len(items)} radiopharmaceuticals ({names}) in "
+            "RadiopharmaceuticalInformationSequence (0054,0016): nothing tells which of them a voxel's activity is of",
+            remedy="SUV is for one radiopharmaceutical: leave the item of the one that is imaged",
+        )
+    return items[0]
 
 
 def _decay(series, isotope):
     """The part of the injected activity that is left at the decay correction's reference time."""
     correction = str(series.pivot.DecayCorrection)
-    if correction == "ADMIN":
-        return 1.0
-    if correction != "START":
+    if correction not in ("START", "ADMIN"):
         raise InvalidParent(f"DecayCorrection is {correction!r}: SUV needs START or ADMIN")
     half_life = float(isotope.get("RadionuclideHalfLife") or 0)
+    if correction == "ADMIN":
+        _check_known_times(series, isotope, half_life)
+        return 1.0
     if half_life <= 0:
         raise InvalidParent("the parent series has no RadionuclideHalfLife (0018,1075)")
     scan = _time_of(series.pivot, "Series")
-    first = min(_time_of(instance, "Acquisition") for instance in series.instances)
-    if scan > first:
+    first = min((_time_of(instance, "Acquisition") for instance in series.instances), key=lambda moment: moment.at)
+    if scan.at > first.at + first.lasts:
         raise InvalidParent(
-            f"SeriesTime {scan} is after the first acquisition {first}: it was changed and is no reference for decay",
+            f"SeriesTime {_said(scan, series)} is after the first acquisition {_said(first, series)}: it was changed "
+            "and is no reference for decay",
             remedy="restore SeriesDate and SeriesTime of the acquisition",
         )
-    injected = _injection(isotope, scan)
-    return 2.0 ** (-(scan - injected).total_seconds() / half_life)
+    injected = _injection(isotope, scan, zone_of(series.pivot), half_life)
+    if injected is None:
+        raise InvalidParent(
+            "the parent series has no RadiopharmaceuticalStartTime (0018,1072) or RadiopharmaceuticalStartDateTime "
+            "(0018,1078) that tells when the dose was injected"
+        )
+    _check_injection(series, injected, scan, half_life)
+    return 2.0 ** (-(scan.at - injected.at).total_seconds() / half_life)
 
 
-def _injection(isotope, scan):
-    whole = isotope.get("RadiopharmaceuticalStartDateTime")
-    if whole:
-        return datetime.strptime(str(whole)[:14], "%Y%m%d%H%M%S")
-    if not isotope.get("RadiopharmaceuticalStartTime"):
-        raise InvalidParent("the parent series has no RadiopharmaceuticalStartTime (0018,1072)")
-    injected = _time(f"{scan:%Y%m%d}", isotope.RadiopharmaceuticalStartTime)
-    return injected - timedelta(days=1) if injected > scan else injected  # injected before midnight
+def _check_known_times(series, isotope, half_life):
+    """The pixels are corrected to the injection, and need no time of it; one that cannot be right is refused still."""
+    scan = moment_of(series.pivot, "Series")
+    if scan is not None and half_life > 0:
+        injected = _injection(isotope, scan, zone_of(series.pivot), half_life)
+        if injected is not None:
+            _check_injection(series, injected, scan, half_life)
+
+
+def _injection(isotope, scan, zone, half_life):
+    """When the dose was injected, on the clock of the series; None where nothing tells it.
+
+    A time without a date is of the scan's day, or of the day before where it would be after the scan.
+    """
+    whole = read_datetime(isotope.get("RadiopharmaceuticalStartDateTime"), zone)
+    clock = isotope.get("RadiopharmaceuticalStartTime")
+    if whole is None:
+        found = read_date_and_time(f"{scan.at:%Y%m%d}", clock, zone)
+        if found is None or found.at <= scan.at + scan.lasts:
+            return found
+        return Moment(found.at - timedelta(days=1), found.lasts)
+    shown = read_date_and_time(f"{whole.at.astimezone(scan.at.tzinfo):%Y%m%d}", clock, zone)
+    if shown is None:
+        return None if whole.lasts >= timedelta(days=1) else whole
+    tolerance = timedelta(seconds=max(1.0, SAME_INJECTION * half_life))
+    if not whole.agrees(shown, tolerance):
+        raise InvalidParent(
+            f"RadiopharmaceuticalStartDateTime (0018,1078) {isotope.RadiopharmaceuticalStartDateTime} and "
+            f"RadiopharmaceuticalStartTime (0018,1072) {clock} contradict each other: nothing tells which of them is "
+            "the time of the injection",
+            remedy="correct them in the parent series, or remove the one that is wrong",
+        )
+    return shown if shown.lasts < whole.lasts else whole
+
+
+def _check_injection(series, injected, scan, half_life):
+    """:raises InvalidParent: an injection that cannot be this scan's."""
+    begun = scan
+    if series.volumes > 1:  # of a dynamic scan, which may begin before the injection
+        begun = max((_time_of(one, "Acquisition") for one in series.instances), key=lambda moment: moment.at)
+    if injected.at > begun.at + begun.lasts:
+        raise InvalidParent(
+            f"the dose was injected at {_said(injected, series)} ({INJECTED}), after the scan began at "
+            f"{_said(scan, series)} (SeriesDate and SeriesTime)",
+            remedy="correct the times in the parent series",
+        )
+    past = (scan.at - injected.at).total_seconds() / half_life
+    if past > MOST_HALF_LIVES:
+        raise InvalidParent(
+            f"the dose was injected at {_said(injected, series)} ({INJECTED}), {past:.0f} half-lives of {half_life:g} "
+            f"s before the scan at {_said(scan, series)}: nothing of it would be left",
+            remedy="correct the times in the parent series",
+        )
+
+
+def _said(moment, series):
+    """A time as the series' clock shows it."""
+    return f"{moment.at:%Y-%m-%d %H:%M:%S}" + (f"{moment.at:%z}" if zone_of(series.pivot) else "")
 
 
 def _time_of(dataset, what):
-    date, time = dataset.get(f"{what}Date"), dataset.get(f"{what}Time")
-    if not date or not time:
+    found = moment_of(dataset, what)
+    if found is None:
         raise InvalidParent(f"instance {dataset.SOPInstanceUID} has no {what}Date or {what}Time: SUV needs both")
-    return _time(date, time)
-
-
-def _time(date, time):
-    return datetime.combine(DA(date), TM(time))
+    return found

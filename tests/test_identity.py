@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from itertools import product
 from typing import Any
 
@@ -144,7 +144,7 @@ def test_the_series_number_is_the_parents_with_an_offset(parents: Any, taken: tu
 
 def test_dates() -> None:
     """Study and acquisition are the source's, series and content are now, in PET the series too is the parent's."""
-    context = BuildContext(datetime(2025, 1, 2, 3, 4, 5, 600000))
+    context = BuildContext(datetime(2025, 1, 2, 3, 4, 5, 600000, tzinfo=timezone(timedelta(hours=1))))
     parent = ct_phantom(3, 4, 4)
     for dataset in parent:
         dataset.TimezoneOffsetFromUTC = "+0100"

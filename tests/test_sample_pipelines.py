@@ -76,8 +76,17 @@ DECAYED = 2 ** (-3600 / 6586.2)
         ({"PatientWeight": "50"}, 50000 / (370e6 * DECAYED)),
         ({"RadionuclideTotalDose": "185000000"}, 72500 / (185e6 * DECAYED)),
         ({"RadiopharmaceuticalStartDateTime": None}, 72500 / (370e6 * DECAYED)),
-        ({"RadiopharmaceuticalStartDateTime": "20240312100000.500000+0100"}, 72500 / (370e6 * 2 ** (-1800 / 6586.2))),
-        ({"RadiopharmaceuticalStartDateTime": "20240311233000"}, 72500 / (370e6 * 2 ** (-11 * 3600 / 6586.2))),
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20240312100000.500000+0100",
+                "RadiopharmaceuticalStartTime": "100000",
+            },
+            72500 / (370e6 * 2 ** (-1799.5 / 6586.2)),
+        ),
+        (
+            {"RadiopharmaceuticalStartDateTime": "20240311233000", "RadiopharmaceuticalStartTime": "233000"},
+            72500 / (370e6 * 2 ** (-11 * 3600 / 6586.2)),
+        ),
         (
             {"RadiopharmaceuticalStartDateTime": None, "RadiopharmaceuticalStartTime": "233000"},
             72500 / (370e6 * 2 ** (-11 * 3600 / 6586.2)),

@@ -13,7 +13,8 @@ from derived_series.identifiers import free_series_number, uid_of
 class BuildContext:
     """The circumstances of one build.
 
-    :param now: the time that is written as series, content and creation time (local time).
+    :param now: the time that is written as series, content and creation time, on the clock of the parent's time zone;
+        without a zone of its own it is on this machine's clock.
     :param uid_seed: when given, all UIDs follow from it and a repeated build has the same ones;
         without it every build has new, random ones.
     :param taken_series_numbers: the SeriesNumbers that the study has already.

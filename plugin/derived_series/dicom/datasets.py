@@ -15,10 +15,12 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 from derived_series.dicom.codecs import compress
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.identity import PATIENT_AND_STUDY
+from derived_series.dicom.making import tell_making
 from derived_series.dicom.modules.derivation import MARKS, is_marked
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.tags import describe
 from derived_series.dicom.text import settle_dataset
+from derived_series.dicom.times import zone_of
 from derived_series.errors import HeaderError, Missing, UserCodeError
 from derived_series.transfer_syntaxes import written_uid
 
@@ -126,7 +128,9 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
         if foreign:
             dataset.SeriesInstanceUID = context.uid("series")
             dataset.SOPInstanceUID = context.uid("instance", index)
+        own_zone = zone_of(dataset)
         warnings += _own(dataset, parent)
+        tell_making(dataset, own_zone, parent, context.now)
         if not hasattr(dataset, "file_meta"):
             dataset.file_meta = FileMetaDataset()
         meta = dataset.file_meta

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from pydicom.dataelem import DataElement
@@ -24,6 +23,7 @@ from pydicom.uid import (
 
 from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.tags import dictionary_vr
+from derived_series.dicom.times import moment_of, read_datetime, zone_of
 
 #: The single-frame class of the same modality; secondary capture for any other class.
 _COUNTERPARTS = {
@@ -137,9 +137,10 @@ def _positron_emission(source: Dataset, groups: Dataset) -> dict[str, Any]:
     duration = content.get("FrameAcquisitionDuration")
     if duration is not None:
         found["ActualFrameDuration"] = round(float(duration))
-    start, reference = _moment(source, "Series"), _parsed(content.get("FrameReferenceDateTime"))
+    start = moment_of(source, "Series")
+    reference = read_datetime(content.get("FrameReferenceDateTime"), zone_of(source))
     if start is not None and reference is not None:
-        found["FrameReferenceTime"] = decimal_string((reference - start).total_seconds() * 1000)
+        found["FrameReferenceTime"] = decimal_string((reference.at - start.at).total_seconds() * 1000)
     return {keyword: value for keyword, value in found.items() if value not in (None, [])}
 
 
@@ -147,12 +148,14 @@ def _decay_correction(source: Dataset, dose: Dataset) -> str | None:
     """START: to the start of the series; ADMIN: to the administration; NONE. None where it is to another time."""
     if source.get("DecayCorrected") == "NO":
         return "NONE"
-    moment = _parsed(source.get("DecayCorrectionDateTime"))
+    zone = zone_of(source)
+    moment = read_datetime(source.get("DecayCorrectionDateTime"), zone)
     if moment is None:
         return None
-    if moment == _moment(source, "Series"):
+    start, given = moment_of(source, "Series"), read_datetime(dose.get("RadiopharmaceuticalStartDateTime"), zone)
+    if start is not None and moment.agrees(start):
         return "START"
-    return "ADMIN" if moment == _parsed(dose.get("RadiopharmaceuticalStartDateTime")) else None
+    return "ADMIN" if given is not None and moment.agrees(given) else None
 
 
 def _times(source: Dataset) -> int:
@@ -176,18 +179,3 @@ def _values(*datasets: Dataset) -> dict[str, Any]:
         *("MagnetizationTransfer", "SteadyStatePulseSequence", "Spoiling", "OversamplingPhase", "PulseSequenceName"),
     )
     return {keyword: dataset[keyword].value for dataset in datasets for keyword in keywords if keyword in dataset}
-
-
-def _moment(dataset: Dataset, prefix: str) -> datetime | None:
-    day, time = dataset.get(f"{prefix}Date"), dataset.get(f"{prefix}Time")
-    return _parsed(f"{day}{time}") if day and time else None
-
-
-def _parsed(text: Any) -> datetime | None:
-    """A DT without its offset. None when it is none."""
-    digits = str(text or "").split("+")[0].split("-")[0].strip()
-    form = "%Y%m%d%H%M%S" + (".%f" if "." in digits else "")
-    try:
-        return datetime.strptime(digits, form)
-    except ValueError:
-        return None

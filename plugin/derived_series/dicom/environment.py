@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pydicom.dataset import Dataset
 
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.geometry import Grid, Vector
+from derived_series.dicom.times import in_zone, zone_of
 
 if TYPE_CHECKING:  # the factory and the parent know elements, not the other way round
     from derived_series.dicom.factories import DicomFactory
@@ -30,6 +32,11 @@ class SeriesEnvironment:
     def pivot(self) -> Dataset:
         """The parent's first instance along the normal."""
         return self.parent.pivot
+
+    @property
+    def now(self) -> datetime:
+        """The time of the build on the clock that the parent's times are read from, whose zone is copied with them."""
+        return in_zone(self.context.now, zone_of(self.pivot))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,11 @@ class ImageEnvironment:
     @property
     def context(self) -> BuildContext:
         return self.series.context
+
+    @property
+    def now(self) -> datetime:
+        """The time of the build, see ``SeriesEnvironment.now``."""
+        return self.series.now
 
     @property
     def count(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timezone
 from typing import Any
 
 from pydicom.dataelem import DataElement
@@ -11,6 +12,7 @@ from pydicom.tag import BaseTag, Tag
 
 from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.tags import dictionary_vr
+from derived_series.dicom.times import split_datetime
 from derived_series.errors import InvalidParent
 
 SHARED, PER_FRAME = Tag("SharedFunctionalGroupsSequence"), Tag("PerFrameFunctionalGroupsSequence")
@@ -122,8 +124,11 @@ def frame_groups(source: Dataset, frames: int) -> list[Dataset]:
     return items
 
 
-def classic_elements(groups: Dataset) -> dict[BaseTag, DataElement]:
-    """The classic attributes that the groups of a frame, or of all frames, stand for."""
+def classic_elements(groups: Dataset, zone: timezone | None) -> dict[BaseTag, DataElement]:
+    """The classic attributes that the groups of a frame, or of all frames, stand for.
+
+    :param zone: of the instance.
+    """
     found: dict[BaseTag, DataElement] = {}
     for tag in groups.keys():
         if tag in _GROUPS:
@@ -138,7 +143,7 @@ def classic_elements(groups: Dataset) -> dict[BaseTag, DataElement]:
         elif tag == _REAL_WORLD:
             found[tag] = groups[tag]
     if _ACQUIRED in found:
-        found.update(_date_and_time(str(found[_ACQUIRED].value or "")))
+        found.update(_date_and_time(found[_ACQUIRED].value, zone))
     return found
 
 
@@ -170,10 +175,10 @@ def classic(element: DataElement, tag: BaseTag) -> DataElement:
     return DataElement(tag, vr, value)
 
 
-def _date_and_time(moment: str) -> dict[BaseTag, DataElement]:
-    """AcquisitionDate and AcquisitionTime of a DT, local time as it is written."""
-    digits = moment.split("+")[0].split("-")[0].strip()
-    if len(digits) < 10 or not digits.replace(".", "").isdigit():
+def _date_and_time(moment: Any, zone: timezone | None) -> dict[BaseTag, DataElement]:
+    """AcquisitionDate and AcquisitionTime of a DT."""
+    found = split_datetime(moment, zone)
+    if found is None:
         return {}
     date, time = Tag("AcquisitionDate"), Tag("AcquisitionTime")
-    return {date: DataElement(date, "DA", digits[:8]), time: DataElement(time, "TM", digits[8:])}
+    return {date: DataElement(date, "DA", found[0]), time: DataElement(time, "TM", found[1])}

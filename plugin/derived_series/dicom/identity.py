@@ -31,10 +31,10 @@ from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.required import required_blueprint, sop_class_of
 from derived_series.dicom.tags import describe, to_tag
 
-#: Values of these tags are the parent's, exactly.
+#: Values of these tags are the parent's, exactly; so is the zone that the study's date and time are in.
 PATIENT_AND_STUDY = frozenset(
     int(element.tag) for blueprint in (patient_blueprint, general_study_blueprint) for element in blueprint
-)
+) | {int(to_tag("TimezoneOffsetFromUTC"))}
 
 #: Written even by a blueprint that does not name them.
 _IDENTITY_KEYWORDS = (

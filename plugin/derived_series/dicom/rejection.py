@@ -15,6 +15,7 @@ from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL, software
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.text import settle_dataset
+from derived_series.dicom.times import as_date, as_datetime, as_time, in_zone, zone_of
 
 _TITLE_MODIFIER = Code("113011", "DCM", "Document Title Modifier")
 _OF_PATIENT_AND_STUDY = patient_blueprint + patient_study_blueprint + general_study_blueprint
@@ -75,9 +76,12 @@ def rejection_note(instance: Dataset, uids: Iterable[str], rejection: Rejection,
         tag = entry.element.tag
         if tag in instance:
             note[tag] = copy.deepcopy(instance[tag])
+    now = in_zone(context.now, zone_of(instance))
     for name in ("Content", "InstanceCreation", "Series"):
-        setattr(note, f"{name}Date", context.now.strftime("%Y%m%d"))
-        setattr(note, f"{name}Time", context.now.strftime("%H%M%S.%f"))
+        setattr(note, f"{name}Date", as_date(now))
+        setattr(note, f"{name}Time", as_time(now))
+    for item in note.get("ContributingEquipmentSequence") or ():
+        item.ContributionDateTime = as_datetime(now)
     if "TimezoneOffsetFromUTC" in instance:
         note.TimezoneOffsetFromUTC = instance.TimezoneOffsetFromUTC
     settle_dataset(note, instance.get("SpecificCharacterSet"))

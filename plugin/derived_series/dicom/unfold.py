@@ -20,6 +20,7 @@ from derived_series.dicom.enhanced import classic_attributes, classic_class
 from derived_series.dicom.frames import MOST_FRAMES, Element, FrameDataset, common_elements
 from derived_series.dicom.functional_groups import classic_elements, frame_groups, has_groups, shared_group
 from derived_series.dicom.mosaic import is_mosaic, tiles
+from derived_series.dicom.times import zone_of
 from derived_series.dicom.vectors import PLACE, places
 from derived_series.errors import InvalidParent
 
@@ -104,10 +105,11 @@ def _frames(source: Dataset) -> list[FrameDataset]:
 def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
     """Each frame's own elements, from the functional groups."""
     shared = shared_group(source)
-    of_all: dict[BaseTag, Element] = {**classic_elements(shared)}
+    zone = zone_of(source)
+    of_all: dict[BaseTag, Element] = {**classic_elements(shared, zone)}
     found = []
     for groups in frame_groups(source, count):
-        own = classic_elements(groups)
+        own = classic_elements(groups, zone)
         whole = Dataset({**dict(shared.items()), **dict(groups.items())})
         added = {element.tag: element for element in classic_attributes(source, whole, own)}
         found.append({**added, **of_all, **own})

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from enum import Enum
 from itertools import pairwise
 
@@ -21,12 +20,14 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.frames import FrameDataset
 from derived_series.dicom.geometry import EVEN_MM, SAME_POSITION_MM
 from derived_series.dicom.tags import to_tag
+from derived_series.dicom.times import read_date_and_time, read_datetime, zone_of
 from derived_series.errors import GeometryError
 
 #: What a key says of an instance; None where it says nothing.
 Rank = tuple[float, ...] | None
 
-_DAY = 86400.0
+#: Times without a date are all of this day.
+_NO_DAY = "19700101"
 #: Time steps may differ by this part of them and still count as even; clocks are read to some milliseconds.
 _EVEN_STEP = 0.05
 
@@ -69,29 +70,19 @@ def _by_number(keyword: str, agreement: Agreement, *, time: bool = True) -> Volu
     return VolumeKey(keyword, (keyword,), read, agreement, time)
 
 
-def _seconds(day: str, clock: str) -> float | None:
-    """Seconds of a DA and a TM (PS3.5 6.2), without a day from midnight."""
-    clock = clock.replace(":", "")
-    try:
-        days = date(int(day[:4]), int(day[4:6]), int(day[6:8])).toordinal() if day else 0
-        return days * _DAY + int(clock[:2]) * 3600 + int(clock[2:4] or 0) * 60 + float(clock[4:] or 0)
-    except ValueError:
-        return None
-
-
 def _by_clock(name: str) -> VolumeKey:
     def read(dataset: Dataset) -> Rank:
-        found = _seconds(str(dataset.get(f"{name}Date") or ""), str(dataset.get(f"{name}Time") or ""))
-        return None if found is None else (found,)
+        day = dataset.get(f"{name}Date") or _NO_DAY
+        found = read_date_and_time(day, dataset.get(f"{name}Time"), zone_of(dataset))
+        return None if found is None else (found.at.timestamp(),)
 
     agreement = Agreement.ORDER if name == "Acquisition" else Agreement.BLOCKS
     return VolumeKey(f"{name}Time", (f"{name}Date", f"{name}Time"), read, agreement)
 
 
 def _acquisition_date_time(dataset: Dataset) -> Rank:
-    text = str(dataset.get("AcquisitionDateTime") or "").split("+")[0].split("-")[0]
-    found = _seconds(text[:8], text[8:] or "00") if text else None
-    return None if found is None else (found,)
+    found = read_datetime(dataset.get("AcquisitionDateTime"), zone_of(dataset))
+    return None if found is None else (found.at.timestamp(),)
 
 
 def _diffusion(dataset: Dataset) -> Rank:

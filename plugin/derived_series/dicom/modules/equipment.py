@@ -15,6 +15,7 @@ from derived_series.dicom.elements import StaticElement
 from derived_series.dicom.environment import ImageEnvironment
 from derived_series.dicom.functions import ImageElement, SeriesElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.dicom.times import as_datetime
 from derived_series.software import SOFTWARE
 
 MANUFACTURER = SOFTWARE
@@ -57,7 +58,7 @@ def _contributing(env: ImageEnvironment) -> list[Dataset]:
     item.Manufacturer = MANUFACTURER
     item.ManufacturerModelName = MODEL
     item.SoftwareVersions = software_version()
-    item.ContributionDateTime = env.context.now.strftime("%Y%m%d%H%M%S.%f")
+    item.ContributionDateTime = as_datetime(env.now)
     item.ContributionDescription = "Derived an image series from its parent series"
     return [*items, item]
 

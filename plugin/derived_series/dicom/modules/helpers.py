@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from derived_series.dicom.copying import CopyElement, CopyOrElseElement, PositionCopyElement
 from derived_series.dicom.elements import ABSENT, VirtualElement
+from derived_series.dicom.functions import HeaderElement
+from derived_series.dicom.times import as_date, as_time
+
+
+def date_and_time_of_build(date: str, time: str) -> list[VirtualElement]:
+    """A DA and a TM, by their keywords, that say when the series was made."""
+    return [
+        HeaderElement(date, lambda env: as_date(env.now)),
+        HeaderElement(time, lambda env: as_time(env.now)),
+    ]
 
 
 def copies(*keywords: str) -> list[VirtualElement]:

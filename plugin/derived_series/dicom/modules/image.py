@@ -10,10 +10,10 @@ from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.elements import ABSENT, DEFER, Value
 from derived_series.dicom.encoding import encode_text
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
-from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
+from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.dicom.geometry import Grid
 from derived_series.dicom.modules.derivation import MARKS, inherited_mark
-from derived_series.dicom.modules.helpers import by_position, copies
+from derived_series.dicom.modules.helpers import by_position, copies, date_and_time_of_build
 from derived_series.dicom.pixels import pixel_rules
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import GeometryError
@@ -33,8 +33,7 @@ SOP_common_blueprint = Blueprint(
         *copies("SpecificCharacterSet", "TimezoneOffsetFromUTC"),
         CopyElement("SOPClassUID"),
         _PlainElement("SOPInstanceUID", lambda env: env.context.uid("instance", env.index)),
-        HeaderElement("InstanceCreationDate", lambda env: env.context.now.strftime("%Y%m%d")),
-        HeaderElement("InstanceCreationTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
+        *date_and_time_of_build("InstanceCreationDate", "InstanceCreationTime"),
     ]
 ).named("SOP_common")
 
@@ -60,8 +59,7 @@ def _temporal_resolution(env: ImageEnvironment) -> Value:
 general_image_blueprint = Blueprint(
     [
         _PlainElement("InstanceNumber", lambda env: env.instance_number),
-        HeaderElement("ContentDate", lambda env: env.context.now.strftime("%Y%m%d")),
-        HeaderElement("ContentTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
+        *date_and_time_of_build("ContentDate", "ContentTime"),
         *by_position("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
         _TemporalPositionElement("TemporalPositionIdentifier", lambda env: env.volume_index + 1),
         ImageElement("NumberOfTemporalPositions", lambda env: _temporal(env, env.volumes)),

@@ -6,14 +6,13 @@ from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, Sec
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.elements import StaticElement
-from derived_series.dicom.functions import HeaderElement
+from derived_series.dicom.modules.helpers import date_and_time_of_build
 
 secondary_capture_blueprint = Blueprint(
     [
         StaticElement("SOPClassUID", "UI", SecondaryCaptureImageStorage),
         StaticElement("ConversionType", "CS", "WSD"),
-        HeaderElement("DateOfSecondaryCapture", lambda env: env.context.now.strftime("%Y%m%d")),
-        HeaderElement("TimeOfSecondaryCapture", lambda env: env.context.now.strftime("%H%M%S.%f")),
+        *date_and_time_of_build("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
     ]
 ).named("secondary_capture_image")
 

@@ -10,7 +10,7 @@ from derived_series.dicom.copying import CopyOrElseElement
 from derived_series.dicom.elements import ABSENT, Value
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.functions import HeaderElement
-from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.dicom.modules.helpers import copies, copies_or_empty, date_and_time_of_build
 
 _POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 
@@ -40,8 +40,7 @@ general_series_blueprint = Blueprint(
         CopyOrElseElement("Modality", "OT"),
         HeaderElement("SeriesInstanceUID", lambda env: env.context.uid("series")),
         HeaderElement("SeriesNumber", _series_number),
-        HeaderElement("SeriesDate", lambda env: env.context.now.strftime("%Y%m%d")),
-        HeaderElement("SeriesTime", lambda env: env.context.now.strftime("%H%M%S.%f")),
+        *date_and_time_of_build("SeriesDate", "SeriesTime"),
         HeaderElement("SeriesDescription", _description),
         HeaderElement("PatientPosition", _patient_position),
         *copies("Laterality", "ProtocolName", "BodyPartExamined", "AnatomicalOrientationType"),
