@@ -20,6 +20,9 @@ class DerivedSeriesError(Exception):
     """
 
     http_status: ClassVar[int] = 500
+    message: str = ""  # a class of the user's may leave the values below out
+    remedy: str | None = None
+    details: str | None = None
 
     def __init__(self, message: str, *, remedy: str | None = None, details: str | None = None):
         super().__init__(message)
@@ -31,13 +34,20 @@ class DerivedSeriesError(Exception):
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process boundaries: they are rebuilt from their fields.
-        return (_rebuild, (type(self), self.args, self.__dict__))
+        # Errors cross process boundaries: they are rebuilt from their fields. A class of the user's is known
+        # on this side alone: there it becomes the nearest one of this module.
+        kind = next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
+        known = {name: value for name, value in self.__dict__.items() if name in _FIELDS}
+        return (_rebuild, (kind, known))
 
 
-def _rebuild(kind: type[DerivedSeriesError], args: tuple[object, ...], fields: dict[str, object]) -> DerivedSeriesError:
+#: What an error is rebuilt from.
+_FIELDS = frozenset({"message", "remedy", "details", "missing", "findings", "transient", "retry_after", "__notes__"})
+
+
+def _rebuild(kind: type[DerivedSeriesError], fields: dict[str, object]) -> DerivedSeriesError:
     error = kind.__new__(kind)
-    error.args = args
+    error.args = (fields.get("message"),)
     error.__dict__.update(fields)
     return error
 

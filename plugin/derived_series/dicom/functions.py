@@ -11,6 +11,7 @@ from derived_series.dicom.elements import ABSENT, InstanceVirtualElement, Value,
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.tags import TagLike, describe
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
+from derived_series.user_code import told
 
 #: Answers that are small, and that nobody can change.
 _PLAIN = (str, int, float, type(None), type(ABSENT))
@@ -53,8 +54,8 @@ class _CallingElement(VirtualElement):
             return self.func(*arguments)
         except DerivedSeriesError:
             raise
-        except Exception as error:  # user code: any exception, named with its element
-            raise UserCodeError(f"{self!r} raised {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code: any exception, named with its element
+            raise UserCodeError(told(repr(self), error)) from error
 
     def _ask_once(self, answers: dict[tuple[object, int], Any], index: int, env: object) -> Value:
         """The function's answer for an instance, or for the image (-1): the one it gave before, where it is plain."""

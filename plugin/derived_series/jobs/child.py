@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from derived_series.jobs.memory import give_back, keep_freed
+from derived_series.user_code import described
 
 #: Orthanc, and who looks at images, go first where there are too few processors for all.
 NICENESS = 10
@@ -69,8 +70,8 @@ def _pickled(answer: tuple[bool, Any]) -> bytes:
         if not answer[0]:
             pickle.loads(message)  # many exceptions can be written but not read
         return message
-    except (pickle.PicklingError, TypeError, AttributeError, ValueError) as error:
-        return pickle.dumps((False, RuntimeError(f"{type(answer[1]).__name__} cannot be sent: {error}")))
+    except Exception as error:  # the boundary to what user code has raised or returned
+        return pickle.dumps((False, RuntimeError(f"{type(answer[1]).__name__} cannot be sent: {described(error)}")))
 
 
 def end_with_parent() -> None:

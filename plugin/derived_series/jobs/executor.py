@@ -108,7 +108,7 @@ class _Worker:
                 return answer
         except (OSError, EOFError):
             pass
-        except (pickle.UnpicklingError, AttributeError, ImportError, TypeError) as error:
+        except Exception as error:  # what can be sent cannot always be read: it costs its task, not the worker's thread
             return False, error
         end = time.monotonic() + _LAST_WORDS
         while (mute := self.process.is_alive()) and time.monotonic() < end:

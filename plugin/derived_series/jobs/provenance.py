@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from derived_series.dicomweb.client import Client
+from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.tasks import DeriveTask
 
 if TYPE_CHECKING:  # Orthanc's own process reads the numbers below and loads no numpy for it
@@ -44,5 +44,5 @@ def record_provenance(
         "Request": request,
         "Warnings": list(series.warnings),
     }
-    client.put(f"/series/{orthanc_id}/metadata/{PROVENANCE}", json.dumps(document).encode())
-    client.put(f"/series/{orthanc_id}/attachments/{EXPLANATION}", json.dumps(series.explain().to_json()).encode())
+    client.put(f"/series/{orthanc_id}/metadata/{PROVENANCE}", json_bytes(document))
+    client.put(f"/series/{orthanc_id}/attachments/{EXPLANATION}", json_bytes(series.explain().to_json()))

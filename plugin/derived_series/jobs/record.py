@@ -7,12 +7,14 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.plain import text_of
 
-#: Characters that are kept of a message.
-_LONGEST = 20_000
+#: Statuses that an error may be answered with.
+_STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
 
 
 class State(Enum):
@@ -27,11 +29,6 @@ class State(Enum):
     @property
     def is_final(self) -> bool:
         return self in (State.SUCCESS, State.FAILURE)
-
-
-def _cut(text: str | None) -> str | None:
-    """User code may raise an error of any length."""
-    return text if text is None or len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +46,10 @@ class Problem:
 
     @classmethod
     def of(cls, error: DerivedSeriesError) -> Problem:
-        message, remedy, details = (_cut(text) for text in (error.message, error.remedy, error.details))
-        return cls(type(error).__name__, error.http_status, message or "", remedy, details)
+        """User code may raise an error of ours with anything in it."""
+        remedy, details = (None if text is None else text_of(text) for text in (error.remedy, error.details))
+        status = error.http_status if error.http_status in _STATUSES else DerivedSeriesError.http_status
+        return cls(type(error).__name__, status, text_of(error.message), remedy, details)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -162,7 +163,7 @@ def parse_json(body: bytes, what: str) -> Any:
     :raises InvalidRequest: naming the place.
     """
     try:
-        document = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_repetition)
+        document = json.loads(body, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_repetition)
     except (ValueError, RecursionError) as error:
         place = (
             f"{error.msg} at line {error.lineno}, column {error.colno}"
@@ -184,6 +185,13 @@ def _depth(value: object, level: int = 1) -> int:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:40]} is too large")
+    return number
 
 
 def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -23,12 +23,17 @@ from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import DeriveTask, Outcome, derive, discard
 from derived_series.jobs.verdict import CANCELLED, outcome_of, taken_up, too_late, verdict
 from derived_series.jobs.waiting import WaitingRoom
+from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
 
 _DISCARD_ATTEMPTS = 5
 _DISCARD_SECONDS = 60.0
 _STOP_BOUND = 2.0
+_TELL_AGAIN = 1.0
+
+#: What a disk raises that is full or gone: nothing that a job could help.
+_DISK = (Busy, sqlite3.OperationalError, OSError)
 
 
 class JobRunner:
@@ -57,6 +62,7 @@ class JobRunner:
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running: dict[str, Running] = {}
         self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
+        self._untold: dict[str, float] = {}  # jobs whose state the observer has still to hear of: when
         self._room = WaitingRoom()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
@@ -162,8 +168,9 @@ class JobRunner:
                 if kind and not self._stopping.is_set():
                     self._handle(kind, job_id)
                 self._end_late_ones()
+                self._tell_again()
                 self._hand_out()
-            except (Busy, sqlite3.Error, OSError) as error:
+            except _DISK as error:
                 # The disk is full or gone. Nothing has been decided: what was told is told again.
                 _log.error("the jobs cannot be written: %s", error)
                 if kind:
@@ -177,6 +184,7 @@ class JobRunner:
         """Seconds until something is due without a message."""
         now = time.monotonic()
         due = [60.0, *(running.deadline - now for running in self._running.values())]
+        due += [told - now for told in self._untold.values()]
         retry = self.store.next_time()
         if retry is not None and len(self._running) < self.limits.parallel:
             due.append(retry - time.time())
@@ -187,7 +195,7 @@ class JobRunner:
         if kind == "recover":
             self._recover()
         elif kind == "done" and running is not None and running.future.done():
-            self._take_outcome(running)
+            self._take_or_end(running)
         elif kind == "cancel" and running is not None:
             self._end(running, CANCELLED)
         elif kind == "cancel":
@@ -199,7 +207,12 @@ class JobRunner:
                 self.store.update(taken_up(job))
         for job in self.store.dirty():
             if job.id not in self._running:
-                self._discard(job)
+                try:
+                    self._discard(job)
+                except _DISK:
+                    raise
+                except Exception:  # one that cannot be discarded keeps no other from being so
+                    _log.exception("what job %s left cannot be removed", job.id)
 
     def _hand_out(self) -> None:
         """Give jobs to workers while both are there."""
@@ -207,19 +220,29 @@ class JobRunner:
             job = self.store.next_ready(time.time())
             if job is None:
                 return
-            begun = job.started or time.time()
-            job = dataclasses.replace(
-                job,
-                state=State.RUNNING,
-                attempt=job.attempt + 1,
-                progress=0,
-                started=begun,
-                dirty=job.result is None,
-            )
-            task = self._make_task(job)
-            self.store.update(job)
-            self._send(job, task)
-            self._observe(job)
+            try:
+                self._begin(job)
+            except _DISK:
+                self._running.pop(job.id, None)
+                raise
+            except Exception as error:  # the boundary to whatever a job says: without it, it would be first for ever
+                _log.exception("job %s cannot be begun", job.id)
+                self._give_up(job, error)
+
+    def _begin(self, job: JobRecord) -> None:
+        begun = job.started or time.time()
+        job = dataclasses.replace(
+            job,
+            state=State.RUNNING,
+            attempt=job.attempt + 1,
+            progress=0,
+            started=begun,
+            dirty=job.result is None,
+        )
+        task = self._make_task(job)
+        self.store.update(job)
+        self._send(job, task)
+        self._tell(job)
 
     def _send(self, job: JobRecord, task: DeriveTask) -> None:
         now = time.monotonic()
@@ -255,6 +278,50 @@ class JobRunner:
             self._apply(failed)
 
     # -- ends ----------------------------------------------------------------------------------------------
+
+    def _take_or_end(self, running: Running) -> None:
+        """Take an outcome; one that cannot be taken ends its own job, on disk, and gives its place back."""
+        try:
+            self._take_outcome(running)
+        except _DISK:
+            raise  # it is taken again
+        except Exception as error:  # the boundary to whatever a job says: it costs that job alone
+            _log.exception("the outcome of job %s cannot be taken", running.job.id)
+            ended = self._give_up(running.job, error)
+            if ended is not None and ended.dirty and running.verdict is None:
+                self._discard(ended, running.task)
+
+    def _give_up(self, job: JobRecord, error: Exception) -> JobRecord | None:
+        """End a job that the runner cannot go on with: the record that is on disk, failed. None: it is not there."""
+        problem = Problem.of(DerivedSeriesError(f"internal error: {described(error)}", remedy="see Orthanc's log"))
+        last = self.store.find(job.id)
+        if last is not None and not last.state.is_final:
+            dirty = last.result is None and last.attempt > 0
+            last = dataclasses.replace(last, state=State.FAILURE, problem=problem, completed=time.time(), dirty=dirty)
+            self.store.update(last)
+        self._running.pop(job.id, None)
+        self._progress.pop(job.id, None)
+        self._room.wake(job.id)
+        return last
+
+    def _tell(self, job: JobRecord) -> None:
+        """Tell the observer of a job that has another state; what it raises costs nothing else."""
+        self._untold.pop(job.id, None)
+        try:
+            self._observe(job)
+        except Busy as error:  # the disk does not take what the observer has to write: told again
+            _log.error("the jobs cannot be written: %s", error)
+            self._untold[job.id] = time.monotonic() + _TELL_AGAIN
+        except Exception:  # the boundary to observers
+            _log.exception("what observes the jobs has met an error (job %s)", job.id)
+
+    def _tell_again(self) -> None:
+        now = time.monotonic()
+        for job_id in [job_id for job_id, due in self._untold.items() if due <= now]:
+            if (job := self.store.find(job_id)) is not None:
+                self._tell(job)
+            else:
+                del self._untold[job_id]
 
     def _take_outcome(self, running: Running) -> None:
         outcome = outcome_of(running.future)
@@ -305,7 +372,7 @@ class JobRunner:
         if not job.state.is_final:
             self.store.update(job)
             _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
-            self._observe(job)
+            self._tell(job)
             if job.result is not None:
                 self._room.wake(job.id)
             return
@@ -316,8 +383,8 @@ class JobRunner:
             _log.warning("job %s failed: %s", job.id, job.problem.message)
         self.store.forget_oldest(self.limits.history)
         self._progress.pop(job.id, None)
-        self._observe(job)
         self._room.wake(job.id)
+        self._tell(job)
 
 
 def _is_told(job: JobRecord) -> bool:

@@ -19,15 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.plain import encodable
 from derived_series.jobs.record import JobRecord, Problem, State
 
 _VERSION = 1
 _COLUMNS = tuple(field.name for field in dataclasses.fields(JobRecord))
 _JSON = frozenset({"request", "result"})
-_WITH_DESTINATIONS = "EXISTS (SELECT 1 FROM json_each(result, '$.Destinations') AS destination WHERE %s)"
+#: SQLite ends a whole query at one text that is not JSON (a NaN in it, say): such a row is passed over.
+_REQUEST, _RESULT = (f"CASE WHEN json_valid({name}) THEN {name} END" for name in ("request", "result"))
+_WITH_DESTINATIONS = f"EXISTS (SELECT 1 FROM json_each({_RESULT}, '$.Destinations') AS destination WHERE %s)"
 _HELD = "destination.value = 'Held'"
 _OPEN = "destination.value NOT IN ('Success', 'Rejected', 'Deleted')"
 _UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
+
+#: What the disk has no part in: trying again would end the same.
+_REFUSED_VALUES = (sqlite3.DataError, sqlite3.InterfaceError)
+
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -85,6 +92,8 @@ class JobStore:
             try:
                 with self._db:
                     yield self._db
+            except _REFUSED_VALUES as error:
+                raise DerivedSeriesError(f"a job cannot be written down: {error}") from error
             except sqlite3.Error as error:
                 raise _full(self.folder, error) from error
 
@@ -103,6 +112,7 @@ class JobStore:
         :raises Busy: there are that many, or the disk is full. Nothing is left of the job.
         """
         self._check_room(most)
+        accepted = False
         try:
             if image is not None and job.image is not None:
                 self._write_image(job, image)
@@ -113,12 +123,12 @@ class JobStore:
                 db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _to_row(job))
                 if along is not None:
                     along(db)
+            accepted = True
         except OSError as error:
-            self.remove_image(job.id)
             raise _full(self.folder, error) from error
-        except Busy:
-            self.remove_image(job.id)
-            raise
+        finally:
+            if not accepted:
+                self.remove_image(job.id)
 
     def _check_room(self, most: int) -> None:
         with self._lock:
@@ -197,7 +207,7 @@ class JobStore:
         found = self._select(
             "AS waiting WHERE (state = 'Pending' OR (state = 'Retry' AND next_try <= ?)) AND NOT EXISTS ("
             "SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject "
-            "AND json_extract(waiting.request, '$.IfExists') = 'Replace') "
+            f"AND json_extract({_REQUEST.replace('request', 'waiting.request')}, '$.IfExists') = 'Replace') "
             "ORDER BY priority DESC, seq LIMIT 1",
             [now],
         )
@@ -224,7 +234,7 @@ class JobStore:
     def newest_series(self, most: int) -> list[JobRecord]:
         """The jobs that stored a series, newest first."""
         return self._select(
-            "WHERE json_extract(result, '$.ID') IS NOT NULL AND json_extract(request, '$.Verdict') IS NULL "
+            f"WHERE json_extract({_RESULT}, '$.ID') IS NOT NULL AND json_extract({_REQUEST}, '$.Verdict') IS NULL "
             "ORDER BY seq DESC LIMIT ?",
             [most],
         )
@@ -290,9 +300,9 @@ def _to_row(job: JobRecord) -> list[Any]:
         if isinstance(value, State):
             value = value.value
         elif isinstance(value, Problem):
-            value = json.dumps(value.to_json())
+            value = json.dumps(encodable(value.to_json()))
         elif name in _JSON and value is not None:
-            value = json.dumps(value)
+            value = json.dumps(encodable(value))
         row.append(value)
     return row
 

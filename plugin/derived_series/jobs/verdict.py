@@ -9,8 +9,10 @@ from concurrent.futures import CancelledError, Future
 from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.executor import WorkerDied
 from derived_series.jobs.limits import Limits
+from derived_series.jobs.plain import encodable
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.tasks import Outcome
+from derived_series.user_code import described
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 
@@ -26,7 +28,8 @@ def outcome_of(future: Future[Outcome]) -> Outcome:
     except CancelledError as cancelled:
         error = cancelled
     if error is None:
-        return future.result()
+        outcome = future.result()
+        return dataclasses.replace(outcome, result=encodable(outcome.result))
     return Outcome(error=_as_ours(error), clean=False)
 
 
@@ -36,7 +39,7 @@ def _as_ours(error: BaseException) -> DerivedSeriesError:
     if isinstance(error, CancelledError):
         return Conflict("the attempt was cancelled")
     if not isinstance(error, WorkerDied):
-        return UserCodeError(f"the code of the derivation ended with {type(error).__name__}: {error}")
+        return UserCodeError(f"the code of the derivation ended with {described(error)}")
     if error.exit_code is None or error.is_from_outside:
         return StorageError(
             "the worker process was killed from outside",

@@ -37,12 +37,14 @@ from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.options import options_of
 from derived_series.jobs.own_series import remove_former, series_uid
 from derived_series.jobs.parents import check_parents, deletion
+from derived_series.jobs.plain import LONGEST, cut, text_of
 from derived_series.jobs.progress import NotWanted, Progress
 from derived_series.jobs.provenance import record_provenance
 from derived_series.jobs.request import DeriveRequest
 from derived_series.jobs.tasks import DeriveTask, Outcome
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Series, checked_parameters, run_blueprint, run_pipeline
+from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
 
@@ -67,14 +69,27 @@ def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | No
                 remedy="raise WorkerMemoryMB in the configuration",
             )
         except Exception as error:  # the one boundary of a worker process
-            failure = DerivedSeriesError(f"internal error: {type(error).__name__}: {error}")
+            failure = DerivedSeriesError(f"internal error: {described(error)}")
             failure.__cause__ = error
         failure = deletion(client, task) or failure
         if failure.http_status == 500:  # a fault of code, not of the request: the log shows where
-            failure.add_note("".join(traceback.format_exception(failure)))
+            failure.add_note(_trace(failure))
+        _make_plain(failure)
         if task.result is not None:  # the series is complete and stays
             return Outcome(result=task.result, error=failure)
         return Outcome(error=failure, clean=_cleaned(client, task))
+
+
+def _trace(error: Exception) -> str:
+    """The traceback; of a long one, its beginning and its end."""
+    text = "".join(traceback.format_exception(error))
+    return text if len(text) <= 2 * LONGEST else f"{text[:LONGEST]}\n...\n{text[-LONGEST:]}"
+
+
+def _make_plain(error: DerivedSeriesError) -> None:
+    """Text in place of whatever user code gave an error of ours, so that it can be sent and written down."""
+    error.message = text_of(error.message) or type(error).__name__
+    error.remedy, error.details = (None if text is None else text_of(text) for text in (error.remedy, error.details))
 
 
 def _cleaned(client: Client, task: DeriveTask) -> bool:
@@ -115,7 +130,7 @@ def _derive_in(
         "InstancesCount": len(series),
         "ParentSeries": task.series,
         "SeriesInstanceUID": series.series_instance_uid,
-        "Warnings": list(series.warnings),
+        "Warnings": [cut(str(warning)) for warning in series.warnings],
     }
     if request.dry_run:
         return Outcome(result={"DryRun": True, **answer, **told(series, parent, with_picture=request.preview)})

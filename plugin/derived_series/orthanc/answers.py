@@ -32,7 +32,8 @@ _ORTHANC_CODES = {
 def error_answer(error: DerivedSeriesError, request: Request) -> Answer:
     """The answer for an error."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Busy) else {}
-    return Answer.of(_error(Problem.of(error), request), error.http_status, headers)
+    problem = Problem.of(error)
+    return Answer.of(_error(problem, request), problem.http_status, headers)
 
 
 def problem_answer(problem: Problem, request: Request, job_id: str) -> Answer:

@@ -13,6 +13,7 @@ from typing import Any
 import orthanc
 
 from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.jobs.plain import printable
 from derived_series.jobs.request import ORTHANC_ID
 from derived_series.orthanc.answers import error_answer, method_not_allowed
 from derived_series.orthanc.http import Answer, Request, Route
@@ -22,6 +23,9 @@ _log = logging.getLogger(__name__)
 #: More than Orthanc's HTTP server has (HttpThreadsCount): no call waits for the end of another.
 _MOST_THREADS = 1 << 16
 
+#: Characters of one entry of the log; two traces and what they are of.
+_LONGEST_LINE = 100_000
+
 #: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
 _KEEPS_BODIES = ("4.0",)
 
@@ -30,13 +34,20 @@ class OrthancLog(logging.Handler):
     """Python's log records in Orthanc's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
-        if record.levelno >= logging.ERROR:
-            orthanc.LogError(text)
-        elif record.levelno >= logging.WARNING:
-            orthanc.LogWarning(text)
-        else:
-            orthanc.LogInfo(text)
+        """Never raises: a log line costs nothing but itself. Orthanc's functions refuse NUL and lone surrogates."""
+        try:
+            text = printable(self.format(record), _LONGEST_LINE)
+        except Exception:  # the boundary to objects whose text cannot be had
+            text = f"derived-series: what {record.module}, line {record.lineno}, has to say cannot be written"
+        try:
+            if record.levelno >= logging.ERROR:
+                orthanc.LogError(text)
+            elif record.levelno >= logging.WARNING:
+                orthanc.LogWarning(text)
+            else:
+                orthanc.LogInfo(text)
+        except Exception:  # Orthanc refuses the text all the same, or is ending
+            return
 
 
 class Gateway:

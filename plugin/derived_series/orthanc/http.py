@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
+
+from derived_series.jobs.plain import json_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,7 @@ class Answer:
     @classmethod
     def of(cls, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
         """A JSON answer, indented as Orthanc's are."""
-        text = json.dumps(document, indent=3, ensure_ascii=False) + "\n"
-        return cls(text.encode(), status, headers=headers or {})
+        return cls(json_bytes(document, indent=3) + b"\n", status, headers=headers or {})
 
 
 Handler: TypeAlias = Callable[[Request], Answer]

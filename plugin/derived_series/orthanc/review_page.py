@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.provenance import PROVENANCE
 from derived_series.jobs.request import ORTHANC_ID
 from derived_series.jobs.spare import Spare
@@ -54,7 +54,7 @@ class ReviewRoutes:
             )
             document: dict[str, Any] = {"Derived": answer_of(of_derived), "Parent": answer_of(of_parent)}
         document.update(Parents=parents, Provenance=provenance or None)
-        return Answer(json.dumps(document, ensure_ascii=False).encode())
+        return Answer(json_bytes(document))
 
     def pixels(self, request: Request) -> Answer:
         """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, as its format says."""

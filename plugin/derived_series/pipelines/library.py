@@ -27,6 +27,7 @@ from derived_series.dicom.object_factories import (
 )
 from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.pipeline import Pipeline, snake_case
+from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ class Library:
                     _collect(file, blueprints, pipelines, factories)
                 except Exception as error:  # the boundary to user files: whatever they raise is told, not spread
                     _log.warning("%s cannot be loaded", file.name, exc_info=True)
-                    problems.append(Problem(file, f"{type(error).__name__}: {error}"))
+                    problems.append(Problem(file, described(error)))
         return cls(
             MappingProxyType(blueprints), MappingProxyType(pipelines), MappingProxyType(factories), tuple(problems)
         )

@@ -37,6 +37,7 @@ from derived_series.pipelines.gate import STRICT, Validation, passed
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.pipeline import Pipeline
 from derived_series.transfer_syntaxes import DEFAULT
+from derived_series.user_code import told
 
 #: Both have len(), encode(i), dataset(i), instance_uid(i), the UIDs, warnings and explain().
 Series = DerivedSeries | DatasetSeries
@@ -265,8 +266,8 @@ def _user(pipeline: str, what: str, function: Any, *arguments: Any) -> Any:
         raise
     except MemoryError as error:
         raise UserCodeError(f"{what} of pipeline {pipeline!r} ran out of memory") from error
-    except Exception as error:  # the boundary to user code
-        raise UserCodeError(f"{what} of pipeline {pipeline!r} raised {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # the boundary to user code
+        raise UserCodeError(told(f"{what} of pipeline {pipeline!r}", error)) from error
 
 
 def _finish(

@@ -1,0 +1,74 @@
+"""Text and JSON that can be written anywhere, made of whatever a job, a request or an observer says."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import Any
+
+#: Characters that are kept of a text.
+LONGEST = 20_000
+_DEEPEST = 64
+_MOST_BITS = 1024
+
+#: Control characters other than tab, as escapes; what follows a line feed does not look like an entry of the log.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)} | {
+    0x0A: "\n    ",
+    0x2028: "\\u2028",
+    0x2029: "\\u2029",
+}
+
+
+def cut(text: str, longest: int = LONGEST) -> str:
+    """The beginning of a text of any length."""
+    return text if len(text) <= longest else text[:longest] + "..."
+
+
+def printable(text: str, longest: int = LONGEST) -> str:
+    """A text that any log takes: NUL, other control characters and lone surrogates are escaped, its end is cut off."""
+    return cut(text, longest).translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+
+
+def text_of(value: object) -> str:
+    """Anything as a text of bounded length. User code may give an error any message."""
+    if isinstance(value, str):
+        return cut(str(value))
+    try:
+        return cut(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value))
+    except Exception:  # the boundary to a class of the user's
+        return f"<{type(value).__name__}>"
+
+
+def encodable(value: Any) -> Any:
+    """A value that JSON can hold (RFC 8259), with text in place of all that it cannot: bytes, NaN, objects."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return _encodable(value, 0)
+    return value
+
+
+def _encodable(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Integral):  # numpy's too; one of thousands of digits cannot be written
+        return int(value) if int(value).bit_length() <= _MOST_BITS else "..."
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if depth >= _DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {text_of(key): _encodable(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_encodable(each, depth + 1) for each in value]
+    return text_of(value)
+
+
+def json_bytes(document: Any, indent: int | None = None) -> bytes:
+    """JSON in UTF-8, whatever the document holds. A lone surrogate becomes its escape, which is JSON too."""
+    text = json.dumps(encodable(document), indent=indent, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")

@@ -1,0 +1,55 @@
+"""What can be said of an exception of a user's code, whatever that code may have raised."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+#: Characters that are kept of an exception's text.
+_LONGEST = 20_000
+
+#: Where the code is that is not the user's: this package, the standard library and what is installed.
+_OTHERS = (
+    str(Path(__file__).resolve().parent),
+    *sorted({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}),
+)
+
+
+def described(error: BaseException) -> str:
+    """The kind and the text of an exception; of one that cannot be asked for its text, the kind alone."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # the boundary to a class of the user's
+        return f"{kind} (its text cannot be had: __str__ raises)"
+    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return f"{kind}: {text}" if text else kind
+
+
+def place(error: BaseException) -> str:
+    """Where the user's own code raised it: ``median.py, line 17, in process``; empty where none of it took part."""
+    return next((_place(frame) for frame in reversed(list(_own_frames(error)))), "")
+
+
+def _own_frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if not code.co_filename.startswith("<") and not _is_of_others(code.co_filename):
+            yield traceback.FrameSummary(code.co_filename, line, code.co_name, lookup_line=False)
+
+
+def _is_of_others(file: str) -> bool:
+    path = Path(file).resolve()
+    return any(path.is_relative_to(folder) for folder in _OTHERS) or "site-packages" in path.parts
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
+
+
+def told(what: str, error: BaseException) -> str:
+    """``what`` raised the error, and where: the message of a UserCodeError."""
+    where = place(error)
+    return f"{what} raised {described(error)}" + (f" ({where})" if where else "")
