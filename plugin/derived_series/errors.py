@@ -64,6 +64,12 @@ class InvalidImage(DerivedSeriesError):
     http_status = 400
 
 
+class Forbidden(DerivedSeriesError):
+    """The request may not be made from where it comes, or by whom."""
+
+    http_status = 403
+
+
 class NotFound(DerivedSeriesError):
     """A series, blueprint, factory, pipeline or job that is not there."""
 

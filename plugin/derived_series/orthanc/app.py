@@ -122,7 +122,7 @@ def start(executable: Path) -> Gateway:
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
     pages = Pages({"ohif-config.js": {"/dicom-web": around.dicomweb_root}})
     gateway.extend_explorer(pages.text("explorer.js"))
-    for route in routes(
+    served = routes(
         library,
         derive,
         JobRoutes(runner, log),
@@ -133,8 +133,8 @@ def start(executable: Path) -> Gateway:
         ohif,
         RuleRoutes(gateway, spare, library, store, log, settings.rules, destinations),
         FittingRoutes(gateway, spare, runner, reviews, connection, waiters, folders),
-    ):
-        gateway.serve(route)
+    )
+    gateway.serve(served, around.doorkeeper(settings))
 
     def begin() -> None:
         reviews.settle_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_pascal
@@ -12,6 +13,7 @@ from pydantic.alias_generators import to_pascal
 from derived_series.jobs.limits import Limits
 from derived_series.jobs.request import DeriveRequest, Name, validated
 from derived_series.jobs.rules import Rule, repeated
+from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
@@ -50,6 +52,8 @@ class Settings(BaseModel):
     :ivar pipelines: bounds by pipeline name.
     :ivar ohif_folder: where ``make ohif`` has put the viewer; it is served when it is there.
     :ivar hold_until_accepted: destinations wait for a reviewer's "Accept" where a request does not say.
+    :ivar allowed_origins: whose pages may have a browser change something here, beside Orthanc's own.
+    :ivar allowed_hosts: names that Orthanc is asked by, beside localhost and addresses.
     :ivar rules: what is derived from which series as soon as they are stable.
     """
 
@@ -72,6 +76,8 @@ class Settings(BaseModel):
     pipelines: dict[Name, PipelineLimits] = {}
     hold_until_accepted: bool = False
     ohif_folder: str | None = None
+    allowed_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]] = []
+    allowed_hosts: list[Annotated[str, Field(pattern=r"^[^/\s]+$")]] = []
     rules: list[Rule] = []
 
     @field_validator("rules")
@@ -131,6 +137,7 @@ class Surroundings:
     :param folder: the folder that relative paths start from: the configuration file's.
     :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end. The only place that knows.
     :param authenticates: whether Orthanc lets in only users that it knows.
+    :param local: it serves this machine only.
     :param stable_age: seconds without a new instance after which a series is stable.
     """
 
@@ -141,6 +148,7 @@ class Surroundings:
     http_threads: int
     authenticates: bool
     stable_age: float
+    local: bool
 
     @classmethod
     def of(cls, configuration: dict[str, Any], path: Path) -> Surroundings:
@@ -157,7 +165,17 @@ class Surroundings:
             authenticates=bool(
                 configuration.get("AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False))
             ),
+            local=not configuration.get("RemoteAccessAllowed", False),
             stable_age=float(configuration.get("StableAge", 60)),
+        )
+
+    def doorkeeper(self, settings: Settings) -> Doorkeeper:
+        """What may be asked from where, by the configuration."""
+        own = urlsplit(settings.orthanc_url or self.url).hostname or ""
+        return Doorkeeper(
+            origins=frozenset(settings.allowed_origins),
+            hosts=frozenset([*settings.allowed_hosts, own]),
+            any_host=not self.local and not settings.allowed_hosts,
         )
 
     def waiters(self, workers: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
 from derived_series.jobs.request import ORTHANC_ID
 from derived_series.orthanc.answers import error_answer, method_not_allowed
+from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
 from derived_series.orthanc.http import Answer, Request, Route
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,12 @@ _LONGEST_LINE = 100_000
 
 #: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
 _KEEPS_BODIES = ("4.0",)
+
+
+_FORM = (
+    "a form of several parts (multipart/form-data) was sent to %s and refused with 403: send the file itself, with "
+    "curl --data-binary @FILE in place of curl -F, requests.post(url, data=content) in place of files="
+)
 
 
 class OrthancLog(logging.Handler):
@@ -54,7 +62,7 @@ class Gateway:
     """Orthanc as the plugin sees it. Keep it: a callback that only Orthanc holds crashes it when it stops."""
 
     def __init__(self) -> None:
-        self._kept: list[Callable[..., None]] = []
+        self._kept: list[Callable[..., object]] = []
         self._keeps_bodies = False
         # The threads of Orthanc's HTTP server have a stack of 100 kB: a few levels of nested JSON, checked or written
         # there, would end the whole server (SIGSEGV). These are kept for later calls: on busy processors, the kernel
@@ -155,8 +163,31 @@ class Gateway:
         self._kept.append(changed)
         orthanc.RegisterOnChangeCallback(changed)
 
-    def serve(self, route: Route) -> None:
-        """Register a route."""
+    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper) -> None:
+        """Register the routes."""
+        for route in routes:
+            self._serve(route, doorkeeper)
+        self._refuse_forms([re.compile(route.pattern) for route in routes])
+
+    def _refuse_forms(self, patterns: Sequence[re.Pattern[str]]) -> None:
+        """Have Orthanc refuse forms of several parts before it takes them apart; see ``is_form``.
+
+        It asks about each request, in threads with small stacks: what is not such a form is let through at once.
+        """
+
+        def is_allowed(uri: str, **given: Any) -> bool:
+            if given["method"] != orthanc.HttpMethod.POST:
+                return True
+            headers = {name.lower(): value for name, value in (given.get("headers") or {}).items()}
+            if not is_form(headers) or not leads_to(uri, patterns):
+                return True
+            self._threads.submit(_log.warning, _FORM, uri)
+            return False
+
+        self._kept.append(is_allowed)
+        orthanc.RegisterIncomingHttpRequestFilter(is_allowed)
+
+    def _serve(self, route: Route, doorkeeper: Doorkeeper) -> None:
 
         def callback(output: Any, uri: str, **given: Any) -> None:
             request = Request(
@@ -167,7 +198,7 @@ class Gateway:
                 {name.lower(): value for name, value in (given.get("headers") or {}).items()},
                 given.get("body") or b"",
             )
-            _send(output, self._threads.submit(respond, route, request).result())
+            _send(output, self._threads.submit(respond, route, request, doorkeeper).result())
             if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter
                 ctypes.pythonapi.Py_DecRef(ctypes.py_object(request.body))
 
@@ -182,9 +213,10 @@ def _refusal(method: str, path: str, error: Exception) -> DerivedSeriesError:
     return DerivedSeriesError(f"{method} {path} failed in Orthanc", remedy="see Orthanc's log", details=str(error))
 
 
-def respond(route: Route, request: Request) -> Answer:
+def respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
     """A route's answer; whatever happens, there is one."""
     try:
+        doorkeeper.check(request)
         handler = route.handlers.get(request.method)
         return handler(request) if handler else method_not_allowed(request, route)
     except DerivedSeriesError as error:
