@@ -26,6 +26,8 @@ from derived_series import (
     StaticElement,
     derivation,
 )
+from derived_series.dicom.validation import errors as validation_errors
+from derived_series.dicom.validation import validate
 from derived_series.errors import BlueprintError, GeometryError, HeaderError, PixelError, ShapeMismatch
 from multiframe import dose
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
@@ -280,3 +282,27 @@ def test_factories_and_blueprints_of_different_kinds() -> None:
         with pytest.raises(HeaderError, match="of different kinds"):
             build(CT, blueprint=name, factory=factory)
     assert len(build(CT, blueprint="ct", factory=CTFactory())) == len(build(CT, blueprint="ct", factory=NumpyFactory()))
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 12), (1, 16, 12, 3)])
+def test_a_multiframe_secondary_capture_of_one_page(shape: tuple[int, ...]) -> None:
+    """FrameIncrementPointer is there for several frames (PS3.3 C.8.6.3, which overrides the Multi-frame module)."""
+    parent = parent_of(ct_phantom(1, 16, 12))
+    series = build(parent, np.ones(shape, "u1"), blueprint="multiframe_secondary_capture")
+    (dataset,) = written(series)
+    assert dataset.NumberOfFrames == 1 and "FrameIncrementPointer" not in dataset
+    assert validation_errors(validate(series, parent)) == ()
+    assert new_errors(series.encode(0), map(encode, parent.instances)) == []
+    several = build(CT, np.ones(CT.shape, "u1"), blueprint="multiframe_secondary_capture")
+    del several.datasets[0].FrameIncrementPointer  # type: ignore[union-attr]
+    (missing,) = validation_errors(validate(several, CT))
+    assert "FrameIncrementPointer" in str(missing)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_label_map_with_values_that_are_no_labels_is_refused(dtype: str, value: float) -> None:
+    labels = np.ones(CT.shape, dtype)
+    labels[1, 2, 3] = value
+    with pytest.raises(PixelError, match="made from a label map"):
+        build(CT, labels, blueprint="segmentation", factory=SegmentationFactory())

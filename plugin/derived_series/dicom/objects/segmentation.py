@@ -69,7 +69,7 @@ def label_map(image: Any) -> npt.NDArray[Any]:
             "a segmentation is made from a label map, but the image has values that are no whole numbers, or NaN",
             remedy="give labels (0, 1, 2, ...) or a bool mask; a map of probabilities goes with parametric_map",
         )
-    low, high = array.min(), array.max()
+    low, high = float(array.min()), float(array.max())  # in float16 the largest label would be Inf
     if low < 0 or high > _MOST:
         raise PixelError(
             f"a segmentation is made from a label map, but the image has values from {low:g} to {high:g}",

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.identity import PIXEL_TAGS
-from derived_series.dicom.validation.conditions import CONDITIONS
+from derived_series.dicom.validation.conditions import CONDITIONS, SPECIALISED
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import Attribute, Module, modules_of
 
@@ -67,9 +67,13 @@ class _Asked:
 def _decidable(iod: str) -> tuple[_Asked, ...]:
     """The attributes of an IOD whose need can be decided, by module and place."""
     found: dict[tuple[Module, tuple[str, ...]], list[Attribute]] = {}
+    every = [attribute for module in modules_of(iod) for attribute in module.attributes if not attribute.path]
+    overridden = SPECIALISED & {attribute.keyword for attribute in every if attribute.type == "1C"}
     for module in modules_of(iod):
         for attribute in module.attributes:
             if len(attribute.path) == 1 and attribute.path[0] in _GROUPS:
+                continue
+            if attribute.type == "1" and attribute.keyword in overridden:
                 continue
             conditional = attribute.type in ("1C", "2C") and attribute.keyword in CONDITIONS
             if (conditional or attribute.type in ("1", "2")) and attribute.keyword not in PIXELS:

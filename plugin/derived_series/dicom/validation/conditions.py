@@ -43,6 +43,9 @@ def _code_without_value(dataset: Dataset) -> bool:
     return "LongCodeValue" not in dataset and "URNCodeValue" not in dataset
 
 
+#: Attributes of type 1 in a general module that a module of the kind makes conditional, overriding it (PS3.3 C.8.6.3).
+SPECIALISED = frozenset({"FrameIncrementPointer"})
+
 CONDITIONS: Mapping[str, Condition] = {
     "SpecificCharacterSet": _beyond_ascii,
     "PlanarConfiguration": _many_samples,
