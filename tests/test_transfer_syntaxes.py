@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import sys
 from typing import Any
@@ -13,6 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
 from pydicom.pixels import compress
+from pydicom.pixels.encoders.base import EncodeRunner
 from pydicom.uid import UID, HTJ2KLossless
 
 import phantoms
@@ -26,7 +28,7 @@ from derived_series import (
     segments,
 )
 from derived_series.dicom import codecs
-from derived_series.dicom.datasets import adopt
+from derived_series.dicom.datasets import DatasetSeries, adopt
 from derived_series.errors import InvalidRequest, PixelError
 from derived_series.pipelines.run import Options, run_blueprint
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
@@ -91,10 +93,8 @@ def test_lossy_and_unknown_ones_are_refused_naming_those_there_are(name: str) ->
 
 
 def test_a_size_that_an_encoder_refuses_is_told() -> None:
-    series = build(phantoms.ct_phantom(1, 31, 40)).written_in("JPEG2000Lossless")
-    for write in (series.encode, series.dataset):
-        with pytest.raises(PixelError, match="31 x 40 cannot be written as JPEG2000Lossless.*under 32 x 32"):
-            write(0)
+    with pytest.raises(PixelError, match="31 x 40 cannot be written as JPEG2000Lossless.*under 32 x 32"):
+        build(phantoms.ct_phantom(1, 31, 40)).written_in("JPEG2000Lossless")
     for name in ("RLELossless", "HTJ2KLossless"):  # these take any
         assert_same(build(phantoms.ct_phantom(1, 1, 3)).written_in(name))
 
@@ -138,6 +138,47 @@ def test_pixels_of_objects(name: str) -> None:
     floats = build(PARENT, IMAGES["float"], blueprint="parametric_map", factory=ParametricMapFactory()).written_in(name)
     assert floats.dataset(0).file_meta.TransferSyntaxUID == WRITTEN[DEFAULT]
     assert any("floating point pixels stay" in warning for warning in floats.warnings)
+
+
+def adopted_frames(image: npt.NDArray[Any]) -> DatasetSeries:
+    """A multi-frame dataset of a pipeline, with as many bits as the image has."""
+    (dataset,) = build(PARENT, image.astype("u2"), blueprint="multiframe_secondary_capture")
+    dataset.BitsAllocated = dataset.BitsStored = image.dtype.itemsize * 8
+    dataset.HighBit = dataset.BitsStored - 1
+    dataset.PixelData = image.tobytes()
+    return adopt([dataset], PARENT, BuildContext())
+
+
+def test_32_bits_are_refused_where_no_decoder_reads_them() -> None:
+    series = adopted_frames(rng.integers(0, 1 << 32, PARENT.shape, "u4"))
+    with pytest.raises(PixelError, match="32 bits cannot be written as HTJ2KLossless: decoded again, frame 1 of 2"):
+        series.written_in("HTJ2KLossless")
+
+
+@pytest.mark.parametrize("wrong", [0, 2, 4])
+@pytest.mark.parametrize("finished", [False, True], ids=["classic", "finished multi-frame"])
+def test_what_does_not_come_back_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: int, finished: bool) -> None:
+    """An encoder that changes one frame, the first, the middle or the last one."""
+    parent = parent_of(phantoms.ct_phantom(5, 33, 32))
+    image = rng.integers(0, 4000, parent.shape, "u2")
+    (dataset,) = build(parent, image, blueprint="multiframe_secondary_capture")
+    series = adopt([dataset], parent, BuildContext()) if finished else build(parent, image)
+    size, set_source = image[0].nbytes, EncodeRunner.set_source
+
+    def set_another(self: EncodeRunner, source: Any) -> None:
+        if isinstance(source, Dataset):
+            pixels = bytearray(source.PixelData)
+            pixels[wrong * size] ^= 1
+            source = copy.deepcopy(source)
+            source.PixelData = bytes(pixels)
+        elif np.array_equal(source, image[wrong]):
+            source = source ^ 1
+        set_source(self, source)
+
+    assert len(series.written_in("JPEGLSLossless")) == len(series)
+    monkeypatch.setattr(EncodeRunner, "set_source", set_another)
+    with pytest.raises(PixelError, match="as JPEGLSLossless: decoded again, .* other values come back"):
+        series.written_in("JPEGLSLossless")
 
 
 def test_options_reach_blueprints() -> None:

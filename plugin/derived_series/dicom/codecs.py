@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import Encoder, get_encoder
-from pydicom.pixels.utils import as_pixel_options
+from pydicom.pixels.utils import as_pixel_options, pixel_array
 from pydicom.tag import Tag
 from pydicom.uid import UID, HTJ2KLossless
 
@@ -36,6 +37,28 @@ def encoder_of(syntax: UID) -> Encoder:
             'or ask for another "TransferSyntax"',
         )
     return found
+
+
+def check_decoded(dataset: Dataset, frame_of: Callable[[int], npt.NDArray[Any]]) -> None:
+    """Decode the first, the middle and the last frame of compressed pixels, as others will.
+
+    :param frame_of: the stored values that a frame (from 0) was encoded from.
+    :raises PixelError: when pydicom's decoder does not give them back.
+    """
+    count = int(dataset.get("NumberOfFrames") or 1)
+    for index in sorted({0, count // 2, count - 1}):
+        problem = "other values come back"
+        try:
+            if np.array_equal(pixel_array(dataset, index=index, raw=True), frame_of(index)):
+                continue
+        except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
+            problem = " ".join(str(error).split())
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        raise PixelError(
+            f"pixels of {dataset.BitsStored} bits cannot be written as {syntax.keyword}: decoded again, frame "
+            f"{index + 1} of {count} of instance {dataset.get('SOPInstanceUID')} is not the same: {problem}",
+            remedy='store them uncompressed, or ask for another "TransferSyntax"',
+        )
 
 
 def encoded_frame(frame: npt.NDArray[Any], syntax: UID, options: Mapping[str, Any]) -> bytes:
@@ -63,11 +86,13 @@ def pixel_element(value: bytes, bits: int, compressed: bool) -> DataElement:
 
 
 def compress(dataset: Dataset, syntax: UID) -> None:
-    """Compress the pixels of an uncompressed dataset in place, as ``Dataset.compress`` does.
+    """Compress the pixels of an uncompressed dataset in place, as ``Dataset.compress`` does, and decode them again.
 
-    :raises PixelError: when the encoder does not take them.
+    :raises PixelError: when the encoder does not take them, or the values do not come back.
     """
     options = as_pixel_options(dataset)
+    plain = Dataset(dict(dataset.items()))
+    plain.file_meta = copy.deepcopy(dataset.file_meta)
     try:
         frames = list(encoder_of(syntax).iter_encode(dataset, **options))
     except (RuntimeError, ValueError, AttributeError) as error:
@@ -78,3 +103,4 @@ def compress(dataset: Dataset, syntax: UID) -> None:
         ) from error
     dataset[PIXEL_DATA] = pixel_element(encapsulate(frames), 8, True)
     dataset.file_meta.TransferSyntaxUID = syntax
+    check_decoded(dataset, lambda index: pixel_array(plain, index=index, raw=True))

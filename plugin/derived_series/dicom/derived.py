@@ -18,7 +18,7 @@ from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
 from derived_series.dicom.blueprint import Entry, Key
-from derived_series.dicom.codecs import PIXEL_DATA, encoded_frame, encoder_of, pixel_element
+from derived_series.dicom.codecs import PIXEL_DATA, check_decoded, encoded_frame, encoder_of, pixel_element
 from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, VirtualElement
 from derived_series.dicom.encoding import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
@@ -111,12 +111,18 @@ class DerivedSeries:
         """The same series in another transfer syntax.
 
         :param transfer_syntax: keyword or UID of one of ``transfer_syntaxes.WRITTEN``.
+        Where it compresses, the first, the middle and the last instance are decoded again and compared.
+
         :raises InvalidRequest: for any other, or when the package that encodes it is not installed.
+        :raises PixelError: pixels that it cannot hold.
         """
         syntax = UID(written_uid(transfer_syntax))
+        series = replace(self, transfer_syntax=syntax)
         if syntax.is_encapsulated:
             encoder_of(syntax)
-        return replace(self, transfer_syntax=syntax)
+            for index in sorted({0, len(self) // 2, len(self) - 1}):
+                check_decoded(series.dataset(index), lambda _, index=index: self.env.pixels.stored(index))  # type: ignore[misc]
+        return series
 
     def pixel_data(self, index: int) -> DataElement:
         """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""
