@@ -1,9 +1,5 @@
 """A secondary capture series: any image of the patient, without a claim about modality or geometry."""
 
-from derived_series import Blueprint, StaticElement, common_blueprint, secondary_capture_blueprint
+from derived_series import common_blueprint, secondary_capture_blueprint
 
-blueprint = (
-    common_blueprint
-    + secondary_capture_blueprint
-    + Blueprint([StaticElement("PatientOrientation", "CS", None)])  # type 2C: unknown
-)
+blueprint = common_blueprint + secondary_capture_blueprint

@@ -254,3 +254,23 @@ class PositionCopyElement(CopyElement):
         counterparts = env.counterparts or (env.parent.instances[env.volume_index * env.parent.slices_per_volume],)
         found = self.read(counterparts[0]) if self._agree(counterparts) else None
         return self.lacking() if found is None else found
+
+
+class GridCopyElement(PositionCopyElement):
+    """The parent's value where the image is on the parent's grid: what says something of its rows and columns.
+
+    Else, and where the parent has none, it is left out, or the value of ``Else``.
+    """
+
+    def read(self, dataset: Dataset) -> DataElement | None:
+        found = super().read(dataset)
+        return None if found is None or found.is_empty else found
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        found = super().at_header(env)
+        return DEFER if isinstance(found, DataElement) else found
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if not env.on_parent_grid:
+            return self.Else
+        return super().at_header(env.series)

@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.context import BuildContext
+from derived_series.dicom.copying import GridCopyElement
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries, build_series
 from derived_series.dicom.environment import SeriesEnvironment
@@ -27,6 +28,7 @@ from derived_series.dicom.pixels import COLOUR
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.resampling import Resampling, resample
 from derived_series.dicom.slices import ParentSlices
+from derived_series.dicom.where_placed import WherePlacedElement
 from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
 
 #: What numpy raises for broken files: their headers are parsed as Python literals.
@@ -240,4 +242,7 @@ def _volumes(array: npt.NDArray[Any]) -> int:
 
 
 def _has_geometry(header: SeriesHeader) -> bool:
-    return "ImagePositionPatient" in header.blueprint or "FrameOfReferenceUID" in header.blueprint
+    """Whether the image must have a place in space."""
+    keywords = ("ImagePositionPatient", "FrameOfReferenceUID")
+    of_place = [header.blueprint[keyword] for keyword in keywords if keyword in header.blueprint]
+    return any(not isinstance(element, WherePlacedElement | GridCopyElement) for element in of_place)

@@ -9,7 +9,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from derived_series.dicom.copying import PositionCopyElement
+from derived_series.dicom.copying import GridCopyElement, PositionCopyElement
 from derived_series.dicom.parent import ParentSeries
 
 
@@ -46,13 +46,15 @@ NEVER_COPIED = _keywords(
         "Columns",
     ),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+    *("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
+    *("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
     *(
         "PixelPaddingRangeLimit",
         "SmallestImagePixelValue",
         "LargestImagePixelValue",
         "SmallestPixelValueInSeries",
     ),
-    *("LargestPixelValueInSeries", "PixelAspectRatio", "ICCProfile", "ColorSpace", "IconImageSequence"),
+    *("LargestPixelValueInSeries", "ICCProfile", "ColorSpace", "IconImageSequence"),
     *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
     *(
         "RescaleSlope",
@@ -62,12 +64,10 @@ NEVER_COPIED = _keywords(
         "RealWorldValueMappingSequence",
     ),
     *("FrameIncrementPointer", "PixelDataProviderURL", "EncapsulatedPixelDataValueTotalLength"),
-    *(
-        "ExtendedOffsetTable",
-        "ExtendedOffsetTableLengths",
-        "PixelPresentation",
-        "PixelSpacingCalibrationType",
-    ),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelPresentation"),
+    # what counts the parent's frames
+    *("FrameNumbersOfInterest", "FrameOfInterestDescription", "FrameOfInterestType", "RepresentativeFrameNumber"),
+    *("StartTrim", "StopTrim", "MaskSubtractionSequence", "FrameTimeVector"),
     # what enhanced objects say of the content of their pixels
     *("ComplexImageComponent", "VolumetricProperties", "VolumeBasedCalculationTechnique", "AcquisitionContrast"),
     # per-frame geometry
@@ -76,6 +76,22 @@ NEVER_COPIED = _keywords(
     *("CTDIvol", "ExposureTime", "XRayTubeCurrent", "Exposure", "ExposureInuAs"),
     # signatures and encrypted attributes
     *("DigitalSignaturesSequence", "MACParametersSequence", "EncryptedAttributesSequence"),
+)
+
+#: Tags that say where the parent's rows and columns are, or what is in them: true on the parent's grid alone.
+OF_THE_GRID = _keywords(
+    *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"),
+    *("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "PatientOrientation"),
+    *("FrameOfReferenceUID", "PositionReferenceIndicator"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "SliceThickness", "SpacingBetweenSlices"),
+    # in pixels of the parent
+    *("SequenceOfUltrasoundRegions", "FieldOfViewOrigin", "FieldOfViewRotation", "FieldOfViewHorizontalFlip"),
+    *("ShutterShape", "ShutterLeftVerticalEdge", "ShutterRightVerticalEdge", "ShutterUpperHorizontalEdge"),
+    *("ShutterLowerHorizontalEdge", "CenterOfCircularShutter", "RadiusOfCircularShutter"),
+    *("VerticesOfThePolygonalShutter", "ShutterPresentationValue"),
+    *("CollimatorShape", "CollimatorLeftVerticalEdge", "CollimatorRightVerticalEdge", "CollimatorUpperHorizontalEdge"),
+    *("CollimatorLowerHorizontalEdge", "CenterOfCircularCollimator", "RadiusOfCircularCollimator"),
+    *("VerticesOfThePolygonalCollimator",),
 )
 
 _PALETTES = range(0x00281101, 0x00281300)
@@ -101,14 +117,29 @@ def copyable_tags(parent: ParentSeries) -> tuple[BaseTag, ...]:
     return tuple(BaseTag(tag) for tag in sorted(found) if may_be_copied(tag))
 
 
-class FilledElement(PositionCopyElement):
+class _FilledElement(PositionCopyElement):
     """The parent's value as COPY takes it: without the private elements in its sequences."""
 
     def read(self, dataset: Dataset) -> DataElement | None:
-        found = super().read(dataset)
-        if found is None or found.VR != "SQ":
-            return found
-        found = copy.deepcopy(found)
-        for item in found.value:
-            item.remove_private_tags()
+        return _without_private(super().read(dataset))
+
+
+class _FilledGridElement(GridCopyElement):
+    """The same of what only an image on the parent's grid has."""
+
+    def read(self, dataset: Dataset) -> DataElement | None:
+        return _without_private(super().read(dataset))
+
+
+def filled(tag: BaseTag) -> PositionCopyElement:
+    """The element that copies a tag of the parent."""
+    return _FilledGridElement(tag) if int(tag) in OF_THE_GRID else _FilledElement(tag)
+
+
+def _without_private(found: DataElement | None) -> DataElement | None:
+    if found is None or found.VR != "SQ":
         return found
+    found = copy.deepcopy(found)
+    for item in found.value:
+        item.remove_private_tags()
+    return found

@@ -13,7 +13,7 @@ from pydicom.tag import BaseTag
 
 from derived_series.dicom.blueprint import Blueprint, Key
 from derived_series.dicom.copying import CopyElement, CopyOrElseElement
-from derived_series.dicom.filling import FilledElement, FillingStrategy, copyable_tags
+from derived_series.dicom.filling import FillingStrategy, copyable_tags, filled
 from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
 from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
 from derived_series.dicom.modules.image import (
@@ -25,11 +25,13 @@ from derived_series.dicom.modules.image import (
 )
 from derived_series.dicom.modules.patient import patient_blueprint
 from derived_series.dicom.modules.pet import pet_frame_blueprint, pet_image_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.required import required_blueprint, sop_class_of
+from derived_series.dicom.required import has_place, required_blueprint, sop_class_of
 from derived_series.dicom.tags import describe, to_tag
+from derived_series.dicom.where_placed import WherePlacedElement
 
 #: Values of these tags are the parent's, exactly; so is the zone that the study's date and time are in.
 PATIENT_AND_STUDY = frozenset(
@@ -78,8 +80,9 @@ MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
 
 def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> tuple[Blueprint, list[str]]:
     """The blueprint with the rules below and above it, and the warnings for what was overruled."""
-    required = required_blueprint(sop_class_of(blueprint, parent), parent.grid is not None)
-    found = _BASE + required + _filling(blueprint, strategy, parent) + blueprint
+    sop_class = sop_class_of(blueprint, parent)
+    required = required_blueprint(sop_class, parent.grid is not None)
+    found = _BASE + required + _filling(strategy, parent, has_place(sop_class)) + blueprint
     warnings = []
     for rule in _OWN:
         if found[rule.tag] != rule:
@@ -87,13 +90,15 @@ def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
     return found + _OWN, warnings
 
 
-def _filling(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> Blueprint:
+def _filling(strategy: FillingStrategy, parent: ParentSeries, always_placed: bool) -> Blueprint:
+    """:param always_placed: an image of the class is somewhere."""
     if strategy is FillingStrategy.DISCARD:
         return Blueprint()
-    copied = Blueprint([FilledElement(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
-    computed = _BASE + general_series_blueprint + general_image_blueprint + voi_lut_blueprint
+    copied = Blueprint([filled(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
+    computed = _BASE + general_series_blueprint + general_image_blueprint + voi_lut_blueprint + pixel_size_blueprint
     if parent.grid is not None:
-        computed = computed + image_plane_blueprint + frame_of_reference_blueprint
+        place = image_plane_blueprint + frame_of_reference_blueprint
+        computed = computed + (place if always_placed else Blueprint(map(WherePlacedElement, place)))
     if parent.modality == "PT":  # the pixels stay decay corrected to the parent's series time
         computed = computed + Blueprint([CopyElement("SeriesDate", True), CopyElement("SeriesTime", True)])
         computed = computed + Blueprint([pet_series_blueprint[keyword] for keyword in _PET_KEYWORDS])

@@ -81,7 +81,8 @@ def _first(value: Any) -> Any:
 
 
 def _aspect(dataset: Dataset) -> float:
-    spacing = dataset.get("PixelSpacing") or [1, 1]
+    kinds = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
+    spacing = next((dataset.get(keyword) for keyword in kinds if dataset.get(keyword)), [1, 1])
     return round(float(spacing[0]) / float(spacing[1]), 4)
 
 

@@ -16,7 +16,9 @@ from derived_series.dicom.modules.common import common_blueprint, volume_bluepri
 from derived_series.dicom.modules.ct import ct_image_blueprint
 from derived_series.dicom.modules.mr import mr_image_blueprint
 from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
+from derived_series.dicom.objects import BUILDERS
 from derived_series.dicom.parent import ParentSeries
 
 _PLACE = (
@@ -50,21 +52,31 @@ REQUIRED = {
         *("AcquisitionTime", "ActualFrameDuration", "FrameReferenceTime", "ImageIndex"),
     ),
     str(SecondaryCaptureImageStorage): _some(
-        common_blueprint + secondary_capture_blueprint, *_SERIES, "ConversionType"
-    ),
+        common_blueprint + secondary_capture_blueprint, *_SERIES, "ConversionType", "PatientOrientation"
+    )
+    + pixel_size_blueprint,
 }
+#: What an image of any other class has.
+_PICTURE = pixel_size_blueprint.frozen()
 _WITHOUT_PLACE = frozenset({str(SecondaryCaptureImageStorage)})
 
 
-def required_blueprint(sop_class_uid: str | None, has_place: bool = True) -> Blueprint:
+def required_blueprint(sop_class_uid: str | None, parent_has_place: bool = True) -> Blueprint:
     """The elements that a series of a SOP class cannot be without; none for a class that is made otherwise.
 
-    :param has_place: there are positions; without them the elements of a place in space cannot say anything.
+    Of an image of any other class it is the size of its pixels alone.
+
+    :param parent_has_place: there are positions; without them the elements of a place in space cannot say anything.
     """
     found = REQUIRED.get(sop_class_uid or "")
     if found is None:
-        return Blueprint()
-    return found + _GEOMETRY if has_place and sop_class_uid not in _WITHOUT_PLACE else found
+        return Blueprint() if sop_class_uid is None or sop_class_uid in BUILDERS else _PICTURE
+    return found + _GEOMETRY if parent_has_place and has_place(sop_class_uid) else found
+
+
+def has_place(sop_class_uid: str | None) -> bool:
+    """Whether an image of a SOP class is somewhere always; a picture may be nowhere."""
+    return sop_class_uid not in _WITHOUT_PLACE
 
 
 def sop_class_of(blueprint: Blueprint, parent: ParentSeries) -> str | None:

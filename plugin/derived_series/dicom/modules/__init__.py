@@ -25,6 +25,7 @@ from derived_series.dicom.modules.mr import mr_image_blueprint
 from derived_series.dicom.modules.parametric_map import parametric_map_image_blueprint, real_world_values
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.rt_dose import rt_dose_blueprint
 from derived_series.dicom.modules.secondary_capture import (
     multiframe_secondary_capture_blueprint,
@@ -61,6 +62,7 @@ __all__ = [
     "pet_image_blueprint",
     "pet_isotope_blueprint",
     "pet_series_blueprint",
+    "pixel_size_blueprint",
     "real_world_values",
     "rt_dose_blueprint",
     "secondary_capture_blueprint",

@@ -5,16 +5,34 @@ from __future__ import annotations
 from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.copying import GridCopyElement
 from derived_series.dicom.elements import StaticElement
+from derived_series.dicom.environment import ImageEnvironment
+from derived_series.dicom.functions import ImageElement
 from derived_series.dicom.modules.helpers import date_and_time_of_build
+from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 
-secondary_capture_blueprint = Blueprint(
-    [
-        StaticElement("SOPClassUID", "UI", SecondaryCaptureImageStorage),
-        StaticElement("ConversionType", "CS", "WSD"),
-        *date_and_time_of_build("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
-    ]
+secondary_capture_blueprint = (
+    pixel_size_blueprint
+    + Blueprint(
+        [
+            StaticElement("SOPClassUID", "UI", SecondaryCaptureImageStorage),
+            StaticElement("ConversionType", "CS", "WSD"),
+            *date_and_time_of_build("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
+            GridCopyElement("PatientOrientation", None),  # type 2C: empty where it is unknown
+        ]
+    )
 ).named("secondary_capture_image")
+
+
+def _conversion_type(env: ImageEnvironment) -> str:
+    """Of several frames only a scan has a NominalScannedPixelSpacing (PS3.3 C.8.6.3): it is kept as what it is."""
+    pivot = env.parent.pivot
+    if not env.on_parent_grid or not pivot.get("NominalScannedPixelSpacing"):
+        return "WSD"
+    given = str(pivot.get("ConversionType", ""))
+    return given if given in ("DF", "SD", "SI") else "SI"
+
 
 #: SC Multi-frame Image (PS3.3 C.8.6.3); the builder settles which of the classes it is.
 multiframe_secondary_capture_blueprint = (
@@ -22,8 +40,8 @@ multiframe_secondary_capture_blueprint = (
     + Blueprint(
         [
             StaticElement("SOPClassUID", "UI", MultiFrameGrayscaleByteSecondaryCaptureImageStorage),
+            ImageElement("ConversionType", _conversion_type),
             StaticElement("BurnedInAnnotation", "CS", "NO"),
-            StaticElement("PatientOrientation", "CS", None),  # type 2C: unknown
         ]
     )
 ).named("multiframe_secondary_capture")

@@ -1,0 +1,49 @@
+"""How large the pixels of a picture are, and which way up it is, where it has no image plane (PS3.3 10.7, C.7.6.3)."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.copying import GridCopyElement
+from derived_series.dicom.decimal_string import decimal_string
+from derived_series.dicom.elements import ABSENT, DEFER, Value
+from derived_series.dicom.environment import ImageEnvironment, SeriesEnvironment
+from derived_series.dicom.tags import to_tag
+
+_SPACINGS = tuple(map(to_tag, ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")))
+
+
+class _PixelSpacingElement(GridCopyElement):
+    """The parent's on its grid, that of the image's own grid elsewhere; left out where nothing tells it."""
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return DEFER
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if not env.on_parent_grid and env.grid is not None:
+            return [decimal_string(value) for value in env.grid.pixel_spacing]
+        return super().at_image(env)
+
+
+class _PixelAspectRatioElement(GridCopyElement):
+    """The parent's on its grid, where no spacing says it (type 1C)."""
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        return ABSENT if _has_spacing(env.parent.pivot) else super().at_image(env)
+
+
+def _has_spacing(dataset: Dataset) -> bool:
+    return any(tag in dataset and not dataset[tag].is_empty for tag in _SPACINGS)
+
+
+pixel_size_blueprint = Blueprint(
+    [
+        _PixelSpacingElement("PixelSpacing"),
+        GridCopyElement("ImagerPixelSpacing"),
+        GridCopyElement("NominalScannedPixelSpacing"),
+        GridCopyElement("PixelSpacingCalibrationType"),
+        GridCopyElement("PixelSpacingCalibrationDescription"),
+        _PixelAspectRatioElement("PixelAspectRatio"),
+    ]
+).named("pixel_size")
