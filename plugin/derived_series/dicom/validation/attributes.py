@@ -34,12 +34,13 @@ def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) ->
     :param parent: an instance of the parent series.
     """
     said: set[tuple[str, ...]] = set()
+    mandatory = _mandatory_tags(iod)
     same_kind = parent.get("SOPClassUID") == dataset.get("SOPClassUID")
     for asked in _decidable(iod):
         module, path = asked.module, asked.path
         if path and path[0] not in dataset:
             continue
-        supposed = bool(path) or module.is_mandatory or _is_present(module, dataset)
+        supposed = bool(path) or module.is_mandatory or _is_present(module, dataset, mandatory)
         for item, place in _items(dataset, path):
             for attribute in asked.attributes:
                 key = (*path, attribute.keyword)
@@ -81,15 +82,24 @@ def _decidable(iod: str) -> tuple[_Asked, ...]:
     return tuple(_Asked(module, path, tuple(attributes)) for (module, path), attributes in found.items())
 
 
-def _is_present(module: Module, dataset: Dataset) -> bool:
-    """A module that may be left out is there when something that it requires is.
+@lru_cache(maxsize=16)
+def _mandatory_tags(iod: str) -> frozenset[int]:
+    """The tags of the modules that an IOD always has."""
+    return frozenset(
+        a.tag for module in modules_of(iod) if module.is_mandatory for a in module.attributes if not a.path
+    )
+
+
+def _is_present(module: Module, dataset: Dataset, mandatory: frozenset[int]) -> bool:
+    """A module that may be left out is there when something that it requires is, and no mandatory module has that.
 
     Those of integer and of float pixels have Rows and Columns in common, and exclude each other.
     """
     floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
     if module.name == "image-pixel" and floats:
         return False
-    return any(a.type in ("1", "2") and not a.path and a.tag in dataset for a in module.attributes)
+    required = (a.tag for a in module.attributes if a.type in ("1", "2") and not a.path and a.tag not in mandatory)
+    return any(tag in dataset for tag in required)
 
 
 def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator[tuple[Dataset, str]]:
