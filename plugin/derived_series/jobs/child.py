@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from derived_series.jobs.memory import give_back, keep_freed
+from derived_series.jobs.relay import relayed
 from derived_series.user_code import described
 
 #: Orthanc, and who looks at images, go first where there are too few processors for all.
@@ -43,7 +44,7 @@ def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[An
             return
         answer: tuple[bool, Any]
         try:
-            with one_process():
+            with one_process(), relayed(pipe):
                 answer = (True, function(*args, **kwargs))
         except BaseException as error:  # SystemExit of a pipeline is its error too
             answer = (False, error)

@@ -26,6 +26,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from derived_series.errors import Busy
 from derived_series.jobs.child import serve
+from derived_series.jobs.relay import LOG
 
 _log = logging.getLogger(__name__)
 
@@ -102,10 +103,14 @@ class _Worker:
         """
         try:
             self.pipe.send_bytes(message)
-            wait([self.pipe, self.process.sentinel])
-            if self.pipe.poll():  # an answer counts even when its sender has died since
-                answer: tuple[bool, Any] = pickle.loads(self.pipe.recv_bytes())
-                return answer
+            while True:
+                wait([self.pipe, self.process.sentinel])
+                if not self.pipe.poll():  # an answer counts even when its sender has died since
+                    break
+                kind, value = pickle.loads(self.pipe.recv_bytes())
+                if kind != LOG:
+                    return bool(kind), value
+                _log.log(value[0], "%s", value[1])
         except (OSError, EOFError):
             pass
         except Exception as error:  # what can be sent cannot always be read: it costs its task, not the worker's thread

@@ -1,0 +1,131 @@
+"""What user code prints and logs while a job runs: so many lines in the log, each with the job's identifier."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from derived_series.jobs.plain import LONGEST, printable
+
+_log = logging.getLogger(__name__)
+
+#: Lines of one job that are kept, and characters of each.
+_MOST_LINES = 1000
+_LONGEST_LINE = 2000
+
+#: Libraries that have much to say to their own developers; user code may raise its own voice about them.
+_QUIET = (
+    "derived_series",
+    "pydicom",
+    "highdicom",
+    "nibabel",
+    "urllib3",
+    "requests",
+    "PIL",
+    "charset_normalizer",
+    "asyncio",
+)
+
+#: What the modules of the blueprint folders are named by: see ``pipelines.library``.
+_OF_THE_LIBRARY = "derived_series_library_"
+
+
+class _Lines:
+    """Hands lines on until there are too many."""
+
+    def __init__(self, job_id: str):
+        self._job_id = job_id
+        self._left = _MOST_LINES
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+
+    def tell(self, level: int, text: str) -> None:
+        if os.getpid() != self._process:  # user code may fork, and this lock with it
+            return
+        with self._lock:
+            self._left -= 1
+            left = self._left
+        if left >= 0:
+            _log.log(max(level, logging.WARNING), "job %s: %s", self._job_id, printable(text, _LONGEST_LINE))
+        elif left == -1:
+            _log.warning("job %s: its output goes on; more than %d lines are left out", self._job_id, _MOST_LINES)
+
+
+class _Stream(io.RawIOBase):
+    """The bytes under ``sys.stdout``: whole lines are told as soon as they are there."""
+
+    def __init__(self, number: int, tell: Callable[[str], None]):
+        super().__init__()
+        self._number = number
+        self._tell = tell
+        self._rest = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        """For programs that are started with it; what they write goes past us."""
+        return self._number
+
+    def write(self, data: Any) -> int:
+        written = bytes(data)
+        *lines, rest = (self._rest + written).replace(b"\r", b"\n").split(b"\n")
+        self._rest = rest[: 4 * LONGEST]  # a line without an end is not kept for ever
+        for line in lines:
+            self._tell_line(line)
+        return len(written)
+
+    def end(self) -> None:
+        """Tell a last line that has no end."""
+        rest, self._rest = self._rest, b""
+        self._tell_line(rest)
+
+    def _tell_line(self, line: bytes) -> None:
+        if line.strip():
+            self._tell(line.decode("utf-8", "backslashreplace"))
+
+
+class _Records(logging.Handler):
+    """Tells the records of user code's loggers."""
+
+    def __init__(self, lines: _Lines):
+        super().__init__(logging.INFO)
+        self._lines = lines
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.split(".")[0] not in _QUIET and bool(super().filter(record))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception as error:  # the boundary to what user code logs
+            text = f"a message that cannot be written ({type(error).__name__})"
+        name = record.name
+        if name.startswith(_OF_THE_LIBRARY):
+            name = name.removeprefix(_OF_THE_LIBRARY).partition("_")[2]
+        self._lines.tell(record.levelno, f"{record.levelname} {name}: {text}")
+
+
+@contextlib.contextmanager
+def output_of(job_id: str) -> Iterator[None]:
+    """Have what is printed, and logged from INFO on, while a job runs told in this package's log."""
+    lines = _Lines(job_id)
+    raw = [_Stream(number, lambda text: lines.tell(logging.WARNING, text)) for number in (1, 2)]
+    out, err = (io.TextIOWrapper(each, "utf-8", "backslashreplace", write_through=True) for each in raw)  # type: ignore[type-var]
+    root, handler = logging.getLogger(), _Records(lines)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO) if level else logging.INFO)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        for each in raw:
+            each.end()
