@@ -6,15 +6,17 @@ import copy
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from pydicom import dcmwrite
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
 from derived_series.dicom.codecs import compress
 from derived_series.dicom.context import BuildContext
-from derived_series.dicom.identity import PATIENT_AND_STUDY
+from derived_series.dicom.detached import detached
+from derived_series.dicom.identity import PATIENT_AND_STUDY, parents_own
 from derived_series.dicom.making import tell_making
 from derived_series.dicom.modules.derivation import MARKS, is_marked
 from derived_series.dicom.parent import ParentSeries
@@ -86,6 +88,15 @@ class DatasetSeries:
             found.append(dataset)
         return replace(self, datasets=tuple(found), warnings=(*self.warnings, *dict.fromkeys(warnings)))
 
+    def with_identity(self, parent: ParentSeries) -> DatasetSeries:
+        """The same as ``DerivedSeries.with_identity``."""
+        owned = {tag: parents_own(tag, parent) for tag in PATIENT_AND_STUDY}
+        if not any(_is_changed(d.get(tag), own) for d in self.datasets for tag, own in owned.items()):
+            return self
+        datasets = tuple(detached(dataset, {}) for dataset in self.datasets)
+        warnings = [warning for dataset in datasets for warning in _own(dataset, parent)]
+        return replace(self, datasets=datasets, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
+
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file."""
         buffer = io.BytesIO()
@@ -142,18 +153,23 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
     return DatasetSeries(tuple(found), tuple(dict.fromkeys(warnings)))
 
 
+def _is_changed(given: DataElement | None, own: DataElement | None) -> TypeGuard[DataElement]:
+    """Whether a value is given that is not the parent's own."""
+    return given is not None and not given.is_empty and (own is None or given.value != own.value)
+
+
 def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
     """Patient and study values are the parent's; a derived image is DERIVED."""
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
-        own, given = parent.pivot.get(tag), dataset.get(tag)
-        if given is not None and not given.is_empty and (own is None or given.value != own.value):
+        own, given = parents_own(tag, parent), dataset.get(tag)
+        if _is_changed(given, own):
             warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
         if own is not None:
-            dataset[tag] = copy.deepcopy(own)
+            dataset[tag] = own
         elif given is not None and not given.is_empty:
             given.value = None
-    warning = settle_dataset(dataset, parent.pivot.get("SpecificCharacterSet"))
+    warning = settle_dataset(dataset, parent.as_stored.get("SpecificCharacterSet"))
     warnings += [warning] if warning else []
     for keyword, mark in MARKS.items():
         if is_marked(parent, keyword):

@@ -24,7 +24,7 @@ from derived_series.dicom.encoding import SeriesEncoder, encapsulated, long_elem
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.honesty import doubts
-from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS
+from derived_series.dicom.identity import MARK_TAGS, PIXEL_TAGS, enforce_identity
 from derived_series.dicom.modules.derivation import UNSPECIFIED, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
 from derived_series.dicom.pixels import encode_pixels, pixel_rules
@@ -38,6 +38,7 @@ from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
 
 if TYPE_CHECKING:
     from derived_series.dicom.explain import Explanation
+    from derived_series.dicom.parent import ParentSeries
 
 _IMAGE_TYPE = Tag("ImageType")
 
@@ -123,6 +124,15 @@ class DerivedSeries:
             for index in sorted({0, len(self) // 2, len(self) - 1}):
                 check_decoded(series.dataset(index), lambda _, index=index: self.env.pixels.stored(index))  # type: ignore[misc]
         return series
+
+    def with_identity(self, parent: ParentSeries) -> DerivedSeries:
+        """The series with the parent's patient and study, whatever it was built from; itself where it has them."""
+        elements, changed = enforce_identity(self.elements, parent)
+        if not changed:
+            return self
+        elements, warning = settle_charset(elements, self.instanced, self.env)
+        told = (*self.warnings, *changed, *([warning] if warning else []))
+        return replace(self, elements=MappingProxyType(elements), warnings=tuple(dict.fromkeys(told)))
 
     def pixel_data(self, index: int) -> DataElement:
         """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""

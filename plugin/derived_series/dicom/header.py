@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from pydicom.dataelem import DataElement
@@ -44,6 +44,10 @@ class SeriesHeader:
     @property
     def parent(self) -> ParentSeries:
         return self.env.parent
+
+    def of(self, parent: ParentSeries) -> SeriesHeader:
+        """The same header over another object of the parent, such as one with instances of its own."""
+        return replace(self, env=replace(self.env, parent=parent))
 
     @property
     def series_instance_uid(self) -> str:

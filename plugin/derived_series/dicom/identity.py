@@ -132,7 +132,7 @@ def enforce_identity(
 
 def parents_own(tag: int, parent: ParentSeries) -> DataElement | None:
     """The parent's patient or study element; empty where the parent lacks one of type 2, None for another."""
-    own = parent.pivot.get(BaseTag(tag))
+    own = parent.as_stored.get(BaseTag(tag))
     if own is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):
         return None
     return CopyOrElseElement(tag, None).data_element(own)

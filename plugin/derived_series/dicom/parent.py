@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.charset import keep_names
+from derived_series.dicom.detached import Memo, detached
 from derived_series.dicom.file_meta import disagreements
 from derived_series.dicom.geometry import SAME_ANGLE, Affine, Grid
 from derived_series.dicom.instances import (
@@ -51,6 +52,8 @@ class ParentSeries:
     :param volume_key: by what the instances at one position are told apart and sorted (the first that fits of
         ``volumes.KEYS``); None for one volume.
     :param warnings: what was left out or made up for; the derived series passes them on.
+    :param as_stored: the pivot as it is stored, whatever is done to the instances later: whose image it is, and of
+        which study.
     """
 
     instances: tuple[Dataset, ...]
@@ -59,9 +62,16 @@ class ParentSeries:
     volumes: int = 1
     volume_key: str | None = None
     warnings: tuple[str, ...] = ()
+    as_stored: Dataset = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         keep_names(self.instances, self.varying)
+        object.__setattr__(self, "as_stored", detached(self.pivot, {}))
+
+    def detached(self) -> ParentSeries:
+        """The same series with instances of its own, which may be changed: this one stays as it is stored."""
+        memo: Memo = {}
+        return replace(self, instances=tuple(detached(instance, memo) for instance in self.instances))
 
     @classmethod
     @reading("the parent's headers")

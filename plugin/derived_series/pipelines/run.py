@@ -177,28 +177,31 @@ def run_pipeline(
     :raises InvalidRequest: inputs or parameters that the pipeline does not have.
     :raises UserCodeError: an exception in the pipeline's code.
     """
-    pipeline = library.pipeline(name).pipeline()
-    inputs = _inputs(pipeline, parents)
-    same_patient(inputs)
+    pipeline = _user(name, "the constructor", library.pipeline(name).pipeline)
+    whole = _inputs(pipeline, parents)
+    same_patient(whole)
     settings = checked_parameters(type(pipeline), parameters)
-    parent = inputs[pipeline.parent_name()]
+    parent = whole[pipeline.parent_name()]
+    inputs = {key: series.detached() for key, series in whole.items()}  # user code may do with them what it likes
+    theirs = inputs[pipeline.parent_name()]
     header: SeriesHeader | None = None
     factory = pipeline.dicom_factory
-    blueprint = _user(name, "blueprint_for", pipeline.blueprint_for, parent, settings, library.plain_blueprints())
+    blueprint = _user(name, "blueprint_for", pipeline.blueprint_for, theirs, settings, library.plain_blueprints())
     if blueprint is not None:
         strategy = options.strategy or pipeline.filling_strategy
         header = _fits(factory.make_series_header(parent, blueprint + options.extra, strategy, context), options)
     data = {}
     for key, series in inputs.items():
-        taken = pipeline.input[key](series)
+        taken = _user(name, f"the constructor of input {key!r}", pipeline.input[key], series)
         if not _user(name, "validate", taken.validate):
             raise InvalidParent(
                 f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
             )
         data[key] = _user(name, "image_grinder", taken.get_data)
-    container = InputContainer(data, header, inputs, settings)
+    container = InputContainer(data, header and header.of(theirs), inputs, settings)
     result = _user(name, "process", pipeline.process, container)
-    return options.ready(_finish(name, header, factory, result, parent, context, options), parent)
+    made = _finish(name, header, factory, result, parent, theirs, context, options)
+    return options.ready(made.with_identity(parent), parent)
 
 
 def run_blueprint(
@@ -276,10 +279,11 @@ def _finish(
     factory: DicomFactory,
     result: Any,
     parent: ParentSeries,
+    theirs: ParentSeries,
     context: BuildContext,
     options: Options,
 ) -> Series:
-    """What ``process`` returned, as a series."""
+    """What ``process`` returned, as a series. :param theirs: the parent that user code gets."""
     own_build = type(factory).build_from_header is not DicomFactory.build_from_header
     if options.resampling is not None and (
         own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
@@ -299,6 +303,6 @@ def _finish(
             remedy="return the image (and set header_blueprint), or a list of finished datasets",
         )
     if own_build:
-        datasets = _user(name, "build_from_header", factory.build_from_header, header, result)
+        datasets = _user(name, "build_from_header", factory.build_from_header, header.of(theirs), result)
         return adopt(datasets, parent, context)
     return factory.build(header, result, nan=options.nan, resampling=options.resampling)

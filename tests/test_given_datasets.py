@@ -1,0 +1,178 @@
+"""What user code does to the datasets that it is given changes nothing of whose image the derived series is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from highdicom import UID as new_uid
+from highdicom.sr import (
+    Comprehensive3DSR,
+    DeviceObserverIdentifyingAttributes,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    TrackingIdentifier,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from building import LIBRARY, build, parent_of, ready, written
+from derived_series import BuildContext, DicomFactory, NumpyFactory, ParentSeries
+from derived_series.dicom.datasets import DatasetSeries
+from derived_series.pipelines import Input, Library, Pipeline
+from derived_series.pipelines.library import NamedPipeline
+from derived_series.pipelines.run import Options, Series, run_pipeline
+from multiframe import enhanced
+from phantoms import ct_phantom, encode
+
+OTHERS = {
+    "PatientID": "OTHER",
+    "PatientName": "Other^Name",
+    "PatientBirthDate": "19990101",
+    "IssuerOfPatientID": "ELSEWHERE",
+    "StudyInstanceUID": "1.2.3",
+    "AccessionNumber": "B2",
+}
+
+
+def run(process: Callable[[Any, Any], Any], parent: ParentSeries, **fields: Any) -> Series:
+    mine = type("Mine", (Pipeline,), {"input": {"ct": Input}, "process": process, **fields})
+    library = Library(LIBRARY.blueprints, {"mine": NamedPipeline("mine", mine, "", Path("mine.py"), "")}, {}, ())
+    return run_pipeline(library, "mine", {"ct": parent}, {}, Options(), BuildContext())
+
+
+def altered(instances: tuple[Dataset, ...]) -> list[Dataset]:
+    """The instances, each of them now another patient's, in place."""
+    for dataset in instances:
+        for keyword, value in OTHERS.items():
+            setattr(dataset, keyword, value)
+        dataset.ReferencedStudySequence[0].ReferencedSOPInstanceUID = "1.2.3.4"
+    return list(instances)
+
+
+def as_datasets(self: Any, container: Any) -> Any:
+    return altered(container.parents["ct"].instances)
+
+
+def as_copies(self: Any, container: Any) -> Any:
+    return copy.deepcopy(altered(container["ct"].instances))
+
+
+def as_an_array(self: Any, container: Any) -> Any:
+    return np.stack([dataset.pixel_array for dataset in altered(container.datasets["ct"])])
+
+
+def through_the_header(self: Any, container: Any) -> Any:
+    altered(container.header.parent.instances)
+    return NumpyFactory().build(container.header, container["ct"].voxels())
+
+
+def as_a_series_of_its_own_parent(self: Any, container: Any) -> Any:
+    return build(ParentSeries.from_datasets(altered(container["ct"].instances)))
+
+
+def as_a_segmentation_of_its_own_parent(self: Any, container: Any) -> Any:
+    other = ParentSeries.from_datasets(altered(container["ct"].instances))
+    return build(other, np.ones(other.shape, np.uint8), ready("segmentation"))
+
+
+def as_a_dataset_series(self: Any, container: Any) -> Any:
+    datasets = altered(tuple(build(container["ct"])))
+    return DatasetSeries(tuple(datasets), ())
+
+
+def by_a_factory(self: Any, container: Any) -> Any:
+    return container["ct"].voxels()
+
+
+class AlteringFactory(DicomFactory):
+    def build_from_header(self, header: Any, image: Any) -> list[Dataset]:
+        altered(header.parent.instances)
+        return altered(tuple(NumpyFactory().build_from_header(header, image)))
+
+
+def report(self: Any, container: Any) -> Any:
+    """A report of highdicom shares elements with the evidence that it is given."""
+    device = DeviceObserverIdentifyingAttributes(uid=new_uid(), name="device")
+    observer = ObserverContext(codes.DCM.Device, device)
+    group = MeasurementsAndQualitativeEvaluations(
+        TrackingIdentifier(new_uid(), "Liver"),
+        finding_type=codes.SCT.Organ,
+        measurements=[Measurement(codes.SCT.Volume, 1500.0, Code("ml", "UCUM", "Milliliter"))],
+    )
+    found = Comprehensive3DSR(
+        evidence=list(container["ct"].instances),
+        content=MeasurementReport(ObservationContext(observer), Code("363679005", "SCT", "Imaging procedure"), [group])[
+            0
+        ],
+        series_instance_uid=new_uid(),
+        series_number=901,
+        sop_instance_uid=new_uid(),
+        instance_number=1,
+        manufacturer="Maker",
+    )
+    for keyword, value in OTHERS.items():
+        setattr(found, keyword, value)
+    return [found]
+
+
+WAYS: list[tuple[Callable[[Any, Any], Any], dict[str, Any]]] = [
+    (as_datasets, {}),
+    (as_copies, {}),
+    (as_an_array, {"header_blueprint": ready("ct")}),
+    (through_the_header, {"header_blueprint": ready("ct")}),
+    (as_a_series_of_its_own_parent, {}),
+    (as_a_segmentation_of_its_own_parent, {}),
+    (as_a_dataset_series, {}),
+    (by_a_factory, {"header_blueprint": ready("ct"), "dicom_factory": AlteringFactory()}),
+    (report, {}),
+]
+
+
+def phantom() -> list[Dataset]:
+    found = ct_phantom(3, 8, 8)
+    for dataset in found:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", "1.2.9"
+        dataset.ReferencedStudySequence = [item]
+    return found
+
+
+@pytest.mark.parametrize(("process", "fields"), WAYS, ids=[way.__name__ for way, _ in WAYS])
+def test_patient_and_study_are_those_of_the_parent_as_it_is_stored(
+    process: Callable[[Any, Any], Any], fields: dict[str, Any]
+) -> None:
+    given = phantom()
+    series = run(process, parent_of(given), **fields)
+    for dataset in written(series):
+        for keyword in OTHERS:
+            assert dataset.get(keyword) == given[0].get(keyword), keyword
+        if "ReferencedStudySequence" in dataset:
+            assert dataset.ReferencedStudySequence[0].ReferencedSOPInstanceUID == "1.2.9"
+    if process in (as_an_array, through_the_header):  # what was altered is not in the result
+        return
+    for keyword in ("PatientID", "StudyInstanceUID"):
+        assert any(keyword in w and "it is the parent's" in w for w in series.warnings), keyword
+
+
+def test_a_detached_parent_shares_no_element_with_the_parent() -> None:
+    instances = [phantom(), [enhanced(ct_phantom(3, 8, 8))]]
+    for files in (list(map(encode, datasets)) for datasets in instances):
+        parent = ParentSeries.from_bytes(files)
+        before = [copy.deepcopy(dataset) for dataset in parent.instances]
+        values = parent.voxels()
+        theirs = parent.detached()
+        for dataset in theirs.instances:
+            dataset.PatientID = "OTHER"
+            dataset.ImagePositionPatient[0] = 99
+            del dataset.PatientName
+        assert np.array_equal(theirs.voxels(), values)
+        assert list(parent.instances) == before
