@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import count
 
 #: Added to the parent's SeriesNumber (0020,0011); moved on by one while the study has the number.
 SERIES_NUMBER_OFFSET = 1000
@@ -29,13 +30,14 @@ def series_uid_of(job_id: str) -> str:
 
 
 def free_series_number(parent_number: int | None, taken: Collection[int]) -> int:
-    """The parent's number plus SERIES_NUMBER_OFFSET, moved on past those that are taken."""
+    """The parent's number plus SERIES_NUMBER_OFFSET, moved on past those that are taken.
+
+    Where that is beyond what an IS holds, the first free number from 1 on.
+    """
     number = max(parent_number or 0, 0) + SERIES_NUMBER_OFFSET
-    if number > _LARGEST_NUMBER:
-        number = 1
     while number in taken:
         number += 1
-    return number
+    return number if number <= _LARGEST_NUMBER else next(free for free in count(1) if free not in taken)
 
 
 @lru_cache(maxsize=8192)

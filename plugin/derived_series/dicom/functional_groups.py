@@ -9,6 +9,7 @@ from typing import Any
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.tags import dictionary_vr
@@ -101,6 +102,16 @@ _IDENTITY = frozenset(
 def has_groups(dataset: Dataset) -> bool:
     """Whether the dataset is an enhanced object."""
     return PER_FRAME in dataset or SHARED in dataset
+
+
+def is_legacy_converted(dataset: Dataset) -> bool:
+    """Whether the dataset is an enhanced object that was converted from classic ones (PS3.3 A.70 to A.72)."""
+    return "Legacy Converted" in UID(str(dataset.get("SOPClassUID", ""))).name
+
+
+def classic_keyword(group: str, keyword: str) -> str | None:
+    """What a classic instance has in place of an attribute of a functional group; None for what it has not."""
+    return _CLASSIC.get(group, {}).get(keyword)
 
 
 def shared_group(source: Dataset) -> Dataset:

@@ -49,10 +49,11 @@ general_series_blueprint = Blueprint(
 ).named("general_series")
 
 
-def _frame_of_reference(env: SeriesEnvironment) -> str:
+def _frame_of_reference(env: SeriesEnvironment) -> Value:
     """The parent's; for a parent without one (or one a slice), a UID that all series derived from it share."""
-    found = env.pivot.get("FrameOfReferenceUID") if env.parent.is_constant("FrameOfReferenceUID") else None
-    return str(found) if found else BuildContext(uid_seed=env.parent.series_instance_uid).uid("frame of reference")
+    if env.parent.is_constant("FrameOfReferenceUID") and env.pivot.get("FrameOfReferenceUID"):
+        return env.pivot["FrameOfReferenceUID"]
+    return BuildContext(uid_seed=env.parent.series_instance_uid).uid("frame of reference")
 
 
 frame_of_reference_blueprint = Blueprint(

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -26,6 +27,7 @@ from pydicom.uid import (
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
 )
+from pydicom.valuerep import validate_value
 
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.decimal_string import decimal_string
@@ -39,6 +41,7 @@ from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.draft import require_grid
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.reading import READ_ERRORS
+from derived_series.dicom.tags import describe
 from derived_series.errors import InvalidParent
 
 _SOP_CLASS = (int(Tag("SOPClassUID")), "")
@@ -61,6 +64,7 @@ _NEEDED = (
 )
 #: Settled by the conversion.
 _CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
+_INTEGERS = ("SL", "SS", "UL", "US")
 #: What highdicom leaves empty though the modules need not be there.
 _EMPTY = ("ClinicalTrialTimePointID", "ClinicalTrialCoordinatingCenterName", "ContrastBolusAgent")
 
@@ -76,6 +80,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
     made, told = _converted(header, [_prepared(dataset, grid) for dataset in classic])
+    told += _drop_unfit(made)
     _refer(classic, made)
     own = _overlay(classic, made)
     meta = made.file_meta
@@ -123,7 +128,24 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
         except READ_ERRORS as error:
             name = UID(header.sop_class_uid).name
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
-    return made, [f"in the enhanced image: {' '.join(str(warning.message).split())}" for warning in told]
+    said = dict.fromkeys(" ".join(str(warning.message).split()) for warning in told)
+    return made, [f"in the enhanced image: {text}" for text in said]
+
+
+def _drop_unfit(dataset: Dataset) -> list[str]:
+    """Leave out numbers that a group cannot hold, such as an AcquisitionNumber (IS) beyond 16 bits; tell each."""
+    told = []
+    for element in list(dataset):
+        if element.VR == "SQ":
+            told += [warning for item in element.value or () for warning in _drop_unfit(item)]
+        elif element.VR in _INTEGERS and not element.is_empty:
+            try:
+                for value in element.value if element.VM > 1 else [element.value]:
+                    validate_value(element.VR, value, config.RAISE)
+            except ValueError:
+                told.append(f"{describe(element.tag)} is left out: it cannot hold the parent's {element.value}")
+                del dataset[element.tag]
+    return list(dict.fromkeys(told))
 
 
 def _refer(classic: DerivedSeries, made: Dataset) -> None:

@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.functional_groups import classic_keyword, is_legacy_converted
 from derived_series.dicom.identity import PIXEL_TAGS
-from derived_series.dicom.validation.conditions import CONDITIONS, SPECIALISED
+from derived_series.dicom.validation.conditions import BY_VALUE_TYPE, CONDITIONS, SPECIALISED
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import Attribute, Module, modules_of
 
@@ -45,14 +46,17 @@ def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) ->
             for attribute in asked.attributes:
                 key = (*path, attribute.keyword)
                 decided = supposed or attribute.type.endswith("C")
+                decided = decided and _is_of_its_kind(item, attribute)
                 problem = None if key in said or not decided else _problem(item, attribute)
                 if problem is None:
                     continue
                 said.add(key)
+                at = ", ".join(filter(None, [where, place, f"{module.name} module"]))
                 unsure = not path and not module.is_mandatory and not attribute.type.endswith("C")
-                excused = unsure or _excused(dataset, parent, attribute, same_kind)
-                told = warning if excused else error
-                yield told(attribute.tag, problem, ", ".join(filter(None, [where, place, f"{module.name} module"])))
+                if _excused(dataset, parent, attribute, same_kind):
+                    yield warning(attribute.tag, f"{problem}; the parent has it no better", at)
+                else:
+                    yield (warning if unsure else error)(attribute.tag, problem, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,13 @@ def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator
         yield from _items(item, path[1:], f"{place}.{path[0]}[{number}]".lstrip("."))
 
 
+def _is_of_its_kind(item: Dataset, attribute: Attribute) -> bool:
+    """Whether an item of a content tree (or its root, the dataset) is of the ValueType that has the attribute."""
+    is_content = "ValueType" in item or "ReferencedContentItemIdentifier" in item
+    rule = BY_VALUE_TYPE.get(attribute.keyword) if is_content else None
+    return rule is None or rule(item)
+
+
 def _problem(item: Dataset, attribute: Attribute) -> str | None:
     kind = attribute.type
     if kind in ("1C", "2C") and not CONDITIONS[attribute.keyword](item):
@@ -128,8 +139,15 @@ def _problem(item: Dataset, attribute: Attribute) -> str | None:
 def _excused(dataset: Dataset, parent: Dataset, attribute: Attribute, same_kind: bool) -> bool:
     """Whether the parent has it no better."""
     first = attribute.path[0] if attribute.path else None
+    if first in _GROUPS and is_legacy_converted(dataset):  # a group of what the parent's instances say one by one
+        classic = classic_keyword(attribute.path[-1], attribute.keyword)
+        return classic is not None and _has_none(parent, classic)
     if first is not None:
         return first in parent and parent[first].value == dataset[first].value
-    if attribute.type != "1" or attribute.tag in PIXEL_TAGS:  # of type 2, an empty one would do
-        return False
-    return same_kind and (attribute.tag not in parent or parent[attribute.tag].is_empty)
+    if attribute.tag in PIXEL_TAGS or attribute.type[0] == "2" or not _has_none(parent, attribute.keyword):
+        return False  # of type 2, an empty one would do
+    return CONDITIONS[attribute.keyword](parent) if attribute.type == "1C" else same_kind
+
+
+def _has_none(parent: Dataset, keyword: str) -> bool:
+    return keyword not in parent or bool(parent[keyword].is_empty)

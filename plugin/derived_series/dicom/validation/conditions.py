@@ -46,6 +46,26 @@ def _code_without_value(dataset: Dataset) -> bool:
 #: Attributes of type 1 in a general module that a module of the kind makes conditional, overriding it (PS3.3 C.8.6.3).
 SPECIALISED = frozenset({"FrameIncrementPointer"})
 
+
+def _of(*value_types: str) -> Condition:
+    return lambda item: item.get("ValueType") in value_types
+
+
+#: What a content item has by its ValueType (PS3.3 C.17.3.2.1); the tables have it for every item.
+BY_VALUE_TYPE: Mapping[str, Condition] = {
+    "ContinuityOfContent": _of("CONTAINER"),
+    "ConceptCodeSequence": _of("CODE"),
+    "MeasuredValueSequence": _of("NUM"),
+    "ReferencedSOPSequence": _of("IMAGE", "COMPOSITE", "WAVEFORM"),
+    "GraphicData": _of("SCOORD", "SCOORD3D"),
+    "GraphicType": _of("SCOORD", "SCOORD3D"),
+    "ReferencedFrameOfReferenceUID": _of("SCOORD3D"),
+    "TemporalRangeType": _of("TCOORD"),
+    "TabulatedValuesSequence": _of("TABLE"),
+    # an item that refers to another one of the tree has none of its own
+    "ValueType": lambda item: "ReferencedContentItemIdentifier" not in item,
+}
+
 CONDITIONS: Mapping[str, Condition] = {
     "SpecificCharacterSet": _beyond_ascii,
     "PlanarConfiguration": _many_samples,
@@ -70,5 +90,11 @@ CONDITIONS: Mapping[str, Condition] = {
     "NumberOfTimeSlices": lambda dataset: "DYNAMIC" in (dataset.get("SeriesType") or ()),
     "NumberOfTemporalPositions": _has("TemporalPositionIdentifier"),
     "FrameIncrementPointer": lambda dataset: int(dataset.get("NumberOfFrames") or 1) > 1,
+    "TextValue": _of("TEXT"),
+    "DateTime": _of("DATETIME"),
+    "Date": _of("DATE"),
+    "Time": _of("TIME"),
+    "PersonName": _of("PNAME"),
+    "UID": _of("UIDREF"),
     "GridFrameOffsetVector": lambda dataset: int(dataset.get("NumberOfFrames") or 1) > 1,
 }

@@ -20,7 +20,15 @@ from derived_series.dicom.environment import InstanceEnvironment
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
-from derived_series.dicom.validation.values import check_image, check_values, is_uid, numbers, value_problem
+from derived_series.dicom.validation.values import (
+    THE_PARENTS,
+    ParentValues,
+    check_image,
+    check_values,
+    is_uid,
+    numbers,
+    value_problem,
+)
 
 if TYPE_CHECKING:
     from derived_series.dicom.parent import ParentSeries
@@ -41,9 +49,10 @@ def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tup
     else:
         checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
     known = frozenset(str(instance.SOPInstanceUID) for instance in parent.instances)
+    values = ParentValues(parent.instances)
     found: list[Finding] = []
     for index, dataset in checked:
-        found += _instance(dataset, parent, known, f"instance {index + 1}" if len(series) > 1 else "")
+        found += _instance(dataset, parent, values, known, f"instance {index + 1}" if len(series) > 1 else "")
     found += _identity(series, parent, known)
     if isinstance(series, DatasetSeries):
         found += _same_in_all(series)
@@ -76,7 +85,9 @@ def _header(series: DerivedSeries, index: int) -> Dataset:
     return dataset
 
 
-def _instance(dataset: Dataset, parent: ParentSeries, known: frozenset[str], where: str) -> Iterator[Finding]:
+def _instance(
+    dataset: Dataset, parent: ParentSeries, values: ParentValues, known: frozenset[str], where: str
+) -> Iterator[Finding]:
     """:param known: the SOPInstanceUIDs of the parent."""
     sop_class = str(dataset.get("SOPClassUID", ""))
     iod = iod_of(sop_class)
@@ -84,7 +95,7 @@ def _instance(dataset: Dataset, parent: ParentSeries, known: frozenset[str], whe
         yield warning(0x00080016, f"is {UID(sop_class).name}, whose attributes are not known here", where)
     else:
         yield from check_attributes(dataset, iod, parent.pivot, where)
-    yield from check_values(dataset, parent.instances, where)
+    yield from check_values(dataset, values, where)
     yield from check_image(dataset, where)
     yield from _references(dataset, parent, known, where)
 
@@ -163,8 +174,11 @@ def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
             if tag in level and (None if made is None else made.value) != (None if own is None else own.value):
                 problem = "is not the same in all instances, though it is the series'"
             if problem:
-                copied = isinstance(element, CopyElement)  # it is so in the parent
-                yield (warning if copied else error)(tag, problem, f"instance {index + 1}")
+                place = f"instance {index + 1}"
+                if isinstance(element, CopyElement):
+                    yield warning(tag, f"{problem}; {THE_PARENTS}", place)
+                else:
+                    yield error(tag, problem, place)
                 break
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from pydicom import config
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
@@ -18,9 +21,11 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import validate_value
 
+from derived_series.dicom.reading import reading
 from derived_series.dicom.validation.finding import Finding, error, warning
 
 _CHECKED = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "SH", "ST", "TM", "UC", "UR", "UT"))
+_BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
 
 #: The Modality that a class has; others leave it open.
 _MODALITY = {
@@ -33,42 +38,96 @@ _MODALITY = {
 }
 
 
-def check_values(dataset: Dataset, parents: Sequence[Dataset], where: str) -> Iterator[Finding]:
-    """What a VR does not allow, at any depth; a warning when an instance of the parent has the very same."""
+#: What a warning says of a fault that was only carried over.
+THE_PARENTS = "the parent has it so"
+
+
+@dataclass(frozen=True, eq=False)
+class ParentValues:
+    """What the parent has, to tell its own faults from those of the derived series."""
+
+    instances: Sequence[Dataset]
+
+    def have(self, element: DataElement, text: str) -> bool:
+        """Whether the parent has the element as it is, or the text anywhere.
+
+        :param element: of the derived series, at its top. :param text: the wrong value.
+        """
+        return text in self._texts or any(instance.get(element.tag) == element for instance in self.instances)
+
+    @cached_property
+    def _texts(self) -> frozenset[str]:
+        """The texts of the first instance, at any depth, and the UIDs of all."""
+        found = {str(instance.get("SOPInstanceUID")) for instance in self.instances}
+        with reading("the parent's headers"):
+            _collect(self.instances[0], found)
+        return frozenset(found)
+
+
+def _collect(dataset: Dataset, found: set[str]) -> None:
+    for tag, read in list(dataset.items()):
+        if read.VR in _BINARY or (isinstance(read, RawDataElement) and read.value is None):
+            continue
+        element = dataset[tag]
+        if element.VR == "SQ":
+            for item in element.value or ():
+                _collect(item, found)
+        elif element.VR not in _BINARY:
+            found.update(map(_text, _values(element)))
+
+
+def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterator[Finding]:
+    """What a VR does not allow, at any depth; a warning when the parent has the very same."""
     for element in dataset:
-        for tag, problem, place in _problems(element, where):
-            copied = any(parent.get(element.tag) == element for parent in parents)
-            yield (warning if copied else error)(tag, problem, place)
+        for tag, text, problem, place in _problems(element, where):
+            if parents.have(element, text):
+                yield warning(tag, f"{problem}; {THE_PARENTS}", place)
+            else:
+                yield error(tag, problem, place)
 
 
-def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str]]:
-    """Tag, problem and place of what is wrong in an element, and in the items of a sequence."""
+def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str, str]]:
+    """Tag, value, problem and place of what is wrong in an element, and in the items of a sequence."""
     if element.VR != "SQ":
-        problem = value_problem(element)
-        if problem:
-            yield int(element.tag), problem, where
+        for text, problem in _wrong(element):
+            yield int(element.tag), text, problem, where
         return
     for number, item in enumerate(element.value):
+        place = f"{element.keyword or element.tag}[{number}]"
         for inner in item:
-            yield from _problems(inner, f"{where}, {element.keyword or element.tag}[{number}]")
+            yield from _problems(inner, f"{where}, {place}" if where else place)
 
 
 def value_problem(element: DataElement) -> str | None:
     """What is wrong with the value of an element, by its VR alone."""
-    if element.is_empty:
-        return None
-    values = element.value if element.VM > 1 else [element.value]
-    for value in values:
+    return next((problem for _, problem in _wrong(element)), None)
+
+
+def _wrong(element: DataElement) -> Iterator[tuple[str, str]]:
+    """The first value that the VR does not allow, and why."""
+    for text in map(_text, _values(element)):
+        problem = None
         if element.VR == "UI":
-            if not is_uid(str(value)):
-                return f"is {str(value)!r}: no UID (64 characters at most, no component with a leading zero)"
+            if not is_uid(text):
+                problem = f"is {text!r}: no UID (64 characters at most, no component with a leading zero)"
         elif element.VR in _CHECKED:
-            text = getattr(value, "original_string", None) or str(value)
             try:
                 validate_value(element.VR, text, config.RAISE)
-            except ValueError as problem:
-                return f"is {text!r}: {str(problem).split(' Please see')[0]}"
-    return None
+            except ValueError as refused:
+                problem = f"is {text!r}: {str(refused).split(' Please see')[0]}"
+        if problem is not None:
+            yield text, problem
+            return
+
+
+def _values(element: DataElement) -> Sequence[Any]:
+    if element.is_empty:
+        return ()
+    return element.value if element.VM > 1 else (element.value,)
+
+
+def _text(value: Any) -> str:
+    return getattr(value, "original_string", None) or str(value)
 
 
 def is_uid(text: str) -> bool:
