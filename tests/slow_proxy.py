@@ -5,38 +5,65 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import requests
 
 from orthanc_server import OrthancServer
 
-#: Headers of one connection, not of the message (RFC 9110 7.6.1), and those that are written anew.
+#: Headers of one connection, not of the message (RFC 9110 7.6.1), and those that are written again.
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
 
-class SlowProxy:
-    """Requests that store wait while ``gate`` is closed, also those whose sender has gone meanwhile.
+@dataclass(eq=False)
+class Held:
+    """A request that waits; its sender may have gone."""
 
-    ``held``: how many wait now. ``passed``: how many have been answered by the server.
+    body: bytes
+    goes_on: threading.Event = field(default_factory=threading.Event)
+
+
+class SlowProxy:
+    """Requests that store wait while the proxy is closed.
+
+    ``waiting``: those that wait now; ``passed``: how many the server has answered.
     """
 
     def __init__(self, port: int):
         self.server: OrthancServer | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-        self.held = 0
+        self.waiting: list[Held] = []
         self.passed = 0
-        self.statuses: list[int] = []
-        self.lock = threading.Lock()
+        self.url = f"http://127.0.0.1:{port}"
         self.http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self.http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{port}"
+        self._is_open = True
+        self._lock = threading.Lock()
 
-    def count(self, held: int = 0, passed: int = 0) -> None:
-        with self.lock:
-            self.held += held
-            self.passed += passed
+    def close(self) -> None:
+        """From now on, requests that store wait."""
+        self._is_open = False
+
+    def open(self) -> None:
+        """None waits any more."""
+        with self._lock:
+            self._is_open = True
+            for held in self.waiting:
+                held.goes_on.set()
+
+    def hold(self, body: bytes) -> None:
+        with self._lock:
+            if self._is_open:
+                return
+            held = Held(body)
+            self.waiting.append(held)
+        held.goes_on.wait(60)
+        with self._lock:
+            self.waiting.remove(held)
+
+    def count(self) -> None:
+        with self._lock:
+            self.passed += 1
 
 
 def _handler(proxy: SlowProxy) -> type[BaseHTTPRequestHandler]:
@@ -49,17 +76,15 @@ def _handler(proxy: SlowProxy) -> type[BaseHTTPRequestHandler]:
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             stores = self.command == "POST" and "/dicom-web/studies" in self.path
-            if stores and not proxy.gate.is_set():
-                proxy.count(held=1)
-                proxy.gate.wait(60)
-                proxy.count(held=-1)
+            if stores:
+                proxy.hold(body)
             assert proxy.server is not None
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_CONNECTION}
             answer = requests.request(
                 self.command, proxy.server.url + self.path, headers=headers, data=body, timeout=60
             )
             if stores:
-                proxy.count(passed=1)
+                proxy.count()
             try:
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.items():
@@ -85,6 +110,6 @@ def slow_proxy(port: int) -> Iterator[SlowProxy]:
     try:
         yield proxy
     finally:
-        proxy.gate.set()
+        proxy.open()
         proxy.http.shutdown()
         proxy.http.server_close()

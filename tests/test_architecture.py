@@ -45,6 +45,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/executor.py": "what a worker sends may raise anything while it is read",
     "derived_series/jobs/worker.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/jobs/runner.py": "the boundary of the scheduler's thread: without it no job would run any more",
+    "derived_series/jobs/leftovers.py": "the boundary of a thread: without it nothing would be removed any more",
     "derived_series/orthanc/triggers.py": "the boundary of the rules' thread: without it no rule would fire any more",
     "derived_series/orthanc/gateway.py": "the boundary of callbacks: beyond it is a bare HTTP 500",
     "derived_series/jobs/child.py": "the end of a child process: what its task raised is sent, if it can be",

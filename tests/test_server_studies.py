@@ -1,19 +1,41 @@
-"""What else happens in a study while jobs run in it: other jobs, and its deletion."""
+"""What else happens in a study while jobs run in it: other jobs, its deletion, and what comes late of those ended."""
 
 from __future__ import annotations
 
 import concurrent.futures
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from conftest import StartOrthanc
+from derived_series.identifiers import uid_of
 from orthanc_server import OrthancServer, free_port
 from phantoms import ct_phantom
 from server_fixtures import derive, finished, settings, submit, until
 from slow_proxy import SlowProxy, slow_proxy
+
+CHANCE = '''
+"""A pipeline that never gives the same twice."""
+import random
+
+import numpy as np
+
+from derived_series import derivation
+from derived_series.pipelines import Pipeline
+
+
+class Chance(Pipeline):
+    """One value everywhere, another each time."""
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"] + derivation("chance", "Smoothing")
+
+    def process(self, container):
+        return np.full(container["parent"].voxels().shape, random.randrange(1, 30000), np.int16)
+'''
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +49,16 @@ def running(
     orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory, proxy: SlowProxy
 ) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    with OrthancServer(folder, settings(folder / "library", OrthancUrl=proxy.url)) as server:
+    changes = settings(folder / "library", OrthancUrl=proxy.url)
+    (folder / "library" / "chance.py").write_text(CHANCE)
+    with OrthancServer(folder, changes) as server:
         proxy.server = server
         yield server
 
 
 @pytest.fixture
 def server(running: OrthancServer, proxy: SlowProxy) -> OrthancServer:
-    proxy.gate.set()
+    proxy.open()
     running.delete_all()
     return running
 
@@ -72,11 +96,11 @@ def test_a_deleted_parent_does_not_come_back(server: OrthancServer, level: str) 
 
 def test_a_parent_deleted_while_its_derived_series_is_on_the_way(server: OrthancServer, proxy: SlowProxy) -> None:
     ct = server.upload(ct_phantom(slices=3))
-    proxy.gate.clear()
+    proxy.close()
     mine = submit(server, ct, Pipeline="plain")
-    assert eventually(lambda: proxy.held == 1)
+    assert eventually(lambda: len(proxy.waiting) == 1)
     server.delete_all()
-    proxy.gate.set()
+    proxy.open()
     _is_refused_as_deleted(server, mine)
 
 
@@ -96,3 +120,78 @@ def _is_refused_as_deleted(server: OrthancServer, job: str) -> None:
     assert done["State"] == "Failure" and done["Content"]["Error"]["HttpStatus"] == 409, done
     assert "the parent was deleted" in done["ErrorDescription"]
     assert server.json("/patients") == [] and server.json("/statistics")["CountInstances"] == 0
+
+
+def test_33_what_a_slow_proxy_brings_of_a_cancelled_job_is_removed(server: OrthancServer, proxy: SlowProxy) -> None:
+    """The proxy has the requests whole when the job is cancelled, and passes them on much later."""
+    ct = server.upload(ct_phantom(slices=90, rows=64, columns=64, noise=0))
+    proxy.close()
+    mine = submit(server, ct, Pipeline="plain")
+    assert eventually(lambda: len(proxy.waiting) >= 2)
+    server.post(f"/derived-series/jobs/{mine}/cancel")
+    assert finished(server, mine)["State"] == "Failure"
+    time.sleep(3)
+    passed = proxy.passed
+    proxy.open()
+    assert eventually(lambda: len(proxy.waiting) == 0 and proxy.passed >= passed + 2)
+    assert eventually(lambda: server.series_ids() == {ct}, 2)
+    assert "removed 1 series that a former attempt" in server.log()
+
+
+def test_33_one_large_instance_of_a_cancelled_job_is_removed(server: OrthancServer, proxy: SlowProxy) -> None:
+    """As large as 200 frames: Orthanc is still busy with it when the job is cancelled."""
+    ct = server.upload(ct_phantom(slices=200, rows=160, columns=160, noise=0))
+    for _ in range(2):
+        proxy.close()
+        mine = submit(server, ct, Blueprint="legacy_enhanced_ct", Factory="numpy")
+        assert eventually(lambda: len(proxy.waiting) == 1)
+        before = proxy.passed
+        proxy.open()
+        server.post(f"/derived-series/jobs/{mine}/cancel")
+        assert finished(server, mine)["State"] == "Failure"
+        assert eventually(partial(_has_passed, proxy, before + 1))
+        assert eventually(lambda: server.series_ids() == {ct}, 2)
+
+
+def _has_passed(proxy: SlowProxy, requests: int) -> bool:
+    return proxy.passed >= requests
+
+
+def test_33_what_comes_late_of_an_attempt_is_not_left_in_the_next(server: OrthancServer, proxy: SlowProxy) -> None:
+    """A cancelled job is resubmitted; a request of its first attempt arrives while the second stores."""
+    ct = server.upload(ct_phantom(slices=100, rows=16, columns=12, noise=0))
+    proxy.close()
+    mine = submit(server, ct, Pipeline="chance")
+    assert eventually(lambda: len(proxy.waiting) == 4)
+    server.post(f"/derived-series/jobs/{mine}/cancel")
+    assert finished(server, mine)["State"] == "Failure"
+    late = next(held for held in proxy.waiting if uid_of(mine, "instance", 75).encode() in held.body)
+    others = [held for held in proxy.waiting if held is not late]
+    server.json(f"/derived-series/jobs/{mine}/resubmit", "POST")
+    assert eventually(lambda: len(proxy.waiting) == 8)
+    passed = proxy.passed
+    late.goes_on.set()
+    assert eventually(lambda: proxy.passed == passed + 1)
+    for held in set(proxy.waiting) - set(others):
+        held.goes_on.set()
+    assert eventually(lambda: proxy.passed == passed + 5)
+    proxy.open()
+    done = finished(server, mine)
+    assert done["State"] == "Success", done
+    assert len({int(d.pixel_array.max()) for d in server.download(done["Content"]["Result"]["ID"])}) == 1
+    assert len(server.series_ids()) == 2
+
+
+def test_33_a_job_that_was_cut_short_leaves_nothing_after_a_crash(server: OrthancServer, proxy: SlowProxy) -> None:
+    ct = server.upload(ct_phantom(slices=40, rows=32, columns=32, noise=0))
+    proxy.close()
+    mine = submit(server, ct, Pipeline="plain")
+    assert eventually(lambda: len(proxy.waiting) == 2)
+    server.post(f"/derived-series/jobs/{mine}/cancel")
+    assert finished(server, mine)["State"] == "Failure"
+    server.kill()
+    server.start()
+    passed = proxy.passed
+    proxy.open()
+    assert eventually(lambda: proxy.passed == passed + 2)
+    assert eventually(lambda: server.series_ids() == {ct}, 2)

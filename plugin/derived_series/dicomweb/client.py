@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from requests.adapters import HTTPAdapter
 
+from derived_series.dicomweb.bounded import BoundedAdapter
 from derived_series.errors import NotFound, StorageError
 
 #: Statuses after which the same request may succeed later (RFC 9110); all 5xx but 501 and 505 as well.
@@ -31,6 +31,7 @@ class Connection:
     :param authorization: the ``Authorization`` header, or None. Not shown by ``repr``.
     :param dicomweb_root: the DICOMweb API below ``base_url``.
     :param timeout: seconds without any byte of an answer, after which a request has failed.
+    :param store_timeout: seconds that a request with instances may last in total.
     :param verify: for HTTPS: True, False, or the file with the certificates to trust.
     """
 
@@ -38,6 +39,7 @@ class Connection:
     authorization: str | None = field(default=None, repr=False)
     dicomweb_root: str = "/dicom-web"
     timeout: float = 300.0
+    store_timeout: float = 300.0
     verify: bool | str = True
 
     def url(self, path: str) -> str:
@@ -55,10 +57,13 @@ class Client:
 
     Close it (or use ``with``) when the work is done: an idle kept-alive connection holds one of the
     server's HTTP threads.
+
+    :ivar has_sent_instances: whether a request that stores was begun.
     """
 
     def __init__(self, connection: Connection):
         self.connection = connection
+        self.has_sent_instances = False
         self._local = threading.local()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
@@ -89,7 +94,7 @@ class Client:
             if self.connection.authorization is not None:
                 found.headers["Authorization"] = self.connection.authorization
             found.verify = self.connection.verify
-            found.mount(self.connection.base_url, HTTPAdapter(pool_connections=1, pool_maxsize=1))
+            found.mount(self.connection.base_url, BoundedAdapter())
             with self._lock:
                 self._sessions.append(found)
                 self._local.session = found
@@ -104,6 +109,7 @@ class Client:
         data: bytes | None = None,
         stream: bool = False,
         timeout: float | None = None,
+        within: float | None = None,
         repeatable: bool = False,
     ) -> requests.Response:
         """Send a request; every status is an answer here.
@@ -112,19 +118,31 @@ class Client:
         silence): an idempotent request is then sent once more.
 
         :param timeout: instead of the connection's.
+        :param within: seconds that the request may last in total; it is not streamed.
         :param repeatable: this request may be sent twice though its method is not idempotent.
 
         :raises StorageError: transient, when there is no answer.
         """
         try:
+            if within is not None:
+                return self._send_within(within, method, url, headers, data)
             try:
                 return self._send(method, url, headers, data, stream, timeout)
             except requests.ConnectionError:
                 if not (repeatable or method in _IDEMPOTENT):
                     raise
                 return self._send(method, url, headers, data, stream, timeout)
-        except requests.RequestException as error:
+        except (requests.RequestException, TimeoutError) as error:
             raise unreachable(method, url, error) from error
+
+    def _send_within(
+        self, seconds: float, method: str, url: str, headers: Mapping[str, str] | None, data: bytes | None
+    ) -> requests.Response:
+        adapter = self._session().get_adapter(self.connection.base_url)
+        if not isinstance(adapter, BoundedAdapter):
+            raise TypeError("every session has an adapter of this class")
+        with adapter.within(seconds):
+            return self._send(method, url, headers, data, False, min(seconds, self.connection.timeout))
 
     def _send(
         self,

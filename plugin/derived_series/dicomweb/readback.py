@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +82,7 @@ def remove_series(client: Client, series_instance_uid: str) -> int:
     return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in find_series(client, series_instance_uid))
 
 
-def verify(client: Client, series_instance_uid: str, sent: Collection[str], samples: tuple[Sample, ...]) -> str:
+def verify(client: Client, series_instance_uid: str, sent: Collection[str], samples: Iterable[Sample]) -> str:
     """Compare what Orthanc holds of a series with what was sent: no instance less, none more.
 
     :param sent: the SOPInstanceUIDs.

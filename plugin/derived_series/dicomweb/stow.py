@@ -106,11 +106,13 @@ def _send(client: Client, study_instance_uid: str, chunk: list[Part10], stop: th
     body = make_body((instance.data for instance in chunk), boundary)
     chunk.clear()  # what is in the body is not needed twice
     url = client.connection.dicomweb_url("studies", study_instance_uid)
+    client.has_sent_instances = True
     answer = client.send(
         "POST",
         url,
         headers={"Content-Type": content_type(boundary), "Accept": "application/dicom+json"},
         data=body,
+        within=client.connection.store_timeout,
     )
     return _confirmed(answer, sent)
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import find_series, remove_series
 from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.identifiers import series_uid_of
 from derived_series.jobs.review import ACCEPTED, REVIEW
 from derived_series.jobs.tasks import DeriveTask, Outcome
-
-#: Seconds after which Orthanc has finished with requests whose sender was killed.
-_SETTLED = 0.5
 
 
 def series_uid(task: DeriveTask) -> str:
@@ -42,14 +37,12 @@ def _is_accepted(client: Client, series: str) -> bool:
 def remove_leftovers(task: DeriveTask) -> Outcome:
     """Remove the series of a job whose attempt was ended from outside.
 
-    Orthanc may still be busy with what the dead worker had sent: it is looked at until nothing more comes.
+    Orthanc may still be busy with what the dead worker had sent: see ``Leftovers``.
     """
     with Client(task.connection) as client:
         try:
-            while True:
-                removed = remove_series(client, series_uid(task))
-                time.sleep(_SETTLED)
-                if not removed and not find_series(client, series_uid(task)):
-                    return Outcome()
+            while remove_series(client, series_uid(task)):
+                continue
         except DerivedSeriesError as error:
             return Outcome(error=error, clean=False)
+    return Outcome()

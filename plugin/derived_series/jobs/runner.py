@@ -16,6 +16,7 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
+from derived_series.jobs.leftovers import Leftovers
 from derived_series.jobs.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.running import Running
@@ -42,6 +43,7 @@ class JobRunner:
     :param make_task: the attempt to send out for a record, with what is only known here (address, token).
     :param timeout_of: seconds for one attempt at a record.
     :param observe: is told each job that has another state, by the runner's thread.
+    :param leftovers: looks for what arrives after the end of attempts; by default, nothing does.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class JobRunner:
         limits: Limits,
         timeout_of: Callable[[JobRecord], float],
         observe: Callable[[JobRecord], None] = lambda job: None,
+        leftovers: Leftovers | None = None,
     ):
         self.store = store
         self.limits = limits
@@ -59,6 +62,7 @@ class JobRunner:
         self._make_task = make_task
         self._timeout_of = timeout_of
         self._observe = observe
+        self._leftovers = leftovers or Leftovers(store, 0.0, lambda series_uid: 0)
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running: dict[str, Running] = {}
         self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
@@ -205,6 +209,8 @@ class JobRunner:
         for job in self.store.unfinished():
             if job.state is State.RUNNING and job.id not in self._running:
                 self.store.update(taken_up(job))
+                if job.dirty:
+                    self._leftovers.expect(job.id)
         for job in self.store.dirty():
             if job.id not in self._running:
                 try:
@@ -241,6 +247,7 @@ class JobRunner:
         )
         task = self._make_task(job)
         self.store.update(job)
+        self._leftovers.begin(job.id)
         self._send(job, task)
         self._tell(job)
 
@@ -299,6 +306,8 @@ class JobRunner:
             dirty = last.result is None and last.attempt > 0
             last = dataclasses.replace(last, state=State.FAILURE, problem=problem, completed=time.time(), dirty=dirty)
             self.store.update(last)
+            if dirty:
+                self._leftovers.expect(job.id)
         self._running.pop(job.id, None)
         self._progress.pop(job.id, None)
         self._room.wake(job.id)
@@ -331,6 +340,8 @@ class JobRunner:
         spent = running.job.runtime + time.monotonic() - running.began
         stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
         dirty = not outcome.clean and stored is None
+        if stored is None and outcome.error is not None and (outcome.sent or dirty):
+            self._leftovers.expect(running.job.id)
         job = dataclasses.replace(running.job, runtime=spent, dirty=dirty, result=stored)
         if outcome.error is None:
             job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
@@ -351,6 +362,7 @@ class JobRunner:
 
         The job's place among those that run is kept for that.
         """
+        self._leftovers.expect(job.id)
         task = task or self._make_task(job)
         future = self._executor.submit(discard, task)
         now = time.monotonic()
@@ -369,6 +381,8 @@ class JobRunner:
 
     def _apply(self, job: JobRecord) -> None:
         """Write down what has become of a job: on disk first, then for those who wait."""
+        if job.result is not None:
+            self._leftovers.forget(job.id)
         if not job.state.is_final:
             self.store.update(job)
             _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)

@@ -41,6 +41,7 @@ class DeriveTask:
     :param validation: what happens to a series that breaks a rule, where the request does not say.
     :param connections: requests with instances that may be under way at once: jobs that run together share them, so
         that Orthanc has threads and processors left for others.
+    :param thorough: instances of a former attempt may still arrive: every instance is compared after it was stored.
     :param series_number: the SeriesNumber (0020,0011) that is kept free for the series in the parent's study.
     """
 
@@ -64,6 +65,7 @@ class DeriveTask:
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
     connections: int = 4
     series_number: int | None = None
+    thorough: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +75,13 @@ class Outcome:
     :param result: the JSON of the answer, when the series is stored.
     :param error: why it failed; with a result, a destination did not take the series.
     :param clean: nothing of the derived series is left in Orthanc (of a failed attempt).
+    :param sent: requests with instances had been begun; Orthanc or a proxy may still be busy with them.
     """
 
     result: dict[str, Any] | None = None
     error: DerivedSeriesError | None = None
     clean: bool = True
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

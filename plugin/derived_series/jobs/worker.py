@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -27,7 +27,7 @@ from derived_series.dicomweb.readback import (
 )
 from derived_series.dicomweb.stow import Cut, Part10, store
 from derived_series.dicomweb.wado import fetch_series
-from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, UserCodeError
+from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, StorageError, UserCodeError
 from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
 from derived_series.jobs.destinations import send_on
@@ -78,7 +78,7 @@ def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | No
         _make_plain(failure)
         if task.result is not None:  # the series is complete and stays
             return Outcome(result=task.result, error=failure)
-        return Outcome(error=failure, clean=_cleaned(client, task))
+        return Outcome(error=failure, clean=_cleaned(client, task), sent=client.has_sent_instances)
 
 
 def _trace(error: Exception) -> str:
@@ -141,7 +141,7 @@ def _derive_in(
             remedy="build it from input_container.header",
         )
     check_parents(client, task)
-    orthanc_id = _store(client, series, progress, task.connections)
+    orthanc_id = _store(client, series, progress, task)
     parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in sources.items()}
     record_provenance(client, orthanc_id, task, series, parents, _code(request, library))
     check_parents(client, task)  # all that is stored was there when they were, or goes again
@@ -252,14 +252,12 @@ def _check_size(path: Path | None, limit: int) -> None:
         )
 
 
-def _store(client: Client, series: Series, progress: Progress, connections: int) -> str:
+def _store(client: Client, series: Series, progress: Progress, task: DeriveTask) -> str:
     """Send the series and verify it; its Orthanc identifier."""
     progress.tell("Storing")
     uids = [series.instance_uid(index) for index in range(len(series))]
-    for orthanc_id in find_series(client, series.series_instance_uid):
-        if set(instances_held(client, orthanc_id)) == set(uids):
-            # An earlier attempt stored all of it and was ended before it could tell.
-            return verify(client, series.series_instance_uid, uids, ())
+    if (complete := _stored_already(client, series, uids, task)) is not None:
+        return complete
     remove_series(client, series.series_instance_uid)
     samples: list[Sample] = []
     compared = {0, len(uids) // 2, len(uids) - 1}
@@ -275,7 +273,27 @@ def _store(client: Client, series: Series, progress: Progress, connections: int)
         client,
         series.study_instance_uid,
         encoded(),
-        cut=Cut(connections=connections),
+        cut=Cut(connections=task.connections),
         stored=lambda count: progress.tell("Storing", count, len(uids)),
     )
-    return verify(client, series.series_instance_uid, uids, tuple(samples))
+    if not task.thorough:
+        return verify(client, series.series_instance_uid, uids, samples)
+    try:
+        return verify(client, series.series_instance_uid, uids, _all(series, uids))
+    except StorageError as error:  # something of a former attempt has come in between
+        raise StorageError(error.message, remedy=error.remedy, details=error.details, transient=True) from error
+
+
+def _stored_already(client: Client, series: Series, uids: Sequence[str], task: DeriveTask) -> str | None:
+    """The series, where an earlier attempt stored all of it and was ended before it could tell."""
+    for orthanc_id in find_series(client, series.series_instance_uid):
+        if set(instances_held(client, orthanc_id)) == set(uids):
+            try:
+                return verify(client, series.series_instance_uid, uids, _all(series, uids) if task.thorough else ())
+            except StorageError:
+                return None
+    return None
+
+
+def _all(series: Series, uids: Sequence[str]) -> Iterator[Sample]:
+    return (Sample(uid, series.buffer(index)) for index, uid in enumerate(uids))

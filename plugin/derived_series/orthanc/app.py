@@ -9,6 +9,7 @@ from pathlib import Path
 from derived_series.dicomweb.client import Connection
 from derived_series.jobs.executor import ProcessExecutor
 from derived_series.jobs.firings import FiringLog
+from derived_series.jobs.leftovers import Leftovers
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.series_numbers import SeriesNumbers
@@ -45,6 +46,9 @@ _NAME = r"([^/]+)"
 #: Requests that store instances at once, of all jobs that run.
 _CONNECTIONS = 4
 
+#: Seconds that Orthanc may still work on a request whose time has passed.
+_ON_THE_WAY = 60.0
+
 
 def start(executable: Path) -> Gateway:
     """Put the plugin together inside Orthanc.
@@ -67,11 +71,13 @@ def start(executable: Path) -> Gateway:
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
         dicomweb_root=around.dicomweb_root,
+        store_timeout=settings.store_timeout,
         verify=True if settings.ca_bundle is None else str(around.folder / settings.ca_bundle),
     )
 
     log = FiringLog(store)
     series_numbers = SeriesNumbers(store)
+    leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY, gateway.remove_series)
     numbers = tag_numbers(settings.rules, gateway)
 
     def make_task(job: JobRecord) -> DeriveTask:
@@ -94,6 +100,7 @@ def start(executable: Path) -> Gateway:
             supersedes=() if fired is None else tuple(log.replaced_by(fired)),
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
+            thorough=leftovers.is_expected(job.id),
             series_number=series_number(gateway, series_numbers, job),
             validation=settings.validation,
             connections=max(1, _CONNECTIONS // (1 + store.counts().get(State.RUNNING, 0))),
@@ -110,7 +117,7 @@ def start(executable: Path) -> Gateway:
         metrics.observe(job)
         reviews.observe(job)
 
-    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe)
+    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe, leftovers)
     reviews = Reviews(gateway, runner)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)
@@ -138,6 +145,7 @@ def start(executable: Path) -> Gateway:
 
     def begin() -> None:
         reviews.settle_all()
+        leftovers.start()
         runner.start()
         trigger.start()
 
@@ -145,6 +153,7 @@ def start(executable: Path) -> Gateway:
         trigger.stop()
         spare.shutdown()
         runner.stop()
+        leftovers.stop()
 
     gateway.on_changes(begin, end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))

@@ -131,6 +131,24 @@ class Gateway:
         except orthanc.OrthancException as error:
             raise _refusal("DELETE", path, error) from error
 
+    def remove_series(self, series_instance_uid: str) -> int:
+        """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed.
+
+        :raises DerivedSeriesError: Orthanc refuses it.
+        """
+        try:
+            found = json.loads(orthanc.RestApiPost("/tools/lookup", series_instance_uid))
+        except orthanc.OrthancException as error:
+            raise _refusal("POST", "/tools/lookup", error) from error
+        removed = 0
+        for series in (item["ID"] for item in found if item["Type"] == "Series"):
+            try:
+                self.delete(f"/series/{series}")
+            except NotFound:  # somebody else was quicker
+                continue
+            removed += 1
+        return removed
+
     def metric(self, name: str, value: float) -> None:
         """A value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)

@@ -1,0 +1,91 @@
+"""Requests that end after a time, whatever the server does meanwhile: time-outs of sockets only bound silence."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+
+
+class BoundedAdapter(HTTPAdapter):
+    """The one connection of a session that one thread uses; another thread can cut it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._is_late = False
+        self._bounded: dict[type[Any], type[Any]] = {}
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A request in here ends with a connection error when it lasts longer.
+
+        :raises TimeoutError: in place of that error.
+        """
+        self._is_late = False
+        timer = threading.Timer(seconds, self._cut)
+        timer.daemon = True
+        timer.start()
+        late = TimeoutError(f"it lasted longer than {seconds:g} s in total and was ended")
+        try:
+            yield
+            if self._is_late:  # what was cut off may look like a whole answer
+                raise late
+        except requests.RequestException as error:
+            if self._is_late:
+                raise late from error
+            raise
+        finally:
+            timer.cancel()
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str | None,
+        proxies: Mapping[str, str] | None = None,
+        cert: str | tuple[str, str] | None = None,
+    ) -> ConnectionPool:
+        pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+        if isinstance(pool, HTTPConnectionPool):
+            self._have_told(pool)
+        return pool
+
+    def _have_told(self, pool: HTTPConnectionPool) -> None:
+        kind = pool.ConnectionCls
+        if kind not in self._bounded.values():
+            if kind not in self._bounded:
+                self._bounded[kind] = _told_of(kind, self._opened)
+            pool.ConnectionCls = self._bounded[kind]
+
+    def _opened(self, opened: socket.socket) -> None:
+        with self._lock:
+            self._socket = opened
+            if self._is_late:
+                raise TimeoutError("the connection took too long")
+
+    def _cut(self) -> None:
+        with self._lock:
+            self._is_late = True
+            if self._socket is not None:
+                try:
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of TLS, too: no word with the other side
+                except OSError:  # it is closed
+                    return
+
+
+def _told_of(kind: type[Any], opened: Callable[[socket.socket], None]) -> type[Any]:
+    """A class of connections that tell their socket."""
+
+    class Told(kind):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            opened(self.sock)
+
+    return Told
