@@ -331,6 +331,9 @@ def test_a_job_that_ends_orthanc_every_time_is_given_up(start: Start, tmp_path: 
     done = started.runner.wait("a", 10)
     assert done.state is State.FAILURE and done.problem is not None
     assert "ended during 100 attempts" in done.problem.message
+    end = time.monotonic() + 10
+    while started.store.get("a").dirty and time.monotonic() < end:
+        time.sleep(0.01)
     assert started.executor.calls == [("discard", "a", 102)]
 
 

@@ -208,9 +208,9 @@ class JobRunner:
     def _recover(self) -> None:
         for job in self.store.unfinished():
             if job.state is State.RUNNING and job.id not in self._running:
-                self.store.update(taken_up(job))
                 if job.dirty:
                     self._leftovers.expect(job.id)
+                self.store.update(taken_up(job))
         for job in self.store.dirty():
             if job.id not in self._running:
                 try:
