@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the plugin needs on Debian or Ubuntu: Orthanc with its Python and DICOMweb plugins, dicom3tools, and
 # .venv with the same minor version of Python that Orthanc's Python plugin is linked with. Safe to run again: what is
-# there is left alone. With --run, what only the tests need (a browser) is not installed.
+# there is left alone. With --run, what only the tests need (a browser, curl) is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps Orthanc, not on every user's PATH
@@ -68,8 +68,10 @@ install_packages() {
     fi
 }
 
-# For the tests of pages, which are skipped without it: Ubuntu's package is a snap, which not every machine can have.
-install_browser() {
+# What only tests use. Those of pages are skipped without a browser: Ubuntu's package is a snap, which not every machine
+# can have.
+install_test_tools() {
+    command -v curl >/dev/null || apt_install curl
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         apt_install chromium || say "no Chromium could be installed: the tests of pages will be skipped"
 }
@@ -80,6 +82,10 @@ plugin_python_version() {
     version=$(ldd "$PYTHON_PLUGIN" | sed -n 's/.*libpython\(3\.[0-9]*\).*/\1/p' | head -n 1)
     [ -n "$version" ] || fail "$PYTHON_PLUGIN is linked with no libpython3: which Python it runs cannot be told"
     printf '%s' "$version"
+}
+
+pip_install() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@"
 }
 
 make_venv() {
@@ -97,7 +103,10 @@ make_venv() {
         "$python" -m venv --clear .venv
     fi
     say "installing the Python packages into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+    # Where a package that we and highdicom ask for has no wheel (Python 3.14 today), another one stands in for it:
+    # no compiler is needed to install.
+    pip_install --only-binary pyjpegls pyjpegls 2>/dev/null || pip_install ./compat/pyjpegls
+    pip_install --editable '.[dev]'
     printf '%s\n' "$wanted" >"$STAMP"
 }
 
@@ -106,7 +115,7 @@ exec 9>.run/setup.lock
 flock 9 # two at a time would spoil each other's .venv
 
 install_packages
-[ "${1:-}" = --run ] || install_browser
+[ "${1:-}" = --run ] || install_test_tools
 version=$(plugin_python_version)
 make_venv "$version"
 say "ready: Python $version in .venv, $(Orthanc --version 2>/dev/null | sed -n '1s/^Orthanc /Orthanc /p')"
