@@ -36,6 +36,7 @@ from derived_series import (
 from derived_series.dicom.datasets import adopt
 from derived_series.dicom.frames import FrameDataset
 from derived_series.dicom.object_factories import ParametricMapFactory, SegmentationFactory
+from derived_series.dicom.objects.frames import close_table
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input
 from derived_series.pipelines.run import Options, run_pipeline
@@ -239,6 +240,7 @@ def test_legacy_converted_objects_say_what_no_group_does() -> None:
     source = LegacyConvertedEnhancedCTImage(
         slices, series_instance_uid="2.25.1", series_number=9, sop_instance_uid="2.25.2", instance_number=1
     )
+    close_table(source)
     parent = parent_of([source])
     classic = parent_of(slices)
     assert np.array_equal(parent.voxels(), classic.voxels()) and parent.grid == classic.grid

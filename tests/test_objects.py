@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -41,6 +42,7 @@ from derived_series import (
 from derived_series.dicom.code import snomed, unit
 from derived_series.dicom.color import cielab
 from derived_series.dicom.objects import BUILDERS
+from derived_series.dicom.objects.frames import close_table
 from derived_series.errors import (
     BlueprintError,
     DerivedSeriesError,
@@ -97,6 +99,7 @@ def test_a_label_map_comes_back_frame_by_frame(orientation: str) -> None:
     series = seg(image, LIVER, Segment(2, "Spleen", "78961009"), Segment(3, "Cyst", "Cyst"), parent=parent)
     assert len(series) == 1 and not [w for w in series.warnings if "nothing says" not in w]
     found = segread(io.BytesIO(series.encode(0)))
+    close_table(found)
     assert (found.SegmentationType, found.BitsAllocated, found.SegmentsOverlap) == ("BINARY", 1, "NO")
     seen = np.zeros_like(image)
     for frame, place, groups in zip(
@@ -222,6 +225,7 @@ def test_a_parametric_map_comes_back_frame_by_frame(phantom: Any) -> None:
     series = build(parent, image, extra + derivation("ADC", "DiffusionImageAnalysis"), blueprint="parametric_map")
     assert not series.warnings
     found = ParametricMap.from_dataset(dcmread(io.BytesIO(series.encode(0))))
+    close_table(found)
     pixels = np.frombuffer(found.FloatPixelData, "<f4").reshape(parent.shape)
     for frame, place, groups in zip(pixels, places(found), found.PerFrameFunctionalGroupsSequence, strict=True):
         k = slice_at(parent, place)
@@ -497,3 +501,22 @@ def test_highdicom_is_loaded_when_it_is_needed() -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(derived_series.__file__).parent.parent)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["segmentation", "parametric_map", "legacy_enhanced_ct"])
+def test_no_table_in_memory_is_left_open(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """highdicom opens one for each object, and leaves it to the garbage collector, of which Python 3.13 warns."""
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def recorded(*arguments: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", recorded)
+    image = labels(1) if name == "segmentation" else PARENT.voxels()
+    extra = derivation("x", "Smoothing") + (segments(LIVER) if name == "segmentation" else Blueprint())
+    assert build(PARENT, image, extra, blueprint=name).encode(0) and opened
+    for table in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            table.execute("SELECT 1")

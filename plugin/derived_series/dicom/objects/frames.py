@@ -89,3 +89,13 @@ def _rounded(position: Sequence[float]) -> list[float]:
 def structure(made: Dataset, *further: str) -> list[DataElement]:
     """The elements of a highdicom object that follow from its frames."""
     return [made[name] for name in (*_STRUCTURE, *further) if name in made]
+
+
+def close_table(made: Dataset) -> None:
+    """Close the table of frames that a highdicom object keeps in memory, once the object is not asked any more.
+
+    highdicom leaves that to the garbage collector, of which Python warns from 3.13 on; it has no public way.
+    """
+    table = getattr(made, "_db_con", None)
+    if table is not None:
+        table.close()

@@ -39,6 +39,7 @@ from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.draft import require_grid
+from derived_series.dicom.objects.frames import close_table
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.reading import READ_ERRORS
 from derived_series.dicom.tags import describe
@@ -91,6 +92,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
             del meta[name]
     dataset = Dataset()
     dataset.update(made)
+    close_table(made)
     dataset.file_meta = meta
     return DatasetSeries((dataset,), (*classic.warnings, *told), header, own)
 

@@ -15,7 +15,7 @@ from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.parametric_map import real_world_value_item
 from derived_series.dicom.objects.draft import draft_of, finished, require_grid
-from derived_series.dicom.objects.frames import planes, refer, structure
+from derived_series.dicom.objects.frames import close_table, planes, refer, structure
 from derived_series.dicom.pixels import PixelRules, StoredPixels, encode_pixels
 from derived_series.dicom.placement import Placement
 from derived_series.errors import PixelError
@@ -63,7 +63,9 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     shared.RealWorldValueMappingSequence = [mapping]
     shared.ParametricMapFrameTypeSequence[0].FrameType = list(draft.value("ImageType"))
     refer(draft, grid, made)
-    return finished(draft, structure(made, "PixelPresentation", "AcquisitionContextSequence"), warnings)
+    elements = structure(made, "PixelPresentation", "AcquisitionContextSequence")
+    close_table(made)
+    return finished(draft, elements, warnings)
 
 
 def _values(pixels: StoredPixels, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -14,7 +14,7 @@ from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.draft import draft_of, finished, require_grid
-from derived_series.dicom.objects.frames import planes, refer, structure
+from derived_series.dicom.objects.frames import close_table, planes, refer, structure
 from derived_series.dicom.pixels import PixelRules, encode_pixels
 from derived_series.dicom.placement import Placement
 from derived_series.errors import HeaderError, Missing, PixelError
@@ -51,7 +51,9 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
         device_serial_number="1",
     )
     refer(draft, grid, made)
-    return finished(draft, structure(made, "SegmentationType", "SegmentSequence", "SegmentsOverlap"), warnings)
+    elements = structure(made, "SegmentationType", "SegmentSequence", "SegmentsOverlap")
+    close_table(made)
+    return finished(draft, elements, warnings)
 
 
 def label_map(image: Any) -> npt.NDArray[Any]:
