@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from itertools import product
@@ -16,6 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from building import build, parent_of, written
+from dcm2niix_program import dcm2niix_program
 from derived_series import NiftiFactory, ParentSeries
 from derived_series.transfer_syntaxes import WRITTEN
 from phantoms import ct_phantom, mr_phantom, pet_phantom
@@ -38,24 +37,12 @@ VALUES: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 }
 
 
-def program() -> str:
-    """dcm2niix of the wheel, or of the system."""
-    if importlib.util.find_spec("dcm2niix"):
-        import dcm2niix
-
-        return str(dcm2niix.bin)
-    found = shutil.which("dcm2niix")
-    if found is None:
-        pytest.skip("dcm2niix is not installed (pip install dcm2niix)")
-    return found
-
-
 def converted(contents: Iterable[bytes], folder: Path) -> Any:
     """The one NIfTI image that dcm2niix makes of the files."""
     (folder / "dicom").mkdir(parents=True)
     for index, content in enumerate(contents):
         (folder / "dicom" / f"{index:04d}.dcm").write_bytes(content)
-    command = [program(), "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
+    command = [dcm2niix_program(), "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     made = sorted(folder.glob("made*.nii"))
     assert done.returncode == 0 and len(made) == 1, done.stdout + done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from building import build, parent_of
 from dciodvfy import new_errors
+from dcm2niix_program import dcm2niix_program
 from derived_series import Blueprint, FillingStrategy, NiftiFactory, ParentSeries
 from phantoms import ct_phantom
 from phantoms_4d import dti_phantom, dynamic_pet_phantom, fmri_phantom
@@ -21,12 +21,10 @@ from shared_data import needs_series, series_files, series_folder
 
 def converted(parts: list[bytes], folder: Path) -> Any:
     """The one NIfTI image that dcm2niix makes of a series."""
-    if not shutil.which("dcm2niix"):
-        pytest.skip("dcm2niix is not installed (apt-get install dcm2niix)")
     (folder / "dicom").mkdir()
     for index, part in enumerate(parts):
         (folder / "dicom" / f"{index}.dcm").write_bytes(part)
-    command = ["dcm2niix", "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
+    command = [dcm2niix_program(), "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
     run = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout.decode() + run.stderr.decode()
     (made,) = folder.glob("*.nii")
