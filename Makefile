@@ -1,10 +1,10 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
 # test: format, lint, types, tests.  bench: measure.  format: rewrite the sources as `test` wants them.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
-.PHONY: ohif setup run stop test test-crash test-trixie lint format fuzz bench clean
+.PHONY: ohif setup run stop test test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 PYTHON := .venv/bin/python
-SOURCES := plugin blueprints scripts tests
+SOURCES := plugin blueprints compat scripts tests
 
 setup:
 	@scripts/setup.sh
@@ -33,9 +33,9 @@ format: setup
 test: lint
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-# The server tests on the next Debian's Orthanc, in a root of its own (needs root rights).
-test-trixie:
-	@scripts/trixie.sh
+# `make run` and `make test` on another release of Debian, in a root with nothing else in it (needs root rights).
+test-bookworm test-trixie test-sid:
+	@scripts/debian.sh $(@:test-%=%)
 
 # 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets.
 test-crash: setup
