@@ -171,10 +171,10 @@ def _loaded(keyword: str, dataset: Dataset) -> None:
     dataset.add_new(element, vr, values.get(vr, "LEAK"))
 
 
-#: These are written by the rules, with a value of the derived series' own.
+#: These are written by the rules: with a value of the derived series' own, or with a window that is kept as a whole.
 REWRITTEN = """SOPInstanceUID SeriesInstanceUID SeriesNumber InstanceNumber Rows Columns BitsAllocated BitsStored
 HighBit PixelRepresentation SamplesPerPixel PhotometricInterpretation RescaleSlope RescaleIntercept WindowCenter
-WindowWidth""".split()
+WindowWidth WindowCenterWidthExplanation""".split()
 
 
 @pytest.mark.parametrize("tag", sorted(NEVER_COPIED), ids=lambda tag: Tag(tag).json_key)

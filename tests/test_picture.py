@@ -38,7 +38,7 @@ def test_grey_in_the_headers_window(syntax: str) -> None:
     image[2, :10], image[2, 10:, 5:] = 100, 50
     window = Blueprint([StaticElement("WindowCenter", 50), StaticElement("WindowWidth", 100)])
     pixels, told = shown(image, ready("ct") + window, syntax)
-    assert np.array_equal(pixels, np.where(image[2] == 100, 255, np.where(image[2] == 50, 127, 0)))
+    assert np.array_equal(pixels, np.where(image[2] == 100, 255, np.where(image[2] == 50, 129, 0)))
     assert told == {"Instance": 3, "Frame": 1, "Aspect": 2.0}
 
 

@@ -243,6 +243,7 @@ def build_series(
         sources=placement.sources,
         volumes=placement.volumes,
         time_step=placement.time_step or (header.parent.time_step if of_each else None),
+        header=header,
     )
     elements = dict(header.elements)
     instanced: list[Entry] = []

@@ -16,6 +16,7 @@ from derived_series.dicom.times import in_zone, zone_of
 
 if TYPE_CHECKING:  # the factory and the parent know elements, not the other way round
     from derived_series.dicom.factories import DicomFactory
+    from derived_series.dicom.header import SeriesHeader
     from derived_series.dicom.parent import ParentSeries
     from derived_series.dicom.pixels import StoredPixels
 
@@ -50,6 +51,7 @@ class ImageEnvironment:
     :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
     :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
     :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
+    :param header: what was settled before the image.
     :param answers: what was asked so far, by element or function and instance: each is asked once. What
         ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
@@ -62,6 +64,7 @@ class ImageEnvironment:
     sources: tuple[tuple[int, ...], ...]
     volumes: int = 1
     time_step: float | None = None
+    header: SeriesHeader | None = None
     answers: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property

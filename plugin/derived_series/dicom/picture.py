@@ -16,12 +16,14 @@ from pydicom.pixels.utils import pixel_array
 
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries
+from derived_series.dicom.functional_groups import has_groups
+from derived_series.dicom.pixels import PixelRules, encode_pixels
+from derived_series.dicom.unfold import unfold
+from derived_series.dicom.windows import displayed, window_of, windows_of
+from derived_series.errors import DerivedSeriesError
 
 #: Rows and columns of a picture; larger slices are thinned out.
 _LARGEST = 512
-
-#: Parts of the values, in the order of their size, that black and white are set to where the header names no window.
-_DARKEST, _BRIGHTEST = 1, 99.5
 
 
 def picture(series: DerivedSeries | DatasetSeries) -> dict[str, Any] | None:
@@ -35,18 +37,19 @@ def picture(series: DerivedSeries | DatasetSeries) -> dict[str, Any] | None:
     if "Rows" not in dataset:
         return None
     frame = int(dataset.get("NumberOfFrames") or 1) // 2
+    header = _frame_header(dataset, frame)
     try:
         pixels = np.asarray(pixel_array(dataset, index=frame))
     except (AttributeError, NotImplementedError, RuntimeError, ValueError):
         return None  # datasets that a pipeline finished itself may be in any transfer syntax
     step = -(-max(pixels.shape[:2]) // _LARGEST)
     pixels = pixels[::step, ::step]
-    grey = pixels if pixels.ndim == 3 else _windowed(pixels.astype(np.float64), dataset)
+    grey = pixels if pixels.ndim == 3 else _windowed(pixels.astype(np.float64), header)
     return {
-        "PNG": base64.b64encode(_png(grey.astype(np.uint8))).decode(),
+        "PNG": base64.b64encode(_png(np.rint(grey).astype(np.uint8))).decode(),
         "Instance": index + 1,
         "Frame": frame + 1,
-        "Aspect": _aspect(dataset),
+        "Aspect": _aspect(header),
     }
 
 
@@ -57,27 +60,27 @@ def _middle(series: DerivedSeries | DatasetSeries) -> int:
     return volumes // 2 * slices + slices // 2
 
 
-def _windowed(stored: npt.NDArray[np.float64], dataset: Dataset) -> npt.NDArray[np.float64]:
-    """Values from 0 to 255 (PS3.3 C.11.2.1.2, linear)."""
-    window = [_first(dataset.get(keyword)) for keyword in ("WindowCenter", "WindowWidth")]
-    values = stored * float(dataset.get("RescaleSlope") or 1) + float(dataset.get("RescaleIntercept") or 0)
+def _frame_header(dataset: Dataset, frame: int) -> Dataset:
+    """What holds for a frame: of an enhanced object its functional groups say it."""
+    if not has_groups(dataset):
+        return dataset
+    try:
+        return unfold([dataset])[frame]
+    except (DerivedSeriesError, IndexError):  # datasets that a pipeline finished itself may lack any of it
+        return dataset
+
+
+def _windowed(stored: npt.NDArray[np.float64], header: Dataset) -> npt.NDArray[np.float64]:
+    """Values from 0 to 255, in the header's first window, or else in one of their own (PS3.3 C.11.2)."""
+    values = stored * float(header.get("RescaleSlope") or 1) + float(header.get("RescaleIntercept") or 0)
     values = np.where(np.isfinite(values), values, 0)
-    if None not in window and window[1]:
-        low, high = window[0] - window[1] / 2, window[0] + window[1] / 2
+    windows = windows_of(header)
+    if windows:
+        shown = displayed(values, *windows[0], header.get("VOILUTFunction")) * 255
     else:
-        low, high = (float(bound) for bound in np.percentile(values, [_DARKEST, _BRIGHTEST]))
-        if low == high:  # a mask of few pixels
-            low, high = float(values.min()), float(values.max())
-    shown: npt.NDArray[np.float64] = np.clip((values - low) / ((high - low) or 1), 0, 1) * 255
-    inverted: npt.NDArray[np.float64] = 255 - shown
-    return inverted if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else shown
-
-
-def _first(value: Any) -> Any:
-    """The first of several windows, as a number; None where there is none."""
-    if value is None or value == "":
-        return None
-    return float(value[0]) if isinstance(value, list | tuple | pydicom.multival.MultiValue) else float(value)
+        window = window_of(encode_pixels(values[np.newaxis], PixelRules()))
+        shown = displayed(values, window.centre, window.width, window.function) * 255
+    return 255 - shown if header.get("PhotometricInterpretation") == "MONOCHROME1" else shown
 
 
 def _aspect(dataset: Dataset) -> float:

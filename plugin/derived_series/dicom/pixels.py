@@ -22,8 +22,6 @@ from derived_series.errors import PixelError
 
 #: Every so many slices the pages of a memory-mapped image are given back.
 _LET_GO = 32
-#: Samples that the default window is estimated from.
-_WINDOW_SAMPLES = 1 << 16
 #: From here to its inverse a float64 and its inverse have all their digits.
 _NORMAL = 1e-300
 #: Beyond this a stored value times its slope may be more than a float64 holds.
@@ -76,7 +74,6 @@ class StoredPixels:
     :param dtype: the stored integer type, little endian.
     :param slope: real = stored * slope + intercept, exactly the number that its DS text says.
     :param nan: the value that stands for NaN and Inf, None when there are none.
-    :param window: (WindowCenter, WindowWidth) in output units.
     :param low: smallest, :param high: largest real value (before quantisation).
     :param is_mask: the image was given as bool.
     """
@@ -86,7 +83,6 @@ class StoredPixels:
     slope: float
     intercept: float
     nan: float | None
-    window: tuple[float, float]
     low: float
     high: float
     is_mask: bool = False
@@ -196,7 +192,6 @@ def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None 
         slope=slope,
         intercept=intercept,
         nan=nan if replaced else None,
-        window=_window(image, low, high, nan),
         low=low,
         high=high,
         is_mask=is_mask,
@@ -289,20 +284,3 @@ def as_ds(value: float, side: int = 0) -> float:
         part *= 10
         found = float(decimal_string(value + side * abs(value) * part))
     return found
-
-
-def _window(image: npt.NDArray[Any], low: float, high: float, nan: float | None) -> tuple[float, float]:
-    """Centre and width that show the 1st to the 99.5th percentile."""
-    slices = max(1, len(image) // 32)
-    chosen = range(0, len(image), slices)
-    step = max(1, int(np.sqrt(len(chosen) * image[0].size / _WINDOW_SAMPLES)))
-    with np.errstate(invalid="ignore", over="ignore"):  # of long doubles
-        sample = np.stack([image[index][::step, ::step] for index in chosen]).astype(np.float64)
-    if nan is not None:
-        sample = np.where(np.isfinite(sample), sample, nan)
-    first, last = (float(v) for v in np.percentile(sample, [1, 99.5]))
-    if first == last:
-        first, last = low, high
-    if first == last:
-        return first, 1.0
-    return (first + last) / 2, last - first

@@ -7,7 +7,7 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 from derived_series.dicom.blueprint import Blueprint
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.elements import ABSENT, DEFER, Value
+from derived_series.dicom.elements import ABSENT, DEFER, Value, VirtualElement
 from derived_series.dicom.encoding import encode_text
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, ImageElement
@@ -16,6 +16,7 @@ from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.helpers import by_position, copies, date_and_time_of_build
 from derived_series.dicom.pixels import pixel_rules
 from derived_series.dicom.tags import to_tag
+from derived_series.dicom.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
 
 _POSITION = to_tag("ImagePositionPatient")
@@ -162,17 +163,39 @@ def _rescale_type(env: ImageEnvironment) -> Value:
     return "US" if env.pixels.rescaled else ABSENT
 
 
-def _window(env: ImageEnvironment, index: int) -> Value:
-    """Centre or width; colour has no window."""
-    return ABSENT if env.pixels.samples == 3 else decimal_string(env.pixels.window[index])
+def _is_said(env: ImageEnvironment) -> bool:
+    """Whether the blueprint says the window."""
+    header = env.header
+    return header is not None and any(
+        keyword in header.blueprint and header.blueprint[keyword] != voi_lut_blueprint[keyword]
+        for keyword in ("WindowCenter", "WindowWidth")
+    )
 
 
-voi_lut_blueprint = Blueprint(
-    [
-        ImageElement("WindowCenter", lambda env: _window(env, 0)),
-        ImageElement("WindowWidth", lambda env: _window(env, 1)),
-        # the default function, LINEAR, is not defined for widths below 1 (PS3.3 C.11.2.1.2)
-        ImageElement("VOILUTFunction", lambda env: "LINEAR_EXACT" if env.pixels.window[1] < 1 else ABSENT),
-        ImageElement("RescaleType", _rescale_type),
-    ]
-).named("voi_lut")
+class _WindowElement(VirtualElement):
+    """What the parent's windows say, where they are true of the image; else what one window of its own values says.
+
+    Where the blueprint says centre and width, the rest of a window is not the parent's.
+    """
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if env.pixels.samples == 3:
+            return ABSENT
+        if not _is_said(env) and keeps_parents(env):
+            return DEFER if varies_by_instance(env) else env.parent.pivot.get(self.tag, ABSENT)
+        window = own_window(env)
+        if self.tag == _FUNCTION:
+            return window.function or ABSENT
+        if self.tag == _EXPLANATION:
+            return ABSENT
+        return decimal_string(window.centre if self.tag == _CENTRE else window.width)
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        return parents_window(env).get(self.tag, ABSENT)
+
+
+_CENTRE, _FUNCTION, _EXPLANATION = map(to_tag, ("WindowCenter", "VOILUTFunction", "WindowCenterWidthExplanation"))
+
+voi_lut_blueprint = Blueprint([*map(_WindowElement, KEYWORDS), ImageElement("RescaleType", _rescale_type)]).named(
+    "voi_lut"
+)

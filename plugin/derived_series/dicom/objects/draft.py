@@ -85,6 +85,7 @@ def draft_of(
         grid=placement.grid,
         on_parent_grid=placement.on_parent_grid,
         sources=placement.sources,
+        header=header,
     )
     every = tuple(sorted({index for part in placement.sources for index in part}))
     env = replace(slices, sources=(every,))

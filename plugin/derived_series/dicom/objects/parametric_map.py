@@ -18,6 +18,7 @@ from derived_series.dicom.objects.draft import draft_of, finished, require_grid
 from derived_series.dicom.objects.frames import close_table, planes, refer, structure
 from derived_series.dicom.pixels import PixelRules, StoredPixels, encode_pixels
 from derived_series.dicom.placement import Placement
+from derived_series.dicom.windows import own_window
 from derived_series.errors import PixelError
 
 _MAPPING = int(Tag("RealWorldValueMappingSequence"))
@@ -41,7 +42,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     draft = draft_of(header, pixels, placement, frozenset({_MAPPING}))  # it stands in the shared functional groups
     given = header.elements.get((_MAPPING, ""))
     mapping, warnings = _mapping(None if given is None else given.value, pixels)
-    centre, width = pixels.window
+    window = own_window(draft.slices)
     made = ParametricMap(
         source_images=planes(draft, grid),
         pixel_array=np.stack([_values(pixels, index) for index in range(len(image))]),
@@ -55,9 +56,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
         device_serial_number="1",
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[RealWorldValueMapping("REAL", "", codes.UCUM.NoUnits, (0.0, 1.0))],
-        voi_lut_transformations=[
-            VOILUTTransformation(centre, width, voi_lut_function="LINEAR_EXACT" if width < 1 else None)
-        ],
+        voi_lut_transformations=[VOILUTTransformation(window.centre, window.width, voi_lut_function=window.function)],
     )
     shared = made.SharedFunctionalGroupsSequence[0]
     shared.RealWorldValueMappingSequence = [mapping]
