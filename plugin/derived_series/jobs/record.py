@@ -104,6 +104,11 @@ class JobRecord:
     lost: int = 0
 
     @property
+    def is_preview(self) -> bool:
+        """Whether it stores nothing, and a person waits for it in front of a page."""
+        return bool(self.request.get("DryRun"))
+
+    @property
     def now(self) -> datetime:
         """The date and time that the derived series is written with, the same in every attempt."""
         return datetime.fromtimestamp(self.created)

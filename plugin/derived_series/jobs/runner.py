@@ -16,13 +16,14 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
+from derived_series.jobs.clock import SteadyClock
 from derived_series.jobs.leftovers import Leftovers
 from derived_series.jobs.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.running import Running
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import DeriveTask, Outcome, derive, discard
-from derived_series.jobs.verdict import CANCELLED, outcome_of, taken_up, too_late, verdict
+from derived_series.jobs.verdict import CANCELLED, is_overdue, outcome_of, taken_up, too_late, verdict
 from derived_series.jobs.waiting import WaitingRoom
 from derived_series.user_code import described
 
@@ -44,6 +45,7 @@ class JobRunner:
     :param timeout_of: seconds for one attempt at a record.
     :param observe: is told each job that has another state, by the runner's thread.
     :param leftovers: looks for what arrives after the end of attempts; by default, nothing does.
+    :param previews: where a dry run goes while other jobs have all workers; None: it waits like any other.
     """
 
     def __init__(
@@ -55,10 +57,12 @@ class JobRunner:
         timeout_of: Callable[[JobRecord], float],
         observe: Callable[[JobRecord], None] = lambda job: None,
         leftovers: Leftovers | None = None,
+        previews: Executor | None = None,
     ):
         self.store = store
         self.limits = limits
         self._executor = executor
+        self._previews = previews
         self._make_task = make_task
         self._timeout_of = timeout_of
         self._observe = observe
@@ -67,6 +71,7 @@ class JobRunner:
         self._running: dict[str, Running] = {}
         self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
         self._untold: dict[str, float] = {}  # jobs whose state the observer has still to hear of: when
+        self._clock = SteadyClock()
         self._room = WaitingRoom()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
@@ -83,6 +88,8 @@ class JobRunner:
         self._stopping.set()
         self._room.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._previews is not None:
+            self._previews.shutdown(wait=False, cancel_futures=True)
         self._messages.put(("stop", ""))
         self._thread.join(_STOP_BOUND)
 
@@ -190,8 +197,8 @@ class JobRunner:
         due = [60.0, *(running.deadline - now for running in self._running.values())]
         due += [told - now for told in self._untold.values()]
         retry = self.store.next_time()
-        if retry is not None and len(self._running) < self.limits.parallel:
-            due.append(retry - time.time())
+        if retry is not None and self._has_place:
+            due.append(retry - self._clock.now())
         return max(0.01, min(due))
 
     def _handle(self, kind: str, job_id: str) -> None:
@@ -211,6 +218,8 @@ class JobRunner:
                 if job.dirty:
                     self._leftovers.expect(job.id)
                 self.store.update(taken_up(job))
+            elif is_overdue(job, self._clock.now()):
+                self.store.update(dataclasses.replace(job, next_try=self._clock.now()))
         for job in self.store.dirty():
             if job.id not in self._running:
                 try:
@@ -222,12 +231,15 @@ class JobRunner:
 
     def _hand_out(self) -> None:
         """Give jobs to workers while both are there."""
-        while len(self._running) < self.limits.parallel and not self._stopping.is_set():
-            job = self.store.next_ready(time.time())
+        while not self._stopping.is_set():
+            extra = not self._has_place
+            if extra and (self._previews is None or any(running.extra for running in self._running.values())):
+                return
+            job = self.store.next_ready(self._clock.now(), preview=extra)
             if job is None:
                 return
             try:
-                self._begin(job)
+                self._begin(job, self._previews if extra and self._previews is not None else self._executor)
             except _DISK:
                 self._running.pop(job.id, None)
                 raise
@@ -235,7 +247,12 @@ class JobRunner:
                 _log.exception("job %s cannot be begun", job.id)
                 self._give_up(job, error)
 
-    def _begin(self, job: JobRecord) -> None:
+    @property
+    def _has_place(self) -> bool:
+        """Whether a worker is there for one more job."""
+        return sum(not running.extra for running in self._running.values()) < self.limits.parallel
+
+    def _begin(self, job: JobRecord, executor: Executor) -> None:
         begun = job.started or time.time()
         job = dataclasses.replace(
             job,
@@ -243,19 +260,20 @@ class JobRunner:
             attempt=job.attempt + 1,
             progress=0,
             started=begun,
-            dirty=job.result is None,
+            dirty=job.result is None and not job.is_preview,
         )
         task = self._make_task(job)
         self.store.update(job)
         self._leftovers.begin(job.id)
-        self._send(job, task)
+        self._send(job, task, executor)
         self._tell(job)
 
-    def _send(self, job: JobRecord, task: DeriveTask) -> None:
+    def _send(self, job: JobRecord, task: DeriveTask, executor: Executor) -> None:
         now = time.monotonic()
-        running = Running(job, task, Future(), now, now + self._timeout_of(job))
+        extra = executor is not self._executor
+        running = Running(job, task, Future(), now, now + self._timeout_of(job), extra=extra)
         self._running[job.id] = running  # before the worker has it, which may tell its progress at once
-        running.future = self._executor.submit(derive, task)
+        running.future = executor.submit(derive, task)
         self._listen(job.id, running.future)
 
     def _listen(self, job_id: str, future: Future[Outcome]) -> None:
@@ -300,10 +318,12 @@ class JobRunner:
 
     def _give_up(self, job: JobRecord, error: Exception) -> JobRecord | None:
         """End a job that the runner cannot go on with: the record that is on disk, failed. None: it is not there."""
-        problem = Problem.of(DerivedSeriesError(f"internal error: {described(error)}", remedy="see Orthanc's log"))
+        if not isinstance(error, DerivedSeriesError):
+            error = DerivedSeriesError(f"internal error: {described(error)}", remedy="see Orthanc's log")
+        problem = Problem.of(error)
         last = self.store.find(job.id)
         if last is not None and not last.state.is_final:
-            dirty = last.result is None and last.attempt > 0
+            dirty = last.result is None and last.attempt > 0 and not last.is_preview
             last = dataclasses.replace(last, state=State.FAILURE, problem=problem, completed=time.time(), dirty=dirty)
             self.store.update(last)
             if dirty:
@@ -339,7 +359,7 @@ class JobRunner:
             return
         spent = running.job.runtime + time.monotonic() - running.began
         stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
-        dirty = not outcome.clean and stored is None
+        dirty = not outcome.clean and stored is None and not running.job.is_preview
         if stored is None and outcome.error is not None and (outcome.sent or dirty):
             self._leftovers.expect(running.job.id)
         job = dataclasses.replace(running.job, runtime=spent, dirty=dirty, result=stored)
@@ -350,7 +370,7 @@ class JobRunner:
             if running.stopping is not None:
                 job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
             else:
-                job = verdict(job, outcome.error, self.limits, time.time())
+                job = verdict(job, outcome.error, self.limits, self._clock.now())
         if job.dirty:
             self._discard(job, running.task)
         else:

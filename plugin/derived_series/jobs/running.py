@@ -16,6 +16,7 @@ class Running:
     :param deadline: of the monotonic clock.
     :param stopping: why the attempt is being ended from outside.
     :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
+    :param extra: a preview beside the jobs that have the workers.
     """
 
     job: JobRecord
@@ -26,3 +27,4 @@ class Running:
     stopping: Problem | None = None
     verdict: JobRecord | None = None
     discards: int = 0
+    extra: bool = False

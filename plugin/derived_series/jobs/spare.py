@@ -38,12 +38,22 @@ class Spare(Executor):
                 return self._usual
             if self._extra is None:
                 self._extra = self._make()
-            if self._end is not None:
-                self._end.cancel()
-            self._end = threading.Timer(_KEPT, self._end_extra)
-            self._end.daemon = True
-            self._end.start()
+            self._keep()
             return self._extra
+
+    def _keep(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+        self._end = threading.Timer(_KEPT, self._end_unused)
+        self._end.daemon = True
+        self._end.start()
+
+    def _end_unused(self) -> None:
+        with self._lock:
+            if self._extra is not None and self._extra.idle < self._extra.workers and not self._stopped:
+                self._keep()  # a preview may take longer than that
+                return
+        self._end_extra()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self.chosen().submit(fn, *args, **kwargs)

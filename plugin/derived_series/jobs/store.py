@@ -199,17 +199,21 @@ class JobStore:
         """Failed jobs of which something may still be in Orthanc."""
         return self._select("WHERE state = 'Failure' AND dirty ORDER BY seq")
 
-    def next_ready(self, now: float) -> JobRecord | None:
+    def next_ready(self, now: float, *, preview: bool = False) -> JobRecord | None:
         """The job to run next: the highest priority, then the oldest.
 
         One that replaces waits until no other on its subject runs: two would not see each other's series.
+
+        :param preview: only dry runs, which store nothing and so replace nothing.
         """
+        request = _REQUEST.replace("request", "waiting.request")
         found = self._select(
             "AS waiting WHERE (state = 'Pending' OR (state = 'Retry' AND next_try <= ?)) AND NOT EXISTS ("
             "SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject "
-            f"AND json_extract({_REQUEST.replace('request', 'waiting.request')}, '$.IfExists') = 'Replace') "
-            "ORDER BY priority DESC, seq LIMIT 1",
-            [now],
+            f"AND json_extract({request}, '$.IfExists') = 'Replace' "
+            f"AND NOT ifnull(json_extract({request}, '$.DryRun'), 0)) "
+            f"AND (NOT ? OR json_extract({request}, '$.DryRun')) ORDER BY priority DESC, seq LIMIT 1",
+            [now, preview],
         )
         return found[0] if found else None
 

@@ -73,6 +73,11 @@ def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: floa
     return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
 
 
+def is_overdue(job: JobRecord, now: float) -> bool:
+    """Whether a job waits longer than any pause is: the time of day was set back since."""
+    return job.state is State.RETRY and job.next_try > now + _LONGEST_PAUSE
+
+
 def taken_up(job: JobRecord) -> JobRecord:
     """A job that ran when the process ended: it runs again, and that attempt does not count.
 

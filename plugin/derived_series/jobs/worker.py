@@ -36,6 +36,7 @@ from derived_series.jobs.hold import HELD, PENDING
 from derived_series.jobs.memory import memory_bound
 from derived_series.jobs.options import options_of
 from derived_series.jobs.output import output_of
+from derived_series.jobs.own_requests import marked
 from derived_series.jobs.own_series import remove_former, series_uid
 from derived_series.jobs.parents import check_parents, deletion
 from derived_series.jobs.plain import LONGEST, cut, text_of
@@ -57,7 +58,7 @@ def attempt(task: DeriveTask, work: Callable[[Client, DeriveTask], Outcome] | No
     """Do a job; by default, make its derived series. When it fails, nothing is left of it, or the outcome says so."""
     with Client(task.connection) as client:
         try:
-            with memory_bound(task.memory_limit), output_of(task.job_id):
+            with memory_bound(task.memory_limit), output_of(task.job_id), marked(task.job_id, task.connection.base_url):
                 return (work or _derive)(client, task)
         except NotWanted as error:
             # Another attempt may be storing the same instances: hands off, the server removes what is left.

@@ -114,10 +114,11 @@ def start(executable: Path) -> Gateway:
     metrics = Metrics(gateway, store)
 
     def observe(job: JobRecord) -> None:
-        metrics.observe(job)
         reviews.observe(job)
+        metrics.observe(job)
 
-    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe, leftovers)
+    previews = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up, initargs=(folders,)))
+    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe, leftovers, previews)
     reviews = Reviews(gateway, runner)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)
@@ -144,10 +145,10 @@ def start(executable: Path) -> Gateway:
     gateway.serve(served, around.doorkeeper(settings))
 
     def begin() -> None:
-        reviews.settle_all()
         leftovers.start()
-        runner.start()
+        runner.start()  # first: what fails below costs no job
         trigger.start()
+        reviews.settle_all()
 
     def end() -> None:
         trigger.stop()

@@ -8,7 +8,8 @@ import threading
 import time
 import uuid
 
-from derived_series.errors import Busy, InvalidImage, InvalidRequest, NotFound
+from derived_series.errors import Busy, Conflict, InvalidImage, InvalidRequest, NotFound
+from derived_series.jobs.own_requests import HEADER
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.request import DeriveRequest, parse_json
 from derived_series.jobs.runner import JobRunner
@@ -85,6 +86,13 @@ class DeriveRoutes:
         return self._derive(request, DeriveRequest.of(options), request.body)
 
     def _derive(self, request: Request, asked: DeriveRequest, image: bytes | None) -> Answer:
+        waits = asked.is_synchronous and "respond-async" not in request.headers.get("prefer", "").lower()
+        if waits and (own := request.headers.get(HEADER.lower())):
+            raise Conflict(
+                f"the job {own} would wait for another derivation, and hold the worker that this one needs",
+                remedy="return the image, and derive from the result when the job is over (a rule can do that), or ask "
+                'with "Asynchronous": true and do not wait for that job',
+            )
         name = None if image is None else self._image_name(image)
         code = _code_of(self._library.catalogue(), asked)
         series = request.groups[0]
@@ -101,7 +109,6 @@ class DeriveRoutes:
             created=time.time(),
             priority=asked.priority,
         )
-        waits = asked.is_synchronous and "respond-async" not in request.headers.get("prefer", "").lower()
         if not waits:
             return self._answer(request, self._accepted(asked, job, image), waits=False)
         with self._waiters.place('ask with "Asynchronous": true'):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from derived_series.orthanc.answers import job_json
 from derived_series.orthanc.http import Answer, Request
 
 _LONGEST_PHASE = 32
+_NUMBER = re.compile("[0-9]{1,15}")
 
 
 class JobRoutes:
@@ -73,6 +75,6 @@ class JobRoutes:
 
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "0")
-    if not text.isascii() or not text.isdigit():
-        raise InvalidRequest(f"{name} is {text!r}, not a number of jobs")
+    if not _NUMBER.fullmatch(text):
+        raise InvalidRequest(f"{name} is {text[:40]!r}, not a number of jobs", remedy="give it as up to 15 digits")
     return int(text)
