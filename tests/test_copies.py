@@ -27,7 +27,7 @@ def test_copies_that_the_parent_lacks() -> None:
     with pytest.raises(HeaderError, match=r"the parent series has no ImageComments \(0020,4000\) to copy"):
         made(CopyElement("ImageComments"))
     assert "ImageComments" not in made(CopyElement("ImageComments", Optional=True))[0]
-    assert "ImageComments" not in made(CopyElement(0x00204000, True))[0]
+    assert "ImageComments" not in made(CopyElement(0x00204000, Optional=True))[0]
 
 
 def test_copy_or_else() -> None:
@@ -54,7 +54,7 @@ def test_a_value_out_of_a_sequence() -> None:
         CopyElement("ImageComments", source=f"{isotope}.Radiopharmaceutical"),
         CopyElement("StudyComments", source=f"{isotope}.RadionuclideCodeSequence[0].CodeMeaning"),
         CopyElement("SeriesDescription", source=f"{isotope}.RadionuclideHalfLife"),
-        CopyElement("StationName", True, source=f"{isotope}.RadionuclideCodeSequence[1].CodeMeaning"),
+        CopyElement("StationName", Optional=True, source=f"{isotope}.RadionuclideCodeSequence[1].CodeMeaning"),
         InstanceCopyElement("FrameComments", source="DecayFactor"),
     ]
     dataset = made(*elements, parent=pet_phantom(3, 4, 4))[1]

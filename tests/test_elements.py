@@ -85,7 +85,7 @@ def test_what_a_static_element_was_given_or_gives_does_not_change_it() -> None:
 
 
 def test_elements_without_functions_can_be_pickled() -> None:
-    for element in (CopyElement("PatientName", True), StaticElement(0x00091001, "LO", "x", creator="A")):
+    for element in (CopyElement("PatientName", Optional=True), StaticElement(0x00091001, "LO", "x", creator="A")):
         assert pickle.loads(pickle.dumps(element)) == element
 
 

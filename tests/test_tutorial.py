@@ -28,7 +28,8 @@ from derived_series.pipelines.run import Options, run_pipeline
 from phantoms import ct_phantom
 
 NAMES = """AttributeElement Blueprint CopyElement DicomFactory DiscardElement FillingStrategy FunctionalElement
-InstanceCopyElement InstanceVirtualElement NiftiFactory NumpyFactory SeriesElement SeriesHeader SOP_common_blueprint
+InstanceCopyElement InstanceVirtualElement InstanceVirtualEnvironment
+NiftiFactory NumpyFactory SeriesElement SeriesHeader SOP_common_blueprint
 StaticElement VirtualElement""".split()
 
 

@@ -17,7 +17,12 @@ from derived_series.dicom.elements import (
     StaticElement,
     VirtualElement,
 )
-from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.environment import (
+    ImageEnvironment,
+    InstanceEnvironment,
+    InstanceVirtualEnvironment,
+    SeriesEnvironment,
+)
 from derived_series.dicom.explain import Explanation
 from derived_series.dicom.factories import DicomFactory, NumpyFactory
 from derived_series.dicom.filling import FillingStrategy
@@ -66,6 +71,7 @@ __all__ = [
     "InstanceCopyElement",
     "InstanceEnvironment",
     "InstanceVirtualElement",
+    "InstanceVirtualEnvironment",
     "MRFactory",
     "NiftiFactory",
     "NumpyFactory",

@@ -73,13 +73,17 @@ class CopyElement(VirtualElement):
     def __init__(
         self,
         tag: TagLike,
+        *,
         Optional: bool = False,
         name: str | None = None,
-        *,
         source: str | None = None,
         creator: str | None = None,
     ):
         super().__init__(tag, None, creator)
+        if not isinstance(Optional, bool):
+            raise BlueprintError(
+                f"{type(self).__name__} for {describe(self.tag)}: Optional is {Optional!r}, not True or False"
+            )
         path, last = _source(source) if source else ((), self.tag)
         self._set(Optional=Optional, source=source, _path=path, _last=last)
 
@@ -135,10 +139,12 @@ class CopyOrElseElement(CopyElement):
     fallback: Any
 
     def __init__(self, tag: TagLike, fallback: Any, *, source: str | None = None, creator: str | None = None):
-        super().__init__(tag, True, source=source, creator=creator)
+        super().__init__(tag, Optional=True, source=source, creator=creator)
         if isinstance(fallback, VirtualElement) and fallback.key != self.key:
             raise BlueprintError(f"the fallback for {describe(self.tag)} is for another tag: {fallback!r}")
         self._set(fallback=fallback)
+        if not isinstance(fallback, VirtualElement):
+            self.data_element(fallback)  # a wrong value is told where it is written
 
     def describe(self) -> str:
         return f"or else {self.fallback!r}"
@@ -176,9 +182,9 @@ class InstanceCopyElement(CopyElement, InstanceVirtualElement):
         source: str | None = None,
         creator: str | None = None,
     ):
-        super().__init__(tag, Optional, source=source, creator=creator)
+        super().__init__(tag, Optional=Optional, source=source, creator=creator)
         if VR is not None:
-            self._set(VR=VR)
+            VirtualElement.__init__(self, tag, VR, creator)  # which checks it
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         if not self.Optional:
@@ -221,8 +227,10 @@ class PositionCopyElement(CopyElement):
     Else: Any
 
     def __init__(self, tag: TagLike, Else: Any = ABSENT, *, required: bool = False, creator: str | None = None):
-        super().__init__(tag, not required, creator=creator)
+        super().__init__(tag, Optional=not required, creator=creator)
         self._set(Else=Else)
+        if Else is not ABSENT:
+            self.data_element(Else)  # a wrong value is told where it is written
 
     def describe(self) -> str:
         return "by position" + ("" if self.Else is ABSENT else f", or else {self.Else!r}")

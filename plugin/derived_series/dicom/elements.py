@@ -24,7 +24,7 @@ from pydicom.valuerep import STR_VR, PersonName
 
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.reading import reading
-from derived_series.dicom.tags import TagLike, describe, dictionary_vr, require_vr, to_tag
+from derived_series.dicom.tags import VRS, TagLike, describe, dictionary_vr, require_vr, to_tag
 from derived_series.errors import BlueprintError
 
 #: The creator of private elements for which no other is named.
@@ -76,6 +76,11 @@ class VirtualElement:
             )
         if creator is not None and not found.is_private:
             raise BlueprintError(f"{describe(found)} is no private tag and has no creator ({creator!r})")
+        if VR is not None and (not isinstance(VR, str) or VR not in VRS):
+            raise BlueprintError(
+                f"{type(self).__name__} for {describe(found)}: {VR!r} is no VR",
+                remedy='a VR is two letters such as "LO"; flags such as Optional are given by name: Optional=True',
+            )
         self._set(
             tag=found, VR=VR or dictionary_vr(found), creator=(creator or DEFAULT_CREATOR) if found.is_private else ""
         )
@@ -152,6 +157,8 @@ class VirtualElement:
         try:
             if vr == "SQ":
                 return _converted(DataElement(self.tag, vr, DicomSequence(copy.deepcopy(list(value or [])))))
+            if any(isinstance(v, bool) for v in _as_list(value)):
+                raise TypeError("no VR has truth values")
             allowed = _TYPES.get(vr)
             if allowed is not None and not all(isinstance(v, allowed) for v in _as_list(value)):
                 raise TypeError("it takes " + " or ".join(kind.__name__ for kind in allowed))
@@ -184,6 +191,18 @@ def _converted(sequence: DataElement) -> DataElement:
     return sequence
 
 
+def _require_value(tag: BaseTag, value: Value) -> None:
+    """:raises BlueprintError: a StaticElement of a tag and a VR, or of a tag alone."""
+    is_short_text = dictionary_vr(tag) == "CS" and value != "CS"  # Modality "US", which is a VR as well
+    if value is _UNSET or (isinstance(value, str) and value in VRS and not is_short_text):
+        given = "" if value is _UNSET else f", {value!r}"
+        vr = dictionary_vr(tag) or "LO"
+        raise BlueprintError(
+            f"StaticElement({describe(tag)}{given}) has no value",
+            remedy=f'write StaticElement(tag, "{vr}", value), or StaticElement(tag, value=None) for an empty one',
+        )
+
+
 class StaticElement(VirtualElement):
     """A value that is known when the blueprint is written.
 
@@ -195,7 +214,7 @@ class StaticElement(VirtualElement):
     def __init__(
         self,
         tag: TagLike,
-        VR: Value = None,
+        VR: Value = _UNSET,
         value: Value = _UNSET,
         name: str | None = None,
         *,
@@ -203,6 +222,9 @@ class StaticElement(VirtualElement):
     ):
         if value is _UNSET:
             VR, value = None, VR
+            _require_value(to_tag(tag), value)
+        elif VR is _UNSET:
+            VR = None
         super().__init__(tag, VR, creator)
         self._set(_value=copy.deepcopy(value))
         self.data_element(value)  # a wrong value is told where it is written, not in the first build

@@ -163,3 +163,7 @@ class InstanceEnvironment:
     def image(self) -> npt.NDArray[Any]:
         """The slice as it was given, (row, column) or (row, column, sample)."""
         return np.asarray(self.of.pixels.image[self.index])
+
+
+#: The tutorial's name.
+InstanceVirtualEnvironment = InstanceEnvironment

@@ -54,6 +54,8 @@ class DicomFactory:
     :param nan: what NaN and Inf are replaced by; None refuses them.
     """
 
+    nan: float | None = None  # for a subclass whose constructor does not call this one
+
     def __init__(self, *, nan: float | None = None):
         self.nan = nan
 

@@ -21,6 +21,8 @@ class FillingStrategy(Enum):
 
     DISCARD = "Discard"
     COPY = "Copy"
+    Discard = "Discard"  # the same two, as the tutorial spells them
+    Copy = "Copy"
 
 
 def _keywords(*keywords: str) -> frozenset[int]:

@@ -100,7 +100,9 @@ def _filling(strategy: FillingStrategy, parent: ParentSeries, always_placed: boo
         place = image_plane_blueprint + frame_of_reference_blueprint
         computed = computed + (place if always_placed else Blueprint(map(WherePlacedElement, place)))
     if parent.modality == "PT":  # the pixels stay decay corrected to the parent's series time
-        computed = computed + Blueprint([CopyElement("SeriesDate", True), CopyElement("SeriesTime", True)])
+        computed = computed + Blueprint(
+            [CopyElement("SeriesDate", Optional=True), CopyElement("SeriesTime", Optional=True)]
+        )
         computed = computed + Blueprint([pet_series_blueprint[keyword] for keyword in _PET_KEYWORDS])
         computed = computed + Blueprint([pet_image_blueprint["ImageIndex"]])
     if parent.modality == "PT" and parent.volumes > 1:

@@ -6,8 +6,12 @@ from typing import TypeAlias
 
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VR, repeater_has_tag
 from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import STANDARD_VR
 
 from derived_series.errors import BlueprintError
+
+#: The value representations of PS3.5 6.2.
+VRS = frozenset(vr.value for vr in STANDARD_VR)
 
 TagLike: TypeAlias = int | str | tuple[int, int] | BaseTag
 

@@ -35,7 +35,8 @@ class Pipeline:
     :cvar dicom_factory: builds the series from what ``process`` returns.
     :cvar header_blueprint: the blueprint of the derived series.
     :cvar filling_strategy: for the parent's tags that the blueprint does not name.
-    :cvar parent_input: the input whose series is the parent; not needed with a single input.
+    :cvar parent_input: the input whose series is the parent; the first one when it is not given, with a warning
+        where there are several.
     :cvar parameters: a subclass of Parameters.
     """
 
@@ -68,11 +69,14 @@ class Pipeline:
 
     @classmethod
     def parent_name(cls) -> str:
-        """The name of the input that is the parent. :raises BlueprintError: when the class does not tell."""
+        """The name of the input that is the parent: the first one where the class does not tell.
+
+        :raises BlueprintError: when it tells of one that there is not, or has no input.
+        """
         names = list(cls.input)
         if cls.parent_input in names:
             return str(cls.parent_input)
-        if cls.parent_input is not None or len(names) != 1:
+        if cls.parent_input is not None or not names:
             raise BlueprintError(
                 f"{cls.__name__}.parent_input is {cls.parent_input!r}, its inputs are {', '.join(names) or 'none'}",
                 remedy="set parent_input to the name of the input that is the parent series",

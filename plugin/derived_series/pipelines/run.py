@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,7 @@ def run_pipeline(
     :raises InvalidRequest: inputs or parameters that the pipeline does not have.
     :raises UserCodeError: an exception in the pipeline's code.
     """
-    pipeline = _user(name, "the constructor", library.pipeline(name).pipeline)
+    pipeline = _user(f"the constructor of pipeline {name!r}", library.pipeline(name).pipeline)
     whole = _inputs(pipeline, parents)
     same_patient(whole)
     settings = checked_parameters(type(pipeline), parameters)
@@ -186,22 +187,33 @@ def run_pipeline(
     theirs = inputs[pipeline.parent_name()]
     header: SeriesHeader | None = None
     factory = pipeline.dicom_factory
-    blueprint = _user(name, "blueprint_for", pipeline.blueprint_for, theirs, settings, library.plain_blueprints())
+    blueprint = _user(
+        f"blueprint_for of pipeline {name!r}", pipeline.blueprint_for, theirs, settings, library.plain_blueprints()
+    )
     if blueprint is not None:
         strategy = options.strategy or pipeline.filling_strategy
         header = _fits(factory.make_series_header(parent, blueprint + options.extra, strategy, context), options)
     data = {}
     for key, series in inputs.items():
-        taken = _user(name, f"the constructor of input {key!r}", pipeline.input[key], series)
-        if not _user(name, "validate", taken.validate):
+        taken = _user(f"the constructor of input {key!r} of pipeline {name!r}", pipeline.input[key], series)
+        if not _user(f"validate of pipeline {name!r}", taken.validate):
             raise InvalidParent(
                 f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
             )
-        data[key] = _user(name, "image_grinder", taken.get_data)
+        data[key] = _user(f"image_grinder of pipeline {name!r}", taken.get_data)
     container = InputContainer(data, header and header.of(theirs), inputs, settings)
-    result = _user(name, "process", pipeline.process, container)
-    made = _finish(name, header, factory, result, parent, theirs, context, options)
-    return options.ready(made.with_identity(parent), parent)
+    result = _user(f"process of pipeline {name!r}", pipeline.process, container)
+    made = _finish(name, header, factory, result, parent, theirs, context, options).with_identity(parent)
+    if len(whole) > 1 and pipeline.parent_input is None:
+        made = replace(made, warnings=(*made.warnings, _assumed(pipeline)))
+    return options.ready(made, parent)
+
+
+def _assumed(pipeline: Pipeline) -> str:
+    return (
+        f"{type(pipeline).__name__} has {len(pipeline.input)} inputs and no parent_input: the first one, "
+        f"{pipeline.parent_name()!r}, is the parent"
+    )
 
 
 def run_blueprint(
@@ -218,12 +230,45 @@ def run_blueprint(
     :param image: .npy, .nii or .nii.gz; None takes the parent's own real-world values.
     """
     named = library.blueprint(blueprint)
-    made = library.factory(factory)(nan=options.nan)
+    kind = library.factory(factory)
+    made = _user(f"the constructor of {kind.__name__}", kind)
+    if options.nan is not None:
+        made.nan = options.nan
     strategy = options.strategy or FillingStrategy.DISCARD
-    header = _fits(made.make_series_header(parent, named.blueprint + options.extra, strategy, context), options)
-    if image is not None:
-        return options.ready(made.build(header, made.read(image), resampling=options.resampling), parent)
-    return options.ready(made.build(header, made.own_image(parent)), parent)
+    whole = named.blueprint + options.extra
+    header = _user(_of(made, "make_series_header"), made.make_series_header, parent, whole, strategy, context)
+    header = _fits(header, options)
+    if image is None:
+        result = _user(_of(made, "own_image"), made.own_image, parent)
+    else:
+        result = _user(_of(made, "read"), made.read, image)
+    if builds_itself(made):
+        return options.ready(_built_by(made, header, result, parent, parent.detached(), context), parent)
+    resampling = options.resampling if image is not None else None
+    series: Series = _user(_of(made, "build"), partial(made.build, header, result, resampling=resampling))
+    return options.ready(series.with_identity(parent), parent)
+
+
+def _of(factory: DicomFactory, what: str) -> str:
+    return f"{what} of {type(factory).__name__}"
+
+
+def builds_itself(factory: DicomFactory) -> bool:
+    """Whether a factory makes its datasets by a ``build_from_header`` of its own."""
+    return type(factory).build_from_header is not DicomFactory.build_from_header
+
+
+def _built_by(
+    factory: DicomFactory,
+    header: SeriesHeader,
+    image: Any,
+    parent: ParentSeries,
+    theirs: ParentSeries,
+    context: BuildContext,
+) -> Series:
+    """The datasets of a factory that builds them itself, as a series of the parent."""
+    datasets = _user(_of(factory, "build_from_header"), factory.build_from_header, header.of(theirs), image)
+    return adopt(datasets, parent, context)
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
@@ -261,16 +306,16 @@ def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str
     return found
 
 
-def _user(pipeline: str, what: str, function: Any, *arguments: Any) -> Any:
-    """Call user code; whatever it raises is a UserCodeError with its message."""
+def _user(what: str, function: Any, *arguments: Any) -> Any:
+    """Call user code; whatever it raises is a UserCodeError with its message. :param what: the name of that code."""
     try:
         return function(*arguments)
     except DerivedSeriesError:
         raise
     except MemoryError as error:
-        raise UserCodeError(f"{what} of pipeline {pipeline!r} ran out of memory") from error
+        raise UserCodeError(f"{what} ran out of memory") from error
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # the boundary to user code
-        raise UserCodeError(told(f"{what} of pipeline {pipeline!r}", error)) from error
+        raise UserCodeError(told(what, error)) from error
 
 
 def _finish(
@@ -284,7 +329,7 @@ def _finish(
     options: Options,
 ) -> Series:
     """What ``process`` returned, as a series. :param theirs: the parent that user code gets."""
-    own_build = type(factory).build_from_header is not DicomFactory.build_from_header
+    own_build = builds_itself(factory)
     if options.resampling is not None and (
         own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
     ):
@@ -303,6 +348,5 @@ def _finish(
             remedy="return the image (and set header_blueprint), or a list of finished datasets",
         )
     if own_build:
-        datasets = _user(name, "build_from_header", factory.build_from_header, header.of(theirs), result)
-        return adopt(datasets, parent, context)
+        return _built_by(factory, header, result, parent, theirs, context)
     return factory.build(header, result, nan=options.nan, resampling=options.resampling)
