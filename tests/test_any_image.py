@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.spatial.transform import Rotation
 
-from building import build, parent_of, written
-from derived_series import Grid, NiftiFactory, PlacedImage
+from building import parent_of, ready, written
+from derived_series import DerivedSeries, Grid, NiftiFactory, NumpyFactory, PlacedImage
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 from test_encoding import assert_same
 from test_geometry import grid_points, patient_points
@@ -69,9 +69,11 @@ def test_an_array_anywhere(
     affine = np.eye(4)
     affine[:3, :3] = turn_of(angles)[:, [2, 1, 0]] * sizes
     affine[:3, 3] = origin
-    series = build(
-        PARENTS.get(name, PARENTS["mr"]), PlacedImage(image, Grid.from_affine(affine, image.shape)), blueprint=name
-    )
+    parent, factory = PARENTS.get(name, PARENTS["mr"]), NumpyFactory()
+    header = factory.make_series_header(parent, ready(name))
+    placed = PlacedImage(image, Grid.from_affine(affine, image.shape))
+    series = factory.build(header, placed, frame_of_reference="New")  # in the parent's it would have to overlap it
+    assert isinstance(series, DerivedSeries)
     datasets = written(series)
     check(datasets, image)
     wanted = grid_points(affine, image.shape)
@@ -92,7 +94,10 @@ def test_a_nifti_image_anywhere(image: npt.NDArray[Any], angles: Any, sizes: Any
     affine[:3, :3] = turn_of(angles) * sizes
     affine[:3, 3] = [-30, 20, 10]
     given_ = turned(nib.Nifti1Image(image, affine, dtype=image.dtype), axes)
-    series = build(PARENTS[name], given_, blueprint=name, factory=NiftiFactory())
+    factory = NiftiFactory()
+    header = factory.make_series_header(PARENTS[name], ready(name))
+    series = factory.build(header, given_, frame_of_reference="New")  # in the parent's it would have to overlap it
+    assert isinstance(series, DerivedSeries)
     datasets = written(series)
     largest = float(np.abs(image.astype(np.float64)).max())
     rescaled = "RescaleSlope" in datasets[0]

@@ -80,7 +80,7 @@ def another_grid(parent: ParentSeries, scale: float = 0.6) -> Any:
     """Other voxel sizes, shape and origin, along the parent's axes."""
     affine = parent.to_nifti().affine.copy()
     affine[:3, :3] = affine[:3, :3] * [0.7, 1.3, scale]
-    affine[:3, 3] += [3.3, -4.4, 5.5]
+    affine[:3, 3] += [0.33, -0.44, 0.55]
     data = np.random.default_rng(5).integers(-500, 900, (5, 4, 3)).astype(np.int16)
     return nib.Nifti1Image(data, affine)
 
@@ -104,7 +104,11 @@ def test_oblique_images_and_oblique_parents(angles: Any, axes: str, name: str) -
     parent = PARENTS[name]
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() * [1.1, 0.9, 2.2]
-    affine[:3, 3] = [-30, 20, 10]
+    affine[:3, 3] = parent.to_nifti().affine[:3] @ [3, 3, 2, 1] - affine[:3, :3] @ [
+        2,
+        1.5,
+        1,
+    ]  # about the parent's middle
     data = np.arange(60, dtype=np.int16).reshape(5, 4, 3)
     image = turned(nib.Nifti1Image(data, affine), axes)
     assert_same_world(image, written(build(parent, image, factory=NiftiFactory())))

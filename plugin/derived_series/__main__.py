@@ -65,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--grid", choices=["own", "parent"], default="own", help="parent resamples the image to it")
     build.add_argument("--interpolation", choices=["linear", "nearest"], help="when resampling")
     build.add_argument("--outside", type=float, help="when resampling, the value where the image is not")
+    build.add_argument(
+        "--frame-of-reference",
+        choices=["parent", "new"],
+        default="parent",
+        help="new for an image in another space than the patient's, such as MNI's",
+    )
     build.add_argument("--nan", type=float, help="what NaN and Inf are replaced by")
     build.add_argument("--transfer-syntax", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(WRITTEN)}")
     build.add_argument(
@@ -115,7 +121,13 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
     strategy = FillingStrategy(given.filling) if given.filling else None
     extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
     options = Options(
-        strategy, extra, given.nan, _resampling(given), given.transfer_syntax, _VALIDATIONS[given.validation]
+        strategy,
+        extra,
+        given.nan,
+        _resampling(given),
+        given.transfer_syntax,
+        _VALIDATIONS[given.validation],
+        "New" if given.frame_of_reference == "new" else "Parent",
     )
     context = BuildContext().seeded()
     if given.pipeline:

@@ -244,6 +244,8 @@ def build_series(
         volumes=placement.volumes,
         time_step=placement.time_step or (header.parent.time_step if of_each else None),
         header=header,
+        frame=placement.frame,
+        others=placement.others,
     )
     elements = dict(header.elements)
     instanced: list[Entry] = []
@@ -261,7 +263,9 @@ def build_series(
             elements[element.key] = element.data_element(value)
     if missing:
         raise HeaderError(missing, where="the header, with this image,")
-    warnings = [*header.warnings, *pixels.warnings]
+    if placement.frame is not None:
+        placement.frame.write(elements)
+    warnings = [*header.warnings, *placement.warnings, *pixels.warnings]
     warnings += _enforce_pixels(elements, instanced, env)
     if placement.resampled:
         warnings.append(placement.resampled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,15 +20,21 @@ if TYPE_CHECKING:  # the factory and the parent know elements, not the other way
     from derived_series.dicom.header import SeriesHeader
     from derived_series.dicom.parent import ParentSeries
     from derived_series.dicom.pixels import StoredPixels
+    from derived_series.dicom.space import FrameOfReference, OtherInput
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesEnvironment:
-    """Known when the header is made: the parent, the factory, the circumstances; no image yet."""
+    """Known when the header is made: the parent, the factory, the circumstances; no image yet.
+
+    :param inputs: all series of the derivation by their names in the pipeline, the parent among them; empty where it
+        is made from the parent alone.
+    """
 
     parent: ParentSeries
     factory: DicomFactory
     context: BuildContext
+    inputs: Mapping[str, ParentSeries] = field(default_factory=dict)
 
     @property
     def pivot(self) -> Dataset:
@@ -38,6 +45,13 @@ class SeriesEnvironment:
     def now(self) -> datetime:
         """The time of the build on the clock that the parent's times are read from, whose zone is copied with them."""
         return in_zone(self.context.now, zone_of(self.pivot))
+
+    @property
+    def others(self) -> tuple[ParentSeries, ...]:
+        """The inputs beside the parent, each once."""
+        own = self.parent.series_instance_uid
+        found = {series.series_instance_uid: series for series in self.inputs.values()}
+        return tuple(series for uid, series in found.items() if uid != own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,8 @@ class ImageEnvironment:
     :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
     :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
     :param header: what was settled before the image.
+    :param frame: the frame of reference that the grid is in; None is the parent's.
+    :param others: what of the inputs beside the parent the slices come from.
     :param answers: what was asked so far, by element or function and instance: each is asked once. What
         ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
@@ -65,6 +81,8 @@ class ImageEnvironment:
     volumes: int = 1
     time_step: float | None = None
     header: SeriesHeader | None = None
+    frame: FrameOfReference | None = None
+    others: tuple[OtherInput, ...] = ()
     answers: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property

@@ -6,6 +6,7 @@ import math
 import tokenize
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,9 +29,12 @@ from derived_series.dicom.pixels import COLOUR
 from derived_series.dicom.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.resampling import Resampling, resample
 from derived_series.dicom.slices import ParentSlices
+from derived_series.dicom.space import FrameChoice, FrameOfReference, in_space
 from derived_series.dicom.where_placed import WherePlacedElement
 from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
 
+#: What says where an image is.
+_OF_PLACE = ("ImagePositionPatient", "FrameOfReferenceUID")
 #: What numpy raises for broken files: their headers are parsed as Python literals.
 _READ_ERRORS = (
     ValueError,
@@ -95,6 +99,7 @@ class DicomFactory:
                 "nothing tells where the image is: it cannot be resampled to the parent's grid",
                 remedy="give a NIfTI file or a PlacedImage, and a blueprint with geometry",
             )
+        _require_parents_frame(header, placement)
         return resample(array, placement.grid.affine_lps, header.parent, header.sop_class_uid, how)
 
     def own_image(self, parent: ParentSeries) -> Any:
@@ -102,7 +107,13 @@ class DicomFactory:
         return parent.slices()
 
     def build(
-        self, header: SeriesHeader, image: Any, *, nan: float | None = None, resampling: Resampling | None = None
+        self,
+        header: SeriesHeader,
+        image: Any,
+        *,
+        nan: float | None = None,
+        resampling: Resampling | None = None,
+        frame_of_reference: FrameChoice = "Parent",
     ) -> DerivedSeries | DatasetSeries:
         """The derived series of a header and an image; classic instances are made when asked for.
 
@@ -110,16 +121,25 @@ class DicomFactory:
 
         :param nan: what NaN and Inf are replaced by in this build; the factory's own when not given.
         :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
+        :param frame_of_reference: ``"New"`` for an image that is in another space than the patient's, such as MNI's.
         """
         if resampling is None:
             array, placement = self.arrange(header, image)
+        elif frame_of_reference == "New":
+            raise GeometryError(
+                "an image on the parent's grid has the parent's frame of reference",
+                remedy='ask for "Grid": "Parent" or for "FrameOfReference": "New", not for both',
+            )
         else:
             array, placement = self.arrange_on_parent(header, image, resampling)
         chosen = self.nan if nan is None else nan
         builder = builder_of(header.sop_class_uid)
+        ready = fresh(header)
+        placed = any(keyword in header.blueprint for keyword in _OF_PLACE)
+        placement = in_space(placement, ready.env, frame_of_reference, placed=placed)
         if builder is not None:
-            return builder.build(fresh(header), array, placement, chosen)
-        return build_series(fresh(header), array, placement, chosen)
+            return builder.build(ready, array, placement, chosen)
+        return build_series(ready, array, placement, chosen)
 
     def build_from_header(self, header: SeriesHeader, image: Any) -> list[Dataset]:
         """The instances of the derived series as datasets, ascending along the normal."""
@@ -130,8 +150,18 @@ def fresh(header: SeriesHeader) -> SeriesHeader:
     """The header with a seed, so that every instance's UID stays the same however often it is made."""
     if header.env.context.uid_seed is not None:
         return header
-    env = SeriesEnvironment(header.env.parent, header.env.factory, header.env.context.seeded())
-    return SeriesHeader(env, header.blueprint, header.strategy, header.elements, header.deferred, header.warnings)
+    return replace(header, env=replace(header.env, context=header.env.context.seeded()))
+
+
+def _require_parents_frame(header: SeriesHeader, placement: Placement) -> None:
+    """:raises GeometryError: an image on an input in another frame of reference."""
+    on = header.env.inputs.get(placement.on or "", header.parent)
+    if FrameOfReference.of(on).uid != FrameOfReference.of(header.parent).uid:
+        raise GeometryError(
+            f"the image is in the frame of reference of the input {placement.on!r}, which is not the parent's: it "
+            "cannot be resampled to the parent's grid",
+            remedy='ask without "Grid": "Parent"',
+        )
 
 
 class NumpyFactory(DicomFactory):
@@ -148,7 +178,7 @@ class NumpyFactory(DicomFactory):
             array = _volume(image.array)
             if array.shape[-3:] != image.grid.shape:
                 raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")
-            return array, place(image.grid, parent, _volumes(array))
+            return array, replace(place(image.grid, parent, _volumes(array)), on=image.on)
         colour = _colour(header, image)
         if colour is not None:
             same = colour.shape[:3] == parent.shape
@@ -245,6 +275,5 @@ def _volumes(array: npt.NDArray[Any]) -> int:
 
 def _has_geometry(header: SeriesHeader) -> bool:
     """Whether the image must have a place in space."""
-    keywords = ("ImagePositionPatient", "FrameOfReferenceUID")
-    of_place = [header.blueprint[keyword] for keyword in keywords if keyword in header.blueprint]
+    of_place = [header.blueprint[keyword] for keyword in _OF_PLACE if keyword in header.blueprint]
     return any(not isinstance(element, WherePlacedElement | GridCopyElement) for element in of_place)

@@ -16,12 +16,14 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
-from derived_series.dicom.factories import DicomFactory, require_colour
+from derived_series.dicom.factories import DicomFactory, NumpyFactory, require_colour
 from derived_series.dicom.geometry import LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.nifti_space import require_scalars, says_where, template_of, two_places
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import Placement, on_parent, place, tolerance
 from derived_series.dicom.resampling import Resampling, resample
+from derived_series.dicom.space import require_patient_space
 from derived_series.errors import GeometryError, InvalidImage, ShapeMismatch
 
 _READ_ERRORS = (
@@ -52,27 +54,37 @@ class NiftiFactory(DicomFactory):
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
         """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
+        if header.parent.grid is None and isinstance(image, nib.spatialimages.SpatialImage) and not says_where(image):
+            return _as_stored(header, image)
         array, affine_lps = self._oriented(header, image)
         placement = _placement(affine_lps, array.shape, header.parent)
-        return _in_samples(header, array), _timed(placement, image)
+        return _in_samples(header, array), _told(placement, image)
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
         """The same on the parent's grid; affines that are sheared or not orthogonal are as good as others."""
         array, affine_lps = self._oriented(header, image)
+        require_patient_space(template_of(image))
         try:
             placement = _placement(affine_lps, array.shape, header.parent)
         except GeometryError:  # no grid of its own, and none is needed
             placement = None
         if placement is None or not placement.on_parent_grid:
             array, placement = resample(array, affine_lps, header.parent, header.sop_class_uid, how)
-        return _in_samples(header, array), _timed(placement, image)
+        return _in_samples(header, array), _told(placement, image)
 
     @staticmethod
     def _oriented(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Affine]:
         if not isinstance(image, nib.spatialimages.SpatialImage):
             raise InvalidImage(f"NiftiFactory builds from nibabel images, not from {type(image).__name__}")
+        require_scalars(image)
+        if len(image.shape) == 2 and header.parent.slices_per_volume > 1:
+            raise ShapeMismatch(
+                f"the NIfTI image has the shape {image.shape}, one slice, but the parent series has "
+                f"{header.parent.slices_per_volume}: a derived series is made from 3D, or 4D with a time axis",
+                remedy="write the slice as (columns, rows, 1) with the affine of its place",
+            )
         return oriented(image, _frame(header))
 
     def own_image(self, parent: ParentSeries) -> Any:
@@ -106,6 +118,22 @@ def _placement(affine_lps: Affine, shape: tuple[int, ...], parent: ParentSeries)
         if _same_grid(affine_lps, parent.grid):
             return on_parent(parent, volumes)
     return place(Grid.from_affine(affine_lps, shape[-3:]), parent, volumes)
+
+
+def _as_stored(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
+    """An image that is nowhere, of a parent that is nowhere: its axes are (column, row, slice) in their own order.
+
+    NIfTI-1 gives the axes of a file without sform and qform no direction in space.
+    """
+    require_scalars(image)
+    array, placement = NumpyFactory().arrange(header, _in_samples(header, _values(image).T))
+    said = "the NIfTI image does not say how its axes lie (sform_code and qform_code are 0), nor does the parent"
+    return array, replace(placement, warnings=(f"{said}: they were taken as column, row and slice",))
+
+
+def _told(placement: Placement, image: Any) -> Placement:
+    """With what the header says of its space and of time."""
+    return replace(_timed(placement, image), template=template_of(image), warnings=two_places(image))
 
 
 def _timed(placement: Placement, image: Any) -> Placement:
@@ -189,7 +217,7 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
     """
     if image.affine is None or not np.all(np.abs(image.affine) < _FARTHEST):
         raise GeometryError("the NIfTI image has no usable affine", remedy="set its sform or qform")
-    if isinstance(image, nib.Nifti1Pair) and image.header["sform_code"] == image.header["qform_code"] == 0:
+    if not says_where(image):
         # the affine is nibabel's guess then, from the voxel sizes and with the origin in the middle
         raise GeometryError(
             "the NIfTI image has neither sform nor qform (both codes are 0): nothing tells where it is",
@@ -213,7 +241,8 @@ def _values(image: Any) -> npt.NDArray[Any]:
 
     Of the axes after the third, those of length 1 do not count.
     """
-    shape = image.shape[:3] + tuple(n for n in image.shape[3:] if n != 1)
+    shape = (*image.shape, 1) if len(image.shape) == 2 else image.shape
+    shape = shape[:3] + tuple(n for n in shape[3:] if n != 1)
     if len(shape) not in (3, 4) or 0 in shape:
         raise ShapeMismatch(
             f"the NIfTI image has the shape {image.shape}: a derived series is made from 3D, or 4D with a time axis",

@@ -37,6 +37,7 @@ from derived_series.dicom.objects.encapsulated_pdf import MAGIC, build_document
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.space import FrameChoice
 from derived_series.errors import GeometryError, HeaderError, InvalidImage, InvalidRequest, Missing
 
 
@@ -146,11 +147,19 @@ class EncapsulatedPdfFactory(ObjectFactory):
     blueprint = "encapsulated_pdf"
 
     def build(
-        self, header: SeriesHeader, image: Any, *, nan: float | None = None, resampling: Resampling | None = None
+        self,
+        header: SeriesHeader,
+        image: Any,
+        *,
+        nan: float | None = None,
+        resampling: Resampling | None = None,
+        frame_of_reference: FrameChoice = "Parent",
     ) -> DatasetSeries:
         """:raises InvalidImage: bytes that are no PDF file. :raises GeometryError: a document is on no grid."""
-        if resampling is not None:
-            raise GeometryError("a document is on no grid", remedy='ask without "Grid": "Parent"')
+        if resampling is not None or frame_of_reference == "New":
+            raise GeometryError(
+                "a document is on no grid", remedy='ask without "Grid": "Parent" and "FrameOfReference": "New"'
+            )
         return build_document(fresh(header), image)
 
     def own_image(self, parent: ParentSeries) -> Any:

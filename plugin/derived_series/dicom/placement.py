@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from derived_series.dicom.geometry import SAME_ANGLE, Grid
 from derived_series.dicom.parent import ParentSeries
+
+if TYPE_CHECKING:
+    from derived_series.dicom.space import FrameOfReference, OtherInput
 
 #: A voxel may be this many mm, or this part of the smallest voxel size, off and still be the parent's voxel.
 SNAP_MM, SNAP_PART = 1e-3, 0.01
@@ -22,10 +25,13 @@ class PlacedImage:
 
     :param array: (slice, row, column) or (time, slice, row, column), slices ascending along the grid's normal.
     :param grid: its own grid, such as ``parent.grid.subset([3, 4, 5])`` or ``Grid.from_affine(affine_lps, shape)``.
+    :param on: the name of the pipeline's input in whose frame of reference the grid is, such as the fixed image of a
+        registration; None is the parent.
     """
 
     array: npt.NDArray[Any]
     grid: Grid
+    on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,11 @@ class Placement:
     :param resampled: how the image was brought to the parent's grid; empty for an image that was not.
     :param volumes: how many the image has.
     :param time_step: seconds from one volume to the next, where the image says so.
+    :param on: the input in whose frame of reference the grid is; None is the parent.
+    :param template: the space that the image says it is in, where that is no patient's.
+    :param frame: the frame of reference that the grid is in; None is the parent's.
+    :param others: what of the inputs beside the parent the slices come from.
+    :param warnings: what is odd about the place.
     """
 
     grid: Grid | None
@@ -45,6 +56,11 @@ class Placement:
     resampled: str = ""
     volumes: int = 1
     time_step: float | None = None
+    on: str | None = None
+    template: str = ""
+    frame: FrameOfReference | None = None
+    others: tuple[OtherInput, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def on_parent(parent: ParentSeries, volumes: int | None = None) -> Placement:
@@ -62,7 +78,12 @@ def without_geometry(parent: ParentSeries, count: int, volumes: int = 1) -> Plac
 
     :param count: slices of all volumes.
     """
-    return Placement(None, False, (tuple(range(len(parent))),) * count, volumes=volumes)
+    return Placement(None, False, every_source(parent, count), volumes=volumes)
+
+
+def every_source(series: ParentSeries, count: int) -> tuple[tuple[int, ...], ...]:
+    """All of a series as the source of each of so many slices."""
+    return (tuple(range(len(series))),) * count
 
 
 def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
@@ -72,7 +93,7 @@ def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
     """
     count = len(grid.positions)
     if parent.grid is None:
-        return Placement(grid, False, (tuple(range(len(parent))),) * (count * volumes), volumes=volumes)
+        return Placement(grid, False, every_source(parent, count * volumes), volumes=volumes)
     matched = _same_planes(grid, parent.grid)
     if matched is not None:
         own = parent.grid.subset(matched)

@@ -14,9 +14,10 @@ import numpy.typing as npt
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from derived_series.dicom.geometry import Affine, Grid
+from derived_series.dicom.overlap import box, box_of_affine, not_overlapping
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import Placement, over_volumes
-from derived_series.errors import GeometryError, PixelError
+from derived_series.errors import PixelError
 
 Interpolation = Literal["Linear", "Nearest"]
 
@@ -89,11 +90,7 @@ def resample(
             else:
                 found[index] = fill
     if not any(touched):
-        raise GeometryError(
-            f"the image is nowhere on the parent's grid: in mm (x, y, z, LPS) it reaches "
-            f"{_extent(_box(affine_lps, image.shape[-3:]))}, the parent {_extent(_corners(grid))}",
-            remedy="check the image's affine, and that the parent is the series it was made from",
-        )
+        raise not_overlapping(box_of_affine(affine_lps, image.shape[-3:]), box(grid), "the parent series")
     notice = f"resampled to the parent's grid ({interpolation.lower()})"
     if missed:
         notice += (
@@ -176,19 +173,3 @@ def _sources(grid: Grid, touched: list[bool], reach: float) -> tuple[tuple[int, 
         near = np.flatnonzero(np.abs(distances - distances[index]) < margin) if in_image else ()
         found.append((index, *(int(k) for k in near if k != index)))
     return tuple(found)
-
-
-def _box(affine_lps: Affine, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """The centres of the image's corner voxels, (8, 3), LPS mm."""
-    ends = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij")).reshape(3, -1)
-    return np.asarray((affine_lps[:3, :3] @ ends).T + affine_lps[:3, 3])
-
-
-def _corners(grid: Grid) -> npt.NDArray[np.float64]:
-    return np.concatenate([grid.corners(0), grid.corners(-1)])
-
-
-def _extent(points: npt.NDArray[np.float64]) -> str:
-    return " x ".join(
-        f"{low:.1f}..{high:.1f}" for low, high in zip(points.min(axis=0), points.max(axis=0), strict=True)
-    )

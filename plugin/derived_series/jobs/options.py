@@ -26,6 +26,7 @@ def options_of(task: DeriveTask, request: DeriveRequest) -> Options:
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
         transfer_syntax=request.transfer_syntax or DEFAULT,
         validation=_validation(task, request),
+        frame_of_reference=request.frame_of_reference,
     )
 
 

@@ -79,6 +79,7 @@ class DeriveRequest(BaseModel):
     grid: Literal["Own", "Parent"] = "Own"
     interpolation: Literal["Linear", "Nearest"] | None = None
     outside: float | None = None
+    frame_of_reference: Literal["Parent", "New"] = "Parent"
     transfer_syntax: Name | None = None
     validation: Literal["Strict", "Warn", "Off"] | None = None
     dry_run: bool = False
@@ -111,6 +112,10 @@ class DeriveRequest(BaseModel):
             raise ValueError("Parameters are a pipeline's; there is no Pipeline")
         if self.grid == "Own" and (self.interpolation is not None or self.outside is not None):
             raise ValueError('Interpolation and Outside tell how to resample: ask for "Grid": "Parent"')
+        if self.grid == "Parent" and self.frame_of_reference == "New":
+            raise ValueError(
+                'an image on the parent\'s grid has the parent\'s frame of reference: ask for "Grid": "Own"'
+            )
         if self.preview and not self.dry_run:
             raise ValueError('Preview is a slice of what would be stored: ask for "DryRun": true')
         if self.synchronous is not None and self.synchronous == self.asynchronous:

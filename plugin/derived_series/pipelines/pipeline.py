@@ -53,6 +53,8 @@ class Pipeline:
     ) -> Blueprint | None:
         """The blueprint for this parent; override it when it depends on the parent or the parameters.
 
+        One that depends on other inputs has one more parameter, ``inputs``: all series by their names in ``input``.
+
         :param blueprints: the named blueprints of the library, such as ``blueprints["ct"]``.
         """
         return self.header_blueprint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,6 +25,7 @@ from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.space import FrameChoice
 from derived_series.dicom.tags import TagLike, dictionary_vr, to_tag
 from derived_series.errors import (
     BlueprintError,
@@ -52,7 +54,8 @@ class Options:
     :param nan: what NaN and Inf are replaced by;
     :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is;
     :param transfer_syntax: keyword or UID of what the series is written in;
-    :param validation: what happens to a series that breaks a rule of its IOD.
+    :param validation: what happens to a series that breaks a rule of its IOD;
+    :param frame_of_reference: ``"New"`` for an image in another space than the patient's, such as MNI's.
     """
 
     strategy: FillingStrategy | None = None
@@ -61,6 +64,13 @@ class Options:
     resampling: Resampling | None = None
     transfer_syntax: str = DEFAULT
     validation: Validation = STRICT
+    frame_of_reference: FrameChoice = "Parent"
+
+    def build(self, factory: DicomFactory, header: SeriesHeader, image: Any, nan: float | None) -> Series:
+        """The series of a header and an image. A factory is told only of what is asked for: it may be older."""
+        if self.frame_of_reference == "New":
+            return factory.build(header, image, nan=nan, resampling=self.resampling, frame_of_reference="New")
+        return factory.build(header, image, nan=nan, resampling=self.resampling)
 
     def ready(self, series: Series, parent: ParentSeries) -> Series:
         """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``passed``."""
@@ -187,12 +197,11 @@ def run_pipeline(
     theirs = inputs[pipeline.parent_name()]
     header: SeriesHeader | None = None
     factory = pipeline.dicom_factory
-    blueprint = _user(
-        f"blueprint_for of pipeline {name!r}", pipeline.blueprint_for, theirs, settings, library.plain_blueprints()
-    )
+    blueprint = _blueprint(name, pipeline, theirs, settings, library, inputs)
     if blueprint is not None:
         strategy = options.strategy or pipeline.filling_strategy
         header = _fits(factory.make_series_header(parent, blueprint + options.extra, strategy, context), options)
+        header = replace(header, env=replace(header.env, inputs=whole))
     data = {}
     for key, series in inputs.items():
         taken = _user(f"the constructor of input {key!r} of pipeline {name!r}", pipeline.input[key], series)
@@ -244,8 +253,8 @@ def run_blueprint(
         result = _user(_of(made, "read"), made.read, image)
     if builds_itself(made):
         return options.ready(_built_by(made, header, result, parent, parent.detached(), context), parent)
-    resampling = options.resampling if image is not None else None
-    series: Series = _user(_of(made, "build"), partial(made.build, header, result, resampling=resampling))
+    chosen = options if image is not None else replace(options, resampling=None)
+    series: Series = _user(_of(made, "build"), chosen.build, made, header, result, None)
     return options.ready(series.with_identity(parent), parent)
 
 
@@ -306,6 +315,23 @@ def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str
     return found
 
 
+def _blueprint(
+    name: str,
+    pipeline: Pipeline,
+    parent: ParentSeries,
+    settings: BaseModel,
+    library: Library,
+    inputs: Mapping[str, ParentSeries],
+) -> Blueprint | None:
+    """What ``blueprint_for`` says; it gets all inputs where it has a parameter of this name."""
+    function: Any = pipeline.blueprint_for
+    blueprints = library.plain_blueprints()
+    if "inputs" in inspect.signature(function).parameters:
+        function = partial(function, inputs=inputs)
+    found: Blueprint | None = _user(f"blueprint_for of pipeline {name!r}", function, parent, settings, blueprints)
+    return found
+
+
 def _user(what: str, function: Any, *arguments: Any) -> Any:
     """Call user code; whatever it raises is a UserCodeError with its message. :param what: the name of that code."""
     try:
@@ -337,6 +363,13 @@ def _finish(
             f"pipeline {name!r} builds its series itself: it cannot be resampled to the parent's grid",
             remedy='ask without "Grid": "Parent", or let process return its image and grid (PlacedImage)',
         )
+    if options.frame_of_reference == "New" and (
+        own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
+    ):
+        raise InvalidRequest(
+            f"pipeline {name!r} builds its series itself, its frame of reference too",
+            remedy='ask without "FrameOfReference": "New"',
+        )
     if isinstance(result, DerivedSeries | DatasetSeries):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
@@ -349,4 +382,4 @@ def _finish(
         )
     if own_build:
         return _built_by(factory, header, result, parent, theirs, context)
-    return factory.build(header, result, nan=options.nan, resampling=options.resampling)
+    return options.build(factory, header, result, options.nan)

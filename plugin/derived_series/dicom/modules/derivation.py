@@ -24,6 +24,7 @@ from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironme
 from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.references import Reference, references
+from derived_series.dicom.space import OtherInput
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import BlueprintError
 
@@ -127,16 +128,27 @@ class _SourceImageElement(FunctionalElement):
 
 
 class _ReferencedSeriesElement(FunctionalElement):
-    """ReferencedSeriesSequence: the parent series, with the instances that contribute to a slice."""
+    """ReferencedSeriesSequence: the parent and the other inputs, with the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        if len(env.of.sources[env.index]) == 1:
+        if len(env.of.sources[env.index]) == 1 and not env.of.others:
             items = [to for to, _ in _encoded_sources(env)]
-        else:
-            items = [to.encode() for to in references(env.source_datasets)]
-        instances = sequence(0x0008114A, items)
-        series = encode_text(0x0020000E, "UI", env.parent.series_instance_uid)
-        return sequence(int(self.tag), [instances + series])
+            return sequence(int(self.tag), [_encoded_series(env.parent, items)])
+        every = [_encoded_series(series, [to.encode() for to in named]) for series, named in _by_series(env)]
+        return sequence(int(self.tag), every)
+
+
+def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:
+    return sequence(0x0008114A, items) + encode_text(0x0020000E, "UI", series.series_instance_uid)
+
+
+def _by_series(env: InstanceEnvironment) -> list[tuple[ParentSeries, list[Reference]]]:
+    """For each input, the parent first, its instances that contribute to a slice."""
+    found = [(env.parent, references(env.source_datasets))]
+    for other in env.of.others:
+        datasets = [other.series.instances[i] for i in other.sources[env.index]]
+        found.append((other.series, references(datasets)))
+    return found
 
 
 def _same_places(env: InstanceEnvironment) -> list[bool]:
@@ -150,11 +162,21 @@ def _same_places(env: InstanceEnvironment) -> list[bool]:
 
 def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
     """Each source of a slice, frames of one instance together, and whether it is at the slice's own place."""
+    others = [pair for other in env.of.others for pair in _of_other(other, env.index)]
     if len(env.of.sources[env.index]) == 1:
-        return [(to, env.of.on_parent_grid) for to in references(env.source_datasets)]
+        return [(to, env.of.on_parent_grid) for to in references(env.source_datasets)] + others
     pairs = list(zip(env.source_datasets, _same_places(env), strict=True))
     found = [(to, True) for to in references([dataset for dataset, same in pairs if same])]
-    return found + [(to, False) for to in references([dataset for dataset, same in pairs if not same])]
+    return found + [(to, False) for to in references([dataset for dataset, same in pairs if not same])] + others
+
+
+def _of_other(other: OtherInput, index: int) -> list[tuple[Reference, bool]]:
+    """The same of an input beside the parent."""
+    sources, slices = other.sources[index], other.series.slices_per_volume
+    same = [other.same_place and source % slices == sources[0] % slices for source in sources]
+    pairs = [(other.series.instances[source], here) for source, here in zip(sources, same, strict=True)]
+    found = [(to, True) for to in references([dataset for dataset, here in pairs if here])]
+    return found + [(to, False) for to in references([dataset for dataset, here in pairs if not here])]
 
 
 def _encoded_sources(env: InstanceEnvironment) -> tuple[tuple[bytes, bool], ...]:
@@ -183,16 +205,23 @@ def _source(to: Reference, same_place: bool) -> Dataset:
 
 
 def sources_of_all(env: ImageEnvironment) -> list[Dataset]:
-    """Items of SourceImageSequence for an object of all slices: each of the parent's instances, once."""
+    """Items of SourceImageSequence for an object of all slices: each instance of the inputs, once."""
     every = sorted({index for part in env.sources for index in part})
-    return [_source(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
+    found = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
+    for other in env.others:
+        (whole,) = other.as_whole().sources
+        found += [(to, other.same_place) for to in references([other.series.instances[index] for index in whole])]
+    return [_source(to, same_place) for to, same_place in found]
 
 
 def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
-    item = Dataset()
-    item.SeriesInstanceUID = env.parent.series_instance_uid
-    item.ReferencedInstanceSequence = [to.item() for to in references(env.source_datasets)]
-    return [item]
+    found = []
+    for series, named in _by_series(env):
+        item = Dataset()
+        item.SeriesInstanceUID = series.series_instance_uid
+        item.ReferencedInstanceSequence = [to.item() for to in named]
+        found.append(item)
+    return found
 
 
 def is_marked(parent: ParentSeries, keyword: str) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydicom.uid import CTImageStorage, MRImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.context import BuildContext
 from derived_series.dicom.copying import CopyOrElseElement
 from derived_series.dicom.elements import ABSENT, Value
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.functions import HeaderElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty, date_and_time_of_build
+from derived_series.dicom.space import FrameOfReference
 
 _POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 
@@ -53,7 +53,7 @@ def _frame_of_reference(env: SeriesEnvironment) -> Value:
     """The parent's; for a parent without one (or one a slice), a UID that all series derived from it share."""
     if env.parent.is_constant("FrameOfReferenceUID") and env.pivot.get("FrameOfReferenceUID"):
         return env.pivot["FrameOfReferenceUID"]
-    return BuildContext(uid_seed=env.parent.series_instance_uid).uid("frame of reference")
+    return FrameOfReference.of(env.parent).uid
 
 
 frame_of_reference_blueprint = Blueprint(

@@ -86,9 +86,11 @@ def draft_of(
         on_parent_grid=placement.on_parent_grid,
         sources=placement.sources,
         header=header,
+        frame=placement.frame,
+        others=placement.others,
     )
     every = tuple(sorted({index for part in placement.sources for index in part}))
-    env = replace(slices, sources=(every,))
+    env = replace(slices, sources=(every,), others=tuple(other.as_whole() for other in placement.others))
     elements = {key: element for key, element in header.elements.items() if key[0] not in unused}
     missing = []
     for entry in header.deferred:
@@ -105,7 +107,9 @@ def draft_of(
             elements[entry.element.key] = entry.element.data_element(value)
     if missing:
         raise HeaderError(missing, where="the header, with this image,")
-    warnings = [*header.warnings]
+    if placement.frame is not None:
+        placement.frame.write(elements)
+    warnings = [*header.warnings, *placement.warnings]
     if placement.resampled:
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])

@@ -153,14 +153,16 @@ def _drop_unfit(dataset: Dataset) -> list[str]:
 def _refer(classic: DerivedSeries, made: Dataset) -> None:
     """References to the parent's images in place of those to the classic instances, and the build's own UIDs."""
     every = tuple(sorted({index for part in classic.env.sources for index in part}))
-    whole = InstanceEnvironment(replace(classic.env, sources=(every,)), 0)
+    others = tuple(other.as_whole() for other in classic.env.others)
+    whole = InstanceEnvironment(replace(classic.env, sources=(every,), others=others), 0)
     made.ReferencedSeriesSequence = general_reference_blueprint["ReferencedSeriesSequence"].at_instance(whole)
     made.SourceImageEvidenceSequence = [_evidence(made, series) for series in made.ReferencedSeriesSequence]
     numbers = {classic.instance_uid(index): index for index in range(len(classic))}
     for frame in made.PerFrameFunctionalGroupsSequence:
         (converted,) = frame.ConversionSourceAttributesSequence
         env = InstanceEnvironment(classic.env, numbers[str(converted.ReferencedSOPInstanceUID)])
-        source = general_reference_blueprint["SourceImageSequence"].at_instance(env)[0]
+        sources = general_reference_blueprint["SourceImageSequence"].at_instance(env)
+        source = next((item for item in sources if item.SpatialLocationsPreserved == "YES"), sources[0])
         item = Dataset()
         for name in ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID", "ReferencedFrameNumber"):
             if name in source:

@@ -48,8 +48,9 @@ def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tup
         checked = list(enumerate(series.datasets))
     else:
         checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
-    known = frozenset(str(instance.SOPInstanceUID) for instance in parent.instances)
-    values = ParentValues(parent.instances)
+    inputs = [parent, *(series.header.env.others if series.header is not None else ())]
+    known = frozenset(str(instance.SOPInstanceUID) for each in inputs for instance in each.instances)
+    values = ParentValues([instance for each in inputs for instance in each.instances])
     found: list[Finding] = []
     for index, dataset in checked:
         found += _instance(dataset, parent, values, known, f"instance {index + 1}" if len(series) > 1 else "")
@@ -215,7 +216,10 @@ def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: P
             _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
         )
     own, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
-    if own is not None and parents and own.value != parents and parent.is_constant("FrameOfReferenceUID"):
+    if env.frame is not None:
+        if own is not None and own.value != env.frame.uid:
+            yield error(0x00200052, f"is {own.value}, the coordinates are those of {env.frame.uid}")
+    elif own is not None and parents and own.value != parents and parent.is_constant("FrameOfReferenceUID"):
         yield error(0x00200052, "is not the parent's, though the coordinates are")
 
 

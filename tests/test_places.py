@@ -1,0 +1,270 @@
+"""Where an image is, against where its parent is: refused beside it, told in part or off its planes, else silent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from building import LIBRARY, build, parent_of, positions, ready, stored, volume, written
+from derived_series import BuildContext, Grid, NiftiFactory, NumpyFactory, ParentSeries, PlacedImage
+from derived_series.__main__ import main
+from derived_series.dicom.resampling import Resampling
+from derived_series.errors import DerivedSeriesError, GeometryError, InvalidRequest, ShapeMismatch
+from derived_series.jobs.request import DeriveRequest
+from derived_series.pipelines.run import Options, run_blueprint
+from phantoms import ct_phantom, encode, mr_phantom
+from shared_data import needs_series, series_folder
+
+PARENT = parent_of(mr_phantom(6, 16, 12, orientation="axial"))
+WHOLE = PARENT.to_nifti()
+
+
+def told(series: Any) -> list[str]:
+    """The warnings about places: all that speak of mm."""
+    return [warning for warning in series.warnings if " mm" in warning]
+
+
+def moved(affine: Any, *ras: float, of: Any = WHOLE) -> Any:
+    """The values of an image under another affine, shifted."""
+    there = np.array(affine, dtype=np.float64)
+    there[:3, 3] += ras if ras else 0
+    return nib.Nifti1Image(np.asarray(of.dataobj, dtype=np.int16), there)
+
+
+def made(image: Any, parent: ParentSeries = PARENT) -> Any:
+    return build(parent, image, factory=NiftiFactory())
+
+
+@pytest.mark.parametrize(
+    ("image", "cause"),
+    [
+        (moved(np.eye(4)), r"np\.eye\(4\)"),
+        (moved(np.diag([-1.0, -1, 1, 1]) @ WHOLE.affine), "a NIfTI affine is RAS"),
+        (moved(WHOLE.affine, 1000, 0, 0), "this is the series"),
+        (moved(np.diag([1000.0, 1000, 1000, 1]) @ WHOLE.affine), "metres"),
+    ],
+    ids=["identity", "lps", "a metre away", "metres"],
+)
+def test_an_image_beside_the_parent_is_refused(image: Any, cause: str) -> None:
+    pattern = rf"does not overlap the parent series: in mm .* reaches .*\.\..* x .*they are \d+\.\d mm apart.*{cause}"
+    with pytest.raises(GeometryError, match=pattern):
+        made(image)
+
+
+def test_the_distance_is_that_of_the_boxes() -> None:
+    """Along the rows, and over a corner."""
+    width = 12 * float(PARENT.pivot.PixelSpacing[1])
+    with pytest.raises(GeometryError, match="they are 40.0 mm apart"):
+        made(moved(WHOLE.affine, width + 40, 0, 0))
+    height = 16 * float(PARENT.pivot.PixelSpacing[0])
+    with pytest.raises(GeometryError, match="they are 50.0 mm apart"):
+        made(moved(WHOLE.affine, width + 30, height + 40, 0))
+
+
+def test_arrays_with_a_grid_are_held_to_it_too() -> None:
+    affine = PARENT.affine_lps.copy()
+    affine[:3, 3] += 500
+    with pytest.raises(GeometryError, match="does not overlap the parent series"):
+        build(PARENT, PlacedImage(PARENT.voxels(), Grid.from_affine(affine, PARENT.shape)))
+
+
+def test_a_part_that_reaches_beyond_the_parent_is_told() -> None:
+    spacing = float(PARENT.pivot.PixelSpacing[1])
+    image = moved(WHOLE.slicer[:, :, 1:-1].affine, -6 * spacing, 0, 0, of=WHOLE.slicer[:, :, 1:-1])
+    (warning,) = told(made(image))
+    assert f"reaches {6 * spacing:.1f} mm beyond it" in warning and "covers 33 %" in warning
+
+
+def test_the_parents_shape_off_its_planes_is_told() -> None:
+    (warning,) = told(made(moved(WHOLE.affine, 0, 0, 0.25)))
+    assert "shape of the parent series" in warning and "up to 0.25 mm off" in warning
+
+
+def test_axes_that_do_not_match_the_affine_are_told() -> None:
+    """(row, column, slice) under the affine of (column, row, slice)."""
+    transposed = nib.Nifti1Image(np.asarray(WHOLE.dataobj, dtype=np.int16).transpose(1, 0, 2), WHOLE.affine)
+    (warning,) = told(made(transposed))
+    assert "mm beyond it" in warning
+
+
+def test_what_is_in_its_place_draws_no_warning() -> None:
+    fine = WHOLE.affine @ np.diag([0.5, 0.5, 1, 1])
+    fine[:3, 3] = WHOLE.affine[:3] @ [-0.25, -0.25, 0, 1]
+    for image in (
+        WHOLE,
+        WHOLE.slicer[2:-2, 3:-1, 1:-1],
+        nib.Nifti1Image(np.pad(WHOLE.get_fdata(), 4), WHOLE.affine @ nib.affines.from_matvec(np.eye(3), [-4] * 3)),
+        nib.Nifti1Image(np.ones((24, 32, 6), np.int16), fine),
+    ):
+        series = made(image)
+        assert told(series) == []
+        assert written(series)[0].FrameOfReferenceUID == PARENT.pivot.FrameOfReferenceUID
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_ten_per_cent_larger_is_another_grid(axis: int) -> None:
+    scale = np.ones(4)
+    scale[axis] = 1.1
+    series = made(moved(WHOLE.affine @ np.diag(scale)))
+    first = written(series)[0]
+    sizes = [float(first.PixelSpacing[1]), float(first.PixelSpacing[0]), float(first.SpacingBetweenSlices)]
+    assert not series.env.on_parent_grid
+    assert np.allclose(sizes, np.array(WHOLE.header.get_zooms()[:3]) * scale[:3], atol=1e-4)
+
+
+def test_an_even_image_over_uneven_planes_is_told() -> None:
+    datasets = mr_phantom(6, 16, 12, orientation="axial")
+    for index, dataset in enumerate(sorted(datasets, key=lambda d: float(d.ImagePositionPatient[2]))):
+        dataset.ImagePositionPatient[2] = float(dataset.ImagePositionPatient[2]) + (0.4 if index in (2, 4) else 0)
+    parent = parent_of(datasets)
+    (warning,) = told(made(moved(WHOLE.affine), parent))
+    assert "up to 0.40 mm off" in warning and "1.10 to 1.90 mm apart" in warning
+
+
+@needs_series("mr_ax_obl_ge_uneven_s16")
+def test_an_even_image_over_real_uneven_planes_is_told() -> None:
+    parent = ParentSeries.from_folder(series_folder("mr_ax_obl_ge_uneven_s16"))
+    grid = parent.require_grid()
+    affine = np.eye(4)
+    affine[:3, 0] = np.subtract(grid.positions[-1], grid.positions[0]) / (len(grid.positions) - 1)
+    affine[:3, 1] = np.array(grid.column_cosines) * grid.pixel_spacing[0]
+    affine[:3, 2] = np.array(grid.row_cosines) * grid.pixel_spacing[1]
+    affine[:3, 3] = grid.positions[0]
+    ras = np.diag([-1.0, -1, 1, 1]) @ affine
+    (warning,) = told(made(nib.Nifti1Image(parent.voxels().T.astype(np.int16), ras[:, [2, 1, 0, 3]]), parent))
+    assert "up to 0.09 mm off" in warning and "6.96 to 7.07 mm apart" in warning
+
+
+def in_template(code: int, affine: Any = WHOLE.affine) -> Any:
+    image = nib.Nifti1Image(np.asarray(WHOLE.dataobj, dtype=np.int16), affine)
+    image.set_sform(affine, code)
+    image.set_qform(affine, code)
+    return image
+
+
+@pytest.mark.parametrize(("code", "name"), [(3, "Talairach"), (4, "MNI 152"), (5, "another template")])
+def test_the_space_of_a_template_is_not_the_patients(code: int, name: str) -> None:
+    """Wherever it is: over the parent's own voxels and far from them, on its own grid and resampled."""
+    far = np.diag([-2.0, 2, 2, 1])
+    far[:3, 3] = 90, -126, -72
+    factory = NiftiFactory()
+    header = factory.make_series_header(PARENT, ready("mr"))
+    for image in (in_template(code), in_template(code, far)):
+        for how in (None, Resampling()):
+            with pytest.raises(GeometryError, match=rf"{name}.*sform_code {code}.*FrameOfReference"):
+                factory.build(header, image, resampling=how)
+    only_qform = nib.Nifti1Image(np.asarray(WHOLE.dataobj, dtype=np.int16), None)
+    only_qform.set_qform(WHOLE.affine, code)
+    with pytest.raises(GeometryError, match=rf"{name}.*qform_code {code}"):
+        made(only_qform)
+
+
+def test_a_frame_of_reference_of_its_own() -> None:
+    """Its positions stand, nothing is said to be at the parent's place, and all of the parent are its sources."""
+    factory = NiftiFactory()
+    header = factory.make_series_header(PARENT, ready("mr"))
+    series = factory.build(header, in_template(4), frame_of_reference="New")
+    datasets = written(series)
+    (uid,) = {str(dataset.FrameOfReferenceUID) for dataset in datasets}
+    assert uid != PARENT.pivot.FrameOfReferenceUID and not datasets[0].PositionReferenceIndicator
+    assert np.allclose(positions(datasets), positions(PARENT.instances), atol=1e-4)
+    assert np.array_equal(volume(series), PARENT.voxels())
+    assert {len(dataset.SourceImageSequence) for dataset in datasets} == {len(PARENT)}
+    assert {item.SpatialLocationsPreserved for d in datasets for item in d.SourceImageSequence} == {"NO"}
+    again = factory.build(header, in_template(4), frame_of_reference="New")
+    assert written(again)[0].FrameOfReferenceUID != uid
+    with pytest.raises(GeometryError, match="not for both"):
+        factory.build(header, in_template(4), resampling=Resampling(), frame_of_reference="New")
+
+
+@pytest.mark.parametrize("blueprint", ["segmentation", "parametric_map", "legacy_enhanced_mr"])
+def test_multi_frame_objects_in_a_frame_of_reference_of_their_own(blueprint: str, tmp_path: Path) -> None:
+    image = in_template(4)
+    labels = nib.Nifti1Image((np.asarray(image.dataobj) > 100).astype(np.uint8), None, image.header)
+    nib.save(labels if blueprint == "segmentation" else image, tmp_path / "image.nii.gz")
+    request = DeriveRequest.of({"Blueprint": blueprint, "Factory": "nifti", "FrameOfReference": "New"})
+    options = Options(frame_of_reference=request.frame_of_reference)
+    series = run_blueprint(LIBRARY, blueprint, "nifti", PARENT, tmp_path / "image.nii.gz", options, BuildContext())
+    (dataset,) = written(series)
+    assert dataset.FrameOfReferenceUID != PARENT.pivot.FrameOfReferenceUID
+
+
+def test_the_request_and_the_command_ask_for_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert DeriveRequest.of({"Pipeline": "p"}).frame_of_reference == "Parent"
+    with pytest.raises(InvalidRequest, match="FrameOfReference"):
+        DeriveRequest.of({"Pipeline": "p", "Grid": "Parent", "FrameOfReference": "New"})
+    parent, out = tmp_path / "parent", tmp_path / "out"
+    parent.mkdir()
+    for index, dataset in enumerate(mr_phantom(6, 16, 12, orientation="axial")):
+        (parent / f"{index}.dcm").write_bytes(encode(dataset))
+    nib.save(in_template(4), tmp_path / "mni.nii.gz")
+    command = ["build", str(parent), str(out), "--blueprint", "mr", "--image", str(tmp_path / "mni.nii.gz")]
+    assert main(command) == 2 and "MNI 152" in capsys.readouterr().err
+    assert main([*command, "--frame-of-reference", "new"]) == 0
+    first = ParentSeries.from_folder(out).pivot
+    assert first.FrameOfReferenceUID != PARENT.pivot.FrameOfReferenceUID
+
+
+def test_sform_and_qform_that_disagree_are_told() -> None:
+    image = moved(WHOLE.affine)
+    image.set_sform(WHOLE.affine, 1)
+    other = WHOLE.affine.copy()
+    other[:3, 3] += [3, 0, 4]
+    image.set_qform(other, 1)
+    series = made(image)
+    (warning,) = told(series)
+    assert "up to 5.00 mm apart" in warning and "sform was taken" in warning
+    assert positions(written(series)) == positions(PARENT.instances)
+    image.set_qform(WHOLE.affine, 1)
+    assert told(made(nib.Nifti1Image.from_bytes(image.to_bytes()))) == []
+    image.set_qform(WHOLE.affine, 4)
+    assert any("qform_code" in warning and "MNI 152" in warning for warning in made(image).warnings)
+
+
+def test_vectors_are_not_volumes() -> None:
+    values = np.ones((12, 16, 6, 1, 3), np.float32)
+    with pytest.raises(ShapeMismatch, match="several numbers a voxel.*fifth dimension"):
+        made(nib.Nifti1Image(values, WHOLE.affine))
+    for intent in (1005, 1006, 1007, 2006):
+        field = nib.Nifti1Image(values[:, :, :, 0], WHOLE.affine)
+        field.header["intent_code"] = intent
+        with pytest.raises(ShapeMismatch, match=f"several numbers a voxel.*intent code is {intent}"):
+            made(field)
+    assert len(made(nib.Nifti1Image(values[:, :, :, 0], WHOLE.affine))) == 18  # three points in time
+
+
+def test_two_axes_are_the_one_slice_of_a_parent_that_has_one() -> None:
+    parent = parent_of(ct_phantom(1, 7, 6))
+    whole = parent.to_nifti()
+    flat = nib.Nifti1Image(np.asarray(whole.dataobj, dtype=np.int16)[:, :, 0], whole.affine)
+    series = made(nib.Nifti1Image.from_bytes(flat.to_bytes()), parent)
+    assert positions(written(series)) == positions(parent.instances)
+    assert np.array_equal(volume(series), parent.voxels())
+    with pytest.raises(ShapeMismatch, match=r"\(12, 16\), one slice, but the parent series has 6"):
+        made(nib.Nifti1Image(np.ones((12, 16), np.int16), WHOLE.affine))
+
+
+def test_a_file_without_a_place_over_a_parent_without_one() -> None:
+    datasets = mr_phantom(5, 7, 6)
+    for dataset in datasets:
+        del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+    parent = parent_of(datasets)
+    bare = nib.Nifti1Image(parent.voxels().T, None)
+    series = build(
+        parent, nib.Nifti1Image.from_bytes(bare.to_bytes()), blueprint="secondary_capture", factory=NiftiFactory()
+    )
+    assert np.array_equal(volume(series), parent.voxels())
+    assert any("neither" not in w and "taken as column, row and slice" in w for w in series.warnings)
+    assert len(stored(written(series)[0])) == 7
+    with pytest.raises(DerivedSeriesError):  # the parent has a place: where in it is the image?
+        made(nib.Nifti1Image(WHOLE.get_fdata(), None))
+
+
+def test_numpy_arrays_have_no_template() -> None:
+    factory = NumpyFactory()
+    header = factory.make_series_header(PARENT, ready("mr"))
+    assert factory.build(header, PARENT.voxels()).warnings == build(PARENT).warnings
