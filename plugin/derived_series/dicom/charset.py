@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from derived_series.dicom.tags import describe
 
 UTF8 = "ISO_IR 192"
 TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+#: Escape sequences of ISO 2022 (PS3.5 6.1.2.5): pydicom leaves those of ISO 2022 IR 58 in the text that it reads.
+ESCAPE = re.compile(r"\x1b[ -/]+[0-~]")
 
 #: What stands for bytes that are not of the character set.
 _REPLACEMENT = "\ufffd"

@@ -25,6 +25,7 @@ from pydicom.valuerep import STR_VR, PersonName
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.reading import reading
 from derived_series.dicom.tags import VRS, TagLike, describe, dictionary_vr, require_vr, to_tag
+from derived_series.dicom.value_rules import given_problem, item_problems
 from derived_series.errors import BlueprintError
 
 #: The creator of private elements for which no other is named.
@@ -159,12 +160,16 @@ class VirtualElement:
                 return _converted(DataElement(self.tag, vr, DicomSequence(copy.deepcopy(list(value or [])))))
             if any(isinstance(v, bool) for v in _as_list(value)):
                 raise TypeError("no VR has truth values")
+            problem = given_problem(self.tag, vr, value)
+            if problem is not None:
+                raise ValueError(problem)
             allowed = _TYPES.get(vr)
             if allowed is not None and not all(isinstance(v, allowed) for v in _as_list(value)):
                 raise TypeError("it takes " + " or ".join(kind.__name__ for kind in allowed))
             return DataElement(self.tag, vr, copy.deepcopy(value), validation_mode=config.RAISE)
         except (ValueError, TypeError, OverflowError) as error:
-            raise BlueprintError(f"{self!r}: {value!r} is no value for VR {vr}: {error}") from error
+            why = str(error).split(" Please see")[0]
+            raise BlueprintError(f"{self!r}: {value!r} is no value for VR {vr}: {why}") from error
 
     def _moved(self, found: DataElement) -> DataElement:
         """An element of another tag as one of this tag, with the VR that this tag has."""
@@ -227,7 +232,10 @@ class StaticElement(VirtualElement):
             VR = None
         super().__init__(tag, VR, creator)
         self._set(_value=copy.deepcopy(value))
-        self.data_element(value)  # a wrong value is told where it is written, not in the first build
+        found = self.data_element(value)  # a wrong value is told where it is written, not in the first build
+        problem = next(item_problems(found.value or ()), None) if found.VR == "SQ" else None
+        if problem is not None:
+            raise BlueprintError(f"{describe(self.tag)}: {problem}")
 
     @property
     def value(self) -> Value:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,15 +11,13 @@ from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
 from derived_series.dicom.blueprint import Entry, Key
-from derived_series.dicom.charset import TEXT_VRS, UTF8, chosen_charset
+from derived_series.dicom.charset import ESCAPE, TEXT_VRS, UTF8, chosen_charset
 from derived_series.dicom.copying import CopyElement
 from derived_series.dicom.elements import ABSENT
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 
 _CHARSET = Tag("SpecificCharacterSet")
 _KEY: Key = (int(_CHARSET), "")
-#: Escape sequences of ISO 2022 (PS3.5 6.1.2.5): pydicom leaves those of ISO 2022 IR 58 in the text that it reads.
-_ESCAPE = re.compile(r"\x1b[ -/]+[0-~]")
 
 
 def settle_charset(
@@ -92,5 +89,5 @@ def _has_escapes(element: DataElement) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    text = _ESCAPE.sub("", str(value))
+    text = ESCAPE.sub("", str(value))
     return PersonName(text) if isinstance(value, PersonName) else text

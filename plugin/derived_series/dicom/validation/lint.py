@@ -17,7 +17,7 @@ from derived_series.dicom.tags import dictionary_vr
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
-from derived_series.dicom.validation.values import value_problem
+from derived_series.dicom.value_rules import value_problem
 from derived_series.errors import InvalidRequest
 
 #: Short names of IODs, beside those of the standard's tables such as ``ct-image``.

@@ -23,12 +23,12 @@ from derived_series.dicom.validation.standard import iod_of, modules_of
 from derived_series.dicom.validation.values import (
     THE_PARENTS,
     ParentValues,
+    check_codes,
     check_image,
     check_values,
-    is_uid,
     numbers,
-    value_problem,
 )
+from derived_series.dicom.value_rules import is_uid, value_problem
 
 if TYPE_CHECKING:
     from derived_series.dicom.parent import ParentSeries
@@ -97,6 +97,7 @@ def _instance(
     else:
         yield from check_attributes(dataset, iod, parent.pivot, where)
     yield from check_values(dataset, values, where)
+    yield from check_codes(dataset, parent.pivot, where)
     yield from check_image(dataset, where)
     yield from _references(dataset, parent, known, where)
 

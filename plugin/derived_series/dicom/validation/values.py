@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from pydicom import config
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -19,12 +17,12 @@ from pydicom.uid import (
     RTDoseStorage,
     SegmentationStorage,
 )
-from pydicom.valuerep import validate_value
 
+from derived_series.dicom.code import meaning_doubt
 from derived_series.dicom.reading import reading
 from derived_series.dicom.validation.finding import Finding, error, warning
+from derived_series.dicom.value_rules import text_of, values_of, wrong_values
 
-_CHECKED = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "SH", "ST", "TM", "UC", "UR", "UT"))
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
 
 #: The Modality that a class has; others leave it open.
@@ -73,7 +71,7 @@ def _collect(dataset: Dataset, found: set[str]) -> None:
             for item in element.value or ():
                 _collect(item, found)
         elif element.VR not in _BINARY:
-            found.update(map(_text, _values(element)))
+            found.update(text_of(value) for value in values_of(element))
 
 
 def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterator[Finding]:
@@ -89,7 +87,7 @@ def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterato
 def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str, str]]:
     """Tag, value, problem and place of what is wrong in an element, and in the items of a sequence."""
     if element.VR != "SQ":
-        for text, problem in _wrong(element):
+        for text, problem in wrong_values(element):
             yield int(element.tag), text, problem, where
         return
     for number, item in enumerate(element.value):
@@ -98,41 +96,27 @@ def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str,
             yield from _problems(inner, f"{where}, {place}" if where else place)
 
 
-def value_problem(element: DataElement) -> str | None:
-    """What is wrong with the value of an element, by its VR alone."""
-    return next((problem for _, problem in _wrong(element)), None)
+def check_codes(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Finding]:
+    """Codes whose meaning is that of another concept: the value decides, and one of the two is a mistake.
+
+    :param parent: an instance of the parent; what is copied from it is not looked at.
+    """
+    for element in dataset:
+        if element.VR == "SQ" and parent.get(element.tag) != element:
+            yield from _doubts(element, where)
 
 
-def _wrong(element: DataElement) -> Iterator[tuple[str, str]]:
-    """The first value that the VR does not allow, and why."""
-    for text in map(_text, _values(element)):
-        problem = None
-        if element.VR == "UI":
-            if not is_uid(text):
-                problem = f"is {text!r}: no UID (64 characters at most, no component with a leading zero)"
-        elif element.VR in _CHECKED:
-            try:
-                validate_value(element.VR, text, config.RAISE)
-            except ValueError as refused:
-                problem = f"is {text!r}: {str(refused).split(' Please see')[0]}"
-        if problem is not None:
-            yield text, problem
-            return
-
-
-def _values(element: DataElement) -> Sequence[Any]:
-    if element.is_empty:
-        return ()
-    return element.value if element.VM > 1 else (element.value,)
-
-
-def _text(value: Any) -> str:
-    return getattr(value, "original_string", None) or str(value)
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text is a UID (PS3.5 9.1)."""
-    return bool(UID(text, validation_mode=config.IGNORE).is_valid)
+def _doubts(sequence: DataElement, where: str) -> Iterator[Finding]:
+    for number, item in enumerate(sequence.value or ()):
+        place = f"{sequence.keyword or sequence.tag}[{number}]"
+        place = f"{where}, {place}" if where else place
+        code = [str(item.get(keyword, "")) for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")]
+        doubt = meaning_doubt(*code) if all(code) else None
+        if doubt is not None:
+            yield warning(0, doubt, place)
+        for element in item:
+            if element.VR == "SQ":
+                yield from _doubts(element, place)
 
 
 def check_image(dataset: Dataset, where: str) -> Iterator[Finding]:
