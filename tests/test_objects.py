@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -53,6 +54,7 @@ from derived_series.errors import (
     ShapeMismatch,
 )
 from derived_series.pipelines import Pipeline
+from derived_series.pipelines.gate import passed
 from derived_series.pipelines.library import FACTORIES, NamedPipeline
 from derived_series.pipelines.run import Options, extra_blueprint, run_pipeline
 from multiframe import enhanced
@@ -451,8 +453,32 @@ def test_codes_are_checked() -> None:
     for wrong in ("Livre", "12345", ""):
         with pytest.raises(BlueprintError, match="no code of SNOMED"):
             snomed(wrong)
-    with pytest.raises(BlueprintError, match="is not 'Spleen'"):
-        snomed(Code("10200004", "SCT", "Spleen"))
+    synonym = Code("123037004", "SCT", "Anatomical Structure")
+    assert snomed(synonym) is synonym  # value and scheme decide (PS3.3 8.3)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (Code("10200004", "SCT", "Spleen"), "SCT 10200004.*'Spleen', which is that of 78961009; PS3.16.*'Liver'"),
+        (Code("78961009", "SCT", "liver (organ)"), "SCT 78961009.*that of 10200004"),
+        (Code("999", "SCT", "Liver"), "SCT 999.*that of 10200004; PS3.16 does not have it"),
+        (Code("113076", "DCM", "Registration"), "DCM 113076.*that of"),
+        (Code("10200004", "SCT", "Hepatic parenchyma as we call it"), None),
+        (Code("10200004", "SCT", "LIVER (body structure)"), None),
+        (Code("123037004", "SCT", "Anatomical Structure"), None),
+        (Code("10200004", "99MINE", "Spleen"), None),
+    ],
+)
+def test_a_meaning_of_another_code_is_told(code: Code, text: str | None) -> None:
+    parent = parent_of(ct_phantom(3, 8, 8))
+    labels = np.zeros(parent.shape, np.uint8)
+    labels[1] = 1
+    for field in ("type", "category"):
+        blueprint = ready("segmentation") + segments(Segment(1, "x", **{"type": "Liver", field: code}))  # type: ignore[arg-type]
+        series = passed(build(parent, labels, blueprint), parent, "Strict")
+        found = [warning for warning in series.warnings if "has the meaning" in warning]
+        assert re.search(text, found[0]) if text else not found
     for nothing in ("", "mm per s", "millimetres per second"):
         with pytest.raises(BlueprintError, match="no UCUM code"):
             unit(nothing)
