@@ -97,6 +97,21 @@ def _philips(dataset: Dataset, part: str) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "PHASE MAP" if part == "P" else "M_FFE", part, "FFE"]
 
 
+def _philips_software(dataset: Dataset, part: str) -> None:
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", f"SW_{part}_FFE", f"SW_{part}", "FFE"]
+
+
+def _philips_late(dataset: Dataset, part: str) -> None:
+    dataset.ImageType = ["DERIVED", "SECONDARY", "OTHER", "NONE", f"{part}_SE"]
+
+
+def _in_words(dataset: Dataset, part: str) -> None:
+    dataset.ImageType = [
+        *("ORIGINAL", "PRIMARY", "VOLUME", "NONE"),
+        {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}[part],
+    ]
+
+
 def _component(dataset: Dataset, part: str) -> None:
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "OTHER"]
     dataset.ComplexImageComponent = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}[part]
@@ -107,7 +122,10 @@ def _ge(dataset: Dataset, part: str) -> None:
     dataset.private_block(0x0043, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", "MPRI".index(part))
 
 
-@pytest.mark.parametrize("mark", [_image_type, _philips, _component, _ge])
+MARKS = [_image_type, _philips, _philips_software, _philips_late, _in_words, _component, _ge]
+
+
+@pytest.mark.parametrize("mark", MARKS)
 def test_magnitude_and_phase_are_told_apart(mark: Any) -> None:
     stacks = {part: mr_phantom(4, 8, 8, series=f"mr {part}") for part in "MP"}
     for part, stack in stacks.items():
@@ -124,6 +142,30 @@ def test_magnitude_and_phase_are_told_apart(mark: Any) -> None:
         assert {part_of(dataset) for dataset in parent.instances} == {name}
     with pytest.raises(InvalidParent, match='"Part" is "Real", and no instance .*4 x Magnitude, 4 x Phase'):
         selected(both, part="Real")
+
+
+@pytest.mark.parametrize("mark", [mark for mark in MARKS if mark is not _philips])
+def test_real_and_imaginary_are_told_apart(mark: Any) -> None:
+    stacks = {part: mr_phantom(4, 8, 8, series=f"mr {part}") for part in "RI"}
+    for part, stack in stacks.items():
+        for dataset in stack:
+            mark(dataset, part)
+            if part == "I":  # the same places, in other digits
+                dataset.ImagePositionPatient = [f"{float(value):.4f}" for value in dataset.ImagePositionPatient]
+    both = several(*stacks.values())
+    with pytest.raises(InvalidParent, match="several parts .*: 4 x Real, 4 x Imaginary"):
+        parent_of(both)
+    names: dict[str, Part] = {"R": "Real", "I": "Imaginary"}
+    for part, name in names.items():
+        parent = selected(both, part=name)
+        assert np.array_equal(parent.stored(), np.stack([dataset.pixel_array for dataset in stacks[part]]))
+
+
+@pytest.mark.parametrize("value", ["MPR", "PROJECTION IMAGE", "IR", "RESAMPLED", "INPHASE", "MIP", "SWI", "PCA", "IP"])
+def test_other_words_are_not_parts(value: str) -> None:
+    (dataset,) = mr_phantom(1, 8, 8)
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", value]
+    assert part_of(dataset) is None
 
 
 def test_parts_of_enhanced_frames_are_told_apart() -> None:

@@ -258,6 +258,10 @@ class PositionCopyElement(CopyElement):
             return False
         return all(self._agree(parent.instances[t * size : (t + 1) * size]) for t in range(parent.volumes))
 
+    def of_whole(self, env: ImageEnvironment) -> Value:
+        """The value for an object of all slices in one instance, where the slices differ: there is none."""
+        return self.lacking()
+
     def at_instance(self, env: InstanceEnvironment) -> Value:
         counterparts = env.counterparts or (env.parent.instances[env.volume_index * env.parent.slices_per_volume],)
         found = self.read(counterparts[0]) if self._agree(counterparts) else None

@@ -267,6 +267,7 @@ def build_series(
         placement.frame.write(elements)
     warnings = [*header.warnings, *placement.warnings, *pixels.warnings]
     warnings += _enforce_pixels(elements, instanced, env)
+    warnings += _enforce_lut_shape(elements, instanced)
     if placement.resampled:
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])
@@ -310,6 +311,19 @@ def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], en
         else:
             elements[rule.key] = own
     return warnings
+
+
+def _enforce_lut_shape(elements: dict[Key, DataElement], instanced: list[Entry]) -> list[str]:
+    """PresentationLUTShape INVERSE is of MONOCHROME1 (PS3.3 C.11.6): it would show a MONOCHROME2 image inverted."""
+    key = (int(Tag("PresentationLUTShape")), "")
+    by_instance = [entry for entry in instanced if entry.element.key == key]
+    given = elements.get(key)
+    if not by_instance and (given is None or given.value != "INVERSE"):
+        return []
+    for entry in by_instance:
+        instanced.remove(entry)
+    elements.pop(key, None)
+    return ["PresentationLUTShape (2050,0020) is left out: the derived image is MONOCHROME2, with low values dark"]
 
 
 def ask(element: VirtualElement, env: InstanceEnvironment) -> Any:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.geometry import Grid, Vector
 from derived_series.dicom.times import in_zone, zone_of
+from derived_series.dicom.volumes import descends
 
 if TYPE_CHECKING:  # the factory and the parent know elements, not the other way round
     from derived_series.dicom.factories import DicomFactory
@@ -99,6 +100,16 @@ class ImageEnvironment:
         return self.series.now
 
     @property
+    def descends(self) -> bool:
+        """Whether InstanceNumbers fall along the normal, as the parent's do where the image is on its grid."""
+        if not self.on_parent_grid or self.grid is None:
+            return False
+        key = (descends, -1)
+        if key not in self.answers:
+            self.answers[key] = descends(self.parent.instances[: self.parent.slices_per_volume])
+        return bool(self.answers[key])
+
+    @property
     def count(self) -> int:
         """The number of instances of the derived series."""
         return len(self.sources)
@@ -121,8 +132,13 @@ class InstanceEnvironment:
 
     @property
     def instance_number(self) -> int:
-        """1-based, in geometric order, volume after volume: the InstanceNumber (0020,0013)."""
-        return self.index + 1
+        """1-based, in geometric order, volume after volume: the InstanceNumber (0020,0013).
+
+        On the parent's grid in the parent's direction along the normal, so that both are scrolled alike.
+        """
+        if not self.of.descends:
+            return self.index + 1
+        return (self.volume_index + 1) * self.of.slices - self.slice_index
 
     @property
     def volume_index(self) -> int:

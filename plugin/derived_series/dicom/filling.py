@@ -57,7 +57,14 @@ NEVER_COPIED = _keywords(
         "SmallestPixelValueInSeries",
     ),
     *("LargestPixelValueInSeries", "ICCProfile", "ColorSpace", "IconImageSequence"),
-    *("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence"),
+    *(
+        "PresentationLUTShape",
+        "WindowCenter",
+        "WindowWidth",
+        "WindowCenterWidthExplanation",
+        "VOILUTFunction",
+        "VOILUTSequence",
+    ),
     *(
         "RescaleSlope",
         "RescaleIntercept",

@@ -17,6 +17,7 @@ from derived_series.dicom.filling import FillingStrategy, copyable_tags, filled
 from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
 from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
 from derived_series.dicom.modules.image import (
+    COMPRESSION,
     SOP_common_blueprint,
     general_image_blueprint,
     image_pixel_blueprint,
@@ -47,7 +48,7 @@ _IDENTITY_KEYWORDS = (
 )
 _SERIES_KEYWORDS = ("SeriesInstanceUID", "SeriesNumber", "Modality")
 _TEMPORAL_KEYWORDS = ("TemporalPositionIdentifier", "NumberOfTemporalPositions", "TemporalResolution")
-_IMAGE_KEYWORDS = ("InstanceNumber", *_TEMPORAL_KEYWORDS, *MARKS)
+_IMAGE_KEYWORDS = ("InstanceNumber", *_TEMPORAL_KEYWORDS, *MARKS, *COMPRESSION)
 _PET_KEYWORDS = ("SeriesType", "NumberOfSlices", "NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots")
 
 _PATIENT_AND_STUDY = patient_blueprint + general_study_blueprint

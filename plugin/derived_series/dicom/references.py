@@ -13,34 +13,41 @@ from derived_series.dicom.frames import FrameDataset, source_of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """A stored instance.
+    """A stored instance, or one frame of it.
 
-    :param frames: the numbers of its frames that are meant; none for the whole instance.
+    :param frame: the number of the frame that is meant; None for the whole instance. Several numbers in one reference
+        are allowed, but common readers fail on them.
     """
 
     instance: Dataset
-    frames: tuple[int, ...] = ()
+    frame: int | None = None
 
     def item(self) -> Dataset:
         """The item of a sequence of references."""
         item = Dataset()
         item.ReferencedSOPClassUID = self.instance.SOPClassUID
         item.ReferencedSOPInstanceUID = self.instance.SOPInstanceUID
-        if self.frames:
-            item.ReferencedFrameNumber = list(self.frames)
+        if self.frame is not None:
+            item.ReferencedFrameNumber = self.frame
         return item
 
     def encode(self) -> bytes:
         """The item's elements as pydicom would write them."""
         found = encode_text(0x00081150, "UI", self.instance.SOPClassUID)
         found += encode_text(0x00081155, "UI", self.instance.SOPInstanceUID)
-        if self.frames:
-            found += encode_text(0x00081160, "IS", "\\".join(map(str, self.frames)))
+        if self.frame is not None:
+            found += encode_text(0x00081160, "IS", str(self.frame))
         return found
 
 
+def whole_references(datasets: Sequence[Dataset]) -> list[Reference]:
+    """The instances that datasets are, or are frames of, each once."""
+    found = {str(dataset.SOPInstanceUID): source_of(dataset) for dataset in datasets}
+    return [Reference(source) for source in found.values()]
+
+
 def references(datasets: Sequence[Dataset]) -> list[Reference]:
-    """The instances that datasets are, or are frames of, each once; with frame numbers where not all its frames are."""
+    """The instances that datasets are, or are frames of, each once; frame by frame where not all its frames are."""
     if not any(isinstance(dataset, FrameDataset) for dataset in datasets):
         return [Reference(dataset) for dataset in datasets]
     found: dict[str, tuple[Dataset, list[int]]] = {}
@@ -48,7 +55,8 @@ def references(datasets: Sequence[Dataset]) -> list[Reference]:
         _, numbers = found.setdefault(str(dataset.SOPInstanceUID), (source_of(dataset), []))
         if isinstance(dataset, FrameDataset) and dataset.frame_number is not None:
             numbers.append(dataset.frame_number)
-    return [
-        Reference(source, tuple(sorted(numbers)) if len(numbers) < int(source.get("NumberOfFrames") or 1) else ())
-        for source, numbers in found.values()
-    ]
+    every: list[Reference] = []
+    for source, numbers in found.values():
+        whole = not numbers or len(numbers) >= int(source.get("NumberOfFrames") or 1)
+        every += [Reference(source)] if whole else [Reference(source, number) for number in sorted(numbers)]
+    return every

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ Part = Literal["Magnitude", "Phase", "Real", "Imaginary"]
 #: By the axis (x, y, z) that the normal is nearest to.
 _PLANES: tuple[Plane, ...] = ("Sagittal", "Coronal", "Axial")
 _PARTS: dict[str, Part] = {"M": "Magnitude", "P": "Phase", "R": "Real", "I": "Imaginary"}
+#: Values of ImageType that tell the part: M, as the standard and Siemens have it, M_FFE and SW_M_FFE (Philips: the part
+#: and the sequence, and whether software made it), MAGNITUDE (enhanced), PHASE MAP.
+_PART_IN_TYPE = re.compile(r"(?:SW[_ ])?(?P<part>[MPRI]|MAG|MAGNITUDE|PHASE|REAL|IMAG|IMAGINARY)(?:[_ ].*)?")
 #: GE's own mark (0043,xx2F): the part by its number.
 _GE_CREATOR, _GE_ELEMENT = "GEMS_PARM_01", 0x2F
 _GE_PARTS: tuple[Part, ...] = ("Magnitude", "Phase", "Real", "Imaginary")
@@ -37,7 +41,7 @@ class Selection:
     """What to take; None takes all, and refuses a parent that holds several.
 
     :param orientation: the plane that the slices are nearest to, or the six cosines of ImageOrientationPatient.
-    :param part: of complex images (PS3.3 C.8.13.3.1.1): ComplexImageComponent, else M, P, R or I in ImageType.
+    :param part: of complex images (PS3.3 C.8.13.3.1.1): by ComplexImageComponent, else by ImageType from value 3 on.
     """
 
     orientation: Plane | Sequence[float] | None = None
@@ -165,10 +169,19 @@ def _at_one_position(found: Sequence[Dataset], parts: Sequence[Part | None]) -> 
     """Whether images of different parts are in the same place."""
     if len(set(parts) - {None}) < 2:
         return False
-    seen: dict[str, set[Part | None]] = {}
+    seen: dict[object, set[Part | None]] = {}
     for dataset, part in zip(found, parts, strict=True):
-        seen.setdefault(str(dataset.get("ImagePositionPatient")), set()).add(part)
+        seen.setdefault(_place(dataset), set()).add(part)
     return any(len(there - {None}) > 1 for there in seen.values())
+
+
+def _place(dataset: Dataset) -> object:
+    """ImagePositionPatient, to a hundredth of a mm: the same number may be written in several ways."""
+    value = dataset.get("ImagePositionPatient")
+    try:
+        return tuple(round(float(one), 2) for one in value)
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def part_of(dataset: Dataset) -> Part | None:
@@ -177,9 +190,10 @@ def part_of(dataset: Dataset) -> Part | None:
     for part in _GE_PARTS:
         if component == part:
             return part
-    for value in list(dataset.get("ImageType") or ())[2:4]:
-        if value in _PARTS:
-            return _PARTS[value]
+    for value in list(dataset.get("ImageType") or ())[2:]:
+        match = _PART_IN_TYPE.fullmatch(str(value).strip().upper())
+        if match is not None:
+            return _PARTS[match["part"][0]]
     try:
         number = int(dataset.private_block(0x0043, _GE_CREATOR)[_GE_ELEMENT].value)
     except (KeyError, TypeError, ValueError):

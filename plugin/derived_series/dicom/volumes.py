@@ -98,6 +98,18 @@ def _acquired(dataset: Dataset) -> Rank:
     return None if number is None else (number, dataset.number if isinstance(dataset, FrameDataset) else 0)
 
 
+def descends(instances: Sequence[Dataset]) -> bool:
+    """Whether the numbers of a volume's instances (and frames) fall along the normal, on the whole.
+
+    :param instances: of one volume, ascending along the normal.
+    """
+    numbers = [rank for dataset in instances if (rank := _acquired(dataset)) is not None]
+    if len(numbers) < len(instances):
+        return False
+    order = np.argsort(np.array(sorted(range(len(numbers)), key=numbers.__getitem__)))
+    return bool(np.sum((order - order.mean()) * np.arange(len(order))) < 0)
+
+
 def _image_index(dataset: Dataset) -> Rank:
     """The time slice of a PET image (PS3.3 C.8.9.4.1.9)."""
     index, slices = _number(dataset, "ImageIndex"), _number(dataset, "NumberOfSlices")

@@ -23,7 +23,7 @@ from derived_series.dicom.encoding import encode_element, encode_text, sequence
 from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.functions import FunctionalElement, ImageElement
 from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.references import Reference, references
+from derived_series.dicom.references import Reference, references, whole_references
 from derived_series.dicom.space import OtherInput
 from derived_series.dicom.tags import to_tag
 from derived_series.errors import BlueprintError
@@ -131,9 +131,6 @@ class _ReferencedSeriesElement(FunctionalElement):
     """ReferencedSeriesSequence: the parent and the other inputs, with the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        if len(env.of.sources[env.index]) == 1 and not env.of.others:
-            items = [to for to, _ in _encoded_sources(env)]
-            return sequence(int(self.tag), [_encoded_series(env.parent, items)])
         every = [_encoded_series(series, [to.encode() for to in named]) for series, named in _by_series(env)]
         return sequence(int(self.tag), every)
 
@@ -143,11 +140,11 @@ def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:
 
 
 def _by_series(env: InstanceEnvironment) -> list[tuple[ParentSeries, list[Reference]]]:
-    """For each input, the parent first, its instances that contribute to a slice."""
-    found = [(env.parent, references(env.source_datasets))]
+    """For each input, the parent first, its instances (not frames) that contribute to a slice."""
+    found = [(env.parent, whole_references(env.source_datasets))]
     for other in env.of.others:
         datasets = [other.series.instances[i] for i in other.sources[env.index]]
-        found.append((other.series, references(datasets)))
+        found.append((other.series, whole_references(datasets)))
     return found
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyElement
+from derived_series.dicom.copying import CopyElement, PositionCopyElement
 from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.elements import ABSENT, DEFER, Value, VirtualElement
 from derived_series.dicom.encoding import encode_text
@@ -57,6 +61,38 @@ def _temporal_resolution(env: ImageEnvironment) -> Value:
     return _temporal(env, None if env.time_step is None else decimal_string(round(env.time_step * 1000, 6)))
 
 
+#: How much and how the parent was compressed with losses: they go with the mark LossyImageCompression.
+COMPRESSION = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
+
+
+class _CompressionElement(PositionCopyElement):
+    """Of the parent's instance at the same position; elsewhere and for all slices in one, of the middle by ratio."""
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        return DEFER if env.on_parent_grid else self.of_whole(env)
+
+    def of_whole(self, env: ImageEnvironment) -> Value:
+        return self._middle(env.parent.instances)
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        return self._middle(env.counterparts)
+
+    def _middle(self, instances: Sequence[Dataset]) -> Value:
+        told = [instance for instance in instances if instance.get(COMPRESSION[0])] or list(instances)
+        told.sort(key=_ratio)
+        found = self.read(told[len(told) // 2])
+        return ABSENT if found is None else found
+
+
+def _ratio(instance: Dataset) -> float:
+    """LossyImageCompressionRatio, of all compressions together."""
+    value = instance.get(COMPRESSION[0])
+    try:
+        return float(np.prod([float(one) for one in ([value] if isinstance(value, str | float) else value or ())]))
+    except (TypeError, ValueError):
+        return 0.0
+
+
 general_image_blueprint = Blueprint(
     [
         _PlainElement("InstanceNumber", lambda env: env.instance_number),
@@ -66,7 +102,8 @@ general_image_blueprint = Blueprint(
         ImageElement("NumberOfTemporalPositions", lambda env: _temporal(env, env.volumes)),
         ImageElement("TemporalResolution", _temporal_resolution),
         *map(inherited_mark, MARKS),
-        *by_position("LossyImageCompressionRatio", "LossyImageCompressionMethod", "ImageLaterality"),
+        *map(_CompressionElement, COMPRESSION),
+        *by_position("ImageLaterality"),
     ]
 ).named("general_image")
 

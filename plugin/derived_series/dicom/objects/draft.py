@@ -27,6 +27,7 @@ from derived_series.dicom.modules.derivation import (
     sources_of_all,
     tell_resampling,
 )
+from derived_series.dicom.modules.image import COMPRESSION
 from derived_series.dicom.pixels import StoredPixels
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.private import allocate, creators, placed
@@ -39,7 +40,7 @@ IMAGE_ONLY = frozenset(
     int(Tag(name))
     for name in (
         *("ImageType", "DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
-        *("ReferencedSeriesSequence", "LossyImageCompression"),
+        *("ReferencedSeriesSequence", "LossyImageCompression", *COMPRESSION),
     )
 )
 
@@ -127,7 +128,7 @@ def _settled(entry: Entry, env: ImageEnvironment) -> Any:
     if value is not DEFER:
         return value
     if isinstance(element, PositionCopyElement):
-        return element.lacking()
+        return element.of_whole(env)
     if isinstance(element, InstanceCopyElement):
         if element.Optional:
             return ABSENT

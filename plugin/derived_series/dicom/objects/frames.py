@@ -59,7 +59,10 @@ def _thickness(draft: Draft, grid: Grid) -> str:
 
 
 def refer(draft: Draft, grid: Grid, made: Dataset) -> None:
-    """Give every frame the references to the parent's images that its slice comes from, and UIDs of the build's own."""
+    """Give every frame the references to the parent's images that its slice comes from, and UIDs of the build's own.
+
+    What highdicom says of the distance between slices is settled too.
+    """
     places = {tuple(_rounded(position)): index for index, position in enumerate(grid.positions)}
     code = draft.value("DerivationCodeSequence")
     items: dict[int, Dataset] = {}
@@ -70,9 +73,24 @@ def refer(draft: Draft, grid: Grid, made: Dataset) -> None:
             items[index].SourceImageSequence = sources(draft, index)
             items[index].DerivationCodeSequence = code
         frame.DerivationImageSequence = [items[index]]
+    settle_spacing(grid, made)
     uid = draft.env.context.uid("dimension organization")
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
+
+
+def settle_spacing(grid: Grid, made: Dataset) -> None:
+    """SpacingBetweenSlices as the grid has it: one slice has none, and uneven ones not one for all.
+
+    highdicom says 1 mm where it sees a single slice.
+    """
+    spacing = grid.slice_spacing if grid.is_regular else None
+    for groups in (*made.get("SharedFunctionalGroupsSequence", ()), *made.get("PerFrameFunctionalGroupsSequence", ())):
+        for item in groups.get("PixelMeasuresSequence", ()):
+            if spacing is not None:
+                item.SpacingBetweenSlices = decimal_string(round(spacing, 6))
+            elif "SpacingBetweenSlices" in item:
+                del item.SpacingBetweenSlices
 
 
 def sources(draft: Draft, index: int) -> list[Dataset]:

@@ -29,17 +29,20 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import validate_value
 
+from derived_series.dicom.copying import PositionCopyElement
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.decimal_string import decimal_string
 from derived_series.dicom.derived import DerivedSeries, build_series
+from derived_series.dicom.elements import ABSENT
 from derived_series.dicom.environment import InstanceEnvironment
 from derived_series.dicom.geometry import Grid
 from derived_series.dicom.header import SeriesHeader
 from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.modules.image import COMPRESSION
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.draft import require_grid
-from derived_series.dicom.objects.frames import close_table
+from derived_series.dicom.objects.frames import close_table, settle_spacing
 from derived_series.dicom.placement import Placement
 from derived_series.dicom.reading import READ_ERRORS
 from derived_series.dicom.tags import describe
@@ -66,6 +69,8 @@ _NEEDED = (
 #: Settled by the conversion.
 _CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
 _INTEGERS = ("SL", "SS", "UL", "US")
+#: Said of the whole object, whatever highdicom makes of it.
+_COMPRESSION = frozenset(int(Tag(name)) for name in ("LossyImageCompression", *COMPRESSION))
 #: What highdicom leaves empty though the modules need not be there.
 _EMPTY = ("ClinicalTrialTimePointID", "ClinicalTrialCoordinatingCenterName", "ContrastBolusAgent")
 
@@ -84,6 +89,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     told += _drop_unfit(made)
     _refer(classic, made)
     own = _overlay(classic, made)
+    settle_spacing(grid, made)
     meta = made.file_meta
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
@@ -191,7 +197,12 @@ def _overlay(classic: DerivedSeries, made: Dataset) -> frozenset[int]:
     for name in _EMPTY:
         if name in made and made[name].is_empty and int(Tag(name)) not in said:
             del made[name]
-    new = _ANEW - {int(Tag("ReferencedSeriesSequence"))}
+    for entry in classic.instanced:
+        if entry.element.tag in _COMPRESSION and isinstance(entry.element, PositionCopyElement):
+            value = entry.element.of_whole(classic.env)
+            if value is not ABSENT:
+                said[int(entry.element.tag)] = entry.element.data_element(value)
+    new = _COMPRESSION | _ANEW - {int(Tag("ReferencedSeriesSequence"))}
     for tag, element in said.items():
         if tag not in _CONVERTED and (tag in made or tag in new):
             made[tag] = copy.deepcopy(element)

@@ -1,0 +1,167 @@
+"""What the derived series has from its parent: marks of lossy compression, LUT shape, spacing, references to frames."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import highdicom
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from building import LIBRARY, build, parent_of, written
+from derived_series import Blueprint, CopyElement, FillingStrategy, PlacedImage, PositionCopyElement, StaticElement
+from multiframe import enhanced
+from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
+from phantoms_4d import fmri_phantom
+
+IMAGES = sorted(set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf"})
+
+
+def phantom_for(name: str, *size: int, **options: Any) -> list[Dataset]:
+    return (pet_phantom if "pet" in name else mr_phantom if "mr" in name else ct_phantom)(*size, **options)
+
+
+def image_for(name: str, shape: tuple[int, ...]) -> Any:
+    return None if name in ("ct", "mr", "pet") else np.ones(shape, np.uint8)
+
+
+# ---- lossy compression
+
+
+@pytest.mark.parametrize("differing", [False, True])
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_lossy_mark_with_ratio_and_method_is_on_top_of_every_image(name: str, differing: bool) -> None:
+    parents = phantom_for(name, 3, 8, 8)
+    for index, dataset in enumerate(parents):
+        dataset.LossyImageCompression = "01"
+        dataset.LossyImageCompressionRatio = 10 + index * differing
+        dataset.LossyImageCompressionMethod = "ISO_10918_1"
+    parent = parent_of(parents)
+    for dataset in written(build(parent, image_for(name, parent.shape), blueprint=name)):
+        assert dataset.LossyImageCompression == "01"
+        assert 10 <= dataset.LossyImageCompressionRatio <= 12
+        assert dataset.LossyImageCompressionMethod == "ISO_10918_1"
+
+
+def test_two_compressions_are_both_named() -> None:
+    parents = ct_phantom(3, 8, 8)
+    for dataset in parents:
+        dataset.LossyImageCompression = "01"
+        dataset.LossyImageCompressionRatio = [10, 2]
+        dataset.LossyImageCompressionMethod = ["ISO_10918_1", "ISO_15444_1"]
+    parent = parent_of(parents)
+    for name in ("ct", "legacy_enhanced_ct", "segmentation"):
+        (found, *_) = written(build(parent, image_for(name, parent.shape), blueprint=name))
+        assert found.LossyImageCompressionRatio == [10, 2]
+        assert found.LossyImageCompressionMethod == ["ISO_10918_1", "ISO_15444_1"]
+
+
+def test_ratios_by_position() -> None:
+    parents = ct_phantom(3, 8, 8)
+    for index, dataset in enumerate(parents):
+        dataset.LossyImageCompression, dataset.LossyImageCompressionRatio = "01", 10 + index
+    parent = parent_of(parents)
+    assert [d.LossyImageCompressionRatio for d in written(build(parent))] == [10, 11, 12]
+    (found,) = written(build(parent, parent.voxels(), blueprint="legacy_enhanced_ct"))
+    assert found.LossyImageCompressionRatio == 11, "of the middle one"
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_what_was_not_compressed_is_not_marked(name: str) -> None:
+    parent = parent_of(phantom_for(name, 3, 8, 8))
+    for dataset in written(build(parent, image_for(name, parent.shape), blueprint=name)):
+        assert dataset.get("LossyImageCompression") in (None, "00")
+        assert "LossyImageCompressionRatio" not in dataset and "LossyImageCompressionMethod" not in dataset
+
+
+# ---- LUT shape
+
+
+@pytest.mark.parametrize("name", ["secondary_capture", "ct"])
+@pytest.mark.parametrize("strategy", FillingStrategy)
+@pytest.mark.parametrize(
+    "extra", [(), (CopyElement("PresentationLUTShape"),), (PositionCopyElement("PresentationLUTShape"),)]
+)
+def test_an_inverted_parent_gives_an_image_that_is_not(name: str, strategy: FillingStrategy, extra: Any) -> None:
+    parents = ct_phantom(2, 8, 8)
+    for dataset in parents:
+        dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME1", "INVERSE"
+    series = build(parents, None, Blueprint(extra), blueprint=name, strategy=strategy)
+    (found, *_) = written(series)
+    assert found.PhotometricInterpretation == "MONOCHROME2" and found.get("PresentationLUTShape") != "INVERSE"
+    assert any("PresentationLUTShape" in warning for warning in series.warnings) == bool(extra)
+
+
+def test_identity_may_be_said() -> None:
+    extra = Blueprint([StaticElement("PresentationLUTShape", "IDENTITY")])
+    assert written(build(ct_phantom(2, 8, 8), None, extra))[0].PresentationLUTShape == "IDENTITY"
+
+
+# ---- spacing
+
+
+def spacings(dataset: Dataset) -> list[Any]:
+    groups = (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence)
+    return [item.get("SpacingBetweenSlices") for group in groups for item in group.get("PixelMeasuresSequence", ())]
+
+
+OBJECTS = ["segmentation", "parametric_map", "legacy_enhanced_ct", "legacy_enhanced_mr", "legacy_enhanced_pet"]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_one_slice_has_no_spacing(name: str) -> None:
+    parents = phantom_for(name, 1, 8, 8, spacing=6.25)
+    for dataset in parents:
+        del dataset.SpacingBetweenSlices
+    (found,) = written(build(parents, np.ones((1, 8, 8), np.uint8), blueprint=name))
+    assert set(spacings(found)) == {None}
+    measures = (*found.SharedFunctionalGroupsSequence, *found.PerFrameFunctionalGroupsSequence)
+    (thickness,) = {float(i.SliceThickness) for g in measures for i in g.get("PixelMeasuresSequence", ())}
+    assert thickness == 5
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_slices_have_their_spacing(name: str) -> None:
+    """Of a segmentation too that has voxels in one slice only."""
+    parents = phantom_for(name, 4, 8, 8, spacing=6.25)
+    image = np.zeros((4, 8, 8), np.uint8)
+    image[2, 3, 3] = 1
+    (found,) = written(build(parents, image, blueprint=name))
+    assert {float(spacing) for spacing in spacings(found)} == {6.25}
+
+
+def test_one_of_several_planes_has_no_spacing() -> None:
+    parent = parent_of(ct_phantom(4, 8, 8))
+    assert parent.grid is not None
+    image = PlacedImage(np.ones((1, 8, 8), np.uint8), parent.grid.subset([2]))
+    (found,) = written(build(parent, image, blueprint="segmentation"))
+    assert set(spacings(found)) == {None}
+
+
+# ---- frames
+
+
+def test_every_reference_names_one_frame() -> None:
+    """Of a 4D enhanced parent each slice of a 3D result has three sources; highdicom opens the objects."""
+    slices = fmri_phantom(3, 4, 8, 8)
+    parent = parent_of([enhanced(slices, times=[volume + 1 for volume in range(3) for _ in range(4)])])
+    image = np.ones(parent.shape[1:], np.uint8)
+    for name in ("segmentation", "parametric_map", "legacy_enhanced_mr", "mr", "secondary_capture"):
+        for dataset in written(build(parent, image, blueprint=name)):
+            found: list[Any] = []
+            dataset.walk(lambda _, e, found=found: found.append(e) if e.keyword == "ReferencedFrameNumber" else None)
+            assert found and all(element.VM == 1 for element in found), name
+            (series,) = dataset.ReferencedSeriesSequence
+            (whole,) = series.ReferencedInstanceSequence
+            assert "ReferencedFrameNumber" not in whole, "an instance, not its frames (PS3.3 table 10-11)"
+    (mean,) = {
+        tuple(int(i.ReferencedFrameNumber) for i in d.SourceImageSequence)
+        for d in written(build(parent, image, blueprint="mr"))[1:2]
+    }
+    assert len(mean) == 3 and len(set(mean)) == 3
+    opened = highdicom.seg.segread(io.BytesIO(encode(written(build(parent, image, blueprint="segmentation"))[0])))
+    assert opened.get_volume(combine_segments=True).array.sum() == image.sum()
+    for groups in opened.PerFrameFunctionalGroupsSequence:
+        assert len(groups.DerivationImageSequence[0].SourceImageSequence) == 3
