@@ -18,14 +18,25 @@ _OTHERS = (
 
 
 def described(error: BaseException) -> str:
-    """The kind and the text of an exception; of one that cannot be asked for its text, the kind alone."""
+    """The kind and the text of an exception; of one that cannot be asked for its text, what it raises then."""
     kind = type(error).__name__
     try:
-        text = str(error)
-    except Exception:  # the boundary to a class of the user's
-        return f"{kind} (its text cannot be had: __str__ raises)"
-    text = text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+        text = _text(error)
+    except Exception as second:  # the boundary to a class of the user's
+        return f"{kind}, whose text cannot be had ({_kind_and_text(second)})"
     return f"{kind}: {text}" if text else kind
+
+
+def _kind_and_text(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {_text(error)}"
+    except Exception:  # nor can that of the second
+        return type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    text = str(error)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
 
 
 def place(error: BaseException) -> str:

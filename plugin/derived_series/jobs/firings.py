@@ -86,6 +86,15 @@ class FiringLog:
         """The jobs of all other firings on the same subject, whether they are remembered or not."""
         return [each.job for each in self._select("WHERE subject = ?", [fired.firing.subject]) if each.job != fired.job]
 
+    def before(self, when: float) -> list[Fired]:
+        """The firings of a time before, the oldest first."""
+        return self._select("WHERE time < ?", [when])
+
+    def forget(self, fired: Iterable[Fired]) -> None:
+        """Forget firings: for the same instances, their rules would fire again."""
+        with self._store.transaction() as db:
+            db.executemany("DELETE FROM firings WHERE job = ?", [(each.job,) for each in fired])
+
     def summary(self) -> dict[str, tuple[int, Fired]]:
         """Rule -> how often it has fired, and the last time."""
         with self._store.transaction() as db:

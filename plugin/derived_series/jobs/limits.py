@@ -15,6 +15,7 @@ class Limits:
     :param attempts: attempts at a job whose failures are transient.
     :param timeout: seconds for one attempt.
     :param pause: seconds before the second attempt; doubled with each further one.
+    :param upload_days: how long uploaded images of failed jobs are kept; :param upload_bytes: how much of them.
     """
 
     parallel: int = 2
@@ -23,3 +24,5 @@ class Limits:
     attempts: int = 8
     timeout: float = 3600.0
     pause: float = 1.0
+    upload_days: float = 7.0
+    upload_bytes: int = 10 << 30

@@ -23,6 +23,7 @@ from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.running import Running
 from derived_series.jobs.store import JobStore
 from derived_series.jobs.tasks import DeriveTask, Outcome, derive, discard
+from derived_series.jobs.uploads import failed_uploads, superfluous
 from derived_series.jobs.verdict import CANCELLED, is_overdue, outcome_of, taken_up, too_late, verdict
 from derived_series.jobs.waiting import WaitingRoom
 from derived_series.user_code import described
@@ -33,6 +34,7 @@ _DISCARD_ATTEMPTS = 5
 _DISCARD_SECONDS = 60.0
 _STOP_BOUND = 2.0
 _TELL_AGAIN = 1.0
+_TIDY_EVERY = 3600.0
 
 #: What a disk raises that is full or gone: nothing that a job could help.
 _DISK = (Busy, sqlite3.OperationalError, OSError)
@@ -72,6 +74,8 @@ class JobRunner:
         self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
         self._untold: dict[str, float] = {}  # jobs whose state the observer has still to hear of: when
         self._clock = SteadyClock()
+        self._uploads = threading.Lock()  # nothing is resubmitted while its image is being removed
+        self._tidy_at = 0.0
         self._room = WaitingRoom()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
@@ -91,7 +95,8 @@ class JobRunner:
         if self._previews is not None:
             self._previews.shutdown(wait=False, cancel_futures=True)
         self._messages.put(("stop", ""))
-        self._thread.join(_STOP_BOUND)
+        if self._thread.is_alive():
+            self._thread.join(_STOP_BOUND)
 
     @property
     def is_stopping(self) -> bool:
@@ -129,11 +134,17 @@ class JobRunner:
         job = self.store.get(job_id)
         if job.state is not State.FAILURE or job_id in self._running:
             raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
-        self.renew(
-            dataclasses.replace(
-                job, state=State.PENDING, attempt=0, lost=0, progress=0, completed=None, problem=None, next_try=0.0
-            )
+        again = dataclasses.replace(
+            job, state=State.PENDING, attempt=0, lost=0, progress=0, completed=None, problem=None, next_try=0.0
         )
+        with self._uploads:
+            path = self.store.image_path(job)
+            if path is not None and job.result is None and not path.exists():
+                raise Conflict(
+                    f"the image of job {job_id} is not kept any more",
+                    remedy="send it again as a new request; FailedUploadsDays and FailedUploadsMB say what is kept",
+                )
+            self.renew(again)
 
     def renew(self, job: JobRecord) -> None:
         """Write the new record of a job that is over; when it is pending, it runs again."""
@@ -181,6 +192,8 @@ class JobRunner:
                 self._end_late_ones()
                 self._tell_again()
                 self._hand_out()
+                if time.monotonic() >= self._tidy_at:
+                    self._tidy()
             except _DISK as error:
                 # The disk is full or gone. Nothing has been decided: what was told is told again.
                 _log.error("the jobs cannot be written: %s", error)
@@ -190,6 +203,14 @@ class JobRunner:
             except Exception:  # the one boundary of this thread: without it, nothing would run any more
                 _log.exception("the job runner has met an error (%s %s)", kind, job_id)
                 self._stopping.wait(0.1)
+
+    def _tidy(self) -> None:
+        """Remove uploads of failed jobs that are too old or too many."""
+        self._tidy_at = time.monotonic() + _TIDY_EVERY
+        with self._uploads:
+            for upload, why in superfluous(failed_uploads(self.store), self.limits, self._clock.now()):
+                self.store.remove_image(upload.job_id)
+                _log.warning("the image of job %s (%d bytes) is removed: %s", upload.job_id, upload.size, why)
 
     def _patience(self) -> float:
         """Seconds until something is due without a message."""
@@ -415,6 +436,8 @@ class JobRunner:
             self.store.remove_image(job.id)  # a failed job may be resubmitted
         elif job.problem is not None:
             _log.warning("job %s failed: %s", job.id, job.problem.message)
+        if job.state is State.FAILURE and job.image is not None:
+            self._tidy_at = 0.0
         self.store.forget_oldest(self.limits.history)
         self._progress.pop(job.id, None)
         self._room.wake(job.id)

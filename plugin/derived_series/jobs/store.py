@@ -41,25 +41,36 @@ CREATE TABLE IF NOT EXISTS jobs (
     id TEXT NOT NULL UNIQUE,
     {", ".join(name for name in _COLUMNS if name != "id")}
 );
+CREATE TABLE IF NOT EXISTS room (one INTEGER PRIMARY KEY, bytes BLOB);
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, next_try);
 CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest);
 CREATE INDEX IF NOT EXISTS by_subject ON jobs (subject);
 """
 
 
+#: Bytes that are tried at a start.
+_ROOM = 1 << 16
+
+
 class JobStore:
     """All jobs, of one process at a time. Safe for threads.
 
     :param folder: is made when it is not there.
-    :raises DerivedSeriesError: the folder cannot be written, or another process uses it.
+    :param in_memory: nothing of it is read or written.
+    :raises Busy: its disk is full. :raises DerivedSeriesError: it cannot be written.
     """
 
-    def __init__(self, folder: Path):
+    #: Why nothing is derived, where nothing is.
+    problem: str | None = None
+
+    def __init__(self, folder: Path, *, in_memory: bool = False):
         self.folder = folder
         self._lock = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(folder / "jobs.sqlite", timeout=5, check_same_thread=False)
+            if not in_memory:
+                folder.mkdir(parents=True, exist_ok=True)
+            place = ":memory:" if in_memory else folder / "jobs.sqlite"
+            self._db = sqlite3.connect(place, timeout=5, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -72,7 +83,13 @@ class JobStore:
             if "lost" not in {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}:  # jobs of older versions
                 self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
             self._db.execute(f"PRAGMA user_version={_VERSION}")
+            with self._db:  # whether there is room for what is written at a start
+                self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM])
+            with self._db:
+                self._db.execute("DELETE FROM room")
         except (OSError, sqlite3.Error) as error:
+            if is_full(folder, error):
+                raise Busy(f"the disk of the jobs folder {folder} is full", retry_after=60) from error
             raise DerivedSeriesError(
                 f"the jobs folder {folder} cannot be used: {error}",
                 remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
@@ -199,6 +216,10 @@ class JobStore:
         """Failed jobs of which something may still be in Orthanc."""
         return self._select("WHERE state = 'Failure' AND dirty ORDER BY seq")
 
+    def failed_with_image(self) -> list[JobRecord]:
+        """Failed jobs whose image was uploaded."""
+        return self._select("WHERE state = 'Failure' AND image IS NOT NULL ORDER BY seq")
+
     def next_ready(self, now: float, *, preview: bool = False) -> JobRecord | None:
         """The job to run next: the highest priority, then the oldest.
 
@@ -290,10 +311,26 @@ def _queue_full(most: int) -> Busy:
     return Busy(f"the queue is full: {most} jobs wait or run", remedy="try again later, or raise QueueSize")
 
 
+def is_full(folder: Path, error: Exception) -> bool:
+    """Whether an error comes of a full disk. SQLite tells of some only that they are errors of the disk."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return True
+    if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
+        return False
+    try:
+        free = os.statvfs(folder)
+    except OSError:
+        return False
+    is_tight = free.f_bavail * free.f_frsize < 4 * _ROOM or free.f_favail == 0 < free.f_files
+    return is_tight and not free.f_flag & os.ST_RDONLY
+
+
 def _full(folder: Path, error: Exception) -> Busy:
     """The disk does not take a job: nothing that trying again at once would mend."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    what = "is full" if full or "full" in str(error) else f"cannot be written: {error}"
+    what = "is full" if is_full(folder, error) or "full" in str(error) else f"cannot be written: {error}"
     return Busy(f"the disk of the jobs folder {folder} {what}", retry_after=60)
 
 

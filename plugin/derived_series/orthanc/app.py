@@ -7,14 +7,17 @@ import shutil
 from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
+from derived_series.errors import Busy
 from derived_series.jobs.executor import ProcessExecutor
 from derived_series.jobs.firings import FiringLog
+from derived_series.jobs.folder_lock import lock_folder
+from derived_series.jobs.full_store import FullStore
 from derived_series.jobs.leftovers import Leftovers
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.series_numbers import SeriesNumbers
 from derived_series.jobs.spare import Spare
-from derived_series.jobs.store import JobStore
+from derived_series.jobs.store import JobStore, is_full
 from derived_series.jobs.tasks import DeriveTask, warm_up, warm_up_for_pages
 from derived_series.orthanc.answers import JOBS
 from derived_series.orthanc.changes import ChangeReader
@@ -62,9 +65,10 @@ def start(executable: Path) -> Gateway:
     settings = Settings.of(configuration.get("DerivedSeries", {}))
     around = Surroundings.of(configuration, gateway.configuration_path())
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
-    store = JobStore(_jobs_folder(settings, around))
+    holder = f"{configuration.get('Name', 'Orthanc')!r} at {around.url}"
+    store = _opened(_jobs_folder(settings, around), holder)
     store.remove_stray_images()  # now, before the first request can bring another
-    scratch = _emptied(store.folder / "scratch")
+    scratch = store.folder / "scratch"
     executor = ProcessExecutor(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
     spare = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up_for_pages))
     connection = Connection(
@@ -144,7 +148,12 @@ def start(executable: Path) -> Gateway:
     )
     gateway.serve(served, around.doorkeeper(settings))
 
+    if isinstance(store, FullStore):
+        store.shut()
+
     def begin() -> None:
+        if store.problem is not None:
+            return
         leftovers.start()
         runner.start()  # first: what fails below costs no job
         trigger.start()
@@ -159,6 +168,25 @@ def start(executable: Path) -> Gateway:
     gateway.on_changes(begin, end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
     return gateway
+
+
+def _opened(folder: Path, holder: str) -> JobStore:
+    """The jobs, for this Orthanc alone; where their disk is full, what stands in for them.
+
+    :raises DerivedSeriesError: another Orthanc has them, or the folder cannot be used.
+    """
+    try:
+        try:
+            lock_folder(folder, holder)
+        except OSError as error:
+            if is_full(folder, error):
+                raise Busy(f"the disk of the jobs folder {folder} is full") from error
+            _log.warning("the jobs folder %s cannot be locked: %s", folder, error)
+        _emptied(folder / "scratch")
+        return JobStore(folder)
+    except Busy as error:
+        _log.error("%s: Orthanc starts, but nothing is derived; make room there and restart Orthanc", error.message)
+        return FullStore(folder, error.message)
 
 
 def _emptied(folder: Path) -> Path:

@@ -40,6 +40,8 @@ class Settings(BaseModel):
     :ivar jobs_folder: where accepted jobs are kept; default: ``derived-series`` in Orthanc's storage folder.
     :ivar queue_size: jobs that may wait or run; the next one is answered 503.
     :ivar jobs_history: finished jobs that are remembered.
+    :ivar failed_uploads_days: how long uploaded images of failed jobs are kept, which may be resubmitted.
+    :ivar failed_uploads_mb: how much of them all is kept, the newest.
     :ivar job_timeout: seconds for one attempt at a job.
     :ivar synchronous_timeout: seconds after which a synchronous request is answered with its job instead.
     :ivar store_timeout: seconds that a request that stores instances may last in total.
@@ -65,6 +67,8 @@ class Settings(BaseModel):
     jobs_folder: str | None = None
     queue_size: Count = 1000
     jobs_history: Count = 1000
+    failed_uploads_days: Annotated[float, Field(gt=0, le=36500)] = 7.0
+    failed_uploads_mb: Annotated[Megabytes, Field(alias="FailedUploadsMB")] = 10240
     job_timeout: Seconds = 3600.0
     synchronous_timeout: Seconds = 600.0
     store_timeout: Seconds = 300.0
@@ -106,6 +110,8 @@ class Settings(BaseModel):
             attempts=self.attempts,
             timeout=self.job_timeout,
             pause=self.retry_pause,
+            upload_days=self.failed_uploads_days,
+            upload_bytes=self.failed_uploads_mb * _MEGABYTE,
         )
 
     def document(self, asked: DeriveRequest) -> dict[str, Any]:

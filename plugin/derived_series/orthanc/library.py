@@ -12,6 +12,7 @@ from derived_series.errors import Busy, NotFound, UserCodeError
 from derived_series.jobs.executor import WorkerDied
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.tasks import Catalogue, describe
+from derived_series.jobs.uploads import failed_uploads
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.http import Answer, Request
 
@@ -58,7 +59,11 @@ class LibraryRoutes:
 
     def status(self, request: Request) -> Answer:
         found = self.catalogue()
-        counts = self._runner.store.counts()
+        store = self._runner.store
+        counts = store.counts()
+        uploads = failed_uploads(store)
+        limits = self._settings.limits
+        problems = [] if store.problem is None else [{"File": str(store.folder), "Message": store.problem}]
         return Answer.of(
             {
                 "Version": _version(),
@@ -71,7 +76,14 @@ class LibraryRoutes:
                 "Factories": list(found.factories),
                 "Pipelines": list(found.pipelines),
                 "Rules": [rule.name for rule in self._settings.rules],
-                "Problems": found.problems,
+                "Deriving": store.problem is None,
+                "FailedUploads": {
+                    "Count": len(uploads),
+                    "Bytes": sum(upload.size for upload in uploads),
+                    "MaxBytes": limits.upload_bytes,
+                    "MaxDays": limits.upload_days,
+                },
+                "Problems": [*problems, *found.problems],
                 "Ohif": self._ohif,
             }
         )

@@ -31,6 +31,10 @@ _ATTEMPTS = 5
 
 _STOP_BOUND = 2.0
 
+#: Seconds for which all firings are kept, and between two looks for those that are older.
+_KEPT = 30 * 86400.0
+_PRUNE_EVERY = 86400.0
+
 
 class RuleTrigger:
     """The thread. Orthanc's callback only wakes it: what it has to do is in Orthanc's log of changes and on disk.
@@ -57,6 +61,7 @@ class RuleTrigger:
         self._rules = settings.rules
         self._numbers = numbers
         self._failures: Counter[str] = Counter()
+        self._prune_at = 0.0
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="rules", daemon=True)
@@ -89,6 +94,8 @@ class RuleTrigger:
                     self._changes.catch_up()
                     caught_up = True
                 self._changes.read()
+                if time.monotonic() >= self._prune_at:
+                    self._prune()
                 patience = _PATIENCE if self._look_at_all() else _SOON
             except Busy as error:  # the queue or the disk is full: all that waits is tried again
                 _log.info("rules wait: %s", error)
@@ -97,6 +104,25 @@ class RuleTrigger:
                 if not self._stopping.is_set():
                     _log.exception("the rules' thread has met an error")
             self._woken.wait(patience)
+
+    def _prune(self) -> None:
+        """Forget old firings on series that are gone: there is nothing left that could fire them a second time."""
+        self._prune_at = time.monotonic() + _PRUNE_EVERY
+        gone = []
+        for fired in self._log.before(time.time() - _KEPT):
+            if self._stopping.is_set():  # what Orthanc answers now may be wrong
+                return
+            if not all(map(self._is_there, fired.firing.inputs.values())):
+                gone.append(fired)
+        if gone and not self._stopping.is_set():
+            self._log.forget(gone)
+            _log.warning("%d firings of rules are forgotten, whose series are gone", len(gone))
+
+    def _is_there(self, series: str) -> bool:
+        try:
+            return bool(self._gateway.series(series))
+        except NotFound:
+            return False
 
     def _look_at_all(self) -> bool:
         """Whether all series that waited are done."""

@@ -1,0 +1,37 @@
+"""One Orthanc at a time for a jobs folder: a lock that the kernel takes back when its process ends, in any way."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+
+from derived_series.errors import DerivedSeriesError
+
+_LONGEST = 500
+
+
+def lock_folder(folder: Path, holder: str) -> None:
+    """Lock a folder for this process, until its end.
+
+    :param holder: who takes it, in words for the one who comes second.
+    :raises DerivedSeriesError: another process has it; the error names that one.
+    :raises OSError: the disk does not take the lock's file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # is not closed: that would unlock it
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:  # POSIX leaves it to the system which of the two
+        first = os.read(file, _LONGEST).decode("utf-8", "replace").strip()
+        os.close(file)
+        raise DerivedSeriesError(
+            f"the jobs folder {folder} is in use by another Orthanc: {first or 'it has not said which'}",
+            remedy="give each Orthanc a JobsFolder of its own in the configuration",
+        ) from error
+    try:
+        os.truncate(file, 0)
+        os.write(file, f"{holder}, process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except OSError:  # a full disk: it is locked all the same
+        return
