@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
 from building import build, parent_of, written
 from derived_series.dicom.color import cielab, srgb
-from derived_series.errors import InvalidRequest
+from derived_series.dicom.instances import read_file
+from derived_series.errors import InvalidParent, InvalidRequest
+from derived_series.review import segments
+from derived_series.review.frame_places import frame_places
 from derived_series.review.manifest import series_document
 from derived_series.review.pixels import FrameFormat, frames
-from phantoms import compressed, ct_phantom, encode, mr_phantom, pet_phantom
+from phantoms import compressed, ct_phantom, decoded, encode, mr_phantom, pet_phantom
 
 
 def document(datasets: list[Dataset]) -> dict[str, Any]:
@@ -57,7 +62,7 @@ def palette() -> Dataset:
 def test_palettes_come_as_colours() -> None:
     how = FrameFormat.of(palette())
     assert (how.raw, how.type, how.samples) == (False, "uint8", 3)
-    found = np.frombuffer(frames(encode(palette()), "x", 0, 1), np.uint8).reshape(16, 3)
+    found = np.frombuffer(frames(decoded(encode(palette())), "x", [0], 1), np.uint8).reshape(16, 3)
     assert found.tolist() == [[value, 2 * value, 0] for value in range(16)]
 
 
@@ -71,7 +76,9 @@ def test_a_modality_lut_comes_as_its_values() -> None:
     dataset.ModalityLUTSequence = [item]
     dataset.PixelData = np.arange(16, dtype="<u2").tobytes()
     assert FrameFormat.of(dataset).type == "float32" and not FrameFormat.of(dataset).raw
-    assert np.frombuffer(frames(encode(dataset), "x", 0, 1), "<f4").tolist() == [3 * value for value in range(16)]
+    assert np.frombuffer(frames(decoded(encode(dataset)), "x", [0], 1), "<f4").tolist() == [
+        3 * value for value in range(16)
+    ]
 
 
 def test_frames_of_segments_come_packed() -> None:
@@ -84,7 +91,7 @@ def test_frames_of_segments_come_packed() -> None:
     places = list(zip(found["Frames"]["Segment"], found["Frames"]["Slice"], strict=True))
     assert sorted(places) == [(1, 0), (2, 1), (2, 2)]
     assert found["Grid"]["Positions"] == [list(map(float, p)) for p in parent.require_grid().positions]
-    packed = np.frombuffer(frames(encode(dataset), "x", 0, 3), np.uint8).reshape(3, 4)
+    packed = np.frombuffer(frames(decoded(encode(dataset)), "x", [0], 3), np.uint8).reshape(3, 4)
     masks = np.unpackbits(packed, axis=1, count=25, bitorder="little").reshape(3, 5, 5)
     assert np.array_equal(masks, [labels[index] == segment for segment, index in places])
 
@@ -94,14 +101,83 @@ def test_compressed_and_signed_values_come_clean() -> None:
     wanted = np.frombuffer(signed[0].PixelData, "<i2")
     (packed,) = compressed(signed, JPEG2000Lossless)
     assert not FrameFormat.of(packed).raw
-    assert np.array_equal(np.frombuffer(frames(encode(packed), "x", 0, 1), "<i2"), wanted)
+    assert np.array_equal(np.frombuffer(frames(decoded(encode(packed)), "x", [0], 1), "<i2"), wanted)
 
 
 def test_frames_that_there_are_not_are_refused() -> None:
-    data = encode(ct_phantom(1, 4, 4)[0])
-    for first, count in ((1, 1), (0, 2), (0, 0)):
+    dataset = ct_phantom(1, 4, 4)[0]
+    for firsts, count in (([1], 1), ([0], 2), ([0], 0), ([0, 1], 1), ([], 1)):
         with pytest.raises(InvalidRequest, match="has 1 frames"):
-            frames(data, "x", first, count)
+            frames(dataset, "x", firsts, count)
+
+
+def segmentation(columns: int = 8) -> tuple[Dataset, npt.NDArray[np.uint8]]:
+    """Of 4 segments in 5 slices, and its labels."""
+    parent = parent_of(ct_phantom(5, 6, columns, orientation="oblique"))
+    labels = np.random.default_rng(7).integers(0, 5, parent.shape).astype(np.uint8)
+    labels[2][labels[2] == 3] = 0
+    (dataset,) = written(build(parent, labels, blueprint="segmentation"))
+    return dataset, labels
+
+
+@pytest.mark.parametrize("columns", [8, 5], ids=["whole bytes", "frames that begin within a byte"])
+@pytest.mark.parametrize("in_file", [False, True])
+def test_some_frames_of_a_file_are_read_alone(tmp_path: Path, columns: int, in_file: bool) -> None:
+    dataset, labels = segmentation(columns)
+    (tmp_path / "a.dcm").write_bytes(encode(dataset))
+    source = read_file(tmp_path / "a.dcm") if in_file else decoded(encode(dataset))
+    found = document([source])
+    where = list(zip(found["Frames"]["Segment"], found["Frames"]["Slice"], strict=True))
+    wanted = [where.index((4, 1)), where.index((1, 1)), where.index((2, 4))]
+    size = -(-6 * columns // 8)
+    packed = np.frombuffer(frames(source, "x", wanted, 1), np.uint8).reshape(3, size)
+    masks = np.unpackbits(packed, axis=1, count=6 * columns, bitorder="little").reshape(3, 6, columns)
+    assert np.array_equal(masks, [labels[1] == 4, labels[1] == 1, labels[4] == 2])
+    if columns == 8 and not in_file:
+        source.PixelData = source.PixelData[: size * wanted[0]]
+        with pytest.raises(InvalidParent, match="send the complete instance again"):
+            frames(source, "x", wanted, 1)
+
+
+@pytest.mark.parametrize("undefined", [False, True], ids=["defined lengths", "undefined lengths"])
+def test_places_of_frames_are_those_that_pydicom_reads(
+    tmp_path: Path, undefined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, _ = segmentation()
+    dataset["PerFrameFunctionalGroupsSequence"].is_undefined_length = undefined
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        item.is_undefined_length_sequence_item = undefined
+    path = tmp_path / "a.dcm"
+    path.write_bytes(encode(dataset))
+    sources = [decoded(encode(dataset)), read_file(path)]
+    quick = [frame_places(source) for source in sources]
+    assert [places is None for places in quick] == [undefined, undefined]
+    found = [document([source]) for source in sources]
+    monkeypatch.setattr(segments, "frame_places", lambda _: None)
+    assert found == [document([decoded(encode(dataset))])] * 2
+    monkeypatch.undo()
+    if not undefined:
+        assert quick[0] is not None and len(quick[0]) == dataset.NumberOfFrames
+        assert [place.segment for place in quick[0]] == found[0]["Frames"]["Segment"]
+
+
+def test_what_all_frames_share_counts_for_each() -> None:
+    dataset, _ = segmentation()
+    wanted = document([dataset])
+    first = copy.deepcopy(dataset.SharedFunctionalGroupsSequence[0])
+    for item in dataset.PerFrameFunctionalGroupsSequence:  # as others write it
+        item.PlaneOrientationSequence = first.PlaneOrientationSequence
+        item.PixelMeasuresSequence = first.PixelMeasuresSequence
+    del dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    del dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert document([decoded(encode(dataset))]) == wanted
+    for item in dataset.PerFrameFunctionalGroupsSequence:
+        del item.SegmentIdentificationSequence
+    identification = Dataset()
+    identification.ReferencedSegmentNumber = 3
+    dataset.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence = [identification]
+    found = document([decoded(encode(dataset))])
+    assert set(found["Frames"]["Segment"]) == {3} and found["Grid"] == wanted["Grid"]
 
 
 @pytest.mark.parametrize("color", ["#b5651d", "#000000", "#ffffff", "#0044ff", "#46f0f0"])

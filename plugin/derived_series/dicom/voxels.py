@@ -188,6 +188,22 @@ def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
     return found if isinstance(found, RawDataElement) and found.value is None and found.length else None
 
 
+def pixel_bytes(dataset: Dataset, start: int, count: int) -> bytes:
+    """Bytes of uncompressed pixels; of those in a file only these are read.
+
+    :raises InvalidParent: when there are fewer.
+    """
+    deferred = _deferred_pixels(dataset)
+    found = dataset.get("PixelData", b"")[start : start + count] if deferred is None else b""
+    found = found if deferred is None else _read(dataset, deferred, start, count)
+    if len(found) < count:
+        raise InvalidParent(
+            f"instance {dataset.get('SOPInstanceUID')} has no bytes {start} to {start + count - 1} of pixels",
+            remedy="send the complete instance again",
+        )
+    return bytes(found)
+
+
 def _read(dataset: Dataset, place: RawDataElement, start: int, count: int) -> bytes:
     with open(str(dataset.filename), "rb") as file:
         file.seek(place.value_tell + start)

@@ -76,6 +76,7 @@ class ReviewRequest(BaseModel):
     :ivar user: who judges; a person name of DICOM or a user name. Needed where Orthanc does not tell who asks.
     :ivar code: of a rejection: the value or name of one of ``REASONS``.
     :ivar reason: text.
+    :ivar known: the state that the sender has seen: when it is another by now, the verdict is refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
@@ -83,6 +84,7 @@ class ReviewRequest(BaseModel):
     verdict: Literal["Accept", "Reject"]
     user: Annotated[str, Field(max_length=64, pattern=_PERSON_NAME)] | None = None
     code: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    known: Literal["Unreviewed", "Accepted", "Rejecting", "Rejected"] | None = None
     reason: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")] | None = None
 
     @classmethod

@@ -141,19 +141,23 @@ def warm_up(folders: tuple[str, ...]) -> None:
 
 
 def describe_for_review(
-    connection: Connection, series: str, orientation: Plane | Sequence[float] | None, part: Part | None
+    connection: Connection,
+    series: str,
+    orientation: Plane | Sequence[float] | None,
+    part: Part | None,
+    scratch: str,
 ) -> dict[str, Any]:
     """A series as the review page reads it. :param orientation, part: what was taken of it, as a request says."""
     from derived_series.jobs.reviewing import describe as describe_series
 
-    return describe_series(connection, series, orientation, part)
+    return describe_series(connection, series, orientation, part, scratch)
 
 
-def decode_for_review(connection: Connection, instance: str, first: int, count: int) -> bytes:
+def decode_for_review(connection: Connection, instance: str, firsts: Sequence[int], count: int, scratch: str) -> bytes:
     """Frames of an instance as plain little-endian bytes."""
     from derived_series.jobs.reviewing import decode
 
-    return decode(connection, instance, first, count)
+    return decode(connection, instance, firsts, count, scratch)
 
 
 def warm_up_for_pages() -> None:

@@ -141,7 +141,7 @@ def start(executable: Path) -> Gateway:
         ProvenanceRoutes(gateway),
         verdict,
         pages,
-        ReviewRoutes(gateway, spare, connection, waiters),
+        ReviewRoutes(gateway, spare, connection, waiters, scratch),
         ohif,
         RuleRoutes(gateway, spare, library, store, log, settings.rules, destinations),
         FittingRoutes(gateway, spare, runner, reviews, connection, waiters, folders),

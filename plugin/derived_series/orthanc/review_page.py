@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from derived_series.dicomweb.client import Connection
@@ -17,16 +18,18 @@ from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9}){0,4095}")
 
 
 class ReviewRoutes:
     """``GET /derived-series/review/{id}/manifest`` and ``GET /derived-series/pixels/{instance}/{first}/{count}``."""
 
-    def __init__(self, gateway: Gateway, executor: Spare, connection: Connection, waiters: Waiters):
+    def __init__(self, gateway: Gateway, executor: Spare, connection: Connection, waiters: Waiters, scratch: Path):
         self._gateway = gateway
         self._executor = executor
         self._connection = connection
         self._waiters = waiters
+        self._scratch = str(scratch)
 
     def manifest(self, request: Request) -> Answer:
         """The derived series, the parent that it is compared with, and its provenance.
@@ -48,24 +51,33 @@ class ReviewRoutes:
         asked = made_with if parents and chosen == parents[0]["ID"] else {}
         with self._waiters.place(PAGE_REMEDY):
             workers = self._executor.chosen()
-            of_derived = workers.submit(describe_for_review, self._connection, series, None, None)
+            of_derived = workers.submit(describe_for_review, self._connection, series, None, None, self._scratch)
             of_parent = workers.submit(
-                describe_for_review, self._connection, chosen, asked.get("Orientation"), asked.get("Part")
+                describe_for_review,
+                self._connection,
+                chosen,
+                asked.get("Orientation"),
+                asked.get("Part"),
+                self._scratch,
             )
             document: dict[str, Any] = {"Derived": answer_of(of_derived), "Parent": answer_of(of_parent)}
         document.update(Parents=parents, Provenance=provenance or None)
         return Answer(json_bytes(document))
 
     def pixels(self, request: Request) -> Answer:
-        """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, as its format says."""
+        """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, as its format says.
+
+        Of several first frames, with commas between them, so many each.
+        """
         instance, first, count = request.groups
-        if not (_NUMBER.fullmatch(first) and _NUMBER.fullmatch(count)):
+        if not (_NUMBERS.fullmatch(first) and _NUMBER.fullmatch(count)):
             raise InvalidRequest(f"{first} and {count} are not the first frame and a number of frames")
+        firsts = [int(each) for each in first.split(",")]
         if not ORTHANC_ID.fullmatch(instance):
             raise NotFound(f"there is no instance {instance} in Orthanc")
         with self._waiters.place(PAGE_REMEDY):
             data = answer_of(
-                self._executor.submit(decode_for_review, self._connection, instance, int(first), int(count))
+                self._executor.submit(decode_for_review, self._connection, instance, firsts, int(count), self._scratch)
             )
         return Answer(data, content_type="application/octet-stream")
 

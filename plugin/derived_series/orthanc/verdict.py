@@ -61,6 +61,7 @@ class VerdictRoutes:
         asked = ReviewRequest.of(parse_json(request.body, "the body"))
         user = self._user(request, asked)
         with self._lock:
+            self._refuse_unseen(asked, self._state(request, series, made))
             if asked.verdict == "Accept":
                 self._accept(series, derivation, asked, user)
                 job = None
@@ -72,6 +73,14 @@ class VerdictRoutes:
                 return problem_answer(job.problem, request, job.id)
         state = self._state(request, series, made)
         return Answer.of(state, 202 if state["State"] == "Rejecting" else 200)
+
+    def _refuse_unseen(self, asked: ReviewRequest, state: dict[str, Any]) -> None:
+        """:raises Conflict: another verdict was given since the sender looked."""
+        if asked.known not in (None, state["State"]):
+            raise Conflict(
+                f"the series {state['Series']} is {_given(state)} since you looked at it",
+                remedy="look at that verdict first",
+            )
 
     def _waited(self, job: JobRecord) -> JobRecord:
         """The job once it is over, or as it is where there is no place or time to wait."""
@@ -86,7 +95,8 @@ class VerdictRoutes:
         rejecting = self._reviews.rejection(series, derivation)
         if (verdict is not None and verdict["State"] == REJECTED) or _is_under_way(rejecting):
             raise Conflict(
-                f"the series {series} is rejected, and others may have been told: that is final",
+                f"the series {series} is {_given(verdict or {'State': 'Rejecting'})}, and others may have been told: "
+                "that is final",
                 remedy="derive it again: a new derivation has new UIDs and can be accepted",
             )
         if verdict is None:
@@ -185,6 +195,20 @@ class VerdictRoutes:
 def _document(asked: ReviewRequest, user: str) -> dict[str, Any]:
     found = {"Verdict": asked.verdict, "User": user, "Code": asked.code, "Reason": asked.reason}
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _given(verdict: Mapping[str, Any]) -> str:
+    """A verdict in words: who gave it, and when."""
+    words = {
+        "Unreviewed": "not reviewed",
+        "Accepted": "accepted",
+        "Rejected": "rejected",
+        "Rejecting": "being rejected",
+    }
+    parts = [words.get(verdict["State"], verdict["State"])]
+    parts += [f"by {verdict['User']}"] if verdict.get("User") else []
+    parts += [f"on {verdict['Time']}"] if verdict.get("Time") else []
+    return " ".join(parts)
 
 
 def _is_under_way(job: JobRecord | None) -> bool:

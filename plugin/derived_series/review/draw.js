@@ -53,15 +53,26 @@ export function paintDifference(values, rows, columns, limit) {
   return made;
 }
 
-/** Segments of one slice as ImageData. `masks`: {values, maximum, color: [r, g, b]}; later ones lie above. */
+/** Segments of one slice as ImageData. `masks`: {values, packed, maximum, color: [r, g, b]}; later ones lie above. */
 export function paintSegments(masks, rows, columns) {
   const made = new ImageData(columns, rows);
-  for (const { values, maximum, color } of masks) {
-    for (let i = 0; i < values.length; i++) {
-      if (values[i]) made.data.set([...color, Math.round((255 * values[i]) / maximum)], 4 * i);
-    }
+  const out = new Uint32Array(made.data.buffer);
+  for (const { values, packed, maximum, color: [red, green, blue] } of masks) {
+    const opaque = (blue << 16) | (green << 8) | red;
+    if (packed) paintBits(out, values, opaque | OPAQUE);
+    else for (let i = 0; i < out.length; i++) if (values[i]) out[i] = opaque | (Math.round((255 * values[i]) / maximum) << 24);
   }
   return made;
+}
+
+/** Bits, the lowest one first; most bytes have none. */
+function paintBits(out, bytes, colour) {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (byte === 0) continue;
+    const end = Math.min(8, out.length - 8 * at);
+    for (let bit = 0; bit < end; bit++) if ((byte >> bit) & 1) out[8 * at + bit] = colour;
+  }
 }
 
 /** ImageData on a canvas of its own, which can be placed. */

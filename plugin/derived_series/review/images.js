@@ -1,6 +1,8 @@
 // Frames as typed arrays: fetched, cleaned of bits without meaning, kept up to a bound.
 
 const BUDGET = 192 << 20; // bytes of one series that are kept
+/** So many slices on either side of the one that is shown are loaded though others must go. */
+export const NEAR = 3;
 const CHUNK = 16 << 20; // bytes of a multi-frame instance that are decoded at once
 const KINDS = {
   uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array,
@@ -13,12 +15,17 @@ export function frameBytes(format) {
   return format.Type === "bits" ? Math.ceil(values / 8) : values * KINDS[format.Type].BYTES_PER_ELEMENT;
 }
 
+/** Bytes to keep of slices of a size: there is always room for the one that is shown and those near it. */
+export const budgetFor = (bytes) => Math.max(BUDGET, (2 * NEAR + 2) * bytes);
+
 /** The values of a frame; raw ones sign-extended and cleared above BitsStored (PS3.5 8.1.1). */
 export function valuesOf(buffer, format, offset = 0) {
   const count = format.Rows * format.Columns * format.Samples;
   if (format.Type === "bits") {
     const bytes = new Uint8Array(buffer, offset, Math.ceil(count / 8));
-    return Uint8Array.from({ length: count }, (_, index) => (bytes[index >> 3] >> (index & 7)) & 1);
+    const found = new Uint8Array(count);
+    for (let i = 0; i < count; i++) found[i] = (bytes[i >> 3] >> (i & 7)) & 1;
+    return found;
   }
   const Kind = KINDS[format.Type];
   const aligned = offset % Kind.BYTES_PER_ELEMENT === 0 ? buffer : buffer.slice(offset);
@@ -56,6 +63,11 @@ export class Cache {
     this.held = new Map();
   }
 
+  /** Without counting as use. */
+  peek(key) {
+    return this.held.get(key);
+  }
+
   get(key) {
     const found = this.held.get(key);
     if (found !== undefined) {
@@ -70,6 +82,15 @@ export class Cache {
     this.held.set(key, value);
     value.cost = bytes;
     this.bytes += bytes;
+    this.#shrink(key);
+  }
+
+  /** Whether there is room for one more without one less. */
+  get hasRoom() {
+    return this.bytes < 0.9 * this.budget;
+  }
+
+  #shrink(key) {
     for (const [old, held] of this.held) {
       if (this.bytes <= this.budget || old === key) break;
       this.held.delete(old);
@@ -80,7 +101,7 @@ export class Cache {
 
 /** The frames of one series, by the number of the slice in its document. */
 export class Frames {
-  constructor(series, cache = new Cache()) {
+  constructor(series, cache = new Cache(budgetFor(Math.max(0, ...series.Formats.map(frameBytes))))) {
     this.series = series;
     this.cache = cache;
     this.loading = new Map();
@@ -88,12 +109,12 @@ export class Frames {
 
   /** What is there already; undefined else. */
   peek(index) {
-    return this.cache.get(index);
+    return this.cache.peek(index);
   }
 
-  /** Whether there is room for one more without one less. */
-  get hasRoom() {
-    return this.cache.bytes < 0.9 * this.cache.budget;
+  /** The same, to be shown: it is kept longer than what is not. */
+  show(index) {
+    return this.cache.get(index);
   }
 
   /** The picture of a slice. */
@@ -158,10 +179,10 @@ async function raw(instance, frame, format) {
   return buffer.byteLength === needed || buffer.byteLength === needed + 1 ? valuesOf(buffer, format) : null;
 }
 
-/** Frames decoded by the server. */
-export async function decoded(instance, first, count) {
+/** Frames decoded by the server: `count` from each of `firsts` (a number, or several) on. */
+export async function decoded(instance, firsts, count = 1) {
   for (let attempt = 0; ; attempt++) {
-    const answer = await fetch(`../pixels/${instance}/${first}/${count}`);
+    const answer = await fetch(`../pixels/${instance}/${firsts}/${count}`);
     if (answer.ok) return answer.arrayBuffer();
     const problem = await answer.json().catch(() => ({}));
     if (answer.status !== 503 || attempt > 100) throw new Error(problem.Message ?? `instance ${instance}: ${answer.status}`);

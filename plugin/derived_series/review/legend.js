@@ -11,9 +11,22 @@ export function legend(viewer, node) {
     viewer.draw();
   });
   node.append(el("label", {}, "Opacity ", opacity));
+  const boxes = new Map();
+  const showAll = (shown) => {
+    for (const [number, box] of boxes) {
+      box.checked = shown;
+      if (shown) overlay.hidden.delete(number);
+      else overlay.hidden.add(number);
+    }
+    viewer.draw();
+  };
+  node.append(el("p", {},
+    el("button", { type: "button", text: "All", title: "Show all segments", on: { click: () => showAll(true) } }), " ",
+    el("button", { type: "button", text: "None", title: "Hide all segments", on: { click: () => showAll(false) } })));
   const list = el("ul", { class: "legend" });
   for (const segment of overlay.series.Segments) {
     const box = el("input", { type: "checkbox", checked: true });
+    boxes.set(segment.Number, box);
     box.addEventListener("change", () => {
       if (box.checked) overlay.hidden.delete(segment.Number);
       else overlay.hidden.add(segment.Number);

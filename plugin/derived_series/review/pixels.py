@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,8 @@ from pydicom.pixels.processing import apply_color_lut
 
 from derived_series.dicom import voxels
 from derived_series.dicom.frames import FrameDataset
-from derived_series.dicom.instances import read_instance
 from derived_series.dicom.tags import to_tag
-from derived_series.dicom.voxels import PixelFormat, are_plain, real_world, stored_frame
+from derived_series.dicom.voxels import PixelFormat, are_plain, pixel_bytes, real_world, stored_frame
 from derived_series.errors import InvalidRequest
 
 #: What a FrameFormat follows from, besides the transfer syntax.
@@ -90,19 +90,32 @@ def _type(source: Dataset, bits: int, is_float: bool, lut: bool, colour: bool) -
     return f"{'int' if int(source.get('PixelRepresentation') or 0) else 'uint'}{bits}"
 
 
-def frames(data: bytes, name: str, first: int, count: int) -> bytes:
+def frames(source: Dataset, name: str, firsts: Sequence[int], count: int) -> bytes:
     """Frames of an instance, one after the other, as ``FrameFormat`` says.
 
-    :param data: the Part 10 file; :param name: of the instance, for messages.
-    :param first: 0-based; :param count: how many.
+    :param source: the instance; :param name: of it, for messages.
+    :param firsts: 0-based; :param count: how many from each of them on.
     :raises InvalidRequest: frames that there are not. :raises InvalidParent: pixels that cannot be decoded.
     """
-    source = read_instance(data, name)
     held = int(source.get("NumberOfFrames") or 1)
-    if first < 0 or count < 1 or first + count > held:
-        raise InvalidRequest(f"instance {name} has {held} frames; {first} to {first + count - 1} are not among them")
+    if not firsts or min(firsts) < 0 or count < 1 or max(firsts) + count > held:
+        wanted = ", ".join(f"{first} to {first + count - 1}" for first in firsts)
+        raise InvalidRequest(f"instance {name} has {held} frames; {wanted} are not among them")
     how = FrameFormat.of(source)
-    return b"".join(_bytes(source, index, how) for index in range(first, first + count))
+    numbers = [index for first in firsts for index in range(first, first + count)]
+    read = _bits if how.type == "bits" and are_plain(source) else _bytes
+    return b"".join(read(source, index, how) for index in numbers)
+
+
+def _bits(source: Dataset, index: int, how: FrameFormat) -> bytes:
+    """A frame of one bit a pixel, read alone; it may begin within a byte of the frame before (PS3.5 8.1.1)."""
+    count = how.rows * how.columns
+    first, skipped = divmod(index * count, 8)
+    found = pixel_bytes(source, first, (skipped + count + 7) // 8)
+    if not skipped and count % 8 == 0:
+        return found
+    bits = np.unpackbits(np.frombuffer(found, np.uint8), bitorder="little")[skipped : skipped + count]
+    return np.packbits(bits, bitorder="little").tobytes()
 
 
 def _bytes(source: Dataset, index: int, how: FrameFormat) -> bytes:

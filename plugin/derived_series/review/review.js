@@ -10,6 +10,7 @@ import { sidesOf } from "./sides.js";
 import { Tags } from "./tags.js";
 import { Viewer } from "./viewer.js";
 
+const SHOWN = 2; // warnings that are unfolded from the start
 const at = (id) => document.getElementById(id);
 const SERIES = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/").pop());
 
@@ -33,7 +34,9 @@ function heading(manifest) {
 }
 
 function warn(texts) {
-  at("warnings").replaceChildren(...texts.map((text) => el("li", { text })));
+  const count = `${texts.length} warning${texts.length === 1 ? "" : "s"}`;
+  const list = el("ul", {}, ...texts.map((text) => el("li", { text })));
+  at("warnings").replaceChildren(el("details", { open: texts.length <= SHOWN }, el("summary", { text: count }), list));
   at("warnings").hidden = texts.length === 0;
 }
 
@@ -116,6 +119,7 @@ async function start() {
     viewer.removeEventListener("drawn", first);
     Object.assign(document.body.dataset, { ready: "true", firstPictureMs: Math.round(performance.now()) });
     for (const side of new Map(viewer.both.map((each) => [each.frames, each])).values()) viewer.prefetch(side);
+    if (sides.overlay) viewer.prefetchSegments();
   });
 }
 

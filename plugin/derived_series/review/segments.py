@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.color import srgb
 from derived_series.dicom.functional_groups import frame_groups, shared_group
 from derived_series.dicom.geometry import SAME_POSITION_MM
+from derived_series.review.frame_places import FramePlace, frame_places
 from derived_series.review.pixels import FrameFormat
 
 #: For segments that recommend no colour.
@@ -20,21 +21,29 @@ _COLORS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#4
 def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str, Any]:
     """Segments with label and colour, the grid of the slices that have frames, and segment and slice of each frame."""
     count = int(source.get("NumberOfFrames") or 1)
-    shared, groups = shared_group(source), frame_groups(source, count)
+    shared, found = shared_group(source), _frame_places(source, count)
     document: dict[str, Any] = {
         "Instance": held[str(source.SOPInstanceUID)],
         "Format": FrameFormat.of(source).to_json(),
         "Maximum": int(source.get("MaximumFractionalValue") or 1),
         "Segments": [_segment(item, index) for index, item in enumerate(source.get("SegmentSequence") or [])],
         "Grid": None,
-        "Frames": {"Segment": [_segment_number(shared, group) for group in groups], "Slice": [0] * count},
+        "Frames": {"Segment": [_segment_number(place, shared) for place in found], "Slice": [0] * count},
         "Problem": "the segmentation does not say where its frames are",
         "Warnings": [],
     }
-    places = [_values(shared, group, "PlanePositionSequence", "ImagePositionPatient") for group in groups]
-    orientation = _values(shared, groups[0], "PlaneOrientationSequence", "ImageOrientationPatient")
-    spacing = _values(shared, groups[0], "PixelMeasuresSequence", "PixelSpacing")
-    thickness = _values(shared, groups[0], "PixelMeasuresSequence", "SliceThickness")
+    of_all = _values(shared, "PlanePositionSequence", "ImagePositionPatient")
+    places = [list(place.position) or of_all for place in found]
+    is_shared = "PlaneOrientationSequence" in shared and "PixelMeasuresSequence" in shared
+    first = shared if is_shared else frame_groups(source, count)[0]
+    orientation, spacing, thickness = (
+        _values(first, sequence, keyword) or _values(shared, sequence, keyword)
+        for sequence, keyword in (
+            ("PlaneOrientationSequence", "ImageOrientationPatient"),
+            ("PixelMeasuresSequence", "PixelSpacing"),
+            ("PixelMeasuresSequence", "SliceThickness"),
+        )
+    )
     if not all(places) or len(orientation) != 6 or len(spacing) != 2:
         return document
     row, column = np.split(np.array(orientation), 2)
@@ -68,17 +77,31 @@ def _segment(item: Dataset, index: int) -> dict[str, Any]:
     }
 
 
-def _segment_number(shared: Dataset, group: Dataset) -> int:
-    for groups in (group, shared):
-        for item in groups.get("SegmentIdentificationSequence") or []:
-            return int(item.get("ReferencedSegmentNumber") or 1)
-    return 1
+def _frame_places(source: Dataset, count: int) -> tuple[FramePlace, ...]:
+    """The quick way where it is there, one a frame."""
+    found = frame_places(source)
+    if found is not None and len(found) == count:
+        return found
+    return tuple(map(_place, frame_groups(source, count)))
 
 
-def _values(shared: Dataset, group: Dataset, sequence: str, keyword: str) -> list[float]:
-    for groups in (group, shared):
-        for item in groups.get(sequence) or []:
-            found = item.get(keyword)
-            if found is not None:
-                return [float(value) for value in np.atleast_1d(found)]
+def _place(group: Dataset) -> FramePlace:
+    segments = _values(group, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+    position = _values(group, "PlanePositionSequence", "ImagePositionPatient")
+    return FramePlace(int(segments[0]) if segments else None, tuple(position))
+
+
+def _segment_number(place: FramePlace, shared: Dataset) -> int:
+    if place.segment is not None:
+        return place.segment
+    found = _values(shared, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+    return int(found[0]) if found else 1
+
+
+def _values(group: Dataset, sequence: str, keyword: str) -> list[float]:
+    """The numbers of an attribute in the first item of a sequence that has it."""
+    for item in group.get(sequence) or []:
+        found = item.get(keyword)
+        if found is not None:
+            return [float(value) for value in np.atleast_1d(found)]
     return []

@@ -1,7 +1,9 @@
 // Parent and derived, each with its slices, its place and its windows; and how they belong together.
 
 import { areParallel, bySequence, differences, Stack } from "./geometry.js";
-import { Cache, decoded, Frames, frameBytes, valuesOf } from "./images.js";
+import { budgetFor, Cache, decoded, Frames, frameBytes, valuesOf } from "./images.js";
+
+const AT_ONCE = 8 << 20; // bytes of frames that are asked for at once, of one slice at least
 
 /** One of the two series that are compared. */
 export class Side {
@@ -23,51 +25,90 @@ export class Side {
   }
 }
 
-/** The segments of a Segmentation, drawn over the parent. */
+/** The segments of a Segmentation, drawn over the parent. Bits stay packed: thousands of frames have room so. */
 export class Overlay {
   constructor(series) {
     this.series = series;
     this.stack = new Stack(series.Grid, series.Format.Rows, series.Format.Columns);
     this.hidden = new Set();
     this.opacity = 0.5;
-    this.cache = new Cache();
+    this.loading = new Map();
+    const segments = new Map(series.Segments.map((segment, order) => [segment.Number, { segment, order, color: parts(segment.Color) }]));
+    this.frames = Array.from({ length: this.stack.count }, () => []); // of each slice, in the order of the segments
+    series.Frames.Slice.forEach((slice, number) => {
+      const segment = segments.get(series.Frames.Segment[number]);
+      if (segment) this.frames[slice].push({ number, ...segment });
+    });
+    for (const frames of this.frames) frames.sort((a, b) => a.order - b.order);
+    const largest = Math.max(...this.frames.map((frames) => frames.length)) * frameBytes(series.Format);
+    this.cache = new Cache(budgetFor(largest));
   }
 
-  /** The visible masks of a slice: [{values, maximum, color, segment}]. */
-  async masks(slice) {
-    const { Frames: frames, Segments } = this.series;
-    const wanted = Segments.filter((segment) => !this.hidden.has(segment.Number));
-    const found = [];
-    for (const segment of wanted) {
-      const number = frames.Slice.findIndex((at, i) => at === slice && frames.Segment[i] === segment.Number);
-      if (number >= 0) found.push({ segment, values: await this.#frame(number), maximum: this.series.Maximum, color: parts(segment.Color) });
+  /** Whether the frames of a slice are there. */
+  has(slice) {
+    return this.cache.peek(slice) !== undefined;
+  }
+
+  /** Mark a slice as used: it is shown. */
+  show(slice) {
+    this.cache.get(slice);
+  }
+
+  /** The visible masks of a slice: [{values, packed, maximum, color, segment}]; null while they are not there. */
+  masks(slice) {
+    const held = this.cache.peek(slice);
+    if (!held) return null;
+    const { Maximum, Format } = this.series;
+    return held.filter(({ segment }) => !this.hidden.has(segment.Number))
+      .map((frame) => ({ ...frame, packed: Format.Type === "bits", maximum: Maximum }));
+  }
+
+  /** Have the frames of a slice, and of those next to it that are not there and go into one answer. */
+  async load(slice) {
+    if (this.loading.has(slice)) return this.loading.get(slice);
+    const slices = this.#together(slice);
+    const promise = this.#load(slices).finally(() => slices.forEach((each) => this.loading.delete(each)));
+    for (const each of slices) this.loading.set(each, promise);
+    return promise;
+  }
+
+  #together(slice) {
+    const size = frameBytes(this.series.Format);
+    const found = [slice];
+    let bytes = this.frames[slice].length * size;
+    for (const by of this.loading.size || !this.cache.bytes ? [] : [1, -1, 2, -2, 3, -3, 4, -4]) { // the first one comes alone
+      const other = slice + by;
+      if (!this.frames[other] || this.has(other) || this.loading.has(other)) continue;
+      bytes += this.frames[other].length * size;
+      if (bytes > Math.min(AT_ONCE, this.cache.budget / 4)) break;
+      found.push(other);
     }
     return found;
   }
 
-  async #frame(number) {
-    const there = this.cache.get(number);
-    if (there) return there;
-    const { Instance, Format, Frames: frames } = this.series;
-    const size = Math.max(1, Math.floor((4 << 20) / frameBytes(Format)));
-    const first = number - (number % size);
-    const count = Math.min(size, frames.Slice.length - first);
-    const buffer = await decoded(Instance, first, count);
-    for (let i = 0; i < count; i++) {
-      const values = valuesOf(buffer, { ...Format, Raw: false }, i * frameBytes(Format));
-      this.cache.set(first + i, values, values.byteLength);
+  async #load(slices) {
+    const { Instance, Format } = this.series;
+    const size = frameBytes(Format);
+    const wanted = slices.flatMap((slice) => this.frames[slice]);
+    const buffer = wanted.length ? await decoded(Instance, wanted.map(({ number }) => number)) : new ArrayBuffer(0);
+    let offset = 0;
+    for (const slice of slices) {
+      const held = this.frames[slice].map((frame) => {
+        const bytes = buffer.slice(offset, offset + size);
+        offset += size;
+        return { ...frame, values: Format.Type === "bits" ? new Uint8Array(bytes) : valuesOf(bytes, { ...Format, Raw: false }) };
+      });
+      this.cache.set(slice, held, held.length * size + 1);
     }
-    return this.cache.get(number);
   }
 
   /** The segments at a voxel, by what has been loaded. */
   labelsAt({ slice, row, column }) {
-    const { Frames: frames, Segments } = this.series;
-    return Segments.filter((segment) => {
-      const number = frames.Slice.findIndex((at, i) => at === slice && frames.Segment[i] === segment.Number);
-      const values = number < 0 ? null : this.cache.get(number);
-      return values && values[row * this.stack.columns + column] > 0;
-    }).map((segment) => segment.Label || `segment ${segment.Number}`);
+    const index = row * this.stack.columns + column;
+    const isBits = this.series.Format.Type === "bits";
+    return (this.cache.peek(slice) ?? [])
+      .filter(({ values }) => (isBits ? (values[index >> 3] >> (index & 7)) & 1 : values[index] > 0))
+      .map(({ segment }) => segment.Label || `segment ${segment.Number}`);
   }
 }
 

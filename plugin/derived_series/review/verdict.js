@@ -25,7 +25,7 @@ async function asked(address, options) {
   const found = await answer.json().catch(() => ({}));
   if (answer.ok) return found;
   const message = found.Message ?? `${answer.status} ${answer.statusText}`;
-  throw new Error(found.Remedy ? `${message} (${found.Remedy})` : message);
+  throw Object.assign(new Error(found.Remedy ? `${message} (${found.Remedy})` : message), { status: answer.status });
 }
 
 /** Who judged, when and why; one sentence. */
@@ -68,7 +68,9 @@ export function showVerdict(place, series) {
   }
 
   function show(verdict) {
+    const changed = known.State !== undefined && known.State !== verdict.State;
     known = verdict;
+    if (changed) close(); // the form asks for what is no longer to be decided
     state.textContent = STATES[verdict.State] ?? verdict.State;
     state.dataset.state = verdict.State;
     who.textContent = sentence(verdict);
@@ -83,8 +85,11 @@ export function showVerdict(place, series) {
 
   async function refresh() {
     try {
+      const before = known.State;
       show(await asked(address));
-      tell(null);
+      const elsewhere = before !== undefined && before !== "Rejecting" && before !== known.State;
+      if (elsewhere) tell(new Error(`${STATES[known.State] ?? known.State} in another window ${sentence(known)}`.trim()));
+      else if (before === undefined) tell(null);
     } catch (error) {
       tell(error);
     }
@@ -145,23 +150,28 @@ export function showVerdict(place, series) {
 
   async function judge(word, code, text, user, send) {
     send.disabled = true;
-    const verdict = { Verdict: word, User: user.value.trim() };
+    const verdict = { Verdict: word, User: user.value.trim(), Known: known.State };
     if (word === "Reject") verdict.Code = code.value;
     if (text.value.trim()) verdict.Reason = text.value.trim();
     try {
       const body = JSON.stringify(verdict);
       show(await asked(address, { method: "POST", headers: { "Content-Type": "application/json" }, body }));
+      others.postMessage(series);
       if (!user.readOnly) localStorage.setItem(REMEMBERED, verdict.User);
       tell(null);
       close();
       state.tabIndex = -1;
       state.focus();
     } catch (error) {
-      tell(error);
       send.disabled = false;
+      if (error.status === 409) await refresh(); // the buttons follow
+      tell(error);
     }
   }
 
+  const others = new BroadcastChannel("derived-series-verdict"); // this browser's other windows
+  others.addEventListener("message", ({ data }) => { if (data === series) refresh(); });
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
   accept.addEventListener("click", () => open(accept, "Accept"));
   reject.addEventListener("click", () => open(reject, "Reject"));
   return refresh();

@@ -2,6 +2,7 @@
 
 import { asCanvas, paint, paintSegments, place, View, windowOf } from "./draw.js";
 import { difference, drawDifference } from "./difference.js";
+import { NEAR } from "./images.js";
 import { Pane, PRESETS } from "./pane.js";
 
 /** Parts of the values, in the order of their size, that an automatic window goes from and to. */
@@ -78,7 +79,7 @@ export class Viewer extends EventTarget {
     const slice = this.sliceOf(side);
     if (slice < 0) return null;
     const index = side.index(slice, this.time);
-    const there = side.frames.peek(index);
+    const there = side.frames.show(index);
     if (there) return there;
     if (!this.errors.has(index + side.role)) {
       side.frames.load(index).then(() => this.draw(), (error) => {
@@ -244,28 +245,29 @@ export class Viewer extends EventTarget {
     context.globalAlpha = alpha;
     place(context, side.painted.canvas, side.stack, slice, view);
     let complete = true;
-    if (side === this.sides.derived && this.sides.overlay) complete = this.#drawSegments(context, view, alpha);
+    if (side === this.sides.derived && this.sides.overlay) complete = this.#drawSegments(pane, view, alpha);
     context.globalAlpha = 1;
     if (complete) pane.node.dataset.shown = index;
     if (!side.isColour) pane.showWindow(window);
     return complete;
   }
 
-  #drawSegments(context, view, alpha) {
+  #drawSegments(pane, view, alpha) {
+    const { context } = pane;
     const { overlay } = this.sides;
     const slice = overlay.stack.sliceAt(this.point);
     if (slice < 0) return true;
     const key = `${slice} ${[...overlay.hidden]}`;
+    overlay.show(slice);
     if (overlay.painted?.key !== key) {
-      if (overlay.wanted !== key) {
-        overlay.wanted = key;
-        overlay.masks(slice).then((masks) => {
-          overlay.painted = { key, masks, canvas: asCanvas(paintSegments(masks, overlay.stack.rows, overlay.stack.columns)) };
-          overlay.wanted = null;
-          this.draw();
-        }, (error) => this.errors.set("overlay", error.message));
+      const masks = overlay.masks(slice);
+      if (!masks) {
+        const error = `overlay ${slice}`;
+        if (!this.errors.has(error)) overlay.load(slice).catch(({ message }) => this.errors.set(error, message)).then(() => this.draw());
+        pane.say(this.errors.get(error));
+        return this.errors.has(error);
       }
-      return false;
+      overlay.painted = { key, masks, canvas: asCanvas(paintSegments(masks, overlay.stack.rows, overlay.stack.columns)) };
     }
     context.globalAlpha = alpha * overlay.opacity;
     place(context, overlay.painted.canvas, overlay.stack, slice, view);
@@ -290,6 +292,17 @@ export class Viewer extends EventTarget {
     return difference(this);
   }
 
+  /** The same of the segments. */
+  async prefetchSegments() {
+    const { overlay } = this.sides;
+    for (;;) {
+      const from = Math.max(overlay.stack.sliceAt(this.point), 0);
+      const missing = overlay.frames.map((_, slice) => slice).filter((slice) => !overlay.has(slice)).sort((a, b) => Math.abs(a - from) - Math.abs(b - from));
+      if (missing.length && (overlay.cache.hasRoom || Math.abs(missing[0] - from) <= NEAR)) await overlay.load(missing[0]).catch(() => new Promise((later) => setTimeout(later, 2000)));
+      else await new Promise((later) => setTimeout(later, 500));
+    }
+  }
+
   /** Have the slices around the point loaded, the nearest first, as long as there is room. */
   async prefetch(side) {
     for (;;) {
@@ -297,7 +310,7 @@ export class Viewer extends EventTarget {
       const missing = Array.from({ length: side.stack.count }, (_, slice) => slice)
         .filter((slice) => !side.frames.peek(side.index(slice, this.time)))
         .sort((a, b) => Math.abs(a - from) - Math.abs(b - from));
-      if (missing.length && side.frames.hasRoom) await side.frames.load(side.index(missing[0], this.time)).catch(() => new Promise((later) => setTimeout(later, 2000)));
+      if (missing.length && (side.frames.cache.hasRoom || Math.abs(missing[0] - from) <= NEAR)) await side.frames.load(side.index(missing[0], this.time)).catch(() => new Promise((later) => setTimeout(later, 2000)));
       else await new Promise((later) => setTimeout(later, 500));
     }
   }
