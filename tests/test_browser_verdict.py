@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
@@ -73,3 +73,74 @@ def test_a_person_rejects_with_the_keyboard(page: Page, server: OrthancServer, s
     uids = [item["0020000E"]["Value"][0] for item in server.json("/dicom-web/series", params=query)]
     verdict = server.json(f"/series/{series}/metadata/4301")
     assert verdict["KeyObjects"]["SeriesInstanceUID"] in uids and verdict["Code"] == "111218"
+
+
+@pytest.fixture
+def window(browser: Browser) -> Iterator[BrowserContext]:
+    """Of another person; answers that refuse are errors of its console."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def judge(server: OrthancServer, series: str, **verdict: str) -> None:
+    server.json(f"/series/{series}/review", "POST", json=verdict)
+
+
+def test_a_verdict_of_another_person_is_told_and_followed(
+    window: BrowserContext, server: OrthancServer, series: str
+) -> None:
+    page = window.new_page()
+    opened(page, server, series)
+    page.get_by_role("button", name="Reject…").click()
+    page.get_by_label("Reason").select_option("111218")
+    page.get_by_label("Your name").fill("Eva")
+    judge(server, series, Verdict="Accept", User="Otto")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    told = page.locator("#verdict").get_by_role("alert")
+    expect(told).to_contain_text("accepted by Otto on 20")
+    expect(page.locator(".verdict-state")).to_have_text("Accepted")
+    expect(page.get_by_role("button", name="Accept…")).to_be_hidden()
+    expect(page.get_by_role("button", name="Reject", exact=True)).to_be_hidden()
+    assert server.json(f"/series/{series}/metadata/4301")["State"] == "Accepted", "nobody rejects what they did not see"
+    page.get_by_role("button", name="Reject…").click()
+    page.get_by_label("Reason").select_option("111218")
+    page.get_by_label("Your name").fill("Eva")
+    page.get_by_role("button", name="Reject", exact=True).click()
+    expect(page.locator(".verdict-state")).to_have_text("Rejected")
+    expect(told).to_be_hidden()
+
+
+def test_accepting_what_was_rejected_meanwhile_is_told(
+    window: BrowserContext, server: OrthancServer, series: str
+) -> None:
+    page = window.new_page()
+    opened(page, server, series)
+    page.get_by_role("button", name="Accept…").click()
+    page.get_by_label("Your name").fill("Eva")
+    judge(server, series, Verdict="Reject", Code="111218", User="Otto")
+    page.get_by_role("button", name="Accept", exact=True).click()
+    expect(page.locator("#verdict").get_by_role("alert")).to_contain_text("rejected by Otto on 20")
+    expect(page.locator(".verdict-state")).to_have_text("Rejected")
+    for name in ("Accept…", "Reject…"):
+        expect(page.get_by_role("button", name=name)).to_be_hidden()
+
+
+def test_a_verdict_in_another_tab_is_followed_at_once(
+    window: BrowserContext, server: OrthancServer, series: str
+) -> None:
+    first, second = window.new_page(), window.new_page()
+    for page in (first, second):
+        opened(page, server, series)
+    first.get_by_role("button", name="Reject…").click()
+    second.get_by_role("button", name="Accept…").click()
+    second.get_by_label("Your name").fill("Eva")
+    second.get_by_role("button", name="Accept", exact=True).click()
+    expect(second.locator(".verdict-state")).to_have_text("Accepted")
+    expect(first.locator(".verdict-state")).to_have_text("Accepted")
+    expect(first.locator("#verdict").get_by_role("alert")).to_contain_text("in another window by Eva")
+    expect(first.get_by_role("button", name="Accept…")).to_be_hidden()
+    expect(first.locator("#verdict form")).to_be_hidden()

@@ -279,3 +279,16 @@ def test_the_user_is_the_one_that_orthanc_lets_in(start_orthanc: StartOrthanc, t
     assert rejected["User"] == "WARD\\eva"
     (note,) = server.download(rejected["KeyObjects"]["ID"])
     assert [str(item.PersonName) for item in note.ContentSequence if item.ValueType == "PNAME"] == ["WARD/eva"]
+
+
+def test_a_verdict_on_what_the_sender_has_not_seen_is_refused(server: OrthancServer, parent: str) -> None:
+    series = derive(server, parent)["ID"]
+    assert review(server, series, Verdict="Accept", User="Otto", Known="Unreviewed")["State"] == "Accepted"
+    time_ = server.json(f"/series/{series}/review")["Time"]
+    for verdict in ({"Verdict": "Accept"}, {"Verdict": "Reject", "Code": "111218"}):
+        message = refused(server, series, 409, User="Eva", Known="Unreviewed", **verdict)
+        assert f"accepted by Otto on {time_}" in message
+    assert review(server, series, Known="Accepted", **REJECT)["State"] == "Rejected"
+    who = server.json(f"/series/{series}/review")
+    message = refused(server, series, 409, Verdict="Accept", User="Eva")
+    assert f"rejected by {who['User']} on {who['Time']}" in message and "final" in message
