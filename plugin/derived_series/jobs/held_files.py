@@ -55,9 +55,8 @@ def _fetch(client: Client, instance: str, path: Path) -> None:
             for chunk in answer.iter_content(_CHUNK):
                 file.write(chunk)
         os.replace(name, path)
-    except BaseException:
+    finally:
         Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _remove_until_there_is_room(folder: Path, size: int) -> None:
