@@ -128,7 +128,12 @@ def test_what_was_used_longest_ago_goes_first(page: Page, server: OrthancServer,
 
 def test_what_is_shown_stays_while_others_are_loaded(page: Page, server: OrthancServer, derived: str) -> None:
     review = ReviewPage(page, server, derived)
-    page.evaluate("() => { const { cache } = window.review.sides.overlay; cache.budget = 8 * 22 * 288; }")
+    every = "() => window.review.sides.overlay.frames.every((_, slice) => window.review.sides.overlay.has(slice))"
+    page.wait_for_function(every)
+    page.evaluate("""() => {
+        const { overlay } = window.review.sides;
+        overlay.cache = new overlay.cache.constructor(8 * 22 * 288);
+    }""")
     for key in ["Home", *["ArrowUp"] * 12, "PageUp", *["ArrowDown"] * 5]:
         review.press(key)
         slice_ = int(review.pane("derived")["slice"])
