@@ -164,7 +164,7 @@ class EncapsulatedPdfFactory(ObjectFactory):
 
     def own_image(self, parent: ParentSeries) -> Any:
         """:raises InvalidRequest: always: a series is no document."""
-        raise InvalidRequest("there is no document", remedy="send a PDF file: curl --data-binary @report.pdf")
+        raise InvalidRequest("there is no document", remedy="send a PDF file")
 
     @staticmethod
     def read(path: str | Path) -> bytes:

@@ -31,6 +31,9 @@ _OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Input
 #: Bytes that a JSON body may have beside its image, which is base64.
 _LONGEST_JSON = 1 << 20
 
+#: Without the empty header, curl waits for a second before a large body, for an answer that Orthanc does not give.
+_SEND = "curl -H 'Expect:' --data-binary @result.nii.gz"
+
 _PDF = b"%PDF-"
 _NPY = b"\x93NUMPY"
 _GZIP = b"\x1f\x8b"
@@ -82,7 +85,7 @@ class DeriveRoutes:
                 raise InvalidRequest(f"{OPTIONS_HEADER}: {', '.join(taken)} cannot be given on this route")
             options = {**options, "Blueprint": request.groups[1], "Factory": request.groups[2]}
         if not request.body:
-            raise InvalidImage("the body is empty", remedy="send the image: curl --data-binary @result.nii.gz")
+            raise InvalidImage("the body is empty", remedy=f"send the image: {_SEND}")
         return self._derive(request, DeriveRequest.of(options), request.body)
 
     def _derive(self, request: Request, asked: DeriveRequest, image: bytes | None) -> Answer:
@@ -160,7 +163,7 @@ class DeriveRoutes:
             return "image.nii"
         raise InvalidImage(
             f"the image is no .npy, .nii, .nii.gz or .pdf file: it begins with {image[:8]!r}",
-            remedy="write it with numpy.save or nibabel.save, and send it with curl --data-binary",
+            remedy=f"write it with numpy.save or nibabel.save, and send it: {_SEND}",
         )
 
     def _instances(self, series: str) -> str:

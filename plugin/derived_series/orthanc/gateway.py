@@ -34,7 +34,7 @@ _KEEPS_BODIES = ("4.0",)
 
 _FORM = (
     "a form of several parts (multipart/form-data) was sent to %s and refused with 403: send the file itself, with "
-    "curl --data-binary @FILE in place of curl -F, requests.post(url, data=content) in place of files="
+    "curl -H 'Expect:' --data-binary @FILE in place of curl -F, requests.post(url, data=content) in place of files="
 )
 
 

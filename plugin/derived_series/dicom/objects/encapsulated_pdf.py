@@ -22,7 +22,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     """:raises InvalidImage: always: a document is made from a file, not from pixels."""
     raise InvalidImage(
         "an Encapsulated PDF is made from a PDF file, not from an array of pixels",
-        remedy="use the factory pdf and send the file: curl --data-binary @report.pdf",
+        remedy="use the factory pdf, and a PDF file in place of an image",
     )
 
 
