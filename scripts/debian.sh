@@ -41,7 +41,7 @@ shift
 # machine has it, CI=true apart: what is not installed is then a failure and no skip.
 in_root() {
     local variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root CI=true) name
-    for name in http_proxy https_proxy no_proxy PIP_INDEX_URL CRASH_SEED CRASH_KILLS CRASH_JOBS FUZZ_SEED PYTHONTRACEMALLOC; do
+    for name in http_proxy https_proxy no_proxy PIP_INDEX_URL CRASH_SEED CRASH_KILLS CRASH_JOBS FUZZ_SEED; do
         [ -z "${!name:-}" ] || variables+=("$name=${!name}")
     done
     [ ! -e "$ROOT$TRUSTED" ] || variables+=("PIP_CERT=$TRUSTED" "NODE_EXTRA_CA_CERTS=$TRUSTED")

@@ -46,9 +46,11 @@ def held() -> Held:
 @pytest.fixture
 def begin(tmp_path: Path, held: Held) -> Iterator[Begin]:
     begun: list[Leftovers] = []
+    stores: list[JobStore] = []
 
     def start(span: float = 60.0) -> Leftovers:
-        found = Leftovers(JobStore(tmp_path / "jobs"), span, held.remove)
+        stores.append(JobStore(tmp_path / "jobs"))
+        found = Leftovers(stores[-1], span, held.remove)
         begun.append(found)
         found.start()
         return found
@@ -56,6 +58,8 @@ def begin(tmp_path: Path, held: Held) -> Iterator[Begin]:
     yield start
     for each in begun:
         each.stop()
+    for store in stores:
+        store.close()
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:

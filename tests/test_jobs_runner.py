@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield begin
     for each in started:
         each.runner.stop()
+        each.store.close()
 
 
 def fails_until(attempt: int, error: BaseException) -> Script:
@@ -342,7 +344,10 @@ def test_attempts_that_orthancs_end_cut_short_do_not_count(start: Start, tmp_pat
     store = JobStore(tmp_path / "jobs")
     store.add(job("a", state=State.RUNNING, attempt=30, lost=29, dirty=True), None, most=9)
     store.close()
-    with sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite") as database:  # as an older version made it
+    with (
+        closing(sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite")) as database,
+        database,
+    ):  # as an older version made it
         database.execute("ALTER TABLE jobs DROP COLUMN lost")
     started = start(lambda task: Outcome(result={"ID": "x"}))
     done = started.runner.wait("a", 10)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,8 +34,9 @@ def job(name: str, **changes: object) -> JobRecord:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> JobStore:
-    return JobStore(tmp_path / "jobs")
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    with closing(JobStore(tmp_path / "jobs")) as opened:
+        yield opened
 
 
 def test_a_record_comes_back_as_it_was(store: JobStore) -> None:
@@ -43,7 +47,8 @@ def test_a_record_comes_back_as_it_was(store: JobStore) -> None:
         record, state=State.SUCCESS, attempt=2, progress=100, completed=1.5, dirty=True, result={"ID": "x"}
     )
     store.update(changed)
-    assert JobStore(store.folder).get("a") == changed
+    with closing(JobStore(store.folder)) as again:
+        assert again.get("a") == changed
     path = store.image_path(changed)
     assert path is not None and path.read_bytes() == b"bytes"
 
@@ -146,11 +151,16 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert caught.value.remedy and "JobsFolder" in caught.value.remedy
 
 
-def test_a_database_of_another_version_is_refused(store: JobStore) -> None:
+def test_a_database_of_another_version_is_refused_and_closed(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store._db.execute("PRAGMA user_version=99")
     store.close()
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *of, **how: opened.append(connect(*of, **how)) or opened[-1])
     with pytest.raises(DerivedSeriesError, match="version 99"):
         JobStore(store.folder)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
 
 
 def test_the_order_of_jobs(store: JobStore) -> None:

@@ -71,22 +71,11 @@ class JobStore:
                 folder.mkdir(parents=True, exist_ok=True)
             place = ":memory:" if in_memory else folder / "jobs.sqlite"
             self._db = sqlite3.connect(place, timeout=5, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise DerivedSeriesError(
-                    f"{folder / 'jobs.sqlite'} has version {version}, this plugin knows {_VERSION}",
-                    remedy="use the plugin's version that wrote it, or another JobsFolder",
-                )
-            self._db.executescript(_SCHEMA)
-            if "lost" not in {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}:  # jobs of older versions
-                self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
-            self._db.execute(f"PRAGMA user_version={_VERSION}")
-            with self._db:  # whether there is room for what is written at a start
-                self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM])
-            with self._db:
-                self._db.execute("DELETE FROM room")
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             if is_full(folder, error):
                 raise Busy(f"the disk of the jobs folder {folder} is full", retry_after=60) from error
@@ -94,6 +83,25 @@ class JobStore:
                 f"the jobs folder {folder} cannot be used: {error}",
                 remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
             ) from error
+
+    def _prepare(self) -> None:
+        """Give a new database its tables, and one of an older version what it lacks."""
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _VERSION):
+            raise DerivedSeriesError(
+                f"{self.folder / 'jobs.sqlite'} has version {version}, this plugin knows {_VERSION}",
+                remedy="use the plugin's version that wrote it, or another JobsFolder",
+            )
+        self._db.executescript(_SCHEMA)
+        if "lost" not in {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}:  # jobs of older versions
+            self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
+        self._db.execute(f"PRAGMA user_version={_VERSION}")
+        with self._db:  # whether there is room for what is written at a start
+            self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM])
+        with self._db:
+            self._db.execute("DELETE FROM room")
 
     def close(self) -> None:
         with self._lock:
