@@ -21,6 +21,8 @@ def main() -> int:
     config = server.settings()
     url, client = server.base_url(config), server.session(config)
     try:
+        for problem in client.get(f"{url}/derived-series/status", timeout=120).json().get("Problems", []):
+            print(f"sample: not loaded      {problem['File']}: {problem['Message']}", flush=True)
         parent = store_parent(client, url)
         print(f"sample: parent series   {url}/app/explorer.html#series?uuid={parent}", flush=True)
         derived = post(client, f"{url}/series/{parent}/derive", json=REQUEST)

@@ -81,7 +81,7 @@ def fingerprint(server: OrthancServer, series_id: str) -> list[str]:
 
 
 def all_jobs(server: OrthancServer) -> list[Any]:
-    return list(server.json("/derived-series/jobs?expand"))
+    return [server.json(job["Path"]) for job in server.json("/derived-series/jobs?expand")]
 
 
 def all_over(server: OrthancServer, seconds: float) -> list[Any]:

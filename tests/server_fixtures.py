@@ -123,7 +123,7 @@ def derive(server: OrthancServer, series: str, **request: Any) -> Any:
 def submit(server: OrthancServer, series: str, **request: Any) -> str:
     """The identifier of a job."""
     answer = server.json(f"/series/{series}/derive", "POST", json={"Asynchronous": True, **request})
-    assert set(answer) == {"ID", "Path"} and answer["Path"] == f"/derived-series/jobs/{answer['ID']}"
+    assert set(answer) == {"ID", "Path"} and answer["Path"] == f"/series/{series}/jobs/{answer['ID']}"
     return str(answer["ID"])
 
 

@@ -330,17 +330,26 @@ def test_of_several_inputs_the_series_of_the_url_is_compared(
     assert server.survivors == []
 
 
-def test_what_cannot_be_reviewed_is_said(server: OrthancServer, ct: str, smoothed: str) -> None:
-    answer = server.get(f"/derived-series/review/{ct}/manifest")
-    assert answer.status_code == 404 and "?parent=" in answer.json()["Remedy"]
-    assert server.json(f"/derived-series/review/{ct}/manifest?parent={smoothed}")["Parent"]["ID"] == smoothed
+def test_what_cannot_be_reviewed_is_said(page: Page, server: OrthancServer, ct: str, smoothed: str) -> None:
+    page.goto(f"{server.url}/derived-series/review/{ct}")
+    expect(page.locator("#status")).to_contain_text("?parent=")
+    assert server.json(f"/series/{ct}/sources") == {"ID": ct, "Parents": [], "Provenance": None}
+    ReviewPage(page, server, ct, f"?parent={smoothed}")
+    assert smoothed in (page.locator("#of-parent a").get_attribute("href") or "")
+    for query, word in (("orientation=Up", "orientation"), ("orientation=1,2", "orientation"), ("part=Half", "part")):
+        answer = server.get(f"/series/{ct}/manifest?{query}")
+        assert answer.status_code == 400 and word in answer.json()["Message"]
+    assert server.json(f"/series/{ct}/manifest?orientation=1,0,0,0,1,0")["ID"] == ct
     instance = server.json(f"/series/{ct}")["Instances"][0]
     assert (
-        server.get(f"/derived-series/pixels/{instance}/0/1").content
+        server.get(f"/instances/{instance}/pixels/0/1").content
         == server.get(f"/instances/{instance}/frames/0/raw").content
     )
-    for path, status in ((f"{instance}/1/1", 400), (f"{instance}/x/1", 400), (f"{smoothed}/0/1", 404), ("a/0/1", 404)):
-        assert server.get(f"/derived-series/pixels/{path}").status_code == status
+    for path, status in (
+        *((f"{instance}/pixels/1/1", 400), (f"{instance}/pixels/x/1", 400)),
+        *((f"{smoothed}/pixels/0/1", 404), ("a/pixels/0/1", 404)),
+    ):
+        assert server.get(f"/instances/{path}").status_code == status
 
 
 def test_units_and_slices_that_are_not_parallel(page: Page, server: OrthancServer, ct: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -229,11 +231,56 @@ def test_a_series_that_was_accepted_just_before_a_crash_is_sent_on_after_it(
 ) -> None:
     """Between the verdict and the job that sends: as if Orthanc had been killed there."""
     answer = derive(server, parent, Destinations=["away"], HoldUntilAccepted=True)
-    server.put(f"/series/{answer['ID']}/metadata/4301", data='{"State": "Accepted", "User": "a", "Time": ""}')
     server.kill()
+    path = server.folder / "storage" / "derived-series" / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        verdict = '{"State": "Accepted", "User": "a", "Time": ""}'
+        database.execute("INSERT INTO verdicts VALUES (?, ?)", [answer["ID"], verdict])
     server.restart()
     sent(server, answer["JobID"])
     assert away.series_ids() == {answer["ID"]}
+
+
+def test_a_verdict_that_is_written_past_the_plugin_counts_for_nothing(
+    server: OrthancServer, away: OrthancServer, parent: str
+) -> None:
+    """Whoever may write to Orthanc can write its metadata: nothing is sent on for that, and the page says so."""
+    answer = derive(server, parent, Destinations=["away"], HoldUntilAccepted=True)
+    forged = '{"State": "Accepted", "User": "mallory", "Time": ""}'
+    server.put(f"/series/{answer['ID']}/metadata/4301", data=forged)
+    server.kill()
+    server.restart()
+    found = server.json(f"/series/{answer['ID']}/review")
+    assert found["State"] == "Unreviewed" and "mallory" in found["Warnings"][0]
+    assert "written past the plugin" in server.log()
+    (listed,) = [each for each in server.json("/derived-series/recent") if each["ID"] == answer["ID"]]
+    assert listed["State"] == "Unreviewed"
+    job = server.json(f"/series/{parent}/jobs/{answer['JobID']}")
+    assert job["Content"]["Result"]["Destinations"] == {"away": "Held"} and away.series_ids() == set()
+    rejected = review(server, answer["ID"], **REJECT)
+    assert rejected["State"] == "Rejected" and rejected["Warnings"] == []
+    for written in (forged, "no JSON", "[]"):
+        server.put(f"/series/{answer['ID']}/metadata/4301", data=written)
+        found = server.json(f"/series/{answer['ID']}/review")
+        assert found["State"] == "Rejected" and "here it is Rejected by" in found["Warnings"][0]
+    server.delete(f"/series/{answer['ID']}/metadata/4301")
+    assert "was removed" in server.json(f"/series/{answer['ID']}/review")["Warnings"][0]
+    assert "rejected" in refused(server, answer["ID"], 409, Verdict="Accept", User="a")
+
+
+def test_verdicts_of_an_older_version_are_taken_over(server: OrthancServer, parent: str) -> None:
+    """It kept them as metadata alone: those that are there when the record is begun were said to it."""
+    series = derive(server, parent)["ID"]
+    verdict = review(server, series, Verdict="Accept", User="Anna")
+    server.stop()
+    path = server.folder / "storage" / "derived-series" / "jobs.sqlite"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DROP TABLE verdicts")
+    server.restart()
+    assert server.json(f"/series/{series}/review") == verdict
+    server.put(f"/series/{series}/metadata/4301", data='{"State": "Rejected", "User": "mallory", "Time": ""}')
+    server.restart()
+    assert server.json(f"/series/{series}/review")["State"] == "Accepted"
 
 
 def test_a_rejection_that_a_crash_cut_short_is_finished_after_it(server: OrthancServer, parent: str) -> None:

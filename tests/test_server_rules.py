@@ -85,7 +85,8 @@ def _is_quiet(server: OrthancServer) -> bool:
 
 def jobs_of(server: OrthancServer, series: str) -> list[dict[str, Any]]:
     """The jobs on a series, oldest first."""
-    return [job for job in server.json("/derived-series/jobs?expand") if job["Content"]["ParentSeries"] == series]
+    found: list[dict[str, Any]] = server.json(f"/series/{series}/jobs?expand")
+    return found
 
 
 def fired(server: OrthancServer, rule: str) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def test_a_rule_of_two_inputs_waits_for_both(server: OrthancServer) -> None:
 
 def simulated(server: OrthancServer, series: list[str], **more: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """By series and rule."""
-    found = server.json("/derived-series/rules/simulate", "POST", json={"Series": series, **more})
+    found = [server.json(f"/series/{each}/rules/simulate", "POST", json=more) for each in series]
     return {(each["Series"], told["Rule"]): told for each in found for told in each["Rules"]}
 
 
@@ -177,6 +178,11 @@ def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> Non
     assert [each["Series"] for each in found][0] == derived(server, mr)[0]["ID"]
     assert {each["Series"] for each in found[1:]} == {mr, secret}
     outcomes = {(each["Series"], told["Rule"]): told for each in found for told in each["Rules"]}
+    why = simulated(server, [each["Series"] for each in found])
+    for key, told in outcomes.items():  # the list says which rules fire, and tells nothing of a tag
+        reason = f"POST /series/{key[0]}/rules/simulate tells why"
+        assert told == why[key] or told == {**why[key], "Reason": reason}
+    outcomes = why
     assert outcomes[mr, "posted"] == {
         **{"Rule": "posted", "Fires": False, "Reason": "it has fired for these instances already"},
         "Job": job["ID"],
@@ -215,11 +221,10 @@ def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> Non
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"Lasts": 3}, ["unknown key 'Lasts'", "Last, Series, Rules"]),
+        ({"Lasts": 3}, ["unknown key 'Lasts'", "Last, Series"]),
         ({"Series": ["x"]}, ["Series.0"]),
         ({"Series": ["00000000-00000000-00000000-00000000-00000000"]}, ["there is no series"]),
-        ({"Rules": [{"Name": "x", "Match": {"Modalty": "CT"}, "Derive": PLAIN}]}, ["'Modalty' of the rule 'x'"]),
-        ({"Rules": [{"Name": "x", "Match": {}, "Derive": PLAIN}]}, ["Rules.0.Match", "empty"]),
+        ({"Rules": []}, ["POST /series/{id}/rules/simulate"]),
     ],
 )
 def test_a_wrong_simulation_is_told(server: OrthancServer, body: dict[str, Any], words: list[str]) -> None:
@@ -229,14 +234,29 @@ def test_a_wrong_simulation_is_told(server: OrthancServer, body: dict[str, Any],
         assert word in answer.json()["Message"] + answer.json()["Remedy"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"Name": "x", "Match": {"Modalty": "CT"}, "Derive": PLAIN}, ["'Modalty' of the rule 'x'"]),
+        ({"Name": "x", "Match": {}, "Derive": PLAIN}, ["Rules.0.Match", "empty"]),
+    ],
+)
+def test_a_wrong_rule_to_try_is_told(server: OrthancServer, rule: dict[str, Any], words: list[str]) -> None:
+    series = sorted(server.series_ids())[0]
+    answer = server.post(f"/series/{series}/rules/simulate", json={"Rules": [rule]})
+    assert answer.status_code == 400
+    for word in words:
+        assert word in answer.json()["Message"] + answer.json()["Remedy"]
+
+
 def test_a_regular_expression_without_end_holds_up_nothing(server: OrthancServer) -> None:
     ct = list(ct_phantom(slices=1, rows=48, patient_id="endless"))
     ct[0].SeriesDescription = "a" * 40 + "!"
     series = server.upload(ct)
     endless = {"Name": "x", "Match": {"SeriesDescription": {"Regex": "^(a+)+$"}}, "Derive": PLAIN}
-    asked = {"Series": [series], "Rules": [endless]}
+    asked = {"Rules": [endless]}
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(requests.post, f"{server.url}/derived-series/rules/simulate", json=asked, timeout=60)
+        answer = pool.submit(requests.post, f"{server.url}/series/{series}/rules/simulate", json=asked, timeout=60)
         while not answer.done():
             server.json("/derived-series/jobs?limit=1", timeout=4)
             time.sleep(0.2)

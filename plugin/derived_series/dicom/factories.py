@@ -23,6 +23,7 @@ from derived_series.dicom.derived import DerivedSeries, build_series
 from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader, make_header
+from derived_series.dicom.image_files import NPY, ZIP, require
 from derived_series.dicom.objects import builder_of
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.pixels import COLOUR
@@ -200,6 +201,7 @@ class NumpyFactory(DicomFactory):
     @staticmethod
     def read(path: str | Path) -> npt.NDArray[Any]:
         """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
+        require(path, NPY, ZIP, reader="numpy")
         try:
             with np.errstate(over="ignore"):  # of the sizes that a header announces
                 found = np.load(path, mmap_mode="r", allow_pickle=False)

@@ -19,6 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from derived_series.dicom.factories import DicomFactory, NumpyFactory, require_colour
 from derived_series.dicom.geometry import LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.image_files import GZIP, NIFTI, require
 from derived_series.dicom.nifti_space import require_scalars, says_where, template_of, two_places
 from derived_series.dicom.parent import ParentSeries
 from derived_series.dicom.placement import Placement, on_parent, place, tolerance
@@ -94,11 +95,12 @@ class NiftiFactory(DicomFactory):
     @staticmethod
     def read(path: str | Path) -> Any:
         """A .nii or .nii.gz file as a nibabel image. :raises InvalidImage: when it is none."""
+        require(path, NIFTI, GZIP, reader="nifti")
         try:
             return _unpacked(Path(path)) if Path(path).suffix == ".gz" else nib.load(path)
         except _READ_ERRORS as error:
             raise InvalidImage(
-                f"the image is no readable NIfTI file: {error}",
+                f"the image is no readable NIfTI file: {str(error).replace(str(path), Path(path).name)}",
                 remedy="write it with nibabel.save(image, 'x.nii.gz')",
             ) from error
 

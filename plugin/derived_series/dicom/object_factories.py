@@ -32,6 +32,7 @@ from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.factories import DicomFactory, NumpyFactory, fresh
 from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.image_files import PDF, require
 from derived_series.dicom.nifti import NiftiFactory
 from derived_series.dicom.objects.encapsulated_pdf import MAGIC, build_document
 from derived_series.dicom.parent import ParentSeries
@@ -169,6 +170,7 @@ class EncapsulatedPdfFactory(ObjectFactory):
     @staticmethod
     def read(path: str | Path) -> bytes:
         """A PDF file. :raises InvalidImage: when it is none."""
+        require(path, PDF, reader="pdf")
         data = Path(path).read_bytes()
         if not data.startswith(MAGIC):
             raise InvalidImage(f"the document is no PDF file: it begins with {data[:8]!r}")

@@ -50,6 +50,7 @@ def reject(client: Client, task: DeriveTask) -> Outcome:
     client.put(f"/series/{task.series}/metadata/{REVIEW}", json.dumps(verdict).encode())
     result: dict[str, Any] = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}"}
     result |= {"SeriesInstanceUID": series_uid, "InstancesCount": 1, "ParentSeries": task.series, "Warnings": []}
+    result["Verdict"] = verdict
     if task.request.get("Destinations"):
         result["Destinations"] = dict.fromkeys(task.request["Destinations"], PENDING)
     return send_on(client, result, progress)

@@ -7,7 +7,7 @@ import binascii
 import json
 import math
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_pascal
@@ -216,7 +216,7 @@ def validated(model: type[M], document: object, where: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        remedy = "known keys: " + ", ".join(known_keys(model))
+        remedy = "; ".join(dict.fromkeys(_known(model, item["loc"][:-1]) for item in error.errors()))
         raise InvalidRequest(where + describe_problems(error), remedy=remedy) from error
 
 
@@ -244,6 +244,32 @@ def _json_type(value: object) -> str:
 def _short(value: object) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """The keys that are known at a place, or else at the nearest one around it."""
+    models: list[type[BaseModel]] = [model]
+    for part in place:
+        models = [each for one in models for each in _models_below(one, part)] or models
+    where = ".".join(map(str, place)) if models != [model] else ""
+    keys = ", ".join(dict.fromkeys(key for one in models for key in known_keys(one)))
+    return f"known keys{f' of {where}' if where else ''}: {keys}"
+
+
+def _models_below(model: type[BaseModel], part: int | str) -> list[type[BaseModel]]:
+    """The models that the value of a key may be of; items of arrays and values of objects are told by their key."""
+    for name, field in model.model_fields.items():
+        if part == (field.alias or name):
+            return _models_in(field.annotation)
+    if model.model_config.get("extra") == "allow" and isinstance(part, str):
+        return _models_in(get_type_hints(model).get("__pydantic_extra__"))
+    return []
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [each for inner in get_args(annotation) for each in _models_in(inner)]
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:

@@ -45,6 +45,7 @@ CREATE TABLE IF NOT EXISTS room (one INTEGER PRIMARY KEY, bytes BLOB);
 CREATE INDEX IF NOT EXISTS by_state ON jobs (state, next_try);
 CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest);
 CREATE INDEX IF NOT EXISTS by_subject ON jobs (subject);
+CREATE INDEX IF NOT EXISTS by_series ON jobs (series);
 """
 
 
@@ -217,6 +218,10 @@ class JobStore:
         """Jobs in the order of their acceptance; ``limit`` 0 is all of them."""
         return self._select("ORDER BY seq LIMIT ? OFFSET ?", [limit or -1, since])
 
+    def of_series(self, series: str) -> list[JobRecord]:
+        """Jobs whose parent a series is, in the order of their acceptance; those that reject it, too."""
+        return self._select("WHERE series = ? ORDER BY seq", [series])
+
     def unfinished(self) -> list[JobRecord]:
         return self._select(f"WHERE {_UNFINISHED} ORDER BY seq")
 
@@ -271,6 +276,10 @@ class JobStore:
             "ORDER BY seq DESC LIMIT ?",
             [most],
         )
+
+    def rejections(self) -> list[JobRecord]:
+        """The jobs that rejected a series and stored the document that says so."""
+        return self._select("WHERE result IS NOT NULL AND json_extract(request, '$.Verdict') = 'Reject' ORDER BY seq")
 
     def counts(self) -> dict[State, int]:
         """The number of jobs in each state."""

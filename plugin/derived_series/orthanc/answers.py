@@ -10,7 +10,8 @@ from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.orthanc.http import Answer, Request, Route
 
-JOBS = "/derived-series/jobs"
+#: Keys of a request that name nothing of a patient.
+_OF_NOBODY = ("Pipeline", "Blueprint", "Factory", "Inputs", "DryRun", "IfExists")
 
 #: OrthancPluginErrorCode, for the errors that have a likeness there. -1: internal error.
 _ORTHANC_CODES = {
@@ -64,25 +65,45 @@ def _error(problem: Problem, request: Request) -> dict[str, Any]:
 
 def accepted(job: JobRecord) -> dict[str, Any]:
     """ID and Path of a job, as Orthanc answers an asynchronous request."""
-    return {"ID": job.id, "Path": f"{JOBS}/{job.id}"}
+    return {"ID": job.id, "Path": job_path(job)}
+
+
+def job_path(job: JobRecord) -> str:
+    """Where a job is: below the series that it is about, so that who may not see that cannot see the job."""
+    return f"/series/{job.series}/jobs/{job.id}"
 
 
 def job_json(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
     """A job with the keys of Orthanc's ``/jobs/{id}``; what is particular to a derivation is in ``Content``."""
+    found = job_summary(job, progress, phase)
+    problem = job.problem
+    found["Content"]["Request"] = job.request
+    if job.result is not None:
+        found["Content"]["Result"] = job.result
+    if problem is not None:
+        found["Content"]["Error"] = problem.to_json()
+        found |= {"ErrorDescription": problem.message, "ErrorDetails": problem.remedy or problem.details or ""}
+    return found
+
+
+def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
+    """What a job says of no patient: identifiers, states and times; ``Path`` has the rest.
+
+    Parameters, warnings and messages may quote the parent's tags.
+    """
     problem = job.problem
     content: dict[str, Any] = {
         "ParentSeries": job.series,
         "Attempt": job.attempt,
-        "Request": job.request,
+        "Request": {key: job.request[key] for key in _OF_NOBODY if key in job.request},
     }
     if phase:
         content["Phase"] = phase
     if job.result is not None:
-        content["Result"] = job.result
-    if problem is not None:
-        content["Error"] = problem.to_json()
+        content["Result"] = {key: job.result[key] for key in ("ID", "Path", "Destinations") if key in job.result}
     found: dict[str, Any] = {
         "ID": job.id,
+        "Path": job_path(job),
         "Type": "Rejection" if "Verdict" in job.request else "DerivedSeries",
         "State": job.state.value,
         "Progress": progress,
@@ -91,8 +112,8 @@ def job_json(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
         "Timestamp": _time(datetime.now().timestamp()),
         "EffectiveRuntime": round(job.runtime, 3),
         "ErrorCode": 0 if problem is None else _ORTHANC_CODES.get(problem.kind, -1),
-        "ErrorDescription": "Success" if problem is None else problem.message,
-        "ErrorDetails": "" if problem is None else problem.remedy or problem.details or "",
+        "ErrorDescription": "Success" if problem is None else problem.kind,
+        "ErrorDetails": "" if problem is None else f"GET {job_path(job)} tells more",
         "Content": content,
     }
     if job.completed is not None and job.state.is_final:

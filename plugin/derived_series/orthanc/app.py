@@ -19,7 +19,9 @@ from derived_series.jobs.series_numbers import SeriesNumbers
 from derived_series.jobs.spare import Spare
 from derived_series.jobs.store import JobStore, is_full
 from derived_series.jobs.tasks import DeriveTask, warm_up, warm_up_for_pages
-from derived_series.orthanc.answers import JOBS
+from derived_series.jobs.verdict_log import VerdictLog
+from derived_series.orthanc.addresses import bound
+from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
 from derived_series.orthanc.derive import DeriveRoutes
@@ -43,8 +45,6 @@ from derived_series.orthanc.verdict import VerdictRoutes
 from derived_series.orthanc.waiters import Waiters
 
 _log = logging.getLogger(__name__)
-
-_NAME = r"([^/]+)"
 
 #: Requests that store instances at once, of all jobs that run.
 _CONNECTIONS = 4
@@ -80,6 +80,7 @@ def start(executable: Path) -> Gateway:
     )
 
     log = FiringLog(store)
+    verdicts = VerdictLog(store)
     series_numbers = SeriesNumbers(store)
     leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY, gateway.remove_series)
     numbers = tag_numbers(settings.rules, gateway)
@@ -97,8 +98,8 @@ def start(executable: Path) -> Gateway:
             connection=connection,
             folders=folders,
             image_path=None if path is None else str(path),
-            image_route=None if path is None else f"{JOBS}/{job.id}/image",
-            progress_route=f"{JOBS}/{job.id}/progress",
+            image_route=None if path is None else f"{job_path(job)}/image",
+            progress_route=f"{job_path(job)}/progress",
             result=job.result,
             replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
             supersedes=() if fired is None else tuple(log.replaced_by(fired)),
@@ -123,7 +124,7 @@ def start(executable: Path) -> Gateway:
 
     previews = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up, initargs=(folders,)))
     runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe, leftovers, previews)
-    reviews = Reviews(gateway, runner)
+    reviews = Reviews(gateway, runner, verdicts)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)
     destinations = Destinations(gateway, around.dicomweb_root)
@@ -217,34 +218,41 @@ def routes(
     rules: RuleRoutes,
     fitting: FittingRoutes,
 ) -> list[Route]:
-    """All routes of the plugin."""
-    return [
-        Route("/derived-series/status", {"GET": library.status}),
-        Route("/derived-series/blueprints", {"GET": library.blueprints}),
-        Route(f"/derived-series/blueprints/{_NAME}", {"GET": library.blueprint}),
-        Route("/derived-series/factories", {"GET": library.factories}),
-        Route("/derived-series/pipelines", {"GET": library.pipelines}),
-        Route(f"/derived-series/pipelines/{_NAME}", {"GET": library.pipeline}),
-        Route(f"/series/{_NAME}/derive", {"POST": derive.derive}),
-        Route(f"/series/{_NAME}/derive/{_NAME}/{_NAME}", {"POST": derive.derive_image}),
-        Route(f"/series/{_NAME}/derived", {"GET": provenance.derived}),
-        Route(f"/series/{_NAME}/provenance", {"GET": provenance.provenance}),
-        Route(f"/series/{_NAME}/review", {"GET": verdict.get, "POST": verdict.post}),
-        Route("/derived-series/rules", {"GET": rules.rules}),
-        Route("/derived-series/rules/simulate", {"POST": rules.simulate}),
-        Route(JOBS, {"GET": jobs.list}),
-        Route(f"{JOBS}/{_NAME}", {"GET": jobs.get, "DELETE": jobs.delete}),
-        Route(f"{JOBS}/{_NAME}/cancel", {"POST": jobs.cancel}),
-        Route(f"{JOBS}/{_NAME}/resubmit", {"POST": jobs.resubmit}),
-        Route(f"{JOBS}/{_NAME}/image", {"GET": jobs.image}),
-        Route(f"{JOBS}/{_NAME}/progress", {"POST": jobs.progress}),
-        Route(f"/series/{_NAME}/pipelines", {"GET": fitting.pipelines}),
-        Route("/derived-series/recent", {"GET": fitting.recent}),
-        Route("/derived-series", {"GET": pages.page("index.html")}),  # Orthanc cuts the slash at the end off
-        Route("/derived-series/derive.html", {"GET": pages.page("derive.html")}),
-        Route(f"/derived-series/app/{_NAME}", {"GET": pages.file}),
-        Route("/ohif/(.*)", {"GET": ohif.file}),
-        Route(f"/derived-series/review/{_NAME}", {"GET": pages.page("review.html")}),
-        Route(f"/derived-series/review/{_NAME}/manifest", {"GET": review.manifest}),
-        Route(f"/derived-series/pixels/{_NAME}/{_NAME}/{_NAME}", {"GET": review.pixels}),
-    ]
+    """All routes of the plugin, each with its row in the table of addresses."""
+    return bound(
+        {
+            "derive": {"POST": derive.derive},
+            "derive image": {"POST": derive.derive_image},
+            "derived": {"GET": provenance.derived},
+            "provenance": {"GET": provenance.provenance},
+            "verdict": {"GET": verdict.get, "POST": verdict.post},
+            "sources": {"GET": review.sources},
+            "manifest": {"GET": review.manifest},
+            "fitting pipelines": {"GET": fitting.pipelines},
+            "try rules": {"POST": rules.try_on},
+            "jobs of a series": {"GET": jobs.of_series},
+            "job of a series": {"GET": jobs.get, "DELETE": jobs.delete},
+            "cancel": {"POST": jobs.cancel},
+            "resubmit": {"POST": jobs.resubmit},
+            "image": {"GET": jobs.image},
+            "progress": {"POST": jobs.progress},
+            "pixels": {"GET": review.pixels},
+            "status": {"GET": library.status},
+            "blueprints": {"GET": library.blueprints},
+            "blueprint": {"GET": library.blueprint},
+            "factories": {"GET": library.factories},
+            "pipelines": {"GET": library.pipelines},
+            "pipeline": {"GET": library.pipeline},
+            "rules": {"GET": rules.rules},
+            "simulate": {"POST": rules.simulate},
+            "jobs": {"GET": jobs.list},
+            "job": {"GET": jobs.point, "DELETE": jobs.point},
+            "job, to change": {"POST": jobs.point},
+            "recent": {"GET": fitting.recent},
+            "start page": {"GET": pages.page("index.html")},
+            "form page": {"GET": pages.page("derive.html")},
+            "review page": {"GET": pages.page("review.html")},
+            "files of pages": {"GET": pages.file},
+            "viewer": {"GET": ohif.file},
+        }
+    )

@@ -7,6 +7,8 @@ import json
 import threading
 import time
 import uuid
+import zlib
+from collections.abc import Mapping
 
 from derived_series.errors import Busy, Conflict, InvalidImage, InvalidRequest, NotFound
 from derived_series.jobs.own_requests import HEADER
@@ -100,6 +102,7 @@ class DeriveRoutes:
         code = _code_of(self._library.catalogue(), asked)
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
+        self._check_patient(series, asked.inputs)
         document = self._settings.document(asked)
         self._destinations.check(asked.destinations)
         job = JobRecord(
@@ -153,6 +156,11 @@ class DeriveRoutes:
                 f"the image has {len(image)} bytes, over the limit of {self._settings.image_limit}",
                 remedy="raise MaxImageMB in the configuration",
             )
+        if _is_mangled(image):
+            raise InvalidImage(
+                "the image is damaged: no NUL, CR or LF is left in it",
+                remedy="curl -d takes them out: send it with curl --data-binary @FILE",
+            )
         if image.startswith(_NPY):
             return "image.npy"
         if image.startswith(_PDF):
@@ -170,6 +178,22 @@ class DeriveRoutes:
         """A digest of the instances of a series. :raises NotFound: no such series."""
         return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
 
+    def _check_patient(self, series: str, inputs: Mapping[str, str]) -> None:
+        """That all inputs are of the patient whom the address names: no filter sees who they are.
+
+        :raises Conflict: one is of another; it tells nothing of whom.
+        """
+        for name, other in inputs.items():
+            if self._patient(other) != self._patient(series):
+                raise Conflict(
+                    f"the input {name!r} (series {other}) is of another patient than the series {series}",
+                    remedy="give series of one patient",
+                )
+
+    def _patient(self, series: str) -> str:
+        study = self._gateway.series(series)["ParentStudy"]
+        return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
+
     def _still_there(self, job: JobRecord) -> bool:
         """Whether the series of a job can be used again: it is in Orthanc, and not rejected."""
         try:
@@ -179,14 +203,27 @@ class DeriveRoutes:
             return False
 
 
+def _is_mangled(image: bytes) -> bool:
+    """Whether an image was sent as text: each kind of file has NUL or line ends, of compressed ones nearly all."""
+    if any(byte in image for byte in (b"\0", b"\n", b"\r")):
+        return False
+    if not image.startswith(_GZIP):
+        return True
+    try:
+        zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(image, 1)
+    except zlib.error:
+        return True
+    return False
+
+
 def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
     """The hash of the file that a request runs or applies.
 
     :raises NotFound: naming the ones there are. :raises InvalidRequest: parameters that the pipeline does not take.
     """
     if asked.pipeline is not None:
-        pipeline = named("pipeline", asked.pipeline, catalogue.pipelines)
+        pipeline = named("pipeline", asked.pipeline, catalogue)
         check_parameters(asked.pipeline, pipeline["Parameters"], asked.parameters)
         return str(pipeline["Sha256"])
-    named("factory", asked.factory or "", catalogue.factories)
-    return str(named("blueprint", asked.blueprint or "", catalogue.blueprints)["Sha256"])
+    named("factory", asked.factory or "", catalogue)
+    return str(named("blueprint", asked.blueprint or "", catalogue)["Sha256"])

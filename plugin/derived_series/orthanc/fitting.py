@@ -49,7 +49,8 @@ class FittingRoutes:
             return Answer.of(answer_of(self._executor.submit(fit, self._connection, series, self._folders)))
 
     def recent(self, request: Request) -> Answer:
-        """The series derived last that are still in Orthanc, newest first, each with its verdict."""
+        """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not
+        said here."""
         found = [self._recent(job) for job in self._runner.store.newest_series(_MOST_RECENT)]
         return Answer.of([each for each in found if each is not None])
 
@@ -57,16 +58,12 @@ class FittingRoutes:
         result = job.result or {}
         try:
             series = self._gateway.series(str(result.get("ID")))
-            study = self._gateway.get(f"/studies/{series['ParentStudy']}")
         except NotFound:
             return None
         verdict = self._reviews.of(series["ID"]) or {"State": "Unreviewed"}
         return {
             "ID": series["ID"],
-            "Modality": series["MainDicomTags"].get("Modality", ""),
-            "Description": series["MainDicomTags"].get("SeriesDescription", ""),
-            "PatientName": study["PatientMainDicomTags"].get("PatientName", ""),
-            "PatientID": study["PatientMainDicomTags"].get("PatientID", ""),
+            "Path": f"/series/{series['ID']}",
             "ParentSeries": job.series,
             "Job": job.id,
             "Created": datetime.fromtimestamp(job.created, UTC).isoformat(),

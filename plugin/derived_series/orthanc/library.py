@@ -6,7 +6,8 @@ import platform
 import threading
 from concurrent.futures import CancelledError, Executor, Future
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from derived_series.errors import Busy, NotFound, UserCodeError
 from derived_series.jobs.executor import WorkerDied
@@ -21,6 +22,8 @@ _PATIENCE = 60.0
 
 #: How often a request has them loaded again, when the worker that did it was killed from outside.
 _TRIES = 3
+
+Kind: TypeAlias = Literal["blueprint", "factory", "pipeline"]
 
 
 class LibraryRoutes:
@@ -92,7 +95,7 @@ class LibraryRoutes:
         return _list(request, self.catalogue().blueprints)
 
     def blueprint(self, request: Request) -> Answer:
-        return _one("blueprint", request, self.catalogue().blueprints)
+        return _one("blueprint", request, self.catalogue())
 
     def factories(self, request: Request) -> Answer:
         return _list(request, self.catalogue().factories)
@@ -101,7 +104,7 @@ class LibraryRoutes:
         return _list(request, self.catalogue().pipelines)
 
     def pipeline(self, request: Request) -> Answer:
-        return _one("pipeline", request, self.catalogue().pipelines)
+        return _one("pipeline", request, self.catalogue())
 
 
 def _version() -> str:
@@ -116,12 +119,24 @@ def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:
     return Answer.of(list(there.values()) if "expand" in request.query else list(there))
 
 
-def _one(kind: str, request: Request, there: dict[str, dict[str, Any]]) -> Answer:
-    return Answer.of(named(kind, request.groups[0], there))
+def _one(kind: Kind, request: Request, catalogue: Catalogue) -> Answer:
+    return Answer.of(named(kind, request.groups[0], catalogue))
 
 
-def named(kind: str, name: str, there: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What is known of a thing of the library. :raises NotFound: naming the ones there are."""
-    if name not in there:
-        raise NotFound(f"there is no {kind} {name!r}", remedy=f"use one of: {', '.join(there) or 'none is loaded'}")
-    return there[name]
+def named(kind: Kind, name: str, catalogue: Catalogue) -> dict[str, Any]:
+    """What is known of a thing of the library.
+
+    :raises NotFound: naming the ones there are, and the files that gave nothing.
+    """
+    there: dict[str, dict[str, Any]] = getattr(catalogue, f"{kind}s" if kind != "factory" else "factories")
+    if name in there:
+        return there[name]
+    failed = {Path(problem["File"]).name: problem["Message"] for problem in catalogue.problems}
+    known = f"use one of: {', '.join(there) or 'none is loaded'}"
+    if own := failed.get(f"{name}.py"):
+        raise NotFound(
+            f"there is no {kind} {name!r}: {name}.py could not be loaded: {own}",
+            remedy=f"mend the file and restart Orthanc, or {known}",
+        )
+    others = f"; files that could not be loaded: {', '.join(failed)} (GET /derived-series/status says why)"
+    raise NotFound(f"there is no {kind} {name!r}", remedy=known + (others if failed else ""))

@@ -9,6 +9,9 @@ from derived_series.jobs.provenance import EXPLANATION, PROVENANCE
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 
+#: What one series' address tells of how another was made.
+_OF_ANOTHER = ("Job", "Created", "Parents", "Pipeline", "Blueprint", "Factory", "Rule", "Code")
+
 
 class ProvenanceRoutes:
     """``GET /series/{id}/provenance`` and ``GET /series/{id}/derived``."""
@@ -26,14 +29,18 @@ class ProvenanceRoutes:
         return Answer.of({**found, "Header": self._gateway.get(f"/series/{series}/attachments/{EXPLANATION}/data")})
 
     def derived(self, request: Request) -> Answer:
-        """The series of the study that have this one among their parents, oldest first."""
+        """The series of the study that have this one among their parents, oldest first.
+
+        What may quote their tags is below their own addresses.
+        """
         parent = request.groups[0]
         study = self._gateway.series(parent)["ParentStudy"]
         found = []
         for series in self._gateway.get(f"/studies/{study}")["Series"]:
             made = self._of(series)
             if made is not None and any(item["ID"] == parent for item in made["Parents"]):
-                found.append({"ID": series, "Path": f"/series/{series}", "Provenance": made})
+                brief = {key: made[key] for key in _OF_ANOTHER if key in made}
+                found.append({"ID": series, "Path": f"/series/{series}", "Provenance": brief})
         return Answer.of(sorted(found, key=lambda item: str(item["Provenance"]["Created"])))
 
     def _of(self, series: str) -> dict[str, Any] | None:

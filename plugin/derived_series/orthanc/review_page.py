@@ -1,16 +1,20 @@
-"""The routes that the review page reads: what there is to compare, and pixels that must be decoded first."""
+"""The routes that the review page reads: what a series was derived from, what there is to show of it, and pixels that
+must be decoded first."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.provenance import PROVENANCE
-from derived_series.jobs.request import ORTHANC_ID
+from derived_series.jobs.request import ORTHANC_ID, Cosines, validated
 from derived_series.jobs.spare import Spare
 from derived_series.jobs.tasks import decode_for_review, describe_for_review
 from derived_series.orthanc.gateway import Gateway
@@ -22,7 +26,7 @@ _NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9}){0,4095}")
 
 
 class ReviewRoutes:
-    """``GET /derived-series/review/{id}/manifest`` and ``GET /derived-series/pixels/{instance}/{first}/{count}``."""
+    """``GET /series/{id}/sources``, ``/series/{id}/manifest`` and ``GET /instances/{id}/pixels/{first}/{count}``."""
 
     def __init__(self, gateway: Gateway, executor: Spare, connection: Connection, waiters: Waiters, scratch: Path):
         self._gateway = gateway
@@ -31,37 +35,27 @@ class ReviewRoutes:
         self._waiters = waiters
         self._scratch = str(scratch)
 
-    def manifest(self, request: Request) -> Answer:
-        """The derived series, the parent that it is compared with, and its provenance.
-
-        ``?parent=`` names the parent: another input of the derivation, or any series for one without provenance.
-        """
+    def sources(self, request: Request) -> Answer:
+        """What a series was derived from, and how: the inputs, that of the URL first, with which are still there."""
         series = request.groups[0]
         self._gateway.series(series)
         provenance = self._provenance(series)
         made_with = provenance.get("Request", {})
         parents = sorted(provenance.get("Parents", []), key=lambda each: each["Input"] in made_with.get("Inputs", {}))
-        chosen = request.query.get("parent") or self._first_there(parents)
-        if chosen is None:
-            raise NotFound(
-                f"nothing tells what the series {series} was derived from, or its parent is no longer there",
-                remedy="name a series to compare it with: ?parent= and its Orthanc identifier",
-            )
-        self._gateway.series(chosen)
-        asked = made_with if parents and chosen == parents[0]["ID"] else {}
+        found = [{**each, "IsThere": self._is_there(each["ID"])} for each in parents]
+        return Answer.of({"ID": series, "Parents": found, "Provenance": provenance or None})
+
+    def manifest(self, request: Request) -> Answer:
+        """A series as the page shows it; ``?orientation=`` (a name or six numbers) and ``?part=`` choose of it."""
+        series = request.groups[0]
+        self._gateway.series(series)
+        chosen = _Chosen.of(request.query)
         with self._waiters.place(PAGE_REMEDY):
-            workers = self._executor.chosen()
-            of_derived = workers.submit(describe_for_review, self._connection, series, None, None, self._scratch)
-            of_parent = workers.submit(
-                describe_for_review,
-                self._connection,
-                chosen,
-                asked.get("Orientation"),
-                asked.get("Part"),
-                self._scratch,
+            document = answer_of(
+                self._executor.submit(
+                    describe_for_review, self._connection, series, chosen.orientation, chosen.part, self._scratch
+                )
             )
-            document: dict[str, Any] = {"Derived": answer_of(of_derived), "Parent": answer_of(of_parent)}
-        document.update(Parents=parents, Provenance=provenance or None)
         return Answer(json_bytes(document))
 
     def pixels(self, request: Request) -> Answer:
@@ -88,10 +82,25 @@ class ReviewRoutes:
             return {}
         return found
 
-    def _first_there(self, parents: list[dict[str, Any]]) -> str | None:
-        for parent in parents:
-            try:
-                return str(self._gateway.series(parent["ID"])["ID"])
-            except NotFound:
-                continue
-        return None
+    def _is_there(self, series: str) -> bool:
+        try:
+            return bool(self._gateway.series(series))
+        except NotFound:
+            return False
+
+
+class _Chosen(BaseModel):
+    """What is shown of a series, as a derivation's request says it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    orientation: Literal["Axial", "Sagittal", "Coronal"] | Cosines | None = None
+    part: Literal["Magnitude", "Phase", "Real", "Imaginary"] | None = None
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> _Chosen:
+        """:raises InvalidRequest: naming every wrong value."""
+        found: dict[str, Any] = dict(query)
+        if "," in found.get("orientation", ""):
+            found["orientation"] = found["orientation"].split(",")
+        return validated(cls, found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from datetime import datetime
 from typing import Any
@@ -13,13 +14,17 @@ from derived_series.jobs.provenance import PROVENANCE
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.review import ACCEPTED, LABELS, REJECTED, REVIEW, rejection_job_id, review_json
 from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.verdict_log import VerdictLog
 from derived_series.orthanc.gateway import Gateway
+
+_log = logging.getLogger(__name__)
 
 
 class Reviews:
-    """The verdicts that Orthanc holds."""
+    """The verdicts that were given; the log has the record, metadata of each series a copy for other programs."""
 
-    def __init__(self, gateway: Gateway, runner: JobRunner):
+    def __init__(self, gateway: Gateway, runner: JobRunner, log: VerdictLog):
+        self._log = log
         self._gateway = gateway
         self._runner = runner
         self._lock = threading.Lock()  # two may settle the same job
@@ -40,7 +45,29 @@ class Reviews:
 
     def of(self, series: str) -> dict[str, Any] | None:
         """The verdict on a series, as it is kept."""
-        return self._metadata(series, REVIEW)
+        for job in self._runner.store.of_series(series):  # it may have stored its document just now
+            if verdict := _rejection(job):
+                return verdict
+        return self._log.of(series)
+
+    def discrepancy(self, series: str) -> str | None:
+        """What the copy says that was not said here; None when it is as it was written."""
+        verdict, copy = self.of(series), self._copy(series)
+        if copy == verdict:
+            return None
+        if copy is None:
+            return f"metadata {REVIEW} of the series, the copy of its verdict, was removed: the verdict stands"
+        said = copy.get("State", "something unreadable")
+        by = f" by {copy['User']}" if isinstance(copy.get("User"), str) else ""
+        what = "there is no verdict here" if verdict is None else f"here it is {verdict['State']} by {verdict['User']}"
+        return f"metadata {REVIEW} of the series says {said}{by}, which was written past the plugin: {what}"
+
+    def _copy(self, series: str) -> dict[str, Any] | None:
+        try:
+            found = self._metadata(series, REVIEW)
+        except ValueError:  # no JSON
+            return {}
+        return found if found is None or isinstance(found, dict) else {}
 
     def rejection(self, series: str, derivation: str) -> JobRecord | None:
         """The job that rejects a series, if there is one."""
@@ -60,6 +87,7 @@ class Reviews:
     def accept(self, series: str, request: dict[str, Any]) -> None:
         """Write that a series is accepted."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
+        self._log.put(series, verdict)  # first: what is only a copy is told, and counts for nothing
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
         try:
             self._gateway.put(f"/series/{series}/labels/{LABELS[ACCEPTED]}", b"")
@@ -67,17 +95,31 @@ class Reviews:
             return
 
     def observe(self, job: JobRecord) -> None:
-        """A job has another state: destinations may have been waiting for it."""
+        """A job has another state: destinations may have been waiting for it. Told twice, it does nothing more."""
         if "Verdict" not in job.request:
             if job.state is State.SUCCESS:
                 self.settle(job)
-        elif job.result is not None and (made := self._runner.store.find(job.request["Derivation"])) is not None:
+            return
+        self._record(job)
+        if job.result is not None and (made := self._runner.store.find(job.request["Derivation"])) is not None:
             self.settle(made)
 
     def settle_all(self) -> None:
         """At the start: what a former process did not come to."""
+        if self._log.is_new:
+            series = {str((job.result or {}).get("ID")) for job in self._runner.store.newest_series(-1)}
+            copies = {each: copy for each in sorted(series) if (copy := self._copy(each))}
+            self._log.take_over(copies)
+        for job in self._runner.store.rejections():
+            self._record(job)
         for job in self._runner.store.undelivered():
             self.settle(job)
+
+    def _record(self, rejection: JobRecord) -> None:
+        """Write down that a series is rejected, once its document is stored."""
+        verdict = _rejection(rejection)
+        if verdict and self._log.of(rejection.series) != verdict:
+            self._log.put(rejection.series, verdict)
 
     def settle(self, job: JobRecord) -> None:
         """Send a job's held series on when it is accepted; when it is rejected or gone, send it nowhere any more."""
@@ -85,6 +127,8 @@ class Reviews:
             return
         series = str((job.result or {}).get("ID"))
         verdict = self.of(series)
+        if (wrong := self.discrepancy(series)) and self._is_there(series):
+            _log.warning("series %s: %s", series, wrong)
         if verdict is None:
             if not is_held(job) or self._is_there(series):
                 return
@@ -111,3 +155,9 @@ class Reviews:
         except NotFound:
             return None
         return found
+
+
+def _rejection(job: JobRecord) -> dict[str, Any] | None:
+    """The verdict that a job has stored the document of."""
+    found: dict[str, Any] | None = (job.result or {}).get("Verdict") if "Verdict" in job.request else None
+    return found

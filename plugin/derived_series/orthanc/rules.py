@@ -29,23 +29,44 @@ _PAGE = 2000
 _PATIENCE = 5.0
 
 
+_MATCHES = "it matches"
+_HAS_FIRED = "it has fired for these instances already"
+
+
+class TryRequest(BaseModel):
+    """``Rules`` to try on a series instead of the configuration's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    rules: Annotated[list[Rule], Field(max_length=100)] | None = None
+
+    @classmethod
+    def of(cls, document: object) -> TryRequest:
+        """:raises InvalidRequest: naming every wrong key."""
+        return validated(cls, document)
+
+
 class SimulateRequest(BaseModel):
-    """``Last`` series that became stable, or these ``Series``; ``Rules`` to try instead of the configuration's."""
+    """``Last`` series that became stable, or these ``Series``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
 
     last: Annotated[int, Field(ge=1, le=1000)] = 20
     series: Annotated[list[OrthancId], Field(max_length=1000)] | None = None
-    rules: Annotated[list[Rule], Field(max_length=100)] | None = None
 
     @classmethod
     def of(cls, document: object) -> SimulateRequest:
         """:raises InvalidRequest: naming every wrong key."""
+        if isinstance(document, dict) and "Rules" in document:
+            raise InvalidRequest(
+                "Rules are tried on one series, at its own address",
+                remedy='POST /series/{id}/rules/simulate with {"Rules": [...]}',
+            )
         return validated(cls, document)
 
 
 class RuleRoutes:
-    """``GET /derived-series/rules`` and ``POST /derived-series/rules/simulate``."""
+    """``GET /derived-series/rules``, ``POST /derived-series/rules/simulate`` and ``/series/{id}/rules/simulate``."""
 
     def __init__(
         self,
@@ -103,33 +124,49 @@ class RuleRoutes:
         return found
 
     def simulate(self, request: Request) -> Answer:
-        """Which series would fire which rules, and why not. Nothing is derived."""
+        """Which series would fire which rules of the configuration. Nothing is derived, nothing of a tag is told."""
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
-        rules = self._rules if asked.rules is None else asked.rules
-        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
+        reader = StudyReader(self._gateway, tag_numbers(self._rules, self._gateway), self._jobs)
         cases = []
         for series in asked.series if asked.series is not None else self._last_stable(asked.last):
             try:
-                facts = reader.facts(series)
+                cases.append(self._case(reader, self._rules, series))
             except NotFound:
                 if asked.series is not None:
                     raise
-                continue
-            cases.append((facts, reader.study_of(series) if any(rule.inputs for rule in rules) else []))
-        return Answer.of(
-            [
-                {
-                    "Series": facts.id,
-                    "Path": f"/series/{facts.id}",
-                    "Rules": [
-                        told
-                        for rule, evaluation in zip(rules, evaluations, strict=True)
-                        for told in self._outcomes(rule, evaluation)
-                    ],
-                }
-                for (facts, _), evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
-            ]
-        )
+        found = self._told(self._rules, cases)
+        for each in found:
+            for outcome in each["Rules"]:
+                if outcome["Reason"] not in (_MATCHES, _HAS_FIRED):
+                    outcome["Reason"] = f"POST {each['Path']}/rules/simulate tells why"
+        return Answer.of(found)
+
+    def try_on(self, request: Request) -> Answer:
+        """Which rules this series would fire, and why not; ``Rules`` are tried in place of the configuration's."""
+        series = request.groups[0]
+        asked = TryRequest.of(parse_json(request.body or b"{}", "the body"))
+        rules = self._rules if asked.rules is None else asked.rules
+        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
+        (found,) = self._told(rules, [self._case(reader, rules, series)])
+        return Answer.of(found)
+
+    def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> tuple[SeriesFacts, list[SeriesFacts]]:
+        """A series, and those of its study where a rule looks at them. :raises NotFound: no such series."""
+        return reader.facts(series), reader.study_of(series) if any(rule.inputs for rule in rules) else []
+
+    def _told(self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]) -> list[dict[str, Any]]:
+        return [
+            {
+                "Series": facts.id,
+                "Path": f"/series/{facts.id}",
+                "Rules": [
+                    told
+                    for rule, evaluation in zip(rules, evaluations, strict=True)
+                    for told in self._outcomes(rule, evaluation)
+                ],
+            }
+            for (facts, _), evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
+        ]
 
     def _evaluations(
         self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]
@@ -157,9 +194,9 @@ class RuleRoutes:
         found = []
         for firing in evaluation.firings:
             fired = self._log.find(rule.name, firing.digest)
-            told: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": "it matches"}
+            told: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": _MATCHES}
             if fired is not None:
-                told |= {"Reason": "it has fired for these instances already", "Job": fired.job}
+                told |= {"Reason": _HAS_FIRED, "Job": fired.job}
             if rule.inputs is not None:
                 told["Inputs"] = dict(firing.inputs)
             found.append(told)

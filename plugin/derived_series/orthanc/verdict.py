@@ -71,6 +71,7 @@ class VerdictRoutes:
             job = self._waited(job)
             if job.state is State.FAILURE and job.problem is not None and job.result is None:
                 return problem_answer(job.problem, request, job.id)
+            self._reviews.observe(job)  # the runner tells it, too, but maybe after this answer
         state = self._state(request, series, made)
         return Answer.of(state, 202 if state["State"] == "Rejecting" else 200)
 
@@ -154,6 +155,9 @@ class VerdictRoutes:
             "Destinations": {} if job is None else destinations(job),
             "Viewer": self._viewer(series, made),
             "AuthenticatedUser": self._authenticated(request.headers),
+            "Warnings": [wrong]
+            if verdict["State"] != "Rejecting" and (wrong := self._reviews.discrepancy(series))
+            else [],
             "Reasons": [reason.to_json() for reason in REASONS],
         }
 

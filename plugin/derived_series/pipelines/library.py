@@ -158,9 +158,13 @@ def _collect(
             raise BlueprintError(f"'blueprint' is a {type(blueprint).__name__}, not a Blueprint")
         named = NamedBlueprint(file.stem, blueprint.named(file.stem), _first_line(module.__doc__), file, digest)
         _put("blueprint", file.stem, named, blueprints)
-    for found in list(vars(module).values()):
-        if not isinstance(found, type) or found.__module__ != module.__name__:
-            continue
+    classes = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    others = [name for name, each in vars(module).items() if isinstance(each, Blueprint) and name != "blueprint"]
+    if blueprint is None and others and not any(issubclass(each, Pipeline | DicomFactory) for each in classes):
+        raise BlueprintError(
+            f"it names its blueprint {others[-1]!r}, which is not looked for", remedy="name it 'blueprint'"
+        )
+    for found in classes:
         if issubclass(found, Pipeline):
             found.parent_name()
             name = found.pipeline_name()

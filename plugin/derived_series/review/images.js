@@ -182,7 +182,7 @@ async function raw(instance, frame, format) {
 /** Frames decoded by the server: `count` from each of `firsts` (a number, or several) on. */
 export async function decoded(instance, firsts, count = 1) {
   for (let attempt = 0; ; attempt++) {
-    const answer = await fetch(`../pixels/${instance}/${firsts}/${count}`);
+    const answer = await fetch(`../../instances/${instance}/pixels/${firsts}/${count}`);
     if (answer.ok) return answer.arrayBuffer();
     const problem = await answer.json().catch(() => ({}));
     if (answer.status !== 503 || attempt > 100) throw new Error(problem.Message ?? `instance ${instance}: ${answer.status}`);

@@ -32,7 +32,7 @@ class JobRow {
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
-        await ask(`derived-series/jobs/${this.id}${path}`, { method, json: method === "POST" ? {} : undefined });
+        await ask(`${this.path}${path}`, { method, json: method === "POST" ? {} : undefined });
         refreshSoon();
       } catch (error) {
         this.trouble.replaceChildren(problem(error));
@@ -43,9 +43,21 @@ class JobRow {
     return button;
   }
 
-  show(job) {
+  /** What may quote the parent's tags is below it: whoever may not see it sees the rest. */
+  async show(summary) {
+    const stage = JSON.stringify([summary.State, summary.Content.Attempt, summary.CompletionTime, summary.Content.Result?.Destinations]);
+    if (stage !== this.stage) {
+      this.stage = stage;
+      this.path = summary.Path.slice(1);
+      this.#draw(summary);
+      this.whole = await ask(this.path).catch(() => null);
+    }
+    this.#draw(this.whole ? { ...this.whole, ...summary, Content: { ...this.whole.Content, Phase: summary.Content.Phase } } : summary);
+  }
+
+  #draw(job) {
     const { Content, State } = job;
-    const shown = JSON.stringify([State, job.Progress, Content.Phase, Content.Error?.Message, Content.Result?.Destinations]);
+    const shown = JSON.stringify([State, job.Progress, Content, this.whole]);
     if (shown === this.shown) return;
     this.shown = shown;
     this.node.dataset.state = State;
@@ -65,7 +77,7 @@ class JobRow {
 }
 
 function what({ Type, Content: { Request, Rule } }) {
-  if (Type === "Rejection") return `Rejection by ${Request.User}`;
+  if (Type === "Rejection") return `Rejection by ${Request.User ?? "a person"}`;
   const name = Request.Pipeline ?? Request.Blueprint;
   const given = Object.entries(Request.Parameters ?? {}).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
   return `${name}${given.length ? ` (${given.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}${Rule ? `, by the rule ${Rule}` : ""}`;
@@ -101,11 +113,23 @@ async function showJobs(total) {
   return jobs.some((job) => !isOver(job));
 }
 
-function showRecent(all) {
+const known = new Map(); // what is asked at a series' own addresses
+
+/** Whose a series is and what it shows; empty for whoever may not see it. */
+async function about(id) {
+  if (!known.has(id)) {
+    const [series, patient] = await Promise.all([`series/${id}`, `series/${id}/patient`].map((path) => ask(path).catch(() => ({}))));
+    known.set(id, { ...patient.MainDicomTags, ...series.MainDicomTags });
+  }
+  return known.get(id);
+}
+
+async function showRecent(listed) {
+  const all = await Promise.all(listed.map(async (series) => ({ ...series, ...(await about(series.ID)) })));
   const cells = all.map((series) => [
     time(series.Created),
     series.PatientName || series.PatientID,
-    `${series.Modality} – ${series.Description}`,
+    [series.Modality, series.SeriesDescription].filter(Boolean).join(" – "),
     series.By,
     el("span", { class: { Accepted: "good", Rejected: "error" }[series.State] ?? "", text: series.State + (series.User ? ` by ${series.User}` : "") }),
     el("span", {}, el("a", { href: inReview(series.ID), text: "Review" }), " ", el("a", { href: inExplorer(series.ID), text: "Explorer" })),
@@ -154,7 +178,7 @@ async function refresh() {
     ask("derived-series/recent"),
     ask("derived-series/rules"),
   ]);
-  showRecent(recent);
+  await showRecent(recent);
   showRules(rules);
   showHealth(status);
   return active;

@@ -87,9 +87,26 @@ function showDocument(series) {
     el("a", { href: `../../instances/${series.Instance}/${isPdf ? "pdf" : "file"}`, text: isPdf ? "Open the PDF file" : "Download it" })));
 }
 
+/** Both series, what the one was derived from and how; each is asked for at its own address. */
+async function read(busy) {
+  const address = (series, name) => `../../series/${encodeURIComponent(series)}/${name}`;
+  const derived = getJson(address(SERIES, "manifest"), busy);
+  derived.catch(() => {}); // it is said below
+  const { Parents, Provenance } = await getJson(address(SERIES, "sources"), busy);
+  const chosen = new URLSearchParams(location.search).get("parent") ?? Parents.find((each) => each.IsThere)?.ID;
+  if (!chosen) {
+    const text = "Nothing tells what this series was derived from, or its parent is no longer there";
+    throw new Error(`${text} (name a series to compare it with: ?parent= and its Orthanc identifier)`);
+  }
+  const { Orientation, Part } = chosen === Parents[0]?.ID ? Provenance.Request : {};
+  const query = new URLSearchParams({ ...(Orientation && { orientation: Orientation }), ...(Part && { part: Part }) });
+  const [Parent, Derived] = await Promise.all([getJson(address(chosen, `manifest?${query}`), busy), derived]);
+  return { Derived, Parent, Parents, Provenance };
+}
+
 async function start() {
   const status = at("status");
-  const manifest = await getJson(`${encodeURIComponent(SERIES)}/manifest${location.search}`, (text) => { status.textContent = `${text}: waiting`; });
+  const manifest = await read((text) => { status.textContent = `${text}: waiting`; });
   heading(manifest);
   if (manifest.Provenance) import("./verdict.js"); // fills #verdict
   const sides = sidesOf(manifest);

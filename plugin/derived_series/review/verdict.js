@@ -74,7 +74,7 @@ export function showVerdict(place, series) {
     state.textContent = STATES[verdict.State] ?? verdict.State;
     state.dataset.state = verdict.State;
     who.textContent = sentence(verdict);
-    sent.textContent = destinations(verdict.Destinations);
+    sent.textContent = [destinations(verdict.Destinations), ...(verdict.Warnings ?? [])].filter(Boolean).join(". ");
     accept.hidden = verdict.State !== "Unreviewed";
     reject.hidden = verdict.State === "Rejected" || verdict.State === "Rejecting";
     viewer.hidden = !verdict.Viewer;
