@@ -37,6 +37,7 @@ _LONGEST_JSON = 1 << 20
 _SEND = "curl -H 'Expect:' --data-binary @result.nii.gz"
 
 _PDF = b"%PDF-"
+_SMALLEST_PDF = 256  # bytes; what is shorter is no document anyhow, and its reader says so
 _NPY = b"\x93NUMPY"
 _GZIP = b"\x1f\x8b"
 _NIFTI_SIZES = (348, 540)  # sizeof_hdr of NIfTI-1 and NIfTI-2, the first four bytes of the file
@@ -207,6 +208,8 @@ def _is_mangled(image: bytes) -> bool:
     """Whether an image was sent as text: each kind of file has NUL or line ends, of compressed ones nearly all."""
     if any(byte in image for byte in (b"\0", b"\n", b"\r")):
         return False
+    if image.startswith(_PDF):
+        return len(image) >= _SMALLEST_PDF
     if not image.startswith(_GZIP):
         return True
     try:
