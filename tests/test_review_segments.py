@@ -157,4 +157,4 @@ def test_frames_of_a_large_instance_are_read_from_a_file_that_is_not_given_out_o
     assert server.get(f"{address}/0/1").status_code == 404
 
 
-FRAMES = "/derived-series/pixels/{instance}"
+FRAMES = "/instances/{instance}/pixels"

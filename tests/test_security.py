@@ -135,11 +135,12 @@ def test_strangers_are_refused_on_every_route(server: OrthancServer, ct: str, st
         ("POST", f"/series/{ct}/derive/ct/numpy"),
         ("GET", "/derived-series/jobs?expand"),
         ("GET", f"/derived-series/jobs/{job}"),
-        ("DELETE", f"/derived-series/jobs/{job}"),
-        ("POST", f"/derived-series/jobs/{job}/cancel"),
-        ("POST", f"/derived-series/jobs/{job}/resubmit"),
-        ("POST", f"/derived-series/jobs/{job}/progress"),
-        ("GET", f"/derived-series/jobs/{job}/image"),
+        ("GET", f"/series/{ct}/jobs/{job}"),
+        ("DELETE", f"/series/{ct}/jobs/{job}"),
+        ("POST", f"/series/{ct}/jobs/{job}/cancel"),
+        ("POST", f"/series/{ct}/jobs/{job}/resubmit"),
+        ("POST", f"/series/{ct}/jobs/{job}/progress"),
+        ("GET", f"/series/{ct}/jobs/{job}/image"),
     ]:
         answer = raw(server, method, path, headers)
         assert answer.status == 401, (method, path)
@@ -243,8 +244,8 @@ def test_names_are_names_and_no_paths(server: OrthancServer, ct: str, name: str)
             ("GET", f"/derived-series/blueprints/{sent}"),
             ("GET", f"/derived-series/pipelines/{sent}"),
             ("GET", f"/derived-series/jobs/{sent}"),
-            ("GET", f"/derived-series/jobs/{sent}/image"),
-            ("DELETE", f"/derived-series/jobs/{sent}"),
+            ("GET", f"/series/{ct}/jobs/{sent}/image"),
+            ("DELETE", f"/series/{ct}/jobs/{sent}"),
             ("POST", f"/series/{sent}/derive"),
         ]:
             found = raw(server, method, path)
