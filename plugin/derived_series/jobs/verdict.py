@@ -9,7 +9,6 @@ from concurrent.futures import CancelledError, Future
 from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.executor import WorkerDied
 from derived_series.jobs.limits import Limits
-from derived_series.jobs.plain import encodable
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.tasks import Outcome
 from derived_series.user_code import described
@@ -28,8 +27,7 @@ def outcome_of(future: Future[Outcome]) -> Outcome:
     except CancelledError as cancelled:
         error = cancelled
     if error is None:
-        outcome = future.result()
-        return dataclasses.replace(outcome, result=encodable(outcome.result))
+        return future.result()
     return Outcome(error=_as_ours(error), clean=False)
 
 
