@@ -186,7 +186,7 @@ def test_text_of_the_repertoire_keeps_the_character_set(name: str, text: str) ->
 
 @pytest.mark.filterwarnings("ignore:Failed to decode byte string")
 def test_bytes_of_another_character_set_are_told() -> None:
-    """A parent that says UTF-8 and holds Latin-1: the name keeps its bytes; other text says what became of it."""
+    """A parent that says UTF-8 and holds Latin-1: all text keeps its bytes, and a warning names it."""
     contents = []
     for dataset in phantoms.ct_phantom(2, 4, 4, charset="ISO_IR 100"):
         dataset.StudyDescription = "Schädel"
@@ -195,17 +195,98 @@ def test_bytes_of_another_character_set_are_told() -> None:
     series = build(ParentSeries.from_bytes(contents))
     assert bytes_of(series.encode(0)) == b"S\xf8ren"
     said = " ".join(series.warnings)
-    assert "PatientName (0010,0010): not all bytes are of ISO_IR 192; they are kept" in said
-    assert "StudyDescription (0008,1030): bytes that are not of the parent's ISO_IR 192 are replaced" in said
+    named = "StudyDescription (0008,1030), PatientName (0010,0010)"
+    assert f"{named}: not all bytes are of ISO_IR 192; they are kept as the parent has them" in said
+    assert b"LO\x08\x00Sch\xe4del " in series.encode(0)
 
 
 @pytest.mark.filterwarnings("ignore:Unknown encoding")
 @pytest.mark.parametrize("charset", ["ISO_IR 999", ""])
-def test_a_name_of_an_unknown_character_set_is_told(charset: str) -> None:
+def test_a_name_of_an_unknown_character_set_keeps_its_bytes(charset: str) -> None:
+    """Nothing tells which letters they are: in another set they might become other ones."""
     parent = [with_name(dataset, charset, b"S\xf8ren") for dataset in phantoms.ct_phantom(2, 4, 4)]
     series = build(ParentSeries.from_bytes(parent))
-    assert (written(series)[0].SpecificCharacterSet, written(series)[0].PatientName) == ("ISO_IR 192", "Søren")
-    assert any("'Søren' cannot be written in" in warning for warning in series.warnings)
+    assert bytes_of(series.encode(0)) == b"S\xf8ren"
+    assert (written(series)[0].get("SpecificCharacterSet") or "") == charset
+    assert any("PatientName (0010,0010): not all bytes are of" in warning for warning in series.warnings)
+
+
+#: A character set, bytes that are not all of it, and the same with nothing but ASCII beside them.
+ODD = [
+    ("ISO_IR 138", "שלום^עולם".encode("cp1255") + b"\xc4"),
+    ("ISO_IR 192", b"S\xf8ren^\xc5se"),
+    ("ISO_IR 6", b"M\xfcller"),
+    ("", b"M\xfcller^J\xf6rg"),
+    ("ISO_IR 127", b"\xff\xc7\xc8"),
+    ("ISO_IR 13", b"\xff\xb1"),
+    ("GB18030", b"\xff\xff^Li"),
+    ("ISO_IR 166", b"\xdb\xa1"),
+]
+
+
+def odd_files(charset: str, data: bytes) -> list[bytes]:
+    """Name, id and comment of a patient in bytes that are not all of the set that is named."""
+    found = []
+    for dataset in phantoms.ct_phantom(2, 4, 4):
+        dataset.PatientID = "ID"
+        dataset.PatientComments = "COMMENT"
+        content = with_name(dataset, charset, data)
+        for tag, vr, old in ((b"\x10\x00\x20\x00", b"LO", b"ID"), (b"\x10\x00\x00\x40", b"LT", b"COMMENT ")):
+            before = tag + vr + len(old).to_bytes(2, "little") + old
+            new = data + b" " * (len(data) % 2)
+            assert before in content
+            content = content.replace(before, tag + vr + len(new).to_bytes(2, "little") + new)
+        found.append(content)
+    return found
+
+
+def raw_text(content: bytes) -> list[bytes]:
+    found = dcmread(io.BytesIO(content))
+    return [bytes(found.get_item(name).value).rstrip(b" ") for name in ("PatientName", "PatientID", "PatientComments")]
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.parametrize("kind", ["classic", "copied", "object", "legacy", "finished", "multi-frame parent"])
+@pytest.mark.parametrize(("charset", "data"), ODD, ids=[name for name, _ in ODD])
+def test_bytes_outside_of_the_character_set_are_kept(charset: str, data: bytes, kind: str) -> None:
+    contents = odd_files(charset, data)
+    parent = ParentSeries.from_bytes(contents)
+    mask = np.ones(parent.shape, bool)
+    if kind == "object":
+        series = build(parent, mask, blueprint="segmentation", factory=SegmentationFactory())
+    elif kind == "legacy":
+        series = build(parent, parent.voxels(), blueprint="legacy_enhanced_ct")
+    elif kind == "finished":
+        series = adopt(list(build(parent)), parent, BuildContext())
+    elif kind == "multi-frame parent":
+        (whole,) = ParentSeries.from_bytes(
+            [build(parent, parent.voxels(), blueprint="legacy_enhanced_ct").encode(0)]
+        ).instances[:1]
+        series = build(ParentSeries.from_datasets([whole.source]), blueprint="ct")
+    else:
+        strategy = FillingStrategy.COPY if kind == "copied" else FillingStrategy.DISCARD
+        series = build(parent, strategy=strategy)
+    for index in range(len(series)):
+        content = bytes(series.encode(index))
+        assert raw_text(content) == [data] * 3
+        assert (dcmread(io.BytesIO(content)).get("SpecificCharacterSet") or "") == charset
+    for name in ("PatientName (0010,0010)", "PatientID (0010,0020)", "PatientComments (0010,4000)"):
+        assert any(name in warning and "not all bytes" in warning for warning in series.warnings)
+
+
+@pytest.mark.filterwarnings("ignore:.*")
+def test_text_that_needs_another_set_is_told_with_what_it_changes() -> None:
+    parent = ParentSeries.from_bytes(odd_files("ISO_IR 138", ODD[0][1]))
+    series = build(parent, None, Blueprint([StaticElement("SeriesDescription", BEYOND)]))
+    assert written(series)[0].SpecificCharacterSet == "ISO_IR 192"
+    said = " ".join(series.warnings)
+    assert "PatientName (0010,0010)" in said and "PatientID (0010,0020)" in said and "replaced by other" in said
+    assert "SeriesDescription (0008,103E)" in said and "re-encoded in ISO_IR 192" in said
+
+
+def test_text_of_the_character_set_draws_no_warning() -> None:
+    parent = ParentSeries.from_bytes(files("ISO_IR 100"))
+    assert not any("bytes" in warning for warning in build(parent).warnings)
 
 
 def test_instances_of_several_character_sets() -> None:

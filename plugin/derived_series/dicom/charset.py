@@ -30,62 +30,144 @@ ESCAPE = re.compile(r"\x1b[ -/]+[0-~]")
 _REPLACEMENT = "\ufffd"
 
 
+class StoredText(str):
+    """Text of the parent that its character set does not hold, with the bytes that it was read from.
+
+    It is written as these bytes wherever the set is kept, as pydicom does it for names.
+    """
+
+    stored: bytes
+    encodings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str, stored: bytes, encodings: Iterable[str]) -> StoredText:
+        found = cls(text)
+        found.stored, found.encodings = stored, tuple(encodings)
+        return found
+
+
+def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
+    """Whether a text is written in these encodings as the bytes that it was read from."""
+    if isinstance(value, StoredText):
+        return value.encodings == tuple(encodings)
+    if isinstance(value, PersonName):
+        return bool(value.original_string) and tuple(value.encodings or ()) == tuple(encodings)
+    return False
+
+
+def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
+    """The element as it is written: of text that is kept as it was read, the bytes."""
+    if element.VR not in TEXT_VRS or element.VR == "PN":
+        return element
+    values = list(element.value) if element.VM > 1 else [element.value]
+    if not any(isinstance(value, StoredText) and _is_as_read(value, encodings) for value in values):
+        return element
+    parts = [v.stored if isinstance(v, StoredText) else encode_string(v, list(encodings)) for v in values]
+    return DataElement(element.tag, element.VR, b"\\".join(parts), already_converted=True)
+
+
+def with_stored_text(dataset: Dataset) -> Dataset:
+    """The dataset as it is written, see ``as_stored``; itself where there is no such text."""
+    given = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(given) if _several(given) else given)
+    read = [element for element in dict(dataset.items()).values() if isinstance(element, DataElement)]
+    changed = [new for element in read if (new := as_stored(element, encodings)) is not element]
+    if not changed:
+        return dataset
+    found = Dataset(dict(dataset.items()))
+    found.file_meta = dataset.file_meta
+    for element in changed:
+        found[element.tag] = element
+    return found
+
+
 def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any, str | None]:
     """(SpecificCharacterSet, warning): the preferred one when it holds all the text, else UTF-8.
+
+    What was read from bytes that are not all of the preferred one is written as these bytes.
 
     :param preferred: the value of (0008,0005), None for the default repertoire.
     """
     encodings = convert_encodings(list(preferred) if _several(preferred) else preferred)
     said = "\\".join(preferred) if _several(preferred) else (preferred or "the default repertoire")
     beyond: str | None = None
-    unread: dict[str, bool] = {}  # where there were bytes of another character set -> whether it is a name
+    unread: list[str] = []  # attributes with bytes of another character set
     for element, value in _texts(elements):
-        if _REPLACEMENT in str(value):
-            unread[describe(element.tag)] = element.VR == "PN"
-        if beyond is None and not _fits(value, encodings):
-            beyond = str(value)
+        as_read = _is_as_read(value, encodings)
+        replaced = _REPLACEMENT in str(value)
+        if not replaced and _fits(value, encodings):
+            continue
+        if (as_read or replaced) and describe(element.tag) not in unread:
+            unread.append(describe(element.tag))
+        if beyond is None and not as_read and not _fits(value, encodings):
+            beyond = f"{describe(element.tag)} {str(value)!r}"
     warnings = []
-    kept = [where for where, is_name in unread.items() if is_name and beyond is None]
-    lost = [where for where in unread if where not in kept]
-    if kept:
-        warnings.append(f"{', '.join(kept)}: not all bytes are of {said}; they are kept as the parent has them")
-    if lost:
-        warnings.append(f"{', '.join(lost)}: bytes that are not of the parent's {said} are replaced by U+FFFD")
+    if unread and beyond is None:
+        warnings.append(f"{', '.join(unread)}: not all bytes are of {said}; they are kept as the parent has them")
+    elif unread:
+        warnings.append(
+            f"{', '.join(unread)}: not all bytes are of the parent's {said}, and those are replaced by other characters"
+        )
     if beyond is not None:
-        warnings.append(f"{beyond!r} cannot be written in {said}: the text is re-encoded in {UTF8}")
+        warnings.append(f"{beyond} cannot be written in {said}: the text is re-encoded in {UTF8}")
     return preferred if beyond is None else UTF8, "; ".join(warnings) or None
 
 
-def keep_names(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
-    """Let the person names of a series stay byte for byte what they were read as, when they are written again.
+def keep_bytes(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
+    """Let names, and other text that the character set does not hold, stay byte for byte what they were read as.
 
-    pydicom drops what says nothing: a ``=`` at the end, an escape sequence to the set that holds anyway.
+    pydicom drops what says nothing in a name: a ``=`` at the end, an escape sequence to the set that holds anyway.
 
     :param varying: the tags that not all instances have with the same value; others are taken from the first.
     """
     for instance in instances[:1]:
-        _keep(instance, [int(tag) for tag in instance.keys() if _is_name(int(tag))])
-    names = [tag for tag in varying if _is_name(tag)]
-    for instance in instances[1:] if names else ():
-        _keep(instance, names)
+        _keep(instance, [int(tag) for tag in instance.keys()])
+    texts = [tag for tag in varying if _text_vr(tag)]
+    for instance in instances[1:] if texts else ():
+        _keep(instance, texts)
 
 
-def _keep(dataset: Dataset, names: Iterable[int]) -> None:
+def _keep(dataset: Dataset, tags: Iterable[int]) -> None:
     read = dict(dataset.items())  # without converting
-    for tag in names:
+    for tag in tags:
         raw = read.get(BaseTag(tag))
-        if not isinstance(raw, RawDataElement) or not raw.value:
+        vr = _text_vr(tag)
+        if vr is None or not isinstance(raw, RawDataElement) or not raw.value:
             continue
-        name = dataset[tag].value
-        if isinstance(name, PersonName):
-            name.original_string = raw.value
+        if vr == "PN":
+            name = dataset[tag].value
+            if isinstance(name, PersonName):
+                name.original_string = raw.value
+        elif not raw.value.isascii():
+            _keep_text(dataset, tag, raw.value)
 
 
-def _is_name(tag: int) -> bool:
+def _keep_text(dataset: Dataset, tag: int, data: bytes) -> None:
+    given = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(given) if _several(given) else given)
+    element = dataset[tag]
+    several = element.VM > 1
+    values = list(element.value) if several else [element.value]
+    parts = data.rstrip(b"\0 ").split(b"\\") if several else [data.rstrip(b"\0 ")]
+    if len(parts) != len(values):
+        return
+    found = [
+        value
+        if _REPLACEMENT not in str(value) and _fits(value, encodings)
+        else StoredText.of(str(value), part, encodings)
+        for value, part in zip(values, parts, strict=True)
+    ]
+    if any(isinstance(value, StoredText) for value in found):
+        dataset[tag] = DataElement(element.tag, element.VR, found if several else found[0], already_converted=True)
+
+
+def _text_vr(tag: int) -> str | None:
+    """The VR of an attribute of text; None of another."""
     try:
-        return dictionary_VR(tag) == "PN"
+        found = dictionary_VR(tag)
     except KeyError:
-        return False
+        return None
+    return found if found in TEXT_VRS else None
 
 
 def _several(value: Any) -> bool:

@@ -13,6 +13,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
+from derived_series.dicom.charset import with_stored_text
 from derived_series.dicom.codecs import compress
 from derived_series.dicom.context import BuildContext
 from derived_series.dicom.detached import detached
@@ -100,7 +101,7 @@ class DatasetSeries:
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file."""
         buffer = io.BytesIO()
-        dcmwrite(buffer, self.datasets[index], enforce_file_format=True)
+        dcmwrite(buffer, with_stored_text(self.datasets[index]), enforce_file_format=True)
         return buffer.getvalue()
 
     def buffer(self, index: int) -> bytes:

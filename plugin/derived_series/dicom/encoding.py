@@ -23,6 +23,8 @@ from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_f
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat, validate_value
 
+from derived_series.dicom.charset import as_stored
+
 _PREAMBLE = b"\0" * 128 + b"DICM"
 #: VRs with a 2 byte length whose values are short ASCII text, and what pads them to even length.
 _TEXT_PADDING = {"UI": b"\0", **dict.fromkeys(("AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM"), b" ")}
@@ -175,11 +177,12 @@ def sequence(tag: int, items: Iterable[bytes]) -> bytes:
 
 
 def encode_element(element: DataElement, encodings: Iterable[str]) -> bytes:
-    """One element in explicit VR little endian, by pydicom."""
+    """One element in explicit VR little endian, by pydicom; text that is kept as it was read, as its bytes."""
+    encodings = list(encodings)
     buffer = DicomBytesIO()
     buffer.is_implicit_VR = False
     buffer.is_little_endian = True
-    write_data_element(buffer, element, list(encodings))
+    write_data_element(buffer, as_stored(element, encodings), encodings)
     return buffer.getvalue()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.charset import keep_names
+from derived_series.dicom.charset import keep_bytes
 from derived_series.dicom.detached import Memo, detached
 from derived_series.dicom.file_meta import disagreements
 from derived_series.dicom.geometry import SAME_ANGLE, Affine, Grid
@@ -65,7 +65,7 @@ class ParentSeries:
     as_stored: Dataset = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        keep_names(self.instances, self.varying)
+        keep_bytes(self.instances, self.varying)
         object.__setattr__(self, "as_stored", detached(self.pivot, {}))
 
     def detached(self) -> ParentSeries:
@@ -86,6 +86,7 @@ class ParentSeries:
         """
         found = list(datasets)
         varying = varying_tags(found)
+        keep_bytes(found, varying)  # before anything of them is read
         check_identity(found, varying)
         said = disagreements(found)
         frames = unfold(found)
