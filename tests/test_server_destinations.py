@@ -15,6 +15,9 @@ from server_fixtures import settings
 
 SMOOTH = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 1.5}}
 
+#: The two transfer syntaxes that are not compressed.
+PLAIN = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]
+
 
 def with_destinations(folder: Path, **keys: Any) -> tuple[dict[str, Any], int, int]:
     """Changes of a configuration with one destination of each kind, which listen on no port yet."""
@@ -25,8 +28,9 @@ def with_destinations(folder: Path, **keys: Any) -> tuple[dict[str, Any], int, i
     return changes, http, dicom
 
 
-def receiver(start_orthanc: StartOrthanc, http: int, dicom: int) -> OrthancServer:
+def receiver(start_orthanc: StartOrthanc, http: int, dicom: int, **keys: Any) -> OrthancServer:
     changes = {
+        **keys,
         "HttpPort": http,
         "DicomServerEnabled": True,
         "DicomAet": "PACS",
@@ -85,6 +89,77 @@ def test_a_destination_that_is_away_leaves_the_series_here_and_the_job_to_be_res
     assert resumed["Content"]["Result"]["ID"] == result["ID"], "it was made a second time"
     assert sender.series_ids() == {parent, result["ID"]}
     assert {d.SOPInstanceUID for d in pacs.download(result["ID"])} == {d.SOPInstanceUID for d in stored}
+
+
+@pytest.mark.parametrize("syntax", ["RLELossless", "JPEGLSLossless"])
+def test_orthanc_transcodes_for_a_modality_that_takes_no_compressed_series(
+    start_orthanc: StartOrthanc, tmp_path: Path, syntax: str
+) -> None:
+    changes, http, dicom = with_destinations(tmp_path)
+    sender, pacs = start_orthanc(changes), receiver(start_orthanc, http, dicom, AcceptedTransferSyntaxes=PLAIN)
+    parent = sender.upload(ct_phantom(slices=2))
+    request = {**SMOOTH, "Destinations": ["pacs"], "TransferSyntax": syntax}
+    answer = sender.json(f"/series/{parent}/derive", "POST", json=request)
+    assert answer["Destinations"] == {"pacs": "Success"}
+    here, there = sender.download(answer["ID"]), pacs.download(answer["ID"])
+    assert here[0].file_meta.TransferSyntaxUID.keyword == syntax
+    assert {d.file_meta.TransferSyntaxUID for d in there} <= set(PLAIN)
+    assert all((a.pixel_array == b.pixel_array).all() for a, b in zip(here, there, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "transcodes", "name"),
+    [("JPEGLSLossless", False, "JPEG-LS Lossless"), ("HTJ2KLossless", True, "High-Throughput JPEG 2000")],
+)
+def test_a_modality_that_does_not_take_a_transfer_syntax_is_named_and_not_asked_again(
+    start_orthanc: StartOrthanc, tmp_path: Path, syntax: str, transcodes: bool, name: str
+) -> None:
+    changes, http, dicom = with_destinations(tmp_path)
+    changes["DicomModalities"]["pacs"] = {
+        "AET": "PACS", "Host": "127.0.0.1", "Port": dicom, "AllowTranscoding": transcodes
+    }  # fmt: skip
+    sender, pacs = start_orthanc(changes), receiver(start_orthanc, http, dicom, AcceptedTransferSyntaxes=PLAIN)
+    parent = sender.upload(ct_phantom(slices=2))
+    request = {**SMOOTH, "Destinations": ["pacs", "web"], "TransferSyntax": syntax, "Asynchronous": True}
+    job_id = sender.json(f"/series/{parent}/derive", "POST", json=request)["ID"]
+    failed = ended(sender, job_id)
+    assert failed["State"] == "Failure" and failed["Content"]["Attempt"] == 1
+    assert failed["Content"]["Result"]["Destinations"] == {"pacs": "Refused", "web": "Success"}
+    said = failed["ErrorDescription"]
+    assert f"pacs does not take the transfer syntax {name}" in said and "CT Image Storage" in said
+    remedy = failed["Content"]["Error"]["Remedy"]
+    assert "TransferSyntax" in remedy and "answers again" not in remedy
+
+    pacs.restart({**pacs.changes, "AcceptedTransferSyntaxes": ["*"]})
+    sender.json(f"/derived-series/jobs/{job_id}/resubmit", "POST")
+    again = ended(sender, job_id)
+    if syntax == "JPEGLSLossless":  # Debian 12's Orthanc cannot send the other one at all
+        assert again["Content"]["Result"]["Destinations"] == {"pacs": "Success", "web": "Success"}
+    else:
+        assert again["Content"]["Result"]["Destinations"]["pacs"] in ("Refused", "Success")
+
+
+def test_a_refusal_is_still_told_when_a_retry_has_reached_the_others(
+    start_orthanc: StartOrthanc, tmp_path: Path
+) -> None:
+    changes, _, dicom = with_destinations(tmp_path)
+    away = free_port()
+    changes["DicomModalities"] = {
+        "pacs": {"AET": "PACS", "Host": "127.0.0.1", "Port": dicom, "AllowTranscoding": False},
+        "late": ["LATE", "127.0.0.1", away],
+    }
+    sender = start_orthanc(changes)
+    receiver(start_orthanc, free_port(), dicom, AcceptedTransferSyntaxes=PLAIN)
+    parent = sender.upload(ct_phantom(slices=2))
+    request = {**SMOOTH, "Destinations": ["pacs", "late"], "TransferSyntax": "RLELossless", "Asynchronous": True}
+    job_id = sender.json(f"/series/{parent}/derive", "POST", json=request)["ID"]
+    while sender.json(f"/derived-series/jobs/{job_id}")["State"] != "Retry":
+        time.sleep(0.05)
+    receiver(start_orthanc, free_port(), away)
+    failed = ended(sender, job_id)
+    assert failed["State"] == "Failure"
+    assert failed["Content"]["Result"]["Destinations"] == {"pacs": "Refused", "late": "Success"}
+    assert "pacs does not take the transfer syntax RLE Lossless" in failed["ErrorDescription"]
 
 
 def test_a_synchronous_request_is_answered_once_the_series_is_stored(

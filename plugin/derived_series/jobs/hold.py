@@ -8,6 +8,9 @@ from derived_series.jobs.record import JobRecord, State
 
 HELD, REJECTED, DELETED, PENDING, DELIVERED = "Held", "Rejected", "Deleted", "Pending", "Success"
 
+#: Of a destination that answers and does not take the series: only a person's "resubmit" asks it again.
+REFUSED = "Refused"
+
 #: States of a destination that nothing is sent to.
 CLOSED = frozenset({HELD, REJECTED, DELETED, DELIVERED})
 
@@ -26,6 +29,12 @@ def released(job: JobRecord) -> JobRecord:
     states = {name: PENDING if state == HELD else state for name, state in destinations(job).items()}
     again = dataclasses.replace(job, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)
     return _with(dataclasses.replace(again, problem=None), states)
+
+
+def reopened(job: JobRecord) -> JobRecord:
+    """The job with all that have refused its series to be asked again."""
+    states = {name: PENDING if state == REFUSED else state for name, state in destinations(job).items()}
+    return _with(job, states) if states else job
 
 
 def withdrawn(job: JobRecord, why: str) -> JobRecord:

@@ -15,7 +15,7 @@ from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import Sample, describe_series, remove_series, verify
 from derived_series.dicomweb.stow import Part10, store
 from derived_series.errors import NotFound
-from derived_series.jobs.destinations import send_on
+from derived_series.jobs.delivery import send_on
 from derived_series.jobs.hold import PENDING
 from derived_series.jobs.progress import Progress
 from derived_series.jobs.review import ACCEPTED, LABELS, REJECTED, REVIEW, reason_of, review_json

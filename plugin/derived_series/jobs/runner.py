@@ -17,6 +17,7 @@ from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
 from derived_series.jobs.clock import SteadyClock
+from derived_series.jobs.hold import reopened
 from derived_series.jobs.leftovers import Leftovers
 from derived_series.jobs.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
@@ -135,7 +136,14 @@ class JobRunner:
         if job.state is not State.FAILURE or job_id in self._running:
             raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
         again = dataclasses.replace(
-            job, state=State.PENDING, attempt=0, lost=0, progress=0, completed=None, problem=None, next_try=0.0
+            reopened(job),
+            state=State.PENDING,
+            attempt=0,
+            lost=0,
+            progress=0,
+            completed=None,
+            problem=None,
+            next_try=0.0,
         )
         with self._uploads:
             path = self.store.image_path(job)

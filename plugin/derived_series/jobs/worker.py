@@ -30,7 +30,7 @@ from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, StorageError, UserCodeError
 from derived_series.jobs.catalogue import library_of
 from derived_series.jobs.child import one_process
-from derived_series.jobs.destinations import send_on
+from derived_series.jobs.delivery import send_on
 from derived_series.jobs.dry_run import told
 from derived_series.jobs.hold import HELD, PENDING
 from derived_series.jobs.memory import memory_bound
