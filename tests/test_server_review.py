@@ -157,6 +157,46 @@ def test_a_rejected_series_is_not_reused(server: OrthancServer, parent: str) -> 
     assert server.json(f"/series/{second['ID']}/review")["State"] == "Unreviewed"
 
 
+def test_a_rejected_series_that_comes_back_is_known_by_the_note_in_its_study(
+    server: OrthancServer, parent: str
+) -> None:
+    """It was deleted, and is received again from somewhere: with it, what Orthanc kept of it has gone."""
+    first = derive(server, parent, IfExists="Reuse")
+    rejected = review(server, first["ID"], **REJECT)
+    files = [server.get(f"/instances/{each}/file").content for each in server.json(first["Path"])["Instances"]]
+    server.json(first["Path"], "DELETE")
+    assert server.upload(files) == first["ID"]
+    state = server.json(f"/series/{first['ID']}/review")
+    for key in ("State", "User", "Code", "Meaning", "Title", "KeyObjects"):
+        assert state[key] == rejected[key]
+    assert state["Job"] == first["JobID"]
+    assert "is rejected" in refused(server, first["ID"], 409, Verdict="Accept", User="b")
+    second = derive(server, parent, IfExists="Reuse")
+    assert second["SeriesInstanceUID"] != first["SeriesInstanceUID"]
+    assert server.json(f"/series/{second['ID']}/review")["State"] == "Unreviewed"
+
+
+def test_the_notes_of_a_study_count_where_nothing_else_is_known(
+    start_orthanc: StartOrthanc, server: OrthancServer, parent: str
+) -> None:
+    """Another Orthanc, which has received the study with the note."""
+    series = derive(server, parent)["ID"]
+    rejected = review(server, series, **REJECT)
+    other = start_orthanc(settings(server.folder / "other library"))
+    ids = [*server.json(f"/series/{series}")["Instances"], *server.json(f"/series/{parent}")["Instances"]]
+    for each in ids:
+        other.json("/instances", "POST", data=server.get(f"/instances/{each}/file").content)
+    assert other.get(f"/series/{series}/review").status_code == 409  # nothing says anything of it yet
+    note = server.json(f"/series/{rejected['KeyObjects']['ID']}")["Instances"][0]
+    other.json("/instances", "POST", data=server.get(f"/instances/{note}/file").content)
+    state = other.json(f"/series/{series}/review")
+    for key in ("State", "User", "Code", "Meaning", "Title", "KeyObjects"):
+        assert state[key] == rejected[key]
+    assert state["Time"][:19] == rejected["Time"][:19]
+    assert "is rejected" in refused(other, series, 409, Verdict="Accept", User="b")
+    assert other.get(f"/series/{parent}/review").status_code == 409
+
+
 def test_wrong_verdicts_say_what_is_wrong(server: OrthancServer, parent: str) -> None:
     series = derive(server, parent)["ID"]
     said = refused(server, series, 400, Verdict="Maybe", Usr="x")

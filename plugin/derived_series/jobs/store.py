@@ -269,6 +269,14 @@ class JobStore:
         """Jobs that are over and have destinations that did not take their series, or wait for a verdict."""
         return self._select(f"WHERE state IN ('Success', 'Failure') AND {_WITH_DESTINATIONS % _OPEN} ORDER BY seq")
 
+    def maker_of(self, series: str) -> JobRecord | None:
+        """The job that stored a series. :param series: its Orthanc identifier."""
+        found = self._select(
+            f"WHERE json_extract({_RESULT}, '$.ID') = ? AND json_extract({_REQUEST}, '$.Verdict') IS NULL LIMIT 1",
+            [series],
+        )
+        return found[0] if found else None
+
     def newest_series(self, most: int) -> list[JobRecord]:
         """The jobs that stored a series, newest first."""
         return self._select(

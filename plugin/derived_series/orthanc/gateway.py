@@ -131,6 +131,15 @@ class Gateway:
         except orthanc.OrthancException as error:
             raise _refusal("DELETE", path, error) from error
 
+    def find_series(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """The series whose tags have these values, as ``/series/{id}`` tells them."""
+        asked = json.dumps({"Level": "Series", "Query": query, "Expand": True})
+        try:
+            found: list[dict[str, Any]] = json.loads(orthanc.RestApiPost("/tools/find", asked))
+        except orthanc.OrthancException as error:
+            raise _refusal("POST", "/tools/find", error) from error
+        return found
+
     def remove_series(self, series_instance_uid: str) -> int:
         """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed.
 

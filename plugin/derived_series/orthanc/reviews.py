@@ -16,6 +16,7 @@ from derived_series.jobs.review import ACCEPTED, LABELS, REJECTED, REVIEW, rejec
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.verdict_log import VerdictLog
 from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.rejection_notes import rejection_in_study
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Reviews:
         :raises NotFound: no such series. :raises Conflict: one that was not made here.
         """
         self._gateway.series(series)
-        made = self._metadata(series, PROVENANCE)
+        made = self._metadata(series, PROVENANCE) or self._remembered(series)
         if made is None:
             raise Conflict(
                 f"the series {series} was not derived by this plugin: there is no verdict on it",
@@ -43,8 +44,29 @@ class Reviews:
             )
         return made
 
+    def _remembered(self, series: str) -> dict[str, Any] | None:
+        """What is known of a series that was received again, without its provenance."""
+        job = self._runner.store.maker_of(series)
+        if job is not None:
+            try:
+                uid = self._gateway.series(job.series)["MainDicomTags"]["SeriesInstanceUID"]
+            except NotFound:
+                return {"Job": job.id, "Parents": []}
+            return {"Job": job.id, "Parents": [{"Input": "parent", "ID": job.series, "SeriesInstanceUID": uid}]}
+        return None if rejection_in_study(self._gateway, series) is None else {"Job": "", "Parents": []}
+
     def of(self, series: str) -> dict[str, Any] | None:
-        """The verdict on a series, as it is kept."""
+        """The verdict on a series: as it is kept, or by a note in its study that rejects it."""
+        verdict = self._kept(series)
+        if verdict is not None and verdict["State"] == REJECTED:
+            return verdict
+        try:
+            note = rejection_in_study(self._gateway, series)
+        except NotFound:  # the series is gone
+            note = None
+        return verdict if note is None else note | ({} if verdict is None else {"Former": verdict})
+
+    def _kept(self, series: str) -> dict[str, Any] | None:
         for job in self._runner.store.of_series(series):  # it may have stored its document just now
             if verdict := _rejection(job):
                 return verdict
@@ -52,7 +74,7 @@ class Reviews:
 
     def discrepancy(self, series: str) -> str | None:
         """What the copy says that was not said here; None when it is as it was written."""
-        verdict, copy = self.of(series), self._copy(series)
+        verdict, copy = self._kept(series), self._copy(series)
         if copy == verdict:
             return None
         if copy is None:
