@@ -74,7 +74,7 @@ class JobStore:
             self._db = sqlite3.connect(place, timeout=5, check_same_thread=False)
             try:
                 self._prepare()
-            except BaseException:
+            except (OSError, sqlite3.Error, DerivedSeriesError):
                 self._db.close()
                 raise
         except (OSError, sqlite3.Error) as error:
