@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +34,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def shell(script: str, server: OrthancServer, series: str) -> str:
-    environment = {"PATH": "/usr/bin:/bin", "ORTHANC": server.url, "SERIES": series}
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"  # a Debian need not have a python3 of its own
+    environment = {"PATH": path, "ORTHANC": server.url, "SERIES": series}
     done = subprocess.run(["bash", "-euc", script], env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
