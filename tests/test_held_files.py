@@ -1,0 +1,102 @@
+"""Large instances that pages read frames of: which files are held, and for how long."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import requests
+
+from derived_series.dicomweb.client import Client, Connection
+from derived_series.errors import NotFound
+from derived_series.jobs import held_files
+from derived_series.jobs.held_files import LARGE, held_file
+
+
+class Answer:
+    def __init__(self, data: bytes, broken: bool):
+        self._data, self._broken = data, broken
+
+    def iter_content(self, size: int) -> Iterator[bytes]:
+        for start in range(0, len(self._data), size):
+            yield self._data[start : start + size]
+            if self._broken:
+                raise requests.exceptions.ChunkedEncodingError("cut off")
+
+
+class Server:
+    """Instances by identifier: (the name of the file that Orthanc stores, its size)."""
+
+    def __init__(self, **stored: tuple[str, int]):
+        self.stored = stored
+        self.connection = Connection("http://127.0.0.1:1")
+        self.fetched: list[str] = []
+        self.broken = False
+
+    def get_json(self, path: str) -> Any:
+        name = path.rsplit("/", 1)[1]
+        if name not in self.stored:
+            raise NotFound(name)
+        return {"FileUuid": self.stored[name][0], "FileSize": self.stored[name][1]}
+
+    @contextmanager
+    def streaming(self, url: str) -> Iterator[Answer]:
+        name = url.split("/")[-2]
+        self.fetched.append(name)
+        yield Answer(self.stored[name][0].encode() * self.stored[name][1], self.broken)
+
+
+def held(server: Server, name: str, folder: Path) -> Path | None:
+    return held_file(cast(Client, server), name, str(folder))
+
+
+def test_a_large_instance_is_fetched_once_and_a_small_one_is_not_held(tmp_path: Path) -> None:
+    server = Server(a=("x", LARGE), b=("y", LARGE - 1))
+    file = held(server, "a", tmp_path)
+    assert file is not None and file.stat().st_size == LARGE and file.stat().st_mode & 0o077 == 0
+    assert held(server, "a", tmp_path) == file and server.fetched == ["a"]
+    assert held(server, "b", tmp_path) is None
+
+
+def test_one_that_was_replaced_or_deleted_is_not_given_out(tmp_path: Path) -> None:
+    server = Server(a=("x", LARGE))
+    former = held(server, "a", tmp_path)
+    server.stored["a"] = ("z", LARGE)
+    file = held(server, "a", tmp_path)
+    assert file is not None and file != former and file.read_bytes()[:1] == b"z"
+    del server.stored["a"]
+    with pytest.raises(NotFound):
+        held(server, "a", tmp_path)
+
+
+def test_one_that_does_not_come_whole_is_not_held(tmp_path: Path) -> None:
+    server = Server(a=("x", LARGE))
+    server.broken = True
+    assert held(server, "a", tmp_path) is None and list(tmp_path.iterdir()) == []
+    assert held(server, "a", tmp_path / "that is not there") is None
+
+
+def test_those_that_nobody_asks_for_go_when_another_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(a=("x", LARGE), b=("y", LARGE), c=("z", LARGE), d=("u", LARGE))
+    first, second = (held(server, name, tmp_path) for name in "ab")
+    assert first is not None and second is not None
+    os.utime(first, (0, time.time() - 301))
+    assert held(server, "c", tmp_path) is not None and not first.exists() and second.exists()
+    os.utime(second, (0, time.time() - 10))
+    monkeypatch.setattr(held_files, "_MOST", 2 * LARGE)
+    assert held(server, "d", tmp_path) is not None
+    assert sorted(file.read_bytes()[:1] for file in tmp_path.iterdir()) == [b"u", b"z"], "the one of longest ago went"
+
+
+def test_one_that_nobody_asks_for_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_files, "_KEPT", -0.9)  # so that it is looked at after 0.1 s
+    file = held(Server(a=("x", LARGE)), "a", tmp_path)
+    end = time.monotonic() + 20
+    while file is not None and file.exists():
+        assert time.monotonic() < end
+        time.sleep(0.05)
