@@ -116,7 +116,8 @@ def test_a_picture_of_another_shape_has_none(shape: tuple[int, ...], blueprint: 
 @pytest.mark.parametrize("strategy", BOTH)
 @pytest.mark.parametrize("blueprint", ["secondary_capture", "multiframe_secondary_capture"])
 def test_a_picture_on_a_grid_of_its_own_has_its_spacing(blueprint: str, strategy: FillingStrategy) -> None:
-    image = nib.Nifti1Image(np.zeros((24, 32, 1), np.uint8), np.diag([-0.35, -0.4, 1, 1]))
+    affine = np.array([[-0.35, 0, 0, -1], [0, -0.4, 0, 18], [0, 0, 1, 30], [0, 0, 0, 1]])  # within the CT
+    image = nib.Nifti1Image(np.zeros((24, 32, 1), np.uint8), affine)
     for parent in (radiograph(("PixelSpacing", [0.8, 0.7])), ct_phantom(2, 16, 12)):
         for factory in (NiftiFactory(), SecondaryCaptureFactory()):
             (dataset, *_) = written(build(parent, image, blueprint=blueprint, strategy=strategy, factory=factory))
