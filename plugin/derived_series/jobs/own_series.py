@@ -20,7 +20,7 @@ def remove_former(client: Client, task: DeriveTask) -> list[str]:
     former = [*task.replaces]
     for job in task.supersedes:
         former += find_series(client, series_uid_of(job))
-    kept = [series for series in former if _is_accepted(client, series)]
+    kept = [series for series in former if series in task.accepted or _is_accepted(client, series)]
     for series in former:
         if series not in kept:
             client.delete(f"/series/{series}")

@@ -33,6 +33,7 @@ class DeriveTask:
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified; not those that
         were accepted.
     :param supersedes: jobs whose series are removed likewise, where they are still there.
+    :param accepted: those of these series that a person has accepted, by the record; their metadata may be gone.
     :param rule: what the provenance says of the rule that asked for the job.
     :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
     :param scratch: a folder for temporary files, where the worker shares the server's disk.
@@ -57,6 +58,7 @@ class DeriveTask:
     progress_route: str | None = None
     replaces: tuple[str, ...] = ()
     supersedes: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
     rule: dict[str, Any] | None = None
     result: dict[str, Any] | None = None
     scratch: str | None = None

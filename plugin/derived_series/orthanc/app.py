@@ -14,6 +14,7 @@ from derived_series.jobs.folder_lock import lock_folder
 from derived_series.jobs.full_store import FullStore
 from derived_series.jobs.leftovers import Leftovers
 from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.review import ACCEPTED
 from derived_series.jobs.runner import JobRunner
 from derived_series.jobs.series_numbers import SeriesNumbers
 from derived_series.jobs.spare import Spare
@@ -89,6 +90,9 @@ def start(executable: Path) -> Gateway:
         path = store.image_path(job)
         fired = log.of_job(job.id)
         replaced = store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
+        superseded = [] if fired is None else log.replaced_by(fired)
+        former = [*replaced, *(each for name in superseded if (each := store.find(name)) is not None)]
+        made = [str(each.result["ID"]) for each in former if each.result and "ID" in each.result]
         return DeriveTask(
             job_id=job.id,
             attempt=job.attempt,
@@ -102,7 +106,8 @@ def start(executable: Path) -> Gateway:
             progress_route=f"{job_path(job)}/progress",
             result=job.result,
             replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
-            supersedes=() if fired is None else tuple(log.replaced_by(fired)),
+            supersedes=tuple(superseded),
+            accepted=tuple(each for each in made if (verdicts.of(each) or {}).get("State") == ACCEPTED),
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
             thorough=leftovers.is_expected(job.id),
