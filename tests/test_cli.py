@@ -16,7 +16,7 @@ import pytest
 from building import LIBRARY, REPOSITORY, parent_of, real
 from derived_series import ParentSeries
 from derived_series.__main__ import main
-from phantoms import ct_phantom, encode, pet_phantom
+from phantoms import ct_phantom, decoded, encode, pet_phantom
 
 
 @pytest.fixture
@@ -219,7 +219,7 @@ def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == 2
-    assert "usage: python -m derived_series" in capsys.readouterr().err
+    assert "usage: derived-series" in capsys.readouterr().err
 
 
 def test_bad_parents(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,3 +290,36 @@ def test_as_a_program_of_its_own(parent: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, env=environment,
     )  # fmt: skip
     assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and "Traceback" not in bad.stderr
+
+
+@pytest.mark.parametrize("form", ["{}", "={}"])
+def test_values_that_begin_with_a_minus(form: str, parent: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "nan.npy", np.full((4, 6, 5), np.nan))
+    values = {
+        "--orientation": "-1.0,-0.0,0,0,-1,0",
+        "--nan": "-1e1",
+        "--description": "-x",
+        "--replace": "ImageComments=-1",
+    }
+    for file in parent.iterdir():
+        dataset = decoded(file.read_bytes())
+        dataset.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
+        file.write_bytes(encode(dataset))
+    arguments = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--image", str(tmp_path / "nan.npy")]
+    for option, value in values.items():
+        arguments += [f"{option}={value}"] if "=" in form else [option, value]
+    assert main(arguments) == 0
+    (first, *_), found = made(tmp_path / "out")
+    assert first.SeriesDescription == "-x" and np.all(found == -10)
+    assert main(["explain", str(parent), "--blueprint", "ct", "--orientation", "-1,0,0,0,-1"]) == 2
+
+
+def test_the_commands_of_the_readme_run_as_they_are_printed(tmp_path: Path) -> None:
+    lines = (REPOSITORY / "README.md").read_text("utf-8").splitlines()
+    commands = [line.split("#")[0].split() for line in lines if line.startswith(".venv/bin/derived-series ")]
+    assert {command[1] for command in commands} == {"list", "explain", "lint", "build"}
+    (command,) = (command for command in commands if command[1] == "list")
+    if not (REPOSITORY / command[0]).exists():
+        pytest.skip("there is no .venv in the checkout")
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert "segmentation" in done.stdout

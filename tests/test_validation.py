@@ -27,7 +27,8 @@ from derived_series import (
     ParentSeries,
     StaticElement,
 )
-from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.context import BuildContext
+from derived_series.dicom.datasets import DatasetSeries, adopt
 from derived_series.dicom.derived import DerivedSeries
 from derived_series.dicom.functions import ImageElement
 from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
@@ -347,3 +348,16 @@ def test_what_differs_in_the_parents_series_is_a_warning() -> None:
     copied = Blueprint([InstanceCopyElement("Manufacturer")])
     found = validate(built(volume_blueprint + ct_image_blueprint + copied, parent), parent)
     assert errors(found) == () and any("Manufacturer" in str(finding) for finding in found)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_the_place_in_an_object_of_one_instance_is_whole() -> None:
+    parent = ParentSeries.from_datasets(ct_phantom(3))
+    report = Dataset()
+    report.SOPClassUID, report.Modality = "1.2.840.10008.5.1.4.1.1.66.4", "SEG"
+    report.ROIContourSequence = [Dataset()]
+    report.ROIContourSequence[0].add(DataElement(0x00200052, "UI", "1.02.3", validation_mode=0))
+    found = validate(adopt([report], parent, BuildContext()), parent)
+    assert [finding.where for finding in found if finding.tag == 0x00200052 and "1.02.3" in finding.message] == [
+        "ROIContourSequence[0]"
+    ]

@@ -351,3 +351,24 @@ def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
 def test_slices_of_a_4d_parent_come_one_by_one() -> None:
     parent = parent_of(fmri_phantom())
     assert np.array_equal(volume(build(parent, parent.slices())).reshape(parent.shape), parent.voxels())
+
+
+def test_a_b0_that_says_nothing_of_diffusion_is_sorted_by_b() -> None:
+    datasets = dti_phantom()
+    whole = parent_of(shuffled(datasets))
+    for dataset in datasets:
+        if dataset.DiffusionBValue == 0:
+            del dataset.DiffusionBValue
+        dataset.InstanceNumber = 1  # nothing else tells the volumes apart
+    parent = parent_of(shuffled(datasets))
+    assert parent.volume_key == "DiffusionBValue and DiffusionGradientOrientation"
+    by_b = [d.get("DiffusionBValue", 0) for d in parent.instances[:: parent.slices_per_volume]]
+    assert by_b == sorted(by_b) and sum("DiffusionBValue" not in d for d in parent.instances) == whole.slices_per_volume
+
+
+def test_two_b0_that_say_nothing_of_diffusion_are_not_told_apart_by_it() -> None:
+    datasets = dti_phantom(gradients=((0, None), (0, None), (1000, (1, 0, 0))))
+    for dataset in datasets:
+        if dataset.DiffusionBValue == 0:
+            del dataset.DiffusionBValue
+    assert parent_of(shuffled(datasets)).volume_key == "InstanceNumber"

@@ -1,4 +1,4 @@
-"""``python -m derived_series``: build, explain, lint and list without a server."""
+"""``derived-series`` (or ``python -m derived_series``): build, explain, lint and list without a server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _VALIDATIONS: dict[str, Validation] = {"strict": "Strict", "warn": "Warn", "off"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when ``lint`` finds errors, or 2 with one line on stderr when the input is bad."""
-    given = _parser().parse_args(arguments)
+    given = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         library = Library.load(given.blueprints or [DEFAULT_FOLDER])
         for problem in library.problems:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m derived_series", description=__doc__)
+    parser = argparse.ArgumentParser(prog="derived-series", description=__doc__)
     parser.add_argument("--blueprints", action="append", metavar="DIR", help="folder of blueprints (may be repeated)")
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build a derived series into a folder")
@@ -85,6 +85,19 @@ def _parser() -> argparse.ArgumentParser:
     lint.add_argument("--json", action="store_true", help="the findings as JSON")
     commands.add_parser("list", help="list blueprints, pipelines and factories")
     return parser
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments with ``--option=value`` where a value begins with a minus, which argparse takes for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        former = joined[-1] if joined else ""
+        is_value = argument[:1] == "-" and argument[:2] != "--" and argument != "-h"
+        if is_value and former[:2] == "--" and "=" not in former:
+            joined[-1] = f"{former}={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _what(parser: argparse.ArgumentParser) -> None:
@@ -136,7 +149,7 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
         parameters = _pairs(given.parameter, "--parameter")
         return run_pipeline(library, given.pipeline, {"parent": parent}, parameters, options, context)
     if not given.blueprint:
-        raise InvalidRequest("name a --blueprint or a --pipeline", remedy="python -m derived_series list")
+        raise InvalidRequest("name a --blueprint or a --pipeline", remedy="derived-series list shows them")
     image = Path(given.image) if given.image else None
     if image is not None and not image.is_file():
         raise InvalidImage(f"{image} is no file")
@@ -173,7 +186,7 @@ def _build(given: argparse.Namespace, library: Library) -> int:
 
 def _explain(given: argparse.Namespace, library: Library) -> int:
     if not given.blueprint:
-        raise InvalidRequest("name a --blueprint", remedy="python -m derived_series list")
+        raise InvalidRequest("name a --blueprint", remedy="derived-series list shows them")
     strategy = FillingStrategy(given.filling) if given.filling else None
     print(
         library.blueprint(given.blueprint).blueprint.explain(

@@ -123,12 +123,12 @@ class HeaderError(DerivedSeriesError):
 
     http_status = 422
 
-    def __init__(self, missing: Sequence[Missing], *, where: str = "the header"):
+    def __init__(self, missing: Sequence[Missing], *, where: str = "the header", remedy: str | None = None):
         self.missing = tuple(missing)
         lines = "; ".join(str(item) for item in self.missing)
         super().__init__(
             f"{where} lacks {len(self.missing)} attribute(s): {lines}",
-            remedy="give each a value in the blueprint, or copy it with Optional=True",
+            remedy=remedy or "give each a value in the blueprint, or copy it with Optional=True",
         )
 
 
@@ -137,11 +137,11 @@ class ValidationFailed(DerivedSeriesError):
 
     http_status = 422
 
-    def __init__(self, findings: Sequence[str]):
+    def __init__(self, findings: Sequence[str], *, what: str = "the derived series", remedy: str | None = None):
         self.findings = tuple(findings)
         super().__init__(
-            f"the derived series breaks {len(self.findings)} rule(s): " + "; ".join(self.findings),
-            remedy='mend the blueprint, or ask for "Validation": "Warn"',
+            f"{what} breaks {len(self.findings)} rule(s): " + "; ".join(self.findings),
+            remedy=remedy or 'mend the blueprint, or ask for "Validation": "Warn"',
         )
 
 

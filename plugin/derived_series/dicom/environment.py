@@ -30,12 +30,14 @@ class SeriesEnvironment:
 
     :param inputs: all series of the derivation by their names in the pipeline, the parent among them; empty where it
         is made from the parent alone.
+    :param derivation: how the image is derived, as far as the blueprint says it at once; empty for nothing.
     """
 
     parent: ParentSeries
     factory: DicomFactory
     context: BuildContext
     inputs: Mapping[str, ParentSeries] = field(default_factory=dict)
+    derivation: str = ""
 
     @property
     def pivot(self) -> Dataset:

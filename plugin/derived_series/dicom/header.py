@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 
 from derived_series.dicom.blueprint import Blueprint, Entry, Key
 from derived_series.dicom.copying import CopyElement, InstanceCopyElement, PositionCopyElement
@@ -17,6 +18,7 @@ from derived_series.dicom.filling import FillingStrategy
 from derived_series.dicom.identity import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
 from derived_series.dicom.objects import is_other_kind
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.required import of_other_modality
 from derived_series.dicom.tags import TagLike, describe, keyword, to_tag
 from derived_series.dicom.volumes import LAST_RESORT
 from derived_series.errors import HeaderError, Missing
@@ -88,6 +90,7 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
     whole, warnings = complete(blueprint, strategy, env.parent)
     warnings += _volumes(env.parent)
     warnings += said
+    env = replace(env, derivation=_derivation(env, whole))
     elements: dict[Key, DataElement] = {}
     deferred = []
     missing = []
@@ -111,6 +114,7 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
     if _SOP_CLASS not in elements and all(item.tag != _SOP_CLASS[0] for item in missing):
         missing.append(Missing(_SOP_CLASS[0], "SOPClassUID", "it must be settled before the image is there"))
     if missing:
+        _refuse_other_modality(env, whole, blueprint.name, missing)
         raise HeaderError(missing, where=f"the header of {blueprint.name!r}")
     elements, changed = enforce_identity(elements, env.parent)
     return SeriesHeader(
@@ -121,6 +125,29 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
         deferred=tuple(deferred),
         warnings=(*env.parent.warnings, *warnings, *changed),
     )
+
+
+def _derivation(env: SeriesEnvironment, blueprint: Blueprint) -> str:
+    """DerivationDescription, or the meaning of the first derivation code, where the header settles them."""
+    for tag in ("DerivationDescription", "DerivationCodeSequence"):
+        try:
+            value = blueprint[tag].at_header(env) if tag in blueprint else ABSENT
+        except LackingValue:
+            continue
+        found = value.value if isinstance(value, DataElement) else value
+        if isinstance(found, str) and found:
+            return found
+        if isinstance(found, Sequence) and found and isinstance(found[0], Dataset):
+            return str(found[0].get("CodeMeaning", ""))
+    return ""
+
+
+def _refuse_other_modality(env: SeriesEnvironment, blueprint: Blueprint, name: str, missing: list[Missing]) -> None:
+    """:raises HeaderError: where so much is missing since the parent is of another modality than the blueprint."""
+    value = blueprint[_SOP_CLASS[0]].at_header(env) if _SOP_CLASS[0] in blueprint else None
+    other = of_other_modality(str(getattr(value, "value", value)), env.parent.modality)
+    if other is not None:
+        raise HeaderError(missing, where=f"the blueprint {name!r} makes {other.what}: its header", remedy=other.remedy)
 
 
 def _volumes(parent: ParentSeries) -> list[str]:

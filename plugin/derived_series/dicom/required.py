@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pydicom.uid import (
     CTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
     MRImageStorage,
     PositronEmissionTomographyImageStorage,
     SecondaryCaptureImageStorage,
@@ -20,6 +25,39 @@ from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
 from derived_series.dicom.objects import BUILDERS
 from derived_series.dicom.parent import ParentSeries
+
+#: What the parents of these classes are, whose acquisition is copied.
+_MODALITIES = {
+    str(CTImageStorage): "CT",
+    str(LegacyConvertedEnhancedCTImageStorage): "CT",
+    str(MRImageStorage): "MR",
+    str(LegacyConvertedEnhancedMRImageStorage): "MR",
+    str(PositronEmissionTomographyImageStorage): "PT",
+    str(LegacyConvertedEnhancedPETImageStorage): "PT",
+}
+#: The ready blueprint for a parent of each.
+_READY = {"CT": "ct", "MR": "mr", "PT": "pet"}
+
+
+@dataclass(frozen=True, slots=True)
+class OtherModality:
+    """A class whose images are of another modality than the parent, which lacks what they ask for."""
+
+    what: str
+    remedy: str
+
+
+def of_other_modality(sop_class_uid: str, parent: str) -> OtherModality | None:
+    """None for a class of the parent's modality, and for one that takes any parent. :param parent: its Modality."""
+    made = _MODALITIES.get(sop_class_uid)
+    if made is None or made == parent:
+        return None
+    own = f"{_READY[parent]}, or " if parent in _READY else ""
+    return OtherModality(
+        f"{made} images, and the parent is {parent or 'of no modality'}",
+        f"use the blueprint {own}secondary_capture, which takes any parent; or set what is missing",
+    )
+
 
 _PLACE = (
     *("FrameOfReferenceUID", "PositionReferenceIndicator"),

@@ -56,6 +56,19 @@ def character_problem(vr: str, text: str) -> str | None:
     return f"it has {name} at character {found.start() + 1}, {why}"
 
 
+def one_line(text: str) -> str:
+    """A text as one value of one line: what LO does not allow becomes a space."""
+    return " ".join(_REFUSED.sub(" ", ESCAPE.sub("", text)).split())
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters, cut between words where it has several."""
+    if len(text) <= most:
+        return text
+    whole = text[: most + 1].rpartition(" ")[0]
+    return (whole or text[:most]).rstrip(" ,;:-([")
+
+
 def has_one_value(tag: BaseTag) -> bool:
     """Whether PS3.6 allows the attribute one value at most; not of those that it does not have."""
     return not tag.is_private and dictionary_has_tag(tag) and dictionary_VM(tag) == "1"

@@ -46,13 +46,17 @@ class Agreement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VolumeKey:
-    """:param name: as messages say it. :param tags: what it reads. :param time: whether the volumes follow in time."""
+    """
+    :param name: as messages say it. :param tags: what it reads. :param time: whether the volumes follow in time.
+    :param lacking: what an instance without it counts as where others at its position have it.
+    """
 
     name: str
     tags: tuple[str, ...]
     read: Callable[[Dataset], Rank]
     agreement: Agreement
     time: bool = True
+    lacking: Rank = None
 
 
 def _number(dataset: Dataset, keyword: str) -> float | None:
@@ -126,6 +130,7 @@ KEYS = (
         _diffusion,
         Agreement.VALUES,
         time=False,
+        lacking=(0.0, 0.0, 0.0, 0.0),  # an image without diffusion may say nothing of it
     ),
     *(
         _by_number(keyword, Agreement.VALUES, time=False)
@@ -224,6 +229,8 @@ def _sorted(key: VolumeKey, found: Sequence[Dataset], groups: list[list[int]]) -
     ranks: list[list[tuple[float, ...]]] = []
     for group in groups:
         read = [(key.read(found[i]), i) for i in group]
+        if key.lacking is not None and any(rank is not None for rank, _ in read):
+            read = [(key.lacking if rank is None else rank, i) for rank, i in read]
         pairs = sorted((rank, i) for rank, i in read if rank is not None)
         values = [rank for rank, _ in pairs]
         if len(set(values)) < len(group):

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 from derived_series.dicom.datasets import DatasetSeries
 from derived_series.dicom.derived import DerivedSeries
 from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.required import of_other_modality
 from derived_series.dicom.validation import Finding, errors, validate
 from derived_series.errors import ValidationFailed
 
@@ -28,5 +29,9 @@ def passed(series: S, parent: ParentSeries, how: Validation) -> S:
     found: tuple[Finding, ...] = validate(series, parent)
     wrong = errors(found)
     if wrong and how == "Strict":
-        raise ValidationFailed([str(finding) for finding in wrong])
+        other = of_other_modality(series.sop_class_uid, parent.modality)
+        said = [str(finding) for finding in wrong]
+        if other is not None:
+            raise ValidationFailed(said, what=f"the derived series has {other.what}: it", remedy=other.remedy)
+        raise ValidationFailed(said)
     return replace(series, warnings=(*series.warnings, *map(str, found))) if found else series

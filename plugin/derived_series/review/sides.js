@@ -145,7 +145,7 @@ export function sidesOf(manifest) {
   const parallel = areParallel(stacks[0], stacks[1]);
   if (placed && other.length) warnings.push(`The grids differ (${other.join(", ")}): slices and pixels are matched by their position in mm.`);
   if (placed && !parallel) warnings.push("The slices are not parallel: each side shows its own slice through the middle of the view.");
-  if (placed && Parent.FrameOfReferenceUID !== Derived.FrameOfReferenceUID) {
+  if (placed && Parent.FrameOfReferenceUID && Parent.FrameOfReferenceUID !== Derived.FrameOfReferenceUID) {
     warnings.push("The frames of reference differ: the same position in mm need not be the same place in the patient.");
   }
   if (parent.volumes !== derived.volumes && Math.min(parent.volumes, derived.volumes) > 1) {

@@ -11,6 +11,7 @@ from derived_series.dicom.environment import SeriesEnvironment
 from derived_series.dicom.functions import HeaderElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty, date_and_time_of_build
 from derived_series.dicom.space import FrameOfReference
+from derived_series.dicom.value_rules import cut, one_line, values_of
 
 _POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 
@@ -18,21 +19,31 @@ _POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 def _series_number(env: SeriesEnvironment) -> int:
     try:
         number = int(env.pivot.get("SeriesNumber"))
-    except (TypeError, ValueError):  # it has none, or one that is no number
+    except (TypeError, ValueError, OverflowError):  # it has none, or one that is no number
         number = None
     return env.context.series_number(number)
 
 
 def _description(env: SeriesEnvironment) -> str:
-    """ "<parent's> (derived)", within the 64 characters of LO."""
-    parent = str(env.pivot.get("SeriesDescription") or "").strip()
-    return f"{parent[:54]} (derived)".strip()
+    """ "<parent's>: <how it is derived>", or "<parent's> (derived)" where nothing says how; 64 characters of LO."""
+    given = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
+    parent = one_line(" ".join(map(str, () if given is None else values_of(given))))
+    beside = min(len(parent), _LEAST) + 2 if parent else 0
+    what = cut(one_line(env.derivation), _LONGEST - beside)
+    if not what:
+        return f"{cut(parent, _LONGEST - len(_DERIVED))}{_DERIVED}".strip()
+    return f"{cut(parent, _LONGEST - len(what) - 2)}: {what}" if parent else what
+
+
+_DERIVED = " (derived)"
+#: Characters of LO, and what is left of the parent's description at least.
+_LONGEST, _LEAST = 64, 16
 
 
 def _patient_position(env: SeriesEnvironment) -> Value:
     """Type 2C: the parent's, empty for a class that wants it (PET has PatientOrientationCodeSequence instead)."""
-    found = env.pivot.get("PatientPosition")
-    return found if found or env.pivot.SOPClassUID in _POSITION_REQUIRED else ABSENT
+    found = env.pivot["PatientPosition"] if env.pivot.get("PatientPosition") else None
+    return found if found is not None or env.pivot.SOPClassUID in _POSITION_REQUIRED else ABSENT
 
 
 general_series_blueprint = Blueprint(
