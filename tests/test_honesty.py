@@ -39,7 +39,7 @@ def test_masks_and_probabilities_are_no_images(modality: str) -> None:
 @pytest.mark.parametrize("modality", PARENTS)
 def test_images_draw_no_warning(modality: str) -> None:
     parent = PARENTS[modality]
-    for image in (parent.voxels(), parent.voxels() * 0.01, part(parent) * 2, part(parent) - 0.5, parent.voxels() * 0):
+    for image in (parent.voxels(), parent.voxels() * 0.01, part(parent) * 2, part(parent) - 0.5):
         assert told(parent, image) == []
     assert told(parent, part(parent), blueprint="secondary_capture") == []
 
@@ -53,7 +53,7 @@ def test_suv_in_becquerels() -> None:
     assert "speaks of SUV" in warning
     units = Blueprint([StaticElement("Units", "GML"), StaticElement("SUVType", "BW")])
     assert told(PET, suv, units + named) == []
-    for image in (PET.voxels(), PET.voxels() * 0.1, PET.voxels() * 0):
+    for image in (PET.voxels(), PET.voxels() * 0.1):
         assert told(PET, image) == []
 
 
