@@ -121,11 +121,11 @@ ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
     ("segmentation/segmentation", npy(labels()), {"Units": "mm"}, 400, "Units are of a Parametric Map"),
     ("ct/numpy", npy(labels()), {"Segments": [{"Number": 1, "Label": "L"}]}, 400, "Segments are of a Segmentation"),
     ("parametric_map/parametric_map", npy(labels()), {"Units": "mm per s"}, 400, "no UCUM code"),
-    ("encapsulated_pdf/pdf", npy(labels()), {}, 400, "no PDF file"),
+    ("encapsulated_pdf/pdf", npy(labels()), {}, 400, ".npy file, which the factory pdf does not read"),
     ("rt_dose/rt_dose", npy(labels() - 1.0), {}, 422, "negative"),
     ("ct/numpy", npy(np.stack([labels()] * 3, -1)), {}, 422, "in colour"),
     ("encapsulated_pdf/numpy", npy(labels()), {}, 400, "factory pdf"),
-    ("ct/numpy", PDF, {}, 400, "no readable .npy"),
+    ("ct/numpy", PDF, {}, 400, "PDF file, which the factory numpy does not read"),
     ("ct/segmentation", npy(labels()), {}, 422, "makes no CT Image Storage"),
 ]
 
