@@ -134,8 +134,8 @@ def test_33_what_a_slow_proxy_brings_of_a_cancelled_job_is_removed(server: Ortha
     passed = proxy.passed
     proxy.open()
     assert eventually(lambda: len(proxy.waiting) == 0 and proxy.passed >= passed + 2)
-    assert eventually(lambda: server.series_ids() == {ct}, 2)
-    assert "removed 1 series that a former attempt" in server.log()
+    assert eventually(lambda: server.series_ids() == {ct})
+    assert eventually(lambda: "series that a former attempt" in server.log())
 
 
 def test_33_one_large_instance_of_a_cancelled_job_is_removed(server: OrthancServer, proxy: SlowProxy) -> None:
@@ -150,7 +150,7 @@ def test_33_one_large_instance_of_a_cancelled_job_is_removed(server: OrthancServ
         server.post(f"/derived-series/jobs/{mine}/cancel")
         assert finished(server, mine)["State"] == "Failure"
         assert eventually(partial(_has_passed, proxy, before + 1))
-        assert eventually(lambda: server.series_ids() == {ct}, 2)
+        assert eventually(lambda: server.series_ids() == {ct})
 
 
 def _has_passed(proxy: SlowProxy, requests: int) -> bool:
@@ -194,4 +194,4 @@ def test_33_a_job_that_was_cut_short_leaves_nothing_after_a_crash(server: Orthan
     passed = proxy.passed
     proxy.open()
     assert eventually(lambda: proxy.passed == passed + 2)
-    assert eventually(lambda: server.series_ids() == {ct}, 2)
+    assert eventually(lambda: server.series_ids() == {ct})
