@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from derived_series import Blueprint, StaticElement, derivation
-from derived_series.dicom.times import Moment, moment_of, read_date_and_time, read_datetime, zone_of
+from derived_series.dicom.encoding.times import Moment, moment_of, read_date_and_time, read_datetime, zone_of
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input, Pipeline
 

@@ -28,7 +28,7 @@ from bench_server import (
 )
 from bench_tables import Table, Target, interleaved, percentile, ratio, spread
 from bench_through import CONNECTIONS
-from derived_series.jobs.child import NICENESS
+from derived_series.jobs.pool.process import NICENESS
 from orthanc_server import OrthancServer
 
 _AT_ONCE = 4

@@ -17,11 +17,16 @@ from pydicom.uid import UID
 
 from building import build, ready
 from derived_series import EncapsulatedPdfFactory, ParentSeries
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyElement, CopyOrElseElement, InstanceCopyElement, PositionCopyElement
-from derived_series.dicom.elements import ABSENT, DiscardElement, StaticElement, VirtualElement
-from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.identity import MARK_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, complete
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import (
+    CopyElement,
+    CopyOrElseElement,
+    InstanceCopyElement,
+    PositionCopyElement,
+)
+from derived_series.dicom.blueprints.element import ABSENT, DiscardElement, StaticElement, VirtualElement
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.encoding.tags import keyword, number
 from derived_series.dicom.modules import (
     SOP_common_blueprint,
     contributing_equipment_blueprint,
@@ -30,7 +35,7 @@ from derived_series.dicom.modules import (
     general_series_blueprint,
 )
 from derived_series.dicom.objects import BUILDERS
-from derived_series.dicom.tags import keyword, number
+from derived_series.dicom.series.rules import MARK_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, complete
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from derived_series.transfer_syntaxes import WRITTEN

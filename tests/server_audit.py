@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.dicomweb.wado import fetch_series
 from orthanc_server import OrthancServer

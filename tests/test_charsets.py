@@ -25,7 +25,7 @@ from derived_series import (
     SegmentationFactory,
     StaticElement,
 )
-from derived_series.dicom.datasets import adopt
+from derived_series.dicom.series.finished import adopt
 from test_encoding import assert_same
 
 #: (SpecificCharacterSet, the bytes of a name, what they say). Those of ISO 2022 are PS3.5's examples (H.3, I.2, K.2).

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from building import build, parent_of, positions, ready, volume, written
 from derived_series import Blueprint, Grid, InstanceCopyElement, NumpyFactory, PlacedImage
-from derived_series.dicom.placement import place
+from derived_series.dicom.image.placement import place
 from derived_series.errors import GeometryError, HeaderError, ShapeMismatch
 from phantoms import ORIENTATIONS, ct_phantom, mr_phantom
 

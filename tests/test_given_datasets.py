@@ -26,7 +26,7 @@ from pydicom.sr.coding import Code
 
 from building import LIBRARY, build, parent_of, ready, written
 from derived_series import BuildContext, DicomFactory, NumpyFactory, ParentSeries
-from derived_series.dicom.datasets import DatasetSeries
+from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.pipelines.run import Options, Series, run_pipeline

@@ -14,8 +14,8 @@ import requests
 
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import NotFound
-from derived_series.jobs import held_files
-from derived_series.jobs.held_files import LARGE, held_file
+from derived_series.jobs.work import held_files
+from derived_series.jobs.work.held_files import LARGE, held_file
 
 
 class Answer:

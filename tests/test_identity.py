@@ -26,8 +26,8 @@ from derived_series import (
     SeriesElement,
     StaticElement,
 )
-from derived_series.dicom.datasets import adopt
-from derived_series.dicom.filling import NEVER_COPIED
+from derived_series.dicom.blueprints.filling import NEVER_COPIED
+from derived_series.dicom.series.finished import adopt
 from derived_series.errors import HeaderError, UserCodeError
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import pytest
 
 from derived_series.errors import Busy, HeaderError, Missing, StorageError
-from derived_series.jobs.executor import ProcessExecutor, WorkerDied
+from derived_series.jobs.pool.executor import ProcessExecutor, WorkerDied
 
 TESTS = Path(__file__).parent
 

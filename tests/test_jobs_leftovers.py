@@ -11,8 +11,8 @@ import pytest
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.identifiers import series_uid_of
-from derived_series.jobs.leftovers import Leftovers
-from derived_series.jobs.store import JobStore
+from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.store import JobStore
 
 
 class Held:

@@ -12,7 +12,7 @@ import pytest
 _SCRIPT = """
 import sys
 import numpy as np
-from derived_series.jobs.memory import give_back, keep_freed
+from derived_series.jobs.pool.memory import give_back, keep_freed
 
 def megabytes():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20

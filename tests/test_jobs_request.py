@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from derived_series.errors import InvalidImage, InvalidRequest
 from derived_series.jobs.record import digest_of, subject_of
-from derived_series.jobs.request import DeriveRequest, parse_json
+from derived_series.jobs.requests.derive import DeriveRequest, parse_json
 
 SERIES = "0123abcd-0123abcd-0123abcd-0123abcd-0123abcd"
 

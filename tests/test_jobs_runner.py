@@ -18,12 +18,12 @@ import pytest
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy, Conflict, NotFound, StorageError
-from derived_series.jobs.executor import WorkerDied
 from derived_series.jobs.limits import Limits
+from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, State
-from derived_series.jobs.runner import JobRunner
-from derived_series.jobs.store import JobStore
-from derived_series.jobs.tasks import DeriveTask, Outcome, derive, discard
+from derived_series.jobs.work.entry import DeriveTask, Outcome, derive, discard
 from test_jobs_store import job
 
 Script = Callable[[DeriveTask], Outcome]

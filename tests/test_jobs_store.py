@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
-from derived_series.jobs.store import JobStore
 
 
 def job(name: str, **changes: object) -> JobRecord:

@@ -11,7 +11,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from building import build, parent_of, positions, volume, written
 from derived_series import NiftiFactory
-from derived_series.dicom.geometry import Grid
+from derived_series.dicom.grid import Grid
 from phantoms import ORIENTATIONS, ct_phantom, mr_phantom
 
 

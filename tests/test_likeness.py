@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from building import build, parent_of
 from derived_series import Blueprint, NiftiFactory, ParentSeries, StaticElement, derivation
-from derived_series.dicom.likeness import picked
+from derived_series.dicom.series.likeness import picked
 from multiframe import enhanced
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 from shared_data import needs_series, series_folder, series_names

@@ -33,10 +33,10 @@ from derived_series import (
     secondary_capture_blueprint,
     volume_blueprint,
 )
-from derived_series.dicom.datasets import adopt
-from derived_series.dicom.frames import FrameDataset
-from derived_series.dicom.object_factories import ParametricMapFactory, SegmentationFactory
-from derived_series.dicom.objects.frames import close_table
+from derived_series.dicom.factories.kinds import ParametricMapFactory, SegmentationFactory
+from derived_series.dicom.objects.highdicom_planes import close_table
+from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input
 from derived_series.pipelines.run import Options, run_pipeline

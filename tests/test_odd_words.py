@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from derived_series.errors import Busy, DerivedSeriesError, InvalidParent, InvalidRequest, StorageError
 from derived_series.jobs.plain import encodable, json_bytes, printable
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
-from derived_series.jobs.request import DeriveRequest, parse_json
-from derived_series.jobs.runner import JobRunner
-from derived_series.jobs.store import JobStore
-from derived_series.jobs.tasks import DeriveTask, Outcome
+from derived_series.jobs.requests.derive import DeriveRequest, parse_json
+from derived_series.jobs.work.entry import DeriveTask, Outcome
 from derived_series.orthanc.answers import error_answer
 from derived_series.orthanc.http import Answer, Request
 from derived_series.user_code import described
@@ -237,7 +237,7 @@ def test_an_observer_that_raises(tmp_path: Path, error: Exception) -> None:
 
 
 def test_an_observer_that_cannot_write_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("derived_series.jobs.runner._TELL_AGAIN", 0.05)
+    monkeypatch.setattr("derived_series.jobs.queue.runner._TELL_AGAIN", 0.05)
     heard = threading.Event()
     refusals = iter(range(2))
 

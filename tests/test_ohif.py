@@ -20,7 +20,7 @@ import ohif
 from derived_series import ParentSeries
 from derived_series.errors import NotFound
 from derived_series.orthanc.http import Request
-from derived_series.orthanc.ohif import Ohif
+from derived_series.orthanc.routes.ohif import Ohif
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import npy

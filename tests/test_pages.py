@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from derived_series.errors import NotFound
-from derived_series.orthanc.pages import FOLDER, HEADERS, Pages
+from derived_series.orthanc.routes.pages import FOLDER, HEADERS, Pages
 from orthanc_server import OrthancServer
 
 

@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 
 from building import parent_of, ready
 from derived_series import Blueprint, NumpyFactory, StaticElement
-from derived_series.dicom.context import BuildContext
-from derived_series.dicom.datasets import adopt
+from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.explain import dropped
-from derived_series.dicom.picture import picture
+from derived_series.dicom.preview import picture
+from derived_series.dicom.series.finished import adopt
 from phantoms import compressed, ct_phantom
 
 PARENT = parent_of(ct_phantom(4, 20, 10, pixel_spacing=(2.0, 1.0)))

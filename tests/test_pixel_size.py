@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from building import build, written
 from dciodvfy import new_errors
 from derived_series import FillingStrategy, NiftiFactory, PlacedImage, SecondaryCaptureFactory, common_blueprint
-from derived_series.dicom.picture import picture
+from derived_series.dicom.preview import picture
 from derived_series.dicom.validation import errors, validate
 from phantoms import ct_phantom, encode
 

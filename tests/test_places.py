@@ -12,9 +12,9 @@ import pytest
 from building import LIBRARY, build, parent_of, positions, ready, stored, volume, written
 from derived_series import BuildContext, Grid, NiftiFactory, NumpyFactory, ParentSeries, PlacedImage
 from derived_series.__main__ import main
-from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.image.resampling import Resampling
 from derived_series.errors import DerivedSeriesError, GeometryError, InvalidRequest, ShapeMismatch
-from derived_series.jobs.request import DeriveRequest
+from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.pipelines.run import Options, run_blueprint
 from phantoms import ct_phantom, encode, mr_phantom
 from shared_data import needs_series, series_folder

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from derived_series.jobs.executor import ProcessExecutor
+from derived_series.jobs.pool.executor import ProcessExecutor
+from derived_series.jobs.pool.spare import Spare
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
-from derived_series.jobs.runner import JobRunner
-from derived_series.jobs.spare import Spare
-from derived_series.jobs.store import JobStore
-from derived_series.jobs.tasks import DeriveTask, Outcome
+from derived_series.jobs.work.entry import DeriveTask, Outcome
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_audit import all_jobs
@@ -93,7 +93,7 @@ def nothing() -> None:
 
 
 def test_the_extra_process_is_not_ended_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("derived_series.jobs.spare._KEPT", 0.2)
+    monkeypatch.setattr("derived_series.jobs.pool.spare._KEPT", 0.2)
     usual = ProcessExecutor(1, initializer=nothing)
     spare = Spare(usual, lambda: ProcessExecutor(1, initializer=nothing))
     try:

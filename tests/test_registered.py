@@ -13,7 +13,7 @@ from pydicom.dataelem import DataElement
 
 from building import REPOSITORY, parent_of, positions, written
 from derived_series import BuildContext, ParentSeries
-from derived_series.dicom.resampling import Resampling
+from derived_series.dicom.image.resampling import Resampling
 from derived_series.errors import GeometryError, ValidationFailed
 from derived_series.pipelines import Library
 from derived_series.pipelines.gate import passed

@@ -9,10 +9,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dciodvfy import errors
-from derived_series.dicom.context import BuildContext
-from derived_series.dicom.rejection import Rejection, encoded, rejection_note
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.objects.rejection_note import Rejection, encoded, rejection_note
 from derived_series.errors import InvalidRequest
-from derived_series.jobs.review import REASONS, ReviewRequest, reason_of
+from derived_series.jobs.requests.verdict import REASONS, ReviewRequest, reason_of
 from phantoms import ct_phantom, decoded
 
 QUALITY = codes.DCM.RejectedForQualityReasons

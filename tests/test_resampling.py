@@ -27,7 +27,7 @@ from derived_series import (
     derivation,
 )
 from derived_series.__main__ import main
-from derived_series.dicom.resampling import resample
+from derived_series.dicom.image.resampling import resample
 from derived_series.errors import GeometryError, InvalidRequest, PixelError, ShapeMismatch
 from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, run_pipeline

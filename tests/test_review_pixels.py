@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
 from building import build, parent_of, written
-from derived_series.dicom.color import cielab, srgb
-from derived_series.dicom.instances import read_file
+from derived_series.dicom.modules.cielab import cielab, srgb
+from derived_series.dicom.source.instances import read_file
 from derived_series.errors import InvalidParent, InvalidRequest
 from derived_series.review import segments
 from derived_series.review.frame_places import frame_places

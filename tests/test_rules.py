@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from derived_series.errors import Busy, InvalidRequest
-from derived_series.jobs.firings import Fired, FiringLog, Seen
-from derived_series.jobs.lineage import Firing, SeriesFacts, evaluate
-from derived_series.jobs.matching import refusal
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord
-from derived_series.jobs.rules import Match, Rule
-from derived_series.jobs.store import JobStore
+from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate
+from derived_series.jobs.rules.log import Fired, FiringLog, Seen
+from derived_series.jobs.rules.matching import refusal
+from derived_series.jobs.rules.model import Match, Rule
 from derived_series.orthanc.config import Settings
 
 CT = {

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from building import build, parent_of, positions, volume, written
 from derived_series import ParentSeries, Selection, derivation
-from derived_series.dicom.selection import Part, part_of
+from derived_series.dicom.source.selection import Part, part_of
 from derived_series.errors import DerivedSeriesError, GeometryError, InvalidParent
 from multiframe import enhanced
 from phantoms import ct_phantom, encode, mr_phantom, uid

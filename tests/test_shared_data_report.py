@@ -13,7 +13,7 @@ from building import READY, build
 from dcentvfy import disagreements
 from dciodvfy import errors
 from derived_series import ParentSeries, derivation
-from derived_series.dicom.selection import ALL, Selection
+from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.errors import DerivedSeriesError
 from derived_series.pipelines.gate import passed
 from shared_data import NO_DATA, series_files, series_folder, series_names

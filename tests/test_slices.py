@@ -17,7 +17,7 @@ from derived_series import (
     ct_image_blueprint,
     volume_blueprint,
 )
-from derived_series.dicom.slices import let_go
+from derived_series.dicom.source.slices import let_go
 from phantoms import compressed, ct_phantom, encode, pet_phantom
 
 BLUEPRINT = volume_blueprint + ct_image_blueprint

@@ -12,9 +12,9 @@ from pydicom.tag import Tag
 
 from building import build, parent_of, ready, written
 from derived_series import Blueprint, FunctionalElement, HeaderElement, Segment, SequenceElement, StaticElement
-from derived_series.dicom.code import unit
+from derived_series.dicom.encoding.value_rules import value_problem
 from derived_series.dicom.modules import real_world_values, segments
-from derived_series.dicom.value_rules import value_problem
+from derived_series.dicom.modules.codes import unit
 from derived_series.errors import BlueprintError, InvalidRequest, ValidationFailed
 from derived_series.pipelines.gate import passed
 from derived_series.pipelines.run import extra_blueprint

@@ -17,17 +17,17 @@ from pydicom.sr.codedict import codes
 
 from building import LIBRARY, build, parent_of, ready, written
 from derived_series import BuildContext, NumpyFactory, ParentSeries, StaticElement
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.datasets import adopt
-from derived_series.dicom.object_factories import EncapsulatedPdfFactory
-from derived_series.dicom.rejection import Rejection, rejection_note
-from derived_series.dicom.times import (
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.encoding.times import (
     moment_of,
     read_date_and_time,
     read_datetime,
     split_datetime,
     zone_of,
 )
+from derived_series.dicom.factories.kinds import EncapsulatedPdfFactory
+from derived_series.dicom.objects.rejection_note import Rejection, rejection_note
+from derived_series.dicom.series.finished import adopt
 from derived_series.errors import InvalidParent
 from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom

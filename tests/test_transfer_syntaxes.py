@@ -27,8 +27,8 @@ from derived_series import (
     StaticElement,
     segments,
 )
-from derived_series.dicom import codecs
-from derived_series.dicom.datasets import DatasetSeries, adopt
+from derived_series.dicom.encoding import codecs
+from derived_series.dicom.series.finished import DatasetSeries, adopt
 from derived_series.errors import InvalidRequest, PixelError
 from derived_series.pipelines.run import Options, run_blueprint
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid

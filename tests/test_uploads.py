@@ -14,15 +14,15 @@ import pytest
 
 from conftest import StartOrthanc
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, NotFound
-from derived_series.jobs.firings import Fired, FiringLog
-from derived_series.jobs.folder_lock import lock_folder
-from derived_series.jobs.full_store import FullStore
 from derived_series.jobs.limits import Limits
-from derived_series.jobs.lineage import Firing
+from derived_series.jobs.queue.folder_lock import lock_folder
+from derived_series.jobs.queue.full_store import FullStore
+from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.uploads import Upload, failed_uploads, superfluous
 from derived_series.jobs.record import State
-from derived_series.jobs.store import JobStore
-from derived_series.jobs.tasks import Outcome
-from derived_series.jobs.uploads import Upload, failed_uploads, superfluous
+from derived_series.jobs.rules.evaluate import Firing
+from derived_series.jobs.rules.log import Fired, FiringLog
+from derived_series.jobs.work.entry import Outcome
 from orthanc_server import OrthancFailed, merged
 from phantoms import ct_phantom
 from server_audit import fill, small_disk
@@ -106,7 +106,7 @@ def test_the_log_of_firings_is_pruned_of_series_that_are_gone(start_orthanc: Sta
 
 def test_a_locked_folder_names_who_has_it(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from derived_series.jobs.folder_lock import lock_folder\n"
+        "import sys, time; from pathlib import Path; from derived_series.jobs.queue.folder_lock import lock_folder\n"
         "lock_folder(Path(sys.argv[1]), 'the first'); print('locked', flush=True); time.sleep(60)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

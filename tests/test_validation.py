@@ -27,12 +27,12 @@ from derived_series import (
     ParentSeries,
     StaticElement,
 )
-from derived_series.dicom.context import BuildContext
-from derived_series.dicom.datasets import DatasetSeries, adopt
-from derived_series.dicom.derived import DerivedSeries
-from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
-from derived_series.dicom.required import REQUIRED, required_blueprint
+from derived_series.dicom.series.classic import DerivedSeries
+from derived_series.dicom.series.finished import DatasetSeries, adopt
+from derived_series.dicom.series.required import REQUIRED, required_blueprint
 from derived_series.dicom.validation import Severity, errors, lint, validate
 from derived_series.dicom.validation.standard import iod_of
 from derived_series.errors import BlueprintError, ValidationFailed

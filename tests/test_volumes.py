@@ -22,10 +22,10 @@ from derived_series import (
     NumpyFactory,
     ParentSeries,
 )
-from derived_series.dicom.geometry import Grid
-from derived_series.dicom.placement import PlacedImage
-from derived_series.dicom.resampling import Resampling
-from derived_series.dicom.slices import VolumeSlices, by_slice
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.placement import PlacedImage
+from derived_series.dicom.image.resampling import Resampling
+from derived_series.dicom.source.slices import VolumeSlices, by_slice
 from derived_series.errors import GeometryError, HeaderError, ShapeMismatch
 from multiframe import enhanced
 from phantoms import ct_phantom, encode, mr_phantom

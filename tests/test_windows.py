@@ -14,10 +14,10 @@ from pydicom.dataset import Dataset
 
 from building import build, parent_of, ready, stored, written
 from derived_series import Blueprint, ParentSeries, StaticElement
-from derived_series.dicom.picture import picture
-from derived_series.dicom.pixels import PixelRules, encode_pixels
-from derived_series.dicom.placement import PlacedImage
-from derived_series.dicom.windows import displayed, window_of, windows_of
+from derived_series.dicom.image.placement import PlacedImage
+from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
+from derived_series.dicom.modules.windows import displayed, window_of, windows_of
+from derived_series.dicom.preview import picture
 from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 

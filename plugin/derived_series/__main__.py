@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.context import BuildContext
-from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.resampling import Resampling
-from derived_series.dicom.selection import Part, Plane, Selection
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.image.resampling import Resampling
+from derived_series.dicom.source.selection import Part, Plane, Selection
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import IODS, errors, lint
 from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
 from derived_series.pipelines.gate import Validation

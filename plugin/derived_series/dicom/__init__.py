@@ -1,15 +1,14 @@
 """Headers, geometry and pixels of derived series; knows no server and is usable alone."""
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.context import BuildContext
-from derived_series.dicom.copying import (
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.blueprints.copy_elements import (
     CopyElement,
     CopyOrElseElement,
     InstanceCopyElement,
     PositionCopyElement,
 )
-from derived_series.dicom.derived import DerivedSeries
-from derived_series.dicom.elements import (
+from derived_series.dicom.blueprints.element import (
     ABSENT,
     AttributeElement,
     DiscardElement,
@@ -17,22 +16,23 @@ from derived_series.dicom.elements import (
     StaticElement,
     VirtualElement,
 )
-from derived_series.dicom.environment import (
+from derived_series.dicom.blueprints.environment import (
     ImageEnvironment,
     InstanceEnvironment,
     InstanceVirtualEnvironment,
     SeriesEnvironment,
 )
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.blueprints.function_elements import (
+    FunctionalElement,
+    HeaderElement,
+    ImageElement,
+    SeriesElement,
+)
+from derived_series.dicom.blueprints.sequence_element import SequenceElement
 from derived_series.dicom.explain import Explanation
-from derived_series.dicom.factories import DicomFactory, NumpyFactory
-from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement, SeriesElement
-from derived_series.dicom.geometry import Grid
-from derived_series.dicom.header import SeriesHeader
-from derived_series.dicom.modules import *  # noqa: F403  # its __all__ is the list of ready blueprints
-from derived_series.dicom.modules import __all__ as _modules
-from derived_series.dicom.nifti import NiftiFactory
-from derived_series.dicom.object_factories import (
+from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
+from derived_series.dicom.factories.kinds import (
     CTFactory,
     EncapsulatedPdfFactory,
     MRFactory,
@@ -43,11 +43,16 @@ from derived_series.dicom.object_factories import (
     SecondaryCaptureFactory,
     SegmentationFactory,
 )
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.placement import PlacedImage
-from derived_series.dicom.resampling import Resampling
-from derived_series.dicom.selection import Selection
-from derived_series.dicom.sequence import SequenceElement
+from derived_series.dicom.factories.nifti import NiftiFactory
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.placement import PlacedImage
+from derived_series.dicom.image.resampling import Resampling
+from derived_series.dicom.modules import *  # noqa: F403  # its __all__ is the list of ready blueprints
+from derived_series.dicom.modules import __all__ as _modules
+from derived_series.dicom.series.classic import DerivedSeries
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.selection import Selection
+from derived_series.dicom.source.series import ParentSeries
 
 __all__ = [
     "ABSENT",

@@ -8,17 +8,17 @@ from typing import Any
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
-from derived_series.dicom.blueprint import Blueprint, Entry, Key
-from derived_series.dicom.copying import CopyElement
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.derived import DerivedSeries
-from derived_series.dicom.elements import StaticElement, VirtualElement
-from derived_series.dicom.factories import DicomFactory, NumpyFactory
-from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.header import SeriesHeader
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.private import placed_tag
-from derived_series.dicom.tags import keyword, number
+from derived_series.dicom.blueprints.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.blueprints.copy_elements import CopyElement
+from derived_series.dicom.blueprints.element import StaticElement, VirtualElement
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.encoding.private_blocks import placed_tag
+from derived_series.dicom.encoding.tags import keyword, number
+from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
+from derived_series.dicom.series.classic import DerivedSeries
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.series import ParentSeries
 
 _LONGEST = 64
 #: What is not shown.

@@ -8,41 +8,41 @@ from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy
-from derived_series.jobs.executor import ProcessExecutor
-from derived_series.jobs.firings import FiringLog
-from derived_series.jobs.folder_lock import lock_folder
-from derived_series.jobs.full_store import FullStore
-from derived_series.jobs.leftovers import Leftovers
+from derived_series.jobs.pool.executor import ProcessExecutor
+from derived_series.jobs.pool.spare import Spare
+from derived_series.jobs.queue.folder_lock import lock_folder
+from derived_series.jobs.queue.full_store import FullStore
+from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.queue.series_numbers import SeriesNumbers
+from derived_series.jobs.queue.store import JobStore, is_full
+from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
-from derived_series.jobs.review import ACCEPTED
-from derived_series.jobs.runner import JobRunner
-from derived_series.jobs.series_numbers import SeriesNumbers
-from derived_series.jobs.spare import Spare
-from derived_series.jobs.store import JobStore, is_full
-from derived_series.jobs.tasks import DeriveTask, warm_up, warm_up_for_pages
-from derived_series.jobs.verdict_log import VerdictLog
+from derived_series.jobs.requests.verdict import ACCEPTED
+from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.work.entry import DeriveTask, warm_up, warm_up_for_pages
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
-from derived_series.orthanc.derive import DeriveRoutes
 from derived_series.orthanc.destinations import Destinations
-from derived_series.orthanc.fitting import FittingRoutes
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Route
-from derived_series.orthanc.jobs import JobRoutes
-from derived_series.orthanc.library import LibraryRoutes
 from derived_series.orthanc.metrics import Metrics
-from derived_series.orthanc.ohif import Ohif
-from derived_series.orthanc.pages import Pages
-from derived_series.orthanc.provenance import ProvenanceRoutes
-from derived_series.orthanc.review_page import ReviewRoutes
 from derived_series.orthanc.reviews import Reviews
-from derived_series.orthanc.rules import RuleRoutes
+from derived_series.orthanc.routes.derive import DeriveRoutes
+from derived_series.orthanc.routes.fitting import FittingRoutes
+from derived_series.orthanc.routes.jobs import JobRoutes
+from derived_series.orthanc.routes.library import LibraryRoutes
+from derived_series.orthanc.routes.ohif import Ohif
+from derived_series.orthanc.routes.pages import Pages
+from derived_series.orthanc.routes.provenance import ProvenanceRoutes
+from derived_series.orthanc.routes.review_page import ReviewRoutes
+from derived_series.orthanc.routes.rules import RuleRoutes
+from derived_series.orthanc.routes.verdict import VerdictRoutes
 from derived_series.orthanc.series_numbers import series_number
 from derived_series.orthanc.studies import tag_numbers
 from derived_series.orthanc.triggers import RuleTrigger
-from derived_series.orthanc.verdict import VerdictRoutes
 from derived_series.orthanc.waiters import Waiters
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from derived_series.errors import NotFound
-from derived_series.jobs.firings import FiringLog, Seen
+from derived_series.jobs.rules.log import FiringLog, Seen
 from derived_series.orthanc.gateway import Gateway
 
 _PAGE = 1000

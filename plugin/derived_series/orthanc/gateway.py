@@ -15,7 +15,7 @@ import orthanc
 
 from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
-from derived_series.jobs.request import ORTHANC_ID
+from derived_series.jobs.requests.derive import ORTHANC_ID
 from derived_series.orthanc.answers import error_answer, method_not_allowed
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
 from derived_series.orthanc.http import Answer, Request, Route

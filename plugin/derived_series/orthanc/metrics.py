@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from derived_series.jobs.hold import destinations, is_held
+from derived_series.jobs.destination_states import destinations, is_held
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, State
-from derived_series.jobs.store import JobStore
 from derived_series.orthanc.gateway import Gateway
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from derived_series.errors import NotFound
-from derived_series.jobs.review import REASONS, REJECTED
+from derived_series.jobs.requests.verdict import REASONS, REJECTED
 from derived_series.orthanc.gateway import Gateway
 
 #: Document titles of CID 7010 by which instances are rejected, with their meanings.

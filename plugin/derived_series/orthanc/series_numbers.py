@@ -6,8 +6,8 @@ from typing import Any
 
 from derived_series.errors import NotFound
 from derived_series.identifiers import series_uid_of
+from derived_series.jobs.queue.series_numbers import SeriesNumbers
 from derived_series.jobs.record import JobRecord
-from derived_series.jobs.series_numbers import SeriesNumbers
 from derived_series.orthanc.gateway import Gateway
 
 

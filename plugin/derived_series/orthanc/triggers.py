@@ -9,15 +9,15 @@ import uuid
 from collections import Counter
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
-from derived_series.jobs.firings import Fired, FiringLog
-from derived_series.jobs.lineage import Firing, evaluate
+from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
-from derived_series.jobs.rules import Rule
-from derived_series.jobs.runner import JobRunner
+from derived_series.jobs.rules.evaluate import Firing, evaluate
+from derived_series.jobs.rules.log import Fired, FiringLog
+from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.gateway import Gateway
-from derived_series.orthanc.library import LibraryRoutes
+from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import StudyReader
 
 _log = logging.getLogger(__name__)

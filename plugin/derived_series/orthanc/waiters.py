@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from derived_series.errors import Busy
-from derived_series.jobs.executor import WorkerDied
+from derived_series.jobs.pool.executor import WorkerDied
 
 #: Seconds that a request of a page waits for a worker; the page asks again after a 503.
 _PATIENCE = 20.0

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.header import SeriesHeader
-from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.series import ParentSeries
 
 
 @dataclass(frozen=True, eq=False)

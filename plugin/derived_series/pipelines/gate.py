@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.derived import DerivedSeries
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.required import of_other_modality
+from derived_series.dicom.series.classic import DerivedSeries
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.required import of_other_modality
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import Finding, errors, validate
 from derived_series.errors import ValidationFailed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.source.series import ParentSeries
 
 Grinder: TypeAlias = Callable[[ParentSeries], Any]
 

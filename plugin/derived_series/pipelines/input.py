@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.frames import FrameDataset
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.tags import TagLike, describe, to_tag
+from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
+from derived_series.dicom.source.multiframe.frame import FrameDataset
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.pipelines.grinders import Grinder, SeriesGrinder
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.factories import DicomFactory, NumpyFactory
-from derived_series.dicom.nifti import NiftiFactory
-from derived_series.dicom.object_factories import (
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
+from derived_series.dicom.factories.kinds import (
     CTFactory,
     EncapsulatedPdfFactory,
     MRFactory,
@@ -25,6 +24,7 @@ from derived_series.dicom.object_factories import (
     SecondaryCaptureFactory,
     SegmentationFactory,
 )
+from derived_series.dicom.factories.nifti import NiftiFactory
 from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 from derived_series.user_code import described

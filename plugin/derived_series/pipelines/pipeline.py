@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.factories import DicomFactory, NumpyFactory
-from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.parent import ParentSeries
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import BlueprintError
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.input import Input

@@ -14,19 +14,19 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, ParametricMapStorage, SegmentationStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.context import BuildContext
-from derived_series.dicom.datasets import DatasetSeries, adopt
-from derived_series.dicom.derived import DerivedSeries
-from derived_series.dicom.elements import StaticElement, VirtualElement
-from derived_series.dicom.factories import DicomFactory
-from derived_series.dicom.filling import FillingStrategy
-from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.blueprints.element import StaticElement, VirtualElement
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.blueprints.space import FrameChoice
+from derived_series.dicom.encoding.tags import TagLike, dictionary_vr, to_tag
+from derived_series.dicom.factories.base import DicomFactory
+from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.resampling import Resampling
-from derived_series.dicom.space import FrameChoice
-from derived_series.dicom.tags import TagLike, dictionary_vr, to_tag
+from derived_series.dicom.series.classic import DerivedSeries
+from derived_series.dicom.series.finished import DatasetSeries, adopt
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import (
     BlueprintError,
     Conflict,

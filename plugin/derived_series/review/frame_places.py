@@ -13,7 +13,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from derived_series.dicom.functional_groups import PER_FRAME
+from derived_series.dicom.source.multiframe.functional_groups import PER_FRAME
 
 _ITEM = 0xFFFEE000
 _UNDEFINED = 0xFFFFFFFF

@@ -9,10 +9,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, SegmentationStorage
 
-from derived_series.dicom.frames import FrameDataset, source_of
-from derived_series.dicom.geometry import Grid
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.selection import ALL, Selection
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
+from derived_series.dicom.source.selection import ALL, Selection
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
 from derived_series.review.pixels import FORMAT_TAGS, FrameFormat
 from derived_series.review.segments import segmentation_document

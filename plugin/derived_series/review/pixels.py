@@ -11,10 +11,10 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
-from derived_series.dicom import voxels
-from derived_series.dicom.frames import FrameDataset
-from derived_series.dicom.tags import to_tag
-from derived_series.dicom.voxels import PixelFormat, are_plain, pixel_bytes, real_world, stored_frame
+from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.source import pixels as voxels
+from derived_series.dicom.source.multiframe.frame import FrameDataset
+from derived_series.dicom.source.pixels import PixelFormat, are_plain, pixel_bytes, real_world, stored_frame
 from derived_series.errors import InvalidRequest
 
 #: What a FrameFormat follows from, besides the transfer syntax.

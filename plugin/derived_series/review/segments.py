@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.color import srgb
-from derived_series.dicom.functional_groups import frame_groups, shared_group
-from derived_series.dicom.geometry import SAME_POSITION_MM
+from derived_series.dicom.grid import SAME_POSITION_MM
+from derived_series.dicom.modules.cielab import srgb
+from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
 from derived_series.review.frame_places import FramePlace, frame_places
 from derived_series.review.pixels import FrameFormat
 

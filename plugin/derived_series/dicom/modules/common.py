@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
 from derived_series.dicom.modules.equipment import (
     contributing_equipment_blueprint,

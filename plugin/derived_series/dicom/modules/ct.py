@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydicom.uid import CTImageStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.elements import StaticElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty
 
 ct_image_blueprint = Blueprint(

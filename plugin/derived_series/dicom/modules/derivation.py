@@ -16,16 +16,16 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
 )
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import ABSENT, StaticElement, VirtualElement
-from derived_series.dicom.encoding import encode_element, encode_text, sequence
-from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
-from derived_series.dicom.functions import FunctionalElement, ImageElement
-from derived_series.dicom.parent import ParentSeries
-from derived_series.dicom.references import Reference, references, whole_references
-from derived_series.dicom.space import OtherInput
-from derived_series.dicom.tags import to_tag
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import ABSENT, StaticElement, VirtualElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.blueprints.function_elements import FunctionalElement, ImageElement
+from derived_series.dicom.blueprints.space import OtherInput
+from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.encoding.writer import encode_element, encode_text, sequence
+from derived_series.dicom.modules.codes import code_item
+from derived_series.dicom.modules.references import Reference, references, whole_references
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import BlueprintError
 
 #: Marks that, once set, stay set, and the value that sets them.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydicom.dataset import Dataset
 from pydicom.uid import EncapsulatedPDFStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.elements import StaticElement
-from derived_series.dicom.environment import SeriesEnvironment
-from derived_series.dicom.functions import HeaderElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.blueprints.environment import SeriesEnvironment
+from derived_series.dicom.blueprints.function_elements import HeaderElement
 
 
 def _sources(env: SeriesEnvironment) -> list[Dataset]:

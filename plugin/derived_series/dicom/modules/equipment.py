@@ -9,13 +9,13 @@ from importlib import metadata
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import StaticElement
-from derived_series.dicom.environment import ImageEnvironment
-from derived_series.dicom.functions import ImageElement, SeriesElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment
+from derived_series.dicom.blueprints.function_elements import ImageElement, SeriesElement
+from derived_series.dicom.encoding.times import as_datetime
+from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
-from derived_series.dicom.times import as_datetime
 from derived_series.software import SOFTWARE
 
 MANUFACTURER = SOFTWARE

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from derived_series.dicom.copying import CopyElement, CopyOrElseElement, PositionCopyElement
-from derived_series.dicom.elements import ABSENT, VirtualElement
-from derived_series.dicom.functions import HeaderElement
-from derived_series.dicom.times import as_date, as_time
+from derived_series.dicom.blueprints.copy_elements import CopyElement, CopyOrElseElement, PositionCopyElement
+from derived_series.dicom.blueprints.element import ABSENT, VirtualElement
+from derived_series.dicom.blueprints.function_elements import HeaderElement
+from derived_series.dicom.encoding.times import as_date, as_time
 
 
 def date_and_time_of_build(date: str, time: str) -> list[VirtualElement]:

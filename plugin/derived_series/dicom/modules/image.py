@@ -8,19 +8,19 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyElement, PositionCopyElement
-from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.elements import ABSENT, DEFER, Value, VirtualElement
-from derived_series.dicom.encoding import encode_text
-from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment
-from derived_series.dicom.functions import FunctionalElement, ImageElement
-from derived_series.dicom.geometry import Grid
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import CopyElement, PositionCopyElement
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, Value, VirtualElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.blueprints.function_elements import FunctionalElement, ImageElement
+from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.encoding.writer import encode_text
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.stored_pixels import pixel_rules
 from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.helpers import by_position, copies, date_and_time_of_build
-from derived_series.dicom.pixels import pixel_rules
-from derived_series.dicom.tags import to_tag
-from derived_series.dicom.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
+from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
 
 _POSITION = to_tag("ImagePositionPatient")

@@ -7,11 +7,11 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import MRImageStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.code import code_item
-from derived_series.dicom.elements import ABSENT, StaticElement, Value
-from derived_series.dicom.environment import ImageEnvironment
-from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import ABSENT, StaticElement, Value
+from derived_series.dicom.blueprints.environment import ImageEnvironment
+from derived_series.dicom.blueprints.function_elements import ImageElement
+from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies_or_empty
 
 

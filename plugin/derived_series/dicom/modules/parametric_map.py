@@ -7,11 +7,11 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ParametricMapStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.code import code_item, unit
-from derived_series.dicom.copying import CopyOrElseElement
-from derived_series.dicom.elements import StaticElement
-from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
+from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.blueprints.function_elements import ImageElement
+from derived_series.dicom.modules.codes import code_item, unit
 from derived_series.dicom.modules.derivation import is_marked
 
 

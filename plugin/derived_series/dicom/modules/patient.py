@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derived_series.dicom.blueprint import Blueprint
+from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 
 patient_blueprint = Blueprint(

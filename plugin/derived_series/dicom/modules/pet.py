@@ -11,12 +11,12 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyElement, PositionCopyElement
-from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.elements import ABSENT, DEFER, LackingValue, StaticElement, Value
-from derived_series.dicom.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
-from derived_series.dicom.functions import FunctionalElement, HeaderElement, ImageElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import CopyElement, PositionCopyElement
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, StaticElement, Value
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.blueprints.function_elements import FunctionalElement, HeaderElement, ImageElement
+from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies, copies_or_empty
 
 

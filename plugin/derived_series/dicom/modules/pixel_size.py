@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import GridCopyElement
-from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.elements import ABSENT, DEFER, Value
-from derived_series.dicom.environment import ImageEnvironment, SeriesEnvironment
-from derived_series.dicom.tags import to_tag
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import GridCopyElement
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, Value
+from derived_series.dicom.blueprints.environment import ImageEnvironment, SeriesEnvironment
+from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.tags import to_tag
 
 _SPACINGS = tuple(map(to_tag, ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")))
 

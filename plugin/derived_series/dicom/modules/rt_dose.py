@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydicom.uid import RTDoseStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyOrElseElement
-from derived_series.dicom.elements import DiscardElement, StaticElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
+from derived_series.dicom.blueprints.element import DiscardElement, StaticElement
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 
 rt_dose_blueprint = Blueprint(

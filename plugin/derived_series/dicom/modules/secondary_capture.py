@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage, SecondaryCaptureImageStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import GridCopyElement
-from derived_series.dicom.elements import StaticElement
-from derived_series.dicom.environment import ImageEnvironment
-from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import GridCopyElement
+from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment
+from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.modules.helpers import date_and_time_of_build
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 

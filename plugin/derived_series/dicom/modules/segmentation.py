@@ -10,11 +10,11 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.code import code_item, snomed
-from derived_series.dicom.color import cielab
-from derived_series.dicom.elements import StaticElement
-from derived_series.dicom.functions import ImageElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.blueprints.function_elements import ImageElement
+from derived_series.dicom.modules.cielab import cielab
+from derived_series.dicom.modules.codes import code_item, snomed
 from derived_series.dicom.modules.derivation import is_marked
 from derived_series.dicom.modules.equipment import MODEL
 from derived_series.errors import BlueprintError

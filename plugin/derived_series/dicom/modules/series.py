@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydicom.uid import CTImageStorage, MRImageStorage
 
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyOrElseElement
-from derived_series.dicom.elements import ABSENT, Value
-from derived_series.dicom.environment import SeriesEnvironment
-from derived_series.dicom.functions import HeaderElement
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
+from derived_series.dicom.blueprints.element import ABSENT, Value
+from derived_series.dicom.blueprints.environment import SeriesEnvironment
+from derived_series.dicom.blueprints.function_elements import HeaderElement
+from derived_series.dicom.blueprints.space import FrameOfReference
+from derived_series.dicom.encoding.value_rules import cut, one_line, values_of
 from derived_series.dicom.modules.helpers import copies, copies_or_empty, date_and_time_of_build
-from derived_series.dicom.space import FrameOfReference
-from derived_series.dicom.value_rules import cut, one_line, values_of
 
 _POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
 

@@ -29,9 +29,9 @@ from pydicom.uid import (
 from derived_series.errors import BlueprintError
 
 if TYPE_CHECKING:
-    from derived_series.dicom.datasets import DatasetSeries
-    from derived_series.dicom.header import SeriesHeader
-    from derived_series.dicom.placement import Placement
+    from derived_series.dicom.image.placement import Placement
+    from derived_series.dicom.series.finished import DatasetSeries
+    from derived_series.dicom.series.header import SeriesHeader
 
 #: SOP class UID -> module of this package.
 BUILDERS = {

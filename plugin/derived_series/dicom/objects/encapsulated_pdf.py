@@ -8,11 +8,11 @@ import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.header import SeriesHeader
-from derived_series.dicom.objects.draft import IMAGE_ONLY, draft_of, finished
-from derived_series.dicom.pixels import PixelRules, encode_pixels
-from derived_series.dicom.placement import Placement, without_geometry
+from derived_series.dicom.image.placement import Placement, without_geometry
+from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
+from derived_series.dicom.objects.single_instance import IMAGE_ONLY, draft_of, finished
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidImage
 
 MAGIC = b"%PDF-"

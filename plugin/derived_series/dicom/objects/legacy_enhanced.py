@@ -29,23 +29,23 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import validate_value
 
-from derived_series.dicom.copying import PositionCopyElement
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.decimal_string import decimal_string
-from derived_series.dicom.derived import DerivedSeries, build_series
-from derived_series.dicom.elements import ABSENT
-from derived_series.dicom.environment import InstanceEnvironment
-from derived_series.dicom.geometry import Grid
-from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.blueprints.copy_elements import PositionCopyElement
+from derived_series.dicom.blueprints.element import ABSENT
+from derived_series.dicom.blueprints.environment import InstanceEnvironment
+from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.read_errors import READ_ERRORS
+from derived_series.dicom.encoding.tags import describe
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.modules.image import COMPRESSION
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
-from derived_series.dicom.objects.draft import require_grid
-from derived_series.dicom.objects.frames import close_table, settle_spacing
-from derived_series.dicom.placement import Placement
-from derived_series.dicom.reading import READ_ERRORS
-from derived_series.dicom.tags import describe
+from derived_series.dicom.objects.highdicom_planes import close_table, settle_spacing
+from derived_series.dicom.objects.single_instance import require_grid
+from derived_series.dicom.series.classic import DerivedSeries, build_series
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidParent
 
 _SOP_CLASS = (int(Tag("SOPClassUID")), "")

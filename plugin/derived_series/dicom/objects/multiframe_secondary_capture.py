@@ -13,12 +13,12 @@ from pydicom.uid import (
     MultiFrameTrueColorSecondaryCaptureImageStorage,
 )
 
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.header import SeriesHeader
-from derived_series.dicom.objects.draft import draft_of, finished
-from derived_series.dicom.pixels import PixelRules, StoredPixels, encode_pixels
-from derived_series.dicom.placement import Placement
-from derived_series.dicom.slices import by_slice
+from derived_series.dicom.image.placement import Placement
+from derived_series.dicom.image.stored_pixels import PixelRules, StoredPixels, encode_pixels
+from derived_series.dicom.objects.single_instance import draft_of, finished
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import PixelError
 
 

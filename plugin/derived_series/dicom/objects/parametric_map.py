@@ -10,15 +10,15 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.image.placement import Placement
+from derived_series.dicom.image.stored_pixels import PixelRules, StoredPixels, encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.parametric_map import real_world_value_item
-from derived_series.dicom.objects.draft import draft_of, finished, require_grid
-from derived_series.dicom.objects.frames import close_table, planes, refer, structure
-from derived_series.dicom.pixels import PixelRules, StoredPixels, encode_pixels
-from derived_series.dicom.placement import Placement
-from derived_series.dicom.windows import own_window
+from derived_series.dicom.modules.windows import own_window
+from derived_series.dicom.objects.highdicom_planes import close_table, planes, refer, structure
+from derived_series.dicom.objects.single_instance import draft_of, finished, require_grid
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import PixelError
 
 _MAPPING = int(Tag("RealWorldValueMappingSequence"))

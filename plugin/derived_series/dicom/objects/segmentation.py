@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.header import SeriesHeader
+from derived_series.dicom.image.placement import Placement
+from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.segmentation import Segment
-from derived_series.dicom.objects.draft import draft_of, finished, require_grid
-from derived_series.dicom.objects.frames import close_table, planes, refer, structure
-from derived_series.dicom.pixels import PixelRules, encode_pixels
-from derived_series.dicom.placement import Placement
+from derived_series.dicom.objects.highdicom_planes import close_table, planes, refer, structure
+from derived_series.dicom.objects.single_instance import draft_of, finished, require_grid
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import HeaderError, Missing, PixelError
 
 _MOST = (1 << 16) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from derived_series.dicom.tags import describe
+from derived_series.dicom.encoding.tags import describe
 
 
 class Severity(Enum):

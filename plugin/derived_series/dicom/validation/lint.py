@@ -8,16 +8,16 @@ from functools import lru_cache
 from pydicom.uid import UID
 
 from derived_series.dicom import modules
-from derived_series.dicom.blueprint import Blueprint
-from derived_series.dicom.copying import CopyElement
-from derived_series.dicom.elements import DiscardElement, StaticElement, VirtualElement
-from derived_series.dicom.identity import OWN_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, RULES
-from derived_series.dicom.required import REQUIRED, required_blueprint
-from derived_series.dicom.tags import dictionary_vr
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.copy_elements import CopyElement
+from derived_series.dicom.blueprints.element import DiscardElement, StaticElement, VirtualElement
+from derived_series.dicom.encoding.tags import dictionary_vr
+from derived_series.dicom.encoding.value_rules import value_problem
+from derived_series.dicom.series.required import REQUIRED, required_blueprint
+from derived_series.dicom.series.rules import OWN_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, RULES
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
-from derived_series.dicom.value_rules import value_problem
 from derived_series.errors import InvalidRequest
 
 #: Short names of IODs, beside those of the standard's tables such as ``ct-image``.

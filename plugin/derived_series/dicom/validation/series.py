@@ -12,11 +12,12 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from derived_series.dicom.copying import CopyElement
-from derived_series.dicom.datasets import DatasetSeries
-from derived_series.dicom.derived import DerivedSeries, ask
-from derived_series.dicom.elements import ABSENT
-from derived_series.dicom.environment import InstanceEnvironment
+from derived_series.dicom.blueprints.copy_elements import CopyElement
+from derived_series.dicom.blueprints.element import ABSENT
+from derived_series.dicom.blueprints.environment import InstanceEnvironment
+from derived_series.dicom.encoding.value_rules import is_uid, value_problem
+from derived_series.dicom.series.classic import DerivedSeries, ask
+from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
@@ -28,10 +29,9 @@ from derived_series.dicom.validation.values import (
     check_values,
     numbers,
 )
-from derived_series.dicom.value_rules import is_uid, value_problem
 
 if TYPE_CHECKING:
-    from derived_series.dicom.parent import ParentSeries
+    from derived_series.dicom.source.series import ParentSeries
 
 _POSITION = 0x00200032
 #: mm that a position may be off, and the part of a unit vector that a direction may be off.

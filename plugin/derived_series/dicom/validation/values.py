@@ -18,10 +18,10 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
-from derived_series.dicom.code import meaning_doubt
-from derived_series.dicom.reading import reading
+from derived_series.dicom.encoding.read_errors import reading
+from derived_series.dicom.encoding.value_rules import text_of, values_of, wrong_values
+from derived_series.dicom.modules.codes import meaning_doubt
 from derived_series.dicom.validation.finding import Finding, error, warning
-from derived_series.dicom.value_rules import text_of, values_of, wrong_values
 
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
 

@@ -1,0 +1,187 @@
+"""Blueprint: which element makes which tag."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from derived_series.dicom.blueprints.copy_elements import CopyElement, InstanceCopyElement
+from derived_series.dicom.blueprints.element import VirtualElement
+from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
+from derived_series.errors import BlueprintError
+
+if TYPE_CHECKING:
+    from derived_series.dicom.blueprints.filling import FillingStrategy
+    from derived_series.dicom.explain import Explanation
+    from derived_series.dicom.factories.base import DicomFactory
+    from derived_series.dicom.source.series import ParentSeries
+
+_UNNAMED = "blueprint"
+
+Key = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An element, the name of the blueprint that it came with, and the entries that it overrode (newest first)."""
+
+    element: VirtualElement
+    source: str
+    overrode: tuple[Entry, ...] = ()
+
+
+class Blueprint:
+    """A collection of virtual elements, at most one a tag, in tag order.
+
+    ``a + b`` has the elements of both; where both name a tag, the right one's wins (so + is not commutative).
+    Ready blueprints are frozen: they are shared by all, and ``bp[tag] = element`` on them is an error; the
+    result of ``+`` and of ``copy()`` is free to be changed.
+
+    :param elements: virtual elements; a later one of the same tag wins.
+    :param name: the name that ``explain`` gives to the elements' origin.
+    """
+
+    def __init__(self, elements: Iterable[VirtualElement] | Blueprint = (), *, name: str | None = None):
+        self._frozen = False
+        self._name = name
+        self._entries: dict[Key, Entry] = {}
+        if isinstance(elements, Blueprint):
+            self._entries.update(elements._entries)
+        else:
+            for element in elements:
+                self._put(element)
+
+    @property
+    def name(self) -> str:
+        return self._name or _UNNAMED
+
+    def named(self, name: str) -> Blueprint:
+        """A frozen copy under a name; elements that had no named origin get this one."""
+        found = Blueprint(self, name=name)
+        for key, entry in found._entries.items():
+            if entry.source == _UNNAMED:
+                found._entries[key] = Entry(entry.element, name, entry.overrode)
+        return found.frozen()
+
+    def frozen(self) -> Blueprint:
+        """A copy that cannot be changed."""
+        found = self.copy()
+        found._frozen = True
+        return found
+
+    def copy(self) -> Blueprint:
+        """A copy that can be changed."""
+        return Blueprint(self, name=self._name)
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Blueprint:
+        return self.copy()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries in tag order."""
+        return tuple(self._entries[key] for key in sorted(self._entries))
+
+    def _put(self, element: VirtualElement) -> None:
+        if not isinstance(element, VirtualElement):
+            raise BlueprintError(
+                f"a blueprint holds virtual elements, not {type(element).__name__}: {element!r}",
+                remedy="write StaticElement(tag, VR, value)",
+            )
+        old = self._entries.get(element.key)
+        self._entries[element.key] = _over(Entry(element, self.name), old)
+
+    def _keys(self, tag: TagLike) -> list[Key]:
+        wanted = int(to_tag(tag))
+        return [key for key in self._entries if key[0] == wanted]
+
+    def _writable(self) -> None:
+        if self._frozen:
+            raise BlueprintError(
+                f"the blueprint {self.name!r} is shared and cannot be changed",
+                remedy="change a copy: mine = blueprint.copy(), or mine = blueprint + Blueprint([...])",
+            )
+
+    def __getitem__(self, tag: TagLike) -> VirtualElement:
+        keys = self._keys(tag)
+        if not keys:
+            raise KeyError(f"{describe(to_tag(tag))} is not in the blueprint {self.name!r}")
+        return self._entries[keys[-1]].element
+
+    def __setitem__(self, tag: TagLike, element: VirtualElement) -> None:
+        self._writable()
+        if isinstance(element, VirtualElement) and element.tag != to_tag(tag):
+            raise BlueprintError(f"{describe(to_tag(tag))} cannot hold {element!r}: it is for another tag")
+        self._put(element)
+
+    def __delitem__(self, tag: TagLike) -> None:
+        self._writable()
+        keys = self._keys(tag)
+        if not keys:
+            raise KeyError(f"{describe(to_tag(tag))} is not in the blueprint {self.name!r}")
+        for key in keys:
+            del self._entries[key]
+
+    def __contains__(self, tag: object) -> bool:
+        try:
+            return bool(self._keys(tag))  # type: ignore[arg-type]
+        except BlueprintError:
+            return False
+
+    def __iter__(self) -> Iterator[VirtualElement]:
+        return iter([entry.element for entry in self.entries()])
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __add__(self, other: Blueprint) -> Blueprint:
+        if not isinstance(other, Blueprint):
+            return NotImplemented
+        names = [b._name for b in (self, other) if b._name]
+        found = Blueprint(self, name=" + ".join(names) or None)
+        for key, entry in other._entries.items():
+            found._entries[key] = _over(entry, found._entries.get(key))
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        """Equal elements; names and what was overridden do not count."""
+        if not isinstance(other, Blueprint):
+            return NotImplemented
+        return {k: e.element for k, e in self._entries.items()} == {k: e.element for k, e in other._entries.items()}
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
+
+    def __repr__(self) -> str:
+        lines = "".join(f"\n  {element!r}," for element in self)
+        return f"Blueprint({self.name!r}, [{lines}\n])" if lines else f"Blueprint({self.name!r}, [])"
+
+    def required_tags(self) -> tuple[int, ...]:
+        """The tags that a parent must have: those of copies that are not optional."""
+        copies = (e for e in self if isinstance(e, CopyElement | InstanceCopyElement) and not e.Optional)
+        return tuple(int(e.tag) for e in copies if e.source is None)
+
+    def explain(
+        self,
+        parent: ParentSeries,
+        strategy: FillingStrategy | None = None,
+        factory: DicomFactory | None = None,
+    ) -> Explanation:
+        """For every tag of the result: which element of which blueprint sets it, what it overrode, the value.
+
+        Values that depend on the image are told as such; ``DerivedSeries.explain()`` has them too.
+
+        :raises HeaderError: with all that the parent lacks.
+        """
+        from derived_series.dicom.explain import explain_blueprint
+
+        return explain_blueprint(self, parent, strategy, factory)
+
+
+def _over(entry: Entry, old: Entry | None) -> Entry:
+    """The entry over an older one of its key; an equal element hides nothing."""
+    if old is None:
+        return entry
+    chain = [entry, *entry.overrode, Entry(old.element, old.source), *old.overrode]
+    hidden = (older for newer, older in zip(chain, chain[1:], strict=False) if older.element != newer.element)
+    return Entry(entry.element, entry.source, tuple(hidden))

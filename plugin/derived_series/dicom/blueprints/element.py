@@ -1,0 +1,285 @@
+"""Virtual elements: how the value of one tag of the derived series comes about.
+
+An element is a value: it is never changed after it was made and remembers nothing of a build, so that
+blueprints can be shared by threads and patients. All that varies is in the environment of a build.
+
+A build asks each element in three phases, and an element that does not know yet says ``DEFER``:
+``at_header`` (parent and factory known), ``at_image`` (image known), ``at_instance`` (once a slice).
+What an element answers is a value (None: present but empty), a pydicom DataElement, ``ABSENT`` or ``DEFER``.
+"""
+
+from __future__ import annotations
+
+import copy
+from datetime import date, time
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from pydicom import config
+from pydicom.dataelem import DataElement
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.tag import BaseTag
+from pydicom.valuerep import STR_VR, PersonName
+
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.encoding.read_errors import reading
+from derived_series.dicom.encoding.tags import VRS, TagLike, describe, dictionary_vr, require_vr, to_tag
+from derived_series.dicom.encoding.value_rules import given_problem, item_problems
+from derived_series.errors import BlueprintError
+
+#: The creator of private elements for which no other is named.
+DEFAULT_CREATOR = "DERIVED SERIES"
+
+
+class Answer(Enum):
+    """Answers that are no value."""
+
+    ABSENT = "absent"
+    DEFER = "defer"
+
+
+ABSENT: Final = Answer.ABSENT
+DEFER: Final = Answer.DEFER
+_UNSET: Final = object()
+#: What the values of a VR may be where pydicom finds out only when it writes them.
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    **dict.fromkeys(STR_VR - {"DS", "IS"}, (str,)),
+    **dict.fromkeys(("DA", "DT", "TM"), (str, date, time)),
+    "PN": (str, PersonName),
+}
+
+Value: TypeAlias = Any
+
+
+class LackingValue(Exception):
+    """Raised by an element that has no value to give; the header collects all of them in one error."""
+
+
+class VirtualElement:
+    """Base of all elements.
+
+    :param tag: int, keyword, pair or pydicom tag.
+    :param VR: value representation; the dictionary's (PS3.6) when not given.
+    :param creator: the private creator, for private tags only.
+    """
+
+    tag: BaseTag
+    VR: str | None
+    creator: str
+
+    def __init__(self, tag: TagLike, VR: str | None = None, creator: str | None = None):
+        found = to_tag(tag)
+        if found.is_private_creator:
+            raise BlueprintError(
+                f"{describe(found)} is a private creator: the block of a private tag is written with it",
+                remedy='name the creator on the element: StaticElement(0x00091001, "LO", "x", creator="ACME")',
+            )
+        if creator is not None and not found.is_private:
+            raise BlueprintError(f"{describe(found)} is no private tag and has no creator ({creator!r})")
+        if VR is not None and (not isinstance(VR, str) or VR not in VRS):
+            raise BlueprintError(
+                f"{type(self).__name__} for {describe(found)}: {VR!r} is no VR",
+                remedy='a VR is two letters such as "LO"; flags such as Optional are given by name: Optional=True',
+            )
+        self._set(
+            tag=found, VR=VR or dictionary_vr(found), creator=(creator or DEFAULT_CREATOR) if found.is_private else ""
+        )
+
+    def _set(self, **fields: object) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make a new one")
+
+    def __copy__(self) -> VirtualElement:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> VirtualElement:
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.tag, self.creator))
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What a blueprint keeps the element under: the tag, and the creator of a private one."""
+        return (int(self.tag), self.creator)
+
+    def describe(self) -> str:
+        """The part of ``repr`` that tells where the value comes from."""
+        return ""
+
+    def __repr__(self) -> str:
+        parts = [describe(self.tag)]
+        parts += [f"creator={self.creator!r}"] if self.creator else []
+        parts += [self.describe()] if self.describe() else []
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return DEFER
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        return DEFER
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        raise NotImplementedError
+
+    def encode_instance(self, env: InstanceEnvironment) -> bytes | None:
+        """The element's bytes for an instance, explicit VR little endian, where it has a quick way to them.
+
+        They must be those of ``data_element(at_instance(env))``.
+        """
+        return None
+
+    @property
+    def encodes_itself(self) -> bool:
+        """Whether it is of a kind with an ``encode_instance`` of its own: its values are right by themselves."""
+        return type(self).encode_instance is not VirtualElement.encode_instance
+
+    def data_element(self, value: Value) -> DataElement:
+        """The pydicom element for a value; one that is shared with nothing else.
+
+        :raises BlueprintError: a value that the VR does not allow.
+        """
+        if isinstance(value, DataElement):
+            found = copy.deepcopy(value)
+            if found.VR == "SQ":
+                _converted(found)
+            return found if found.tag == self.tag else self._moved(found)
+        vr = require_vr(self.tag, self.VR, type(self).__name__)
+        try:
+            if vr == "SQ":
+                return _converted(DataElement(self.tag, vr, DicomSequence(copy.deepcopy(list(value or [])))))
+            if any(isinstance(v, bool) for v in _as_list(value)):
+                raise TypeError("no VR has truth values")
+            problem = given_problem(self.tag, vr, value)
+            if problem is not None:
+                raise ValueError(problem)
+            allowed = _TYPES.get(vr)
+            if allowed is not None and not all(isinstance(v, allowed) for v in _as_list(value)):
+                raise TypeError("it takes " + " or ".join(kind.__name__ for kind in allowed))
+            return DataElement(self.tag, vr, copy.deepcopy(value), validation_mode=config.RAISE)
+        except (ValueError, TypeError, OverflowError) as error:
+            why = str(error).split(" Please see")[0]
+            raise BlueprintError(f"{self!r}: {value!r} is no value for VR {vr}: {why}") from error
+
+    def _moved(self, found: DataElement) -> DataElement:
+        """An element of another tag as one of this tag, with the VR that this tag has."""
+        vr = self.VR or dictionary_vr(self.tag) or found.VR
+        if vr == found.VR:
+            return DataElement(self.tag, vr, found.value, validation_mode=config.IGNORE, already_converted=True)
+        values = [] if found.is_empty else list(found.value) if found.VM > 1 else [found.value]
+        if vr in STR_VR:
+            values = [str(value) for value in values]
+        return self.data_element(values[0] if len(values) == 1 else values or None)
+
+
+def _as_list(value: Value) -> list[Value]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple | MultiValue) else [value]
+
+
+def _converted(sequence: DataElement) -> DataElement:
+    """The sequence without raw elements: their bytes would be written as they are, in the parent's character set."""
+    with reading(describe(sequence.tag)):
+        for item in sequence.value or []:
+            item.walk(lambda dataset, element: None)
+    return sequence
+
+
+def _require_value(tag: BaseTag, value: Value) -> None:
+    """:raises BlueprintError: a StaticElement of a tag and a VR, or of a tag alone."""
+    is_short_text = dictionary_vr(tag) == "CS" and value != "CS"  # Modality "US", which is a VR as well
+    if value is _UNSET or (isinstance(value, str) and value in VRS and not is_short_text):
+        given = "" if value is _UNSET else f", {value!r}"
+        vr = dictionary_vr(tag) or "LO"
+        raise BlueprintError(
+            f"StaticElement({describe(tag)}{given}) has no value",
+            remedy=f'write StaticElement(tag, "{vr}", value), or StaticElement(tag, value=None) for an empty one',
+        )
+
+
+class StaticElement(VirtualElement):
+    """A value that is known when the blueprint is written.
+
+    ``StaticElement(0x0008103E, "LO", "Smoothed")`` or ``StaticElement("SeriesDescription", "Smoothed")``.
+    """
+
+    _value: Value
+
+    def __init__(
+        self,
+        tag: TagLike,
+        VR: Value = _UNSET,
+        value: Value = _UNSET,
+        name: str | None = None,
+        *,
+        creator: str | None = None,
+    ):
+        if value is _UNSET:
+            VR, value = None, VR
+            _require_value(to_tag(tag), value)
+        elif VR is _UNSET:
+            VR = None
+        super().__init__(tag, VR, creator)
+        self._set(_value=copy.deepcopy(value))
+        found = self.data_element(value)  # a wrong value is told where it is written, not in the first build
+        problem = next(item_problems(found.value or ()), None) if found.VR == "SQ" else None
+        if problem is not None:
+            raise BlueprintError(f"{describe(self.tag)}: {problem}")
+
+    @property
+    def value(self) -> Value:
+        """The value; a copy, since lists and items could be changed."""
+        return copy.deepcopy(self._value)
+
+    def describe(self) -> str:
+        return f"{len(self._value or [])} item(s)" if self.VR == "SQ" else repr(self._value)
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return self._value
+
+
+class DiscardElement(VirtualElement):
+    """The tag is not in the derived series, whatever the filling strategy."""
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return ABSENT
+
+
+class AttributeElement(VirtualElement):
+    """The value of an attribute of the factory: ``AttributeElement("OperatorsName", "PN", "operator")``."""
+
+    attribute: str
+
+    def __init__(
+        self, tag: TagLike, VR: str | None = None, attribute: str | None = None, *, creator: str | None = None
+    ):
+        if attribute is None:
+            VR, attribute = None, VR
+        if not isinstance(attribute, str):
+            raise BlueprintError(f"AttributeElement for {describe(to_tag(tag))} names no attribute of the factory")
+        super().__init__(tag, VR, creator)
+        self._set(attribute=attribute)
+
+    def describe(self) -> str:
+        return f"factory.{self.attribute}"
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        value = getattr(env.factory, self.attribute, _UNSET)
+        if value is _UNSET:
+            raise LackingValue(f"{type(env.factory).__name__} has no attribute {self.attribute!r}")
+        return value.value if isinstance(value, Enum) else value
+
+
+class InstanceVirtualElement(VirtualElement):
+    """Base of the elements whose value differs from instance to instance."""

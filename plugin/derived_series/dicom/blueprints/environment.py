@@ -1,0 +1,205 @@
+"""What an element may look at, in the three phases of a build: header, image, instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.encoding.times import in_zone, zone_of
+from derived_series.dicom.grid import Grid, Vector
+from derived_series.dicom.source.volumes import descends
+
+if TYPE_CHECKING:  # the factory and the parent know elements, not the other way round
+    from derived_series.dicom.blueprints.space import FrameOfReference, OtherInput
+    from derived_series.dicom.factories.base import DicomFactory
+    from derived_series.dicom.image.stored_pixels import StoredPixels
+    from derived_series.dicom.series.header import SeriesHeader
+    from derived_series.dicom.source.series import ParentSeries
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEnvironment:
+    """Known when the header is made: the parent, the factory, the circumstances; no image yet.
+
+    :param inputs: all series of the derivation by their names in the pipeline, the parent among them; empty where it
+        is made from the parent alone.
+    :param derivation: how the image is derived, as far as the blueprint says it at once; empty for nothing.
+    """
+
+    parent: ParentSeries
+    factory: DicomFactory
+    context: BuildContext
+    inputs: Mapping[str, ParentSeries] = field(default_factory=dict)
+    derivation: str = ""
+
+    @property
+    def pivot(self) -> Dataset:
+        """The parent's first instance along the normal."""
+        return self.parent.pivot
+
+    @property
+    def now(self) -> datetime:
+        """The time of the build on the clock that the parent's times are read from, whose zone is copied with them."""
+        return in_zone(self.context.now, zone_of(self.pivot))
+
+    @property
+    def others(self) -> tuple[ParentSeries, ...]:
+        """The inputs beside the parent, each once."""
+        own = self.parent.series_instance_uid
+        found = {series.series_instance_uid: series for series in self.inputs.values()}
+        return tuple(series for uid, series in found.items() if uid != own)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEnvironment:
+    """Known when the image is there.
+
+    :param sop_class_uid: the class of the derived series.
+    :param pixels: the encoding chosen for the whole series (dtype, slope, intercept, window).
+    :param grid: where the slices of one volume are; None for an image without geometry.
+    :param on_parent_grid: True when slice k of the image is at ``parent.instances[sources[k][0]]``.
+    :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
+    :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
+    :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
+    :param header: what was settled before the image.
+    :param frame: the frame of reference that the grid is in; None is the parent's.
+    :param others: what of the inputs beside the parent the slices come from.
+    :param answers: what was asked so far, by element or function and instance: each is asked once. What
+        ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
+    """
+
+    series: SeriesEnvironment
+    sop_class_uid: str
+    pixels: StoredPixels
+    grid: Grid | None
+    on_parent_grid: bool
+    sources: tuple[tuple[int, ...], ...]
+    volumes: int = 1
+    time_step: float | None = None
+    header: SeriesHeader | None = None
+    frame: FrameOfReference | None = None
+    others: tuple[OtherInput, ...] = ()
+    answers: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    @property
+    def parent(self) -> ParentSeries:
+        return self.series.parent
+
+    @property
+    def context(self) -> BuildContext:
+        return self.series.context
+
+    @property
+    def now(self) -> datetime:
+        """The time of the build, see ``SeriesEnvironment.now``."""
+        return self.series.now
+
+    @property
+    def descends(self) -> bool:
+        """Whether InstanceNumbers fall along the normal, as the parent's do where the image is on its grid."""
+        if not self.on_parent_grid or self.grid is None:
+            return False
+        key = (descends, -1)
+        if key not in self.answers:
+            self.answers[key] = descends(self.parent.instances[: self.parent.slices_per_volume])
+        return bool(self.answers[key])
+
+    @property
+    def count(self) -> int:
+        """The number of instances of the derived series."""
+        return len(self.sources)
+
+    @property
+    def slices(self) -> int:
+        """The number of slices of one volume."""
+        return len(self.sources) // self.volumes
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceEnvironment:
+    """Known for each instance: one slice of the image and where it comes from.
+
+    :param index: 0-based, volume after volume, the slices of each ascending along the normal.
+    """
+
+    of: ImageEnvironment
+    index: int
+
+    @property
+    def instance_number(self) -> int:
+        """1-based, in geometric order, volume after volume: the InstanceNumber (0020,0013).
+
+        On the parent's grid in the parent's direction along the normal, so that both are scrolled alike.
+        """
+        if not self.of.descends:
+            return self.index + 1
+        return (self.volume_index + 1) * self.of.slices - self.slice_index
+
+    @property
+    def volume_index(self) -> int:
+        """0-based: which volume the slice is of."""
+        return self.index // self.of.slices
+
+    @property
+    def slice_index(self) -> int:
+        """0-based, ascending along the normal: which slice of its volume it is."""
+        return self.index % self.of.slices
+
+    @property
+    def factory(self) -> DicomFactory:
+        return self.of.series.factory
+
+    @property
+    def parent(self) -> ParentSeries:
+        return self.of.parent
+
+    @property
+    def context(self) -> BuildContext:
+        return self.of.context
+
+    @property
+    def instance_dataset(self) -> Dataset | None:
+        """The parent's instance at this slice's position; None when the image is on a grid of its own.
+
+        Of several volumes it is that of the same volume; in an image of another number of volumes, of the first.
+        """
+        return self.parent.instances[self.of.sources[self.index][0]] if self.of.on_parent_grid else None
+
+    @property
+    def counterparts(self) -> tuple[Dataset, ...]:
+        """The parent's instances at this slice's position that it comes from: several for a mean over volumes.
+
+        There is none when the image is on a grid of its own.
+        """
+        if not self.of.on_parent_grid:
+            return ()
+        sources, slices = self.of.sources[self.index], self.parent.slices_per_volume
+        if len(sources) == 1:
+            return (self.parent.instances[sources[0]],)
+        return tuple(self.parent.instances[i] for i in sources if i % slices == sources[0] % slices)
+
+    @property
+    def source_datasets(self) -> tuple[Dataset, ...]:
+        """The parent's instances that contribute to this slice."""
+        return tuple([self.parent.instances[i] for i in self.of.sources[self.index]])
+
+    @property
+    def position(self) -> Vector | None:
+        """ImagePositionPatient, LPS mm; None without geometry."""
+        return None if self.of.grid is None else self.of.grid.positions[self.slice_index]
+
+    @property
+    def image(self) -> npt.NDArray[Any]:
+        """The slice as it was given, (row, column) or (row, column, sample)."""
+        return np.asarray(self.of.pixels.image[self.index])
+
+
+#: The tutorial's name.
+InstanceVirtualEnvironment = InstanceEnvironment

@@ -1,0 +1,142 @@
+"""Elements whose value a function makes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from derived_series.dicom.blueprints.element import ABSENT, InstanceVirtualElement, Value, VirtualElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
+from derived_series.dicom.encoding.tags import TagLike, describe
+from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
+from derived_series.user_code import told
+
+#: Answers that are small, and that nobody can change.
+_PLAIN = (str, int, float, type(None), type(ABSENT))
+
+
+class _CallingElement(VirtualElement):
+    """An element whose value is a function's; the function is checked when the element is made."""
+
+    func: Callable[..., Value]
+
+    def __init__(
+        self,
+        tag: TagLike,
+        VR: Any = None,
+        func: Any = None,
+        name: str | None = None,
+        *,
+        creator: str | None = None,
+    ):
+        if func is None:
+            VR, func = None, VR
+        super().__init__(tag, VR, creator)
+        if not callable(func):
+            raise BlueprintError(f"{type(self).__name__} for {describe(self.tag)}: {func!r} cannot be called")
+        self._set(func=func)
+        self._check()
+
+    def _check(self) -> None:
+        """:raises BlueprintError: when the function cannot be called as this kind of element calls it."""
+
+    def describe(self) -> str:
+        name = getattr(self.func, "__qualname__", None) or repr(self.func)
+        code = getattr(self.func, "__code__", None)
+        if name.endswith("<lambda>") and code is not None:  # where it is tells more than that it has no name
+            return f"lambda of {Path(code.co_filename).name}, line {code.co_firstlineno}"
+        return name
+
+    def _call(self, *arguments: object) -> Value:
+        try:
+            return self.func(*arguments)
+        except DerivedSeriesError:
+            raise
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code: any exception, named with its element
+            raise UserCodeError(told(repr(self), error)) from error
+
+    def _ask_once(self, answers: dict[tuple[object, int], Any], index: int, env: object) -> Value:
+        """The function's answer for an instance, or for the image (-1): the one it gave before, where it is plain."""
+        key = (self, index)
+        if key in answers:
+            answer = answers[key]
+            return list(answer) if isinstance(answer, list) else answer
+        value = self._call(env)
+        if isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
+            answers[key] = list(value)
+        elif isinstance(value, _PLAIN):
+            answers[key] = value
+        return value
+
+
+class SeriesElement(_CallingElement):
+    """A function that is evaluated once and whose value all instances share.
+
+    Calling convention: a function that can be called without arguments is; any other is called with one, the
+    parent's pivot (its first instance along the normal, a pydicom Dataset). Bound methods, partials,
+    classes and callable objects are functions like any other.
+    """
+
+    _with_pivot: bool
+
+    def _check(self) -> None:
+        plain, with_pivot = _accepts(self.func, 0), _accepts(self.func, 1)
+        if not plain and not with_pivot:
+            raise BlueprintError(f"{self!r}: the function must be callable with nothing or with the pivot Dataset")
+        self._set(_with_pivot=not plain)
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return self._call(env.pivot) if self._with_pivot else self._call()
+
+
+class HeaderElement(_CallingElement):
+    """A function of the SeriesEnvironment, evaluated once, when the header is made."""
+
+    func: Callable[[SeriesEnvironment], Value]
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return self._call(env)
+
+
+class ImageElement(_CallingElement):
+    """A function of the ImageEnvironment, evaluated once, when the image is known (encoding, window, grid)."""
+
+    func: Callable[[ImageEnvironment], Value]
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        return self._ask_once(env.answers, -1, env)
+
+
+class FunctionalElement(_CallingElement, InstanceVirtualElement):
+    """A function of the InstanceEnvironment, evaluated for every instance.
+
+    Calling convention: the function is called with the environment, its only argument; once for an instance when its
+    answer is text or numbers, so that what was checked is what is stored. Datasets are made anew each time.
+    """
+
+    func: Callable[[InstanceEnvironment], Value]
+
+    def _check(self) -> None:
+        if not _accepts(self.func, 1):
+            raise BlueprintError(
+                f"{self!r}: the function must be callable with one argument, the InstanceEnvironment",
+                remedy="wrap it: lambda env: function()",
+            )
+
+    def at_instance(self, env: InstanceEnvironment) -> Value:
+        return self._ask_once(env.of.answers, env.index, env)
+
+
+def _accepts(func: Callable[..., Value], count: int) -> bool:
+    """Whether ``func`` can be called with ``count`` positional arguments."""
+    try:
+        signature = inspect.signature(func)
+    except (ValueError, TypeError):  # some builtins tell nothing: believe the caller
+        return True
+    try:
+        signature.bind(*[cast(object, None)] * count)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,154 @@
+"""Which frame of reference an image is in (PS3.3 C.7.4.1), and whether it lies where the series there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pydicom.dataelem import DataElement
+from pydicom.tag import Tag
+
+from derived_series.dicom.blueprints.blueprint import Key
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.blueprints.environment import SeriesEnvironment
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.overlap import apart, box, not_overlapping, off_planes, partly_outside
+from derived_series.dicom.image.placement import Placement, every_source, place
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.errors import GeometryError
+
+#: Whose coordinates an image has: the parent's (or those of the input that it says it is on), or new ones.
+FrameChoice = Literal["Parent", "New"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOfReference:
+    """:param uid: FrameOfReferenceUID (0020,0052); :param indicator: PositionReferenceIndicator (0020,1040)."""
+
+    uid: str
+    indicator: str = ""
+
+    @classmethod
+    def of(cls, series: ParentSeries) -> FrameOfReference:
+        """A series' own; where it has none, or one a slice, a UID that all series derived from it share."""
+        pivot = series.pivot
+        uid = pivot.get("FrameOfReferenceUID") if series.is_constant("FrameOfReferenceUID") else None
+        made = BuildContext(uid_seed=series.series_instance_uid).uid("frame of reference")
+        return cls(str(uid) if uid else made, str(pivot.get("PositionReferenceIndicator") or ""))
+
+    def write(self, elements: dict[Key, DataElement]) -> None:
+        """Set both values where the elements have a frame of reference at all."""
+        for keyword, vr, value in (
+            ("FrameOfReferenceUID", "UI", self.uid),
+            ("PositionReferenceIndicator", "LO", self.indicator),
+        ):
+            key = (int(Tag(keyword)), "")
+            if key in elements:
+                elements[key] = DataElement(Tag(keyword), vr, value or None)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherInput:
+    """An input of the derivation beside the parent, and what of it each slice of the image comes from.
+
+    :param sources: for each slice of the image the indexes of the input's instances.
+    :param same_place: whether the first of them is at the slice's own place.
+    """
+
+    series: ParentSeries
+    sources: tuple[tuple[int, ...], ...]
+    same_place: bool = False
+
+    def as_whole(self) -> OtherInput:
+        """What an object of all slices comes from."""
+        return OtherInput(self.series, (tuple(sorted({i for part in self.sources for i in part})),), self.same_place)
+
+
+def require_patient_space(template: str) -> None:
+    """:raises GeometryError: an image in the coordinates of a template."""
+    if template:
+        raise GeometryError(
+            f"the image is in {template}, which are not the coordinates of the parent series",
+            remedy="bring it back to the patient's space, or ask for a frame of reference of its own: "
+            '"FrameOfReference": "New"',
+        )
+
+
+def in_space(placement: Placement, env: SeriesEnvironment, choice: FrameChoice, *, placed: bool) -> Placement:
+    """Settle the frame of reference, what the slices come from, and how the image lies to the series there.
+
+    :param placed: whether the blueprint writes a place at all: one that does not may be given an image of anywhere.
+    :raises GeometryError: an image beside the series, in the space of a template, or on an input that there is not.
+    """
+    if choice == "New":
+        return _in_its_own(placement, env)
+    if placed:
+        require_patient_space(placement.template)
+    parent, on = env.parent, _named(placement.on, env)
+    frame = FrameOfReference.of(on)
+    if placement.template or frame.uid != FrameOfReference.of(parent).uid:
+        placement = _elsewhere(placement, parent)
+    warnings = [*placement.warnings]
+    if placed and placement.grid is not None and not placement.on_parent_grid:
+        warnings += _beside(placement.grid, on, "the parent series" if on is parent else f"the input {placement.on!r}")
+    return replace(
+        placement,
+        frame=None if on is parent else frame,
+        others=tuple(_other(series, placement, on) for series in env.others),
+        warnings=tuple(warnings),
+    )
+
+
+def _in_its_own(placement: Placement, env: SeriesEnvironment) -> Placement:
+    if placement.grid is None:
+        raise GeometryError(
+            "the image is to have a frame of reference of its own, but nothing tells where it is",
+            remedy="give an image with an affine and a blueprint with geometry, or leave FrameOfReference out",
+        )
+    count = len(placement.sources)
+    return replace(
+        _elsewhere(placement, env.parent),
+        frame=FrameOfReference(env.context.uid("frame of reference")),
+        others=tuple(OtherInput(series, every_source(series, count)) for series in env.others),
+    )
+
+
+def _elsewhere(placement: Placement, parent: ParentSeries) -> Placement:
+    """The image has no place among the parent's slices: it comes from all of them."""
+    return replace(placement, on_parent_grid=False, sources=every_source(parent, len(placement.sources)))
+
+
+def _named(name: str | None, env: SeriesEnvironment) -> ParentSeries:
+    if name is None:
+        return env.parent
+    if name not in env.inputs:
+        there = ", ".join(env.inputs) or "none that have a name"
+        raise GeometryError(
+            f"the image is said to be on the input {name!r}; the inputs are {there}",
+            remedy='name one of the pipeline\'s inputs: PlacedImage(array, grid, on="fixed")',
+        )
+    return env.inputs[name]
+
+
+def _beside(grid: Grid, on: ParentSeries, whose: str) -> list[str]:
+    """:raises GeometryError: no overlap."""
+    of = on.grid
+    if of is None or grid == of:
+        return []
+    image, series = box(grid), box(of)
+    if apart(image, series):
+        raise not_overlapping(image, series, whose)
+    if place(grid, on).on_parent_grid:
+        return []
+    said = off_planes(grid, of, whose) or partly_outside(grid, of, whose)
+    return [said] if said else []
+
+
+def _other(series: ParentSeries, placement: Placement, on: ParentSeries) -> OtherInput:
+    """All of an input that is in another frame of reference, else what of it is where the slices are."""
+    count = len(placement.sources)
+    same_frame = FrameOfReference.of(series).uid == FrameOfReference.of(on).uid
+    if placement.grid is None or series.grid is None or not same_frame:
+        return OtherInput(series, every_source(series, count))
+    there = place(placement.grid, series, placement.volumes)
+    return OtherInput(series, there.sources, there.on_parent_grid)

@@ -1,0 +1,214 @@
+"""The SpecificCharacterSet of what is written (PS3.5 6.1.2, PS3.3 C.12.1.1.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from pydicom.charset import (
+    convert_encodings,
+    custom_encoders,
+    decode_bytes,
+    default_encoding,
+    encode_string,
+)
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
+
+from derived_series.dicom.encoding.tags import describe
+
+UTF8 = "ISO_IR 192"
+TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+#: Escape sequences of ISO 2022 (PS3.5 6.1.2.5): pydicom leaves those of ISO 2022 IR 58 in the text that it reads.
+ESCAPE = re.compile(r"\x1b[ -/]+[0-~]")
+
+#: What stands for bytes that are not of the character set.
+_REPLACEMENT = "\ufffd"
+
+
+class StoredText(str):
+    """Text of the parent that its character set does not hold, with the bytes that it was read from.
+
+    It is written as these bytes wherever the set is kept, as pydicom does it for names.
+    """
+
+    stored: bytes
+    encodings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str, stored: bytes, encodings: Iterable[str]) -> StoredText:
+        found = cls(text)
+        found.stored, found.encodings = stored, tuple(encodings)
+        return found
+
+
+def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
+    """Whether a text is written in these encodings as the bytes that it was read from."""
+    if isinstance(value, StoredText):
+        return value.encodings == tuple(encodings)
+    if isinstance(value, PersonName):
+        return bool(value.original_string) and tuple(value.encodings or ()) == tuple(encodings)
+    return False
+
+
+def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
+    """The element as it is written: of text that is kept as it was read, the bytes."""
+    if element.VR not in TEXT_VRS or element.VR == "PN":
+        return element
+    values = list(element.value) if element.VM > 1 else [element.value]
+    if not any(isinstance(value, StoredText) and _is_as_read(value, encodings) for value in values):
+        return element
+    parts = [v.stored if isinstance(v, StoredText) else encode_string(v, list(encodings)) for v in values]
+    return DataElement(element.tag, element.VR, b"\\".join(parts), already_converted=True)
+
+
+def with_stored_text(dataset: Dataset) -> Dataset:
+    """The dataset as it is written, see ``as_stored``; itself where there is no such text."""
+    given = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(given) if _several(given) else given)
+    read = [element for element in dict(dataset.items()).values() if isinstance(element, DataElement)]
+    changed = [new for element in read if (new := as_stored(element, encodings)) is not element]
+    if not changed:
+        return dataset
+    found = Dataset(dict(dataset.items()))
+    found.file_meta = dataset.file_meta
+    for element in changed:
+        found[element.tag] = element
+    return found
+
+
+def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any, str | None]:
+    """(SpecificCharacterSet, warning): the preferred one when it holds all the text, else UTF-8.
+
+    What was read from bytes that are not all of the preferred one is written as these bytes.
+
+    :param preferred: the value of (0008,0005), None for the default repertoire.
+    """
+    encodings = convert_encodings(list(preferred) if _several(preferred) else preferred)
+    said = "\\".join(preferred) if _several(preferred) else (preferred or "the default repertoire")
+    beyond: str | None = None
+    unread: list[str] = []  # attributes with bytes of another character set
+    for element, value in _texts(elements):
+        as_read = _is_as_read(value, encodings)
+        replaced = _REPLACEMENT in str(value)
+        if not replaced and _fits(value, encodings):
+            continue
+        if (as_read or replaced) and describe(element.tag) not in unread:
+            unread.append(describe(element.tag))
+        if beyond is None and not as_read and not _fits(value, encodings):
+            beyond = f"{describe(element.tag)} {str(value)!r}"
+    warnings = []
+    if unread and beyond is None:
+        warnings.append(f"{', '.join(unread)}: not all bytes are of {said}; they are kept as the parent has them")
+    elif unread:
+        warnings.append(
+            f"{', '.join(unread)}: not all bytes are of the parent's {said}, and those are replaced by other characters"
+        )
+    if beyond is not None:
+        warnings.append(f"{beyond} cannot be written in {said}: the text is re-encoded in {UTF8}")
+    return preferred if beyond is None else UTF8, "; ".join(warnings) or None
+
+
+def keep_bytes(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
+    """Let names, and other text that the character set does not hold, stay byte for byte what they were read as.
+
+    pydicom drops what says nothing in a name: a ``=`` at the end, an escape sequence to the set that holds anyway.
+
+    :param varying: the tags that not all instances have with the same value; others are taken from the first.
+    """
+    for instance in instances[:1]:
+        _keep(instance, [int(tag) for tag in instance.keys()])
+    texts = [tag for tag in varying if _text_vr(tag)]
+    for instance in instances[1:] if texts else ():
+        _keep(instance, texts)
+
+
+def _keep(dataset: Dataset, tags: Iterable[int]) -> None:
+    read = dict(dataset.items())  # without converting
+    for tag in tags:
+        raw = read.get(BaseTag(tag))
+        vr = _text_vr(tag)
+        if vr is None or not isinstance(raw, RawDataElement) or not raw.value:
+            continue
+        if vr == "PN":
+            name = dataset[tag].value
+            if isinstance(name, PersonName):
+                name.original_string = raw.value
+        elif not raw.value.isascii():
+            _keep_text(dataset, tag, raw.value)
+
+
+def _keep_text(dataset: Dataset, tag: int, data: bytes) -> None:
+    given = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(given) if _several(given) else given)
+    element = dataset[tag]
+    several = element.VM > 1
+    values = list(element.value) if several else [element.value]
+    parts = data.rstrip(b"\0 ").split(b"\\") if several else [data.rstrip(b"\0 ")]
+    if len(parts) != len(values):
+        return
+    found = [
+        value
+        if _REPLACEMENT not in str(value) and _fits(value, encodings)
+        else StoredText.of(str(value), part, encodings)
+        for value, part in zip(values, parts, strict=True)
+    ]
+    if any(isinstance(value, StoredText) for value in found):
+        dataset[tag] = DataElement(element.tag, element.VR, found if several else found[0], already_converted=True)
+
+
+def _text_vr(tag: int) -> str | None:
+    """The VR of an attribute of text; None of another."""
+    try:
+        found = dictionary_VR(tag)
+    except KeyError:
+        return None
+    return found if found in TEXT_VRS else None
+
+
+def _several(value: Any) -> bool:
+    return value is not None and not isinstance(value, str)
+
+
+def _texts(elements: Iterable[DataElement]) -> Iterator[tuple[DataElement, Any]]:
+    """Each text beyond ASCII, of the elements and inside their sequences."""
+    for element in elements:
+        if element.VR == "SQ":
+            for item in element.value or []:
+                yield from _texts(item)
+        elif element.VR in TEXT_VRS and element.value is not None:
+            for value in element.value if element.VM > 1 else [element.value]:
+                if not str(value).isascii():
+                    yield element, value
+
+
+def _fits(value: Any, encodings: list[str]) -> bool:
+    """Whether pydicom writes the text in these encodings, and reads it back.
+
+    What pydicom reads as Latin-1 is ASCII by the standard (ISO-IR 6).
+    """
+    text = str(value)
+    strict = ["ascii" if encoding == default_encoding else encoding for encoding in encodings]
+    if not all(any(_has(character, encoding) for encoding in strict) for character in set(text)):
+        return False
+    if isinstance(value, PersonName):
+        # One that was not read from bytes would keep those of the first set that it is encoded in.
+        data = (value if value.encodings else PersonName(text)).encode(encodings)
+    else:
+        data = encode_string(text, encodings)
+    return decode_bytes(data.rstrip(b"\0 "), encodings, TEXT_VR_DELIMS).rstrip("= ") == text.rstrip("= ")
+
+
+def _has(character: str, encoding: str) -> bool:
+    try:
+        if encoding in custom_encoders:  # the standard's repertoire is smaller than that of Python's codec
+            custom_encoders[encoding](character, errors="strict")
+        else:
+            character.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""Pixels in a compressed transfer syntax (PS3.5 8.2, A.4), by pydicom's encoders."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels.encoders.base import Encoder, get_encoder
+from pydicom.pixels.utils import as_pixel_options, pixel_array
+from pydicom.tag import Tag
+from pydicom.uid import UID, HTJ2KLossless
+
+from derived_series.errors import InvalidRequest, PixelError
+
+PIXEL_DATA = Tag("PixelData")
+
+
+@cache
+def encoder_of(syntax: UID) -> Encoder:
+    """pydicom's encoder of a transfer syntax. :raises InvalidRequest: when the package with it is not installed."""
+    if syntax == HTJ2KLossless:
+        found = Encoder(syntax)
+        found.add_plugin("imagecodecs", ("derived_series.dicom.encoding.htj2k", "encode_frame"))
+    else:
+        found = get_encoder(syntax)
+    if not found.is_available:
+        raise InvalidRequest(
+            f"nothing here encodes {syntax.keyword}: {'; '.join(found.missing_dependencies)}",
+            remedy="install the package (pip install 'derived-series-orthanc[htj2k]' for HTJ2K), "
+            'or ask for another "TransferSyntax"',
+        )
+    return found
+
+
+def check_decoded(dataset: Dataset, frame_of: Callable[[int], npt.NDArray[Any]]) -> None:
+    """Decode the first, the middle and the last frame of compressed pixels, as others will.
+
+    :param frame_of: the stored values that a frame (from 0) was encoded from.
+    :raises PixelError: when pydicom's decoder does not give them back.
+    """
+    count = int(dataset.get("NumberOfFrames") or 1)
+    for index in sorted({0, count // 2, count - 1}):
+        problem = "other values come back"
+        try:
+            if np.array_equal(pixel_array(dataset, index=index, raw=True), frame_of(index)):
+                continue
+        except (RuntimeError, ValueError, AttributeError, NotImplementedError) as error:
+            problem = " ".join(str(error).split())
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        raise PixelError(
+            f"pixels of {dataset.BitsStored} bits cannot be written as {syntax.keyword}: decoded again, frame "
+            f"{index + 1} of {count} of instance {dataset.get('SOPInstanceUID')} is not the same: {problem}",
+            remedy='store them uncompressed, or ask for another "TransferSyntax"',
+        )
+
+
+def encoded_frame(frame: npt.NDArray[Any], syntax: UID, options: Mapping[str, Any]) -> bytes:
+    """One frame as the value of PixelData: a basic offset table and one fragment (PS3.5 A.4).
+
+    :param frame: stored values, (row, column) or (row, column, sample).
+    :param options: ``as_pixel_options`` of the dataset that they belong to.
+    :raises PixelError: when the encoder does not take them.
+    """
+    try:
+        return encapsulate([encoder_of(syntax).encode(np.ascontiguousarray(frame), **options)])
+    except (RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())
+        raise PixelError(
+            f"an image of {options['rows']} x {options['columns']} cannot be written as {syntax.keyword}: {said}",
+            remedy='encoders refuse very small images, JPEG 2000 those under 32 x 32: ask for another "TransferSyntax"',
+        ) from error
+
+
+def pixel_element(value: bytes, bits: int, compressed: bool) -> DataElement:
+    """PixelData (7FE0,0010): OW for 16 bits, OB for 8 (PS3.5 A.2); OB of undefined length when compressed (A.4)."""
+    element = DataElement(PIXEL_DATA, "OB" if compressed or bits == 8 else "OW", value)
+    element.is_undefined_length = compressed
+    return element
+
+
+def compress(dataset: Dataset, syntax: UID) -> None:
+    """Compress the pixels of an uncompressed dataset in place, as ``Dataset.compress`` does, and decode them again.
+
+    :raises PixelError: when the encoder does not take them, or the values do not come back.
+    """
+    options = as_pixel_options(dataset)
+    plain = Dataset(dict(dataset.items()))
+    plain.file_meta = copy.deepcopy(dataset.file_meta)
+    try:
+        frames = list(encoder_of(syntax).iter_encode(dataset, **options))
+    except (RuntimeError, ValueError, AttributeError) as error:
+        said = " ".join(str(error).split())
+        raise PixelError(
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be written as {syntax.keyword}: {said}",
+            remedy='ask for another "TransferSyntax"',
+        ) from error
+    dataset[PIXEL_DATA] = pixel_element(encapsulate(frames), 8, True)
+    dataset.file_meta.TransferSyntaxUID = syntax
+    check_decoded(dataset, lambda index: pixel_array(plain, index=index, raw=True))

@@ -1,0 +1,138 @@
+"""What a value representation allows (PS3.5 6.2): lengths, characters, the number of values (PS3.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydicom import config
+from pydicom.datadict import dictionary_has_tag, dictionary_VM
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
+from pydicom.valuerep import STR_VR, validate_value
+
+from derived_series.dicom.encoding.character_sets import ESCAPE, TEXT_VRS
+from derived_series.dicom.encoding.tags import describe
+
+#: Those whose values pydicom's own rules are asked about.
+_CHECKED = STR_VR - {"UI"}
+#: Text of several lines: one value, in which a backslash is a character like any other.
+_LINES = frozenset(("LT", "ST", "UT"))
+_NAMES = {"\\": "a backslash", "\0": "NUL", "\a": "BEL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x1b": "ESC"}
+_CONTROLS = "\0-\x1f\x7f-\x9f\ud800-\udfff"
+_REFUSED = re.compile(rf"[{_CONTROLS}\\]")
+_REFUSED_IN_LINES = re.compile(rf"(?![\t\n\f\r])[{_CONTROLS}]")
+
+
+def given_problem(tag: BaseTag, vr: str, value: Any) -> str | None:
+    """What is wrong with the characters of a value as it is given, and with the number of its values.
+
+    A backslash separates the values of an attribute that may have several; elsewhere it is an error.
+
+    :param value: a text, or a list of texts; anything else is right.
+    """
+    if vr not in STR_VR:
+        return None
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    texts = [str(v) for v in (value if several else [value]) if v is not None]
+    one = has_one_value(tag)
+    if several and len(texts) > 1 and (one or vr in _LINES):
+        return f"it has {len(texts)} values, and PS3.6 allows one"
+    if not several and vr not in _LINES and not one:
+        texts = [part for text in texts for part in text.split("\\")]
+    return next(filter(None, (character_problem(vr, text) for text in texts)), None)
+
+
+def character_problem(vr: str, text: str) -> str | None:
+    """A character that one value of a VR of text may not have."""
+    found = (_REFUSED_IN_LINES if vr in _LINES else _REFUSED).search(text)
+    if found is None:
+        return None
+    name = _NAMES.get(found[0], f"the control character U+{ord(found[0]):04X}")
+    why = "which separates values" if found[0] == "\\" else f"which {vr} does not allow"
+    return f"it has {name} at character {found.start() + 1}, {why}"
+
+
+def one_line(text: str) -> str:
+    """A text as one value of one line: what LO does not allow becomes a space."""
+    return " ".join(_REFUSED.sub(" ", ESCAPE.sub("", text)).split())
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters, cut between words where it has several."""
+    if len(text) <= most:
+        return text
+    whole = text[: most + 1].rpartition(" ")[0]
+    return (whole or text[:most]).rstrip(" ,;:-([")
+
+
+def has_one_value(tag: BaseTag) -> bool:
+    """Whether PS3.6 allows the attribute one value at most; not of those that it does not have."""
+    return not tag.is_private and dictionary_has_tag(tag) and dictionary_VM(tag) == "1"
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a UID (PS3.5 9.1)."""
+    return bool(UID(text, validation_mode=config.IGNORE).is_valid)
+
+
+def value_problem(element: DataElement) -> str | None:
+    """What is wrong with the value of an element, by its VR alone."""
+    return next((problem for _, problem in wrong_values(element)), None)
+
+
+def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
+    """The first value that is not allowed, and why."""
+    texts = [text_of(value) for value in values_of(element)]
+    if len(texts) > 1 and element.VR in STR_VR and has_one_value(element.tag):
+        text = "\\".join(texts)
+        yield text, f"is {text!r}: it has {len(texts)} values (a backslash separates them), and PS3.6 allows one"
+        return
+    for text in texts:
+        problem = _problem(element.VR, text)
+        if problem is not None:
+            yield text, f"is {text!r}: {problem}"
+            return
+
+
+def _problem(vr: str, text: str) -> str | None:
+    if vr == "UI":
+        return None if is_uid(text) else "no UID (64 characters at most, no component with a leading zero)"
+    if vr not in _CHECKED:
+        return None
+    problem = character_problem(vr, ESCAPE.sub("", text) if vr in TEXT_VRS else text)
+    if problem is None:
+        try:
+            validate_value(vr, text, config.RAISE)
+        except ValueError as refused:
+            return str(refused).split(" Please see")[0]
+    return problem
+
+
+def values_of(element: DataElement) -> Sequence[Any]:
+    """The values of an element; none of an empty one."""
+    if element.is_empty:
+        return ()
+    return element.value if element.VM > 1 else (element.value,)
+
+
+def text_of(value: Any) -> str:
+    """A value as it stands in the file."""
+    original = getattr(value, "original_string", None)  # of a PersonName, bytes
+    return original if original and isinstance(original, str) else str(value)
+
+
+def item_problems(items: Sequence[Dataset], place: str = "") -> Iterator[str]:
+    """What is wrong in the items of a sequence, at any depth: ``item 1, SegmentLabel (0062,0005) is ...``."""
+    for number, item in enumerate(items, 1):
+        where = f"{place}item {number}, "
+        for element in item:
+            if element.VR == "SQ":
+                yield from item_problems(element.value or (), f"{where}{describe(element.tag)}, ")
+            else:
+                problem = value_problem(element)
+                if problem is not None:
+                    yield f"{where}{describe(element.tag)} {problem}"

@@ -1,0 +1,198 @@
+"""Bytes of a series: what all instances share is encoded once, the rest once an instance, merged in tag order.
+
+Explicit VR little endian throughout (PS3.5 A.2), around compressed pixels too (A.4). The bytes are those that
+pydicom would write.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from pydicom import config
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_file_meta_info
+from pydicom.uid import UID
+from pydicom.valuerep import DSfloat, validate_value
+
+from derived_series.dicom.encoding.character_sets import as_stored
+
+_PREAMBLE = b"\0" * 128 + b"DICM"
+#: VRs with a 2 byte length whose values are short ASCII text, and what pads them to even length.
+_TEXT_PADDING = {"UI": b"\0", **dict.fromkeys(("AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM"), b" ")}
+_LONGEST_SHORT = 0xFFFE
+#: Printable ASCII without a backslash and without spaces around it.
+_PLAIN = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")
+#: Group, element, VR and length; a length of 4 bytes comes after 2 reserved ones.
+_SHORT_HEAD, _LONG_HEAD = struct.Struct("<HH2sH"), struct.Struct("<HH2s2xI")
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEncoder:
+    """
+    :param shared: the elements that all instances share, one after the other.
+    :param tags: their tags, ascending.
+    :param starts: where each of them begins in ``shared``, and where the last one ends.
+    :param pixel_representation: settles the VR of elements that may be US or SS.
+    :param encodings: the Python codecs of SpecificCharacterSet.
+    :param meta: file meta information around its MediaStorageSOPInstanceUID, without the group length.
+    """
+
+    shared: bytes
+    tags: tuple[int, ...]
+    starts: tuple[int, ...]
+    pixel_representation: int
+    encodings: tuple[str, ...]
+    meta: tuple[bytes, bytes]
+
+    @classmethod
+    def of(cls, shared: Iterable[DataElement], meta: FileMetaDataset) -> SeriesEncoder:
+        """:param meta: file meta information of any instance; only the instance UID differs."""
+        dataset = Dataset()
+        for element in shared:
+            dataset.add(element)
+        dataset = correct_ambiguous_vr(dataset, True)
+        charset = dataset.get("SpecificCharacterSet")
+        encodings = tuple(convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset)))
+        parts = [encode_element(element, encodings) for element in dataset]
+        return cls(
+            shared=b"".join(parts),
+            tags=tuple(int(element.tag) for element in dataset),
+            starts=(0, *accumulate(map(len, parts))),
+            pixel_representation=int(dataset.PixelRepresentation),
+            encodings=encodings,
+            meta=_split_meta(meta),
+        )
+
+    def split(
+        self, sop_instance_uid: str, own: Iterable[tuple[int, bytes | memoryview]], last: int
+    ) -> tuple[bytes, bytes]:
+        """The Part 10 file of an instance in two parts.
+
+        :param own: (tag, bytes) of the instance's own elements.
+        :param last: the tag of the one that the first part ends with: what is missing of its value goes between.
+        """
+        before, after = self.meta
+        uid = encode_text(0x00020003, "UI", sop_instance_uid)
+        length = (len(before) + len(uid) + len(after)).to_bytes(4, "little")
+        pieces: list[bytes | memoryview] = [_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after]
+        first = b""
+        done = 0
+        for tag, data in sorted(own):
+            position = self.starts[bisect_left(self.tags, tag)]
+            pieces += (self.shared[done:position], data)
+            done = position
+            if tag == last:
+                first, pieces = b"".join(pieces), []
+        pieces.append(self.shared[done:])
+        return first, b"".join(pieces)
+
+    def encode_value(self, tag: int, vr: str | None, value: Any) -> bytes | None:
+        """The element of a plain value, the quick way; None when it needs pydicom's."""
+        if isinstance(value, DataElement):
+            return _quick(tag, value.VR, value.value, checked=True) if value.tag == tag else None
+        return None if vr is None else _quick(tag, vr, value, checked=False)
+
+    def encode_element(self, element: DataElement) -> bytes:
+        """Any element, by pydicom."""
+        if " or " in element.VR:
+            settled = Dataset()
+            settled.add(element)
+            settled.PixelRepresentation = self.pixel_representation
+            element = correct_ambiguous_vr(settled, True)[element.tag]
+        return encode_element(element, self.encodings)
+
+
+def _quick(tag: int, vr: str, value: Any, checked: bool) -> bytes | None:
+    if vr not in _TEXT_PADDING:
+        return None
+    if isinstance(value, str | int | float):
+        values = [value]
+    elif isinstance(value, list | tuple) or type(value).__name__ == "MultiValue":
+        values = list(value)
+    else:
+        return None
+    texts = []
+    for one in values:
+        kept = getattr(one, "original_string", None) if vr in ("DS", "IS") else None
+        text = kept or (one if isinstance(one, str) else None)
+        if vr == "IS" and type(one) is int and -(1 << 31) <= one < 1 << 31:
+            texts.append(str(one))
+            continue
+        if text is None and vr == "DS" and isinstance(one, DSfloat):
+            text = str(one)
+        if text is None or not text.isascii():
+            return None
+        if not checked and not _plain(vr, text):
+            return None
+        texts.append(str(text))
+    joined = "\\".join(texts)
+    return encode_text(tag, vr, joined) if len(joined) < _LONGEST_SHORT else None
+
+
+def _plain(vr: str, text: str) -> bool:
+    """Whether pydicom would write the text just as it is; what it strips, splits or refuses is left to it."""
+    if _PLAIN.fullmatch(text) is None:
+        return False
+    try:
+        validate_value(vr, text, config.RAISE)
+    except ValueError:
+        return False
+    return True
+
+
+def encode_text(tag: int, vr: str, text: str) -> bytes:
+    """An ASCII element with a 2 byte length."""
+    data = text.encode("ascii")
+    return short_element(tag, vr, data if len(data) % 2 == 0 else data + _TEXT_PADDING[vr])
+
+
+def short_element(tag: int, vr: str, data: bytes) -> bytes:
+    """An element with a 2 byte length (PS3.5 table 7.1-2); the data is of even length."""
+    return _SHORT_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), len(data)) + data
+
+
+def long_element_head(tag: int, vr: str, length: int) -> bytes:
+    """What comes before the data of an element with a 4 byte length (PS3.5 table 7.1-1)."""
+    return _LONG_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), length)
+
+
+def encapsulated(tag: int, value: bytes) -> bytes:
+    """An OB element of undefined length around the items of encapsulated pixels (PS3.5 A.4)."""
+    return long_element_head(tag, "OB", 0xFFFFFFFF) + value + b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def sequence(tag: int, items: Iterable[bytes]) -> bytes:
+    """A sequence of encoded items, with defined lengths (PS3.5 7.5)."""
+    data = b"".join(b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in items)
+    return long_element_head(tag, "SQ", len(data)) + data
+
+
+def encode_element(element: DataElement, encodings: Iterable[str]) -> bytes:
+    """One element in explicit VR little endian, by pydicom; text that is kept as it was read, as its bytes."""
+    encodings = list(encodings)
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = False
+    buffer.is_little_endian = True
+    write_data_element(buffer, as_stored(element, encodings), encodings)
+    return buffer.getvalue()
+
+
+def _split_meta(meta: FileMetaDataset) -> tuple[bytes, bytes]:
+    """File meta information without its group length, cut where the instance UID stands."""
+    found = FileMetaDataset()
+    found.update(meta)
+    found.MediaStorageSOPInstanceUID = UID("1.2.3.4")
+    buffer = DicomBytesIO()
+    write_file_meta_info(buffer, found, enforce_standard=True)
+    mark = encode_text(0x00020003, "UI", "1.2.3.4")
+    before, after = buffer.getvalue()[12:].split(mark)
+    return before, after

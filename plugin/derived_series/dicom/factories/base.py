@@ -1,0 +1,281 @@
+"""Factories: from a parent, a blueprint and an image to a derived series."""
+
+from __future__ import annotations
+
+import math
+import tokenize
+import zipfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.blueprints.copy_elements import GridCopyElement
+from derived_series.dicom.blueprints.environment import SeriesEnvironment
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.blueprints.space import FrameChoice, FrameOfReference, in_space
+from derived_series.dicom.blueprints.where_placed import WherePlacedElement
+from derived_series.dicom.factories.image_files import NPY, ZIP, require
+from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
+from derived_series.dicom.image.resampling import Resampling, resample
+from derived_series.dicom.image.stored_pixels import COLOUR
+from derived_series.dicom.objects import builder_of
+from derived_series.dicom.series.classic import DerivedSeries, build_series
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader, make_header
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.slices import ParentSlices
+from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
+
+#: What says where an image is.
+_OF_PLACE = ("ImagePositionPatient", "FrameOfReferenceUID")
+#: What numpy raises for broken files: their headers are parsed as Python literals.
+_READ_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    RecursionError,
+    MemoryError,
+    zipfile.BadZipFile,
+)
+
+
+class DicomFactory:
+    """Makes headers from parents and series from headers; specialise ``arrange`` for another kind of image.
+
+    A factory holds settings only and may be shared by threads.
+
+    :param nan: what NaN and Inf are replaced by; None refuses them.
+    """
+
+    nan: float | None = None  # for a subclass whose constructor does not call this one
+
+    def __init__(self, *, nan: float | None = None):
+        self.nan = nan
+
+    def make_series_header(
+        self,
+        parent: ParentSeries | Iterable[Dataset],
+        blueprint: Blueprint,
+        strategy: FillingStrategy = FillingStrategy.DISCARD,
+        context: BuildContext | None = None,
+    ) -> SeriesHeader:
+        """A header for an image, without the image.
+
+        :param parent: the parent series, or its datasets in any order.
+        :raises HeaderError: with all that the parent lacks.
+        """
+        series = parent if isinstance(parent, ParentSeries) else ParentSeries.from_datasets(parent)
+        return make_header(SeriesEnvironment(series, self, context or BuildContext()), blueprint, strategy)
+
+    def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
+        """The image as a (slice, row, column) array with its place in space; (time, slice, row, column) in 4D."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its images are: define arrange()")
+
+    @staticmethod
+    def read(path: str | Path) -> Any:
+        """The image of a file, as ``build`` takes it. :raises InvalidImage: when it is none."""
+        raise InvalidImage("this factory reads no files", remedy="use the numpy or the nifti factory")
+
+    def arrange_on_parent(
+        self, header: SeriesHeader, image: Any, how: Resampling
+    ) -> tuple[npt.NDArray[Any], Placement]:
+        """The same on the parent's grid: resampled, unless the image is on the parent's planes already."""
+        array, placement = self.arrange(header, image)
+        if placement.on_parent_grid:
+            return array, placement
+        if placement.grid is None:
+            raise GeometryError(
+                "nothing tells where the image is: it cannot be resampled to the parent's grid",
+                remedy="give a NIfTI file or a PlacedImage, and a blueprint with geometry",
+            )
+        _require_parents_frame(header, placement)
+        return resample(array, placement.grid.affine_lps, header.parent, header.sop_class_uid, how)
+
+    def own_image(self, parent: ParentSeries) -> Any:
+        """What ``build`` takes for the parent's own real-world values."""
+        return parent.slices()
+
+    def build(
+        self,
+        header: SeriesHeader,
+        image: Any,
+        *,
+        nan: float | None = None,
+        resampling: Resampling | None = None,
+        frame_of_reference: FrameChoice = "Parent",
+    ) -> DerivedSeries | DatasetSeries:
+        """The derived series of a header and an image; classic instances are made when asked for.
+
+        The SeriesInstanceUID is the header's. Each build has new SOPInstanceUIDs, unless the context has a seed.
+
+        :param nan: what NaN and Inf are replaced by in this build; the factory's own when not given.
+        :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
+        :param frame_of_reference: ``"New"`` for an image that is in another space than the patient's, such as MNI's.
+        """
+        if resampling is None:
+            array, placement = self.arrange(header, image)
+        elif frame_of_reference == "New":
+            raise GeometryError(
+                "an image on the parent's grid has the parent's frame of reference",
+                remedy='ask for "Grid": "Parent" or for "FrameOfReference": "New", not for both',
+            )
+        else:
+            array, placement = self.arrange_on_parent(header, image, resampling)
+        chosen = self.nan if nan is None else nan
+        builder = builder_of(header.sop_class_uid)
+        ready = fresh(header)
+        placed = any(keyword in header.blueprint for keyword in _OF_PLACE)
+        placement = in_space(placement, ready.env, frame_of_reference, placed=placed)
+        if builder is not None:
+            return builder.build(ready, array, placement, chosen)
+        return build_series(ready, array, placement, chosen)
+
+    def build_from_header(self, header: SeriesHeader, image: Any) -> list[Dataset]:
+        """The instances of the derived series as datasets, ascending along the normal."""
+        return list(self.build(header, image))
+
+
+def fresh(header: SeriesHeader) -> SeriesHeader:
+    """The header with a seed, so that every instance's UID stays the same however often it is made."""
+    if header.env.context.uid_seed is not None:
+        return header
+    return replace(header, env=replace(header.env, context=header.env.context.seeded()))
+
+
+def _require_parents_frame(header: SeriesHeader, placement: Placement) -> None:
+    """:raises GeometryError: an image on an input in another frame of reference."""
+    on = header.env.inputs.get(placement.on or "", header.parent)
+    if FrameOfReference.of(on).uid != FrameOfReference.of(header.parent).uid:
+        raise GeometryError(
+            f"the image is in the frame of reference of the input {placement.on!r}, which is not the parent's: it "
+            "cannot be resampled to the parent's grid",
+            remedy='ask without "Grid": "Parent"',
+        )
+
+
+class NumpyFactory(DicomFactory):
+    """For numpy arrays: (slice, row, column) on the parent's grid, slices ascending along the normal.
+
+    (time, slice, row, column) is a series of volumes; as many as the parent has are made from it one by one.
+    A (row, column) array is one slice. bool, integers and floats; a ``PlacedImage`` brings a grid of its own.
+    """
+
+    def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
+        """:raises ShapeMismatch: when the shape is not the parent's, with both named."""
+        parent = header.parent
+        if isinstance(image, PlacedImage):
+            array = _volume(image.array)
+            if array.shape[-3:] != image.grid.shape:
+                raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")
+            return array, replace(place(image.grid, parent, _volumes(array)), on=image.on)
+        colour = _colour(header, image)
+        if colour is not None:
+            same = colour.shape[:3] == parent.shape
+            return colour, on_parent(parent) if same else without_geometry(parent, len(colour))
+        array = _volume(image)
+        if array.shape[-3:] == parent.shape[-3:]:
+            return array, on_parent(parent, _volumes(array))
+        if isinstance(image, ParentSlices) and len(image) == len(parent):
+            return array, on_parent(parent)
+        if not _has_geometry(header):
+            return array, without_geometry(parent, math.prod(array.shape[:-2]), _volumes(array))
+        axes = "(slices, rows, columns)" if array.ndim == 3 else "(times, slices, rows, columns)"
+        raise ShapeMismatch(
+            f"the image's shape {axes} is {array.shape}, the parent series' is {parent.shape}",
+            remedy="give an array of the parent's shape in the order (slice, row, column), or a NIfTI file or "
+            "PlacedImage with a grid of its own",
+        )
+
+    @staticmethod
+    def read(path: str | Path) -> npt.NDArray[Any]:
+        """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
+        require(path, NPY, ZIP, reader="numpy")
+        try:
+            with np.errstate(over="ignore"):  # of the sizes that a header announces
+                found = np.load(path, mmap_mode="r", allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return found
+            found.close()
+            raise InvalidImage("the image is an archive of arrays (.npz)", remedy="write one array with numpy.save")
+        except _READ_ERRORS as error:
+            raise InvalidImage(
+                f"the image is no readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
+            ) from error
+
+
+def _volume(image: Any) -> npt.NDArray[Any]:
+    """A 3D array, or 4D with several volumes, with something in it."""
+    if isinstance(image, ParentSlices):
+        return cast("npt.NDArray[Any]", image)  # what is asked of it, it answers like an array
+    if isinstance(image, np.ma.MaskedArray):
+        raise InvalidImage("the image is a masked array", remedy="say what stands for masked voxels: image.filled(0)")
+    try:
+        array: npt.NDArray[Any] = np.asarray(image)
+    except ValueError as error:
+        raise InvalidImage(f"the image is no array: {error}", remedy="give a numpy array") from error
+    if array.ndim == 2:
+        array = array[np.newaxis]
+    if array.dtype.kind not in "biuf":
+        raise PixelError(
+            f"an image of dtype {array.dtype} has no pixel encoding",
+            remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
+        )
+    if array.ndim not in (3, 4) or 0 in array.shape:
+        raise ShapeMismatch(
+            f"an image is (slice, row, column), (time, slice, row, column) or (row, column), "
+            f"this one has the shape {array.shape}",
+            remedy="give a 3D volume, or a 4D series of volumes, without empty axes",
+        )
+    return array[0] if array.ndim == 4 and len(array) == 1 else array
+
+
+def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
+    """The image as (slice, row, column, sample) where it is RGB, None where it is not.
+
+    :raises ShapeMismatch: RGB for a class that has no colour. :raises PixelError: RGB that is not uint8.
+    """
+    if not isinstance(image, np.ndarray) or image.ndim not in (3, 4) or image.shape[-1] != 3:
+        return None
+    shape = header.parent.shape
+    has_colour = header.sop_class_uid in COLOUR
+    if image.shape[-3:] == shape[-3:]:  # three columns, not three samples
+        return None
+    if image.ndim == 3 and not (has_colour and image.shape[:2] == shape[-2:]):  # one picture only of the parent's size
+        return None
+    if image.ndim == 4 and not (has_colour or image.shape[:3] == shape[-3:]):
+        return None
+    require_colour(header, image.shape)
+    if image.dtype != np.uint8:
+        raise PixelError(f"a colour image is uint8, this one is {image.dtype}", remedy="scale it to 0 to 255")
+    return image if image.ndim == 4 else image[np.newaxis]
+
+
+def require_colour(header: SeriesHeader, shape: tuple[int, ...]) -> None:
+    """:raises ShapeMismatch: when the class that an RGB image of this shape is for has no colour."""
+    if header.sop_class_uid not in COLOUR:
+        raise ShapeMismatch(
+            f"the image's shape is {shape}: it is in colour, which a {UID(header.sop_class_uid).name} is not",
+            remedy="use the blueprint secondary_capture, or give one value a pixel",
+        )
+
+
+def _volumes(array: npt.NDArray[Any]) -> int:
+    return int(array.shape[0]) if array.ndim == 4 else 1
+
+
+def _has_geometry(header: SeriesHeader) -> bool:
+    """Whether the image must have a place in space."""
+    of_place = [header.blueprint[keyword] for keyword in _OF_PLACE if keyword in header.blueprint]
+    return any(not isinstance(element, WherePlacedElement | GridCopyElement) for element in of_place)

@@ -1,0 +1,90 @@
+"""What a NIfTI header says of the space and of the axes of its image (nifti1.h: xform codes, dim, intent codes)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from derived_series.dicom.image.overlap import box_of_affine
+from derived_series.errors import ShapeMismatch
+
+#: xform codes of the patient's own space, whatever its origin.
+_PATIENT = {1: "the scanner's coordinates", 2: "coordinates aligned to another image"}
+#: Those of a template.
+_TEMPLATES = {3: "Talairach coordinates", 4: "MNI 152 coordinates", 5: "the coordinates of another template"}
+#: Intent codes of values that are several numbers a voxel: matrices, vectors, quaternions, points, colours, and the
+#: warps and fields of FSL.
+_SEVERAL = frozenset({1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004, *range(2006, 2010), *range(2016, 2019)})
+#: How many mm, or which part of the smallest voxel, sform and qform may be apart: a quaternion has single precision.
+_APART_MM, _APART_PART = 0.1, 0.1
+
+
+def says_where(image: Any) -> bool:
+    """Whether a header says where its image is; other formats than NIfTI always do, when they have an affine."""
+    if image.affine is None:
+        return False
+    return not (isinstance(image, nib.Nifti1Pair) and image.header["sform_code"] == image.header["qform_code"] == 0)
+
+
+def template_of(image: Any) -> str:
+    """The space of an image's affine where it is no patient's, as text; else empty."""
+    if not isinstance(image, nib.Nifti1Pair):
+        return ""
+    name, code = _taken(image)
+    if code == 0 or code in _PATIENT:
+        return ""
+    return f"{_TEMPLATES.get(code, 'coordinates that are not known')} ({name}_code {code})"
+
+
+def two_places(image: Any) -> tuple[str, ...]:
+    """A warning where sform and qform put the image in two places, or in two spaces."""
+    if not isinstance(image, nib.Nifti1Pair):
+        return ()
+    sform, qform = (int(image.header[f"{name}_code"]) for name in ("sform", "qform"))
+    if sform <= 0 or qform <= 0:
+        return ()
+    shape = (*image.shape, 1, 1)[:3]
+    scale = _scale(image)
+    first, second = (
+        box_of_affine(np.asarray(affine, dtype=np.float64), shape) * scale
+        for affine in (image.get_sform(), image.get_qform())
+    )
+    apart = float(np.linalg.norm(first - second, axis=1).max())
+    voxel = float(np.min(np.linalg.norm(image.affine[:3, :3], axis=0))) * scale
+    if apart > max(_APART_MM, _APART_PART * voxel):
+        return (f"sform and qform of the NIfTI image are up to {apart:.2f} mm apart: the sform was taken",)
+    if sform in _PATIENT and qform not in _PATIENT:
+        said = _TEMPLATES.get(qform, "coordinates that are not known")
+        return (f"qform_code of the NIfTI image is {qform} ({said}), sform_code {sform}: the sform was taken",)
+    return ()
+
+
+def require_scalars(image: Any) -> None:
+    """:raises ShapeMismatch: several numbers a voxel."""
+    shape = image.shape
+    intent = int(image.header["intent_code"]) if isinstance(image, nib.Nifti1Pair) else 0
+    fifth = max(shape[4:], default=1) > 1
+    if fifth or (intent in _SEVERAL and max(shape[3:], default=1) > 1):
+        why = f"its intent code is {intent}" if intent in _SEVERAL else "its fifth dimension is not of length 1"
+        raise ShapeMismatch(
+            f"the NIfTI image has the shape {shape}, several numbers a voxel such as vectors ({why}): a derived series "
+            "is made from 3D, or 4D with a time axis",
+            remedy="give one component, or the vectors' length, as an image of its own",
+        )
+
+
+def _taken(image: Any) -> tuple[str, int]:
+    """Which of the two forms nibabel's affine is, and its code."""
+    sform = int(image.header["sform_code"])
+    return ("sform", sform) if sform > 0 else ("qform", int(image.header["qform_code"]))
+
+
+def _scale(image: Any) -> float:
+    """mm of the header's unit."""
+    try:
+        unit = image.header.get_xyzt_units()[0]
+    except KeyError:  # told where the affine is read
+        return 1.0
+    return {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)

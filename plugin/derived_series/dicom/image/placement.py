@@ -1,0 +1,153 @@
+"""Where the slices of an image are, and which instances of the parent they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from derived_series.dicom.grid import SAME_ANGLE, Grid
+from derived_series.dicom.source.series import ParentSeries
+
+if TYPE_CHECKING:
+    from derived_series.dicom.blueprints.space import FrameOfReference, OtherInput
+
+#: A voxel may be this many mm, or this part of the smallest voxel size, off and still be the parent's voxel.
+SNAP_MM, SNAP_PART = 1e-3, 0.01
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedImage:
+    """An image with a grid: what a pipeline gives when its result is not on the parent's grid.
+
+    :param array: (slice, row, column) or (time, slice, row, column), slices ascending along the grid's normal.
+    :param grid: its own grid, such as ``parent.grid.subset([3, 4, 5])`` or ``Grid.from_affine(affine_lps, shape)``.
+    :param on: the name of the pipeline's input in whose frame of reference the grid is, such as the fixed image of a
+        registration; None is the parent.
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid
+    on: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """
+    :param grid: where the slices of one volume are.
+    :param sources: for each slice, volume after volume, the indexes of the parent's instances that contribute to it;
+        on the parent's grid one at the slice's own position comes first.
+    :param resampled: how the image was brought to the parent's grid; empty for an image that was not.
+    :param volumes: how many the image has.
+    :param time_step: seconds from one volume to the next, where the image says so.
+    :param on: the input in whose frame of reference the grid is; None is the parent.
+    :param template: the space that the image says it is in, where that is no patient's.
+    :param frame: the frame of reference that the grid is in; None is the parent's.
+    :param others: what of the inputs beside the parent the slices come from.
+    :param warnings: what is odd about the place.
+    """
+
+    grid: Grid | None
+    on_parent_grid: bool
+    sources: tuple[tuple[int, ...], ...]
+    resampled: str = ""
+    volumes: int = 1
+    time_step: float | None = None
+    on: str | None = None
+    template: str = ""
+    frame: FrameOfReference | None = None
+    others: tuple[OtherInput, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def on_parent(parent: ParentSeries, volumes: int | None = None) -> Placement:
+    """The parent's own grid: slice k comes from the parent's slice k alone.
+
+    :param volumes: of the image; as many as the parent has when not given.
+    """
+    count = parent.volumes if volumes is None else volumes
+    sources = over_volumes([(k,) for k in range(parent.slices_per_volume)], parent, count)
+    return Placement(parent.grid, True, sources, volumes=count)
+
+
+def without_geometry(parent: ParentSeries, count: int, volumes: int = 1) -> Placement:
+    """An image that is nowhere: every instance of the parent contributes.
+
+    :param count: slices of all volumes.
+    """
+    return Placement(None, False, every_source(parent, count), volumes=volumes)
+
+
+def every_source(series: ParentSeries, count: int) -> tuple[tuple[int, ...], ...]:
+    """All of a series as the source of each of so many slices."""
+    return (tuple(range(len(series))),) * count
+
+
+def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
+    """On the parent's planes when each slice is one of them, else on a grid of its own.
+
+    :param volumes: how many the image has, all of them on the grid.
+    """
+    count = len(grid.positions)
+    if parent.grid is None:
+        return Placement(grid, False, every_source(parent, count * volumes), volumes=volumes)
+    matched = _same_planes(grid, parent.grid)
+    if matched is not None:
+        own = parent.grid.subset(matched)
+        return Placement(own, True, over_volumes([(k,) for k in matched], parent, volumes), volumes=volumes)
+    near = [_contributing(grid, k, parent.grid) for k in range(count)]
+    return Placement(grid, False, over_volumes(near, parent, volumes), volumes=volumes)
+
+
+def over_volumes(slices: Sequence[tuple[int, ...]], parent: ParentSeries, volumes: int) -> tuple[tuple[int, ...], ...]:
+    """The sources of an image's slices, volume after volume.
+
+    An image of as many volumes as the parent has is made from it volume by volume; any other from all of them.
+
+    :param slices: for each slice of a volume, the parent's slices that contribute to it.
+    """
+    found = []
+    for volume in range(volumes):
+        times = (volume,) if volumes == parent.volumes else range(parent.volumes)
+        firsts = [time * parent.slices_per_volume for time in times]
+        found += [tuple(first + k for first in firsts for k in near) for near in slices]
+    return tuple(found)
+
+
+def tolerance(grid: Grid) -> float:
+    """How many mm a voxel may be off and still be the parent's voxel."""
+    sizes = [*grid.pixel_spacing, *([grid.slice_spacing] if grid.slice_spacing else [])]
+    return max(SNAP_MM, SNAP_PART * min(sizes))
+
+
+def _same_planes(grid: Grid, parent: Grid) -> tuple[int, ...] | None:
+    """For each slice the parent's slice that is the same plane, voxel for voxel; None when one has none."""
+    if (grid.rows, grid.columns) != (parent.rows, parent.columns):
+        return None
+    off = np.abs(np.subtract([*grid.row_cosines, *grid.column_cosines], [*parent.row_cosines, *parent.column_cosines]))
+    if off.max() > SAME_ANGLE:
+        return None
+    allowed = tolerance(parent)
+    corners = np.stack([parent.corners(k) for k in range(len(parent.positions))])
+    found = []
+    for k in range(len(grid.positions)):
+        distance = np.linalg.norm(corners - grid.corners(k), axis=2).max(axis=1)
+        nearest = int(distance.argmin())
+        if distance[nearest] > allowed:
+            return None
+        found.append(nearest)
+    return tuple(found) if len(set(found)) == len(found) else None
+
+
+def _contributing(grid: Grid, index: int, parent: Grid) -> tuple[int, ...]:
+    """The parent's slices that an interpolation of this slice reads: those within one spacing of its extent."""
+    reach = grid.corners(index) @ parent.normal
+    margin = parent.slice_spacing or 0.0
+    distances = parent.distances
+    inside = np.flatnonzero((distances > reach.min() - margin + 1e-6) & (distances < reach.max() + margin - 1e-6))
+    if len(inside) == 0:
+        inside = np.array([int(np.abs(distances - np.mean(reach)).argmin())])
+    return tuple(int(i) for i in inside)

@@ -1,0 +1,252 @@
+"""The window in which an image is shown at first (PS3.3 C.11.2.1.2): the parent's where it is true, else its own.
+
+LINEAR, which holds where VOILUTFunction is not there, shows width - 1 values and is a threshold for a width of 1:
+whole numbers get windows that allow for it, and values that were scaled from floats LINEAR_EXACT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.image.stored_pixels import StoredPixels
+from derived_series.dicom.source.multiframe.frame import source_of
+from derived_series.dicom.source.slices import ParentSlices
+from derived_series.errors import InvalidParent
+
+#: What makes up a window.
+KEYWORDS = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction")
+
+#: What says of which quantity the values are.
+_UNIT = ("Modality", "Units", "SUVType", "RescaleType", "RealWorldValueMappingSequence")
+
+#: So many values are looked at.
+_SAMPLES = 1 << 16
+#: A value that this part of the samples has is padding or background, and not what one looks at.
+_PLATEAU = 0.1
+#: Of what is left, these percentiles are black and white.
+_BLACK, _WHITE = 1.0, 99.5
+#: With so few values an image is a mask or a label map: each of them is shown.
+_FEW = 32
+#: Slices in which the values are compared with the parent's.
+_COMPARED = 5
+#: Values of the same unit differ from the parent's by less than this part of the parent's spread, in the median, and
+#: are correlated with them by more than that.
+_ALIKE, _CORRELATED = 0.5, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """:param exact: VOILUTFunction is LINEAR_EXACT; LINEAR otherwise."""
+
+    centre: float
+    width: float
+    exact: bool
+
+    @property
+    def function(self) -> str | None:
+        """VOILUTFunction (0028,1056); None for the default."""
+        return "LINEAR_EXACT" if self.exact else None
+
+
+def displayed(
+    values: npt.NDArray[Any], centre: float, width: float, function: str | None = None
+) -> npt.NDArray[np.float64]:
+    """Values as a window shows them, from 0 to 1 (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
+    x = np.asarray(values, np.float64)
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):
+            return np.asarray(1 / (1 + np.exp(-4 * (x - centre) / width)))
+    if function == "LINEAR_EXACT":
+        return np.clip((x - centre) / width + 0.5, 0, 1)
+    if width <= 1:
+        return np.asarray(x > centre - 0.5, np.float64)
+    return np.clip((x - (centre - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+
+def windows_of(dataset: Dataset) -> list[tuple[float, float]]:
+    """The (centre, width) pairs of an instance; none where they are not there, or mean nothing."""
+    centres, widths = (_numbers(dataset.get(keyword)) for keyword in KEYWORDS[:2])
+    function = dataset.get("VOILUTFunction") or "LINEAR"
+    exact = function in ("LINEAR_EXACT", "SIGMOID")
+    if (
+        not (exact or function == "LINEAR")
+        or len(centres) != len(widths)
+        or not all(width > 0 if exact else width >= 1 for width in widths)
+    ):
+        return []
+    return list(zip(centres, widths, strict=True))
+
+
+def _numbers(value: Any) -> list[float]:
+    several = list(value) if isinstance(value, list | tuple | MultiValue) else [value]
+    try:
+        found = [float(one) for one in several]
+    except (TypeError, ValueError):
+        return []
+    return found if np.all(np.isfinite(found)) else []
+
+
+def keeps_parents(env: ImageEnvironment) -> bool:
+    """Whether the parent's windows are true of the image: the modality and the unit are the parent's, and the centre is
+    among the values.
+
+    A mask, or a map of another quantity, in the parent's class has another unit; its values are not like the parent's.
+    """
+    key = (keeps_parents, -1)
+    if key not in env.answers:
+        env.answers[key] = _keeps(env)
+    return bool(env.answers[key])
+
+
+def _keeps(env: ImageEnvironment) -> bool:
+    if env.pixels.is_mask or not all(map(windows_of, _with_windows(env))):
+        return False
+    centre, _ = windows_of(_middle(env))[0]
+    return env.pixels.low <= centre <= env.pixels.high and _has_parents_unit(env) and _are_alike(env)
+
+
+def _with_windows(env: ImageEnvironment) -> Sequence[Dataset]:
+    """The parent's instances whose windows differ, or the one that stands for all."""
+    alike = all(env.parent.is_constant(keyword) for keyword in KEYWORDS)
+    return env.parent.instances[:1] if alike else env.parent.instances
+
+
+def _middle(env: ImageEnvironment) -> Dataset:
+    instances = _with_windows(env)
+    return instances[len(instances) // 2]
+
+
+def _has_parents_unit(env: ImageEnvironment) -> bool:
+    """By what the header says of the modality and of the unit; what it leaves to the parent is the parent's."""
+    if env.header is None:
+        return True
+    pivot = env.parent.pivot
+    for keyword in _UNIT:
+        given = env.header.elements.get((int(to_tag(keyword)), ""))
+        if given is None or given.is_empty:
+            continue
+        default = "HU" if keyword == "RescaleType" and env.parent.modality == "CT" else None
+        if given.value != (pivot.get(keyword) or default):
+            return False
+    return True
+
+
+def _are_alike(env: ImageEnvironment) -> bool:
+    """Whether the values are like the parent's at the same places; True where they cannot be compared."""
+    image, parent = env.pixels.image, env.parent
+    if not env.on_parent_grid or isinstance(image, ParentSlices) or "PixelData" not in source_of(parent.pivot):
+        return True
+    step = max(1, int(np.sqrt(env.pixels.rows * env.pixels.columns * _COMPARED / _SAMPLES)))
+    mine, theirs = [], []
+    try:
+        slices = parent.slices()
+        for index in np.unique(np.linspace(0, env.count - 1, _COMPARED).astype(int)):
+            mine.append(np.asarray(image[int(index)])[::step, ::step].astype(np.float64))
+            theirs.append(slices[env.sources[int(index)][0]][::step, ::step])
+    except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
+        return True
+    own, other = np.stack(mine).ravel(), np.stack(theirs).ravel().astype(np.float64)
+    if own.size != other.size:
+        return True  # in colour
+    shown = np.isfinite(own) & np.isfinite(other)
+    background = _plateau(own[shown])
+    if background is not None and np.any(shown & (own != background)):
+        shown &= own != background
+    own, other = own[shown], other[shown]
+    if not own.size:
+        return True
+    low, middle, high = np.percentile(other, [5, 50, 95])
+    if np.median(np.abs(own - other)) > _ALIKE * max(high - low, 0.1 * abs(middle)):
+        return False
+    flat = own.min() == own.max() or other.min() == other.max()
+    return flat or bool(np.corrcoef(own, other)[0, 1] > _CORRELATED)
+
+
+def _plateau(sample: npt.NDArray[np.float64]) -> float | None:
+    """The value that a good part of the samples has."""
+    if not sample.size:
+        return None
+    values, counts = np.unique(sample, return_counts=True)
+    most = int(counts.argmax())
+    return float(values[most]) if counts[most] >= _PLATEAU * sample.size else None
+
+
+def parents_window(env: InstanceEnvironment) -> Dataset:
+    """The parent's instance whose window a slice keeps: that at the same place, or the middle one."""
+    counterparts = env.counterparts
+    return counterparts[0] if len(counterparts) == 1 else _middle(env.of)
+
+
+def varies_by_instance(env: ImageEnvironment) -> bool:
+    """Whether the parent's windows differ from slice to slice."""
+    return len(_with_windows(env)) > 1
+
+
+def own_window(env: ImageEnvironment) -> Window:
+    """The window that the image's own values ask for."""
+    key = (own_window, -1)
+    if key not in env.answers:
+        env.answers[key] = window_of(env.pixels, _padding(env.parent.pivot))
+    found: Window = env.answers[key]
+    return found
+
+
+def _padding(pivot: Dataset) -> float | None:
+    """What the parent pads with, in its unit."""
+    try:
+        stored = float(pivot.get("PixelPaddingValue"))
+        return stored * float(pivot.get("RescaleSlope") or 1) + float(pivot.get("RescaleIntercept") or 0)
+    except (TypeError, ValueError):
+        return None
+
+
+def window_of(pixels: StoredPixels, padding: float | None = None) -> Window:
+    """The window between robust percentiles of the values, without padding and background.
+
+    :param padding: a value that is none of the image's.
+    """
+    whole = not pixels.rescaled
+    low, high = _bounds(pixels, padding, whole)
+    if low == high:
+        low, high = pixels.low, pixels.high
+    if low == high:
+        return Window(low, 1.0, not whole)
+    if whole:
+        return Window((low + high + 1) / 2, high - low + 1, False)
+    return Window((low + high) / 2, high - low, True)
+
+
+def _bounds(pixels: StoredPixels, padding: float | None, whole: bool) -> tuple[float, float]:
+    sample = _sample(pixels.image)
+    sample = sample[np.isfinite(sample)]  # what NaN is replaced by is background
+    left = sample[sample != padding] if padding is not None else sample
+    background = _plateau(left)
+    if background is not None:
+        left = left[left != background]
+        lowest = _plateau(left)
+        if lowest is not None and lowest == left.min():
+            left = left[left != lowest]
+    few = len(np.unique(left[: _FEW * _FEW])) <= _FEW and len(np.unique(left)) <= _FEW
+    if left.size < 2 or (whole and few):
+        return pixels.low, pixels.high
+    black, white = (float(value) for value in np.percentile(left, [_BLACK, _WHITE]))
+    return (float(np.floor(black)), float(np.ceil(white))) if whole else (black, white)
+
+
+def _sample(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Some of the values, from all over the image."""
+    chosen = range(0, len(image), max(1, len(image) // 32))
+    first = np.asarray(image[0])
+    step = max(1, int(np.sqrt(len(chosen) * first.size / _SAMPLES)))
+    with np.errstate(invalid="ignore", over="ignore"):  # of long doubles
+        parts = [np.asarray(image[index])[::step, ::step].astype(np.float64).ravel() for index in chosen]
+    return np.concatenate(parts)

@@ -1,0 +1,188 @@
+"""The header of an object of one instance, and how it is put together with what its builder makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.tag import Tag
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+
+from derived_series.dicom.blueprints.blueprint import Entry, Key
+from derived_series.dicom.blueprints.copy_elements import InstanceCopyElement, PositionCopyElement
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.encoding.private_blocks import allocate, creators, placed
+from derived_series.dicom.encoding.tags import describe, keyword
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.placement import Placement
+from derived_series.dicom.image.stored_pixels import StoredPixels
+from derived_series.dicom.modules.derivation import (
+    MARKS,
+    general_reference_blueprint,
+    is_marked,
+    sources_of_all,
+    tell_resampling,
+)
+from derived_series.dicom.modules.image import COMPRESSION
+from derived_series.dicom.series.classic import enforce_derived
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.rules import PIXEL_TAGS
+from derived_series.dicom.series.text import settle_dataset
+from derived_series.errors import GeometryError, HeaderError, Missing, ShapeMismatch
+
+#: What only an image of one frame has: it comes with the rules, and says nothing of a document.
+IMAGE_ONLY = frozenset(
+    int(Tag(name))
+    for name in (
+        *("ImageType", "DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
+        *("ReferencedSeriesSequence", "LossyImageCompression", *COMPRESSION),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Draft:
+    """What the blueprint says of the object.
+
+    :param env: the object as one instance that all its sources contribute to.
+    :param slices: the same with an instance a slice: what each frame comes from.
+    """
+
+    header: SeriesHeader
+    env: ImageEnvironment
+    slices: ImageEnvironment
+    elements: Mapping[Key, DataElement]
+    warnings: tuple[str, ...]
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """The value of a tag by keyword."""
+        found = self.elements.get((int(Tag(name)), ""))
+        return default if found is None else found.value
+
+    @property
+    def instance_uid(self) -> str:
+        return self.env.context.uid("instance", 0)
+
+
+def draft_of(
+    header: SeriesHeader, pixels: StoredPixels, placement: Placement, unused: frozenset[int] = frozenset()
+) -> Draft:
+    """Settle every element of the header.
+
+    Copies of what differs from slice to slice have no place in an object of all slices: they are left out.
+
+    :param unused: tags that the object does not have.
+    :raises HeaderError: tags that this leaves without a value.
+    """
+    slices = ImageEnvironment(
+        series=header.env,
+        sop_class_uid=header.sop_class_uid,
+        pixels=pixels,
+        grid=placement.grid,
+        on_parent_grid=placement.on_parent_grid,
+        sources=placement.sources,
+        header=header,
+        frame=placement.frame,
+        others=placement.others,
+    )
+    every = tuple(sorted({index for part in placement.sources for index in part}))
+    env = replace(slices, sources=(every,), others=tuple(other.as_whole() for other in placement.others))
+    elements = {key: element for key, element in header.elements.items() if key[0] not in unused}
+    missing = []
+    for entry in header.deferred:
+        if int(entry.element.tag) in unused:
+            continue
+        try:
+            value = _settled(entry, env)
+        except LackingValue as lack:
+            missing.append(Missing(int(entry.element.tag), keyword(entry.element.tag), str(lack)))
+            continue
+        if entry.element == general_reference_blueprint["SourceImageSequence"]:
+            value = sources_of_all(env)
+        if value is not ABSENT:
+            elements[entry.element.key] = entry.element.data_element(value)
+    if missing:
+        raise HeaderError(missing, where="the header, with this image,")
+    if placement.frame is not None:
+        placement.frame.write(elements)
+    warnings = [*header.warnings, *placement.warnings]
+    if placement.resampled:
+        warnings.append(placement.resampled)
+        tell_resampling(elements, placement.resampled.split(";")[0])
+    warnings += enforce_derived(elements)
+    for name, mark in MARKS.items():
+        key = (int(Tag(name)), "")
+        if is_marked(header.parent, name) and (key in elements or key[0] not in unused):
+            elements[key] = DataElement(Tag(name), "CS", mark)
+    return Draft(header, env, slices, elements, tuple(warnings))
+
+
+def _settled(entry: Entry, env: ImageEnvironment) -> Any:
+    element = entry.element
+    value = element.at_image(env)
+    if value is not DEFER:
+        return value
+    if isinstance(element, PositionCopyElement):
+        return element.of_whole(env)
+    if isinstance(element, InstanceCopyElement):
+        if element.Optional:
+            return ABSENT
+        raise LackingValue("it differs from slice to slice, and the object has all slices in one instance")
+    return element.at_instance(InstanceEnvironment(env, 0))
+
+
+def finished(draft: Draft, made: Iterable[DataElement], warnings: Iterable[str] = ()) -> DatasetSeries:
+    """The object.
+
+    :param made: what follows from the image: frames, their encoding and structure. It stands, whatever the blueprint
+        says; where they differ, a warning tells it.
+    """
+    elements = dict(draft.elements)
+    told = [*draft.warnings, *warnings]
+    own = {(int(element.tag), ""): element for element in made}
+    for key, element in elements.items():
+        if key in own and element.VR != "SQ" and element.value != own[key].value and int(element.tag) != _CLASS:
+            said = own[key].value
+            told.append(f"{describe(element.tag)} cannot be {element.value!r}: for this image it is {said!r}")
+    for tag in PIXEL_TAGS:
+        if (tag, "") in elements and (tag, "") not in own:
+            told.append(f"{describe(tag)} cannot be {elements.pop((tag, '')).value!r}: for this image it is left out")
+    elements.update(own)
+    blocks = allocate(elements)
+    dataset = Dataset()
+    for key, element in elements.items():
+        dataset.add(placed(element, key[1], blocks))
+    for element in creators(blocks):
+        dataset.add(element)
+    preferred = dataset.get("SpecificCharacterSet", draft.env.parent.pivot.get("SpecificCharacterSet"))
+    warning = settle_dataset(dataset, preferred)
+    told += [warning] if warning else []
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = UID(str(dataset.SOPClassUID))
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(draft.instance_uid)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    return DatasetSeries((dataset,), tuple(dict.fromkeys(told)), draft.header, frozenset(tag for tag, _ in own))
+
+
+_CLASS = int(Tag("SOPClassUID"))
+
+
+def require_grid(placement: Placement, what: str) -> Grid:
+    """The one volume's grid. :raises GeometryError: an image that is nowhere. :raises ShapeMismatch: a 4D image."""
+    if placement.volumes > 1:
+        raise ShapeMismatch(
+            f"{what} is made from one volume, this image has {placement.volumes}",
+            remedy="give a 3D image, or derive each volume by itself",
+        )
+    if placement.grid is None:
+        raise GeometryError(
+            f"{what} has a place in space, but nothing tells where the image's slices are",
+            remedy="give a parent with positions, or use a blueprint without geometry (secondary_capture)",
+        )
+    return placement.grid

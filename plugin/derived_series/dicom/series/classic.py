@@ -1,0 +1,362 @@
+"""DerivedSeries: a header and an image, as datasets or as bytes, one instance at a time."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import as_pixel_options
+from pydicom.tag import Tag
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
+
+from derived_series.dicom.blueprints.blueprint import Entry, Key
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.encoding.codecs import PIXEL_DATA, check_decoded, encoded_frame, encoder_of, pixel_element
+from derived_series.dicom.encoding.private_blocks import Blocks, allocate, creators, placed
+from derived_series.dicom.encoding.tags import describe, keyword
+from derived_series.dicom.encoding.writer import SeriesEncoder, encapsulated, long_element_head
+from derived_series.dicom.image.placement import Placement
+from derived_series.dicom.image.stored_pixels import encode_pixels, pixel_rules
+from derived_series.dicom.modules.derivation import UNSPECIFIED, tell_resampling
+from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.plausibility import doubts
+from derived_series.dicom.series.rules import MARK_TAGS, PIXEL_TAGS, enforce_identity
+from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
+from derived_series.dicom.source.slices import by_slice
+from derived_series.errors import HeaderError, Missing
+from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
+
+if TYPE_CHECKING:
+    from derived_series.dicom.explain import Explanation
+    from derived_series.dicom.source.series import ParentSeries
+
+_IMAGE_TYPE = Tag("ImageType")
+
+
+@dataclass(frozen=True, eq=False)
+class DerivedSeries:
+    """A series that is ready to be written; instances are made when they are asked for.
+
+    :param elements: values that all instances share, by (tag, creator).
+    :param instanced: the entries whose value differs by instance.
+    :param transfer_syntax: what it is written in; see ``written_in``.
+    """
+
+    header: SeriesHeader
+    env: ImageEnvironment
+    elements: Mapping[Key, DataElement]
+    instanced: tuple[Entry, ...]
+    blocks: Blocks
+    warnings: tuple[str, ...]
+    transfer_syntax: UID = UID(WRITTEN[DEFAULT])
+
+    def __len__(self) -> int:
+        return self.env.count
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.elements[(Tag("SeriesInstanceUID"), "")].value)
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.elements[(Tag("StudyInstanceUID"), "")].value)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return self.env.sop_class_uid
+
+    def instance_uid(self, index: int) -> str:
+        """The SOPInstanceUID of an instance."""
+        return self.env.context.uid("instance", index)
+
+    def shared_elements(self) -> list[DataElement]:
+        """What all instances have, private elements in their blocks. Not to be changed."""
+        found = [placed(element, key[1], self.blocks) for key, element in self.elements.items()]
+        return found + creators(self.blocks)
+
+    def instance_elements(self, index: int) -> list[DataElement]:
+        """What one instance has of its own, without its pixels."""
+        env = InstanceEnvironment(self.env, index)
+        found = []
+        for entry in self.instanced:
+            element = entry.element
+            value = ask(element, env)
+            if value is ABSENT:
+                continue
+            found.append(self._made(element, value))
+        return found
+
+    def _made(self, element: VirtualElement, value: Any) -> DataElement:
+        made = _never_original(element.data_element(value))
+        return placed(without_escapes(made) if self._in_utf8 else made, element.creator, self.blocks)
+
+    @cached_property
+    def _is_compressed(self) -> bool:
+        return bool(self.transfer_syntax.is_encapsulated)
+
+    @cached_property
+    def _in_utf8(self) -> bool:
+        return is_utf8(self.elements)
+
+    def written_in(self, transfer_syntax: str) -> DerivedSeries:
+        """The same series in another transfer syntax.
+
+        :param transfer_syntax: keyword or UID of one of ``transfer_syntaxes.WRITTEN``.
+        Where it compresses, the first, the middle and the last instance are decoded again and compared.
+
+        :raises InvalidRequest: for any other, or when the package that encodes it is not installed.
+        :raises PixelError: pixels that it cannot hold.
+        """
+        syntax = UID(written_uid(transfer_syntax))
+        series = replace(self, transfer_syntax=syntax)
+        if syntax.is_encapsulated:
+            encoder_of(syntax)
+            for index in sorted({0, len(self) // 2, len(self) - 1}):
+                check_decoded(series.dataset(index), lambda _, index=index: self.env.pixels.stored(index))  # type: ignore[misc]
+        return series
+
+    def with_identity(self, parent: ParentSeries) -> DerivedSeries:
+        """The series with the parent's patient and study, whatever it was built from; itself where it has them."""
+        elements, changed = enforce_identity(self.elements, parent)
+        if not changed:
+            return self
+        elements, warning = settle_charset(elements, self.instanced, self.env)
+        told = (*self.warnings, *changed, *([warning] if warning else []))
+        return replace(self, elements=MappingProxyType(elements), warnings=tuple(dict.fromkeys(told)))
+
+    def pixel_data(self, index: int) -> DataElement:
+        """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""
+        value = self._compressed(index) if self._is_compressed else self.env.pixels.encode(index)
+        return pixel_element(value, self.env.pixels.bits, self._is_compressed)
+
+    @cached_property
+    def _pixel_options(self) -> Mapping[str, Any]:
+        dataset = Dataset()
+        for key, element in self.elements.items():
+            if key[0] >> 16 == 0x0028 and not key[1]:
+                dataset.add(element)
+        return as_pixel_options(dataset)
+
+    def _compressed(self, index: int) -> bytes:
+        return encoded_frame(self.env.pixels.stored(index), self.transfer_syntax, self._pixel_options)
+
+    def file_meta(self, index: int) -> FileMetaDataset:
+        """The file meta information of an instance (PS3.10 7.1)."""
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(self.instance_uid(index))
+        meta.TransferSyntaxUID = self.transfer_syntax
+        meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+        return meta
+
+    def dataset(self, index: int) -> Dataset:
+        """One instance as a Dataset that shares nothing with the others or the parent."""
+        dataset = Dataset()
+        for element in self.shared_elements():
+            dataset.add(copy.deepcopy(element))
+        for element in self.instance_elements(index):
+            dataset.add(element)
+        dataset.add(self.pixel_data(index))
+        dataset.file_meta = self.file_meta(index)
+        return dataset
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return (self.dataset(index) for index in range(len(self)))
+
+    @cached_property
+    def _encoder(self) -> SeriesEncoder:
+        return SeriesEncoder.of(self.shared_elements(), self.file_meta(0))
+
+    def encode(self, index: int) -> bytes:
+        """One instance as a complete Part 10 file; the bytes that pydicom would write for ``dataset(index)``."""
+        return bytes(self.buffer(index))
+
+    def buffer(self, index: int) -> bytes | memoryview:
+        """The same, without a copy of the pixels: they are scaled to where they are in the file."""
+        encoder = self._encoder
+        env = InstanceEnvironment(self.env, index)
+        own: list[tuple[int, bytes | memoryview]] = []
+        for entry in self.instanced:
+            element = entry.element
+            data = element.encode_instance(env)
+            if data is None:
+                value = ask(element, env)
+                if value is ABSENT:
+                    continue
+                data = None if element.creator else encoder.encode_value(int(element.tag), element.VR, value)
+                if data is None or element.tag == _IMAGE_TYPE:
+                    made = self._made(element, value)
+                    own.append((int(made.tag), encoder.encode_element(made)))
+                    continue
+            own.append((int(element.tag), data))
+        return self._file(index, own)
+
+    def _file(self, index: int, own: list[tuple[int, bytes | memoryview]]) -> bytes | memoryview:
+        """:param own: what the instance has of its own, without its pixels."""
+        tag, pixels, uid = int(PIXEL_DATA), self.env.pixels, self.instance_uid(index)
+        if self._is_compressed:
+            own.append((tag, encapsulated(tag, self._compressed(index))))
+            return b"".join(self._encoder.split(uid, own, tag))
+        own.append((tag, long_element_head(tag, "OB" if pixels.bits == 8 else "OW", pixels.size)))
+        first, last = self._encoder.split(uid, own, tag)
+        file = np.empty(len(first) + pixels.size + len(last), np.uint8)
+        file[: len(first)] = np.frombuffer(first, np.uint8)
+        file[len(file) - len(last) :] = np.frombuffer(last, np.uint8)
+        pixels.write(index, file[len(first) : len(first) + pixels.size])
+        return file.data
+
+    def explain(self) -> Explanation:
+        """For every tag: who set it, what it overrode, its value (of the first instance where they differ)."""
+        from derived_series.dicom.explain import explain_series
+
+        return explain_series(self)
+
+
+def build_series(
+    header: SeriesHeader, image: npt.NDArray[Any], placement: Placement, nan: float | None
+) -> DerivedSeries:
+    """Settle all that the image decides.
+
+    :param image: (slice, row, column), as many slices as the placement has; (time, slice, row, column) when that has
+        several volumes.
+    :raises PixelError: values that cannot be stored. :raises HeaderError: tags that this image leaves without a value.
+    """
+    sop_class_uid = header.sop_class_uid
+    pixels = encode_pixels(by_slice(image, placement.volumes), pixel_rules(sop_class_uid), nan)
+    of_each = placement.volumes == header.parent.volumes
+    env = ImageEnvironment(
+        series=header.env,
+        sop_class_uid=sop_class_uid,
+        pixels=pixels,
+        grid=placement.grid,
+        on_parent_grid=placement.on_parent_grid,
+        sources=placement.sources,
+        volumes=placement.volumes,
+        time_step=placement.time_step or (header.parent.time_step if of_each else None),
+        header=header,
+        frame=placement.frame,
+        others=placement.others,
+    )
+    elements = dict(header.elements)
+    instanced: list[Entry] = []
+    missing = []
+    for entry in header.deferred:
+        element = entry.element
+        try:
+            value = element.at_image(env)
+        except LackingValue as lack:
+            missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
+            continue
+        if value is DEFER:
+            instanced.append(entry)
+        elif value is not ABSENT:
+            elements[element.key] = element.data_element(value)
+    if missing:
+        raise HeaderError(missing, where="the header, with this image,")
+    if placement.frame is not None:
+        placement.frame.write(elements)
+    warnings = [*header.warnings, *placement.warnings, *pixels.warnings]
+    warnings += _enforce_pixels(elements, instanced, env)
+    warnings += _enforce_lut_shape(elements, instanced)
+    if placement.resampled:
+        warnings.append(placement.resampled)
+        tell_resampling(elements, placement.resampled.split(";")[0])
+    warnings += enforce_derived(elements)
+    warnings += doubts(env, elements)
+    elements, warning = settle_charset(elements, instanced, env)
+    warnings += [warning] if warning else []
+    blocks = allocate([*elements, *(entry.element.key for entry in instanced)])
+    return DerivedSeries(
+        header=header,
+        env=env,
+        elements=MappingProxyType(elements),
+        instanced=tuple(instanced),
+        blocks=blocks,
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], env: ImageEnvironment) -> list[str]:
+    """Pixel encoding and marks are the image's and the parent's, whatever the blueprint says."""
+    warnings = []
+    rules: list[VirtualElement] = [
+        *image_pixel_blueprint,
+        *(general_image_blueprint[tag] for tag in sorted(MARK_TAGS)),
+    ]
+    for rule in rules:
+        value = rule.at_image(env)
+        given = elements.get(rule.key)
+        if value is ABSENT and rule.tag not in PIXEL_TAGS:
+            continue
+        by_instance = [entry for entry in instanced if entry.element.key == rule.key]
+        for entry in by_instance:
+            instanced.remove(entry)
+            warnings.append(f"{entry.element!r} is not used: {describe(rule.tag)} is the image's, one for the series")
+        own = None if value is ABSENT else rule.data_element(value)
+        if given is not None and (own is None or given.value != own.value):
+            said = "left out" if own is None else repr(own.value)
+            warnings.append(f"{describe(rule.tag)} cannot be {given.value!r}: for this image it is {said}")
+        if own is None:
+            elements.pop(rule.key, None)
+        else:
+            elements[rule.key] = own
+    return warnings
+
+
+def _enforce_lut_shape(elements: dict[Key, DataElement], instanced: list[Entry]) -> list[str]:
+    """PresentationLUTShape INVERSE is of MONOCHROME1 (PS3.3 C.11.6): it would show a MONOCHROME2 image inverted."""
+    key = (int(Tag("PresentationLUTShape")), "")
+    by_instance = [entry for entry in instanced if entry.element.key == key]
+    given = elements.get(key)
+    if not by_instance and (given is None or given.value != "INVERSE"):
+        return []
+    for entry in by_instance:
+        instanced.remove(entry)
+    elements.pop(key, None)
+    return ["PresentationLUTShape (2050,0020) is left out: the derived image is MONOCHROME2, with low values dark"]
+
+
+def ask(element: VirtualElement, env: InstanceEnvironment) -> Any:
+    """The element's value for an instance. :raises HeaderError: when it has none to give."""
+    try:
+        return element.at_instance(env)
+    except LackingValue as lack:
+        missing = Missing(int(element.tag), keyword(element.tag), str(lack))
+        raise HeaderError([missing], where=f"instance {env.instance_number}") from lack
+
+
+def _never_original(element: DataElement) -> DataElement:
+    """ImageType of a derived image starts with DERIVED."""
+    if element.keyword == "ImageType" and element.value:
+        values = [element.value] if isinstance(element.value, str) else list(element.value)
+        if values[0] != "DERIVED":
+            return DataElement(element.tag, "CS", ["DERIVED", "SECONDARY", *values[2:]])
+    return element
+
+
+def enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
+    warnings = []
+    key = (int(Tag("ImageType")), "")
+    if key in elements:
+        fixed = _never_original(elements[key])
+        if fixed is not elements[key]:
+            said = elements[key].value
+            warnings.append(f"ImageType (0008,0008) cannot be {said!r}: a derived image is DERIVED")
+            elements[key] = fixed
+    code = elements.get((int(Tag("DerivationCodeSequence")), ""))
+    if code is not None and code.value and code.value[0].get("CodeValue") == UNSPECIFIED.value:
+        warnings.append(
+            "nothing says how the image was derived: add derivation(description, code of CID 7203) to the blueprint, "
+            'or "Derivation" to the request'
+        )
+    return warnings

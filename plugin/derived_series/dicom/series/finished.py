@@ -1,0 +1,183 @@
+"""Finished datasets of a user's own factory, held to the same rules of identity."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeGuard
+
+from pydicom import dcmwrite
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.encoding.character_sets import with_stored_text
+from derived_series.dicom.encoding.codecs import compress
+from derived_series.dicom.encoding.tags import describe
+from derived_series.dicom.encoding.times import zone_of
+from derived_series.dicom.modules.derivation import MARKS, is_marked
+from derived_series.dicom.series.making import tell_making
+from derived_series.dicom.series.rules import PATIENT_AND_STUDY, parents_own
+from derived_series.dicom.series.text import settle_dataset
+from derived_series.dicom.source.detached import detached
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.errors import HeaderError, Missing, UserCodeError
+from derived_series.transfer_syntaxes import written_uid
+
+if TYPE_CHECKING:
+    from derived_series.dicom.explain import Explanation
+    from derived_series.dicom.series.header import SeriesHeader
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetSeries:
+    """Datasets that are ready to be written; the counterpart of DerivedSeries for datasets made elsewhere.
+
+    :param header: where a blueprint stands behind them; :param made: the tags that are not the blueprint's then.
+    """
+
+    datasets: tuple[Dataset, ...]
+    warnings: tuple[str, ...]
+    header: SeriesHeader | None = None
+    made: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.datasets)
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.datasets[0].SeriesInstanceUID)
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.datasets[0].StudyInstanceUID)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return str(self.datasets[0].SOPClassUID)
+
+    def instance_uid(self, index: int) -> str:
+        return str(self.datasets[index].SOPInstanceUID)
+
+    def dataset(self, index: int) -> Dataset:
+        return self.datasets[index]
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return iter(self.datasets)
+
+    def written_in(self, transfer_syntax: str) -> DatasetSeries:
+        """The same series in another transfer syntax; datasets that are compressed already stay as they are.
+
+        :raises InvalidRequest: see ``DerivedSeries.written_in``. :raises PixelError: pixels that it cannot hold.
+        """
+        syntax = UID(written_uid(transfer_syntax))
+        found, warnings = [], []
+        for given in self.datasets:
+            dataset, own = Dataset(dict(given.items())), UID(given.file_meta.TransferSyntaxUID)
+            dataset.file_meta = copy.deepcopy(given.file_meta)
+            if "PixelData" in dataset and own.is_encapsulated and own != syntax:
+                warnings.append(
+                    f"datasets that the pipeline compressed stay in {own.name}: {syntax.name} was asked for"
+                )
+            elif "PixelData" in dataset and syntax.is_encapsulated and own != syntax:
+                compress(dataset, syntax)
+            elif "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+                warnings.append(f"floating point pixels stay in {own.name}: {syntax.name} is for integers")
+            found.append(dataset)
+        return replace(self, datasets=tuple(found), warnings=(*self.warnings, *dict.fromkeys(warnings)))
+
+    def with_identity(self, parent: ParentSeries) -> DatasetSeries:
+        """The same as ``DerivedSeries.with_identity``."""
+        owned = {tag: parents_own(tag, parent) for tag in PATIENT_AND_STUDY}
+        if not any(_is_changed(d.get(tag), own) for d in self.datasets for tag, own in owned.items()):
+            return self
+        datasets = tuple(detached(dataset, {}) for dataset in self.datasets)
+        warnings = [warning for dataset in datasets for warning in _own(dataset, parent)]
+        return replace(self, datasets=datasets, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
+
+    def encode(self, index: int) -> bytes:
+        """One instance as a complete Part 10 file."""
+        buffer = io.BytesIO()
+        dcmwrite(buffer, with_stored_text(self.datasets[index]), enforce_file_format=True)
+        return buffer.getvalue()
+
+    def buffer(self, index: int) -> bytes:
+        """The same as ``encode``; see ``DerivedSeries.buffer``."""
+        return self.encode(index)
+
+    def explain(self) -> Explanation:
+        """The tags of the first instance, and who set them."""
+        from derived_series.dicom.explain import explain_datasets
+
+        return explain_datasets(self)
+
+
+def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> DatasetSeries:
+    """Datasets made by user code as a derived series of the parent: its patient and study, new UIDs.
+
+    :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
+    """
+    if not datasets or not all(isinstance(dataset, Dataset) for dataset in datasets):
+        raise UserCodeError("the factory returned no datasets", remedy="return a list of pydicom Datasets")
+    if any(not dataset.get("SOPClassUID") for dataset in datasets):
+        raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
+    context = context.seeded()  # one series, whatever is asked of it
+    taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
+    foreign = (
+        len({str(d.get("SeriesInstanceUID")) for d in datasets}) > 1
+        or len({str(d.get("SOPInstanceUID")) for d in datasets}) < len(datasets)
+        or any(str(d.get("SOPInstanceUID")) in taken for d in datasets)
+        or str(datasets[0].get("SeriesInstanceUID")) != context.uid("series")
+    )
+    warnings = list(parent.warnings)
+    found = []
+    for index, given in enumerate(datasets):
+        dataset = copy.deepcopy(given)
+        dataset.walk(lambda _, __: None)  # bytes as read would be written as they are, in another character set
+        if foreign:
+            dataset.SeriesInstanceUID = context.uid("series")
+            dataset.SOPInstanceUID = context.uid("instance", index)
+        own_zone = zone_of(dataset)
+        warnings += _own(dataset, parent)
+        tell_making(dataset, own_zone, parent, context.now)
+        if not hasattr(dataset, "file_meta"):
+            dataset.file_meta = FileMetaDataset()
+        meta = dataset.file_meta
+        meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+        meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        meta.setdefault("TransferSyntaxUID", UID(ExplicitVRLittleEndian))
+        meta.setdefault("ImplementationClassUID", UID(PYDICOM_IMPLEMENTATION_UID))
+        found.append(dataset)
+    return DatasetSeries(tuple(found), tuple(dict.fromkeys(warnings)))
+
+
+def _is_changed(given: DataElement | None, own: DataElement | None) -> TypeGuard[DataElement]:
+    """Whether a value is given that is not the parent's own."""
+    return given is not None and not given.is_empty and (own is None or given.value != own.value)
+
+
+def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
+    """Patient and study values are the parent's; a derived image is DERIVED."""
+    warnings = []
+    for tag in sorted(PATIENT_AND_STUDY):
+        own, given = parents_own(tag, parent), dataset.get(tag)
+        if _is_changed(given, own):
+            warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
+        if own is not None:
+            dataset[tag] = own
+        elif given is not None and not given.is_empty:
+            given.value = None
+    warning = settle_dataset(dataset, parent.as_stored.get("SpecificCharacterSet"))
+    warnings += [warning] if warning else []
+    for keyword, mark in MARKS.items():
+        if is_marked(parent, keyword):
+            setattr(dataset, keyword, mark)
+    given_kind = dataset.get("ImageType") or ["DERIVED", "SECONDARY"]
+    kind = [given_kind] if isinstance(given_kind, str) else list(given_kind)
+    if kind[0] != "DERIVED" and "Rows" in dataset:
+        warnings.append(f"ImageType (0008,0008) cannot be {kind}: a derived image is DERIVED")
+        dataset.ImageType = ["DERIVED", "SECONDARY", *kind[2:]]
+    return warnings

@@ -1,0 +1,184 @@
+"""SeriesHeader: a header for an image, without the image."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.blueprints.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.blueprints.copy_elements import CopyElement, InstanceCopyElement, PositionCopyElement
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
+from derived_series.dicom.blueprints.environment import SeriesEnvironment
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.encoding.tags import TagLike, describe, keyword, to_tag
+from derived_series.dicom.objects import is_other_kind
+from derived_series.dicom.series.required import of_other_modality
+from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.volumes import LAST_RESORT
+from derived_series.errors import HeaderError, Missing
+
+_SOP_CLASS: Key = (int(to_tag("SOPClassUID")), "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeriesHeader:
+    """All that is known of a derived series before its image.
+
+    ``tag in header``, ``header[tag]`` and iteration give the values that are settled (copies: changing one
+    changes nothing here). The others come with the image or differ by instance: ``deferred``.
+
+    :param blueprint: the complete blueprint: filling, the user's elements, the rules.
+    """
+
+    env: SeriesEnvironment
+    blueprint: Blueprint
+    strategy: FillingStrategy
+    elements: Mapping[Key, DataElement]
+    deferred: tuple[Entry, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def parent(self) -> ParentSeries:
+        return self.env.parent
+
+    def of(self, parent: ParentSeries) -> SeriesHeader:
+        """The same header over another object of the parent, such as one with instances of its own."""
+        return replace(self, env=replace(self.env, parent=parent))
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self["SeriesInstanceUID"].value)
+
+    @property
+    def sop_class_uid(self) -> str:
+        return str(self["SOPClassUID"].value)
+
+    def _found(self, tag: TagLike) -> DataElement | None:
+        wanted = int(to_tag(tag))
+        return next((element for (known, _), element in self.elements.items() if known == wanted), None)
+
+    def __contains__(self, tag: TagLike) -> bool:
+        return self._found(tag) is not None
+
+    def __getitem__(self, tag: TagLike) -> DataElement:
+        found = self._found(tag)
+        if found is None:
+            later = any(entry.element.tag == to_tag(tag) for entry in self.deferred)
+            why = "is not settled before the image is there" if later else "is not in the header"
+            raise KeyError(f"{describe(to_tag(tag))} {why}")
+        return copy.deepcopy(found)
+
+    def __iter__(self) -> Iterator[DataElement]:
+        return iter([copy.deepcopy(self.elements[key]) for key in sorted(self.elements)])
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+
+def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy) -> SeriesHeader:
+    """Ask every element of the complete blueprint for its value.
+
+    :raises HeaderError: with all tags that have none, by keyword and number.
+    """
+    strategy, said = _strategy(env, blueprint, strategy)
+    whole, warnings = complete(blueprint, strategy, env.parent)
+    warnings += _volumes(env.parent)
+    warnings += said
+    env = replace(env, derivation=_derivation(env, whole))
+    elements: dict[Key, DataElement] = {}
+    deferred = []
+    missing = []
+    for entry in whole.entries():
+        element = entry.element
+        try:
+            value = element.at_header(env)
+        except LackingValue as lack:
+            missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
+            continue
+        if value is DEFER and int(element.tag) in PATIENT_AND_STUDY:  # what comes later may not change them
+            warnings.append(f"{element!r} is not used: {describe(element.tag)} is the parent's")
+            own = parents_own(element.tag, env.parent)
+            if own is not None:
+                elements[element.key] = own
+        elif value is DEFER:
+            deferred.append(entry)
+        elif value is not ABSENT:
+            elements[element.key] = element.data_element(value)
+            warnings += _pivot_only(element, env.parent)
+    if _SOP_CLASS not in elements and all(item.tag != _SOP_CLASS[0] for item in missing):
+        missing.append(Missing(_SOP_CLASS[0], "SOPClassUID", "it must be settled before the image is there"))
+    if missing:
+        _refuse_other_modality(env, whole, blueprint.name, missing)
+        raise HeaderError(missing, where=f"the header of {blueprint.name!r}")
+    elements, changed = enforce_identity(elements, env.parent)
+    return SeriesHeader(
+        env=env,
+        blueprint=whole,
+        strategy=strategy,
+        elements=MappingProxyType(elements),
+        deferred=tuple(deferred),
+        warnings=(*env.parent.warnings, *warnings, *changed),
+    )
+
+
+def _derivation(env: SeriesEnvironment, blueprint: Blueprint) -> str:
+    """DerivationDescription, or the meaning of the first derivation code, where the header settles them."""
+    for tag in ("DerivationDescription", "DerivationCodeSequence"):
+        try:
+            value = blueprint[tag].at_header(env) if tag in blueprint else ABSENT
+        except LackingValue:
+            continue
+        found = value.value if isinstance(value, DataElement) else value
+        if isinstance(found, str) and found:
+            return found
+        if isinstance(found, Sequence) and found and isinstance(found[0], Dataset):
+            return str(found[0].get("CodeMeaning", ""))
+    return ""
+
+
+def _refuse_other_modality(env: SeriesEnvironment, blueprint: Blueprint, name: str, missing: list[Missing]) -> None:
+    """:raises HeaderError: where so much is missing since the parent is of another modality than the blueprint."""
+    value = blueprint[_SOP_CLASS[0]].at_header(env) if _SOP_CLASS[0] in blueprint else None
+    other = of_other_modality(str(getattr(value, "value", value)), env.parent.modality)
+    if other is not None:
+        raise HeaderError(missing, where=f"the blueprint {name!r} makes {other.what}: its header", remedy=other.remedy)
+
+
+def _volumes(parent: ParentSeries) -> list[str]:
+    """What the volumes of a 4D parent were taken to be."""
+    if parent.volumes == 1:
+        return []
+    last = ", the last resort: nothing says what they are" if parent.volume_key == LAST_RESORT else ""
+    return [f"4D: {parent.volumes} volumes by {parent.volume_key}{last}"]
+
+
+def _strategy(
+    env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy
+) -> tuple[FillingStrategy, list[str]]:
+    """An object that is no image of the parent's kind takes nothing from it but what its blueprint names."""
+    if strategy is FillingStrategy.DISCARD or "SOPClassUID" not in blueprint:
+        return strategy, []
+    sop_class = blueprint["SOPClassUID"].at_header(env)
+    if not is_other_kind(str(getattr(sop_class, "value", sop_class))):
+        return strategy, []
+    return FillingStrategy.DISCARD, [
+        "FillingStrategy Copy is not used: the object has other attributes than the parent's images"
+    ]
+
+
+def _pivot_only(element: VirtualElement, parent: ParentSeries) -> list[str]:
+    """A warning for a copy of one instance's value to all."""
+    if not isinstance(element, CopyElement) or isinstance(element, InstanceCopyElement | PositionCopyElement):
+        return []
+    if element.is_constant(parent):
+        return []
+    return [
+        f"{element!r} copies the first instance's value, but the parent's instances differ in it: "
+        "use InstanceCopyElement or PositionCopyElement"
+    ]

@@ -1,0 +1,145 @@
+"""Whether an image fits its parent far better another way round: mirrored, reversed, or with its axes swapped.
+
+Both are looked at coarsely, in a few slices, so that it costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations, product
+
+import numpy as np
+import numpy.typing as npt
+
+from derived_series.dicom.blueprints.environment import ImageEnvironment
+from derived_series.dicom.grid import Grid
+
+Values = npt.NDArray[np.float64]
+
+#: So many slices are looked at, and so many rows and columns of them.
+SLICES, PIXELS = 8, 48
+#: Fewer values than this may fit by chance.
+_FEWEST = 100
+#: From this correlation on another way round fits at all,
+_FITS = 0.5
+#: where it leaves at most this part unexplained of what the image leaves as it is, and is better by so much.
+_PART, _BETTER = 0.75, 0.02
+
+_AXES = ("slices", "rows", "columns")
+_DIRECTIONS = ("left-right", "front-back", "head-feet")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """Values of an image and of its parent at the same places.
+
+    :param image: (slice, row, column); :param parent: alike.
+    :param cube: the same two at as many places along each axis, for axes of one length to be swapped.
+    """
+
+    image: Values
+    parent: Values
+    cube: tuple[Values, Values]
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, env: ImageEnvironment) -> Samples:
+        """Of the first volume of an image on its parent's grid."""
+        slices, shape = env.parent.slices(), (env.slices, env.pixels.rows, env.pixels.columns)
+        rows, columns = (picked(n, PIXELS) for n in shape[1:])
+        few = [picked(n, SLICES) for n in shape[1:]]
+        image, parent, small_image, small_parent = [], [], [], []
+        for index in picked(shape[0], SLICES):
+            own, other = env.pixels.image[index], slices[env.sources[index][0]]
+            image.append(_values(own[np.ix_(rows, columns)]))
+            parent.append(_values(other[np.ix_(rows, columns)]))
+            small_image.append(_values(own[np.ix_(*few)]))
+            small_parent.append(_values(other[np.ix_(*few)]))
+        return cls(np.stack(image), np.stack(parent), (np.stack(small_image), np.stack(small_parent)), shape)
+
+
+def picked(count: int, most: int) -> npt.NDArray[np.intp]:
+    """At most so many indexes of an axis, spread over it and the same from both of its ends."""
+    number = min(count, most)
+    number -= (count - number) % 2
+    first = np.linspace(0, count - 1, number)[: number // 2].astype(np.intp)
+    middle = [(count - 1) // 2] if number % 2 else []
+    return np.array([*first, *middle, *(count - 1 - first[::-1])], dtype=np.intp)
+
+
+def other_way_round(samples: Samples, grid: Grid | None) -> str:
+    """What is to be told of an image that fits far better another way round; empty of one that does not.
+
+    :param grid: tells the patient's directions.
+    """
+    orders = list(_orders(samples.shape))
+    flat, deep = [o for o in orders if o[0] == 0], [o for o in orders if o[0] != 0]
+    evened = _evened(samples.image), _evened(samples.parent)  # one slice may outshine all others
+    tries = ((samples.image, samples.parent, flat), (*evened, flat), (*samples.cube, deep))
+    return next((said for image, parent, of in tries if (said := _best(image, parent, of, grid))), "")
+
+
+def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Grid | None) -> str:
+    if not orders or image.size < _FEWEST or np.ptp(image) == 0 or np.ptp(parent) == 0:
+        return ""
+    one, other = _standard(image), _standard(parent)
+    as_is = float(np.mean(one * other))
+    found = []
+    for order in orders:
+        for flips in product((1, -1), repeat=3):
+            turned = one.transpose(order)[:: flips[0], :: flips[1], :: flips[2]]
+            changes = sum(flip < 0 for flip in flips) + 2 * (order != (0, 1, 2))
+            found.append((float(np.mean(turned * other)), changes, order, flips))
+    best = max(fit for fit, *_ in found)
+    # of those that fit alike the one with the fewest changes
+    fit, changes, order, flips = min((f for f in found if f[0] > best - 0.005), key=lambda f: f[1])
+    left = 1 - max(as_is, 0.0) ** 2
+    if changes == 0 or fit < _FITS or fit - as_is < _BETTER or 1 - fit**2 > _PART * left:
+        return ""
+    how = " and ".join(_names(order, flips, grid))
+    return (
+        f"the image fits its parent far better {how}: {fit:.2f} against {as_is:.2f} as it is (correlation): check the "
+        "order and the direction of its axes"
+    )
+
+
+def _orders(shape: tuple[int, int, int]) -> Iterator[tuple[int, ...]]:
+    """The orders of axes that leave the shape as it is."""
+    return (order for order in permutations(range(3)) if all(shape[a] == n for a, n in zip(order, shape, strict=True)))
+
+
+def _names(order: tuple[int, ...], flips: tuple[int, ...], grid: Grid | None) -> Iterator[str]:
+    swapped = [_AXES[axis] for axis in range(3) if order[axis] != axis]
+    if swapped:
+        yield f"transposed ({' and '.join(swapped)} swapped)"
+    if -1 in flips[1:]:
+        yield "mirrored " + " and ".join(_direction(axis, grid) for axis in (2, 1) if flips[axis] < 0)
+    if flips[0] < 0:
+        yield f"with its slices reversed ({_direction(0, grid)})"
+
+
+def _direction(axis: int, grid: Grid | None) -> str:
+    """Along which of the patient's directions an axis is, most of all."""
+    if grid is None:
+        return f"along its {_AXES[axis]}"
+    vector = (grid.normal, grid.column_cosines, grid.row_cosines)[axis]
+    return _DIRECTIONS[int(np.abs(vector).argmax())]
+
+
+def _values(part: npt.NDArray[np.generic]) -> Values:
+    found = np.asarray(part, dtype=np.float64)
+    return np.where(np.isfinite(found), found, 0.0)
+
+
+def _evened(values: Values) -> Values:
+    """Each slice with mean 0 and deviation 1."""
+    return np.stack([_standard(part) for part in values])
+
+
+def _standard(values: Values) -> Values:
+    """With mean 0 and deviation 1."""
+    spread = values / np.abs(values).max() if np.abs(values).max() > 0 else values
+    found = spread - spread.mean()
+    deviation = found.std()
+    return np.asarray(found / deviation if deviation else found)

@@ -1,0 +1,81 @@
+"""When a finished dataset was made: told on the clock of the parent's time zone, which its other times are in.
+
+Libraries write the time of this machine's clock, and datasets that were copied from the parent hold the parent's.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.encoding.times import (
+    as_date,
+    as_datetime,
+    as_time,
+    in_zone,
+    read_date_and_time,
+    read_datetime,
+    zone_of,
+)
+from derived_series.dicom.source.series import ParentSeries
+
+#: Dates and times, by keyword, that say when an object was made.
+_MADE = (
+    *((f"{name}Date", f"{name}Time") for name in ("Series", "Content", "InstanceCreation")),
+    *((f"{name}Date", f"{name}Time") for name in ("StructureSet", "PresentationCreation")),
+    ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
+)
+#: A time that is farther than this from the build is not that of the making.
+_NEAR = timedelta(days=1)
+
+
+def tell_making(dataset: Dataset, own_zone: timezone | None, parent: ParentSeries, now: datetime) -> None:
+    """Put the times of the making into the parent's zone.
+
+    SeriesDate and SeriesTime of PET stay: the pixels are decay corrected to them.
+
+    :param own_zone: that the dataset named before it got the parent's.
+    :param now: the time of the build: in place of what was copied from the parent, and where there is none.
+    """
+    zone = zone_of(parent.pivot)
+    here = in_zone(now, zone)
+    for date, time in _MADE:
+        given = (dataset.get(date), dataset.get(time))
+        if not any(given):
+            if date == "InstanceCreationDate":
+                setattr(dataset, date, as_date(here))
+                setattr(dataset, time, as_time(here))
+            continue
+        if date == "SeriesDate" and dataset.get("Modality") == "PT":
+            continue
+        copied = any(given == (instance.get(date), instance.get(time)) for instance in parent.instances)
+        said = read_date_and_time(*given, None)
+        moment = here if copied else None if said is None else _moved(said.at, own_zone, zone, now)
+        if moment is not None:
+            setattr(dataset, date, as_date(moment))
+            setattr(dataset, time, as_time(moment))
+    parents = {
+        str(item.get("ContributionDateTime")) for item in parent.pivot.get("ContributingEquipmentSequence") or ()
+    }
+    for item in dataset.get("ContributingEquipmentSequence") or ():
+        text = str(item.get("ContributionDateTime") or "")
+        when = None if text in parents or text[-5:-4] in ("+", "-") else read_datetime(text, None)
+        moved = None if when is None else _moved(when.at, own_zone, zone, now)
+        if moved is not None:
+            item.ContributionDateTime = as_datetime(moved)
+
+
+def _moved(clock: datetime, own_zone: timezone | None, zone: timezone | None, now: datetime) -> datetime | None:
+    """What a clock showed, in a zone; None where it is there already, or did not show the time of the making.
+
+    The clock was that of the dataset's own zone or this machine's: whichever was nearer to the time of the build, or
+    to now, which a build that waited is long before.
+    """
+    if zone is None:
+        return None
+    shown = clock.replace(tzinfo=None)
+    readings = [shown.astimezone(), *([shown.replace(tzinfo=own_zone)] if own_zone else [])]
+    made = (now.astimezone(), datetime.now(UTC))
+    distance, nearest = min((abs(reading - moment), reading) for reading in readings for moment in made)
+    return nearest.astimezone(zone) if distance < _NEAR else None

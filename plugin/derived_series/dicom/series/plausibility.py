@@ -1,0 +1,189 @@
+"""Doubts about a series whose class or units its values belie: told as warnings, since they may be meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+from pydicom.dataelem import DataElement
+from pydicom.tag import Tag
+from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
+
+from derived_series.dicom.blueprints.blueprint import Key
+from derived_series.dicom.blueprints.environment import ImageEnvironment
+from derived_series.dicom.series.likeness import Samples, other_way_round
+from derived_series.dicom.source.multiframe.frame import source_of
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.slices import ParentSlices
+from derived_series.errors import InvalidParent
+
+_NAMES = {str(CTImageStorage): "a CT in HU", str(MRImageStorage): "an MR image"}
+_SUV = re.compile(r"\bSUV|standardi[sz]ed uptake", re.IGNORECASE)
+#: SUVs are below this, and activity concentrations (Bq/ml) above it, where there is any.
+_SUV_AT_MOST = 200
+#: How much smaller than the parent's the largest value must be to look like one in another unit.
+_FAR_BELOW = 100
+#: So many slices of the parent are looked at.
+_LOOKED_AT = 5
+#: What each class is called, and how far its values reach at most: all that 16 bits hold, and more.
+_LIMITS = {
+    str(CTImageStorage): ("a CT in HU", 1e5),
+    str(MRImageStorage): ("an MR image", 1e7),
+    str(PositronEmissionTomographyImageStorage): ("a PET", 1e8),
+}
+_MODALITIES = {str(CTImageStorage): "CT", str(MRImageStorage): "MR", str(PositronEmissionTomographyImageStorage): "PT"}
+#: What most scanners add to HU to store them, and how near to it a difference is taken for it.
+_ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
+
+
+def doubts(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
+    """What the answer should tell of a classic series.
+
+    :param elements: what its instances share.
+    """
+    found = []
+    if env.pixels.samples == 1 and env.parent.pivot.get("PhotometricInterpretation") == "MONOCHROME1":
+        found.append(
+            "the parent series is shown inverted (MONOCHROME1); the derived one is MONOCHROME2, with low values dark"
+        )
+    if env.sop_class_uid in _NAMES:
+        found += _no_picture(env, _NAMES[env.sop_class_uid])
+    if env.sop_class_uid == PositronEmissionTomographyImageStorage:
+        found += _no_activity(env, elements)
+    if env.volumes > 1 and env.volumes != env.parent.volumes:
+        of = "its parent is one" if env.parent.volumes == 1 else f"its parent has {env.parent.volumes}"
+        found.append(f"the image has {env.volumes} volumes, {of}: they are stored as points in time")
+    if env.sop_class_uid in _LIMITS and not env.pixels.is_mask and not isinstance(env.pixels.image, ParentSlices):
+        found += _implausible(env)
+        found += _unlike(env, elements)
+    return found
+
+
+def _implausible(env: ImageEnvironment) -> list[str]:
+    """Values that no CT, MR or PET has."""
+    low, high = env.pixels.low, env.pixels.high
+    kind, limit = _LIMITS[env.sop_class_uid]
+    if low == high:
+        return [f"all values of the image are {low:g}"]
+    largest = max(-low, high)
+    if largest > limit and not (_same_kind(env) and largest <= 10 * _largest(env.parent)):
+        return [f"the values reach from {low:g} to {high:g}, and those of {kind} stay below {limit:g}"]
+    return []
+
+
+def _unlike(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
+    """An image in its parent's unit that would be nearer to it another way round, or with another zero."""
+    if not _same_kind(env) or not _same_unit(env, elements) or "PixelData" not in source_of(env.parent.pivot):
+        return []
+    try:
+        if not env.on_parent_grid:
+            return _shifted_elsewhere(env)
+        samples = Samples.of(env)
+    except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
+        return []
+    found = [other_way_round(samples, env.grid)]
+    if env.sop_class_uid == CTImageStorage:
+        difference = samples.image - samples.parent
+        by = float(np.median(difference))
+        if (
+            float(np.median(np.abs(difference - by))) < _NEAR_ZERO_OF_STORED
+            and difference.std() < samples.parent.std() / 2
+        ):
+            found.append(_shifted(by))
+    return list(filter(None, found))
+
+
+def _shifted(by: float) -> str:
+    """A CT of another zero than that of HU."""
+    if abs(abs(by) - _ZERO_OF_STORED) > _NEAR_ZERO_OF_STORED:
+        return ""
+    how = "above" if by > 0 else "below"
+    return (
+        f"the values are about {abs(by):.0f} {how} the parent's, which are HU: they look like stored values before or "
+        "after the rescale; add RescaleIntercept once, and only once"
+    )
+
+
+def _shifted_elsewhere(env: ImageEnvironment) -> list[str]:
+    """The same of an image on a grid of its own, by its lowest and highest values."""
+    if env.sop_class_uid != CTImageStorage or not 0 <= env.pixels.low < _NEAR_ZERO_OF_STORED:
+        return []
+    low, high = _range_of(env.parent)
+    found = _shifted(env.pixels.high - high) if abs(low + _ZERO_OF_STORED) < _NEAR_ZERO_OF_STORED else ""
+    return [found] if found else []
+
+
+def _same_kind(env: ImageEnvironment) -> bool:
+    """Whether the image is of the parent's modality, be that classic or multi-frame."""
+    return _MODALITIES.get(env.sop_class_uid) == env.parent.modality
+
+
+def _same_unit(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> bool:
+    """Whether the values are measured in what the parent's are; those of MR have no unit."""
+    if env.sop_class_uid == CTImageStorage:
+        given = _text(elements, "RescaleType") or "HU"
+        return given == str(env.parent.pivot.get("RescaleType") or "HU")
+    name = "Units" if env.sop_class_uid == PositronEmissionTomographyImageStorage else "Modality"
+    return _text(elements, name) == str(env.parent.pivot.get(name, ""))
+
+
+def _no_picture(env: ImageEnvironment, kind: str) -> list[str]:
+    """Masks and maps of probabilities."""
+    pixels = env.pixels
+    if pixels.is_mask or (not pixels.rescaled and (pixels.low, pixels.high) == (0, 1)):
+        return [f"the values are those of a mask, which is not {kind}: the blueprint segmentation says what it is"]
+    if pixels.image.dtype.kind == "f" and pixels.rescaled and 0 <= pixels.low < pixels.high <= 1:
+        return [
+            f"the values reach from {pixels.low:g} to {pixels.high:g}, like a map of probabilities and not like "
+            f"{kind}: the blueprint parametric_map says what it is"
+        ]
+    return []
+
+
+def _no_activity(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
+    """Standardised uptake values that are said to be Bq/ml."""
+    if _text(elements, "Units") != "BQML":
+        return []
+    remedy = 'set Units "GML" and SUVType "BW" (or what they are) in the blueprint'
+    said = " ".join(_text(elements, name) for name in ("SeriesDescription", "DerivationDescription"))
+    if _SUV.search(said) and not _SUV.search(str(env.parent.pivot.get("SeriesDescription", ""))):
+        return [f"the description speaks of SUV, but Units (0054,1001) is BQML: {remedy}"]
+    high = env.pixels.high
+    if 0 < high < _SUV_AT_MOST and high * _FAR_BELOW < (usual := _largest(env.parent)):
+        return [
+            f"the values reach to {high:g}, those of the parent series to {usual:g} at least, but Units (0054,1001) is "
+            f"BQML for both: they look like SUV: {remedy}"
+        ]
+    return []
+
+
+def _text(elements: Mapping[Key, DataElement], name: str) -> str:
+    found = elements.get((int(Tag(name)), ""))
+    return "" if found is None else str(found.value or "")
+
+
+def _chosen(parent: ParentSeries) -> list[int]:
+    return [int(index) for index in np.unique(np.linspace(0, len(parent) - 1, _LOOKED_AT).astype(int))]
+
+
+def _range_of(parent: ParentSeries) -> tuple[float, float]:
+    """The lowest and the highest value of some of the parent's slices. :raises InvalidParent: it cannot be decoded."""
+    slices = parent.slices()
+    found = [(float(frame.min()), float(frame.max())) for frame in map(slices.__getitem__, _chosen(parent))]
+    return min(low for low, _ in found), max(high for _, high in found)
+
+
+def _largest(parent: ParentSeries) -> float:
+    """The largest value of some of the parent's slices; by their headers when the pixels are not at hand."""
+    chosen = _chosen(parent)
+    if "PixelData" in parent.pivot:
+        try:
+            return _range_of(parent)[1]
+        except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
+            pass
+    if parent.is_constant("RescaleSlope"):
+        return 0.0
+    # a slope of its own for each slice is there to fill what is stored
+    headers = [parent.instances[index] for index in chosen]
+    return max(float(d.get("RescaleSlope") or 1) * ((1 << int(d.get("BitsStored") or 16) - 1) - 1) for d in headers)

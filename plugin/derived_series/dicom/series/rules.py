@@ -1,0 +1,145 @@
+"""What a derived series is, whatever its blueprint says: of the parent's patient and study, new, and derived.
+
+Where a blueprint and these rules disagree the rules win, and a warning tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydicom.dataelem import DataElement
+from pydicom.tag import BaseTag
+
+from derived_series.dicom.blueprints.blueprint import Blueprint, Key
+from derived_series.dicom.blueprints.copy_elements import CopyElement, CopyOrElseElement
+from derived_series.dicom.blueprints.filling import FillingStrategy, copyable_tags, filled
+from derived_series.dicom.blueprints.where_placed import WherePlacedElement
+from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
+from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
+from derived_series.dicom.modules.image import (
+    COMPRESSION,
+    SOP_common_blueprint,
+    general_image_blueprint,
+    image_pixel_blueprint,
+    image_plane_blueprint,
+    voi_lut_blueprint,
+)
+from derived_series.dicom.modules.patient import patient_blueprint
+from derived_series.dicom.modules.pet import pet_frame_blueprint, pet_image_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
+from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
+from derived_series.dicom.modules.study import general_study_blueprint
+from derived_series.dicom.series.required import has_place, required_blueprint, sop_class_of
+from derived_series.dicom.source.series import ParentSeries
+
+#: Values of these tags are the parent's, exactly; so is the zone that the study's date and time are in.
+PATIENT_AND_STUDY = frozenset(
+    int(element.tag) for blueprint in (patient_blueprint, general_study_blueprint) for element in blueprint
+) | {int(to_tag("TimezoneOffsetFromUTC"))}
+
+#: Written even by a blueprint that does not name them.
+_IDENTITY_KEYWORDS = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "IssuerOfPatientID"),
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    *("LongitudinalTemporalInformationModified", "StudyInstanceUID", "StudyDate", "StudyTime"),
+    *("AccessionNumber", "ReferringPhysicianName", "StudyID"),
+)
+_SERIES_KEYWORDS = ("SeriesInstanceUID", "SeriesNumber", "Modality")
+_TEMPORAL_KEYWORDS = ("TemporalPositionIdentifier", "NumberOfTemporalPositions", "TemporalResolution")
+_IMAGE_KEYWORDS = ("InstanceNumber", *_TEMPORAL_KEYWORDS, *MARKS, *COMPRESSION)
+_PET_KEYWORDS = ("SeriesType", "NumberOfSlices", "NumberOfTimeSlices", "NumberOfRRIntervals", "NumberOfTimeSlots")
+
+_PATIENT_AND_STUDY = patient_blueprint + general_study_blueprint
+_BASE = (
+    Blueprint([_PATIENT_AND_STUDY[keyword] for keyword in _IDENTITY_KEYWORDS])
+    + Blueprint([general_series_blueprint[keyword] for keyword in _SERIES_KEYWORDS])
+    + Blueprint([general_image_blueprint[keyword] for keyword in _IMAGE_KEYWORDS])
+    + SOP_common_blueprint
+    + general_reference_blueprint
+    + contributing_equipment_blueprint
+).named("rules")
+
+#: The pixel encoding comes from the image alone; a blueprint's elements for these tags do not count.
+PIXEL_TAGS = frozenset(int(element.tag) for element in image_pixel_blueprint)
+
+#: UIDs and numbers that are the build's own.
+_OWN = (
+    Blueprint([SOP_common_blueprint["SOPInstanceUID"], general_series_blueprint["SeriesInstanceUID"]])
+    + Blueprint([general_image_blueprint["InstanceNumber"]])
+).named("rules")
+
+OWN_TAGS = frozenset(int(element.tag) for element in _OWN)
+
+#: What is set without being named in a blueprint.
+RULES = (_BASE + _OWN).frozen()
+
+#: Marks that, once set, stay set.
+MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
+
+
+def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> tuple[Blueprint, list[str]]:
+    """The blueprint with the rules below and above it, and the warnings for what was overruled."""
+    sop_class = sop_class_of(blueprint, parent)
+    required = required_blueprint(sop_class, parent.grid is not None)
+    found = _BASE + required + _filling(strategy, parent, has_place(sop_class)) + blueprint
+    warnings = []
+    for rule in _OWN:
+        if found[rule.tag] != rule:
+            warnings.append(f"{found[rule.tag]!r} is not used: {describe(rule.tag)} is the build's own")
+    return found + _OWN, warnings
+
+
+def _filling(strategy: FillingStrategy, parent: ParentSeries, always_placed: bool) -> Blueprint:
+    """:param always_placed: an image of the class is somewhere."""
+    if strategy is FillingStrategy.DISCARD:
+        return Blueprint()
+    copied = Blueprint([filled(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
+    computed = _BASE + general_series_blueprint + general_image_blueprint + voi_lut_blueprint + pixel_size_blueprint
+    if parent.grid is not None:
+        place = image_plane_blueprint + frame_of_reference_blueprint
+        computed = computed + (place if always_placed else Blueprint(map(WherePlacedElement, place)))
+    if parent.modality == "PT":  # the pixels stay decay corrected to the parent's series time
+        computed = computed + Blueprint(
+            [CopyElement("SeriesDate", Optional=True), CopyElement("SeriesTime", Optional=True)]
+        )
+        computed = computed + Blueprint([pet_series_blueprint[keyword] for keyword in _PET_KEYWORDS])
+        computed = computed + Blueprint([pet_image_blueprint["ImageIndex"]])
+    if parent.modality == "PT" and parent.volumes > 1:
+        computed = computed + pet_frame_blueprint
+    return copied + computed
+
+
+def enforce_identity(
+    elements: Mapping[Key, DataElement], parent: ParentSeries
+) -> tuple[dict[Key, DataElement], list[str]]:
+    """The elements with the parent's patient and study values, and a warning for each that was changed."""
+    found = dict(elements)
+    warnings = []
+    for tag in sorted(PATIENT_AND_STUDY):
+        key = (tag, "")
+        given, own = found.get(key), parents_own(tag, parent)
+        if given is None and (own is None or tag not in _BASE):
+            continue  # left out, which the standard allows
+        said, wanted = _value(given), _value(own)
+        if said != wanted:
+            how = "discarded" if given is None else "emptied" if said is None else f"set to {said!r}"
+            warnings.append(f"{describe(tag)} cannot be {how}: it is the parent's")
+        if own is None and said is not None:
+            del found[key]
+        elif own is not None and (given is None or said != wanted):
+            found[key] = own
+    return found, warnings
+
+
+def parents_own(tag: int, parent: ParentSeries) -> DataElement | None:
+    """The parent's patient or study element; empty where the parent lacks one of type 2, None for another."""
+    own = parent.as_stored.get(BaseTag(tag))
+    if own is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):
+        return None
+    return CopyOrElseElement(tag, None).data_element(own)
+
+
+def _value(element: DataElement | None) -> Any:
+    return None if element is None or element.is_empty else element.value

@@ -1,0 +1,70 @@
+"""Detached datasets: copies that user code may change without changing the parent that a series is built from.
+
+``copy.deepcopy`` would copy pixels and convert what was never looked at; here both stay as they were read.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import ConstrainedList
+from pydicom.valuerep import PersonName
+
+from derived_series.dicom.source.multiframe.frame import FrameDataset
+
+#: Values that nobody can change; others are copied one by one.
+_PLAIN = (str, bytes, int, float, type(None), PersonName)
+
+Memo = dict[int, Any]
+
+
+def detached(dataset: Dataset, memo: Memo) -> Dataset:
+    """The dataset with elements and sequence items of its own; bytes that are not converted yet are shared.
+
+    :param memo: what was copied so far, by identity: frames of one instance get one copy of it.
+    """
+    known = memo.get(id(dataset))
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    found: Dataset = _like(dataset)
+    memo[id(dataset)] = found
+    state = found.__dict__
+    state["_dict"] = {tag: _element(element, memo) for tag, element in dataset.__dict__["_dict"].items()}
+    state["_private_blocks"] = {}  # they know their dataset
+    state["_pixel_id"], state["_pixel_array"] = {}, None
+    meta = state.get("file_meta")
+    if isinstance(meta, Dataset):
+        state["file_meta"] = detached(meta, memo)
+    if isinstance(dataset, FrameDataset):
+        state["source"] = detached(dataset.source, memo)
+    return found
+
+
+def _element(element: DataElement | RawDataElement, memo: Memo) -> DataElement | RawDataElement:
+    if isinstance(element, RawDataElement):  # a tuple
+        return element
+    known = memo.get(id(element))
+    if known is None:
+        known = memo[id(element)] = _like(element)
+        known.__dict__["_value"] = _value(element.value, memo)
+    return known  # type: ignore[no-any-return]
+
+
+def _value(value: Any, memo: Memo) -> Any:
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, ConstrainedList):
+        found = _like(value)
+        found.__dict__["_list"] = [detached(one, memo) if isinstance(one, Dataset) else one for one in value]
+        return found
+    return copy.deepcopy(value)
+
+
+def _like(thing: Any) -> Any:
+    """A shallow copy of what keeps its state in ``__dict__``; several times quicker than ``copy.copy``."""
+    found = object.__new__(type(thing))
+    found.__dict__.update(thing.__dict__)
+    return found

@@ -1,0 +1,188 @@
+"""The instances of a parent series: read, compared, and refused where they do not belong together."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+from collections import Counter
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from derived_series.dicom.encoding.read_errors import reading, refuse_bombs
+from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.errors import Conflict, GeometryError, InvalidParent
+
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED = 0xFFFFFFFF
+#: Elements longer than this (bytes) stay in their file until they are asked for.
+_DEFERRED = 1 << 14
+#: (0002,0000), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0012), (0008,0016)
+_FIRST_TAGS = frozenset(
+    struct.pack("<HH", *tag) for tag in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x12), (8, 0x16))
+)
+_IDENTITY_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_UID = re.compile("[0-9.]{1,64}")
+_IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
+
+
+def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
+    """One Part 10 file in memory as a Dataset; without preamble and file meta information where it looks like one.
+
+    :raises InvalidParent: when it is none.
+    """
+    with reading(name):
+        refuse_bombs(data, name)
+        dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels, force=_is_bare(data[:4]))
+        dataset.buffer = None  # it would hold the whole file as long as the dataset is there
+        return dataset
+
+
+def read_file(path: Path) -> Dataset:
+    """A Part 10 file as a Dataset that reads its pixels when they are asked for, each time anew.
+
+    :raises InvalidParent: when it is none.
+    """
+    with reading(path.name):
+        with path.open("rb") as file:
+            start = file.read(4096)
+        if DeflatedExplicitVRLittleEndian.encode() in start:
+            return read_instance(path.read_bytes(), path.name)  # nothing in it can be read alone
+        try:
+            found = dcmread(path, defer_size=_DEFERRED, force=_is_bare(start[:4]))
+        except MemoryError as error:
+            raise InvalidParent(f"{path.name} announces a value of more bytes than there is memory for") from error
+    size = path.stat().st_size
+    for element in dict(found.items()).values():
+        if not isinstance(element, RawDataElement) or element.value is not None or element.length == _UNDEFINED:
+            continue
+        if element.value_tell + element.length > size:
+            raise InvalidParent(f"{path.name} ends within {describe(element.tag)}", remedy="send it again")
+    return found
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is Part 10, or begins as a dataset without its preamble."""
+    with path.open("rb") as file:
+        head = file.read(132)
+    return head[128:] == b"DICM" or _is_bare(head[:4])
+
+
+def _is_bare(head: bytes) -> bool:
+    """Whether these first 4 bytes are one of the tags that a dataset without preamble begins with, little endian."""
+    return head in _FIRST_TAGS
+
+
+def varying_tags(found: list[Dataset]) -> frozenset[int]:
+    """The tags that not all instances have with the same value; compared as read, without converting."""
+    if not found:
+        return frozenset()
+    first = dict(found[0].items())
+    varying = {_PIXEL_DATA}
+    for other in found[1:]:
+        for tag, element in other.items():
+            if int(tag) not in varying and not _same(first.get(tag), element):
+                varying.add(int(tag))
+        varying.update(int(tag) for tag in first.keys() - other.keys())
+    return frozenset(varying)
+
+
+def _same(one: DataElement | RawDataElement | None, other: DataElement | RawDataElement) -> bool:
+    if one is other:
+        return True
+    if one is None:
+        return False
+    if one.value is None and other.value is None and isinstance(one, RawDataElement):
+        return one.length == 0  # longer ones are in their files, and not compared
+    if isinstance(one, RawDataElement) != isinstance(other, RawDataElement):
+        one, other = _converted(one), _converted(other)
+    return bool(one.value == other.value)
+
+
+def _converted(element: DataElement | RawDataElement) -> DataElement:
+    return convert_raw_data_element(element) if isinstance(element, RawDataElement) else element
+
+
+def _values(found: list[Dataset], varying: frozenset[int], keyword: str) -> set[str]:
+    """The different values of a tag, as text; '' where it is missing or empty."""
+    return set(_values_of_each(found, varying, keyword))
+
+
+_WHOSE = ("PatientID", "PatientName", "StudyInstanceUID")
+
+
+def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
+    """One patient, study and series, each instance once. :raises InvalidParent: :raises Conflict: when they are not."""
+    if not found:
+        raise InvalidParent("the parent series has no instance")
+    if all(_values(found, varying, keyword) == {""} for keyword in _WHOSE):
+        raise InvalidParent(
+            f"nothing tells whose the images are: they have no {', '.join(_WHOSE[:-1])} and {_WHOSE[-1]}",
+            remedy="send them with the identity of their patient and study",
+        )
+    for keyword in _IDENTITY_UIDS:
+        if "" in _values(found, varying, keyword):
+            without = sum(not dataset.get(keyword) for dataset in found)
+            raise InvalidParent(f"{without} of {len(found)} instances have no {describe(to_tag(keyword))}")
+    for keyword in ("PatientID", "StudyInstanceUID"):
+        values = sorted(_values(found, varying, keyword))
+        if len(values) > 1:
+            raise Conflict(
+                f"the instances are of {len(values)} different {keyword}s: {', '.join(map(repr, values))}",
+                remedy="all parents of a derivation are of one patient and one study",
+            )
+    for keyword in ("SeriesInstanceUID", "SOPClassUID"):
+        values = sorted(_values(found, varying, keyword))
+        if len(values) > 1:
+            raise InvalidParent(
+                f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
+                remedy="give the instances of one series, of one SOP class",
+            )
+    for keyword in (*_IDENTITY_UIDS, "FrameOfReferenceUID"):
+        wrong = next((uid for uid in _values(found, varying, keyword) if uid and not _UID.fullmatch(uid)), None)
+        if wrong is not None:
+            raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is no UID: 64 digits and dots at most")
+    uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)
+    repeated = [uid for uid, count in uids.items() if count > 1]
+    if repeated:
+        raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs are there twice, among them {repeated[0]}")
+
+
+def check_images(found: list[Dataset], varying: frozenset[int]) -> None:
+    """Images of one size. :raises InvalidParent: when they are not."""
+    alike = varying.isdisjoint(_IMAGE_TAGS)
+    for dataset in found[:1] if alike else found:
+        if "Rows" not in dataset or "Columns" not in dataset:
+            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
+    sizes = Counter((int(d.Rows), int(d.Columns)) for d in (found[:1] if alike else found))
+    if len(sizes) > 1:
+        named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
+        raise InvalidParent(f"the parent's images are of several sizes (rows x columns): {named}")
+
+
+def check_frame_of_reference(found: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
+    """A warning where each instance has a FrameOfReferenceUID of its own, or some have none: it says nothing then.
+
+    :raises GeometryError: a few different ones: the positions of one do not relate to those of another.
+    """
+    values = Counter(_values_of_each(found, varying, "FrameOfReferenceUID"))
+    if len(values) < 2:
+        return ()
+    if len(values) * 2 > len(found) or len(values.keys() - {""}) == 1:
+        said = f"{len(values)} different values of it" if "" not in values else f"none in {values['']} of them"
+        return (f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {len(found)} instances have {said}",)
+    named = ", ".join(f"{count} x {uid or 'none'}" for uid, count in values.most_common(4))
+    raise GeometryError(
+        f"the parent has {len(values)} frames of reference (FrameOfReferenceUID): {named}; their positions do not "
+        "relate to each other",
+        remedy="give the instances of one frame of reference",
+    )
+
+
+def _values_of_each(found: list[Dataset], varying: frozenset[int], keyword: str) -> list[str]:
+    instances = found if int(to_tag(keyword)) in varying else found[:1]
+    return [str(dataset.get(keyword) or "") for dataset in instances]

@@ -1,0 +1,102 @@
+"""Frames of multi-frame objects without functional groups: where they are, told by vectors (PS3.3 C.8.4.8, C.8.8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+
+from derived_series.dicom.encoding.decimal_string import decimal_string
+
+_POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPatient")
+#: What the elements of a whole instance may say of one frame only.
+PLACE = (_POSITION, _ORIENTATION, Tag("SliceLocation"))
+
+#: Positions (mm) and numbers of frames are below this.
+_FARTHEST = 1e9
+
+Place = dict[BaseTag, DataElement]
+
+
+def places(source: Dataset, count: int) -> Sequence[Place]:
+    """For each frame its position and orientation; nothing where the instance does not tell them.
+
+    Reconstructed NM (C.8.4.9): the first slice is at the detector's position, the others follow along the normal;
+    a negative SpacingBetweenSlices goes against it. RT Dose (C.8.8.3.2): GridFrameOffsetVector.
+    """
+    found = _reconstructed(source, count) or _dose(source, count)
+    return found or [{} for _ in range(count)]
+
+
+def _reconstructed(source: Dataset, count: int) -> list[Place]:
+    kinds = list(source.get("ImageType") or [])
+    detectors = source.get("DetectorInformationSequence")
+    spacing = source.get("SpacingBetweenSlices")
+    if not detectors or not spacing or len(kinds) < 3 or not str(kinds[2]).startswith("RECON"):
+        return []
+    position, orientation = (
+        detectors[0].get(keyword) for keyword in ("ImagePositionPatient", "ImageOrientationPatient")
+    )
+    numbers = _whole(source.get("SliceVector"), count) or list(range(1, count + 1))
+    times = _whole(source.get("TimeSlotVector") or source.get("PhaseVector"), count)
+    if not _are(position, 3) or not _are(orientation, 6):
+        return []
+    found = _along(position, orientation, [(number - 1) * float(spacing) for number in numbers])
+    tag = Tag("TemporalPositionIdentifier")
+    return (
+        [{**place, tag: DataElement(tag, "IS", time)} for place, time in zip(found, times, strict=True)]
+        if times
+        else found
+    )
+
+
+def _dose(source: Dataset, count: int) -> list[Place]:
+    """RT Dose: its offsets are from the first frame, or are positions along the normal when they start elsewhere."""
+    offsets, position = source.get("GridFrameOffsetVector"), source.get("ImagePositionPatient")
+    orientation, scaling = source.get("ImageOrientationPatient"), source.get("DoseGridScaling")
+    if count == 1 and scaling:
+        offsets = [0.0]
+    if not _are(offsets, count) or not _are(position, 3) or not _are(orientation, 6):
+        return []
+    numbers = [float(offset) for offset in _listed(offsets)]
+    found = _along(position, orientation, [number - numbers[0] for number in numbers])
+    slope = Tag("RescaleSlope")
+    return [{**place, slope: DataElement(slope, "DS", scaling)} for place in found] if scaling else found
+
+
+def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[Place]:
+    first = np.array([float(value) for value in position])
+    row, column = np.split(np.array([float(value) for value in orientation]), 2)
+    normal = np.cross(row, column)
+    shared = DataElement(_ORIENTATION, "DS", list(orientation))
+    return [
+        {
+            _POSITION: DataElement(_POSITION, "DS", [decimal_string(v) for v in first + distance * normal]),
+            _ORIENTATION: shared,
+        }
+        for distance in distances
+    ]
+
+
+def _are(values: Any, count: int) -> bool:
+    """Whether there are as many numbers. :raises ValueError: one that is no place."""
+    listed = _listed(values)
+    for value in listed:
+        if not abs(float(value)) < _FARTHEST:
+            raise ValueError(f"{value!r} is no place")
+    return len(listed) == count
+
+
+def _listed(values: Any) -> list[Any]:
+    """The values of an element that may have one, several or none."""
+    if values is None or values == "":
+        return []
+    return [values] if isinstance(values, str | float | int) else list(values)
+
+
+def _whole(values: Any, count: int) -> list[int]:
+    return [int(value) for value in _listed(values)] if _are(values, count) else []

@@ -1,0 +1,269 @@
+"""The values of one parent instance: stored, and in the real world."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
+from pydicom.tag import Tag
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from derived_series.dicom.encoding.read_errors import reading
+from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
+from derived_series.errors import InvalidParent
+
+#: Whole numbers below this plus 16 bits are exact in float32.
+_EXACT = 1 << 23
+_PIXEL_DATA = Tag("PixelData")
+_NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+_UNCOMPRESSED = (*_NATIVE, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+_UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
+#: What a PixelFormat is read from.
+FORMAT_TAGS = frozenset(
+    int(to_tag(keyword))
+    for keyword in (
+        *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
+        *("NumberOfFrames", "RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """How an instance's pixels are to be read (PS3.3 C.7.6.3, C.11.1).
+
+    :param native: uncompressed, grey, of whole bytes: the pixels can be viewed where they are.
+    :param lut: there is a modality LUT instead of slope and intercept.
+    """
+
+    native: bool
+    rows: int
+    columns: int
+    dtype: str
+    bits_stored: int
+    above: int
+    slope: float
+    intercept: float
+    lut: bool
+
+    @classmethod
+    @reading("what the parent's headers tell of its pixels")
+    def of(cls, dataset: Dataset) -> PixelFormat:
+        """:raises InvalidParent: without the attributes that tell it."""
+        lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
+        if lacking and "PixelData" in source_of(dataset):
+            raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
+        bits, stored = int(dataset.get("BitsAllocated") or 32), int(dataset.get("BitsStored") or 32)
+        grey = int(dataset.get("SamplesPerPixel") or 1) == 1 and int(dataset.get("NumberOfFrames") or 1) == 1
+        return cls(
+            native=are_plain(dataset) and grey and bits in (8, 16, 32),
+            rows=int(dataset.Rows),
+            columns=int(dataset.Columns),
+            dtype=f"<{'i' if int(dataset.get('PixelRepresentation') or 0) else 'u'}{bits // 8}",
+            bits_stored=stored,
+            above=bits - 1 - int(dataset.get("HighBit", stored - 1)),
+            slope=float(dataset.get("RescaleSlope") or 1),
+            intercept=float(dataset.get("RescaleIntercept") or 0),
+            lut=bool(dataset.get("ModalityLUTSequence")),
+        )
+
+
+def transfer_syntax(dataset: Dataset) -> UID | None:
+    """What the file meta information says; None without it."""
+    meta = getattr(dataset, "file_meta", None)
+    found = None if meta is None else meta.get("TransferSyntaxUID")
+    return UID(found) if found else None
+
+
+def are_plain(dataset: Dataset) -> bool:
+    """Whether the pixels are little endian and not compressed: by the transfer syntax, unless they show otherwise."""
+    syntax = transfer_syntax(dataset)
+    if syntax is None or syntax in _NATIVE:
+        return not _are_encapsulated(source_of(dataset))
+    return are_mislabelled(dataset)
+
+
+def are_mislabelled(dataset: Dataset) -> bool:
+    """Whether the transfer syntax says that the pixels are compressed, and they are as long as if they were not."""
+    syntax = transfer_syntax(dataset)
+    source = source_of(dataset)
+    if syntax is None or syntax in _UNCOMPRESSED or _are_encapsulated(source):
+        return False
+    found = dict(source.items()).get(_PIXEL_DATA)
+    if found is None or (found.value is None and not isinstance(found, RawDataElement)):
+        return False
+    length = found.length if isinstance(found, RawDataElement) else len(found.value)
+    sizes = [int(source.get(k) or 1) for k in ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated")]
+    plain = math.prod(sizes) // 8
+    return length in (plain, plain + plain % 2)
+
+
+def _are_encapsulated(source: Dataset) -> bool:
+    """Whether the pixels are fragments (PS3.5 A.4)."""
+    found = dict(source.items()).get(_PIXEL_DATA)
+    if found is None:
+        return False
+    undefined = found.length == _UNDEFINED if isinstance(found, RawDataElement) else found.is_undefined_length
+    return undefined or bytes((found.value or b"")[:4]) == _ITEM
+
+
+@dataclass(slots=True)
+class LastMosaic:
+    """The mosaic that was decoded last, for the other tiles of it: a compressed one is decoded as a whole."""
+
+    decoded: tuple[Dataset, npt.NDArray[Any]] | None = None
+
+
+@reading("the parent's pixels")
+def stored_frame(dataset: Dataset, how: PixelFormat, last: LastMosaic | None = None) -> npt.NDArray[Any]:
+    """The stored values, (row, column) or (row, column, sample).
+
+    Values of fewer bits than are allocated are sign-extended and cleared of what older writers put above
+    HighBit (PS3.5 8.1.1). Native syntaxes are viewed without a copy where the bits allow.
+
+    :param last: remembers mosaics from one call to the next.
+    :raises InvalidParent: when there are no pixels or they cannot be decoded.
+    """
+    if not isinstance(dataset, FrameDataset):
+        return _frame(dataset, 0, how)
+    source = dataset.source
+    if dataset.box is None:
+        return _frame(source, dataset.index, how)
+    if last is not None and last.decoded is not None and last.decoded[0] is source:
+        return last.decoded[1][dataset.box]
+    whole = _frame(source, 0, replace(how, rows=int(source.Rows), columns=int(source.Columns)))
+    if last is not None:
+        last.decoded = (source, whole)
+    return whole[dataset.box]
+
+
+def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:
+    """The stored values of a frame of an instance, read alone."""
+    deferred = _deferred_pixels(dataset)
+    if how.native and "PixelData" in dataset:
+        return _native(dataset, index, how, deferred)
+    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has no pixel data")
+    if transfer_syntax(dataset) in (None, *_UNCOMPRESSED) and _are_encapsulated(dataset):
+        raise InvalidParent(
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} are compressed, and its file meta information "
+            "does not say how",
+            remedy="send the instance again with its right TransferSyntaxUID (0002,0010)",
+        )
+    try:
+        frame = pixel_array(dataset if deferred is None else str(dataset.filename), index=index)
+    except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError, IndexError) as error:
+        syntax = transfer_syntax(dataset)
+        name = None if syntax is None else syntax.name
+        raise InvalidParent(
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be decoded ({name}): {error}"
+        ) from error
+    except MemoryError as error:
+        raise InvalidParent(
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} need more memory than there is: its header "
+            f"announces {how.rows} x {how.columns} of {how.dtype}"
+        ) from error
+    if frame.dtype.kind not in "iu":
+        return frame
+    return _clean(frame, how.bits_stored, frame.dtype.itemsize * 8 - how.bits_stored)
+
+
+def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
+    """The place of pixels that are still in the dataset's file."""
+    found = dict(dataset.items()).get(_PIXEL_DATA)  # get_item would read them
+    return found if isinstance(found, RawDataElement) and found.value is None and found.length else None
+
+
+def pixel_bytes(dataset: Dataset, start: int, count: int) -> bytes:
+    """Bytes of uncompressed pixels; of those in a file only these are read.
+
+    :raises InvalidParent: when there are fewer.
+    """
+    deferred = _deferred_pixels(dataset)
+    found = dataset.get("PixelData", b"")[start : start + count] if deferred is None else b""
+    found = found if deferred is None else _read(dataset, deferred, start, count)
+    if len(found) < count:
+        raise InvalidParent(
+            f"instance {dataset.get('SOPInstanceUID')} has no bytes {start} to {start + count - 1} of pixels",
+            remedy="send the complete instance again",
+        )
+    return bytes(found)
+
+
+def _read(dataset: Dataset, place: RawDataElement, start: int, count: int) -> bytes:
+    with open(str(dataset.filename), "rb") as file:
+        file.seek(place.value_tell + start)
+        return file.read(min(count, place.length - start))
+
+
+def _native(dataset: Dataset, index: int, how: PixelFormat, deferred: RawDataElement | None) -> npt.NDArray[Any]:
+    """A view of uncompressed grey pixels; of those in a file only the frame is read."""
+    needed = how.rows * how.columns * np.dtype(how.dtype).itemsize
+    start, length = index * needed, len(dataset.PixelData) if deferred is None else deferred.length
+    if length < start + needed:
+        raise InvalidParent(
+            f"instance {dataset.get('SOPInstanceUID')} has {length} bytes of pixels, "
+            f"{f'{index + 1} frames of ' if index else ''}{how.rows} x {how.columns} of "
+            f"{8 * np.dtype(how.dtype).itemsize} bits need {start + needed}"
+        )
+    data, offset = (dataset.PixelData, start) if deferred is None else (_read(dataset, deferred, start, needed), 0)
+    frame: npt.NDArray[Any] = np.frombuffer(data, dtype=how.dtype, count=how.rows * how.columns, offset=offset)
+    return _clean(frame.reshape(how.rows, how.columns), how.bits_stored, how.above)
+
+
+def _clean(frame: npt.NDArray[Any], bits_stored: int, above: int) -> npt.NDArray[Any]:
+    """Shift out the ``above`` unused bits and back: sign-extends signed, clears unsigned values."""
+    bits = frame.dtype.itemsize * 8
+    if bits_stored >= bits or above < 0 or (above == bits - bits_stored and _fits(frame, bits_stored)):
+        return frame
+    return (frame << above) >> (bits - bits_stored)
+
+
+def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
+    """Whether all values are ones of ``bits`` bits: then there is nothing above them, and looking is quick."""
+    if frame.dtype.kind == "u":
+        return int(frame.max()) < 1 << bits
+    return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
+
+
+@reading("the rescale or modality LUT of the parent's pixels")
+def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
+    """Write the stored values into ``out`` through the instance's own modality LUT or rescale.
+
+    :raises InvalidParent: for colour, which has none.
+    """
+    palette = dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+    if stored.ndim != 2 or palette:
+        how_so = "palette" if palette else f"{stored.shape[-1]} samples a pixel"
+        raise InvalidParent(
+            f"instance {dataset.get('SOPInstanceUID')} is in colour ({how_so}) and has no real-world values",
+            remedy="give the image itself: a colour series can only be the parent of the header",
+        )
+    slope, intercept = how.slope, how.intercept
+    if how.lut:
+        out[...] = apply_modality_lut(stored, dataset)
+    elif slope == 1 and intercept == 0:
+        out[...] = stored
+    elif slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
+        out[...] = stored  # both steps together take half the time of one addition that converts
+        out += np.float32(intercept)
+    else:
+        values = stored.astype(np.float64)
+        with np.errstate(over="ignore"):  # beyond float32 it is Inf, and refused as that
+            values *= slope
+            values += intercept
+            out[...] = values

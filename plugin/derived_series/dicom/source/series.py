@@ -1,0 +1,287 @@
+"""The parent series: validated, in geometric order, with its grid and its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.encoding.character_sets import keep_bytes
+from derived_series.dicom.encoding.read_errors import reading
+from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
+from derived_series.dicom.grid import SAME_ANGLE, Affine, Grid
+from derived_series.dicom.source.detached import Memo, detached
+from derived_series.dicom.source.file_meta import disagreements
+from derived_series.dicom.source.instances import (
+    check_frame_of_reference,
+    check_identity,
+    check_images,
+    is_dicom,
+    read_file,
+    read_instance,
+    varying_tags,
+)
+from derived_series.dicom.source.multiframe.unfold import unfold
+from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
+from derived_series.dicom.source.selection import ALL, Selection, choose
+from derived_series.dicom.source.slices import ParentSlices
+from derived_series.dicom.source.volumes import Arrangement, arrange_volumes, time_step
+from derived_series.errors import GeometryError, InvalidParent
+
+#: Positions and spacings (mm) are below this; what is not is no place.
+_FARTHEST = 1e9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParentSeries:
+    """One series of one patient: a volume, or several on the same grid (4D: functional and diffusion MR, dynamic PET).
+
+    :param instances: single-frame instances, frames of multi-frame ones (``FrameDataset``) or tiles of mosaics,
+        volume after volume, the slices of each ascending along the normal: slice k of volume t is
+        ``instances[t * slices_per_volume + k]``. Position, not InstanceNumber or arrival, gives the order of slices;
+        ``volume_key`` that of volumes.
+    :param grid: where the slices of one volume are; None when the instances have no ImagePositionPatient.
+    :param varying: the tags that not all instances have with the same value.
+    :param volumes: how many there are; 1 for a series with one instance at each position.
+    :param volume_key: by what the instances at one position are told apart and sorted (the first that fits of
+        ``volumes.KEYS``); None for one volume.
+    :param warnings: what was left out or made up for; the derived series passes them on.
+    :param as_stored: the pivot as it is stored, whatever is done to the instances later: whose image it is, and of
+        which study.
+    """
+
+    instances: tuple[Dataset, ...]
+    grid: Grid | None
+    varying: frozenset[int]
+    volumes: int = 1
+    volume_key: str | None = None
+    warnings: tuple[str, ...] = ()
+    as_stored: Dataset = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        keep_bytes(self.instances, self.varying)
+        object.__setattr__(self, "as_stored", detached(self.pivot, {}))
+
+    def detached(self) -> ParentSeries:
+        """The same series with instances of its own, which may be changed: this one stays as it is stored."""
+        memo: Memo = {}
+        return replace(self, instances=tuple(detached(instance, memo) for instance in self.instances))
+
+    @classmethod
+    @reading("the parent's headers")
+    def from_datasets(cls, datasets: Iterable[Dataset], selection: Selection = ALL) -> ParentSeries:
+        """Validate and sort.
+
+        :param selection: which orientation or part of a series that has several.
+        :raises InvalidParent: no instance, several series, sizes or SOP classes, repeated SOPInstanceUIDs.
+        :raises Conflict: several patients or studies.
+        :raises GeometryError: several orientations, some without a position, positions with different numbers of
+            instances, or several at each that nothing tells apart.
+        """
+        found = list(datasets)
+        varying = varying_tags(found)
+        keep_bytes(found, varying)  # before anything of them is read
+        check_identity(found, varying)
+        said = disagreements(found)
+        frames = unfold(found)
+        if frames is not found:
+            found = frames
+            varying = varying_tags(found)
+        chosen, left_out = choose(found, varying, selection)
+        if len(chosen) < len(found):
+            found = chosen
+            varying = varying_tags(found)
+        check_images(found, varying)
+        placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found)
+        if 0 < placed < len(found):
+            raise GeometryError(
+                f"{len(found) - placed} of {len(found)} instances have no ImagePositionPatient or "
+                "ImageOrientationPatient: nothing tells where their slices are",
+                remedy="give the instances that have both",
+            )
+        if placed:
+            grid, arranged = _grid(found, varying)
+            instances = tuple(found[i] for i in arranged.order)
+            warnings = (*said, *left_out, *check_frame_of_reference(found, varying))
+            return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
+        found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
+        return cls(tuple(found), None, varying, warnings=(*said, *left_out))
+
+    @classmethod
+    def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
+        """From complete Part 10 files in memory; ``pixels=False`` keeps the headers alone."""
+        found = [read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts)]
+        return cls.from_datasets(found, selection)
+
+    @classmethod
+    def from_files(cls, paths: Iterable[Path], selection: Selection = ALL) -> ParentSeries:
+        """From Part 10 files that stay where they are: pixels are read when they are asked for, and not kept."""
+        return cls.from_datasets([read_file(path) for path in paths], selection)
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, selection: Selection = ALL) -> ParentSeries:
+        """From the DICOM files of a folder and below it; other files are passed over."""
+        path = Path(folder)
+        if not path.is_dir():
+            raise InvalidParent(f"{folder} is no folder", remedy="name the folder that holds the parent series")
+        files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "DICOMDIR" and is_dicom(f))
+        if not files:
+            raise InvalidParent(f"{folder} holds no DICOM file")
+        return cls.from_datasets([read_instance(f.read_bytes(), f.name) for f in files], selection)
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @property
+    def pivot(self) -> Dataset:
+        """The first instance along the normal (of the first volume); series-level values are read from it."""
+        return self.instances[0]
+
+    @property
+    def slices_per_volume(self) -> int:
+        return len(self.instances) // self.volumes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(slices, rows, columns); (times, slices, rows, columns) when there are several volumes."""
+        volume = (self.slices_per_volume, int(self.pivot.Rows), int(self.pivot.Columns))
+        return volume if self.volumes == 1 else (self.volumes, *volume)
+
+    @property
+    def time_step(self) -> float | None:
+        """Seconds from one volume to the next; None for one volume, or where they are no even steps in time."""
+        return time_step(self.instances, self.volumes, self.volume_key)
+
+    @property
+    def series_instance_uid(self) -> str:
+        return str(self.pivot.SeriesInstanceUID)
+
+    @property
+    def study_instance_uid(self) -> str:
+        return str(self.pivot.StudyInstanceUID)
+
+    @property
+    @reading("the parent's Modality (0008,0060)")
+    def modality(self) -> str:
+        return str(self.pivot.get("Modality", ""))
+
+    def require_grid(self) -> Grid:
+        """:raises GeometryError: when the parent has no positions."""
+        if self.grid is None:
+            raise GeometryError(
+                f"the parent series {self.series_instance_uid} has no ImagePositionPatient and "
+                "ImageOrientationPatient: nothing tells where its slices are",
+                remedy="use a blueprint without geometry (secondary_capture) and an array of the parent's shape",
+            )
+        return self.grid
+
+    @property
+    def affine_lps(self) -> Affine:
+        """4x4, (slice, row, column, 1) -> LPS mm. :raises GeometryError: no or uneven positions."""
+        return self.require_grid().affine_lps
+
+    @property
+    def affine_ras(self) -> Affine:
+        """4x4, (slice, row, column, 1) -> RAS mm. :raises GeometryError: no or uneven positions."""
+        return self.require_grid().affine_ras
+
+    def is_constant(self, tag: TagLike) -> bool:
+        """Whether all instances have the same value for the tag, or all lack it."""
+        return int(to_tag(tag)) not in self.varying
+
+    def _formats(self) -> list[PixelFormat]:
+        """How each instance's pixels are to be read; looked up once where all are alike."""
+        if self.varying.isdisjoint(FORMAT_TAGS) and len(set(map(are_plain, self.instances))) == 1:
+            return [PixelFormat.of(self.pivot)] * len(self)
+        return [PixelFormat.of(instance) for instance in self.instances]
+
+    def stored(self) -> npt.NDArray[Any]:
+        """The stored values, of the parent's shape and integer type (and samples, in colour); any transfer syntax."""
+        pairs = zip(self.instances, self._formats(), strict=True)
+        last = LastMosaic()
+        found = np.stack([stored_frame(instance, how, last) for instance, how in pairs])
+        return found.reshape(self.shape + found.shape[3:])
+
+    def voxels(self) -> npt.NDArray[np.float32]:
+        """The real-world values, of the parent's shape, each slice's own rescale applied (PS3.3 C.11.1)."""
+        slices = self.slices()
+        first = slices[0]  # before there is room for all: its header may announce any size
+        found = np.empty(slices.shape, dtype=np.float32)
+        found[0] = first
+        for index in range(1, len(slices)):
+            slices.read_into(index, found[index])
+        return found.reshape(self.shape)
+
+    def slices(self) -> ParentSlices:
+        """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume.
+
+        Those of several volumes come one volume after the other.
+        """
+        return ParentSlices(self.instances, self._formats())
+
+    def to_nifti(self) -> Any:
+        """The real-world values as a nibabel Nifti1Image: (column, row, slice) or (column, row, slice, time).
+
+        RAS+, mm; pixdim[4] is the time step in seconds, 0 where there is none.
+        """
+        affine = self.affine_ras[:, [2, 1, 0, 3]]
+        image = nib.Nifti1Image(self.voxels().T, affine)
+        if self.volumes > 1:
+            image.header.set_xyzt_units("mm", "sec")
+            image.header["pixdim"][4] = self.time_step or 0
+        return image
+
+
+def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
+    value = dataset.get(keyword)
+    try:
+        numbers = [float(v) for v in value]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != count or not np.all(np.abs(numbers) < _FARTHEST):
+        raise GeometryError(
+            f"{describe(to_tag(keyword))} of instance {dataset.SOPInstanceUID} is {value!r}, "
+            f"not {count} numbers below {_FARTHEST:g}"
+        )
+    return numbers
+
+
+def _numbers_of_all(found: list[Dataset], varying: frozenset[int], keyword: str, count: int) -> npt.NDArray[np.float64]:
+    """(instance, number): read once where all instances have the same."""
+    if int(to_tag(keyword)) in varying:
+        return np.array([_numbers(dataset, keyword, count) for dataset in found])
+    return np.array([_numbers(found[0], keyword, count)])
+
+
+def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangement]:
+    """The grid of one volume, and the order that sorts the instances into volumes along its normal."""
+    orientations = _numbers_of_all(found, varying, "ImageOrientationPatient", 6)
+    spacings = _numbers_of_all(found, varying, "PixelSpacing", 2)
+    if np.ptp(spacings, axis=0).max() > 1e-4 or spacings.min() <= 0:
+        raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
+    row, column = orientations[0, :3], orientations[0, 3:]
+    lengths = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
+    if min(lengths) < 0.9 or abs(row @ column) > 10 * SAME_ANGLE:
+        raise GeometryError(
+            f"ImageOrientationPatient is not two unit vectors at a right angle: {orientations[0].tolist()}"
+        )
+    row, column = row / lengths[0], column / lengths[1]
+    positions = np.array([_numbers(d, "ImagePositionPatient", 3) for d in found])
+    along = positions @ np.cross(row, column)
+    arranged = arrange_volumes(found, varying, positions, along)
+    first = positions[list(arranged.order[: arranged.slices])]
+    grid = Grid(
+        (float(row[0]), float(row[1]), float(row[2])),
+        (float(column[0]), float(column[1]), float(column[2])),
+        (float(spacings[0, 0]), float(spacings[0, 1])),
+        tuple((float(x), float(y), float(z)) for x, y, z in first),
+        int(found[0].Rows),
+        int(found[0].Columns),
+    )
+    return grid, arranged

@@ -1,0 +1,107 @@
+"""Images whose slices are made or read when they are asked for, so that no more of them is held than is worked on."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.source.pixels import LastMosaic, PixelFormat, real_world, stored_frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParentSlices:
+    """The real-world values of a parent, float32, (slice, row, column); each access decodes one slice.
+
+    Those of several volumes come one volume after the other.
+    """
+
+    instances: Sequence[Dataset]
+    formats: Sequence[PixelFormat]
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+    _last: LastMosaic = field(default_factory=LastMosaic, init=False, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.instances), self.formats[0].rows, self.formats[0].columns)
+
+    @property
+    def ndim(self) -> int:
+        return 3
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
+        instance, how = self.instances[index], self.formats[index]
+        stored = stored_frame(instance, how, self._last)  # before there is room: the header may announce any size
+        out = np.empty(self.shape[1:], dtype=np.float32)
+        real_world(instance, how, stored, out)
+        return out
+
+    def read_into(self, index: int, out: npt.NDArray[np.float32]) -> None:
+        """Decode one slice into a (row, column) array."""
+        instance, how = self.instances[index], self.formats[index]
+        real_world(instance, how, stored_frame(instance, how, self._last), out)
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VolumeSlices:
+    """The slices of a (time, slice, row, column) array as one sequence, volume after volume; nothing is copied.
+
+    A reshaped array would be a copy wherever the axes are not in this order in memory, as in most NIfTI files.
+    """
+
+    array: npt.NDArray[Any]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.array.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.array.shape[2:])
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0] * self.array.shape[1])
+
+    def __getitem__(self, index: int) -> npt.NDArray[Any]:
+        found: npt.NDArray[Any] = self.array[divmod(index, self.array.shape[1])]
+        return found
+
+    def __iter__(self) -> Iterator[npt.NDArray[Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def view(self, dtype: npt.DTypeLike) -> VolumeSlices:
+        return VolumeSlices(self.array.view(dtype))
+
+
+def by_slice(image: npt.NDArray[Any], volumes: int) -> npt.NDArray[Any]:
+    """An image as a sequence of its slices, which answers what is asked of it like an array.
+
+    :param image: (slice, row, column), or (time, slice, row, column) when there are several volumes.
+    """
+    if volumes > 1 and isinstance(image, np.ndarray) and image.ndim == 4:
+        return cast("npt.NDArray[Any]", VolumeSlices(image))
+    return image
+
+
+def let_go(image: Any) -> None:
+    """Give the pages of a memory-mapped file back; they are read again when they are needed again."""
+    base = image.array if isinstance(image, VolumeSlices) else image
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)

@@ -1,0 +1,88 @@
+"""What becomes of a job whose attempt has failed."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from concurrent.futures import CancelledError, Future
+
+from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
+from derived_series.jobs.limits import Limits
+from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.jobs.work.entry import Outcome
+from derived_series.user_code import described
+
+CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
+
+_LONGEST_PAUSE = 60.0
+#: So often Orthanc may end while a job runs before the job is held to be what ends it.
+_MOST_LOST = 100
+
+
+def outcome_of(future: Future[Outcome]) -> Outcome:
+    """The outcome of an attempt that is over, however it ended."""
+    try:
+        error = future.exception()
+    except CancelledError as cancelled:
+        error = cancelled
+    if error is None:
+        return future.result()
+    return Outcome(error=_as_ours(error), clean=False)
+
+
+def _as_ours(error: BaseException) -> DerivedSeriesError:
+    if isinstance(error, DerivedSeriesError):
+        return error
+    if isinstance(error, CancelledError):
+        return Conflict("the attempt was cancelled")
+    if not isinstance(error, WorkerDied):
+        return UserCodeError(f"the code of the derivation ended with {described(error)}")
+    if error.exit_code is None or error.is_from_outside:
+        return StorageError(
+            "the worker process was killed from outside",
+            remedy="if there was too little memory: fewer Workers, or a WorkerMemoryMB",
+            transient=True,
+        )
+    if error.exit_code < 0:
+        name = signal.Signals(-error.exit_code).name
+        return UserCodeError(f"the code of the derivation crashed its process ({name})")
+    return UserCodeError(f"the code of the derivation ended its process with exit code {error.exit_code}")
+
+
+def too_late(seconds: float) -> Problem:
+    """The problem of an attempt that took too long."""
+    return Problem.of(
+        UserCodeError(
+            f"the derivation took longer than {seconds:g} s and was ended",
+            remedy='raise "Timeout" in the request, or JobTimeout in the configuration',
+        )
+    )
+
+
+def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: float) -> JobRecord:
+    """The job as it goes on: failed, or waiting for its next attempt when the failure may pass."""
+    problem = Problem.of(error)
+    transient = isinstance(error, StorageError) and error.transient
+    own = job.attempt - job.lost
+    if not transient or own >= limits.attempts:
+        return dataclasses.replace(job, state=State.FAILURE, problem=problem)
+    pause = min(limits.pause * 2 ** (own - 1), _LONGEST_PAUSE)
+    return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
+
+
+def is_overdue(job: JobRecord, now: float) -> bool:
+    """Whether a job waits longer than any pause is: the time of day was set back since."""
+    return job.state is State.RETRY and job.next_try > now + _LONGEST_PAUSE
+
+
+def taken_up(job: JobRecord) -> JobRecord:
+    """A job that ran when the process ended: it runs again, and that attempt does not count.
+
+    A restart is no reason to fail a job; one that ends Orthanc itself is given up at last.
+    """
+    lost = job.lost + 1
+    if lost < _MOST_LOST:
+        return dataclasses.replace(job, state=State.PENDING, lost=lost)
+    error = UserCodeError(f"Orthanc ended during {lost} attempts at this job")
+    return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), lost=lost)

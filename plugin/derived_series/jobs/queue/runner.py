@@ -1,0 +1,461 @@
+"""Runs the jobs of the store: which one when, how often, and what becomes of it.
+
+One thread decides everything; it speaks to the workers through ``concurrent.futures.Executor`` alone. Callers
+in other threads only write to the store, leave a message, or wait.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from queue import Empty, SimpleQueue
+
+from derived_series.errors import Busy, Conflict, DerivedSeriesError
+from derived_series.jobs.destination_states import reopened
+from derived_series.jobs.limits import Limits
+from derived_series.jobs.queue.clock import SteadyClock
+from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.outcomes import CANCELLED, is_overdue, outcome_of, taken_up, too_late, verdict
+from derived_series.jobs.queue.running import Running
+from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.uploads import failed_uploads, superfluous
+from derived_series.jobs.queue.waiting import WaitingRoom
+from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.jobs.work.entry import DeriveTask, Outcome, derive, discard
+from derived_series.user_code import described
+
+_log = logging.getLogger(__name__)
+
+_DISCARD_ATTEMPTS = 5
+_DISCARD_SECONDS = 60.0
+_STOP_BOUND = 2.0
+_TELL_AGAIN = 1.0
+_TIDY_EVERY = 3600.0
+
+#: What a disk raises that is full or gone: nothing that a job could help.
+_DISK = (Busy, sqlite3.OperationalError, OSError)
+
+
+class JobRunner:
+    """The scheduler.
+
+    :param make_task: the attempt to send out for a record, with what is only known here (address, token).
+    :param timeout_of: seconds for one attempt at a record.
+    :param observe: is told each job that has another state, by the runner's thread.
+    :param leftovers: looks for what arrives after the end of attempts; by default, nothing does.
+    :param previews: where a dry run goes while other jobs have all workers; None: it waits like any other.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        executor: Executor,
+        make_task: Callable[[JobRecord], DeriveTask],
+        limits: Limits,
+        timeout_of: Callable[[JobRecord], float],
+        observe: Callable[[JobRecord], None] = lambda job: None,
+        leftovers: Leftovers | None = None,
+        previews: Executor | None = None,
+    ):
+        self.store = store
+        self.limits = limits
+        self._executor = executor
+        self._previews = previews
+        self._make_task = make_task
+        self._timeout_of = timeout_of
+        self._observe = observe
+        self._leftovers = leftovers or Leftovers(store, 0.0, lambda series_uid: 0)
+        self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._running: dict[str, Running] = {}
+        self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
+        self._untold: dict[str, float] = {}  # jobs whose state the observer has still to hear of: when
+        self._clock = SteadyClock()
+        self._uploads = threading.Lock()  # nothing is resubmitted while its image is being removed
+        self._tidy_at = 0.0
+        self._room = WaitingRoom()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
+
+    # -- for any thread ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take up what a former process left, and run."""
+        self._messages.put(("recover", ""))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let go of all who wait, and of the workers. What runs or waits is taken up at the next start."""
+        self._stopping.set()
+        self._room.close()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._previews is not None:
+            self._previews.shutdown(wait=False, cancel_futures=True)
+        self._messages.put(("stop", ""))
+        if self._thread.is_alive():
+            self._thread.join(_STOP_BOUND)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def submit(
+        self, job: JobRecord, image: bytes | None, along: Callable[[sqlite3.Connection], None] | None = None
+    ) -> None:
+        """Accept a job; it is on disk when this returns.
+
+        :param along: see ``JobStore.add``.
+        :raises Busy: the queue or the disk is full, or the server stops.
+        """
+        if self._stopping.is_set():
+            raise Busy("the server is stopping", retry_after=30)
+        self.store.add(job, image, most=self.limits.queue, along=along)
+        self._messages.put(("new", job.id))
+
+    def wait(self, job_id: str, timeout: float) -> JobRecord:
+        """The job once it is over or its series is stored, or as it is after ``timeout`` seconds or at a stop."""
+        self._room.wait(job_id, timeout, lambda: _is_told(self.store.get(job_id)))
+        return self.store.get(job_id)
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for a job's end; it becomes a failure as soon as nothing of it is left.
+
+        :raises Conflict: it is over.
+        """
+        if self.store.get(job_id).state.is_final:
+            raise Conflict(f"the job {job_id} is over and cannot be cancelled")
+        self._messages.put(("cancel", job_id))
+
+    def resubmit(self, job_id: str) -> None:
+        """Run a failed job again. :raises Conflict: it has not failed."""
+        job = self.store.get(job_id)
+        if job.state is not State.FAILURE or job_id in self._running:
+            raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
+        again = dataclasses.replace(
+            reopened(job),
+            state=State.PENDING,
+            attempt=0,
+            lost=0,
+            progress=0,
+            completed=None,
+            problem=None,
+            next_try=0.0,
+        )
+        with self._uploads:
+            path = self.store.image_path(job)
+            if path is not None and job.result is None and not path.exists():
+                raise Conflict(
+                    f"the image of job {job_id} is not kept any more",
+                    remedy="send it again as a new request; FailedUploadsDays and FailedUploadsMB say what is kept",
+                )
+            self.renew(again)
+
+    def renew(self, job: JobRecord) -> None:
+        """Write the new record of a job that is over; when it is pending, it runs again."""
+        self.store.update(job)
+        self._messages.put(("new", job.id))
+
+    def delete(self, job_id: str) -> None:
+        """Forget a job that is over. :raises Conflict: it is not."""
+        if not self.store.get(job_id).state.is_final or job_id in self._running:
+            raise Conflict(f"the job {job_id} is not over", remedy="cancel it first")
+        self.store.delete(job_id)
+
+    def tell_progress(self, job_id: str, attempt: int, percent: int, phase: str = "") -> bool:
+        """Note how far an attempt is; False when it is not the one that runs."""
+        running = self._running.get(job_id)
+        if running is None or running.job.attempt != attempt or running.stopping or running.verdict:
+            return False
+        self._progress[job_id] = (attempt, max(0, min(percent, 99)), phase)
+        return True
+
+    def progress_of(self, job: JobRecord) -> int:
+        """Percent."""
+        return self._told_of(job)[0]
+
+    def phase_of(self, job: JobRecord) -> str:
+        """What a running job is at, such as "Fetching"; empty until that is told."""
+        return self._told_of(job)[1]
+
+    def _told_of(self, job: JobRecord) -> tuple[int, str]:
+        attempt, percent, phase = self._progress.get(job.id, (0, 0, ""))
+        return (percent, phase) if job.state is State.RUNNING and attempt == job.attempt else (job.progress, "")
+
+    # -- the thread ----------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            kind, job_id = "", ""
+            try:
+                try:
+                    kind, job_id = self._messages.get(timeout=self._patience())
+                except Empty:
+                    pass
+                if kind and not self._stopping.is_set():
+                    self._handle(kind, job_id)
+                self._end_late_ones()
+                self._tell_again()
+                self._hand_out()
+                if time.monotonic() >= self._tidy_at:
+                    self._tidy()
+            except _DISK as error:
+                # The disk is full or gone. Nothing has been decided: what was told is told again.
+                _log.error("the jobs cannot be written: %s", error)
+                if kind:
+                    self._messages.put((kind, job_id))
+                self._stopping.wait(1.0)
+            except Exception:  # the one boundary of this thread: without it, nothing would run any more
+                _log.exception("the job runner has met an error (%s %s)", kind, job_id)
+                self._stopping.wait(0.1)
+
+    def _tidy(self) -> None:
+        """Remove uploads of failed jobs that are too old or too many."""
+        self._tidy_at = time.monotonic() + _TIDY_EVERY
+        with self._uploads:
+            for upload, why in superfluous(failed_uploads(self.store), self.limits, self._clock.now()):
+                self.store.remove_image(upload.job_id)
+                _log.warning("the image of job %s (%d bytes) is removed: %s", upload.job_id, upload.size, why)
+
+    def _patience(self) -> float:
+        """Seconds until something is due without a message."""
+        now = time.monotonic()
+        due = [60.0, *(running.deadline - now for running in self._running.values())]
+        due += [told - now for told in self._untold.values()]
+        retry = self.store.next_time()
+        if retry is not None and self._has_place:
+            due.append(retry - self._clock.now())
+        return max(0.01, min(due))
+
+    def _handle(self, kind: str, job_id: str) -> None:
+        running = self._running.get(job_id)
+        if kind == "recover":
+            self._recover()
+        elif kind == "done" and running is not None and running.future.done():
+            self._take_or_end(running)
+        elif kind == "cancel" and running is not None:
+            self._end(running, CANCELLED)
+        elif kind == "cancel":
+            self._cancel_waiting(job_id)
+
+    def _recover(self) -> None:
+        for job in self.store.unfinished():
+            if job.state is State.RUNNING and job.id not in self._running:
+                if job.dirty:
+                    self._leftovers.expect(job.id)
+                self.store.update(taken_up(job))
+            elif is_overdue(job, self._clock.now()):
+                self.store.update(dataclasses.replace(job, next_try=self._clock.now()))
+        for job in self.store.dirty():
+            if job.id not in self._running:
+                try:
+                    self._discard(job)
+                except _DISK:
+                    raise
+                except Exception:  # one that cannot be discarded keeps no other from being so
+                    _log.exception("what job %s left cannot be removed", job.id)
+
+    def _hand_out(self) -> None:
+        """Give jobs to workers while both are there."""
+        while not self._stopping.is_set():
+            extra = not self._has_place
+            if extra and (self._previews is None or any(running.extra for running in self._running.values())):
+                return
+            job = self.store.next_ready(self._clock.now(), preview=extra)
+            if job is None:
+                return
+            try:
+                self._begin(job, self._previews if extra and self._previews is not None else self._executor)
+            except _DISK:
+                self._running.pop(job.id, None)
+                raise
+            except Exception as error:  # the boundary to whatever a job says: without it, it would be first for ever
+                _log.exception("job %s cannot be begun", job.id)
+                self._give_up(job, error)
+
+    @property
+    def _has_place(self) -> bool:
+        """Whether a worker is there for one more job."""
+        return sum(not running.extra for running in self._running.values()) < self.limits.parallel
+
+    def _begin(self, job: JobRecord, executor: Executor) -> None:
+        begun = job.started or time.time()
+        job = dataclasses.replace(
+            job,
+            state=State.RUNNING,
+            attempt=job.attempt + 1,
+            progress=0,
+            started=begun,
+            dirty=job.result is None and not job.is_preview,
+        )
+        task = self._make_task(job)
+        self.store.update(job)
+        self._leftovers.begin(job.id)
+        self._send(job, task, executor)
+        self._tell(job)
+
+    def _send(self, job: JobRecord, task: DeriveTask, executor: Executor) -> None:
+        now = time.monotonic()
+        extra = executor is not self._executor
+        running = Running(job, task, Future(), now, now + self._timeout_of(job), extra=extra)
+        self._running[job.id] = running  # before the worker has it, which may tell its progress at once
+        running.future = executor.submit(derive, task)
+        self._listen(job.id, running.future)
+
+    def _listen(self, job_id: str, future: Future[Outcome]) -> None:
+        future.add_done_callback(lambda done: self._messages.put(("done", job_id)))
+
+    def _end_late_ones(self) -> None:
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            if now >= running.deadline:
+                self._end(running, too_late(running.deadline - running.began))
+
+    def _end(self, running: Running, problem: Problem) -> None:
+        if running.verdict is not None and problem is CANCELLED:
+            return  # it has ended already, and what it left is being removed
+        running.stopping = running.stopping or problem
+        running.deadline = time.monotonic() + _DISCARD_SECONDS
+        running.future.cancel()
+
+    def _cancel_waiting(self, job_id: str) -> None:
+        job = self.store.find(job_id)
+        if job is None or job.state.is_final:
+            return
+        failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
+        if job.dirty:
+            self._discard(failed)
+        else:
+            self._apply(failed)
+
+    # -- ends ----------------------------------------------------------------------------------------------
+
+    def _take_or_end(self, running: Running) -> None:
+        """Take an outcome; one that cannot be taken ends its own job, on disk, and gives its place back."""
+        try:
+            self._take_outcome(running)
+        except _DISK:
+            raise  # it is taken again
+        except Exception as error:  # the boundary to whatever a job says: it costs that job alone
+            _log.exception("the outcome of job %s cannot be taken", running.job.id)
+            ended = self._give_up(running.job, error)
+            if ended is not None and ended.dirty and running.verdict is None:
+                self._discard(ended, running.task)
+
+    def _give_up(self, job: JobRecord, error: Exception) -> JobRecord | None:
+        """End a job that the runner cannot go on with: the record that is on disk, failed. None: it is not there."""
+        if not isinstance(error, DerivedSeriesError):
+            error = DerivedSeriesError(f"internal error: {described(error)}", remedy="see Orthanc's log")
+        problem = Problem.of(error)
+        last = self.store.find(job.id)
+        if last is not None and not last.state.is_final:
+            dirty = last.result is None and last.attempt > 0 and not last.is_preview
+            last = dataclasses.replace(last, state=State.FAILURE, problem=problem, completed=time.time(), dirty=dirty)
+            self.store.update(last)
+            if dirty:
+                self._leftovers.expect(job.id)
+        self._running.pop(job.id, None)
+        self._progress.pop(job.id, None)
+        self._room.wake(job.id)
+        return last
+
+    def _tell(self, job: JobRecord) -> None:
+        """Tell the observer of a job that has another state; what it raises costs nothing else."""
+        self._untold.pop(job.id, None)
+        try:
+            self._observe(job)
+        except Busy as error:  # the disk does not take what the observer has to write: told again
+            _log.error("the jobs cannot be written: %s", error)
+            self._untold[job.id] = time.monotonic() + _TELL_AGAIN
+        except Exception:  # the boundary to observers
+            _log.exception("what observes the jobs has met an error (job %s)", job.id)
+
+    def _tell_again(self) -> None:
+        now = time.monotonic()
+        for job_id in [job_id for job_id, due in self._untold.items() if due <= now]:
+            if (job := self.store.find(job_id)) is not None:
+                self._tell(job)
+            else:
+                del self._untold[job_id]
+
+    def _take_outcome(self, running: Running) -> None:
+        outcome = outcome_of(running.future)
+        if running.verdict is not None:
+            self._after_discard(running, running.verdict, outcome)
+            return
+        spent = running.job.runtime + time.monotonic() - running.began
+        stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
+        dirty = not outcome.clean and stored is None and not running.job.is_preview
+        if stored is None and outcome.error is not None and (outcome.sent or dirty):
+            self._leftovers.expect(running.job.id)
+        job = dataclasses.replace(running.job, runtime=spent, dirty=dirty, result=stored)
+        if outcome.error is None:
+            job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
+        else:
+            _log_trace(job, outcome.error)
+            if running.stopping is not None:
+                job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
+            else:
+                job = verdict(job, outcome.error, self.limits, self._clock.now())
+        if job.dirty:
+            self._discard(job, running.task)
+        else:
+            self._apply(job)
+            del self._running[job.id]
+
+    def _discard(self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0) -> None:
+        """Have a worker remove what attempts left of a job, which then becomes what it is here.
+
+        The job's place among those that run is kept for that.
+        """
+        self._leftovers.expect(job.id)
+        task = task or self._make_task(job)
+        future = self._executor.submit(discard, task)
+        now = time.monotonic()
+        deadline = now + _DISCARD_SECONDS
+        self._running[job.id] = Running(job, task, future, now, deadline, verdict=job, discards=discards + 1)
+        self._listen(job.id, future)
+
+    def _after_discard(self, running: Running, job: JobRecord, outcome: Outcome) -> None:
+        if outcome.error is not None and running.discards < _DISCARD_ATTEMPTS:
+            self._stopping.wait(0.2)
+            self._discard(job, running.task, running.discards)
+            return
+        # What could not be removed now is removed by the next attempt, or at the next start.
+        self._apply(dataclasses.replace(job, dirty=outcome.error is not None))
+        del self._running[job.id]
+
+    def _apply(self, job: JobRecord) -> None:
+        """Write down what has become of a job: on disk first, then for those who wait."""
+        if job.result is not None:
+            self._leftovers.forget(job.id)
+        if not job.state.is_final:
+            self.store.update(job)
+            _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
+            self._tell(job)
+            if job.result is not None:
+                self._room.wake(job.id)
+            return
+        self.store.update(dataclasses.replace(job, completed=job.completed or time.time()))
+        if job.state is State.SUCCESS:
+            self.store.remove_image(job.id)  # a failed job may be resubmitted
+        elif job.problem is not None:
+            _log.warning("job %s failed: %s", job.id, job.problem.message)
+        if job.state is State.FAILURE and job.image is not None:
+            self._tidy_at = 0.0
+        self.store.forget_oldest(self.limits.history)
+        self._progress.pop(job.id, None)
+        self._room.wake(job.id)
+        self._tell(job)
+
+
+def _is_told(job: JobRecord) -> bool:
+    return job.state.is_final or (job.state is State.RETRY and job.result is not None)
+
+
+def _log_trace(job: JobRecord, error: DerivedSeriesError) -> None:
+    for note in getattr(error, "__notes__", ()):
+        _log.error("job %s: %s\n%s", job.id, error, note)

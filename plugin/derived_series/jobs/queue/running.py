@@ -1,0 +1,30 @@
+"""A job that is with a worker."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from derived_series.jobs.record import JobRecord, Problem
+from derived_series.jobs.work.entry import DeriveTask, Outcome
+
+
+@dataclass(slots=True)
+class Running:
+    """The runner's own notes of it; they change while it runs.
+
+    :param deadline: of the monotonic clock.
+    :param stopping: why the attempt is being ended from outside.
+    :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
+    :param extra: a preview beside the jobs that have the workers.
+    """
+
+    job: JobRecord
+    task: DeriveTask
+    future: Future[Outcome]
+    began: float
+    deadline: float
+    stopping: Problem | None = None
+    verdict: JobRecord | None = None
+    discards: int = 0
+    extra: bool = False

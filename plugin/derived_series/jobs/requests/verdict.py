@@ -1,0 +1,141 @@
+"""Verdicts on derived series: what a person may say, and how it is kept in Orthanc."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+from derived_series.errors import InvalidRequest
+from derived_series.jobs.requests.derive import validated
+
+#: User-defined metadata of a series with the verdict on it, as JSON; ``UserMetadata`` in Orthanc's configuration may
+#: give the number a name.
+REVIEW = 4301
+
+ACCEPTED, REJECTED = "Accepted", "Rejected"
+
+#: The labels of a series, where Orthanc has labels (1.12.0 and later).
+LABELS = {ACCEPTED: "accepted", REJECTED: "rejected"}
+
+#: One component group of a PN (PS3.5 6.2), not only of spaces.
+_PERSON_NAME = r"^[^\\=\x00-\x1f\x7f]*[^\\=\x00-\x20\x7f][^\\=\x00-\x1f\x7f]*$"
+
+_NAMESPACE = uuid.UUID("5c0b7f0a-3a52-5c0c-9b0e-7c1a0f1f6d42")
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A coded reason of a rejection.
+
+    :param name: the keyword of PS3.16, or ours. :param title: the document title of CID 7010 that goes with it.
+    """
+
+    code: str
+    name: str
+    meaning: str
+    title: tuple[str, str] = ("113001", "Rejected for Quality Reasons")
+
+    def to_json(self) -> dict[str, str]:
+        return {"Code": self.code, "Name": self.name, "Meaning": self.meaning, "Title": self.title[1]}
+
+
+#: CID 7011, "Rejected for Quality Reasons"; and 113037 of CID 7010, which is title and reason in one.
+REASONS = (
+    Reason("111219", "InappropriateImageProcessing", "Inappropriate image processing"),
+    Reason("111218", "SoftwareFailure", "Software failure"),
+    Reason("111207", "ImageArtifacts", "Image artifact(s)"),
+    Reason(
+        "113037",
+        "PatientSafety",
+        "Rejected for Patient Safety Reasons",
+        ("113037", "Rejected for Patient Safety Reasons"),
+    ),
+    Reason("111215", "ArtifactsOtherThanGridOrDetectorArtifact", "Artifact(s) other than grid or detector artifact"),
+    Reason("111214", "DetectorArtifacts", "Detector artifact(s)"),
+    Reason("111208", "GridArtifacts", "Grid artifact(s)"),
+    Reason("111209", "Positioning", "Positioning"),
+    Reason("111210", "MotionBlur", "Motion blur"),
+    Reason("111211", "UnderExposed", "Under exposed"),
+    Reason("111212", "OverExposed", "Over exposed"),
+    Reason("113026", "DoubleExposure", "Double exposure"),
+    Reason("111213", "NoImage", "No image"),
+    Reason("111216", "MechanicalFailure", "Mechanical failure"),
+    Reason("111217", "ElectricalFailure", "Electrical failure"),
+    Reason("111220", "OtherFailure", "Other failure"),
+    Reason("111221", "UnknownFailure", "Unknown failure"),
+)
+
+
+class ReviewRequest(BaseModel):
+    """The JSON body of ``POST /series/{id}/review``.
+
+    :ivar user: who judges; a person name of DICOM or a user name. Needed where Orthanc does not tell who asks.
+    :ivar code: of a rejection: the value or name of one of ``REASONS``.
+    :ivar reason: text.
+    :ivar known: the state that the sender has seen: when it is another by now, the verdict is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    verdict: Literal["Accept", "Reject"]
+    user: Annotated[str, Field(max_length=64, pattern=_PERSON_NAME)] | None = None
+    code: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    known: Literal["Unreviewed", "Accepted", "Rejecting", "Rejected"] | None = None
+    reason: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")] | None = None
+
+    @classmethod
+    def of(cls, document: object) -> ReviewRequest:
+        """Check a decoded JSON body.
+
+        :raises InvalidRequest: naming every wrong key.
+        """
+        if not isinstance(document, dict):
+            raise InvalidRequest("the body is no JSON object", remedy='send {"Verdict": "Accept", "User": "name"}')
+        found = validated(cls, document)
+        if found.verdict == "Reject":
+            reason_of(found.code)
+        elif found.code is not None:
+            raise InvalidRequest("Code is the reason of a rejection; the verdict is Accept")
+        return found
+
+
+def reason_of(code: str | None) -> Reason:
+    """A reason by its code's value or name.
+
+    :raises InvalidRequest: naming those there are.
+    """
+    for reason in REASONS:
+        if code in (reason.code, reason.name):
+            return reason
+    raise InvalidRequest(
+        "a rejection needs a Code, its reason" if code is None else f"Code {code!r} is no reason of a rejection",
+        remedy="use one of: " + ", ".join(f"{each.code} ({each.name})" for each in REASONS),
+    )
+
+
+def review_json(state: str, request: dict[str, Any], time: str, former: dict[str, Any] | None) -> dict[str, Any]:
+    """What is kept with the series.
+
+    :param request: the request's JSON, with ``User``. :param time: ISO 8601. :param former: the verdict before.
+    """
+    found: dict[str, Any] = {"State": state, "User": request["User"], "Time": time}
+    if state == REJECTED:
+        reason = reason_of(request["Code"])
+        found |= {"Code": reason.code, "Meaning": reason.meaning, "Title": reason.title[1]}
+    if request.get("Reason"):
+        found["Reason"] = request["Reason"]
+    if former is not None:
+        found["Former"] = former
+    return found
+
+
+def rejection_job_id(series: str, derivation: str) -> str:
+    """The job that rejects a derived series: the same each time, so that there is one document at most.
+
+    :param series: the Orthanc identifier. :param derivation: the identifier of the job that made the series.
+    """
+    return str(uuid.uuid5(_NAMESPACE, f"{series}/{derivation}"))

@@ -1,0 +1,161 @@
+"""What a rule does with a series that has become stable: facts in, firings and reasons out. No server, no database."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from derived_series.jobs.rules.matching import Values, refusal
+from derived_series.jobs.rules.model import Rule
+
+#: A rule of several inputs fires for so many combinations of a study's series at once; more are a mistake.
+_MOST = 16
+_MOST_TRIED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFacts:
+    """A series as rules see it.
+
+    :param instances: Orthanc identifiers, sorted.
+    :param depth: steps of derivation from series that were not derived.
+    :param chain: the rules of these steps.
+    :param lineage: stands for the series whenever it is made anew: the subject of the firing that made it, or its
+        identifier.
+    """
+
+    id: str
+    study: str
+    instances: tuple[str, ...]
+    stable: bool
+    values: Values
+    depth: int = 0
+    chain: frozenset[str] = frozenset()
+    lineage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One derivation that a rule wants.
+
+    :param inputs: input -> series; the only one of a rule with one input has an empty name.
+    :param subject: what its result is of; a later firing with the same subject replaces the result.
+    :param digest: of the instances of all inputs; a rule fires once for each.
+    :param chain: the rules from the first series on, this one included; depth: of the result.
+    """
+
+    rule: str
+    inputs: Mapping[str, str]
+    subject: str
+    digest: str
+    chain: tuple[str, ...]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What came of a rule and a series: firings, or the reason why there are none."""
+
+    firings: tuple[Firing, ...] = ()
+    reason: str | None = None
+
+
+def evaluate(rule: Rule, series: SeriesFacts, study: Callable[[], Iterable[SeriesFacts]]) -> Evaluation:
+    """The firings of a rule that have this series among their inputs.
+
+    :param study: the series of the study; asked for rules of several inputs only.
+    """
+    refusals = {name: ineligible(rule, name, series) for name in rule.wanted}
+    takes = [name for name, why in refusals.items() if why is None]
+    if not takes:
+        return Evaluation(reason=_joined(refusals))
+    if rule.inputs is None:
+        return Evaluation((_firing(rule, {"": series}),))
+    return _combinations(rule, series, takes, list(study()))
+
+
+def evaluate_all(
+    rules: Sequence[Rule], cases: Sequence[tuple[SeriesFacts, Sequence[SeriesFacts]]]
+) -> list[list[Evaluation]]:
+    """The evaluations of all rules for each series, which comes with those of its study."""
+    return [[_evaluate_among(rule, series, study) for rule in rules] for series, study in cases]
+
+
+def _evaluate_among(rule: Rule, series: SeriesFacts, study: Sequence[SeriesFacts]) -> Evaluation:
+    return evaluate(rule, series, lambda: study)
+
+
+def ineligible(rule: Rule, name: str, series: SeriesFacts) -> str | None:
+    """Why a series cannot be an input of a rule."""
+    if why := refusal(rule.wanted[name], series.values):
+        return why
+    if rule.name in series.chain:
+        return "it comes from this rule itself"
+    if series.depth > rule.max_depth:
+        return f"it is derived ({series.depth} step(s) deep), MaxDepth is {rule.max_depth}"
+    return None if series.stable else "it is not stable yet"
+
+
+def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list[SeriesFacts]) -> Evaluation:
+    """Every choice of one series an input that has the new one in it, and agrees in the tags that must be the same."""
+    choices: dict[str, list[SeriesFacts]] = {}
+    for name in rule.wanted:
+        others = [each for each in study if each.id != series.id and ineligible(rule, name, each) is None]
+        choices[name] = ([series] if name in takes else []) + others
+    lacking = [name for name, found in choices.items() if not found]
+    if lacking:
+        return Evaluation(reason=f"there is no stable series for {', '.join(lacking)} in the study")
+    too_many = Evaluation(reason=f"more than {_MOST} combinations of series match: narrow its Inputs")
+    if math.prod(map(len, choices.values())) > _MOST_TRIED:
+        return too_many
+    found: list[Firing] = []
+    apart: str | None = "the inputs must be different series"
+    for chosen in itertools.product(*choices.values()):
+        ids = {each.id for each in chosen}
+        if series.id not in ids or len(ids) < len(chosen):
+            continue
+        apart = _differing(rule, chosen)
+        if apart is None:
+            found.append(_firing(rule, dict(zip(choices, chosen, strict=True))))
+        if len(found) > _MOST:
+            return too_many
+    return Evaluation(tuple(found), None if found else apart)
+
+
+def _differing(rule: Rule, chosen: Iterable[SeriesFacts]) -> str | None:
+    chosen = list(chosen)
+    for name in rule.same:
+        values = {each.values.get(name) or "" for each in chosen}
+        if "" in values:
+            return f"{name} is missing in an input"
+        if len(values) > 1:
+            return f"{name} is not the same in all inputs"
+    return None
+
+
+def _firing(rule: Rule, inputs: Mapping[str, SeriesFacts]) -> Firing:
+    digest = _hash([[name, each.id, each.instances] for name, each in sorted(inputs.items())])
+    subject = [rule.name, *([name, each.lineage or each.id] for name, each in sorted(inputs.items()))]
+    chain = {name: None for each in inputs.values() for name in sorted(each.chain)}
+    return Firing(
+        rule=rule.name,
+        inputs={name: each.id for name, each in inputs.items()},
+        subject=_hash(subject if rule.if_more_instances == "Replace" else [*subject, digest]),
+        digest=digest,
+        chain=(*chain, rule.name),
+        depth=1 + max(each.depth for each in inputs.values()),
+    )
+
+
+def _hash(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def _joined(refusals: Mapping[str, str | None]) -> str:
+    if list(refusals) == [""]:
+        return refusals[""] or ""
+    return "; ".join(f"for {name}: {why}" for name, why in refusals.items())

@@ -1,0 +1,88 @@
+"""Whether values match, and if not, why. Functions of values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from derived_series.jobs.rules.model import Condition, Match, Scalar
+
+#: Name of a tag or metadata -> its text; None when it is not there.
+Values = Mapping[str, str | None]
+
+
+def refusal(match: Match, values: Values) -> str | None:
+    """Why values do not match: all that speaks against them; None when they match."""
+    found = [f"{name} {why}" for name, each in match.conditions.items() if (why := _unlike(each, values.get(name)))]
+    found += [why for inner in match.all if (why := refusal(inner, values))]
+    if match.any is not None:
+        reasons = [refusal(inner, values) for inner in match.any]
+        if None not in reasons:
+            found.append("none of Any: " + " / ".join(f"({why})" for why in reasons))
+    if match.not_ is not None and refusal(match.not_, values) is None:
+        names = dict.fromkeys(name for name, _ in match.not_.each_condition())
+        found.append("Not: " + ", ".join(f"{name} is {_shown(values.get(name))}" for name in names))
+    return "; ".join(found) or None
+
+
+def _unlike(condition: Condition, value: str | None) -> str | None:
+    """Why a value is not as the condition says."""
+    there = value is not None and value != ""
+    if condition.exists is not None and condition.exists != there:
+        return "is missing" if condition.exists else f"is there: {_shown(value)}"
+    wishes = _wishes(condition)
+    if not wishes:
+        return None
+    if value is None or not there:
+        return "is missing"
+    parts = list(dict.fromkeys([value, *value.split("\\")]))
+    if any(all(_fits(condition, wish, part) for wish in wishes) for part in parts):
+        return None
+    return f"is {_shown(value)}, wanted {' and '.join(_told(condition, wish) for wish in wishes)}"
+
+
+def _wishes(condition: Condition) -> list[str]:
+    return [name for name in ("equals", "in_", "regex", "min", "max") if getattr(condition, name) is not None]
+
+
+def _fits(condition: Condition, wish: str, part: str) -> bool:
+    wanted = getattr(condition, wish)
+    if wish == "equals":
+        return _equal(part, wanted)
+    if wish == "in_":
+        return any(_equal(part, each) for each in wanted)
+    if wish == "regex":
+        return re.search(wanted, part) is not None
+    order = _order(part, wanted)
+    return order is not None and (order >= 0 if wish == "min" else order <= 0)
+
+
+def _equal(part: str, wanted: Scalar) -> bool:
+    return part == wanted if isinstance(wanted, str) else _order(part, wanted) == 0
+
+
+def _order(part: str, wanted: Scalar) -> int | None:
+    """-1, 0 or 1: less, equal or greater than wanted; None when they cannot be compared."""
+    if isinstance(wanted, str):
+        return (part > wanted) - (part < wanted)
+    try:
+        number = float(part)
+    except ValueError:
+        return None
+    return None if number != number else (number > wanted) - (number < wanted)
+
+
+def _told(condition: Condition, wish: str) -> str:
+    wanted = getattr(condition, wish)
+    if wish == "in_":
+        return " or ".join(map(_shown, wanted))
+    words = {"equals": "", "regex": "a match of ", "min": "at least ", "max": "at most "}
+    return words[wish] + _shown(wanted)
+
+
+def _shown(value: Scalar | None) -> str:
+    if value is None:
+        return "missing"
+    if not isinstance(value, str):
+        return str(value)
+    return f'"{value if len(value) <= 60 else value[:57] + "..."}"'

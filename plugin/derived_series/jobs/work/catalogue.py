@@ -1,0 +1,78 @@
+"""The library in a worker process, and its description for everybody else."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.encoding.tags import keyword, number
+from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.work.entry import Catalogue
+from derived_series.pipelines.library import Library, NamedPipeline
+
+
+@lru_cache(maxsize=1)
+def library_of(folders: tuple[str, ...]) -> Library:
+    """The library, loaded once a process: a changed file is seen after a restart."""
+    return Library.load(Path(folder) for folder in folders)
+
+
+def catalogue(folders: tuple[str, ...]) -> Catalogue:
+    """Describe all that the folders hold."""
+    library = library_of(folders)
+    return Catalogue(
+        blueprints={
+            name: {
+                "Name": name,
+                "Description": named.description,
+                "File": named.file.name,
+                "Sha256": named.sha256,
+                "Elements": _elements(named.blueprint),
+            }
+            for name, named in sorted(library.blueprints.items())
+        },
+        pipelines={name: pipeline_json(named) for name, named in sorted(library.pipelines.items())},
+        factories={
+            name: {
+                "Name": name,
+                "Class": factory.__name__,
+                "Description": (factory.__doc__ or "").strip().split("\n")[0],
+            }
+            for name, factory in sorted(library.factories.items())
+        },
+        problems=[{"File": str(problem.file), "Message": problem.message} for problem in library.problems],
+    )
+
+
+def _elements(blueprint: Blueprint) -> list[dict[str, Any]]:
+    return [
+        {
+            "Tag": number(entry.element.key[0]),
+            "Keyword": keyword(entry.element.key[0]),
+            "Element": repr(entry.element),
+            "Blueprint": entry.source,
+        }
+        for entry in blueprint.entries()
+    ]
+
+
+def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
+    """A pipeline as it is listed; ``Parameters`` is a JSON schema."""
+    pipeline = named.pipeline
+    try:
+        parameters = pipeline.parameters.model_json_schema()
+    except (TypeError, ValueError, DerivedSeriesError) as error:  # a field without a JSON schema
+        parameters = {"description": f"no schema: {error}"}
+    return {
+        "Name": named.name,
+        "Description": named.description,
+        "File": named.file.name,
+        "Sha256": named.sha256,
+        "Inputs": list(pipeline.input),
+        "ParentInput": pipeline.parent_name(),
+        "Factory": type(pipeline.dicom_factory).__name__,
+        "FillingStrategy": pipeline.filling_strategy.value,
+        "Parameters": parameters,
+    }

@@ -1,0 +1,128 @@
+"""Sending a stored series on: to servers of the DICOMweb plugin and to DICOM modalities, by their names in Orthanc."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from derived_series.dicomweb.client import Client
+from derived_series.errors import DerivedSeriesError, StorageError
+from derived_series.jobs.destination_states import CLOSED, DELIVERED, REFUSED
+from derived_series.jobs.work.entry import Outcome
+from derived_series.jobs.work.progress import Progress
+
+#: What Orthanc says of a modality that takes none of what was proposed, and of one for which it can propose nothing.
+_NO_CONTEXT = "No valid presentation context"
+_NOT_SENT = "Failed to send message"
+
+#: What every modality takes (PS3.5 10.1), and what nearly all do.
+_PLAIN = (ImplicitVRLittleEndian.name, ExplicitVRLittleEndian.name)
+
+
+def send_on(client: Client, result: dict[str, Any], progress: Progress) -> Outcome:
+    """Send a stored series to its destinations that do not have it and may.
+
+    :param result: the answer of the job, with the state of each in ``Destinations``.
+    """
+    states: dict[str, str] = dict(result.get("Destinations", {}))
+    waiting = [name for name, state in states.items() if state not in CLOSED and state != REFUSED]
+    refused = [name for name, state in states.items() if state == REFUSED]
+    if not waiting and not refused:
+        return Outcome(result=result)
+    progress.tell("Delivering")
+    series = result["ID"]
+    failures = [Failure(name, _refusal(client, series, name), REFUSED) for name in refused]
+    try:
+        failures += deliver(client, series, waiting)
+    except DerivedSeriesError as error:
+        states.update(dict.fromkeys(waiting, "Failure"))
+        return Outcome(result={**result, "Destinations": states}, error=error)
+    states.update(dict.fromkeys(waiting, DELIVERED))
+    states.update({failure.name: failure.state for failure in failures})
+    return Outcome(result={**result, "Destinations": states}, error=_undelivered(series, failures))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A destination that has not taken a series. ``state``: "Failure", which may pass, or ``REFUSED``."""
+
+    name: str
+    error: DerivedSeriesError
+    state: str = "Failure"
+
+
+def deliver(client: Client, orthanc_id: str, names: Iterable[str]) -> list[Failure]:
+    """Send a series to every destination, whatever becomes of the others; those that have not taken it.
+
+    Orthanc transcodes for a modality that does not take the series as it is, where it can.
+
+    :param names: those that do not have it yet.
+    """
+    root = f"/{client.connection.dicomweb_root.strip('/')}/servers"
+    servers = set(client.get_json(root))
+    failures = []
+    for name in names:
+        path = f"{root}/{name}/stow" if name in servers else f"/modalities/{name}/store"
+        try:
+            client.post_json(path, json.dumps({"Resources": [orthanc_id], "Synchronous": True}))
+        except DerivedSeriesError as error:
+            if name not in servers and _is_refusal(client, orthanc_id, name, error):
+                failures.append(Failure(name, _refusal(client, orthanc_id, name, error), REFUSED))
+            else:
+                failures.append(Failure(name, error))
+    return failures
+
+
+def _is_refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesError) -> bool:
+    """Whether a modality answers but does not take the kind of instances, so that asking again is of no use."""
+    said = error.details or ""
+    if _NO_CONTEXT in said:
+        return True
+    if _NOT_SENT not in said or _kind(client, orthanc_id)[1] in _PLAIN:
+        return False
+    try:
+        client.post_json(f"/modalities/{name}/echo", "{}")
+    except DerivedSeriesError:
+        return False
+    return True
+
+
+def _refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesError | None = None) -> StorageError:
+    sop_class, syntax = _kind(client, orthanc_id)
+    return StorageError(
+        f"{name} does not take the transfer syntax {syntax} for {sop_class}, and Orthanc does not transcode it",
+        details=None if error is None else error.details,
+    )
+
+
+def _kind(client: Client, orthanc_id: str) -> tuple[str, str]:
+    """SOP class and transfer syntax of a series, by name where they have one."""
+    first = client.get_json(f"/series/{orthanc_id}")["Instances"][0]
+    meta = client.get_json(f"/instances/{first}/header?short")  # Orthanc's metadata leave out what it does not know
+    sop_class, syntax = (UID(meta.get(tag, "").strip("\0 ")) for tag in ("0002,0002", "0002,0010"))
+    return sop_class.name, syntax.name
+
+
+def _undelivered(orthanc_id: str, failures: Sequence[Failure]) -> StorageError | None:
+    if not failures:
+        return None
+    passing = [failure for failure in failures if failure.state != REFUSED]
+    said = "; ".join(
+        failure.error.message if failure.state == REFUSED else f"{failure.name}: {failure.error.message}"
+        for failure in failures
+    )
+    again = "when the destination answers again, resubmit the job: it only sends what is missing"
+    otherwise = (
+        'derive with another "TransferSyntax", such as "ExplicitVRLittleEndian", or let Orthanc transcode '
+        "(AllowTranscoding of the modality), then resubmit the job"
+    )
+    return StorageError(
+        f"the series is stored here as /series/{orthanc_id}, but was not taken everywhere: {said}",
+        remedy="; ".join([again] * bool(passing) + [otherwise] * (len(passing) < len(failures))),
+        details="\n".join(failure.error.details or "" for failure in failures),
+        transient=bool(passing),
+    )

@@ -1,0 +1,116 @@
+"""Which pipelines take a series, told from its first instance before anything is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.source.multiframe.unfold import unfold
+from derived_series.dicomweb.client import Client, Connection
+from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.work.catalogue import library_of, pipeline_json
+from derived_series.pipelines.input import Input
+from derived_series.pipelines.library import NamedPipeline
+
+#: Series of a study that are looked at for a pipeline's other inputs.
+_MOST_SERIES = 200
+
+
+class StudyHeads:
+    """The first instance of each series of a study, each read once.
+
+    :param of: the Orthanc identifier of one series of the study.
+    """
+
+    def __init__(self, client: Client, of: str):
+        self._client = client
+        self.study = client.get_json(f"/series/{of}/study")
+        others = [each for each in client.get_json(f"/studies/{self.study['ID']}/series") if each["ID"] != of]
+        self.others: list[dict[str, Any]] = others[:_MOST_SERIES]
+        self._read: dict[str, Dataset | str] = {}
+
+    def refusal(self, series: Mapping[str, Any], wanted: type[Input]) -> str | None:
+        """Why an input does not take a series; None when it does."""
+        identifier = str(series["ID"])
+        if identifier not in self._read:
+            self._read[identifier] = self._first(series)
+        head = self._read[identifier]
+        return head if isinstance(head, str) else _asked(wanted, head)
+
+    def _first(self, series: Mapping[str, Any]) -> Dataset | str:
+        """The first instance, or its first frame, without pixels; or why there is none."""
+        try:
+            instance = self._client.get_json(f"/instances/{series['Instances'][0]}")
+            url = self._client.connection.dicomweb_url(
+                *("studies", self.study["MainDicomTags"]["StudyInstanceUID"]),
+                *("series", series["MainDicomTags"]["SeriesInstanceUID"]),
+                *("instances", instance["MainDicomTags"]["SOPInstanceUID"], "metadata"),
+            )
+            answer = self._client.send("GET", url, headers={"Accept": "application/dicom+json"})
+            answer.raise_for_status()
+            head = Dataset.from_json(answer.json()[0], bulk_data_uri_handler=lambda *_: None)
+            return unfold([head])[0]
+        except DerivedSeriesError as error:
+            return error.message
+        except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:  # OSError: of requests, too
+            return f"its first instance cannot be read: {error}"
+
+
+def _asked(wanted: type[Input], head: Dataset) -> str | None:
+    try:
+        return wanted.refusal(head)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # a pipeline's own refusal
+        return f"refusal of the input {wanted.__name__} raised {type(error).__name__}: {error}"
+
+
+def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> list[dict[str, Any]]:
+    """All pipelines as the catalogue has them, with what this series is to each.
+
+    ``Fits``, and ``Reason`` where it does not; ``Others``: by name of each other input the series of the study,
+    each with ``ID``, ``Modality``, ``Description``, ``Fits`` and ``Reason``.
+
+    :param series: the Orthanc identifier of the parent to be.
+    :raises NotFound: no such series.
+    """
+    named = library_of(folders).pipelines
+    with Client(connection) as client:
+        parent = client.get_json(f"/series/{series}")
+        heads = StudyHeads(client, series)
+        return [_fit(named[name], parent, heads) for name in sorted(named)]
+
+
+def _fit(named: NamedPipeline, parent: Mapping[str, Any], heads: StudyHeads) -> dict[str, Any]:
+    pipeline = named.pipeline
+    own = pipeline.parent_name()
+    reason = heads.refusal(parent, pipeline.input[own])
+    others = {
+        name: list(map(partial(_other, heads, wanted), heads.others))
+        for name, wanted in pipeline.input.items()
+        if name != own and reason is None
+    }
+    lacking = [name for name, found in others.items() if not any(each["Fits"] for each in found)]
+    if lacking:
+        reason = "; ".join(
+            f"no other series of the study is taken as the input {name!r}{_reasons(others[name])}" for name in lacking
+        )
+    return {**pipeline_json(named), "Fits": reason is None, "Reason": reason, "Others": others}
+
+
+def _other(heads: StudyHeads, wanted: type[Input], series: Mapping[str, Any]) -> dict[str, Any]:
+    tags = series["MainDicomTags"]
+    reason = heads.refusal(series, wanted)
+    return {
+        "ID": series["ID"],
+        "Modality": tags.get("Modality", ""),
+        "Description": tags.get("SeriesDescription", ""),
+        "Fits": reason is None,
+        "Reason": reason,
+    }
+
+
+def _reasons(others: Iterable[Mapping[str, Any]]) -> str:
+    found = dict.fromkeys(str(each["Reason"]) for each in others)
+    return f": {', '.join(found)}" if found else ""

@@ -1,0 +1,36 @@
+"""What a request asks of a derivation, in the words of pipelines and blueprints."""
+
+from __future__ import annotations
+
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.image.resampling import Resampling
+from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.work.entry import DeriveTask
+from derived_series.pipelines.gate import Validation
+from derived_series.pipelines.run import Options, extra_blueprint
+from derived_series.transfer_syntaxes import DEFAULT
+
+
+def options_of(task: DeriveTask, request: DeriveRequest) -> Options:
+    """:raises InvalidRequest: tags, codes or segments that there are not."""
+    return Options(
+        strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
+        extra=extra_blueprint(
+            request.replace,
+            request.series_description,
+            request.derivation,
+            [segment.model_dump(by_alias=True) for segment in request.segments],
+            request.units,
+        ),
+        nan=request.nan,
+        resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
+        transfer_syntax=request.transfer_syntax or DEFAULT,
+        validation=_validation(task, request),
+        frame_of_reference=request.frame_of_reference,
+    )
+
+
+def _validation(task: DeriveTask, request: DeriveRequest) -> Validation:
+    """A dry run shows what would be refused."""
+    asked = request.validation or task.validation
+    return "Warn" if request.dry_run and asked == "Strict" else asked

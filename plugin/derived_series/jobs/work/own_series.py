@@ -1,0 +1,48 @@
+"""The series that a job makes, those that it takes the place of, and what is removed of them."""
+
+from __future__ import annotations
+
+from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.readback import find_series, remove_series
+from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.identifiers import series_uid_of
+from derived_series.jobs.requests.verdict import ACCEPTED, REVIEW
+from derived_series.jobs.work.entry import DeriveTask, Outcome
+
+
+def series_uid(task: DeriveTask) -> str:
+    """The SeriesInstanceUID that every attempt at the job gives to its series."""
+    return series_uid_of(task.job_id)
+
+
+def remove_former(client: Client, task: DeriveTask) -> list[str]:
+    """Remove the series that the job's takes the place of; warnings. One that a person has accepted stays."""
+    former = [*task.replaces]
+    for job in task.supersedes:
+        former += find_series(client, series_uid_of(job))
+    kept = [series for series in former if series in task.accepted or _is_accepted(client, series)]
+    for series in former:
+        if series not in kept:
+            client.delete(f"/series/{series}")
+    return [f"the series {series} is not replaced: it was accepted; delete it yourself" for series in kept]
+
+
+def _is_accepted(client: Client, series: str) -> bool:
+    try:
+        return bool(client.get_json(f"/series/{series}/metadata/{REVIEW}")["State"] == ACCEPTED)
+    except NotFound:  # no verdict, or no series
+        return False
+
+
+def remove_leftovers(task: DeriveTask) -> Outcome:
+    """Remove the series of a job whose attempt was ended from outside.
+
+    Orthanc may still be busy with what the dead worker had sent: see ``Leftovers``.
+    """
+    with Client(task.connection) as client:
+        try:
+            while remove_series(client, series_uid(task)):
+                continue
+        except DerivedSeriesError as error:
+            return Outcome(error=error, clean=False)
+    return Outcome()

@@ -1,0 +1,88 @@
+"""Progress of an attempt, told to the server by HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from derived_series.dicomweb.client import Client
+from derived_series.errors import Conflict, DerivedSeriesError, NotFound
+from derived_series.jobs.work.entry import DeriveTask
+
+#: Seconds between two messages, between those of two phases, and seconds that one may take.
+_EVERY = 0.25
+_BETWEEN_PHASES = 0.05
+_PATIENCE = 2.0
+
+#: Told at once: for as long as a pipeline takes, nothing else is.
+_LONG = "Processing"
+
+#: The part of the whole, in percent, at which a phase begins and ends.
+_PHASES = {
+    "Fetching": (0, 30),
+    "Building": (30, 40),
+    "Processing": (30, 40),
+    "Storing": (40, 99),
+    "Delivering": (99, 100),
+}
+
+T = TypeVar("T")
+
+
+class NotWanted(Exception):
+    """The server knows nothing of this attempt any more: it was cancelled, or another one has begun."""
+
+
+class Progress:
+    """Tells how far an attempt is; a server that does not listen disturbs nothing."""
+
+    def __init__(self, client: Client, task: DeriveTask):
+        self._client = client
+        self._task = task
+        self._told = time.monotonic()
+        self._phase = ""
+        self._times: list[tuple[str, float]] = []
+
+    def tell(self, phase: str, done: int = 0, total: int = 1) -> None:
+        """Only some of the calls send a message; a new phase does.
+
+        :raises NotWanted: see there.
+        """
+        now = time.monotonic()
+        if not self._times or self._times[-1][0] != phase:
+            self._times.append((phase, now))
+        pause = _EVERY if phase == self._phase else 0.0 if phase == _LONG else _BETWEEN_PHASES
+        if self._task.progress_route is None or now - self._told < pause:
+            return
+        self._told, self._phase = now, phase
+        low, high = _PHASES[phase]
+        percent = low + (high - low) * done // max(total, 1)
+        message = {"Attempt": self._task.attempt, "Phase": phase, "Progress": min(percent, 99)}
+        connection = self._task.connection
+        try:
+            answer = self._client.send(
+                "POST",
+                connection.url(self._task.progress_route),
+                data=json.dumps(message).encode(),
+                timeout=_PATIENCE,
+            )
+        except DerivedSeriesError:
+            return
+        if answer.status_code in (Conflict.http_status, NotFound.http_status):
+            raise NotWanted(f"attempt {self._task.attempt} of job {self._task.job_id}")
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by phase, so far."""
+        ends = [began for _, began in self._times[1:]] + [time.monotonic()]
+        spent = dict.fromkeys((phase for phase, _ in self._times), 0.0)
+        for (phase, began), end in zip(self._times, ends, strict=True):
+            spent[phase] += end - began
+        return {phase: round(value, 3) for phase, value in spent.items()}
+
+    def counted(self, phase: str, items: Iterable[T], total: int) -> Iterator[T]:
+        """Pass items on, telling how many have come."""
+        for count, item in enumerate(items, 1):
+            yield item
+            self.tell(phase, count, total)

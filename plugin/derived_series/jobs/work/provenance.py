@@ -1,0 +1,48 @@
+"""Where a derived series comes from, kept beside it in Orthanc: metadata and an attachment of the series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from derived_series.dicomweb.client import Client
+from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.work.entry import DeriveTask
+
+if TYPE_CHECKING:  # Orthanc's own process reads the numbers below and loads no numpy for it
+    from derived_series.pipelines.run import Series
+
+#: User-defined metadata and attachments have numbers from 1024 on (Orthanc Book, "Metadata and attachments").
+#: ``UserMetadata`` and ``UserContentType`` in Orthanc's configuration may give the numbers these names.
+PROVENANCE = 4300
+EXPLANATION = 4300
+
+
+def record_provenance(
+    client: Client,
+    orthanc_id: str,
+    task: DeriveTask,
+    series: Series,
+    parents: Mapping[str, tuple[str, str]],
+    code: Mapping[str, str],
+) -> None:
+    """Write both; a repeated attempt writes the same again.
+
+    :param parents: input name -> Orthanc identifier and SeriesInstanceUID.
+    :param code: name and SHA-256 of the file with the pipeline or blueprint.
+    """
+    request = task.request
+    document: dict[str, Any] = {
+        "Job": task.job_id,
+        "Created": task.now.isoformat(),
+        "Parents": [
+            {"Input": name, "ID": parent, "SeriesInstanceUID": uid} for name, (parent, uid) in sorted(parents.items())
+        ],
+        **{key: request[key] for key in ("Pipeline", "Parameters", "Blueprint", "Factory") if key in request},
+        **({} if task.rule is None else {"Rule": task.rule}),
+        "Code": dict(code),
+        "Request": request,
+        "Warnings": list(series.warnings),
+    }
+    client.put(f"/series/{orthanc_id}/metadata/{PROVENANCE}", json_bytes(document))
+    client.put(f"/series/{orthanc_id}/attachments/{EXPLANATION}", json_bytes(series.explain().to_json()))

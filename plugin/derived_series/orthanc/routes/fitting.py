@@ -1,0 +1,74 @@
+"""The routes that the plugin's pages read: which pipelines take a series, and what was derived lately."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from typing import Any
+
+from derived_series.dicomweb.client import Connection
+from derived_series.errors import NotFound
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.record import JobRecord
+from derived_series.jobs.work.entry import fit
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
+
+#: Derived series that are listed.
+_MOST_RECENT = 50
+
+
+class FittingRoutes:
+    """``GET /series/{id}/pipelines`` and ``GET /derived-series/recent``."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        executor: Executor,
+        runner: JobRunner,
+        reviews: Reviews,
+        connection: Connection,
+        waiters: Waiters,
+        folders: tuple[str, ...],
+    ):
+        self._gateway = gateway
+        self._executor = executor
+        self._runner = runner
+        self._reviews = reviews
+        self._connection = connection
+        self._waiters = waiters
+        self._folders = folders
+
+    def pipelines(self, request: Request) -> Answer:
+        """All pipelines, with whether they take the series and why not; a worker looks at its first instance."""
+        series = request.groups[0]
+        self._gateway.series(series)
+        with self._waiters.place(PAGE_REMEDY):
+            return Answer.of(answer_of(self._executor.submit(fit, self._connection, series, self._folders)))
+
+    def recent(self, request: Request) -> Answer:
+        """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not
+        said here."""
+        found = [self._recent(job) for job in self._runner.store.newest_series(_MOST_RECENT)]
+        return Answer.of([each for each in found if each is not None])
+
+    def _recent(self, job: JobRecord) -> dict[str, Any] | None:
+        result = job.result or {}
+        try:
+            series = self._gateway.series(str(result.get("ID")))
+        except NotFound:
+            return None
+        verdict = self._reviews.of(series["ID"]) or {"State": "Unreviewed"}
+        return {
+            "ID": series["ID"],
+            "Path": f"/series/{series['ID']}",
+            "ParentSeries": job.series,
+            "Job": job.id,
+            "Created": datetime.fromtimestamp(job.created, UTC).isoformat(),
+            "By": job.request.get("Pipeline") or job.request.get("Blueprint"),
+            "Warnings": len(result.get("Warnings", [])),
+            "State": verdict["State"],
+            "User": verdict.get("User"),
+        }

@@ -1,0 +1,118 @@
+"""The routes of jobs: the verbs and keys of Orthanc's own ``/jobs``, below the series that each job is about.
+
+``/derived-series/jobs`` lists all of them, with what says nothing of a patient.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from derived_series.errors import Conflict, InvalidRequest, NotFound
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.record import JobRecord
+from derived_series.jobs.requests.derive import parse_json
+from derived_series.jobs.rules.log import FiringLog
+from derived_series.orthanc.answers import job_json, job_path, job_summary
+from derived_series.orthanc.http import Answer, Request
+
+_LONGEST_PHASE = 32
+_NUMBER = re.compile("[0-9]{1,15}")
+
+
+class JobRoutes:
+    """``/derived-series/jobs``, ``/series/{id}/jobs`` and what is below them."""
+
+    def __init__(self, runner: JobRunner, log: FiringLog):
+        self._runner = runner
+        self._log = log
+
+    def list(self, request: Request) -> Answer:
+        """Identifiers, oldest first; their states with ``?expand``; a page with ``?since=&limit=``."""
+        jobs = self._runner.store.page(_number(request.query, "since"), _number(request.query, "limit"))
+        if "expand" not in request.query:
+            return Answer.of([job.id for job in jobs])
+        return Answer.of([self._summary(job) for job in jobs])
+
+    def point(self, request: Request) -> Answer:
+        """Where the job is, below its series: whoever may see that may see and change the job.
+
+        Clients follow with the same method; the body says what the list says.
+        """
+        job = self._runner.store.get(request.groups[0])
+        verb = f"/{request.groups[1]}" if len(request.groups) > 1 else ""
+        up = "../" * request.uri.rstrip("/").count("/", 1)
+        return Answer.of(self._summary(job), 307, {"Location": f"{up}{job_path(job)[1:]}{verb}"})
+
+    def _summary(self, job: JobRecord) -> dict[str, Any]:
+        found = job_summary(job, self._runner.progress_of(job), self._runner.phase_of(job))
+        return self._with_rule(job, found)
+
+    def of_series(self, request: Request) -> Answer:
+        """Those that a series is the parent of, and the rejections of it; whole jobs with ``?expand``."""
+        jobs = self._runner.store.of_series(request.groups[0])
+        if "expand" not in request.query:
+            return Answer.of([job.id for job in jobs])
+        return Answer.of([self._whole(job) for job in jobs])
+
+    def get(self, request: Request) -> Answer:
+        return Answer.of(self._whole(self._job(request)))
+
+    def _whole(self, job: JobRecord) -> dict[str, Any]:
+        found = job_json(job, self._runner.progress_of(job), self._runner.phase_of(job))
+        return self._with_rule(job, found)
+
+    def _with_rule(self, job: JobRecord, found: dict[str, Any]) -> dict[str, Any]:
+        if (fired := self._log.of_job(job.id)) is not None:
+            found["Content"]["Rule"] = fired.firing.rule
+        return found
+
+    def _job(self, request: Request) -> JobRecord:
+        """:raises NotFound: the series of the address has no such job."""
+        series, job_id = request.groups
+        job = self._runner.store.find(job_id)
+        if job is None or job.series != series:
+            raise NotFound(
+                f"the series {series} has no job {job_id}", remedy=f"GET /series/{series}/jobs lists those it has"
+            )
+        return job
+
+    def delete(self, request: Request) -> Answer:
+        self._runner.delete(self._job(request).id)
+        return Answer.of({})
+
+    def cancel(self, request: Request) -> Answer:
+        self._runner.cancel(self._job(request).id)
+        return Answer.of({})
+
+    def resubmit(self, request: Request) -> Answer:
+        self._runner.resubmit(self._job(request).id)
+        return Answer.of({})
+
+    def image(self, request: Request) -> Answer:
+        """The uploaded image of a job that is not over; workers on other machines read it here."""
+        job = self._job(request)
+        path = self._runner.store.image_path(job)
+        if path is None or not path.exists():
+            raise NotFound(f"the job {job.id} has no image (any more)")
+        return Answer(path.read_bytes(), content_type="application/octet-stream")
+
+    def progress(self, request: Request) -> Answer:
+        """Workers tell here how far they are; 409 tells a worker that its attempt is not wanted any more."""
+        told = parse_json(request.body, "the body")
+        keys = ("Attempt", "Progress", "Phase")
+        attempt, percent, phase = (told.get(key) if isinstance(told, dict) else None for key in keys)
+        if not isinstance(attempt, int) or not isinstance(percent, int):
+            raise InvalidRequest('the body is no progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
+        job = self._job(request)
+        if not self._runner.tell_progress(job.id, attempt, percent, str(phase or "")[:_LONGEST_PHASE]):
+            raise Conflict(f"attempt {attempt} of job {job.id} does not run")
+        return Answer.of({})
+
+
+def _number(query: Mapping[str, str], name: str) -> int:
+    text = query.get(name, "0")
+    if not _NUMBER.fullmatch(text):
+        raise InvalidRequest(f"{name} is {text[:40]!r}, not a number of jobs", remedy="give it as up to 15 digits")
+    return int(text)

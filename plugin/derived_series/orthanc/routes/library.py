@@ -1,0 +1,142 @@
+"""The routes that tell what there is: status, blueprints, factories, pipelines."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from concurrent.futures import CancelledError, Executor, Future
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from derived_series.errors import Busy, NotFound, UserCodeError
+from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.queue.uploads import failed_uploads
+from derived_series.jobs.work.entry import Catalogue, describe
+from derived_series.orthanc.config import Settings
+from derived_series.orthanc.http import Answer, Request
+
+#: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
+_PATIENCE = 60.0
+
+#: How often a request has them loaded again, when the worker that did it was killed from outside.
+_TRIES = 3
+
+Kind: TypeAlias = Literal["blueprint", "factory", "pipeline"]
+
+
+class LibraryRoutes:
+    """What the blueprint folders hold, as a worker has found it."""
+
+    def __init__(self, executor: Executor, runner: JobRunner, settings: Settings, folders: tuple[str, ...], ohif: bool):
+        self._ohif = ohif
+        self._runner = runner
+        self._settings = settings
+        self._folders = folders
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._catalogue: Future[Catalogue] = executor.submit(describe, folders)
+
+    def catalogue(self) -> Catalogue:
+        """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
+        for _ in range(_TRIES):
+            loading = self._catalogue
+            try:
+                return loading.result(_PATIENCE)
+            except (TimeoutError, CancelledError) as error:
+                raise Busy("the blueprint folders are still being loaded") from error
+            except WorkerDied as error:
+                if not error.is_from_outside:
+                    raise UserCodeError(
+                        f"loading the blueprint folders ended the worker process ({error})",
+                        remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
+                    ) from error
+                self._load_again(loading)
+        raise Busy("the blueprint folders could not be loaded: each time the worker process was killed")
+
+    def _load_again(self, failed: Future[Catalogue]) -> None:
+        with self._lock:
+            if self._catalogue is failed:  # else another request has seen to it
+                self._catalogue = self._executor.submit(describe, self._folders)
+
+    def status(self, request: Request) -> Answer:
+        found = self.catalogue()
+        store = self._runner.store
+        counts = store.counts()
+        uploads = failed_uploads(store)
+        limits = self._settings.limits
+        problems = [] if store.problem is None else [{"File": str(store.folder), "Message": store.problem}]
+        return Answer.of(
+            {
+                "Version": _version(),
+                "Python": platform.python_version(),
+                "Workers": self._settings.workers,
+                "QueueSize": self._settings.queue_size,
+                "Jobs": {state.value: count for state, count in counts.items()},
+                "BlueprintFolders": list(self._folders),
+                "Blueprints": list(found.blueprints),
+                "Factories": list(found.factories),
+                "Pipelines": list(found.pipelines),
+                "Rules": [rule.name for rule in self._settings.rules],
+                "Deriving": store.problem is None,
+                "FailedUploads": {
+                    "Count": len(uploads),
+                    "Bytes": sum(upload.size for upload in uploads),
+                    "MaxBytes": limits.upload_bytes,
+                    "MaxDays": limits.upload_days,
+                },
+                "Problems": [*problems, *found.problems],
+                "Ohif": self._ohif,
+            }
+        )
+
+    def blueprints(self, request: Request) -> Answer:
+        return _list(request, self.catalogue().blueprints)
+
+    def blueprint(self, request: Request) -> Answer:
+        return _one("blueprint", request, self.catalogue())
+
+    def factories(self, request: Request) -> Answer:
+        return _list(request, self.catalogue().factories)
+
+    def pipelines(self, request: Request) -> Answer:
+        return _list(request, self.catalogue().pipelines)
+
+    def pipeline(self, request: Request) -> Answer:
+        return _one("pipeline", request, self.catalogue())
+
+
+def _version() -> str:
+    try:
+        return version("derived-series-orthanc")
+    except PackageNotFoundError:  # it runs from its sources
+        return "mainline"
+
+
+def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:
+    """Names, or with ``?expand`` all that is known; as Orthanc lists its resources."""
+    return Answer.of(list(there.values()) if "expand" in request.query else list(there))
+
+
+def _one(kind: Kind, request: Request, catalogue: Catalogue) -> Answer:
+    return Answer.of(named(kind, request.groups[0], catalogue))
+
+
+def named(kind: Kind, name: str, catalogue: Catalogue) -> dict[str, Any]:
+    """What is known of a thing of the library.
+
+    :raises NotFound: naming the ones there are, and the files that gave nothing.
+    """
+    there: dict[str, dict[str, Any]] = getattr(catalogue, f"{kind}s" if kind != "factory" else "factories")
+    if name in there:
+        return there[name]
+    failed = {Path(problem["File"]).name: problem["Message"] for problem in catalogue.problems}
+    known = f"use one of: {', '.join(there) or 'none is loaded'}"
+    if own := failed.get(f"{name}.py"):
+        raise NotFound(
+            f"there is no {kind} {name!r}: {name}.py could not be loaded: {own}",
+            remedy=f"mend the file and restart Orthanc, or {known}",
+        )
+    others = f"; files that could not be loaded: {', '.join(failed)} (GET /derived-series/status says why)"
+    raise NotFound(f"there is no {kind} {name!r}", remedy=known + (others if failed else ""))

@@ -1,0 +1,79 @@
+"""The plugin's own pages: static files of the package, with headers under which nothing foreign runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from derived_series.errors import NotFound
+from derived_series.orthanc.http import Answer, Handler, Request
+
+#: Where the files are: html, css and js without a build step.
+FOLDER = Path(__file__).resolve().parents[2] / "review"
+
+#: By the end of a file's name; files of other kinds are not served.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+#: Scripts and styles come from files of ours alone; none is inline, none from another host.
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
+        "base-uri 'none'; frame-ancestors 'self'; form-action 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+class Pages:
+    """``GET /derived-series/app/{file}``, and pages at addresses of their own.
+
+    The files are read once, at the start: a name is looked up among them and never reaches the disk.
+
+    :param words: by file name: JavaScript strings that are replaced by others, as the configuration wants it.
+    """
+
+    def __init__(self, words: Mapping[str, Mapping[str, str]], folder: Path = FOLDER):
+        self._files = {
+            path.name: Answer(
+                _written(path, words.get(path.name, {})), content_type=_TYPES[path.suffix], headers=HEADERS
+            )
+            for path in sorted(folder.iterdir())
+            if path.suffix in _TYPES and path.is_file()
+        }
+
+    def file(self, request: Request) -> Answer:
+        """The file that the address names. :raises NotFound: there is none of this name."""
+        return self._file(request.groups[0])
+
+    def page(self, name: str) -> Handler:
+        """A handler that answers one page, whatever else the address says; its script reads that.
+
+        :param name: of an html file of the folder.
+        :raises NotFound: there is none of this name.
+        """
+        answer = self._file(name)
+        return lambda request: answer
+
+    def text(self, name: str) -> str:
+        """A file as text. :raises NotFound: there is none of this name."""
+        return self._file(name).body.decode()
+
+    def _file(self, name: str) -> Answer:
+        if name not in self._files:
+            raise NotFound(f"the plugin has no file {name!r}", remedy=f"its files are {', '.join(self._files)}")
+        return self._files[name]
+
+
+def _written(path: Path, words: Mapping[str, str]) -> bytes:
+    text = path.read_text("utf-8")
+    for word, other in words.items():
+        text = text.replace(json.dumps(word), json.dumps(other))
+    return text.encode()

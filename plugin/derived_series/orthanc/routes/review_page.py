@@ -1,0 +1,106 @@
+"""The routes that the review page reads: what a series was derived from, what there is to show of it, and pixels that
+must be decoded first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from derived_series.dicomweb.client import Connection
+from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.pool.spare import Spare
+from derived_series.jobs.requests.derive import ORTHANC_ID, Cosines, validated
+from derived_series.jobs.work.entry import decode_for_review, describe_for_review
+from derived_series.jobs.work.provenance import PROVENANCE
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9}){0,4095}")
+
+
+class ReviewRoutes:
+    """``GET /series/{id}/sources``, ``/series/{id}/manifest`` and ``GET /instances/{id}/pixels/{first}/{count}``."""
+
+    def __init__(self, gateway: Gateway, executor: Spare, connection: Connection, waiters: Waiters, scratch: Path):
+        self._gateway = gateway
+        self._executor = executor
+        self._connection = connection
+        self._waiters = waiters
+        self._scratch = str(scratch)
+
+    def sources(self, request: Request) -> Answer:
+        """What a series was derived from, and how: the inputs, that of the URL first, with which are still there."""
+        series = request.groups[0]
+        self._gateway.series(series)
+        provenance = self._provenance(series)
+        made_with = provenance.get("Request", {})
+        parents = sorted(provenance.get("Parents", []), key=lambda each: each["Input"] in made_with.get("Inputs", {}))
+        found = [{**each, "IsThere": self._is_there(each["ID"])} for each in parents]
+        return Answer.of({"ID": series, "Parents": found, "Provenance": provenance or None})
+
+    def manifest(self, request: Request) -> Answer:
+        """A series as the page shows it; ``?orientation=`` (a name or six numbers) and ``?part=`` choose of it."""
+        series = request.groups[0]
+        self._gateway.series(series)
+        chosen = _Chosen.of(request.query)
+        with self._waiters.place(PAGE_REMEDY):
+            document = answer_of(
+                self._executor.submit(
+                    describe_for_review, self._connection, series, chosen.orientation, chosen.part, self._scratch
+                )
+            )
+        return Answer(json_bytes(document))
+
+    def pixels(self, request: Request) -> Answer:
+        """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, as its format says.
+
+        Of several first frames, with commas between them, so many each.
+        """
+        instance, first, count = request.groups
+        if not (_NUMBERS.fullmatch(first) and _NUMBER.fullmatch(count)):
+            raise InvalidRequest(f"{first} and {count} are not the first frame and a number of frames")
+        firsts = [int(each) for each in first.split(",")]
+        if not ORTHANC_ID.fullmatch(instance):
+            raise NotFound(f"there is no instance {instance} in Orthanc")
+        with self._waiters.place(PAGE_REMEDY):
+            data = answer_of(
+                self._executor.submit(decode_for_review, self._connection, instance, firsts, int(count), self._scratch)
+            )
+        return Answer(data, content_type="application/octet-stream")
+
+    def _provenance(self, series: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self._gateway.get(f"/series/{series}/metadata/{PROVENANCE}")
+        except NotFound:
+            return {}
+        return found
+
+    def _is_there(self, series: str) -> bool:
+        try:
+            return bool(self._gateway.series(series))
+        except NotFound:
+            return False
+
+
+class _Chosen(BaseModel):
+    """What is shown of a series, as a derivation's request says it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    orientation: Literal["Axial", "Sagittal", "Coronal"] | Cosines | None = None
+    part: Literal["Magnitude", "Phase", "Real", "Imaginary"] | None = None
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> _Chosen:
+        """:raises InvalidRequest: naming every wrong value."""
+        found: dict[str, Any] = dict(query)
+        if "," in found.get("orientation", ""):
+            found["orientation"] = found["orientation"].split(",")
+        return validated(cls, found)

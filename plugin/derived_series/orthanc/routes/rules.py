@@ -1,0 +1,216 @@
+"""The routes of rules: which there are and what they did; what they would do."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+from derived_series.errors import Busy, InvalidRequest, NotFound
+from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
+from derived_series.jobs.rules.evaluate import Evaluation, SeriesFacts, evaluate_all
+from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.work.entry import Catalogue
+from derived_series.orthanc.destinations import Destinations
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.routes.library import LibraryRoutes
+from derived_series.orthanc.studies import StudyReader, tag_numbers
+
+#: Changes that are read at once, from the newest ones back.
+_PAGE = 2000
+
+#: Seconds that rules which a client sends may take.
+_PATIENCE = 5.0
+
+
+_MATCHES = "it matches"
+_HAS_FIRED = "it has fired for these instances already"
+
+
+class TryRequest(BaseModel):
+    """``Rules`` to try on a series instead of the configuration's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    rules: Annotated[list[Rule], Field(max_length=100)] | None = None
+
+    @classmethod
+    def of(cls, document: object) -> TryRequest:
+        """:raises InvalidRequest: naming every wrong key."""
+        return validated(cls, document)
+
+
+class SimulateRequest(BaseModel):
+    """``Last`` series that became stable, or these ``Series``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    last: Annotated[int, Field(ge=1, le=1000)] = 20
+    series: Annotated[list[OrthancId], Field(max_length=1000)] | None = None
+
+    @classmethod
+    def of(cls, document: object) -> SimulateRequest:
+        """:raises InvalidRequest: naming every wrong key."""
+        if isinstance(document, dict) and "Rules" in document:
+            raise InvalidRequest(
+                "Rules are tried on one series, at its own address",
+                remedy='POST /series/{id}/rules/simulate with {"Rules": [...]}',
+            )
+        return validated(cls, document)
+
+
+class RuleRoutes:
+    """``GET /derived-series/rules``, ``POST /derived-series/rules/simulate`` and ``/series/{id}/rules/simulate``."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        executor: Executor,
+        library: LibraryRoutes,
+        jobs: JobStore,
+        log: FiringLog,
+        rules: list[Rule],
+        destinations: Destinations,
+    ):
+        self._destinations = destinations
+        self._gateway = gateway
+        self._executor = executor
+        self._library = library
+        self._jobs = jobs
+        self._log = log
+        self._rules = rules
+
+    def rules(self, request: Request) -> Answer:
+        """All rules of the configuration, with what they did."""
+        summary = self._log.summary()
+        catalogue = self._library.catalogue()
+        found = []
+        for rule in self._rules:
+            count, last = summary.get(rule.name, (0, None))
+            found.append(
+                {
+                    **rule.to_json(),
+                    "Fired": count,
+                    "LastTime": None if last is None else datetime.fromtimestamp(last.time, UTC).isoformat(),
+                    "LastJob": None if last is None else last.job,
+                    "Problems": self._problems(rule, catalogue),
+                }
+            )
+        return Answer.of(found)
+
+    def _problems(self, rule: Rule, catalogue: Catalogue) -> list[str]:
+        """Why each of its jobs would fail: what it names is not there."""
+        asked, found = rule.derive, []
+        for kind, name, there in (
+            ("pipeline", asked.pipeline, catalogue.pipelines),
+            ("blueprint", asked.blueprint, catalogue.blueprints),
+            ("factory", asked.factory, catalogue.factories),
+        ):
+            if name is not None and name not in there:
+                found.append(f"there is no {kind} {name!r}")
+        inputs = catalogue.pipelines.get(asked.pipeline or "", {}).get("Inputs")
+        if inputs is not None and rule.inputs is not None and set(inputs) != set(rule.inputs):
+            found.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
+        try:
+            self._destinations.check(asked.destinations)
+        except NotFound as error:
+            found.append(error.message)
+        return found
+
+    def simulate(self, request: Request) -> Answer:
+        """Which series would fire which rules of the configuration. Nothing is derived, nothing of a tag is told."""
+        asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
+        reader = StudyReader(self._gateway, tag_numbers(self._rules, self._gateway), self._jobs)
+        cases = []
+        for series in asked.series if asked.series is not None else self._last_stable(asked.last):
+            try:
+                cases.append(self._case(reader, self._rules, series))
+            except NotFound:
+                if asked.series is not None:
+                    raise
+        found = self._told(self._rules, cases)
+        for each in found:
+            for outcome in each["Rules"]:
+                if outcome["Reason"] not in (_MATCHES, _HAS_FIRED):
+                    outcome["Reason"] = f"POST {each['Path']}/rules/simulate tells why"
+        return Answer.of(found)
+
+    def try_on(self, request: Request) -> Answer:
+        """Which rules this series would fire, and why not; ``Rules`` are tried in place of the configuration's."""
+        series = request.groups[0]
+        asked = TryRequest.of(parse_json(request.body or b"{}", "the body"))
+        rules = self._rules if asked.rules is None else asked.rules
+        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
+        (found,) = self._told(rules, [self._case(reader, rules, series)])
+        return Answer.of(found)
+
+    def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> tuple[SeriesFacts, list[SeriesFacts]]:
+        """A series, and those of its study where a rule looks at them. :raises NotFound: no such series."""
+        return reader.facts(series), reader.study_of(series) if any(rule.inputs for rule in rules) else []
+
+    def _told(self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]) -> list[dict[str, Any]]:
+        return [
+            {
+                "Series": facts.id,
+                "Path": f"/series/{facts.id}",
+                "Rules": [
+                    told
+                    for rule, evaluation in zip(rules, evaluations, strict=True)
+                    for told in self._outcomes(rule, evaluation)
+                ],
+            }
+            for (facts, _), evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
+        ]
+
+    def _evaluations(
+        self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]
+    ) -> list[list[Evaluation]]:
+        """By series and rule. A client's regular expression may run for ever: it does so in a worker."""
+        known = {pattern for rule in self._rules for pattern in rule.patterns()}
+        if all(rule.patterns() <= known for rule in rules):
+            return evaluate_all(rules, cases)
+        future = self._executor.submit(evaluate_all, rules, cases)
+        try:
+            return future.result(_PATIENCE)
+        except TimeoutError as error:
+            started = future.running()
+            future.cancel()
+            if started:
+                raise InvalidRequest(
+                    f"the rules took longer than {_PATIENCE:g} s to match",
+                    remedy="look for repetitions inside repetitions in their regular expressions",
+                ) from error
+            raise Busy("no worker was free to try the rules", remedy="try again later, or without Regex") from error
+
+    def _outcomes(self, rule: Rule, evaluation: Evaluation) -> list[dict[str, Any]]:
+        if evaluation.reason is not None:
+            return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
+        found = []
+        for firing in evaluation.firings:
+            fired = self._log.find(rule.name, firing.digest)
+            told: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": _MATCHES}
+            if fired is not None:
+                told |= {"Reason": _HAS_FIRED, "Job": fired.job}
+            if rule.inputs is not None:
+                told["Inputs"] = dict(firing.inputs)
+            found.append(told)
+        return found
+
+    def _last_stable(self, count: int) -> list[str]:
+        """The series that became stable last, newest first, by Orthanc's log of changes."""
+        found: dict[str, None] = {}
+        end = int(self._gateway.get("/changes?last")["Last"])
+        while end > 0 and len(found) < count:
+            since = max(0, end - _PAGE)
+            page = self._gateway.get(f"/changes?since={since}&limit={end - since}")["Changes"]
+            for change in reversed(page):
+                if change["ChangeType"] == "StableSeries" and change["Seq"] <= end:
+                    found.setdefault(change["ID"])
+            end = since
+        return list(found)[:count]

@@ -1,0 +1,219 @@
+"""The route of verdicts: a person accepts or rejects a derived series."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from derived_series.errors import Busy, Conflict, InvalidRequest
+from derived_series.jobs.destination_states import DELIVERED, destinations
+from derived_series.jobs.own_requests import HEADER
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.requests.derive import parse_json
+from derived_series.jobs.requests.verdict import REASONS, REJECTED, ReviewRequest, rejection_job_id
+from derived_series.orthanc.answers import problem_answer
+from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.routes.ohif import Ohif
+from derived_series.orthanc.waiters import Waiters
+
+#: Seconds that a rejection is waited for; it goes on after that.
+_PATIENCE = 30.0
+
+#: A person waits: before all that was asked by machines.
+_PRIORITY = 1001
+
+
+class VerdictRoutes:
+    """``GET`` and ``POST /series/{id}/review``.
+
+    :param ohif: the viewer that is linked to.
+    :param authenticates: Orthanc lets in only users that it knows: their names are true.
+    """
+
+    def __init__(
+        self, gateway: Gateway, reviews: Reviews, runner: JobRunner, ohif: Ohif, waiters: Waiters, authenticates: bool
+    ):
+        self._gateway = gateway
+        self._ohif = ohif
+        self._waiters = waiters
+        self._reviews = reviews
+        self._runner = runner
+        self._authenticates = authenticates
+        self._lock = threading.Lock()  # verdicts are decided one after the other
+
+    def get(self, request: Request) -> Answer:
+        """The verdict, and what can be said."""
+        series = request.groups[0]
+        return Answer.of(self._state(request, series, self._reviews.provenance(series)))
+
+    def post(self, request: Request) -> Answer:
+        """The body is a JSON object: see ``ReviewRequest``."""
+        series = request.groups[0]
+        made = self._reviews.provenance(series)
+        derivation = str(made["Job"])
+        asked = ReviewRequest.of(parse_json(request.body, "the body"))
+        user = self._user(request, asked)
+        with self._lock:
+            self._refuse_unseen(asked, self._state(request, series, made))
+            if asked.verdict == "Accept":
+                self._accept(series, derivation, asked, user)
+                job = None
+            else:
+                job = self._reject(series, derivation, asked, user)
+        if job is not None and HEADER.lower() not in request.headers:  # a job's own code would wait for its own worker
+            job = self._waited(job)
+            if job.state is State.FAILURE and job.problem is not None and job.result is None:
+                return problem_answer(job.problem, request, job.id)
+            self._reviews.observe(job)  # the runner tells it, too, but maybe after this answer
+        state = self._state(request, series, made)
+        return Answer.of(state, 202 if state["State"] == "Rejecting" else 200)
+
+    def _refuse_unseen(self, asked: ReviewRequest, state: dict[str, Any]) -> None:
+        """:raises Conflict: another verdict was given since the sender looked."""
+        if asked.known not in (None, state["State"]):
+            raise Conflict(
+                f"the series {state['Series']} is {_given(state)} since you looked at it",
+                remedy="look at that verdict first",
+            )
+
+    def _waited(self, job: JobRecord) -> JobRecord:
+        """The job once it is over, or as it is where there is no place or time to wait."""
+        try:
+            with self._waiters.place("ask for its state"):
+                return self._runner.wait(job.id, _PATIENCE)
+        except Busy:
+            return self._runner.store.get(job.id)
+
+    def _accept(self, series: str, derivation: str, asked: ReviewRequest, user: str) -> None:
+        verdict = self._reviews.of(series)
+        rejecting = self._reviews.rejection(series, derivation)
+        if (verdict is not None and verdict["State"] == REJECTED) or _is_under_way(rejecting):
+            raise Conflict(
+                f"the series {series} is {_given(verdict or {'State': 'Rejecting'})}, and others may have been told: "
+                "that is final",
+                remedy="derive it again: a new derivation has new UIDs and can be accepted",
+            )
+        if verdict is None:
+            self._reviews.accept(series, _document(asked, user))
+        job = self._runner.store.find(derivation)
+        if job is not None:
+            self._reviews.settle(job)
+
+    def _reject(self, series: str, derivation: str, asked: ReviewRequest, user: str) -> JobRecord | None:
+        """The job that rejects the series; None when it is rejected already."""
+        former = self._reviews.of(series)
+        if former is not None and former["State"] == REJECTED:
+            return None
+        rejecting = self._reviews.rejection(series, derivation)
+        if _is_under_way(rejecting):
+            return rejecting
+        job = self._runner.store.find(derivation)
+        if job is not None and not job.state.is_final:
+            raise Conflict(
+                f"the series {series} is being sent to its destinations by the job {derivation}",
+                remedy="wait until the job is over or cancel it, then reject the series",
+            )
+        if rejecting is not None:
+            self._runner.delete(rejecting.id)  # it failed, or its verdict was removed
+        document = _document(asked, user) | {"Derivation": derivation}
+        if former is not None:
+            document["Former"] = former
+        if job is not None and (have := [name for name, state in destinations(job).items() if state == DELIVERED]):
+            document["Destinations"] = have
+        identifier = rejection_job_id(series, derivation)
+        job = JobRecord(
+            id=identifier,
+            series=series,
+            request=document,
+            image=None,
+            subject=identifier,
+            digest=identifier,
+            created=time.time(),
+            priority=_PRIORITY,
+        )
+        self._runner.submit(job, None)
+        return job
+
+    def _state(self, request: Request, series: str, made: dict[str, Any]) -> dict[str, Any]:
+        derivation = str(made["Job"])
+        verdict = self._reviews.of(series) or {"State": "Unreviewed"}
+        rejecting = self._reviews.rejection(series, derivation)
+        if verdict["State"] != REJECTED and _is_under_way(rejecting):
+            verdict = {"State": "Rejecting", "RejectionJob": rejecting and rejecting.id, "Former": verdict}
+        job = self._runner.store.find(derivation)
+        return {
+            "Series": series,
+            **verdict,
+            "Job": derivation,
+            "Destinations": {} if job is None else destinations(job),
+            "Viewer": self._viewer(series, made),
+            "AuthenticatedUser": self._authenticated(request.headers),
+            "Warnings": [wrong]
+            if verdict["State"] != "Rejecting" and (wrong := self._reviews.discrepancy(series))
+            else [],
+            "Reasons": [reason.to_json() for reason in REASONS],
+        }
+
+    def _viewer(self, series: str, made: dict[str, Any]) -> str | None:
+        """Where OHIF shows it, when it is installed."""
+        if not self._ohif.is_installed or not made["Parents"]:
+            return None
+        tags = self._gateway.series(series)["MainDicomTags"]
+        study = self._gateway.get(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
+        parent = made["Parents"][0]["SeriesInstanceUID"]
+        return self._ohif.address(study, parent, tags["SeriesInstanceUID"], tags.get("Modality", ""))
+
+    def _user(self, request: Request, asked: ReviewRequest) -> str:
+        """Who judges.
+
+        :raises InvalidRequest: nobody is told, or another than the one who asks.
+        """
+        known = self._authenticated(request.headers)
+        if known is None and asked.user is None:
+            raise InvalidRequest("nobody is named whose verdict it is", remedy='give "User"')
+        if known is not None and asked.user not in (None, known):
+            raise InvalidRequest(
+                f"the verdict is sent by {known!r}, in the name of {asked.user!r}", remedy='leave "User" out'
+            )
+        return known or asked.user or ""
+
+    def _authenticated(self, headers: Mapping[str, str]) -> str | None:
+        """The user's name that Orthanc has checked (RFC 7617)."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if not self._authenticates or scheme.lower() != "basic":
+            return None
+        try:
+            name, colon, _ = base64.b64decode(token, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return name if colon and name else None
+
+
+def _document(asked: ReviewRequest, user: str) -> dict[str, Any]:
+    found = {"Verdict": asked.verdict, "User": user, "Code": asked.code, "Reason": asked.reason}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _given(verdict: Mapping[str, Any]) -> str:
+    """A verdict in words: who gave it, and when."""
+    words = {
+        "Unreviewed": "not reviewed",
+        "Accepted": "accepted",
+        "Rejected": "rejected",
+        "Rejecting": "being rejected",
+    }
+    parts = [words.get(verdict["State"], verdict["State"])]
+    parts += [f"by {verdict['User']}"] if verdict.get("User") else []
+    parts += [f"on {verdict['Time']}"] if verdict.get("Time") else []
+    return " ".join(parts)
+
+
+def _is_under_way(job: JobRecord | None) -> bool:
+    return job is not None and not job.state.is_final
