@@ -18,7 +18,7 @@ from derived_series.dicom.grid import Grid
 Values = npt.NDArray[np.float64]
 
 #: So many slices are looked at, and so many rows and columns of them.
-SLICES, PIXELS = 8, 48
+SLICES, PIXELS = 8, 32
 #: Fewer values than this may fit by chance.
 _FEWEST = 100
 #: From this correlation on another way round fits at all,
@@ -46,16 +46,18 @@ class Samples:
     @classmethod
     def of(cls, env: ImageEnvironment) -> Samples:
         """Of the first volume of an image on its parent's grid."""
-        slices, shape = env.parent.slices(), (env.slices, env.pixels.rows, env.pixels.columns)
+        shape = (env.slices, env.pixels.rows, env.pixels.columns)
         rows, columns = (picked(n, PIXELS) for n in shape[1:])
-        few = [picked(n, SLICES) for n in shape[1:]]
+        few = (picked(shape[1], SLICES), picked(shape[2], SLICES))
         image, parent, small_image, small_parent = [], [], [], []
-        for index in picked(shape[0], SLICES):
-            own, other = env.pixels.image[index], slices[env.sources[index][0]]
+        chosen = [int(index) for index in picked(shape[0], SLICES)]
+        slices = env.parent.slices([env.sources[index][0] for index in chosen])
+        for number, index in enumerate(chosen):
+            own, (other, small) = env.pixels.image[index], slices.at(number, (rows, columns), few)
             image.append(_values(own[np.ix_(rows, columns)]))
-            parent.append(_values(other[np.ix_(rows, columns)]))
+            parent.append(_values(other))
             small_image.append(_values(own[np.ix_(*few)]))
-            small_parent.append(_values(other[np.ix_(*few)]))
+            small_parent.append(_values(small))
         return cls(np.stack(image), np.stack(parent), (np.stack(small_image), np.stack(small_parent)), shape)
 
 

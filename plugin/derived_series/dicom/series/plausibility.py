@@ -169,8 +169,7 @@ def _chosen(parent: ParentSeries) -> list[int]:
 
 def _range_of(parent: ParentSeries) -> tuple[float, float]:
     """The lowest and the highest value of some of the parent's slices. :raises InvalidParent: it cannot be decoded."""
-    slices = parent.slices()
-    found = [(float(frame.min()), float(frame.max())) for frame in map(slices.__getitem__, _chosen(parent))]
+    found = [(float(frame.min()), float(frame.max())) for frame in parent.slices(_chosen(parent))]
     return min(low for low, _ in found), max(high for _, high in found)
 
 

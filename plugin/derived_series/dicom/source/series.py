@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -218,11 +218,16 @@ class ParentSeries:
             slices.read_into(index, found[index])
         return found.reshape(self.shape)
 
-    def slices(self) -> ParentSlices:
+    def slices(self, only: Sequence[int] | None = None) -> ParentSlices:
         """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume.
 
         Those of several volumes come one volume after the other.
+
+        :param only: the indexes of a few instances, which are then the only ones that are looked at.
         """
+        if only is not None:
+            few = [self.instances[index] for index in only]
+            return ParentSlices(few, [PixelFormat.of(instance) for instance in few])
         return ParentSlices(self.instances, self._formats())
 
     def to_nifti(self) -> Any:

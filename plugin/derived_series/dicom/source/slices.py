@@ -44,6 +44,19 @@ class ParentSlices:
         real_world(instance, how, stored, out)
         return out
 
+    def at(
+        self, index: int, *places: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+    ) -> list[npt.NDArray[np.float32]]:
+        """The values of some rows and columns of a slice alone, for each pair (rows, columns) of indexes."""
+        instance, how = self.instances[index], self.formats[index]
+        stored = stored_frame(instance, how, self._last)
+        found = []
+        for rows, columns in places:
+            part = stored[np.ix_(rows, columns)]
+            found.append(np.empty(part.shape[:2], dtype=np.float32))
+            real_world(instance, how, part, found[-1])
+        return found
+
     def read_into(self, index: int, out: npt.NDArray[np.float32]) -> None:
         """Decode one slice into a (row, column) array."""
         instance, how = self.instances[index], self.formats[index]
