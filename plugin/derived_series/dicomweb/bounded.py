@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,7 @@ class BoundedAdapter(HTTPAdapter):
         :raises TimeoutError: in place of that error.
         """
         self._is_late = False
+        began = time.monotonic()
         timer = threading.Timer(seconds, self._cut)
         timer.daemon = True
         timer.start()
@@ -39,7 +41,7 @@ class BoundedAdapter(HTTPAdapter):
             if self._is_late:  # what was cut off may look like a whole answer
                 raise late
         except requests.RequestException as error:
-            if self._is_late:
+            if self._is_late or time.monotonic() - began >= seconds:  # the socket's own time-out may be the first
                 raise late from error
             raise
         finally:
