@@ -32,6 +32,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"dicom_factory", "pipelines", "dicom", "transfer_syntaxes", "errors"},
 }
 
+#: The floors of a package's rooms: a room imports from itself and from lower floors only. Imports inside functions and
+#: for type checkers count, and make no circle either.
+FLOORS: dict[str, dict[str, int]] = {
+    "jobs": {
+        "__init__": 0,
+        "plain": 0,
+        "own_requests": 0,
+        "metadata": 0,
+        "record": 1,
+        "messages": 1,
+        "requests": 1,
+        "pool": 1,
+        "destination_states": 2,
+        "queue": 3,  # Orthanc's process, as the rules
+        "work": 3,  # a worker's process
+        "rules": 4,
+    },
+}
+
 #: Where everything may be caught, and why there.
 MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/dicom/encoding/read_errors.py": "decoders in Rust raise what is no Exception when they panic",
@@ -160,6 +179,44 @@ def of_the_package(path: Path, when: When) -> set[str]:
 def test_no_import_cycles() -> None:
     graph = {name: of_the_package(path, When.LOADING) - {name} for name, path in MODULES.items()}
     assert find_cycle(graph) == []
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_of_a_package_import_from_lower_floors(package: str) -> None:
+    wrong = []
+    for name, path in modules_of(package).items():
+        room = room_in(package, name)
+        for imported in imports_of(path):
+            if imported.module not in modules_of(package):
+                continue
+            target = room_in(package, imported.module)
+            if room != target and FLOORS[package][target] >= FLOORS[package][room]:
+                wrong.append(f"{where(path, imported.line)} imports {imported.module}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_every_room_of_a_package_has_its_floor(package: str) -> None:
+    assert {room_in(package, name) for name in modules_of(package)} == set(FLOORS[package])
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_a_package_has_no_circle(package: str) -> None:
+    graph = {
+        name: {item.module for item in imports_of(path)} & set(modules_of(package)) - {name}
+        for name, path in modules_of(package).items()
+    }
+    assert find_cycle(graph) == []
+
+
+def modules_of(package: str) -> dict[str, Path]:
+    return {name: path for name, path in MODULES.items() if f"{name}.".startswith(f"{PACKAGE}.{package}.")}
+
+
+def room_in(package: str, module: str) -> str:
+    """The room of a package that a module of it is in."""
+    rest = module.removeprefix(f"{PACKAGE}.{package}").split(".")
+    return rest[1] if len(rest) > 1 else "__init__"
 
 
 def test_imports_are_at_the_top() -> None:

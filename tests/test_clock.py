@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from derived_series.errors import InvalidRequest, StorageError
+from derived_series.jobs.messages import Outcome
 from derived_series.jobs.queue.clock import SteadyClock
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
-from derived_series.jobs.work.entry import Outcome
 from derived_series.orthanc.routes.jobs import _number
 from test_jobs_runner import Start, fails_until, start
 from test_jobs_store import job

@@ -18,12 +18,13 @@ import pytest
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy, Conflict, NotFound, StorageError
-from derived_series.jobs.limits import Limits
+from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, State
-from derived_series.jobs.work.entry import DeriveTask, Outcome, derive, discard
+from derived_series.jobs.work.entry import WORK, derive, discard
 from test_jobs_store import job
 
 Script = Callable[[DeriveTask], Outcome]
@@ -84,7 +85,7 @@ class Started:
     def __init__(self, folder: Path, executor: Scripted, limits: Limits):
         self.executor = executor
         self.store = JobStore(folder)
-        self.runner = JobRunner(self.store, executor, make_task, limits, lambda record: limits.timeout)
+        self.runner = JobRunner(self.store, executor, WORK, make_task, limits, lambda record: limits.timeout)
         self.runner.start()
 
     def run(self, name: str, **changes: Any) -> JobRecord:

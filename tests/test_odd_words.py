@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from derived_series.errors import Busy, DerivedSeriesError, InvalidParent, InvalidRequest, StorageError
+from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.plain import encodable, json_bytes, printable
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
-from derived_series.jobs.work.entry import DeriveTask, Outcome
+from derived_series.jobs.work.entry import WORK
 from derived_series.orthanc.answers import error_answer
 from derived_series.orthanc.http import Answer, Request
 from derived_series.user_code import described
@@ -152,7 +153,7 @@ class Queue:
     def __init__(self, folder: Path, script: Any, *, make: Any = make_task, observe: Any = lambda job: None):
         self.executor = Scripted(script)
         self.store = JobStore(folder)
-        self.runner = JobRunner(self.store, self.executor, make, LIMITS, lambda record: 30.0, observe)
+        self.runner = JobRunner(self.store, self.executor, WORK, make, LIMITS, lambda record: 30.0, observe)
         self.runner.start()
 
     def run(self, name: str, **changes: Any) -> JobRecord:

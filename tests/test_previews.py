@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.pool.spare import Spare
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
-from derived_series.jobs.work.entry import DeriveTask, Outcome
+from derived_series.jobs.work.entry import WORK
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_audit import all_jobs
@@ -32,7 +33,9 @@ class Places:
     def __init__(self, folder: Path, preview: Any):
         self.usual, self.extra = Scripted(blocked), Scripted(preview)
         self.store = JobStore(folder)
-        self.runner = JobRunner(self.store, self.usual, make_task, LIMITS, lambda record: 30.0, previews=self.extra)
+        self.runner = JobRunner(
+            self.store, self.usual, WORK, make_task, LIMITS, lambda record: 30.0, previews=self.extra
+        )
         self.runner.start()
 
 

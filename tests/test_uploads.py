@@ -14,15 +14,15 @@ import pytest
 
 from conftest import StartOrthanc
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, NotFound
-from derived_series.jobs.limits import Limits
+from derived_series.jobs.messages import Outcome
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
+from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.uploads import Upload, failed_uploads, superfluous
 from derived_series.jobs.record import State
 from derived_series.jobs.rules.evaluate import Firing
 from derived_series.jobs.rules.log import Fired, FiringLog
-from derived_series.jobs.work.entry import Outcome
 from orthanc_server import OrthancFailed, merged
 from phantoms import ct_phantom
 from server_audit import fill, small_disk

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy
+from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.pool.spare import Spare
 from derived_series.jobs.queue.folder_lock import lock_folder
@@ -20,7 +21,7 @@ from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.jobs.rules.log import FiringLog
-from derived_series.jobs.work.entry import DeriveTask, warm_up, warm_up_for_pages
+from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.changes import ChangeReader
@@ -128,7 +129,7 @@ def start(executable: Path) -> Gateway:
         metrics.observe(job)
 
     previews = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up, initargs=(folders,)))
-    runner = JobRunner(store, executor, make_task, settings.limits, timeout_of, observe, leftovers, previews)
+    runner = JobRunner(store, executor, WORK, make_task, settings.limits, timeout_of, observe, leftovers, previews)
     reviews = Reviews(gateway, runner, verdicts)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)

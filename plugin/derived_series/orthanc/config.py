@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_pascal
 
-from derived_series.jobs.limits import Limits
+from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
 from derived_series.jobs.rules.model import Rule, repeated
 from derived_series.orthanc.browsers import Doorkeeper

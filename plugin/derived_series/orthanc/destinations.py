@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from derived_series.jobs.destinations import check_destinations
+from derived_series.errors import NotFound
 from derived_series.orthanc.gateway import Gateway
 
 
@@ -21,5 +21,13 @@ class Destinations:
     def check(self, names: Iterable[str]) -> None:
         """:raises NotFound: a name that is neither, naming those there are."""
         names = list(names)
-        if names:
-            check_destinations(names, self._gateway.get_any(self._servers), self._gateway.get("/modalities"))
+        if not names:
+            return
+        known = {*self._gateway.get_any(self._servers), *self._gateway.get("/modalities")}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise NotFound(
+                f"there is no destination {', '.join(map(repr, unknown))}",
+                remedy="use a name of DicomWeb.Servers or DicomModalities: "
+                f"{', '.join(sorted(known)) or 'neither has one'}",
+            )

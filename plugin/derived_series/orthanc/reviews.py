@@ -10,11 +10,11 @@ from typing import Any
 
 from derived_series.errors import Conflict, NotFound
 from derived_series.jobs.destination_states import DELETED, destinations, is_held, released, withdrawn
+from derived_series.jobs.metadata import PROVENANCE, REVIEW
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
-from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, REVIEW, rejection_job_id, review_json
-from derived_series.jobs.work.provenance import PROVENANCE
+from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, rejection_job_id, review_json
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.rejection_notes import rejection_in_study
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
 from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.model import COUNT, METADATA, Rule
-from derived_series.jobs.work.provenance import PROVENANCE
 from derived_series.orthanc.gateway import Gateway
 from derived_series.software import SOFTWARE
 

@@ -7,10 +7,10 @@ import signal
 from concurrent.futures import CancelledError, Future
 
 from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
-from derived_series.jobs.limits import Limits
+from derived_series.jobs.messages import Outcome
 from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
-from derived_series.jobs.work.entry import Outcome
 from derived_series.user_code import described
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")

@@ -17,16 +17,16 @@ from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
 from derived_series.jobs.destination_states import reopened
-from derived_series.jobs.limits import Limits
+from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.queue.clock import SteadyClock
 from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.outcomes import CANCELLED, is_overdue, outcome_of, taken_up, too_late, verdict
 from derived_series.jobs.queue.running import Running
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.uploads import failed_uploads, superfluous
 from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import JobRecord, Problem, State
-from derived_series.jobs.work.entry import DeriveTask, Outcome, derive, discard
 from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ _DISK = (Busy, sqlite3.OperationalError, OSError)
 class JobRunner:
     """The scheduler.
 
+    :param work: what workers do with a task.
     :param make_task: the attempt to send out for a record, with what is only known here (address, token).
     :param timeout_of: seconds for one attempt at a record.
     :param observe: is told each job that has another state, by the runner's thread.
@@ -55,6 +56,7 @@ class JobRunner:
         self,
         store: JobStore,
         executor: Executor,
+        work: Work,
         make_task: Callable[[JobRecord], DeriveTask],
         limits: Limits,
         timeout_of: Callable[[JobRecord], float],
@@ -65,6 +67,7 @@ class JobRunner:
         self.store = store
         self.limits = limits
         self._executor = executor
+        self._work = work
         self._previews = previews
         self._make_task = make_task
         self._timeout_of = timeout_of
@@ -79,7 +82,7 @@ class JobRunner:
         self._tidy_at = 0.0
         self._room = WaitingRoom()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="job runner", daemon=True)
+        self._thread = threading.Thread(target=self._decide, name="job runner", daemon=True)
 
     # -- for any thread ------------------------------------------------------------------------------------
 
@@ -187,7 +190,7 @@ class JobRunner:
 
     # -- the thread ----------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _decide(self) -> None:
         while not self._stopping.is_set():
             kind, job_id = "", ""
             try:
@@ -302,7 +305,7 @@ class JobRunner:
         extra = executor is not self._executor
         running = Running(job, task, Future(), now, now + self._timeout_of(job), extra=extra)
         self._running[job.id] = running  # before the worker has it, which may tell its progress at once
-        running.future = executor.submit(derive, task)
+        running.future = executor.submit(self._work.derive, task)
         self._listen(job.id, running.future)
 
     def _listen(self, job_id: str, future: Future[Outcome]) -> None:
@@ -413,7 +416,7 @@ class JobRunner:
         """
         self._leftovers.expect(job.id)
         task = task or self._make_task(job)
-        future = self._executor.submit(discard, task)
+        future = self._executor.submit(self._work.discard, task)
         now = time.monotonic()
         deadline = now + _DISCARD_SECONDS
         self._running[job.id] = Running(job, task, future, now, deadline, verdict=job, discards=discards + 1)

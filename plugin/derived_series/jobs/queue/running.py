@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.record import JobRecord, Problem
-from derived_series.jobs.work.entry import DeriveTask, Outcome
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from derived_series.jobs.limits import Limits
+from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.store import JobStore
 
 _DAY = 86400.0

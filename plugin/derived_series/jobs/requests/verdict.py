@@ -12,10 +12,6 @@ from pydantic.alias_generators import to_pascal
 from derived_series.errors import InvalidRequest
 from derived_series.jobs.requests.derive import validated
 
-#: User-defined metadata of a series with the verdict on it, as JSON; ``UserMetadata`` in Orthanc's configuration may
-#: give the number a name.
-REVIEW = 4301
-
 ACCEPTED, REJECTED = "Accepted", "Rejected"
 
 #: The labels of a series, where Orthanc has labels (1.12.0 and later).

@@ -29,6 +29,7 @@ from derived_series.dicomweb.stow import Cut, Part10, store
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import Conflict, DerivedSeriesError, InvalidImage, StorageError, UserCodeError
 from derived_series.jobs.destination_states import HELD, PENDING
+from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.own_requests import marked
 from derived_series.jobs.plain import LONGEST, cut, text_of
 from derived_series.jobs.pool.memory import memory_bound
@@ -37,7 +38,6 @@ from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.work.catalogue import library_of
 from derived_series.jobs.work.delivery import send_on
 from derived_series.jobs.work.dry_run import told
-from derived_series.jobs.work.entry import DeriveTask, Outcome
 from derived_series.jobs.work.options import options_of
 from derived_series.jobs.work.output import output_of
 from derived_series.jobs.work.own_series import remove_former, series_uid

@@ -9,7 +9,7 @@ from typing import Any
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.encoding.tags import keyword, number
 from derived_series.errors import DerivedSeriesError
-from derived_series.jobs.work.entry import Catalogue
+from derived_series.jobs.messages import Catalogue
 from derived_series.pipelines.library import Library, NamedPipeline
 
 

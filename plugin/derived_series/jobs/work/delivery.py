@@ -12,7 +12,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from derived_series.dicomweb.client import Client
 from derived_series.errors import DerivedSeriesError, StorageError
 from derived_series.jobs.destination_states import CLOSED, DELIVERED, REFUSED
-from derived_series.jobs.work.entry import Outcome
+from derived_series.jobs.messages import Outcome
 from derived_series.jobs.work.progress import Progress
 
 #: What Orthanc says of a modality that takes none of what was proposed, and of one for which it can propose nothing.

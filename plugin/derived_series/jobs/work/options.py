@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.image.resampling import Resampling
+from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.requests.derive import DeriveRequest
-from derived_series.jobs.work.entry import DeriveTask
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.run import Options, extra_blueprint
 from derived_series.transfer_syntaxes import DEFAULT

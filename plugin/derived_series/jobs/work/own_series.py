@@ -6,8 +6,9 @@ from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import find_series, remove_series
 from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.identifiers import series_uid_of
-from derived_series.jobs.requests.verdict import ACCEPTED, REVIEW
-from derived_series.jobs.work.entry import DeriveTask, Outcome
+from derived_series.jobs.messages import DeriveTask, Outcome
+from derived_series.jobs.metadata import REVIEW
+from derived_series.jobs.requests.verdict import ACCEPTED
 
 
 def series_uid(task: DeriveTask) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from derived_series.dicomweb.client import Client
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound
-from derived_series.jobs.work.entry import DeriveTask
+from derived_series.jobs.messages import DeriveTask
 
 
 def check_parents(client: Client, task: DeriveTask) -> None:

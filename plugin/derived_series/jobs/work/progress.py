@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from derived_series.dicomweb.client import Client
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound
-from derived_series.jobs.work.entry import DeriveTask
+from derived_series.jobs.messages import DeriveTask
 
 #: Seconds between two messages, between those of two phases, and seconds that one may take.
 _EVERY = 0.25

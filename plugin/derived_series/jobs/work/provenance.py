@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from derived_series.dicomweb.client import Client
+from derived_series.jobs.messages import DeriveTask
+from derived_series.jobs.metadata import EXPLANATION, PROVENANCE
 from derived_series.jobs.plain import json_bytes
-from derived_series.jobs.work.entry import DeriveTask
-
-if TYPE_CHECKING:  # Orthanc's own process reads the numbers below and loads no numpy for it
-    from derived_series.pipelines.run import Series
-
-#: User-defined metadata and attachments have numbers from 1024 on (Orthanc Book, "Metadata and attachments").
-#: ``UserMetadata`` and ``UserContentType`` in Orthanc's configuration may give the numbers these names.
-PROVENANCE = 4300
-EXPLANATION = 4300
+from derived_series.pipelines.run import Series
 
 
 def record_provenance(

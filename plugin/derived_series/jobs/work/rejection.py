@@ -16,9 +16,10 @@ from derived_series.dicomweb.readback import Sample, describe_series, remove_ser
 from derived_series.dicomweb.stow import Part10, store
 from derived_series.errors import NotFound
 from derived_series.jobs.destination_states import PENDING
-from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, REVIEW, reason_of, review_json
+from derived_series.jobs.messages import DeriveTask, Outcome
+from derived_series.jobs.metadata import REVIEW
+from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, reason_of, review_json
 from derived_series.jobs.work.delivery import send_on
-from derived_series.jobs.work.entry import DeriveTask, Outcome
 from derived_series.jobs.work.progress import Progress
 
 

@@ -11,11 +11,11 @@ import zlib
 from collections.abc import Mapping
 
 from derived_series.errors import Busy, Conflict, InvalidImage, InvalidRequest, NotFound
+from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.own_requests import HEADER
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
-from derived_series.jobs.work.entry import Catalogue
 from derived_series.orthanc.answers import accepted, problem_answer
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.destinations import Destinations

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from derived_series.errors import Busy, NotFound, UserCodeError
+from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.executor import WorkerDied
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.uploads import failed_uploads
-from derived_series.jobs.work.entry import Catalogue, describe
+from derived_series.jobs.work.entry import describe
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.http import Answer, Request
 

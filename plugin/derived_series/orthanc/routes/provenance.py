@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from derived_series.errors import NotFound
-from derived_series.jobs.work.provenance import EXPLANATION, PROVENANCE
+from derived_series.jobs.metadata import EXPLANATION, PROVENANCE
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.pool.spare import Spare
 from derived_series.jobs.requests.derive import ORTHANC_ID, Cosines, validated
 from derived_series.jobs.work.entry import decode_for_review, describe_for_review
-from derived_series.jobs.work.provenance import PROVENANCE
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of

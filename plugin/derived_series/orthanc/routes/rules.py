@@ -10,12 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
+from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
 from derived_series.jobs.rules.evaluate import Evaluation, SeriesFacts, evaluate_all
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.rules.model import Rule
-from derived_series.jobs.work.entry import Catalogue
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
