@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "user_code": set(),
     "dicom": {"identifiers", "transfer_syntaxes", "software", "user_code", "errors"},
     "dicomweb": {"errors"},
-    "pipelines": {"dicom", "transfer_syntaxes", "user_code", "errors"},
+    "pipelines": {"identifiers", "dicom", "transfer_syntaxes", "user_code", "errors"},
     "jobs": {"identifiers", "review", "dicomweb", "pipelines", "dicom", "transfer_syntaxes", "user_code", "errors"},
     "review": {"dicom", "errors"},
     "orthanc": {"identifiers", "jobs", "review", "dicomweb", "pipelines", "dicom", "software", "errors"},

@@ -24,9 +24,26 @@ def uid_of(seed: str, *role: str | int) -> str:
     return _named("\x00".join([seed, *map(str, role)]))
 
 
-def series_uid_of(job_id: str) -> str:
-    """The SeriesInstanceUID that every attempt at a job gives to its series."""
-    return uid_of(job_id, "series")
+#: The series that one job may make: what is left of a job is looked for under so many UIDs.
+MOST_OUTPUTS = 32
+
+
+def output_seed(seed: str, output: int) -> str:
+    """The seed of the UIDs of one output of a job; that of the first is the job's own.
+
+    :param output: its place among the pipeline's outputs, from 0 on.
+    """
+    return f"{seed}/{output}" if output else seed
+
+
+def series_uid_of(job_id: str, output: int = 0) -> str:
+    """The SeriesInstanceUID that every attempt at a job gives to the series of an output."""
+    return uid_of(output_seed(job_id, output), "series")
+
+
+def series_uids_of(job_id: str) -> tuple[str, ...]:
+    """The SeriesInstanceUIDs that a job may give to its series, whatever its pipeline's outputs are."""
+    return tuple(series_uid_of(job_id, output) for output in range(MOST_OUTPUTS))
 
 
 def free_series_number(parent_number: int | None, taken: Collection[int]) -> int:

@@ -4,6 +4,7 @@ from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.grinders import NiftiGrinder, NumpyGrinder, SeriesGrinder
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import Library
+from derived_series.pipelines.output import Output, Value
 from derived_series.pipelines.pipeline import AbstractInput, AbstractPipeline, Parameters, Pipeline
 
 __all__ = [
@@ -14,7 +15,9 @@ __all__ = [
     "Library",
     "NiftiGrinder",
     "NumpyGrinder",
+    "Output",
     "Parameters",
     "Pipeline",
     "SeriesGrinder",
+    "Value",
 ]

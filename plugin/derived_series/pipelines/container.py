@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -11,6 +13,7 @@ from pydicom.dataset import Dataset
 
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.series import ParentSeries
+from derived_series.pipelines.workplace import Workplace, temporary_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,20 +22,40 @@ class InputContainer(Mapping[str, Any]):
 
     ``container["CT"]`` is what the input's grinder made.
 
-    :param header: the SeriesHeader of the derived series, ready; None when the pipeline names no blueprint.
+    :param headers: the SeriesHeaders of the derived series, ready, by output name; none of an output without blueprint.
     :param parents: the series themselves, by input name.
     :param parameters: the validated parameters, an object of the pipeline's ``parameters`` class.
+    :param workplace: where the run takes place.
     """
 
     data: Mapping[str, Any]
-    header: SeriesHeader | None
+    headers: Mapping[str, SeriesHeader]
     parents: Mapping[str, ParentSeries]
     parameters: BaseModel
+    workplace: Workplace
+
+    @property
+    def header(self) -> SeriesHeader | None:
+        """The header of the first output; None when the pipeline names no blueprint."""
+        return next(iter(self.headers.values()), None)
 
     @property
     def datasets(self) -> dict[str, tuple[Dataset, ...]]:
         """The instances of each input, ascending along the normal."""
         return {name: parent.instances for name, parent in self.parents.items()}
+
+    @cached_property
+    def folder(self) -> Path:
+        """A folder for files; TMPDIR is this folder too while a job runs. It is gone when the job is over."""
+        return self.workplace.folder or temporary_folder()
+
+    def progress(self, part: float, text: str = "") -> None:
+        """Say how far it is. :param part: from 0 to 1; :param text: what it is about, such as "fold 2 of 5"."""
+        self.workplace.progress(min(max(float(part), 0.0), 1.0), text)
+
+    def log(self, text: object) -> None:
+        """A line of the job's log."""
+        self.workplace.log(str(text))
 
     def __getitem__(self, name: str) -> Any:
         return self.data[name]

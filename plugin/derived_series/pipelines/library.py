@@ -26,6 +26,7 @@ from derived_series.dicom.factories.kinds import (
 )
 from derived_series.dicom.factories.nifti import NiftiFactory
 from derived_series.errors import BlueprintError, NotFound
+from derived_series.pipelines.output import checked_outputs
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 from derived_series.user_code import described
 
@@ -167,6 +168,7 @@ def _collect(
     for found in classes:
         if issubclass(found, Pipeline):
             found.parent_name()
+            checked_outputs(found.__name__, found.outputs)
             name = found.pipeline_name()
             _put("pipeline", name, NamedPipeline(name, found, _first_line(found.__doc__), file, digest), pipelines)
         elif issubclass(found, DicomFactory):

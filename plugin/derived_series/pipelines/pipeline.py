@@ -15,6 +15,7 @@ from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import BlueprintError
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.input import Input
+from derived_series.pipelines.output import RESULT, Output
 
 
 def snake_case(name: str) -> str:
@@ -34,6 +35,8 @@ class Pipeline:
     :cvar input: input name -> Input class.
     :cvar dicom_factory: builds the series from what ``process`` returns.
     :cvar header_blueprint: the blueprint of the derived series.
+    :cvar outputs: output name -> Output, for a pipeline that makes several series; without them there is one, of
+        ``header_blueprint`` and ``dicom_factory``.
     :cvar filling_strategy: for the parent's tags that the blueprint does not name.
     :cvar parent_input: the input whose series is the parent; the first one when it is not given, with a warning
         where there are several.
@@ -44,6 +47,7 @@ class Pipeline:
     input: ClassVar[Mapping[str, type[Input]]] = {"parent": Input}
     dicom_factory: ClassVar[DicomFactory] = NumpyFactory()
     header_blueprint: ClassVar[Blueprint | None] = None
+    outputs: ClassVar[Mapping[str, Output]] = {}
     filling_strategy: ClassVar[FillingStrategy] = FillingStrategy.DISCARD
     parent_input: ClassVar[str | None] = None
     parameters: ClassVar[type[BaseModel]] = Parameters
@@ -54,13 +58,17 @@ class Pipeline:
         """The blueprint for this parent; override it when it depends on the parent or the parameters.
 
         One that depends on other inputs has one more parameter, ``inputs``: all series by their names in ``input``.
+        One that makes several outputs may have the parameter ``output``: the name of the one that is asked for.
 
         :param blueprints: the named blueprints of the library, such as ``blueprints["ct"]``.
         """
         return self.header_blueprint
 
     def process(self, input_container: InputContainer) -> Any:
-        """The result: an image for the factory, or a DerivedSeries, or finished datasets."""
+        """The result: an image for the factory, or a DerivedSeries, or finished datasets.
+
+        With ``outputs`` a dict of these by output name. ``values`` in a dict are numbers that are kept beside them.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no process()")
 
     @classmethod
@@ -84,6 +92,11 @@ class Pipeline:
                 remedy="set parent_input to the name of the input that is the parent series",
             )
         return names[0]
+
+    @classmethod
+    def all_outputs(cls) -> Mapping[str, Output]:
+        """``outputs``, or the one that ``header_blueprint`` and ``dicom_factory`` make."""
+        return cls.outputs or {RESULT: Output(None, cls.dicom_factory)}
 
 
 #: The tutorial's names.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -38,7 +40,9 @@ from derived_series.errors import (
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.gate import STRICT, Validation, passed
 from derived_series.pipelines.library import Library
+from derived_series.pipelines.output import RESULT, VALUES, Output, Value, values_of
 from derived_series.pipelines.pipeline import Pipeline
+from derived_series.pipelines.workplace import Workplace, temporary_files_in
 from derived_series.transfer_syntaxes import DEFAULT
 from derived_series.user_code import told
 
@@ -126,13 +130,19 @@ def _concept(given: str | Mapping[str, str] | None) -> Code | str | None:
     return Code(given["Value"], given["Scheme"], given["Meaning"]) if isinstance(given, Mapping) else given
 
 
+#: Tags of a request that only one kind of object has: the request's key, and the class.
+_OF_ONE_KIND: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "SegmentSequence": ("Segments", SegmentationStorage),
+        "RealWorldValueMappingSequence": ("Units", ParametricMapStorage),
+    }
+)
+
+
 def _fits(header: SeriesHeader, options: Options) -> SeriesHeader:
     """:raises InvalidRequest: Segments or Units for a kind of object that has none."""
-    for tag, key, sop_class in (
-        ("SegmentSequence", "Segments", SegmentationStorage),
-        ("RealWorldValueMappingSequence", "Units", ParametricMapStorage),
-    ):
-        if tag in options.extra and header.sop_class_uid != sop_class:
+    for tag, (key, sop_class) in _OF_ONE_KIND.items():
+        if tag in options.extra and tag in header.blueprint and header.sop_class_uid != sop_class:
             said = UID(header.sop_class_uid).name
             raise InvalidRequest(f"{key} are of a {UID(sop_class).name}, but the blueprint makes a {said}")
     return header
@@ -174,6 +184,18 @@ def same_patient(parents: Mapping[str, ParentSeries]) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What one run of a pipeline made.
+
+    :param series: by output name, in the order of the pipeline's outputs; ready to be written out.
+    :param values: the numbers beside them.
+    """
+
+    series: Mapping[str, Series]
+    values: Mapping[str, Value]
+
+
 def run_pipeline(
     library: Library,
     name: str,
@@ -182,6 +204,25 @@ def run_pipeline(
     options: Options,
     context: BuildContext,
 ) -> Series:
+    """The series of a pipeline that makes one; see ``run_outputs``."""
+    made = run_outputs(library, name, parents, parameters, options, context).series
+    if len(made) > 1:
+        raise InvalidRequest(
+            f"pipeline {name!r} makes several series ({', '.join(made)})",
+            remedy="use run_outputs, which gives them all",
+        )
+    return next(iter(made.values()))
+
+
+def run_outputs(
+    library: Library,
+    name: str,
+    parents: Mapping[str, ParentSeries],
+    parameters: Mapping[str, Any],
+    options: Options,
+    context: BuildContext,
+    workplace: Workplace | None = None,
+) -> Results:
     """Run a pipeline on its parents.
 
     :param parents: by input name; with a single input the name does not matter.
@@ -195,27 +236,132 @@ def run_pipeline(
     parent = whole[pipeline.parent_name()]
     inputs = {key: series.detached() for key, series in whole.items()}  # user code may do with them what it likes
     theirs = inputs[pipeline.parent_name()]
-    header: SeriesHeader | None = None
-    factory = pipeline.dicom_factory
-    blueprint = _blueprint(name, pipeline, theirs, settings, library, inputs)
-    if blueprint is not None:
-        strategy = options.strategy or pipeline.filling_strategy
-        header = _fits(factory.make_series_header(parent, blueprint + options.extra, strategy, context), options)
-        header = replace(header, env=replace(header.env, inputs=whole))
-    data = {}
-    for key, series in inputs.items():
-        taken = _user(f"the constructor of input {key!r} of pipeline {name!r}", pipeline.input[key], series)
-        if not _user(f"validate of pipeline {name!r}", taken.validate):
-            raise InvalidParent(
-                f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
+    outputs = dict(pipeline.all_outputs())
+    contexts = _contexts(outputs, context)
+    headers: dict[str, SeriesHeader] = {}
+    extras = _extras(
+        {
+            key: _blueprint(name, pipeline, key, output, theirs, settings, library, inputs)
+            for key, output in outputs.items()
+        },
+        options.extra,
+    )
+    for key, output in outputs.items():
+        blueprint = extras[key]
+        if blueprint is None:
+            continue
+        strategy = options.strategy or output.filling_strategy or pipeline.filling_strategy
+        header = _fits(output.factory.make_series_header(parent, blueprint, strategy, contexts[key]), options)
+        headers[key] = replace(header, env=replace(header.env, inputs=whole))
+    place = workplace or Workplace()
+    with nullcontext() if place.folder is None else temporary_files_in(place.folder):
+        data = {}
+        for key, series in inputs.items():
+            taken = _user(f"the constructor of input {key!r} of pipeline {name!r}", pipeline.input[key], series)
+            if not _user(f"validate of pipeline {name!r}", taken.validate):
+                raise InvalidParent(
+                    f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
+                )
+            data[key] = _user(f"image_grinder of pipeline {name!r}", taken.get_data)
+        mine = {key: header.of(theirs) for key, header in headers.items()}
+        container = InputContainer(data, mine, inputs, settings, place)
+        result = _user(f"process of pipeline {name!r}", pipeline.process, container)
+        images, values = _by_output(name, pipeline, result)
+        made = {}
+        for key in outputs:
+            if key not in images:
+                continue
+            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, headers.get(key))
+            finished = _finish(what, images[key], parent, theirs, contexts[key], options).with_identity(parent)
+            if len(whole) > 1 and pipeline.parent_input is None:
+                finished = replace(finished, warnings=(*finished.warnings, _assumed(pipeline)))
+            made[key] = options.ready(finished, parent)
+    return Results(made, values)
+
+
+def _contexts(outputs: Mapping[str, Output], context: BuildContext) -> dict[str, BuildContext]:
+    """That of each output: with UIDs of its own, which are settled before it is made."""
+    if len(outputs) == 1:
+        return dict.fromkeys(outputs, context.seeded())
+    seeded = context.seeded()
+    return {name: replace(seeded, output=place, output_name=name) for place, name in enumerate(outputs)}
+
+
+def _extras(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dict[str, Blueprint | None]:
+    """The blueprints with the request's tags; what is of one kind of object goes to the outputs of this kind.
+
+    A SeriesDescription of the request gets the output's name where there are several.
+    """
+    whole = {}
+    for name, blueprint in blueprints.items():
+        theirs = extra
+        if blueprint is not None and len(blueprints) > 1:
+            theirs = extra.copy()
+            for tag, (_, sop_class) in _OF_ONE_KIND.items():
+                if tag in theirs and any(map(partial(_makes, sop_class=sop_class), blueprints.values())):
+                    if not _makes(blueprint, sop_class):
+                        del theirs[tag]
+            if "SeriesDescription" in theirs and (text := getattr(theirs["SeriesDescription"], "value", None)):
+                theirs["SeriesDescription"] = StaticElement(
+                    "SeriesDescription", "LO", f"{str(text)[: 61 - len(name)]} ({name})"
+                )
+        whole[name] = None if blueprint is None else blueprint + theirs
+    return whole
+
+
+def _makes(blueprint: Blueprint | None, sop_class: str) -> bool:
+    found = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
+    return str(getattr(found, "value", "")) == sop_class
+
+
+def _by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any], dict[str, Value]]:
+    """What ``process`` returned, by output, and the numbers beside it.
+
+    :raises UserCodeError: outputs that there are not, or that are missing.
+    """
+    outputs = pipeline.all_outputs()
+    what = f"process of pipeline {name!r}"
+    is_named = isinstance(result, Mapping) and not isinstance(result, Dataset)
+    if is_named and not pipeline.outputs and not set(result) <= {RESULT, VALUES}:
+        is_named = False  # whatever it is, it is what a factory of the user's takes
+    if not is_named:
+        if len(outputs) > 1:
+            raise UserCodeError(
+                f"{what} returned {_kind(result)}, but it has the outputs {', '.join(outputs)}",
+                remedy="return a dict with what each output is made of",
             )
-        data[key] = _user(f"image_grinder of pipeline {name!r}", taken.get_data)
-    container = InputContainer(data, header and header.of(theirs), inputs, settings)
-    result = _user(f"process of pipeline {name!r}", pipeline.process, container)
-    made = _finish(name, header, factory, result, parent, theirs, context, options).with_identity(parent)
-    if len(whole) > 1 and pipeline.parent_input is None:
-        made = replace(made, warnings=(*made.warnings, _assumed(pipeline)))
-    return options.ready(made, parent)
+        return {next(iter(outputs)): result}, {}
+    unknown = [str(key) for key in result if key not in outputs and key != VALUES]
+    images = {key: result[key] for key in outputs if result.get(key) is not None}
+    missing = [key for key, output in outputs.items() if key not in images and not output.optional]
+    if unknown or missing:
+        said = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(unknown)}"] * bool(unknown)
+        raise UserCodeError(
+            f"{what} returned a dict {' and '.join(said)}; its outputs are {', '.join(outputs)}",
+            remedy="return all outputs by name, and numbers by 'values'; Output(..., optional=True) may be missing",
+        )
+    if not images:
+        raise UserCodeError(f"{what} returned none of its outputs ({', '.join(outputs)})", remedy="return one at least")
+    return images, values_of(result.get(VALUES), what)
+
+
+def _kind(result: Any) -> str:
+    return "nothing" if result is None else f"a {type(result).__name__}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """An output of a run. :param key: its name, where the pipeline has several."""
+
+    pipeline: str
+    key: str | None
+    factory: DicomFactory
+    header: SeriesHeader | None
+
+    def __str__(self) -> str:
+        return (
+            f"pipeline {self.pipeline!r}" if self.key is None else f"output {self.key!r} of pipeline {self.pipeline!r}"
+        )
 
 
 def _assumed(pipeline: Pipeline) -> str:
@@ -318,17 +464,24 @@ def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str
 def _blueprint(
     name: str,
     pipeline: Pipeline,
+    key: str,
+    output: Output,
     parent: ParentSeries,
     settings: BaseModel,
     library: Library,
     inputs: Mapping[str, ParentSeries],
 ) -> Blueprint | None:
-    """What ``blueprint_for`` says; it gets all inputs where it has a parameter of this name."""
+    """The output's own, or what ``blueprint_for`` says; it gets what it has parameters of these names for."""
+    if isinstance(output.blueprint, str):
+        return library.blueprint(output.blueprint).blueprint
+    if output.blueprint is not None:
+        return output.blueprint
     function: Any = pipeline.blueprint_for
-    blueprints = library.plain_blueprints()
-    if "inputs" in inspect.signature(function).parameters:
-        function = partial(function, inputs=inputs)
-    found: Blueprint | None = _user(f"blueprint_for of pipeline {name!r}", function, parent, settings, blueprints)
+    asked = inspect.signature(function).parameters
+    function = partial(function, **{k: v for k, v in {"inputs": inputs, "output": key}.items() if k in asked})
+    found: Blueprint | None = _user(
+        f"blueprint_for of pipeline {name!r}", function, parent, settings, library.plain_blueprints()
+    )
     return found
 
 
@@ -345,41 +498,42 @@ def _user(what: str, function: Any, *arguments: Any) -> Any:
 
 
 def _finish(
-    name: str,
-    header: SeriesHeader | None,
-    factory: DicomFactory,
+    output: _Output,
     result: Any,
     parent: ParentSeries,
     theirs: ParentSeries,
     context: BuildContext,
     options: Options,
 ) -> Series:
-    """What ``process`` returned, as a series. :param theirs: the parent that user code gets."""
-    own_build = builds_itself(factory)
-    if options.resampling is not None and (
-        own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
-    ):
+    """What ``process`` returned for an output, as a series. :param theirs: the parent that user code gets."""
+    own_build = builds_itself(output.factory)
+    is_finished = own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
+    if is_finished and output.key is not None:  # the others are still what the request is about
+        options = replace(options, resampling=None, frame_of_reference="Parent")
+    if options.resampling is not None and is_finished:
         raise InvalidRequest(
-            f"pipeline {name!r} builds its series itself: it cannot be resampled to the parent's grid",
+            f"{output} builds its series itself: it cannot be resampled to the parent's grid",
             remedy='ask without "Grid": "Parent", or let process return its image and grid (PlacedImage)',
         )
-    if options.frame_of_reference == "New" and (
-        own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
-    ):
+    if options.frame_of_reference == "New" and is_finished:
         raise InvalidRequest(
-            f"pipeline {name!r} builds its series itself, its frame of reference too",
+            f"{output} builds its series itself, its frame of reference too",
             remedy='ask without "FrameOfReference": "New"',
         )
     if isinstance(result, DerivedSeries | DatasetSeries):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
         return adopt(result, parent, context)
-    if result is None or header is None:
+    if result is None or output.header is None:
         what = "nothing" if result is None else "an image, but the pipeline names no header_blueprint"
+        if output.key is not None:
+            what = "an image, but the output names no blueprint"
         raise UserCodeError(
-            f"process of pipeline {name!r} returned {what}",
+            f"process of {output} returned {what}",
             remedy="return the image (and set header_blueprint), or a list of finished datasets",
         )
     if own_build:
-        return _built_by(factory, header, result, parent, theirs, context)
-    return options.build(factory, header, result, options.nan)
+        return _built_by(output.factory, output.header, result, parent, theirs, context)
+    if isinstance(result, Path):
+        result = _user(_of(output.factory, "read"), output.factory.read, result)
+    return options.build(output.factory, output.header, result, options.nan)

@@ -108,7 +108,7 @@ def _in_its_own(placement: Placement, env: SeriesEnvironment) -> Placement:
     count = len(placement.sources)
     return replace(
         _elsewhere(placement, env.parent),
-        frame=FrameOfReference(env.context.uid("frame of reference")),
+        frame=FrameOfReference(env.context.shared_uid("frame of reference")),
         others=tuple(OtherInput(series, every_source(series, count)) for series in env.others),
     )
 

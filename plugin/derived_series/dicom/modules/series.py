@@ -25,13 +25,20 @@ def _series_number(env: SeriesEnvironment) -> int:
 
 
 def _description(env: SeriesEnvironment) -> str:
-    """ "<parent's>: <how it is derived>", or "<parent's> (derived)" where nothing says how; 64 characters of LO."""
+    """ "<parent's>: <how it is derived>", or "<parent's> (derived)" where nothing says how; 64 characters of LO.
+
+    One of several outputs of a job has its name at the end.
+    """
     given = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
     parent = one_line(" ".join(map(str, () if given is None else values_of(given))))
     beside = min(len(parent), _LEAST) + 2 if parent else 0
-    what = cut(one_line(env.derivation), _LONGEST - beside)
+    name = cut(env.context.output_name, _LONGEST - beside - _LEAST)
+    of_output = f" ({name})" if name else ""
+    what = cut(one_line(env.derivation), _LONGEST - beside - len(of_output))
     if not what:
-        return f"{cut(parent, _LONGEST - len(_DERIVED))}{_DERIVED}".strip()
+        ending = of_output or _DERIVED
+        return f"{cut(parent, _LONGEST - len(ending))}{ending}".strip()
+    what += of_output
     return f"{cut(parent, _LONGEST - len(what) - 2)}: {what}" if parent else what
 
 

@@ -37,7 +37,9 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
         plane.SOPInstanceUID = draft.env.context.uid("plane", index)
         plane.StudyInstanceUID = draft.value("StudyInstanceUID")
         plane.SeriesInstanceUID = draft.env.parent.series_instance_uid
-        plane.FrameOfReferenceUID = draft.value("FrameOfReferenceUID") or draft.env.context.uid("frame of reference")
+        plane.FrameOfReferenceUID = draft.value("FrameOfReferenceUID") or draft.env.context.shared_uid(
+            "frame of reference"
+        )
         plane.PatientID = plane.PatientName = plane.PatientSex = plane.PatientBirthDate = ""
         plane.StudyID = plane.StudyDate = plane.StudyTime = plane.AccessionNumber = ""
         plane.Modality = "OT"

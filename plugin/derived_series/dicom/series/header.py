@@ -59,6 +59,13 @@ class SeriesHeader:
     def sop_class_uid(self) -> str:
         return str(self["SOPClassUID"].value)
 
+    def instance_uid(self, index: int = 0) -> str:
+        """The SOPInstanceUID that an instance will have, so that others can refer to it before it is made.
+
+        :param index: 0-based, see ``InstanceEnvironment.index``; an object of one instance has 0 alone.
+        """
+        return self.env.context.uid("instance", index)
+
     def _found(self, tag: TagLike) -> DataElement | None:
         wanted = int(to_tag(tag))
         return next((element for (known, _), element in self.elements.items() if known == wanted), None)

@@ -1,0 +1,107 @@
+"""Output: one of the series that a pipeline makes, and the numbers that it gives beside them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.factories.base import DicomFactory
+from derived_series.dicom.factories.kinds import ObjectFactory
+from derived_series.dicom.modules.codes import unit as unit_code
+from derived_series.errors import BlueprintError, UserCodeError
+from derived_series.identifiers import MOST_OUTPUTS
+
+#: The key of the numbers in what ``process`` returns.
+VALUES = "values"
+#: The name of the one output of a pipeline that has no ``outputs``.
+RESULT = "result"
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One series of a pipeline; ``outputs`` names it.
+
+    :param blueprint: its blueprint, or the name of one of the library; None asks the pipeline's ``blueprint_for``.
+    :param factory: builds it from what ``process`` returns; by default from an array, PlacedImage, NIfTI image or file.
+    :param optional: ``process`` may leave it out.
+    :param filling_strategy: for the parent's tags that the blueprint does not name; None is the pipeline's.
+    """
+
+    blueprint: Blueprint | str | None = None
+    factory: DicomFactory = field(default_factory=ObjectFactory)
+    optional: bool = False
+    filling_strategy: FillingStrategy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A number that a run gives beside its series.
+
+    :param number: an int or a float, finite.
+    :param unit: in UCUM, such as ``"ml"`` or ``"[hnsf'U]"``; ``"1"`` for a number without one.
+    """
+
+    number: float
+    unit: str = "1"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"Value": self.number, "Unit": self.unit}
+
+
+def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
+    """:raises BlueprintError: names that cannot be used, things that are no outputs, more than can be kept apart."""
+    for name, output in outputs.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name == VALUES:
+            raise BlueprintError(
+                f"{pipeline} has an output named {name!r}",
+                remedy=f"use letters, digits, '_', '.' and '-', not {VALUES!r}, which is what numbers are returned by",
+            )
+        if not isinstance(output, Output):
+            raise BlueprintError(
+                f"the output {name!r} of {pipeline} is a {type(output).__name__}", remedy="make it an Output(...)"
+            )
+        if not isinstance(output.factory, DicomFactory):
+            raise BlueprintError(
+                f"the factory of output {name!r} of {pipeline} is {output.factory!r}",
+                remedy="give an object of a factory, such as SegmentationFactory()",
+            )
+    if len(outputs) > MOST_OUTPUTS:
+        raise BlueprintError(f"{pipeline} has {len(outputs)} outputs, {MOST_OUTPUTS} are the most")
+
+
+def values_of(given: object, what: str) -> dict[str, Value]:
+    """The numbers of a result. :raises UserCodeError: what is no finite number, or has a unit that UCUM has not."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UserCodeError(
+            f"{what} returned {VALUES} that are a {type(given).__name__}",
+            remedy=f'return {{..., "{VALUES}": {{"liver": Value(1432.1, "ml")}}}}',
+        )
+    return {str(name): _value(str(name), value, what) for name, value in given.items()}
+
+
+def _value(name: str, given: Any, what: str) -> Value:
+    number, unit = (given.number, given.unit) if isinstance(given, Value) else (given, "1")
+    try:
+        number = number.item() if hasattr(number, "item") else number  # of numpy
+        is_finite = not isinstance(number, str) and math.isfinite(number)
+    except (TypeError, ValueError, OverflowError):
+        is_finite = False
+    if not is_finite:
+        raise UserCodeError(
+            f"{what} returned {given!r} as the value {name!r}",
+            remedy="return a finite number, or leave the value out",
+        )
+    try:
+        unit_code(unit)
+    except BlueprintError as error:
+        raise UserCodeError(f"the value {name!r} of {what}: {error.message}", remedy=error.remedy) from error
+    return Value(number, unit)
