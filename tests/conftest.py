@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,14 @@ _REPORT = "report"  # a property of a test's report: it comes from whichever pro
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Has a line printed at the end of the run, whether tests pass or not."""
     return lambda line: request.node.user_properties.append((_REPORT, line))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape lone surrogates in what a test logged and printed: a process of xdist that must send them on would die."""
+    result = yield
+    result.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in result.sections]
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
