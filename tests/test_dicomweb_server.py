@@ -22,7 +22,7 @@ from derived_series.dicomweb.readback import (
     remove_series,
     verify,
 )
-from derived_series.dicomweb.stow import Cut, Part10, store
+from derived_series.dicomweb.stow import BatchLimits, Part10, store
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.errors import NotFound, StorageError
 from orthanc_server import OrthancServer
@@ -43,13 +43,16 @@ def uids_of(datasets: list[Dataset]) -> tuple[str, str]:
     return str(datasets[0].StudyInstanceUID), str(datasets[0].SeriesInstanceUID)
 
 
-@pytest.mark.parametrize("cut", [Cut(), Cut(instances=1, connections=1), Cut(instances=7, size=5000, connections=3)])
-def test_what_is_stored_is_what_is_fetched(client: Client, cut: Cut) -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [BatchLimits(), BatchLimits(instances=1, connections=1), BatchLimits(instances=7, size=5000, connections=3)],
+)
+def test_what_is_stored_is_what_is_fetched(client: Client, limits: BatchLimits) -> None:
     datasets = ct_phantom(slices=40)
     study, series = uids_of(datasets)
     parts = part10(datasets)
     told: list[int] = []
-    assert store(client, study, iter(parts), cut=cut, stored=told.append) == 40
+    assert store(client, study, iter(parts), limits=limits, stored=told.append) == 40
     assert told == sorted(told) and told[-1] == 40
     samples = tuple(Sample(part.sop_instance_uid, part.data) for part in parts[::13])
     orthanc_id = verify(client, series, [part.sop_instance_uid for part in parts], samples)
@@ -75,7 +78,7 @@ def test_instances_are_sent_while_later_ones_are_made(client: Client) -> None:
         nonlocal confirmed
         confirmed = count
 
-    store(client, study, instances(), cut=Cut(instances=2, connections=2), stored=stored)
+    store(client, study, instances(), limits=BatchLimits(instances=2, connections=2), stored=stored)
     assert max(ahead) <= 2 * (2 + 2)
 
 

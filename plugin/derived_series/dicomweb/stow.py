@@ -34,7 +34,7 @@ class Part10:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class BatchLimits:
     """How instances are cut into requests, and how many of those are on their way at once.
 
     :param instances: most instances of a request.
@@ -52,7 +52,7 @@ def store(
     study_instance_uid: str,
     instances: Iterable[Part10],
     *,
-    cut: Cut = Cut(),
+    limits: BatchLimits = BatchLimits(),
     stored: Callable[[int], None] = lambda count: None,
 ) -> int:
     """Store instances into a study; they are sent while later ones are made.
@@ -64,11 +64,11 @@ def store(
     total = 0
     waiting: set[Future[int]] = set()
     stop = threading.Event()
-    with ThreadPoolExecutor(cut.connections, thread_name_prefix="stow") as pool:
+    with ThreadPoolExecutor(limits.connections, thread_name_prefix="stow") as pool:
         try:
-            for chunk in _chunks(instances, cut):
+            for chunk in _chunks(instances, limits):
                 waiting.add(pool.submit(_send, client, study_instance_uid, chunk, stop))
-                while len(waiting) > cut.connections:
+                while len(waiting) > limits.connections:
                     total += _collect(waiting, stored, total)
             while waiting:
                 total += _collect(waiting, stored, total)
@@ -85,13 +85,13 @@ def _collect(waiting: set[Future[int]], stored: Callable[[int], None], before: i
     return count
 
 
-def _chunks(instances: Iterable[Part10], cut: Cut) -> Iterator[list[Part10]]:
+def _chunks(instances: Iterable[Part10], limits: BatchLimits) -> Iterator[list[Part10]]:
     chunk: list[Part10] = []
     size = 0
     for instance in instances:
         chunk.append(instance)
         size += len(instance.data)
-        if len(chunk) >= cut.instances or size >= cut.size:
+        if len(chunk) >= limits.instances or size >= limits.size:
             yield chunk
             chunk, size = [], 0
     if chunk:

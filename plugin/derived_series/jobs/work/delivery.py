@@ -13,7 +13,7 @@ from derived_series.dicomweb.client import Client
 from derived_series.errors import DerivedSeriesError, StorageError
 from derived_series.jobs.destination_states import CLOSED, DELIVERED, REFUSED
 from derived_series.jobs.messages import Outcome
-from derived_series.jobs.work.progress import Progress
+from derived_series.jobs.work.attempt import Attempt
 
 #: What Orthanc says of a modality that takes none of what was proposed, and of one for which it can propose nothing.
 _NO_CONTEXT = "No valid presentation context"
@@ -23,7 +23,7 @@ _NOT_SENT = "Failed to send message"
 _PLAIN = (ImplicitVRLittleEndian.name, ExplicitVRLittleEndian.name)
 
 
-def send_on(client: Client, result: dict[str, Any], progress: Progress) -> Outcome:
+def send_on(attempt: Attempt, result: dict[str, Any]) -> Outcome:
     """Send a stored series to its destinations that do not have it and may.
 
     :param result: the answer of the job, with the state of each in ``Destinations``.
@@ -33,8 +33,8 @@ def send_on(client: Client, result: dict[str, Any], progress: Progress) -> Outco
     refused = [name for name, state in states.items() if state == REFUSED]
     if not waiting and not refused:
         return Outcome(result=result)
-    progress.tell("Delivering")
-    series = result["ID"]
+    attempt.progress.tell("Delivering")
+    client, series = attempt.client, result["ID"]
     failures = [Failure(name, _refusal(client, series, name), REFUSED) for name in refused]
     try:
         failures += deliver(client, series, waiting)

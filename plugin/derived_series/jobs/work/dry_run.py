@@ -1,4 +1,4 @@
-"""What a dry run tells of the series that it did not store."""
+"""What a dry run answers about the series that it did not store."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from derived_series.dicom.source.series import ParentSeries
 from derived_series.pipelines.run import Series
 
 
-def told(series: Series, parent: ParentSeries, *, with_picture: bool) -> dict[str, Any]:
+def dry_run_report(series: Series, parent: ParentSeries, *, with_picture: bool) -> dict[str, Any]:
     """The explained header, what the parent has and the result has not, and maybe one slice of it."""
     explanation = series.explain()
-    found: dict[str, Any] = {"Header": explanation.to_json()["Tags"], "Dropped": dropped(explanation, parent)}
+    report: dict[str, Any] = {"Header": explanation.to_json()["Tags"], "Dropped": dropped(explanation, parent)}
     if with_picture:
-        found["Preview"] = picture(series)
-    return found
+        report["Preview"] = picture(series)
+    return report

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 def derive(task: DeriveTask) -> Outcome:
     """Make an attempt. Every failure is told in the outcome."""
-    from derived_series.jobs.work.attempt import attempt
+    from derived_series.jobs.work.attempt import make_attempt
 
-    if "Verdict" in task.request:  # a rejection, which is a job like any other: see ``review``
-        from derived_series.jobs.work.rejection import reject
-
-        return attempt(task, reject)
-    return attempt(task)
+    if "Verdict" in task.request:  # a rejection, which is a job like any other: see ``requests.verdict``
+        from derived_series.jobs.work.rejection import reject as work
+    else:
+        from derived_series.jobs.work.derivation import derive as work
+    return make_attempt(task, work)
 
 
 def discard(task: DeriveTask) -> Outcome:
     """Remove what an attempt that was cut short left in Orthanc."""
-    from derived_series.jobs.work.own_series import remove_leftovers
+    from derived_series.jobs.work.removal import remove_leftovers
 
     return remove_leftovers(task)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.run import Options, extra_blueprint
 from derived_series.transfer_syntaxes import DEFAULT
 
 
-def options_of(task: DeriveTask, request: DeriveRequest) -> Options:
-    """:raises InvalidRequest: tags, codes or segments that there are not."""
+def options_of(request: DeriveRequest, validation: Validation) -> Options:
+    """The options of a request.
+
+    :param validation: what happens to a series that breaks a rule, where the request does not say.
+    :raises InvalidRequest: unknown tags, codes or segments.
+    """
     return Options(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
         extra=extra_blueprint(
@@ -25,12 +28,12 @@ def options_of(task: DeriveTask, request: DeriveRequest) -> Options:
         nan=request.nan,
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
         transfer_syntax=request.transfer_syntax or DEFAULT,
-        validation=_validation(task, request),
+        validation=_validation(request, validation),
         frame_of_reference=request.frame_of_reference,
     )
 
 
-def _validation(task: DeriveTask, request: DeriveRequest) -> Validation:
+def _validation(request: DeriveRequest, default: Validation) -> Validation:
     """A dry run shows what would be refused."""
-    asked = request.validation or task.validation
+    asked = request.validation or default
     return "Warn" if request.dry_run and asked == "Strict" else asked

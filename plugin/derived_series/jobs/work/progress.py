@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from derived_series.dicomweb.client import Client
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound
-from derived_series.jobs.messages import DeriveTask
 
 #: Seconds between two messages, between those of two phases, and seconds that one may take.
 _EVERY = 0.25
@@ -36,11 +35,16 @@ class NotWanted(Exception):
 
 
 class Progress:
-    """Tells how far an attempt is; a server that does not listen disturbs nothing."""
+    """Tells how far an attempt is; a server that does not listen disturbs nothing.
 
-    def __init__(self, client: Client, task: DeriveTask):
+    :param route: where in the REST API progress is told; None: nobody wants to know.
+    """
+
+    def __init__(self, client: Client, route: str | None, job_id: str, attempt: int):
         self._client = client
-        self._task = task
+        self._route = route
+        self._job_id = job_id
+        self._attempt = attempt
         self._told = time.monotonic()
         self._phase = ""
         self._times: list[tuple[str, float]] = []
@@ -54,24 +58,23 @@ class Progress:
         if not self._times or self._times[-1][0] != phase:
             self._times.append((phase, now))
         pause = _EVERY if phase == self._phase else 0.0 if phase == _LONG else _BETWEEN_PHASES
-        if self._task.progress_route is None or now - self._told < pause:
+        if self._route is None or now - self._told < pause:
             return
         self._told, self._phase = now, phase
         low, high = _PHASES[phase]
         percent = low + (high - low) * done // max(total, 1)
-        message = {"Attempt": self._task.attempt, "Phase": phase, "Progress": min(percent, 99)}
-        connection = self._task.connection
+        message = {"Attempt": self._attempt, "Phase": phase, "Progress": min(percent, 99)}
         try:
             answer = self._client.send(
                 "POST",
-                connection.url(self._task.progress_route),
+                self._client.connection.url(self._route),
                 data=json.dumps(message).encode(),
                 timeout=_PATIENCE,
             )
         except DerivedSeriesError:
             return
         if answer.status_code in (Conflict.http_status, NotFound.http_status):
-            raise NotWanted(f"attempt {self._task.attempt} of job {self._task.job_id}")
+            raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
 
     def seconds(self) -> dict[str, float]:
         """Seconds by phase, so far."""

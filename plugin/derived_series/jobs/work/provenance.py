@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from derived_series.dicomweb.client import Client
-from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.metadata import EXPLANATION, PROVENANCE
 from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.work.attempt import Attempt
 from derived_series.pipelines.run import Series
 
 
 def record_provenance(
-    client: Client,
+    attempt: Attempt,
     orthanc_id: str,
-    task: DeriveTask,
     series: Series,
     parents: Mapping[str, tuple[str, str]],
     code: Mapping[str, str],
@@ -25,6 +23,7 @@ def record_provenance(
     :param parents: input name -> Orthanc identifier and SeriesInstanceUID.
     :param code: name and SHA-256 of the file with the pipeline or blueprint.
     """
+    client, task = attempt.client, attempt.task
     request = task.request
     document: dict[str, Any] = {
         "Job": task.job_id,

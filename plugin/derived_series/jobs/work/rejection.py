@@ -4,42 +4,41 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pydicom
 from pydicom.sr.coding import Code
 
-from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.objects.rejection_note import Rejection, encoded, rejection_note
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import Sample, describe_series, remove_series, verify
 from derived_series.dicomweb.stow import Part10, store
 from derived_series.errors import NotFound
 from derived_series.jobs.destination_states import PENDING
-from derived_series.jobs.messages import DeriveTask, Outcome
+from derived_series.jobs.messages import Outcome
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, reason_of, review_json
+from derived_series.jobs.work.attempt import Attempt
 from derived_series.jobs.work.delivery import send_on
-from derived_series.jobs.work.progress import Progress
 
 
-def reject(client: Client, task: DeriveTask) -> Outcome:
+def reject(attempt: Attempt) -> Outcome:
     """Store the note that a series is rejected, and send it to all that have the series.
 
     Every attempt makes the same one, and replaces one that is there.
 
-    :param task: its series is the derived one; ``Destinations`` of its request are those that have it.
+    :param attempt: its series is the derived one; ``Destinations`` of its request are those that have it.
     """
-    progress = Progress(client, task)
+    client, task = attempt.client, attempt.task
     if task.result is not None:
-        return send_on(client, task.result, progress)
+        return send_on(attempt, task.result)
     series = describe_series(client, task.series)
     rows = client.get_json(f"/series/{task.series}/instances")
     rows.sort(key=lambda row: (int(row["MainDicomTags"].get("InstanceNumber") or 0), row["ID"]))
     first = pydicom.dcmread(io.BytesIO(client.get_bytes(f"/instances/{rows[0]['ID']}/file")), stop_before_pixels=True)
     uids = [row["MainDicomTags"]["SOPInstanceUID"] for row in rows]
-    context = BuildContext(task.now, task.job_id, reserved_series_number=task.series_number)
-    note = rejection_note(first, uids, _rejection(task), context)
+    note = rejection_note(first, uids, _rejection(task.request), attempt.context)
     series_uid, uid = str(note.SeriesInstanceUID), str(note.SOPInstanceUID)
     part = Part10(uid, encoded(note))
     remove_series(client, series_uid)
@@ -54,16 +53,16 @@ def reject(client: Client, task: DeriveTask) -> Outcome:
     result["Verdict"] = verdict
     if task.request.get("Destinations"):
         result["Destinations"] = dict.fromkeys(task.request["Destinations"], PENDING)
-    return send_on(client, result, progress)
+    return send_on(attempt, result)
 
 
-def _rejection(task: DeriveTask) -> Rejection:
-    reason = reason_of(task.request["Code"])
+def _rejection(request: Mapping[str, Any]) -> Rejection:
+    reason = reason_of(request["Code"])
     return Rejection(
         title=Code(reason.title[0], "DCM", reason.title[1]),
         modifier=None if reason.code == reason.title[0] else Code(reason.code, "DCM", reason.meaning),
-        user=task.request["User"],
-        text=task.request.get("Reason") or None,
+        user=request["User"],
+        text=request.get("Reason") or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The series that a job makes, those that it takes the place of, and what is removed of them."""
+"""Series that are removed: those that a new one takes the place of, and what an attempt left that was cut short."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from derived_series.identifiers import series_uid_of
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.requests.verdict import ACCEPTED
+from derived_series.jobs.work.attempt import Attempt
 
 
-def series_uid(task: DeriveTask) -> str:
-    """The SeriesInstanceUID that every attempt at the job gives to its series."""
-    return series_uid_of(task.job_id)
-
-
-def remove_former(client: Client, task: DeriveTask) -> list[str]:
+def remove_former(attempt: Attempt) -> list[str]:
     """Remove the series that the job's takes the place of; warnings. One that a person has accepted stays."""
+    client, task = attempt.client, attempt.task
     former = [*task.replaces]
     for job in task.supersedes:
         former += find_series(client, series_uid_of(job))
@@ -42,7 +39,7 @@ def remove_leftovers(task: DeriveTask) -> Outcome:
     """
     with Client(task.connection) as client:
         try:
-            while remove_series(client, series_uid(task)):
+            while remove_series(client, series_uid_of(task.job_id)):
                 continue
         except DerivedSeriesError as error:
             return Outcome(error=error, clean=False)

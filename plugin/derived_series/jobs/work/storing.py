@@ -1,0 +1,65 @@
+"""A derived series stored in Orthanc, and compared with what Orthanc has of it then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from derived_series.dicomweb.readback import Sample, find_series, instances_held, remove_series, verify
+from derived_series.dicomweb.stow import BatchLimits, Part10, store
+from derived_series.errors import StorageError
+from derived_series.jobs.work.attempt import Attempt
+from derived_series.pipelines.run import Series
+
+
+def store_and_verify(attempt: Attempt, series: Series) -> str:
+    """Send a series and verify it; its Orthanc identifier.
+
+    The number and the UIDs of all instances are compared, and of the first, the middle and the last one the file; of
+    every one, where instances of a former attempt may come in between.
+    """
+    client, task, progress = attempt.client, attempt.task, attempt.progress
+    progress.tell("Storing")
+    uids = [series.instance_uid(index) for index in range(len(series))]
+    if (complete := _stored_already(attempt, series, uids)) is not None:
+        return complete
+    remove_series(client, series.series_instance_uid)
+    samples: list[Sample] = []
+    compared = {0, len(uids) // 2, len(uids) - 1}
+
+    def encoded() -> Iterator[Part10]:
+        for index, uid in enumerate(uids):
+            data = series.buffer(index)
+            if index in compared:
+                samples.append(Sample(uid, data))
+            yield Part10(uid, data)
+
+    store(
+        client,
+        series.study_instance_uid,
+        encoded(),
+        limits=BatchLimits(connections=task.connections),
+        stored=lambda count: progress.tell("Storing", count, len(uids)),
+    )
+    if not task.thorough:
+        return verify(client, series.series_instance_uid, uids, samples)
+    try:
+        return verify(client, series.series_instance_uid, uids, _all(series, uids))
+    except StorageError as error:  # something of a former attempt has come in between
+        raise StorageError(error.message, remedy=error.remedy, details=error.details, transient=True) from error
+
+
+def _stored_already(attempt: Attempt, series: Series, uids: Sequence[str]) -> str | None:
+    """The series, where an earlier attempt stored all of it and was ended before it could tell."""
+    client = attempt.client
+    for orthanc_id in find_series(client, series.series_instance_uid):
+        if set(instances_held(client, orthanc_id)) == set(uids):
+            samples = _all(series, uids) if attempt.task.thorough else ()
+            try:
+                return verify(client, series.series_instance_uid, uids, samples)
+            except StorageError:
+                return None
+    return None
+
+
+def _all(series: Series, uids: Sequence[str]) -> Iterator[Sample]:
+    return (Sample(uid, series.buffer(index)) for index, uid in enumerate(uids))
