@@ -25,11 +25,14 @@ LEFT_OUT = re.compile(
 )
 
 #: Where the plugin serves the configuration, seen from /ohif/.
-CONFIGURATION = "../derived-series/app/ohif-config.js"
+CONFIGURATION = "../derived-series/app/ohif/ohif-config.js"
+
+#: What a prepared folder was made of: another package or another address is prepared again.
+VERSION = f"{PACKAGE} with {CONFIGURATION}"
 
 
 def main() -> int:
-    if (FOLDER / "index.html").exists() and (FOLDER / "version").read_text() == PACKAGE:
+    if (FOLDER / "index.html").exists() and (FOLDER / "version").read_text() == VERSION:
         print(f"ohif: {PACKAGE} is in {FOLDER}")
         return 0
     npm = shutil.which("npm")
@@ -50,7 +53,7 @@ def main() -> int:
         fresh = Path(folder) / "ohif"
         unpack(archive, fresh)
         rebase(fresh)
-        (fresh / "version").write_text(PACKAGE)
+        (fresh / "version").write_text(VERSION)
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.parent.mkdir(exist_ok=True)
         shutil.move(fresh, FOLDER)

@@ -179,7 +179,7 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
         "start page": [("GET", f"{own}/", None)],
         "form page": [("GET", f"{own}/derive.html?series={parent}", None)],
         "review page": [("GET", f"{own}/review/{derived}", None)],
-        "files of pages": [("GET", f"{own}/app/page.js", None)],
+        "files of pages": [("GET", f"{own}/app/shared/page.js", None)],
         "viewer": [("GET", "/ohif/index.html", None)],
     }
 

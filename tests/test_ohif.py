@@ -66,7 +66,7 @@ def test_what_is_left_of_the_package_runs_under_any_path(prepared: Path) -> None
     }
     index = (prepared / "index.html").read_text()
     assert re.findall(r'(?:src|href)="([^"]*)"', index) == [
-        *("manifest.json", "../derived-series/app/ohif-config.js", "app.bundle.0123456789abcdef.js")
+        *("manifest.json", "../derived-series/app/ohif/ohif-config.js", "app.bundle.0123456789abcdef.js")
     ]
     assert "<script>" not in index
     assert '= "/"' not in (prepared / "app.bundle.0123456789abcdef.js").read_text()

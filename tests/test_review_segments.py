@@ -123,7 +123,7 @@ def test_what_was_used_longest_ago_goes_first(page: Page, server: OrthancServer,
         cache.set("d", {}, 1);
         return [...cache.held.keys()];
     }"""
-    assert page.evaluate(script, f"{server.url}/derived-series/app/images.js") == ["c", "a", "d"]
+    assert page.evaluate(script, f"{server.url}/derived-series/app/review/images.js") == ["c", "a", "d"]
 
 
 def test_what_is_shown_stays_while_others_are_loaded(page: Page, server: OrthancServer, derived: str) -> None:

@@ -245,7 +245,7 @@ def test_the_dicomweb_plugin_answers_elsewhere(start_orthanc: StartOrthanc, tmp_
     assert answer["Destinations"] == {"web": "Success"} and pacs.series_ids() == {answer["ID"]}
     (told,) = sender.json("/derived-series/rules")
     assert told["Problems"] == ["there is no destination 'unknown'"]
-    script = sender.get("/derived-series/app/ohif-config.js").text
+    script = sender.get("/derived-series/app/ohif/ohif-config.js").text
     assert 'DICOM_WEB_ROOT = "/pacs/web"' in script and '"/dicom-web"' not in script
     assert [
         each["Fits"] for each in sender.json(f"/series/{parent}/pipelines") if each["Name"] == SMOOTH["Pipeline"]

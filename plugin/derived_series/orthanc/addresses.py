@@ -71,7 +71,7 @@ ADDRESSES: Mapping[str, Address] = MappingProxyType(
         "start page": Address(_OWN),  # Orthanc cuts the slash at the end off
         "form page": Address(f"{_OWN}/derive.html"),
         "review page": Address(f"{_OWN}/review/{_NAME}"),
-        "files of pages": Address(f"{_OWN}/app/{_NAME}"),
+        "files of pages": Address(f"{_OWN}/app/{_NAME}/{_NAME}"),
         "viewer": Address("/ohif/(.*)"),
     }
 )

@@ -139,8 +139,8 @@ def start(executable: Path) -> Gateway:
     verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, around.authenticates)
     changes = ChangeReader(gateway, log, around.stable_age)
     trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
-    pages = Pages({"ohif-config.js": {"/dicom-web": around.dicomweb_root}})
-    gateway.extend_explorer(pages.text("explorer.js"))
+    pages = Pages({"ohif/ohif-config.js": {"/dicom-web": around.dicomweb_root}})
+    gateway.extend_explorer(pages.text("explorer/explorer.js"))
     served = routes(
         library,
         derive,
@@ -255,9 +255,9 @@ def routes(
             "job": {"GET": jobs.point, "DELETE": jobs.point},
             "job, to change": {"POST": jobs.point},
             "recent": {"GET": fitting.recent},
-            "start page": {"GET": pages.page("index.html")},
-            "form page": {"GET": pages.page("derive.html")},
-            "review page": {"GET": pages.page("review.html")},
+            "start page": {"GET": pages.page("status/status.html")},
+            "form page": {"GET": pages.page("derive/derive.html")},
+            "review page": {"GET": pages.page("review/review.html")},
             "files of pages": {"GET": pages.file},
             "viewer": {"GET": ohif.file},
         }

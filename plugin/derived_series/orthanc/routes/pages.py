@@ -9,8 +9,8 @@ from pathlib import Path
 from derived_series.errors import NotFound
 from derived_series.orthanc.http import Answer, Handler, Request
 
-#: Where the files are: html, css and js without a build step.
-FOLDER = Path(__file__).resolve().parents[2] / "review"
+#: Where the files are: a folder a page, and what pages share; html, css and js without a build step.
+FOLDER = Path(__file__).resolve().parents[2] / "pages"
 
 #: By the end of a file's name; files of other kinds are not served.
 _TYPES = {
@@ -33,30 +33,31 @@ HEADERS = {
 
 
 class Pages:
-    """``GET /derived-series/app/{file}``, and pages at addresses of their own.
+    """``GET /derived-series/app/{folder}/{file}``, and pages at addresses of their own.
 
     The files are read once, at the start: a name is looked up among them and never reaches the disk.
 
-    :param words: by file name: JavaScript strings that are replaced by others, as the configuration wants it.
+    :param words: by file ("folder/name"): JavaScript strings that are replaced by others, as the configuration
+        wants it.
     """
 
     def __init__(self, words: Mapping[str, Mapping[str, str]], folder: Path = FOLDER):
         self._files = {
-            path.name: Answer(
-                _written(path, words.get(path.name, {})), content_type=_TYPES[path.suffix], headers=HEADERS
+            (name := path.relative_to(folder).as_posix()): Answer(
+                _written(path, words.get(name, {})), content_type=_TYPES[path.suffix], headers=HEADERS
             )
-            for path in sorted(folder.iterdir())
+            for path in sorted(folder.glob("*/*"))
             if path.suffix in _TYPES and path.is_file()
         }
 
     def file(self, request: Request) -> Answer:
         """The file that the address names. :raises NotFound: there is none of this name."""
-        return self._file(request.groups[0])
+        return self._file("/".join(request.groups))
 
     def page(self, name: str) -> Handler:
         """A handler that answers one page, whatever else the address says; its script reads that.
 
-        :param name: of an html file of the folder.
+        :param name: of an html file: "folder/name".
         :raises NotFound: there is none of this name.
         """
         answer = self._file(name)

@@ -1,7 +1,7 @@
 // What a dry run would store: one slice, and every tag with who set it.
 
-import { el } from "./dom.js";
-import { table } from "./page.js";
+import { el } from "../shared/dom.js";
+import { table } from "../shared/page.js";
 
 const GROUPS = [
   ["Set", "Set by the blueprint or the request"],

@@ -1,6 +1,6 @@
 // The segments of a Segmentation: which are shown, and how much of the parent is seen through them.
 
-import { el } from "./dom.js";
+import { el } from "../shared/dom.js";
 
 export function legend(viewer, node) {
   const { overlay } = viewer.sides;

@@ -1,6 +1,6 @@
 // The values of both sides under the cursor, and where it is.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../shared/dom.js";
 
 export class Readout {
   constructor(viewer, node) {

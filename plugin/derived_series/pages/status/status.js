@@ -1,7 +1,7 @@
 // The status page: jobs, what was derived lately, rules, and whether the configuration is well.
 
-import { el } from "./dom.js";
-import { ask, inExplorer, inReview, isOver, pause, problem, stateOf, table, time } from "./page.js";
+import { el } from "../shared/dom.js";
+import { ask, inExplorer, inReview, isOver, pause, problem, stateOf, table, time } from "../shared/page.js";
 
 const PAGE = 20;
 const BUSY = 700;

@@ -1,6 +1,6 @@
 // Histograms of the two slices that are shown, on one axis where they are measured in the same unit.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../shared/dom.js";
 
 const BINS = 128;
 

@@ -1,7 +1,7 @@
 // The form: choose a pipeline for a series, see what it would store, start it, watch it.
 
-import { el } from "./dom.js";
-import { ask, at, inExplorer, inReview, isOver, pause, problem, stateOf, toDerive } from "./page.js";
+import { el } from "../shared/dom.js";
+import { ask, at, inExplorer, inReview, isOver, pause, problem, stateOf, toDerive } from "../shared/page.js";
 import { Fields } from "./form.js";
 import { previewOf } from "./preview.js";
 

@@ -2,8 +2,8 @@
 
 import { el } from "./dom.js";
 
-/** The root of Orthanc's REST API, wherever a proxy has put it: this file is {root}/derived-series/app/page.js. */
-const ROOT = new URL("../../", import.meta.url);
+/** The root of Orthanc's REST API, wherever a proxy has put it: this file is {root}/derived-series/app/shared/page.js. */
+const ROOT = new URL("../../../", import.meta.url);
 const LONGEST_WAIT = 60;
 
 /** The address of a path below the root. */

@@ -1,6 +1,6 @@
 // A form from the JSON schema of a pipeline's parameters.
 
-import { el } from "./dom.js";
+import { el } from "../shared/dom.js";
 
 /** What a schema says with its references followed and "or null" taken off. */
 function plain(schema, definitions) {

@@ -1,7 +1,7 @@
 // The signed difference derived - parent, on the derived series' grid, with its colour bar.
 
 import { asCanvas, differenceColour, paintDifference, place } from "./draw.js";
-import { el, said } from "./dom.js";
+import { el, said } from "../shared/dom.js";
 import { pixelMap } from "./geometry.js";
 
 /** Why there is none; null when there is one. */

@@ -1,6 +1,6 @@
 // The tags in which the two instances shown differ, and who set each.
 
-import { el, getJson } from "./dom.js";
+import { el, getJson } from "../shared/dom.js";
 
 const PIXELS = new Set(["7fe0,0010", "7fe0,0008", "7fe0,0009"]);
 

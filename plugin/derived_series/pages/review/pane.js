@@ -1,6 +1,6 @@
 // One canvas with its caption and window controls.
 
-import { el, said } from "./dom.js";
+import { el, said } from "../shared/dom.js";
 import { letters } from "./geometry.js";
 
 export const PRESETS = {

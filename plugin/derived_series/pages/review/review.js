@@ -1,7 +1,7 @@
 // The review page: a parent and what was derived from it, side by side. Addresses are relative to
 // /derived-series/review/{id}, wherever Orthanc is mounted.
 
-import { el, getJson } from "./dom.js";
+import { el, getJson } from "../shared/dom.js";
 import { Histograms } from "./histogram.js";
 import { HELP, listen } from "./input.js";
 import { legend } from "./legend.js";

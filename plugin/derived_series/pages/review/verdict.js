@@ -48,7 +48,7 @@ function destinations(states) {
  * @param {HTMLElement} place is filled. @param {string} series Orthanc's identifier.
  */
 export function showVerdict(place, series) {
-  const address = new URL(`../../series/${encodeURIComponent(series)}/review`, import.meta.url);
+  const address = new URL(`../../../series/${encodeURIComponent(series)}/review`, import.meta.url);
   const state = made("p", { className: "verdict-state", role: "status" });
   const who = made("p", { className: "dim" });
   const sent = made("p", { className: "dim verdict-destinations" });
@@ -78,7 +78,7 @@ export function showVerdict(place, series) {
     accept.hidden = verdict.State !== "Unreviewed";
     reject.hidden = verdict.State === "Rejected" || verdict.State === "Rejecting";
     viewer.hidden = !verdict.Viewer;
-    if (verdict.Viewer) viewer.href = new URL(`../../${verdict.Viewer}`, import.meta.url).href;
+    if (verdict.Viewer) viewer.href = new URL(`../../../${verdict.Viewer}`, import.meta.url).href;
     const waiting = verdict.State === "Rejecting" || Object.values(verdict.Destinations ?? {}).includes("Pending");
     if (waiting) setTimeout(refresh, POLL_MILLISECONDS);
   }
