@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from building import build, ready
-from derived_series import EncapsulatedPdfFactory, ParentSeries
+from derived_series import ParentSeries
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import (
     CopyElement,
@@ -27,6 +27,7 @@ from derived_series.dicom.blueprints.copy_elements import (
 from derived_series.dicom.blueprints.element import ABSENT, DiscardElement, StaticElement, VirtualElement
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.encoding.tags import keyword, number
+from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.modules import (
     SOP_common_blueprint,
     contributing_equipment_blueprint,
@@ -34,18 +35,19 @@ from derived_series.dicom.modules import (
     general_reference_blueprint,
     general_series_blueprint,
 )
-from derived_series.dicom.objects import BUILDERS
 from derived_series.dicom.series.rules import MARK_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, complete
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.standard import Module, iod_of, modules_of
+from derived_series.kinds import KINDS, sop_class
 from derived_series.transfer_syntaxes import WRITTEN
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
+#: For kinds that are made from a file: the smallest one.
+_FILES = {"encapsulated_pdf": b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"}
 _CHARSET, _CLASS = 0x00080005, 0x00080016
 #: Kinds whose SOP class depends on the image.
-_BY_IMAGE = ("multiframe_secondary_capture",)
+_BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)
 #: Written whatever the blueprint says, in every object that has them at all.
 _RULES = (
     SOP_common_blueprint
@@ -89,33 +91,31 @@ def tables() -> dict[str, str]:
     made = objects()
     rows = {name: rows_of(name, dataset) for name, dataset in made.items()}
     common = set.intersection(*map(set, rows.values()))
-    found = {"classes": _classes(made), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
+    found = {"classes": _classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
     return found | {name: _table(set(each) - common) for name, each in rows.items()}
 
 
 def objects() -> dict[str, Dataset]:
     """An instance of each kind by the name of its blueprint."""
     parents = {
-        name: ParentSeries.from_datasets(phantom(4, 32, 32))
-        for name, phantom in (("ct", ct_phantom), ("mr", mr_phantom), ("pet", pet_phantom))
+        modality: ParentSeries.from_datasets(phantom(4, 32, 32))
+        for modality, phantom in (("CT", ct_phantom), ("MR", mr_phantom), ("PT", pet_phantom))
     }
-    ct = parents["ct"]
-    counts = (np.indices(ct.shape).sum(axis=0) % 3).astype(np.uint8)
-    found = {}
-    for name, parent in parents.items():
-        found[name] = build(parent).dataset(0)
-        found[f"legacy_enhanced_{name}"] = build(parent, blueprint=f"legacy_enhanced_{name}").dataset(0)
+    counts = (np.indices(parents["CT"].shape).sum(axis=0) % 3).astype(np.uint8)
     images = {
-        "secondary_capture": counts,
-        "multiframe_secondary_capture": counts,
-        "segmentation": counts,
-        "parametric_map": counts.astype(np.float32),
-        "rt_dose": counts.astype(np.float32),
+        "Labels": counts,
+        "Whole numbers": counts,
+        "Floats": counts.astype(np.float32),
+        "File": None,
+        "Image": None,
     }
-    for name, image in images.items():
-        found[name] = build(ct, image, blueprint=name).dataset(0)
-    maker = EncapsulatedPdfFactory()
-    found["encapsulated_pdf"] = build(ct, PDF, blueprint="encapsulated_pdf", factory=maker).dataset(0)
+    found = {}
+    for kind in KINDS:
+        row = kind.sop_classes[0]
+        parent = parents[row.modality] if row.copies_acquisition else parents["CT"]
+        content: Any = _FILES[kind.blueprint] if kind.made_from == "File" else images[kind.made_from]
+        factory = FACTORIES[kind.factory]()
+        found[kind.blueprint] = build(parent, content, blueprint=kind.blueprint, factory=factory).dataset(0)
     return found
 
 
@@ -126,7 +126,7 @@ def rows_of(name: str, dataset: Dataset) -> list[Row]:
     elements = {int(element.tag): element for element in whole if not isinstance(element, DiscardElement)}
     iod = iod_of(str(dataset.SOPClassUID))
     modules = modules_of(iod) if iod else ()
-    multiframe = str(dataset.SOPClassUID) in BUILDERS
+    multiframe = sop_class(str(dataset.SOPClassUID)).single_instance
     found = []
     for tag in sorted({*elements, *map(int, dataset.keys())}):
         if tag not in elements or tag in PIXEL_TAGS or (tag == _CLASS and name in _BY_IMAGE):
@@ -187,14 +187,10 @@ def _table(rows: set[Row]) -> str:
     return _HEADING + "".join(f"{row}\n" for row in sorted(rows, key=lambda row: row.tag))
 
 
-def _classes(made: Mapping[str, Dataset]) -> str:
+def _classes() -> str:
     """SOP classes that are created, by the kind of object."""
-    uids = {str(dataset.SOPClassUID): name for name, dataset in made.items()}
-    for uid, builder in BUILDERS.items():
-        uids.setdefault(uid, builder)
-    lines = [
-        f"| {UID(uid).name} | {uid} | `{name}` |\n" for uid, name in sorted(uids.items(), key=lambda pair: pair[1])
-    ]
+    made = sorted(((row, kind.blueprint) for kind in KINDS for row in kind.sop_classes), key=lambda pair: pair[1])
+    lines = [f"| {row.name} | {row.uid} | `{blueprint}` |\n" for row, blueprint in made]
     return "| SOP class | UID | Blueprint |\n|---|---|---|\n" + "".join(lines)
 
 

@@ -15,9 +15,10 @@ from pydicom.dataset import Dataset
 from building import build, parent_of, ready, stored, written
 from derived_series import Blueprint, ParentSeries, StaticElement
 from derived_series.dicom.image.placement import PlacedImage
-from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
+from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import displayed, window_of, windows_of
 from derived_series.dicom.preview import picture
+from derived_series.kinds.kind import PixelRules
 from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 

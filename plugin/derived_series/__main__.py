@@ -18,6 +18,7 @@ from derived_series.dicom.source.selection import Part, Plane, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import IODS, errors, lint
 from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
+from derived_series.kinds import readable_suffixes, reader_of
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
@@ -54,9 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("parent", metavar="PARENT_DIR")
     build.add_argument("out", metavar="OUT_DIR", help="a folder that is not there yet, or is empty")
     _what(build)
-    build.add_argument(
-        "--image", metavar="FILE", help=".npy, .nii, .nii.gz or .pdf; without it the parent's own values"
-    )
+    build.add_argument("--image", metavar="FILE", help=f"{readable_suffixes()}; without it the parent's own values")
     build.add_argument("--pipeline", help="a pipeline instead of blueprint and image")
     build.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     build.add_argument("--description", help="SeriesDescription")
@@ -153,7 +152,7 @@ def _series(given: argparse.Namespace, library: Library) -> Series:
     image = Path(given.image) if given.image else None
     if image is not None and not image.is_file():
         raise InvalidImage(f"{image} is no file")
-    factory = {".npy": "numpy", ".pdf": "pdf"}.get(image.suffix, "nifti") if image is not None else "numpy"
+    factory = "numpy" if image is None else reader_of(image.name)
     return run_blueprint(library, given.blueprint, factory, parent, image, options, context)
 
 

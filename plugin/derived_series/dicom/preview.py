@@ -14,13 +14,14 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
-from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
+from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import displayed, window_of, windows_of
 from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.source.multiframe.functional_groups import has_groups
 from derived_series.dicom.source.multiframe.unfold import unfold
 from derived_series.errors import DerivedSeriesError
+from derived_series.kinds.kind import PixelRules
 
 #: Rows and columns of a picture; larger slices are thinned out.
 _LARGEST = 512

@@ -13,40 +13,14 @@ from types import MappingProxyType, ModuleType
 from typing import TypeVar
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
-from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
-from derived_series.dicom.factories.kinds import (
-    CTFactory,
-    EncapsulatedPdfFactory,
-    MRFactory,
-    ParametricMapFactory,
-    PETFactory,
-    RtDoseFactory,
-    SecondaryCaptureFactory,
-    SegmentationFactory,
-)
-from derived_series.dicom.factories.nifti import NiftiFactory
+from derived_series.dicom.factories.base import DicomFactory
+from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.output import checked_outputs
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
-
-#: The factories that are there without any folder.
-FACTORIES: Mapping[str, type[DicomFactory]] = MappingProxyType(
-    {
-        "numpy": NumpyFactory,
-        "nifti": NiftiFactory,
-        "ct": CTFactory,
-        "mr": MRFactory,
-        "pet": PETFactory,
-        "secondary_capture": SecondaryCaptureFactory,
-        "segmentation": SegmentationFactory,
-        "parametric_map": ParametricMapFactory,
-        "rt_dose": RtDoseFactory,
-        "pdf": EncapsulatedPdfFactory,
-    }
-)
 
 Thing = TypeVar("Thing")
 

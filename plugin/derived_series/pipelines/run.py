@@ -8,13 +8,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import UID, ParametricMapStorage, SegmentationStorage
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.build_context import BuildContext
@@ -37,6 +35,8 @@ from derived_series.errors import (
     InvalidRequest,
     UserCodeError,
 )
+from derived_series.kinds import KINDS, REQUEST_KEYS, kind_of, sop_class
+from derived_series.kinds.kind import RequestKey
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.gate import STRICT, Validation, passed
 from derived_series.pipelines.library import Library
@@ -130,21 +130,15 @@ def _concept(given: str | Mapping[str, str] | None) -> Code | str | None:
     return Code(given["Value"], given["Scheme"], given["Meaning"]) if isinstance(given, Mapping) else given
 
 
-#: Tags of a request that only one kind of object has: the request's key, and the class.
-_OF_ONE_KIND: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "SegmentSequence": ("Segments", SegmentationStorage),
-        "RealWorldValueMappingSequence": ("Units", ParametricMapStorage),
-    }
-)
-
-
 def _fits(header: SeriesHeader, options: Options) -> SeriesHeader:
-    """:raises InvalidRequest: Segments or Units for a kind of object that has none."""
-    for tag, (key, sop_class) in _OF_ONE_KIND.items():
-        if tag in options.extra and tag in header.blueprint and header.sop_class_uid != sop_class:
-            said = UID(header.sop_class_uid).name
-            raise InvalidRequest(f"{key} are of a {UID(sop_class).name}, but the blueprint makes a {said}")
+    """:raises InvalidRequest: a key such as Segments for a kind of object that does not have it."""
+    kind = kind_of(header.sop_class_uid)
+    for key in REQUEST_KEYS:
+        asked = key.keyword in options.extra and key.keyword in header.blueprint
+        if asked and (kind is None or key not in kind.keys):
+            takes = ", ".join(each.blueprint for each in KINDS if key in each.keys)
+            name = sop_class(header.sop_class_uid).name
+            raise InvalidRequest(f'"{key.name}" is for the blueprint {takes}; the blueprint makes a {name}')
     return header
 
 
@@ -297,10 +291,10 @@ def _extras(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dic
         theirs = extra
         if blueprint is not None and len(blueprints) > 1:
             theirs = extra.copy()
-            for tag, (_, sop_class) in _OF_ONE_KIND.items():
-                if tag in theirs and any(map(partial(_makes, sop_class=sop_class), blueprints.values())):
-                    if not _makes(blueprint, sop_class):
-                        del theirs[tag]
+            for key in REQUEST_KEYS:
+                takers = [other for other in blueprints.values() if _takes(other, key)]
+                if key.keyword in theirs and takers and not any(blueprint is taker for taker in takers):
+                    del theirs[key.keyword]
             if "SeriesDescription" in theirs and (text := getattr(theirs["SeriesDescription"], "value", None)):
                 theirs["SeriesDescription"] = StaticElement(
                     "SeriesDescription", "LO", f"{str(text)[: 61 - len(name)]} ({name})"
@@ -309,9 +303,11 @@ def _extras(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dic
     return whole
 
 
-def _makes(blueprint: Blueprint | None, sop_class: str) -> bool:
-    found = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
-    return str(getattr(found, "value", "")) == sop_class
+def _takes(blueprint: Blueprint | None, key: RequestKey) -> bool:
+    """Whether a blueprint makes a kind of object that a key of the request is for."""
+    element = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
+    kind = kind_of(str(getattr(element, "value", "")))
+    return kind is not None and key in kind.keys
 
 
 def _by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any], dict[str, Value]]:

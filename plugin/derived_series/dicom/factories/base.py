@@ -22,10 +22,9 @@ from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.blueprints.space import FrameChoice, FrameOfReference, in_space
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
-from derived_series.dicom.factories.image_files import NPY, ZIP, require
+from derived_series.dicom.factories.image_files import require
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.image.resampling import Resampling, resample
-from derived_series.dicom.image.stored_pixels import COLOUR
 from derived_series.dicom.objects import builder_of
 from derived_series.dicom.series.classic import DerivedSeries, build_series
 from derived_series.dicom.series.finished import DatasetSeries
@@ -33,6 +32,8 @@ from derived_series.dicom.series.header import SeriesHeader, make_header
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
+from derived_series.kinds import sop_class
+from derived_series.kinds.files import NPY, ZIP
 
 #: What says where an image is.
 _OF_PLACE = ("ImagePositionPatient", "FrameOfReferenceUID")
@@ -249,7 +250,7 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
     if not isinstance(image, np.ndarray) or image.ndim not in (3, 4) or image.shape[-1] != 3:
         return None
     shape = header.parent.shape
-    has_colour = header.sop_class_uid in COLOUR
+    has_colour = sop_class(header.sop_class_uid).colour
     if image.shape[-3:] == shape[-3:]:  # three columns, not three samples
         return None
     if image.ndim == 3 and not (has_colour and image.shape[:2] == shape[-2:]):  # one picture only of the parent's size
@@ -264,7 +265,7 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
 
 def require_colour(header: SeriesHeader, shape: tuple[int, ...]) -> None:
     """:raises ShapeMismatch: when the class that an RGB image of this shape is for has no colour."""
-    if header.sop_class_uid not in COLOUR:
+    if not sop_class(header.sop_class_uid).colour:
         raise ShapeMismatch(
             f"the image's shape is {shape}: it is in colour, which a {UID(header.sop_class_uid).name} is not",
             remedy="use the blueprint secondary_capture, or give one value a pixel",

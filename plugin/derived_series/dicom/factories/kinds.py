@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import nibabel as nib
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    CTImageStorage,
-    EncapsulatedPDFStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    LegacyConvertedEnhancedPETImageStorage,
-    MRImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
-    ParametricMapStorage,
-    PositronEmissionTomographyImageStorage,
-    RTDoseStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.blueprints.space import FrameChoice
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory, fresh
-from derived_series.dicom.factories.image_files import PDF, require
+from derived_series.dicom.factories.image_files import require
 from derived_series.dicom.factories.nifti import NiftiFactory
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.dicom.objects.encapsulated_pdf import MAGIC, build_document
+from derived_series.dicom.objects import file_builder_of
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, HeaderError, InvalidImage, InvalidRequest, Missing
+from derived_series.kinds import KINDS, file_type, kinds_of_factory
+from derived_series.kinds.files import FileType
 
 
 class ObjectFactory(DicomFactory):
     """For numpy arrays, PlacedImages and NIfTI images, of one kind of object.
 
-    :cvar sop_classes: what a header may be of; empty for all.
-    :cvar blueprint: the name of the ready blueprint.
+    :cvar name: what it is called in requests.
+    :cvar sop_classes: what a header may be of; by default those of the kinds that name this factory, else all.
     """
 
+    name: ClassVar[str] = ""
     sop_classes: ClassVar[tuple[str, ...]] = ()
-    blueprint: ClassVar[str] = ""
 
     def make_series_header(
         self,
@@ -61,7 +48,9 @@ class ObjectFactory(DicomFactory):
     ) -> SeriesHeader:
         """:raises HeaderError: also when the blueprint is of another kind of object."""
         header = super().make_series_header(parent, blueprint, strategy, context)
-        if self.sop_classes and header.sop_class_uid not in self.sop_classes:
+        of_kinds = tuple(row.uid for kind in kinds_of_factory(self.name) for row in kind.sop_classes)
+        uids = self.sop_classes or of_kinds
+        if uids and header.sop_class_uid not in uids:
             said = header["SOPClassUID"].value.name
             reason = f"{type(self).__name__} makes no {said}: the blueprint and the factory are of different kinds"
             raise HeaderError([Missing(0x00080016, "SOPClassUID", reason)], where=f"the header of {blueprint.name!r}")
@@ -90,62 +79,47 @@ def _factory(image: Any) -> DicomFactory:
 class CTFactory(ObjectFactory):
     """CT images, from values in HU (blueprints: ct, legacy_enhanced_ct)."""
 
-    sop_classes = (str(CTImageStorage), str(LegacyConvertedEnhancedCTImageStorage))
-    blueprint = "ct"
+    name = "ct"
 
 
 class MRFactory(ObjectFactory):
     """MR images (blueprints: mr, legacy_enhanced_mr)."""
 
-    sop_classes = (str(MRImageStorage), str(LegacyConvertedEnhancedMRImageStorage))
-    blueprint = "mr"
+    name = "mr"
 
 
 class PETFactory(ObjectFactory):
     """PET images (blueprints: pet, legacy_enhanced_pet)."""
 
-    sop_classes = (str(PositronEmissionTomographyImageStorage), str(LegacyConvertedEnhancedPETImageStorage))
-    blueprint = "pet"
+    name = "pet"
 
 
 class SecondaryCaptureFactory(ObjectFactory):
     """Secondary captures, grey or RGB (blueprints: secondary_capture, multiframe_secondary_capture)."""
 
-    sop_classes = (
-        str(SecondaryCaptureImageStorage),
-        str(MultiFrameGrayscaleByteSecondaryCaptureImageStorage),
-        str(MultiFrameGrayscaleWordSecondaryCaptureImageStorage),
-        str(MultiFrameTrueColorSecondaryCaptureImageStorage),
-    )
-    blueprint = "secondary_capture"
+    name = "secondary_capture"
 
 
 class SegmentationFactory(ObjectFactory):
     """Segmentation, from a label map or a bool mask (blueprint: segmentation)."""
 
-    sop_classes = (str(SegmentationStorage),)
-    blueprint = "segmentation"
+    name = "segmentation"
 
 
 class ParametricMapFactory(ObjectFactory):
     """Parametric map, from floats that are measured in any unit (blueprint: parametric_map)."""
 
-    sop_classes = (str(ParametricMapStorage),)
-    blueprint = "parametric_map"
+    name = "parametric_map"
 
 
 class RtDoseFactory(ObjectFactory):
     """RT Dose, from doses in Gy on evenly spaced slices (blueprint: rt_dose)."""
 
-    sop_classes = (str(RTDoseStorage),)
-    blueprint = "rt_dose"
+    name = "rt_dose"
 
 
-class EncapsulatedPdfFactory(ObjectFactory):
-    """Encapsulated PDF, from the bytes of a PDF file (blueprint: encapsulated_pdf)."""
-
-    sop_classes = (str(EncapsulatedPDFStorage),)
-    blueprint = "encapsulated_pdf"
+class FileFactory(ObjectFactory):
+    """For a kind that is made from a file which is no image: the bytes of the file."""
 
     def build(
         self,
@@ -156,22 +130,62 @@ class EncapsulatedPdfFactory(ObjectFactory):
         resampling: Resampling | None = None,
         frame_of_reference: FrameChoice = "Parent",
     ) -> DatasetSeries:
-        """:raises InvalidImage: bytes that are no PDF file. :raises GeometryError: a document is on no grid."""
+        """:raises InvalidImage: bytes of another type of file. :raises GeometryError: a document is on no grid."""
         if resampling is not None or frame_of_reference == "New":
             raise GeometryError(
                 "a document is on no grid", remedy='ask without "Grid": "Parent" and "FrameOfReference": "New"'
             )
-        return build_document(fresh(header), image)
+        return file_builder_of(header.sop_class_uid).build_from_file(fresh(header), image)
 
     def own_image(self, parent: ParentSeries) -> Any:
         """:raises InvalidRequest: always: a series is no document."""
-        raise InvalidRequest("there is no document", remedy="send a PDF file")
+        raise InvalidRequest("there is no document", remedy=f"send a {self._files()[0].name}")
 
-    @staticmethod
-    def read(path: str | Path) -> bytes:
-        """A PDF file. :raises InvalidImage: when it is none."""
-        require(path, PDF, reader="pdf")
+    @classmethod
+    def read(cls, path: str | Path) -> bytes:
+        """The bytes of a file. :raises InvalidImage: when it is of another type."""
+        files = cls._files()
+        require(path, *files, reader=cls.name)
         data = Path(path).read_bytes()
-        if not data.startswith(MAGIC):
-            raise InvalidImage(f"the document is no PDF file: it begins with {data[:8]!r}")
+        if file_type(data) not in files:
+            raise InvalidImage(f"the document is no {files[0].name}: it begins with {data[:8]!r}")
         return data
+
+    @classmethod
+    def _files(cls) -> tuple[FileType, ...]:
+        return tuple(file for kind in kinds_of_factory(cls.name) for file in kind.files)
+
+
+class EncapsulatedPdfFactory(FileFactory):
+    """Encapsulated PDF, from the bytes of a PDF file (blueprint: encapsulated_pdf)."""
+
+    name = "pdf"
+
+
+_CLASSES: tuple[type[ObjectFactory], ...] = (
+    *(CTFactory, MRFactory, PETFactory, SecondaryCaptureFactory),
+    *(SegmentationFactory, ParametricMapFactory, RtDoseFactory, EncapsulatedPdfFactory),
+)
+
+
+def _factory_of(name: str) -> type[DicomFactory]:
+    """The class of a factory by its name; one made for the occasion where a kind has none with a public name."""
+    public = {factory.name: factory for factory in _CLASSES}
+    if name in public:
+        return public[name]
+    kinds = kinds_of_factory(name)
+    base = FileFactory if kinds[0].made_from == "File" else ObjectFactory
+    class_name = "".join(part.capitalize() for part in name.split("_")) + "Factory"
+    names = ", ".join(kind.blueprint for kind in kinds)
+    text = f"{kinds[0].description} (blueprint{'s' if len(kinds) > 1 else ''}: {names})."
+    return type(class_name, (base,), {"__doc__": text, "__module__": __name__, "name": name})
+
+
+#: The factories that are there without any folder, by the names that they are chosen by.
+FACTORIES: Mapping[str, type[DicomFactory]] = MappingProxyType(
+    {
+        "numpy": NumpyFactory,
+        "nifti": NiftiFactory,
+        **{name: _factory_of(name) for name in dict.fromkeys(kind.factory for kind in KINDS)},
+    }
+)

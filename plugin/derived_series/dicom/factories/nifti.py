@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from derived_series.dicom.blueprints.space import require_patient_space
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory, require_colour
-from derived_series.dicom.factories.image_files import GZIP, NIFTI, require
+from derived_series.dicom.factories.image_files import require
 from derived_series.dicom.factories.nifti_space import require_scalars, says_where, template_of, two_places
 from derived_series.dicom.grid import LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.image.placement import Placement, on_parent, place, tolerance
@@ -26,6 +26,7 @@ from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, InvalidImage, ShapeMismatch
+from derived_series.kinds.files import GZIP, NIFTI
 
 _READ_ERRORS = (
     ImageFileError,

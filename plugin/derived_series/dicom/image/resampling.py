@@ -11,18 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.uid import CTImageStorage, SegmentationStorage
 
 from derived_series.dicom.grid import Affine, Grid
 from derived_series.dicom.image.overlap import box, box_of_affine, not_overlapping
 from derived_series.dicom.image.placement import Placement, over_volumes
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import PixelError
+from derived_series.kinds import sop_class
 
 Interpolation = Literal["Linear", "Nearest"]
 
-#: Classes whose values are labels, which have nothing between them: Segmentation and Label Map Segmentation.
-_OF_LABELS = frozenset({str(SegmentationStorage), "1.2.840.10008.5.1.4.1.1.66.7"})
 #: A point this part of a voxel outside of the outermost voxels is still in them: affines are rounded.
 _EDGE = 1e-3
 
@@ -40,7 +38,7 @@ class Resampling:
 
     def interpolation_of(self, dtype: np.dtype[Any], sop_class_uid: str) -> Interpolation:
         """The interpolation of an image of this type in a series of this class."""
-        labels = dtype.kind == "b" or sop_class_uid in _OF_LABELS
+        labels = dtype.kind == "b" or sop_class(sop_class_uid).labels
         return self.interpolation or ("Nearest" if labels else "Linear")
 
 
@@ -119,7 +117,7 @@ def _outside(
     values: npt.NDArray[Any], dtype: np.dtype[Any], given: float | None, sop_class_uid: str, nearest: bool
 ) -> float:
     if given is None:
-        return 0.0 if nearest or sop_class_uid != CTImageStorage else _lowest(values)
+        return 0.0 if nearest or not sop_class(sop_class_uid).in_hounsfield else _lowest(values)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if not float(given).is_integer() or not limits.min <= given <= limits.max:

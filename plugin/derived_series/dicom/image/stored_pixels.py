@@ -7,18 +7,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.uid import (
-    CTImageStorage,
-    MRImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
-    PositronEmissionTomographyImageStorage,
-    SecondaryCaptureImageStorage,
-)
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.source.slices import let_go
 from derived_series.errors import PixelError
+from derived_series.kinds.kind import PixelRules
 
 #: Every so many slices the pages of a memory-mapped image are given back.
 _LET_GO = 32
@@ -27,43 +20,6 @@ _NORMAL = 1e-300
 #: Beyond this a stored value times its slope may be more than a float64 holds.
 _LARGEST = 1e300
 _SMALLEST = 5e-324
-
-
-@dataclass(frozen=True, slots=True)
-class PixelRules:
-    """What a SOP class asks of its pixels.
-
-    :param bits: the BitsAllocated it allows, ascending.
-    :param rescale_always: RescaleSlope and RescaleIntercept are type 1.
-    :param zero_intercept: RescaleIntercept is 0 (PET, PS3.3 C.8.9.4.1.1).
-    """
-
-    bits: tuple[int, ...] = (8, 16)
-    rescale_always: bool = False
-    zero_intercept: bool = False
-
-
-PIXEL_RULES = {
-    str(CTImageStorage): PixelRules(bits=(16,), rescale_always=True),
-    str(MRImageStorage): PixelRules(bits=(16,)),
-    str(PositronEmissionTomographyImageStorage): PixelRules(bits=(16,), rescale_always=True, zero_intercept=True),
-    str(SecondaryCaptureImageStorage): PixelRules(),
-}
-
-
-#: Classes whose images may be in colour.
-COLOUR = frozenset(
-    {
-        str(SecondaryCaptureImageStorage),
-        str(MultiFrameGrayscaleByteSecondaryCaptureImageStorage),
-        str(MultiFrameTrueColorSecondaryCaptureImageStorage),
-    }
-)
-
-
-def pixel_rules(sop_class_uid: str) -> PixelRules:
-    """The rules of a SOP class; those of secondary capture for a class without its own."""
-    return PIXEL_RULES.get(sop_class_uid, PixelRules())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

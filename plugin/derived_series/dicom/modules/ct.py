@@ -21,3 +21,8 @@ ct_image_blueprint = Blueprint(
         *by_position("ReconstructionTargetCenterPatient", "ContrastBolusAgent", "ContrastBolusRoute"),
     ]
 ).named("ct_image")
+
+#: Types 1 and 2, filled in where a blueprint does not name them.
+required_blueprint = Blueprint(
+    [ct_image_blueprint[keyword] for keyword in ("KVP", "AcquisitionNumber")], name="required"
+).frozen()

@@ -17,11 +17,11 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.encoding.writer import encode_text
 from derived_series.dicom.grid import Grid
-from derived_series.dicom.image.stored_pixels import pixel_rules
 from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.helpers import by_position, copies, date_and_time_of_build
 from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
+from derived_series.kinds import sop_class
 
 _POSITION = to_tag("ImagePositionPatient")
 
@@ -171,7 +171,7 @@ image_plane_blueprint = Blueprint(
 
 def _rescale(env: ImageEnvironment, number: float) -> Value:
     """Written when the class wants it or the stored values are scaled."""
-    rules = pixel_rules(env.sop_class_uid)
+    rules = sop_class(env.sop_class_uid).pixels
     return decimal_string(number) if env.pixels.rescaled or rules.rescale_always else ABSENT
 
 
@@ -194,7 +194,7 @@ image_pixel_blueprint = Blueprint(
 
 def _rescale_type(env: ImageEnvironment) -> Value:
     """The Modality LUT module wants a type where there is a rescale; CT's HU goes without saying, a mask's not."""
-    rules = pixel_rules(env.sop_class_uid)
+    rules = sop_class(env.sop_class_uid).pixels
     if rules.rescale_always:
         return "US" if env.pixels.is_mask and env.parent.modality == "CT" else ABSENT
     return "US" if env.pixels.rescaled else ABSENT

@@ -49,3 +49,10 @@ mr_image_blueprint = Blueprint(
         ImageElement("RealWorldValueMappingSequence", _real_world_value_mapping),
     ]
 ).named("mr_image")
+
+_REQUIRED = (
+    *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType"),
+    *("EchoTime", "EchoTrainLength"),
+)
+#: Types 1 and 2, filled in where a blueprint does not name them.
+required_blueprint = Blueprint([mr_image_blueprint[keyword] for keyword in _REQUIRED], name="required").frozen()

@@ -129,3 +129,13 @@ pet_image_blueprint = Blueprint(
         FunctionalElement("ImageIndex", lambda env: env.instance_number),
     ]
 ).named("pet_image")
+
+_REQUIRED = (
+    *("SeriesDate", "SeriesTime", "CollimatorType", "CorrectedImage", "NumberOfSlices"),
+    *("SeriesType", "Units", "CountsSource", "DecayCorrection", "RadiopharmaceuticalInformationSequence"),
+    *("PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence", "AcquisitionDate"),
+    *("AcquisitionTime", "ActualFrameDuration", "FrameReferenceTime", "ImageIndex"),
+)
+_PET = pet_series_blueprint + pet_isotope_blueprint + pet_image_blueprint
+#: Types 1 and 2, filled in where a blueprint does not name them.
+required_blueprint = Blueprint([_PET[keyword] for keyword in _REQUIRED], name="required").frozen()

@@ -45,3 +45,11 @@ multiframe_secondary_capture_blueprint = (
         ]
     )
 ).named("multiframe_secondary_capture")
+
+#: Types 1 and 2, filled in where a blueprint does not name them; the size of the pixels is wanted too.
+required_blueprint = (
+    Blueprint(
+        [secondary_capture_blueprint[keyword] for keyword in ("ConversionType", "PatientOrientation")], name="required"
+    )
+    + pixel_size_blueprint
+).frozen()

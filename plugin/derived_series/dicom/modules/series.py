@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydicom.uid import CTImageStorage, MRImageStorage
-
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
 from derived_series.dicom.blueprints.element import ABSENT, Value
@@ -12,8 +10,7 @@ from derived_series.dicom.blueprints.function_elements import HeaderElement
 from derived_series.dicom.blueprints.space import FrameOfReference
 from derived_series.dicom.encoding.value_rules import cut, one_line, values_of
 from derived_series.dicom.modules.helpers import copies, copies_or_empty, date_and_time_of_build
-
-_POSITION_REQUIRED = (CTImageStorage, MRImageStorage)
+from derived_series.kinds import sop_class
 
 
 def _series_number(env: SeriesEnvironment) -> int:
@@ -50,7 +47,7 @@ _LONGEST, _LEAST = 64, 16
 def _patient_position(env: SeriesEnvironment) -> Value:
     """Type 2C: the parent's, empty for a class that wants it (PET has PatientOrientationCodeSequence instead)."""
     found = env.pivot["PatientPosition"] if env.pivot.get("PatientPosition") else None
-    return found if found is not None or env.pivot.SOPClassUID in _POSITION_REQUIRED else ABSENT
+    return found if found is not None or sop_class(str(env.pivot.SOPClassUID)).has_patient_position else ABSENT
 
 
 general_series_blueprint = Blueprint(

@@ -9,13 +9,14 @@ from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
 from derived_series.dicom.image.placement import Placement, without_geometry
-from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
+from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, draft_of, finished
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidImage
-
-MAGIC = b"%PDF-"
+from derived_series.kinds import file_type
+from derived_series.kinds.encapsulated_pdf import PDF
+from derived_series.kinds.kind import PixelRules
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
@@ -26,20 +27,20 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     )
 
 
-def build_document(header: SeriesHeader, document: bytes) -> DatasetSeries:
+def build_from_file(header: SeriesHeader, content: bytes) -> DatasetSeries:
     """
-    :param document: a whole PDF file.
+    :param content: a whole PDF file.
     :raises InvalidImage: bytes that are none.
     """
-    if not isinstance(document, bytes) or not document.startswith(MAGIC):
-        said = repr(document[:8]) if isinstance(document, bytes) else type(document).__name__
+    if not isinstance(content, bytes) or file_type(content) is not PDF:
+        said = repr(content[:8]) if isinstance(content, bytes) else type(content).__name__
         raise InvalidImage(f"the document is no PDF file: {said}", remedy="send a file that begins with %PDF-")
     nothing = encode_pixels(np.zeros((1, 1, 1), dtype=np.uint8), PixelRules())  # a document has no pixels
     draft = draft_of(header, nothing, without_geometry(header.parent, 1), IMAGE_ONLY)
-    padded = document if len(document) % 2 == 0 else document + b"\0"
+    padded = content if len(content) % 2 == 0 else content + b"\0"
     made = [
         DataElement(Tag("MIMETypeOfEncapsulatedDocument"), "LO", "application/pdf"),
         DataElement(Tag("EncapsulatedDocument"), "OB", padded),
-        DataElement(Tag("EncapsulatedDocumentLength"), "UL", len(document)),
+        DataElement(Tag("EncapsulatedDocumentLength"), "UL", len(content)),
     ]
     return finished(draft, made)

@@ -16,17 +16,7 @@ from pydicom import config
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import (
-    PYDICOM_IMPLEMENTATION_UID,
-    UID,
-    CTImageStorage,
-    ExplicitVRLittleEndian,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    LegacyConvertedEnhancedPETImageStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
 
 from derived_series.dicom.blueprints.copy_elements import PositionCopyElement
@@ -47,13 +37,9 @@ from derived_series.dicom.series.classic import DerivedSeries, build_series
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidParent
+from derived_series.kinds import sop_class
 
 _SOP_CLASS = (int(Tag("SOPClassUID")), "")
-_CLASSIC = {
-    str(LegacyConvertedEnhancedCTImageStorage): CTImageStorage,
-    str(LegacyConvertedEnhancedMRImageStorage): MRImageStorage,
-    str(LegacyConvertedEnhancedPETImageStorage): PositronEmissionTomographyImageStorage,
-}
 #: Of the classic instances, which are never stored, or said anew for the whole.
 _NOT_CONVERTED = (
     *("ReferencedSeriesSequence", "InstanceCreationDate", "InstanceCreationTime", "ContentDate", "ContentTime"),
@@ -82,7 +68,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     :raises InvalidParent: slices that are not alike in what all frames share.
     """
     grid = require_grid(placement, "an enhanced image")
-    classic_class = _CLASSIC[header.sop_class_uid]
+    classic_class = UID(sop_class(header.sop_class_uid).classic)
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
     made, told = _converted(header, [_prepared(dataset, grid) for dataset in classic])
@@ -118,15 +104,11 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
     """(highdicom's object, what it warns of)."""
     from highdicom import legacy
 
-    kinds: dict[str, Any] = {
-        str(LegacyConvertedEnhancedCTImageStorage): legacy.LegacyConvertedEnhancedCTImage,
-        str(LegacyConvertedEnhancedMRImageStorage): legacy.LegacyConvertedEnhancedMRImage,
-        str(LegacyConvertedEnhancedPETImageStorage): legacy.LegacyConvertedEnhancedPETImage,
-    }
+    convert = getattr(legacy, UID(header.sop_class_uid).keyword.removesuffix("Storage"))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            made: Dataset = kinds[header.sop_class_uid](
+            made: Dataset = convert(
                 legacy_datasets=datasets,
                 series_instance_uid=header.series_instance_uid,
                 series_number=int(datasets[0].SeriesNumber),

@@ -14,12 +14,13 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.image.placement import Placement
-from derived_series.dicom.image.stored_pixels import PixelRules, StoredPixels, encode_pixels
+from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
 from derived_series.dicom.objects.single_instance import draft_of, finished
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import PixelError
+from derived_series.kinds.kind import PixelRules
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:

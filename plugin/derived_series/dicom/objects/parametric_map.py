@@ -11,7 +11,7 @@ from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 
 from derived_series.dicom.image.placement import Placement
-from derived_series.dicom.image.stored_pixels import PixelRules, StoredPixels, encode_pixels
+from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.parametric_map import real_world_value_item
 from derived_series.dicom.modules.windows import own_window
@@ -20,6 +20,7 @@ from derived_series.dicom.objects.single_instance import draft_of, finished, req
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import PixelError
+from derived_series.kinds.kind import PixelRules
 
 _MAPPING = int(Tag("RealWorldValueMappingSequence"))
 

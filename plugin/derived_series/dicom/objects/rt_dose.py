@@ -16,11 +16,12 @@ from pydicom.tag import Tag
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
-from derived_series.dicom.image.stored_pixels import PixelRules, StoredPixels, as_ds, encode_pixels
+from derived_series.dicom.image.stored_pixels import StoredPixels, as_ds, encode_pixels
 from derived_series.dicom.objects.single_instance import Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import BlueprintError, GeometryError, PixelError
+from derived_series.kinds.kind import PixelRules
 
 #: A stack may lean this much (degrees) and still be written as offsets along the normal.
 _STRAIGHT = 0.1

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.image.placement import Placement
-from derived_series.dicom.image.stored_pixels import PixelRules, encode_pixels
+from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.highdicom_planes import close_table, planes, refer, structure
@@ -18,6 +18,7 @@ from derived_series.dicom.objects.single_instance import draft_of, finished, req
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import HeaderError, Missing, PixelError
+from derived_series.kinds.kind import PixelRules
 
 _MOST = (1 << 16) - 1
 _SEGMENTS = 0x00620002

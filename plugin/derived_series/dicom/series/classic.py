@@ -25,7 +25,7 @@ from derived_series.dicom.encoding.private_blocks import Blocks, allocate, creat
 from derived_series.dicom.encoding.tags import describe, keyword
 from derived_series.dicom.encoding.writer import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.image.placement import Placement
-from derived_series.dicom.image.stored_pixels import encode_pixels, pixel_rules
+from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.derivation import UNSPECIFIED, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
 from derived_series.dicom.series.header import SeriesHeader
@@ -34,6 +34,7 @@ from derived_series.dicom.series.rules import MARK_TAGS, PIXEL_TAGS, enforce_ide
 from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import HeaderError, Missing
+from derived_series.kinds import sop_class
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
 
 if TYPE_CHECKING:
@@ -232,7 +233,7 @@ def build_series(
     :raises PixelError: values that cannot be stored. :raises HeaderError: tags that this image leaves without a value.
     """
     sop_class_uid = header.sop_class_uid
-    pixels = encode_pixels(by_slice(image, placement.volumes), pixel_rules(sop_class_uid), nan)
+    pixels = encode_pixels(by_slice(image, placement.volumes), sop_class(sop_class_uid).pixels, nan)
     of_each = placement.volumes == header.parent.volumes
     env = ImageEnvironment(
         series=header.env,

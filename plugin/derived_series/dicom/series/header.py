@@ -16,12 +16,12 @@ from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue,
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.encoding.tags import TagLike, describe, keyword, to_tag
-from derived_series.dicom.objects import is_other_kind
 from derived_series.dicom.series.required import of_other_modality
 from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.volumes import LAST_RESORT
 from derived_series.errors import HeaderError, Missing
+from derived_series.kinds import sop_class
 
 _SOP_CLASS: Key = (int(to_tag("SOPClassUID")), "")
 
@@ -171,8 +171,8 @@ def _strategy(
     """An object that is no image of the parent's kind takes nothing from it but what its blueprint names."""
     if strategy is FillingStrategy.DISCARD or "SOPClassUID" not in blueprint:
         return strategy, []
-    sop_class = blueprint["SOPClassUID"].at_header(env)
-    if not is_other_kind(str(getattr(sop_class, "value", sop_class))):
+    uid = blueprint["SOPClassUID"].at_header(env)
+    if not sop_class(str(getattr(uid, "value", uid))).takes_nothing_unnamed:
         return strategy, []
     return FillingStrategy.DISCARD, [
         "FillingStrategy Copy is not used: the object has other attributes than the parent's images"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
-from pydicom.uid import CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage
+from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.blueprints.blueprint import Key
 from derived_series.dicom.blueprints.environment import ImageEnvironment
@@ -17,8 +17,8 @@ from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import InvalidParent
+from derived_series.kinds import sop_class
 
-_NAMES = {str(CTImageStorage): "a CT in HU", str(MRImageStorage): "an MR image"}
 _SUV = re.compile(r"\bSUV|standardi[sz]ed uptake", re.IGNORECASE)
 #: SUVs are below this, and activity concentrations (Bq/ml) above it, where there is any.
 _SUV_AT_MOST = 200
@@ -26,13 +26,6 @@ _SUV_AT_MOST = 200
 _FAR_BELOW = 100
 #: So many slices of the parent are looked at.
 _LOOKED_AT = 5
-#: What each class is called, and how far its values reach at most: all that 16 bits hold, and more.
-_LIMITS = {
-    str(CTImageStorage): ("a CT in HU", 1e5),
-    str(MRImageStorage): ("an MR image", 1e7),
-    str(PositronEmissionTomographyImageStorage): ("a PET", 1e8),
-}
-_MODALITIES = {str(CTImageStorage): "CT", str(MRImageStorage): "MR", str(PositronEmissionTomographyImageStorage): "PT"}
 #: What most scanners add to HU to store them, and how near to it a difference is taken for it.
 _ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
 
@@ -47,23 +40,23 @@ def doubts(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[s
         found.append(
             "the parent series is shown inverted (MONOCHROME1); the derived one is MONOCHROME2, with low values dark"
         )
-    if env.sop_class_uid in _NAMES:
-        found += _no_picture(env, _NAMES[env.sop_class_uid])
+    row = sop_class(env.sop_class_uid)
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         found += _no_activity(env, elements)
+    elif row.called:
+        found += _no_picture(env, row.called)
     if env.volumes > 1 and env.volumes != env.parent.volumes:
         of = "its parent is one" if env.parent.volumes == 1 else f"its parent has {env.parent.volumes}"
         found.append(f"the image has {env.volumes} volumes, {of}: they are stored as points in time")
-    if env.sop_class_uid in _LIMITS and not env.pixels.is_mask and not isinstance(env.pixels.image, ParentSlices):
-        found += _implausible(env)
+    if row.largest is not None and not env.pixels.is_mask and not isinstance(env.pixels.image, ParentSlices):
+        found += _implausible(env, row.called, row.largest)
         found += _unlike(env, elements)
     return found
 
 
-def _implausible(env: ImageEnvironment) -> list[str]:
+def _implausible(env: ImageEnvironment, kind: str, limit: float) -> list[str]:
     """Values that no CT, MR or PET has."""
     low, high = env.pixels.low, env.pixels.high
-    kind, limit = _LIMITS[env.sop_class_uid]
     if low == high:
         return [f"all values of the image are {low:g}"]
     largest = max(-low, high)
@@ -116,7 +109,8 @@ def _shifted_elsewhere(env: ImageEnvironment) -> list[str]:
 
 def _same_kind(env: ImageEnvironment) -> bool:
     """Whether the image is of the parent's modality, be that classic or multi-frame."""
-    return _MODALITIES.get(env.sop_class_uid) == env.parent.modality
+    row = sop_class(env.sop_class_uid)
+    return row.largest is not None and row.modality == env.parent.modality
 
 
 def _same_unit(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> bool:

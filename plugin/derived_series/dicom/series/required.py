@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-
-from pydicom.uid import (
-    CTImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    LegacyConvertedEnhancedPETImageStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-    SecondaryCaptureImageStorage,
-)
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import StaticElement
-from derived_series.dicom.modules.common import common_blueprint, volume_blueprint
-from derived_series.dicom.modules.ct import ct_image_blueprint
-from derived_series.dicom.modules.mr import mr_image_blueprint
-from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.common import volume_blueprint
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
-from derived_series.dicom.modules.secondary_capture import secondary_capture_blueprint
-from derived_series.dicom.objects import BUILDERS
 from derived_series.dicom.source.series import ParentSeries
-
-#: What the parents of these classes are, whose acquisition is copied.
-_MODALITIES = {
-    str(CTImageStorage): "CT",
-    str(LegacyConvertedEnhancedCTImageStorage): "CT",
-    str(MRImageStorage): "MR",
-    str(LegacyConvertedEnhancedMRImageStorage): "MR",
-    str(PositronEmissionTomographyImageStorage): "PT",
-    str(LegacyConvertedEnhancedPETImageStorage): "PT",
-}
-#: The ready blueprint for a parent of each.
-_READY = {"CT": "ct", "MR": "mr", "PT": "pet"}
+from derived_series.kinds import KINDS, SOP_CLASSES, sop_class
+from derived_series.kinds.kind import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +25,21 @@ class OtherModality:
 
 def of_other_modality(sop_class_uid: str, parent: str) -> OtherModality | None:
     """None for a class of the parent's modality, and for one that takes any parent. :param parent: its Modality."""
-    made = _MODALITIES.get(sop_class_uid)
-    if made is None or made == parent:
+    row = sop_class(sop_class_uid)
+    if not row.copies_acquisition or row.modality == parent:
         return None
-    own = f"{_READY[parent]}, or " if parent in _READY else ""
+    ready = next((kind.blueprint for kind in KINDS if _modality(kind) == parent), None)
+    same = f"{ready}, or " if ready else ""
     return OtherModality(
-        f"{made} images, and the parent is {parent or 'of no modality'}",
-        f"use the blueprint {own}secondary_capture, which takes any parent; or set what is missing",
+        f"{row.modality} images, and the parent is {parent or 'of no modality'}",
+        f"use the blueprint {same}secondary_capture, which takes any parent; or set what is missing",
     )
+
+
+def _modality(kind: Kind) -> str:
+    """The modality of a kind's images, whose parent is of the same; else empty."""
+    row = kind.sop_classes[0]
+    return row.modality if row.copies_acquisition else ""
 
 
 _PLACE = (
@@ -70,33 +53,19 @@ def _some(blueprint: Blueprint, *keywords: str) -> Blueprint:
 
 
 _GEOMETRY = _some(volume_blueprint, *_PLACE)
-_SERIES = ("Manufacturer", "PatientPosition", "BodyPartExamined", "Laterality")
+_SERIES = _some(volume_blueprint, "Manufacturer", "PatientPosition", "BodyPartExamined", "Laterality")
+
+
+def _of_module(name: str) -> Blueprint:
+    """What a module says that its IOD requires, and what every image series has."""
+    found: Blueprint = importlib.import_module(f"derived_series.dicom.modules.{name}").required_blueprint
+    return (_SERIES + found).frozen()
+
 
 #: By SOP class; what needs a place in space is apart.
-REQUIRED = {
-    str(CTImageStorage): _some(volume_blueprint + ct_image_blueprint, *_SERIES, "KVP", "AcquisitionNumber"),
-    str(MRImageStorage): _some(
-        volume_blueprint + mr_image_blueprint,
-        *_SERIES,
-        *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType"),
-        *("EchoTime", "EchoTrainLength"),
-    ),
-    str(PositronEmissionTomographyImageStorage): _some(
-        volume_blueprint + pet_series_blueprint + pet_isotope_blueprint + pet_image_blueprint,
-        *_SERIES,
-        *("SeriesDate", "SeriesTime", "CollimatorType", "CorrectedImage", "NumberOfSlices"),
-        *("SeriesType", "Units", "CountsSource", "DecayCorrection", "RadiopharmaceuticalInformationSequence"),
-        *("PatientOrientationCodeSequence", "PatientGantryRelationshipCodeSequence", "AcquisitionDate"),
-        *("AcquisitionTime", "ActualFrameDuration", "FrameReferenceTime", "ImageIndex"),
-    ),
-    str(SecondaryCaptureImageStorage): _some(
-        common_blueprint + secondary_capture_blueprint, *_SERIES, "ConversionType", "PatientOrientation"
-    )
-    + pixel_size_blueprint,
-}
+REQUIRED = {row.uid: _of_module(row.module) for row in SOP_CLASSES.values() if row.module}
 #: What an image of any other class has.
 _PICTURE = pixel_size_blueprint.frozen()
-_WITHOUT_PLACE = frozenset({str(SecondaryCaptureImageStorage)})
 
 
 def required_blueprint(sop_class_uid: str | None, parent_has_place: bool = True) -> Blueprint:
@@ -108,13 +77,13 @@ def required_blueprint(sop_class_uid: str | None, parent_has_place: bool = True)
     """
     found = REQUIRED.get(sop_class_uid or "")
     if found is None:
-        return Blueprint() if sop_class_uid is None or sop_class_uid in BUILDERS else _PICTURE
+        return Blueprint() if sop_class_uid is None or sop_class(sop_class_uid).single_instance else _PICTURE
     return found + _GEOMETRY if parent_has_place and has_place(sop_class_uid) else found
 
 
 def has_place(sop_class_uid: str | None) -> bool:
     """Whether an image of a SOP class is somewhere always; a picture may be nowhere."""
-    return sop_class_uid not in _WITHOUT_PLACE
+    return sop_class_uid is None or sop_class(sop_class_uid).placed
 
 
 def sop_class_of(blueprint: Blueprint, parent: ParentSeries) -> str | None:

@@ -8,33 +8,15 @@ from functools import cached_property
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.uid import (
-    UID,
-    CTImageStorage,
-    EncapsulatedPDFStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-    RTDoseStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import UID, PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.value_rules import text_of, values_of, wrong_values
 from derived_series.dicom.modules.codes import meaning_doubt
 from derived_series.dicom.validation.finding import Finding, error, warning
+from derived_series.kinds import sop_class
 
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
-
-#: The Modality that a class has; others leave it open.
-_MODALITY = {
-    str(CTImageStorage): "CT",
-    str(MRImageStorage): "MR",
-    str(PositronEmissionTomographyImageStorage): "PT",
-    str(SegmentationStorage): "SEG",
-    str(RTDoseStorage): "RTDOSE",
-    str(EncapsulatedPDFStorage): "DOC",
-}
-
 
 #: What a warning says of a fault that was only carried over.
 THE_PARENTS = "the parent has it so"
@@ -121,20 +103,20 @@ def _doubts(sequence: DataElement, where: str) -> Iterator[Finding]:
 
 def check_image(dataset: Dataset, where: str) -> Iterator[Finding]:
     """Attributes of one instance that must agree with each other, or with its SOP class."""
-    sop_class = str(dataset.get("SOPClassUID", ""))
-    wanted = _MODALITY.get(sop_class)
-    if wanted is not None and dataset.get("Modality") != wanted:
-        yield error(0x00080060, f"is {dataset.get('Modality')!r}: a {UID(sop_class).name} is of {wanted}", where)
+    uid = str(dataset.get("SOPClassUID", ""))
+    wanted = sop_class(uid).modality
+    if wanted and dataset.get("Modality") != wanted:
+        yield error(0x00080060, f"is {dataset.get('Modality')!r}: a {UID(uid).name} is of {wanted}", where)
     kind = list(dataset.get("ImageType") or [])
     if "Rows" in dataset and kind and kind[0] != "DERIVED":
         yield error(0x00080008, f"begins with {kind[0]!r}: a derived image is DERIVED", where)
-    if sop_class == PositronEmissionTomographyImageStorage and len(kind) > 1 and kind[1] != "PRIMARY":
+    if uid == PositronEmissionTomographyImageStorage and len(kind) > 1 and kind[1] != "PRIMARY":
         yield error(0x00080008, f"has the value 2 {kind[1]!r}: of a PET image it is PRIMARY (C.8.9.4.1.3)", where)
     yield from _check_pixels(dataset, where)
     yield from _check_window(dataset, where)
     if "RescaleSlope" in dataset and not dataset["RescaleSlope"].is_empty and float(dataset.RescaleSlope) == 0:
         yield error(0x00281053, "is 0: all values would be one", where)
-    if sop_class == PositronEmissionTomographyImageStorage and float(dataset.get("RescaleIntercept") or 0) != 0:
+    if uid == PositronEmissionTomographyImageStorage and float(dataset.get("RescaleIntercept") or 0) != 0:
         yield error(0x00281052, f"is {dataset.RescaleIntercept}: of a PET image it is 0 (C.8.9.4.1.1)", where)
     if dataset.get("Units") == "GML" and "SUVType" not in dataset:
         yield warning(0x00541006, "is missing: Units are GML, and it says which SUV they are", where)

@@ -10,6 +10,7 @@ from pathlib import Path
 from derived_series.dicom.factories.nifti import announced_size
 from derived_series.errors import InvalidImage
 from derived_series.jobs.work.attempt import Attempt
+from derived_series.kinds import reader_of
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def uploaded_image(attempt: Attempt) -> Iterator[Path | None]:
 
 def _check_size(path: Path | None, limit: int) -> None:
     """Other files are no larger than they are; a small compressed NIfTI file may unfold to any size."""
-    if path is None or path.suffix in (".npy", ".pdf"):
+    if path is None or reader_of(path.name) != "nifti":
         return
     size = announced_size(path)
     if size > limit:

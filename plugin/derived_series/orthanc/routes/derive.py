@@ -16,6 +16,8 @@ from derived_series.jobs.own_requests import HEADER
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
+from derived_series.kinds import file_type, readable_suffixes
+from derived_series.kinds.files import GZIP
 from derived_series.orthanc.answers import accepted, problem_answer
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.destinations import Destinations
@@ -35,12 +37,6 @@ _LONGEST_JSON = 1 << 20
 
 #: Without the empty header, curl waits for a second before a large body, for an answer that Orthanc does not give.
 _SEND = "curl -H 'Expect:' --data-binary @result.nii.gz"
-
-_PDF = b"%PDF-"
-_SMALLEST_PDF = 256  # bytes; what is shorter is no document anyhow, and its reader says so
-_NPY = b"\x93NUMPY"
-_GZIP = b"\x1f\x8b"
-_NIFTI_SIZES = (348, 540)  # sizeof_hdr of NIfTI-1 and NIfTI-2, the first four bytes of the file
 
 
 class DeriveRoutes:
@@ -162,18 +158,13 @@ class DeriveRoutes:
                 "the image is damaged: no NUL, CR or LF is left in it",
                 remedy="curl -d takes them out: send it with curl --data-binary @FILE",
             )
-        if image.startswith(_NPY):
-            return "image.npy"
-        if image.startswith(_PDF):
-            return "document.pdf"
-        if image.startswith(_GZIP):
-            return "image.nii.gz"
-        if any(int.from_bytes(image[:4], order) in _NIFTI_SIZES for order in ("little", "big")):
-            return "image.nii"
-        raise InvalidImage(
-            f"the image is no .npy, .nii, .nii.gz or .pdf file: it begins with {image[:8]!r}",
-            remedy=f"write it with numpy.save or nibabel.save, and send it: {_SEND}",
-        )
+        found = file_type(image[:16])
+        if found is None or not found.factory:
+            raise InvalidImage(
+                f"the image is no {readable_suffixes()} file: it begins with {image[:8]!r}",
+                remedy=f"write it with numpy.save or nibabel.save, and send it: {_SEND}",
+            )
+        return f"image{found.suffix}"
 
     def _instances(self, series: str) -> str:
         """A digest of the instances of a series. :raises NotFound: no such series."""
@@ -208,9 +199,10 @@ def _is_mangled(image: bytes) -> bool:
     """Whether an image was sent as text: each kind of file has NUL or line ends, of compressed ones nearly all."""
     if any(byte in image for byte in (b"\0", b"\n", b"\r")):
         return False
-    if image.startswith(_PDF):
-        return len(image) >= _SMALLEST_PDF
-    if not image.startswith(_GZIP):
+    found = file_type(image[:16])
+    if found is not None and (found.lines_from is None or len(image) < found.lines_from):
+        return False
+    if found is not GZIP:
         return True
     try:
         zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(image, 1)

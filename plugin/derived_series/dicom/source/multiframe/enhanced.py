@@ -8,32 +8,14 @@ from typing import Any
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import (
-    CTImageStorage,
-    EnhancedCTImageStorage,
-    EnhancedMRImageStorage,
-    EnhancedPETImageStorage,
-    LegacyConvertedEnhancedCTImageStorage,
-    LegacyConvertedEnhancedMRImageStorage,
-    LegacyConvertedEnhancedPETImageStorage,
-    MRImageStorage,
-    PositronEmissionTomographyImageStorage,
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import MRImageStorage, PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.tags import dictionary_vr
 from derived_series.dicom.encoding.times import moment_of, read_datetime, zone_of
+from derived_series.kinds import sop_class
+from derived_series.kinds.secondary_capture import SECONDARY_CAPTURE
 
-#: The single-frame class of the same modality; secondary capture for any other class.
-_COUNTERPARTS = {
-    EnhancedCTImageStorage: CTImageStorage,
-    LegacyConvertedEnhancedCTImageStorage: CTImageStorage,
-    EnhancedMRImageStorage: MRImageStorage,
-    LegacyConvertedEnhancedMRImageStorage: MRImageStorage,
-    EnhancedPETImageStorage: PositronEmissionTomographyImageStorage,
-    LegacyConvertedEnhancedPETImageStorage: PositronEmissionTomographyImageStorage,
-}
 #: Units (0054,1001) for UCUM codes, in lower case (PS3.3 C.8.9.1.1.3).
 _UNITS = {
     **{
@@ -65,7 +47,7 @@ _CORRECTIONS = {
 
 def classic_class(sop_class_uid: str) -> str:
     """The class of single-frame images that the frames of a multi-frame class become (PS3.3 A.3, A.4, A.21, A.8.1)."""
-    return str(_COUNTERPARTS.get(sop_class_uid, SecondaryCaptureImageStorage))  # type: ignore[call-overload]
+    return sop_class(sop_class_uid).classic or SECONDARY_CAPTURE.uid
 
 
 def classic_attributes(source: Dataset, groups: Dataset, frame: Mapping[BaseTag, DataElement]) -> list[DataElement]:

@@ -5,16 +5,6 @@ from __future__ import annotations
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import (
-    CTImageStorage,
-    MRImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    MultiFrameSingleBitSecondaryCaptureImageStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
-    NuclearMedicineImageStorage,
-    PositronEmissionTomographyImageStorage,
-)
 
 from derived_series.dicom.encoding.times import zone_of
 from derived_series.dicom.source.multiframe.enhanced import classic_attributes, classic_class
@@ -28,16 +18,8 @@ from derived_series.dicom.source.multiframe.functional_groups import (
 from derived_series.dicom.source.multiframe.mosaic import is_mosaic, tiles
 from derived_series.dicom.source.multiframe.vectors import PLACE, places
 from derived_series.errors import InvalidParent
+from derived_series.kinds import sop_class
 
-_SINGLE_FRAME = (CTImageStorage, MRImageStorage, PositronEmissionTomographyImageStorage)
-#: Classes whose instances are multi-frame even with one frame.
-_MULTI_FRAME = (
-    NuclearMedicineImageStorage,
-    MultiFrameSingleBitSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    MultiFrameTrueColorSecondaryCaptureImageStorage,
-)
 _NUMBER_OF_FRAMES, _DOSE_GRID_SCALING = Tag("NumberOfFrames"), Tag("DoseGridScaling")
 _SOP_CLASS, _SOP_INSTANCE = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 
@@ -74,7 +56,7 @@ def _is_multi_frame(dataset: Dataset) -> bool:
         return True
     if _NUMBER_OF_FRAMES not in dataset:
         return False
-    return _count(dataset) != 1 or dataset[_SOP_CLASS].value in _MULTI_FRAME
+    return _count(dataset) != 1 or sop_class(str(dataset[_SOP_CLASS].value)).multi_frame
 
 
 def _count(dataset: Dataset) -> int:
@@ -123,7 +105,7 @@ def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
 
 def _of_vectors(source: Dataset, count: int, common: dict[BaseTag, Element]) -> list[dict[BaseTag, Element]]:
     """Each frame's own elements where there are no functional groups."""
-    if source[_SOP_CLASS].value in _SINGLE_FRAME:
+    if sop_class(str(source[_SOP_CLASS].value)).single_frame:
         raise InvalidParent(
             f"instance {source[_SOP_INSTANCE].value} is multi-frame ({count} frames), but of a class of single frames "
             f"({source[_SOP_CLASS].value.name}): nothing tells where its frames are",

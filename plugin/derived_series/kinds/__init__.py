@@ -1,0 +1,77 @@
+"""The kinds of objects that are made: one file a kind, and one line here.
+
+A kind's file is a declaration, read by all that must know of kinds: the factories and builders of ``dicom``, the
+library, the command, the routes and the scripts that write tables of the documents. It is data alone, since Orthanc's
+own process reads it too, which loads neither numpy nor pydicom.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from derived_series.kinds import parents
+from derived_series.kinds.files import IMAGE_FILES, FileType
+from derived_series.kinds.kind import Kind, RequestKey, SopClass
+
+#: The files of this package that declare kinds, in the order of the documents.
+_FILES = (
+    "ct",
+    "mr",
+    "pet",
+    "secondary_capture",
+    "segmentation",
+    "parametric_map",
+    "rt_dose",
+    "encapsulated_pdf",
+)
+
+#: All kinds.
+KINDS: tuple[Kind, ...] = tuple(kind for file in _FILES for kind in importlib.import_module(f"{__name__}.{file}").KINDS)
+
+#: Each SOP class that is known by name, by its UID.
+SOP_CLASSES: Mapping[str, SopClass] = MappingProxyType(
+    {row.uid: row for row in (*(row for kind in KINDS for row in kind.sop_classes), *parents.PARENTS)}
+)
+
+#: Each type of file that is known.
+FILE_TYPES: tuple[FileType, ...] = tuple(
+    dict.fromkeys((*IMAGE_FILES, *(file for kind in KINDS for file in kind.files)))
+)
+
+#: The keys of requests that only some kinds take.
+REQUEST_KEYS: tuple[RequestKey, ...] = tuple(dict.fromkeys(key for kind in KINDS for key in kind.keys))
+
+_KIND_OF = {row.uid: kind for kind in KINDS for row in kind.sop_classes}
+
+
+def sop_class(uid: str) -> SopClass:
+    """The row of a SOP class; that of an image as any other for a class that is not known."""
+    return SOP_CLASSES.get(uid) or SopClass(uid, uid)
+
+
+def kind_of(uid: str) -> Kind | None:
+    """The kind that makes objects of a SOP class; None when there is none."""
+    return _KIND_OF.get(uid)
+
+
+def kinds_of_factory(name: str) -> tuple[Kind, ...]:
+    """The kinds that a factory makes, by its name."""
+    return tuple(kind for kind in KINDS if kind.factory == name)
+
+
+def file_type(start: bytes) -> FileType | None:
+    """The type of a file that begins so; None when it is not known. :param start: its first 16 bytes, or more."""
+    return next((file for file in FILE_TYPES if any(start.startswith(first) for first in file.starts)), None)
+
+
+def readable_suffixes() -> str:
+    """The suffixes of the files that factories read, for messages: ".npy, .nii or .pdf"."""
+    *first, last = [file.suffix for file in FILE_TYPES if file.factory]
+    return f"{', '.join(first)} or {last}"
+
+
+def reader_of(name: str) -> str:
+    """The factory that reads files of a name such as ``mask.nii.gz``; nifti for a suffix that none reads."""
+    return next((file.factory for file in FILE_TYPES if file.factory and name.endswith(file.suffix)), "nifti")

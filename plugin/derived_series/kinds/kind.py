@@ -1,0 +1,110 @@
+"""The declaration of a kind of object: what the standard says of its SOP classes, and how it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from derived_series.kinds.files import FileType
+
+#: What an object is made from: any image, labels, floats, whole numbers, or the bytes of a file that is no image.
+MadeFrom = Literal["Image", "Labels", "Floats", "Whole numbers", "File"]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRules:
+    """What a SOP class asks of its pixels.
+
+    :param bits: the BitsAllocated that it allows, ascending.
+    :param rescale_always: RescaleSlope and RescaleIntercept are type 1.
+    :param zero_intercept: RescaleIntercept is 0 (PET, PS3.3 C.8.9.4.1.1).
+    """
+
+    bits: tuple[int, ...] = (8, 16)
+    rescale_always: bool = False
+    zero_intercept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SopClass:
+    """One SOP class: a row of the table of all that the project knows by name.
+
+    A class that has no row is that of an image as any other: each default below is what is done with one.
+
+    :param uid: of PS3.6, :param name: its name there.
+    :param modality: the Modality of all instances; empty leaves it open.
+    :param copies_acquisition: the attributes of the parent's acquisition are copied: its Modality must be the same.
+    :param pixels: how images are stored.
+    :param colour: an image may be RGB.
+    :param single_instance: all slices are in one instance; the kind's builder makes it.
+    :param single_frame: an instance is one slice; :param multi_frame: it has frames, be it only one.
+    :param classic: UID of the class of single-frame images of the same modality, which the frames become.
+    :param labels: values are labels, between which there is nothing.
+    :param in_hounsfield: values are HU, of which 0 is water.
+    :param placed: an image has a place in space always.
+    :param has_patient_position: PatientPosition is wanted (PS3.3 C.7.3.1, type 2C).
+    :param module: of ``dicom/modules``, whose ``required_blueprint`` has what the IOD requires; empty where a builder
+        or a blueprint sees to it.
+    :param called: what messages call an image, such as "an MR image"; empty where its values say nothing of it.
+    :param largest: no value of it is larger.
+    :param instead: the blueprint to use instead of a class that a derived image cannot be of.
+    """
+
+    uid: str
+    name: str
+    modality: str = ""
+    copies_acquisition: bool = False
+    pixels: PixelRules = PixelRules()
+    colour: bool = False
+    single_instance: bool = False
+    single_frame: bool = False
+    multi_frame: bool = False
+    classic: str = ""
+    labels: bool = False
+    in_hounsfield: bool = False
+    placed: bool = True
+    has_patient_position: bool = False
+    module: str = ""
+    called: str = ""
+    largest: float | None = None
+    instead: str = ""
+
+    @property
+    def takes_nothing_unnamed(self) -> bool:
+        """Whether an object has other attributes than the parent's images, of any modality."""
+        return self.single_instance and not self.copies_acquisition
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """A key of a request that only some kinds take.
+
+    :param name: as it is in JSON; :param keyword: the attribute that it sets.
+    """
+
+    name: str
+    keyword: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object that the project makes.
+
+    :param blueprint: the ready blueprint, a file of the folder ``blueprints``.
+    :param factory: the name of the factory of this kind; several kinds may share one.
+    :param sop_classes: the class, or those among which the image decides.
+    :param description: what it is, for the lists and the documents: one line.
+    :param builder: module of ``dicom/objects`` that makes the instance; empty for classic images, one a slice.
+    :param made_from: what its factory takes.
+    :param files: the types of file that hold it, for a kind that is made from a file which is no image.
+    :param keys: what a request may say of this kind only.
+    """
+
+    blueprint: str
+    factory: str
+    sop_classes: tuple[SopClass, ...]
+    description: str
+    builder: str = ""
+    made_from: MadeFrom = "Image"
+    files: tuple[FileType, ...] = ()
+    keys: tuple[RequestKey, ...] = ()
