@@ -158,7 +158,7 @@ def test_what_a_request_says_of_one_kind_goes_to_the_outputs_of_this_kind() -> N
     class Without(Three):
         outputs = {"a": Output(SMOOTHED), "b": Output(SMOOTHED)}
 
-    with pytest.raises(InvalidRequest, match="Segments are of a Segmentation"):
+    with pytest.raises(InvalidRequest, match='"Segments" is for the blueprint segmentation'):
         run(Without, Options(extra=described))
 
 
