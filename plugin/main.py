@@ -55,5 +55,6 @@ def use(venv: Path | None) -> Path:
 executable = use(find_venv())
 
 from derived_series.orthanc.app import start  # noqa: E402  # the path had to be set first
+from derived_series.orthanc.gateway import PluginGateway  # noqa: E402
 
-plugin = start(executable)
+plugin = start(PluginGateway(), executable)

@@ -22,12 +22,12 @@ from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings, Surroundings
 from derived_series.orthanc.destinations import Destinations
-from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Route
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.reviews import Reviews
@@ -55,14 +55,15 @@ _CONNECTIONS = 4
 _ON_THE_WAY = 60.0
 
 
-def start(executable: Path) -> Gateway:
-    """Put the plugin together inside Orthanc.
+def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = ProcessExecutor) -> Gateway:
+    """Put the plugin together.
 
+    :param gateway: Orthanc.
     :param executable: the Python that workers run.
+    :param pool: what has the workers.
     :returns: what must be kept as long as Orthanc runs.
     :raises DerivedSeriesError: a configuration that is wrong, or a folder that cannot be used.
     """
-    gateway = Gateway()
     configuration = gateway.configuration()
     settings = Settings.of(configuration.get("DerivedSeries", {}))
     around = Surroundings.of(configuration, gateway.configuration_path())
@@ -71,8 +72,8 @@ def start(executable: Path) -> Gateway:
     store = _opened(_jobs_folder(settings, around), holder)
     store.remove_stray_images()  # now, before the first request can bring another
     scratch = store.folder / "scratch"
-    executor = ProcessExecutor(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
-    spare = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up_for_pages))
+    executor = pool(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
+    spare = Spare(executor, lambda: pool(1, initializer=warm_up_for_pages))
     connection = Connection(
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
@@ -128,7 +129,7 @@ def start(executable: Path) -> Gateway:
         reviews.observe(job)
         metrics.observe(job)
 
-    previews = Spare(executor, lambda: ProcessExecutor(1, initializer=warm_up, initargs=(folders,)))
+    previews = Spare(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,)))
     runner = JobRunner(store, executor, WORK, make_task, settings.limits, timeout_of, observe, leftovers, previews)
     reviews = Reviews(gateway, runner, verdicts)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)

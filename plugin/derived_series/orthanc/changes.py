@@ -9,7 +9,7 @@ from typing import Any
 
 from derived_series.errors import NotFound
 from derived_series.jobs.rules.log import FiringLog, Seen
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 
 _PAGE = 1000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from derived_series.errors import NotFound
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 
 
 class Destinations:

@@ -15,10 +15,10 @@ import orthanc
 
 from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
-from derived_series.jobs.requests.derive import ORTHANC_ID
-from derived_series.orthanc.answers import error_answer, method_not_allowed
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
 from derived_series.orthanc.http import Answer, Request, Route
+from derived_series.orthanc.respond import respond
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ class OrthancLog(logging.Handler):
             return
 
 
-class Gateway:
-    """Orthanc as the plugin sees it. Keep it: a callback that only Orthanc holds crashes it when it stops."""
+class PluginGateway(Gateway):
+    """Orthanc by its ``orthanc`` module. Keep it: a callback that only Orthanc holds crashes it when it stops."""
 
     def __init__(self) -> None:
         self._kept: list[Callable[..., object]] = []
@@ -76,7 +76,6 @@ class Gateway:
         logger.propagate = False
 
     def configuration(self) -> dict[str, Any]:
-        """Orthanc's whole configuration, environment variables replaced. It holds passwords: not for the log."""
         found: dict[str, Any] = json.loads(orthanc.GetConfiguration())
         return found
 
@@ -84,86 +83,42 @@ class Gateway:
         return Path(orthanc.GetConfigurationPath())
 
     def authorization(self) -> str:
-        """The Authorization header with which Orthanc lets its own plugins in."""
         return str(orthanc.GenerateRestApiAuthorizationToken())
 
     def get(self, path: str) -> Any:
-        """GET of Orthanc's own REST API, without HTTP. :raises NotFound: no such resource."""
         try:
             return json.loads(orthanc.RestApiGet(path))
         except orthanc.OrthancException as error:
             raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
 
-    def series(self, orthanc_id: str) -> dict[str, Any]:
-        """A series by its Orthanc identifier. :raises NotFound: no such series."""
-        try:
-            if ORTHANC_ID.fullmatch(orthanc_id):
-                found: dict[str, Any] = self.get(f"/series/{orthanc_id}")
-                return found
-        except NotFound:
-            pass
-        raise NotFound(
-            f"there is no series {orthanc_id} in Orthanc",
-            remedy="give the Orthanc identifier of a series, as GET /series lists them",
-        )
-
     def get_any(self, path: str) -> Any:
-        """GET of the REST API with the routes of other plugins. :raises NotFound: no such resource."""
         try:
             return json.loads(orthanc.RestApiGetAfterPlugins(path))
         except orthanc.OrthancException as error:
             raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
 
     def put(self, path: str, body: bytes) -> None:
-        """PUT of Orthanc's own REST API, without HTTP.
-
-        :raises NotFound: no such resource. :raises DerivedSeriesError: Orthanc refuses it.
-        """
         try:
             orthanc.RestApiPut(path, body)
         except orthanc.OrthancException as error:
             raise _refusal("PUT", path, error) from error
 
     def delete(self, path: str) -> None:
-        """DELETE of Orthanc's own REST API; errors as of ``put``."""
         try:
             orthanc.RestApiDelete(path)
         except orthanc.OrthancException as error:
             raise _refusal("DELETE", path, error) from error
 
-    def find_series(self, query: dict[str, str]) -> list[dict[str, Any]]:
-        """The series whose tags have these values, as ``/series/{id}`` tells them."""
-        asked = json.dumps({"Level": "Series", "Query": query, "Expand": True})
+    def post(self, path: str, body: str) -> Any:
         try:
-            found: list[dict[str, Any]] = json.loads(orthanc.RestApiPost("/tools/find", asked))
+            return json.loads(orthanc.RestApiPost(path, body))
         except orthanc.OrthancException as error:
-            raise _refusal("POST", "/tools/find", error) from error
-        return found
-
-    def remove_series(self, series_instance_uid: str) -> int:
-        """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed.
-
-        :raises DerivedSeriesError: Orthanc refuses it.
-        """
-        try:
-            found = json.loads(orthanc.RestApiPost("/tools/lookup", series_instance_uid))
-        except orthanc.OrthancException as error:
-            raise _refusal("POST", "/tools/lookup", error) from error
-        removed = 0
-        for series in (item["ID"] for item in found if item["Type"] == "Series"):
-            try:
-                self.delete(f"/series/{series}")
-            except NotFound:  # somebody else was quicker
-                continue
-            removed += 1
-        return removed
+            raise _refusal("POST", path, error) from error
 
     def metric(self, name: str, value: float) -> None:
-        """A value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)
 
     def tag_number(self, keyword: str) -> str | None:
-        """A tag as ``0008,0060``, by its keyword; None when Orthanc's dictionary has none of this name."""
         try:
             entry = orthanc.LookupDictionary(keyword)
         except (orthanc.OrthancException, TypeError):  # which of them depends on the plugin's version
@@ -171,12 +126,9 @@ class Gateway:
         return f"{entry['Group']:04x},{entry['Element']:04x}"
 
     def extend_explorer(self, script: str) -> None:
-        """Have Orthanc Explorer run a script of ours in each of its pages."""
         orthanc.ExtendOrthancExplorer(script)
 
     def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
-        """Have functions called when Orthanc has started, when it is about to stop, and when a series has become
-        stable. Other changes wait as long as they run."""
 
         def changed(change: int, level: int, resource: str) -> None:
             if change == orthanc.ChangeType.ORTHANC_STARTED:
@@ -191,7 +143,6 @@ class Gateway:
         orthanc.RegisterOnChangeCallback(changed)
 
     def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper) -> None:
-        """Register the routes."""
         for route in routes:
             self._serve(route, doorkeeper)
         self._refuse_forms([re.compile(route.pattern) for route in routes])
@@ -238,19 +189,6 @@ def _refusal(method: str, path: str, error: Exception) -> DerivedSeriesError:
     if code in (orthanc.ErrorCode.UNKNOWN_RESOURCE, orthanc.ErrorCode.INEXISTENT_ITEM):
         return NotFound(f"Orthanc has no {path}", details=str(error))
     return DerivedSeriesError(f"{method} {path} failed in Orthanc", remedy="see Orthanc's log", details=str(error))
-
-
-def respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
-    """A route's answer; whatever happens, there is one."""
-    try:
-        doorkeeper.check(request)
-        handler = route.handlers.get(request.method)
-        return handler(request) if handler else method_not_allowed(request, route)
-    except DerivedSeriesError as error:
-        return error_answer(error, request)
-    except Exception:  # the one boundary of callbacks: beyond it is a bare 500 without a word
-        _log.exception("internal error in %s %s", request.method, request.uri)
-        return error_answer(DerivedSeriesError("internal error", remedy="see Orthanc's log"), request)
 
 
 def _send(output: Any, answer: Answer) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from derived_series.jobs.destination_states import destinations, is_held
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, State
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 
 
 class Metrics:

@@ -7,7 +7,7 @@ from typing import Any
 
 from derived_series.errors import NotFound
 from derived_series.jobs.requests.verdict import REASONS, REJECTED
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 
 #: Document titles of CID 7010 by which instances are rejected, with their meanings.
 _TITLES = dict(reason.title for reason in REASONS) | {

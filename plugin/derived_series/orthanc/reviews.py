@@ -10,12 +10,12 @@ from typing import Any
 
 from derived_series.errors import Conflict, NotFound
 from derived_series.jobs.destination_states import DELETED, destinations, is_held, released, withdrawn
-from derived_series.jobs.metadata import PROVENANCE, REVIEW
+from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, rejection_job_id, review_json
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.rejection_notes import rejection_in_study
 
 _log = logging.getLogger(__name__)
@@ -36,13 +36,13 @@ class Reviews:
         :raises NotFound: no such series. :raises Conflict: one that was not made here.
         """
         self._gateway.series(series)
-        made = self._metadata(series, PROVENANCE) or self._remembered(series)
-        if made is None:
+        provenance = self._gateway.provenance(series) or self._remembered(series)
+        if provenance is None:
             raise Conflict(
                 f"the series {series} was not derived by this plugin: there is no verdict on it",
                 remedy="GET /series/{id}/derived lists what was derived from a series",
             )
-        return made
+        return provenance
 
     def _remembered(self, series: str) -> dict[str, Any] | None:
         """What is known of a series that was received again, without its provenance."""
@@ -86,10 +86,10 @@ class Reviews:
 
     def _copy(self, series: str) -> dict[str, Any] | None:
         try:
-            found = self._metadata(series, REVIEW)
-        except ValueError:  # no JSON
+            copy = self._gateway.metadata(series, REVIEW)
+        except ValueError:  # not JSON
             return {}
-        return found if found is None or isinstance(found, dict) else {}
+        return copy if copy is None or isinstance(copy, dict) else {}
 
     def rejection(self, series: str, derivation: str) -> JobRecord | None:
         """The job that rejects a series, if there is one."""
@@ -149,10 +149,10 @@ class Reviews:
             return
         series = str((job.result or {}).get("ID"))
         verdict = self.of(series)
-        if (wrong := self.discrepancy(series)) and self._is_there(series):
+        if (wrong := self.discrepancy(series)) and self._gateway.has_series(series):
             _log.warning("series %s: %s", series, wrong)
         if verdict is None:
-            if not is_held(job) or self._is_there(series):
+            if not is_held(job) or self._gateway.has_series(series):
                 return
             verdict = {"State": DELETED}
         with self._lock:
@@ -164,19 +164,6 @@ class Reviews:
                     self._runner.renew(last)
             elif verdict["State"] == ACCEPTED and is_held(found):
                 self._runner.renew(released(found))
-
-    def _is_there(self, series: str) -> bool:
-        try:
-            return bool(self._gateway.series(series))
-        except NotFound:
-            return False
-
-    def _metadata(self, series: str, number: int) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = self._gateway.get(f"/series/{series}/metadata/{number}")
-        except NotFound:
-            return None
-        return found
 
 
 def _rejection(job: JobRecord) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from derived_series.errors import NotFound
 from derived_series.identifiers import series_uid_of
 from derived_series.jobs.queue.series_numbers import SeriesNumbers
 from derived_series.jobs.record import JobRecord
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 
 
 def series_number(gateway: Gateway, numbers: SeriesNumbers, job: JobRecord) -> int | None:

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
-from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
 from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.model import COUNT, METADATA, Rule
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.software import SOFTWARE
 
 _NUMBER = re.compile(r"([0-9a-fA-F]{4}),?([0-9a-fA-F]{4})")
@@ -63,7 +62,7 @@ class StudyReader:
         self._jobs = jobs
         self._being_made: set[str] = set()
         self._facts: dict[str, SeriesFacts] = {}
-        self._made: dict[str, dict[str, Any] | None] = {}
+        self._provenances: dict[str, dict[str, Any] | None] = {}
 
     def facts(self, series: str) -> SeriesFacts:
         """:raises NotFound: no such series (any more)."""
@@ -99,8 +98,8 @@ class StudyReader:
         if _marks(tags) and self._provenance(series) is None:  # provenance is written last
             if self._a_job_runs_in(told["ParentStudy"]):
                 self._being_made.add(series)
-            del self._made[series]  # it may have been written meanwhile
-        made = self._provenance(series)
+            del self._provenances[series]  # it may have been written meanwhile
+        provenance = self._provenance(series)
         depth, chain = self._ancestry(series, 0)
         return SeriesFacts(
             id=series,
@@ -110,7 +109,7 @@ class StudyReader:
             values=values,
             depth=max(depth, _marks(tags)),
             chain=chain,
-            lineage=(_rule_of(made).get("Subject") if made else None) or series,
+            lineage=(_rule_of(provenance).get("Subject") if provenance else None) or series,
         )
 
     def _a_job_runs_in(self, study: str) -> bool:
@@ -125,28 +124,25 @@ class StudyReader:
 
     def _ancestry(self, series: str, steps: int) -> tuple[int, frozenset[str]]:
         """Depth and rules of a series, by what is recorded of it and of its parents that are still there."""
-        made = self._provenance(series)
-        if made is None or steps > _DEEPEST:
+        provenance = self._provenance(series)
+        if provenance is None or steps > _DEEPEST:
             return 0, frozenset()
-        rule = _rule_of(made)
+        rule = _rule_of(provenance)
         depth, chain = 1, frozenset(map(str, rule.get("Chain", ())))
-        for parent in made.get("Parents", ()):
+        for parent in provenance.get("Parents", ()):
             above, rules = self._ancestry(parent["ID"], steps + 1)
             depth, chain = max(depth, above + 1), chain | rules
         return max(depth, int(rule.get("Depth", 0))), chain
 
     def _provenance(self, series: str) -> dict[str, Any] | None:
-        if series not in self._made:
-            try:
-                self._made[series] = self._gateway.get(f"/series/{series}/metadata/{PROVENANCE}")
-            except NotFound:
-                self._made[series] = None
-        return self._made[series]
+        if series not in self._provenances:
+            self._provenances[series] = self._gateway.provenance(series)
+        return self._provenances[series]
 
 
-def _rule_of(made: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = made.get("Rule")
-    return found if isinstance(found, dict) else {}
+def _rule_of(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
+    rule = provenance.get("Rule")
+    return rule if isinstance(rule, dict) else {}
 
 
 def _marks(tags: Mapping[str, Any]) -> int:

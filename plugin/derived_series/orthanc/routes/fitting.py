@@ -11,7 +11,7 @@ from derived_series.errors import NotFound
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.work.entry import fit
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of

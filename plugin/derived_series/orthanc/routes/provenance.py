@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from derived_series.errors import NotFound
-from derived_series.jobs.metadata import EXPLANATION, PROVENANCE
-from derived_series.orthanc.gateway import Gateway
+from derived_series.jobs.metadata import EXPLANATION
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 
 #: What one series' address tells of how another was made.
@@ -23,10 +21,12 @@ class ProvenanceRoutes:
         """What the series was derived from and how, with the explained header."""
         series = request.groups[0]
         self._gateway.series(series)
-        found = self._of(series)
-        if found is None:
+        provenance = self._gateway.provenance(series)
+        if provenance is None:
             raise NotFound(f"the series {series} was not derived by this plugin")
-        return Answer.of({**found, "Header": self._gateway.get(f"/series/{series}/attachments/{EXPLANATION}/data")})
+        return Answer.of(
+            {**provenance, "Header": self._gateway.get(f"/series/{series}/attachments/{EXPLANATION}/data")}
+        )
 
     def derived(self, request: Request) -> Answer:
         """The series of the study that have this one among their parents, oldest first.
@@ -35,17 +35,10 @@ class ProvenanceRoutes:
         """
         parent = request.groups[0]
         study = self._gateway.series(parent)["ParentStudy"]
-        found = []
+        derived = []
         for series in self._gateway.get(f"/studies/{study}")["Series"]:
-            made = self._of(series)
-            if made is not None and any(item["ID"] == parent for item in made["Parents"]):
-                brief = {key: made[key] for key in _OF_ANOTHER if key in made}
-                found.append({"ID": series, "Path": f"/series/{series}", "Provenance": brief})
-        return Answer.of(sorted(found, key=lambda item: str(item["Provenance"]["Created"])))
-
-    def _of(self, series: str) -> dict[str, Any] | None:
-        try:
-            found: dict[str, Any] = self._gateway.get(f"/series/{series}/metadata/{PROVENANCE}")
-        except NotFound:
-            return None
-        return found
+            provenance = self._gateway.provenance(series)
+            if provenance is not None and any(item["ID"] == parent for item in provenance["Parents"]):
+                brief = {key: provenance[key] for key in _OF_ANOTHER if key in provenance}
+                derived.append({"ID": series, "Path": f"/series/{series}", "Provenance": brief})
+        return Answer.of(sorted(derived, key=lambda item: str(item["Provenance"]["Created"])))

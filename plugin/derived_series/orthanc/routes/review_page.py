@@ -12,12 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
-from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.pool.spare import Spare
 from derived_series.jobs.requests.derive import ORTHANC_ID, Cosines, validated
 from derived_series.jobs.work.entry import decode_for_review, describe_for_review
-from derived_series.orthanc.gateway import Gateway
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
 
@@ -39,11 +38,11 @@ class ReviewRoutes:
         """What a series was derived from, and how: the inputs, that of the URL first, with which are still there."""
         series = request.groups[0]
         self._gateway.series(series)
-        provenance = self._provenance(series)
-        made_with = provenance.get("Request", {})
-        parents = sorted(provenance.get("Parents", []), key=lambda each: each["Input"] in made_with.get("Inputs", {}))
-        found = [{**each, "IsThere": self._is_there(each["ID"])} for each in parents]
-        return Answer.of({"ID": series, "Parents": found, "Provenance": provenance or None})
+        provenance = self._gateway.provenance(series) or {}
+        original = provenance.get("Request", {})
+        parents = sorted(provenance.get("Parents", []), key=lambda each: each["Input"] in original.get("Inputs", {}))
+        parents = [{**each, "IsThere": self._gateway.has_series(each["ID"])} for each in parents]
+        return Answer.of({"ID": series, "Parents": parents, "Provenance": provenance or None})
 
     def manifest(self, request: Request) -> Answer:
         """A series as the page shows it; ``?orientation=`` (a name or six numbers) and ``?part=`` choose of it."""
@@ -74,19 +73,6 @@ class ReviewRoutes:
                 self._executor.submit(decode_for_review, self._connection, instance, firsts, int(count), self._scratch)
             )
         return Answer(data, content_type="application/octet-stream")
-
-    def _provenance(self, series: str) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = self._gateway.get(f"/series/{series}/metadata/{PROVENANCE}")
-        except NotFound:
-            return {}
-        return found
-
-    def _is_there(self, series: str) -> bool:
-        try:
-            return bool(self._gateway.series(series))
-        except NotFound:
-            return False
 
 
 class _Chosen(BaseModel):

@@ -1,0 +1,130 @@
+"""Orthanc as the plugin sees it; what stands in for it in tests needs no server."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from derived_series.errors import NotFound
+from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.requests.derive import ORTHANC_ID
+from derived_series.orthanc.browsers import Doorkeeper
+from derived_series.orthanc.http import Route
+
+
+class Gateway(ABC):
+    """Orthanc's REST API without HTTP, its configuration, and the places where a plugin hooks in."""
+
+    @abstractmethod
+    def configuration(self) -> dict[str, Any]:
+        """Orthanc's whole configuration, environment variables replaced. It holds passwords: not for the log."""
+
+    @abstractmethod
+    def configuration_path(self) -> Path:
+        """The configuration's file or folder."""
+
+    @abstractmethod
+    def authorization(self) -> str:
+        """The Authorization header with which Orthanc lets its own plugins in."""
+
+    @abstractmethod
+    def get(self, path: str) -> Any:
+        """GET of Orthanc's own REST API. :raises NotFound: no such resource."""
+
+    @abstractmethod
+    def get_any(self, path: str) -> Any:
+        """GET of the REST API with the routes of other plugins. :raises NotFound: no such resource."""
+
+    @abstractmethod
+    def post(self, path: str, body: str) -> Any:
+        """POST to Orthanc's own REST API; errors as of ``put``."""
+
+    @abstractmethod
+    def put(self, path: str, body: bytes) -> None:
+        """PUT to Orthanc's own REST API.
+
+        :raises NotFound: no such resource. :raises DerivedSeriesError: Orthanc refuses it.
+        """
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """DELETE of Orthanc's own REST API; errors as of ``put``."""
+
+    @abstractmethod
+    def metric(self, name: str, value: float) -> None:
+        """Set a value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
+
+    @abstractmethod
+    def tag_number(self, keyword: str) -> str | None:
+        """A tag as ``0008,0060``, by its keyword; None when Orthanc's dictionary has none of this name."""
+
+    @abstractmethod
+    def extend_explorer(self, script: str) -> None:
+        """Have Orthanc Explorer run a script in each of its pages."""
+
+    @abstractmethod
+    def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
+        """Have functions called when Orthanc has started, when it is about to stop, and when a series has become
+        stable. Other changes wait as long as they run."""
+
+    @abstractmethod
+    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper) -> None:
+        """Register the routes."""
+
+    def series(self, orthanc_id: str) -> dict[str, Any]:
+        """A series by its Orthanc identifier. :raises NotFound: no such series."""
+        try:
+            if ORTHANC_ID.fullmatch(orthanc_id):
+                series: dict[str, Any] = self.get(f"/series/{orthanc_id}")
+                return series
+        except NotFound:
+            pass
+        raise NotFound(
+            f"there is no series {orthanc_id} in Orthanc",
+            remedy="give the Orthanc identifier of a series, as GET /series lists them",
+        )
+
+    def has_series(self, orthanc_id: str) -> bool:
+        """Whether Orthanc has a series of this identifier."""
+        try:
+            return bool(self.series(orthanc_id))
+        except NotFound:
+            return False
+
+    def metadata(self, series: str, number: int) -> Any:
+        """User-defined metadata of a series, which is JSON; None without it. :raises ValueError: not JSON."""
+        try:
+            return self.get(f"/series/{series}/metadata/{number}")
+        except NotFound:
+            return None
+
+    def provenance(self, series: str) -> dict[str, Any] | None:
+        """Where a series comes from, as its job has written it down; None for one that was not derived here."""
+        provenance: dict[str, Any] | None = self.metadata(series, PROVENANCE)
+        return provenance
+
+    def find_series(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        """The series whose tags have these values, each as ``GET /series/{id}`` answers."""
+        series: list[dict[str, Any]] = self.post(
+            "/tools/find", json.dumps({"Level": "Series", "Query": query, "Expand": True})
+        )
+        return series
+
+    def remove_series(self, series_instance_uid: str) -> int:
+        """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed.
+
+        :raises DerivedSeriesError: Orthanc refuses it.
+        """
+        removed = 0
+        for resource in self.post("/tools/lookup", series_instance_uid):
+            if resource["Type"] != "Series":
+                continue
+            try:
+                self.delete(f"/series/{resource['ID']}")
+            except NotFound:  # somebody else was quicker
+                continue
+            removed += 1
+        return removed

@@ -1,0 +1,25 @@
+"""A request answered by the handler of its route; every error becomes an answer too."""
+
+from __future__ import annotations
+
+import logging
+
+from derived_series.errors import DerivedSeriesError
+from derived_series.orthanc.answers import error_answer, method_not_allowed
+from derived_series.orthanc.browsers import Doorkeeper
+from derived_series.orthanc.http import Answer, Request, Route
+
+_log = logging.getLogger(__name__)
+
+
+def respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
+    """Call the handler of a route; turn every exception into an error answer."""
+    try:
+        doorkeeper.check(request)
+        handler = route.handlers.get(request.method)
+        return handler(request) if handler else method_not_allowed(request, route)
+    except DerivedSeriesError as error:
+        return error_answer(error, request)
+    except Exception:  # the one boundary of callbacks: beyond it is a bare 500 without a word
+        _log.exception("internal error in %s %s", request.method, request.uri)
+        return error_answer(DerivedSeriesError("internal error", remedy="see Orthanc's log"), request)
