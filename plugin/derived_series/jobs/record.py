@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -102,6 +104,21 @@ class JobRecord:
     problem: Problem | None = None
     result: dict[str, Any] | None = None
     lost: int = 0
+
+    @classmethod
+    def new(
+        cls,
+        series: str,
+        request: dict[str, Any],
+        *,
+        subject: str,
+        digest: str,
+        priority: int,
+        image: str | None = None,
+        id: str | None = None,
+    ) -> JobRecord:
+        """A job that is accepted now. :param id: by default a new UUID."""
+        return cls(id or str(uuid.uuid4()), series, request, image, subject, digest, time.time(), priority)
 
     @property
     def is_preview(self) -> bool:

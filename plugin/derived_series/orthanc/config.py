@@ -7,32 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic.alias_generators import to_pascal
+from pydantic import Field, field_validator
 
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
+from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.jobs.rules.model import Rule, repeated
 from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
-
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 20)]
 
 
-class PipelineLimits(BaseModel):
+class PipelineLimits(JsonModel):
     """Bounds for one pipeline, instead of the general ones."""
-
-    model_config = _STRICT
 
     timeout: Seconds | None = None
     memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None
 
 
-class Settings(BaseModel):
+class Settings(JsonModel):
     """The section. Every key has a default.
 
     :ivar blueprint_folders: where blueprints and pipelines are; relative to the configuration file.
@@ -59,8 +55,6 @@ class Settings(BaseModel):
     :ivar allowed_hosts: names that Orthanc is asked by, beside localhost and addresses.
     :ivar rules: what is derived from which series as soon as they are stable.
     """
-
-    model_config = _STRICT
 
     blueprint_folders: list[str] = ["blueprints"]
     workers: Annotated[int, Field(ge=1, le=64)] = 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections import Counter
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
@@ -14,9 +13,9 @@ from derived_series.jobs.record import JobRecord
 from derived_series.jobs.rules.evaluate import Firing, evaluate
 from derived_series.jobs.rules.log import Fired, FiringLog
 from derived_series.jobs.rules.model import Rule
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings
-from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import StudyReader
 
@@ -112,17 +111,11 @@ class RuleTrigger:
         for fired in self._log.before(time.time() - _KEPT):
             if self._stopping.is_set():  # what Orthanc answers now may be wrong
                 return
-            if not all(map(self._is_there, fired.firing.inputs.values())):
+            if not all(map(self._gateway.has_series, fired.firing.inputs.values())):
                 gone.append(fired)
         if gone and not self._stopping.is_set():
             self._log.forget(gone)
             _log.warning("%d firings of rules are forgotten, whose series are gone", len(gone))
-
-    def _is_there(self, series: str) -> bool:
-        try:
-            return bool(self._gateway.series(series))
-        except NotFound:
-            return False
 
     def _look_at_all(self) -> bool:
         """Whether all series that waited are done."""
@@ -168,18 +161,10 @@ class RuleTrigger:
         request = self._settings.document(rule.derive) | {"IfExists": rule.if_more_instances}
         if inputs:
             request["Inputs"] = inputs
-        now = time.time()
-        job = JobRecord(
-            id=str(uuid.uuid4()),
-            series=series,
-            request=request,
-            image=None,
-            subject=firing.subject,
-            digest=firing.digest,
-            created=now,
-            priority=rule.derive.priority,
+        job = JobRecord.new(
+            series, request, subject=firing.subject, digest=firing.digest, priority=rule.derive.priority
         )
-        self._runner.submit(job, None, self._log.note(Fired(firing, job.id, now)))
+        self._runner.submit(job, None, self._log.note(Fired(firing, job.id, job.created)))
         _log.warning("rule %s fires for the series %s: job %s", rule.name, series, job.id)
 
     def _parent_input(self, rule: Rule) -> str:

@@ -9,10 +9,11 @@ import math
 import re
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, JsonValue, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidImage, InvalidRequest
+from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.transfer_syntaxes import written_uid
 
 #: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
@@ -27,23 +28,16 @@ Cosines = Annotated[list[float], Field(min_length=6, max_length=6)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-_MODEL = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal, allow_inf_nan=False)
-
-
-class ConceptRequest(BaseModel):
+class ConceptRequest(JsonModel):
     """A coded concept of any scheme."""
-
-    model_config = _MODEL
 
     value: Annotated[str, Field(min_length=1, max_length=16)]
     scheme: Annotated[str, Field(min_length=1, max_length=16)]
     meaning: Annotated[str, Field(min_length=1, max_length=64)]
 
 
-class SegmentRequest(BaseModel):
+class SegmentRequest(JsonModel):
     """What a label of a label map stands for; codes of SNOMED CT by name or value."""
-
-    model_config = _MODEL
 
     number: Annotated[int, Field(ge=1, le=65535)]
     label: Annotated[str, Field(min_length=1, max_length=64)]
@@ -52,14 +46,12 @@ class SegmentRequest(BaseModel):
     color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] | None = None
 
 
-class DeriveRequest(BaseModel):
+class DeriveRequest(JsonModel):
     """A derivation as it is asked for; keys in JSON are CamelCase (``SeriesDescription``).
 
     Either ``Pipeline`` (with ``Parameters``), which makes the image, or ``Blueprint``, ``Factory`` and an image
     (without one the parent's own values are taken).
     """
-
-    model_config = _MODEL
 
     pipeline: Name | None = None
     parameters: dict[str, JsonValue] = {}

@@ -6,11 +6,11 @@ import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_pascal
+from pydantic import Field
 
 from derived_series.errors import InvalidRequest
 from derived_series.jobs.requests.derive import validated
+from derived_series.jobs.requests.json_model import JsonModel
 
 ACCEPTED, REJECTED = "Accepted", "Rejected"
 
@@ -66,7 +66,7 @@ REASONS = (
 )
 
 
-class ReviewRequest(BaseModel):
+class ReviewRequest(JsonModel):
     """The JSON body of ``POST /series/{id}/review``.
 
     :ivar user: who judges; a person name of DICOM or a user name. Needed where Orthanc does not tell who asks.
@@ -74,8 +74,6 @@ class ReviewRequest(BaseModel):
     :ivar reason: text.
     :ivar known: the state that the sender has seen: when it is another by now, the verdict is refused.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
 
     verdict: Literal["Accept", "Reject"]
     user: Annotated[str, Field(max_length=64, pattern=_PERSON_NAME)] | None = None

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -18,8 +17,7 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 
 from derived_series.jobs.requests.derive import DeriveRequest, Name
-
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal, allow_inf_nan=False)
+from derived_series.jobs.requests.json_model import JsonModel
 
 Scalar = str | int | float
 
@@ -38,14 +36,12 @@ _SETTLED = {
 }
 
 
-class Condition(BaseModel):
+class Condition(JsonModel):
     """What a value must be. ``"CT"`` is short for ``{"Equals": "CT"}``, ``["CT", "PT"]`` for ``{"In": ["CT", "PT"]}``.
 
     A value of several parts (``ORIGINAL\\\\PRIMARY``) fits as a whole or by any of its parts. Numbers are compared as
     numbers, texts as texts (so dates and times, too).
     """
-
-    model_config = _STRICT
 
     equals: Scalar | None = None
     in_: Annotated[list[Scalar] | None, Field(alias="In", min_length=1)] = None
@@ -83,13 +79,13 @@ class Condition(BaseModel):
         return self
 
 
-class Match(BaseModel):
+class Match(JsonModel):
     """Conditions by tag (keyword or ``0008,0060``) or by a name of ``METADATA``; all of them must hold.
 
     ``All``, ``Any`` and ``Not`` hold further ones.
     """
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True, alias_generator=to_pascal)
+    model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Condition]
 
     all: list[Match] = []
@@ -113,7 +109,7 @@ class Match(BaseModel):
             yield from inner.each_condition()
 
 
-class Rule(BaseModel):
+class Rule(JsonModel):
     """Fires once for the series that it matches, when they are stable.
 
     :ivar name: its name in the log of what fired; a rule with another name has fired for nothing yet.
@@ -124,8 +120,6 @@ class Rule(BaseModel):
     :ivar max_depth: the most steps of derivation that an input may be away from a series that was not derived.
     :ivar if_more_instances: what becomes of its earlier result when it fires again for more instances.
     """
-
-    model_config = _STRICT
 
     name: Name
     match: Match | None = None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-import time
-import uuid
 import zlib
 from collections.abc import Mapping
 
@@ -18,10 +16,10 @@ from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
 from derived_series.kinds import file_type, readable_suffixes
 from derived_series.kinds.files import GZIP
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import accepted, problem_answer
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.destinations import Destinations
-from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.parameters import check_parameters
 from derived_series.orthanc.reviews import Reviews
@@ -102,15 +100,13 @@ class DeriveRoutes:
         self._check_patient(series, asked.inputs)
         document = self._settings.document(asked)
         self._destinations.check(asked.destinations)
-        job = JobRecord(
-            id=str(uuid.uuid4()),
-            series=series,
-            request=document,
-            image=name,
+        job = JobRecord.new(
+            series,
+            document,
             subject=subject_of(series, document),
             digest=digest_of(series, document, image, json.dumps([code, parents])),
-            created=time.time(),
             priority=asked.priority,
+            image=name,
         )
         if not waits:
             return self._answer(request, self._accepted(asked, job, image), waits=False)

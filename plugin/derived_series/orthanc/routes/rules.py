@@ -6,18 +6,18 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_pascal
+from pydantic import Field
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
+from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.jobs.rules.evaluate import Evaluation, SeriesFacts, evaluate_all
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.rules.model import Rule
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.destinations import Destinations
-from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import StudyReader, tag_numbers
@@ -33,10 +33,8 @@ _MATCHES = "it matches"
 _HAS_FIRED = "it has fired for these instances already"
 
 
-class TryRequest(BaseModel):
+class TryRequest(JsonModel):
     """``Rules`` to try on a series instead of the configuration's."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
 
     rules: Annotated[list[Rule], Field(max_length=100)] | None = None
 
@@ -46,10 +44,8 @@ class TryRequest(BaseModel):
         return validated(cls, document)
 
 
-class SimulateRequest(BaseModel):
+class SimulateRequest(JsonModel):
     """``Last`` series that became stable, or these ``Series``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
 
     last: Annotated[int, Field(ge=1, le=1000)] = 20
     series: Annotated[list[OrthancId], Field(max_length=1000)] | None = None

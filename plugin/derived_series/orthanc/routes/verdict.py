@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +15,8 @@ from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.derive import parse_json
 from derived_series.jobs.requests.verdict import REASONS, REJECTED, ReviewRequest, rejection_job_id
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import problem_answer
-from derived_series.orthanc.gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.ohif import Ohif
@@ -128,16 +127,7 @@ class VerdictRoutes:
         if job is not None and (have := [name for name, state in destinations(job).items() if state == DELIVERED]):
             document["Destinations"] = have
         identifier = rejection_job_id(series, derivation)
-        job = JobRecord(
-            id=identifier,
-            series=series,
-            request=document,
-            image=None,
-            subject=identifier,
-            digest=identifier,
-            created=time.time(),
-            priority=_PRIORITY,
-        )
+        job = JobRecord.new(series, document, subject=identifier, digest=identifier, priority=_PRIORITY, id=identifier)
         self._runner.submit(job, None)
         return job
 
