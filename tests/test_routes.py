@@ -141,8 +141,8 @@ def test_a_worker_that_cannot_reach_orthanc_is_an_answer(client: RouteClient, mo
 def test_pages_and_their_files_are_served_with_their_types(client: RouteClient) -> None:
     page = client.get("/derived-series").answer
     assert page.content_type == "text/html; charset=utf-8" and "default-src 'self'" in str(page.headers)
-    names = re.findall(r'(?:src|href)="(?:[^"]*/)?app/([^"/]+\.(?:js|css))"', page.body.decode())
+    names = re.findall(r'(?:src|href)="(?:[^"]*/)?app/([^"]+\.(?:js|css))"', page.body.decode())
     assert names
     for name in names:
         assert client.get(f"/derived-series/app/{name}").status == 200
-    assert client.get("/derived-series/app/passwd").status == 404
+    assert client.get("/derived-series/app/shared/passwd").status == 404
