@@ -4,7 +4,7 @@
 .PHONY: ohif setup run stop test test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 PYTHON := .venv/bin/python
-SOURCES := plugin blueprints compat scripts tests
+SOURCES := plugin blueprints compat scripts benchmarks tests
 
 setup:
 	@scripts/setup.sh
@@ -39,16 +39,16 @@ test-bookworm test-trixie test-sid:
 
 # 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets.
 test-crash: setup
-	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/test_crash.py
+	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/server/test_crash.py
 
 # 5,000 damaged DICOM, NIfTI and .npy inputs, others each time: it prints its seed, which FUZZ_SEED sets.
 fuzz: setup
 	@PYTHONPATH=plugin:tests $(PYTHON) scripts/fuzz.py
 
 bench: setup
-	@PYTHONPATH=tests $(PYTHON) scripts/bench.py
+	@PYTHONPATH=tests $(PYTHON) benchmarks/bench.py
 
 # Not .run/storage: it holds what was stored in Orthanc.
 clean: stop
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
-	find plugin blueprints scripts tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find plugin blueprints scripts benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

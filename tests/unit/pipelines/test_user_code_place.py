@@ -63,7 +63,7 @@ PLACES = {
 @pytest.mark.parametrize("how", PLACES)
 def test_the_error_names_the_users_own_line(tmp_path: Path, how: str) -> None:
     (tmp_path / "lost.py").write_text(SOURCE)
-    library = Library.load([Path(__file__).parent.parent / "blueprints", tmp_path])
+    library = Library.load([Path(__file__).parents[3] / "blueprints", tmp_path])
     parent = ParentSeries.from_datasets(ct_phantom(slices=2))
     with pytest.raises(UserCodeError) as caught:
         run_pipeline(library, "lost", {"parent": parent}, {"How": how}, Options(), BuildContext())

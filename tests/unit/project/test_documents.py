@@ -9,7 +9,7 @@ import pytest
 
 import architecture
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "plugin" / "derived_series"
 #: Documents that name files in backticks, relative to the repository or to the package.
 WITH_PATHS = ("ARCHITECTURE.md",)

@@ -105,7 +105,7 @@ def test_a_viewer_that_is_not_there_is_not_served(folder: Path | None) -> None:
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     if not (ohif.FOLDER / "index.html").exists():
         pytest.skip("OHIF is not installed (make ohif)")
-    folders = [str(Path(__file__).resolve().parent.parent / "blueprints")]
+    folders = [str(Path(__file__).resolve().parents[2] / "blueprints")]
     changes = {"DerivedSeries": {"BlueprintFolders": folders, "OhifFolder": str(ohif.FOLDER), "Workers": 1}}
     with OrthancServer(tmp_path_factory.mktemp("orthanc"), changes) as server:
         yield server

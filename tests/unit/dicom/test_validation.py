@@ -40,7 +40,7 @@ from derived_series.pipelines.gate import passed
 from derived_series.pipelines.library import Library
 from phantoms import ct_phantom, decoded, mr_phantom, pet_phantom
 
-BLUEPRINTS = Path(__file__).resolve().parent.parent / "blueprints"
+BLUEPRINTS = Path(__file__).resolve().parents[3] / "blueprints"
 
 
 def built(blueprint: Blueprint, parent: ParentSeries, image: Any = None) -> DerivedSeries:

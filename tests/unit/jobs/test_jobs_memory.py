@@ -31,7 +31,7 @@ print(before, kept, megabytes())
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's malloc alone can be told")
 def test_what_is_freed_is_kept_until_it_is_given_back() -> None:
     """200 MB three times, in large and in small blocks: they are kept once, not three times."""
-    plugin = Path(__file__).resolve().parent.parent / "plugin"
+    plugin = Path(__file__).resolve().parents[3] / "plugin"
     run = subprocess.run(
         [sys.executable, "-c", _SCRIPT], env={"PYTHONPATH": str(plugin)}, capture_output=True, text=True, check=True
     )

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-SOURCE = Path(__file__).resolve().parent.parent / "compat" / "pyjpegls" / "jpeg_ls" / "__init__.py"
+SOURCE = Path(__file__).resolve().parents[3] / "compat" / "pyjpegls" / "jpeg_ls" / "__init__.py"
 ROWS, COLUMNS = 24, 31
 
 
