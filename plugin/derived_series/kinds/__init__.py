@@ -24,6 +24,7 @@ _FILES = (
     "segmentation",
     "parametric_map",
     "rt_dose",
+    "rt_structure_set",
     "encapsulated_pdf",
 )
 

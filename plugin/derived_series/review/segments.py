@@ -9,13 +9,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.grid import SAME_POSITION_MM
-from derived_series.dicom.modules.cielab import srgb
+from derived_series.dicom.modules.cielab import PALETTE, srgb
 from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
 from derived_series.review.frame_places import FramePlace, frame_places
 from derived_series.review.pixels import FrameFormat
-
-#: For segments that recommend no colour.
-_COLORS = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c", "#fabebe")
 
 
 def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str, Any]:
@@ -73,7 +70,7 @@ def _segment(item: Dataset, index: int) -> dict[str, Any]:
         "Label": str(item.get("SegmentLabel") or ""),
         "Type": str(kinds[0].get("CodeMeaning") or "") if kinds else "",
         "Algorithm": str(item.get("SegmentAlgorithmType") or ""),
-        "Color": srgb([int(value) for value in lab]) if lab and len(lab) == 3 else _COLORS[index % len(_COLORS)],
+        "Color": srgb([int(value) for value in lab]) if lab and len(lab) == 3 else PALETTE[index % len(PALETTE)],
     }
 
 

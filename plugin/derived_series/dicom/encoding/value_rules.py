@@ -84,6 +84,10 @@ def value_problem(element: DataElement) -> str | None:
     return next((problem for _, problem in wrong_values(element)), None)
 
 
+#: A decimal string as contours have them by the million; others are looked at more closely.
+_PLAIN_DS, _LONGEST_DS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?"), 16
+
+
 def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
     """The first value that is not allowed, and why."""
     texts = [text_of(value) for value in values_of(element)]
@@ -101,7 +105,7 @@ def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
 def _problem(vr: str, text: str) -> str | None:
     if vr == "UI":
         return None if is_uid(text) else "no UID (64 characters at most, no component with a leading zero)"
-    if vr not in _CHECKED:
+    if vr not in _CHECKED or (vr == "DS" and len(text) <= _LONGEST_DS and _PLAIN_DS.fullmatch(text)):
         return None
     problem = character_problem(vr, ESCAPE.sub("", text) if vr in TEXT_VRS else text)
     if problem is None:

@@ -27,6 +27,7 @@ from derived_series.dicom.modules.patient import patient_blueprint, patient_stud
 from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.rt_dose import rt_dose_blueprint
+from derived_series.dicom.modules.rt_structure_set import interpreted_types, rt_structure_set_blueprint
 from derived_series.dicom.modules.secondary_capture import (
     multiframe_secondary_capture_blueprint,
     secondary_capture_blueprint,
@@ -52,6 +53,7 @@ __all__ = [
     "general_study_blueprint",
     "image_pixel_blueprint",
     "image_plane_blueprint",
+    "interpreted_types",
     "mr_image_blueprint",
     "multiframe_secondary_capture_blueprint",
     "object_blueprint",
@@ -65,6 +67,7 @@ __all__ = [
     "pixel_size_blueprint",
     "real_world_values",
     "rt_dose_blueprint",
+    "rt_structure_set_blueprint",
     "secondary_capture_blueprint",
     "segmentation_image_blueprint",
     "segments",

@@ -17,6 +17,8 @@ _XYZ = (
     (0.01775659, 0.10946796, 0.87277546),
 )
 _SMALL = 216 / 24389
+#: For segments that recommend no colour.
+PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c", "#fabebe")
 
 
 def cielab(color: str) -> list[int]:

@@ -69,28 +69,47 @@ def mask_of(contours: Iterable[Points], shape: tuple[int, int]) -> Mask:
 def _keyholed(rings: list[Points], mask: Mask) -> Points:
     """The outer ring with its holes joined to it, from the left: each by a channel along a row of the mask.
 
-    The channel leads from the hole's leftmost point to the background on its left: the outer ring, or a hole that
-    begins farther left and is joined already.
+    The channel leads from the hole's leftmost point to the background on its left: the outer ring, or another hole
+    that begins farther left. It runs a little below the row, where no centre of a pixel is.
     """
-    found = rings[0]
-    for hole in sorted(rings[1:], key=lambda ring: float(ring[:, 0].min())):
-        inner = int(hole[:, 0].argmin())
-        row, column = int(hole[inner, 1]), round(float(hole[inner, 0]) - _EDGE)
-        start = int(np.flatnonzero(~mask[row, :column])[-1]) + 1
-        outer = int(np.abs(found - (start - _EDGE, row)).sum(axis=1).argmin())
-        around, outside = _cut(hole, inner), _cut(found, outer)
-        found = np.concatenate([outside, outside[:1], around, around[:1]])
-    return found
+    if len(rings) == 1:
+        return rings[0]
+    points = np.concatenate(rings)
+    ends = np.cumsum([len(ring) for ring in rings])
+    following, before = np.arange(1, len(points) + 1), np.arange(-1, len(points) - 1)
+    starts = np.concatenate([[0], ends[:-1]])
+    following[ends - 1], before[starts] = starts, ends - 1
+    places = points + (_EDGE, 0)
+    at_left = np.flatnonzero(np.abs(places - np.rint(places)).max(axis=1) < 1e-6)  # of the first pixel of a run
+    left_of = {
+        (row, column): int(i) for i, (column, row) in zip(at_left, np.rint(places[at_left]).tolist(), strict=True)
+    }
 
+    def edge_below(index: int) -> tuple[int, int, Points]:
+        """The ends of the edge that leads down from a point, and the place beside the point on it."""
+        after = int(following[index])
+        other = after if points[after, 1] > points[index, 1] else int(before[index])
+        place = points[index] + _BESIDE * (points[other] - points[index])
+        return (index, after, place) if other == after else (other, index, place)
 
-def _cut(ring: Points, index: int) -> Points:
-    """The ring from a point beside one of its points on, a little lower, where no centre of a pixel is."""
-    points = np.roll(ring, -index, axis=0)
-    if points[1, 1] > points[0, 1]:
-        beside = points[0] + _BESIDE * (points[1] - points[0])
-        return np.concatenate([beside[None], points[1:], points[:1]])
-    beside = points[0] + _BESIDE * (points[-1] - points[0])
-    return np.concatenate([beside[None], points])
+    joints = []
+    for start, hole in zip(starts[1:], rings[1:], strict=True):
+        inner = int(start + hole[:, 0].argmin())
+        row, column = int(points[inner, 1]), round(float(points[inner, 0]) - _EDGE)
+        first = int(np.flatnonzero(~mask[row, :column])[-1]) + 1
+        joints.append((edge_below(left_of[row, first]), edge_below(inner)))
+    chain = following.tolist()
+    added: list[Points] = []
+    for (outer, beyond, outside), (last, around, inside) in joints:
+        added += [outside, inside, inside, outside]
+        number = len(points) + len(added) - 4
+        chain[outer], chain[last] = number, number + 2
+        chain += [number + 1, around, number + 3, beyond]
+    every = np.concatenate([points, added])
+    order = [0]
+    while (follower := chain[order[-1]]) != 0:
+        order.append(follower)
+    return np.asarray(every[order])
 
 
 def _corners(ring: Points) -> Points:

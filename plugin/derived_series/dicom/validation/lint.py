@@ -30,6 +30,7 @@ IODS = {
     "PM": "parametric-map",
     "PDF": "encapsulated-pdf",
     "RTDOSE": "rt-dose",
+    "RTSTRUCT": "rt-structure-set",
 }
 
 #: What comes with the image and not with a blueprint.
@@ -40,6 +41,7 @@ _BY_OBJECTS = frozenset(
         *("DimensionOrganizationSequence", "DimensionIndexSequence", "PresentationLUTShape"),
         *("AcquisitionContextSequence", "DoseGridScaling", "DoseUnits", "GridFrameOffsetVector"),
         "FrameIncrementPointer",
+        *("StructureSetROISequence", "ROIContourSequence", "RTROIObservationsSequence"),
     )
 )
 #: And with the frames of a converted series.
