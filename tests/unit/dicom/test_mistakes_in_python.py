@@ -48,6 +48,7 @@ def test_a_value_that_was_forgotten(given: tuple[Any, ...]) -> None:
 
 def test_values_that_look_like_a_vr() -> None:
     assert StaticElement("Modality", "US").value == "US"
+    assert StaticElement("RescaleType", "US").value == "US" and StaticElement("ModalityLUTType", "OD").value == "OD"
     assert StaticElement("SeriesDescription", "LO", "LO").value == "LO"
     assert StaticElement("SeriesDescription", value="LO").value == "LO"
     for empty in (StaticElement("SeriesDescription", None), StaticElement("SeriesDescription", "LO", None)):

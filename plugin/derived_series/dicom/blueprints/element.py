@@ -48,6 +48,8 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(("DA", "DT", "TM"), (str, date, time)),
     "PN": (str, PersonName),
 }
+#: RescaleType and ModalityLUTType: text (LO) of two letters.
+_UNITS: Final = (0x00281054, 0x00283004)
 
 Value: TypeAlias = Any
 
@@ -198,7 +200,8 @@ def _converted(sequence: DataElement) -> DataElement:
 
 def _require_value(tag: BaseTag, value: Value) -> None:
     """:raises BlueprintError: a StaticElement of a tag and a VR, or of a tag alone."""
-    is_short_text = dictionary_vr(tag) == "CS" and value != "CS"  # Modality "US", which is a VR as well
+    # Modality "US" and RescaleType "US" or "OD", which are VRs as well
+    is_short_text = (dictionary_vr(tag) == "CS" or tag in _UNITS) and value != dictionary_vr(tag)
     if value is _UNSET or (isinstance(value, str) and value in VRS and not is_short_text):
         given = "" if value is _UNSET else f", {value!r}"
         vr = dictionary_vr(tag) or "LO"
