@@ -227,6 +227,21 @@ def test_how_far_a_grid_may_be_off_and_still_be_the_parents(off: float, same: bo
         assert placement.grid == PARENT.grid  # digit for digit the parent's
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["slice", "row", "column"])
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+def test_a_grid_of_another_spacing_is_not_the_parents(axis: int, factor: float) -> None:
+    """Its first voxel is the parent's, and its shape."""
+    affine = PARENT.affine_lps.copy()
+    affine[:3, axis] *= factor
+    grid = Grid.from_affine(affine, PARENT.shape)
+    assert grid.positions[0] == pytest.approx(PARENT.require_grid().positions[0])
+    placement = place(grid, PARENT)
+    assert not placement.on_parent_grid and placement.grid == grid
+    datasets = written(build(PARENT, PlacedImage(PARENT.voxels(), grid)))
+    assert [float(value) for value in datasets[0].PixelSpacing] == pytest.approx(grid.pixel_spacing)
+    assert np.allclose(positions(datasets), grid.positions)
+
+
 def test_images_far_from_the_parent_have_a_source_too() -> None:
     affine = PARENT.affine_lps.copy()
     affine[2, 3] += 500

@@ -29,7 +29,7 @@ from derived_series import (
 from derived_series.dicom.blueprints.filling import NEVER_COPIED
 from derived_series.dicom.series.finished import adopt
 from derived_series.errors import HeaderError, UserCodeError
-from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
+from phantoms import ct_phantom, decoded, encode, mr_phantom, pet_phantom
 
 IDENTITY = {
     "PatientName": "Other^Name",
@@ -313,3 +313,19 @@ def test_finished_datasets_are_held_to_the_same_rules() -> None:
     own = NumpyFactory().make_series_header(parent, ready("ct"), context=context)
     kept = adopt(NumpyFactory().build_from_header(own, np.zeros(parent.shape)), parent, context)
     assert kept.series_instance_uid == context.uid("series") and not kept.warnings
+
+
+def test_no_finished_dataset_keeps_an_instance_uid_of_the_parent() -> None:
+    """Not even in the series that the build was to make, where the user took the parent's UIDs over."""
+    parent = parent_of(ct_phantom(3, 4, 4))
+    context = BuildContext(uid_seed="s")
+    header = NumpyFactory().make_series_header(parent, ready("ct"), context=context)
+    datasets = NumpyFactory().build_from_header(header, np.zeros(parent.shape))
+    datasets[1].SOPInstanceUID = parent.instances[1].SOPInstanceUID
+    series = adopt(datasets, parent, context)
+    parents = {str(instance.SOPInstanceUID) for instance in parent.instances}
+    for content in (decoded(series.encode(index)) for index in range(3)):
+        assert content.SOPInstanceUID not in parents
+        assert content.file_meta.MediaStorageSOPInstanceUID == content.SOPInstanceUID
+        assert content.SeriesInstanceUID == context.uid("series")
+    assert len({series.instance_uid(index) for index in range(3)}) == 3

@@ -161,6 +161,25 @@ def test_labels_that_are_not_described_or_not_there_are_told() -> None:
     assert errors(series.encode(0)) == []
 
 
+def test_labels_with_gaps_keep_their_voxels_and_their_names() -> None:
+    """Segments are numbered without gaps, in the order of the labels: each label's voxels under its own name."""
+    image = labels(7, 2, 4)
+    series = seg(image, Segment(7, "Cyst", "Cyst"), Segment(2, "Liver", "Liver"), Segment(4, "Spleen", "Spleen"))
+    dataset = written(series)[0]
+    assert [(item.SegmentNumber, item.SegmentLabel) for item in dataset.SegmentSequence] == [
+        (1, "Liver"),
+        (2, "Spleen"),
+        (3, "Cyst"),
+    ]
+    seen = np.zeros_like(image)
+    for frame, place, groups in zip(
+        dataset.pixel_array, places(dataset), dataset.PerFrameFunctionalGroupsSequence, strict=True
+    ):
+        label = {1: 2, 2: 4, 3: 7}[groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber]
+        seen[slice_at(PARENT, place)][frame == 1] = label
+    assert np.array_equal(seen, image)
+
+
 def test_a_mask_is_segment_one_even_an_empty_one() -> None:
     for image in (labels(1) > 0, np.zeros(PARENT.shape, bool), labels(1).astype(np.float32)):
         series = seg(image, LIVER)

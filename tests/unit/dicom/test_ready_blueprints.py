@@ -13,6 +13,7 @@ from dciodvfy import errors, new_errors
 from derived_series import FillingStrategy, NiftiFactory, ParentSeries, dicom
 from derived_series.dicom import modules
 from derived_series.errors import HeaderError
+from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
 PARENTS = {
@@ -161,6 +162,21 @@ def test_dose_is_not_counted_twice() -> None:
             for keyword in ("CTDIvol", "Exposure", "ExposureInuAs", "ExposureTime", "XRayTubeCurrent"):
                 assert keyword not in dataset
             assert "IrradiationEventUID" not in dataset and dataset.KVP == 120
+
+
+@pytest.mark.parametrize("strategy", FillingStrategy)
+@pytest.mark.parametrize("name", ["ct", "legacy_enhanced_ct", "secondary_capture"])
+def test_dose_of_a_multiframe_parent_is_not_counted_twice(name: str, strategy: FillingStrategy) -> None:
+    """Wherever the parent has it: at the top, in the functional group of its own, among what no group has."""
+    parent = enhanced(ct_phantom(2, 8, 8))
+    parent.CTDIvol = 11.5
+    shared = parent.SharedFunctionalGroupsSequence[0]
+    shared.CTExposureSequence[0].CTDIvol = 11.5
+    shared.UnassignedSharedConvertedAttributesSequence = [Dataset()]
+    shared.UnassignedSharedConvertedAttributesSequence[0].CTDIvol = 11.5
+    for dataset in written(build([parent], strategy=strategy, blueprint=name)):
+        keywords = {element.keyword for element in dataset.iterall()}
+        assert keywords.isdisjoint({"CTDIvol", "ExposureTimeInms", "XRayTubeCurrentInmA", "ExposureTime"})
 
 
 def test_the_pet_headers_times_and_numbers() -> None:

@@ -117,6 +117,17 @@ def test_outliers_do_not_set_the_window() -> None:
     check_greys(image, written(build(mr_phantom(*SHAPE), image))[0])
 
 
+def test_the_window_is_from_the_first_percentile_to_the_99_and_a_half_th() -> None:
+    """All different values, so that each percentile has one of its own."""
+    image = np.random.default_rng(1).permutation(np.arange(1024)).reshape(4, 16, 16)
+    window = window_of(encode_pixels(image.astype(np.int16), PixelRules()))
+    assert (window.centre, window.width, window.function) == ((10 + 1018 + 1) / 2, 1018 - 10 + 1, None)
+    scaled = window_of(encode_pixels(image.astype(np.float32) / 1000, PixelRules()))
+    low, high = np.percentile(image / 1000, [1, 99.5])
+    assert scaled.function == "LINEAR_EXACT"
+    assert (scaled.centre - scaled.width / 2, scaled.centre + scaled.width / 2) == pytest.approx((low, high))
+
+
 def test_signed_maps_with_zero_around() -> None:
     image = map_of(-4, 4)
     check_greys(image[image != 0], written(build(mr_phantom(*SHAPE), image))[0])
