@@ -13,7 +13,9 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl
 
 from derived_series.errors import NotFound
-from derived_series.jobs.pool.executor import ProcessExecutor
+from derived_series.jobs.pool.claims import Claims
+from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
+from derived_series.jobs.pool.launch import Interpreter
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.app import start
 from derived_series.orthanc.browsers import Doorkeeper
@@ -108,7 +110,9 @@ class ThreadedWorkers(ProcessExecutor):
         *,
         initializer: Callable[..., None],
         initargs: tuple[Any, ...] = (),
-        executable: Path | None = None,
+        interpreter: Interpreter | None = None,
+        keeping: Keeping | None = None,
+        claims: Claims | None = None,
     ):
         self.workers = workers
         self._threads_of_tasks = ThreadPoolExecutor(workers)
@@ -116,6 +120,9 @@ class ThreadedWorkers(ProcessExecutor):
     @property
     def idle(self) -> int:
         return self.workers
+
+    def processes(self) -> list[dict[str, Any]]:
+        return []
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._threads_of_tasks.submit(fn, *args, **kwargs)

@@ -9,7 +9,10 @@ from pathlib import Path
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy
 from derived_series.jobs.messages import DeriveTask
-from derived_series.jobs.pool.executor import ProcessExecutor
+from derived_series.jobs.pool.claims import Claims
+from derived_series.jobs.pool.environments import Environment, Environments, Place
+from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
+from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.spare import Spare
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
@@ -72,8 +75,16 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     store = _opened(_jobs_folder(settings, around), holder)
     store.remove_stray_images()  # now, before the first request can bring another
     scratch = store.folder / "scratch"
-    executor = pool(settings.workers, initializer=warm_up, initargs=(folders,), executable=executable)
-    spare = Spare(executor, lambda: pool(1, initializer=warm_up_for_pages))
+    ours = Interpreter.ours(executable)
+    executor = pool(
+        settings.workers,
+        initializer=warm_up,
+        initargs=(folders,),
+        interpreter=ours,
+        keeping=Keeping(idle=settings.idle_seconds),
+    )
+    environments = _environments(settings, around.folder, folders)
+    spare = Spare(executor, lambda: pool(1, initializer=warm_up_for_pages, interpreter=ours))
     connection = Connection(
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
@@ -116,7 +127,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             series_number=series_number(gateway, series_numbers, job),
             validation=settings.validation,
             connections=max(1, _CONNECTIONS // (1 + store.counts().get(State.RUNNING, 0))),
-            memory_limit=settings.memory_limit(job.request.get("Pipeline")),
+            memory_limit=settings.memory_limit(pipeline := job.request.get("Pipeline"), environments.name_of(pipeline)),
             image_limit=settings.image_limit,
         )
 
@@ -129,11 +140,13 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         reviews.observe(job)
         metrics.observe(job)
 
-    previews = Spare(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,)))
-    runner = JobRunner(store, executor, WORK, make_task, settings.limits, timeout_of, observe, leftovers, previews)
+    previews = Spare(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,), interpreter=ours))
+    runner = JobRunner(
+        store, executor, WORK, make_task, settings.limits, timeout_of, observe, leftovers, previews, environments
+    )
     reviews = Reviews(gateway, runner, verdicts)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
-    library = LibraryRoutes(executor, runner, settings, folders, ohif.is_installed)
+    library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed)
     destinations = Destinations(gateway, around.dicomweb_root)
     waiters = Waiters(around.waiters(settings.workers))
     derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations)
@@ -152,7 +165,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         ReviewRoutes(gateway, spare, connection, waiters, scratch),
         ohif,
         RuleRoutes(gateway, spare, library, store, log, settings.rules, destinations),
-        FittingRoutes(gateway, spare, runner, reviews, connection, waiters, folders),
+        FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
     )
     gateway.serve(served, around.doorkeeper(settings))
 
@@ -176,6 +189,16 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     gateway.on_changes(begin, end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
     return gateway
+
+
+def _environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> Environments:
+    """Those of the configuration. :param folder: what relative paths start from."""
+    claims = Claims(settings.total_resources)
+    places = {
+        name: Place(folder / each.python, each.workers, each.idle_seconds, each.resources)
+        for name, each in settings.environments.items()
+    }
+    return Environments({name: Environment(name, place, claims, warm_up, folders) for name, place in places.items()})
 
 
 def _opened(folder: Path, holder: str) -> JobStore:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
@@ -19,6 +19,7 @@ _MEGABYTE = 1 << 20
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 20)]
+ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class PipelineLimits(JsonModel):
@@ -26,6 +27,24 @@ class PipelineLimits(JsonModel):
 
     timeout: Seconds | None = None
     memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None
+    environment: Name | None = None
+
+
+class EnvironmentSettings(JsonModel):
+    """A Python of its own for pipelines.
+
+    :ivar python: the program, with this package installed; relative to the configuration file.
+    :ivar workers: its processes, and so its jobs at once.
+    :ivar memory_mb: private memory that one of them may use.
+    :ivar resources: units of each resource, such as ``GPU``, that each of them claims.
+    :ivar idle_seconds: after so long without a job they end, with what their pipelines have prepared.
+    """
+
+    python: Annotated[str, Field(min_length=1)]
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None
+    resources: dict[ResourceName, Annotated[int, Field(ge=0, le=1024)]] = {}
+    idle_seconds: Seconds = 600.0
 
 
 class Settings(JsonModel):
@@ -49,6 +68,10 @@ class Settings(JsonModel):
     :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
     :ivar ca_bundle: certificates to trust when that is HTTPS.
     :ivar pipelines: bounds by pipeline name.
+    :ivar environments: Pythons of their own for pipelines, by the name that a pipeline's ``environment`` has.
+    :ivar resources: how many units the machine has, such as ``{"GPU": 2}``; of a resource that is not here, as many
+        as the environment that claims most.
+    :ivar idle_seconds: a worker that has prepared a pipeline starts afresh after so long without a job.
     :ivar ohif_folder: where ``make ohif`` has put the viewer; it is served when it is there.
     :ivar hold_until_accepted: destinations wait for a reviewer's "Accept" where a request does not say.
     :ivar allowed_origins: whose pages may have a browser change something here, beside Orthanc's own.
@@ -74,6 +97,9 @@ class Settings(JsonModel):
     orthanc_url: Annotated[str, Field(pattern=r"^https?://[^/]+(/.*[^/])?$")] | None = None
     ca_bundle: str | None = None
     pipelines: dict[Name, PipelineLimits] = {}
+    environments: dict[Name, EnvironmentSettings] = {}
+    resources: dict[ResourceName, Annotated[int, Field(ge=0, le=1024)]] = {}
+    idle_seconds: Seconds = 600.0
     hold_until_accepted: bool = False
     ohif_folder: str | None = None
     allowed_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]] = []
@@ -86,6 +112,35 @@ class Settings(JsonModel):
         if twice := repeated(rules):
             raise ValueError(f"several rules are named {', '.join(map(repr, twice))}")
         return rules
+
+    @model_validator(mode="after")
+    def _environments_are_there(self) -> Settings:
+        for pipeline, own in self.pipelines.items():
+            if own.environment is not None and own.environment not in self.environments:
+                there = ", ".join(self.environments) or "none"
+                raise ValueError(f"Pipelines: {pipeline}: Environments has no {own.environment!r}; there are: {there}")
+        for name, environment in self.environments.items():
+            for resource, count in environment.resources.items():
+                if count > self.total_resources[resource]:
+                    raise ValueError(
+                        f"Environments: {name}: each process claims {count} {resource}, Resources has "
+                        f"{self.total_resources[resource]}"
+                    )
+        return self
+
+    @property
+    def total_resources(self) -> dict[str, int]:
+        """How many units there are of each resource that is claimed or configured."""
+        most: dict[str, int] = {}
+        for environment in self.environments.values():
+            for resource, count in environment.resources.items():
+                most[resource] = max(count, most.get(resource, 0))
+        return {**most, **self.resources}
+
+    @property
+    def chosen_environments(self) -> dict[str, str]:
+        """The environments of pipelines, where the configuration names them."""
+        return {name: own.environment for name, own in self.pipelines.items() if own.environment}
 
     @classmethod
     def of(cls, section: object) -> Settings:
@@ -120,10 +175,11 @@ class Settings(JsonModel):
         """Bytes."""
         return self.max_image_mb * _MEGABYTE
 
-    def memory_limit(self, pipeline: str | None) -> int | None:
-        """Bytes that a worker may use for a pipeline."""
+    def memory_limit(self, pipeline: str | None, environment: str | None = None) -> int | None:
+        """Bytes that a worker may use for a pipeline, in its environment."""
         own = self.pipelines.get(pipeline or "")
-        found = own.memory_mb if own and own.memory_mb else self.worker_memory_mb
+        around = self.environments.get(environment or "")
+        found = (own and own.memory_mb) or (around.memory_mb if around else self.worker_memory_mb)
         return None if found is None else found * _MEGABYTE
 
     def timeout(self, pipeline: str | None) -> float:

@@ -41,6 +41,7 @@ class Pipeline:
     :cvar parent_input: the input whose series is the parent; the first one when it is not given, with a warning
         where there are several.
     :cvar parameters: a subclass of Parameters.
+    :cvar environment: the name of the environment in the configuration whose Python runs it; None is Orthanc's own.
     """
 
     name: ClassVar[str] = ""
@@ -51,6 +52,12 @@ class Pipeline:
     filling_strategy: ClassVar[FillingStrategy] = FillingStrategy.DISCARD
     parent_input: ClassVar[str | None] = None
     parameters: ClassVar[type[BaseModel]] = Parameters
+    environment: ClassVar[str | None] = None
+
+    def prepare(self) -> None:
+        """Load what many jobs need, such as a model: ``self.model = ...``. It is called once in each worker process,
+        before its first job; every job gets a copy of the object that it was called on.
+        """
 
     def blueprint_for(
         self, parent: ParentSeries, parameters: Any, blueprints: Mapping[str, Blueprint]

@@ -42,6 +42,7 @@ from derived_series.pipelines.gate import STRICT, Validation, passed
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.output import RESULT, VALUES, Output, Value, values_of
 from derived_series.pipelines.pipeline import Pipeline
+from derived_series.pipelines.preparing import instance_of
 from derived_series.pipelines.workplace import Workplace, temporary_files_in
 from derived_series.transfer_syntaxes import DEFAULT
 from derived_series.user_code import told
@@ -223,7 +224,8 @@ def run_outputs(
     :raises InvalidRequest: inputs or parameters that the pipeline does not have.
     :raises UserCodeError: an exception in the pipeline's code.
     """
-    pipeline = _user(f"the constructor of pipeline {name!r}", library.pipeline(name).pipeline)
+    chosen = library.pipeline(name).pipeline
+    pipeline: Pipeline = _user(f"the constructor or prepare of pipeline {name!r}", instance_of, chosen)
     whole = _inputs(pipeline, parents)
     same_patient(whole)
     settings = checked_parameters(type(pipeline), parameters)

@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pipelines",
         "dicom",
         "transfer_syntaxes",
+        "software",
         "user_code",
         "errors",
     },

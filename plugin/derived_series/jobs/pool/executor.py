@@ -8,24 +8,23 @@ One thread a worker serves it, and blocks on its pipe and on its end: nothing is
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import pickle
 import signal
+import subprocess
 import threading
-import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures import wait as wait_for
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from queue import SimpleQueue
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-from derived_series.errors import Busy
-from derived_series.jobs.pool.process import serve
+from derived_series.errors import Busy, UserCodeError
+from derived_series.jobs.pool.claims import Claim, Claims
+from derived_series.jobs.pool.launch import HELLO, PREPARED, Interpreter, check_greeting, launch, refusal_of
 from derived_series.jobs.pool.relay import LOG
 
 _log = logging.getLogger(__name__)
@@ -81,20 +80,31 @@ class _TaskFuture(Future[T]):
 
 
 class _Worker:
-    """A spawned process, the leader of a process group of its own, and the pipe to it."""
+    """A process of its own group, and the pipe to it.
 
-    def __init__(self, initializer: Callable[..., None], initargs: tuple[Any, ...]):
-        context = multiprocessing.get_context("spawn")  # never fork: a child would inherit Orthanc's sockets
-        self.pipe: Connection
-        self.pipe, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(
-            target=serve, args=(theirs, initializer, initargs), name="derived-series worker"
-        )
-        self.process.start()
-        if self.process.pid is None:
-            raise OSError("the worker process has no pid")
-        self._group = self.process.pid
-        theirs.close()
+    :param claim: what belongs to it while it lives.
+    """
+
+    def __init__(self, interpreter: Interpreter, warm_up: bytes, claim: Claim):
+        self.claim = claim
+        self.prepared: list[dict[str, Any]] = []
+        self._interpreter = interpreter
+        launched = launch(interpreter, claim.variables())
+        self._launched = launched
+        self.process = launched.process
+        self.pipe = launched.pipe
+        self._send(warm_up)
+
+    def _send(self, message: bytes) -> None:
+        """One that has ended already may have said why: that is still to be read."""
+        try:
+            self.pipe.send_bytes(message)
+        except OSError:
+            pass
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
 
     def run(self, message: bytes) -> tuple[bool, Any]:
         """Have a task run: (True, its result) or (False, its exception).
@@ -102,40 +112,92 @@ class _Worker:
         :raises WorkerDied: the process ended, or ends now because its answer cannot be read.
         """
         try:
-            self.pipe.send_bytes(message)
+            self._send(message)
             while True:
-                wait([self.pipe, self.process.sentinel])
+                wait([self.pipe, self._launched.sentinel])
                 if not self.pipe.poll():  # an answer counts even when its sender has died since
                     break
                 kind, value = pickle.loads(self.pipe.recv_bytes())
-                if kind != LOG:
+                if kind == HELLO:
+                    self._check(value)
+                elif kind == PREPARED:
+                    self.prepared.append(value)
+                elif kind == LOG:
+                    _log.log(value[0], "%s", value[1])
+                else:
                     return bool(kind), value
-                _log.log(value[0], "%s", value[1])
         except (OSError, EOFError):
             pass
         except Exception as error:  # what can be sent cannot always be read: it costs its task, not the worker's thread
             return False, error
-        end = time.monotonic() + _LAST_WORDS
-        while (mute := self.process.is_alive()) and time.monotonic() < end:
-            time.sleep(0.01)  # join would wait for ever for one that has closed all its files and lives on
+        try:
+            code = self.process.wait(_LAST_WORDS)
+        except subprocess.TimeoutExpired:  # it has closed all its files and lives on: no death from outside
+            code = 1
         self.kill()
-        raise WorkerDied(1 if mute else self.process.exitcode)  # mute: no death from outside
+        raise WorkerDied(code)
+
+    def _check(self, hello: Mapping[str, str]) -> None:
+        try:
+            check_greeting(hello, self._interpreter)
+        except UserCodeError:
+            self.kill()  # it has the task already, and what it would answer is not to be believed
+            raise
 
     def kill(self) -> None:
         """End the process and all that it started."""
         try:
-            os.killpg(self._group, signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
-            self.process.kill()  # it has no group of its own yet
-        self.process.join(_DEATH)
+            self.process.kill()
+        try:
+            self.process.wait(_DEATH)
+        except subprocess.TimeoutExpired:
+            _log.error("the worker process %d does not end", self.process.pid)
+
+    def close(self) -> None:
+        """Let go of it when it has ended."""
+        self._launched.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """How long processes are kept, and what each has for itself.
+
+    :param always: they are started at once and started again when they end; else they are started for a task.
+    :param idle: seconds without a task after which one is ended that has prepared a pipeline, or is not kept always;
+        None keeps it.
+    :param wanted: how many units of each resource belong to each process.
+    """
+
+    always: bool = True
+    idle: float | None = None
+    wanted: Mapping[str, int] = field(default_factory=dict)
+
+
+class _Seat:
+    """A place for one process, with the thread that serves it. It holds a claim for its process."""
+
+    def __init__(self, number: int):
+        self.number = number
+        self.inbox: SimpleQueue[_Call | None] = SimpleQueue()
+        self.worker: _Worker | None = None
+        self.refusal: UserCodeError | None = None
+        self.is_idle = True
+
+    def release(self) -> None:
+        """See ``claims.Holder``."""
+        self.inbox.put(None)
 
 
 class ProcessExecutor(Executor):
-    """Runs functions in a fixed number of spawned processes.
+    """Runs functions in a bounded number of spawned processes.
 
-    :param workers: number of processes, all started at once so that they are warm when work comes.
+    :param workers: number of processes.
     :param initializer: is called in each new process, with ``initargs``.
-    :param executable: the Python to spawn; needed inside Orthanc, where ``sys.executable`` is none.
+    :param interpreter: the Python to spawn; by default the one that runs here.
+    :param keeping: by default all processes are started at once, so that they are warm when work comes, and stay.
+    :param claims: where the processes' claims are registered.
     """
 
     def __init__(
@@ -144,21 +206,24 @@ class ProcessExecutor(Executor):
         *,
         initializer: Callable[..., None],
         initargs: tuple[Any, ...] = (),
-        executable: Path | None = None,
+        interpreter: Interpreter | None = None,
+        keeping: Keeping | None = None,
+        claims: Claims | None = None,
     ):
-        if executable is not None:
-            multiprocessing.set_executable(str(executable))
         self.workers = workers
-        self._initializer = initializer
-        self._initargs = initargs
+        self._interpreter = interpreter or Interpreter.ours()
+        self._keeping = keeping or Keeping()
+        self._claims = claims or Claims({})
+        self._warm_up = pickle.dumps((initializer, initargs))
         self._lock = threading.Lock()
         self._stopped = False
-        self._queue: SimpleQueue[_Call | None] = SimpleQueue()
+        self._pending: deque[_Call] = deque()
         self._calls: dict[Future[Any], _Call] = {}  # all that are not done
-        self._processes: dict[int, _Worker] = {}
+        self._seats = [_Seat(number) for number in range(workers)]
+        self._waiting: list[_Seat] = []  # the last one has worked last: its process has loaded most
         self._threads = [
-            threading.Thread(target=self._serve, args=(number,), name=f"worker {number}", daemon=True)
-            for number in range(workers)
+            threading.Thread(target=self._serve, args=(seat,), name=f"worker {seat.number}", daemon=True)
+            for seat in self._seats
         ]
         for thread in self._threads:
             thread.start()
@@ -168,6 +233,30 @@ class ProcessExecutor(Executor):
         """How many processes would take a task at once."""
         with self._lock:
             return max(0, self.workers - len(self._calls))
+
+    @property
+    def has_place(self) -> bool:
+        """Whether a task would be begun now: by a process that waits, or by one for which there is a claim."""
+        with self._lock:
+            if self._stopped or len(self._calls) >= self.workers:
+                return False
+            ready = any(seat.is_idle and seat.worker is not None and seat.worker.is_alive for seat in self._seats)
+        return ready or self._claims.are_there(self._keeping.wanted)
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The processes that live, as the status tells of them."""
+        with self._lock:
+            living = [(seat, worker) for seat in self._seats if (worker := seat.worker) is not None]
+        return [
+            {
+                "Pid": worker.process.pid,
+                "Idle": seat.is_idle,
+                "Prepared": list(worker.prepared),
+                "Resources": {name: list(units) for name, units in worker.claim.units.items()},
+            }
+            for seat, worker in living
+            if worker.is_alive
+        ]
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn`` in a worker; it and its arguments must be picklable.
@@ -183,40 +272,97 @@ class ProcessExecutor(Executor):
             if self._stopped:
                 raise Busy("the workers are being stopped", retry_after=30)
             self._calls[call.future] = call
-        self._queue.put(call)
+            if self._waiting:
+                seat = self._waiting.pop()
+                seat.is_idle = False
+                seat.inbox.put(call)
+            else:
+                self._pending.append(call)
         return call.future
 
-    def _serve(self, number: int) -> None:
-        """A worker's thread: give it one task after the other; replace it when it has died."""
-        worker = self._start(number)
-        while (call := self._queue.get()) is not None:
+    def _serve(self, seat: _Seat) -> None:
+        """A seat's thread: give its process one task after the other; replace it when it has died."""
+        if self._keeping.always:
+            self._start(seat, lambda: True)
+        while (call := self._next(seat)) is not None:
             if not call.future.set_running_or_notify_cancel():
                 with self._lock:
                     self._calls.pop(call.future, None)
                 continue
-            if worker is None or not worker.process.is_alive():
-                worker = self._start(number)
+            if seat.worker is None or not seat.worker.is_alive:
+                self._end(seat)
+                self._start(seat, lambda call=call: not call.cancelled)  # type: ignore[misc]
             with self._lock:
-                call.worker = worker
+                worker = call.worker = seat.worker
             if worker is None or call.cancelled:
-                self._finish(call, False, CancelledError() if call.cancelled else WorkerDied(None))
+                refusal = seat.refusal or WorkerDied(None)
+                self._finish(call, False, CancelledError() if call.cancelled else refusal)
                 continue
             try:
                 self._finish(call, *worker.run(call.message))
             except WorkerDied as death:
                 self._finish(call, False, CancelledError() if call.cancelled else death)
-                worker = self._start(number)
+                self._end(seat)
+                if self._keeping.always:
+                    self._start(seat, lambda: True)
+        self._end(seat)
 
-    def _start(self, number: int) -> _Worker | None:
+    def _next(self, seat: _Seat) -> _Call | None:
+        """The seat's next task; None when all is over. A process that waits too long, or is asked to, ends."""
         with self._lock:
+            if self._pending:
+                return self._pending.popleft()
             if self._stopped:
                 return None
+            seat.is_idle = True
+            self._waiting.append(seat)
+        while True:
             try:
-                self._processes[number] = _Worker(self._initializer, self._initargs)
-            except OSError as error:  # no memory or no process left: the next task tries again
-                _log.error("a worker process cannot be started: %s", error)
-                return None
-            return self._processes[number]
+                call = seat.inbox.get(timeout=self._patience(seat))
+            except Empty:
+                call = None
+            if call is not None:
+                return call
+            with self._lock:
+                if self._stopped:
+                    return None
+                if seat not in self._waiting:
+                    continue  # a task has just been put there
+            self._end(seat)
+            if self._keeping.always:
+                self._start(seat, lambda: True)
+
+    def _patience(self, seat: _Seat) -> float | None:
+        """Seconds that the seat's process may still wait."""
+        worker = seat.worker
+        if worker is None or (self._keeping.always and not worker.prepared):
+            return None
+        return self._keeping.idle
+
+    def _start(self, seat: _Seat, is_wanted: Callable[[], bool]) -> None:
+        """Start the seat's process, as soon as its claim can be had."""
+        seat.refusal = None
+        claim = self._claims.take(self._keeping.wanted, seat, lambda: is_wanted() and not self._stopped)
+        if claim is None:
+            return
+        with self._lock:
+            if not self._stopped:
+                try:
+                    seat.worker = _Worker(self._interpreter, self._warm_up, claim)
+                    return
+                except OSError as error:  # no memory or no process left: the next task tries again
+                    _log.error("a worker process of %s cannot be started: %s", self._interpreter.described, error)
+                    seat.refusal = refusal_of(error, self._interpreter)
+        self._claims.give_back(claim)
+
+    def _end(self, seat: _Seat) -> None:
+        """End the seat's process, if it has one, and give its claim back."""
+        with self._lock:
+            worker, seat.worker = seat.worker, None
+        if worker is not None:
+            worker.kill()
+            worker.close()
+            self._claims.give_back(worker.claim)
 
     def _finish(self, call: _Call, succeeded: bool, value: Any) -> None:
         with self._lock:
@@ -249,13 +395,13 @@ class ProcessExecutor(Executor):
                 return
             self._stopped = True
             calls = list(self._calls.values())
-            workers = list(self._processes.values())
+            workers = [seat.worker for seat in self._seats if seat.worker is not None]
             for call in calls:
                 call.cancelled = True
         for worker in workers:
             worker.kill()
-        for _ in self._threads:
-            self._queue.put(None)
+        for seat in self._seats:
+            seat.inbox.put(None)
         for call in calls:
             Future.cancel(call.future)
         for thread in self._threads:

@@ -1,19 +1,19 @@
-"""The main function of a worker process: tasks in, results out, and no life after its parent."""
+"""The main function of a worker process: tasks in, results out, and no life after its server."""
 
 from __future__ import annotations
 
 import fcntl
 import gc
-import multiprocessing
 import os
 import pickle
 import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from derived_series.jobs.pool.launch import greet
 from derived_series.jobs.pool.memory import give_back, keep_freed
 from derived_series.jobs.pool.relay import relayed
 from derived_series.user_code import described
@@ -24,13 +24,30 @@ NICENESS = 10
 _IDLE = 5.0
 
 
-def serve(pipe: Connection, initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
-    """Run pickled (function, args, kwargs) until the parent closes the pipe."""
-    os.setpgid(0, 0)  # so that whatever a pipeline starts can be ended with us
+def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
+    """Serve over a file descriptor.
+
+    :param life: ends with the server; :param ending: stays open until this process ends.
+    :param greets: the Python at the other end is another one.
+    """
+    for number in (pipe, life, ending):
+        os.set_inheritable(number, False)
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
-    end_with_parent()
+    end_with(life)
+    connection = Connection(pipe)
+    if greets:
+        greet(connection)
+    serve(connection)
+
+
+def serve(pipe: Connection) -> None:
+    """Run pickled (function, args, kwargs), the first of them to warm up, until the server closes the pipe."""
     keep_freed()
+    try:
+        initializer, initargs = pickle.loads(pipe.recv_bytes())
+    except (EOFError, OSError):
+        return
     with one_process():
         initializer(*initargs)
     gc.collect()
@@ -75,20 +92,16 @@ def _pickled(answer: tuple[bool, Any]) -> bytes:
         return pickle.dumps((False, RuntimeError(f"{type(answer[1]).__name__} cannot be sent: {described(error)}")))
 
 
-def end_with_parent() -> None:
-    """Have the kernel end this process group when the parent is gone, however it went.
+def end_with(life: int) -> None:
+    """Have the kernel end this process group when the server is gone, however it went.
 
-    The parent holds the other end of a pipe; when that closes, the kernel sends SIGIO, whose default is to
+    The server holds the other end of the pipe ``life``; when that closes, the kernel sends SIGIO, whose default is to
     end the process. A thread that watches the pipe would not do: native code may hold the GIL for ever.
     """
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-    pipe = parent.sentinel
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    fcntl.fcntl(pipe, fcntl.F_SETOWN, -os.getpgrp())
-    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
     poll = select.poll()
-    poll.register(pipe, select.POLLIN | select.POLLHUP)
+    poll.register(life, select.POLLIN | select.POLLHUP)
     if poll.poll(0):  # it went before the kernel was asked
         os._exit(1)

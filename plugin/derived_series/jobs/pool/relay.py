@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 
 from derived_series.jobs.plain import printable
+from derived_series.jobs.pool.launch import PREPARED
 
 #: What a message begins with that is a log record; the others are answers, and begin with True or False.
 LOG = "log"
@@ -30,6 +31,8 @@ class _Relay(logging.Handler):
         if os.getpid() != self._process:
             return
         try:
+            if (prepared := getattr(record, PREPARED, None)) is not None:
+                self._pipe.send_bytes(pickle.dumps((PREPARED, prepared)))
             self._pipe.send_bytes(pickle.dumps((LOG, (record.levelno, printable(self.format(record))))))
         except Exception:  # the boundary to what has no text, and to a pipe that is gone
             return

@@ -18,6 +18,7 @@ from queue import Empty, SimpleQueue
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
 from derived_series.jobs.destination_states import reopened
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
+from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.queue.clock import SteadyClock
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.limits import Limits
@@ -50,6 +51,7 @@ class JobRunner:
     :param observe: is told each job that has another state, by the runner's thread.
     :param leftovers: looks for what arrives after the end of attempts; by default, nothing does.
     :param previews: where a dry run goes while other jobs have all workers; None: it waits like any other.
+    :param environments: where the jobs of pipelines run that have an environment of their own.
     """
 
     def __init__(
@@ -63,12 +65,14 @@ class JobRunner:
         observe: Callable[[JobRecord], None] = lambda job: None,
         leftovers: Leftovers | None = None,
         previews: Executor | None = None,
+        environments: Environments | None = None,
     ):
         self.store = store
         self.limits = limits
         self._executor = executor
         self._work = work
         self._previews = previews
+        self._environments = environments or Environments()
         self._make_task = make_task
         self._timeout_of = timeout_of
         self._observe = observe
@@ -98,6 +102,7 @@ class JobRunner:
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._previews is not None:
             self._previews.shutdown(wait=False, cancel_futures=True)
+        self._environments.shutdown()
         self._messages.put(("stop", ""))
         if self._thread.is_alive():
             self._thread.join(_STOP_BOUND)
@@ -229,7 +234,7 @@ class JobRunner:
         due = [60.0, *(running.deadline - now for running in self._running.values())]
         due += [told - now for told in self._untold.values()]
         retry = self.store.next_time()
-        if retry is not None and self._has_place:
+        if retry is not None and (self._has_place or self._environments.ready()):
             due.append(retry - self._clock.now())
         return max(0.01, min(due))
 
@@ -264,14 +269,12 @@ class JobRunner:
     def _hand_out(self) -> None:
         """Give jobs to workers while both are there."""
         while not self._stopping.is_set():
-            extra = not self._has_place
-            if extra and (self._previews is None or any(running.extra for running in self._running.values())):
-                return
-            job = self.store.next_ready(self._clock.now(), preview=extra)
+            job, previews = self._next()
             if job is None:
                 return
             try:
-                self._begin(job, self._previews if extra and self._previews is not None else self._executor)
+                elsewhere = self._environments.executor_of(job.request.get("Pipeline"))
+                self._begin(job, elsewhere or previews or self._executor)
             except _DISK:
                 self._running.pop(job.id, None)
                 raise
@@ -279,10 +282,33 @@ class JobRunner:
                 _log.exception("job %s cannot be begun", job.id)
                 self._give_up(job, error)
 
+    def _next(self) -> tuple[JobRecord | None, Executor | None]:
+        """The job to begin now; and where, when that is not with the workers of all jobs."""
+        now, elsewhere = self._clock.now(), self._environments.pipelines
+        ready = self._environments.ready()
+        known = self._environments.is_known
+        if self._has_place:
+            without = [pipeline for pipeline in elsewhere if pipeline not in ready and self._is_configured(pipeline)]
+            return self.store.next_ready(now, without=without, pipelines=known), None
+        if ready and (job := self.store.next_ready(now, only=ready)) is not None:
+            return job, None
+        if self._previews is None or any(running.extra for running in self._running.values()):
+            return None, None
+        return self.store.next_ready(now, preview=True, without=list(elsewhere), pipelines=known), self._previews
+
+    def _is_configured(self, pipeline: str) -> bool:
+        """A job of an environment that there is not is begun, and fails."""
+        return self._environments.pipelines[pipeline] in self._environments
+
     @property
     def _has_place(self) -> bool:
-        """Whether a worker is there for one more job."""
-        return sum(not running.extra for running in self._running.values()) < self.limits.parallel
+        """Whether a worker of all jobs is there for one more."""
+        busy = sum(not running.extra and not running.elsewhere for running in self._running.values())
+        return busy < self.limits.parallel
+
+    def nudge(self) -> None:
+        """Look again for jobs that can begin: it has become known which pipelines run where."""
+        self._messages.put(("new", ""))
 
     def _begin(self, job: JobRecord, executor: Executor) -> None:
         begun = job.started or time.time()
@@ -302,8 +328,15 @@ class JobRunner:
 
     def _send(self, job: JobRecord, task: DeriveTask, executor: Executor) -> None:
         now = time.monotonic()
-        extra = executor is not self._executor
-        running = Running(job, task, Future(), now, now + self._timeout_of(job), extra=extra)
+        running = Running(
+            job,
+            task,
+            Future(),
+            now,
+            now + self._timeout_of(job),
+            extra=executor is self._previews,
+            elsewhere=executor is not self._executor and executor is not self._previews,
+        )
         self._running[job.id] = running  # before the worker has it, which may tell its progress at once
         running.future = executor.submit(self._work.derive, task)
         self._listen(job.id, running.future)

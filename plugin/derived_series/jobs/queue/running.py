@@ -16,7 +16,7 @@ class Running:
     :param deadline: of the monotonic clock.
     :param stopping: why the attempt is being ended from outside.
     :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
-    :param extra: a preview beside the jobs that have the workers.
+    :param extra: a preview beside the jobs that have the workers; :param elsewhere: it runs in an environment.
     """
 
     job: JobRecord
@@ -28,3 +28,4 @@ class Running:
     verdict: JobRecord | None = None
     discards: int = 0
     extra: bool = False
+    elsewhere: bool = False

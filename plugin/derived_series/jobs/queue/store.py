@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -233,12 +233,22 @@ class JobStore:
         """Failed jobs whose image was uploaded."""
         return self._select("WHERE state = 'Failure' AND image IS NOT NULL ORDER BY seq")
 
-    def next_ready(self, now: float, *, preview: bool = False) -> JobRecord | None:
+    def next_ready(
+        self,
+        now: float,
+        *,
+        preview: bool = False,
+        only: Collection[str] | None = None,
+        without: Collection[str] = (),
+        pipelines: bool = True,
+    ) -> JobRecord | None:
         """The job to run next: the highest priority, then the oldest.
 
         One that replaces waits until no other on its subject runs: two would not see each other's series.
 
         :param preview: only dry runs, which store nothing and so replace nothing.
+        :param only: the pipelines of which jobs are taken; None takes any job.
+        :param without: the pipelines of which no job is taken; with ``pipelines=False`` none of any pipeline is.
         """
         request = _REQUEST.replace("request", "waiting.request")
         found = self._select(
@@ -246,8 +256,12 @@ class JobStore:
             "SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject "
             f"AND json_extract({request}, '$.IfExists') = 'Replace' "
             f"AND NOT ifnull(json_extract({request}, '$.DryRun'), 0)) "
-            f"AND (NOT ? OR json_extract({request}, '$.DryRun')) ORDER BY priority DESC, seq LIMIT 1",
-            [now, preview],
+            f"AND (NOT ? OR json_extract({request}, '$.DryRun')) "
+            f"AND (? OR json_extract({request}, '$.Pipeline') IN (SELECT value FROM json_each(?))) "
+            f"AND ifnull(json_extract({request}, '$.Pipeline'), '') NOT IN (SELECT value FROM json_each(?)) "
+            f"AND (? OR json_extract({request}, '$.Pipeline') IS NULL) "
+            "ORDER BY priority DESC, seq LIMIT 1",
+            [now, preview, only is None, json.dumps(list(only or ())), json.dumps(list(without)), pipelines],
         )
         return found[0] if found else None
 

@@ -72,6 +72,7 @@ def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
         "Sha256": named.sha256,
         "Inputs": list(pipeline.input),
         "ParentInput": pipeline.parent_name(),
+        "Environment": pipeline.environment,
         "Factory": type(pipeline.dicom_factory).__name__,
         "FillingStrategy": pipeline.filling_strategy.value,
         "Parameters": parameters,

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any
 
 from derived_series.dicomweb.client import Connection
-from derived_series.errors import NotFound
+from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.work.entry import fit
 from derived_series.orthanc.abstract_gateway import Gateway
+from derived_series.orthanc.catalogues import OURS, Catalogues
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
+
+_log = logging.getLogger(__name__)
 
 #: Derived series that are listed.
 _MOST_RECENT = 50
@@ -27,6 +32,8 @@ class FittingRoutes:
         self,
         gateway: Gateway,
         executor: Executor,
+        environments: Environments,
+        catalogues: Catalogues,
         runner: JobRunner,
         reviews: Reviews,
         connection: Connection,
@@ -35,6 +42,8 @@ class FittingRoutes:
     ):
         self._gateway = gateway
         self._executor = executor
+        self._environments = environments
+        self._catalogues = catalogues
         self._runner = runner
         self._reviews = reviews
         self._connection = connection
@@ -42,11 +51,31 @@ class FittingRoutes:
         self._folders = folders
 
     def pipelines(self, request: Request) -> Answer:
-        """All pipelines, with whether they take the series and why not; a worker looks at its first instance."""
+        """All pipelines, with whether they take the series and why not; a worker looks at its first instance.
+
+        Each Python that runs pipelines looks for its own.
+        """
         series = request.groups[0]
         self._gateway.series(series)
+        asked = (self._connection, series, self._folders)
         with self._waiters.place(PAGE_REMEDY):
-            return Answer.of(answer_of(self._executor.submit(fit, self._connection, series, self._folders)))
+            answers = {OURS: self._executor.submit(fit, *asked)}
+            answers |= {name: each.describe(fit, *asked) for name, each in self._environments.items()}
+            found = {entry["Name"]: entry for entry in self._of(OURS, answer_of(answers.pop(OURS)))}
+            for name, answer in answers.items():
+                try:
+                    found |= {entry["Name"]: entry for entry in self._of(name, answer_of(answer))}
+                except DerivedSeriesError as error:
+                    _log.warning("the environment %s does not say which series its pipelines take: %s", name, error)
+        return Answer.of([found[name] for name in sorted(found)])
+
+    def _of(self, environment: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the pipelines that run in an environment."""
+        return [
+            {**entry, "Environment": environment or None}
+            for entry in entries
+            if self._catalogues.environment_of(entry) == environment
+        ]
 
     def recent(self, request: Request) -> Answer:
         """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import platform
-import threading
-from concurrent.futures import CancelledError, Executor, Future
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from derived_series.errors import Busy, NotFound, UserCodeError
+from derived_series.errors import NotFound
 from derived_series.jobs.messages import Catalogue
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.environments import Environments
+from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.uploads import failed_uploads
-from derived_series.jobs.work.entry import describe
+from derived_series.orthanc.catalogues import Catalogues
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.http import Answer, Request
-
-#: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
-_PATIENCE = 60.0
-
-#: How often a request has them loaded again, when the worker that did it was killed from outside.
-_TRIES = 3
+from derived_series.software import version
 
 Kind: TypeAlias = Literal["blueprint", "factory", "pipeline"]
 
@@ -30,36 +23,26 @@ Kind: TypeAlias = Literal["blueprint", "factory", "pipeline"]
 class LibraryRoutes:
     """What the blueprint folders hold, as a worker has found it."""
 
-    def __init__(self, executor: Executor, runner: JobRunner, settings: Settings, folders: tuple[str, ...], ohif: bool):
+    def __init__(
+        self,
+        executor: ProcessExecutor,
+        environments: Environments,
+        runner: JobRunner,
+        settings: Settings,
+        folders: tuple[str, ...],
+        ohif: bool,
+    ):
         self._ohif = ohif
         self._runner = runner
         self._settings = settings
         self._folders = folders
         self._executor = executor
-        self._lock = threading.Lock()
-        self._catalogue: Future[Catalogue] = executor.submit(describe, folders)
+        self._environments = environments
+        self.catalogues = Catalogues(executor, environments, folders, settings.chosen_environments, runner.nudge)
 
     def catalogue(self) -> Catalogue:
         """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
-        for _ in range(_TRIES):
-            loading = self._catalogue
-            try:
-                return loading.result(_PATIENCE)
-            except (TimeoutError, CancelledError) as error:
-                raise Busy("the blueprint folders are still being loaded") from error
-            except WorkerDied as error:
-                if not error.is_from_outside:
-                    raise UserCodeError(
-                        f"loading the blueprint folders ended the worker process ({error})",
-                        remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
-                    ) from error
-                self._load_again(loading)
-        raise Busy("the blueprint folders could not be loaded: each time the worker process was killed")
-
-    def _load_again(self, failed: Future[Catalogue]) -> None:
-        with self._lock:
-            if self._catalogue is failed:  # else another request has seen to it
-                self._catalogue = self._executor.submit(describe, self._folders)
+        return self.catalogues.catalogue()
 
     def status(self, request: Request) -> Answer:
         found = self.catalogue()
@@ -70,9 +53,11 @@ class LibraryRoutes:
         problems = [] if store.problem is None else [{"File": str(store.folder), "Message": store.problem}]
         return Answer.of(
             {
-                "Version": _version(),
+                "Version": version(),
                 "Python": platform.python_version(),
                 "Workers": self._settings.workers,
+                "Processes": self._executor.processes(),
+                "Environments": {name: each.status() for name, each in self._environments.items()},
                 "QueueSize": self._settings.queue_size,
                 "Jobs": {state.value: count for state, count in counts.items()},
                 "BlueprintFolders": list(self._folders),
@@ -106,13 +91,6 @@ class LibraryRoutes:
 
     def pipeline(self, request: Request) -> Answer:
         return _one("pipeline", request, self.catalogue())
-
-
-def _version() -> str:
-    try:
-        return version("derived-series-orthanc")
-    except PackageNotFoundError:  # it runs from its sources
-        return "mainline"
 
 
 def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:

@@ -1,0 +1,91 @@
+"""Claims on what a machine has a few of, such as GPUs: each unit belongs to one worker process at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+#: Seconds between two looks whether the server stops while a claim is waited for.
+_LOOK = 0.5
+
+#: The environment variables by which programs see the units of a resource, such as ``0,1``.
+_VARIABLES = {"GPU": ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")}
+
+
+class Holder(Protocol):
+    """A worker process that has a claim."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it could be ended now."""
+
+    def release(self) -> None:
+        """Ask it to end, if it is idle, which gives its claim back."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """The units of each resource that belong to a process, by number."""
+
+    units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def variables(self) -> dict[str, str]:
+        """What shows the process its own units and no other: a number of ours is a place in Orthanc's own list."""
+        found = {}
+        for resource, numbers in self.units.items():
+            for variable in _VARIABLES.get(resource, ()):
+                visible = [each for each in os.environ.get(variable, "").split(",") if each]
+                found[variable] = ",".join(visible[n] if n < len(visible) else str(n) for n in numbers)
+            found[f"DERIVED_SERIES_{resource.upper()}"] = ",".join(map(str, numbers))
+        return found
+
+
+class Claims:
+    """Who has which unit.
+
+    :param total: how many units there are of each resource.
+    """
+
+    def __init__(self, total: Mapping[str, int]):
+        self.total = dict(total)
+        self._changed = threading.Condition()
+        self._held: dict[Claim, Holder] = {}
+
+    def _free(self, resource: str) -> list[int]:
+        taken = {number for claim in self._held for number in claim.units.get(resource, ())}
+        return [number for number in range(self.total.get(resource, 0)) if number not in taken]
+
+    def are_there(self, wanted: Mapping[str, int]) -> bool:
+        """Whether a claim would be had at once, or as soon as idle holders have ended."""
+        with self._changed:
+            return all(
+                count
+                <= len(self._free(resource))
+                + sum(len(claim.units.get(resource, ())) for claim, holder in self._held.items() if holder.is_idle)
+                for resource, count in wanted.items()
+            )
+
+    def take(self, wanted: Mapping[str, int], holder: Holder, is_wanted: Callable[[], bool]) -> Claim | None:
+        """Wait until the units are free, and have idle holders end for it; None once it is not wanted any more."""
+        while is_wanted():
+            with self._changed:
+                free = {resource: self._free(resource) for resource in wanted}
+                if all(count <= len(free[resource]) for resource, count in wanted.items()):
+                    claim = Claim({resource: tuple(free[resource][:count]) for resource, count in wanted.items()})
+                    self._held[claim] = holder
+                    return claim
+                idle = [other for other in self._held.values() if other is not holder and other.is_idle]
+            for other in idle:
+                other.release()
+            with self._changed:
+                self._changed.wait(_LOOK)
+        return None
+
+    def give_back(self, claim: Claim) -> None:
+        """To be called when the process has ended, not before."""
+        with self._changed:
+            self._held.pop(claim, None)
+            self._changed.notify_all()

@@ -1,0 +1,173 @@
+"""What the blueprint folders hold, put together from what each Python finds there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, Executor, Future
+from typing import Any
+
+from derived_series.errors import Busy, DerivedSeriesError, UserCodeError
+from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.pool.environments import Environments
+from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.work.entry import describe
+
+#: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
+_PATIENCE = 60.0
+
+#: How often a request has them loaded again, when the worker that did it was killed from outside.
+_TRIES = 3
+
+#: The name of Orthanc's own Python among those of environments.
+OURS = ""
+
+
+class Catalogues:
+    """Each Python loads the folders; a pipeline is described from the one that runs it.
+
+    :param chosen: the environments that the configuration gives to pipelines, by their names.
+    :param known: is called when it has become known which pipelines run where.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        environments: Environments,
+        folders: tuple[str, ...],
+        chosen: Mapping[str, str],
+        known: Callable[[], None],
+    ):
+        self._executor = executor
+        self._environments = environments
+        self._folders = folders
+        self._chosen = chosen
+        self._known = known
+        self._lock = threading.Lock()
+        self._loading: dict[str, Future[Catalogue]] = {}
+        for name in (OURS, *environments):
+            self._load(name)
+
+    def _load(self, name: str) -> Future[Catalogue]:
+        if name == OURS:
+            loading = self._executor.submit(describe, self._folders)
+        else:
+            loading = self._environments[name].describe(describe, self._folders)
+        with self._lock:
+            self._loading[name] = loading
+        loading.add_done_callback(lambda _: self._tell())
+        return loading
+
+    def _tell(self) -> None:
+        """Say which pipelines run where, once that is known of all."""
+        if not self._environments:
+            return
+        with self._lock:
+            loading = dict(self._loading)
+        if len(loading) <= len(self._environments) or not all(each.done() for each in loading.values()):
+            return
+        if any(each.cancelled() for each in loading.values()):
+            return  # the server stops
+        found = {name: each.result() for name, each in loading.items() if each.exception() is None}
+        self._environments.assign(
+            {
+                **{
+                    pipeline: environment
+                    for catalogue in found.values()
+                    for pipeline, entry in catalogue.pipelines.items()
+                    if (environment := self.environment_of(entry))
+                },
+                **self._chosen,
+            }
+        )
+        self._known()
+
+    def environment_of(self, pipeline: Mapping[str, Any]) -> str:
+        """The name of a pipeline's environment: the configuration's word, or the pipeline's own."""
+        return self._chosen.get(str(pipeline["Name"])) or pipeline.get("Environment") or OURS
+
+    def catalogue(self) -> Catalogue:
+        """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
+        found: dict[str, Catalogue] = {OURS: self._of(OURS)}
+        failed: dict[str, str] = {}
+        for name in self._environments:
+            try:
+                found[name] = self._of(name)
+            except Busy:
+                raise
+            except (DerivedSeriesError, OSError, RuntimeError) as error:  # without them, no pipeline would be listed
+                failed[name] = str(error)
+        return merged(found, failed, self.environment_of)
+
+    def _of(self, name: str) -> Catalogue:
+        for _ in range(_TRIES):
+            with self._lock:
+                loading = self._loading[name]
+            try:
+                return loading.result(_PATIENCE)
+            except (TimeoutError, CancelledError) as error:
+                raise Busy("the blueprint folders are still being loaded") from error
+            except WorkerDied as error:
+                if not error.is_from_outside:
+                    raise UserCodeError(
+                        f"loading the blueprint folders ended the worker process ({error})",
+                        remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
+                    ) from error
+                self._load_again(name, loading)
+        raise Busy("the blueprint folders could not be loaded: each time the worker process was killed")
+
+    def _load_again(self, name: str, failed: Future[Catalogue]) -> None:
+        with self._lock:
+            is_ours = self._loading[name] is failed  # else another request has seen to it
+        if is_ours:
+            self._load(name)
+
+
+def merged(
+    found: Mapping[str, Catalogue], failed: Mapping[str, str], environment_of: Callable[[Mapping[str, Any]], str]
+) -> Catalogue:
+    """Blueprints and factories as Orthanc's own Python has them; each pipeline as the one that runs it has it.
+
+    :param found: the catalogues by environment; :param failed: why others have none.
+    """
+    ours = found[OURS]
+    pipelines: dict[str, dict[str, Any]] = {}
+    problems = [{"File": f"Environments: {name}", "Message": message} for name, message in failed.items()]
+    served: dict[str, set[str]] = {}  # files by the environments that run pipelines of theirs
+    for name, catalogue in found.items():
+        for pipeline, entry in catalogue.pipelines.items():
+            environment = environment_of(entry)
+            if environment == name:
+                pipelines[pipeline] = {**entry, "Environment": environment or None}
+                served.setdefault(name, set()).add(entry["File"])
+            elif name == OURS:
+                pipelines.setdefault(pipeline, {**entry, "Environment": environment})
+                served.setdefault(environment, set()).add(entry["File"])
+                if environment not in found and environment not in failed:
+                    message = f"the environment {environment!r} of pipeline {pipeline!r} is not in the configuration"
+                    problems.append({"File": entry["File"], "Message": message})
+    elsewhere = {file for name, files in served.items() if name != OURS for file in files}
+    for problem in ours.problems:
+        if _name(problem) not in elsewhere:
+            others = [f"in the environment {name!r}: {text}" for name, text in _others(problem, found).items()]
+            problems.append({**problem, "Message": "; ".join([problem["Message"], *others])})
+    for name, catalogue in found.items():
+        for problem in catalogue.problems if name != OURS else ():
+            if _name(problem) in served.get(name, ()):
+                message = f"in the environment {name!r}: {problem['Message']}"
+                problems.append({**problem, "Message": message})
+    return Catalogue(ours.blueprints, dict(sorted(pipelines.items())), ours.factories, problems)
+
+
+def _name(problem: Mapping[str, Any]) -> str:
+    return str(problem["File"]).rpartition("/")[2]
+
+
+def _others(problem: Mapping[str, Any], found: Mapping[str, Catalogue]) -> dict[str, str]:
+    """What other Pythons say of a file that Orthanc's own cannot load, where they say something else."""
+    said = {}
+    for name, catalogue in found.items():
+        messages = [each["Message"] for each in catalogue.problems if each["File"] == problem["File"]]
+        if name != OURS and messages and messages[0] != problem["Message"]:
+            said[name] = messages[0]
+    return said
