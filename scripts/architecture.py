@@ -15,7 +15,7 @@ PACKAGE = "derived_series"
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 
 #: The packages that are drawn, each a picture of its rooms: its sub-packages and modules.
-DRAWN = (PACKAGE, f"{PACKAGE}.jobs")
+DRAWN = (PACKAGE, f"{PACKAGE}.dicom", f"{PACKAGE}.jobs")
 
 FILES = sorted(PLUGIN.rglob("*.py"))
 

@@ -18,8 +18,8 @@ from derived_series import (
     NumpyFactory,
     ParentSeries,
 )
+from derived_series.dicom.series.interface import Series
 from derived_series.pipelines import Library
-from derived_series.pipelines.run import Series
 from phantoms import decoded, encode
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -23,8 +23,8 @@ from pydicom import dcmread
 from building import ready
 from derived_series import NiftiFactory, NumpyFactory, ParentSeries, Resampling
 from derived_series.dicom.factories.nifti import announced_size
+from derived_series.dicom.series.interface import Series
 from derived_series.errors import DerivedSeriesError, InvalidImage
-from derived_series.pipelines.run import Series
 from fuzz_dicom import damaged_series
 from fuzz_images import damaged_nifti, damaged_npy, parent
 

@@ -13,7 +13,9 @@ from typing import get_args
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.explanation import explain
 from derived_series.dicom.image.resampling import Resampling
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.selection import Part, Plane, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import IODS, errors, lint
@@ -21,7 +23,7 @@ from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidReque
 from derived_series.kinds import readable_suffixes, reader_of
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
-from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint, run_pipeline
+from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint, run_pipeline
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN
 
 #: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
@@ -75,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--validation", choices=["strict", "warn", "off"], default="strict", help="of the series, before it is written"
     )
-    explain = commands.add_parser("explain", help="show which element sets which tag")
-    explain.add_argument("parent", metavar="PARENT_DIR")
-    _what(explain)
+    explained = commands.add_parser("explain", help="show which element sets which tag")
+    explained.add_argument("parent", metavar="PARENT_DIR")
+    _what(explained)
     lint = commands.add_parser("lint", help="check a blueprint against its IOD, without a parent")
     lint.add_argument("what", metavar="FILE_OR_NAME", help="a file of blueprints and pipelines, or a blueprint's name")
     lint.add_argument("--iod", metavar="IOD", help=f"{', '.join(IODS)}; by default that of the SOPClassUID")
@@ -186,12 +188,9 @@ def _build(given: argparse.Namespace, library: Library) -> int:
 def _explain(given: argparse.Namespace, library: Library) -> int:
     if not given.blueprint:
         raise InvalidRequest("name a --blueprint", remedy="derived-series list shows them")
-    strategy = FillingStrategy(given.filling) if given.filling else None
-    print(
-        library.blueprint(given.blueprint).blueprint.explain(
-            ParentSeries.from_folder(given.parent, _selection(given)), strategy
-        )
-    )
+    strategy = FillingStrategy(given.filling or FillingStrategy.DISCARD)
+    parent = ParentSeries.from_folder(given.parent, _selection(given))
+    print(explain(library.blueprint(given.blueprint).blueprint, parent, strategy))
     return 0
 
 

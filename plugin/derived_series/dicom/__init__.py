@@ -30,7 +30,7 @@ from derived_series.dicom.blueprints.function_elements import (
     SeriesElement,
 )
 from derived_series.dicom.blueprints.sequence_element import SequenceElement
-from derived_series.dicom.explain import Explanation
+from derived_series.dicom.explanation import Explanation, explain
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
 from derived_series.dicom.factories.kinds import (
     CTFactory,
@@ -97,5 +97,6 @@ __all__ = [
     "SeriesHeader",
     "StaticElement",
     "VirtualElement",
+    "explain",
 ]
 __all__ += _modules

@@ -17,7 +17,7 @@ from pydicom.pixels.utils import pixel_array
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import displayed, window_of, windows_of
 from derived_series.dicom.series.classic import DerivedSeries
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.multiframe.functional_groups import has_groups
 from derived_series.dicom.source.multiframe.unfold import unfold
 from derived_series.errors import DerivedSeriesError
@@ -27,7 +27,7 @@ from derived_series.kinds.kind import PixelRules
 _LARGEST = 512
 
 
-def picture(series: DerivedSeries | DatasetSeries) -> dict[str, Any] | None:
+def picture(series: Series) -> dict[str, Any] | None:
     """The middle slice, as the answer of a dry run has it; None where there is nothing that can be drawn.
 
     ``PNG`` is base64 of 8 bit grey, in the header's window, or of RGB; ``Instance`` and ``Frame`` are 1-based;
@@ -54,7 +54,7 @@ def picture(series: DerivedSeries | DatasetSeries) -> dict[str, Any] | None:
     }
 
 
-def _middle(series: DerivedSeries | DatasetSeries) -> int:
+def _middle(series: Series) -> int:
     """The middle slice of the middle volume."""
     volumes = series.env.volumes if isinstance(series, DerivedSeries) else 1
     slices = len(series) // volumes

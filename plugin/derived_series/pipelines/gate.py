@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Literal
 
-from derived_series.dicom.series.classic import DerivedSeries
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.series.required import of_other_modality
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import Finding, errors, validate
@@ -16,10 +14,8 @@ from derived_series.errors import ValidationFailed
 Validation = Literal["Strict", "Warn", "Off"]
 STRICT: Validation = "Strict"
 
-S = TypeVar("S", bound=DerivedSeries | DatasetSeries)
 
-
-def passed(series: S, parent: ParentSeries, how: Validation) -> S:
+def passed(series: Series, parent: ParentSeries, how: Validation) -> Series:
     """The series, with what was found added to its warnings.
 
     :raises ValidationFailed: in ``Strict``, with all that breaks a rule.
@@ -34,4 +30,4 @@ def passed(series: S, parent: ParentSeries, how: Validation) -> S:
         if other is not None:
             raise ValidationFailed(said, what=f"the derived series has {other.what}: it", remedy=other.remedy)
         raise ValidationFailed(said)
-    return replace(series, warnings=(*series.warnings, *map(str, found))) if found else series
+    return series.with_warnings(*map(str, found)) if found else series

@@ -23,9 +23,9 @@ from derived_series.dicom.encoding.tags import TagLike, dictionary_vr, to_tag
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
-from derived_series.dicom.series.classic import DerivedSeries
-from derived_series.dicom.series.finished import DatasetSeries, adopt
+from derived_series.dicom.series.finished import adopt
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import (
     BlueprintError,
@@ -46,9 +46,6 @@ from derived_series.pipelines.preparing import instance_of
 from derived_series.pipelines.workplace import Workplace, temporary_files_in
 from derived_series.transfer_syntaxes import DEFAULT
 from derived_series.user_code import told
-
-#: Both have len(), encode(i), dataset(i), instance_uid(i), the UIDs, warnings and explain().
-Series = DerivedSeries | DatasetSeries
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +267,7 @@ def run_outputs(
             what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, headers.get(key))
             finished = _finish(what, images[key], parent, theirs, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
-                finished = replace(finished, warnings=(*finished.warnings, _assumed(pipeline)))
+                finished = finished.with_warnings(_assumed(pipeline))
             made[key] = options.ready(finished, parent)
     return Results(made, values)
 
@@ -505,7 +502,7 @@ def _finish(
 ) -> Series:
     """What ``process`` returned for an output, as a series. :param theirs: the parent that user code gets."""
     own_build = builds_itself(output.factory)
-    is_finished = own_build or isinstance(result, DerivedSeries | DatasetSeries | list | tuple)
+    is_finished = own_build or isinstance(result, Series | list | tuple)
     if is_finished and output.key is not None:  # the others are still what the request is about
         options = replace(options, resampling=None, frame_of_reference="Parent")
     if options.resampling is not None and is_finished:
@@ -518,7 +515,7 @@ def _finish(
             f"{output} builds its series itself, its frame of reference too",
             remedy='ask without "FrameOfReference": "New"',
         )
-    if isinstance(result, DerivedSeries | DatasetSeries):
+    if isinstance(result, Series):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
         return adopt(result, parent, context)

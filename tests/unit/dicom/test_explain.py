@@ -20,8 +20,9 @@ from derived_series import (
     SequenceElement,
     StaticElement,
     derivation,
+    explain,
 )
-from derived_series.dicom.explain import Row
+from derived_series.dicom.explanation import Row
 from derived_series.errors import HeaderError
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
@@ -42,7 +43,7 @@ def mine() -> Blueprint:
 
 
 def test_who_set_a_tag_and_what_it_overrode() -> None:
-    found = row(mine().explain(PARENT), "SeriesDescription")
+    found = row(explain(mine(), PARENT), "SeriesDescription")
     assert (found.tag, found.vr, found.value, found.varies) == ("(0008,103E)", "LO", "Mine", False)
     assert (found.element, found.source) == ("StaticElement('Mine')", "mine")
     assert found.overrode == ("HeaderElement(_description) of general_series",)
@@ -52,7 +53,7 @@ def test_a_chain_of_blueprints_newest_first() -> None:
     blueprint = Blueprint([CopyElement("StationName")], name="a")
     for name in "bcd":
         blueprint = blueprint + Blueprint([StaticElement("StationName", name)], name=name)
-    found = row((ready("ct") + blueprint).explain(PARENT), "StationName")
+    found = row(explain(ready("ct") + blueprint, PARENT), "StationName")
     assert (found.source, found.value) == ("d", "d")
     assert [said.split(" of ")[-1] for said in found.overrode] == ["c", "b", "a", "general_equipment"]
 
@@ -60,13 +61,13 @@ def test_a_chain_of_blueprints_newest_first() -> None:
 def test_setting_a_tag_like_a_dictionary_is_told_too() -> None:
     blueprint = mine().copy()
     blueprint["SeriesDescription"] = StaticElement("SeriesDescription", "Later")
-    found = row(blueprint.explain(PARENT), "SeriesDescription")
+    found = row(explain(blueprint, PARENT), "SeriesDescription")
     assert found.value == "Later"
     assert [said.split(" of ")[-1] for said in found.overrode] == ["mine", "general_series"]
 
 
 def test_before_the_image_what_waits_for_it_is_told() -> None:
-    explanation = mine().explain(PARENT)
+    explanation = explain(mine(), PARENT)
     assert row(explanation, "Rows").value == row(explanation, "SOPInstanceUID").value == "<with the image>"
     assert row(explanation, "PatientID").value == "PHANTOM-1"
 
@@ -77,7 +78,7 @@ def test_with_the_image_every_tag_and_value_is_there(name: str, strategy: Fillin
     phantom = {"ct": ct_phantom, "mr": mr_phantom}.get(name, pet_phantom)
     series = build(phantom(3, 4, 4), blueprint=name, strategy=strategy)
     first, *others = written(series)
-    explanation = series.explain()
+    explanation = explain(series)
     assert [row.tag for row in explanation.rows] == sorted(row.tag for row in explanation.rows)
     rows = {row.tag: row for row in explanation.rows}
     tags = {f"({e.tag >> 16:04X},{e.tag & 0xFFFF:04X})" for e in first if e.keyword != "PixelData"}
@@ -106,13 +107,13 @@ def test_values_that_only_some_instances_have() -> None:
     extra = Blueprint([FunctionalElement("ImageComments", lambda env: ABSENT if env.index == 0 else "later")])
     series = build(PARENT, None, extra)
     assert "ImageComments" not in series.dataset(0) and series.dataset(1).ImageComments == "later"
-    found = row(series.explain(), "ImageComments")
+    found = row(explain(series), "ImageComments")
     assert found.varies and "lambda of test_explain.py, line " in found.element
 
 
 def test_private_tags_name_their_creator() -> None:
     extra = Blueprint([StaticElement(0x00091001, "LO", "x", creator="ACME")])
-    (found,) = (row for row in build(PARENT, None, extra).explain().rows if row.tag == "(0009,1001)")
+    (found,) = (row for row in explain(build(PARENT, None, extra)).rows if row.tag == "(0009,1001)")
     assert (found.keyword, found.value) == ("private of ACME", "x")
 
 
@@ -120,15 +121,15 @@ def test_filling_and_rules_are_named_as_origins() -> None:
     parent = ct_phantom(3, 4, 4)
     for dataset in parent:
         dataset.ImageComments = "seen"
-    explanation = build(parent, None, Blueprint(), strategy=FillingStrategy.COPY).explain()
+    explanation = explain(build(parent, None, Blueprint(), strategy=FillingStrategy.COPY))
     assert row(explanation, "ImageComments").source == "FillingStrategy.COPY"
-    assert row(build(PARENT, blueprint=Blueprint()).explain(), "PatientID").source in ("rules", "patient")
+    assert row(explain(build(PARENT, blueprint=Blueprint())), "PatientID").source in ("rules", "patient")
 
 
 def test_what_is_overruled_is_warned_of() -> None:
     extra = Blueprint([StaticElement("PatientID", "OTHER"), StaticElement("Rows", 7)])
     series = build(PARENT, None, extra)
-    explanation = series.explain()
+    explanation = explain(series)
     assert row(explanation, "PatientID").value == "PHANTOM-1" and row(explanation, "Rows").value == "4"
     for keyword in ("PatientID", "Rows"):
         assert any(keyword in warning for warning in explanation.warnings)
@@ -136,14 +137,14 @@ def test_what_is_overruled_is_warned_of() -> None:
 
 
 def test_discarded_tags_have_no_row() -> None:
-    explanation = build(PARENT, None, Blueprint([DiscardElement("StationName")])).explain()
+    explanation = explain(build(PARENT, None, Blueprint([DiscardElement("StationName")])))
     assert "StationName" not in [row.keyword for row in explanation.rows]
 
 
 def test_json_and_text_say_the_same() -> None:
     item = Blueprint([StaticElement("ScheduledProcedureStepID", "1")])
     extra = derivation("Smoothed", "GaussianBlur") + Blueprint([SequenceElement("RequestAttributesSequence", [item])])
-    explanation = build(PARENT, None, extra).explain()
+    explanation = explain(build(PARENT, None, extra))
     as_json = json.loads(json.dumps(explanation.to_json()))
     assert [tag["Tag"] for tag in as_json["Tags"]] == [row.tag for row in explanation.rows]
     assert set(as_json["Tags"][0]) == {
@@ -160,7 +161,7 @@ def test_json_and_text_say_the_same() -> None:
 def test_all_that_the_parent_lacks_is_in_the_error() -> None:
     blueprint = ready("ct") + Blueprint([CopyElement("ImageComments"), CopyElement("FrameComments")])
     with pytest.raises(HeaderError, match="lacks 2 attribute") as error:
-        blueprint.explain(PARENT)
+        explain(blueprint, PARENT)
     assert [missing.keyword for missing in error.value.missing] == ["ImageComments", "FrameComments"]
 
 
@@ -171,6 +172,6 @@ def test_a_strategy_and_a_factory_may_be_given() -> None:
     from derived_series import AttributeElement
 
     blueprint = ready("ct") + Blueprint([AttributeElement("OperatorsName", "operator")])
-    explanation = blueprint.explain(PARENT, FillingStrategy.COPY, Mine())
+    explanation = explain(blueprint, PARENT, FillingStrategy.COPY, Mine())
     assert row(explanation, "OperatorsName").value == "Olga"
     assert row(explanation, "StudyDescription").value == "Head"

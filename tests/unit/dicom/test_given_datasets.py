@@ -27,9 +27,10 @@ from pydicom.sr.coding import Code
 from building import LIBRARY, build, parent_of, ready, written
 from derived_series import BuildContext, DicomFactory, NumpyFactory, ParentSeries
 from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.interface import Series
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
-from derived_series.pipelines.run import Options, Series, run_pipeline
+from derived_series.pipelines.run import Options, run_pipeline
 from multiframe import enhanced
 from phantoms import ct_phantom, encode
 

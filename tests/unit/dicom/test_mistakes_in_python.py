@@ -21,10 +21,11 @@ from derived_series import (
     StaticElement,
     dicom_factory,
 )
+from derived_series.dicom.series.interface import Series
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
-from derived_series.pipelines.run import Options, Series, run_blueprint, run_pipeline
+from derived_series.pipelines.run import Options, run_blueprint, run_pipeline
 from phantoms import ct_phantom
 
 CT = parent_of(ct_phantom(3, 8, 8))

@@ -25,6 +25,7 @@ from derived_series import (
     SegmentationFactory,
     StaticElement,
     derivation,
+    explain,
 )
 from derived_series.dicom.validation import errors as validation_errors
 from derived_series.dicom.validation import validate
@@ -236,7 +237,7 @@ def test_the_enhanced_images_blueprint_counts() -> None:
     dataset = written(series)[0]
     assert dataset.SeriesDescription == "Mine" and dataset.PatientName == "Phantom^Head"
     assert any("PatientName" in warning for warning in series.warnings)
-    rows = {row.keyword: row for row in series.explain().rows}
+    rows = {row.keyword: row for row in explain(series).rows}
     assert rows["SeriesDescription"].value == "Mine" and rows["NumberOfFrames"].source == "rules"
     assert new_errors(series.encode(0), CT.instances[:1]) == []
 

@@ -37,6 +37,7 @@ from derived_series import (
     SegmentationFactory,
     StaticElement,
     derivation,
+    explain,
     real_world_values,
     segments,
 )
@@ -372,7 +373,7 @@ def test_names_keep_their_characters_and_marks_stay(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_header_is_explained(name: str) -> None:
-    rows = {row.keyword: row for row in make(name).explain().rows}
+    rows = {row.keyword: row for row in explain(make(name)).rows}
     assert rows["SOPClassUID"].source == f"{ready(name).name}" or rows["SOPClassUID"].source.endswith(
         ("image", "document")
     )

@@ -16,8 +16,9 @@ from pydicom.tag import Tag
 
 from building import LIBRARY, written
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
+from derived_series.dicom.series.interface import Series
 from derived_series.errors import BlueprintError, ValidationFailed
-from derived_series.pipelines.run import Options, Series, extra_blueprint, run_blueprint
+from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom tells of every wrong value that it reads

@@ -13,9 +13,9 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from building import parent_of, ready
-from derived_series import Blueprint, NumpyFactory, StaticElement
+from derived_series import Blueprint, NumpyFactory, StaticElement, explain
 from derived_series.dicom.blueprints.build_context import BuildContext
-from derived_series.dicom.explain import dropped
+from derived_series.dicom.explanation import dropped
 from derived_series.dicom.preview import picture
 from derived_series.dicom.series.finished import adopt
 from phantoms import compressed, ct_phantom
@@ -78,7 +78,7 @@ def test_nothing_to_draw() -> None:
 def test_what_is_dropped() -> None:
     factory = NumpyFactory()
     series = factory.build(factory.make_series_header(PARENT, ready("ct")), PARENT.voxels())
-    rows = {row["Keyword"]: row for row in dropped(series.explain(), PARENT)}
+    rows = {row["Keyword"]: row for row in dropped(explain(series), PARENT)}
     assert rows["XRayTubeCurrent"] == {
         **{"Tag": "(0018,1151)", "Keyword": "XRayTubeCurrent", "VR": "IS", "Value": "250"},
     }

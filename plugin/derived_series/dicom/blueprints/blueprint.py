@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from derived_series.dicom.blueprints.copy_elements import CopyElement, InstanceCopyElement
 from derived_series.dicom.blueprints.element import VirtualElement
-from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
+from derived_series.dicom.encoding.tags import Key, TagLike, describe, to_tag
 from derived_series.errors import BlueprintError
 
-if TYPE_CHECKING:
-    from derived_series.dicom.blueprints.filling import FillingStrategy
-    from derived_series.dicom.explain import Explanation
-    from derived_series.dicom.factories.base import DicomFactory
-    from derived_series.dicom.source.series import ParentSeries
-
 _UNNAMED = "blueprint"
-
-Key = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,22 +151,6 @@ class Blueprint:
         """The tags that a parent must have: those of copies that are not optional."""
         copies = (e for e in self if isinstance(e, CopyElement | InstanceCopyElement) and not e.Optional)
         return tuple(int(e.tag) for e in copies if e.source is None)
-
-    def explain(
-        self,
-        parent: ParentSeries,
-        strategy: FillingStrategy | None = None,
-        factory: DicomFactory | None = None,
-    ) -> Explanation:
-        """For every tag of the result: which element of which blueprint sets it, what it overrode, the value.
-
-        Values that depend on the image are told as such; ``DerivedSeries.explain()`` has them too.
-
-        :raises HeaderError: with all that the parent lacks.
-        """
-        from derived_series.dicom.explain import explain_blueprint
-
-        return explain_blueprint(self, parent, strategy, factory)
 
 
 def _over(entry: Entry, old: Entry | None) -> Entry:

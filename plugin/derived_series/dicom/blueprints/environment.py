@@ -5,36 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.encoding.tags import Key, TagLike
 from derived_series.dicom.encoding.times import in_zone, zone_of
 from derived_series.dicom.grid import Grid, Vector
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
+from derived_series.dicom.image.placement import OtherInput
+from derived_series.dicom.image.stored_pixels import StoredPixels
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.volumes import descends
 
-if TYPE_CHECKING:  # the factory and the parent know elements, not the other way round
-    from derived_series.dicom.blueprints.space import FrameOfReference, OtherInput
-    from derived_series.dicom.factories.base import DicomFactory
-    from derived_series.dicom.image.stored_pixels import StoredPixels
-    from derived_series.dicom.series.header import SeriesHeader
-    from derived_series.dicom.source.series import ParentSeries
+
+class BlueprintTags(Protocol):
+    """What a complete blueprint names."""
+
+    def __contains__(self, tag: TagLike) -> bool: ...
+
+    def __getitem__(self, tag: TagLike) -> object: ...
+
+
+class SettledHeader(Protocol):
+    """What was settled before the image, as a ``SeriesHeader`` has it."""
+
+    @property
+    def elements(self) -> Mapping[Key, DataElement]:
+        """The values, by tag and private creator."""
+
+    @property
+    def blueprint(self) -> BlueprintTags:
+        """The elements that they are of."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesEnvironment:
     """Known when the header is made: the parent, the factory, the circumstances; no image yet.
 
+    :param factory: that makes the series, a ``DicomFactory``; elements read what attributes they like of it.
     :param inputs: all series of the derivation by their names in the pipeline, the parent among them; empty where it
         is made from the parent alone.
     :param derivation: how the image is derived, as far as the blueprint says it at once; empty for nothing.
     """
 
     parent: ParentSeries
-    factory: DicomFactory
+    factory: Any
     context: BuildContext
     inputs: Mapping[str, ParentSeries] = field(default_factory=dict)
     derivation: str = ""
@@ -83,7 +103,7 @@ class ImageEnvironment:
     sources: tuple[tuple[int, ...], ...]
     volumes: int = 1
     time_step: float | None = None
-    header: SeriesHeader | None = None
+    header: SettledHeader | None = None
     frame: FrameOfReference | None = None
     others: tuple[OtherInput, ...] = ()
     answers: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
@@ -153,7 +173,7 @@ class InstanceEnvironment:
         return self.index % self.of.slices
 
     @property
-    def factory(self) -> DicomFactory:
+    def factory(self) -> Any:
         return self.of.series.factory
 
     @property

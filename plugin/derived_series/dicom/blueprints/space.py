@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
-from pydicom.dataelem import DataElement
-from pydicom.tag import Tag
-
-from derived_series.dicom.blueprints.blueprint import Key
-from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.grid import Grid
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.overlap import apart, box, not_overlapping, off_planes, partly_outside
-from derived_series.dicom.image.placement import Placement, every_source, place
+from derived_series.dicom.image.placement import OtherInput, Placement, every_source, place
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError
 
 #: Whose coordinates an image has: the parent's (or those of the input that it says it is on), or new ones.
 FrameChoice = Literal["Parent", "New"]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameOfReference:
-    """:param uid: FrameOfReferenceUID (0020,0052); :param indicator: PositionReferenceIndicator (0020,1040)."""
-
-    uid: str
-    indicator: str = ""
-
-    @classmethod
-    def of(cls, series: ParentSeries) -> FrameOfReference:
-        """A series' own; where it has none, or one a slice, a UID that all series derived from it share."""
-        pivot = series.pivot
-        uid = pivot.get("FrameOfReferenceUID") if series.is_constant("FrameOfReferenceUID") else None
-        made = BuildContext(uid_seed=series.series_instance_uid).uid("frame of reference")
-        return cls(str(uid) if uid else made, str(pivot.get("PositionReferenceIndicator") or ""))
-
-    def write(self, elements: dict[Key, DataElement]) -> None:
-        """Set both values where the elements have a frame of reference at all."""
-        for keyword, vr, value in (
-            ("FrameOfReferenceUID", "UI", self.uid),
-            ("PositionReferenceIndicator", "LO", self.indicator),
-        ):
-            key = (int(Tag(keyword)), "")
-            if key in elements:
-                elements[key] = DataElement(Tag(keyword), vr, value or None)
-
-
-@dataclass(frozen=True, slots=True)
-class OtherInput:
-    """An input of the derivation beside the parent, and what of it each slice of the image comes from.
-
-    :param sources: for each slice of the image the indexes of the input's instances.
-    :param same_place: whether the first of them is at the slice's own place.
-    """
-
-    series: ParentSeries
-    sources: tuple[tuple[int, ...], ...]
-    same_place: bool = False
-
-    def as_whole(self) -> OtherInput:
-        """What an object of all slices comes from."""
-        return OtherInput(self.series, (tuple(sorted({i for part in self.sources for i in part})),), self.same_place)
 
 
 def require_patient_space(template: str) -> None:

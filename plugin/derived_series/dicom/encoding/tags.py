@@ -15,6 +15,9 @@ VRS = frozenset(vr.value for vr in STANDARD_VR)
 
 TagLike: TypeAlias = int | str | tuple[int, int] | BaseTag
 
+#: A tag and its private creator; of a tag of the standard the creator is empty.
+Key: TypeAlias = tuple[int, str]
+
 
 def to_tag(tag: TagLike) -> BaseTag:
     """The tag for an int (``0x00080016``), a keyword (``"SOPClassUID"``), a pair or a tag.

@@ -20,15 +20,16 @@ from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.copy_elements import GridCopyElement
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
-from derived_series.dicom.blueprints.space import FrameChoice, FrameOfReference, in_space
+from derived_series.dicom.blueprints.space import FrameChoice, in_space
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
 from derived_series.dicom.factories.image_files import require
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.objects import builder_of
-from derived_series.dicom.series.classic import DerivedSeries, build_series
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.classic import build_series
 from derived_series.dicom.series.header import SeriesHeader, make_header
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
@@ -116,7 +117,7 @@ class DicomFactory:
         nan: float | None = None,
         resampling: Resampling | None = None,
         frame_of_reference: FrameChoice = "Parent",
-    ) -> DerivedSeries | DatasetSeries:
+    ) -> Series:
         """The derived series of a header and an image; classic instances are made when asked for.
 
         The SeriesInstanceUID is the header's. Each build has new SOPInstanceUIDs, unless the context has a seed.

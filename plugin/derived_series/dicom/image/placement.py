@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from derived_series.dicom.grid import SAME_ANGLE, Grid
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.source.series import ParentSeries
-
-if TYPE_CHECKING:
-    from derived_series.dicom.blueprints.space import FrameOfReference, OtherInput
 
 #: A voxel may be this many mm, or this part of the smallest voxel size, off and still be the parent's voxel.
 SNAP_MM, SNAP_PART = 1e-3, 0.01
@@ -35,8 +33,26 @@ class PlacedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class OtherInput:
+    """An input of the derivation beside the parent, and what of it each slice of the image comes from.
+
+    :param sources: for each slice of the image the indexes of the input's instances.
+    :param same_place: whether the first of them is at the slice's own place.
     """
+
+    series: ParentSeries
+    sources: tuple[tuple[int, ...], ...]
+    same_place: bool = False
+
+    def as_whole(self) -> OtherInput:
+        """What an object of all slices comes from."""
+        return OtherInput(self.series, (tuple(sorted({i for part in self.sources for i in part})),), self.same_place)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where an image's slices are, and what they come from.
+
     :param grid: where the slices of one volume are.
     :param sources: for each slice, volume after volume, the indexes of the parent's instances that contribute to it;
         on the parent's grid one at the slice's own position comes first.

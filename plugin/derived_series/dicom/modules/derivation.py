@@ -20,9 +20,9 @@ from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import ABSENT, StaticElement, VirtualElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, ImageElement
-from derived_series.dicom.blueprints.space import OtherInput
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.encoding.writer import encode_element, encode_text, sequence
+from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.references import Reference, references, whole_references
 from derived_series.dicom.source.series import ParentSeries

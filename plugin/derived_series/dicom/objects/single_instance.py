@@ -11,12 +11,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
-from derived_series.dicom.blueprints.blueprint import Entry, Key
+from derived_series.dicom.blueprints.blueprint import Entry
 from derived_series.dicom.blueprints.copy_elements import InstanceCopyElement, PositionCopyElement
 from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.encoding.private_blocks import allocate, creators, placed
-from derived_series.dicom.encoding.tags import describe, keyword
+from derived_series.dicom.encoding.tags import Key, describe, keyword
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels

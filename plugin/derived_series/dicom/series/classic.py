@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,12 @@ from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
 
-from derived_series.dicom.blueprints.blueprint import Entry, Key
+from derived_series.dicom.blueprints.blueprint import Entry
 from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.encoding.codecs import PIXEL_DATA, check_decoded, encoded_frame, encoder_of, pixel_element
 from derived_series.dicom.encoding.private_blocks import Blocks, allocate, creators, placed
-from derived_series.dicom.encoding.tags import describe, keyword
+from derived_series.dicom.encoding.tags import Key, describe, keyword
 from derived_series.dicom.encoding.writer import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import encode_pixels
@@ -32,14 +32,11 @@ from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.plausibility import doubts
 from derived_series.dicom.series.rules import MARK_TAGS, PIXEL_TAGS, enforce_identity
 from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import HeaderError, Missing
 from derived_series.kinds import sop_class
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
-
-if TYPE_CHECKING:
-    from derived_series.dicom.explain import Explanation
-    from derived_series.dicom.source.series import ParentSeries
 
 _IMAGE_TYPE = Tag("ImageType")
 
@@ -135,6 +132,10 @@ class DerivedSeries:
         told = (*self.warnings, *changed, *([warning] if warning else []))
         return replace(self, elements=MappingProxyType(elements), warnings=tuple(dict.fromkeys(told)))
 
+    def with_warnings(self, *warnings: str) -> DerivedSeries:
+        """The series with more warnings."""
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
+
     def pixel_data(self, index: int) -> DataElement:
         """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""
         value = self._compressed(index) if self._is_compressed else self.env.pixels.encode(index)
@@ -215,12 +216,6 @@ class DerivedSeries:
         file[len(file) - len(last) :] = np.frombuffer(last, np.uint8)
         pixels.write(index, file[len(first) : len(first) + pixels.size])
         return file.data
-
-    def explain(self) -> Explanation:
-        """For every tag: who set it, what it overrode, its value (of the first instance where they differ)."""
-        from derived_series.dicom.explain import explain_series
-
-        return explain_series(self)
 
 
 def build_series(

@@ -6,7 +6,7 @@ import copy
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TypeGuard
 
 from pydicom import dcmwrite
 from pydicom.dataelem import DataElement
@@ -19,6 +19,7 @@ from derived_series.dicom.encoding.codecs import compress
 from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
 from derived_series.dicom.modules.derivation import MARKS, is_marked
+from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.making import tell_making
 from derived_series.dicom.series.rules import PATIENT_AND_STUDY, parents_own
 from derived_series.dicom.series.text import settle_dataset
@@ -26,10 +27,6 @@ from derived_series.dicom.source.detached import detached
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import HeaderError, Missing, UserCodeError
 from derived_series.transfer_syntaxes import written_uid
-
-if TYPE_CHECKING:
-    from derived_series.dicom.explain import Explanation
-    from derived_series.dicom.series.header import SeriesHeader
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +95,10 @@ class DatasetSeries:
         warnings = [warning for dataset in datasets for warning in _own(dataset, parent)]
         return replace(self, datasets=datasets, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
+    def with_warnings(self, *warnings: str) -> DatasetSeries:
+        """The series with more warnings."""
+        return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
+
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file."""
         buffer = io.BytesIO()
@@ -107,12 +108,6 @@ class DatasetSeries:
     def buffer(self, index: int) -> bytes:
         """The same as ``encode``; see ``DerivedSeries.buffer``."""
         return self.encode(index)
-
-    def explain(self) -> Explanation:
-        """The tags of the first instance, and who set them."""
-        from derived_series.dicom.explain import explain_datasets
-
-        return explain_datasets(self)
 
 
 def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> DatasetSeries:

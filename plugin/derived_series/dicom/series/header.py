@@ -10,12 +10,12 @@ from types import MappingProxyType
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.blueprints.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.blueprints.blueprint import Blueprint, Entry
 from derived_series.dicom.blueprints.copy_elements import CopyElement, InstanceCopyElement, PositionCopyElement
 from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
-from derived_series.dicom.encoding.tags import TagLike, describe, keyword, to_tag
+from derived_series.dicom.encoding.tags import Key, TagLike, describe, keyword, to_tag
 from derived_series.dicom.series.required import of_other_modality
 from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
 from derived_series.dicom.source.series import ParentSeries

@@ -10,8 +10,8 @@ from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage
 
-from derived_series.dicom.blueprints.blueprint import Key
 from derived_series.dicom.blueprints.environment import ImageEnvironment
+from derived_series.dicom.encoding.tags import Key
 from derived_series.dicom.series.likeness import Samples, other_way_round
 from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.series import ParentSeries

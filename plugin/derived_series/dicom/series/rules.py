@@ -11,11 +11,11 @@ from typing import Any
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
-from derived_series.dicom.blueprints.blueprint import Blueprint, Key
+from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyElement, CopyOrElseElement
 from derived_series.dicom.blueprints.filling import FillingStrategy, copyable_tags, filled
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
-from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.encoding.tags import Key, describe, to_tag
 from derived_series.dicom.modules.derivation import MARKS, general_reference_blueprint
 from derived_series.dicom.modules.equipment import contributing_equipment_blueprint
 from derived_series.dicom.modules.image import (

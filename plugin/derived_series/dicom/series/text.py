@@ -10,11 +10,12 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.valuerep import PersonName
 
-from derived_series.dicom.blueprints.blueprint import Entry, Key
+from derived_series.dicom.blueprints.blueprint import Entry
 from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import ABSENT
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.encoding.character_sets import ESCAPE, TEXT_VRS, UTF8, chosen_charset
+from derived_series.dicom.encoding.tags import Key
 
 _CHARSET = Tag("SpecificCharacterSet")
 _KEY: Key = (int(_CHARSET), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from derived_series.dicom.blueprints.element import ABSENT
 from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.value_rules import is_uid, value_problem
 from derived_series.dicom.series.classic import DerivedSeries, ask
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
@@ -38,16 +38,16 @@ _POSITION = 0x00200032
 _NEAR, _ANGLE = 1e-2, 2e-3
 
 
-def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tuple[Finding, ...]:
+def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
     """Everything that is wrong with a series, not only the first.
 
     Its first and its last instance are checked against their IOD, of the others what differs from the first (all of
     them where the datasets were made elsewhere). What the parent has wrong itself is a warning.
     """
-    if isinstance(series, DatasetSeries):
-        checked = list(enumerate(series.datasets))
-    else:
+    if isinstance(series, DerivedSeries):
         checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
+    else:
+        checked = list(enumerate(series))
     inputs = [parent, *(series.header.env.others if series.header is not None else ())]
     known = frozenset(str(instance.SOPInstanceUID) for each in inputs for instance in each.instances)
     values = ParentValues([instance for each in inputs for instance in each.instances])
@@ -55,15 +55,15 @@ def validate(series: DerivedSeries | DatasetSeries, parent: ParentSeries) -> tup
     for index, dataset in checked:
         found += _instance(dataset, parent, values, known, f"instance {index + 1}" if len(series) > 1 else "")
     found += _identity(series, parent, known)
-    if isinstance(series, DatasetSeries):
-        found += _same_in_all(series)
-        positions = [numbers(dataset, "ImagePositionPatient") for dataset in series.datasets]
-        volumes = 1
-    else:
+    if isinstance(series, DerivedSeries):
         positions = _positions(series)
         volumes = series.env.volumes
         found += _of_each(series, checked[0][1])
         found += _against_grid(series, positions, parent)
+    else:
+        found += _same_in_all([dataset for _, dataset in checked])
+        positions = [numbers(dataset, "ImagePositionPatient") for _, dataset in checked]
+        volumes = 1
     found += _in_order(positions, volumes, checked[0][1])
     return tuple(dict.fromkeys(_once(found)))
 
@@ -123,7 +123,7 @@ def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], w
         )
 
 
-def _identity(series: DerivedSeries | DatasetSeries, parent: ParentSeries, known: frozenset[str]) -> Iterator[Finding]:
+def _identity(series: Series, parent: ParentSeries, known: frozenset[str]) -> Iterator[Finding]:
     uids = [series.instance_uid(index) for index in range(len(series))]
     repeated = [uid for uid, count in Counter(uids).items() if count > 1]
     if repeated:
@@ -144,13 +144,13 @@ _SERIES_LEVEL = (
 )
 
 
-def _same_in_all(series: DatasetSeries) -> Iterator[Finding]:
-    first = series.datasets[0]
+def _same_in_all(datasets: Sequence[Dataset]) -> Iterator[Finding]:
+    first, *others = datasets
     for keyword in _SERIES_LEVEL:
-        if any(dataset.get(keyword) != first.get(keyword) for dataset in series.datasets[1:]):
-            tag = next(int(d[keyword].tag) for d in series.datasets if keyword in d)
+        if any(dataset.get(keyword) != first.get(keyword) for dataset in others):
+            tag = next(int(d[keyword].tag) for d in datasets if keyword in d)
             yield error(tag, "is not the same in all instances, though it is the series'")
-    given = [dataset.get("InstanceNumber") for dataset in series.datasets]
+    given = [dataset.get("InstanceNumber") for dataset in datasets]
     if len(given) > 1 and len(set(map(str, given))) < len(given):
         yield error(0x00200013, "is not different in all instances")
 

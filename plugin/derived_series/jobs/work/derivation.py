@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.readback import SeriesOnServer, describe_series
@@ -29,7 +30,7 @@ from derived_series.jobs.work.removal import remove_former
 from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
 from derived_series.pipelines.library import Library
-from derived_series.pipelines.run import Series, checked_parameters, run_blueprint, run_pipeline
+from derived_series.pipelines.run import checked_parameters, run_blueprint, run_pipeline
 
 
 def derive(attempt: Attempt) -> Outcome:

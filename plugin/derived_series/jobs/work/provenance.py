@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from derived_series.dicom.explanation import explain
+from derived_series.dicom.series.interface import Series
 from derived_series.jobs.metadata import EXPLANATION, PROVENANCE
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.work.attempt import Attempt
-from derived_series.pipelines.run import Series
 
 
 def record_provenance(
@@ -38,4 +39,4 @@ def record_provenance(
         "Warnings": list(series.warnings),
     }
     client.put(f"/series/{orthanc_id}/metadata/{PROVENANCE}", json_bytes(document))
-    client.put(f"/series/{orthanc_id}/attachments/{EXPLANATION}", json_bytes(series.explain().to_json()))
+    client.put(f"/series/{orthanc_id}/attachments/{EXPLANATION}", json_bytes(explain(series).to_json()))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from derived_series.dicom.series.interface import Series
 from derived_series.dicomweb.readback import Sample, find_series, instances_held, remove_series, verify
 from derived_series.dicomweb.stow import BatchLimits, Part10, store
 from derived_series.errors import StorageError
 from derived_series.jobs.work.attempt import Attempt
-from derived_series.pipelines.run import Series
 
 
 def store_and_verify(attempt: Attempt, series: Series) -> str:

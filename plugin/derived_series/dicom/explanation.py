@@ -1,23 +1,24 @@
-"""Who set which tag: the table that ``Blueprint.explain`` and a dry run give."""
+"""Who set which tag of a blueprint's header, or of a series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
-from derived_series.dicom.blueprints.blueprint import Blueprint, Entry, Key
+from derived_series.dicom.blueprints.blueprint import Blueprint, Entry
 from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import StaticElement, VirtualElement
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.encoding.private_blocks import placed_tag
-from derived_series.dicom.encoding.tags import keyword, number
+from derived_series.dicom.encoding.tags import Key, keyword, number
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
 from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
 
 _LONGEST = 64
@@ -84,30 +85,77 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain_blueprint(
-    blueprint: Blueprint,
+@overload
+def explain(
+    what: Blueprint,
     parent: ParentSeries,
-    strategy: FillingStrategy | None,
-    factory: DicomFactory | None,
+    strategy: FillingStrategy = FillingStrategy.DISCARD,
+    factory: DicomFactory | None = None,
+) -> Explanation: ...
+
+
+@overload
+def explain(what: Series) -> Explanation: ...
+
+
+def explain(
+    what: Blueprint | Series,
+    parent: ParentSeries | None = None,
+    strategy: FillingStrategy = FillingStrategy.DISCARD,
+    factory: DicomFactory | None = None,
 ) -> Explanation:
-    """The header's values; what waits for the image is told as such."""
-    header = (factory or NumpyFactory()).make_series_header(parent, blueprint, strategy or FillingStrategy.DISCARD)
+    """For every tag of the result: which element of which blueprint sets it, what it overrode, the value.
+
+    Of a series all values are known; of those that differ by instance it is that of the first instance that has one.
+    Of a blueprint it is the header for a parent: a value that depends on the image is "<with the image>".
+
+    :param what: a blueprint, with its parent, or a series that was built.
+    :param parent: the parent series, for a blueprint.
+    :param strategy: how tags are filled that a blueprint does not name.
+    :param factory: that would make the series; by default a ``NumpyFactory``.
+    :raises HeaderError: with all that the parent lacks.
+    """
+    if isinstance(what, Blueprint):
+        if parent is None:
+            raise TypeError("explain() of a blueprint needs the parent series: explain(blueprint, parent)")
+        return _explain_blueprint(what, parent, strategy, factory or NumpyFactory())
+    return _explain_classic(what) if isinstance(what, DerivedSeries) else _explain_finished(what)
+
+
+def _explain_blueprint(
+    blueprint: Blueprint, parent: ParentSeries, strategy: FillingStrategy, factory: DicomFactory
+) -> Explanation:
+    header = factory.make_series_header(parent, blueprint, strategy)
     later = {entry.element.key: "<with the image>" for entry in header.deferred}
     rows = _rows(header, dict(header.elements), later)
     return Explanation(rows, header.warnings)
 
 
-def explain_series(series: DerivedSeries) -> Explanation:
-    """All values; of those that differ by instance the value of the first instance that has one."""
-    wanted = {placed_tag(entry.element.key, series.blocks): entry.element.key for entry in series.instanced}
+def _explain_classic(series: DerivedSeries) -> Explanation:
+    keys = {placed_tag(entry.element.key, series.blocks): entry.element.key for entry in series.instanced}
     varying: dict[Key, DataElement] = {}
     for index in range(len(series)):
         for element in series.instance_elements(index):
-            varying.setdefault(wanted[int(element.tag)], element)
-        if len(varying) == len(wanted):
+            varying.setdefault(keys[int(element.tag)], element)
+        if len(varying) == len(keys):
             break
     values = {**series.elements, **varying}
     return Explanation(_rows(series.header, values, dict.fromkeys(varying, "")), series.warnings)
+
+
+def _explain_finished(series: Series) -> Explanation:
+    """The tags of the first of finished datasets: a blueprint's where there is one, else the pipeline's."""
+    first = series.dataset(0)
+    if series.header is not None:
+        values = {(int(e.tag), ""): e for e in first if e.tag not in PIXELS and not e.tag.is_private}
+        made = series.made if isinstance(series, DatasetSeries) else frozenset()
+        return Explanation(_rows(series.header, values, {}, made), series.warnings)
+    rows = tuple(
+        Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", (), "Computed")
+        for e in first
+        if e.tag not in PIXELS
+    )
+    return Explanation(rows, series.warnings)
 
 
 def _rows(
@@ -160,21 +208,6 @@ def _text(element: DataElement) -> str:
         return ""
     text = "\\".join(map(str, value)) if element.VM > 1 else str(value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def explain_datasets(series: DatasetSeries) -> Explanation:
-    """The tags of the first of finished datasets: a blueprint's where there is one, else the pipeline's."""
-    first = series.dataset(0)
-    if series.header is not None:
-        values = {(int(e.tag), ""): e for e in first if e.tag not in PIXELS and not e.tag.is_private}
-        rows = _rows(series.header, values, {}, series.made)
-        return Explanation(rows, series.warnings)
-    rows = tuple(
-        Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", (), "Computed")
-        for e in first
-        if e.tag not in PIXELS
-    )
-    return Explanation(rows, series.warnings)
 
 
 def dropped(explanation: Explanation, parent: ParentSeries) -> list[dict[str, str]]:

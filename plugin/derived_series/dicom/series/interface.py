@@ -1,0 +1,66 @@
+"""What every derived series has, whether its instances are made when they are asked for or are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.series import ParentSeries
+
+
+@runtime_checkable
+class Series(Protocol):
+    """A derived series that is ready to be written: a ``DerivedSeries`` or a ``DatasetSeries``."""
+
+    @property
+    def header(self) -> SeriesHeader | None:
+        """The header that it was built from; None for datasets that user code made."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of it, each text once."""
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+
+    @property
+    def study_instance_uid(self) -> str:
+        """StudyInstanceUID (0020,000D), the parent's."""
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOPClassUID (0008,0016) of its instances."""
+
+    def __len__(self) -> int:
+        """The number of instances."""
+
+    def __iter__(self) -> Iterator[Dataset]:
+        """The instances in the order of their InstanceNumber or, made by user code, in the order given."""
+
+    def instance_uid(self, index: int) -> str:
+        """SOPInstanceUID (0008,0018) of an instance, counted from 0."""
+
+    def dataset(self, index: int) -> Dataset:
+        """An instance as a Dataset, with its file meta information."""
+
+    def encode(self, index: int) -> bytes:
+        """An instance as a complete Part 10 file."""
+
+    def buffer(self, index: int) -> bytes | memoryview:
+        """The same, without a copy of the pixels where there need be none."""
+
+    def written_in(self, transfer_syntax: str) -> Series:
+        """The same series in another transfer syntax, named by keyword or UID.
+
+        :raises InvalidRequest: one that nothing is written in. :raises PixelError: pixels that it cannot hold.
+        """
+
+    def with_identity(self, parent: ParentSeries) -> Series:
+        """The series with the parent's patient and study; itself where it has them."""
+
+    def with_warnings(self, *warnings: str) -> Series:
+        """The series with more warnings."""
