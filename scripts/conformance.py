@@ -105,7 +105,7 @@ def objects() -> dict[str, Dataset]:
     images = {
         "Labels": counts,
         "Whole numbers": counts,
-        "Floats": counts.astype(np.float32),
+        "Floats": counts.astype(np.float32) / 2,
         "File": None,
         "Image": None,
     }

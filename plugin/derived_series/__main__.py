@@ -24,7 +24,7 @@ from derived_series.kinds import readable_suffixes, reader_of
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint, run_pipeline
-from derived_series.transfer_syntaxes import DEFAULT, WRITTEN
+from derived_series.transfer_syntaxes import WRITTEN
 
 #: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         help="new for an image in another space than the patient's, such as MNI's",
     )
     build.add_argument("--nan", type=float, help="what NaN and Inf are replaced by")
-    build.add_argument("--transfer-syntax", default=DEFAULT, metavar="NAME", help=f"one of {', '.join(WRITTEN)}")
+    build.add_argument("--transfer-syntax", metavar="NAME", help=f"one of {', '.join(WRITTEN)}")
     build.add_argument(
         "--validation", choices=["strict", "warn", "off"], default="strict", help="of the series, before it is written"
     )

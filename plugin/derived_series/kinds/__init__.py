@@ -44,7 +44,8 @@ FILE_TYPES: tuple[FileType, ...] = tuple(
 #: The keys of requests that only some kinds take.
 REQUEST_KEYS: tuple[RequestKey, ...] = tuple(dict.fromkeys(key for kind in KINDS for key in kind.keys))
 
-_KIND_OF = {row.uid: kind for kind in KINDS for row in kind.sop_classes}
+#: The first kind of a class is the plain one.
+_KIND_OF = {row.uid: kind for kind in reversed(KINDS) for row in kind.sop_classes}
 
 
 def sop_class(uid: str) -> SopClass:

@@ -47,6 +47,8 @@ class SopClass:
         or a blueprint sees to it.
     :param called: what messages call an image, such as "an MR image"; empty where its values say nothing of it.
     :param largest: no value of it is larger.
+    :param written_in: keyword of the transfer syntax that it is written in when nothing is asked for; empty for
+        uncompressed.
     :param instead: the blueprint to use instead of a class that a derived image cannot be of.
     """
 
@@ -67,6 +69,7 @@ class SopClass:
     module: str = ""
     called: str = ""
     largest: float | None = None
+    written_in: str = ""
     instead: str = ""
 
     @property

@@ -38,5 +38,4 @@ PARENTS = (
         "Multi-frame Single Bit Secondary Capture Image Storage",
         multi_frame=True,
     ),
-    SopClass("1.2.840.10008.5.1.4.1.1.66.7", "Label Map Segmentation Storage", labels=True),
 )

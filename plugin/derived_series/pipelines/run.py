@@ -55,7 +55,8 @@ class Options:
     :param strategy: instead of the pipeline's; :param extra: elements that win over the blueprint's;
     :param nan: what NaN and Inf are replaced by;
     :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is;
-    :param transfer_syntax: keyword or UID of what the series is written in;
+    :param transfer_syntax: keyword or UID of what the series is written in; None is what its class is written in,
+        uncompressed but for label maps;
     :param validation: what happens to a series that breaks a rule of its IOD;
     :param frame_of_reference: ``"New"`` for an image in another space than the patient's, such as MNI's.
     """
@@ -64,7 +65,7 @@ class Options:
     extra: Blueprint = field(default_factory=Blueprint)
     nan: float | None = None
     resampling: Resampling | None = None
-    transfer_syntax: str = DEFAULT
+    transfer_syntax: str | None = None
     validation: Validation = STRICT
     frame_of_reference: FrameChoice = "Parent"
 
@@ -77,7 +78,8 @@ class Options:
     def ready(self, series: Series, parent: ParentSeries) -> Series:
         """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``passed``."""
         checked = passed(series, parent, self.validation)
-        return checked if self.transfer_syntax == DEFAULT else checked.written_in(self.transfer_syntax)
+        syntax = self.transfer_syntax or sop_class(series.sop_class_uid).written_in or DEFAULT
+        return checked if syntax == DEFAULT else checked.written_in(syntax)
 
 
 def extra_blueprint(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -15,8 +15,9 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels.encoders.base import Encoder, get_encoder
 from pydicom.pixels.utils import as_pixel_options, pixel_array
 from pydicom.tag import Tag
-from pydicom.uid import UID, HTJ2KLossless
+from pydicom.uid import UID, HTJ2KLossless, RLELossless
 
+from derived_series.dicom.encoding.run_lengths import encode_runs
 from derived_series.errors import InvalidRequest, PixelError
 
 PIXEL_DATA = Tag("PixelData")
@@ -85,6 +86,19 @@ def pixel_element(value: bytes, bits: int, compressed: bool) -> DataElement:
     return element
 
 
+def _encoded_frames(dataset: Dataset, syntax: UID, options: Mapping[str, Any]) -> Iterator[bytes]:
+    """The frames of an uncompressed dataset, encoded."""
+    encoder = encoder_of(syntax)
+    bits, samples = dataset.BitsAllocated, dataset.SamplesPerPixel
+    if syntax != RLELossless or samples != 1 or bits not in (8, 16):
+        yield from encoder.iter_encode(dataset, **options)
+        return
+    count, rows, columns = int(dataset.get("NumberOfFrames") or 1), dataset.Rows, dataset.Columns
+    values = np.frombuffer(dataset.PixelData, f"<u{bits // 8}", count * rows * columns)
+    for frame in values.reshape(count, rows, columns):
+        yield encode_runs(frame) or encoder.encode(frame.tobytes(), **{**options, "number_of_frames": 1})
+
+
 def compress(dataset: Dataset, syntax: UID) -> None:
     """Compress the pixels of an uncompressed dataset in place, as ``Dataset.compress`` does, and decode them again.
 
@@ -94,7 +108,7 @@ def compress(dataset: Dataset, syntax: UID) -> None:
     plain = Dataset(dict(dataset.items()))
     plain.file_meta = copy.deepcopy(dataset.file_meta)
     try:
-        frames = list(encoder_of(syntax).iter_encode(dataset, **options))
+        frames = list(_encoded_frames(dataset, syntax, options))
     except (RuntimeError, ValueError, AttributeError) as error:
         said = " ".join(str(error).split())
         raise PixelError(

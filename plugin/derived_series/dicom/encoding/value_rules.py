@@ -90,6 +90,8 @@ _PLAIN_DS, _LONGEST_DS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?"), 16
 
 def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
     """The first value that is not allowed, and why."""
+    if isinstance(element.value, bytes):
+        return
     texts = [text_of(value) for value in values_of(element)]
     if len(texts) > 1 and element.VR in STR_VR and has_one_value(element.tag):
         text = "\\".join(texts)

@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from pydicom import config
-from pydicom.charset import convert_encodings
-from pydicom.dataelem import DataElement
+from pydicom import config, dcmwrite
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_file_meta_info
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_dataset, write_file_meta_info
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat, validate_value
 
-from derived_series.dicom.encoding.character_sets import as_stored
+from derived_series.dicom.encoding.character_sets import as_stored, with_stored_text
 
+PIXEL_DATA, PER_FRAME = Tag("PixelData"), Tag("PerFrameFunctionalGroupsSequence")
+_PIXELS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), PIXEL_DATA)
 _PREAMBLE = b"\0" * 128 + b"DICM"
 #: VRs with a 2 byte length whose values are short ASCII text, and what pads them to even length.
 _TEXT_PADDING = {"UI": b"\0", **dict.fromkeys(("AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM"), b" ")}
@@ -32,6 +35,10 @@ _LONGEST_SHORT = 0xFFFE
 #: Printable ASCII without a backslash and without spaces around it.
 _PLAIN = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")
 #: Group, element, VR and length; a length of 4 bytes comes after 2 reserved ones.
+#: Ends a value of undefined length (FFFE,E0DD).
+_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
+#: Begins an item of a sequence (FFFE,E000).
+ITEM = b"\xfe\xff\x00\xe0"
 _SHORT_HEAD, _LONG_HEAD = struct.Struct("<HH2sH"), struct.Struct("<HH2s2xI")
 
 
@@ -167,12 +174,12 @@ def long_element_head(tag: int, vr: str, length: int) -> bytes:
 
 def encapsulated(tag: int, value: bytes) -> bytes:
     """An OB element of undefined length around the items of encapsulated pixels (PS3.5 A.4)."""
-    return long_element_head(tag, "OB", 0xFFFFFFFF) + value + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    return long_element_head(tag, "OB", 0xFFFFFFFF) + value + _END
 
 
 def sequence(tag: int, items: Iterable[bytes]) -> bytes:
     """A sequence of encoded items, with defined lengths (PS3.5 7.5)."""
-    data = b"".join(b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item for item in items)
+    data = b"".join([part for item in items for part in (ITEM, len(item).to_bytes(4, "little"), item)])
     return long_element_head(tag, "SQ", len(data)) + data
 
 
@@ -184,6 +191,70 @@ def encode_element(element: DataElement, encodings: Iterable[str]) -> bytes:
     buffer.is_little_endian = True
     write_data_element(buffer, as_stored(element, encodings), encodings)
     return buffer.getvalue()
+
+
+def as_read(element: bytes) -> RawDataElement:
+    """An encoded sequence as an element that was read and not looked at: it is parsed when somebody asks for it."""
+    tag = BaseTag(int.from_bytes(element[:2], "little") << 16 | int.from_bytes(element[2:4], "little"))
+    return RawDataElement(tag, "SQ", len(element) - 12, element[12:], 0, False, True)
+
+
+def encode_dataset(dataset: Dataset) -> bytes:
+    """A dataset as a complete Part 10 file: the bytes that pydicom would write for it.
+
+    Pixels and encoded sequences are put where they belong without being taken apart.
+    """
+    whole = with_stored_text(dataset)
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    elements = dict(whole.items())
+    apart = sorted(tag for tag, element in elements.items() if _is_encoded(element))
+    if not apart or syntax.is_implicit_VR or not syntax.is_little_endian or syntax.is_deflated:
+        buffer = DicomBytesIO()
+        dcmwrite(buffer, whole, enforce_file_format=True)
+        return buffer.getvalue()
+    sequences = {tag: element for tag in apart if isinstance(element := elements[tag], RawDataElement)}
+    plain = correct_ambiguous_vr(Dataset({tag: e for tag, e in elements.items() if tag not in sequences}), True)
+    values = {tag: sequences.get(tag) or plain.pop(tag) for tag in apart}
+    pieces: list[bytes] = []
+    begin = 0
+    for tag in (*apart, BaseTag(0xFFFFFFFF)):
+        part = Dataset({one: plain.get_item(one) for one in plain.keys() if begin <= one < tag})
+        buffer = DicomBytesIO()
+        buffer.is_implicit_VR, buffer.is_little_endian = False, True
+        if begin == 0:
+            part.file_meta, part.preamble = dataset.file_meta, getattr(dataset, "preamble", None)
+            dcmwrite(buffer, part, enforce_file_format=True)
+        else:
+            write_dataset(buffer, part, plain.get("SpecificCharacterSet") or default_encoding)
+        pieces.append(buffer.getvalue())
+        if tag in values:
+            pieces += _pieces(values[tag], syntax)
+        begin = tag + 1
+    return b"".join(pieces)
+
+
+def _is_encoded(element: DataElement | RawDataElement) -> bool:
+    """Whether the value is to be written as it is."""
+    if not isinstance(element.value, bytes):
+        return False
+    return element.VR == "SQ" if isinstance(element, RawDataElement) else element.tag in _PIXELS
+
+
+def _pieces(element: DataElement | RawDataElement, syntax: UID) -> list[bytes]:
+    value = element.value or b""
+    if element.tag == PIXEL_DATA and syntax.is_encapsulated:
+        return [long_element_head(PIXEL_DATA, "OB", 0xFFFFFFFF), value, _END]
+    padding = b"\0" * (len(value) % 2)
+    return [long_element_head(element.tag, str(element.VR), len(value) + len(padding)), value, padding]
+
+
+def first_and_last_item(value: bytes) -> bytes:
+    """The first and the last item of a sequence's value, whose items have defined lengths."""
+    place, ends = 0, [0]
+    while place < len(value):
+        place += 8 + int.from_bytes(value[place + 4 : place + 8], "little")
+        ends.append(place)
+    return value if len(ends) < 4 else value[: ends[1]] + value[ends[-2] :]
 
 
 def _split_meta(meta: FileMetaDataset) -> tuple[bytes, bytes]:

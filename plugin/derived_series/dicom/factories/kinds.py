@@ -101,7 +101,10 @@ class SecondaryCaptureFactory(ObjectFactory):
 
 
 class SegmentationFactory(ObjectFactory):
-    """Segmentation, from a label map or a bool mask (blueprint: segmentation)."""
+    """Segmentation, from a label map or a mask (segmentation, label_map_segmentation), or from probabilities.
+
+    Those go with the blueprint fractional_segmentation.
+    """
 
     name = "segmentation"
 

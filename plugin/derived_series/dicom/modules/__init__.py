@@ -32,7 +32,13 @@ from derived_series.dicom.modules.secondary_capture import (
     multiframe_secondary_capture_blueprint,
     secondary_capture_blueprint,
 )
-from derived_series.dicom.modules.segmentation import Segment, segmentation_image_blueprint, segments
+from derived_series.dicom.modules.segmentation import (
+    Segment,
+    fractional_segmentation_image_blueprint,
+    label_map_segmentation_image_blueprint,
+    segmentation_image_blueprint,
+    segments,
+)
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 
@@ -44,6 +50,7 @@ __all__ = [
     "ct_image_blueprint",
     "derivation",
     "encapsulated_document_blueprint",
+    "fractional_segmentation_image_blueprint",
     "frame_of_reference_blueprint",
     "frames_blueprint",
     "general_equipment_blueprint",
@@ -54,6 +61,7 @@ __all__ = [
     "image_pixel_blueprint",
     "image_plane_blueprint",
     "interpreted_types",
+    "label_map_segmentation_image_blueprint",
     "mr_image_blueprint",
     "multiframe_secondary_capture_blueprint",
     "object_blueprint",

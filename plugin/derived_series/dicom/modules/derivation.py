@@ -131,8 +131,13 @@ class _ReferencedSeriesElement(FunctionalElement):
     """ReferencedSeriesSequence: the parent and the other inputs, with the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
-        every = [_encoded_series(series, [to.encode() for to in named]) for series, named in _by_series(env)]
-        return sequence(int(self.tag), every)
+        return _encoded_referenced_series(env)
+
+
+def _encoded_referenced_series(env: InstanceEnvironment) -> bytes:
+    return sequence(
+        0x00081115, [_encoded_series(series, [to.encode() for to in named]) for series, named in _by_series(env)]
+    )
 
 
 def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:
@@ -201,14 +206,19 @@ def _source(to: Reference, same_place: bool) -> Dataset:
     return item
 
 
-def sources_of_all(env: ImageEnvironment) -> list[Dataset]:
-    """Items of SourceImageSequence for an object of all slices: each instance of the inputs, once."""
+def sources_of_all(env: ImageEnvironment) -> bytes:
+    """SourceImageSequence of an object of all slices, encoded: each instance of the inputs, once."""
     every = sorted({index for part in env.sources for index in part})
     found = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
     for other in env.others:
         (whole,) = other.as_whole().sources
         found += [(to, other.same_place) for to in references([other.series.instances[index] for index in whole])]
-    return [_source(to, same_place) for to, same_place in found]
+    return sequence(0x00082112, [to.encode() + _after_reference(same) for to, same in found])
+
+
+def referenced_series_of_all(env: ImageEnvironment) -> bytes:
+    """ReferencedSeriesSequence of an object of all slices, encoded."""
+    return _encoded_referenced_series(InstanceEnvironment(env, 0))
 
 
 def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:

@@ -18,6 +18,7 @@ from derived_series.dicom.modules.codes import code_item, snomed
 from derived_series.dicom.modules.derivation import is_marked
 from derived_series.dicom.modules.equipment import MODEL
 from derived_series.errors import BlueprintError
+from derived_series.kinds.segmentation import LABEL_MAP_SEGMENTATION
 
 _ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
 
@@ -94,3 +95,17 @@ segmentation_image_blueprint = Blueprint(
         ),
     ]
 ).named("segmentation_image")
+
+label_map_segmentation_image_blueprint = (
+    segmentation_image_blueprint + Blueprint([StaticElement("SOPClassUID", "UI", LABEL_MAP_SEGMENTATION.uid)])
+).named("label_map_segmentation_image")
+
+fractional_segmentation_image_blueprint = (
+    segmentation_image_blueprint
+    + Blueprint(
+        [
+            StaticElement("SegmentationType", "CS", "FRACTIONAL"),
+            StaticElement("SegmentationFractionalType", "CS", "PROBABILITY"),
+        ]
+    )
+).named("fractional_segmentation_image")

@@ -1,18 +1,15 @@
-"""Frames in the parent's space: what highdicom is given in place of source images, and the references of frames."""
+"""Planes in the parent's space: what highdicom is given in place of source images, and what is taken from it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.grid import Grid
-from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.objects.single_instance import Draft
 
 #: What a multi-frame object is made of, apart from its pixels (PS3.3 C.7.6.16, C.7.6.17).
@@ -60,25 +57,21 @@ def _thickness(draft: Draft, grid: Grid) -> str:
     return decimal_string(own if 0 < own < math.inf else (grid.slice_spacing or 1.0))
 
 
-def refer(draft: Draft, grid: Grid, made: Dataset) -> None:
-    """Give every frame the references to the parent's images that its slice comes from, and UIDs of the build's own.
-
-    What highdicom says of the distance between slices is settled too.
-    """
-    places = {tuple(_rounded(position)): index for index, position in enumerate(grid.positions)}
-    code = draft.value("DerivationCodeSequence")
-    items: dict[int, Dataset] = {}
-    for frame in made.PerFrameFunctionalGroupsSequence:
-        index = places[tuple(_rounded(frame.PlanePositionSequence[0].ImagePositionPatient))]
-        if index not in items:
-            items[index] = Dataset()
-            items[index].SourceImageSequence = sources(draft, index)
-            items[index].DerivationCodeSequence = code
-        frame.DerivationImageSequence = [items[index]]
+def settle(draft: Draft, grid: Grid, made: Dataset) -> None:
+    """What highdicom's object says of distances and dimensions is the build's own; it is not asked any more."""
     settle_spacing(grid, made)
     uid = draft.env.context.uid("dimension organization")
     for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
+    close_table(made)
+
+
+def in_order(made: Dataset, grid: Grid) -> range:
+    """The slices as highdicom's object of the first ones has them: along the normal or against it."""
+    first = made.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    count = len(grid.positions)
+    off = [math.dist(map(float, first), position) for position in grid.positions[:2]]
+    return range(count) if off[0] == min(off) else range(count - 1, -1, -1)
 
 
 def settle_spacing(grid: Grid, made: Dataset) -> None:
@@ -93,17 +86,6 @@ def settle_spacing(grid: Grid, made: Dataset) -> None:
                 item.SpacingBetweenSlices = decimal_string(round(spacing, 6))
             elif "SpacingBetweenSlices" in item:
                 del item.SpacingBetweenSlices
-
-
-def sources(draft: Draft, index: int) -> list[Dataset]:
-    """References to the parent's images that contribute to a slice."""
-    element = general_reference_blueprint["SourceImageSequence"]
-    found: list[Dataset] = element.at_instance(InstanceEnvironment(draft.slices, index))
-    return found
-
-
-def _rounded(position: Sequence[float]) -> list[float]:
-    return [round(float(value), 4) for value in position]
 
 
 def structure(made: Dataset, *further: str) -> list[DataElement]:

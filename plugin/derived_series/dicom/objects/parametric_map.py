@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,9 @@ from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
 from derived_series.dicom.modules.parametric_map import real_world_value_item
 from derived_series.dicom.modules.windows import own_window
-from derived_series.dicom.objects.highdicom_planes import close_table, planes, refer, structure
-from derived_series.dicom.objects.single_instance import draft_of, finished, require_grid
+from derived_series.dicom.objects.frame_groups import Frame, with_frames
+from derived_series.dicom.objects.highdicom_planes import in_order, planes, settle
+from derived_series.dicom.objects.single_instance import draft_of, require_grid
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import PixelError
@@ -44,9 +47,10 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     given = header.elements.get((_MAPPING, ""))
     mapping, warnings = _mapping(None if given is None else given.value, pixels)
     window = own_window(draft.slices)
+    small = replace(grid.subset(range(min(2, len(grid.positions)))), rows=1, columns=1)
     made = ParametricMap(
-        source_images=planes(draft, grid),
-        pixel_array=np.stack([_values(pixels, index) for index in range(len(image))]),
+        source_images=planes(draft, small),
+        pixel_array=np.zeros(small.shape, np.float32),
         series_instance_uid=header.series_instance_uid,
         series_number=1,
         sop_instance_uid=draft.instance_uid,
@@ -62,18 +66,20 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     shared = made.SharedFunctionalGroupsSequence[0]
     shared.RealWorldValueMappingSequence = [mapping]
     shared.ParametricMapFrameTypeSequence[0].FrameType = list(draft.value("ImageType"))
-    refer(draft, grid, made)
-    elements = structure(made, "PixelPresentation", "AcquisitionContextSequence")
-    close_table(made)
-    return finished(draft, elements, warnings)
+    settle(draft, grid, made)
+    order = in_order(made, grid)
+    frames = [Frame(index, (rank,)) for rank, index in enumerate(order, 1)]
+    made[Tag("FloatPixelData")].value = _values(pixels, order)
+    return with_frames(draft, grid, made, frames, ("PixelPresentation", "AcquisitionContextSequence"), warnings)
 
 
-def _values(pixels: StoredPixels, index: int) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """A slice in float32, NaN and Inf replaced."""
-    frame = pixels.image[index]
-    if pixels.nan is not None:
-        frame = np.where(np.isfinite(frame), frame, pixels.nan)
-    return np.asarray(frame, dtype=np.float32)
+def _values(pixels: StoredPixels, order: Sequence[int]) -> bytes:
+    """The slices in float32, NaN and Inf replaced."""
+    values = np.empty((len(order), pixels.rows, pixels.columns), np.dtype("<f4"))
+    for place, index in enumerate(order):
+        frame = pixels.image[index]
+        values[place] = frame if pixels.nan is None else np.where(np.isfinite(frame), frame, pixels.nan)
+    return values.tobytes()
 
 
 def _mapping(given: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:

@@ -23,7 +23,7 @@ from derived_series.dicom.modules.cielab import PALETTE, srgb
 from derived_series.dicom.modules.references import references, whole_references
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Points, contours_of
-from derived_series.dicom.objects.segmentation import label_map
+from derived_series.dicom.objects.labels import label_map
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader

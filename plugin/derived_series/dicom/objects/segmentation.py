@@ -1,48 +1,158 @@
-"""Segmentation (PS3.3 A.51): a label map as binary segments, one frame a segment and slice that has voxels of it."""
+"""Segmentation (PS3.3 A.51): binary segments of a label map, or fractional ones of maps of probabilities.
+
+One frame a segment and slice that has voxels of it. highdicom makes an object of two small slices, which all else is
+taken from; the frames are put in its place.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
+from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
-from derived_series.dicom.modules.segmentation import Segment
-from derived_series.dicom.objects.highdicom_planes import close_table, planes, refer, structure
-from derived_series.dicom.objects.single_instance import draft_of, finished, require_grid
+from derived_series.dicom.objects.frame_groups import Frame, with_frames
+from derived_series.dicom.objects.highdicom_planes import in_order, planes, settle
+from derived_series.dicom.objects.labels import described, label_map, labels_of_slices
+from derived_series.dicom.objects.single_instance import Draft, draft_of, require_grid
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.errors import HeaderError, Missing, PixelError
+from derived_series.errors import PixelError
 from derived_series.kinds.kind import PixelRules
 
-_MOST = (1 << 16) - 1
-_SEGMENTS = 0x00620002
+_TYPE = (int(Tag("SegmentationType")), "")
+#: What a probability of 1 is stored as.
+_MAXIMUM = 255
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
     """
     :param image: labels, (slice, row, column): 0 is no segment, n the segment of that number; bool is segment 1.
-    :raises PixelError: values that are no labels. :raises GeometryError: an image that is nowhere.
+        With the SegmentationType FRACTIONAL: probabilities, (slice, row, column), or one such map a segment.
+    :raises PixelError: values that are no labels, or no probabilities.
+    :raises GeometryError: an image that is nowhere.
     :raises HeaderError: a segment that is described without its number.
     """
-    from highdicom.seg import Segmentation as HighdicomSegmentation
-    from highdicom.seg import SegmentationTypeValues, SegmentDescription
+    kind = header.elements.get(_TYPE)
+    if kind is not None and kind.value == "FRACTIONAL":
+        return _fractional(header, image, placement, nan)
+    return _binary(header, image, placement)
 
+
+def _binary(header: SeriesHeader, image: Any, placement: Placement) -> DatasetSeries:
     grid = require_grid(placement, "a segmentation")
     labels = label_map(image)
-    draft = draft_of(header, encode_pixels(labels[:1, :1, :1] > 0, PixelRules()), placement)
-    items, labels, warnings = described(draft.value("SegmentSequence") or [], labels)
+    of_slices = labels_of_slices(labels)
+    draft = draft_of(header, encode_pixels(labels[:1, :1, :1], PixelRules()), placement)
+    segments = described(
+        draft.value("SegmentSequence") or [], {label for each in of_slices for label in each}, consecutive=True
+    )
+    pattern = highdicom_pattern(draft, grid, segments.items, "BINARY")
+    numbers = {label: number for number, label in enumerate(segments.labels, 1)}
+    if not any(of_slices):
+        of_slices = (segments.labels,) * len(labels)
+    frames = _frames(pattern, grid, [[numbers[label] for label in each] for each in of_slices])
+    keys = [(frame.slice, segments.labels[frame.segment - 1]) for frame in frames if frame.segment is not None]
+    return assembled(draft, grid, pattern, frames, packed(labels, keys), segments.warnings)
+
+
+def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+    grid = require_grid(replace(placement, volumes=1), "a segmentation")
+    maps = np.asarray(image).reshape(-1, *np.shape(image)[-3:])
+    quantised = np.stack([_quantised(each, nan) for each in maps])
+    draft = draft_of(header, encode_pixels(quantised[0, :1, :1, :1], PixelRules()), placement)
+    segments = described(draft.value("SegmentSequence") or [], range(1, len(maps) + 1), consecutive=True)
+    if segments.labels != tuple(range(1, len(maps) + 1)):
+        raise PixelError(
+            f"the image has {len(maps)} map(s) of probabilities, but the segments {segments.labels} are described",
+            remedy="describe segment 1 to n, one a map, in the order of the image's first axis",
+        )
+    pattern = highdicom_pattern(draft, grid, segments.items, "FRACTIONAL")
+    present = [[n for n, each in enumerate(quantised, 1) if each[index].any()] for index in range(len(grid.positions))]
+    if not any(present):
+        present = [list(range(1, len(maps) + 1))] * len(present)
+    frames = _frames(pattern, grid, present)
+    pixels = b"".join(quantised[frame.segment - 1, frame.slice].tobytes() for frame in frames if frame.segment)
+    return assembled(draft, grid, pattern, frames, pixels, segments.warnings)
+
+
+def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArray[np.uint8]:
+    """:raises PixelError: NaN and Inf, values that are no probabilities."""
+    pixels = encode_pixels(probabilities, PixelRules(), nan)
+    if pixels.low < 0 or pixels.high > 1:
+        raise PixelError(
+            f"a fractional segmentation is made from probabilities, but the image has values from {pixels.low:g} to "
+            f"{pixels.high:g}",
+            remedy="scale the image to values from 0 to 1, or use parametric_map",
+        )
+    real = np.asarray(probabilities, np.float64)
+    if pixels.nan is not None:
+        real = np.where(np.isfinite(real), real, pixels.nan)
+    return np.rint(real * _MAXIMUM).astype(np.uint8)
+
+
+def _frames(pattern: Dataset, grid: Grid, present: Sequence[Sequence[int]]) -> list[Frame]:
+    """A frame a segment and slice, segment by segment.
+
+    :param present: the segments that each slice has voxels of.
+    """
+    slices = [index for index in in_order(pattern, grid) if present[index]]
+    by_segment = len(pattern.DimensionIndexSequence) > 1
+    of_segments: dict[int, list[Frame]] = {}
+    for rank, index in enumerate(slices, 1):
+        for number in present[index]:
+            indexes = (number, rank) if by_segment else (rank,)
+            of_segments.setdefault(number, []).append(Frame(index, indexes, number))
+    return [frame for number in sorted(of_segments) for frame in of_segments[number]]
+
+
+def packed(labels: npt.NDArray[Any], keys: Sequence[tuple[int, int]]) -> bytes:
+    """Frames of one bit a pixel, one after the other without a gap, the first pixel in the lowest bit (PS3.5 8.2).
+
+    :param keys: slice and label of each frame.
+    """
+    size = labels.shape[1] * labels.shape[2]
+    together = 8 // math.gcd(size, 8)  # so many frames begin and end with a byte
+    pieces = [b""] * -(-len(keys) // together)
+    for place in sorted(range(len(pieces)), key=lambda place: keys[place * together][0]):
+        bits = [labels[index] == label for index, label in keys[place * together : (place + 1) * together]]
+        flat = bits[0].ravel() if len(bits) == 1 else np.concatenate([each.ravel() for each in bits])
+        pieces[place] = np.packbits(flat, bitorder="little").tobytes()
+    return b"".join(pieces)
+
+
+def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: str) -> Dataset:
+    """highdicom's object of the first slices, with a single pixel each.
+
+    :param items: of SegmentSequence. :param kind: BINARY, FRACTIONAL or LABELMAP.
+    """
+    from highdicom.seg import Segmentation as HighdicomSegmentation
+    from highdicom.seg import SegmentDescription
+
+    small = replace(grid.subset(range(min(2, len(grid.positions)))), rows=1, columns=1)
+    plain = []  # highdicom asks for more of algorithms than the standard does; the items themselves stand
+    for number, item in enumerate(items[:2], 1):  # with a single one, its number is a group that all frames share
+        manual = Dataset()
+        manual.update(item)
+        manual.add_new("SegmentNumber", "US", number)  # elements are shared with the item: put others in their place
+        manual.add_new("SegmentAlgorithmType", "CS", "MANUAL")
+        plain.append(SegmentDescription.from_dataset(manual))
     made = HighdicomSegmentation(
-        source_images=planes(draft, grid),
-        pixel_array=labels,
-        segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[SegmentDescription.from_dataset(item) for item in items],
-        series_instance_uid=header.series_instance_uid,
+        source_images=planes(draft, small),
+        pixel_array=np.ones(small.shape, np.uint8),
+        segmentation_type=kind,
+        segment_descriptions=plain,
+        series_instance_uid=draft.header.series_instance_uid,
         series_number=1,
         sop_instance_uid=draft.instance_uid,
         instance_number=1,
@@ -50,68 +160,28 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
         manufacturer_model_name=MODEL,
         software_versions="1",
         device_serial_number="1",
+        max_fractional_value=_MAXIMUM,
     )
-    refer(draft, grid, made)
-    elements = structure(made, "SegmentationType", "SegmentSequence", "SegmentsOverlap")
-    close_table(made)
-    return finished(draft, elements, warnings)
+    if kind == "FRACTIONAL":
+        made.SegmentationFractionalType = draft.value("SegmentationFractionalType", "PROBABILITY")
+    background = [item for item in made.SegmentSequence if item.SegmentNumber == 0]
+    for item in background:
+        item.SegmentAlgorithmType = items[0].SegmentAlgorithmType
+        if "SegmentAlgorithmName" in items[0]:
+            item.SegmentAlgorithmName = items[0].SegmentAlgorithmName
+    made[Tag("SegmentSequence")] = DataElement(Tag("SegmentSequence"), "SQ", [*background, *items])
+    settle(draft, grid, made)
+    return made
 
 
-def label_map(image: Any) -> npt.NDArray[Any]:
-    """The labels, unsigned, (slice, row, column).
+def assembled(
+    draft: Draft, grid: Grid, pattern: Dataset, frames: Sequence[Frame], pixels: bytes, warnings: Sequence[str]
+) -> DatasetSeries:
+    """The object of all frames.
 
-    :raises PixelError: fractions, negative numbers, numbers over 65535.
+    :param pixels: of the frames, uncompressed.
     """
-    array = np.stack(list(image)) if not isinstance(image, np.ndarray) else image
-    if array.dtype.kind == "b":
-        return array.astype(np.uint8)
-    with np.errstate(invalid="ignore"):
-        fractions = array.dtype.kind == "f" and not np.array_equal(array, np.rint(array))
-    if fractions:
-        raise PixelError(
-            "a segmentation is made from a label map, but the image has values that are no whole numbers, or NaN",
-            remedy="give labels (0, 1, 2, ...) or a bool mask; a map of probabilities goes with parametric_map",
-        )
-    low, high = float(array.min()), float(array.max())  # in float16 the largest label would be Inf
-    if low < 0 or high > _MOST:
-        raise PixelError(
-            f"a segmentation is made from a label map, but the image has values from {low:g} to {high:g}",
-            remedy="give labels from 0 (no segment) to 65535, or a bool mask",
-        )
-    return array.astype(np.uint8 if high < 256 else np.uint16)
-
-
-def described(items: Sequence[Dataset], labels: npt.NDArray[Any]) -> tuple[list[Dataset], npt.NDArray[Any], list[str]]:
-    """(descriptions numbered 1 to n without gaps, the labels numbered alike, warnings).
-
-    :param items: of SegmentSequence, numbered by the labels that they describe.
-    """
-    without = [index for index, item in enumerate(items, 1) if not item.get("SegmentNumber")]
-    if without:
-        missing = Missing(0x00620004, "SegmentNumber", "the label that the item describes")
-        raise HeaderError([missing], where=f"item {without[0]} of SegmentSequence")
-    known = {int(item.SegmentNumber): item for item in items}
-    there = {int(label) for label in np.flatnonzero(np.bincount(labels.ravel())) if label}
-    warnings = []
-    for label in sorted(there - set(known)):
-        known[label] = Segment(label, f"Segment {label}").item()
-        warnings.append(f"label {label} is not described: it is called 'Segment {label}', a tissue")
-    if not known:
-        known[1] = Segment(1, "Segment 1").item()
-        warnings.append("the label map is empty, and no segment is described")
-    for label in sorted(set(known) - there):
-        warnings.append(f"segment {label} ({known[label].get('SegmentLabel', '')}) has no voxel")
-    numbers = sorted(known)
-    found = []
-    for number, label in enumerate(numbers, 1):
-        item = Dataset()
-        item.update(known[label])
-        item.SegmentNumber = number
-        found.append(item)
-        if number != label:
-            warnings.append(f"label {label} is segment {number}: segments are numbered from 1 without gaps")
-    if numbers != list(range(1, len(numbers) + 1)):
-        table = np.zeros(max(numbers) + 1, dtype=np.uint8 if len(numbers) < 256 else np.uint16)
-        table[numbers] = np.arange(1, len(numbers) + 1)
-        labels = table[labels]
-    return found, labels, warnings
+    vr = "OW" if pattern.BitsAllocated == 16 else "OB"
+    pattern[Tag("PixelData")] = DataElement(Tag("PixelData"), vr, pixels + b"\0" * (len(pixels) % 2))
+    further = ("SegmentationType", "SegmentationFractionalType", "MaximumFractionalValue", "SegmentSequence")
+    return with_frames(draft, grid, pattern, frames, (*further, "SegmentsOverlap", "PixelPaddingValue"), warnings)

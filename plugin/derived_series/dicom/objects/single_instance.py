@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
@@ -17,6 +17,7 @@ from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.encoding.private_blocks import allocate, creators, placed
 from derived_series.dicom.encoding.tags import Key, describe, keyword
+from derived_series.dicom.encoding.writer import as_read
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels
@@ -24,6 +25,7 @@ from derived_series.dicom.modules.derivation import (
     MARKS,
     general_reference_blueprint,
     is_marked,
+    referenced_series_of_all,
     sources_of_all,
     tell_resampling,
 )
@@ -50,6 +52,7 @@ class Draft:
     """What the blueprint says of the object.
 
     :param env: the object as one instance that all its sources contribute to.
+    :param encoded: references to all that it comes from, which are many: as they are in the file.
     :param slices: the same with an instance a slice: what each frame comes from.
     """
 
@@ -57,6 +60,7 @@ class Draft:
     env: ImageEnvironment
     slices: ImageEnvironment
     elements: Mapping[Key, DataElement]
+    encoded: tuple[RawDataElement, ...]
     warnings: tuple[str, ...]
 
     def value(self, name: str, default: Any = None) -> Any:
@@ -94,16 +98,21 @@ def draft_of(
     env = replace(slices, sources=(every,), others=tuple(other.as_whole() for other in placement.others))
     elements = {key: element for key, element in header.elements.items() if key[0] not in unused}
     missing = []
+    encoded = []
     for entry in header.deferred:
         if int(entry.element.tag) in unused:
+            continue
+        if entry.element == general_reference_blueprint["SourceImageSequence"]:
+            encoded.append(as_read(sources_of_all(env)))
+            continue
+        if entry.element == general_reference_blueprint["ReferencedSeriesSequence"]:
+            encoded.append(as_read(referenced_series_of_all(env)))
             continue
         try:
             value = _settled(entry, env)
         except LackingValue as lack:
             missing.append(Missing(int(entry.element.tag), keyword(entry.element.tag), str(lack)))
             continue
-        if entry.element == general_reference_blueprint["SourceImageSequence"]:
-            value = sources_of_all(env)
         if value is not ABSENT:
             elements[entry.element.key] = entry.element.data_element(value)
     if missing:
@@ -119,7 +128,7 @@ def draft_of(
         key = (int(Tag(name)), "")
         if is_marked(header.parent, name) and (key in elements or key[0] not in unused):
             elements[key] = DataElement(Tag(name), "CS", mark)
-    return Draft(header, env, slices, elements, tuple(warnings))
+    return Draft(header, env, slices, elements, tuple(encoded), tuple(warnings))
 
 
 def _settled(entry: Entry, env: ImageEnvironment) -> Any:
@@ -162,6 +171,9 @@ def finished(draft: Draft, made: Iterable[DataElement], warnings: Iterable[str] 
     preferred = dataset.get("SpecificCharacterSet", draft.env.parent.pivot.get("SpecificCharacterSet"))
     warning = settle_dataset(dataset, preferred)
     told += [warning] if warning else []
+    for read in draft.encoded:
+        if (int(read.tag), "") not in elements:
+            dataset[read.tag] = read
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = UID(str(dataset.SOPClassUID))
     dataset.file_meta.MediaStorageSOPInstanceUID = UID(draft.instance_uid)

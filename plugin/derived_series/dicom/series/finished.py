@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from pydicom import dcmwrite
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
 from derived_series.dicom.blueprints.build_context import BuildContext
-from derived_series.dicom.encoding.character_sets import with_stored_text
 from derived_series.dicom.encoding.codecs import compress
 from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
+from derived_series.dicom.encoding.writer import encode_dataset
 from derived_series.dicom.modules.derivation import MARKS, is_marked
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.making import tell_making
@@ -101,9 +99,7 @@ class DatasetSeries:
 
     def encode(self, index: int) -> bytes:
         """One instance as a complete Part 10 file."""
-        buffer = io.BytesIO()
-        dcmwrite(buffer, with_stored_text(self.datasets[index]), enforce_file_format=True)
-        return buffer.getvalue()
+        return encode_dataset(self.datasets[index])
 
     def buffer(self, index: int) -> bytes:
         """The same as ``encode``; see ``DerivedSeries.buffer``."""

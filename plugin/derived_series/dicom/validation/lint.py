@@ -19,6 +19,7 @@ from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
 from derived_series.errors import InvalidRequest
+from derived_series.kinds import SOP_CLASSES
 
 #: Short names of IODs, beside those of the standard's tables such as ``ct-image``.
 IODS = {
@@ -155,5 +156,10 @@ def _values(blueprint: Blueprint) -> Iterator[Finding]:
             problem = value_problem(element.data_element(element.value))
             if problem:
                 yield error(tag, problem)
-            if tag == 0x00080016 and not UID(str(element.value)).name[:1].isalpha():
+            if tag == 0x00080016 and not _is_named(str(element.value)):
                 yield error(tag, f"is {element.value}: no SOP class of PS3.6")
+
+
+def _is_named(sop_class_uid: str) -> bool:
+    """Whether PS3.6 has the SOP class: by pydicom's table, or by this project's, which has newer ones."""
+    return UID(sop_class_uid).name[:1].isalpha() or sop_class_uid in SOP_CLASSES

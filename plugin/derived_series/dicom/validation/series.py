@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -16,6 +17,7 @@ from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import ABSENT
 from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.value_rules import is_uid, value_problem
+from derived_series.dicom.encoding.writer import first_and_last_item
 from derived_series.dicom.series.classic import DerivedSeries, ask
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.validation.attributes import check_attributes
@@ -47,7 +49,7 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
     if isinstance(series, DerivedSeries):
         checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
     else:
-        checked = list(enumerate(series))
+        checked = [(index, _in_short(dataset)) for index, dataset in enumerate(series)]
     inputs = [parent, *(series.header.env.others if series.header is not None else ())]
     known = frozenset(str(instance.SOPInstanceUID) for each in inputs for instance in each.instances)
     values = ParentValues([instance for each in inputs for instance in each.instances])
@@ -66,6 +68,24 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
         volumes = 1
     found += _in_order(positions, volumes, checked[0][1])
     return tuple(dict.fromkeys(_once(found)))
+
+
+def _in_short(dataset: Dataset) -> Dataset:
+    """The dataset with the first and the last item of sequences that are as this package encoded them.
+
+    Those between differ in numbers, in places, which are the grid's, and in the instances that they refer to.
+    """
+    short = {
+        tag: element._replace(value=items, length=len(items))
+        for tag, element in dict(dataset.items()).items()
+        if isinstance(element, RawDataElement) and element.VR == "SQ" and element.value
+        for items in [first_and_last_item(element.value)]
+    }
+    if not short:
+        return dataset
+    found = Dataset({**dict(dataset.items()), **short})
+    found.file_meta = dataset.file_meta
+    return found
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:

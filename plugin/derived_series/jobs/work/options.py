@@ -7,7 +7,6 @@ from derived_series.dicom.image.resampling import Resampling
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.run import Options, extra_blueprint
-from derived_series.transfer_syntaxes import DEFAULT
 
 
 def options_of(request: DeriveRequest, validation: Validation) -> Options:
@@ -27,7 +26,7 @@ def options_of(request: DeriveRequest, validation: Validation) -> Options:
         ),
         nan=request.nan,
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
-        transfer_syntax=request.transfer_syntax or DEFAULT,
+        transfer_syntax=request.transfer_syntax,
         validation=_validation(request, validation),
         frame_of_reference=request.frame_of_reference,
     )

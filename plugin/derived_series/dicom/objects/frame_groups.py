@@ -1,0 +1,119 @@
+"""Per-frame functional groups (PS3.3 C.7.6.16) as bytes: what the frames of one slice have alike is encoded once.
+
+A sequence of thousands of items takes pydicom seconds. Here it is an element as it would be read from a file: bytes
+that are parsed when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from pydicom.charset import convert_encodings
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from derived_series.dicom.blueprints.environment import InstanceEnvironment
+from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.writer import (
+    PER_FRAME,
+    as_read,
+    encode_element,
+    encode_text,
+    sequence,
+    short_element,
+)
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.objects.highdicom_planes import structure
+from derived_series.dicom.objects.single_instance import Draft, finished
+from derived_series.dicom.series.finished import DatasetSeries
+
+_DERIVATION_IMAGE = int(Tag("DerivationImageSequence"))
+_FRAME_CONTENT = int(Tag("FrameContentSequence"))
+_PLANE_POSITION = int(Tag("PlanePositionSequence"))
+_SEGMENT_IDENTIFICATION = int(Tag("SegmentIdentificationSequence"))
+_INDEX_VALUES = int(Tag("DimensionIndexValues"))
+_POSITION = int(Tag("ImagePositionPatient"))
+_SEGMENT_NUMBER = int(Tag("ReferencedSegmentNumber"))
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """
+    :param slice: of the image, from 0, volume after volume.
+    :param indexes: its DimensionIndexValues, from 1.
+    :param segment: its ReferencedSegmentNumber, where frames are of one segment each.
+    """
+
+    slice: int
+    indexes: tuple[int, ...]
+    segment: int | None = None
+
+
+def with_frames(
+    draft: Draft,
+    grid: Grid,
+    pattern: Dataset,
+    frames: Sequence[Frame],
+    further: Iterable[str] = (),
+    warnings: Iterable[str] = (),
+) -> DatasetSeries:
+    """The object of all frames, from highdicom's one of the first slices, in which the pixels are those of all.
+
+    What the item of its first frame has beside place, segment, indexes and references is that of all frames.
+
+    :param further: what else follows from the frames, beside ``structure``.
+    """
+    item = pattern.PerFrameFunctionalGroupsSequence[0]
+    pattern.Rows, pattern.Columns = grid.rows, grid.columns
+    pattern.NumberOfFrames = len(frames)
+    del pattern.PerFrameFunctionalGroupsSequence
+    series = finished(draft, structure(pattern, *further), warnings)
+    (dataset,) = series.datasets
+    charset = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
+    dataset[PER_FRAME] = as_read(sequence(int(PER_FRAME), _items(draft, grid, frames, item, encodings)))
+    return replace(series, made=series.made | {int(PER_FRAME)})
+
+
+def _items(
+    draft: Draft, grid: Grid, frames: Iterable[Frame], pattern: Dataset, encodings: Sequence[str]
+) -> Iterator[bytes]:
+    common = {
+        int(element.tag): encode_element(element, encodings)
+        for element in pattern
+        if int(element.tag) not in (_DERIVATION_IMAGE, _FRAME_CONTENT, _PLANE_POSITION, _SEGMENT_IDENTIFICATION)
+    }
+    code = encode_element(
+        DataElement(Tag("DerivationCodeSequence"), "SQ", draft.value("DerivationCodeSequence")), encodings
+    )
+    slices: dict[int, dict[int, bytes]] = {}
+    for frame in frames:
+        parts = slices.get(frame.slice)
+        if parts is None:
+            parts = slices[frame.slice] = {**common, **_of_slice(draft, grid, frame.slice, code)}
+        indexes = struct.pack(f"<{len(frame.indexes)}I", *frame.indexes)
+        own = {_FRAME_CONTENT: sequence(_FRAME_CONTENT, [short_element(_INDEX_VALUES, "UL", indexes)])}
+        if frame.segment is not None and _SEGMENT_IDENTIFICATION in pattern:
+            number = short_element(_SEGMENT_NUMBER, "US", frame.segment.to_bytes(2, "little"))
+            own[_SEGMENT_IDENTIFICATION] = sequence(_SEGMENT_IDENTIFICATION, [number])
+        every = {**parts, **own}
+        yield b"".join([every[tag] for tag in sorted(every)])
+
+
+def _of_slice(draft: Draft, grid: Grid, index: int, code: bytes) -> dict[int, bytes]:
+    """Where a slice is and what it comes from."""
+    sources = general_reference_blueprint["SourceImageSequence"].encode_instance(
+        InstanceEnvironment(draft.slices, index)
+    )
+    if sources is None:
+        raise TypeError("SourceImageSequence has no encoding of its own")
+    position = grid.positions[index % len(grid.positions)]
+    place = encode_text(_POSITION, "DS", "\\".join(map(decimal_string, position)))
+    return {
+        _DERIVATION_IMAGE: sequence(_DERIVATION_IMAGE, [sources + code]),
+        _PLANE_POSITION: sequence(_PLANE_POSITION, [place]),
+    }

@@ -1,0 +1,99 @@
+"""A label map and what its labels stand for, before it becomes an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.modules.segmentation import Segment
+from derived_series.errors import HeaderError, Missing, PixelError
+
+_MOST = (1 << 16) - 1
+
+
+def label_map(image: Any) -> npt.NDArray[Any]:
+    """The labels, in 8 bits where they fit, else in 16, (slice, row, column).
+
+    :raises PixelError: fractions, negative numbers, numbers over 65535.
+    """
+    array = np.stack(list(image)) if not isinstance(image, np.ndarray) else image
+    if array.dtype.kind == "b":
+        return array.view(np.uint8)
+    with np.errstate(invalid="ignore"):
+        fractions = array.dtype.kind == "f" and not np.array_equal(array, np.rint(array))
+    if fractions:
+        raise PixelError(
+            "a segmentation is made from a label map, but the image has values that are no whole numbers, or NaN",
+            remedy="give labels (0, 1, 2, ...) or a bool mask; a map of probabilities goes with "
+            "fractional_segmentation or parametric_map",
+        )
+    low, high = float(array.min()), float(array.max())  # in float16 the largest label would be Inf
+    if low < 0 or high > _MOST:
+        raise PixelError(
+            f"a segmentation is made from a label map, but the image has values from {low:g} to {high:g}",
+            remedy="give labels from 0 (no segment) to 65535, or a bool mask",
+        )
+    return array.astype(np.uint8 if high < 256 else np.uint16, copy=False)
+
+
+def labels_of_slices(labels: npt.NDArray[Any]) -> tuple[tuple[int, ...], ...]:
+    """The labels that each slice has voxels of, ascending, without 0."""
+    return tuple(_labels(np.ascontiguousarray(frame).ravel()) for frame in labels)
+
+
+def _labels(values: npt.NDArray[Any]) -> tuple[int, ...]:
+    """:param values: of a slice; a label is looked at where a run of it begins."""
+    begins = values[1:][values[1:] != values[:-1]]
+    return tuple(label for label in sorted({*np.unique(begins).tolist(), *values[:1].tolist()}) if label)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """
+    :param items: of SegmentSequence, one a label, ascending by label.
+    :param labels: the label of each.
+    """
+
+    items: tuple[Dataset, ...]
+    labels: tuple[int, ...]
+    warnings: tuple[str, ...]
+
+
+def described(items: Sequence[Dataset], present: Iterable[int], *, consecutive: bool) -> Described:
+    """What the labels stand for; a tissue where nothing describes them.
+
+    :param items: of SegmentSequence, numbered by the labels that they describe.
+    :param present: the labels that have voxels.
+    :param consecutive: the items are numbered from 1 without gaps (PS3.3 C.8.20.2.4), not by their labels.
+    :raises HeaderError: an item without its number.
+    """
+    without = [index for index, item in enumerate(items, 1) if not item.get("SegmentNumber")]
+    if without:
+        missing = Missing(0x00620004, "SegmentNumber", "the label that the item describes")
+        raise HeaderError([missing], where=f"item {without[0]} of SegmentSequence")
+    known = {int(item.SegmentNumber): item for item in items}
+    there = set(present)
+    warnings = []
+    for label in sorted(there - set(known)):
+        known[label] = Segment(label, f"Segment {label}").item()
+        warnings.append(f"label {label} is not described: it is called 'Segment {label}', a tissue")
+    if not known:
+        known[1] = Segment(1, "Segment 1").item()
+        warnings.append("the label map is empty, and no segment is described")
+    for label in sorted(set(known) - there):
+        warnings.append(f"segment {label} ({known[label].get('SegmentLabel', '')}) has no voxel")
+    labels = tuple(sorted(known))
+    numbered = []
+    for number, label in enumerate(labels, 1):
+        item = Dataset()
+        item.update(known[label])
+        if consecutive and number != label:
+            warnings.append(f"label {label} is segment {number}: segments are numbered from 1 without gaps")
+            item.add_new("SegmentNumber", "US", number)  # the element is shared with what was described
+        numbered.append(item)
+    return Described(tuple(numbered), labels, tuple(warnings))

@@ -1,0 +1,246 @@
+"""Segmentations and label maps: frame for frame and group for group what highdicom makes of the same labels."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import highdicom
+import numpy as np
+import numpy.typing as npt
+import pytest
+from highdicom.seg import Segmentation, SegmentDescription
+from pydicom import config, dcmread
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
+
+from building import build, parent_of, ready, written
+from dciodvfy import errors
+from derived_series import (
+    Blueprint,
+    BuildContext,
+    NumpyFactory,
+    ParentSeries,
+    Segment,
+    SegmentationFactory,
+    StaticElement,
+    segments,
+)
+from derived_series.dicom.modules.codes import code_item
+from derived_series.dicom.objects.highdicom_planes import close_table
+from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.errors import PixelError, ValidationFailed
+from derived_series.pipelines.gate import STRICT, passed
+from derived_series.pipelines.run import Options
+from phantoms import ct_phantom
+
+ORIENTATIONS = ("axial", "sagittal", "oblique")
+PARENTS = {name: parent_of(ct_phantom(6, 18, 11, orientation=name)) for name in ORIENTATIONS}  # 198 is no multiple of 8
+NAMED = (Segment(1, "Liver", "Liver", color="#b5651d"), Segment(2, "Spleen", "Spleen"), Segment(3, "Cyst", "Cyst"))
+
+
+def labels(shape: tuple[int, ...], *numbers: int) -> npt.NDArray[np.uint16]:
+    """A block a number; they overlap in slices, and the first and the last slice are empty."""
+    found = np.zeros(shape, np.uint16)
+    for place, number in enumerate(numbers):
+        found[1 + place % 3 : 3 + place % 3, 2 + 4 * place : 7 + 4 * place, 1 + place : 6 + place] = number
+    return found
+
+
+def highdicoms(parent: ParentSeries, image: npt.NDArray[Any], kind: str, described: tuple[Segment, ...]) -> Dataset:
+    items = []
+    for segment in described:
+        item = segment.item()
+        item.SegmentAlgorithmType = "MANUAL"
+        items.append(SegmentDescription.from_dataset(item))
+    whole = kind == "LABELMAP"
+    made = Segmentation(
+        parent.instances, image, kind, items, "2.25.1", 1, "2.25.2", 1, "x", "x", "1", "1", omit_empty_frames=not whole
+    )  # fmt: skip
+    close_table(made)
+    return made
+
+
+def groups(dataset: Dataset) -> list[tuple[Any, ...]]:
+    """Of each frame: indexes, position, segment, the instances that it refers to."""
+    found = []
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        segment = frame.get("SegmentIdentificationSequence")
+        sources = frame.DerivationImageSequence[0].SourceImageSequence
+        found.append(
+            (
+                frame.FrameContentSequence[0].DimensionIndexValues,
+                [round(float(value), 6) for value in frame.PlanePositionSequence[0].ImagePositionPatient],
+                segment and segment[0].ReferencedSegmentNumber,
+                [(item.ReferencedSOPInstanceUID, item.SpatialLocationsPreserved) for item in sources],
+                sorted(frame.dir()),
+            )
+        )
+    return found
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+@pytest.mark.parametrize("numbers", [(1,), (1, 2, 3)], ids=["one", "three"])
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+def test_frames_and_groups_are_highdicoms(kind: str, numbers: tuple[int, ...], orientation: str) -> None:
+    parent = PARENTS[orientation]
+    image, described = labels(parent.shape, *numbers), NAMED[: len(numbers)]
+    blueprint = "segmentation" if kind == "BINARY" else "label_map_segmentation"
+    series = build(parent, image, segments(*described), blueprint=blueprint)
+    own, wanted = written(series)[0], highdicoms(parent, image, kind, described)
+    assert groups(own) == groups(wanted)
+    assert np.array_equal(own.pixel_array, wanted.pixel_array)
+    for keyword in (
+        *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+        *("SegmentationType", "SegmentsOverlap", "SOPClassUID", "PhotometricInterpretation", "SamplesPerPixel"),
+    ):
+        assert own[keyword].value == wanted[keyword].value, keyword
+    pairs = zip(own.DimensionIndexSequence, wanted.DimensionIndexSequence, strict=True)
+    assert all(a.DimensionIndexPointer == b.DimensionIndexPointer for a, b in pairs)
+    assert sorted(own.SharedFunctionalGroupsSequence[0].dir()) == sorted(wanted.SharedFunctionalGroupsSequence[0].dir())
+    assert len(own.PixelData) % 2 == 0
+    if kind == "BINARY":
+        assert errors(series.encode(0)) == []
+
+
+def test_a_label_map_keeps_its_numbers_and_takes_the_bits_that_they_need() -> None:
+    parent = PARENTS["axial"]
+    for numbers, bits in (((1, 7, 255), 8), ((2, 300, 65535), 16)):
+        image = labels(parent.shape, *numbers)
+        described = [Segment(number, f"Organ {number}", "Organ") for number in numbers]
+        series = build(parent, image.astype(np.int64), segments(*described), blueprint="label_map_segmentation")
+        assert not [warning for warning in series.warnings if "nothing says" not in warning]
+        found = highdicom.seg.segread(io.BytesIO(series.encode(0)))
+        read = found.get_pixels_by_source_instance(
+            [str(i.SOPInstanceUID) for i in parent.instances], combine_segments=True
+        )
+        close_table(found)
+        assert found.BitsAllocated == bits and np.array_equal(read, image)
+        assert [item.SegmentNumber for item in found.SegmentSequence] == [0, *numbers]
+        assert found.SegmentSequence[0].SegmentLabel == "Background"
+
+
+@pytest.mark.parametrize(
+    ("asked", "syntax"),
+    [
+        (None, RLELossless),
+        ("JPEGLSLossless", JPEGLSLossless),
+        ("ExplicitVRLittleEndian", ExplicitVRLittleEndian),
+    ],
+)
+@pytest.mark.parametrize("most", [3, 300])
+def test_a_label_map_is_written_in_rle_unless_asked_otherwise(asked: str | None, syntax: str, most: int) -> None:
+    parent = PARENTS["oblique"]
+    image = labels(parent.shape, 1, 2, most)
+    series = Options(transfer_syntax=asked).ready(
+        build(parent, image, segments(), blueprint="label_map_segmentation"), parent
+    )
+    dataset = dcmread(io.BytesIO(series.encode(0)))
+    assert dataset.file_meta.TransferSyntaxUID == syntax
+    uncompressed = written(build(parent, image, segments(), blueprint="label_map_segmentation"))[0]
+    assert np.array_equal(dataset.pixel_array, uncompressed.pixel_array)
+
+
+@pytest.mark.parametrize("shape", [(6, 18, 11), (4, 16, 16), (3, 5, 5), (9, 3, 1), (1, 7, 9)])
+def test_bits_are_packed_without_a_gap_between_frames(shape: tuple[int, int, int]) -> None:
+    parent = parent_of(ct_phantom(*shape))
+    image = np.random.default_rng(3).integers(0, 4, shape)
+    assert parent.grid is not None
+    own = written(build(parent, image, segments(*NAMED), blueprint="segmentation"))[0]
+    wanted = highdicoms(parent, image.astype(np.uint8), "BINARY", NAMED)
+    assert groups(own) == groups(wanted)
+    place = {tuple(np.round(position, 6)): index for index, position in enumerate(parent.grid.positions)}
+    for frame, (_, position, segment, _, _) in zip(own.pixel_array.reshape(-1, *shape[1:]), groups(own), strict=True):
+        assert np.array_equal(frame, image[place[tuple(position)]] == segment)
+
+
+def test_probabilities_come_back_to_half_a_step() -> None:
+    parent = PARENTS["oblique"]
+    maps = np.random.default_rng(5).random((2, *parent.shape)).astype(np.float32)
+    maps[1, 2] = 0
+    series = build(
+        parent, maps, segments(*NAMED[:2]), blueprint="fractional_segmentation", factory=SegmentationFactory()
+    )
+    assert errors(series.encode(0)) == []
+    found = highdicom.seg.segread(io.BytesIO(series.encode(0)))
+    read = found.get_pixels_by_source_instance([str(i.SOPInstanceUID) for i in parent.instances])
+    close_table(found)
+    assert (found.SegmentationType, found.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
+    assert np.abs(np.moveaxis(read, -1, 0) - maps).max() <= 0.5 / 255 + 1e-6
+    assert found.NumberOfFrames == 11  # the slice that has nothing of the second segment has no frame of it
+    single = written(build(parent, maps[0], segments(NAMED[0]), blueprint="fractional_segmentation"))[0]
+    assert np.array_equal(single.pixel_array.max(axis=(1, 2)), np.rint(maps[0] * 255).max(axis=(1, 2))[::-1])
+
+
+@pytest.mark.parametrize(
+    ("image", "extra", "said"),
+    [(1.5, (), "values from 1.5"), (np.nan, (), "NaN"), (0.5, NAMED, r"1 map\(s\) of probabilities")],
+)
+def test_what_is_no_probability_is_refused(image: float, extra: tuple[Segment, ...], said: str) -> None:
+    parent = PARENTS["axial"]
+    with pytest.raises(PixelError, match=said):
+        build(parent, np.full(parent.shape, image), segments(*extra), blueprint="fractional_segmentation")
+
+
+def test_references_and_groups_are_read_as_they_were_encoded() -> None:
+    """The dataset that user code gets, and the file, have all items; code meanings keep their characters."""
+    parent = PARENTS["axial"]
+    code = StaticElement("DerivationCodeSequence", "SQ", [code_item(Code("1", "99LOCAL", "平滑化"))])
+    extra = segments(*NAMED) + Blueprint([code])
+    series = build(parent, labels(parent.shape, 1, 2, 3), extra, blueprint="segmentation")
+    for dataset in (series.dataset(0), written(series)[0]):
+        assert len(dataset.SourceImageSequence) == len(parent)
+        assert len(dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence) == len(parent)
+        assert len(dataset.PerFrameFunctionalGroupsSequence) == dataset.NumberOfFrames == 6
+        for frame in dataset.PerFrameFunctionalGroupsSequence:
+            (item,) = frame.DerivationImageSequence[0].DerivationCodeSequence
+            assert item.CodeMeaning == "平滑化"
+
+
+def test_the_file_is_the_one_that_pydicom_writes() -> None:
+    parent = PARENTS["oblique"]
+    for name, image in (
+        ("segmentation", labels(parent.shape, 1, 2)),
+        ("label_map_segmentation", labels(parent.shape, 1, 400)),
+        ("parametric_map", parent.voxels()),
+    ):
+        series = build(parent, image, blueprint=name, context=BuildContext(uid_seed="same"))
+        assert isinstance(series, DatasetSeries)
+        own, buffer = series.encode(0), io.BytesIO()
+        series.dataset(0).save_as(buffer, enforce_file_format=True)
+        assert own == buffer.getvalue()
+
+
+def test_the_gate_sees_what_user_code_changes_in_groups() -> None:
+    parent = PARENTS["axial"]
+    series = build(parent, labels(parent.shape, 1, 2, 3), segments(*NAMED), blueprint="segmentation")
+    assert isinstance(series, DatasetSeries) and passed(series, parent, STRICT)
+    frames = series.dataset(0).PerFrameFunctionalGroupsSequence
+    wrong = DataElement(Tag("SpatialLocationsPreserved"), "CS", "perhaps", validation_mode=config.IGNORE)
+    frames[2].DerivationImageSequence[0].SourceImageSequence[0][wrong.tag] = wrong
+    with pytest.raises(ValidationFailed, match=r"PerFrameFunctionalGroupsSequence\[2\]"):
+        passed(series, parent, STRICT)
+
+
+def test_what_was_described_is_left_as_it_is() -> None:
+    """Numbers without gaps go into the object, not into the blueprint that serves the next build too."""
+    parent = PARENTS["axial"]
+    described = segments(Segment(4, "Cyst", "Cyst"))
+    for _ in range(2):
+        dataset = written(build(parent, labels(parent.shape, 4), described, blueprint="segmentation"))[0]
+        assert [(item.SegmentNumber, item.SegmentAlgorithmType) for item in dataset.SegmentSequence] == [
+            (1, "AUTOMATIC")
+        ]
+    assert described["SegmentSequence"].value[0].SegmentNumber == 4
+
+
+def test_an_occupancy_is_said_to_be_one() -> None:
+    parent = PARENTS["axial"]
+    blueprint = ready("fractional_segmentation")
+    blueprint += Blueprint([StaticElement("SegmentationFractionalType", "CS", "OCCUPANCY")])
+    series = build(parent, np.full(parent.shape, 0.25), blueprint=blueprint, factory=NumpyFactory())
+    assert written(series)[0].SegmentationFractionalType == "OCCUPANCY"
+    assert not any("SegmentationFractionalType" in warning for warning in series.warnings)
