@@ -2,7 +2,8 @@
 
 Coordinates are the patient's, in mm, LPS (PS3.3 C.7.6.2.1.1): x to the left, y to the back, z to the head.
 Arrays are indexed (slice, row, column); slices ascend along the normal, which is the row cosines x the column
-cosines. An affine maps (slice, row, column, 1) to (x, y, z, 1) at the centre of the voxel.
+cosines. An affine maps (slice, row, column, 1) to (x, y, z, 1) at the centre of the voxel. docs/coordinate-systems.md
+explains all of it with a picture.
 """
 
 from __future__ import annotations

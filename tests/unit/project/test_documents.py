@@ -5,14 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import architecture
+import coordinate_picture
+from building import build, parent_of, written
+from derived_series import Blueprint, BuildContext
+from derived_series.dicom.grid import LPS_TO_RAS
+from derived_series.jobs.messages import DeriveTask
+from derived_series.pipelines import Library
+from derived_series.pipelines.run import Options, run_pipeline
+from phantoms import ct_phantom
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "plugin" / "derived_series"
 #: Documents that name files in backticks, relative to the repository or to the package.
-WITH_PATHS = ("ARCHITECTURE.md",)
+WITH_PATHS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/coordinate-systems.md")
 #: Documents in Markdown that are read by people.
 MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
@@ -37,7 +46,7 @@ def paths_in(text: str) -> set[str]:
     return {
         word
         for word in re.findall(r"`([^`\s]+)`", text)
-        if re.fullmatch(r"[\w.-]+(/[\w.-]+)*/?", word) and (word.endswith("/") or re.search(r"/.*\.\w+$|\.py$", word))
+        if re.fullmatch(r"\w[\w.-]*(/[\w.-]+)*/?", word) and (word.endswith("/") or re.search(r"/.*\.\w+$|\.py$", word))
     }
 
 
@@ -48,7 +57,7 @@ def is_there(path: str) -> bool:
 @pytest.mark.parametrize("name", WITH_PATHS)
 def test_the_files_that_a_document_names_are_there(name: str) -> None:
     named = paths_in((ROOT / name).read_text("utf-8"))
-    assert len(named) > 10
+    assert len(named) > 5
     assert sorted(path for path in named if not is_there(path)) == []
 
 
@@ -56,6 +65,54 @@ def test_paths_are_seen() -> None:
     text = "`orthanc/app.py`, `jobs/`, `make test`, `StaticElement`, `a + b`, `/series/{id}/derive`, `gone.py`"
     assert paths_in(text) == {"orthanc/app.py", "jobs/", "gone.py"}
     assert not is_there("gone.py") and is_there("orthanc/app.py") and is_there("tests/")
+
+
+def blocks_of(document: str, language: str) -> list[str]:
+    """The code blocks of a document."""
+    text = (ROOT / document).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", MARKDOWN, ids=lambda path: str(path.relative_to(ROOT)))
+def test_targets_of_make_that_a_document_names_are_there(document: Path) -> None:
+    targets = set(re.findall(r"^([\w-]+(?: [\w-]+)*):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
+    there = {target for line in targets for target in line.split()}
+    named = re.findall(r"(?:^|`)make ((?:[a-z][\w-]*[ `\n])+)", document.read_text("utf-8"), flags=re.MULTILINE)
+    assert {target for line in named for target in re.split(r"[ `\n]+", line) if target} <= there
+
+
+def test_the_element_of_the_guide_works() -> None:
+    names: dict[str, object] = {}
+    exec(blocks_of("CONTRIBUTING.md", "python")[0], names)
+    extra = names["blueprint"]
+    assert isinstance(extra, Blueprint)
+    assert [dataset.ImagesInAcquisition for dataset in written(build(ct_phantom(3, 8, 8), extra=extra))] == [3, 3, 3]
+
+
+def test_the_pipeline_of_the_guide_works(tmp_path: Path) -> None:
+    (tmp_path / "threshold.py").write_text(blocks_of("CONTRIBUTING.md", "python")[1], "utf-8")
+    library = Library.load([ROOT / "blueprints", tmp_path])
+    assert library.problems == ()
+    parent = parent_of(ct_phantom(3, 16, 16))
+    series = run_pipeline(library, "threshold", {"ct": parent}, {"HU": 300}, Options(), BuildContext())
+    (dataset,) = written(series)
+    assert dataset.Modality == "SEG" and dataset.pixel_array.sum() == (parent.voxels() > 300).sum() > 0
+
+
+def test_the_attempt_of_the_guide_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[DeriveTask] = []
+    monkeypatch.setattr("derived_series.jobs.work.attempt.make_attempt", lambda task, work: tasks.append(task))
+    exec(blocks_of("CONTRIBUTING.md", "python")[2])
+    assert [task.folders for task in tasks] == [("blueprints",)]
+
+
+def test_the_example_of_the_coordinate_systems_is_right_and_is_the_one_drawn() -> None:
+    names: dict[str, object] = {}
+    first, second = blocks_of("docs/coordinate-systems.md", "python")
+    exec(first, names)
+    exec(second, names)
+    assert np.array_equal(names["lps_to_ras"], LPS_TO_RAS)  # type: ignore[arg-type]
+    assert names["grid"] == coordinate_picture.GRID
 
 
 def links_in(text: str) -> list[str]:
