@@ -10,6 +10,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
+from matplotlib.patches import Rectangle
 
 from derived_series import Grid
 
@@ -78,7 +79,7 @@ def _slice(axes: Any) -> None:
         for column in range(GRID.columns):
             x, y = column * between_columns, row * between_rows
             box = (x - between_columns / 2, y - between_rows / 2)
-            axes.add_patch(plt.Rectangle(box, between_columns, between_rows, fill=False, color="lightgray"))
+            axes.add_patch(Rectangle(box, between_columns, between_rows, fill=False, color="lightgray"))
             axes.plot(x, y, ".", color="tab:purple", markersize=4)
             axes.text(x, y + 0.55, f"[k, {row}, {column}]", ha="center", fontsize=6)
     axes.annotate("", (3, 0), (0, 0), arrowprops={"color": ROW, "width": 1.5, "headwidth": 7})
