@@ -1,7 +1,7 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
-# test: format, lint, types, tests.  bench: measure.  format: rewrite the sources as `test` wants them.
+# test: format, lint, types, tests.  test-quick: the tests that need no server.  bench: measure.  format: rewrite the sources as `test` wants them.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
-.PHONY: ohif setup run stop test test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
+.PHONY: ohif setup run stop test test-quick test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints compat scripts benchmarks tests
@@ -32,6 +32,10 @@ format: setup
 # Two files of tests at a time: they wait more than they compute.
 test: lint
 	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+# While you work: all tests without an Orthanc or a browser.
+test-quick:
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server"
 
 # `make run` and `make test` on another release of Debian, in a root with nothing else in it (needs root rights).
 test-bookworm test-trixie test-sid:

@@ -20,6 +20,17 @@ settings.load_profile("repeatable")
 _REPORT = "report"  # a property of a test's report: it comes from whichever process ran the test
 
 
+#: Fixtures that a test has only if it needs an Orthanc or a browser.
+_OF_SERVERS = {"orthanc_installed", "browser"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need an Orthanc or a browser: ``-m "not server"`` is the quick loop."""
+    for item in items:
+        if _OF_SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
+
+
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Has a line printed at the end of the run, whether tests pass or not."""

@@ -106,7 +106,7 @@ def test_padding_and_background_are_not_looked_at() -> None:
     image = np.full(SHAPE, -2000, np.int16)
     image[:, 1:15, 1:15] = -1024
     image[:, 5:11, 5:11] = np.random.default_rng(0).integers(0, 80, (4, 6, 6))
-    made = written(build(ct_phantom(*SHAPE), image, Blueprint([StaticElement("RescaleType", "US")])))[0]
+    made = written(build(ct_phantom(*SHAPE), image, Blueprint([StaticElement("RescaleType", "LO", "US")])))[0]
     ((centre, width),) = windows_of(made)
     assert centre - width / 2 >= -3 and centre + width / 2 <= 82
 
@@ -234,7 +234,7 @@ def test_frames_of_an_enhanced_parent_keep_their_window() -> None:
 @pytest.mark.parametrize(
     ("extra", "why"),
     [
-        ([StaticElement("RescaleType", "US")], "another unit"),
+        ([StaticElement("RescaleType", "LO", "US")], "another unit"),
         ([StaticElement("Modality", "OT")], "another modality"),
     ],
 )
