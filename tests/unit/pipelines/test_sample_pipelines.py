@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from building import parent_of, volume, written
-from derived_series import ParentSeries
+from building import LIBRARY, parent_of, volume, written
+from derived_series import BuildContext, ParentSeries
 from derived_series.errors import GeometryError, HeaderError, InvalidParent, InvalidRequest
+from derived_series.pipelines import Value
+from derived_series.pipelines.run import Options, run_outputs
 from phantoms import ct_phantom, pet_phantom
 from test_pipelines import CT, MR, PET, run
 
@@ -50,6 +52,27 @@ def test_smoothing_refuses_what_it_cannot_do() -> None:
     uneven[3].ImagePositionPatient[2] += 3
     with pytest.raises(GeometryError, match="smoothing across slices needs evenly spaced slices"):
         run("gaussian_smoothing", parent_of(uneven))
+
+
+def test_the_body_mask_is_the_largest_part_with_its_holes_and_its_volume() -> None:
+    voxels = np.full((4, 12, 10), -1000.0)
+    voxels[1:3, 2:9, 2:8] = 40  # 2 x 7 x 6 voxels of a body
+    voxels[1:3, 4:6, 4:6] = -900  # its lungs
+    voxels[0, 0, 0] = 500  # something else
+    datasets = ct_phantom(4, 12, 10)
+    for dataset, plane in zip(datasets, voxels, strict=True):
+        dataset.PixelData = ((plane - dataset.RescaleIntercept) / dataset.RescaleSlope).astype(np.int16).tobytes()
+    parent = parent_of(datasets)
+    assert np.array_equal(parent.voxels(), voxels)
+    made = run_outputs(LIBRARY, "body_mask", {"ct": parent}, {}, Options(), BuildContext())
+    wanted = np.zeros(voxels.shape, bool)
+    wanted[1:3, 2:9, 2:8] = True
+    assert np.array_equal(volume(made.series["masked"]), np.where(wanted, voxels, -1024))
+    (mask,) = written(made.series["mask"])
+    assert np.array_equal(mask.pixel_array.astype(bool), wanted[1:3]) and mask.SegmentSequence[0].SegmentLabel == "Body"
+    voxel = 2.5 * float(parent.pivot.PixelSpacing[0]) * float(parent.pivot.PixelSpacing[1]) / 1000
+    assert made.values["body"] == Value(round(84 * voxel, 1), "ml")
+    assert made.values["mean"] == Value(round((84 * 40 - 8 * 940) / 84, 1), "[hnsf'U]")
 
 
 def _pet(**changes: Any) -> ParentSeries:
