@@ -1,7 +1,13 @@
 """Pipelines: inputs, the user's process(), the library of blueprint folders."""
 
 from derived_series.pipelines.container import InputContainer
-from derived_series.pipelines.grinders import NiftiGrinder, NumpyGrinder, SeriesGrinder
+from derived_series.pipelines.grinders import (
+    NiftiGrinder,
+    NumpyGrinder,
+    SegmentationGrinder,
+    SeriesGrinder,
+    SitkGrinder,
+)
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.output import Output, Value
@@ -18,6 +24,8 @@ __all__ = [
     "Output",
     "Parameters",
     "Pipeline",
+    "SegmentationGrinder",
     "SeriesGrinder",
+    "SitkGrinder",
     "Value",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
+from derived_series.dicom.image.label_map import LabelMap, label_map
 from derived_series.dicom.source.series import ParentSeries
+from derived_series.errors import InvalidParent
 
 Grinder: TypeAlias = Callable[[ParentSeries], Any]
 
@@ -29,3 +31,27 @@ class NiftiGrinder:
 
     def __call__(self, series: ParentSeries) -> Any:
         return series.to_nifti()
+
+
+class SitkGrinder:
+    """A SimpleITK image, float32, LPS mm; SimpleITK must be installed."""
+
+    def __call__(self, series: ParentSeries) -> Any:
+        return series.to_sitk()
+
+
+class SegmentationGrinder:
+    """The LabelMap of a segmentation: binary, fractional or label map, of any number of segments.
+
+    :cvar objects: such an input is read as the objects that are stored, not as slices.
+    """
+
+    objects: ClassVar[bool] = True
+
+    def __call__(self, series: ParentSeries) -> LabelMap:
+        if len(series) != 1:
+            raise InvalidParent(
+                f"the series {series.series_instance_uid} holds {len(series)} segmentations",
+                remedy="give a series of one segmentation",
+            )
+        return label_map(series.pivot)

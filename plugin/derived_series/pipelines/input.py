@@ -53,6 +53,11 @@ class Input:
         return type(self).image_grinder(self.series)
 
     @classmethod
+    def reads_objects(cls) -> bool:
+        """Whether the series is read as the objects that are stored (``ParentSeries.from_objects``), not as slices."""
+        return bool(getattr(cls.image_grinder, "objects", False))
+
+    @classmethod
     def refusal(cls, dataset: Dataset) -> str | None:
         """Why a series with such an instance is not taken, None when it is."""
         for tag, wanted in cls.required_values.items():

@@ -24,6 +24,7 @@ from derived_series.dicom.blueprints.space import FrameChoice, in_space
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
 from derived_series.dicom.factories.image_files import require
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
+from derived_series.dicom.image.itk import is_sitk, placed_image
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.objects import builder_of
@@ -171,12 +172,15 @@ class NumpyFactory(DicomFactory):
     """For numpy arrays: (slice, row, column) on the parent's grid, slices ascending along the normal.
 
     (time, slice, row, column) is a series of volumes; as many as the parent has are made from it one by one.
-    A (row, column) array is one slice. bool, integers and floats; a ``PlacedImage`` brings a grid of its own.
+    A (row, column) array is one slice. bool, integers and floats; a ``PlacedImage``
+    or an image of SimpleITK brings a grid of its own.
     """
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
         """:raises ShapeMismatch: when the shape is not the parent's, with both named."""
         parent = header.parent
+        if is_sitk(image):
+            image = placed_image(image)
         if isinstance(image, PlacedImage):
             array = _volume(image.array)
             if array.shape[-3:] != image.grid.shape:

@@ -18,6 +18,8 @@ from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.dicom.grid import SAME_ANGLE, Affine, Grid
 from derived_series.dicom.source.detached import Memo, detached
 from derived_series.dicom.source.file_meta import disagreements
+from derived_series.dicom.source.files import save
+from derived_series.dicom.source.gradients import Gradients, gradients_of
 from derived_series.dicom.source.instances import (
     check_frame_of_reference,
     check_identity,
@@ -27,6 +29,7 @@ from derived_series.dicom.source.instances import (
     read_instance,
     varying_tags,
 )
+from derived_series.dicom.source.itk import sitk_image
 from derived_series.dicom.source.multiframe.unfold import unfold
 from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
 from derived_series.dicom.source.selection import ALL, Selection, choose
@@ -112,6 +115,20 @@ class ParentSeries:
             return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
         found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
         return cls(tuple(found), None, varying, warnings=(*said, *left_out))
+
+    @classmethod
+    @reading("the series' headers")
+    def from_objects(cls, parts: Iterable[bytes]) -> ParentSeries:
+        """Part 10 files as the objects that they are, whatever these are: no slices, no grid.
+
+        For segmentations of several segments, structures and reports, as inputs beside an image series.
+        """
+        found = [read_instance(part, f"instance {i}") for i, part in enumerate(parts)]
+        varying = varying_tags(found)
+        keep_bytes(found, varying)
+        check_identity(found, varying)
+        found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
+        return cls(tuple(found), None, varying)
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
@@ -241,6 +258,18 @@ class ParentSeries:
             image.header.set_xyzt_units("mm", "sec")
             image.header["pixdim"][4] = self.time_step or 0
         return image
+
+    def to_sitk(self) -> Any:
+        """The real-world values as a SimpleITK image, where SimpleITK is installed; see ``source.itk``."""
+        return sitk_image(self)
+
+    def gradients(self) -> Gradients:
+        """b-values and gradient directions by volume. :raises InvalidParent: see ``gradients_of``."""
+        return gradients_of(self.instances[:: self.slices_per_volume])
+
+    def save_dicom(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write the stored instances into a folder, each once: the files that the series was read from."""
+        return save(self.instances, Path(folder))
 
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
