@@ -57,6 +57,16 @@ def free_series_number(parent_number: int | None, taken: Collection[int]) -> int
     return number if number <= _LARGEST_NUMBER else next(free for free in count(1) if free not in taken)
 
 
+def free_series_numbers(parent_number: int | None, taken: Collection[int], count: int) -> int:
+    """The first of so many free numbers that follow each other."""
+    blocked = set(taken)
+    while True:
+        number = free_series_number(parent_number, blocked)
+        if blocked.isdisjoint(range(number, number + count)):
+            return number
+        blocked.add(number)
+
+
 @lru_cache(maxsize=8192)
 def _named(name: str) -> str:
     """Asked for several times for each instance: to list, to check and to write it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -77,9 +78,16 @@ def instances_held(client: Client, orthanc_id: str) -> dict[str, str]:
     return {row["MainDicomTags"]["SOPInstanceUID"]: row["ID"] for row in rows}
 
 
-def remove_series(client: Client, series_instance_uid: str) -> int:
-    """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed."""
-    return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in find_series(client, series_instance_uid))
+def find_any_series(client: Client, series_instance_uids: Iterable[str]) -> tuple[str, ...]:
+    """The Orthanc identifiers of the series with any of these UIDs, in one request (PS3.4 C.2.2.2.2, list of UIDs)."""
+    query = {"Level": "Series", "Query": {"SeriesInstanceUID": "\\".join(series_instance_uids)}}
+    return tuple(client.post_json("/tools/find", json.dumps(query)))
+
+
+def remove_series(client: Client, *series_instance_uids: str) -> int:
+    """Remove all that Orthanc holds under SeriesInstanceUIDs; the number of series that were removed."""
+    found = find_any_series(client, series_instance_uids)
+    return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in found)
 
 
 def verify(client: Client, series_instance_uid: str, sent: Collection[str], samples: Iterable[Sample]) -> str:

@@ -1,46 +1,88 @@
-"""Destinations that wait for a verdict: what becomes of a job's record when there is one."""
+"""Destinations of the series of a job, and what becomes of those that wait for a verdict."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.stored_series import stored_ids, stored_series
 
 HELD, REJECTED, DELETED, PENDING, DELIVERED = "Held", "Rejected", "Deleted", "Pending", "Success"
 
 #: Of a destination that answers and does not take the series: only a person's "resubmit" asks it again.
 REFUSED = "Refused"
+FAILURE = "Failure"
 
 #: States of a destination that nothing is sent to.
 CLOSED = frozenset({HELD, REJECTED, DELETED, DELIVERED})
 
+#: What a destination's state is where the series of a job have different ones: the first of these.
+_OPEN_FIRST = (HELD, PENDING, FAILURE, REFUSED, DELIVERED, REJECTED, DELETED)
 
-def destinations(job: JobRecord) -> dict[str, str]:
-    """The state of each destination of a job whose series is stored."""
-    return dict((job.result or {}).get("Destinations", {}))
-
-
-def is_held(job: JobRecord) -> bool:
-    return HELD in destinations(job).values()
+States = Mapping[str, str]
 
 
-def released(job: JobRecord) -> JobRecord:
-    """The job with its held destinations to be delivered: it runs once more, for them alone."""
-    states = {name: PENDING if state == HELD else state for name, state in destinations(job).items()}
+def destinations(job: JobRecord, series: str | None = None) -> dict[str, str]:
+    """The state of each destination of a job whose series are stored.
+
+    :param series: of this one of them; of all of them together when not given.
+    """
+    if series is None:
+        return dict((job.result or {}).get("Destinations", {}))
+    return next((states_of(each, job.result) for each in stored_series(job.result) if each["ID"] == series), {})
+
+
+def states_of(series: Mapping[str, Any], result: Mapping[str, Any] | None) -> dict[str, str]:
+    """The destinations of one series of an answer."""
+    return dict(series.get("Destinations", (result or {}).get("Destinations", {})))
+
+
+def with_states(result: Mapping[str, Any], states: Mapping[str, States]) -> dict[str, Any]:
+    """The answer with other states of destinations. :param states: by the Orthanc identifiers of the series."""
+    series = [{**each, "Destinations": dict(states[each["ID"]])} for each in stored_series(result)]
+    found = {**result, "Destinations": _together([each["Destinations"] for each in series])}
+    return {**found, "Series": series} if "Series" in result else found
+
+
+def _together(states: list[dict[str, str]]) -> dict[str, str]:
+    names = dict.fromkeys(name for each in states for name in each)
+    of_name = {name: {each[name] for each in states if name in each} for name in names}
+    return {name: min(found, key=lambda state: _rank(state)) for name, found in of_name.items()}
+
+
+def _rank(state: str) -> int:
+    return _OPEN_FIRST.index(state) if state in _OPEN_FIRST else 0
+
+
+def is_held(job: JobRecord, series: str | None = None) -> bool:
+    """Whether a series of the job, or this one, waits for a verdict."""
+    each = [series] if series is not None else stored_ids(job.result)
+    return any(HELD in destinations(job, one).values() for one in each)
+
+
+def released(job: JobRecord, series: str) -> JobRecord:
+    """The job with a series' held destinations to be delivered: it runs once more, for them alone."""
     again = dataclasses.replace(job, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)
-    return _with(dataclasses.replace(again, problem=None), states)
+    return _changed(dataclasses.replace(again, problem=None), series, lambda s: PENDING if s == HELD else s)
 
 
 def reopened(job: JobRecord) -> JobRecord:
     """The job with all that have refused its series to be asked again."""
-    states = {name: PENDING if state == REFUSED else state for name, state in destinations(job).items()}
-    return _with(job, states) if states else job
+    return _changed(job, None, lambda state: PENDING if state == REFUSED else state) if destinations(job) else job
 
 
-def withdrawn(job: JobRecord, why: str) -> JobRecord:
-    """The job with nothing more to be delivered: its series is ``REJECTED`` or ``DELETED``."""
-    return _with(job, {name: state if state == DELIVERED else why for name, state in destinations(job).items()})
+def withdrawn(job: JobRecord, why: str, series: str) -> JobRecord:
+    """The job with nothing more of a series to be delivered: it is ``REJECTED`` or ``DELETED``."""
+    return _changed(job, series, lambda state: state if state == DELIVERED else why)
 
 
-def _with(job: JobRecord, states: dict[str, str]) -> JobRecord:
-    return dataclasses.replace(job, result={**(job.result or {}), "Destinations": states})
+def _changed(job: JobRecord, series: str | None, change: Callable[[str], str]) -> JobRecord:
+    """:param series: the one whose states change; None for all."""
+    states = {}
+    for each in stored_ids(job.result):
+        theirs = destinations(job, each)
+        chosen = series is None or each == series
+        states[each] = {name: change(state) if chosen else state for name, state in theirs.items()}
+    return dataclasses.replace(job, result=with_states(job.result or {}, states))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,17 +113,15 @@ class Gateway(ABC):
         )
         return series
 
-    def remove_series(self, series_instance_uid: str) -> int:
-        """Remove all that Orthanc holds under a SeriesInstanceUID; the number of series that were removed.
+    def remove_series(self, series_instance_uids: Iterable[str]) -> int:
+        """Remove all that Orthanc holds under SeriesInstanceUIDs; the number of series that were removed.
 
         :raises DerivedSeriesError: Orthanc refuses it.
         """
         removed = 0
-        for resource in self.post("/tools/lookup", series_instance_uid):
-            if resource["Type"] != "Series":
-                continue
+        for series in self.find_series({"SeriesInstanceUID": "\\".join(series_instance_uids)}):
             try:
-                self.delete(f"/series/{resource['ID']}")
+                self.delete(f"/series/{series['ID']}")
             except NotFound:  # somebody else was quicker
                 continue
             removed += 1

@@ -101,6 +101,10 @@ def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any
         content["Phase"] = phase
     if job.result is not None:
         content["Result"] = {key: job.result[key] for key in ("ID", "Path", "Destinations") if key in job.result}
+        if "Series" in job.result and not job.result.get("DryRun"):
+            content["Result"]["Series"] = [
+                {key: series[key] for key in ("Output", "ID", "Path")} for series in job.result["Series"]
+            ]
     found: dict[str, Any] = {
         "ID": job.id,
         "Path": job_path(job),

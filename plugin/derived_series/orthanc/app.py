@@ -24,6 +24,7 @@ from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.stored_series import stored_ids
 from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.addresses import bound
@@ -105,7 +106,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         replaced = store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
         superseded = [] if fired is None else log.replaced_by(fired)
         former = [*replaced, *(each for name in superseded if (each := store.find(name)) is not None)]
-        made = [str(each.result["ID"]) for each in former if each.result and "ID" in each.result]
+        made = [series for each in former for series in stored_ids(each.result)]
         return DeriveTask(
             job_id=job.id,
             attempt=job.attempt,
@@ -118,13 +119,13 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             image_route=None if path is None else f"{job_path(job)}/image",
             progress_route=f"{job_path(job)}/progress",
             result=job.result,
-            replaces=tuple(former.result["ID"] for former in replaced if former.result and "ID" in former.result),
+            replaces=tuple(series for each in replaced for series in stored_ids(each.result)),
             supersedes=tuple(superseded),
             accepted=tuple(each for each in made if (verdicts.of(each) or {}).get("State") == ACCEPTED),
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
             thorough=leftovers.is_expected(job.id),
-            series_number=series_number(gateway, series_numbers, job),
+            series_number=series_number(gateway, series_numbers, job, library.outputs_of(job)),
             validation=settings.validation,
             connections=max(1, _CONNECTIONS // (1 + store.counts().get(State.RUNNING, 0))),
             memory_limit=settings.memory_limit(pipeline := job.request.get("Pipeline"), environments.name_of(pipeline)),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from derived_series.jobs.destination_states import destinations, is_held
+from derived_series.jobs.destination_states import HELD, destinations
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.stored_series import stored_series
 from derived_series.orthanc.abstract_gateway import Gateway
 
 
@@ -25,9 +26,10 @@ class Metrics:
         """A job has another state."""
         for state, count in self._store.counts().items():
             self._gateway.metric(f"derived_series_jobs_{state.value.lower()}", count)
-        if job.state is not State.SUCCESS or job.result is None or "ID" not in job.result:
+        if job.state is not State.SUCCESS or job.result is None or not stored_series(job.result):
             return
-        if is_held(job) or not job.request.get("HoldUntilAccepted") or not destinations(job):
+        states = destinations(job)
+        if not job.request.get("HoldUntilAccepted") or all(state == HELD for state in states.values()):
             self._stored(job.result)  # one whose held destinations were released has been counted before
 
     def _stored(self, result: dict[str, Any]) -> None:

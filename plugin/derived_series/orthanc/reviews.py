@@ -13,8 +13,9 @@ from derived_series.jobs.destination_states import DELETED, destinations, is_hel
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
-from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.record import JobRecord
 from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, rejection_job_id, review_json
+from derived_series.jobs.stored_series import stored_ids
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.rejection_notes import rejection_in_study
 
@@ -119,7 +120,7 @@ class Reviews:
     def observe(self, job: JobRecord) -> None:
         """A job has another state: destinations may have been waiting for it. Told twice, it does nothing more."""
         if "Verdict" not in job.request:
-            if job.state is State.SUCCESS:
+            if job.state.is_final:
                 self.settle(job)
             return
         self._record(job)
@@ -129,7 +130,7 @@ class Reviews:
     def settle_all(self) -> None:
         """At the start: what a former process did not come to."""
         if self._log.is_new:
-            series = {str((job.result or {}).get("ID")) for job in self._runner.store.newest_series(-1)}
+            series = {each for job in self._runner.store.newest_series(-1) for each in stored_ids(job.result)}
             copies = {each: copy for each in sorted(series) if (copy := self._copy(each))}
             self._log.take_over(copies)
         for job in self._runner.store.rejections():
@@ -144,15 +145,17 @@ class Reviews:
             self._log.put(rejection.series, verdict)
 
     def settle(self, job: JobRecord) -> None:
-        """Send a job's held series on when it is accepted; when it is rejected or gone, send it nowhere any more."""
-        if not destinations(job):
-            return
-        series = str((job.result or {}).get("ID"))
+        """Send a job's held series on when they are accepted; those rejected or gone, send nowhere any more."""
+        for series in stored_ids(job.result):
+            if destinations(job, series):
+                self._settle(job, series)
+
+    def _settle(self, job: JobRecord, series: str) -> None:
         verdict = self.of(series)
         if (wrong := self.discrepancy(series)) and self._gateway.has_series(series):
             _log.warning("series %s: %s", series, wrong)
         if verdict is None:
-            if not is_held(job) or self._gateway.has_series(series):
+            if not is_held(job, series) or self._gateway.has_series(series):
                 return
             verdict = {"State": DELETED}
         with self._lock:
@@ -160,10 +163,10 @@ class Reviews:
             if found is None or not found.state.is_final:
                 return
             if verdict["State"] in (REJECTED, DELETED):
-                if (last := withdrawn(found, verdict["State"])) != found:
+                if (last := withdrawn(found, verdict["State"], series)) != found:
                     self._runner.renew(last)
-            elif verdict["State"] == ACCEPTED and is_held(found):
-                self._runner.renew(released(found))
+            elif verdict["State"] == ACCEPTED and is_held(found, series):
+                self._runner.renew(released(found, series))
 
 
 def _rejection(job: JobRecord) -> dict[str, Any] | None:

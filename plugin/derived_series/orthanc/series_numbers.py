@@ -5,26 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from derived_series.errors import NotFound
-from derived_series.identifiers import series_uid_of
+from derived_series.identifiers import series_uids_of
 from derived_series.jobs.queue.series_numbers import SeriesNumbers
 from derived_series.jobs.record import JobRecord
 from derived_series.orthanc.abstract_gateway import Gateway
 
 
-def series_number(gateway: Gateway, numbers: SeriesNumbers, job: JobRecord) -> int | None:
-    """Reserve a number for a job's series; None when its parent is gone, which the job will find out."""
+def series_number(gateway: Gateway, numbers: SeriesNumbers, job: JobRecord, count: int) -> int | None:
+    """Reserve numbers for a job's series, the first of them; None when its parent is gone, which the job will find out.
+
+    :param count: the series that it may make.
+    """
     try:
         parent = gateway.series(job.series)
         study = str(parent["ParentStudy"])
-        return numbers.reserve(job.id, study, _number(parent), lambda: _in_study(gateway, study, job.id))
+        return numbers.reserve(job.id, study, _number(parent), lambda: _in_study(gateway, study, job.id), count)
     except NotFound:
         return None
 
 
 def _in_study(gateway: Gateway, study: str, job_id: str) -> set[int]:
-    own = series_uid_of(job_id)
+    own = set(series_uids_of(job_id))
     found = gateway.get(f"/studies/{study}/series")
-    numbers = (_number(each) for each in found if each["MainDicomTags"].get("SeriesInstanceUID") != own)
+    numbers = (_number(each) for each in found if each["MainDicomTags"].get("SeriesInstanceUID") not in own)
     return {number for number in numbers if number is not None}
 
 

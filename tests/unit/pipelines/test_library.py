@@ -32,7 +32,7 @@ blueprint = Blueprint([CopyElement("PatientName")])
 def test_the_repositorys_own_folder() -> None:
     assert LIBRARY.problems == ()
     assert {"ct", "mr", "pet", "secondary_capture", "segmentation"} <= set(LIBRARY.blueprints)
-    assert sorted(LIBRARY.pipelines) == ["gaussian_smoothing", "suv_body_weight"]
+    assert sorted(LIBRARY.pipelines) == ["body_mask", "gaussian_smoothing", "suv_body_weight"]
     assert LIBRARY.factories["numpy"] is NumpyFactory and LIBRARY.factories["nifti"] is NiftiFactory
     assert dict(LIBRARY.factories) == dict(FACTORIES)
     assert all(thing.description for thing in (*LIBRARY.blueprints.values(), *LIBRARY.pipelines.values()))
@@ -111,5 +111,9 @@ def test_the_first_of_two_of_one_name_stays(tmp_path: Path) -> None:
 def test_what_is_not_there_is_answered_with_what_is(kind: str) -> None:
     with pytest.raises(NotFound, match=f"there is no {kind} 'nothing'.*use one of: ") as error:
         getattr(LIBRARY, kind)("nothing")
-    there = {"blueprint": "ct, encapsulated_pdf", "pipeline": "gaussian_smoothing, suv", "factory": "nifti, numpy"}
+    there = {
+        "blueprint": "ct, encapsulated_pdf",
+        "pipeline": "body_mask, gaussian_smoothing, suv",
+        "factory": "nifti, numpy",
+    }
     assert there[kind] in str(error.value) and error.value.http_status == 404

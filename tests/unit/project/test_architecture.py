@@ -62,6 +62,7 @@ FLOORS: dict[str, dict[str, int]] = {
         "plain": 0,
         "own_requests": 0,
         "metadata": 0,
+        "stored_series": 0,
         "record": 1,
         "messages": 1,
         "requests": 1,

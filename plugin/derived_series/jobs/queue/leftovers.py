@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from derived_series.errors import DerivedSeriesError
-from derived_series.identifiers import series_uid_of
+from derived_series.identifiers import series_uids_of
 from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
@@ -25,10 +25,10 @@ class Leftovers:
     """A thread that looks, and removes what it finds at once. On disk are the jobs it looks for: a start begins again.
 
     :param span: seconds after the end of an attempt in which something may arrive: as long as a request may last.
-    :param remove: removes all that Orthanc holds under a SeriesInstanceUID; the number of series.
+    :param remove: removes all that Orthanc holds under SeriesInstanceUIDs; the number of series.
     """
 
-    def __init__(self, store: JobStore, span: float, remove: Callable[[str], int]):
+    def __init__(self, store: JobStore, span: float, remove: Callable[[tuple[str, ...]], int]):
         self._store = store
         self._span = span
         self._remove = remove
@@ -106,7 +106,7 @@ class Leftovers:
             if until is None:
                 return
             now = time.monotonic()
-            if removed := self._remove(series_uid_of(job_id)):
+            if removed := self._remove(series_uids_of(job_id)):
                 _log.warning("removed %d series that a former attempt at the job %s has left", removed, job_id)
             if now >= until:
                 self.forget(job_id)

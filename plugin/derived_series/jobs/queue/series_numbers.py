@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from derived_series.identifiers import free_series_number
+from derived_series.identifiers import free_series_numbers
 from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS series_numbers (
-    job TEXT PRIMARY KEY, study TEXT NOT NULL, number INTEGER NOT NULL
+    job TEXT PRIMARY KEY, study TEXT NOT NULL, number INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID
 """
 
@@ -24,11 +24,20 @@ class SeriesNumbers:
         self._store = store
         with store.transaction() as db:
             db.execute(_SCHEMA)
+            if "count" not in {row[1] for row in db.execute("PRAGMA table_info(series_numbers)")}:  # an older version's
+                db.execute("ALTER TABLE series_numbers ADD COLUMN count INTEGER NOT NULL DEFAULT 1")
 
     def reserve(
-        self, job_id: str, study: str, parent_number: int | None, in_study: Callable[[], Collection[int]]
+        self,
+        job_id: str,
+        study: str,
+        parent_number: int | None,
+        in_study: Callable[[], Collection[int]],
+        count: int = 1,
     ) -> int:
         """The number for a job's series: that of its former attempt, where the study has not got it meanwhile.
+
+        Of several series it is that of the first; the next ones follow it.
 
         :param study: stands for the study. :param parent_number: the parent's.
         :param in_study: reads the numbers of the study's series, but for the job's own. It is called when no other
@@ -38,9 +47,14 @@ class SeriesNumbers:
         with self._store.transaction() as db:
             db.execute(f"DELETE FROM series_numbers WHERE job <> ? AND NOT {_UNFINISHED}", [job_id])
             taken = set(in_study())
-            rows = db.execute("SELECT job, number FROM series_numbers WHERE study = ?", [study]).fetchall()
-            taken |= {number for job, number in rows if job != job_id}
-            former = next((number for job, number in rows if job == job_id), None)
-            number = free_series_number(parent_number, taken) if former is None or former in taken else former
-            db.execute("INSERT OR REPLACE INTO series_numbers VALUES (?, ?, ?)", [job_id, study, number])
+            rows = db.execute("SELECT job, number, count FROM series_numbers WHERE study = ?", [study]).fetchall()
+            taken |= {first + k for job, first, length in rows if job != job_id for k in range(length)}
+            former = next((first for job, first, _ in rows if job == job_id), None)
+            if former is None or not taken.isdisjoint(range(former, former + count)):
+                former = free_series_numbers(parent_number, taken, count)
+            number = int(former)
+            db.execute(
+                "INSERT OR REPLACE INTO series_numbers (job, study, number, count) VALUES (?, ?, ?, ?)",
+                [job_id, study, number, count],
+            )
         return number

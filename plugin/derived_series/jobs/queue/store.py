@@ -286,15 +286,18 @@ class JobStore:
     def maker_of(self, series: str) -> JobRecord | None:
         """The job that stored a series. :param series: its Orthanc identifier."""
         found = self._select(
-            f"WHERE json_extract({_RESULT}, '$.ID') = ? AND json_extract({_REQUEST}, '$.Verdict') IS NULL LIMIT 1",
-            [series],
+            f"WHERE (json_extract({_RESULT}, '$.ID') = ? OR EXISTS (SELECT 1 FROM json_each({_RESULT}, '$.Series') AS "
+            "each WHERE json_extract(each.value, '$.ID') = ?)) "
+            f"AND json_extract({_REQUEST}, '$.Verdict') IS NULL LIMIT 1",
+            [series, series],
         )
         return found[0] if found else None
 
     def newest_series(self, most: int) -> list[JobRecord]:
-        """The jobs that stored a series, newest first."""
+        """The jobs that stored series, newest first."""
         return self._select(
-            f"WHERE json_extract({_RESULT}, '$.ID') IS NOT NULL AND json_extract({_REQUEST}, '$.Verdict') IS NULL "
+            f"WHERE ifnull(json_extract({_RESULT}, '$.ID'), json_extract({_RESULT}, '$.Series[0].ID')) IS NOT NULL "
+            f"AND json_extract({_REQUEST}, '$.Verdict') IS NULL "
             "ORDER BY seq DESC LIMIT ?",
             [most],
         )

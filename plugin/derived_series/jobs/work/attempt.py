@@ -11,7 +11,7 @@ from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import remove_series
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound, UserCodeError
-from derived_series.identifiers import series_uid_of
+from derived_series.identifiers import series_uids_of
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.own_requests import marked
 from derived_series.jobs.plain import LONGEST, text_of
@@ -37,9 +37,9 @@ class Attempt:
     progress: Progress
 
     @property
-    def series_uid(self) -> str:
-        """The SeriesInstanceUID that every attempt at the job gives to its series."""
-        return series_uid_of(self.task.job_id)
+    def series_uids(self) -> tuple[str, ...]:
+        """The SeriesInstanceUIDs that every attempt at the job gives to its series, output after output."""
+        return series_uids_of(self.task.job_id)
 
     @property
     def context(self) -> BuildContext:
@@ -115,7 +115,7 @@ def _deletion(attempt: Attempt) -> Conflict | None:
 def _is_removed(attempt: Attempt) -> bool:
     """Remove the attempt's partial series; False when that fails."""
     try:
-        remove_series(attempt.client, attempt.series_uid)
+        remove_series(attempt.client, *attempt.series_uids)
     except DerivedSeriesError as error:
         _log.warning("job %s: its partial series could not be removed yet: %s", attempt.task.job_id, error)
         return False

@@ -74,6 +74,10 @@ def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
         "ParentInput": pipeline.parent_name(),
         "Environment": pipeline.environment,
         "Factory": type(pipeline.dicom_factory).__name__,
+        "Outputs": [
+            {"Name": name, "Factory": type(output.factory).__name__, "Optional": output.optional}
+            for name, output in pipeline.all_outputs().items()
+        ],
         "FillingStrategy": pipeline.filling_strategy.value,
         "Parameters": parameters,
     }

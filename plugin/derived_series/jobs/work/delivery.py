@@ -11,8 +11,9 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from derived_series.dicomweb.client import Client
 from derived_series.errors import DerivedSeriesError, StorageError
-from derived_series.jobs.destination_states import CLOSED, DELIVERED, REFUSED
+from derived_series.jobs.destination_states import CLOSED, DELIVERED, FAILURE, REFUSED, states_of, with_states
 from derived_series.jobs.messages import Outcome
+from derived_series.jobs.stored_series import stored_series
 from derived_series.jobs.work.attempt import Attempt
 
 #: What Orthanc says of a modality that takes none of what was proposed, and of one for which it can propose nothing.
@@ -24,26 +25,48 @@ _PLAIN = (ImplicitVRLittleEndian.name, ExplicitVRLittleEndian.name)
 
 
 def send_on(attempt: Attempt, result: dict[str, Any]) -> Outcome:
-    """Send a stored series to its destinations that do not have it and may.
+    """Send the stored series to their destinations that do not have them and may.
 
     :param result: the answer of the job, with the state of each in ``Destinations``.
     """
-    states: dict[str, str] = dict(result.get("Destinations", {}))
+    states = {each["ID"]: states_of(each, result) for each in stored_series(result)}
+    if all(state in CLOSED for theirs in states.values() for state in theirs.values()):
+        return Outcome(result=result)
+    attempt.progress.tell("Delivering")
+    errors = []
+    for each in states:
+        error, states[each] = _send_series(attempt.client, each, states[each])
+        errors += [] if error is None else [error]
+    return Outcome(result=with_states(result, states), error=_of_all(errors))
+
+
+def _of_all(errors: Sequence[DerivedSeriesError]) -> DerivedSeriesError | None:
+    """The error of all series that were not taken; one that may pass, where one of them may."""
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    return StorageError(
+        "; ".join(error.message for error in errors),
+        remedy=errors[0].remedy,
+        details="\n".join(error.details or "" for error in errors),
+        transient=any(isinstance(error, StorageError) and error.transient for error in errors),
+    )
+
+
+def _send_series(
+    client: Client, series: str, states: dict[str, str]
+) -> tuple[DerivedSeriesError | None, dict[str, str]]:
+    """Send one series to its destinations; the error, and their states then."""
     waiting = [name for name, state in states.items() if state not in CLOSED and state != REFUSED]
     refused = [name for name, state in states.items() if state == REFUSED]
     if not waiting and not refused:
-        return Outcome(result=result)
-    attempt.progress.tell("Delivering")
-    client, series = attempt.client, result["ID"]
+        return None, states
     failures = [Failure(name, _refusal(client, series, name), REFUSED) for name in refused]
     try:
         failures += deliver(client, series, waiting)
     except DerivedSeriesError as error:
-        states.update(dict.fromkeys(waiting, "Failure"))
-        return Outcome(result={**result, "Destinations": states}, error=error)
-    states.update(dict.fromkeys(waiting, DELIVERED))
-    states.update({failure.name: failure.state for failure in failures})
-    return Outcome(result={**result, "Destinations": states}, error=_undelivered(series, failures))
+        return error, states | dict.fromkeys(waiting, FAILURE)
+    after = states | dict.fromkeys(waiting, DELIVERED) | {failure.name: failure.state for failure in failures}
+    return _undelivered(series, failures), after
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +75,7 @@ class Failure:
 
     name: str
     error: DerivedSeriesError
-    state: str = "Failure"
+    state: str = FAILURE
 
 
 def deliver(client: Client, orthanc_id: str, names: Iterable[str]) -> list[Failure]:

@@ -14,11 +14,12 @@ from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.readback import SeriesOnServer, describe_series
 from derived_series.errors import Conflict, UserCodeError
-from derived_series.jobs.destination_states import HELD, PENDING
+from derived_series.jobs.destination_states import HELD, PENDING, with_states
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.plain import cut
 from derived_series.jobs.pool.process import one_process
 from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.stored_series import answer_of
 from derived_series.jobs.work.attempt import Attempt
 from derived_series.jobs.work.catalogue import library_of
 from derived_series.jobs.work.delivery import send_on
@@ -30,7 +31,9 @@ from derived_series.jobs.work.removal import remove_former
 from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
 from derived_series.pipelines.library import Library
-from derived_series.pipelines.run import checked_parameters, run_blueprint, run_pipeline
+from derived_series.pipelines.output import RESULT
+from derived_series.pipelines.run import Results, checked_parameters, run_blueprint, run_outputs
+from derived_series.pipelines.workplace import Workplace
 
 
 def derive(attempt: Attempt) -> Outcome:
@@ -88,38 +91,54 @@ class Derivation:
     def run(self) -> Outcome:
         """Build the series, store and verify it, write down where it comes from, and send it on."""
         with one_process():
-            series, parent = self._build()
-        answer: dict[str, Any] = {
-            "InstancesCount": len(series),
-            "ParentSeries": self.attempt.task.series,
-            "SeriesInstanceUID": series.series_instance_uid,
-            "Warnings": [cut(str(warning)) for warning in series.warnings],
-        }
+            made, parent = self._build()
+        common: dict[str, Any] = {"ParentSeries": self.attempt.task.series, **_values(made)}
         if self.request.dry_run:
-            report = dry_run_report(series, parent, with_picture=self.request.preview)
-            return Outcome(result={"DryRun": True, **answer, **report})
-        orthanc_id = self._store(series)
-        answer["Warnings"] += remove_former(self.attempt)
-        result = {"Type": "Series", "ID": orthanc_id, "Path": f"/series/{orthanc_id}", **answer}
-        result["Seconds"] = self.attempt.progress.seconds()
+            reports = [
+                _described(name, series) | dry_run_report(series, parent, with_picture=self.request.preview)
+                for name, series in made.series.items()
+            ]
+            return Outcome(result={"DryRun": True, **answer_of(reports, common)})
+        stored = self._store(made)
+        entries = [
+            {"ID": stored[name], "Path": f"/series/{stored[name]}", **_described(name, series)}
+            for name, series in made.series.items()
+        ]
+        entries[0]["Warnings"] += remove_former(self.attempt)
+        result = answer_of(entries, {**common, "Seconds": self.attempt.progress.seconds()})
         if self.request.destinations:
             state = HELD if self.request.hold_until_accepted else PENDING
-            result["Destinations"] = dict.fromkeys(self.request.destinations, state)
+            states = dict.fromkeys(self.request.destinations, state)
+            result = with_states(result, dict.fromkeys(stored.values(), states))
         return send_on(self.attempt, result)
 
-    def _store(self, series: Series) -> str:
-        """Store a series with its provenance; its Orthanc identifier. All of its parents are there before and after."""
-        if series.series_instance_uid != self.attempt.series_uid:
+    def _store(self, made: Results) -> dict[str, str]:
+        """Store all series with their provenance; their Orthanc identifiers by output.
+
+        All parents are there before and after.
+        """
+        uids = [series.series_instance_uid for series in made.series.values()]
+        if len(set(uids)) < len(uids) or not set(uids) <= set(self.attempt.series_uids):
             raise UserCodeError(
                 "the pipeline returned a series with a SeriesInstanceUID of its own",
-                remedy="build it from input_container.header",
+                remedy="build it from input_container.header, or from that of its output in input_container.headers",
             )
         self.attempt.check_parents()
-        orthanc_id = store_and_verify(self.attempt, series)
+        stored: dict[str, str] = {}
+        total, before = sum(map(len, made.series.values())), 0
+        for name, series in made.series.items():
+            stored[name] = store_and_verify(self.attempt, series, before, total)
+            before += len(series)
         parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in self.sources.items()}
-        record_provenance(self.attempt, orthanc_id, series, parents, self._code())
+        siblings = [
+            {"Output": name, "ID": stored[name], "SeriesInstanceUID": series.series_instance_uid}
+            for name, series in made.series.items()
+        ]
+        of_job = {**_values(made), **({"Series": siblings} if len(siblings) > 1 else {})}
+        for name, series in made.series.items():  # of none before all are there
+            record_provenance(self.attempt, stored[name], series, parents, self._code(), {"Output": name, **of_job})
         self.attempt.check_parents()  # all that is stored was there when they were, or goes again
-        return orthanc_id
+        return stored
 
     def _code(self) -> dict[str, str]:
         """The file that was run or applied."""
@@ -131,11 +150,11 @@ class Derivation:
         )
         return {"Name": named.name, "File": named.file.name, "Sha256": named.sha256}
 
-    def _build(self) -> tuple[Series, ParentSeries]:
-        """The derived series, and its parent."""
+    def _build(self) -> tuple[Results, ParentSeries]:
+        """The derived series, and their parent."""
         return self._by_blueprint() if self.request.pipeline is None else self._by_pipeline(self.request.pipeline)
 
-    def _by_blueprint(self) -> tuple[Series, ParentSeries]:
+    def _by_blueprint(self) -> tuple[Results, ParentSeries]:
         attempt, request = self.attempt, self.request
         options = options_of(request, attempt.task.validation)
         (source,) = self.sources.values()
@@ -148,9 +167,9 @@ class Derivation:
         blueprint, factory = request.blueprint or "", request.factory or ""
         with uploaded_image(attempt) as image:
             series = run_blueprint(self.library, blueprint, factory, parent, image, options, attempt.context)
-        return series, parent
+        return Results({RESULT: series}, {}), parent
 
-    def _by_pipeline(self, name: str) -> tuple[Series, ParentSeries]:
+    def _by_pipeline(self, name: str) -> tuple[Results, ParentSeries]:
         attempt, request = self.attempt, self.request
         options = options_of(request, attempt.task.validation)
         selections = {next(iter(self.sources)): Selection(request.orientation, request.part)}  # of the URL's series
@@ -159,5 +178,19 @@ class Derivation:
             for name, source in self.sources.items()
         }
         attempt.progress.tell("Processing")
-        series = run_pipeline(self.library, name, parents, request.parameters, options, attempt.context)
-        return series, next(iter(parents.values()))
+        place = Workplace(Path(tempfile.mkdtemp(dir=self.folder)))
+        made = run_outputs(self.library, name, parents, request.parameters, options, attempt.context, place)
+        return made, next(iter(parents.values()))
+
+
+def _values(made: Results) -> dict[str, Any]:
+    return {"Values": {name: value.to_json() for name, value in made.values.items()}} if made.values else {}
+
+
+def _described(name: str, series: Series) -> dict[str, Any]:
+    return {
+        "Output": name,
+        "InstancesCount": len(series),
+        "SeriesInstanceUID": series.series_instance_uid,
+        "Warnings": [cut(str(warning)) for warning in series.warnings],
+    }

@@ -18,11 +18,13 @@ def record_provenance(
     series: Series,
     parents: Mapping[str, tuple[str, str]],
     code: Mapping[str, str],
+    of_job: Mapping[str, Any],
 ) -> None:
     """Write both; a repeated attempt writes the same again.
 
     :param parents: input name -> Orthanc identifier and SeriesInstanceUID.
     :param code: name and SHA-256 of the file with the pipeline or blueprint.
+    :param of_job: which output the series is, the other series of the job, and the numbers beside them.
     """
     client, task = attempt.client, attempt.task
     request = task.request
@@ -35,6 +37,7 @@ def record_provenance(
         **{key: request[key] for key in ("Pipeline", "Parameters", "Blueprint", "Factory") if key in request},
         **({} if task.rule is None else {"Rule": task.rule}),
         "Code": dict(code),
+        **of_job,
         "Request": request,
         "Warnings": list(series.warnings),
     }

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from derived_series.dicomweb.client import Client
-from derived_series.dicomweb.readback import find_series, remove_series
+from derived_series.dicomweb.readback import find_any_series, remove_series
 from derived_series.errors import DerivedSeriesError, NotFound
-from derived_series.identifiers import series_uid_of
+from derived_series.identifiers import series_uids_of
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.requests.verdict import ACCEPTED
@@ -17,7 +17,7 @@ def remove_former(attempt: Attempt) -> list[str]:
     client, task = attempt.client, attempt.task
     former = [*task.replaces]
     for job in task.supersedes:
-        former += find_series(client, series_uid_of(job))
+        former += find_any_series(client, series_uids_of(job))
     kept = [series for series in former if series in task.accepted or _is_accepted(client, series)]
     for series in former:
         if series not in kept:
@@ -39,7 +39,7 @@ def remove_leftovers(task: DeriveTask) -> Outcome:
     """
     with Client(task.connection) as client:
         try:
-            while remove_series(client, series_uid_of(task.job_id)):
+            while remove_series(client, *series_uids_of(task.job_id)):
                 continue
         except DerivedSeriesError as error:
             return Outcome(error=error, clean=False)

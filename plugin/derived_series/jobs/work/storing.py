@@ -11,14 +11,16 @@ from derived_series.errors import StorageError
 from derived_series.jobs.work.attempt import Attempt
 
 
-def store_and_verify(attempt: Attempt, series: Series) -> str:
+def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) -> str:
     """Send a series and verify it; its Orthanc identifier.
+
+    :param before: instances of the job that are stored already, of ``total``.
 
     The number and the UIDs of all instances are compared, and of the first, the middle and the last one the file; of
     every one, where instances of a former attempt may come in between.
     """
     client, task, progress = attempt.client, attempt.task, attempt.progress
-    progress.tell("Storing")
+    progress.tell("Storing", before, total)
     uids = [series.instance_uid(index) for index in range(len(series))]
     if (complete := _stored_already(attempt, series, uids)) is not None:
         return complete
@@ -38,7 +40,7 @@ def store_and_verify(attempt: Attempt, series: Series) -> str:
         series.study_instance_uid,
         encoded(),
         limits=BatchLimits(connections=task.connections),
-        stored=lambda count: progress.tell("Storing", count, len(uids)),
+        stored=lambda count: progress.tell("Storing", before + count, total),
     )
     if not task.thorough:
         return verify(client, series.series_instance_uid, uids, samples)

@@ -14,6 +14,7 @@ from derived_series.jobs.own_requests import HEADER
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
+from derived_series.jobs.stored_series import stored_ids
 from derived_series.kinds import file_type, readable_suffixes
 from derived_series.kinds.files import GZIP
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -183,10 +184,12 @@ class DeriveRoutes:
         return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
 
     def _still_there(self, job: JobRecord) -> bool:
-        """Whether the series of a job can be used again: it is in Orthanc, and not rejected."""
+        """Whether the series of a job can be used again: all are in Orthanc, and none is rejected."""
+        series = stored_ids(job.result)
         try:
-            series = "" if job.result is None else job.result.get("ID", "")
-            return bool(self._gateway.series(series)) and not self._reviews.is_rejected(series)
+            return bool(series) and all(
+                self._gateway.series(each) and not self._reviews.is_rejected(each) for each in series
+            )
         except NotFound:
             return False
 

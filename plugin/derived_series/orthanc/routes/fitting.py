@@ -12,6 +12,7 @@ from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
+from derived_series.jobs.stored_series import stored_series
 from derived_series.jobs.work.entry import fit
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.catalogues import OURS, Catalogues
@@ -80,13 +81,13 @@ class FittingRoutes:
     def recent(self, request: Request) -> Answer:
         """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not
         said here."""
-        found = [self._recent(job) for job in self._runner.store.newest_series(_MOST_RECENT)]
+        jobs = self._runner.store.newest_series(_MOST_RECENT)
+        found = [self._recent(job, made) for job in jobs for made in stored_series(job.result)]
         return Answer.of([each for each in found if each is not None])
 
-    def _recent(self, job: JobRecord) -> dict[str, Any] | None:
-        result = job.result or {}
+    def _recent(self, job: JobRecord, made: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            series = self._gateway.series(str(result.get("ID")))
+            series = self._gateway.series(str(made["ID"]))
         except NotFound:
             return None
         verdict = self._reviews.of(series["ID"]) or {"State": "Unreviewed"}
@@ -97,7 +98,8 @@ class FittingRoutes:
             "Job": job.id,
             "Created": datetime.fromtimestamp(job.created, UTC).isoformat(),
             "By": job.request.get("Pipeline") or job.request.get("Blueprint"),
-            "Warnings": len(result.get("Warnings", [])),
+            "Output": made["Output"],
+            "Warnings": len(made.get("Warnings", [])),
             "State": verdict["State"],
             "User": verdict.get("User"),
         }

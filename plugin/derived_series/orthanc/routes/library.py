@@ -6,12 +6,13 @@ import platform
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from derived_series.errors import NotFound
+from derived_series.errors import Busy, NotFound, UserCodeError
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.uploads import failed_uploads
+from derived_series.jobs.record import JobRecord
 from derived_series.orthanc.catalogues import Catalogues
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.http import Answer, Request
@@ -43,6 +44,14 @@ class LibraryRoutes:
     def catalogue(self) -> Catalogue:
         """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
         return self.catalogues.catalogue()
+
+    def outputs_of(self, job: JobRecord) -> int:
+        """How many series a job may make; 1 where its pipeline is not known (any more), which the job will find out."""
+        try:
+            known = self.catalogue().pipelines.get(str(job.request.get("Pipeline")), {})
+        except (Busy, UserCodeError):
+            return 1
+        return len(known.get("Outputs", [1]))
 
     def status(self, request: Request) -> Answer:
         found = self.catalogue()
