@@ -73,12 +73,14 @@ class ReviewRequest(JsonModel):
     :ivar code: of a rejection: the value or name of one of ``REASONS``.
     :ivar reason: text.
     :ivar known: the state that the sender has seen: when it is another by now, the verdict is refused.
+    :ivar all: the verdict is on the other series of the same job, too, but for those that were rejected.
     """
 
     verdict: Literal["Accept", "Reject"]
     user: Annotated[str, Field(max_length=64, pattern=_PERSON_NAME)] | None = None
     code: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     known: Literal["Unreviewed", "Accepted", "Rejecting", "Rejected"] | None = None
+    all: bool = False
     reason: Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")] | None = None
 
     @classmethod

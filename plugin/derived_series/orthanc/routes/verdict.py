@@ -15,6 +15,7 @@ from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.derive import parse_json
 from derived_series.jobs.requests.verdict import REASONS, REJECTED, ReviewRequest, rejection_job_id
+from derived_series.jobs.stored_series import stored_series
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import problem_answer
 from derived_series.orthanc.http import Answer, Request
@@ -24,6 +25,8 @@ from derived_series.orthanc.waiters import Waiters
 
 #: Seconds that a rejection is waited for; it goes on after that.
 _PATIENCE = 30.0
+
+_REJECTING = "Rejecting"
 
 #: A person waits: before all that was asked by machines.
 _PRIORITY = 1001
@@ -63,16 +66,42 @@ class VerdictRoutes:
             self._refuse_unseen(asked, self._state(request, series, made))
             if asked.verdict == "Accept":
                 self._accept(series, derivation, asked, user)
-                job = None
-            else:
-                job = self._reject(series, derivation, asked, user)
-        if job is not None and HEADER.lower() not in request.headers:  # a job's own code would wait for its own worker
-            job = self._waited(job)
+            jobs = [] if asked.verdict == "Accept" else [self._reject(series, derivation, asked, user)]
+            for other in self._siblings(series, derivation) if asked.all else ():
+                if other["ID"] == series or other["State"] in (REJECTED, _REJECTING):
+                    continue
+                if asked.verdict == "Accept":
+                    self._accept(other["ID"], derivation, asked, user)
+                else:
+                    jobs.append(self._reject(other["ID"], derivation, asked, user))
+        for begun in jobs:
+            if begun is None or HEADER.lower() in request.headers:  # a job's own code would wait for its own worker
+                continue
+            job = self._waited(begun)
             if job.state is State.FAILURE and job.problem is not None and job.result is None:
                 return problem_answer(job.problem, request, job.id)
             self._reviews.observe(job)  # the runner tells it, too, but maybe after this answer
         state = self._state(request, series, made)
-        return Answer.of(state, 202 if state["State"] == "Rejecting" else 200)
+        is_open = any(each["State"] == _REJECTING for each in state["Siblings"] if asked.all or each["ID"] == series)
+        return Answer.of(state, 202 if is_open or state["State"] == _REJECTING else 200)
+
+    def _siblings(self, series: str, derivation: str) -> list[dict[str, Any]]:
+        """The series of a job that are still there, with their verdicts; a series itself among them."""
+        job = self._runner.store.find(derivation)
+        found = []
+        for each in [] if job is None else stored_series(job.result):
+            if self._gateway.has_series(each["ID"]):
+                state = self._verdict(each["ID"], derivation)["State"]
+                found.append({"Output": each["Output"], "ID": each["ID"], "State": state})
+        return found
+
+    def _verdict(self, series: str, derivation: str) -> dict[str, Any]:
+        """The verdict on a series, or that it is being rejected."""
+        verdict = self._reviews.of(series) or {"State": "Unreviewed"}
+        rejecting = self._reviews.rejection(series, derivation)
+        if verdict["State"] != REJECTED and _is_under_way(rejecting):
+            return {"State": _REJECTING, "RejectionJob": rejecting and rejecting.id, "Former": verdict}
+        return verdict
 
     def _refuse_unseen(self, asked: ReviewRequest, state: dict[str, Any]) -> None:
         """:raises Conflict: another verdict was given since the sender looked."""
@@ -124,7 +153,9 @@ class VerdictRoutes:
         document = _document(asked, user) | {"Derivation": derivation}
         if former is not None:
             document["Former"] = former
-        if job is not None and (have := [name for name, state in destinations(job).items() if state == DELIVERED]):
+        if job is not None and (
+            have := [name for name, state in destinations(job, series).items() if state == DELIVERED]
+        ):
             document["Destinations"] = have
         identifier = rejection_job_id(series, derivation)
         job = JobRecord.new(series, document, subject=identifier, digest=identifier, priority=_PRIORITY, id=identifier)
@@ -133,16 +164,14 @@ class VerdictRoutes:
 
     def _state(self, request: Request, series: str, made: dict[str, Any]) -> dict[str, Any]:
         derivation = str(made["Job"])
-        verdict = self._reviews.of(series) or {"State": "Unreviewed"}
-        rejecting = self._reviews.rejection(series, derivation)
-        if verdict["State"] != REJECTED and _is_under_way(rejecting):
-            verdict = {"State": "Rejecting", "RejectionJob": rejecting and rejecting.id, "Former": verdict}
+        verdict = self._verdict(series, derivation)
         job = self._runner.store.find(derivation)
         return {
             "Series": series,
             **verdict,
             "Job": derivation,
-            "Destinations": {} if job is None else destinations(job),
+            "Destinations": {} if job is None else destinations(job, series),
+            "Siblings": self._siblings(series, derivation),
             "Viewer": self._viewer(series, made),
             "AuthenticatedUser": self._authenticated(request.headers),
             "Warnings": [wrong]
