@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from derived_series.dicom.grid import SAME_ANGLE
+from derived_series.dicom.grid import SAME_ANGLE, Grid
 from derived_series.errors import GeometryError, UserCodeError
 
-if TYPE_CHECKING:
-    from derived_series.dicom.source.series import ParentSeries
 
-
-def sitk_image(parent: ParentSeries) -> Any:
-    """The real-world values, float32, with origin, spacing and direction in LPS mm, as ITK has them too.
+def sitk_image(voxels: npt.NDArray[Any], grid: Grid, time_step: float | None) -> Any:
+    """An image with origin, spacing and direction in LPS mm, as ITK has them too.
 
     Several volumes are a 4D image; its fourth spacing is the time step in seconds, 1 where there is none.
 
+    :param voxels: (slice, row, column) or (time, slice, row, column).
     :raises GeometryError: uneven or sheared slices, which an ITK image cannot hold.
     """
     try:
         import SimpleITK as sitk
     except ImportError as error:
         raise UserCodeError("SimpleITK is not installed here", remedy="pip install SimpleITK") from error
-    grid = parent.require_grid()
     grid.require_regular("a SimpleITK image")
     if np.radians(grid.shear_degrees) > SAME_ANGLE:
         raise GeometryError(
@@ -35,12 +33,12 @@ def sitk_image(parent: ParentSeries) -> Any:
     affine = grid.affine_lps
     axes = affine[:3, [2, 1, 0]]  # column, row, slice
     spacing = np.linalg.norm(axes, axis=0)
-    several = parent.volumes > 1
+    several = voxels.ndim == 4
     dimensions = 4 if several else 3
     direction = np.eye(dimensions)
     direction[:3, :3] = axes / spacing
-    image = sitk.GetImageFromArray(parent.voxels(), isVector=False)
+    image = sitk.GetImageFromArray(voxels, isVector=False)
     image.SetOrigin([*map(float, affine[:3, 3]), *[0.0] * several])
-    image.SetSpacing([*map(float, spacing), *[parent.time_step or 1.0] * several])
+    image.SetSpacing([*map(float, spacing), *[time_step or 1.0] * several])
     image.SetDirection(direction.ravel().tolist())
     return image

@@ -261,7 +261,7 @@ class ParentSeries:
 
     def to_sitk(self) -> Any:
         """The real-world values as a SimpleITK image, where SimpleITK is installed; see ``source.itk``."""
-        return sitk_image(self)
+        return sitk_image(self.voxels(), self.require_grid(), self.time_step)
 
     def gradients(self) -> Gradients:
         """b-values and gradient directions by volume. :raises InvalidParent: see ``gradients_of``."""
