@@ -301,3 +301,42 @@ def test_a_connection_closed_as_it_is_used_again(method: str, told: list[str]) -
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Unwilling(BaseHTTPRequestHandler):
+    """Answers 503 to the first request, and to others nothing at all."""
+
+    def do_GET(self) -> None:
+        paths: list[str] = self.server.paths  # type: ignore[attr-defined]
+        paths.append(self.path)
+        if len(paths) == 1:
+            self.send_response(503)
+            self.send_header("Retry-After", "0")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            self.server.goes_on.wait(30)  # type: ignore[attr-defined]
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
+
+
+def test_neither_a_status_nor_a_time_out_is_asked_for_twice() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Unwilling)
+    server.paths, server.goes_on = [], threading.Event()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with Client(Connection(f"http://127.0.0.1:{server.server_port}", timeout=0.3)) as client:
+            with pytest.raises(StorageError, match="503") as caught:
+                client.get_json("/busy")
+            assert caught.value.transient
+            with pytest.raises(StorageError, match="no answer") as caught:
+                client.get_json("/silent")
+            assert caught.value.transient
+        assert server.paths == ["/busy", "/silent"]  # type: ignore[attr-defined]
+    finally:
+        server.goes_on.set()  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -12,17 +12,21 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
+from urllib3.util import Retry
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The one connection of a session that one thread uses; another thread can cut it."""
+    """The one connection of a session that one thread uses; another thread can cut it.
 
-    def __init__(self) -> None:
+    :param retries: which requests are sent again.
+    """
+
+    def __init__(self, retries: Retry) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._is_late = False
         self._bounded: dict[type[Any], type[Any]] = {}
-        super().__init__(pool_connections=1, pool_maxsize=1)
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=retries)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -56,14 +60,14 @@ class BoundedAdapter(HTTPAdapter):
     ) -> ConnectionPool:
         pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
         if isinstance(pool, HTTPConnectionPool):
-            self._have_told(pool)
+            self._observe(pool)
         return pool
 
-    def _have_told(self, pool: HTTPConnectionPool) -> None:
+    def _observe(self, pool: HTTPConnectionPool) -> None:
         kind = pool.ConnectionCls
         if kind not in self._bounded.values():
             if kind not in self._bounded:
-                self._bounded[kind] = _told_of(kind, self._opened)
+                self._bounded[kind] = _observed(kind, self._opened)
             pool.ConnectionCls = self._bounded[kind]
 
     def _opened(self, opened: socket.socket) -> None:
@@ -82,12 +86,12 @@ class BoundedAdapter(HTTPAdapter):
                     return
 
 
-def _told_of(kind: type[Any], opened: Callable[[socket.socket], None]) -> type[Any]:
-    """A class of connections that tell their socket."""
+def _observed(kind: type[Any], opened: Callable[[socket.socket], None]) -> type[Any]:
+    """A class of connections that hand out their socket."""
 
-    class Told(kind):  # type: ignore[misc]
+    class Observed(kind):  # type: ignore[misc]
         def connect(self) -> None:
             super().connect()
             opened(self.sock)
 
-    return Told
+    return Observed

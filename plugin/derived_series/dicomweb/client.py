@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import requests
+from urllib3 import BaseHTTPResponse
+from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.util import Retry
 
 from derived_series.dicomweb.bounded import BoundedAdapter
 from derived_series.errors import NotFound, StorageError
@@ -18,9 +22,32 @@ from derived_series.errors import NotFound, StorageError
 #: Statuses after which the same request may succeed later (RFC 9110); all 5xx but 501 and 505 as well.
 _TRANSIENT = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505})
-_LONGEST_QUOTE = 500
+_QUOTE_CHARACTERS = 500
 #: Methods whose requests may be sent twice (RFC 9110 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
+
+
+class _OnceMore(Retry):
+    """One more try after a lost connection, of what may be sent twice; not after a time-out, nor after any status.
+
+    A server may close a kept-alive connection just as it is used again (Orthanc does after half a second of silence).
+    """
+
+    def increment(
+        self,
+        method: str | None = None,
+        url: str | None = None,
+        response: BaseHTTPResponse | None = None,
+        error: Exception | None = None,
+        _pool: ConnectionPool | None = None,
+        _stacktrace: TracebackType | None = None,
+    ) -> Self:
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+_ONCE_MORE = _OnceMore(total=1, allowed_methods=_IDEMPOTENT, respect_retry_after_header=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +112,20 @@ class Client:
             self._local = threading.local()
 
     def _session(self) -> requests.Session:
-        found: requests.Session | None = getattr(self._local, "session", None)
-        if found is None:
-            found = requests.Session()
-            found.trust_env = False  # no proxy, no .netrc: the server is named by the configuration alone
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False  # no proxy, no .netrc: the server is named by the configuration alone
             # Orthanc compresses what it sends on demand, which costs 30 times the transfer.
-            found.headers["Accept-Encoding"] = "identity"
+            session.headers["Accept-Encoding"] = "identity"
             if self.connection.authorization is not None:
-                found.headers["Authorization"] = self.connection.authorization
-            found.verify = self.connection.verify
-            found.mount(self.connection.base_url, BoundedAdapter())
+                session.headers["Authorization"] = self.connection.authorization
+            session.verify = self.connection.verify
+            session.mount(self.connection.base_url, BoundedAdapter(_ONCE_MORE))
             with self._lock:
-                self._sessions.append(found)
-                self._local.session = found
-        return found
+                self._sessions.append(session)
+                self._local.session = session
+        return session
 
     def send(
         self,
@@ -110,28 +137,18 @@ class Client:
         stream: bool = False,
         timeout: float | None = None,
         within: float | None = None,
-        repeatable: bool = False,
     ) -> requests.Response:
-        """Send a request; every status is an answer here.
+        """Send a request; every status is an answer here. See ``_OnceMore`` for what is sent twice.
 
-        A server may close a kept-alive connection just as it is used again (Orthanc does after half a second of
-        silence): an idempotent request is then sent once more.
-
-        :param timeout: instead of the connection's.
+        :param timeout: seconds of silence, instead of the connection's.
         :param within: seconds that the request may last in total; it is not streamed.
-        :param repeatable: this request may be sent twice though its method is not idempotent.
 
         :raises StorageError: transient, when there is no answer.
         """
         try:
             if within is not None:
                 return self._send_within(within, method, url, headers, data)
-            try:
-                return self._send(method, url, headers, data, stream, timeout)
-            except requests.ConnectionError:
-                if not (repeatable or method in _IDEMPOTENT):
-                    raise
-                return self._send(method, url, headers, data, stream, timeout)
+            return self._send(method, url, headers, data, stream, timeout)
         except (requests.RequestException, TimeoutError) as error:
             raise unreachable(method, url, error) from error
 
@@ -244,5 +261,5 @@ def unreachable(method: str, url: str, error: Exception) -> StorageError:
 
 def quoted(answer: requests.Response) -> str:
     """The beginning of an answer's text."""
-    text = answer.content[: 4 * _LONGEST_QUOTE].decode("utf-8", "replace")
-    return text if len(text) <= _LONGEST_QUOTE else text[:_LONGEST_QUOTE] + "..."
+    text = answer.content[: 4 * _QUOTE_CHARACTERS].decode("utf-8", "replace")
+    return text if len(text) <= _QUOTE_CHARACTERS else text[:_QUOTE_CHARACTERS] + "..."
