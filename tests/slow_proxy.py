@@ -1,9 +1,9 @@
-"""A proxy in front of an Orthanc that takes requests whole and passes those that store on when it likes."""
+"""A proxy in front of an Orthanc: requests that store pass when it likes, and changed as it likes."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,13 +27,16 @@ class Held:
 class SlowProxy:
     """Requests that store wait while the proxy is closed.
 
-    ``waiting``: those that wait now; ``passed``: how many the server has answered.
+    ``waiting``: those that wait now; ``passed``: how many the server has answered. ``change_request`` and
+    ``change_answer`` are applied to the bodies of requests that store, and of their answers.
     """
 
     def __init__(self, port: int):
         self.server: OrthancServer | None = None
         self.waiting: list[Held] = []
         self.passed = 0
+        self.change_request: Callable[[bytes], bytes] = bytes
+        self.change_answer: Callable[[bytes], bytes] = bytes
         self.url = f"http://127.0.0.1:{port}"
         self.http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self.http.daemon_threads = True
@@ -78,21 +81,24 @@ def _handler(proxy: SlowProxy) -> type[BaseHTTPRequestHandler]:
             stores = self.command == "POST" and "/dicom-web/studies" in self.path
             if stores:
                 proxy.hold(body)
+                body = proxy.change_request(body)
             assert proxy.server is not None
             headers = {name: value for name, value in self.headers.items() if name.lower() not in _OF_THE_CONNECTION}
             answer = requests.request(
                 self.command, proxy.server.url + self.path, headers=headers, data=body, timeout=60
             )
+            content = answer.content
             if stores:
+                content = proxy.change_answer(content)
                 proxy.count()
             try:
                 self.send_response(answer.status_code)
                 for name, value in answer.headers.items():
                     if name.lower() not in _OF_THE_CONNECTION:
                         self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.content)))
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(answer.content)
+                self.wfile.write(content)
             except OSError:
                 self.close_connection = True  # whoever asked has gone
 

@@ -12,6 +12,7 @@ from concurrent.futures import CancelledError, Executor, Future
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -137,6 +138,29 @@ def test_transient_failures_are_tried_again_with_growing_pauses(start: Start) ->
     done = start(fails_until(3, StorageError("lost", transient=True))).run("a")
     assert done.state is State.SUCCESS and done.attempt == 3
     assert time.monotonic() - began >= 0.05 + 0.1
+
+
+@pytest.mark.parametrize(("attempts", "pause"), [(0, 10.0), (1, 20.0), (2, 40.0), (3, 60.0), (30, 60.0)])
+def test_each_pause_is_twice_the_last_one_up_to_a_minute(tmp_path: Path, attempts: int, pause: float) -> None:
+    limits = dataclasses.replace(LIMITS, attempts=99, pause=10.0)
+    executor = Scripted(fails_until(99, StorageError("lost", transient=True)))
+    waiting: SimpleQueue[JobRecord] = SimpleQueue()
+    store = JobStore(tmp_path)
+    store.add(job("a", attempt=attempts), None, most=9)
+    began = time.time()
+
+    def observe(record: JobRecord) -> None:
+        if record.state is State.RETRY:
+            waiting.put(record)
+
+    runner = JobRunner(store, executor, WORK, make_task, limits, lambda record: 30.0, observe)
+    runner.start()
+    try:
+        record = waiting.get(timeout=30)
+    finally:
+        runner.stop()
+    assert record.attempt == attempts + 1
+    assert began + pause <= record.next_try <= time.time() + pause
 
 
 def test_a_killed_worker_is_tried_again_after_what_it_left_was_removed(start: Start) -> None:
