@@ -1,4 +1,8 @@
-"""multipart/related (RFC 2387) as DICOMweb uses it (PS3.18 8.6.1.2): read as it comes, and written."""
+"""multipart/related (RFC 2387) as DICOMweb uses it (PS3.18 8.6.1.2): read as it comes, and written.
+
+Own code, since dicomweb-client (0.61) takes what is left of a body that was cut off for its last part, and answers
+with parsed datasets in place of the files as they are stored.
+"""
 
 from __future__ import annotations
 

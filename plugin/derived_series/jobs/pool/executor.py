@@ -3,6 +3,9 @@
 What the ready ones do not do, and a server needs: the death of one worker, at any moment and with any exit
 code, ends its own task only and at once; ``cancel`` ends a running task; ``shutdown`` is bounded.
 One thread a worker serves it, and blocks on its pipe and on its end: nothing is polled.
+
+Pebble's ``ProcessPool`` (5.2.3) was tried in its place: a worker killed while idle broke the whole pool, ``cancel``
+returned before the process had ended, and a task that exited with status 0 was waited for without end.
 """
 
 from __future__ import annotations
