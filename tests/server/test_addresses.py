@@ -151,6 +151,7 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
         ],
         "image": [("GET", job["with image"] + "/image", None)],
         "progress": [("POST", job["running"] + "/progress", {"Attempt": 1, "Progress": 1})],
+        "log": [("GET", job["running"] + "/log?since=0", None)],
         "cancel": [("POST", job["waiting"] + "/cancel", {})],
         "resubmit": [("POST", job["failed"] + "/resubmit", {})],
         "pixels": [("GET", f"/instances/{case.instance}/pixels/0/1", None)],

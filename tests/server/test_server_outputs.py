@@ -21,6 +21,9 @@ from test_server_destinations import receiver, with_destinations
 
 OUTPUTS = '''
 """A mask and two images, slowly stored, and what goes wrong on the way."""
+import logging
+import sys
+import tempfile
 import time
 
 import numpy as np
@@ -35,6 +38,20 @@ class Slow(NumpyFactory):
     def arrange(self, header, image):
         time.sleep(0.1)
         return super().arrange(header, image)
+
+
+def talk(container):
+    """Say all that can be said, and wait until somebody has heard of it."""
+    container.progress(0.4, "fold 2 of 5")
+    container.log("loaded the model")
+    print("to stdout")
+    print("to stderr", file=sys.stderr)
+    logging.getLogger("mine").warning("to a logger")
+    assert str(container.folder) == tempfile.gettempdir() and not list(container.folder.iterdir())
+    (container.folder / "left behind").write_text("of a patient")
+    print("in", container.folder)
+    time.sleep(2)
+    container.progress(0.9)
 
 
 class Settings(Parameters):
@@ -59,6 +76,8 @@ class Trio(Pipeline):
         voxels = container["parent"].voxels() + container.parameters.Offset
         how = container.parameters.How
         made = {"mask": (voxels > 0).astype(np.uint8), "same": voxels, "maybe": voxels}
+        if how == "talk":
+            talk(container)
         if how == "without":
             del made["maybe"]
         if how == "nan":
@@ -205,6 +224,27 @@ def test_held_siblings_are_sent_one_by_one_as_they_are_accepted(start_orthanc: S
     series = job(sender, answer["JobID"])
     whole = sender.json(series["Path"])["Content"]["Result"]
     assert [each["Destinations"]["web"] for each in whole["Series"]] == ["Rejected", "Success", "Success"]
+
+
+def test_what_a_pipeline_says_is_heard_while_it_runs(server: OrthancServer, ct: str) -> None:
+    mine = submit(server, ct, **trio(Parameters={"How": "talk"}))
+    where, seen = f"/series/{ct}/jobs/{mine}", []
+    while (found := server.json(where))["State"] not in ("Success", "Failure"):
+        if "Text" in found["Content"]:
+            seen.append((found["Content"]["Phase"], found["Progress"], found["Content"]["Text"]))
+        time.sleep(0.05)
+    assert ("Processing", 50, "fold 2 of 5") in seen
+    log = server.json(f"{where}/log")
+    said = [line.split(" ", 1)[1] for line in log["Lines"]]
+    assert said[:4] == ["INFO trio: loaded the model", "to stdout", "to stderr", "WARNING mine: to a logger"]
+    assert not Path(said[4].removeprefix("in ")).exists()
+    assert server.json(f"{where}/log?since={log['Next']}") == {"Lines": [], "Next": log["Next"]}
+    assert f"job {mine}: to stdout" in server.log()
+    other = finished(server, submit(server, ct, Pipeline="plain"))["ID"]
+    assert server.json(f"/series/{ct}/jobs/{other}/log") == {"Lines": [], "Next": 0}
+    assert server.get(f"/series/{'-'.join(['0' * 8] * 5)}/jobs/{mine}/log").status_code == 404
+    server.json(f"/derived-series/jobs/{mine}", "DELETE")
+    assert not [path for path in server.folder.rglob(f"{mine}*")]
 
 
 def complete(server: OrthancServer, parent: str, slices: int) -> bool:

@@ -55,6 +55,7 @@ ADDRESSES: Mapping[str, Address] = MappingProxyType(
         "resubmit": _of_series(f"{_JOB}/resubmit", "POST"),
         "image": _of_series(f"{_JOB}/image"),
         "progress": _of_series(f"{_JOB}/progress", "POST"),
+        "log": _of_series(f"{_JOB}/log"),
         "pixels": Address(f"/instances/{_NAME}/pixels/{_NAME}/{_NAME}", about="instances"),
         "status": Address(f"{_OWN}/status"),
         "blueprints": Address(f"{_OWN}/blueprints"),

@@ -16,6 +16,7 @@ from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.spare import Spare
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
+from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.series_numbers import SeriesNumbers
@@ -159,7 +160,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     served = routes(
         library,
         derive,
-        JobRoutes(runner, log),
+        JobRoutes(runner, log, JobLogs(store)),
         ProvenanceRoutes(gateway),
         verdict,
         pages,
@@ -267,6 +268,7 @@ def routes(
             "resubmit": {"POST": jobs.resubmit},
             "image": {"GET": jobs.image},
             "progress": {"POST": jobs.progress},
+            "log": {"GET": jobs.log},
             "pixels": {"GET": review.pixels},
             "status": {"GET": library.status},
             "blueprints": {"GET": library.blueprints},

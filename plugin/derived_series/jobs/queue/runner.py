@@ -79,7 +79,7 @@ class JobRunner:
         self._leftovers = leftovers or Leftovers(store, 0.0, lambda series_uid: 0)
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running: dict[str, Running] = {}
-        self._progress: dict[str, tuple[int, int, str]] = {}  # by job: attempt, percent and phase
+        self._progress: dict[str, tuple[int, int, str, str]] = {}  # by job: attempt, percent, phase, text
         self._untold: dict[str, float] = {}  # jobs whose state the observer has still to hear of: when
         self._clock = SteadyClock()
         self._uploads = threading.Lock()  # nothing is resubmitted while its image is being removed
@@ -173,13 +173,20 @@ class JobRunner:
             raise Conflict(f"the job {job_id} is not over", remedy="cancel it first")
         self.store.delete(job_id)
 
-    def tell_progress(self, job_id: str, attempt: int, percent: int, phase: str = "") -> bool:
-        """Note how far an attempt is; False when it is not the one that runs."""
-        running = self._running.get(job_id)
-        if running is None or running.job.attempt != attempt or running.stopping or running.verdict:
+    def tell_progress(self, job_id: str, attempt: int, percent: int, phase: str = "", text: str = "") -> bool:
+        """Note how far an attempt is; False when it is not the one that runs.
+
+        :param text: what the pipeline says it is at.
+        """
+        if not self.runs(job_id, attempt):
             return False
-        self._progress[job_id] = (attempt, max(0, min(percent, 99)), phase)
+        self._progress[job_id] = (attempt, max(0, min(percent, 99)), phase, text)
         return True
+
+    def runs(self, job_id: str, attempt: int) -> bool:
+        """Whether an attempt is the one that runs, and is wanted."""
+        running = self._running.get(job_id)
+        return not (running is None or running.job.attempt != attempt or running.stopping or running.verdict)
 
     def progress_of(self, job: JobRecord) -> int:
         """Percent."""
@@ -189,9 +196,15 @@ class JobRunner:
         """What a running job is at, such as "Fetching"; empty until that is told."""
         return self._told_of(job)[1]
 
-    def _told_of(self, job: JobRecord) -> tuple[int, str]:
-        attempt, percent, phase = self._progress.get(job.id, (0, 0, ""))
-        return (percent, phase) if job.state is State.RUNNING and attempt == job.attempt else (job.progress, "")
+    def text_of(self, job: JobRecord) -> str:
+        """What the pipeline of a running job says it is at."""
+        return self._told_of(job)[2]
+
+    def _told_of(self, job: JobRecord) -> tuple[int, str, str]:
+        attempt, percent, phase, text = self._progress.get(job.id, (0, 0, "", ""))
+        if job.state is State.RUNNING and attempt == job.attempt:
+            return percent, phase, text
+        return job.progress, "", ""
 
     # -- the thread ----------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ files are flushed before the row that names them is written).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -168,6 +169,10 @@ class JobStore:
 
     def job_folder(self, job_id: str) -> Path:
         return self.folder / "images" / job_id
+
+    def log_path(self, job_id: str) -> Path:
+        """The file of what a job's code has said."""
+        return self.folder / "logs" / f"{job_id}.log"
 
     def image_path(self, job: JobRecord) -> Path | None:
         """The uploaded image's file."""
@@ -333,10 +338,12 @@ class JobStore:
         return job
 
     def delete(self, job_id: str) -> None:
-        """Forget a job and its image."""
+        """Forget a job, its image and its log."""
         with self.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
         self.remove_image(job_id)
+        with contextlib.suppress(OSError):
+            self.log_path(job_id).unlink(missing_ok=True)
 
     def forget_oldest(self, keep: int) -> None:
         """Forget the oldest jobs that are over, but for the newest ``keep``; as Orthanc's JobsHistorySize.

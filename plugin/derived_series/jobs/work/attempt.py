@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import traceback
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from derived_series.jobs.plain import LONGEST, text_of
 from derived_series.jobs.pool.memory import memory_bound
 from derived_series.jobs.work.output import output_of
 from derived_series.jobs.work.progress import NotWanted, Progress
+from derived_series.jobs.work.reporter import Reporter
 from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
@@ -30,11 +32,13 @@ class Attempt:
     :param task: what the server has sent.
     :param client: requests to that server.
     :param progress: tells the server how far the attempt is.
+    :param reporter: tells it what user code says.
     """
 
     task: DeriveTask
     client: Client
     progress: Progress
+    reporter: Reporter
 
     @property
     def series_uids(self) -> tuple[str, ...]:
@@ -72,9 +76,16 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
     :param work: what is done; its errors are the outcome's.
     """
     with Client(task.connection) as client:
-        attempt = Attempt(task, client, Progress(client, task.progress_route, task.job_id, task.attempt))
+        reporter = Reporter(task.connection, task.progress_route, task.attempt)
+        progress = Progress(client, task.progress_route, task.job_id, task.attempt)
+        attempt = Attempt(task, client, progress, reporter)
         try:
-            with memory_bound(task.memory_limit), output_of(task.job_id), marked(task.job_id, task.connection.base_url):
+            with (
+                contextlib.closing(reporter),
+                memory_bound(task.memory_limit),
+                output_of(task.job_id, reporter.line),
+                marked(task.job_id, task.connection.base_url),
+            ):
                 return work(attempt)
         except NotWanted as error:
             # Another attempt may be storing the same instances: hands off, the server removes what is left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -178,8 +179,10 @@ class Derivation:
             for name, source in self.sources.items()
         }
         attempt.progress.tell("Processing")
-        place = Workplace(Path(tempfile.mkdtemp(dir=self.folder)))
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        place = Workplace(folder, attempt.reporter.progress, logging.getLogger(name).info)
         made = run_outputs(self.library, name, parents, request.parameters, options, attempt.context, place)
+        attempt.reporter.flush()  # before the next phase is told
         return made, next(iter(parents.values()))
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 from derived_series.jobs.plain import LONGEST, printable
@@ -38,8 +39,9 @@ _OF_THE_LIBRARY = "derived_series_library_"
 class _Lines:
     """Hands lines on until there are too many."""
 
-    def __init__(self, job_id: str):
+    def __init__(self, job_id: str, also: Callable[[str], None]):
         self._job_id = job_id
+        self._also = also
         self._left = _MOST_LINES
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -51,8 +53,10 @@ class _Lines:
             self._left -= 1
             left = self._left
         if left >= 0:
+            self._also(f"{datetime.now():%H:%M:%S} {printable(text, _LONGEST_LINE)}")
             _log.log(max(level, logging.WARNING), "job %s: %s", self._job_id, printable(text, _LONGEST_LINE))
         elif left == -1:
+            self._also(f"... more than {_MOST_LINES} lines are left out")
             _log.warning("job %s: its output goes on; more than %d lines are left out", self._job_id, _MOST_LINES)
 
 
@@ -112,9 +116,12 @@ class _Records(logging.Handler):
 
 
 @contextlib.contextmanager
-def output_of(job_id: str) -> Iterator[None]:
-    """Have what is printed, and logged from INFO on, while a job runs told in this package's log."""
-    lines = _Lines(job_id)
+def output_of(job_id: str, also: Callable[[str], None]) -> Iterator[None]:
+    """Have what is printed, and logged from INFO on, while a job runs told in this package's log.
+
+    :param also: is told the same lines, with the time of day.
+    """
+    lines = _Lines(job_id, also)
     raw = [_Stream(number, lambda text: lines.tell(logging.WARNING, text)) for number in (1, 2)]
     out, err = (io.TextIOWrapper(each, "utf-8", "backslashreplace", write_through=True) for each in raw)  # type: ignore[type-var]
     root, handler = logging.getLogger(), _Records(lines)

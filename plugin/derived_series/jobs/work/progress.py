@@ -27,7 +27,16 @@ _PHASES = {
     "Delivering": (99, 100),
 }
 
+#: A pipeline may take long and tell how far it is: after it, storing has less of the whole.
+_OF_A_PIPELINE = {"Processing": (30, 80), "Storing": (80, 99)}
+
 T = TypeVar("T")
+
+
+def of_process(part: float) -> int:
+    """The percent of the whole where a pipeline's ``process`` is. :param part: of the process, from 0 to 1."""
+    low, high = _OF_A_PIPELINE["Processing"]
+    return low + round((high - low) * part)
 
 
 class NotWanted(Exception):
@@ -61,7 +70,8 @@ class Progress:
         if self._route is None or now - self._told < pause:
             return
         self._told, self._phase = now, phase
-        low, high = _PHASES[phase]
+        phases = _PHASES | _OF_A_PIPELINE if any(name == _LONG for name, _ in self._times) else _PHASES
+        low, high = phases[phase]
         percent = low + (high - low) * done // max(total, 1)
         message = {"Attempt": self._attempt, "Phase": phase, "Progress": min(percent, 99)}
         try:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from derived_series.errors import Conflict, InvalidRequest, NotFound
+from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.requests.derive import parse_json
@@ -17,16 +18,17 @@ from derived_series.jobs.rules.log import FiringLog
 from derived_series.orthanc.answers import job_json, job_path, job_summary
 from derived_series.orthanc.http import Answer, Request
 
-_LONGEST_PHASE = 32
+_LONGEST_PHASE, _LONGEST_TEXT = 32, 200
 _NUMBER = re.compile("[0-9]{1,15}")
 
 
 class JobRoutes:
     """``/derived-series/jobs``, ``/series/{id}/jobs`` and what is below them."""
 
-    def __init__(self, runner: JobRunner, log: FiringLog):
+    def __init__(self, runner: JobRunner, log: FiringLog, logs: JobLogs):
         self._runner = runner
         self._log = log
+        self._logs = logs
 
     def list(self, request: Request) -> Answer:
         """Identifiers, oldest first; their states with ``?expand``; a page with ``?since=&limit=``."""
@@ -61,6 +63,8 @@ class JobRoutes:
 
     def _whole(self, job: JobRecord) -> dict[str, Any]:
         found = job_json(job, self._runner.progress_of(job), self._runner.phase_of(job))
+        if text := self._runner.text_of(job):
+            found["Content"]["Text"] = text
         return self._with_rule(job, found)
 
     def _with_rule(self, job: JobRecord, found: dict[str, Any]) -> dict[str, Any]:
@@ -99,16 +103,30 @@ class JobRoutes:
         return Answer(path.read_bytes(), content_type="application/octet-stream")
 
     def progress(self, request: Request) -> Answer:
-        """Workers tell here how far they are; 409 tells a worker that its attempt is not wanted any more."""
+        """Workers tell here how far they are and what user code says.
+
+        409 tells a worker that its attempt is not wanted any more.
+        """
         told = parse_json(request.body, "the body")
-        keys = ("Attempt", "Progress", "Phase")
-        attempt, percent, phase = (told.get(key) if isinstance(told, dict) else None for key in keys)
-        if not isinstance(attempt, int) or not isinstance(percent, int):
+        keys = ("Attempt", "Progress", "Phase", "Text", "Lines")
+        attempt, percent, phase, text, lines = (told.get(key) if isinstance(told, dict) else None for key in keys)
+        if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list)):
             raise InvalidRequest('the body is no progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
-        if not self._runner.tell_progress(job.id, attempt, percent, str(phase or "")[:_LONGEST_PHASE]):
+        if not self._runner.runs(job.id, attempt):
             raise Conflict(f"attempt {attempt} of job {job.id} does not run")
+        if isinstance(lines, list):
+            self._logs.append(job.id, list(map(str, lines)))
+        if isinstance(percent, int):
+            said = (str(phase or "")[:_LONGEST_PHASE], str(text or "")[:_LONGEST_TEXT])
+            self._runner.tell_progress(job.id, attempt, percent, *said)
         return Answer.of({})
+
+    def log(self, request: Request) -> Answer:
+        """What the job's code has said, line by line; ``Next`` is the ``?since=`` of what comes after it."""
+        job = self._job(request)
+        lines, following = self._logs.read(job.id, _number(request.query, "since"))
+        return Answer.of({"Lines": lines, "Next": following})
 
 
 def _number(query: Mapping[str, str], name: str) -> int:

@@ -1,0 +1,94 @@
+"""Reporter: what user code says while it runs, its lines and how far it is, told to the server as it goes."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import Any
+
+from derived_series.dicomweb.client import Client, Connection
+from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.plain import printable
+from derived_series.jobs.work.progress import of_process
+
+#: Seconds between two messages, and seconds that one may take.
+_EVERY = 0.25
+_PATIENCE = 2.0
+
+#: Characters of what a pipeline says it is at.
+_LONGEST_TEXT = 200
+
+
+class Reporter:
+    """A thread that sends what has come since its last message. It begins with the first of it.
+
+    :param route: where in the REST API progress is told; None: nobody wants to know.
+    """
+
+    def __init__(self, connection: Connection, route: str | None, attempt: int):
+        self._connection = connection
+        self._route = route
+        self._attempt = attempt
+        self._lines: list[str] = []
+        self._progress: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._woken = threading.Event()
+        self._closing = threading.Event()
+        self._process = os.getpid()
+        self._thread: threading.Thread | None = None
+
+    def line(self, text: str) -> None:
+        """A line of the job's log."""
+        self._take(lambda: self._lines.append(text))
+
+    def progress(self, part: float, text: str) -> None:
+        """How far ``process`` is, from 0 to 1, and what it is at."""
+        said = {"Phase": "Processing", "Progress": of_process(part), "Text": printable(text, _LONGEST_TEXT)}
+        self._take(lambda: self._progress.update(said))
+
+    def flush(self) -> None:
+        """Send what has come so far. A server that does not listen disturbs nothing."""
+        if self._thread is None:
+            return
+        with self._sending:
+            with self._lock:
+                lines, progress = self._lines, self._progress
+                self._lines, self._progress = [], {}
+            if lines or progress:
+                self._send({"Attempt": self._attempt, **progress, **({"Lines": lines} if lines else {})})
+
+    def close(self) -> None:
+        """Send the rest, and end the thread."""
+        if self._thread is None or os.getpid() != self._process:
+            return
+        self._closing.set()
+        self._woken.set()
+        self._thread.join()
+        self.flush()
+
+    def _take(self, note: Any) -> None:
+        if self._route is None or os.getpid() != self._process:  # user code may fork, and these locks with it
+            return
+        with self._lock:
+            note()
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
+                self._thread.start()
+        self._woken.set()
+
+    def _work(self) -> None:
+        while not self._closing.is_set():
+            self._woken.wait()
+            self._woken.clear()
+            self.flush()
+            self._closing.wait(_EVERY)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            with Client(self._connection) as client:
+                url = self._connection.url(self._route or "")
+                client.send("POST", url, data=json.dumps(message).encode(), timeout=_PATIENCE)
+        except DerivedSeriesError:
+            return

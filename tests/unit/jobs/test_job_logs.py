@@ -1,0 +1,57 @@
+"""What the code of jobs says is kept by job, read from a place on, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from derived_series.jobs.queue.job_logs import MOST_BYTES, JobLogs
+from derived_series.jobs.queue.store import JobStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    made = JobStore(tmp_path / "jobs")
+    yield made
+    made.close()
+
+
+def test_lines_are_read_from_a_place_on(store: JobStore) -> None:
+    logs = JobLogs(store)
+    assert logs.read("a", 0) == ([], 0)
+    logs.append("a", ["one", "zwölf", "of\nseveral"])
+    logs.append("b", ["another job's"])
+    lines, following = logs.read("a", 0)
+    assert lines == ["one", "zwölf", "of several"]
+    logs.append("a", ["last"])
+    assert logs.read("a", following)[0] == ["last"]
+    with store.log_path("a").open("ab") as file:
+        file.write(b"half a li")
+    assert logs.read("a", following)[0] == ["last"], "what is being written is not read before its end"
+
+
+def test_a_log_has_a_bound_and_says_so(store: JobStore) -> None:
+    logs, line = JobLogs(store), "x" * 1999
+    for _ in range(MOST_BYTES // 2000 + 10):
+        logs.append("a", [line])
+    assert store.log_path("a").stat().st_size <= MOST_BYTES + 100
+    lines, place = [], 0
+    while True:
+        more, following = logs.read("a", place)
+        if following == place:
+            break
+        lines, place = lines + more, following
+    assert lines[:-1] == [line] * (MOST_BYTES // 2000) and "is left out" in lines[-1]
+
+
+def test_a_log_goes_with_its_job_and_a_disk_that_refuses_it_costs_nothing_else(store: JobStore) -> None:
+    logs = JobLogs(store)
+    logs.append("a", ["one"])
+    store.delete("a")
+    assert not store.log_path("a").exists()
+    store.log_path("a").parent.rmdir()
+    store.log_path("a").parent.write_text("no folder")
+    logs.append("a", ["two"])
+    assert logs.read("a", 0) == ([], 0)
