@@ -23,6 +23,7 @@ from derived_series.dicom.encoding.tags import TagLike, dictionary_vr, to_tag
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
+from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
 from derived_series.dicom.series.finished import adopt
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
@@ -82,18 +83,23 @@ class Options:
         return checked if syntax == DEFAULT else checked.written_in(syntax)
 
 
+#: The segments of a request: objects with the keys of ``Segments``, the name of a table, or ``{"Table": text}``.
+DescribedSegments = Sequence[Mapping[str, Any]] | Mapping[str, str] | str
+
+
 def extra_blueprint(
     replace: Mapping[str, Any] | None = None,
     series_description: str | None = None,
     derived_by: str | None = None,
-    described: Sequence[Mapping[str, Any]] = (),
+    described: DescribedSegments = (),
     units: str | None = None,
 ) -> Blueprint:
     """The blueprint of a request's ``Replace``, ``SeriesDescription``, ``Derivation``, ``Segments`` and ``Units``.
 
     :param replace: keyword or "gggg,eeee" -> value; None empties the tag; lists of objects are sequence items.
     :param derived_by: name or value of a code of CID 7203.
-    :param described: the segments of a label map, with the keys of the request's ``Segments``.
+    :param described: the segments of a label map, as in the request's ``Segments``: a list of objects with its keys,
+        the name of a table, or ``{"Table": text}``.
     :param units: what a parametric map's values are measured in, as UCUM has it.
     :raises InvalidRequest: a tag that there is not, a value that its VR does not allow.
     """
@@ -108,12 +114,26 @@ def extra_blueprint(
             code = derivation("", derived_by)["DerivationCodeSequence"]
             found = found + Blueprint([code], name="request")
         if described:
-            found = found + Blueprint(segments(*map(_segment, described)), name="request")
+            found = found + Blueprint(_segments(described), name="request")
         if units is not None:
             found = found + Blueprint(real_world_values(units), name="request")
         return found
     except BlueprintError as error:
         raise InvalidRequest(f"the request's tags: {error.message}", remedy=error.remedy) from error
+
+
+def _segments(described: DescribedSegments) -> Blueprint:
+    """:raises BlueprintError: a table that there is not; a name is never that of a file."""
+    if isinstance(described, str):
+        if described not in TABLES:
+            raise BlueprintError(
+                f"there is no table of segments {described!r}",
+                remedy=f'name one of {", ".join(TABLES)}, or give its text: {{"Table": "number,name\\n1,Liver"}}',
+            )
+        return segments_from(described)
+    if isinstance(described, Mapping):
+        return segments_of_text(described["Table"], "Segments")
+    return segments(*map(_segment, described))
 
 
 def _segment(given: Mapping[str, Any]) -> Segment:
@@ -123,6 +143,12 @@ def _segment(given: Mapping[str, Any]) -> Segment:
         type=_concept(given.get("Type")),
         category=_concept(given.get("Category")),
         color=given.get("Color"),
+        description=given.get("Description"),
+        modifier=_concept(given.get("Modifier")),
+        region=_concept(given.get("Region")),
+        region_modifier=_concept(given.get("RegionModifier")),
+        tracking_id=given.get("TrackingID"),
+        tracking_uid=given.get("TrackingUID"),
     )
 
 

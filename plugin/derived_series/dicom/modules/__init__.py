@@ -39,6 +39,7 @@ from derived_series.dicom.modules.segmentation import (
     segmentation_image_blueprint,
     segments,
 )
+from derived_series.dicom.modules.segments_from import segments_from
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 
@@ -79,6 +80,7 @@ __all__ = [
     "secondary_capture_blueprint",
     "segmentation_image_blueprint",
     "segments",
+    "segments_from",
     "voi_lut_blueprint",
     "volume_blueprint",
 ]

@@ -13,6 +13,7 @@ from pydicom.uid import SegmentationStorage
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.blueprints.function_elements import ImageElement
+from derived_series.dicom.encoding.value_rules import is_uid
 from derived_series.dicom.modules.cielab import cielab
 from derived_series.dicom.modules.codes import code_item, snomed
 from derived_series.dicom.modules.derivation import is_marked
@@ -31,6 +32,9 @@ class Segment:
     :param type: the property, a code of SNOMED CT by name or value (``"Liver"``, ``"10200004"``), or any Code.
     :param category: the kind of property, of CID 7150, likewise; an anatomical structure where a type is given.
     :param color: sRGB, ``"#b5651d"``.
+    :param modifier: of the type, such as its side: ``"Left"``, ``"Right"``.
+    :param region: where in the body a thing is that is not anatomy itself, of CID 4; :param region_modifier: its side.
+    :param tracking_id: what follows the same thing through time; its UID is made where it is not given.
     :param algorithm: "AUTOMATIC", "SEMIAUTOMATIC" or "MANUAL".
     :raises BlueprintError: when the item is made: unknown codes, colours, algorithms, numbers.
     """
@@ -43,6 +47,11 @@ class Segment:
     algorithm: str = "AUTOMATIC"
     algorithm_name: str = MODEL
     description: str | None = None
+    modifier: Code | str | None = None
+    region: Code | str | None = None
+    region_modifier: Code | str | None = None
+    tracking_id: str | None = None
+    tracking_uid: str | None = None
 
     def item(self) -> Dataset:
         """The item of SegmentSequence (0062,0002)."""
@@ -59,7 +68,20 @@ class Segment:
         if self.description:
             item.SegmentDescription = self.description
         item.SegmentedPropertyCategoryCodeSequence = [code_item(snomed(self.category or plain))]
-        item.SegmentedPropertyTypeCodeSequence = [code_item(snomed(self.type or codes.SCT.Tissue))]
+        of_type = code_item(snomed(self.type or codes.SCT.Tissue))
+        if self.modifier is not None:
+            of_type.SegmentedPropertyTypeModifierCodeSequence = [code_item(snomed(self.modifier))]
+        item.SegmentedPropertyTypeCodeSequence = [of_type]
+        if self.region is not None:
+            region = code_item(snomed(self.region))
+            if self.region_modifier is not None:
+                region.AnatomicRegionModifierSequence = [code_item(snomed(self.region_modifier))]
+            item.AnatomicRegionSequence = [region]
+        if self.tracking_uid is not None and not is_uid(self.tracking_uid):
+            raise BlueprintError(f"segment {self.label!r} has the tracking UID {self.tracking_uid!r}, which is no UID")
+        if self.tracking_id is not None or self.tracking_uid is not None:
+            item.TrackingID = self.tracking_id or self.label
+            item.TrackingUID = self.tracking_uid
         item.SegmentAlgorithmType = self.algorithm
         if self.algorithm != "MANUAL":
             item.SegmentAlgorithmName = self.algorithm_name

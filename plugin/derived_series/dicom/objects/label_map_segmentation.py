@@ -27,7 +27,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     labels = label_map(image)
     present = {label for each in labels_of_slices(labels) for label in each}
     draft = draft_of(header, encode_pixels(labels[:1, :1, :1], PixelRules()), placement)
-    segments = described(draft.value("SegmentSequence") or [], present, consecutive=False)
+    segments = described(draft, present, consecutive=False)
     pattern = highdicom_pattern(draft, grid, segments.items, "LABELMAP")
     bits = 8 if segments.labels[-1] < 256 else 16
     pattern.BitsAllocated = pattern.BitsStored = bits

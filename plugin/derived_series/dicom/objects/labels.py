@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.modules.segmentation import Segment
+from derived_series.dicom.modules.segments_from import SegmentTable
+from derived_series.dicom.objects.single_instance import Draft
 from derived_series.errors import HeaderError, Missing, PixelError
 
 _MOST = (1 << 16) - 1
@@ -64,20 +66,25 @@ class Described:
     warnings: tuple[str, ...]
 
 
-def described(items: Sequence[Dataset], present: Iterable[int], *, consecutive: bool) -> Described:
+def described(draft: Draft, present: Iterable[int], *, consecutive: bool) -> Described:
     """What the labels stand for; a tissue where nothing describes them.
 
-    :param items: of SegmentSequence, numbered by the labels that they describe.
+    The items of SegmentSequence are numbered by the labels that they describe. Of a table those are taken that have
+    voxels.
+
     :param present: the labels that have voxels.
     :param consecutive: the items are numbered from 1 without gaps (PS3.3 C.8.20.2.4), not by their labels.
     :raises HeaderError: an item without its number.
     """
+    items = draft.value("SegmentSequence") or []
     without = [index for index, item in enumerate(items, 1) if not item.get("SegmentNumber")]
     if without:
         missing = Missing(0x00620004, "SegmentNumber", "the label that the item describes")
         raise HeaderError([missing], where=f"item {without[0]} of SegmentSequence")
     known = {int(item.SegmentNumber): item for item in items}
     there = set(present)
+    if isinstance(draft.header.blueprint["SegmentSequence"] if items else None, SegmentTable) and there:
+        known = {label: item for label, item in known.items() if label in there}
     warnings = []
     for label in sorted(there - set(known)):
         known[label] = Segment(label, f"Segment {label}").item()
@@ -95,5 +102,7 @@ def described(items: Sequence[Dataset], present: Iterable[int], *, consecutive: 
         if consecutive and number != label:
             warnings.append(f"label {label} is segment {number}: segments are numbered from 1 without gaps")
             item.add_new("SegmentNumber", "US", number)  # the element is shared with what was described
+        if item.get("TrackingID") and not item.get("TrackingUID"):
+            item.add_new("TrackingUID", "UI", draft.env.context.uid(f"tracking {label}"))
         numbered.append(item)
     return Described(tuple(numbered), labels, tuple(warnings))

@@ -54,9 +54,7 @@ def _binary(header: SeriesHeader, image: Any, placement: Placement) -> DatasetSe
     labels = label_map(image)
     of_slices = labels_of_slices(labels)
     draft = draft_of(header, encode_pixels(labels[:1, :1, :1], PixelRules()), placement)
-    segments = described(
-        draft.value("SegmentSequence") or [], {label for each in of_slices for label in each}, consecutive=True
-    )
+    segments = described(draft, {label for each in of_slices for label in each}, consecutive=True)
     pattern = highdicom_pattern(draft, grid, segments.items, "BINARY")
     numbers = {label: number for number, label in enumerate(segments.labels, 1)}
     if not any(of_slices):
@@ -71,7 +69,7 @@ def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: flo
     maps = np.asarray(image).reshape(-1, *np.shape(image)[-3:])
     quantised = np.stack([_quantised(each, nan) for each in maps])
     draft = draft_of(header, encode_pixels(quantised[0, :1, :1, :1], PixelRules()), placement)
-    segments = described(draft.value("SegmentSequence") or [], range(1, len(maps) + 1), consecutive=True)
+    segments = described(draft, range(1, len(maps) + 1), consecutive=True)
     if segments.labels != tuple(range(1, len(maps) + 1)):
         raise PixelError(
             f"the image has {len(maps)} map(s) of probabilities, but the segments {segments.labels} are described",

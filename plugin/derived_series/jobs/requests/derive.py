@@ -44,6 +44,18 @@ class SegmentRequest(JsonModel):
     category: Name | ConceptRequest | None = None
     type: Name | ConceptRequest | None = None
     color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] | None = None
+    description: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    modifier: Name | ConceptRequest | None = None
+    region: Name | ConceptRequest | None = None
+    region_modifier: Name | ConceptRequest | None = None
+    tracking_id: Annotated[str | None, Field(alias="TrackingID", min_length=1, max_length=1024)] = None
+    tracking_uid: Annotated[str | None, Field(alias="TrackingUID", min_length=1, max_length=64)] = None
+
+
+class TableRequest(JsonModel):
+    """The text of a file that describes segments."""
+
+    table: Annotated[str, Field(min_length=1, repr=False)]
 
 
 class DeriveRequest(JsonModel):
@@ -65,7 +77,7 @@ class DeriveRequest(JsonModel):
     replace: dict[Name, JsonValue] = {}
     series_description: Annotated[str, Field(max_length=64)] | None = None
     derivation: Name | None = None
-    segments: list[SegmentRequest] = []
+    segments: list[SegmentRequest] | TableRequest | Name = []
     units: Annotated[str, Field(min_length=1, max_length=16)] | None = None
     nan: Annotated[float | None, Field(alias="NaN")] = None
     grid: Literal["Own", "Parent"] = "Own"

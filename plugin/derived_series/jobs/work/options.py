@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.requests.derive import DeriveRequest, SegmentRequest, TableRequest
 from derived_series.pipelines.gate import Validation
-from derived_series.pipelines.run import Options, extra_blueprint
+from derived_series.pipelines.run import DescribedSegments, Options, extra_blueprint
 
 
 def options_of(request: DeriveRequest, validation: Validation) -> Options:
@@ -21,7 +21,7 @@ def options_of(request: DeriveRequest, validation: Validation) -> Options:
             request.replace,
             request.series_description,
             request.derivation,
-            [segment.model_dump(by_alias=True) for segment in request.segments],
+            _described(request.segments),
             request.units,
         ),
         nan=request.nan,
@@ -36,3 +36,12 @@ def _validation(request: DeriveRequest, default: Validation) -> Validation:
     """A dry run shows what would be refused."""
     asked = request.validation or default
     return "Warn" if request.dry_run and asked == "Strict" else asked
+
+
+def _described(
+    asked: list[SegmentRequest] | TableRequest | str,
+) -> DescribedSegments:
+    """The request's segments as ``extra_blueprint`` takes them."""
+    if isinstance(asked, list):
+        return [segment.model_dump(by_alias=True) for segment in asked]
+    return asked if isinstance(asked, str) else asked.model_dump(by_alias=True)
