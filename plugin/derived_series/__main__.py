@@ -19,7 +19,7 @@ from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.selection import Part, Plane, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import IODS, errors, lint
-from derived_series.errors import DerivedSeriesError, InvalidImage, InvalidRequest
+from derived_series.errors import Choice, DerivedSeriesError, InvalidImage, InvalidRequest
 from derived_series.kinds import readable_suffixes, reader_of
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
@@ -28,6 +28,23 @@ from derived_series.transfer_syntaxes import WRITTEN
 
 #: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
+
+#: How the choices that errors speak of are made here.
+_CHOICES: dict[Choice, str] = {
+    Choice.NAN: "--nan 0",
+    Choice.PARENT_GRID: "--grid parent",
+    Choice.OWN_GRID: "without --grid parent",
+    Choice.NEW_FRAME: "--frame-of-reference new",
+    Choice.PARENT_FRAME: "without --frame-of-reference new",
+    Choice.NO_PLACE: "without --grid and --frame-of-reference",
+    Choice.ORIENTATION: "--orientation {value}",
+    Choice.PART: "--part {value}",
+    Choice.TRANSFER_SYNTAX: "--transfer-syntax",
+    Choice.WARNINGS: "--validation warn",
+    Choice.NO_VALIDATION: "--validation off",
+    Choice.IOD: "--iod",
+    Choice.FILE: "--image FILE",
+}
 
 _VALIDATIONS: dict[str, Validation] = {"strict": "Strict", "warn": "Warn", "off": "Off"}
 
@@ -42,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = {"build": _build, "explain": _explain, "lint": _lint, "list": _list}[given.command]
         return command(given, library)
     except DerivedSeriesError as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        remedy = error.remedy_in(_CHOICES)
+        text = f"{error.message} ({remedy})" if remedy else error.message
+        print("error: " + " ".join(text.split()), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)

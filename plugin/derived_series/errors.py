@@ -1,14 +1,51 @@
 """The one error tree of the project.
 
 Every error says what is wrong and where in its message, and what to do about it in its
-``remedy``. ``http_status`` is the status that the REST routes answer with.
+``remedy``. Where that is to choose otherwise, ``choice`` says which choice it is: whoever speaks to the
+user, a route or the command, adds how the choice is made there (``remedy_in``). ``http_status`` is the status that
+the REST routes answer with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import ClassVar
+
+
+class Choice(Enum):
+    """What a caller chooses, and may choose otherwise."""
+
+    NAN = "what NaN and Inf are replaced by"
+    PARENT_GRID = "the parent's grid"
+    OWN_GRID = "the image's own grid"
+    NEW_FRAME = "a frame of reference of the image's own"
+    PARENT_FRAME = "the parent's frame of reference"
+    NO_PLACE = "neither a grid nor a frame of reference"
+    ORIENTATION = "one orientation of the parent's"
+    PART = "one part of the parent's complex images"
+    TRANSFER_SYNTAX = "a transfer syntax"
+    WARNINGS = "warnings in place of a refusal"
+    NO_VALIDATION = "no validation"
+    CODE = "a code of another scheme"
+    IOD = "an IOD"
+    FILE = "a file"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The choice that would settle an error. :param value: what to choose, as text; empty where any will do."""
+
+    choice: Choice
+    value: str = ""
+
+    def in_words(self, words: Mapping[Choice, str]) -> str:
+        """How it is chosen, in the words of who speaks to the user; empty where those have none.
+
+        :param words: a phrase by choice, with ``{value}`` where the value is.
+        """
+        return words.get(self.choice, "").format(value=self.value)
 
 
 class DerivedSeriesError(Exception):
@@ -17,18 +54,31 @@ class DerivedSeriesError(Exception):
     :param message: what is wrong, and where.
     :param remedy: what the user can do about it.
     :param details: longer text for the log or the ``Details`` key of an answer.
+    :param advice: the choice that the remedy speaks of.
     """
 
     http_status: ClassVar[int] = 500
     message: str = ""  # a class of the user's may leave the values below out
     remedy: str | None = None
     details: str | None = None
+    advice: Advice | None = None
 
-    def __init__(self, message: str, *, remedy: str | None = None, details: str | None = None):
+    def __init__(
+        self, message: str, *, remedy: str | None = None, details: str | None = None, advice: Advice | None = None
+    ):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
         self.details = details
+        self.advice = advice
+
+    def remedy_in(self, words: Mapping[Choice, str]) -> str | None:
+        """The remedy, and how the choice that it speaks of is made, in the words of who speaks to the user.
+
+        :param words: see ``Advice.in_words``.
+        """
+        how = self.advice.in_words(words) if isinstance(self.advice, Advice) else ""
+        return f"{self.remedy}: {how}" if how and self.remedy else how or self.remedy
 
     def __str__(self) -> str:
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
@@ -42,7 +92,9 @@ class DerivedSeriesError(Exception):
 
 
 #: What an error is rebuilt from.
-_FIELDS = frozenset({"message", "remedy", "details", "missing", "findings", "transient", "retry_after", "__notes__"})
+_FIELDS = frozenset(
+    {"message", "remedy", "details", "advice", "missing", "findings", "transient", "retry_after", "__notes__"}
+)
 
 
 def _rebuild(kind: type[DerivedSeriesError], fields: dict[str, object]) -> DerivedSeriesError:
@@ -56,6 +108,13 @@ class InvalidRequest(DerivedSeriesError):
     """The request is not one that can be read: bad JSON, an unknown key, a wrong type."""
 
     http_status = 400
+
+
+class InvalidOption(InvalidRequest):
+    """An option that there is not, or not together with another: a transfer syntax, an IOD, a file for a document.
+
+    Raised where nothing is known of requests; who catches InvalidRequest catches it too.
+    """
 
 
 class InvalidImage(DerivedSeriesError):
@@ -141,7 +200,8 @@ class ValidationFailed(DerivedSeriesError):
         self.findings = tuple(findings)
         super().__init__(
             f"{what} breaks {len(self.findings)} rule(s): " + "; ".join(self.findings),
-            remedy=remedy or 'mend the blueprint, or ask for "Validation": "Warn"',
+            remedy=remedy or "mend the blueprint, or have these as warnings",
+            advice=None if remedy else Advice(Choice.WARNINGS),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from derived_series.errors import InvalidRequest
+from derived_series.errors import InvalidOption
 
 DEFAULT = "ExplicitVRLittleEndian"
 
@@ -24,12 +24,12 @@ WRITTEN: Mapping[str, str] = MappingProxyType(
 def written_uid(name: str) -> str:
     """The UID of a transfer syntax that is named by its keyword or its UID.
 
-    :raises InvalidRequest: for one that nothing is written in, a lossy one among them.
+    :raises InvalidOption: for one that nothing is written in, a lossy one among them.
     """
     if name in WRITTEN.values():
         return name
     if name not in WRITTEN:
-        raise InvalidRequest(
+        raise InvalidOption(
             f"{name!r} is no transfer syntax that a derived series is written in",
             remedy=f"uncompressed or lossless, these are: {', '.join(WRITTEN)}",
         )

@@ -117,7 +117,7 @@ def test_one_of_several_orientations_is_taken_when_asked(empty: OrthancServer) -
     assert '"Orientation": "Axial" or "Sagittal"' in refused.json()["Remedy"]
     answer = derive(empty, series, Orientation="Axial", **request)
     assert answer["InstancesCount"] == 6
-    assert answer["Warnings"] == ['3 of the parent\'s 9 instances are left out: "Orientation": "Axial"']
+    assert answer["Warnings"] == ["3 of the parent's 9 instances are left out: the orientation Axial was chosen"]
     headers = json.dumps({"Orientation": [0, 1, 0, 0, 0, -1]})
     sent = empty.json(
         f"/series/{series}/derive/mr/numpy",

@@ -57,7 +57,7 @@ class Explanation:
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As the answer of a dry run has it."""
+        """The rows and the warnings as values of JSON."""
         tags = [
             {
                 "Tag": row.tag,
@@ -211,7 +211,7 @@ def _text(element: DataElement) -> str:
 
 
 def dropped(explanation: Explanation, parent: ParentSeries) -> list[dict[str, str]]:
-    """What the parent's first instance has and the result has not, as the answer of a dry run has it."""
+    """What the parent's first instance has and the result has not, as values of JSON."""
     kept = {row.tag for row in explanation.rows}
     return [
         {"Tag": number(e.tag), "Keyword": keyword(e.tag) or e.name, "VR": e.VR, "Value": _text(e)}

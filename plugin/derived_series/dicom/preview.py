@@ -28,7 +28,7 @@ _LARGEST = 512
 
 
 def picture(series: Series) -> dict[str, Any] | None:
-    """The middle slice, as the answer of a dry run has it; None where there is nothing that can be drawn.
+    """The middle slice, as values of JSON; None where there is nothing that can be drawn.
 
     ``PNG`` is base64 of 8 bit grey, in the header's window, or of RGB; ``Instance`` and ``Frame`` are 1-based;
     ``Aspect`` is the height of a pixel over its width.

@@ -14,6 +14,7 @@ from typing import Any
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.plain import text_of
+from derived_series.jobs.remedies import WORDS
 
 #: Statuses that an error may be answered with.
 _STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
@@ -49,7 +50,7 @@ class Problem:
     @classmethod
     def of(cls, error: DerivedSeriesError) -> Problem:
         """User code may raise an error of ours with anything in it."""
-        remedy, details = (None if text is None else text_of(text) for text in (error.remedy, error.details))
+        remedy, details = (None if text is None else text_of(text) for text in (error.remedy_in(WORDS), error.details))
         status = error.http_status if error.http_status in _STATUSES else DerivedSeriesError.http_status
         return cls(type(error).__name__, status, text_of(error.message), remedy, details)
 

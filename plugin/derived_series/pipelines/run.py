@@ -29,7 +29,9 @@ from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import (
+    Advice,
     BlueprintError,
+    Choice,
     Conflict,
     DerivedSeriesError,
     InvalidParent,
@@ -536,12 +538,14 @@ def _finish(
     if options.resampling is not None and is_finished:
         raise InvalidRequest(
             f"{output} builds its series itself: it cannot be resampled to the parent's grid",
-            remedy='ask without "Grid": "Parent", or let process return its image and grid (PlacedImage)',
+            remedy="leave it on its own grid, or let process return its image and grid (PlacedImage)",
+            advice=Advice(Choice.OWN_GRID),
         )
     if options.frame_of_reference == "New" and is_finished:
         raise InvalidRequest(
             f"{output} builds its series itself, its frame of reference too",
-            remedy='ask without "FrameOfReference": "New"',
+            remedy="leave that to the pipeline",
+            advice=Advice(Choice.PARENT_FRAME),
         )
     if isinstance(result, Series):
         return result

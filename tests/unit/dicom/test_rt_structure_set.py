@@ -29,6 +29,7 @@ from derived_series import (
 )
 from derived_series.dicom.objects.contours import mask_of
 from derived_series.errors import BlueprintError, GeometryError, HeaderError, PixelError, ShapeMismatch
+from derived_series.jobs.remedies import WORDS
 from derived_series.pipelines.gate import passed
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
 from multiframe import enhanced
@@ -200,7 +201,7 @@ def test_what_cannot_be_contours_is_refused() -> None:
     half = Grid(grid.row_cosines, grid.column_cosines, (1.6, 1.4), grid.positions, 20, 22)
     with pytest.raises(GeometryError, match="on the parent's slices") as refused:
         rt(parent, PlacedImage(np.ones(half.shape, bool), half))
-    assert '"Grid": "Parent"' in str(refused.value.remedy)
+    assert '"Grid": "Parent"' in str(refused.value.remedy_in(WORDS))
     with pytest.raises(PixelError, match="no whole numbers"):
         rt(parent, np.full(parent.shape, 0.5))
     with pytest.raises(ShapeMismatch, match="made from one volume"):

@@ -12,6 +12,7 @@ from building import build, parent_of, positions, volume, written
 from derived_series import ParentSeries, Selection, derivation
 from derived_series.dicom.source.selection import Part, part_of
 from derived_series.errors import DerivedSeriesError, GeometryError, InvalidParent
+from derived_series.jobs.remedies import WORDS
 from multiframe import enhanced
 from phantoms import ct_phantom, encode, mr_phantom, uid
 from shared_data import needs_series, series_folder
@@ -46,7 +47,8 @@ def test_several_orientations_are_refused_by_name() -> None:
     assert "2 orientations" in told.value.message
     assert "2 x [1.0, 0.0, 0.0, 0.0, 0.0, -1.0] (Coronal, localizer)" in told.value.message
     assert "5 x [1.0, 0.0, 0.0, 0.0, 1.0, 0.0] (Axial)" in told.value.message
-    assert '"Orientation": "Axial" or "Coronal"' in told.value.remedy
+    assert '"Axial" or "Coronal"' in told.value.remedy
+    assert '"Orientation": "Axial" or "Coronal"' in told.value.remedy_in(WORDS)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_one_orientation_is_taken_with_a_warning(wanted: Any, shape: tuple[int, 
     parent = selected(with_localizers(), orientation=wanted)
     assert parent.shape == shape
     (warning,) = parent.warnings
-    assert warning.startswith(f"{7 - shape[0]} of the parent's 7 instances are left out") and "Orientation" in warning
+    assert warning.startswith(f"{7 - shape[0]} of the parent's 7 instances are left out: the orientation")
     series = build(parent, extra=DONE)
     assert series.warnings == (warning,)
     sources = {dataset.SourceImageSequence[0].ReferencedSOPInstanceUID for dataset in written(series)}
@@ -74,7 +76,7 @@ def test_two_oblique_stacks_are_chosen_by_numbers() -> None:
 
 
 def test_an_orientation_that_is_not_there_is_refused() -> None:
-    with pytest.raises(GeometryError, match=r'"Orientation" is .Sagittal.*none.*5 x .*\(Axial\)'):
+    with pytest.raises(GeometryError, match=r"the orientation 'Sagittal' was chosen, and none.*5 x .*\(Axial\)"):
         selected(with_localizers(), orientation="Sagittal")
     with pytest.raises(GeometryError, match="none of the parent's orientations fits: there are none"):
         datasets = ct_phantom(2, 4, 4)
@@ -138,9 +140,9 @@ def test_magnitude_and_phase_are_told_apart(mark: Any) -> None:
     for part, name in names.items():
         parent = selected(both, part=name)
         assert np.array_equal(parent.stored(), np.stack([dataset.pixel_array for dataset in stacks[part]]))
-        assert parent.warnings == (f'4 of the parent\'s 8 instances are left out: "Part": "{name}"',)
+        assert parent.warnings == (f"4 of the parent's 8 instances are left out: the part {name} was chosen",)
         assert {part_of(dataset) for dataset in parent.instances} == {name}
-    with pytest.raises(InvalidParent, match='"Part" is "Real", and no instance .*4 x Magnitude, 4 x Phase'):
+    with pytest.raises(InvalidParent, match="the part Real was chosen, and no instance .*4 x Magnitude, 4 x Phase"):
         selected(both, part="Real")
 
 

@@ -96,7 +96,7 @@ def test_one_of_several_orientations(parent: Path, tmp_path: Path, capsys: pytes
     assert [len(made(tmp_path / name)[0]) for name in "ab"] == [2, 4]
     assert "4 of the parent's 6 instances are left out" in capsys.readouterr().err
     assert main(["build", str(parent), str(tmp_path / "c"), "--blueprint", "ct"]) == 2
-    assert '"Orientation": "Axial" or "Coronal"' in capsys.readouterr().err
+    assert '--orientation "Axial" or "Coronal"' in capsys.readouterr().err
     assert main(["explain", str(parent), *arguments, "up"]) == 2
     assert "'up' is neither a plane (Axial, Sagittal, Coronal) nor six numbers" in capsys.readouterr().err
     assert main(["explain", str(parent), *arguments, "Axial"]) == 0

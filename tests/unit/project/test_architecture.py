@@ -60,6 +60,7 @@ FLOORS: dict[str, dict[str, int]] = {
     "jobs": {
         "__init__": 0,
         "plain": 0,
+        "remedies": 0,
         "own_requests": 0,
         "metadata": 0,
         "stored_series": 0,

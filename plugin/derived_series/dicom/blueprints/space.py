@@ -11,7 +11,7 @@ from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.overlap import apart, box, not_overlapping, off_planes, partly_outside
 from derived_series.dicom.image.placement import OtherInput, Placement, every_source, place
 from derived_series.dicom.source.series import ParentSeries
-from derived_series.errors import GeometryError
+from derived_series.errors import Advice, Choice, GeometryError
 
 #: Whose coordinates an image has: the parent's (or those of the input that it says it is on), or new ones.
 FrameChoice = Literal["Parent", "New"]
@@ -22,8 +22,8 @@ def require_patient_space(template: str) -> None:
     if template:
         raise GeometryError(
             f"the image is in {template}, which are not the coordinates of the parent series",
-            remedy="bring it back to the patient's space, or ask for a frame of reference of its own: "
-            '"FrameOfReference": "New"',
+            remedy="bring it back to the patient's space, or choose a frame of reference of its own",
+            advice=Advice(Choice.NEW_FRAME),
         )
 
 
@@ -56,7 +56,8 @@ def _in_its_own(placement: Placement, env: SeriesEnvironment) -> Placement:
     if placement.grid is None:
         raise GeometryError(
             "the image is to have a frame of reference of its own, but nothing tells where it is",
-            remedy="give an image with an affine and a blueprint with geometry, or leave FrameOfReference out",
+            remedy="give an image with an affine and a blueprint with geometry, or leave it in the parent's",
+            advice=Advice(Choice.PARENT_FRAME),
         )
     count = len(placement.sources)
     return replace(

@@ -18,24 +18,25 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, HTJ2KLossless, RLELossless
 
 from derived_series.dicom.encoding.run_lengths import encode_runs
-from derived_series.errors import InvalidRequest, PixelError
+from derived_series.errors import Advice, Choice, InvalidOption, PixelError
 
 PIXEL_DATA = Tag("PixelData")
 
 
 @cache
 def encoder_of(syntax: UID) -> Encoder:
-    """pydicom's encoder of a transfer syntax. :raises InvalidRequest: when the package with it is not installed."""
+    """pydicom's encoder of a transfer syntax. :raises InvalidOption: when the package with it is not installed."""
     if syntax == HTJ2KLossless:
         found = Encoder(syntax)
         found.add_plugin("imagecodecs", ("derived_series.dicom.encoding.htj2k", "encode_frame"))
     else:
         found = get_encoder(syntax)
     if not found.is_available:
-        raise InvalidRequest(
+        raise InvalidOption(
             f"nothing here encodes {syntax.keyword}: {'; '.join(found.missing_dependencies)}",
-            remedy="install the package (pip install 'derived-series-orthanc[htj2k]' for HTJ2K), "
-            'or ask for another "TransferSyntax"',
+            remedy="install the package (pip install 'derived-series-orthanc[htj2k]' for HTJ2K), or choose another "
+            "transfer syntax",
+            advice=Advice(Choice.TRANSFER_SYNTAX),
         )
     return found
 
@@ -58,7 +59,8 @@ def check_decoded(dataset: Dataset, frame_of: Callable[[int], npt.NDArray[Any]])
         raise PixelError(
             f"pixels of {dataset.BitsStored} bits cannot be written as {syntax.keyword}: decoded again, frame "
             f"{index + 1} of {count} of instance {dataset.get('SOPInstanceUID')} is not the same: {problem}",
-            remedy='store them uncompressed, or ask for another "TransferSyntax"',
+            remedy="store them uncompressed, or choose another transfer syntax",
+            advice=Advice(Choice.TRANSFER_SYNTAX),
         )
 
 
@@ -75,7 +77,8 @@ def encoded_frame(frame: npt.NDArray[Any], syntax: UID, options: Mapping[str, An
         said = " ".join(str(error).split())
         raise PixelError(
             f"an image of {options['rows']} x {options['columns']} cannot be written as {syntax.keyword}: {said}",
-            remedy='encoders refuse very small images, JPEG 2000 those under 32 x 32: ask for another "TransferSyntax"',
+            remedy="encoders refuse very small images, JPEG 2000 those under 32 x 32; choose another transfer syntax",
+            advice=Advice(Choice.TRANSFER_SYNTAX),
         ) from error
 
 
@@ -113,7 +116,8 @@ def compress(dataset: Dataset, syntax: UID) -> None:
         said = " ".join(str(error).split())
         raise PixelError(
             f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be written as {syntax.keyword}: {said}",
-            remedy='ask for another "TransferSyntax"',
+            remedy="choose another transfer syntax",
+            advice=Advice(Choice.TRANSFER_SYNTAX),
         ) from error
     dataset[PIXEL_DATA] = pixel_element(encapsulate(frames), 8, True)
     dataset.file_meta.TransferSyntaxUID = syntax

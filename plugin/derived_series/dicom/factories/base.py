@@ -33,7 +33,7 @@ from derived_series.dicom.series.header import SeriesHeader, make_header
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
-from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
+from derived_series.errors import Advice, Choice, GeometryError, InvalidImage, PixelError, ShapeMismatch
 from derived_series.kinds import sop_class
 from derived_series.kinds.files import NPY, ZIP
 
@@ -132,7 +132,8 @@ class DicomFactory:
         elif frame_of_reference == "New":
             raise GeometryError(
                 "an image on the parent's grid has the parent's frame of reference",
-                remedy='ask for "Grid": "Parent" or for "FrameOfReference": "New", not for both',
+                remedy="choose the parent's grid or a new frame of reference, not both",
+                advice=Advice(Choice.PARENT_FRAME),
             )
         else:
             array, placement = self.arrange_on_parent(header, image, resampling)
@@ -164,7 +165,8 @@ def _require_parents_frame(header: SeriesHeader, placement: Placement) -> None:
         raise GeometryError(
             f"the image is in the frame of reference of the input {placement.on!r}, which is not the parent's: it "
             "cannot be resampled to the parent's grid",
-            remedy='ask without "Grid": "Parent"',
+            remedy="leave it on its own grid",
+            advice=Advice(Choice.OWN_GRID),
         )
 
 

@@ -24,7 +24,7 @@ from derived_series.dicom.objects import file_builder_of
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.series import ParentSeries
-from derived_series.errors import GeometryError, HeaderError, InvalidImage, InvalidRequest, Missing
+from derived_series.errors import Advice, Choice, GeometryError, HeaderError, InvalidImage, InvalidOption, Missing
 from derived_series.kinds import KINDS, file_type, kinds_of_factory
 from derived_series.kinds.files import FileType
 
@@ -32,7 +32,7 @@ from derived_series.kinds.files import FileType
 class ObjectFactory(DicomFactory):
     """For numpy arrays, PlacedImages and NIfTI images, of one kind of object.
 
-    :cvar name: what it is called in requests.
+    :cvar name: what it is chosen by.
     :cvar sop_classes: what a header may be of; by default those of the kinds that name this factory, else all.
     """
 
@@ -136,13 +136,17 @@ class FileFactory(ObjectFactory):
         """:raises InvalidImage: bytes of another type of file. :raises GeometryError: a document is on no grid."""
         if resampling is not None or frame_of_reference == "New":
             raise GeometryError(
-                "a document is on no grid", remedy='ask without "Grid": "Parent" and "FrameOfReference": "New"'
+                "a document is on no grid",
+                remedy="choose neither a grid nor a frame of reference",
+                advice=Advice(Choice.NO_PLACE),
             )
         return file_builder_of(header.sop_class_uid).build_from_file(fresh(header), image)
 
     def own_image(self, parent: ParentSeries) -> Any:
-        """:raises InvalidRequest: always: a series is no document."""
-        raise InvalidRequest("there is no document", remedy=f"send a {self._files()[0].name}")
+        """:raises InvalidOption: always: a series is no document."""
+        raise InvalidOption(
+            "there is no document", remedy=f"give a {self._files()[0].name}", advice=Advice(Choice.FILE)
+        )
 
     @classmethod
     def read(cls, path: str | Path) -> bytes:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.source.slices import let_go
-from derived_series.errors import PixelError
+from derived_series.errors import Advice, Choice, PixelError
 from derived_series.kinds.kind import PixelRules
 
 #: Every so many slices the pages of a memory-mapped image are given back.
@@ -174,7 +174,8 @@ def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bo
     if bad and nan is None:
         raise PixelError(
             f"{len(bad)} of {len(image)} slices hold NaN or Inf, the first is slice {bad[0]} (counted from 0)",
-            remedy='replace them in the image, or say by what: NumpyFactory(nan=0), in a request "NaN": 0',
+            remedy="replace them in the image, or choose what they are replaced by, such as NumpyFactory(nan=0)",
+            advice=Advice(Choice.NAN),
         )
     if bad and nan is not None:
         if not np.isfinite(nan):

@@ -11,7 +11,7 @@ from pydicom.sr.codedict import Collection, codes
 from pydicom.sr.coding import Code
 
 from derived_series.dicom.encoding import ucum
-from derived_series.errors import BlueprintError
+from derived_series.errors import Advice, BlueprintError, Choice
 
 
 def code_item(code: Code) -> Dataset:
@@ -41,7 +41,8 @@ def snomed(code: Code | str) -> Code:
     raise BlueprintError(
         f"{code!r} is no code of SNOMED CT in PS3.16",
         remedy=f"{'perhaps ' + ', '.join(near) if near else 'give its value, such as 10200004'}; of other schemes give "
-        'Code(value, scheme, meaning), in a request {"Value": "", "Scheme": "", "Meaning": ""}',
+        "Code(value, scheme, meaning)",
+        advice=Advice(Choice.CODE),
     )
 
 

@@ -34,7 +34,9 @@ def build_from_file(header: SeriesHeader, content: bytes) -> DatasetSeries:
     """
     if not isinstance(content, bytes) or file_type(content) is not PDF:
         said = repr(content[:8]) if isinstance(content, bytes) else type(content).__name__
-        raise InvalidImage(f"the document is no PDF file: {said}", remedy="send a file that begins with %PDF-")
+        raise InvalidImage(
+            f"the document is no PDF file: {said}", remedy="give the bytes of a file that begins with %PDF-"
+        )
     nothing = encode_pixels(np.zeros((1, 1, 1), dtype=np.uint8), PixelRules())  # a document has no pixels
     draft = draft_of(header, nothing, without_geometry(header.parent, 1), IMAGE_ONLY)
     padded = content if len(content) % 2 == 0 else content + b"\0"

@@ -88,8 +88,8 @@ def _mapping(given: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:
     if not given:
         given = [real_world_value_item("1")]
         warnings.append(
-            'nothing says what the values are measured in: add real_world_values("mm2/s") to the blueprint, '
-            'or "Units" to the request'
+            'nothing says what the values are measured in: name their units, as real_world_values("mm2/s") does in a '
+            "blueprint"
         )
     item: Dataset = copy.deepcopy(given[0])
     item.RealWorldValueSlope, item.RealWorldValueIntercept = 1.0, 0.0

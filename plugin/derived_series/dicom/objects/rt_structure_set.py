@@ -27,7 +27,7 @@ from derived_series.dicom.objects.labels import label_map
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.errors import GeometryError, HeaderError, Missing
+from derived_series.errors import Advice, Choice, GeometryError, HeaderError, Missing
 from derived_series.kinds.kind import PixelRules
 
 #: What the Derivation of an image says; a structure set tells it by General Reference.
@@ -54,7 +54,8 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     if not placement.on_parent_grid:
         raise GeometryError(
             "contours lie on the parent's slices, but the image is on another grid",
-            remedy='ask for "Grid": "Parent", or give an image on the parent\'s grid',
+            remedy="give an image on the parent's grid, or have it resampled to that",
+            advice=Advice(Choice.PARENT_GRID),
         )
     labels = label_map(image)
     draft = draft_of(header, encode_pixels(labels[:1, :1, :1] > 0, PixelRules()), placement, _NOT_HERE)

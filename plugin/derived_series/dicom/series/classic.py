@@ -112,7 +112,7 @@ class DerivedSeries:
         :param transfer_syntax: keyword or UID of one of ``transfer_syntaxes.WRITTEN``.
         Where it compresses, the first, the middle and the last instance are decoded again and compared.
 
-        :raises InvalidRequest: for any other, or when the package that encodes it is not installed.
+        :raises InvalidOption: for any other, or when the package that encodes it is not installed.
         :raises PixelError: pixels that it cannot hold.
         """
         syntax = UID(written_uid(transfer_syntax))
@@ -352,7 +352,7 @@ def enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
     code = elements.get((int(Tag("DerivationCodeSequence")), ""))
     if code is not None and code.value and code.value[0].get("CodeValue") == UNSPECIFIED.value:
         warnings.append(
-            "nothing says how the image was derived: add derivation(description, code of CID 7203) to the blueprint, "
-            'or "Derivation" to the request'
+            "nothing says how the image was derived: name its derivation, a code of CID 7203, as "
+            'derivation("", "GaussianBlur") does in a blueprint'
         )
     return warnings

@@ -66,7 +66,7 @@ class DatasetSeries:
     def written_in(self, transfer_syntax: str) -> DatasetSeries:
         """The same series in another transfer syntax; datasets that are compressed already stay as they are.
 
-        :raises InvalidRequest: see ``DerivedSeries.written_in``. :raises PixelError: pixels that it cannot hold.
+        :raises InvalidOption: see ``DerivedSeries.written_in``. :raises PixelError: pixels that it cannot hold.
         """
         syntax = UID(written_uid(transfer_syntax))
         found, warnings = [], []

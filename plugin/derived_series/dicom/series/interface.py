@@ -56,7 +56,7 @@ class Series(Protocol):
     def written_in(self, transfer_syntax: str) -> Series:
         """The same series in another transfer syntax, named by keyword or UID.
 
-        :raises InvalidRequest: one that nothing is written in. :raises PixelError: pixels that it cannot hold.
+        :raises InvalidOption: one that nothing is written in. :raises PixelError: pixels that it cannot hold.
         """
 
     def with_identity(self, parent: ParentSeries) -> Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.grid import SAME_ANGLE
-from derived_series.errors import GeometryError, InvalidParent
+from derived_series.errors import Advice, Choice, GeometryError, InvalidParent
 
 Plane = Literal["Axial", "Sagittal", "Coronal"]
 Part = Literal["Magnitude", "Phase", "Real", "Imaginary"]
@@ -80,16 +79,16 @@ def choose(
     warnings = []
     taken = _of_orientation(found, varying, selection)
     if len(taken) < len(found):
-        warnings.append(_left_out(len(found) - len(taken), len(found), "Orientation", selection.orientation))
+        warnings.append(_left_out(len(found) - len(taken), len(found), "orientation", selection.orientation))
     kept = _of_part(taken, varying, selection)
     if len(kept) < len(taken):
-        warnings.append(_left_out(len(taken) - len(kept), len(taken), "Part", selection.part))
+        warnings.append(_left_out(len(taken) - len(kept), len(taken), "part", selection.part))
     return kept, tuple(warnings)
 
 
 def _left_out(count: int, of: int, key: str, value: str | Sequence[float] | None) -> str:
-    said = value if isinstance(value, str) else list(value or ())
-    return f'{count} of the parent\'s {of} instances are left out: "{key}": {json.dumps(said)}'
+    chosen = value if isinstance(value, str) else list(value or ())
+    return f"{count} of the parent's {of} instances are left out: the {key} {chosen} was chosen"
 
 
 def _of_orientation(found: list[Dataset], varying: frozenset[int], selection: Selection) -> list[Dataset]:
@@ -104,15 +103,18 @@ def _of_orientation(found: list[Dataset], varying: frozenset[int], selection: Se
             how = " or ".join(f'"{p}"' for p in sorted(planes)) if by_name else "the six numbers of one of them"
             raise GeometryError(
                 f"the parent has {len(groups)} orientations (ImageOrientationPatient): {_named(groups, found)}",
-                remedy=f'choose one with "Orientation": {how}, or give a series of one; localizers are no volume',
+                remedy=f"choose one, {how}, or give a series of one; localizers are not volumes",
+                advice=Advice(Choice.ORIENTATION, how if by_name else "[...]"),
             )
         return found
     fitting = [group for group in groups if _fits(group, wanted)]
     if len(fitting) != 1:
         there = "none" if not fitting else f"{len(fitting)}"
         raise GeometryError(
-            f'"Orientation" is {wanted!r}, and {there} of the parent\'s orientations fits: {_named(groups, found)}',
+            f"the orientation {wanted!r} was chosen, and {there} of the parent's orientations fits: "
+            f"{_named(groups, found)}",
             remedy="give the six numbers of one of them",
+            advice=Advice(Choice.ORIENTATION, "[...]"),
         )
     return [found[i] for i in fitting[0].members]
 
@@ -156,12 +158,13 @@ def _of_part(found: list[Dataset], varying: frozenset[int], selection: Selection
         if _at_one_position(found, parts):
             raise InvalidParent(
                 f"the parent has several parts of complex images at the same positions: {named}",
-                remedy='choose one: "Part": "Magnitude", "Phase", "Real" or "Imaginary"',
+                remedy="choose one of them",
+                advice=Advice(Choice.PART, '"Magnitude", "Phase", "Real" or "Imaginary"'),
             )
         return found
     taken = [dataset for dataset, part in zip(found, parts, strict=True) if part == selection.part]
     if not taken:
-        raise InvalidParent(f'"Part" is "{selection.part}", and no instance of the parent is that: {named}')
+        raise InvalidParent(f"the part {selection.part} was chosen, and no instance of the parent is that: {named}")
     return taken
 
 

@@ -18,7 +18,7 @@ from derived_series.dicom.series.rules import OWN_TAGS, PATIENT_AND_STUDY, PIXEL
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
-from derived_series.errors import InvalidRequest
+from derived_series.errors import Advice, Choice, InvalidOption
 from derived_series.kinds import SOP_CLASSES
 
 #: Short names of IODs, beside those of the standard's tables such as ``ct-image``.
@@ -55,7 +55,7 @@ def lint(blueprint: Blueprint, iod: str | None = None) -> tuple[Finding, ...]:
     """What is wrong with a blueprint, as far as it can be told without a parent and an image.
 
     :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID.
-    :raises InvalidRequest: an unknown IOD, or none to be found.
+    :raises InvalidOption: an unknown IOD, or none to be found.
     """
     name = _iod(blueprint, iod)
     return (*_lacking(blueprint, name), *_foreign(blueprint, name), *_overruled(blueprint), *_values(blueprint))
@@ -66,17 +66,18 @@ def _iod(blueprint: Blueprint, asked: str | None) -> str:
     if asked is not None:
         found = IODS.get(asked.upper(), asked.lower())
         if not modules_of(found):
-            raise InvalidRequest(f"there is no IOD {asked!r}", remedy=f"name {known}")
+            raise InvalidOption(f"there is no IOD {asked!r}", remedy=f"name {known}")
         return found
     element = blueprint["SOPClassUID"] if "SOPClassUID" in blueprint else None
     if isinstance(element, StaticElement):
         named = iod_of(str(element.value))
         if named is not None:
             return named
-        raise InvalidRequest(f"the tables of the standard do not have the SOP class {element.value}")
-    raise InvalidRequest(
+        raise InvalidOption(f"the tables of the standard do not have the SOP class {element.value}")
+    raise InvalidOption(
         "the blueprint copies its SOPClassUID or has none: which IOD it is for cannot be told",
-        remedy=f"say --iod, {known}",
+        remedy=f"name it: {known}",
+        advice=Advice(Choice.IOD),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydicom.datadict import tag_for_keyword
 
-from derived_series.errors import DerivedSeriesError
+from derived_series.errors import Advice, Choice, DerivedSeriesError
 
 MANDATORY = "M"
 
@@ -54,7 +54,8 @@ def _table(name: str) -> Any:
             return json.loads(path.read_text("utf-8"))
     raise DerivedSeriesError(
         f"the table {name} of the standard is not where highdicom keeps it",
-        remedy='install highdicom as pyproject.toml has it, or ask with "Validation": "Off"',
+        remedy="install a version of highdicom that pyproject.toml allows, or have nothing validated",
+        advice=Advice(Choice.NO_VALIDATION),
     )
 
 
