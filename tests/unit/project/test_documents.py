@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 import architecture
 import coordinate_picture
@@ -14,8 +15,15 @@ from building import build, parent_of, written
 from derived_series import Blueprint, BuildContext
 from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
+from derived_series.jobs.requests.derive import ConceptRequest, DeriveRequest, SegmentRequest
+from derived_series.jobs.requests.verdict import ReviewRequest
+from derived_series.jobs.rules.model import COUNT, METADATA, Condition, Match, Rule
+from derived_series.kinds import KINDS
+from derived_series.orthanc.addresses import ADDRESSES, Address
+from derived_series.orthanc.config import EnvironmentSettings, PipelineLimits, Settings
 from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, run_pipeline
+from derived_series.transfer_syntaxes import WRITTEN
 from phantoms import ct_phantom
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,6 +121,51 @@ def test_the_example_of_the_coordinate_systems_is_right_and_is_the_one_drawn() -
     exec(second, names)
     assert np.array_equal(names["lps_to_ras"], LPS_TO_RAS)  # type: ignore[arg-type]
     assert names["grid"] == coordinate_picture.GRID
+
+
+def keys_of(*models: type[BaseModel]) -> set[str]:
+    """The keys of a JSON document, by pydantic models."""
+    return {field.alias or name for model in models for name, field in model.model_fields.items()}
+
+
+#: What stands in which document, in backticks or as a key in JSON.
+NAMED: dict[str, tuple[str, set[str]]] = {
+    "settings": ("docs/reference.md", keys_of(Settings, PipelineLimits, EnvironmentSettings)),
+    "keys of a request": ("docs/reference.md", keys_of(DeriveRequest, SegmentRequest, ConceptRequest)),
+    "keys of a verdict": ("docs/reference.md", keys_of(ReviewRequest)),
+    "keys of a rule": ("docs/on-stable-series.md", keys_of(Rule, Match, Condition)),
+    "names that a match may use": ("docs/on-stable-series.md", {*METADATA, COUNT}),
+    "transfer syntaxes": ("docs/reference.md", set(WRITTEN)),
+    "kinds of objects": ("README.md", {kind.factory for kind in KINDS}),
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_a_document_names_all_that_there_is(what: str) -> None:
+    document, names = NAMED[what]
+    text = (ROOT / document).read_text("utf-8")
+    assert names
+    assert sorted(name for name in names if not re.search(rf'[`"]{re.escape(name)}[`"]', text)) == []
+
+
+def routes_in(text: str) -> set[tuple[str, str]]:
+    """The routes that a document names: (method, path with {} for what differs)."""
+    named = re.findall(r"`(GET|POST|PUT|DELETE) (/[^`\s?]*)`", text)
+    return {(method, re.sub(r"\{\w+\}", "{}", path)) for method, path in named}
+
+
+def routes_of(address: Address) -> set[tuple[str, str]]:
+    """The routes of a row of the table of addresses."""
+    path = address.pattern.replace("([^/]+)", "{}").replace("(.*)", "")
+    choices = re.search(r"\(([\w|]+)\)", path)
+    paths = [path] if choices is None else [path.replace(choices[0], each) for each in choices[1].split("|")]
+    return {(method, each) for method in address.methods for each in paths}
+
+
+def test_the_reference_names_every_route_and_no_other() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    routes = {route for row in ADDRESSES.values() for route in routes_of(row)}
+    assert routes_in(text) == routes
 
 
 def links_in(text: str) -> list[str]:
