@@ -1,7 +1,8 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
 # test: format, lint, types, tests.  test-quick: the tests that need no server.  bench: measure.  format: rewrite the sources as `test` wants them.
+# docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
-.PHONY: ohif setup run stop test test-quick test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
+.PHONY: ohif setup run stop test test-quick docs test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints compat scripts benchmarks tests
@@ -29,8 +30,12 @@ format: setup
 	$(PYTHON) -m ruff check --fix $(SOURCES)
 	$(PYTHON) -m ruff format $(SOURCES)
 
+# A broken link or docstring is an error.
+docs: setup
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet
+
 # Two files of tests at a time: they wait more than they compute.
-test: lint
+test: lint docs
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 # While you work: all tests without an Orthanc or a browser.

@@ -20,3 +20,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("derived_series.dicom"), name)
     except AttributeError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *importlib.import_module("derived_series.dicom").__all__})

@@ -52,6 +52,7 @@ class Value:
     unit: str = "1"
 
     def to_json(self) -> dict[str, Any]:
+        """Number and unit, as an answer has them."""
         return {"Value": self.number, "Unit": self.unit}
 
 

@@ -45,6 +45,7 @@ class Blueprint:
 
     @property
     def name(self) -> str:
+        """What ``explain`` calls the origin of the elements."""
         return self._name or _UNNAMED
 
     def named(self, name: str) -> Blueprint:

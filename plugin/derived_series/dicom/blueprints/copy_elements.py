@@ -121,6 +121,7 @@ class CopyElement(VirtualElement):
         return all(other == first for other in others)
 
     def lacking(self) -> Value:
+        """The answer when the parent lacks the tag: ``ABSENT`` where it is optional, else ``LackingValue`` raised."""
         if self.Optional:
             return ABSENT
         raise LackingValue(f"the parent series has no {self.source or describe(self.tag)} to copy")

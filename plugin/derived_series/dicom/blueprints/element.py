@@ -126,12 +126,24 @@ class VirtualElement:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def at_header(self, env: SeriesEnvironment) -> Value:
+        """The answer when the parent and the factory are known, and no image yet.
+
+        :return: a value, a DataElement, ``ABSENT``, or ``DEFER`` to be asked again with the image.
+        """
         return DEFER
 
     def at_image(self, env: ImageEnvironment) -> Value:
+        """The answer when the image and its place are known, for all instances.
+
+        :return: as for ``at_header``; ``DEFER`` to be asked again for each instance.
+        """
         return DEFER
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
+        """The answer for one instance.
+
+        :return: a value, a DataElement or ``ABSENT``.
+        """
         raise NotImplementedError
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes | None:

@@ -91,7 +91,7 @@ class ImageEnvironment:
     :param header: what was settled before the image.
     :param frame: the frame of reference that the grid is in; None is the parent's.
     :param others: what of the inputs beside the parent the slices come from.
-    :param answers: what was asked so far, by element or function and instance: each is asked once. What
+    :ivar answers: what was asked so far, by element or function and instance: each is asked once. What
         ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
 
@@ -110,10 +110,12 @@ class ImageEnvironment:
 
     @property
     def parent(self) -> ParentSeries:
+        """The parent series."""
         return self.series.parent
 
     @property
     def context(self) -> BuildContext:
+        """The circumstances of the build: its time and UIDs."""
         return self.series.context
 
     @property
@@ -174,14 +176,17 @@ class InstanceEnvironment:
 
     @property
     def factory(self) -> Any:
+        """The factory that makes the series."""
         return self.of.series.factory
 
     @property
     def parent(self) -> ParentSeries:
+        """The parent series."""
         return self.of.parent
 
     @property
     def context(self) -> BuildContext:
+        """The circumstances of the build: its time and UIDs."""
         return self.of.context
 
     @property

@@ -94,7 +94,11 @@ class DicomFactory:
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
-        """The same on the parent's grid: resampled, unless the image is on the parent's planes already."""
+        """The image on the parent's grid: resampled, unless it is on the parent's planes already.
+
+        :return: as of ``arrange``, with the parent's (slice, row, column).
+        :raises GeometryError: an image without a place in space, or in another frame of reference.
+        """
         array, placement = self.arrange(header, image)
         if placement.on_parent_grid:
             return array, placement
@@ -126,6 +130,10 @@ class DicomFactory:
         :param nan: what NaN and Inf are replaced by in this build; the factory's own when not given.
         :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
         :param frame_of_reference: ``"New"`` for an image that is in another space than the patient's, such as MNI's.
+        :raises GeometryError: an image that does not overlap the parent, or without a place where one is needed.
+        :raises ShapeMismatch: an array of another shape than the parent's, without a grid.
+        :raises PixelError: values that cannot be stored: NaN, Inf, other types than numbers.
+        :raises HeaderError: tags that this image leaves without a value.
         """
         if resampling is None:
             array, placement = self.arrange(header, image)
@@ -208,7 +216,7 @@ class NumpyFactory(DicomFactory):
 
     @staticmethod
     def read(path: str | Path) -> npt.NDArray[Any]:
-        """A .npy file, memory-mapped. :raises InvalidImage: when it is none or holds objects."""
+        """A .npy file, memory-mapped, of any shape. :raises InvalidImage: when it is none or holds objects."""
         require(path, NPY, ZIP, reader="numpy")
         try:
             with np.errstate(over="ignore"):  # of the sizes that a header announces

@@ -57,13 +57,13 @@ class ObjectFactory(DicomFactory):
         return header
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """As NumpyFactory or NiftiFactory does, by what the image is."""
+        """The image as a (slice, row, column) array with its place, as NumpyFactory or NiftiFactory arranges it."""
         return _factory(image).arrange(header, image)
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
-        """The same on the parent's grid."""
+        """The image on the parent's grid, as a (slice, row, column) array."""
         return _factory(image).arrange_on_parent(header, image, how)
 
     @staticmethod

@@ -55,7 +55,10 @@ class NiftiFactory(DicomFactory):
     """
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """:raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named."""
+        """The image as a (slice, row, column) array, or (time, slice, row, column), where its affine puts it.
+
+        :raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named.
+        """
         if header.parent.grid is None and isinstance(image, nib.spatialimages.SpatialImage) and not says_where(image):
             return _as_stored(header, image)
         array, affine_lps = self._oriented(header, image)
@@ -65,7 +68,7 @@ class NiftiFactory(DicomFactory):
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
-        """The same on the parent's grid; affines that are sheared or not orthogonal are as good as others."""
+        """The image on the parent's (slice, row, column) grid; sheared and oblique affines are as good as any."""
         array, affine_lps = self._oriented(header, image)
         require_patient_space(template_of(image))
         try:

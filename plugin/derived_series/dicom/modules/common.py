@@ -20,7 +20,6 @@ from derived_series.dicom.modules.patient import patient_blueprint, patient_stud
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 
-#: Patient, study, series, equipment, image, pixels, window and derivation; no claim about modality or geometry.
 common_blueprint = (
     patient_blueprint
     + general_study_blueprint
@@ -34,11 +33,12 @@ common_blueprint = (
     + voi_lut_blueprint
     + SOP_common_blueprint
 ).named("common")
+"""Patient, study, series, equipment, image, pixels, window and derivation (PS3.3 C.7): the base of an image that
+claims nothing about modality or geometry."""
 
-#: The same with a place in space: frame of reference and image plane.
 volume_blueprint = (common_blueprint + frame_of_reference_blueprint + image_plane_blueprint).named("volume")
+"""``common_blueprint`` with a place in space (PS3.3 C.7.4.1, C.7.6.2): frame of reference and image plane."""
 
-#: What every object has that is no image of the parent's kind: made by this software, at this time.
 object_blueprint = (
     patient_blueprint
     + general_study_blueprint
@@ -51,6 +51,8 @@ object_blueprint = (
     )
     + SOP_common_blueprint
 ).named("object")
+"""What every object has that is not an image of the parent's kind (PS3.3 C.7.1 to C.7.5, C.12.1): made by this
+software, at this time."""
 
-#: The same for frames in the parent's space, with references to the parent's images.
 frames_blueprint = (object_blueprint + general_reference_blueprint + frame_of_reference_blueprint).named("frames")
+"""``object_blueprint`` for frames in the parent's space (PS3.3 C.7.4.1, C.12.4), with references to its images."""

@@ -21,6 +21,7 @@ ct_image_blueprint = Blueprint(
         *by_position("ReconstructionTargetCenterPatient", "ContrastBolusAgent", "ContrastBolusRoute"),
     ]
 ).named("ct_image")
+"""CT Image module (PS3.3 C.8.2.1), without the dose of the parent's exposure."""
 
 #: Types 1 and 2, filled in where a blueprint does not name them.
 required_blueprint = Blueprint(

@@ -258,3 +258,4 @@ general_reference_blueprint = Blueprint(
         _ReferencedSeriesElement("ReferencedSeriesSequence", _referenced_series),
     ]
 ).named("general_reference")
+"""General Reference module (PS3.3 C.12.4): source images, referenced series, ImageType DERIVED, the derivation."""

@@ -34,3 +34,4 @@ encapsulated_document_blueprint = Blueprint(
         StaticElement("ConceptNameCodeSequence", "SQ", []),
     ]
 ).named("encapsulated_document")
+"""Encapsulated Document Series and Encapsulated Document modules (PS3.3 C.24.1, C.24.2), for a PDF file."""

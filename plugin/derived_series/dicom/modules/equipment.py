@@ -28,6 +28,7 @@ general_equipment_blueprint = Blueprint(
         *copies("ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions", "SpatialResolution"),
     ]
 ).named("general_equipment")
+"""General Equipment module (PS3.3 C.7.5.1): the parent's, which acquired the data."""
 
 
 @cache
@@ -39,7 +40,6 @@ def software_version() -> str:
         return "unknown"
 
 
-#: Enhanced General Equipment (PS3.3 C.7.5.2): for objects that this software makes, not the parent's scanner.
 own_equipment_blueprint = Blueprint(
     [
         StaticElement("Manufacturer", "LO", MANUFACTURER),
@@ -48,6 +48,7 @@ own_equipment_blueprint = Blueprint(
         SeriesElement("SoftwareVersions", "LO", software_version),
     ]
 ).named("own_equipment")
+"""General Equipment module (PS3.3 C.7.5.1) of this software, for objects that it makes itself."""
 
 
 def _contributing(env: ImageEnvironment) -> list[Dataset]:
@@ -66,3 +67,4 @@ def _contributing(env: ImageEnvironment) -> list[Dataset]:
 contributing_equipment_blueprint = Blueprint([ImageElement("ContributingEquipmentSequence", _contributing)]).named(
     "contributing_equipment"
 )
+"""ContributingEquipmentSequence (PS3.3 C.12.1): the parent's items, and one for this processing."""

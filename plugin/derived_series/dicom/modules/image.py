@@ -41,6 +41,7 @@ SOP_common_blueprint = Blueprint(
         *date_and_time_of_build("InstanceCreationDate", "InstanceCreationTime"),
     ]
 ).named("SOP_common")
+"""SOP Common module (PS3.3 C.12.1): new SOPInstanceUIDs, the time of creation, the character set."""
 
 
 def _temporal(env: ImageEnvironment, value: Value) -> Value:
@@ -106,6 +107,7 @@ general_image_blueprint = Blueprint(
         *by_position("ImageLaterality"),
     ]
 ).named("general_image")
+"""General Image module (PS3.3 C.7.6.1): numbers, dates, volumes, marks of compression and burned-in text."""
 
 
 def _grid(env: ImageEnvironment) -> Grid:
@@ -167,6 +169,7 @@ image_plane_blueprint = Blueprint(
         _PlainElement("SliceLocation", _slice_location),
     ]
 ).named("image_plane")
+"""Image Plane module (PS3.3 C.7.6.2): position, orientation, spacing in mm, of each slice."""
 
 
 def _rescale(env: ImageEnvironment, number: float) -> Value:
@@ -190,6 +193,7 @@ image_pixel_blueprint = Blueprint(
         ImageElement("RescaleSlope", lambda env: _rescale(env, env.pixels.slope)),
     ]
 ).named("image_pixel")
+"""Image Pixel and Modality LUT modules (PS3.3 C.7.6.3, C.11.1): how the array is stored."""
 
 
 def _rescale_type(env: ImageEnvironment) -> Value:
@@ -236,3 +240,4 @@ _CENTRE, _FUNCTION, _EXPLANATION = map(to_tag, ("WindowCenter", "VOILUTFunction"
 voi_lut_blueprint = Blueprint([*map(_WindowElement, KEYWORDS), ImageElement("RescaleType", _rescale_type)]).named(
     "voi_lut"
 )
+"""VOI LUT module (PS3.3 C.11.2): the parent's windows where they are true of the image, else one of its own values."""

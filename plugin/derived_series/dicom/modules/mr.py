@@ -49,6 +49,7 @@ mr_image_blueprint = Blueprint(
         ImageElement("RealWorldValueMappingSequence", _real_world_value_mapping),
     ]
 ).named("mr_image")
+"""MR Image module (PS3.3 C.8.3.1), with RealWorldValueMappingSequence where values are scaled."""
 
 _REQUIRED = (
     *("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType"),

@@ -61,3 +61,4 @@ parametric_map_image_blueprint = Blueprint(
         ),
     ]
 ).named("parametric_map_image")
+"""Parametric Map Series and Image modules (PS3.3 C.8.32.1, C.8.32.2)."""

@@ -19,6 +19,7 @@ patient_blueprint = Blueprint(
         "LongitudinalTemporalInformationModified",
     )
 ).named("patient")
+"""Patient module (PS3.3 C.7.1.1): the parent's."""
 
 patient_study_blueprint = Blueprint(
     copies(
@@ -27,3 +28,4 @@ patient_study_blueprint = Blueprint(
         *("PatientBodyMassIndex", "MeasuredAPDimension", "MeasuredLateralDimension"),
     )
 ).named("patient_study")
+"""Patient Study module (PS3.3 C.7.2.2): the parent's age, size and weight."""

@@ -106,10 +106,12 @@ pet_series_blueprint = Blueprint(
         _orientation("PatientGantryRelationshipCodeSequence"),
     ]
 ).named("pet_series")
+"""PET Series module (PS3.3 C.8.9.1), with the parent's SeriesDate and SeriesTime, to which pixels are corrected."""
 
 pet_isotope_blueprint = Blueprint(
     copies_or_empty("RadiopharmaceuticalInformationSequence") + copies("InterventionDrugInformationSequence")
 ).named("pet_isotope")
+"""PET Isotope module (PS3.3 C.8.9.2): the parent's radiopharmaceuticals."""
 
 _FRAME = (
     *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
@@ -129,6 +131,7 @@ pet_image_blueprint = Blueprint(
         FunctionalElement("ImageIndex", lambda env: env.instance_number),
     ]
 ).named("pet_image")
+"""PET Image module (PS3.3 C.8.9.4); add ``pet_series_blueprint`` and ``pet_isotope_blueprint``."""
 
 _REQUIRED = (
     *("SeriesDate", "SeriesTime", "CollimatorType", "CorrectedImage", "NumberOfSlices"),

@@ -47,3 +47,4 @@ pixel_size_blueprint = Blueprint(
         _PixelAspectRatioElement("PixelAspectRatio"),
     ]
 ).named("pixel_size")
+"""PixelSpacing or PixelAspectRatio and PatientOrientation, where there is no image plane (PS3.3 10.7, C.7.6.3)."""

@@ -23,3 +23,4 @@ rt_dose_blueprint = Blueprint(
         DiscardElement("SliceLocation"),  # of one slice; the offsets are in GridFrameOffsetVector
     ]
 ).named("rt_dose")
+"""RT Series and RT Dose modules (PS3.3 C.8.8.1, C.8.8.3), for doses in Gy."""

@@ -32,6 +32,7 @@ rt_structure_set_blueprint = Blueprint(
         *(DiscardElement(keyword) for keyword in ("ContentDate", "ContentTime")),
     ]
 ).named("rt_structure_set")
+"""RT Series and Structure Set modules (PS3.3 C.8.8.1, C.8.8.5)."""
 
 
 def interpreted_types(types: Mapping[int, str]) -> Blueprint:

@@ -23,6 +23,7 @@ secondary_capture_blueprint = (
         ]
     )
 ).named("secondary_capture_image")
+"""SC Equipment and SC Image modules (PS3.3 C.8.6.1, C.8.6.2)."""
 
 
 def _conversion_type(env: ImageEnvironment) -> str:
@@ -34,7 +35,6 @@ def _conversion_type(env: ImageEnvironment) -> str:
     return given if given in ("DF", "SD", "SI") else "SI"
 
 
-#: SC Multi-frame Image (PS3.3 C.8.6.3); the builder settles which of the classes it is.
 multiframe_secondary_capture_blueprint = (
     secondary_capture_blueprint
     + Blueprint(
@@ -45,6 +45,7 @@ multiframe_secondary_capture_blueprint = (
         ]
     )
 ).named("multiframe_secondary_capture")
+"""SC Multi-frame Image and Vector modules (PS3.3 C.8.6.3, C.8.6.4)."""
 
 #: Types 1 and 2, filled in where a blueprint does not name them; the size of the pixels is wanted too.
 required_blueprint = (

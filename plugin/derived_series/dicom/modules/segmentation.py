@@ -54,7 +54,10 @@ class Segment:
     tracking_uid: str | None = None
 
     def item(self) -> Dataset:
-        """The item of SegmentSequence (0062,0002)."""
+        """The item of SegmentSequence (0062,0002).
+
+        :raises BlueprintError: codes, colours, algorithms or numbers that there are not.
+        """
         if not 0 < self.number < 1 << 16:
             raise BlueprintError(f"segment {self.label!r} has the number {self.number}; labels are 1 to 65535")
         if self.algorithm not in _ALGORITHMS:
@@ -117,10 +120,12 @@ segmentation_image_blueprint = Blueprint(
         ),
     ]
 ).named("segmentation_image")
+"""Segmentation Series and Segmentation Image modules (PS3.3 C.8.20.1, C.8.20.2): one binary segment a label."""
 
 label_map_segmentation_image_blueprint = (
     segmentation_image_blueprint + Blueprint([StaticElement("SOPClassUID", "UI", LABEL_MAP_SEGMENTATION.uid)])
 ).named("label_map_segmentation_image")
+"""Segmentation Image module of a label map (PS3.3 A.51, C.8.20.2): values are the numbers of segments."""
 
 fractional_segmentation_image_blueprint = (
     segmentation_image_blueprint
@@ -131,3 +136,4 @@ fractional_segmentation_image_blueprint = (
         ]
     )
 ).named("fractional_segmentation_image")
+"""Segmentation Image module of fractions (PS3.3 C.8.20.2): values are parts of a voxel, or probabilities."""

@@ -62,6 +62,7 @@ general_series_blueprint = Blueprint(
         *copies("RequestAttributesSequence", "ClinicalTrialSeriesID"),
     ]
 ).named("general_series")
+"""General Series module (PS3.3 C.7.3.1): a new series of the parent's study."""
 
 
 def _frame_of_reference(env: SeriesEnvironment) -> Value:
@@ -77,3 +78,4 @@ frame_of_reference_blueprint = Blueprint(
         *copies_or_empty("PositionReferenceIndicator"),
     ]
 ).named("frame_of_reference")
+"""Frame of Reference module (PS3.3 C.7.4.1): the parent's where the image is in its space."""

@@ -17,3 +17,4 @@ general_study_blueprint = Blueprint(
         ),
     ]
 ).named("general_study")
+"""General Study module (PS3.3 C.7.2.1): the parent's."""

@@ -63,14 +63,17 @@ class DerivedSeries:
 
     @property
     def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
         return str(self.elements[(Tag("SeriesInstanceUID"), "")].value)
 
     @property
     def study_instance_uid(self) -> str:
+        """StudyInstanceUID (0020,000D), the parent's."""
         return str(self.elements[(Tag("StudyInstanceUID"), "")].value)
 
     @property
     def sop_class_uid(self) -> str:
+        """SOPClassUID (0008,0016) of all instances."""
         return self.env.sop_class_uid
 
     def instance_uid(self, index: int) -> str:

@@ -45,6 +45,7 @@ class SeriesHeader:
 
     @property
     def parent(self) -> ParentSeries:
+        """The parent series."""
         return self.env.parent
 
     def of(self, parent: ParentSeries) -> SeriesHeader:
@@ -53,10 +54,12 @@ class SeriesHeader:
 
     @property
     def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E), new."""
         return str(self["SeriesInstanceUID"].value)
 
     @property
     def sop_class_uid(self) -> str:
+        """SOPClassUID (0008,0016): what kind of object it is a header of."""
         return str(self["SOPClassUID"].value)
 
     def instance_uid(self, index: int = 0) -> str:

@@ -55,7 +55,7 @@ class ParentSeries:
     :param volume_key: by what the instances at one position are told apart and sorted (the first that fits of
         ``volumes.KEYS``); None for one volume.
     :param warnings: what was left out or made up for; the derived series passes them on.
-    :param as_stored: the pivot as it is stored, whatever is done to the instances later: whose image it is, and of
+    :ivar as_stored: the pivot as it is stored, whatever is done to the instances later: whose image it is, and of
         which study.
     """
 
@@ -143,7 +143,10 @@ class ParentSeries:
 
     @classmethod
     def from_folder(cls, folder: str | Path, selection: Selection = ALL) -> ParentSeries:
-        """From the DICOM files of a folder and below it; other files are passed over."""
+        """From the DICOM files of a folder and below it; other files are passed over.
+
+        :raises InvalidParent: a folder that is not there, or without a DICOM file; see also ``from_datasets``.
+        """
         path = Path(folder)
         if not path.is_dir():
             raise InvalidParent(f"{folder} is no folder", remedy="name the folder that holds the parent series")
@@ -162,6 +165,7 @@ class ParentSeries:
 
     @property
     def slices_per_volume(self) -> int:
+        """How many slices each volume has."""
         return len(self.instances) // self.volumes
 
     @property
@@ -177,15 +181,18 @@ class ParentSeries:
 
     @property
     def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
         return str(self.pivot.SeriesInstanceUID)
 
     @property
     def study_instance_uid(self) -> str:
+        """StudyInstanceUID (0020,000D)."""
         return str(self.pivot.StudyInstanceUID)
 
     @property
     @reading("the parent's Modality (0008,0060)")
     def modality(self) -> str:
+        """Modality (0008,0060); empty where the parent has none."""
         return str(self.pivot.get("Modality", ""))
 
     def require_grid(self) -> Grid:
