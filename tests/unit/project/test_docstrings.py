@@ -120,4 +120,4 @@ def test_the_api_pages_has_each_public_name_once() -> None:
     listed = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), flags=re.MULTILINE)
     wanted = [f"derived_series.dicom.{name}" for name in dicom.__all__]
     wanted += [f"derived_series.pipelines.{name}" for name in pipelines.__all__]
-    assert sorted(listed) == sorted([*wanted, "derived_series.errors"])
+    assert sorted(listed) == sorted([*wanted, "derived_series.errors"]), "add it to docs/api.md"
