@@ -235,7 +235,7 @@ ERRORS: list[tuple[str, Any, int, list[str]]] = [
     ("derive/ct/numpy", b"", 400, ["empty"]),
     ("derive/ct/numpy", b"GIF89a", 400, ["GIF89a", "numpy.save"]),
     ("derive/ct/numpy", npy(volume())[:500], 400, [".npy"]),
-    ("derive/ct/nifti", npy(volume()), 400, ["NIfTI"]),
+    ("derive/ct/nifti", npy(volume()), 400, [".npy", "nifti", "numpy"]),
     ("derive/ct/nifti", gzip.compress(b"no nifti", mtime=0), 400, ["NIfTI"]),
     ("derive/none/numpy", npy(volume()), 404, ["none", "secondary_capture"]),
     ("derive/ct/none", npy(volume()), 404, ["none", "nifti, numpy"]),

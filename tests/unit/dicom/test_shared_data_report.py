@@ -28,7 +28,7 @@ EXPECTED = {
     "ct_tilt_siemens_4sl_utf8": "derived with warning, 4 instances: the file meta information of 4 .*; " + _AGE,
     "ct_uneven_siemens_tilt_missing": "derived, 4 instances",
     "mr_ax_obl_ge_uneven_s16": "derived, 20 instances",
-    "mr_biolab_ax_obl_ps_unequal": "derived with warning, 24 instances: ScanningSequence .* is missing: .* type 1 .*",
+    "mr_biolab_ax_obl_ps_unequal": "derived with warning, 24 instances: ScanningSequence .* is missing: .* type 1; .*",
     "mr_enh_siemens_8fr": "derived, 8 instances",
     "mr_fmri_ge_4d": "derived with warning, 150 instances: 4D: 10 volumes by InstanceNumber, the last resort.*",
     "mr_hitachi_obl39_iso2022": "derived with warning, 4 instances: the file meta information of 4 .*; " + _AGE,

@@ -79,10 +79,10 @@ def _unlike(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[
     if env.sop_class_uid == CTImageStorage:
         difference = samples.image - samples.parent
         by = float(np.median(difference))
-        if (
-            float(np.median(np.abs(difference - by))) < _NEAR_ZERO_OF_STORED
-            and difference.std() < samples.parent.std() / 2
-        ):
+        is_shifted = float(np.median(np.abs(difference - by))) < _NEAR_ZERO_OF_STORED
+        with np.errstate(over="ignore"):  # of values up to the largest float64: infinite is far enough
+            is_shifted = is_shifted and bool(difference.std() < samples.parent.std() / 2)
+        if is_shifted:
             found.append(_shifted(by))
     return list(filter(None, found))
 
