@@ -34,9 +34,9 @@ _OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Input
 #: Bytes that a JSON body may have beside its image, which is base64.
 _LONGEST_JSON = 1 << 20
 
-#: Without the empty header, curl waits for a second before a large body, for an answer that Orthanc does not give.
 #: An image of an unknown kind and of fewer bytes may have no line end by chance: what it begins with is the news.
 _TOO_SHORT_TO_TELL_BYTES = 64
+#: Without the empty header, curl waits for a second before a large body, for an answer that Orthanc does not give.
 _SEND = "curl -H 'Expect:' --data-binary @result.nii.gz"
 
 
