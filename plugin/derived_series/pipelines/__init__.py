@@ -1,5 +1,6 @@
 """Pipelines: inputs, the user's process(), the library of blueprint folders."""
 
+from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.grinders import (
     NiftiGrinder,
@@ -16,6 +17,7 @@ from derived_series.pipelines.pipeline import AbstractInput, AbstractPipeline, P
 __all__ = [
     "AbstractInput",
     "AbstractPipeline",
+    "Algorithm",
     "Input",
     "InputContainer",
     "Library",

@@ -16,6 +16,7 @@ from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.errors import BlueprintError, NotFound
+from derived_series.pipelines.code import Code, code_of
 from derived_series.pipelines.output import checked_outputs
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 from derived_series.user_code import described
@@ -38,13 +39,17 @@ class NamedBlueprint:
 
 @dataclass(frozen=True, slots=True)
 class NamedPipeline:
-    """:param description: the first line of the class's docstring; :param sha256: of the file."""
+    """
+    :param description: the first line of the class's docstring; :param sha256: of the file.
+    :param code: all that the result depends on beside parents and request.
+    """
 
     name: str
     pipeline: type[Pipeline]
     description: str
     file: Path
     sha256: str
+    code: Code = Code()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,8 @@ class Library:
     """What the blueprint folders hold.
 
     A file ``name.py`` gives the blueprint ``name`` when it defines ``blueprint``; every Pipeline and DicomFactory
-    subclass that it defines is there too. A file that fails is a problem of its own and stops no other.
+    subclass that it defines is there too. Files whose names begin with ``_`` are helpers, which the others import.
+    A file that fails is a problem of its own and stops no other.
     """
 
     blueprints: Mapping[str, NamedBlueprint]
@@ -82,6 +88,9 @@ class Library:
             if not folder.exists():
                 problems.append(Problem(folder, "is no folder"))
                 continue
+            home = str((folder.parent if folder.is_file() else folder).resolve())
+            if home not in sys.path:  # last: a helper hides no library
+                sys.path.append(home)
             for file in [folder] if folder.is_file() else sorted(folder.glob("*.py")):
                 if file.name.startswith("_"):
                     continue
@@ -144,7 +153,10 @@ def _collect(
             found.parent_name()
             checked_outputs(found.__name__, found.outputs)
             name = found.pipeline_name()
-            _put("pipeline", name, NamedPipeline(name, found, _first_line(found.__doc__), file, digest), pipelines)
+            code = code_of(file, found.algorithm)
+            _put(
+                "pipeline", name, NamedPipeline(name, found, _first_line(found.__doc__), file, digest, code), pipelines
+            )
         elif issubclass(found, DicomFactory):
             _put("factory", snake_case(found.__name__).removesuffix("_factory"), found, factories)
 

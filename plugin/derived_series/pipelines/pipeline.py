@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
@@ -37,6 +38,7 @@ class Pipeline:
     :cvar header_blueprint: the blueprint of the derived series.
     :cvar outputs: output name -> Output, for a pipeline that makes several series; without them there is one, of
         ``header_blueprint`` and ``dicom_factory``.
+    :cvar algorithm: what ``process`` runs, as the series name it; ``IfExists: Reuse`` compares its version and files.
     :cvar filling_strategy: for the parent's tags that the blueprint does not name.
     :cvar parent_input: the input whose series is the parent; the first one when it is not given, with a warning
         where there are several.
@@ -49,6 +51,7 @@ class Pipeline:
     dicom_factory: ClassVar[DicomFactory] = NumpyFactory()
     header_blueprint: ClassVar[Blueprint | None] = None
     outputs: ClassVar[Mapping[str, Output]] = {}
+    algorithm: ClassVar[Algorithm | None] = None
     filling_strategy: ClassVar[FillingStrategy] = FillingStrategy.DISCARD
     parent_input: ClassVar[str | None] = None
     parameters: ClassVar[type[BaseModel]] = Parameters

@@ -260,7 +260,7 @@ def run_outputs(
     inputs = {key: series.detached() for key, series in whole.items()}  # user code may do with them what it likes
     theirs = inputs[pipeline.parent_name()]
     outputs = dict(pipeline.all_outputs())
-    contexts = _contexts(outputs, context)
+    contexts = _contexts(outputs, replace(context, algorithm=pipeline.algorithm))
     headers: dict[str, SeriesHeader] = {}
     extras = _extras(
         {

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.identifiers import free_series_number, output_seed, uid_of
 
 
@@ -21,6 +22,7 @@ class BuildContext:
     :param reserved_series_number: the SeriesNumber that is kept free for this build, where one is; of several outputs
         that of the first, and as many after it are kept free too.
     :param output: the place of the series among the outputs of its job, from 0 on.
+    :param algorithm: what makes the image, where that is said.
     :param output_name: tells the series apart from the others of its job; empty for the only one.
     """
 
@@ -30,6 +32,7 @@ class BuildContext:
     reserved_series_number: int | None = None
     output: int = 0
     output_name: str = ""
+    algorithm: Algorithm | None = None
 
     def seeded(self) -> BuildContext:
         """This context with a seed: its own, or a random one."""

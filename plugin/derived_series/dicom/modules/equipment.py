@@ -8,7 +8,9 @@ from importlib import metadata
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
+from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment
@@ -17,6 +19,9 @@ from derived_series.dicom.encoding.times import as_datetime
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.helpers import copies, copies_or_empty
 from derived_series.software import SOFTWARE
+
+#: IHE AIR's purpose of reference, which has no code of DICOM's own yet.
+_PROCESSING_ALGORITHM = Code("Newcode1", "99IHE", "Processing Algorithm")
 
 MANUFACTURER = SOFTWARE
 MODEL = "derived_series"
@@ -52,8 +57,11 @@ own_equipment_blueprint = Blueprint(
 
 
 def _contributing(env: ImageEnvironment) -> list[Dataset]:
-    """The parent's items, and one for this processing."""
+    """The parent's items, one for the algorithm where it is named, and one for this processing."""
     items = [copy.deepcopy(item) for item in env.parent.pivot.get("ContributingEquipmentSequence") or []]
+    algorithm = env.context.algorithm
+    if algorithm is not None:
+        items.append(_algorithm(algorithm, as_datetime(env.now)))
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
     item.Manufacturer = MANUFACTURER
@@ -62,6 +70,29 @@ def _contributing(env: ImageEnvironment) -> list[Dataset]:
     item.ContributionDateTime = as_datetime(env.now)
     item.ContributionDescription = "Derived an image series from its parent series"
     return [*items, item]
+
+
+def _algorithm(algorithm: Algorithm, now: str) -> Dataset:
+    """The item of an algorithm (IHE AIR 6.5.3.1)."""
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code_item(_PROCESSING_ALGORITHM)]
+    item.Manufacturer = algorithm.manufacturer
+    item.ManufacturerModelName = algorithm.name
+    item.SoftwareVersions = algorithm.version
+    if algorithm.uid is not None:
+        item.DeviceUID = algorithm.uid
+    item.ContributionDateTime = now
+    return item
+
+
+def algorithm_identification(algorithm: Algorithm) -> Dataset:
+    """An item of an algorithm identification sequence (PS3.3 table 10-19)."""
+    item = Dataset()
+    item.AlgorithmFamilyCodeSequence = [code_item(algorithm.family)]
+    item.AlgorithmName = algorithm.name
+    item.AlgorithmVersion = algorithm.version
+    item.AlgorithmSource = algorithm.manufacturer
+    return item
 
 
 contributing_equipment_blueprint = Blueprint([ImageElement("ContributingEquipmentSequence", _contributing)]).named(

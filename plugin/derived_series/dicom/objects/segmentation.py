@@ -6,6 +6,7 @@ taken from; the frames are put in its place.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,10 +18,11 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import encode_pixels
-from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
+from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL, algorithm_identification
 from derived_series.dicom.objects.frame_groups import Frame, with_frames
 from derived_series.dicom.objects.highdicom_planes import in_order, planes, settle
 from derived_series.dicom.objects.labels import described, label_map, labels_of_slices
@@ -138,6 +140,7 @@ def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: 
     from highdicom.seg import SegmentDescription
 
     small = replace(grid.subset(range(min(2, len(grid.positions)))), rows=1, columns=1)
+    items = [_identified(item, draft.env.context.algorithm) for item in items]
     plain = []  # highdicom asks for more of algorithms than the standard does; the items themselves stand
     for number, item in enumerate(items[:2], 1):  # with a single one, its number is a group that all frames share
         manual = Dataset()
@@ -170,6 +173,16 @@ def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: 
     made[Tag("SegmentSequence")] = DataElement(Tag("SegmentSequence"), "SQ", [*background, *items])
     settle(draft, grid, made)
     return made
+
+
+def _identified(item: Dataset, algorithm: Algorithm | None) -> Dataset:
+    """A segment with the algorithm that made it, where it names none itself."""
+    if algorithm is None or item.get("SegmentAlgorithmName") != MODEL:
+        return item
+    found = copy.deepcopy(item)
+    found.SegmentAlgorithmName = algorithm.name
+    found.SegmentationAlgorithmIdentificationSequence = [algorithm_identification(algorithm)]
+    return found
 
 
 def assembled(

@@ -70,6 +70,7 @@ def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
         "Description": named.description,
         "File": named.file.name,
         "Sha256": named.sha256,
+        "Code": named.code.digest(named.sha256),
         "Inputs": list(pipeline.input),
         "ParentInput": pipeline.parent_name(),
         "Environment": pipeline.environment,

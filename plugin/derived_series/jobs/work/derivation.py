@@ -31,7 +31,7 @@ from derived_series.jobs.work.provenance import record_provenance
 from derived_series.jobs.work.removal import remove_former
 from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
-from derived_series.pipelines.library import Library
+from derived_series.pipelines.library import Library, NamedPipeline
 from derived_series.pipelines.output import RESULT
 from derived_series.pipelines.run import Results, checked_parameters, run_blueprint, run_outputs
 from derived_series.pipelines.workplace import Workplace
@@ -141,15 +141,16 @@ class Derivation:
         self.attempt.check_parents()  # all that is stored was there when they were, or goes again
         return stored
 
-    def _code(self) -> dict[str, str]:
-        """The file that was run or applied."""
+    def _code(self) -> dict[str, Any]:
+        """The file that was run or applied, with what it goes by."""
         request = self.request
         named = (
             self.library.pipeline(request.pipeline)
             if request.pipeline
             else self.library.blueprint(request.blueprint or "")
         )
-        return {"Name": named.name, "File": named.file.name, "Sha256": named.sha256}
+        more = named.code.to_json() if isinstance(named, NamedPipeline) else {}
+        return {"Name": named.name, "File": named.file.name, "Sha256": named.sha256, **more}
 
     def _build(self) -> tuple[Results, ParentSeries]:
         """The derived series, and their parent."""

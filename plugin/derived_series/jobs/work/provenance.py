@@ -17,7 +17,7 @@ def record_provenance(
     orthanc_id: str,
     series: Series,
     parents: Mapping[str, tuple[str, str]],
-    code: Mapping[str, str],
+    code: Mapping[str, Any],
     of_job: Mapping[str, Any],
 ) -> None:
     """Write both; a repeated attempt writes the same again.

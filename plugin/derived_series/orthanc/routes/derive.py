@@ -215,13 +215,13 @@ def _is_mangled(image: bytes) -> bool:
 
 
 def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
-    """The hash of the file that a request runs or applies.
+    """The hash of the code that a request runs or applies, with its helper files and weights.
 
     :raises NotFound: naming the ones there are. :raises InvalidRequest: parameters that the pipeline does not take.
     """
     if asked.pipeline is not None:
         pipeline = named("pipeline", asked.pipeline, catalogue)
         check_parameters(asked.pipeline, pipeline["Parameters"], asked.parameters)
-        return str(pipeline["Sha256"])
+        return str(pipeline.get("Code", pipeline["Sha256"]))
     named("factory", asked.factory or "", catalogue)
     return str(named("blueprint", asked.blueprint or "", catalogue)["Sha256"])

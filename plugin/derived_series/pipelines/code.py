@@ -1,0 +1,76 @@
+"""Code: what a pipeline's result depends on beside its file: helper files, the algorithm's version, and its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from derived_series.dicom.blueprints.algorithm import Algorithm
+from derived_series.errors import BlueprintError
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """
+    :param helpers: SHA-256 by file name of the folder's helpers: files whose names begin with ``_``, and packages.
+    :param algorithm: what the pipeline names.
+    :param weights: SHA-256 by name of the algorithm's files.
+    """
+
+    helpers: Mapping[str, str] = field(default_factory=dict)
+    algorithm: Algorithm | None = None
+    weights: Mapping[str, str] = field(default_factory=dict)
+
+    def digest(self, sha256: str) -> str:
+        """What changes with any of it. :param sha256: of the pipeline's file; alone it is the digest."""
+        if not self.helpers and self.algorithm is None:
+            return sha256
+        return hashlib.sha256(json.dumps([sha256, self.to_json()], sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """With the keys of the provenance; nothing for nothing."""
+        found: dict[str, Any] = {"Helpers": dict(self.helpers)} if self.helpers else {}
+        if self.algorithm is not None:
+            texts = {"Name": self.algorithm.name, "Version": self.algorithm.version}
+            texts |= {"Manufacturer": self.algorithm.manufacturer}
+            texts |= {"UID": self.algorithm.uid} if self.algorithm.uid else {}
+            found["Algorithm"] = {**texts, "Files": dict(self.weights)}
+        return found
+
+
+def code_of(file: Path, algorithm: Algorithm | None) -> Code:
+    """The code of a pipeline in a file.
+
+    :raises BlueprintError: an algorithm's file that is not there.
+    """
+    if algorithm is not None and not isinstance(algorithm, Algorithm):
+        raise BlueprintError(f"'algorithm' is a {type(algorithm).__name__}", remedy="make it an Algorithm(...)")
+    folder = file.parent
+    helpers = {str(path.relative_to(folder)): _sha256([path]) for path in sorted(_helpers(folder))}
+    weights = {}
+    for given in algorithm.files if algorithm is not None else ():
+        path = folder / given
+        if not path.exists():
+            raise BlueprintError(f"the algorithm's file {path} is not there", remedy="put it there, or mend the path")
+        within = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+        weights[str(given)] = _sha256(within)
+    return Code(helpers, algorithm, weights)
+
+
+def _helpers(folder: Path) -> Iterable[Path]:
+    yield from folder.glob("_*.py")
+    for package in folder.glob("*/__init__.py"):
+        yield from package.parent.rglob("*.py")
+
+
+def _sha256(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
