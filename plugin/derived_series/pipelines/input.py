@@ -18,11 +18,16 @@ class Input:
 
     :cvar required_tags: tags that every instance must have.
     :cvar required_values: tags and the value that they must have; a tuple, list or set allows any of its values.
+    :cvar prior: it is of a prior study of the same patient: where the request names none, of the latest one before the
+        parent's that has such a series.
+    :cvar optional: a derivation may have none: ``input_container`` does not have it then.
     :cvar image_grinder: makes ``input_container[name]`` from the series.
     """
 
     required_tags: ClassVar[Collection[TagLike]] = ()
     required_values: ClassVar[Mapping[TagLike, Any]] = {}
+    prior: ClassVar[bool] = False
+    optional: ClassVar[bool] = False
     image_grinder: Grinder = SeriesGrinder()
 
     def __init__(self, series: ParentSeries):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -194,10 +194,15 @@ def _item(values: Mapping[str, Any]) -> Dataset:
     return item
 
 
-def same_patient(parents: Mapping[str, ParentSeries]) -> None:
-    """:raises Conflict: when the parents are of several patients or studies, naming them."""
+def same_patient(parents: Mapping[str, ParentSeries], priors: Collection[str] = ()) -> None:
+    """:param priors: the names of those that may be of other studies of the patient.
+
+    :raises Conflict: when the parents are of several patients or studies, naming them.
+    """
     for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"):
-        values = {name: str(parent.pivot.get(keyword) or "") for name, parent in parents.items()}
+        of_study = keyword == "StudyInstanceUID"
+        asked = {name: parent for name, parent in parents.items() if not (of_study and name in priors)}
+        values = {name: str(parent.pivot.get(keyword) or "") for name, parent in asked.items()}
         if len(set(values.values())) > 1:
             said = ", ".join(f"{name}: {value!r}" for name, value in values.items())
             raise Conflict(
@@ -254,7 +259,7 @@ def run_outputs(
     chosen = library.pipeline(name).pipeline
     pipeline: Pipeline = _user(f"the constructor or prepare of pipeline {name!r}", instance_of, chosen)
     whole = _inputs(pipeline, parents)
-    same_patient(whole)
+    same_patient(whole, [key for key in whole if pipeline.input[key].prior])
     settings = checked_parameters(type(pipeline), parameters)
     parent = whole[pipeline.parent_name()]
     inputs = {key: series.detached() for key, series in whole.items()}  # user code may do with them what it likes
@@ -467,11 +472,12 @@ def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) 
 
 def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str, ParentSeries]:
     names = list(pipeline.input)
+    needed = {key for key, wanted in pipeline.input.items() if not wanted.optional}
     if len(names) == 1 and len(parents) == 1:
         found = {names[0]: next(iter(parents.values()))}
     else:
-        found = dict(parents)
-    if set(found) != set(names):
+        found = {key: parents[key] for key in (*names, *parents) if key in parents}
+    if not needed | {pipeline.parent_name()} <= set(found) <= set(names):
         raise InvalidRequest(
             f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(found)}",
             remedy=f'name the other series: "Inputs": {{"{names[-1]}": "<orthanc id of the series>"}}',

@@ -145,12 +145,39 @@ def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:
 
 
 def _by_series(env: InstanceEnvironment) -> list[tuple[ParentSeries, list[Reference]]]:
-    """For each input, the parent first, its instances (not frames) that contribute to a slice."""
+    """For each input of the study, the parent first, its instances (not frames) that contribute to a slice."""
     found = [(env.parent, whole_references(env.source_datasets))]
     for other in env.of.others:
+        if _is_of_another_study(other, env.of):
+            continue
         datasets = [other.series.instances[i] for i in other.sources[env.index]]
         found.append((other.series, whole_references(datasets)))
     return found
+
+
+def _is_of_another_study(other: OtherInput, env: ImageEnvironment) -> bool:
+    return other.series.study_instance_uid != env.parent.study_instance_uid
+
+
+def _other_studies(env: ImageEnvironment) -> list[Dataset] | object:
+    """StudiesContainingOtherReferencedInstancesSequence: the inputs of prior studies (PS3.3 C.12.2)."""
+    studies: dict[str, list[Dataset]] = {}
+    for other in env.others:
+        if not _is_of_another_study(other, env):
+            continue
+        (every,) = other.as_whole().sources
+        series = Dataset()
+        series.SeriesInstanceUID = other.series.series_instance_uid
+        named = whole_references([other.series.instances[index] for index in every])
+        series.ReferencedInstanceSequence = [to.item() for to in named]
+        studies.setdefault(other.series.study_instance_uid, []).append(series)
+    items = []
+    for uid, listed in studies.items():
+        item = Dataset()
+        item.StudyInstanceUID = uid
+        item.ReferencedSeriesSequence = listed
+        items.append(item)
+    return items or ABSENT
 
 
 def _same_places(env: InstanceEnvironment) -> list[bool]:
@@ -256,6 +283,7 @@ general_reference_blueprint = Blueprint(
         ImageElement("DerivationCodeSequence", _code),
         _SourceImageElement("SourceImageSequence", _source_images),
         _ReferencedSeriesElement("ReferencedSeriesSequence", _referenced_series),
+        ImageElement("StudiesContainingOtherReferencedInstancesSequence", _other_studies),
     ]
 ).named("general_reference")
 """General Reference module (PS3.3 C.12.4): source images, referenced series, ImageType DERIVED, the derivation."""

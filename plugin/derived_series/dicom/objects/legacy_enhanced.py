@@ -42,7 +42,14 @@ from derived_series.kinds import sop_class
 _SOP_CLASS = (int(Tag("SOPClassUID")), "")
 #: Of the classic instances, which are never stored, or said anew for the whole.
 _NOT_CONVERTED = (
-    *("ReferencedSeriesSequence", "InstanceCreationDate", "InstanceCreationTime", "ContentDate", "ContentTime"),
+    *(
+        "ReferencedSeriesSequence",
+        "StudiesContainingOtherReferencedInstancesSequence",
+        "InstanceCreationDate",
+        "InstanceCreationTime",
+        "ContentDate",
+        "ContentTime",
+    ),
 )
 _WHOLE = (patient_blueprint + general_study_blueprint + patient_study_blueprint).copy()
 del _WHOLE["StudyInstanceUID"]
@@ -144,7 +151,13 @@ def _refer(classic: DerivedSeries, made: Dataset) -> None:
     others = tuple(other.as_whole() for other in classic.env.others)
     whole = InstanceEnvironment(replace(classic.env, sources=(every,), others=others), 0)
     made.ReferencedSeriesSequence = general_reference_blueprint["ReferencedSeriesSequence"].at_instance(whole)
-    made.SourceImageEvidenceSequence = [_evidence(made, series) for series in made.ReferencedSeriesSequence]
+    studies = general_reference_blueprint["StudiesContainingOtherReferencedInstancesSequence"].at_image(whole.of)
+    evidence = [_evidence(made.StudyInstanceUID, series) for series in made.ReferencedSeriesSequence]
+    if isinstance(studies, list):
+        made.StudiesContainingOtherReferencedInstancesSequence = studies
+        for study in studies:
+            evidence += [_evidence(study.StudyInstanceUID, series) for series in study.ReferencedSeriesSequence]
+    made.SourceImageEvidenceSequence = evidence
     numbers = {classic.instance_uid(index): index for index in range(len(classic))}
     for frame in made.PerFrameFunctionalGroupsSequence:
         (converted,) = frame.ConversionSourceAttributesSequence
@@ -162,13 +175,13 @@ def _refer(classic: DerivedSeries, made: Dataset) -> None:
             item.DimensionOrganizationUID = uid
 
 
-def _evidence(made: Dataset, series: Dataset) -> Dataset:
+def _evidence(study_instance_uid: str, series: Dataset) -> Dataset:
     """The same references by study and series (PS3.3 table 10-4)."""
     inner = Dataset()
     inner.SeriesInstanceUID = series.SeriesInstanceUID
     inner.ReferencedSOPSequence = [copy.deepcopy(item) for item in series.ReferencedInstanceSequence]
     item = Dataset()
-    item.StudyInstanceUID = made.StudyInstanceUID
+    item.StudyInstanceUID = study_instance_uid
     item.ReferencedSeriesSequence = [inner]
     return item
 
@@ -184,7 +197,7 @@ def _overlay(classic: DerivedSeries, made: Dataset) -> frozenset[int]:
             value = entry.element.of_whole(classic.env)
             if value is not ABSENT:
                 said[int(entry.element.tag)] = entry.element.data_element(value)
-    new = _COMPRESSION | _ANEW - {int(Tag("ReferencedSeriesSequence"))}
+    new = _COMPRESSION | _ANEW - {int(Tag(name)) for name in _NOT_CONVERTED[:2]}
     for tag, element in said.items():
         if tag not in _CONVERTED and (tag in made or tag in new):
             made[tag] = copy.deepcopy(element)

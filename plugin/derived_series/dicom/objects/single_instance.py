@@ -42,7 +42,8 @@ IMAGE_ONLY = frozenset(
     int(Tag(name))
     for name in (
         *("ImageType", "DerivationDescription", "DerivationCodeSequence", "SourceImageSequence"),
-        *("ReferencedSeriesSequence", "LossyImageCompression", *COMPRESSION),
+        *("ReferencedSeriesSequence", "StudiesContainingOtherReferencedInstancesSequence"),
+        *("LossyImageCompression", *COMPRESSION),
     )
 )
 

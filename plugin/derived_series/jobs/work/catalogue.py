@@ -73,6 +73,8 @@ def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
         "Code": named.code.digest(named.sha256),
         "Inputs": list(pipeline.input),
         "ParentInput": pipeline.parent_name(),
+        "PriorInputs": [name for name, wanted in pipeline.input.items() if wanted.prior],
+        "OptionalInputs": [name for name, wanted in pipeline.input.items() if wanted.optional],
         "Environment": pipeline.environment,
         "Factory": type(pipeline.dicom_factory).__name__,
         "Outputs": [

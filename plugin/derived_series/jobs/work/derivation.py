@@ -25,8 +25,9 @@ from derived_series.jobs.work.attempt import Attempt
 from derived_series.jobs.work.catalogue import library_of
 from derived_series.jobs.work.delivery import send_on
 from derived_series.jobs.work.dry_run import dry_run_report
-from derived_series.jobs.work.fetching import fetch_headers, fetch_parent
+from derived_series.jobs.work.fetching import fetch_headers, fetch_objects, fetch_parent
 from derived_series.jobs.work.options import options_of
+from derived_series.jobs.work.priors import latest_prior
 from derived_series.jobs.work.provenance import record_provenance
 from derived_series.jobs.work.removal import remove_former
 from derived_series.jobs.work.storing import store_and_verify
@@ -70,6 +71,14 @@ def _sources(attempt: Attempt, request: DeriveRequest, library: Library) -> dict
             remedy="leave it out of Inputs",
         )
     series = {parent_name: attempt.task.series, **request.inputs}
+    if request.pipeline is not None:
+        for name, wanted in library.pipeline(request.pipeline).pipeline.input.items():
+            if (
+                wanted.prior
+                and name not in series
+                and (prior := latest_prior(attempt.client, attempt.task.series, wanted))
+            ):
+                series[name] = prior
     return {name: describe_series(attempt.client, orthanc_id) for name, orthanc_id in series.items()}
 
 
@@ -174,10 +183,13 @@ class Derivation:
     def _by_pipeline(self, name: str) -> tuple[Results, ParentSeries]:
         attempt, request = self.attempt, self.request
         options = options_of(request, attempt.task.validation)
+        wanted = self.library.pipeline(name).pipeline.input
         selections = {next(iter(self.sources)): Selection(request.orientation, request.part)}  # of the URL's series
         parents = {
-            name: fetch_parent(attempt, source, selections.get(name, ALL), self.folder)
-            for name, source in self.sources.items()
+            key: fetch_objects(attempt, source)
+            if key in wanted and wanted[key].reads_objects()
+            else fetch_parent(attempt, source, selections.get(key, ALL), self.folder)
+            for key, source in self.sources.items()
         }
         attempt.progress.tell("Processing")
         folder = Path(tempfile.mkdtemp(dir=self.folder))

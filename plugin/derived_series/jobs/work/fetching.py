@@ -27,6 +27,11 @@ def fetch_parent(attempt: Attempt, series: SeriesOnServer, selection: Selection,
     return ParentSeries.from_files(_spooled(whole, Path(tempfile.mkdtemp(dir=folder))), selection)
 
 
+def fetch_objects(attempt: Attempt, series: SeriesOnServer) -> ParentSeries:
+    """Fetch a series as the objects that it holds, whatever these are."""
+    return ParentSeries.from_objects(_parts(attempt, series))
+
+
 def fetch_headers(attempt: Attempt, series: SeriesOnServer, selection: Selection) -> ParentSeries:
     """Fetch a series whose pixels are not needed."""
     return ParentSeries.from_bytes(_parts(attempt, series), selection, pixels=False)

@@ -22,23 +22,33 @@ _MOST_SERIES = 200
 class StudyHeads:
     """The first instance of each series of a study, each read once.
 
-    :param of: the Orthanc identifier of one series of the study.
+    :param of: the Orthanc identifier of one series of the study, which is among the ``others`` ``with_itself``.
     """
 
-    def __init__(self, client: Client, of: str):
+    def __init__(self, client: Client, of: str, *, with_itself: bool = False):
         self._client = client
         self.study = client.get_json(f"/series/{of}/study")
-        others = [each for each in client.get_json(f"/studies/{self.study['ID']}/series") if each["ID"] != of]
+        others = [
+            each for each in client.get_json(f"/studies/{self.study['ID']}/series") if with_itself or each["ID"] != of
+        ]
         self.others: list[dict[str, Any]] = others[:_MOST_SERIES]
         self._read: dict[str, Dataset | str] = {}
 
     def refusal(self, series: Mapping[str, Any], wanted: type[Input]) -> str | None:
         """Why an input does not take a series; None when it does."""
+        head = self._head(series)
+        return head if isinstance(head, str) else _asked(wanted, head)
+
+    def issuer(self, series: Mapping[str, Any]) -> str:
+        """Who gave the PatientID of a series; empty where nothing says so."""
+        head = self._head(series)
+        return "" if isinstance(head, str) else str(head.get("IssuerOfPatientID") or "")
+
+    def _head(self, series: Mapping[str, Any]) -> Dataset | str:
         identifier = str(series["ID"])
         if identifier not in self._read:
             self._read[identifier] = self._first(series)
-        head = self._read[identifier]
-        return head if isinstance(head, str) else _asked(wanted, head)
+        return self._read[identifier]
 
     def _first(self, series: Mapping[str, Any]) -> Dataset | str:
         """The first instance, or its first frame, without pixels; or why there is none."""
@@ -89,9 +99,13 @@ def _fit(named: NamedPipeline, parent: Mapping[str, Any], heads: StudyHeads) -> 
     others = {
         name: list(map(partial(_other, heads, wanted), heads.others))
         for name, wanted in pipeline.input.items()
-        if name != own and reason is None
+        if name != own and reason is None and not wanted.prior
     }
-    lacking = [name for name, found in others.items() if not any(each["Fits"] for each in found)]
+    lacking = [
+        name
+        for name, found in others.items()
+        if not pipeline.input[name].optional and not any(each["Fits"] for each in found)
+    ]
     if lacking:
         reason = "; ".join(
             f"no other series of the study is taken as the input {name!r}{_reasons(others[name])}" for name in lacking
