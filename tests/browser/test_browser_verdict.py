@@ -50,6 +50,28 @@ def test_a_person_accepts_with_the_mouse(page: Page, server: OrthancServer, seri
     assert (kept["State"], kept["User"], kept["Reason"]) == ("Accepted", "Eva <b>Müller</b>", HOSTILE)
 
 
+def test_the_series_of_one_job_are_reviewed_one_after_the_other_and_judged_together(
+    page: Page, server: OrthancServer, parent: str
+) -> None:
+    answer = server.json(f"/series/{parent}/derive", "POST", json={"Pipeline": "body_mask"})
+    mask, masked = (each["ID"] for each in answer["Series"])
+    opened(page, server, mask)
+    siblings = page.get_by_role("navigation", name="Series of the same job")
+    expect(siblings.locator("[aria-current]")).to_have_text("mask: not reviewed")
+    value = answer["Values"]["body"]["Value"]
+    expect(page.locator("#values")).to_contain_text(f"body {value:g} ml")
+    siblings.get_by_role("link", name="masked: not reviewed").click()
+    page.wait_for_url(f"**/review/{masked}")
+    expect(siblings.locator("[aria-current]")).to_have_text("masked: not reviewed")
+    page.get_by_role("button", name="Accept…").click()
+    page.get_by_label("Your name").fill("Eva")
+    page.get_by_label("All 2 series of the job").check()
+    page.get_by_role("button", name="Accept", exact=True).click()
+    expect(page.locator(".verdict-state")).to_have_text("Accepted")
+    expect(siblings.get_by_role("link", name="mask: accepted")).to_be_visible()
+    assert server.json(f"/series/{mask}/review")["State"] == "Accepted"
+
+
 def test_a_person_rejects_with_the_keyboard(page: Page, server: OrthancServer, series: str) -> None:
     opened(page, server, series)
     page.get_by_role("button", name="Reject…").focus()

@@ -31,6 +31,7 @@ def record_provenance(
     document: dict[str, Any] = {
         "Job": task.job_id,
         "Created": task.now.isoformat(),
+        "ParentSeries": task.series,
         "Parents": [
             {"Input": name, "ID": parent, "SeriesInstanceUID": uid} for name, (parent, uid) in sorted(parents.items())
         ],

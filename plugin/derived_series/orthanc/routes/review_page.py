@@ -40,7 +40,11 @@ class ReviewRoutes:
         self._gateway.series(series)
         provenance = self._gateway.provenance(series) or {}
         original = provenance.get("Request", {})
-        parents = sorted(provenance.get("Parents", []), key=lambda each: each["Input"] in original.get("Inputs", {}))
+        parent = provenance.get("ParentSeries")
+        parents = sorted(
+            provenance.get("Parents", []),
+            key=lambda each: (parent is not None and each["ID"] != parent, each["Input"] in original.get("Inputs", {})),
+        )
         parents = [{**each, "IsThere": self._gateway.has_series(each["ID"])} for each in parents]
         return Answer.of({"ID": series, "Parents": parents, "Provenance": provenance or None})
 

@@ -1,7 +1,7 @@
 // The form: choose a pipeline for a series, see what it would store, start it, watch it.
 
 import { el } from "../shared/dom.js";
-import { ask, at, inExplorer, inReview, isOver, pause, problem, stateOf, toDerive } from "../shared/page.js";
+import { ask, at, inExplorer, inReview, isOver, pause, problem, stateOf, table, toDerive } from "../shared/page.js";
 import { Fields } from "./form.js";
 import { previewOf } from "./preview.js";
 
@@ -11,7 +11,7 @@ const PATIENCE = 60; // times that a silent server is asked again
 const WAITED_FOR = 1000; // the highest priority: a person looks at the page
 const byId = (id) => document.getElementById(id);
 const parts = Object.fromEntries(
-  ["parent", "trouble", "form", "pipelines", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back"].map((id) => [id, byId(id)]),
+  ["parent", "trouble", "form", "pipelines", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back", "log"].map((id) => [id, byId(id)]),
 );
 const buttons = [byId("preview-button"), byId("start-button")];
 
@@ -20,6 +20,13 @@ function refuse(error) {
 }
 
 const described = (tags) => [tags.Modality, tags.SeriesDescription || "series without description"].filter(Boolean).join(" – ");
+
+/** The numbers that a run has given beside its series. */
+function valuesOf({ Values }) {
+  if (!Values) return [];
+  const rows = Object.entries(Values).map(([name, { Value, Unit }]) => [name, String(Value), Unit === "1" ? "" : Unit]);
+  return [el("div", { class: "values" }, table(["Value", "", "Unit"], rows))];
+}
 
 /** The page for a study: which series? */
 async function chooseSeries(study) {
@@ -86,16 +93,17 @@ class Derivation {
     this.fields = new Fields(pipeline.Parameters);
     parts.parameters.replaceChildren(el("legend", { text: "Parameters" }), ...this.fields.nodes);
     if (!this.fields.fields.length) parts.parameters.append(el("p", { class: "dim", text: "This pipeline has none." }));
-    this.inputs = Object.entries(pipeline.Others).map(([name, all]) => this.#input(name, all));
+    this.inputs = Object.entries(pipeline.Others).map(([name, all]) => this.#input(name, all, pipeline.OptionalInputs.includes(name)));
     parts.inputs.replaceChildren(el("legend", { text: "Other inputs" }), ...this.inputs.map(({ node }) => node));
     parts.inputs.hidden = !this.inputs.length;
     this.#clear();
   }
 
-  #input(name, all) {
+  #input(name, all, isOptional) {
     const id = `input-${name}`;
-    const select = el("select", { id }, ...all.map((series) => this.#option(series)));
-    select.selectedIndex = all.findIndex((series) => series.Fits);
+    const none = isOptional ? [el("option", { value: "", text: "none" })] : [];
+    const select = el("select", { id }, ...none, ...all.map((series) => this.#option(series)));
+    select.selectedIndex = isOptional ? 0 : all.findIndex((series) => series.Fits);
     return { name, select, node: el("div", { class: "field" }, el("label", { for: id, text: name }), select) };
   }
 
@@ -113,7 +121,7 @@ class Derivation {
   #request() {
     const parameters = this.fields.read();
     if (parameters === null) return null;
-    const inputs = Object.fromEntries(this.inputs.map(({ name, select }) => [name, select.value]));
+    const inputs = Object.fromEntries(this.inputs.filter(({ select }) => select.value).map(({ name, select }) => [name, select.value]));
     return { Pipeline: this.pipeline.Name, Parameters: parameters, Inputs: inputs, Asynchronous: true };
   }
 
@@ -124,6 +132,9 @@ class Derivation {
     Object.assign(parts.progress, { value: 0 });
     parts.state.textContent = "";
     parts.cancel.disabled = false;
+    parts.log.replaceChildren();
+    parts.log.hidden = true;
+    this.heard = 0;
     parts.run.hidden = false;
     try {
       const { Path } = await ask(`series/${this.series}/derive`, { method: "POST", json: request });
@@ -154,9 +165,21 @@ class Derivation {
       }
       parts.progress.value = job.Progress;
       parts.state.textContent = stateOf(job);
+      await this.#hear();
       if (isOver(job)) return job;
       await pause(POLL);
     }
+  }
+
+  /** What the pipeline has said since the last time. */
+  async #hear() {
+    const { Lines, Next } = await ask(`${this.job}/log?since=${this.heard}`).catch(() => ({ Lines: [], Next: this.heard }));
+    this.heard = Next;
+    if (!Lines.length) return;
+    const atEnd = parts.log.scrollTop + parts.log.clientHeight >= parts.log.scrollHeight - 2;
+    parts.log.append(Lines.map((line) => `${line}\n`).join(""));
+    parts.log.hidden = false;
+    if (atEnd) parts.log.scrollTop = parts.log.scrollHeight;
   }
 
   #failed({ Message, Remedy, Details, Kind }) {
@@ -175,7 +198,11 @@ class Derivation {
     const job = await this.#run({ ...request, DryRun: true, Preview: true, Priority: WAITED_FOR });
     if (this.job) await ask(this.job, { method: "DELETE" }).catch(() => {}); // nobody looks for it among the jobs
     if (!job) return;
-    parts.preview.replaceChildren(el("h2", { text: "Preview: nothing is stored yet" }), ...previewOf(job.Content.Result));
+    const { Result } = job.Content;
+    const shown = Result.Series
+      ? Result.Series.flatMap((each) => [el("h3", { text: each.Output }), ...previewOf(each)])
+      : previewOf(Result);
+    parts.preview.replaceChildren(el("h2", { text: "Preview: nothing is stored yet" }), ...valuesOf(Result), ...shown);
     parts.preview.hidden = false;
   }
 
@@ -184,15 +211,26 @@ class Derivation {
     if (!request) return;
     const job = await this.#run(request);
     if (!job) return;
-    const { ID, InstancesCount, Warnings } = job.Content.Result;
-    const review = el("a", { id: "review-link", href: inReview(ID), text: "Review it beside its parent" });
+    const { Result } = job.Content;
+    const { InstancesCount, Warnings, Series } = Result;
+    const links = Series.map(({ ID, Output }, index) => {
+      const [review, explorer] = index ? [`review-link-${Output}`, `explorer-link-${Output}`] : ["review-link", "explorer-link"];
+      const what = Series.length > 1 ? `${Output}: review it` : "Review it";
+      return el(
+        "p",
+        { class: "links" },
+        el("a", { id: review, href: inReview(ID), text: `${what} beside its parent` }),
+        el("a", { id: explorer, href: inExplorer(ID), text: "Open it in Orthanc Explorer" }),
+      );
+    });
     parts.done.replaceChildren(
-      el("p", { class: "good", text: `Stored: ${InstancesCount} instance(s).` }),
+      el("p", { class: "good", text: `Stored: ${Series.length > 1 ? `${Series.length} series, ` : ""}${InstancesCount} instance(s).` }),
+      ...valuesOf(Result),
       ...(Warnings.length ? [el("ul", { class: "warning" }, ...Warnings.map((text) => el("li", { text })))] : []),
-      el("p", { class: "links" }, review, el("a", { id: "explorer-link", href: inExplorer(ID), text: "Open it in Orthanc Explorer" })),
+      ...links,
     );
     parts.done.hidden = false;
-    review.focus();
+    byId("review-link").focus();
   }
 }
 

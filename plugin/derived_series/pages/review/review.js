@@ -26,6 +26,11 @@ function heading(manifest) {
     const text = [series.SeriesNumber, series.Modality, series.SeriesDescription].filter(Boolean).join(" · ");
     at(id).replaceChildren(`${label}: `, el("a", { href: `../../app/explorer.html#series?uuid=${encodeURIComponent(series.ID)}`, text: text || series.SeriesInstanceUID }));
   }
+  const values = Object.entries(manifest.Provenance?.Values ?? {});
+  if (values.length) {
+    const texts = values.map(([name, { Value, Unit }]) => `${name} ${Value}${Unit === "1" ? "" : ` ${Unit}`}`);
+    at("of-derived").append(el("span", { id: "values", class: "dim", text: ` ${texts.join(", ")}` }));
+  }
   if (manifest.Parents.length > 1) {
     const choice = el("select", { "aria-label": "input to compare with", on: { change: (event) => location.assign(`?parent=${encodeURIComponent(event.target.value)}`) } });
     for (const { Input, ID } of manifest.Parents) choice.append(el("option", { value: ID, text: Input, selected: ID === Parent.ID }));

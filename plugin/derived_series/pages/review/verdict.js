@@ -43,6 +43,15 @@ function destinations(states) {
   return said.length ? `Destinations: ${said.join(", ")}` : "";
 }
 
+/** Links to the other series of the same job, each with its state; this one is among them. */
+function siblingLinks(series, siblings) {
+  return siblings.map(({ Output, ID, State }) => {
+    const text = `${Output}: ${(STATES[State] ?? State).toLowerCase()}`;
+    if (ID === series) return made("span", { textContent: text, "aria-current": "page" });
+    return made("a", { textContent: text, href: encodeURIComponent(ID) });
+  });
+}
+
 /**
  * Shows the verdict on a series, and lets the user give one.
  * @param {HTMLElement} place is filled. @param {string} series Orthanc's identifier.
@@ -56,9 +65,10 @@ export function showVerdict(place, series) {
   const accept = made("button", { type: "button", textContent: "Accept…", "aria-expanded": "false" });
   const reject = made("button", { type: "button", textContent: "Reject…", "aria-expanded": "false" });
   const viewer = made("a", { textContent: "Open in OHIF", target: "_blank", rel: "noopener", hidden: true });
+  const siblings = made("nav", { className: "dim verdict-siblings", "aria-label": "Series of the same job", hidden: true });
   const form = made("form", { hidden: true });
   const bar = made("section", { className: "verdict", "aria-label": "Verdict" });
-  bar.append(state, accept, reject, viewer, who, sent, form, trouble);
+  bar.append(state, accept, reject, viewer, siblings, who, sent, form, trouble);
   place.replaceChildren(bar);
   let known = { Reasons: [] };
 
@@ -75,11 +85,14 @@ export function showVerdict(place, series) {
     state.dataset.state = verdict.State;
     who.textContent = sentence(verdict);
     sent.textContent = [destinations(verdict.Destinations), ...(verdict.Warnings ?? [])].filter(Boolean).join(". ");
+    siblings.replaceChildren(...siblingLinks(series, verdict.Siblings ?? []).flatMap((each) => [each, " "]));
+    siblings.hidden = (verdict.Siblings ?? []).length < 2;
     accept.hidden = verdict.State !== "Unreviewed";
     reject.hidden = verdict.State === "Rejected" || verdict.State === "Rejecting";
     viewer.hidden = !verdict.Viewer;
     if (verdict.Viewer) viewer.href = new URL(`../../../${verdict.Viewer}`, import.meta.url).href;
-    const waiting = verdict.State === "Rejecting" || Object.values(verdict.Destinations ?? {}).includes("Pending");
+    const rejecting = [verdict, ...(verdict.Siblings ?? [])].some(({ State }) => State === "Rejecting");
+    const waiting = rejecting || Object.values(verdict.Destinations ?? {}).includes("Pending");
     if (waiting) setTimeout(refresh, POLL_MILLISECONDS);
   }
 
@@ -131,6 +144,8 @@ export function showVerdict(place, series) {
       const note = "A rejection is final. It is written into the study as a Key Object Selection document.";
       rows.push(made("p", { className: "dim note", textContent: note }));
     }
+    const all = made("input", { type: "checkbox", name: "all" });
+    if ((known.Siblings ?? []).length > 1) rows.splice(-2, 0, made("label", { className: "verdict-all" }, [all, ` All ${known.Siblings.length} series of the job`]));
     form.replaceChildren(...rows);
     form.hidden = false;
     cancel.addEventListener("click", () => {
@@ -143,15 +158,16 @@ export function showVerdict(place, series) {
     };
     form.onsubmit = (event) => {
       event.preventDefault();
-      judge(word, code, text, user, send);
+      judge(word, code, text, user, send, all);
     };
     (word === "Reject" ? code : text).focus();
   }
 
-  async function judge(word, code, text, user, send) {
+  async function judge(word, code, text, user, send, all) {
     send.disabled = true;
     const verdict = { Verdict: word, User: user.value.trim(), Known: known.State };
     if (word === "Reject") verdict.Code = code.value;
+    if (all.checked) verdict.All = true;
     if (text.value.trim()) verdict.Reason = text.value.trim();
     try {
       const body = JSON.stringify(verdict);

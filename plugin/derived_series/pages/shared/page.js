@@ -66,7 +66,7 @@ export function time(text) {
 /** What a job is at, in words. */
 export function stateOf(job) {
   const { State, Progress, Content } = job;
-  if (State === "Running") return `${Content.Phase ?? "Running"}, ${Progress} %`;
+  if (State === "Running") return `${Content.Phase ?? "Running"}${Content.Text ? `: ${Content.Text}` : ""}, ${Progress} %`;
   return { Pending: "Waits for a worker", Retry: "Is tried again" }[State] ?? State;
 }
 

@@ -70,7 +70,7 @@ class JobRow {
     this.actions.cancel.hidden = isOver(job);
     this.actions.resubmit.hidden = State !== "Failure";
     this.actions.forget.hidden = !isOver(job);
-    const made = State === "Success" && job.Type !== "Rejection" && Content.Result?.ID;
+    const made = State === "Success" && job.Type !== "Rejection" && (Content.Result?.ID ?? Content.Result?.Series?.[0]?.ID);
     this.link.hidden = !made;
     if (made) this.link.href = inReview(made);
   }
