@@ -1,4 +1,4 @@
-"""Stores a sample parent series (a CT of a head of ellipsoids) in the running Orthanc and derives a series from it."""
+"""Stores a sample parent series (a CT of a head of ellipsoids) in the running Orthanc and derives series from it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import server
 from phantoms import ct_phantom, encode
 
 REQUEST = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 2.0}, "IfExists": "Reuse"}
+#: Makes several results of one job: a mask, the images within it, and numbers.
+SEVERAL = {"Pipeline": "body_mask", "IfExists": "Reuse"}
 
 
 class SampleError(Exception):
@@ -26,6 +28,7 @@ def main() -> int:
         parent = store_parent(client, url)
         print(f"sample: parent series   {url}/app/explorer.html#series?uuid={parent}", flush=True)
         derived = post(client, f"{url}/series/{parent}/derive", json=REQUEST)
+        several = post(client, f"{url}/series/{parent}/derive", json=SEVERAL)
     except (SampleError, requests.RequestException) as error:
         print(f"sample: {error}", file=sys.stderr)
         return 1
@@ -34,6 +37,10 @@ def main() -> int:
     for warning in derived.get("Warnings", []):
         print(f"sample: warning         {warning}")
     print(f"sample: side by side    {url}/derived-series/review/{derived['ID']}")
+    for each in several["Series"]:
+        print(f"sample: {each['Output']:<15} {url}/derived-series/review/{each['ID']}")
+    for name, value in several["Values"].items():
+        print(f"sample: {name:<15} {value['Value']} {value['Unit']}")
     print(f"sample: all of them     {url}/derived-series/")
     return 0
 

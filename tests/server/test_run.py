@@ -44,7 +44,7 @@ def test_it_can_be_run_twice(base: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert requests.get(base + "/derived-series/status", timeout=10).json()["Problems"] == []
     assert sample.main() == 0, capsys.readouterr().err
     derived = requests.get(base + "/series", timeout=10).json()
-    assert len(derived) == 2
+    assert len(derived) == 4, "the parent, a smoothed series, a mask and the masked images"
 
     assert server.main(["start"]) == 0
     assert "restarting" in capsys.readouterr().out
