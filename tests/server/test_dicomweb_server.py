@@ -223,8 +223,8 @@ def failed(uid: str, reason: int) -> bytes:
 @pytest.mark.parametrize(
     ("status", "body", "match", "transient"),
     [
-        (200, b"", "no DICOM JSON", False),
-        (200, b"[]", "no DICOM JSON", False),
+        (200, b"", "not DICOM JSON", False),
+        (200, b"[]", "not DICOM JSON", False),
         (200, b"{}", "2 of 2 instances", True),
         (200, stored("1.2"), "1 of 2 instances .* 1.3: in no list", True),
         (200, stored("1.9", "1.8"), "2 of 2 instances", True),

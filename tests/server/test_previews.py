@@ -96,7 +96,7 @@ def nothing() -> None:
 
 
 def test_the_extra_process_is_not_ended_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("derived_series.jobs.pool.spare._KEPT", 0.2)
+    monkeypatch.setattr("derived_series.jobs.pool.spare._KEPT_SECONDS", 0.2)
     usual = ProcessExecutor(1, initializer=nothing)
     spare = Spare(usual, lambda: ProcessExecutor(1, initializer=nothing))
     try:

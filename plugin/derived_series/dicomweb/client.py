@@ -184,13 +184,13 @@ class Client:
         """GET a path of the REST API.
 
         :raises NotFound: 404.
-        :raises StorageError: any other failure, or an answer that is no JSON.
+        :raises StorageError: any other failure, or an answer that is not JSON.
         """
         answer = check(self.send("GET", self.connection.url(path)))
         try:
             return answer.json()
         except ValueError as error:
-            raise StorageError(f"GET {answer.url} answered {quoted(answer)}, which is no JSON") from error
+            raise StorageError(f"GET {answer.url} answered {quoted(answer)}, which is not JSON") from error
 
     def post_json(self, path: str, text: str) -> Any:
         """POST a text to a path of the REST API and read the JSON answer; errors as of ``get_json``."""
@@ -198,7 +198,7 @@ class Client:
         try:
             return answer.json()
         except ValueError as error:
-            raise StorageError(f"POST {answer.url} answered {quoted(answer)}, which is no JSON") from error
+            raise StorageError(f"POST {answer.url} answered {quoted(answer)}, which is not JSON") from error
 
     def put(self, path: str, data: bytes) -> None:
         """PUT bytes to a path of the REST API; errors as of ``get_json``."""

@@ -15,8 +15,8 @@ from typing import Protocol
 
 from derived_series.errors import StorageError
 
-_BLOCK = 1 << 20
-_LONGEST_LINE = 8192
+_BLOCK_BYTES = 1 << 20
+_LINE_BYTES = 8192
 _MOST_HEADERS = 64
 
 
@@ -48,7 +48,7 @@ class ContentType:
 def boundary_of(content_type: str) -> bytes:
     """The boundary of a multipart answer.
 
-    :raises StorageError: when it is no multipart, or names no boundary.
+    :raises StorageError: when it is not multipart, or names no boundary.
     """
     parsed = ContentType.parse(content_type)
     if not parsed.media_type.startswith("multipart/"):
@@ -66,7 +66,7 @@ def iterate_parts(stream: io.RawIOBase, boundary: bytes) -> Iterator[bytes]:
     :raises StorageError: (transient) when the body ends before its closing delimiter; (not transient)
         when it breaks the multipart format.
     """
-    source = io.BufferedReader(stream, _BLOCK)
+    source = io.BufferedReader(stream, _BLOCK_BYTES)
     delimiter = b"--" + boundary
     number = 1
     closed = _first_delimiter(source, delimiter)
@@ -85,7 +85,7 @@ def _truncated(number: int) -> StorageError:
 
 
 def _closes(line: bytes, delimiter: bytes) -> bool | None:
-    """Whether a delimiter line is the last one; None when it is no delimiter line."""
+    """Whether a delimiter line is the last one; None when it is not a delimiter line."""
     text = line.rstrip(b"\r\n \t")
     if text == delimiter:
         return False
@@ -94,7 +94,7 @@ def _closes(line: bytes, delimiter: bytes) -> bool | None:
 
 def _first_delimiter(source: Source, delimiter: bytes) -> bool:
     for _ in range(_MOST_HEADERS):
-        line = source.readline(_LONGEST_LINE)
+        line = source.readline(_LINE_BYTES)
         if not line:
             raise StorageError("the multipart answer has no boundary in its body", transient=True)
         closed = _closes(line, delimiter)
@@ -107,10 +107,10 @@ def _content_length(source: Source, number: int) -> int | None:
     """Read a part's headers; its Content-Length, which is optional."""
     length = None
     for _ in range(_MOST_HEADERS):
-        line = source.readline(_LONGEST_LINE)
+        line = source.readline(_LINE_BYTES)
         if not line.endswith(b"\n"):
-            if len(line) == _LONGEST_LINE:
-                raise StorageError(f"a header of part {number} is longer than {_LONGEST_LINE} bytes")
+            if len(line) == _LINE_BYTES:
+                raise StorageError(f"a header of part {number} is longer than {_LINE_BYTES} bytes")
             raise _truncated(number)
         if not line.strip():
             return length
@@ -119,15 +119,15 @@ def _content_length(source: Source, number: int) -> int | None:
             raise StorageError(f"part {number} of the multipart answer has a broken header: {line[:80]!r}")
         if name.strip().lower() == b"content-length":
             if not value.strip().isdigit():
-                raise StorageError(f"part {number} has a Content-Length that is no number: {value[:80]!r}")
+                raise StorageError(f"part {number} has a Content-Length that is not a number: {value[:80]!r}")
             length = int(value)
     raise StorageError(f"part {number} of the multipart answer has more than {_MOST_HEADERS} headers")
 
 
 def _exactly(source: Source, length: int, delimiter: bytes, number: int) -> tuple[bytes, bool]:
     body = source.read(length)
-    after = source.readline(_LONGEST_LINE)
-    line = source.readline(_LONGEST_LINE)
+    after = source.readline(_LINE_BYTES)
+    line = source.readline(_LINE_BYTES)
     closed = _closes(line, delimiter)
     if len(body) < length or not after or not line or (closed is None and not line.endswith(b"\n")):
         raise _truncated(number)
@@ -139,7 +139,7 @@ def _exactly(source: Source, length: int, delimiter: bytes, number: int) -> tupl
 def _until_delimiter(source: Source, delimiter: bytes, number: int) -> tuple[bytes, bool]:
     body = io.BytesIO()
     at_line_start = True  # an empty body: its delimiter follows the headers' empty line at once
-    while line := source.readline(_BLOCK):
+    while line := source.readline(_BLOCK_BYTES):
         if at_line_start and line.startswith(delimiter):
             closed = _closes(line, delimiter)
             if closed is not None:

@@ -17,7 +17,7 @@ import pydicom
 from derived_series.dicomweb.client import Client
 from derived_series.errors import NotFound, StorageError
 
-_NAMED = 5
+_NAMED_INSTANCES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def verify(client: Client, series_instance_uid: str, sent: Collection[str], samp
     if lacking or foreign:
         raise StorageError(
             f"after storing, the series {found[0]} lacks {len(lacking)} of {len(sent)} instances "
-            f"and has {len(foreign)} of others: {', '.join([*lacking, *foreign][:_NAMED])}",
+            f"and has {len(foreign)} of others: {', '.join([*lacking, *foreign][:_NAMED_INSTANCES])}",
             remedy="does a Lua script, a plugin or a storage limit drop or change what is received?",
         )
     for sample in samples:

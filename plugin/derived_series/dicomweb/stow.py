@@ -25,7 +25,7 @@ _REFERENCED_SOP_SEQUENCE = "00081199"
 _FAILED_SOP_SEQUENCE = "00081198"
 _REFERENCED_SOP_INSTANCE_UID = "00081155"
 _FAILURE_REASON = "00081197"
-_NAMED = 5
+_NAMED_INSTANCES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _confirmed(answer: requests.Response, sent: list[str]) -> int:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise StorageError(f"{where}: the answer is no DICOM JSON", details=quoted(answer))
+        raise StorageError(f"{where}: the answer is not DICOM JSON", details=quoted(answer))
     failed = {uid: _reason(item) for uid, item in _items(document, _FAILED_SOP_SEQUENCE)}
     listed = {uid for uid, _ in _items(document, _REFERENCED_SOP_SEQUENCE)}
     lacking = [uid for uid in sent if uid not in listed or uid in failed]
@@ -155,7 +155,7 @@ def _confirmed(answer: requests.Response, sent: list[str]) -> int:
     if answer.status_code in (202, 400):
         passing.append("01")
     raise StorageError(
-        f"{where}: {len(lacking)} of {len(sent)} instances were not stored: " + "; ".join(reasons[:_NAMED]),
+        f"{where}: {len(lacking)} of {len(sent)} instances were not stored: " + "; ".join(reasons[:_NAMED_INSTANCES]),
         remedy="the server's log may tell why: a full disk, or a filter that drops instances",
         details="\n".join(reasons) or quoted(answer),
         transient=bool(lacking) and all(failed.get(uid, "")[:2] in passing for uid in lacking),

@@ -25,7 +25,7 @@ class DeriveTask:
     :param folders: the blueprint folders.
     :param image_path: the uploaded image, where the worker shares the server's disk.
     :param image_route: the uploaded image in the REST API, for a worker that does not.
-    :param progress_route: where progress is told.
+    :param progress_route: where to send progress.
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified; not those that
         were accepted.
     :param supersedes: jobs whose series are removed likewise, where they are still there.

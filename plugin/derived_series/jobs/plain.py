@@ -10,7 +10,7 @@ from typing import Any
 
 #: Characters that are kept of a text.
 LONGEST = 20_000
-_DEEPEST = 64
+_DEEPEST_LEVELS = 64
 _MOST_BITS = 1024
 
 #: Control characters other than tab, as escapes; what follows a line feed does not look like an entry of the log.
@@ -59,7 +59,7 @@ def _encodable(value: Any, depth: int) -> Any:
         return int(value) if int(value).bit_length() <= _MOST_BITS else "..."
     if isinstance(value, Real):
         return float(value) if math.isfinite(value) else str(float(value))
-    if depth >= _DEEPEST:
+    if depth >= _DEEPEST_LEVELS:
         return "..."
     if isinstance(value, Mapping):
         return {text_of(key): _encodable(each, depth + 1) for key, each in value.items()}

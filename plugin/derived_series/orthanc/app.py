@@ -31,7 +31,7 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.changes import ChangeReader
-from derived_series.orthanc.config import Settings, Surroundings
+from derived_series.orthanc.config import OrthancConfiguration, Settings
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.http import Route
 from derived_series.orthanc.metrics import Metrics
@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 _CONNECTIONS = 4
 
 #: Seconds that Orthanc may still work on a request whose time has passed.
-_ON_THE_WAY = 60.0
+_ON_THE_WAY_SECONDS = 60.0
 
 
 def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = ProcessExecutor) -> Gateway:
@@ -71,7 +71,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     """
     configuration = gateway.configuration()
     settings = Settings.of(configuration.get("DerivedSeries", {}))
-    around = Surroundings.of(configuration, gateway.configuration_path())
+    around = OrthancConfiguration.of(configuration, gateway.configuration_path())
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
     holder = f"{configuration.get('Name', 'Orthanc')!r} at {around.url}"
     store = _opened(_jobs_folder(settings, around), holder)
@@ -98,7 +98,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     log = FiringLog(store)
     verdicts = VerdictLog(store)
     series_numbers = SeriesNumbers(store)
-    leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY, gateway.remove_series)
+    leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY_SECONDS, gateway.remove_series)
     numbers = tag_numbers(settings.rules, gateway)
 
     def make_task(job: JobRecord) -> DeriveTask:
@@ -223,7 +223,7 @@ def _opened(folder: Path, holder: str) -> JobStore:
 
 
 def _emptied(folder: Path) -> Path:
-    """An empty folder: what workers of a former process left there is of no use."""
+    """Delete and make again the workers' scratch folder: what a former process left there is of no use."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(exist_ok=True)
@@ -232,7 +232,7 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _jobs_folder(settings: Settings, around: Surroundings) -> Path:
+def _jobs_folder(settings: Settings, around: OrthancConfiguration) -> Path:
     if settings.jobs_folder is None:
         return around.storage / "derived-series"
     return around.folder / settings.jobs_folder

@@ -14,7 +14,7 @@ from derived_series.jobs.pool.executor import WorkerDied
 from derived_series.jobs.work.entry import describe
 
 #: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
-_PATIENCE = 60.0
+_LOADING_SECONDS = 60.0
 
 #: How often a request has them loaded again, when the worker that did it was killed from outside.
 _TRIES = 3
@@ -104,7 +104,7 @@ class Catalogues:
             with self._lock:
                 loading = self._loading[name]
             try:
-                return loading.result(_PATIENCE)
+                return loading.result(_LOADING_SECONDS)
             except (TimeoutError, CancelledError) as error:
                 raise Busy("the blueprint folders are still being loaded") from error
             except WorkerDied as error:

@@ -11,10 +11,10 @@ from derived_series.errors import NotFound
 from derived_series.jobs.rules.log import FiringLog, Seen
 from derived_series.orthanc.abstract_gateway import Gateway
 
-_PAGE = 1000
+_PAGE_CHANGES = 1000
 
 #: Seconds beyond StableAge in which Orthanc has noticed that a series is stable.
-_MARGIN = 10.0
+_MARGIN_SECONDS = 10.0
 
 
 class ChangeReader:
@@ -29,7 +29,7 @@ class ChangeReader:
     def __init__(self, gateway: Gateway, log: FiringLog, stable_age: float):
         self._gateway = gateway
         self._log = log
-        self._age = stable_age + _MARGIN
+        self._age = stable_age + _MARGIN_SECONDS
         self._marks: deque[tuple[float, int]] = deque()  # when the log had been read up to where
         self._seen = Seen(0, 0)
         self._reached = 0
@@ -76,7 +76,7 @@ class ChangeReader:
     def _changes(self, since: int) -> Iterator[dict[str, Any]]:
         self._reached = since
         while True:
-            page = self._gateway.get(f"/changes?since={self._reached}&limit={_PAGE}")
+            page = self._gateway.get(f"/changes?since={self._reached}&limit={_PAGE_CHANGES}")
             yield from page["Changes"]
             self._reached = max(self._reached, int(page["Last"]))
             if page["Done"]:

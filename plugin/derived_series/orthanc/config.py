@@ -189,8 +189,8 @@ class Settings(JsonModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the rest of Orthanc's configuration says.
+class OrthancConfiguration:
+    """What the rest of Orthanc's configuration means to the plugin.
 
     :param folder: the folder that relative paths start from: the configuration file's.
     :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end. The only place that knows.
@@ -209,7 +209,7 @@ class Surroundings:
     local: bool
 
     @classmethod
-    def of(cls, configuration: dict[str, Any], path: Path) -> Surroundings:
+    def of(cls, configuration: dict[str, Any], path: Path) -> OrthancConfiguration:
         """:param path: the configuration's file or folder."""
         folder = path if path.is_dir() else path.parent
         scheme = "https" if configuration.get("SslEnabled") else "http"

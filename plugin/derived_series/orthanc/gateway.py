@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 _MOST_THREADS = 1 << 16
 
 #: Characters of one entry of the log; two traces and what they are of.
-_LONGEST_LINE = 100_000
+_ENTRY_CHARACTERS = 100_000
 
 #: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
 _KEEPS_BODIES = ("4.0",)
@@ -44,7 +44,7 @@ class OrthancLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Never raises: a log line costs nothing but itself. Orthanc's functions refuse NUL and lone surrogates."""
         try:
-            text = printable(self.format(record), _LONGEST_LINE)
+            text = printable(self.format(record), _ENTRY_CHARACTERS)
         except Exception:  # the boundary to objects whose text cannot be had
             text = f"derived-series: what {record.module}, line {record.lineno}, has to say cannot be written"
         try:

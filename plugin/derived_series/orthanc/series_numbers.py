@@ -34,5 +34,5 @@ def _in_study(gateway: Gateway, study: str, job_id: str) -> set[int]:
 def _number(series: dict[str, Any]) -> int | None:
     try:
         return int(series["MainDicomTags"].get("SeriesNumber", ""))
-    except ValueError:  # it has none, or one that is no number
+    except ValueError:  # it has none, or one that is not a number
         return None

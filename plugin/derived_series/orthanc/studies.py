@@ -17,13 +17,13 @@ from derived_series.software import SOFTWARE
 _NUMBER = re.compile(r"([0-9a-fA-F]{4}),?([0-9a-fA-F]{4})")
 
 #: Steps of derivation that are followed from parent to parent.
-_DEEPEST = 200
+_DEEPEST_STEPS = 200
 
 
 def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
     """The tags that rules name, as ``0008,0060``; by the name in the rule.
 
-    :raises InvalidRequest: naming every name that is no tag.
+    :raises InvalidRequest: naming every name that is not a tag.
     """
     found: dict[str, str] = {}
     unknown: list[str] = []
@@ -125,7 +125,7 @@ class StudyReader:
     def _ancestry(self, series: str, steps: int) -> tuple[int, frozenset[str]]:
         """Depth and rules of a series, by what is recorded of it and of its parents that are still there."""
         provenance = self._provenance(series)
-        if provenance is None or steps > _DEEPEST:
+        if provenance is None or steps > _DEEPEST_STEPS:
             return 0, frozenset()
         rule = _rule_of(provenance)
         depth, chain = 1, frozenset(map(str, rule.get("Chain", ())))

@@ -22,17 +22,17 @@ from derived_series.orthanc.studies import StudyReader
 _log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the log of changes when nothing wakes the thread, and when series wait.
-_PATIENCE = 10.0
-_SOON = 0.5
+_LOOK_SECONDS = 10.0
+_LOOK_SOON_SECONDS = 0.5
 
 #: Errors after which a series is given up.
 _ATTEMPTS = 5
 
-_STOP_BOUND = 2.0
+_STOP_SECONDS = 2.0
 
 #: Seconds for which all firings are kept, and between two looks for those that are older.
-_KEPT = 30 * 86400.0
-_PRUNE_EVERY = 86400.0
+_KEPT_SECONDS = 30 * 86400.0
+_PRUNE_SECONDS = 86400.0
 
 
 class RuleTrigger:
@@ -81,13 +81,13 @@ class RuleTrigger:
         self._stopping.set()
         self._woken.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_BOUND)
+            self._thread.join(_STOP_SECONDS)
 
     def _work(self) -> None:
         caught_up = False
         while not self._stopping.is_set():
             self._woken.clear()
-            patience = _PATIENCE
+            patience = _LOOK_SECONDS
             try:
                 if not caught_up:
                     self._changes.catch_up()
@@ -95,10 +95,10 @@ class RuleTrigger:
                 self._changes.read()
                 if time.monotonic() >= self._prune_at:
                     self._prune()
-                patience = _PATIENCE if self._look_at_all() else _SOON
+                patience = _LOOK_SECONDS if self._look_at_all() else _LOOK_SOON_SECONDS
             except Busy as error:  # the queue or the disk is full: all that waits is tried again
                 _log.info("rules wait: %s", error)
-                patience = _SOON
+                patience = _LOOK_SOON_SECONDS
             except Exception:  # the one boundary of this thread
                 if not self._stopping.is_set():
                     _log.exception("the rules' thread has met an error")
@@ -106,9 +106,9 @@ class RuleTrigger:
 
     def _prune(self) -> None:
         """Forget old firings on series that are gone: there is nothing left that could fire them a second time."""
-        self._prune_at = time.monotonic() + _PRUNE_EVERY
+        self._prune_at = time.monotonic() + _PRUNE_SECONDS
         gone = []
-        for fired in self._log.before(time.time() - _KEPT):
+        for fired in self._log.before(time.time() - _KEPT_SECONDS):
             if self._stopping.is_set():  # what Orthanc answers now may be wrong
                 return
             if not all(map(self._gateway.has_series, fired.firing.inputs.values())):

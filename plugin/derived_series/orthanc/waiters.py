@@ -12,7 +12,7 @@ from derived_series.errors import Busy
 from derived_series.jobs.pool.executor import WorkerDied
 
 #: Seconds that a request of a page waits for a worker; the page asks again after a 503.
-_PATIENCE = 20.0
+_WORKER_SECONDS = 20.0
 
 #: What a person can do whose page finds no place or no worker.
 PAGE_REMEDY = "try again in a moment; raise HttpThreadsCount in Orthanc's configuration if it happens often"
@@ -31,7 +31,7 @@ class Waiters:
 
     @contextmanager
     def place(self, remedy: str) -> Iterator[None]:
-        """Hold a place. :raises Busy: at once, when there is none; it names the remedy."""
+        """Reserve one of the places for waiting requests. :raises Busy: at once, when all are taken."""
         if self._places is None or not self._places.acquire(blocking=False):
             raise Busy("too many synchronous requests wait already", remedy=remedy)
         try:
@@ -43,7 +43,7 @@ class Waiters:
 def answer_of(future: Future[T]) -> T:
     """What a worker answers to a page. :raises Busy: no worker had time, or one was ended."""
     try:
-        return future.result(_PATIENCE)
+        return future.result(_WORKER_SECONDS)
     except (TimeoutError, CancelledError, WorkerDied) as error:
         Future.cancel(future)  # when it still waits; a running task is left to its end
         raise Busy("all workers are busy with derivations", retry_after=2, remedy=PAGE_REMEDY) from error

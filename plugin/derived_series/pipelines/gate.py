@@ -15,19 +15,19 @@ Validation = Literal["Strict", "Warn", "Off"]
 STRICT: Validation = "Strict"
 
 
-def passed(series: Series, parent: ParentSeries, how: Validation) -> Series:
+def check_series(series: Series, parent: ParentSeries, mode: Validation) -> Series:
     """The series, with what was found added to its warnings.
 
     :raises ValidationFailed: in ``Strict``, with all that breaks a rule.
     """
-    if how == "Off":
+    if mode == "Off":
         return series
-    found: tuple[Finding, ...] = validate(series, parent)
-    wrong = errors(found)
-    if wrong and how == "Strict":
+    findings: tuple[Finding, ...] = validate(series, parent)
+    wrong = errors(findings)
+    if wrong and mode == "Strict":
         other = of_other_modality(series.sop_class_uid, parent.modality)
-        said = [str(finding) for finding in wrong]
+        texts = [str(finding) for finding in wrong]
         if other is not None:
-            raise ValidationFailed(said, what=f"the derived series has {other.what}: it", remedy=other.remedy)
-        raise ValidationFailed(said)
-    return series.with_warnings(*map(str, found)) if found else series
+            raise ValidationFailed(texts, what=f"the derived series has {other.what}: it", remedy=other.remedy)
+        raise ValidationFailed(texts)
+    return series.with_warnings(*map(str, findings)) if findings else series

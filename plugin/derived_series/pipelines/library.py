@@ -86,7 +86,7 @@ class Library:
         problems = []
         for folder in map(Path, folders):
             if not folder.exists():
-                problems.append(Problem(folder, "is no folder"))
+                problems.append(Problem(folder, "is not a folder"))
                 continue
             home = str((folder.parent if folder.is_file() else folder).resolve())
             if home not in sys.path:  # last: a helper hides no library
@@ -172,7 +172,7 @@ def _run(file: Path) -> ModuleType:
     name = f"derived_series_library_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise BlueprintError(f"{file.name} is no Python file")
+        raise BlueprintError(f"{file.name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pickling and pydantic look classes up there
     try:

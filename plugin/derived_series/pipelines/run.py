@@ -41,7 +41,7 @@ from derived_series.errors import (
 from derived_series.kinds import KINDS, REQUEST_KEYS, kind_of, sop_class
 from derived_series.kinds.kind import RequestKey
 from derived_series.pipelines.container import InputContainer
-from derived_series.pipelines.gate import STRICT, Validation, passed
+from derived_series.pipelines.gate import STRICT, Validation, check_series
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.output import RESULT, VALUES, Output, Value, values_of
 from derived_series.pipelines.pipeline import Pipeline
@@ -79,8 +79,8 @@ class Options:
         return factory.build(header, image, nan=nan, resampling=self.resampling)
 
     def ready(self, series: Series, parent: ParentSeries) -> Series:
-        """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``passed``."""
-        checked = passed(series, parent, self.validation)
+        """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``check_series``."""
+        checked = check_series(series, parent, self.validation)
         syntax = self.transfer_syntax or sop_class(series.sop_class_uid).written_in or DEFAULT
         return checked if syntax == DEFAULT else checked.written_in(syntax)
 

@@ -11,7 +11,7 @@ from pydicom.tag import Tag
 from building import build, parent_of, written
 from derived_series import Blueprint, HeaderElement, ParentSeries, StaticElement, derivation
 from derived_series.errors import HeaderError, ValidationFailed
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
 
@@ -76,12 +76,12 @@ def test_what_the_parent_has_wrong_is_not_passed_on(parent: bytes) -> None:
 def test_a_blueprint_of_another_modality(parent: Any, made: str, said: str, ready: str) -> None:
     series = ParentSeries.from_datasets(parent(3, 8, 8))
     with pytest.raises((HeaderError, ValidationFailed)) as error:
-        passed(build(series, blueprint=made), series, "Strict")
+        check_series(build(series, blueprint=made), series, "Strict")
     assert said in str(error.value) and f"use the blueprint {ready}, or secondary_capture" in str(error.value)
 
 
 def test_what_is_missing_in_a_parent_of_the_same_modality_is_told_as_ever() -> None:
     parent = parent_of(mr_phantom(3, 8, 8))
     with pytest.raises(ValidationFailed, match="^the derived series breaks 1 rule.*WindowWidth") as error:
-        passed(build(parent, None, Blueprint([StaticElement("WindowWidth", None)])), parent, "Strict")
+        check_series(build(parent, None, Blueprint([StaticElement("WindowWidth", None)])), parent, "Strict")
     assert "and the parent is" not in str(error.value)

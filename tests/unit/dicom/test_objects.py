@@ -55,7 +55,7 @@ from derived_series.errors import (
 )
 from derived_series.kinds import KINDS as ALL_KINDS
 from derived_series.pipelines import Pipeline
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.library import FACTORIES, NamedPipeline
 from derived_series.pipelines.run import Options, extra_blueprint, run_pipeline
 from multiframe import enhanced
@@ -496,7 +496,7 @@ def test_a_meaning_of_another_code_is_told(code: Code, text: str | None) -> None
     labels[1] = 1
     for field in ("type", "category"):
         blueprint = ready("segmentation") + segments(Segment(1, "x", **{"type": "Liver", field: code}))  # type: ignore[arg-type]
-        series = passed(build(parent, labels, blueprint), parent, "Strict")
+        series = check_series(build(parent, labels, blueprint), parent, "Strict")
         found = [warning for warning in series.warnings if "has the meaning" in warning]
         assert re.search(text, found[0]) if text else not found
     for nothing in ("", "mm per s", "millimetres per second"):

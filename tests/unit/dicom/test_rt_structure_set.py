@@ -30,7 +30,7 @@ from derived_series import (
 from derived_series.dicom.objects.contours import mask_of
 from derived_series.errors import BlueprintError, GeometryError, HeaderError, PixelError, ShapeMismatch
 from derived_series.jobs.remedies import WORDS
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
 from multiframe import enhanced
 from phantoms import ct_phantom, encode
@@ -114,7 +114,7 @@ def test_the_label_map_comes_back_exactly(name: str) -> None:
     for number, mask in enclosed(dataset, parent).items():
         assert np.array_equal(mask, image == number), number
     assert errors(series.encode(0)) == []
-    assert passed(series, parent, "Strict").warnings == ()
+    assert check_series(series, parent, "Strict").warnings == ()
 
 
 def test_structures_are_described() -> None:

@@ -33,7 +33,7 @@ from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.objects.highdicom_planes import close_table
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.errors import PixelError, ValidationFailed
-from derived_series.pipelines.gate import STRICT, passed
+from derived_series.pipelines.gate import STRICT, check_series
 from derived_series.pipelines.run import Options
 from phantoms import ct_phantom
 
@@ -217,12 +217,12 @@ def test_the_file_is_the_one_that_pydicom_writes() -> None:
 def test_the_gate_sees_what_user_code_changes_in_groups() -> None:
     parent = PARENTS["axial"]
     series = build(parent, labels(parent.shape, 1, 2, 3), segments(*NAMED), blueprint="segmentation")
-    assert isinstance(series, DatasetSeries) and passed(series, parent, STRICT)
+    assert isinstance(series, DatasetSeries) and check_series(series, parent, STRICT)
     frames = series.dataset(0).PerFrameFunctionalGroupsSequence
     wrong = DataElement(Tag("SpatialLocationsPreserved"), "CS", "perhaps", validation_mode=config.IGNORE)
     frames[2].DerivationImageSequence[0].SourceImageSequence[0][wrong.tag] = wrong
     with pytest.raises(ValidationFailed, match=r"PerFrameFunctionalGroupsSequence\[2\]"):
-        passed(series, parent, STRICT)
+        check_series(series, parent, STRICT)
 
 
 def test_what_was_described_is_left_as_it_is() -> None:

@@ -15,7 +15,7 @@ from dciodvfy import errors
 from derived_series import ParentSeries, derivation
 from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.errors import DerivedSeriesError
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from shared_data import NO_DATA, series_files, series_folder, series_names
 
 AXIAL = ", Orientation Axial"
@@ -68,7 +68,7 @@ def derive(asked: str, folder: Path) -> tuple[str, list[str], list[str]]:
             derivation("The same", "PixelByPixelMean"),
             blueprint=READY[parent.modality] if grey else "secondary_capture",
         )
-        series = passed(made, parent, "Strict")
+        series = check_series(made, parent, "Strict")
     except DerivedSeriesError as error:
         return f"refused: {error.message}", [], []
     derived = []

@@ -16,7 +16,7 @@ from derived_series.dicom.encoding.value_rules import value_problem
 from derived_series.dicom.modules import real_world_values, segments
 from derived_series.dicom.modules.codes import unit
 from derived_series.errors import BlueprintError, InvalidRequest, ValidationFailed
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.run import extra_blueprint
 from phantoms import ct_phantom
 
@@ -142,7 +142,7 @@ def test_functions_bring_no_such_text_either() -> None:
         build(parent, extra=Blueprint([HeaderElement("StationName", lambda env: "a\nb")]))
     by_instance = FunctionalElement("ImageComments", lambda env: f"a{chr(7) * env.index}")
     with pytest.raises((ValidationFailed, BlueprintError), match="ImageComments.*BEL"):
-        passed(build(parent, extra=Blueprint([by_instance])), parent, "Strict")
+        check_series(build(parent, extra=Blueprint([by_instance])), parent, "Strict")
 
 
 def test_the_same_text_of_the_parent_is_a_warning() -> None:
@@ -150,7 +150,7 @@ def test_the_same_text_of_the_parent_is_a_warning() -> None:
     for dataset in datasets:
         dataset["ProtocolName"] = RawDataElement(Tag("ProtocolName"), "LO", 6, b"a\rb\tc ", 0, False, True)
     parent = parent_of(datasets)
-    series = passed(build(parent, None, ready("ct")), parent, "Strict")
+    series = check_series(build(parent, None, ready("ct")), parent, "Strict")
     assert any("ProtocolName" in w and "CR" in w and "the parent has it so" in w for w in series.warnings)
     assert written(series)[0].ProtocolName == "a\rb\tc"
 

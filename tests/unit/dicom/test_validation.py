@@ -36,7 +36,7 @@ from derived_series.dicom.series.required import REQUIRED, required_blueprint
 from derived_series.dicom.validation import Severity, errors, lint, validate
 from derived_series.dicom.validation.standard import iod_of
 from derived_series.errors import BlueprintError, ValidationFailed
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.library import Library
 from phantoms import ct_phantom, decoded, mr_phantom, pet_phantom
 
@@ -87,7 +87,7 @@ def test_what_the_gate_has_seen_is_what_is_stored(parent: ParentSeries) -> None:
     functions = Blueprint(
         [FunctionalElement("ImageComments", lambda env: drawn(env)[0]), FunctionalElement("ConvolutionKernel", drawn)]
     ) + Blueprint([FunctionalElement("IrradiationEventUID", drawn_uid)])
-    series = passed(built(volume_blueprint + ct_image_blueprint + functions, parent), parent, "Strict")
+    series = check_series(built(volume_blueprint + ct_image_blueprint + functions, parent), parent, "Strict")
     seen = [series.dataset(index) for index in range(len(series))]
     for index, dataset in enumerate(seen):
         stored = decoded(series.encode(index))
@@ -234,10 +234,10 @@ def test_each_fault_is_found(parent: ParentSeries, fault: str) -> None:
     found = validate(series, parent)
     assert any(re.search(said, str(finding)) for finding in errors(found)), found
     with pytest.raises(ValidationFailed, match=said) as caught:
-        passed(series, parent, "Strict")
+        check_series(series, parent, "Strict")
     assert len(caught.value.findings) == len(errors(found))
-    assert [*map(str, found)] == list(passed(series, parent, "Warn").warnings)
-    assert passed(series, parent, "Off") is series
+    assert [*map(str, found)] == list(check_series(series, parent, "Warn").warnings)
+    assert check_series(series, parent, "Off") is series
 
 
 def test_a_short_blueprint_is_filled_in(parent: ParentSeries) -> None:
@@ -269,7 +269,7 @@ def test_everything_is_listed(parent: ParentSeries) -> None:
         )
     )
     with pytest.raises(ValidationFailed) as caught:
-        passed(built(faulty, parent), parent, "Strict")
+        check_series(built(faulty, parent), parent, "Strict")
     assert len(caught.value.findings) == 3 and "KVP" in str(caught.value)
 
 
@@ -338,7 +338,7 @@ def test_a_value_in_the_middle_that_its_vr_forbids_stores_nothing(parent: Parent
     wrong = FunctionalElement("ScanOptions", lambda env: "small letters" if env.index == 2 else "HEAD")
     series = built(volume_blueprint + ct_image_blueprint + Blueprint([wrong]), parent)
     with pytest.raises(BlueprintError, match="ScanOptions .* no value for VR CS"):
-        passed(series, parent, "Strict")
+        check_series(series, parent, "Strict")
 
 
 def test_what_differs_in_the_parents_series_is_a_warning() -> None:

@@ -88,13 +88,13 @@ def test_those_that_nobody_asks_for_go_when_another_comes(tmp_path: Path, monkey
     os.utime(first, (0, time.time() - 301))
     assert held(server, "c", tmp_path) is not None and not first.exists() and second.exists()
     os.utime(second, (0, time.time() - 10))
-    monkeypatch.setattr(held_files, "_MOST", 2 * LARGE)
+    monkeypatch.setattr(held_files, "_MOST_BYTES", 2 * LARGE)
     assert held(server, "d", tmp_path) is not None
     assert sorted(file.read_bytes()[:1] for file in tmp_path.iterdir()) == [b"u", b"z"], "the one of longest ago went"
 
 
 def test_one_that_nobody_asks_for_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(held_files, "_KEPT", -0.9)  # so that it is looked at after 0.1 s
+    monkeypatch.setattr(held_files, "_KEPT_SECONDS", -0.9)  # so that it is looked at after 0.1 s
     file = held(Server(a=("x", LARGE)), "a", tmp_path)
     end = time.monotonic() + 20
     while file is not None and file.exists():

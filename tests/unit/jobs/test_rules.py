@@ -105,7 +105,7 @@ def test_every_wrong_key_of_the_rules_is_named() -> None:
         Settings.of({"Rules": [wrong]})
     for words in (
         *("unknown key 'Rules.0.Nam'", "Rules.0.Name:", "unknown key 'Rules.0.Match.Modality.Equal'"),
-        *("Rules.0.Match.Rows.Regex: no regular expression", "Rules.0.Match.Not: is empty"),
+        *("Rules.0.Match.Rows.Regex: not a regular expression", "Rules.0.Match.Not: is empty"),
         *("Rules.0.Match.StudyDate: says nothing", "Rules.0.Match.Any", "Rules.0.Same", "Rules.0.MaxDepth"),
         *("unknown key 'Rules.0.Derive.Pipelin'", "Rules.0.Derive.Priority"),
     ):
@@ -121,7 +121,7 @@ def test_every_wrong_key_of_the_rules_is_named() -> None:
         ({"Match": None}, "give either Match, for one input, or Inputs, for several"),
         ({"Inputs": {"a": {"Modality": "CT"}, "b": {"Modality": "PT"}}}, "give either Match"),
         ({"Match": None, "Inputs": {"a": {"Modality": "CT"}}}, "Inputs"),
-        ({"Same": ["FrameOfReferenceUID"]}, "Same compares several Inputs"),
+        ({"Same": ["FrameOfReferenceUID"]}, "needs at least two"),
         (
             {
                 "Match": None,

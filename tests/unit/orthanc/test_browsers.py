@@ -9,7 +9,7 @@ import pytest
 
 from derived_series.errors import Forbidden
 from derived_series.orthanc.browsers import Doorkeeper, leads_to
-from derived_series.orthanc.config import Settings, Surroundings
+from derived_series.orthanc.config import OrthancConfiguration, Settings
 from derived_series.orthanc.http import Request
 
 HERE = Doorkeeper()
@@ -92,7 +92,7 @@ def test_a_page_of_others_may_link_to_ours() -> None:
 def test_the_configuration_says_who_may_ask() -> None:
     def doorkeeper(configuration: dict[str, object], tmp: str = "/") -> Doorkeeper:
         settings = Settings.of(configuration.get("DerivedSeries", {}))
-        return Surroundings.of(configuration, Path(tmp)).doorkeeper(settings)
+        return OrthancConfiguration.of(configuration, Path(tmp)).doorkeeper(settings)
 
     assert not doorkeeper({}).any_host and doorkeeper({"RemoteAccessAllowed": True}).any_host
     keys = {"AllowedHosts": ["pacs"], "AllowedOrigins": ["https://portal"], "OrthancUrl": "http://internal:8042/api"}

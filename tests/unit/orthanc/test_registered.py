@@ -16,7 +16,7 @@ from derived_series import BuildContext, ParentSeries
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.errors import GeometryError, ValidationFailed
 from derived_series.pipelines import Library
-from derived_series.pipelines.gate import passed
+from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.run import Options, run_pipeline
 from phantoms import ct_phantom, mr_phantom, uid
 
@@ -108,7 +108,7 @@ def test_the_frame_of_reference_is_that_of_the_input_that_it_is_on(tmp_path: Pat
     moving = DataElement(0x00200052, "UI", inputs["moving"].pivot.FrameOfReferenceUID)
     wrong = replace(series, elements={**series.elements, (0x00200052, ""): moving})
     with pytest.raises(ValidationFailed, match=r"FrameOfReferenceUID.*the coordinates are those of"):
-        passed(wrong, inputs["moving"], "Strict")
+        check_series(wrong, inputs["moving"], "Strict")
 
 
 def test_all_that_went_in_is_named(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_first_of_two_of_one_name_stays(tmp_path: Path) -> None:
     assert library.blueprint("same").description == "From 1."
     (problem,) = library.problems
     assert problem.file == second / "same.py" and "there is a blueprint 'same' already" in problem.message
-    assert [p.message for p in Library.load([tmp_path / "missing"]).problems] == ["is no folder"]
+    assert [p.message for p in Library.load([tmp_path / "missing"]).problems] == ["is not a folder"]
 
 
 @pytest.mark.parametrize("kind", ["blueprint", "pipeline", "factory"])

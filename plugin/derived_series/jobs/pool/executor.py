@@ -33,10 +33,10 @@ from derived_series.jobs.pool.relay import LOG
 _log = logging.getLogger(__name__)
 
 #: Seconds that a killed process may take to be gone.
-_DEATH = 5.0
+_DEATH_SECONDS = 5.0
 
 #: Seconds that a process may live on without its pipe.
-_LAST_WORDS = 1.0
+_LAST_WORDS_SECONDS = 1.0
 
 #: Signals that come from outside (an administrator, the kernel's out-of-memory killer): worth another attempt.
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
@@ -54,7 +54,7 @@ class WorkerDied(Exception):
 
     @property
     def is_from_outside(self) -> bool:
-        """Whether it was no fault of the task; so it is when there was no process to be had (no exit code)."""
+        """True when the task is not to blame: a signal from outside, or no process could be started (no exit code)."""
         return self.exit_code is None or self.exit_code in _FROM_OUTSIDE
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -134,7 +134,7 @@ class _Worker:
         except Exception as error:  # what can be sent cannot always be read: it costs its task, not the worker's thread
             return False, error
         try:
-            code = self.process.wait(_LAST_WORDS)
+            code = self.process.wait(_LAST_WORDS_SECONDS)
         except subprocess.TimeoutExpired:  # it has closed all its files and lives on: no death from outside
             code = 1
         self.kill()
@@ -154,7 +154,7 @@ class _Worker:
         except (ProcessLookupError, PermissionError):
             self.process.kill()
         try:
-            self.process.wait(_DEATH)
+            self.process.wait(_DEATH_SECONDS)
         except subprocess.TimeoutExpired:
             _log.error("the worker process %d does not end", self.process.pid)
 
@@ -385,7 +385,7 @@ class ProcessExecutor(Executor):
             call.cancelled = True
             if call.worker is not None:
                 call.worker.kill()  # under the lock: its thread cannot give it another task meanwhile
-        wait_for([future], _DEATH)
+        wait_for([future], _DEATH_SECONDS)
         return future.done() and isinstance(future.exception(), CancelledError)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -408,4 +408,4 @@ class ProcessExecutor(Executor):
         for call in calls:
             Future.cancel(call.future)
         for thread in self._threads:
-            thread.join(_DEATH / max(1, len(self._threads)))
+            thread.join(_DEATH_SECONDS / max(1, len(self._threads)))

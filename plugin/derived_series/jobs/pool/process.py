@@ -21,7 +21,7 @@ from derived_series.user_code import described
 #: Orthanc, and who looks at images, go first where there are too few processors for all.
 NICENESS = 10
 #: Seconds without a task after which a process gives its free memory back.
-_IDLE = 5.0
+_IDLE_SECONDS = 5.0
 
 
 def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
@@ -54,7 +54,7 @@ def serve(pipe: Connection) -> None:
     gc.freeze()  # what is loaded stays: later collections need not look at it
     while True:
         try:
-            if not pipe.poll(_IDLE):
+            if not pipe.poll(_IDLE_SECONDS):
                 give_back()
             function, args, kwargs = pickle.loads(pipe.recv_bytes())
         except (EOFError, OSError):

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from derived_series.jobs.pool.executor import ProcessExecutor
 
 #: Seconds without a task after which the extra process is ended.
-_KEPT = 60.0
+_KEPT_SECONDS = 60.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class Spare(Executor):
     def _keep(self) -> None:
         if self._end is not None:
             self._end.cancel()
-        self._end = threading.Timer(_KEPT, self._end_unused)
+        self._end = threading.Timer(_KEPT_SECONDS, self._end_unused)
         self._end.daemon = True
         self._end.start()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from derived_series.errors import DerivedSeriesError
 
-_LONGEST = 500
+_MOST_BYTES = 500
 
 
 def lock_folder(folder: Path, holder: str) -> None:
@@ -24,7 +24,7 @@ def lock_folder(folder: Path, holder: str) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:  # POSIX leaves it to the system which of the two
-        first = os.read(file, _LONGEST).decode("utf-8", "replace").strip()
+        first = os.read(file, _MOST_BYTES).decode("utf-8", "replace").strip()
         os.close(file)
         raise DerivedSeriesError(
             f"the jobs folder {folder} is in use by another Orthanc: {first or 'it has not said which'}",

@@ -14,9 +14,9 @@ from derived_series.jobs.queue.store import JobStore
 _log = logging.getLogger(__name__)
 
 #: Seconds between two looks.
-_EVERY = 0.5
+_LOOK_SECONDS = 0.5
 
-_STOP_BOUND = 2.0
+_STOP_SECONDS = 2.0
 
 _SCHEMA = "CREATE TABLE IF NOT EXISTS leftovers (job TEXT PRIMARY KEY) WITHOUT ROWID"
 
@@ -50,7 +50,7 @@ class Leftovers:
         self._stopping.set()
         self._woken.set()
         if self._thread.is_alive():
-            self._thread.join(_STOP_BOUND)
+            self._thread.join(_STOP_SECONDS)
 
     def expect(self, job_id: str) -> None:
         """An attempt has ended without a series, or is being ended.
@@ -87,7 +87,7 @@ class Leftovers:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            self._woken.wait(_EVERY if self._until else None)
+            self._woken.wait(_LOOK_SECONDS if self._until else None)
             self._woken.clear()
             for job_id in list(self._until):
                 if self._stopping.is_set():

@@ -15,9 +15,9 @@ from derived_series.user_code import described
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE_SECONDS = 60.0
 #: So often Orthanc may end while a job runs before the job is held to be what ends it.
-_MOST_LOST = 100
+_MOST_LOST_ATTEMPTS = 100
 
 
 def outcome_of(future: Future[Outcome]) -> Outcome:
@@ -67,13 +67,13 @@ def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: floa
     own = job.attempt - job.lost
     if not transient or own >= limits.attempts:
         return dataclasses.replace(job, state=State.FAILURE, problem=problem)
-    pause = min(limits.pause * 2 ** (own - 1), _LONGEST_PAUSE)
+    pause = min(limits.pause * 2 ** (own - 1), _LONGEST_PAUSE_SECONDS)
     return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
 
 
 def is_overdue(job: JobRecord, now: float) -> bool:
     """Whether a job waits longer than any pause is: the time of day was set back since."""
-    return job.state is State.RETRY and job.next_try > now + _LONGEST_PAUSE
+    return job.state is State.RETRY and job.next_try > now + _LONGEST_PAUSE_SECONDS
 
 
 def taken_up(job: JobRecord) -> JobRecord:
@@ -82,7 +82,7 @@ def taken_up(job: JobRecord) -> JobRecord:
     A restart is no reason to fail a job; one that ends Orthanc itself is given up at last.
     """
     lost = job.lost + 1
-    if lost < _MOST_LOST:
+    if lost < _MOST_LOST_ATTEMPTS:
         return dataclasses.replace(job, state=State.PENDING, lost=lost)
     error = UserCodeError(f"Orthanc ended during {lost} attempts at this job")
     return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), lost=lost)

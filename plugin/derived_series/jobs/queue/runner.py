@@ -34,9 +34,9 @@ _log = logging.getLogger(__name__)
 
 _DISCARD_ATTEMPTS = 5
 _DISCARD_SECONDS = 60.0
-_STOP_BOUND = 2.0
-_TELL_AGAIN = 1.0
-_TIDY_EVERY = 3600.0
+_STOP_SECONDS = 2.0
+_TELL_AGAIN_SECONDS = 1.0
+_TIDY_SECONDS = 3600.0
 
 #: What a disk raises that is full or gone: nothing that a job could help.
 _DISK = (Busy, sqlite3.OperationalError, OSError)
@@ -105,7 +105,7 @@ class JobRunner:
         self._environments.shutdown()
         self._messages.put(("stop", ""))
         if self._thread.is_alive():
-            self._thread.join(_STOP_BOUND)
+            self._thread.join(_STOP_SECONDS)
 
     @property
     def is_stopping(self) -> bool:
@@ -235,7 +235,7 @@ class JobRunner:
 
     def _tidy(self) -> None:
         """Remove uploads of failed jobs that are too old or too many."""
-        self._tidy_at = time.monotonic() + _TIDY_EVERY
+        self._tidy_at = time.monotonic() + _TIDY_SECONDS
         with self._uploads:
             for upload, why in superfluous(failed_uploads(self.store), self.limits, self._clock.now()):
                 self.store.remove_image(upload.job_id)
@@ -418,7 +418,7 @@ class JobRunner:
             self._observe(job)
         except Busy as error:  # the disk does not take what the observer has to write: told again
             _log.error("the jobs cannot be written: %s", error)
-            self._untold[job.id] = time.monotonic() + _TELL_AGAIN
+            self._untold[job.id] = time.monotonic() + _TELL_AGAIN_SECONDS
         except Exception:  # the boundary to observers
             _log.exception("what observes the jobs has met an error (job %s)", job.id)
 

@@ -19,7 +19,7 @@ from derived_series.transfer_syntaxes import written_uid
 #: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
-_DEEPEST = 32
+_DEEPEST_LEVELS = 32
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -161,7 +161,7 @@ class DeriveRequest(JsonModel):
             return base64.b64decode(self.image, validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidImage(
-                f"Image is no base64: {error}",
+                f"Image is not base64: {error}",
                 remedy="or send the file itself: POST /series/{id}/derive/{blueprint}/{factory}",
             ) from error
 
@@ -179,21 +179,21 @@ def parse_json(body: bytes, what: str) -> Any:
             if isinstance(error, json.JSONDecodeError)
             else str(error)
         )
-        raise InvalidRequest(f"{what} is no JSON: {place}") from error
-    if _depth(document) > _DEEPEST:
-        raise InvalidRequest(f"{what} is nested more than {_DEEPEST} levels deep")
+        raise InvalidRequest(f"{what} is not JSON: {place}") from error
+    if _depth(document) > _DEEPEST_LEVELS:
+        raise InvalidRequest(f"{what} is nested more than {_DEEPEST_LEVELS} levels deep")
     return document
 
 
 def _depth(value: object, level: int = 1) -> int:
-    if level > _DEEPEST:
+    if level > _DEEPEST_LEVELS:
         return level
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return max((_depth(item, level + 1) for item in inner), default=level)
 
 
 def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _finite(text: str) -> float:

@@ -90,7 +90,7 @@ class ReviewRequest(JsonModel):
         :raises InvalidRequest: naming every wrong key.
         """
         if not isinstance(document, dict):
-            raise InvalidRequest("the body is no JSON object", remedy='send {"Verdict": "Accept", "User": "name"}')
+            raise InvalidRequest("the body is not a JSON object", remedy='send {"Verdict": "Accept", "User": "name"}')
         found = validated(cls, document)
         if found.verdict == "Reject":
             reason_of(found.code)
@@ -108,7 +108,7 @@ def reason_of(code: str | None) -> Reason:
         if code in (reason.code, reason.name):
             return reason
     raise InvalidRequest(
-        "a rejection needs a Code, its reason" if code is None else f"Code {code!r} is no reason of a rejection",
+        "a rejection needs a Code, its reason" if code is None else f"Code {code!r} is not a reason of a rejection",
         remedy="use one of: " + ", ".join(f"{each.code} ({each.name})" for each in REASONS),
     )
 

@@ -13,8 +13,8 @@ from derived_series.jobs.rules.matching import Values, refusal
 from derived_series.jobs.rules.model import Rule
 
 #: A rule of several inputs fires for so many combinations of a study's series at once; more are a mistake.
-_MOST = 16
-_MOST_TRIED = 10_000
+_MOST_FIRINGS = 16
+_MOST_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class SeriesFacts:
     :param instances: Orthanc identifiers, sorted.
     :param depth: steps of derivation from series that were not derived.
     :param chain: the rules of these steps.
-    :param lineage: stands for the series whenever it is made anew: the subject of the firing that made it, or its
+    :param lineage: stands for the series whenever it is made again: the subject of the firing that made it, or its
         identifier.
     """
 
@@ -109,8 +109,8 @@ def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list
     lacking = [name for name, found in choices.items() if not found]
     if lacking:
         return Evaluation(reason=f"there is no stable series for {', '.join(lacking)} in the study")
-    too_many = Evaluation(reason=f"more than {_MOST} combinations of series match: narrow its Inputs")
-    if math.prod(map(len, choices.values())) > _MOST_TRIED:
+    too_many = Evaluation(reason=f"more than {_MOST_FIRINGS} combinations of series match: narrow its Inputs")
+    if math.prod(map(len, choices.values())) > _MOST_COMBINATIONS:
         return too_many
     found: list[Firing] = []
     apart: str | None = "the inputs must be different series"
@@ -121,7 +121,7 @@ def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list
         apart = _differing(rule, chosen)
         if apart is None:
             found.append(_firing(rule, dict(zip(choices, chosen, strict=True))))
-        if len(found) > _MOST:
+        if len(found) > _MOST_FIRINGS:
             return too_many
     return Evaluation(tuple(found), None if found else apart)
 

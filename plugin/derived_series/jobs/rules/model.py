@@ -63,7 +63,7 @@ class Condition(JsonModel):
         try:
             re.compile(pattern or "")
         except re.error as error:
-            raise ValueError(f"no regular expression ({error})") from error
+            raise ValueError(f"not a regular expression ({error})") from error
         return pattern
 
     @model_serializer(mode="wrap")
@@ -142,7 +142,7 @@ class Rule(JsonModel):
         if (self.match is None) == (self.inputs is None):
             raise ValueError("give either Match, for one input, or Inputs, for several")
         if self.inputs is None and self.same:
-            raise ValueError("Same compares several Inputs; there is one")
+            raise ValueError('"Same" needs at least two "Inputs"')
         if self.inputs is not None and self.derive.pipeline is None:
             raise ValueError("several Inputs are for a Pipeline; Derive has none")
         return self

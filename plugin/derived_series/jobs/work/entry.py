@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def derive(task: DeriveTask) -> Outcome:
-    """Make an attempt. Every failure is told in the outcome."""
+    """Make an attempt. Every failure is in the outcome."""
     from derived_series.jobs.work.attempt import make_attempt
 
     if "Verdict" in task.request:  # a rejection, which is a job like any other: see ``requests.verdict``

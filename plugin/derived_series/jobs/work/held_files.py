@@ -17,9 +17,9 @@ from derived_series.dicomweb.client import Client
 #: Smaller instances are fetched each time.
 LARGE = 8 << 20
 #: Seconds without a question after which a file is removed, and bytes of all files.
-_KEPT = 300.0
-_MOST = 4 << 30
-_CHUNK = 1 << 20
+_KEPT_SECONDS = 300.0
+_MOST_BYTES = 4 << 30
+_CHUNK_BYTES = 1 << 20
 
 
 def held_file(client: Client, instance: str, folder: str) -> Path | None:
@@ -52,7 +52,7 @@ def _fetch(client: Client, instance: str, path: Path) -> None:
             open(handle, "wb") as file,
             client.streaming(client.connection.url(f"/instances/{instance}/file")) as answer,
         ):
-            for chunk in answer.iter_content(_CHUNK):
+            for chunk in answer.iter_content(_CHUNK_BYTES):
                 file.write(chunk)
         os.replace(name, path)
     finally:
@@ -65,7 +65,7 @@ def _remove_until_there_is_room(folder: Path, size: int) -> None:
     total = size
     for file, status in sorted(files.items(), key=lambda item: item[1].st_mtime, reverse=True):
         total += status.st_size
-        if total > _MOST or time.time() - status.st_mtime > _KEPT:
+        if total > _MOST_BYTES or time.time() - status.st_mtime > _KEPT_SECONDS:
             file.unlink(missing_ok=True)
 
 
@@ -75,16 +75,16 @@ def _remove_later(path: Path) -> None:
     def look() -> None:
         try:
             unused = time.time() - path.stat().st_mtime
-            if unused >= _KEPT:
+            if unused >= _KEPT_SECONDS:
                 path.unlink()
                 return
         except OSError:
             return
-        wait(_KEPT - unused)
+        wait(_KEPT_SECONDS - unused)
 
     def wait(seconds: float) -> None:
         timer = threading.Timer(seconds + 1, look)
         timer.daemon = True
         timer.start()
 
-    wait(_KEPT)
+    wait(_KEPT_SECONDS)

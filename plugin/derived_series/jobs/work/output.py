@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 #: Lines of one job that are kept, and characters of each.
 _MOST_LINES = 1000
-_LONGEST_LINE = 2000
+_LINE_CHARACTERS = 2000
 
 #: Libraries that have much to say to their own developers; user code may raise its own voice about them.
 _QUIET = (
@@ -53,8 +53,8 @@ class _Lines:
             self._left -= 1
             left = self._left
         if left >= 0:
-            self._also(f"{datetime.now():%H:%M:%S} {printable(text, _LONGEST_LINE)}")
-            _log.log(max(level, logging.WARNING), "job %s: %s", self._job_id, printable(text, _LONGEST_LINE))
+            self._also(f"{datetime.now():%H:%M:%S} {printable(text, _LINE_CHARACTERS)}")
+            _log.log(max(level, logging.WARNING), "job %s: %s", self._job_id, printable(text, _LINE_CHARACTERS))
         elif left == -1:
             self._also(f"... more than {_MOST_LINES} lines are left out")
             _log.warning("job %s: its output goes on; more than %d lines are left out", self._job_id, _MOST_LINES)

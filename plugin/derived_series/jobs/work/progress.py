@@ -11,12 +11,12 @@ from derived_series.dicomweb.client import Client
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound
 
 #: Seconds between two messages, between those of two phases, and seconds that one may take.
-_EVERY = 0.25
-_BETWEEN_PHASES = 0.05
-_PATIENCE = 2.0
+_MESSAGE_SECONDS = 0.25
+_PHASE_SECONDS = 0.05
+_ANSWER_SECONDS = 2.0
 
 #: Told at once: for as long as a pipeline takes, nothing else is.
-_LONG = "Processing"
+_LONG_PHASE = "Processing"
 
 #: The part of the whole, in percent, at which a phase begins and ends.
 _PHASES = {
@@ -66,11 +66,11 @@ class Progress:
         now = time.monotonic()
         if not self._times or self._times[-1][0] != phase:
             self._times.append((phase, now))
-        pause = _EVERY if phase == self._phase else 0.0 if phase == _LONG else _BETWEEN_PHASES
+        pause = _MESSAGE_SECONDS if phase == self._phase else 0.0 if phase == _LONG_PHASE else _PHASE_SECONDS
         if self._route is None or now - self._told < pause:
             return
         self._told, self._phase = now, phase
-        phases = _PHASES | _OF_A_PIPELINE if any(name == _LONG for name, _ in self._times) else _PHASES
+        phases = _PHASES | _OF_A_PIPELINE if any(name == _LONG_PHASE for name, _ in self._times) else _PHASES
         low, high = phases[phase]
         percent = low + (high - low) * done // max(total, 1)
         message = {"Attempt": self._attempt, "Phase": phase, "Progress": min(percent, 99)}
@@ -79,7 +79,7 @@ class Progress:
                 "POST",
                 self._client.connection.url(self._route),
                 data=json.dumps(message).encode(),
-                timeout=_PATIENCE,
+                timeout=_ANSWER_SECONDS,
             )
         except DerivedSeriesError:
             return

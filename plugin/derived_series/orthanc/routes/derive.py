@@ -32,7 +32,7 @@ OPTIONS_HEADER = "x-derived-series-options"
 _OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Inputs")
 
 #: Bytes that a JSON body may have beside its image, which is base64.
-_LONGEST_JSON = 1 << 20
+_JSON_BYTES = 1 << 20
 
 #: An image of an unknown kind and of fewer bytes may have no line end by chance: what it begins with is the news.
 _TOO_SHORT_TO_TELL_BYTES = 64
@@ -67,7 +67,7 @@ class DeriveRoutes:
 
     def derive(self, request: Request) -> Answer:
         """The body is a JSON object: see ``DeriveRequest``."""
-        most = self._settings.image_limit * 4 // 3 + _LONGEST_JSON
+        most = self._settings.image_limit * 4 // 3 + _JSON_BYTES
         if len(request.body) > most:
             raise InvalidRequest(
                 f"the body has {len(request.body)} bytes, over the limit of {most}",

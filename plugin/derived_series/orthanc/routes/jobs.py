@@ -18,7 +18,7 @@ from derived_series.jobs.rules.log import FiringLog
 from derived_series.orthanc.answers import job_json, job_path, job_summary
 from derived_series.orthanc.http import Answer, Request
 
-_LONGEST_PHASE, _LONGEST_TEXT = 32, 200
+_PHASE_CHARACTERS, _TEXT_CHARACTERS = 32, 200
 _NUMBER = re.compile("[0-9]{1,15}")
 
 
@@ -111,14 +111,14 @@ class JobRoutes:
         keys = ("Attempt", "Progress", "Phase", "Text", "Lines")
         attempt, percent, phase, text, lines = (told.get(key) if isinstance(told, dict) else None for key in keys)
         if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list)):
-            raise InvalidRequest('the body is no progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
+            raise InvalidRequest('the body does not tell progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
         if not self._runner.runs(job.id, attempt):
-            raise Conflict(f"attempt {attempt} of job {job.id} does not run")
+            raise Conflict(f"attempt {attempt} of job {job.id} is not running")
         if isinstance(lines, list):
             self._logs.append(job.id, list(map(str, lines)))
         if isinstance(percent, int):
-            said = (str(phase or "")[:_LONGEST_PHASE], str(text or "")[:_LONGEST_TEXT])
+            said = (str(phase or "")[:_PHASE_CHARACTERS], str(text or "")[:_TEXT_CHARACTERS])
             self._runner.tell_progress(job.id, attempt, percent, *said)
         return Answer.of({})
 

@@ -23,10 +23,10 @@ from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import StudyReader, tag_numbers
 
 #: Changes that are read at once, from the newest ones back.
-_PAGE = 2000
+_PAGE_CHANGES = 2000
 
 #: Seconds that rules which a client sends may take.
-_PATIENCE = 5.0
+_MATCH_SECONDS = 5.0
 
 
 _MATCHES = "it matches"
@@ -173,13 +173,13 @@ class RuleRoutes:
             return evaluate_all(rules, cases)
         future = self._executor.submit(evaluate_all, rules, cases)
         try:
-            return future.result(_PATIENCE)
+            return future.result(_MATCH_SECONDS)
         except TimeoutError as error:
             started = future.running()
             future.cancel()
             if started:
                 raise InvalidRequest(
-                    f"the rules took longer than {_PATIENCE:g} s to match",
+                    f"the rules took longer than {_MATCH_SECONDS:g} s to match",
                     remedy="look for repetitions inside repetitions in their regular expressions",
                 ) from error
             raise Busy("no worker was free to try the rules", remedy="try again later, or without Regex") from error
@@ -203,7 +203,7 @@ class RuleRoutes:
         found: dict[str, None] = {}
         end = int(self._gateway.get("/changes?last")["Last"])
         while end > 0 and len(found) < count:
-            since = max(0, end - _PAGE)
+            since = max(0, end - _PAGE_CHANGES)
             page = self._gateway.get(f"/changes?since={since}&limit={end - since}")["Changes"]
             for change in reversed(page):
                 if change["ChangeType"] == "StableSeries" and change["Seq"] <= end:

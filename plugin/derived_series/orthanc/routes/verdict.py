@@ -24,7 +24,7 @@ from derived_series.orthanc.routes.ohif import Ohif
 from derived_series.orthanc.waiters import Waiters
 
 #: Seconds that a rejection is waited for; it goes on after that.
-_PATIENCE = 30.0
+_REJECTION_SECONDS = 30.0
 
 _REJECTING = "Rejecting"
 
@@ -115,7 +115,7 @@ class VerdictRoutes:
         """The job once it is over, or as it is where there is no place or time to wait."""
         try:
             with self._waiters.place("ask for its state"):
-                return self._runner.wait(job.id, _PATIENCE)
+                return self._runner.wait(job.id, _REJECTION_SECONDS)
         except Busy:
             return self._runner.store.get(job.id)
 
@@ -196,7 +196,7 @@ class VerdictRoutes:
         """
         known = self._authenticated(request.headers)
         if known is None and asked.user is None:
-            raise InvalidRequest("nobody is named whose verdict it is", remedy='give "User"')
+            raise InvalidRequest('"User" is required', remedy="say whose verdict it is: a person name or a user name")
         if known is not None and asked.user not in (None, known):
             raise InvalidRequest(
                 f"the verdict is sent by {known!r}, in the name of {asked.user!r}", remedy='leave "User" out'
