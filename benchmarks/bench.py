@@ -17,6 +17,7 @@ from pathlib import Path
 import bench_build
 import bench_load
 import bench_memory
+import bench_objects
 import bench_plot
 import bench_through
 from bench_tables import Table, Target, machine, targets_table
@@ -60,8 +61,14 @@ def workers(quick: bool) -> Iterator[Part]:
     yield bench_load.workers(slices=60, rounds=2 if quick else 5)
 
 
+def objects(quick: bool) -> Iterator[Part]:
+    slices, repeats = (60, 3) if quick else (300, 7)
+    yield bench_objects.segmentations(slices, (24,) if quick else (24, 104), repeats)
+    yield bench_objects.others(slices, repeats)
+
+
 PARTS: dict[str, Callable[[bool], Iterator[Part]]] = {
-    "build": build, "through": through, "memory": memory, "latency": latency, "workers": workers
+    "build": build, "through": through, "memory": memory, "latency": latency, "workers": workers, "objects": objects
 }  # fmt: skip
 
 

@@ -13,8 +13,11 @@ from types import MappingProxyType
 from typing import Any
 
 from pydicom import config
+from pydicom.charset import convert_encodings
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import Tag
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 from pydicom.valuerep import validate_value
@@ -25,6 +28,7 @@ from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.encoding.tags import describe
+from derived_series.dicom.encoding.writer import PER_FRAME, as_read, encode_element
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.modules.derivation import general_reference_blueprint
@@ -78,11 +82,14 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     classic_class = UID(sop_class(header.sop_class_uid).classic)
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
-    made, told = _converted(header, [_prepared(dataset, grid) for dataset in classic])
+    made, told = _converted(header, _prepared(classic, grid))
     told += _drop_unfit(made)
     _refer(classic, made)
     own = _overlay(classic, made)
     settle_spacing(grid, made)
+    correct_ambiguous_vr(made, True)
+    charset = made.get("SpecificCharacterSet")
+    encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
     meta = made.file_meta
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
@@ -92,19 +99,32 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     dataset = Dataset()
     dataset.update(made)
     close_table(made)
+    dataset[PER_FRAME] = as_read(encode_element(made[PER_FRAME], encodings))
     dataset.file_meta = meta
     return DatasetSeries((dataset,), (*classic.warnings, *told), header, own)
 
 
-def _prepared(dataset: Dataset, grid: Grid) -> Dataset:
-    """A classic instance as it is converted: without what is said anew for the whole, the patient among it."""
-    for tag in _ANEW:
-        dataset.pop(Tag(tag), None)
+def _prepared(classic: DerivedSeries, grid: Grid) -> list[Dataset]:
+    """The classic instances as they are converted: without what is said anew for the whole, the patient among it.
+
+    They have the elements in common that all instances share: nobody gets them but the conversion.
+    """
+    shared = {element.tag: element for element in classic.shared_elements() if int(element.tag) not in _ANEW}
     for name in _NEEDED:
-        setattr(dataset, name, "")
-    if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
-        dataset.SliceThickness = decimal_string(grid.slice_spacing or 1.0)
-    return dataset
+        shared[Tag(name)] = DataElement(Tag(name), dictionary_VR(name), "")
+    of_each = tuple(entry for entry in classic.instanced if int(entry.element.tag) not in _ANEW)
+    series = replace(classic, instanced=of_each)
+    found = []
+    for index in range(len(series)):
+        dataset = Dataset(dict(shared))
+        for element in series.instance_elements(index):
+            dataset.add(element)
+        dataset.add(series.pixel_data(index))
+        if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
+            dataset.add_new("SliceThickness", "DS", decimal_string(grid.slice_spacing or 1.0))
+        dataset.file_meta = series.file_meta(index)
+        found.append(dataset)
+    return found
 
 
 def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, list[str]]:
