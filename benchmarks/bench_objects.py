@@ -19,7 +19,7 @@ from bench_data import COLUMNS, ROWS, parent_files, volume
 from bench_tables import Table, Target, interleaved, ratio, spread
 from derived_series import Blueprint, NumpyFactory, Segment, real_world_values, segments
 from derived_series.dicom.source.series import ParentSeries
-from derived_series.pipelines.gate import STRICT, passed
+from derived_series.pipelines.gate import STRICT, check_series
 from derived_series.pipelines.library import Library
 
 BLUEPRINTS = Path(__file__).resolve().parent.parent / "blueprints"
@@ -56,7 +56,7 @@ def ours(
 
     def run() -> int:
         factory = NumpyFactory()
-        series = passed(factory.build(factory.make_series_header(parent, blueprint), image), parent, STRICT)
+        series = check_series(factory.build(factory.make_series_header(parent, blueprint), image), parent, STRICT)
         series = series.written_in(syntax) if syntax else series
         return sum(len(series.buffer(index)) for index in range(len(series)))
 
