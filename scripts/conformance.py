@@ -26,7 +26,7 @@ from derived_series.dicom.blueprints.copy_elements import (
 )
 from derived_series.dicom.blueprints.element import ABSENT, DiscardElement, StaticElement, VirtualElement
 from derived_series.dicom.blueprints.filling import FillingStrategy
-from derived_series.dicom.encoding.tags import keyword, number
+from derived_series.dicom.encoding.tags import keyword, number, to_tag
 from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.modules import (
     SOP_common_blueprint,
@@ -49,6 +49,7 @@ _CHARSET, _CLASS = 0x00080005, 0x00080016
 #: Kinds whose SOP class depends on the image.
 _BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)
 #: Written whatever the blueprint says, in every object that has them at all.
+_OTHER_STUDIES = int(to_tag("StudiesContainingOtherReferencedInstancesSequence"))
 _RULES = (
     SOP_common_blueprint
     + general_reference_blueprint
@@ -152,6 +153,8 @@ def _row(tag: int, element: VirtualElement | None, modules: tuple[Module, ...]) 
     if not isinstance(element, CopyElement):
         if tag in PATIENT_AND_STUDY:
             return Row(tag, kind, presence, "PARENT")
+        if tag == _OTHER_STUDIES:
+            return Row(tag, kind, "ANAP", "AUTO, of inputs of prior studies")
         return Row(tag, kind, "ALWAYS" if tag in _RULES else presence, "AUTO")
     return Row(tag, kind, _presence(element, presence), _source(element))
 

@@ -14,7 +14,8 @@ from derived_series.errors import BlueprintError
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """
+    """What made an image, as ContributingEquipmentSequence (0018,A001) and segments name it.
+
     :param name: such as ``"TotalSegmentator"``. :param version: of it, such as ``"2.4.0"``.
     :param manufacturer: who made it.
     :param uid: of this version, where its maker gave it one.
