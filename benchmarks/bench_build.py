@@ -189,7 +189,7 @@ def parametric_map(case: Case) -> Callable[[], Iterator[bytes]]:
                 [mapping],
                 window_center=40,
                 window_width=400,
-            )  # fmt: skip
+            )
         )
 
     return run

@@ -78,7 +78,7 @@ def test_orthanc_lives_and_keeps_nothing_of_what_failed(server: OrthancServer) -
                 derived += _derived(server, series, f"{number} {what}", json={"Blueprint": "ct", "Factory": "numpy"})
         else:
             make, factory = ((damaged_nifti, "nifti"), (damaged_npy, "numpy"))[number % 3 - 1]
-            what, suffix, content = make(random)
+            what, _suffix, content = make(random)
             derived += _derived(server, good, f"{number} {what}", f"/ct/{factory}", data=content)
         for series in server.series_ids() - {good}:
             server.delete(f"/series/{series}")

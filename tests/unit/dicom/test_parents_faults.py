@@ -152,7 +152,7 @@ def test_acquisition_numbers_that_a_frame_cannot_hold(kind: str, made: str, numb
 @pytest.mark.parametrize(("kind", "made"), MADE)
 @pytest.mark.parametrize("number", [b"2147483647", b"-2147483648", b"2147483000", b"1.5", b"3000000000"])
 def test_series_numbers_at_the_ends_of_their_range(kind: str, made: str, number: bytes, tmp_path: Path) -> None:
-    parent, series = derive(kind, made, raw("SeriesNumber", number), tmp_path)
+    _parent, series = derive(kind, made, raw("SeriesNumber", number), tmp_path)
     found = int(written(series)[0].SeriesNumber)
     assert 0 < found < 2**31 and str(found) != number.decode()
 

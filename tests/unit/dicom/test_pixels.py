@@ -84,7 +84,7 @@ def test_larger_integers_come_back_within_half_a_step(image: npt.NDArray[Any], n
     datasets = written(series)
     check(datasets, image)
     low, high = int(image.min()), int(image.max())
-    if -32768 <= low and high <= 32767 or 0 <= low and high <= 65535:
+    if (-32768 <= low and high <= 32767) or (0 <= low and high <= 65535):
         assert all(np.array_equal(stored(d), p) for d, p in zip(datasets, image, strict=True))
     elif low != high:
         assert any("do not fit 16 bits" in warning for warning in series.warnings)

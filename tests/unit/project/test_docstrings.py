@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ def documented_attributes(path: Path) -> dict[str, str]:
     body = ast.parse(path.read_text("utf-8")).body
     return {
         node.targets[0].id: after.value.value
-        for node, after in zip(body, body[1:], strict=False)
+        for node, after in itertools.pairwise(body)
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and isinstance(after, ast.Expr)

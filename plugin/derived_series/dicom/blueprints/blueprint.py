@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -159,5 +160,5 @@ def _over(entry: Entry, old: Entry | None) -> Entry:
     if old is None:
         return entry
     chain = [entry, *entry.overrode, Entry(old.element, old.source), *old.overrode]
-    hidden = (older for newer, older in zip(chain, chain[1:], strict=False) if older.element != newer.element)
+    hidden = (older for newer, older in itertools.pairwise(chain) if older.element != newer.element)
     return Entry(entry.element, entry.source, tuple(hidden))

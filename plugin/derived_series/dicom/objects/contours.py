@@ -10,6 +10,7 @@ Points are (column, row), from 0 at the centre of the first pixel.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 import contourpy
@@ -40,7 +41,7 @@ def contours_of(mask: Mask) -> list[Points]:
     drawn = contourpy.contour_generator(z=part.astype(np.float64), name="serial", fill_type="OuterOffset")
     found = []
     for points, offsets in zip(*drawn.filled(_LEVEL, np.inf), strict=True):
-        rings = [points[start : end - 1] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+        rings = [points[start : end - 1] for start, end in itertools.pairwise(offsets)]
         found.append(_corners(_keyholed(rings, part)) + np.array(first) - 1)
     return found
 

@@ -30,7 +30,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     :raises PixelError: other values: the classes have no rescale.
     """
     pixels = encode_pixels(by_slice(image, placement.volumes), PixelRules(), nan)
-    if pixels.rescaled or pixels.signed and pixels.low < 0:
+    if pixels.rescaled or (pixels.signed and pixels.low < 0):
         raise PixelError(
             f"a multi-frame secondary capture has no rescale, but the image has values from {pixels.low:g} to "
             f"{pixels.high:g} that are no whole numbers from 0 to 65535",
