@@ -79,7 +79,7 @@ def _from_series(random: Random, parts: list[bytes], folder: Path) -> Series:
     plain = NumpyFactory()
     image = series.slices() if random.random() < 0.7 else series.voxels()
     if name == "segmentation":
-        image = series.voxels() > 0
+        image = series.voxels() > 0  # type: ignore[assignment]
     return plain.build(plain.make_series_header(series, ready(name)), image)
 
 

@@ -31,14 +31,14 @@ def parent() -> ParentSeries:
 @cache
 def _nifti(kind: str, dtype: str) -> bytes:
     image = parent().to_nifti()
-    made = {"1": nib.Nifti1Image, "2": nib.Nifti2Image}[kind](image.get_fdata().astype(dtype), image.affine)
+    made = {"1": nib.Nifti1Image, "2": nib.Nifti2Image}[kind](image.get_fdata().astype(dtype), image.affine)  # type: ignore[no-untyped-call]
     found: bytes = made.to_bytes()
     return found
 
 
 def _fields(kind: str) -> dict[str, Any]:
     header = {"1": nib.Nifti1Header, "2": nib.Nifti2Header}[kind]
-    found: dict[str, Any] = dict(header.template_dtype.fields)
+    found: dict[str, Any] = dict(header.template_dtype.fields)  # type: ignore[arg-type]
     return found
 
 

@@ -216,7 +216,7 @@ def test_several_volumes(page: Page, server: OrthancServer) -> None:
 @pytest.mark.parametrize("kind", ["enhanced", "mosaic"])
 def test_multi_frame_parents(page: Page, server: OrthancServer, kind: str) -> None:
     slices = mr_phantom(5, 24, 16, orientation="axial", series=kind)
-    parent = server.upload([{"enhanced": enhanced, "mosaic": mosaic}[kind](slices)])
+    parent = server.upload([{"enhanced": enhanced, "mosaic": mosaic}[kind](slices)])  # type: ignore[operator]
     derived = derive(server, parent, Blueprint="mr", Factory="numpy")["ID"]
     voxels = values(server.download(parent))
     review = ReviewPage(page, server, derived).press("ArrowUp").cursor_to("parent", 15, 6)

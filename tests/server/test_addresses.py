@@ -269,4 +269,4 @@ def test_who_may_see_the_patient_is_answered_below_it(case: Case) -> None:
 
 def test_a_handler_without_its_row_is_refused() -> None:
     with pytest.raises(DerivedSeriesError, match="secret door"):
-        bound({"secret door": {"GET": lambda request: None}})  # type: ignore[arg-type, return-value]
+        bound({"secret door": {"GET": lambda request: None}})  # type: ignore[dict-item, return-value]

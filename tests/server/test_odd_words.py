@@ -338,7 +338,7 @@ def test_odd_parameters_and_the_jobs_after_a_restart(server: OrthancServer) -> N
         assert answer.status_code in (200, 400), answer.text[:500]
         if answer.status_code == 200:
             assert finished(server, answer.json()["ID"])["State"] in ("Success", "Failure")
-    for body in [
+    for body in [  # type: ignore[assignment]
         b"\xff",
         b'{"Pipeline": "\\ud800\\u0000"}',
         b'{"\\ud800": 1}',

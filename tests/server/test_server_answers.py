@@ -63,7 +63,7 @@ def test_an_image_of_another_kind_is_named_with_what_reads_it(
     server: OrthancServer, ct: str, factory: str, kind: str, words: list[str]
 ) -> None:
     blueprint = "encapsulated_pdf" if factory == "pdf" else "ct"
-    answer = server.post(f"/series/{ct}/derive/{blueprint}/{factory}", data=FILES[kind]())
+    answer = server.post(f"/series/{ct}/derive/{blueprint}/{factory}", data=FILES[kind]())  # type: ignore[no-untyped-call]
     assert answer.status_code == 400
     found = answer.json()
     for word in words:
@@ -78,7 +78,7 @@ def test_an_image_that_curl_sent_as_text_is_told_from_a_wrong_one(
     server: OrthancServer, ct: str, tmp_path: Path, kind: str, header: str
 ) -> None:
     file = tmp_path / f"image{kind}"
-    file.write_bytes(FILES[kind]())
+    file.write_bytes(FILES[kind]())  # type: ignore[no-untyped-call]
     url = f"{server.url}/series/{ct}/derive/ct/{'numpy' if kind == '.npy' else 'nifti'}"
     extra = ["-H", header] if header else []
     told = subprocess.run(["curl", "-s", *extra, "-d", f"@{file}", url], capture_output=True, text=True, timeout=60)
@@ -89,7 +89,7 @@ def test_an_image_that_curl_sent_as_text_is_told_from_a_wrong_one(
 
 
 def test_a_blueprint_that_could_not_be_loaded_is_told_where_it_is_missed(server: OrthancServer, ct: str) -> None:
-    broken = server.post(f"/series/{ct}/derive/half_written/numpy", data=FILES[".npy"]())
+    broken = server.post(f"/series/{ct}/derive/half_written/numpy", data=FILES[".npy"]())  # type: ignore[no-untyped-call]
     assert broken.status_code == 404
     assert "half_written.py could not be loaded: SyntaxError" in broken.json()["Message"]
     named = server.get("/derived-series/blueprints/other_name").json()

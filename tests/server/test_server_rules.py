@@ -128,8 +128,8 @@ def test_a_rule_fires_once_and_again_for_more_instances(server: OrthancServer) -
     assert [job["State"] for job in jobs_of(server, ct)] == ["Success", "Success"]
     (second,) = derived(server, ct)  # in place of the first
     assert second["ID"] != first["ID"] and len(server.json(f"/series/{second['ID']}")["Instances"]) == 6
-    (again,) = derived(server, second["ID"])  # and what the second rule made of the first is replaced as well
-    assert server.series_ids() == {ct, second["ID"], again["ID"]} and again["ID"] != after["ID"]
+    (again,) = derived(server, second["ID"])  # type: ignore[assignment]  # and what the second rule made of the first is replaced as well
+    assert server.series_ids() == {ct, second["ID"], again["ID"]} and again["ID"] != after["ID"]  # type: ignore[call-overload]
     rule = fired(server, "ct")
     assert rule["Fired"] == 2 and rule["LastJob"] == second["Provenance"]["Job"] and rule["LastTime"] > "2026"
     assert rule["Problems"] == [] and rule["Match"] == RULES[0]["Match"] and rule["Derive"] == RULES[0]["Derive"]
@@ -138,22 +138,22 @@ def test_a_rule_fires_once_and_again_for_more_instances(server: OrthancServer) -
 
 def test_a_rule_of_two_inputs_waits_for_both(server: OrthancServer) -> None:
     shape = {"slices": 3, "rows": 48, "pixel_spacing": (2.0, 2.0), "spacing": 3.0}
-    pet = server.upload(pet_phantom(**shape, patient_id="two"))
-    other = server.upload(ct_phantom(**shape, patient_id="two", study="2"))  # another study
+    pet = server.upload(pet_phantom(**shape, patient_id="two"))  # type: ignore[arg-type]
+    other = server.upload(ct_phantom(**shape, patient_id="two", study="2"))  # type: ignore[arg-type]  # another study
     quiet(server)
     assert jobs_of(server, pet) == jobs_of(server, other) == []
-    elsewhere = list(ct_phantom(**shape, patient_id="two", series="elsewhere"))
+    elsewhere = list(ct_phantom(**shape, patient_id="two", series="elsewhere"))  # type: ignore[arg-type]
     for dataset in elsewhere:
         dataset.FrameOfReferenceUID = "1.2.3"
     apart = server.upload(elsewhere)
-    ct = server.upload(ct_phantom(**shape, patient_id="two"))
+    ct = server.upload(ct_phantom(**shape, patient_id="two"))  # type: ignore[arg-type]
     quiet(server)
     (job,) = jobs_of(server, ct)  # the pipeline's parent input is the parent
     assert job["Content"]["Rule"] == "both" and job["Content"]["Request"]["Inputs"] == {"second": pet}
     assert job["State"] == "Success"
     assert jobs_of(server, pet) == jobs_of(server, other) == jobs_of(server, apart) == []
     assert [each["ID"] for each in derived(server, pet)] == [each["ID"] for each in derived(server, ct)]
-    server.upload(pet_phantom(**shape, patient_id="two"))
+    server.upload(pet_phantom(**shape, patient_id="two"))  # type: ignore[arg-type]
     quiet(server)
     assert fired(server, "both")["Fired"] == 1
     outcomes = simulated(server, [apart, pet])

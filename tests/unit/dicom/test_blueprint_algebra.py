@@ -99,9 +99,9 @@ def test_copies_are_equal_and_apart(a: Blueprint) -> None:
 def test_tags_may_be_numbers_keywords_pairs_or_tags(tag: object) -> None:
     blueprint = Blueprint([StaticElement(tag, "LO", "x")])  # type: ignore[arg-type]
     assert blueprint == Blueprint([StaticElement("SeriesDescription", "x")])
-    assert tag in blueprint and blueprint[tag].value == "x"  # type: ignore[index]
+    assert tag in blueprint and blueprint[tag].value == "x"  # type: ignore[attr-defined, index]
     blueprint[tag] = StaticElement(0x0008103E, "LO", "y")  # type: ignore[index]
-    assert blueprint[0x0008103E].value == "y"
+    assert blueprint[0x0008103E].value == "y"  # type: ignore[attr-defined]
     del blueprint[tag]  # type: ignore[arg-type]
     assert tag not in blueprint and len(blueprint) == 0
 

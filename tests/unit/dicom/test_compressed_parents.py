@@ -46,18 +46,18 @@ LOSSLESS: dict[UID, Callable[[Array], bytes] | None] = {
     RLELossless: None,
     JPEGLSLossless: None,
     JPEG2000Lossless: None,
-    JPEGLossless: lambda frame: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=6, bitspersample=12),
-    JPEGLosslessSV1: lambda frame: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=12),
-    HTJ2KLossless: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True),
-    HTJ2KLosslessRPCL: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True, tlm=True),
+    JPEGLossless: lambda frame: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=6, bitspersample=12),  # type: ignore[dict-item, return-value]
+    JPEGLosslessSV1: lambda frame: imagecodecs.jpeg8_encode(frame, lossless=True, predictor=1, bitspersample=12),  # type: ignore[dict-item, return-value]
+    HTJ2KLossless: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True),  # type: ignore[dict-item, return-value]
+    HTJ2KLosslessRPCL: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True, tlm=True),  # type: ignore[dict-item, return-value]
 }
 #: With the bits a sample has, and the largest difference that is to be expected of 4000 or 250 grey levels.
 LOSSY: dict[UID, tuple[Callable[[Array], bytes], int, int]] = {
-    JPEGBaseline8Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95), 8, 12),
-    JPEGExtended12Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95, bitspersample=12), 12, 200),
-    JPEGLSNearLossless: (lambda frame: imagecodecs.jpegls_encode(frame, 3), 12, 3),
-    JPEG2000: (lambda frame: imagecodecs.jpeg2k_encode(frame, 80, codecformat="j2k", reversible=False), 12, 300),
-    HTJ2K: (lambda frame: imagecodecs.htj2k_encode(frame, level=0.002, reversible=False), 12, 300),
+    JPEGBaseline8Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95), 8, 12),  # type: ignore[dict-item, return-value]
+    JPEGExtended12Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95, bitspersample=12), 12, 200),  # type: ignore[dict-item, return-value]
+    JPEGLSNearLossless: (lambda frame: imagecodecs.jpegls_encode(frame, 3), 12, 3),  # type: ignore[dict-item, return-value]
+    JPEG2000: (lambda frame: imagecodecs.jpeg2k_encode(frame, 80, codecformat="j2k", reversible=False), 12, 300),  # type: ignore[dict-item, return-value]
+    HTJ2K: (lambda frame: imagecodecs.htj2k_encode(frame, level=0.002, reversible=False), 12, 300),  # type: ignore[dict-item, return-value]
 }
 
 

@@ -122,7 +122,7 @@ def test_a_wrong_value_is_told_where_it_is_written(tag: str, value: Any) -> None
 @pytest.mark.parametrize("kind", [StaticElement, CopyElement, SeriesElement, FunctionalElement, InstanceCopyElement])
 def test_a_tag_that_there_is_not(kind: Callable[..., Any]) -> None:
     with pytest.raises(BlueprintError, match="'PatientNames' is no DICOM tag"):
-        kind("PatientNames", *([] if "Copy" in kind.__name__ else [lambda: 1]))  # type: ignore[attr-defined]
+        kind("PatientNames", *([] if "Copy" in kind.__name__ else [lambda: 1]))
 
 
 class Clock:
@@ -204,9 +204,9 @@ def test_discarded_tags_are_not_there() -> None:
 def test_absent_and_empty_are_two_things() -> None:
     for kind in (SeriesElement, HeaderElement, ImageElement, FunctionalElement):
         call = (lambda: None) if kind is SeriesElement else (lambda env: None)
-        assert all(d["ImageComments"].is_empty for d in made(kind("ImageComments", call)))  # type: ignore[operator]
+        assert all(d["ImageComments"].is_empty for d in made(kind("ImageComments", call)))
         gone = (lambda: ABSENT) if kind is SeriesElement else (lambda env: ABSENT)
-        assert all("ImageComments" not in d for d in made(kind("ImageComments", gone)))  # type: ignore[operator]
+        assert all("ImageComments" not in d for d in made(kind("ImageComments", gone)))
 
 
 def test_errors_of_user_code_name_the_element() -> None:

@@ -66,7 +66,7 @@ def test_the_bytes_are_pydicoms(name: str, kind: str, strategy: FillingStrategy)
     parent = PARENTS.get(name, PARENTS["mr"])
     image = (parent.voxels() * (1 if kind != "float32" else 1.37)).clip(-1000, 30000).astype(kind)
     series = build(parent, image, blueprint=name, strategy=strategy)
-    assert_same(series)
+    assert_same(series)  # type: ignore[arg-type]
     if name == "secondary_capture" and kind in ("bool", "uint8"):
         assert series.dataset(0).BitsAllocated == 8
 
@@ -75,14 +75,14 @@ def test_the_bytes_are_pydicoms(name: str, kind: str, strategy: FillingStrategy)
 def test_the_bytes_are_pydicoms_of_an_odd_number_of_bytes(name: str) -> None:
     parent = phantoms.ct_phantom(2, 3, 5)
     series = build(parent, np.arange(30, dtype=np.uint8).reshape(2, 3, 5), blueprint=name)
-    assert_same(series)
+    assert_same(series)  # type: ignore[arg-type]
 
 
 def test_the_bytes_are_pydicoms_on_another_grid() -> None:
     from derived_series import NiftiFactory
 
     image = PARENTS["ct"].to_nifti().slicer[1:, :, :2]
-    assert_same(build(PARENTS["ct"], image, factory=NiftiFactory()))
+    assert_same(build(PARENTS["ct"], image, factory=NiftiFactory()))  # type: ignore[arg-type]
 
 
 def test_the_file_is_whole() -> None:
@@ -119,7 +119,7 @@ def test_names_come_back(charset: Any, name: str) -> None:
         parent = phantom(2, 4, 4, charset=charset, patient_name=name)
         for strategy in FillingStrategy:
             series = build(parent, strategy=strategy)
-            assert_same(series)
+            assert_same(series)  # type: ignore[arg-type]
             for dataset in written(series):
                 assert dataset.PatientName == name
                 assert (dataset.get("SpecificCharacterSet") or "") == (charset or "")
@@ -154,7 +154,7 @@ BEYOND = {
 def test_text_beyond_the_repertoire_turns_the_series_to_utf8(where: str, charset: str, name: str) -> None:
     parent = phantoms.ct_phantom(2, 4, 4, charset=charset, patient_name=name)
     series = build(parent, None, Blueprint([BEYOND[where]]))
-    assert_same(series)
+    assert_same(series)  # type: ignore[arg-type]
     for dataset in written(series):
         assert dataset.SpecificCharacterSet == "ISO_IR 192"
         assert dataset.PatientName == name
@@ -184,7 +184,7 @@ def japanese_parent() -> ParentSeries:
 def test_text_in_sequences_is_written_in_the_series_character_set(text: str) -> None:
     extra = Blueprint([StaticElement("SeriesDescription", text), InstanceCopyElement("ImageComments")])
     series = build(japanese_parent(), None, extra, strategy=FillingStrategy.COPY)
-    assert_same(series)
+    assert_same(series)  # type: ignore[arg-type]
     for index, dataset in enumerate(written(series)):
         assert list(np.atleast_1d(dataset.SpecificCharacterSet))[-1] == (
             "ISO 2022 IR 87" if text == "plain" else "ISO_IR 192"
@@ -259,5 +259,5 @@ def test_copies_of_values_that_break_their_vr_are_carried_over() -> None:
             dataset.ProtocolName = "x" * 70
         parent = parent_of(datasets)
         series = build(parent, None, Blueprint([CopyElement("ProtocolName")]))
-        assert_same(series)
+        assert_same(series)  # type: ignore[arg-type]
         assert written(series)[0].ScanOptions == "helical mode"

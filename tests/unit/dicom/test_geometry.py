@@ -51,8 +51,8 @@ def tilted(degrees: float, count: int = 4) -> list[Any]:
 def test_the_affine_puts_every_voxel_where_its_instance_says(orientation: str, descending: bool) -> None:
     parent = parent_of(ct_phantom(4, 6, 5, orientation=orientation, descending=descending))
     wanted = np.stack([patient_points(dataset) for dataset in parent.instances])
-    assert np.abs(grid_points(parent.affine_lps, parent.shape) - wanted).max() < 1e-6
-    ras = grid_points(parent.affine_ras, parent.shape)
+    assert np.abs(grid_points(parent.affine_lps, parent.shape) - wanted).max() < 1e-6  # type: ignore[arg-type]
+    ras = grid_points(parent.affine_ras, parent.shape)  # type: ignore[arg-type]
     assert np.abs(ras * [-1, -1, 1] - wanted).max() < 1e-6
     assert np.linalg.det(parent.affine_lps[:3, :3]) < 0  # (slice, row, column) is (z, y, x) of a right-handed frame
 
@@ -76,7 +76,7 @@ def test_a_tilted_gantry_is_a_regular_grid_that_is_sheared(degrees: float) -> No
     assert grid.is_regular and abs(grid.shear_degrees - abs(degrees)) < 1e-3
     assert np.isclose(grid.slice_spacing or 0, 2.5 * np.cos(np.deg2rad(degrees)))
     wanted = np.stack([patient_points(dataset) for dataset in parent.instances])
-    assert np.abs(grid_points(parent.affine_lps, parent.shape) - wanted).max() < 1e-6
+    assert np.abs(grid_points(parent.affine_lps, parent.shape) - wanted).max() < 1e-6  # type: ignore[arg-type]
     derived = written(build(parent))
     assert positions(derived) == positions(parent.instances)
     assert np.isclose(float(derived[0].SpacingBetweenSlices), grid.slice_spacing or 0)

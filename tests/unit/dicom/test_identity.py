@@ -75,7 +75,7 @@ def test_patient_values_that_the_parent_lacks_are_not_invented() -> None:
     for dataset in parent:
         del dataset.PatientBirthDate, dataset.IssuerOfPatientID, dataset.StudyID
     extra = [StaticElement(k, IDENTITY[k]) for k in ("PatientBirthDate", "IssuerOfPatientID", "StudyID")]
-    extra += [StaticElement("PatientComments", "mine"), FunctionalElement("EthnicGroup", lambda env: "x")]
+    extra += [StaticElement("PatientComments", "mine"), FunctionalElement("EthnicGroup", lambda env: "x")]  # type: ignore[list-item]
     series = build(parent, None, Blueprint(extra))
     (first, _) = written(series)
     assert first["PatientBirthDate"].is_empty and first["StudyID"].is_empty  # type 2: there, and empty

@@ -151,7 +151,7 @@ def test_every_reference_names_one_frame() -> None:
     for name in ("segmentation", "parametric_map", "legacy_enhanced_mr", "mr", "secondary_capture"):
         for dataset in written(build(parent, image, blueprint=name)):
             found: list[Any] = []
-            dataset.walk(lambda _, e, found=found: found.append(e) if e.keyword == "ReferencedFrameNumber" else None)
+            dataset.walk(lambda _, e, found=found: found.append(e) if e.keyword == "ReferencedFrameNumber" else None)  # type: ignore[misc]
             assert found and all(element.VM == 1 for element in found), name
             (series,) = dataset.ReferencedSeriesSequence
             (whole,) = series.ReferencedInstanceSequence

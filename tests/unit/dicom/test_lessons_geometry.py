@@ -116,7 +116,7 @@ def test_lesson_23_a_grid_that_descends_is_refused() -> None:
 
     grid = parent_of(ct_phantom(4, 6, 5)).require_grid()
     with pytest.raises(GeometryError, match="must ascend along its normal"):
-        Grid(*(getattr(grid, name) for name in ("row_cosines", "column_cosines", "pixel_spacing")),
+        Grid(*(getattr(grid, name) for name in ("row_cosines", "column_cosines", "pixel_spacing")),  # type: ignore[call-arg]
              grid.positions[::-1], grid.rows, grid.columns)  # fmt: skip
     with pytest.raises(GeometryError, match="must ascend"):
         grid.subset([2, 1])

@@ -145,10 +145,10 @@ def test_lesson_17_the_scaling_of_a_nifti_file_ignored(tmp_path: Path, slope: fl
     path = tmp_path / "scaled.nii.gz"
     nib.save(image, path)
     loaded = nib.load(path)
-    assert (float(loaded.dataobj.slope), float(loaded.dataobj.inter)) == pytest.approx((slope, inter), rel=1e-6)
+    assert (float(loaded.dataobj.slope), float(loaded.dataobj.inter)) == pytest.approx((slope, inter), rel=1e-6)  # type: ignore[attr-defined]
     series = build(CT, NiftiFactory.read(path), factory=NiftiFactory())
     step = float(str(written(series)[0].RescaleSlope))
-    assert np.abs(volume(series) - loaded.get_fdata().transpose(2, 1, 0)).max() <= step / 2 * (1 + 1e-6)
+    assert np.abs(volume(series) - loaded.get_fdata().transpose(2, 1, 0)).max() <= step / 2 * (1 + 1e-6)  # type: ignore[attr-defined]
 
 
 def test_lesson_17_floats_truncated_and_negatives_lost() -> None:

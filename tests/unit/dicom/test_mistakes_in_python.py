@@ -58,7 +58,7 @@ def test_values_that_look_like_a_vr() -> None:
 
 def test_flags_are_given_by_name() -> None:
     with pytest.raises(TypeError, match="positional"):
-        CopyElement("KVP", True)  # type: ignore[misc]
+        CopyElement("KVP", True)  # type: ignore[call-arg]
     with pytest.raises(BlueprintError, match="KVP.*True is no VR.*Optional=True"):
         InstanceCopyElement("KVP", True)  # type: ignore[arg-type]
     assert InstanceCopyElement("KVP", "DS", Optional=True).Optional  # the tutorial's order: tag and VR
@@ -80,7 +80,7 @@ def test_a_vr_that_there_is_not(vr: Any) -> None:
 
 
 def test_the_tutorials_spelling() -> None:
-    assert FillingStrategy.Discard is FillingStrategy.DISCARD and FillingStrategy.Copy is FillingStrategy.COPY
+    assert FillingStrategy.Discard is FillingStrategy.DISCARD and FillingStrategy.Copy is FillingStrategy.COPY  # type: ignore[comparison-overlap]
     assert dicom_factory.InstanceVirtualEnvironment is InstanceEnvironment
     assert [strategy.value for strategy in FillingStrategy] == ["Discard", "Copy"]
 

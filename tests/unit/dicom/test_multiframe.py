@@ -117,7 +117,7 @@ def test_an_enhanced_pet_has_the_suv_of_the_classic_one() -> None:
     for parent in (parent_of(slices), parent_of([enhanced(slices)])):
         series = run_pipeline(LIBRARY, "suv_body_weight", {"pet": parent}, {}, Options(), BuildContext())
         found.append(np.stack([real(series.dataset(index)) for index in range(len(series))]))
-    assert np.array_equal(*found) and found[0].max() > 1
+    assert np.array_equal(*found) and found[0].max() > 1  # type: ignore[arg-type]
 
 
 def test_what_enhanced_pet_says_is_in_classic_attributes() -> None:
@@ -201,7 +201,7 @@ def test_frames_in_a_file_are_read_alone(tmp_path: Path) -> None:
     path.write_bytes(encode(enhanced(slices)))
     parent = ParentSeries.from_files([path])
     assert np.array_equal(parent.voxels(), parent_of(slices).voxels())
-    raw = dict(parent.pivot.source.items())[0x7FE00010]  # type: ignore[attr-defined]
+    raw = dict(parent.pivot.source.items())[0x7FE00010]
     assert raw.value is None  # still in the file
 
 

@@ -65,7 +65,7 @@ def test_round_trip_on_the_parents_grid(axes: str, tmp_path: Path) -> None:
     for (name, parent), (kind, file) in zip(PARENTS.items(), kinds, strict=True):
         given = turned(parent.to_nifti(), axes)
         assert nib.aff2axcodes(given.affine) == tuple(axes) or name == "oblique"
-        nib.save(kind(given.dataobj, given.affine), tmp_path / file)
+        nib.save(kind(given.dataobj, given.affine), tmp_path / file)  # type: ignore[no-untyped-call]
         image = NiftiFactory.read(tmp_path / file)
         series = build(parent, image, factory=NiftiFactory())
         datasets = written(series)
@@ -133,7 +133,7 @@ def test_types_and_scaling(dtype: Any, scaling: tuple[float, float] | None, tmp_
     content = header.binaryblock + b"\0" * (offset - len(header.binaryblock)) + raw.tobytes(order="F")
     (tmp_path / "raw.nii").write_bytes(content)
     (tmp_path / "raw.nii.gz").write_bytes(gzip.compress(content))
-    wanted = nib.load(tmp_path / "raw.nii").get_fdata()
+    wanted = nib.load(tmp_path / "raw.nii").get_fdata()  # type: ignore[attr-defined]
     if scaling is not None:
         assert np.allclose(wanted, raw * np.float64(np.float32(slope)) + np.float64(np.float32(inter)))
     for file in ("raw.nii", "raw.nii.gz"):
@@ -186,7 +186,7 @@ def test_an_image_that_does_not_say_where_it_is() -> None:
     """nibabel's affine is a guess then."""
     parent = PARENTS["axial"]
     for kind in (nib.Nifti1Image, nib.Nifti2Image):
-        bare = kind(np.zeros((6, 7, 5), np.int16), None)
+        bare = kind(np.zeros((6, 7, 5), np.int16), None)  # type: ignore[no-untyped-call]
         guessed = kind.from_bytes(bare.to_bytes())
         assert guessed.affine is not None
         for image in (bare, guessed):
@@ -274,7 +274,7 @@ def test_the_unit_of_the_header_counts(unit: str, factor: float) -> None:
     other.header.set_xyzt_units(xyz=unit)
     factory = NiftiFactory()
     series = factory.build(factory.make_series_header(parent, volume_blueprint + ct_image_blueprint), other)
-    assert series.env.on_parent_grid
+    assert series.env.on_parent_grid  # type: ignore[attr-defined]
 
 
 def test_a_damaged_compressed_file_is_refused(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def test_a_multiframe_secondary_capture_of_one_page(shape: tuple[int, ...]) -> N
     assert validation_errors(validate(series, parent)) == ()
     assert new_errors(series.encode(0), map(encode, parent.instances)) == []
     several = build(CT, np.ones(CT.shape, "u1"), blueprint="multiframe_secondary_capture")
-    del several.datasets[0].FrameIncrementPointer  # type: ignore[union-attr]
+    del several.datasets[0].FrameIncrementPointer  # type: ignore[attr-defined]
     (missing,) = validation_errors(validate(several, CT))
     assert "FrameIncrementPointer" in str(missing)
 

@@ -32,7 +32,7 @@ ENHANCED = [(kind, f"legacy_enhanced_{kind}") for kind in PHANTOMS]
 
 def derive(kind: str, made: str, change: Callable[[Dataset], Any], folder: Path) -> tuple[ParentSeries, Series]:
     """A derivation with validation Strict of a phantom that was changed."""
-    datasets = PHANTOMS[kind](3, 8, 8)  # type: ignore[operator]
+    datasets = PHANTOMS[kind](3, 8, 8)
     for dataset in datasets:
         change(dataset)
     with warnings.catch_warnings():

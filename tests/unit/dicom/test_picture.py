@@ -70,7 +70,7 @@ def test_nothing_to_draw() -> None:
     note.SOPClassUID = "1.2.840.10008.5.1.4.1.1.104.1"
     note.EncapsulatedDocument = b"%PDF"
     broken = compressed(ct_phantom(1, 16, 16), "1.2.840.10008.1.2.5")[0]
-    broken.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.103"  # MPEG-4, which no decoder here knows
+    broken.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.103"  # type: ignore[assignment]  # MPEG-4, which no decoder here knows
     for dataset in (note, broken):
         assert picture(adopt([dataset], PARENT, BuildContext())) is None
 

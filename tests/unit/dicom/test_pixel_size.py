@@ -24,7 +24,7 @@ def radiograph(*changes: tuple[str, Any], slices: int = 1) -> list[Dataset]:
     """Projections of 16 x 12 pixels without a place in space."""
     datasets = ct_phantom(slices, 16, 12)
     for dataset in datasets:
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"  # type: ignore[assignment]
         dataset.Modality = "CR"
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceLocation"):
             if keyword in dataset:

@@ -288,7 +288,7 @@ def test_images_and_parents_without_a_place_are_refused() -> None:
 def test_without_being_asked_for_nothing_is_resampled() -> None:
     parent = PARENTS["axial"]
     image = around(parent, (5, 0, 0), (1.0, 1.0, 1.0))
-    assert not build(parent, image, factory=NiftiFactory()).env.on_parent_grid
+    assert not build(parent, image, factory=NiftiFactory()).env.on_parent_grid  # type: ignore[attr-defined]
     with pytest.raises(GeometryError, match="not orthogonal"):
         build(parent, around(parent, (5, 0, 0), (1.0, 1.0, 1.0), 0.4), factory=NiftiFactory())
 

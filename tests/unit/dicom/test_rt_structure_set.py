@@ -82,7 +82,7 @@ def enclosed(dataset: Dataset, parent: ParentSeries) -> dict[int, npt.NDArray[np
             across, down = points @ grid.row_cosines / grid.pixel_spacing[1], points @ grid.column_cosines
             by_slice.setdefault(index, []).append(np.stack([across, down / grid.pixel_spacing[0]], axis=1))
         for index, contours in by_slice.items():
-            mask[index] = mask_of(contours, mask.shape[1:])
+            mask[index] = mask_of(contours, mask.shape[1:])  # type: ignore[arg-type]
         found[int(roi.ReferencedROINumber)] = mask
     return found
 
@@ -261,8 +261,8 @@ def read_by(program: str, folder: Path, parent: ParentSeries, dataset: bytes) ->
     found = {}
     for path in out.glob("*.nii*"):
         image = nib.load(path)
-        voxels = np.argwhere(np.asarray(image.dataobj) > 0)
-        to_parent = np.linalg.inv(parent.affine_ras) @ image.affine
+        voxels = np.argwhere(np.asarray(image.dataobj) > 0)  # type: ignore[attr-defined]
+        to_parent = np.linalg.inv(parent.affine_ras) @ image.affine  # type: ignore[attr-defined]
         places = np.rint(voxels @ to_parent[:3, :3].T + to_parent[:3, 3]).astype(int)
         mask = np.zeros(parent.shape, bool)
         mask[tuple(places.T)] = True

@@ -36,7 +36,7 @@ def test_runs_are_those_of_other_encoders(shape: tuple[int, int], dtype: str) ->
 
 def _decoded(encoded: bytes, frame: np.ndarray) -> np.ndarray:
     bits = frame.dtype.itemsize * 8
-    data = _rle_decode_frame(encoded, *frame.shape, 1, bits)
+    data = _rle_decode_frame(encoded, *frame.shape, 1, bits)  # type: ignore[call-arg]
     return np.frombuffer(data, frame.dtype).reshape(frame.shape)
 
 

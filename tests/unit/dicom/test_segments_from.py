@@ -178,7 +178,7 @@ def test_what_is_wrong_in_a_table_is_named(text: str, problem: str) -> None:
 def test_a_table_that_there_is_not() -> None:
     with pytest.raises(BlueprintError, match=r"'no\.csv' cannot be read.*") as caught:
         segments_from("no.csv")
-    assert "totalsegmentator" in caught.value.remedy
+    assert "totalsegmentator" in caught.value.remedy  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("blueprint", ["segmentation", "label_map_segmentation"])
@@ -233,4 +233,4 @@ def test_tables_of_a_request() -> None:
     for wrong in ("/etc/passwd", "unheard_of"):
         with pytest.raises(InvalidRequest, match="there is no table of segments") as caught:
             extra_blueprint(described=wrong)
-        assert "freesurfer" in caught.value.remedy
+        assert "freesurfer" in caught.value.remedy  # type: ignore[operator]

@@ -29,7 +29,7 @@ def several(*stacks: list[Dataset]) -> list[Dataset]:
     found = [dataset for stack in stacks for dataset in stack]
     for index, dataset in enumerate(found):
         dataset.SeriesInstanceUID = found[0].SeriesInstanceUID
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid("several", index)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid("several", index)  # type: ignore[assignment]
     return found
 
 
@@ -47,8 +47,8 @@ def test_several_orientations_are_refused_by_name() -> None:
     assert "2 orientations" in told.value.message
     assert "2 x [1.0, 0.0, 0.0, 0.0, 0.0, -1.0] (Coronal, localizer)" in told.value.message
     assert "5 x [1.0, 0.0, 0.0, 0.0, 1.0, 0.0] (Axial)" in told.value.message
-    assert '"Axial" or "Coronal"' in told.value.remedy
-    assert '"Orientation": "Axial" or "Coronal"' in told.value.remedy_in(WORDS)
+    assert '"Axial" or "Coronal"' in told.value.remedy  # type: ignore[operator]
+    assert '"Orientation": "Axial" or "Coronal"' in told.value.remedy_in(WORDS)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_two_oblique_stacks_are_chosen_by_numbers() -> None:
     stacks = several(mr_phantom(3, 8, 8, orientation="oblique"), mr_phantom(4, 8, 8, orientation="axial"))
     with pytest.raises(GeometryError) as told:
         parent_of(stacks)
-    assert "the six numbers of one" in told.value.remedy
+    assert "the six numbers of one" in told.value.remedy  # type: ignore[operator]
     with pytest.raises(GeometryError, match="2 of the parent's orientations fits"):
         selected(stacks, orientation="Axial")
     assert len(selected(stacks, orientation=[0.966, 0.259, 0, -0.243, 0.908, 0.342])) == 3

@@ -11,7 +11,7 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 
 import derived_series
 from derived_series import dicom_factory
-from derived_series.dicom_factory import (
+from derived_series.dicom_factory import (  # type: ignore[attr-defined]
     Blueprint,
     CopyElement,
     DicomFactory,
@@ -55,7 +55,7 @@ def test_a_blueprint_and_its_arithmetic() -> None:
     assert new_blueprint == SOP_common_blueprint + my_blueprint  # no tag in both: the order does not show
     other = Blueprint([StaticElement(0x0008103E, "LO", "Other")])
     assert my_blueprint + other != other + my_blueprint  # the second one's tags are dominant
-    assert (my_blueprint + other)[0x0008103E].value == "Other"
+    assert (my_blueprint + other)[0x0008103E].value == "Other"  # type: ignore[attr-defined]
 
 
 def test_overwriting_a_tag_like_a_dictionary() -> None:
@@ -108,7 +108,7 @@ class MyPipeline(AbstractPipeline):
 
     def process(self, input_container: InputContainer) -> list[Dataset]:
         image = input_container["CT"].voxels() + 1
-        return self.dicom_factory.build_from_header(input_container.header, image)
+        return self.dicom_factory.build_from_header(input_container.header, image)  # type: ignore[arg-type]
 
 
 def library(pipeline: type[AbstractPipeline]) -> Library:
@@ -135,7 +135,7 @@ def test_a_pipeline_with_a_factory_of_its_own() -> None:
 
 def test_a_pipeline_that_returns_the_image_only() -> None:
     class Plain(MyPipeline):
-        dicom_factory = NumpyFactory()
+        dicom_factory = NumpyFactory()  # type: ignore[assignment]
 
         def process(self, input_container: InputContainer) -> Any:
             assert isinstance(input_container.header, SeriesHeader)

@@ -310,7 +310,7 @@ def test_a_foreign_source_is_a_warning(parent: ParentSeries) -> None:
 def test_a_large_series_is_checked_without_its_pixels(parent: ParentSeries) -> None:
     """The pixels are not asked for: an image that cannot be read again passes."""
     series = built(volume_blueprint + ct_image_blueprint, parent, np.zeros(parent.shape, np.int16))
-    broken = replace(series, env=replace(series.env, pixels=replace(series.env.pixels, image=None)))
+    broken = replace(series, env=replace(series.env, pixels=replace(series.env.pixels, image=None)))  # type: ignore[arg-type]
     assert validate(broken, parent) == ()
 
 

@@ -336,14 +336,14 @@ def test_4d_on_another_grid() -> None:
     series = factory.build(header, PlacedImage(image, other), resampling=Resampling("Nearest"))
     found = volume(series).reshape(3, 4, 8, 6)
     assert np.array_equal(found[:, :, ::2, ::2], image)
-    assert len(series.env.sources[5]) >= 1 and all(4 <= k < 8 for k in series.env.sources[5])
+    assert len(series.env.sources[5]) >= 1 and all(4 <= k < 8 for k in series.env.sources[5])  # type: ignore[attr-defined]
 
 
 def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
     parent = parent_of(mr_phantom(3, 8, 6))
     np.save(tmp_path / "image.npy", np.ones((2, 3, 8, 6), np.int16))
     mapped = NumpyFactory.read(tmp_path / "image.npy")
-    held = build(parent, mapped).env.pixels.image
+    held = build(parent, mapped).env.pixels.image  # type: ignore[attr-defined]
     assert isinstance(held, VolumeSlices) and np.shares_memory(held.array, mapped)
     turned = mapped.T.copy().T[:, ::-1]
     assert np.shares_memory(by_slice(turned, 2)[4], turned)

@@ -39,7 +39,7 @@ def rendered(values: npt.NDArray[Any], centre: float, width: float, function: st
             return 1.0
         return (x - middle) / (2 * half) + 0.5
 
-    return np.vectorize(one, otypes=[float])(np.asarray(values, np.float64))
+    return np.vectorize(one, otypes=[float])(np.asarray(values, np.float64))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
@@ -136,7 +136,7 @@ def test_signed_maps_with_zero_around() -> None:
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.float32])
 @pytest.mark.parametrize("blueprint", ["ct", "mr", "pet", "secondary_capture"])
 def test_a_mask_is_black_and_white(blueprint: str, dtype: type) -> None:
-    image = np.zeros(SHAPE, dtype)
+    image = np.zeros(SHAPE, dtype)  # type: ignore[var-annotated]
     image[1:3, 5, 5] = True
     phantom = PHANTOMS.get(blueprint, ct_phantom)
     (first, *_) = written(build(phantom(*SHAPE), image, blueprint=blueprint))

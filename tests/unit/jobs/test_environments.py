@@ -187,7 +187,7 @@ def test_each_process_sees_its_own_gpus_alone(started: list[Any], monkeypatch: p
     one, two, none = (environment(n, claims, resources=r) for n, r in (("a", {"GPU": 1}), ("b", {"GPU": 1}), ("c", {})))
     started += [one, two, none]
     seen = [each.executor.submit(variable, "CUDA_VISIBLE_DEVICES").result(60) for each in (one, two, none)]
-    assert sorted(seen[:2]) == ["4", "7"] and seen[2] == ""
+    assert sorted(seen[:2]) == ["4", "7"] and seen[2] == ""  # type: ignore[type-var]
     assert one.describe(variable, "CUDA_VISIBLE_DEVICES").result(60) == "", "describing needs none"
     assert [process["Resources"]["GPU"] for process in one.executor.processes()] in ([[0]], [[1]])
 

@@ -37,7 +37,7 @@ def test_a_log_has_a_bound_and_says_so(store: JobStore) -> None:
     for _ in range(MOST_BYTES // 2000 + 10):
         logs.append("a", [line])
     assert store.log_path("a").stat().st_size <= MOST_BYTES + 100
-    lines, place = [], 0
+    lines, place = [], 0  # type: ignore[var-annotated]
     while True:
         more, following = logs.read("a", place)
         if following == place:

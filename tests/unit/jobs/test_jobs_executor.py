@@ -172,7 +172,7 @@ def test_exits_of_user_code_are_its_errors(executor: ProcessExecutor, error: Bas
 def test_what_cannot_be_sent_is_an_error_and_no_hang(executor: ProcessExecutor) -> None:
     for function in (unpicklable, fail_unreadably):
         with pytest.raises(RuntimeError, match="cannot be sent"):
-            executor.submit(function).result(20)  # type: ignore[arg-type]
+            executor.submit(function).result(20)
     with pytest.raises(Exception, match="pickle|local object"):  # from Python 3.14 on it names the object
         executor.submit(lambda: 1)
 

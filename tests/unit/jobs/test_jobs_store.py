@@ -156,7 +156,7 @@ def test_a_database_of_another_version_is_refused_and_closed(store: JobStore, mo
     store.close()
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *of, **how: opened.append(connect(*of, **how)) or opened[-1])
+    monkeypatch.setattr(sqlite3, "connect", lambda *of, **how: opened.append(connect(*of, **how)) or opened[-1])  # type: ignore[func-returns-value]
     with pytest.raises(DerivedSeriesError, match="version 99"):
         JobStore(store.folder)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
@@ -170,7 +170,7 @@ def test_the_order_of_jobs(store: JobStore) -> None:
         "later": {"priority": 9, "state": State.RETRY, "next_try": 100.0},
         "done": {"priority": 9, "state": State.SUCCESS},
     }.items():
-        store.add(job(name, **changes), None, most=100)
+        store.add(job(name, **changes), None, most=100)  # type: ignore[arg-type]
     order = []
     while (found := store.next_ready(50.0)) is not None:
         order.append(found.id)

@@ -47,7 +47,7 @@ def test_a_sitk_image_that_is_returned_is_the_series_it_was(orientation: str) ->
         series = build(parent, given)
         assert np.array_equal(volume(series), parent.voxels())
         assert [d.ImagePositionPatient for d in written(series)] == [d.ImagePositionPatient for d in parent.instances]
-        assert series.env.on_parent_grid  # type: ignore[union-attr]
+        assert series.env.on_parent_grid  # type: ignore[attr-defined]
 
 
 def test_a_sitk_image_on_a_grid_of_its_own_and_one_of_several_volumes() -> None:

@@ -12,7 +12,7 @@ from building import LIBRARY, REPOSITORY
 from derived_series import NiftiFactory, NumpyFactory
 from derived_series.errors import NotFound
 from derived_series.pipelines import Library
-from derived_series.pipelines.library import FACTORIES
+from derived_series.pipelines.library import FACTORIES  # type: ignore[attr-defined]
 
 
 def folder(tmp_path: Path, **files: str) -> Path:
@@ -35,7 +35,7 @@ def test_the_repositorys_own_folder() -> None:
     assert sorted(LIBRARY.pipelines) == ["body_mask", "gaussian_smoothing", "suv_body_weight"]
     assert LIBRARY.factories["numpy"] is NumpyFactory and LIBRARY.factories["nifti"] is NiftiFactory
     assert dict(LIBRARY.factories) == dict(FACTORIES)
-    assert all(thing.description for thing in (*LIBRARY.blueprints.values(), *LIBRARY.pipelines.values()))
+    assert all(thing.description for thing in (*LIBRARY.blueprints.values(), *LIBRARY.pipelines.values()))  # type: ignore[attr-defined]
     assert all(len(thing.sha256) == 64 for thing in LIBRARY.blueprints.values())
 
 

@@ -41,7 +41,7 @@ class Three(Pipeline):
 
     def blueprint_for(self, parent: Any, parameters: Any, blueprints: Any, output: str = "") -> Blueprint:
         assert output == "double"
-        return SMOOTHED
+        return SMOOTHED  # type: ignore[no-any-return]
 
     def process(self, input_container: Any) -> Any:
         voxels = input_container["ct"]
