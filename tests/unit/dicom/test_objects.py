@@ -56,7 +56,7 @@ from derived_series.errors import (
 from derived_series.kinds import KINDS as ALL_KINDS
 from derived_series.pipelines import Pipeline
 from derived_series.pipelines.gate import check_series
-from derived_series.pipelines.library import FACTORIES, NamedPipeline
+from derived_series.pipelines.library import FACTORIES, NamedPipeline  # type: ignore[attr-defined]
 from derived_series.pipelines.run import Options, extra_blueprint, run_pipeline
 from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
@@ -495,7 +495,7 @@ def test_a_meaning_of_another_code_is_told(code: Code, text: str | None) -> None
     labels = np.zeros(parent.shape, np.uint8)
     labels[1] = 1
     for field in ("type", "category"):
-        blueprint = ready("segmentation") + segments(Segment(1, "x", **{"type": "Liver", field: code}))  # type: ignore[arg-type]
+        blueprint = ready("segmentation") + segments(Segment(1, "x", **{"type": "Liver", field: code}))
         series = check_series(build(parent, labels, blueprint), parent, "Strict")
         found = [warning for warning in series.warnings if "has the meaning" in warning]
         assert re.search(text, found[0]) if text else not found
@@ -539,7 +539,7 @@ def test_every_builder_has_its_module_and_every_kind_its_factory() -> None:
     for kind in ALL_KINDS:
         for row in kind.sop_classes:
             builder = builder_of(row.uid)
-            assert callable(builder.build) if builder else kind.builder == ""  # type: ignore[union-attr]
+            assert callable(builder.build) if builder else kind.builder == ""
     assert {"segmentation", "parametric_map", "pdf"} <= set(FACTORIES)
     assert all(factory.__doc__ and factory.__doc__.strip() for factory in FACTORIES.values())
 
