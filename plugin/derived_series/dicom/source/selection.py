@@ -158,7 +158,7 @@ def _of_part(found: list[Dataset], varying: frozenset[int], selection: Selection
         if _at_one_position(found, parts):
             raise InvalidParent(
                 f"the parent has several parts of complex images at the same positions: {named}",
-                remedy="choose one of them",
+                remedy="choose one of them (Part)",
                 advice=Advice(Choice.PART, '"Magnitude", "Phase", "Real" or "Imaginary"'),
             )
         return found
