@@ -35,6 +35,7 @@ from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.errors import PixelError, ValidationFailed
 from derived_series.pipelines.gate import STRICT, check_series
 from derived_series.pipelines.run import Options
+from derived_series.review.manifest import series_document
 from phantoms import ct_phantom
 
 ORIENTATIONS = ("axial", "sagittal", "oblique")
@@ -244,3 +245,17 @@ def test_an_occupancy_is_said_to_be_one() -> None:
     series = build(parent, np.full(parent.shape, 0.25), blueprint=blueprint, factory=NumpyFactory())
     assert written(series)[0].SegmentationFractionalType == "OCCUPANCY"
     assert not any("SegmentationFractionalType" in warning for warning in series.warnings)
+
+
+def test_a_label_map_is_a_parent_whose_values_are_its_labels() -> None:
+    """A pipeline may take one, and the review page draws it, as an image on its parent's grid."""
+    parent = PARENTS["oblique"]
+    image = labels(parent.shape, 1, 7, 300)
+    series = Options().ready(build(parent, image, segments(), blueprint="label_map_segmentation"), parent)
+    read = ParentSeries.from_bytes([series.encode(0)])
+    assert np.array_equal(read.voxels(), image)
+    assert read.grid is not None and parent.grid is not None
+    assert np.allclose(read.grid.affine_lps, parent.grid.affine_lps, atol=1e-4)
+    (dataset,) = written(series)
+    document = series_document([dataset], {str(dataset.SOPInstanceUID): "id"})
+    assert (document["Kind"], document["Problem"]) == ("Image", None)

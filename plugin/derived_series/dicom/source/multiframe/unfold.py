@@ -78,7 +78,7 @@ def _frames(source: Dataset) -> list[FrameDataset]:
             f"an instance is taken with 1 to {MOST_FRAMES}"
         )
     segments = len(source.get("SegmentSequence") or ())
-    if segments > 1:
+    if segments > 1 and source.get("SegmentationType") != "LABELMAP":  # whose frames hold all of them
         raise InvalidParent(
             f"instance {source[_SOP_INSTANCE].value} is a segmentation of {segments} segments, not of one",
             remedy="derive from the series that it was made from, or from a segmentation of one segment",
