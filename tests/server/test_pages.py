@@ -76,3 +76,13 @@ def test_scripts_write_text_and_never_markup(path: Path) -> None:
     assert not re.findall(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?://", text
     )
+
+
+def test_one_module_alone_asks_the_server() -> None:
+    """What a busy server, an error and a remedy are is said in one place."""
+    asking = [
+        path.relative_to(FOLDER).as_posix()
+        for path in FOLDER.rglob("*.js")
+        if re.search(r"\bfetch\(", path.read_text())
+    ]
+    assert asking == ["shared/server.js"]

@@ -1,15 +1,15 @@
 // The form: choose a pipeline for a series, see what it would store, start it, watch it.
 
-import { el } from "../shared/dom.js";
-import { ask, at, inExplorer, inReview, isOver, pause, problem, stateOf, table, toDerive } from "../shared/page.js";
+import { byId, el } from "../shared/dom.js";
+import { inExplorer, inReview, isOver, problem, stateOf, table, toDerive } from "../shared/page.js";
+import { ask, at, pause } from "../shared/server.js";
 import { Fields } from "./form.js";
 import { previewOf } from "./preview.js";
 
-const POLL = 300;
-const SECOND = 1000;
-const PATIENCE = 60; // times that a silent server is asked again
-const WAITED_FOR = 1000; // the highest priority: a person looks at the page
-const byId = (id) => document.getElementById(id);
+const POLL_MILLISECONDS = 300;
+const SILENT_MILLISECONDS = 1000; // between two questions to a server that does not answer
+const SILENT_TIMES = 60; // so often it is asked again
+const WATCHED_PRIORITY = 1000; // the highest priority: a person looks at the page
 const parts = Object.fromEntries(
   ["parent", "trouble", "form", "pipelines", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back", "log"].map((id) => [id, byId(id)]),
 );
@@ -19,7 +19,7 @@ function refuse(error) {
   parts.trouble.replaceChildren(problem(error));
 }
 
-const described = (tags) => [tags.Modality, tags.SeriesDescription || "series without description"].filter(Boolean).join(" – ");
+const describe = (tags) => [tags.Modality, tags.SeriesDescription || "series without description"].filter(Boolean).join(" – ");
 
 /** The numbers that a run has given beside its series. */
 function valuesOf({ Values }) {
@@ -30,12 +30,12 @@ function valuesOf({ Values }) {
 
 /** The page for a study: which series? */
 async function chooseSeries(study) {
-  const [found, all] = await Promise.all([ask(`studies/${study}`), ask(`studies/${study}/series`)]);
+  const [answer, all] = await Promise.all([ask(`studies/${study}`), ask(`studies/${study}/series`)]);
   parts.back.href = at(`app/explorer.html#study?uuid=${encodeURIComponent(study)}`);
-  const { PatientName, PatientID } = found.PatientMainDicomTags;
+  const { PatientName, PatientID } = answer.PatientMainDicomTags;
   parts.parent.textContent = `${PatientName ?? ""} (${PatientID ?? ""}): choose the series to derive from`;
   const items = all.map((series) =>
-    el("li", {}, el("a", { href: toDerive(series.ID), text: described(series.MainDicomTags) }), el("span", { class: "dim", text: ` ${series.Instances.length} instance(s)` })),
+    el("li", {}, el("a", { href: toDerive(series.ID), text: describe(series.MainDicomTags) }), el("span", { class: "dim", text: ` ${series.Instances.length} instance(s)` })),
   );
   parts.trouble.before(el("ul", { id: "choice" }, ...items));
 }
@@ -51,12 +51,12 @@ class Derivation {
     parts.back.href = inExplorer(this.series);
     const [series, patient] = await Promise.all([ask(path), ask(`${path}/patient`)]);
     const { PatientName, PatientID } = patient.MainDicomTags;
-    const said = `${PatientName ?? ""} (${PatientID ?? ""}): ${described(series.MainDicomTags)}, ${series.Instances.length} instance(s)`;
-    document.title = `Derive from ${described(series.MainDicomTags)}`;
-    parts.parent.textContent = said;
-    const busy = (why) => { parts.parent.textContent = `${said}. Waiting: ${why}`; };
+    const title = `${PatientName ?? ""} (${PatientID ?? ""}): ${describe(series.MainDicomTags)}, ${series.Instances.length} instance(s)`;
+    document.title = `Derive from ${describe(series.MainDicomTags)}`;
+    parts.parent.textContent = title;
+    const busy = (why) => { parts.parent.textContent = `${title}. Waiting: ${why}`; };
     this.pipelines = await ask(`${path}/pipelines`, { busy });
-    parts.parent.textContent = said;
+    parts.parent.textContent = title;
     parts.pipelines.append(...this.pipelines.map((pipeline) => this.#choice(pipeline)));
     const first = this.pipelines.find((pipeline) => pipeline.Fits);
     if (first) this.#choose(first);
@@ -108,7 +108,7 @@ class Derivation {
   }
 
   #option(series) {
-    const text = described({ Modality: series.Modality, SeriesDescription: series.Description });
+    const text = describe({ Modality: series.Modality, SeriesDescription: series.Description });
     return el("option", { value: series.ID, disabled: !series.Fits, text: series.Fits ? text : `${text} (${series.Reason})` });
   }
 
@@ -125,7 +125,7 @@ class Derivation {
     return { Pipeline: this.pipeline.Name, Parameters: parameters, Inputs: inputs, Asynchronous: true };
   }
 
-  /** Run a request to its end: the job, or null when it failed, which is then said. */
+  /** Run a request to its end: the job, or null when it failed; then the page says why. */
   async #run(request) {
     this.#clear();
     for (const button of buttons) button.disabled = true;
@@ -139,7 +139,7 @@ class Derivation {
     try {
       const { Path } = await ask(`series/${this.series}/derive`, { method: "POST", json: request });
       this.job = Path.slice(1);
-      const job = await this.#over();
+      const job = await this.#end();
       if (job.State === "Success") return job;
       this.#failed(job.Content.Error);
     } catch (error) {
@@ -151,23 +151,24 @@ class Derivation {
     return null;
   }
 
-  async #over() {
+  /** The job when it is over; until then its progress is shown. */
+  async #end() {
     for (let silent = 0; ; ) {
       let job;
       try {
         job = await ask(this.job);
         silent = 0;
       } catch (error) {
-        if (error.status < 500 || ++silent > PATIENCE) throw error; // it restarts: the job goes on after that
+        if (error.status < 500 || ++silent > SILENT_TIMES) throw error; // it restarts: the job goes on after that
         parts.state.textContent = "Orthanc does not answer; asking again";
-        await pause(SECOND);
+        await pause(SILENT_MILLISECONDS);
         continue;
       }
       parts.progress.value = job.Progress;
       parts.state.textContent = stateOf(job);
       await this.#hear();
       if (isOver(job)) return job;
-      await pause(POLL);
+      await pause(POLL_MILLISECONDS);
     }
   }
 
@@ -183,8 +184,8 @@ class Derivation {
   }
 
   #failed({ Message, Remedy, Details, Kind }) {
-    const said = Kind === "InvalidRequest" && Details; // a line a parameter: all of them find their fields
-    if (!said || this.fields.refuse(said).length) refuse({ message: Message, remedy: Remedy });
+    const byParameter = Kind === "InvalidRequest" && Details; // a line each: all of them find their fields
+    if (!byParameter || this.fields.refuse(byParameter).length) refuse({ message: Message, remedy: Remedy });
   }
 
   async #cancel() {
@@ -195,7 +196,7 @@ class Derivation {
   async #preview() {
     const request = this.#request();
     if (!request) return;
-    const job = await this.#run({ ...request, DryRun: true, Preview: true, Priority: WAITED_FOR });
+    const job = await this.#run({ ...request, DryRun: true, Preview: true, Priority: WATCHED_PRIORITY });
     if (this.job) await ask(this.job, { method: "DELETE" }).catch(() => {}); // nobody looks for it among the jobs
     if (!job) return;
     const { Result } = job.Content;

@@ -4,13 +4,13 @@ import { el } from "../shared/dom.js";
 
 /** What a schema says with its references followed and "or null" taken off. */
 function plain(schema, definitions) {
-  const { $ref, allOf, anyOf, ...own } = schema;
+  const { $ref, allOf, anyOf, ...rest } = schema;
   const inner = [$ref && definitions[$ref.split("/").pop()], ...(allOf ?? [])].filter(Boolean);
-  const choices = (anyOf ?? []).filter((each) => each.type !== "null");
+  const choices = (anyOf ?? []).filter((choice) => choice.type !== "null");
   if (choices.length === 1) inner.push(choices[0]);
-  const found = Object.assign({}, ...inner.map((each) => plain(each, definitions)), own);
-  if (choices.length > 1) found.type = undefined; // of several types: as JSON
-  return found;
+  const merged = Object.assign({}, ...inner.map((part) => plain(part, definitions)), rest);
+  if (choices.length > 1) merged.type = undefined; // of several types: as JSON
+  return merged;
 }
 
 function control(schema, properties) {
@@ -43,7 +43,9 @@ function control(schema, properties) {
 /** One parameter: a label, a control, what it means, and what is wrong with it. */
 class Field {
   constructor(name, schema, required) {
-    Object.assign(this, { name, schema, required });
+    this.name = name;
+    this.schema = schema;
+    this.required = required;
     const id = `parameter-${name}`;
     this.trouble = el("span", { class: "error", id: `${id}-error`, role: "alert" });
     const bounds = range(schema);
@@ -68,13 +70,15 @@ class Field {
 
   /** The value, undefined to leave it to the pipeline. Throws what is wrong with it. */
   read() {
-    const { control, schema } = this;
-    if (schema.enum) return control.selectedIndex < 0 ? undefined : schema.enum[control.selectedIndex];
-    if (schema.type === "boolean") return control.checked;
-    if (!control.checkValidity()) throw new Error(control.validationMessage);
-    if (control.value === "" && !(schema.type === "string" && this.required)) return undefined;
-    if (schema.type === "number" || schema.type === "integer") return this.#number(Number(control.value));
-    return schema.type === "string" ? control.value : JSON.parse(control.value);
+    const { schema } = this;
+    /** @type {any} */
+    const input = this.control;
+    if (schema.enum) return input.selectedIndex < 0 ? undefined : schema.enum[input.selectedIndex];
+    if (schema.type === "boolean") return input.checked;
+    if (!input.checkValidity()) throw new Error(input.validationMessage);
+    if (input.value === "" && !(schema.type === "string" && this.required)) return undefined;
+    if (schema.type === "number" || schema.type === "integer") return this.#number(Number(input.value));
+    return schema.type === "string" ? input.value : JSON.parse(input.value);
   }
 
   #number(value) {
@@ -97,7 +101,7 @@ export class Fields {
     const required = schema.required ?? [];
     const definitions = schema.$defs ?? {};
     this.fields = Object.entries(schema.properties ?? {}).map(
-      ([name, each]) => new Field(name, plain(each, definitions), required.includes(name)),
+      ([name, property]) => new Field(name, plain(property, definitions), required.includes(name)),
     );
   }
 
@@ -105,7 +109,7 @@ export class Fields {
     return this.fields.map((field) => field.node);
   }
 
-  /** {name: value}; null when something is wrong, which is then said beside its field. */
+  /** {name: value}; null when something is wrong; what, is shown beside its field. */
   read() {
     const values = {};
     const wrong = [];

@@ -19,7 +19,7 @@ export function previewOf({ Header, Dropped, Preview, InstancesCount, Warnings }
 }
 
 function picture(preview, count) {
-  if (!preview) return el("p", { class: "dim", text: "The result is no image that can be drawn here." });
+  if (!preview) return el("p", { class: "dim", text: "The result is not an image that can be drawn here." });
   const image = el("img", { alt: "The middle slice of the result" });
   image.addEventListener("load", () => {
     const scale = LARGEST / Math.max(image.naturalWidth, image.naturalHeight * preview.Aspect);
@@ -52,6 +52,6 @@ function value(row) {
 }
 
 function who(row) {
-  const said = el("span", { text: `${row.Blueprint}: ${row.Element}` });
-  return row.Overrode.length ? el("span", {}, said, el("span", { class: "dim", text: `; instead of ${row.Overrode.join(", ")}` })) : said;
+  const setter = el("span", { text: `${row.Blueprint}: ${row.Element}` });
+  return row.Overrode.length ? el("span", {}, setter, el("span", { class: "dim", text: `; instead of ${row.Overrode.join(", ")}` })) : setter;
 }

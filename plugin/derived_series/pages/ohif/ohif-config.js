@@ -4,16 +4,16 @@
 "use strict";
 
 /** The viewer's own path; Orthanc may be behind a proxy that puts something before it. */
-window.PUBLIC_URL = location.pathname.replace(/\/ohif(\/.*)?$/, "/ohif/");
+const PUBLIC_URL = location.pathname.replace(/\/ohif(\/.*)?$/, "/ohif/");
 
-// Used by the viewer's bundle, which expects it to be global.
-window.browserImportFunction = (name) => import(name);
+// Used by the viewer's bundle, which expects both to be global.
+Object.assign(window, { PUBLIC_URL, browserImportFunction: (name) => import(name) });
 
 /** Where the DICOMweb plugin answers below Orthanc's root: written in by the plugin when it is configured elsewhere. */
 const DICOM_WEB_ROOT = "/dicom-web";
-const dicomWeb = new URL(`${window.PUBLIC_URL}..${DICOM_WEB_ROOT}`, location.href).href;
+const dicomWeb = new URL(`${PUBLIC_URL}..${DICOM_WEB_ROOT}`, location.href).href;
 const query = new URLSearchParams(location.search);
-const asked = (name) => query.get(name) === "1";
+const isOn = (name) => query.get(name) === "1";
 
 /** The display set of the series that the address names. */
 function seriesOf(role) {
@@ -36,7 +36,7 @@ function position({ instance }) {
 }
 
 function viewport(id, displaySets) {
-  const synced = ["imageslice", "zoompan", ...(asked("window") ? ["voi"] : [])];
+  const synced = ["imageslice", "zoompan", ...(isOn("window") ? ["voi"] : [])];
   return {
     viewportOptions: {
       viewportId: id,
@@ -59,7 +59,7 @@ function stage(name, derived) {
   };
 }
 
-const overlaid = asked("overlay"); // a segmentation is drawn over its parent
+const isOverlaid = isOn("overlay"); // a segmentation is drawn over its parent
 
 const protocol = {
   id: "parent-and-derived",
@@ -69,12 +69,12 @@ const protocol = {
   numberOfPriorsReferenced: -1,
   displaySetSelectors: { parent: seriesOf("parent"), derived: seriesOf("derived") },
   defaultViewport: viewport("more", ["parent"]),
-  stages: [stage("side by side", overlaid ? ["parent", "derived"] : ["derived"])],
+  stages: [stage("side by side", isOverlaid ? ["parent", "derived"] : ["derived"])],
 };
 
-window.config = {
+Object.assign(window, { config: {
   name: "derived series",
-  routerBasename: window.PUBLIC_URL.replace(/\/$/, ""),
+  routerBasename: PUBLIC_URL.replace(/\/$/, ""),
   extensions: [
     {
       id: "derived-series",
@@ -122,4 +122,4 @@ window.config = {
       },
     },
   ],
-};
+} });

@@ -1,10 +1,11 @@
 // The signed difference derived - parent, on the derived series' grid, with its colour bar.
 
 import { asCanvas, differenceColour, paintDifference, place } from "./draw.js";
-import { el, said } from "../shared/dom.js";
+import { el } from "../shared/dom.js";
+import { formatNumber } from "../shared/format.js";
 import { pixelMap } from "./geometry.js";
 
-/** Why there is none; null when there is one. */
+/** Why there is no difference to show; null when there is one. */
 export function refusal({ parent, derived, overlay, parallel }) {
   if (overlay) return "The result is a segmentation: there is no difference of values";
   if (parent.isColour || derived.isColour) return "There is no difference of colours";
@@ -15,35 +16,35 @@ export function refusal({ parent, derived, overlay, parallel }) {
 export function difference(viewer) {
   const { parent, derived, sameGrid } = viewer.sides;
   if (refusal(viewer.sides)) return null;
-  const [theirs, ours] = [viewer.pictureOf(parent), viewer.pictureOf(derived)];
-  if (!theirs || !ours) return null;
-  const held = derived.difference;
-  if (held?.ours === ours && held.theirs === theirs) return held;
-  const { rows, columns } = ours;
+  const [parentPicture, derivedPicture] = [viewer.pictureOf(parent), viewer.pictureOf(derived)];
+  if (!parentPicture || !derivedPicture) return null;
+  const last = derived.difference;
+  if (last?.derivedPicture === derivedPicture && last.parentPicture === parentPicture) return last;
+  const { rows, columns } = derivedPicture;
   const values = new Float32Array(rows * columns);
   if (sameGrid) {
-    for (let i = 0; i < values.length; i++) values[i] = ours.values[i] * ours.slope + ours.intercept - (theirs.values[i] * theirs.slope + theirs.intercept);
+    for (let i = 0; i < values.length; i++) values[i] = derivedPicture.valueAt(i) - parentPicture.valueAt(i);
   } else {
     const map = pixelMap(derived.stack, viewer.sliceOf(derived), parent.stack, viewer.sliceOf(parent));
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
-        const there = [0, 1].map((axis) => Math.round(map.start[axis] + row * map.byRow[axis] + column * map.byColumn[axis]));
-        const inside = there[0] >= 0 && there[1] >= 0 && there[0] < theirs.rows && there[1] < theirs.columns;
-        values[row * columns + column] = inside ? ours.value(row, column) - theirs.value(...there) : NaN;
+        const [parentRow, parentColumn] = [0, 1].map((axis) => Math.round(map.start[axis] + row * map.byRow[axis] + column * map.byColumn[axis]));
+        const inside = parentRow >= 0 && parentColumn >= 0 && parentRow < parentPicture.rows && parentColumn < parentPicture.columns;
+        values[row * columns + column] = inside ? derivedPicture.value(row, column) - parentPicture.value(parentRow, parentColumn) : NaN;
       }
     }
   }
-  derived.difference = { ours, theirs, values, rows, columns };
+  derived.difference = { derivedPicture, parentPicture, values, rows, columns, limit: null, canvas: null };
   return derived.difference;
 }
 
-/** The size that all but a few differences stay below. */
-function usual(values) {
+/** The size that all but 0.2 % of the differences stay below. */
+function usualLimit(values) {
   const sizes = values.filter((value) => !Number.isNaN(value)).map(Math.abs).sort();
   return sizes[Math.floor(0.998 * (sizes.length - 1))] || sizes[sizes.length - 1] || 1;
 }
 
-/** Whether it is drawn, or there is nothing to draw. */
+/** Draw the difference; false while a picture is missing. */
 export function drawDifference(viewer, pane, view) {
   const why = refusal(viewer.sides);
   const { derived, parent } = viewer.sides;
@@ -51,17 +52,17 @@ export function drawDifference(viewer, pane, view) {
   pane.say(why ?? (nowhere ? "Only one of the series has a slice here" : null));
   pane.node.dataset.shown = why || nowhere ? "none" : "";
   if (why || nowhere) return true;
-  const found = difference(viewer);
-  if (!found) return false;
-  viewer.limit ??= usual(found.values);
-  if (found.limit !== viewer.limit) {
-    found.canvas = asCanvas(paintDifference(found.values, found.rows, found.columns, viewer.limit));
-    found.limit = viewer.limit;
+  const current = difference(viewer);
+  if (!current) return false;
+  viewer.limit ??= usualLimit(current.values);
+  if (current.limit !== viewer.limit) {
+    current.canvas = asCanvas(paintDifference(current.values, current.rows, current.columns, viewer.limit));
+    current.limit = viewer.limit;
   }
-  place(pane.context, found.canvas, derived.stack, viewer.sliceOf(derived), view);
+  place(pane.context, current.canvas, derived.stack, viewer.sliceOf(derived), view);
   const units = [derived, parent].map((side) => side.series.Units);
-  const unit = units[0] === units[1] ? units[0] : `different units: ${units.map((each) => each || "none").join(" − ")}`;
-  pane.caption.textContent = `${unit}${viewer.sides.sameGrid ? "" : " (nearest voxel of the parent)"}`;
+  const caption = units[0] === units[1] ? units[0] : `different units: ${units.map((unit) => unit || "none").join(" − ")}`;
+  pane.caption.textContent = `${caption}${viewer.sides.sameGrid ? "" : " (nearest voxel of the parent)"}`;
   colourBar(viewer, pane);
   pane.node.dataset.shown = derived.index(viewer.sliceOf(derived), viewer.time);
   pane.node.dataset.limit = viewer.limit;
@@ -85,6 +86,6 @@ function colourBar(viewer, pane) {
     pane.bar = el("span", { class: "bar" }, pane.low, scale, el("label", {}, "± ", pane.limit));
     pane.node.querySelector("header").append(pane.bar);
   }
-  pane.low.textContent = `−${said(viewer.limit)}`;
+  pane.low.textContent = `−${formatNumber(viewer.limit)}`;
   if (document.activeElement !== pane.limit) pane.limit.value = Number(viewer.limit.toPrecision(4));
 }

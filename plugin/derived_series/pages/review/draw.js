@@ -15,25 +15,25 @@ const grey = (level) => OPAQUE | (level << 16) | (level << 8) | level;
 
 /** A picture as ImageData, through a window where it is grey. */
 export function paint(picture, window, inverted = false) {
-  const made = new ImageData(picture.columns, picture.rows);
-  const out = new Uint32Array(made.data.buffer);
+  const image = new ImageData(picture.columns, picture.rows);
+  const out = new Uint32Array(image.data.buffer);
   const { values, slope, intercept } = picture;
   if (picture.samples === 3) {
     for (let i = 0; i < out.length; i++) out[i] = OPAQUE | (values[3 * i + 2] << 16) | (values[3 * i + 1] << 8) | values[3 * i];
-    return made;
+    return image;
   }
   const flipped = inverted !== picture.inverted;
   const bytes = values.BYTES_PER_ELEMENT;
   if (values instanceof Float32Array || bytes > 2) {
     for (let i = 0; i < out.length; i++) out[i] = grey(brightness(values[i] * slope + intercept, window, flipped));
-    return made;
+    return image;
   }
   const size = 1 << (8 * bytes);
   const lowest = values instanceof Int8Array || values instanceof Int16Array ? -size / 2 : 0;
   const table = new Uint32Array(size);
   for (let i = 0; i < size; i++) table[i] = grey(brightness((i + lowest) * slope + intercept, window, flipped));
   for (let i = 0; i < out.length; i++) out[i] = table[values[i] - lowest];
-  return made;
+  return image;
 }
 
 /** The colour of a signed difference: blue below zero, black at it, orange above; dark grey where there is none. */
@@ -45,24 +45,24 @@ export function differenceColour(value, limit) {
 }
 
 export function paintDifference(values, rows, columns, limit) {
-  const made = new ImageData(columns, rows);
+  const image = new ImageData(columns, rows);
   for (let i = 0; i < values.length; i++) {
     const [red, green, blue] = differenceColour(values[i], limit);
-    made.data.set([red, green, blue, 255], 4 * i);
+    image.data.set([red, green, blue, 255], 4 * i);
   }
-  return made;
+  return image;
 }
 
 /** Segments of one slice as ImageData. `masks`: {values, packed, maximum, color: [r, g, b]}; later ones lie above. */
 export function paintSegments(masks, rows, columns) {
-  const made = new ImageData(columns, rows);
-  const out = new Uint32Array(made.data.buffer);
+  const image = new ImageData(columns, rows);
+  const out = new Uint32Array(image.data.buffer);
   for (const { values, packed, maximum, color: [red, green, blue] } of masks) {
     const opaque = (blue << 16) | (green << 8) | red;
     if (packed) paintBits(out, values, opaque | OPAQUE);
     else for (let i = 0; i < out.length; i++) if (values[i]) out[i] = opaque | (Math.round((255 * values[i]) / maximum) << 24);
   }
-  return made;
+  return image;
 }
 
 /** Bits, the lowest one first; most bytes have none. */
@@ -84,10 +84,15 @@ export function asCanvas(image) {
   return canvas;
 }
 
-/** What a pane looks at: directions of its screen, the point in its middle, CSS pixels per mm. */
+/** The part of a plane that a pane shows: directions of its screen, the point in its middle, CSS pixels per mm. */
 export class View {
   constructor(stack, centre, scale, width, height) {
-    Object.assign(this, { across: stack.rowDirection, down: stack.columnDirection, centre, scale, width, height });
+    this.across = stack.rowDirection;
+    this.down = stack.columnDirection;
+    this.centre = centre;
+    this.scale = scale;
+    this.width = width;
+    this.height = height;
   }
 
   /** Where a point is on the screen: [x, y]. */
@@ -116,8 +121,9 @@ export function place(context, image, stack, index, view) {
   context.restore();
 }
 
-/** The window from one part to another of the values, in the order of their size; a sample of them is looked at. */
-export function windowOf(picture, low = 0.01, high = 0.995) {
+/** Centre and width of the window from one quantile of the values to another; about 20 000 of them are looked at.
+    @returns {[number, number]} */
+export function windowOfQuantiles(picture, low = 0.01, high = 0.995) {
   const step = Math.max(1, Math.floor(picture.values.length / 20000));
   const sample = [];
   for (let i = 0; i < picture.values.length; i += step) {
@@ -126,7 +132,7 @@ export function windowOf(picture, low = 0.01, high = 0.995) {
   }
   if (sample.length === 0) return [0.5, 1];
   sample.sort((a, b) => a - b);
-  const at = (part) => sample[Math.round(part * (sample.length - 1))];
-  const [from, to] = at(high) > at(low) ? [at(low), at(high)] : [sample[0], sample[sample.length - 1]];
+  const quantile = (part) => sample[Math.round(part * (sample.length - 1))];
+  const [from, to] = quantile(high) > quantile(low) ? [quantile(low), quantile(high)] : [sample[0], sample[sample.length - 1]];
   return to > from ? [(from + to) / 2, to - from] : [from, 1];
 }

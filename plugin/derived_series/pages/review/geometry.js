@@ -17,7 +17,8 @@ export class Stack {
     this.rowDirection = grid.RowCosines;
     this.columnDirection = grid.ColumnCosines;
     this.normal = cross(grid.RowCosines, grid.ColumnCosines);
-    [this.rowSpacing, this.columnSpacing] = grid.PixelSpacing; // between rows, between columns
+    this.rowSpacing = grid.PixelSpacing[0]; // between rows
+    this.columnSpacing = grid.PixelSpacing[1]; // between columns
     this.positions = grid.Positions;
     this.distances = grid.Positions.map((position) => dot(position, this.normal));
     this.thickness = grid.SliceThickness ?? 0;
@@ -93,18 +94,18 @@ export function areParallel(a, b) {
 
 /** In what two grids differ, in words; empty when each voxel of one is at a voxel of the other. */
 export function differences(a, b) {
-  const found = [];
-  if (!areParallel(a, b)) found.push("orientation of the slices");
-  else if (dot(a.normal, b.normal) < 0 || dot(a.rowDirection, b.rowDirection) < 1 - SAME_ANGLE) found.push("orientation in the plane");
+  const words = [];
+  if (!areParallel(a, b)) words.push("orientation of the slices");
+  else if (dot(a.normal, b.normal) < 0 || dot(a.rowDirection, b.rowDirection) < 1 - SAME_ANGLE) words.push("orientation in the plane");
   const near = (x, y) => Math.abs(x - y) <= 1e-3 * Math.max(x, y);
-  if (!near(a.rowSpacing, b.rowSpacing) || !near(a.columnSpacing, b.columnSpacing)) found.push("pixel spacing");
-  if (a.rows !== b.rows || a.columns !== b.columns) found.push("rows and columns");
-  if (a.count !== b.count) found.push("number of slices");
-  if (found.length === 0) {
+  if (!near(a.rowSpacing, b.rowSpacing) || !near(a.columnSpacing, b.columnSpacing)) words.push("pixel spacing");
+  if (a.rows !== b.rows || a.columns !== b.columns) words.push("rows and columns");
+  if (a.count !== b.count) words.push("number of slices");
+  if (words.length === 0) {
     const apart = a.positions.map((position, index) => Math.hypot(...minus(position, b.positions[index])));
-    if (Math.max(...apart) > 0.05 * Math.min(a.rowSpacing, a.columnSpacing)) found.push("position");
+    if (Math.max(...apart) > 0.05 * Math.min(a.rowSpacing, a.columnSpacing)) words.push("position");
   }
-  return found;
+  return words;
 }
 
 /** For slice `index` of `from`, where its pixels are in slice `other` of a parallel stack: row and column there are

@@ -1,6 +1,7 @@
 // Histograms of the two slices that are shown, on one axis where they are measured in the same unit.
 
-import { el, said } from "../shared/dom.js";
+import { el } from "../shared/dom.js";
+import { formatNumber } from "../shared/format.js";
 
 const BINS = 128;
 
@@ -31,7 +32,12 @@ export function histogram(picture, range = null) {
 
 export class Histograms {
   constructor(viewer, node) {
-    Object.assign(this, { viewer, node, charts: {} });
+    this.viewer = viewer;
+    this.node = node;
+    /** @type {Record<string, {canvas: HTMLCanvasElement, text: HTMLElement}>} by the side's role */
+    this.charts = {};
+    /** @type {any[] | null} */
+    this.shown = null;
     node.append(el("h2", { text: "Histograms of the slices shown" }));
     for (const side of viewer.both) {
       const canvas = el("canvas", { width: 400, height: 110, role: "img" });
@@ -48,16 +54,16 @@ export class Histograms {
     const pictures = viewer.both.map((side) => (side.isColour ? null : viewer.pictureOf(side)));
     if (this.shown && pictures.every((picture, index) => picture === this.shown[index])) return;
     this.shown = pictures;
-    const found = pictures.map((picture) => picture && histogram(picture));
+    const each = pictures.map((picture) => picture && histogram(picture));
     const sameUnits = viewer.sides.parent.series.Units === viewer.sides.derived.series.Units;
-    const range = sameUnits && found.every(Boolean) ? [Math.min(...found.map((one) => one.minimum)), Math.max(...found.map((one) => one.maximum))] : null;
+    const range = sameUnits && each.every(Boolean) ? [Math.min(...each.map(({ minimum }) => minimum)), Math.max(...each.map(({ maximum }) => maximum))] : null;
     viewer.both.forEach((side, index) => {
       const { canvas, text } = this.charts[side.role];
       const one = pictures[index] && histogram(pictures[index], range);
       bars(canvas, one);
       const units = side.series.Units;
       text.textContent = one
-        ? `${said(one.minimum)} to ${said(one.maximum)} ${units}, mean ${said(one.mean)} ± ${said(one.deviation)}; counts on a logarithmic scale`
+        ? `${formatNumber(one.minimum)} to ${formatNumber(one.maximum)} ${units}, mean ${formatNumber(one.mean)} ± ${formatNumber(one.deviation)}; counts on a logarithmic scale`
         : side.isColour ? "colour: no values" : "no slice here";
       canvas.setAttribute("aria-label", `${side.name}: ${text.textContent}`);
       Object.assign(canvas.dataset, one ? { minimum: one.minimum, maximum: one.maximum, mean: one.mean, counts: one.counts.join(" ") } : { counts: "" });
@@ -65,21 +71,21 @@ export class Histograms {
   }
 }
 
-function bars(canvas, found) {
+function bars(canvas, shown) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
-  if (!found) return;
-  const highest = Math.log1p(Math.max(...found.counts));
+  if (!shown) return;
+  const highest = Math.log1p(Math.max(...shown.counts));
   const width = canvas.width / BINS;
   context.fillStyle = "#5fb3ff";
-  found.counts.forEach((count, bin) => {
+  shown.counts.forEach((count, bin) => {
     const height = (Math.log1p(count) / highest) * (canvas.height - 14);
     context.fillRect(bin * width, canvas.height - 14 - height, width, height);
   });
   context.fillStyle = "#a9b1ba";
   context.font = "11px sans-serif";
-  context.fillText(said(found.low), 0, canvas.height - 2);
+  context.fillText(formatNumber(shown.low), 0, canvas.height - 2);
   context.textAlign = "right";
-  context.fillText(said(found.high), canvas.width, canvas.height - 2);
+  context.fillText(formatNumber(shown.high), canvas.width, canvas.height - 2);
   context.textAlign = "left";
 }

@@ -1,5 +1,7 @@
 // Frames as typed arrays: fetched, cleaned of bits without meaning, kept up to a bound.
 
+import { request } from "../shared/server.js";
+
 const BUDGET = 192 << 20; // bytes of one series that are kept
 /** So many slices on either side of the one that is shown are loaded though others must go. */
 export const NEAR = 3;
@@ -23,9 +25,9 @@ export function valuesOf(buffer, format, offset = 0) {
   const count = format.Rows * format.Columns * format.Samples;
   if (format.Type === "bits") {
     const bytes = new Uint8Array(buffer, offset, Math.ceil(count / 8));
-    const found = new Uint8Array(count);
-    for (let i = 0; i < count; i++) found[i] = (bytes[i >> 3] >> (i & 7)) & 1;
-    return found;
+    const unpacked = new Uint8Array(count);
+    for (let i = 0; i < count; i++) unpacked[i] = (bytes[i >> 3] >> (i & 7)) & 1;
+    return unpacked;
   }
   const Kind = KINDS[format.Type];
   const aligned = offset % Kind.BYTES_PER_ELEMENT === 0 ? buffer : buffer.slice(offset);
@@ -42,11 +44,22 @@ export function valuesOf(buffer, format, offset = 0) {
 /** A slice ready to be drawn and read: `value(row, column)` is real-world. */
 export class Picture {
   constructor(values, rows, columns, samples, slope = 1, intercept = 0, inverted = false) {
-    Object.assign(this, { values, rows, columns, samples, slope, intercept, inverted });
+    this.values = values;
+    this.rows = rows;
+    this.columns = columns;
+    this.samples = samples;
+    this.slope = slope;
+    this.intercept = intercept;
+    this.inverted = inverted;
+  }
+
+  /** The real-world value of a pixel, by its number in the rows. */
+  valueAt(index) {
+    return this.values[index] * this.slope + this.intercept;
   }
 
   value(row, column) {
-    return this.values[row * this.columns + column] * this.slope + this.intercept;
+    return this.valueAt(row * this.columns + column);
   }
 
   /** Red, green, blue. */
@@ -69,12 +82,12 @@ export class Cache {
   }
 
   get(key) {
-    const found = this.held.get(key);
-    if (found !== undefined) {
+    const value = this.held.get(key);
+    if (value !== undefined) {
       this.held.delete(key);
-      this.held.set(key, found);
+      this.held.set(key, value);
     }
-    return found;
+    return value;
   }
 
   set(key, value, bytes) {
@@ -107,20 +120,20 @@ export class Frames {
     this.loading = new Map();
   }
 
-  /** What is there already; undefined else. */
+  /** The picture of a slice, if it is loaded; this does not count as use. */
   peek(index) {
     return this.cache.peek(index);
   }
 
-  /** The same, to be shown: it is kept longer than what is not. */
+  /** The same, to be shown: it counts as use. */
   show(index) {
     return this.cache.get(index);
   }
 
   /** The picture of a slice. */
   async load(index) {
-    const there = this.peek(index) ?? this.loading.get(index);
-    if (there) return there;
+    const started = this.peek(index) ?? this.loading.get(index);
+    if (started) return started;
     const promise = this.#load(index).finally(() => this.loading.delete(index));
     this.loading.set(index, promise);
     return promise;
@@ -155,25 +168,24 @@ export class Frames {
   #picture(index, values, format) {
     const { Slices, Rows, Columns } = this.series;
     const box = Slices.Box[index];
-    const held = box ? cropped(values, format.Columns, box, Rows, Columns) : values;
+    const shown = box ? cropped(values, format.Columns, box, Rows, Columns) : values;
     const [rows, columns] = box ? [Rows, Columns] : [format.Rows, format.Columns];
-    return new Picture(held, rows, columns, format.Samples, Slices.Slope[index], Slices.Intercept[index], format.Inverted);
+    return new Picture(shown, rows, columns, format.Samples, Slices.Slope[index], Slices.Intercept[index], format.Inverted);
   }
 }
 
 function cropped(values, width, [top, left], rows, columns) {
-  const made = new values.constructor(rows * columns);
+  const part = new values.constructor(rows * columns);
   for (let row = 0; row < rows; row++) {
     const start = (top + row) * width + left;
-    made.set(values.subarray(start, start + columns), row * columns);
+    part.set(values.subarray(start, start + columns), row * columns);
   }
-  return made;
+  return part;
 }
 
 /** A frame as it is stored; null when it is not what the header says (a compressed one among others). */
 async function raw(instance, frame, format) {
-  const answer = await fetch(`../../instances/${instance}/frames/${frame}/raw`);
-  if (!answer.ok) throw new Error(`instance ${instance}, frame ${frame + 1}: ${answer.status} ${answer.statusText}`);
+  const answer = await request(`instances/${instance}/frames/${frame}/raw`);
   const buffer = await answer.arrayBuffer();
   const needed = frameBytes(format);
   return buffer.byteLength === needed || buffer.byteLength === needed + 1 ? valuesOf(buffer, format) : null;
@@ -181,11 +193,6 @@ async function raw(instance, frame, format) {
 
 /** Frames decoded by the server: `count` from each of `firsts` (a number, or several) on. */
 export async function decoded(instance, firsts, count = 1) {
-  for (let attempt = 0; ; attempt++) {
-    const answer = await fetch(`../../instances/${instance}/pixels/${firsts}/${count}`);
-    if (answer.ok) return answer.arrayBuffer();
-    const problem = await answer.json().catch(() => ({}));
-    if (answer.status !== 503 || attempt > 100) throw new Error(problem.Message ?? `instance ${instance}: ${answer.status}`);
-    await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+  const answer = await request(`instances/${instance}/pixels/${firsts}/${count}`, { busy: () => {}, retrySeconds: 0.5 });
+  return answer.arrayBuffer();
 }

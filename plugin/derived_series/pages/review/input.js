@@ -20,29 +20,30 @@ export const HELP = [
   ["?", "this list"],
 ];
 
-/** Have the viewer obey. `actions`: key -> function, for what is beside the pictures. */
+/** Bind mouse and keyboard. `actions`: key -> function, for what is beside the pictures. */
 export function listen(viewer, actions) {
-  const held = new Set();
-  window.addEventListener("keyup", (event) => held.delete(event.key.toLowerCase()));
-  window.addEventListener("blur", () => held.clear());
+  const heldKeys = new Set();
+  window.addEventListener("keyup", (event) => heldKeys.delete(event.key.toLowerCase()));
+  window.addEventListener("blur", () => heldKeys.clear());
   document.addEventListener("keydown", (event) => {
-    const { target, key } = event;
+    const { key } = event;
+    const target = /** @type {Element} */ (event.target);
     if (target.closest("input:not([type=range]):not([type=checkbox]), select, textarea")) return;
     if (target.closest("input") && key.startsWith("Arrow")) return;
     if (target.closest("button, a, summary, input") && [" ", "Enter"].includes(key)) return;
     if (event.altKey || event.metaKey || (event.ctrlKey && !key.startsWith("Arrow"))) return;
-    held.add(key.toLowerCase());
-    if (pressed(viewer, event, held, actions)) event.preventDefault();
+    heldKeys.add(key.toLowerCase());
+    if (pressed(viewer, event, heldKeys, actions)) event.preventDefault();
   });
-  for (const pane of Object.values(viewer.panes)) mouse(viewer, pane, held);
+  for (const pane of Object.values(viewer.panes)) mouse(viewer, pane, heldKeys);
 }
 
-function pressed(viewer, event, held, actions) {
+function pressed(viewer, event, heldKeys, actions) {
   const { key } = event;
   const step = STEPS[key];
   if (step && event.shiftKey) return moveCursor(viewer, step);
   if (step && event.ctrlKey) return viewer.pan(viewer.active, -40 * step[1], -40 * step[0]) ?? true;
-  if (step && held.has("w")) return viewer.nudgeWindow(viewer.active, -0.05 * step[0], 0.1 * step[1]) ?? true;
+  if (step && heldKeys.has("w")) return viewer.nudgeWindow(viewer.active, -0.05 * step[0], 0.1 * step[1]) ?? true;
   const count = viewer.active.stack.count;
   const keys = {
     ArrowUp: () => viewer.scroll(1), ArrowDown: () => viewer.scroll(-1),
@@ -72,13 +73,13 @@ function moveCursor(viewer, [down, across]) {
   const slice = Math.max(viewer.sliceOf(viewer.active), 0);
   const [row, column] = stack.pixelAt(viewer.cursor ?? viewer.point, slice).map(Math.round);
   const first = viewer.cursor === null;
-  const held = (value, most) => Math.min(Math.max(value, 0), most - 1);
-  viewer.cursor = stack.pointOf(slice, held(row + (first ? 0 : down), stack.rows), held(column + (first ? 0 : across), stack.columns));
+  const within = (value, count) => Math.min(Math.max(value, 0), count - 1);
+  viewer.cursor = stack.pointOf(slice, within(row + (first ? 0 : down), stack.rows), within(column + (first ? 0 : across), stack.columns));
   viewer.draw();
   return true;
 }
 
-function mouse(viewer, pane, held) {
+function mouse(viewer, pane, heldKeys) {
   const { canvas, side } = pane;
   let from = null;
   canvas.addEventListener("contextmenu", (event) => event.preventDefault());
@@ -86,7 +87,7 @@ function mouse(viewer, pane, held) {
     canvas.focus({ preventScroll: true });
     viewer.active = side;
     canvas.setPointerCapture(event.pointerId);
-    from = { x: event.clientX, y: event.clientY, windowing: event.button === 2 || held.has("w") };
+    from = { x: event.clientX, y: event.clientY, windowing: event.button === 2 || heldKeys.has("w") };
   });
   canvas.addEventListener("pointermove", (event) => {
     if (from) {

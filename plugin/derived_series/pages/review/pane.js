@@ -1,15 +1,17 @@
 // One canvas with its caption and window controls.
 
-import { el, said } from "../shared/dom.js";
+import { el } from "../shared/dom.js";
 import { letters } from "./geometry.js";
 
+/** @type {Record<string, Record<string, [number, number]>>} by modality and name: centre and width */
 export const PRESETS = {
   CT: { Brain: [40, 80], "Soft tissue": [40, 400], Lung: [-600, 1500], Bone: [500, 2000], Stroke: [32, 8], Angio: [300, 600] },
 };
 
-/** A pane of the viewer: `canvas`, `caption`, window inputs. It draws nothing itself. */
+/** A pane of the viewer, which draws a side on its `canvas`; it draws nothing itself. */
 export class Pane {
-  constructor(id, title, { onWindow, onPreset, presets = [], colour = false }) {
+  constructor(id, title, side, { onWindow, onPreset, presets = [], colour = false }) {
+    this.side = side;
     this.canvas = el("canvas", { tabindex: 0, role: "img", "aria-label": `${title}: use the arrow keys` });
     this.caption = el("span", { class: "caption" });
     this.message = el("p", { class: "message", hidden: true });
@@ -44,9 +46,9 @@ export class Pane {
   fit() {
     const { width, height } = this.stage.getBoundingClientRect();
     const ratio = window.devicePixelRatio || 1;
-    const wanted = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
-    if (this.canvas.width !== wanted[0]) this.canvas.width = wanted[0];
-    if (this.canvas.height !== wanted[1]) this.canvas.height = wanted[1];
+    const [pixelWidth, pixelHeight] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
+    if (this.canvas.width !== pixelWidth) this.canvas.width = pixelWidth;
+    if (this.canvas.height !== pixelHeight) this.canvas.height = pixelHeight;
     this.size = [Math.max(1, width), Math.max(1, height)];
   }
 
@@ -60,7 +62,7 @@ export class Pane {
     this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
-  /** What to say over the picture; nothing takes it away. */
+  /** Show a text over the picture; none takes it away. */
   say(text) {
     this.message.textContent = text ?? "";
     this.message.hidden = !text;
@@ -68,7 +70,7 @@ export class Pane {
 
   showWindow([centre, width]) {
     for (const [input, value] of [[this.centre, centre], [this.width, width]]) {
-      if (document.activeElement !== input) input.value = said(value) === "–" ? "" : Number(value.toPrecision(6));
+      if (document.activeElement !== input) input.value = Number.isFinite(value) ? String(Number(value.toPrecision(6))) : "";
     }
     Object.assign(this.node.dataset, { windowCentre: centre, windowWidth: width });
   }

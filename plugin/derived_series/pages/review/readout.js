@@ -1,6 +1,7 @@
 // The values of both sides under the cursor, and where it is.
 
-import { el, said } from "../shared/dom.js";
+import { el } from "../shared/dom.js";
+import { formatNumber } from "../shared/format.js";
 
 export class Readout {
   constructor(viewer, node) {
@@ -21,22 +22,22 @@ export class Readout {
     const texts = { mm: "–", parent: "–", derived: "–", difference: "–" };
     const data = { mm: "", parentValue: "", derivedValue: "", differenceValue: "" };
     if (cursor) {
-      const found = viewer.valuesAt(cursor);
+      const values = viewer.valuesAt(cursor);
       data.mm = cursor.map((part) => part.toFixed(3)).join(" ");
       texts.mm = `${cursor.map((part) => part.toFixed(1)).join(", ")} mm`;
       for (const side of [parent, derived]) {
-        texts[side.role] = describe(found[side.role], side.series.Units);
-        data[`${side.role}Value`] = found[side.role]?.value ?? found[side.role]?.colour?.join(" ") ?? "";
+        texts[side.role] = describe(values[side.role], side.series.Units);
+        data[`${side.role}Value`] = values[side.role]?.value ?? values[side.role]?.colour?.join(" ") ?? "";
       }
-      const gap = found.derived?.value - found.parent?.value;
+      const gap = values.derived?.value - values.parent?.value;
       if (overlay) {
         const voxel = overlay.stack.voxelAt(cursor);
         const labels = voxel ? overlay.labelsAt(voxel) : [];
         texts.derived = labels.join(", ") || "no segment";
         data.derivedValue = labels.join(", ");
       } else if (!Number.isNaN(gap)) {
-        texts.difference = `${gap > 0 ? "+" : ""}${said(gap)}`;
-        data.differenceValue = gap;
+        texts.difference = `${gap > 0 ? "+" : ""}${formatNumber(gap)}`;
+        data.differenceValue = String(gap);
       }
     }
     for (const [key, text] of Object.entries(texts)) parts[key].textContent = text;
@@ -48,5 +49,5 @@ function describe(voxel, units) {
   if (!voxel) return "outside";
   const place = `(slice ${voxel.slice + 1}, row ${voxel.row + 1}, column ${voxel.column + 1})`;
   if (voxel.colour) return `red ${voxel.colour[0]}, green ${voxel.colour[1]}, blue ${voxel.colour[2]} ${place}`;
-  return voxel.value === undefined ? `… ${place}` : `${said(voxel.value)} ${units} ${place}`;
+  return voxel.value === undefined ? `… ${place}` : `${formatNumber(voxel.value)} ${units} ${place}`;
 }

@@ -1,7 +1,8 @@
-// The review page: a parent and what was derived from it, side by side. Addresses are relative to
-// /derived-series/review/{id}, wherever Orthanc is mounted.
+// The review page: a parent and what was derived from it, side by side. Its address is /derived-series/review/{id}.
 
-import { el, getJson } from "../shared/dom.js";
+import { byId, el } from "../shared/dom.js";
+import { inExplorer } from "../shared/page.js";
+import { ask, at, inOneLine } from "../shared/server.js";
 import { Histograms } from "./histogram.js";
 import { HELP, listen } from "./input.js";
 import { legend } from "./legend.js";
@@ -10,8 +11,7 @@ import { sidesOf } from "./sides.js";
 import { Tags } from "./tags.js";
 import { Viewer } from "./viewer.js";
 
-const SHOWN = 2; // warnings that are unfolded from the start
-const at = (id) => document.getElementById(id);
+const UNFOLDED = 2; // so many warnings are unfolded from the start
 const SERIES = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/").pop());
 
 /** Patient, study and both series, in words. */
@@ -19,37 +19,36 @@ function heading(manifest) {
   const { Derived, Parent } = manifest;
   const patient = [Derived.PatientName.replaceAll("^", " ").trim(), Derived.PatientID, Derived.PatientBirthDate].filter(Boolean).join(" · ");
   const study = [Derived.StudyDate, Derived.StudyDescription].filter(Boolean).join(" · ");
-  at("patient").textContent = patient;
-  at("study").textContent = study;
+  byId("patient").textContent = patient;
+  byId("study").textContent = study;
   document.title = `Review: ${Derived.SeriesDescription || Derived.SeriesInstanceUID} · ${Derived.PatientID}`;
   for (const [id, label, series] of [["of-parent", "Parent", Parent], ["of-derived", "Derived", Derived]]) {
     const text = [series.SeriesNumber, series.Modality, series.SeriesDescription].filter(Boolean).join(" · ");
-    at(id).replaceChildren(`${label}: `, el("a", { href: `../../app/explorer.html#series?uuid=${encodeURIComponent(series.ID)}`, text: text || series.SeriesInstanceUID }));
+    byId(id).replaceChildren(`${label}: `, el("a", { href: inExplorer(series.ID), text: text || series.SeriesInstanceUID }));
   }
   const values = Object.entries(manifest.Provenance?.Values ?? {});
   if (values.length) {
     const texts = values.map(([name, { Value, Unit }]) => `${name} ${Value}${Unit === "1" ? "" : ` ${Unit}`}`);
-    at("of-derived").append(el("span", { id: "values", class: "dim", text: ` ${texts.join(", ")}` }));
+    byId("of-derived").append(el("span", { id: "values", class: "dim", text: ` ${texts.join(", ")}` }));
   }
   if (manifest.Parents.length > 1) {
     const choice = el("select", { "aria-label": "input to compare with", on: { change: (event) => location.assign(`?parent=${encodeURIComponent(event.target.value)}`) } });
     for (const { Input, ID } of manifest.Parents) choice.append(el("option", { value: ID, text: Input, selected: ID === Parent.ID }));
-    at("of-parent").append(" ", choice);
+    byId("of-parent").append(" ", choice);
   }
 }
 
 function warn(texts) {
   const count = `${texts.length} warning${texts.length === 1 ? "" : "s"}`;
   const list = el("ul", {}, ...texts.map((text) => el("li", { text })));
-  at("warnings").replaceChildren(el("details", { open: texts.length <= SHOWN }, el("summary", { text: count }), list));
-  at("warnings").hidden = texts.length === 0;
+  byId("warnings").replaceChildren(el("details", { open: texts.length <= UNFOLDED }, el("summary", { text: count }), list));
+  byId("warnings").hidden = texts.length === 0;
 }
 
-/** A button with its key, which shows whether it is on. */
+/** {node, isOn}: a button with its key, and the function that tells whether it is on. */
 function button(text, key, action, isOn = null) {
-  const made = el("button", { type: "button", title: `${text} (${key})`, "aria-keyshortcuts": key, text, on: { click: action } });
-  if (isOn) made.isOn = isOn;
-  return made;
+  const node = el("button", { type: "button", title: `${text} (${key})`, "aria-keyshortcuts": key, text, on: { click: action } });
+  return { node, isOn };
 }
 
 function toolbar(viewer, toggle) {
@@ -63,54 +62,54 @@ function toolbar(viewer, toggle) {
     button("Fade", "F", () => viewer.setMode("fade"), () => viewer.mode === "fade"),
     button("Flicker", "Space", () => viewer.flicker()),
     button("Difference", "D", () => viewer.setMode("difference"), () => viewer.mode === "difference"),
-    button("Histograms", "H", () => toggle("histograms"), () => !at("histograms").hidden),
-    button("Tags", "T", () => toggle("tags"), () => !at("tags").hidden),
+    button("Histograms", "H", () => toggle("histograms"), () => !byId("histograms").hidden),
+    button("Tags", "T", () => toggle("tags"), () => !byId("tags").hidden),
     button("−", "-", () => viewer.zoomBy(0.8)),
     button("+", "+", () => viewer.zoomBy(1.25)),
     button("Invert", "I", () => { viewer.inverted = !viewer.inverted; viewer.draw(); }, () => viewer.inverted),
     button("Reset", "R", () => viewer.reset()),
-    button("Help", "?", () => toggle("help"), () => !at("help").hidden),
+    button("Help", "?", () => toggle("help"), () => !byId("help").hidden),
   ];
-  at("tools").append(
+  byId("tools").append(
     el("label", {}, "Slice ", slice),
     el("label", { hidden: viewer.times < 2 }, "Volume ", time),
-    ...buttons,
+    ...buttons.map(({ node }) => node),
     el("label", {}, "Fade ", fade),
   );
   viewer.addEventListener("drawn", () => {
-    for (const made of buttons) if (made.isOn) made.setAttribute("aria-pressed", made.isOn());
+    for (const { node, isOn } of buttons) if (isOn) node.setAttribute("aria-pressed", isOn());
     const { derived } = viewer.sides;
     Object.assign(slice, { max: derived.stack.count, value: viewer.sliceOf(derived) + 1 });
     [time.value, fade.value] = [viewer.time + 1, viewer.fade];
   });
 }
 
-/** A result that is no image: where it can be opened. */
+/** A result that is not an image: where it can be opened. */
 function showDocument(series) {
   const isPdf = series.SOPClass.includes("PDF");
-  at("panes").append(el("p", {}, `The result is no image but a ${series.SOPClass}. `,
-    el("a", { href: `../../instances/${series.Instance}/${isPdf ? "pdf" : "file"}`, text: isPdf ? "Open the PDF file" : "Download it" })));
+  byId("panes").append(el("p", {}, `The result is not an image but a ${series.SOPClass}. `,
+    el("a", { href: at(`instances/${series.Instance}/${isPdf ? "pdf" : "file"}`), text: isPdf ? "Open the PDF file" : "Download it" })));
 }
 
 /** Both series, what the one was derived from and how; each is asked for at its own address. */
 async function read(busy) {
-  const address = (series, name) => `../../series/${encodeURIComponent(series)}/${name}`;
-  const derived = getJson(address(SERIES, "manifest"), busy);
-  derived.catch(() => {}); // it is said below
-  const { Parents, Provenance } = await getJson(address(SERIES, "sources"), busy);
-  const chosen = new URLSearchParams(location.search).get("parent") ?? Parents.find((each) => each.IsThere)?.ID;
+  const address = (series, name) => `series/${encodeURIComponent(series)}/${name}`;
+  const derived = ask(address(SERIES, "manifest"), { busy });
+  derived.catch(() => {}); // it is awaited below
+  const { Parents, Provenance } = await ask(address(SERIES, "sources"), { busy });
+  const chosen = new URLSearchParams(location.search).get("parent") ?? Parents.find((parent) => parent.IsThere)?.ID;
   if (!chosen) {
     const text = "Nothing tells what this series was derived from, or its parent is no longer there";
-    throw new Error(`${text} (name a series to compare it with: ?parent= and its Orthanc identifier)`);
+    throw Object.assign(new Error(text), { remedy: "name a series to compare it with: ?parent= and its Orthanc identifier" });
   }
   const { Orientation, Part } = chosen === Parents[0]?.ID ? Provenance.Request : {};
   const query = new URLSearchParams({ ...(Orientation && { orientation: Orientation }), ...(Part && { part: Part }) });
-  const [Parent, Derived] = await Promise.all([getJson(address(chosen, `manifest?${query}`), busy), derived]);
+  const [Parent, Derived] = await Promise.all([ask(address(chosen, `manifest?${query}`), { busy }), derived]);
   return { Derived, Parent, Parents, Provenance };
 }
 
 async function start() {
-  const status = at("status");
+  const status = byId("status");
   const manifest = await read((text) => { status.textContent = `${text}: waiting`; });
   heading(manifest);
   if (manifest.Provenance) import("./verdict.js"); // fills #verdict
@@ -118,35 +117,35 @@ async function start() {
   warn([...sides.warnings, ...(manifest.Provenance?.Warnings ?? [])]);
   status.textContent = "";
   if (sides.document) return showDocument(sides.document);
-  const viewer = new Viewer(sides, at("panes"));
+  const viewer = new Viewer(sides, byId("panes"));
   const toggle = (id) => {
-    at(id).hidden = !at(id).hidden;
-    at("aside").hidden = ["histograms", "tags", "help", "segments"].every((each) => at(each).hidden);
+    byId(id).hidden = !byId(id).hidden;
+    byId("aside").hidden = ["histograms", "tags", "help", "segments"].every((section) => byId(section).hidden);
     viewer.draw();
   };
-  at("help").append(el("h2", { text: "Keys" }), el("table", {}, ...HELP.map(([key, text]) => el("tr", {}, el("th", { scope: "row", text: key }), el("td", { text })))));
+  byId("help").append(el("h2", { text: "Keys" }), el("table", {}, ...HELP.map(([key, text]) => el("tr", {}, el("th", { scope: "row", text: key }), el("td", { text })))));
   toolbar(viewer, toggle);
-  new Readout(viewer, at("readout"));
-  new Histograms(viewer, at("histograms"));
-  new Tags(viewer, manifest, at("tags"));
+  new Readout(viewer, byId("readout"));
+  new Histograms(viewer, byId("histograms"));
+  new Tags(viewer, manifest, byId("tags"));
   if (sides.overlay) {
-    legend(viewer, at("segments"));
+    legend(viewer, byId("segments"));
     toggle("segments");
   }
   listen(viewer, { h: () => toggle("histograms"), t: () => toggle("tags"), "?": () => toggle("help") });
-  window.review = viewer; // for the console, and for tests
+  Object.assign(window, { review: viewer }); // for the console, and for tests
   viewer.panes.derived.canvas.focus({ preventScroll: true });
   viewer.addEventListener("drawn", function first() {
-    if (at("panes").dataset.complete !== "true") return;
+    if (byId("panes").dataset.complete !== "true") return;
     viewer.removeEventListener("drawn", first);
     Object.assign(document.body.dataset, { ready: "true", firstPictureMs: Math.round(performance.now()) });
-    for (const side of new Map(viewer.both.map((each) => [each.frames, each])).values()) viewer.prefetch(side);
+    for (const side of new Map(viewer.both.map((one) => [one.frames, one])).values()) viewer.prefetch(side);
     if (sides.overlay) viewer.prefetchSegments();
   });
 }
 
 start().catch((error) => {
-  at("status").textContent = error.message;
-  at("status").classList.add("error");
+  byId("status").textContent = inOneLine(error);
+  byId("status").classList.add("error");
   document.body.dataset.ready = "failed";
 });

@@ -8,10 +8,16 @@ const AT_ONCE = 8 << 20; // bytes of frames that are asked for at once, of one s
 /** One of the two series that are compared. */
 export class Side {
   constructor(role, series, stack) {
-    Object.assign(this, { role, series, stack });
+    this.role = role;
+    this.series = series;
+    this.stack = stack;
     this.frames = new Frames(series);
     this.volumes = series.Volumes;
     this.group = `${series.Modality} ${series.Units}`; // what shares a window
+    /** @type {any} the last difference from the parent, see difference.js */
+    this.difference = null;
+    /** @type {any} the picture as it was painted last */
+    this.painted = null;
     this.isColour = series.Formats.some((format) => format.Samples > 1);
   }
 
@@ -33,6 +39,8 @@ export class Overlay {
     this.hidden = new Set();
     this.opacity = 0.5;
     this.loading = new Map();
+    /** @type {any} the masks as they were painted last */
+    this.painted = null;
     const segments = new Map(series.Segments.map((segment, order) => [segment.Number, { segment, order, color: parts(segment.Color) }]));
     this.frames = Array.from({ length: this.stack.count }, () => []); // of each slice, in the order of the segments
     series.Frames.Slice.forEach((slice, number) => {
@@ -44,7 +52,7 @@ export class Overlay {
     this.cache = new Cache(budgetFor(largest));
   }
 
-  /** Whether the frames of a slice are there. */
+  /** Whether the frames of a slice are loaded. */
   has(slice) {
     return this.cache.peek(slice) !== undefined;
   }
@@ -54,36 +62,36 @@ export class Overlay {
     this.cache.get(slice);
   }
 
-  /** The visible masks of a slice: [{values, packed, maximum, color, segment}]; null while they are not there. */
+  /** The visible masks of a slice: [{values, packed, maximum, color, segment}]; null while they are not loaded. */
   masks(slice) {
-    const held = this.cache.peek(slice);
-    if (!held) return null;
+    const frames = this.cache.peek(slice);
+    if (!frames) return null;
     const { Maximum, Format } = this.series;
-    return held.filter(({ segment }) => !this.hidden.has(segment.Number))
+    return frames.filter(({ segment }) => !this.hidden.has(segment.Number))
       .map((frame) => ({ ...frame, packed: Format.Type === "bits", maximum: Maximum }));
   }
 
-  /** Have the frames of a slice, and of those next to it that are not there and go into one answer. */
+  /** Load the frames of a slice, and of those next to it that are missing and go into one answer. */
   async load(slice) {
     if (this.loading.has(slice)) return this.loading.get(slice);
     const slices = this.#together(slice);
-    const promise = this.#load(slices).finally(() => slices.forEach((each) => this.loading.delete(each)));
-    for (const each of slices) this.loading.set(each, promise);
+    const promise = this.#load(slices).finally(() => slices.forEach((number) => this.loading.delete(number)));
+    for (const number of slices) this.loading.set(number, promise);
     return promise;
   }
 
   #together(slice) {
     const size = frameBytes(this.series.Format);
-    const found = [slice];
+    const slices = [slice];
     let bytes = this.frames[slice].length * size;
     for (const by of this.loading.size || !this.cache.bytes ? [] : [1, -1, 2, -2, 3, -3, 4, -4]) { // the first one comes alone
       const other = slice + by;
       if (!this.frames[other] || this.has(other) || this.loading.has(other)) continue;
       bytes += this.frames[other].length * size;
       if (bytes > Math.min(AT_ONCE, this.cache.budget / 4)) break;
-      found.push(other);
+      slices.push(other);
     }
-    return found;
+    return slices;
   }
 
   async #load(slices) {
@@ -93,12 +101,12 @@ export class Overlay {
     const buffer = wanted.length ? await decoded(Instance, wanted.map(({ number }) => number)) : new ArrayBuffer(0);
     let offset = 0;
     for (const slice of slices) {
-      const held = this.frames[slice].map((frame) => {
+      const frames = this.frames[slice].map((frame) => {
         const bytes = buffer.slice(offset, offset + size);
         offset += size;
         return { ...frame, values: Format.Type === "bits" ? new Uint8Array(bytes) : valuesOf(bytes, { ...Format, Raw: false }) };
       });
-      this.cache.set(slice, held, held.length * size + 1);
+      this.cache.set(slice, frames, frames.length * size + 1);
     }
   }
 
@@ -122,7 +130,7 @@ export function sidesOf(manifest) {
   for (const [name, series] of [["parent", Parent], ["derived series", Derived]]) {
     if (series.Problem) warnings.push(`The ${name} is shown in the order of its numbers: ${series.Problem}`);
   }
-  if (Parent.Kind !== "Image") throw new Error(`The parent is no image: ${Parent.SOPClass}`);
+  if (Parent.Kind !== "Image") throw new Error(`The parent is not an image: ${Parent.SOPClass}`);
   if (Derived.Kind === "Segmentation") {
     const parent = new Side("parent", Parent, stackOf(Parent));
     const derived = new Side("derived", Parent, parent.stack);

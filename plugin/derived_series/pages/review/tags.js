@@ -1,6 +1,7 @@
 // The tags in which the two instances shown differ, and who set each.
 
-import { el, getJson } from "../shared/dom.js";
+import { el } from "../shared/dom.js";
+import { ask, inOneLine } from "../shared/server.js";
 
 const PIXELS = new Set(["7fe0,0010", "7fe0,0008", "7fe0,0009"]);
 
@@ -40,7 +41,15 @@ export function setters(header) {
 
 export class Tags {
   constructor(viewer, manifest, node) {
-    Object.assign(this, { viewer, manifest, node });
+    this.viewer = viewer;
+    this.manifest = manifest;
+    this.node = node;
+    /** @type {(string | null)[]} the instances that are compared */
+    this.instances = [];
+    /** @type {Map<string, string> | null} what set each tag */
+    this.header = null;
+    /** @type {any[]} */
+    this.rows = [];
     this.all = el("input", { type: "checkbox", on: { change: () => this.#fill() } });
     this.body = el("tbody");
     const head = el("tr", {}, ...["Tag", "Parent", "Derived", "Set by"].map((title) => el("th", { scope: "col", text: title })));
@@ -62,30 +71,31 @@ export class Tags {
 
   async show() {
     if (this.node.hidden) return;
-    const wanted = this.#instances();
-    if (this.wanted?.join() === wanted.join()) return;
-    this.wanted = wanted;
+    const instances = this.#instances();
+    if (this.instances.join() === instances.join()) return;
+    this.instances = instances;
     this.status.textContent = "…";
+    const busy = () => {}; // it waits
     try {
-      this.header ??= setters(this.manifest.Provenance ? (await getJson(`../../series/${this.manifest.Derived.ID}/provenance`)).Header?.Tags : null);
-      const [parent, derived] = await Promise.all(wanted.map((id) => (id ? getJson(`../../instances/${id}/tags`) : {})));
-      if (this.wanted !== wanted) return; // scrolled on meanwhile
+      this.header ??= setters(this.manifest.Provenance ? (await ask(`series/${this.manifest.Derived.ID}/provenance`, { busy })).Header?.Tags : null);
+      const [parent, derived] = await Promise.all(instances.map((id) => (id ? ask(`instances/${id}/tags`, { busy }) : {})));
+      if (this.instances !== instances) return; // scrolled on meanwhile
       this.rows = compare(parent, derived);
       this.#fill();
     } catch (error) {
-      this.status.textContent = error.message;
+      this.status.textContent = inOneLine(error);
     }
   }
 
   #fill() {
-    const rows = (this.rows ?? []).filter((row) => this.all.checked || row.kind !== "same");
+    const rows = this.rows.filter((row) => this.all.checked || row.kind !== "same");
     const count = (kind) => this.rows.filter((row) => row.kind === kind).length;
     this.status.textContent = `${count("changed")} changed, ${count("added")} added, ${count("left out")} left out, ${count("same")} the same`;
     this.body.replaceChildren(...rows.map((row) => {
-      const by = this.header.get(row.tag) ?? (row.kind === "left out" ? "no element of the blueprint names it" : "");
+      const by = this.header?.get(row.tag) ?? (row.kind === "left out" ? "no element of the blueprint names it" : "");
       const cells = [`${row.tag} ${row.name}`, row.parent, row.derived, by].map((value) => el("td", { text: value }));
       return el("tr", { "data-kind": row.kind.replace(" ", "-"), "data-tag": row.tag }, ...cells);
     }));
-    this.node.dataset.rows = rows.length;
+    this.node.dataset.rows = String(rows.length);
   }
 }

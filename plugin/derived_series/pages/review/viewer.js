@@ -1,17 +1,43 @@
-// What is looked at: one point in the patient for both sides, one time, a window for each kind of values.
+// Viewer state: one point in the patient for both sides, one time, a window for each kind of values.
 
-import { asCanvas, paint, paintSegments, place, View, windowOf } from "./draw.js";
+import { asCanvas, paint, paintSegments, place, View, windowOfQuantiles } from "./draw.js";
 import { difference, drawDifference } from "./difference.js";
+import { dot } from "./geometry.js";
 import { NEAR } from "./images.js";
 import { Pane, PRESETS } from "./pane.js";
+import { pause } from "../shared/server.js";
 
-/** Parts of the values, in the order of their size, that an automatic window goes from and to. */
+const IDLE_MILLISECONDS = 500; // between two looks for slices to load
+const AFTER_ERROR_MILLISECONDS = 2000;
+
+/** Quantiles of the values that an automatic window goes from and to, by modality. */
 const AUTOMATIC = { CT: [0.005, 0.995], MR: [0.01, 0.995], PT: [0, 0.999] };
+
+/** Centre and width by the values of a picture. @returns {[number, number]} */
+function automaticWindow(series, picture) {
+  const [low, high] = AUTOMATIC[series.Modality] ?? AUTOMATIC.CT;
+  return windowOfQuantiles(picture, low, high);
+}
 
 export class Viewer extends EventTarget {
   constructor(sides, root) {
     super();
-    Object.assign(this, { sides, root, active: sides.derived });
+    this.sides = sides;
+    this.root = root;
+    this.active = sides.derived; // the side that keys are for
+    this.zoom = 1;
+    this.time = 0;
+    this.mode = "side"; // "side", "fade" or "difference"
+    this.fade = 0.5; // of the derived side over the parent
+    this.inverted = false;
+    /** @type {number[] | null} where the mouse is in the patient */
+    this.cursor = null;
+    /** @type {number | null} the largest difference of the colour bar; null: by the values */
+    this.limit = null;
+    /** @type {number[] | null} what both sides show: a point in the patient */
+    this.point = null;
+    this.scheduled = false;
+    /** @type {Record<string, Pane>} */
     this.panes = {};
     for (const [id, title, side] of [
       ["parent", "Parent", sides.parent],
@@ -19,36 +45,33 @@ export class Viewer extends EventTarget {
       ["combined", "Parent and derived", sides.derived],
       ["difference", "Derived − parent", sides.derived],
     ]) {
-      const pane = new Pane(id, title, {
+      const pane = new Pane(id, title, side, {
         presets: ["Automatic", "As stored", ...Object.keys(PRESETS[side.series.Modality] ?? {})],
         colour: side.isColour || id === "combined" || id === "difference",
         onWindow: (window) => this.setWindow(side, window),
         onPreset: (name) => this.preset(side, name),
       });
-      pane.side = side;
       this.panes[id] = pane;
       root.append(pane.node);
       pane.canvas.addEventListener("focus", () => { this.active = side; });
     }
+    /** @type {Map<string, [number, number]>} centre and width, by what shares a window */
     this.windows = new Map();
+    /** @type {Map<string, string>} why a slice cannot be shown */
     this.errors = new Map();
     this.reset();
     const sizes = new ResizeObserver(() => this.draw());
     for (const pane of Object.values(this.panes)) sizes.observe(pane.stage);
   }
 
-  /** Everything as at the start, but for the slice. */
+  /** Everything as at the start, except the slice. */
   reset() {
     const point = this.point;
-    Object.assign(this, { point: this.sides.derived.stack.centre, time: this.time ?? 0, zoom: 1, cursor: null, inverted: false });
-    Object.assign(this, { mode: "side", fade: 0.5, limit: null });
-    if (point) this.point = this.sides.derived.stack.moved(this.point, this.sides.derived.stack.nearest(this.#distance(point)));
+    const { stack } = this.sides.derived;
+    Object.assign(this, { zoom: 1, cursor: null, inverted: false, mode: "side", fade: 0.5, limit: null });
+    this.point = point ? stack.moved(stack.centre, stack.nearest(dot(point, stack.normal))) : stack.centre;
     this.windows.clear();
     this.draw();
-  }
-
-  #distance(point) {
-    return this.sides.derived.stack.normal.reduce((sum, part, axis) => sum + part * point[axis], 0);
   }
 
   /** Draw before the next frame of the screen, once. */
@@ -74,13 +97,13 @@ export class Viewer extends EventTarget {
     return side.stack.sliceAt(this.point);
   }
 
-  /** The picture of a side at the point, if it is there; asks for it else. */
+  /** The picture of a side at the point; null while it is loaded, after which the viewer draws again. */
   pictureOf(side) {
     const slice = this.sliceOf(side);
     if (slice < 0) return null;
     const index = side.index(slice, this.time);
-    const there = side.frames.show(index);
-    if (there) return there;
+    const picture = side.frames.show(index);
+    if (picture) return picture;
     if (!this.errors.has(index + side.role)) {
       side.frames.load(index).then(() => this.draw(), (error) => {
         this.errors.set(index + side.role, error.message);
@@ -90,13 +113,18 @@ export class Viewer extends EventTarget {
     return null;
   }
 
+  /** The window of a side: the one that was set, else the one it starts with, which is then kept. */
   windowOf(side, picture) {
-    const { group, series } = side;
-    if (!this.windows.has(group)) {
-      const stored = series.Modality === "CT" ? (this.both.find((other) => other.group === group)?.series.Window ?? null) : null;
-      this.windows.set(group, stored ?? windowOf(picture, ...(AUTOMATIC[series.Modality] ?? AUTOMATIC.CT)));
-    }
-    return this.windows.get(group);
+    const { group } = side;
+    const window = this.windows.get(group) ?? this.#firstWindow(side, picture);
+    this.windows.set(group, window);
+    return window;
+  }
+
+  /** For CT the window of the header, else one by the values of the picture. */
+  #firstWindow({ group, series }, picture) {
+    const stored = series.Modality === "CT" ? this.both.find((side) => side.group === group)?.series.Window : null;
+    return stored ?? automaticWindow(series, picture);
   }
 
   setWindow(side, [centre, width]) {
@@ -109,7 +137,7 @@ export class Viewer extends EventTarget {
     const picture = this.pictureOf(side);
     const { series } = side;
     if (name === "As stored" && series.Window) this.setWindow(side, series.Window);
-    else if (name === "Automatic" && picture) this.setWindow(side, windowOf(picture, ...(AUTOMATIC[series.Modality] ?? AUTOMATIC.CT)));
+    else if (name === "Automatic" && picture) this.setWindow(side, automaticWindow(series, picture));
     else if (PRESETS[series.Modality]?.[name]) this.setWindow(side, PRESETS[series.Modality][name]);
   }
 
@@ -124,9 +152,9 @@ export class Viewer extends EventTarget {
   /** Go to the slice so many further on, of a side; both follow. */
   scroll(by, side = this.active) {
     const { stack } = side;
-    const there = stack.sliceAt(this.point);
-    const distance = stack.normal.reduce((sum, part, axis) => sum + part * this.point[axis], 0);
-    const slice = Math.min(Math.max((there < 0 ? stack.nearest(distance) : there) + by, 0), stack.count - 1);
+    const current = stack.sliceAt(this.point);
+    const from = current < 0 ? stack.nearest(dot(this.point, stack.normal)) : current;
+    const slice = Math.min(Math.max(from + by, 0), stack.count - 1);
     this.point = stack.moved(this.point, slice);
     if (this.cursor) this.cursor = stack.moved(this.cursor, slice);
     this.draw();
@@ -218,7 +246,7 @@ export class Viewer extends EventTarget {
     return this.#drawSide(pane, side, new View(side.stack, this.point, view.scale, view.width, view.height), 1);
   }
 
-  /** Whether all that belongs into the pane is drawn. */
+  /** Draw one side; false while something that belongs into the pane is missing. */
   #drawSide(pane, side, view, alpha) {
     const slice = this.sliceOf(side);
     const index = slice < 0 ? -1 : side.index(slice, this.time);
@@ -287,31 +315,31 @@ export class Viewer extends EventTarget {
     return { parent: read(this.sides.parent), derived: read(this.sides.derived) };
   }
 
-  /** The signed difference at the point's slice, if both pictures are there. */
+  /** The signed difference at the point's slice; null while a picture is missing. */
   difference() {
     return difference(this);
   }
 
-  /** The same of the segments. */
+  /** The same for the segments. */
   async prefetchSegments() {
     const { overlay } = this.sides;
     for (;;) {
       const from = Math.max(overlay.stack.sliceAt(this.point), 0);
       const missing = overlay.frames.map((_, slice) => slice).filter((slice) => !overlay.has(slice)).sort((a, b) => Math.abs(a - from) - Math.abs(b - from));
-      if (missing.length && (overlay.cache.hasRoom || Math.abs(missing[0] - from) <= NEAR)) await overlay.load(missing[0]).catch(() => new Promise((later) => setTimeout(later, 2000)));
-      else await new Promise((later) => setTimeout(later, 500));
+      if (missing.length && (overlay.cache.hasRoom || Math.abs(missing[0] - from) <= NEAR)) await overlay.load(missing[0]).catch(() => pause(AFTER_ERROR_MILLISECONDS));
+      else await pause(IDLE_MILLISECONDS);
     }
   }
 
-  /** Have the slices around the point loaded, the nearest first, as long as there is room. */
+  /** Load the slices around the point, the nearest first, as long as there is room; never ends. */
   async prefetch(side) {
     for (;;) {
       const from = Math.max(this.sliceOf(side), 0);
       const missing = Array.from({ length: side.stack.count }, (_, slice) => slice)
         .filter((slice) => !side.frames.peek(side.index(slice, this.time)))
         .sort((a, b) => Math.abs(a - from) - Math.abs(b - from));
-      if (missing.length && (side.frames.cache.hasRoom || Math.abs(missing[0] - from) <= NEAR)) await side.frames.load(side.index(missing[0], this.time)).catch(() => new Promise((later) => setTimeout(later, 2000)));
-      else await new Promise((later) => setTimeout(later, 500));
+      if (missing.length && (side.frames.cache.hasRoom || Math.abs(missing[0] - from) <= NEAR)) await side.frames.load(side.index(missing[0], this.time)).catch(() => pause(AFTER_ERROR_MILLISECONDS));
+      else await pause(IDLE_MILLISECONDS);
     }
   }
 }

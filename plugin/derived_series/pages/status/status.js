@@ -1,17 +1,22 @@
 // The status page: jobs, what was derived lately, rules, and whether the configuration is well.
 
-import { el } from "../shared/dom.js";
-import { ask, inExplorer, inReview, isOver, pause, problem, stateOf, table, time } from "../shared/page.js";
+import { byId, el } from "../shared/dom.js";
+import { formatTime } from "../shared/format.js";
+import { inExplorer, inReview, isOver, problem, stateOf, table } from "../shared/page.js";
+import { ask, pause } from "../shared/server.js";
 
-const PAGE = 20;
-const BUSY = 700;
-const QUIET = 4000;
-const byId = (id) => document.getElementById(id);
+const PAGE = 20; // jobs of one page of the table
+const BUSY_MILLISECONDS = 700;
+const QUIET_MILLISECONDS = 4000;
 
 /** A row of the table of jobs; it stays in the document while its job changes, so that it keeps the focus. */
 class JobRow {
   constructor(id) {
     this.id = id;
+    this.stage = ""; // what a change of makes the page ask for the whole job
+    this.path = "";
+    this.whole = null;
+    this.shown = "";
     this.cells = [1, 2, 3, 4].map(() => el("td"));
     this.node = el("tr", { "data-job": id }, ...this.cells);
     this.progress = el("progress", { max: 100, "aria-label": "Progress" });
@@ -61,7 +66,7 @@ class JobRow {
     if (shown === this.shown) return;
     this.shown = shown;
     this.node.dataset.state = State;
-    this.cells[0].textContent = time(job.CreationTime);
+    this.cells[0].textContent = formatTime(job.CreationTime);
     this.cells[1].replaceChildren(what(job), el("br"), el("a", { href: inExplorer(Content.ParentSeries), text: "its series" }));
     Object.assign(this.progress, { value: job.Progress, hidden: State !== "Running" });
     this.words.textContent = stateOf(job) + sent(Content.Result);
@@ -70,17 +75,17 @@ class JobRow {
     this.actions.cancel.hidden = isOver(job);
     this.actions.resubmit.hidden = State !== "Failure";
     this.actions.forget.hidden = !isOver(job);
-    const made = State === "Success" && job.Type !== "Rejection" && (Content.Result?.ID ?? Content.Result?.Series?.[0]?.ID);
-    this.link.hidden = !made;
-    if (made) this.link.href = inReview(made);
+    const derived = State === "Success" && job.Type !== "Rejection" && (Content.Result?.ID ?? Content.Result?.Series?.[0]?.ID);
+    this.link.hidden = !derived;
+    if (derived) this.link.href = inReview(derived);
   }
 }
 
 function what({ Type, Content: { Request, Rule } }) {
   if (Type === "Rejection") return `Rejection by ${Request.User ?? "a person"}`;
   const name = Request.Pipeline ?? Request.Blueprint;
-  const given = Object.entries(Request.Parameters ?? {}).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
-  return `${name}${given.length ? ` (${given.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}${Rule ? `, by the rule ${Rule}` : ""}`;
+  const parameters = Object.entries(Request.Parameters ?? {}).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
+  return `${name}${parameters.length ? ` (${parameters.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}${Rule ? `, by the rule ${Rule}` : ""}`;
 }
 
 function sent(result) {
@@ -90,6 +95,7 @@ function sent(result) {
 
 const rows = new Map();
 let newest = 0; // jobs that are passed over, from the newest back
+/** @type {(value?: any) => void} */
 let wake = () => {};
 const refreshSoon = () => wake();
 
@@ -99,13 +105,13 @@ async function showJobs(total) {
   const limit = total - newest - since;
   const jobs = limit ? (await ask(`derived-series/jobs?expand&since=${since}&limit=${limit}`)).reverse() : [];
   for (const id of [...rows.keys()]) if (!jobs.some((job) => job.ID === id)) rows.delete(id);
-  const wanted = jobs.map((job) => {
+  const nodes = jobs.map((job) => {
     if (!rows.has(job.ID)) rows.set(job.ID, new JobRow(job.ID));
     rows.get(job.ID).show(job);
     return rows.get(job.ID).node;
   });
   const body = byId("jobs");
-  if (wanted.length !== body.children.length || wanted.some((node, index) => node !== body.children[index])) body.replaceChildren(...wanted);
+  if (nodes.length !== body.children.length || nodes.some((node, index) => node !== body.children[index])) body.replaceChildren(...nodes);
   byId("no-jobs").hidden = jobs.length > 0;
   byId("newer").disabled = newest === 0;
   byId("older").disabled = since === 0;
@@ -113,21 +119,21 @@ async function showJobs(total) {
   return jobs.some((job) => !isOver(job));
 }
 
-const known = new Map(); // what is asked at a series' own addresses
+const tagsOf = new Map(); // by series, asked at its own addresses
 
 /** Whose a series is and what it shows; empty for whoever may not see it. */
 async function about(id) {
-  if (!known.has(id)) {
+  if (!tagsOf.has(id)) {
     const [series, patient] = await Promise.all([`series/${id}`, `series/${id}/patient`].map((path) => ask(path).catch(() => ({}))));
-    known.set(id, { ...patient.MainDicomTags, ...series.MainDicomTags });
+    tagsOf.set(id, { ...patient.MainDicomTags, ...series.MainDicomTags });
   }
-  return known.get(id);
+  return tagsOf.get(id);
 }
 
 async function showRecent(listed) {
   const all = await Promise.all(listed.map(async (series) => ({ ...series, ...(await about(series.ID)) })));
   const cells = all.map((series) => [
-    time(series.Created),
+    formatTime(series.Created),
     series.PatientName || series.PatientID,
     [series.Modality, series.SeriesDescription].filter(Boolean).join(" – "),
     series.By,
@@ -138,7 +144,7 @@ async function showRecent(listed) {
 }
 
 function showRules(rules) {
-  const cells = (rules ?? []).map((rule) => [rule.Name, rule.Derive?.Pipeline ?? rule.Derive?.Blueprint, rule.Fired, time(rule.LastTime), el("code", { text: JSON.stringify(rule.Match ?? rule.Inputs ?? {}) })]);
+  const cells = (rules ?? []).map((rule) => [rule.Name, rule.Derive?.Pipeline ?? rule.Derive?.Blueprint, rule.Fired, formatTime(rule.LastTime), el("code", { text: JSON.stringify(rule.Match ?? rule.Inputs ?? {}) })]);
   fill("rules", rules, () => (cells.length ? table(["Name", "Runs", "Fired", "Last", "On series with"], cells) : none("No rules are configured.")));
 }
 
@@ -154,7 +160,7 @@ function showHealth(status) {
   };
   fill("health", status, () => {
     const list = el("dl", {}, ...Object.entries(items).flatMap(([name, text]) => [el("dt", { text: name }), el("dd", { text })]));
-    const wrong = status.Problems.map((each) => problem({ message: `${each.File}: ${each.Message}` }));
+    const wrong = status.Problems.map(({ File, Message }) => problem({ message: `${File}: ${Message}` }));
     return el("div", {}, wrong.length ? el("div", { id: "problems" }, el("p", { text: "Files that could not be loaded:" }), ...wrong) : el("p", { class: "good", text: "All files could be loaded." }), list);
   });
 }
@@ -162,9 +168,9 @@ function showHealth(status) {
 const none = (text) => el("p", { class: "dim", text });
 const last = new Map();
 
-/** Make a part of the page anew when what it shows has changed. */
-function fill(id, document, make) {
-  const text = JSON.stringify(document);
+/** Replace a part of the page when what it shows has changed. */
+function fill(id, shown, make) {
+  const text = JSON.stringify(shown);
   if (last.get(id) === text) return;
   last.set(id, text);
   byId(id).replaceChildren(make());
@@ -201,5 +207,5 @@ for (;;) {
   } catch (error) {
     byId("trouble").replaceChildren(problem({ message: error.message, remedy: error.remedy || "This page asks again." }));
   }
-  await Promise.race([pause(active ? BUSY : QUIET), woken]);
+  await Promise.race([pause(active ? BUSY_MILLISECONDS : QUIET_MILLISECONDS), woken]);
 }
