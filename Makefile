@@ -25,6 +25,8 @@ lint: setup
 	$(PYTHON) -m ruff format --check $(SOURCES)
 	$(PYTHON) -m ruff check $(SOURCES)
 	$(PYTHON) -m mypy
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tooling run --silent lint
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" npm --prefix tooling run --silent types
 
 format: setup
 	$(PYTHON) -m ruff check --fix $(SOURCES)
@@ -59,5 +61,5 @@ bench: setup
 
 # Not .run/storage: it holds what was stored in Orthanc.
 clean: stop
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf .venv tooling/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find plugin blueprints scripts benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the plugin needs on Debian or Ubuntu: Orthanc with its Python and DICOMweb plugins, dicom3tools, and
 # .venv with the same minor version of Python that Orthanc's Python plugin is linked with. Safe to run again: what is
-# there is left alone. With --run, what only the tests need (a browser, curl) is not.
+# there is left alone. With --run, what only the tests need (a browser, curl, eslint and tsc) is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps Orthanc, not on every user's PATH
@@ -110,6 +110,16 @@ make_venv() {
     printf '%s\n' "$wanted" >"$STAMP"
 }
 
+# eslint and tsc, by the npm that comes with a wheel of .venv.
+install_page_checkers() {
+    local wanted stamp=tooling/node_modules/installed-from
+    wanted="$(sha256sum tooling/package-lock.json | cut -d ' ' -f 1)"
+    [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing what checks the pages' JavaScript into tooling/node_modules"
+    PATH=$PWD/.venv/bin:$PATH npm ci --prefix tooling --silent --no-audit --no-fund 9>&-
+    printf '%s\n' "$wanted" >"$stamp"
+}
+
 mkdir -p .run
 exec 9>.run/setup.lock
 flock 9 # two at a time would spoil each other's .venv
@@ -118,4 +128,5 @@ install_packages
 [ "${1:-}" = --run ] || install_test_tools
 version=$(plugin_python_version)
 make_venv "$version"
+[ "${1:-}" = --run ] || install_page_checkers
 say "ready: Python $version in .venv, $(Orthanc --version 2>/dev/null | sed -n '1s/^Orthanc /Orthanc /p')"

@@ -1,4 +1,4 @@
-// What eslint asks of the pages' JavaScript: modules for today's browsers, without a build.
+// What eslint asks of the pages' JavaScript: modules for today's browsers, without a build. Run from the repository.
 
 import js from "@eslint/js";
 import { defineConfig } from "eslint/config";
@@ -6,7 +6,6 @@ import globals from "globals";
 
 export default defineConfig([
   {
-    basePath: "..",
     files: ["**/*.js"],
     extends: [js.configs.recommended],
     languageOptions: { ecmaVersion: "latest", sourceType: "module", globals: globals.browser },
@@ -24,13 +23,11 @@ export default defineConfig([
   },
   {
     // Orthanc Explorer's page, jQuery 1.7 and no modules
-    basePath: "..",
     files: ["**/explorer.js"],
     languageOptions: { sourceType: "script", globals: globals.jquery },
     rules: { "no-var": "off" },
   },
   {
-    basePath: "..",
     files: ["**/ohif-config.js"],
     languageOptions: { sourceType: "script" },
   },
