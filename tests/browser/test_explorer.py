@@ -62,11 +62,33 @@ class Forms(Pipeline):
 '''
 
 
+TALKATIVE = f"""
+import time
+
+from derived_series import derivation
+from derived_series.pipelines import Pipeline
+
+
+class Talkative(Pipeline):
+    '''Says what it is at.'''
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"] + derivation("Nothing", "Smoothing")
+
+    def process(self, container):
+        container.progress(0.5, "half of it")
+        print({HOSTILE[0]!r})
+        time.sleep(3)
+        return container["parent"].voxels()
+"""
+
+
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("orthanc")
     changes = settings(folder / "library")
     (folder / "library" / "forms.py").write_text(FORMS)
+    (folder / "library" / "talkative.py").write_text(TALKATIVE)
     changes["DerivedSeries"]["Rules"] = [
         {"Name": "never", "Match": {"Modality": "XX"}, "Derive": {"Pipeline": "gaussian_smoothing"}},
     ]
@@ -172,6 +194,26 @@ def test_progress_cancel_and_failure(page: Page, server: OrthancServer, ct: str)
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#trouble")).to_contain_text("the moon is in the wrong phase")
     assert server.series_ids() == {ct}
+
+
+def test_several_results_of_one_job_and_what_it_says(page: Page, server: OrthancServer, ct: str) -> None:
+    open_form(page, server, ct, "body_mask")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#preview h3")).to_have_text(["mask", "masked"])
+    expect(page.locator("#preview img")).to_have_count(2)
+    expect(page.locator("#preview .values")).to_contain_text("body")
+    assert server.series_ids() == {ct}
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#done")).to_contain_text("Stored: 2 series")
+    expect(page.locator("#done .values")).to_contain_text("ml")
+    expect(page.get_by_role("link", name="mask: review it beside its parent")).to_be_focused()
+    expect(page.get_by_role("link", name="masked: review it beside its parent")).to_be_visible()
+    assert len(server.series_ids()) == 3
+    open_form(page, server, ct, "talkative")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator("#state")).to_contain_text("Processing: half of it, 55 %")
+    expect(page.locator("#log")).to_contain_text(HOSTILE[0])
+    expect(page.locator("#done")).to_be_visible()
 
 
 def test_keyboard_alone(page: Page, server: OrthancServer, ct: str) -> None:

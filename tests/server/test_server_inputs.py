@@ -1,0 +1,124 @@
+"""Inputs of prior studies and stored segmentations on a real Orthanc; what Reuse compares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orthanc_server import OrthancServer
+from phantoms import ct_phantom
+from server_fixtures import derive, npy, settings
+
+FILE = '''
+"""What has changed, and what a segmentation covers."""
+import numpy as np
+
+from derived_series import derivation
+from derived_series.pipelines import Algorithm, Input, NumpyGrinder, Pipeline, SegmentationGrinder
+
+
+class CT(Input):
+    required_values = {"Modality": "CT"}
+    image_grinder = NumpyGrinder()
+
+
+class Prior(CT):
+    prior = True
+
+
+class Mask(Input):
+    required_values = {"Modality": "SEG"}
+    image_grinder = SegmentationGrinder()
+    optional = True
+
+
+class Change(Pipeline):
+    """The difference to the prior study, within a mask where one is given."""
+
+    input = {"now": CT, "before": Prior, "mask": Mask}
+    parent_input = "now"
+    algorithm = Algorithm("Subtraction", "1", "us", files=["weights.txt"])
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"] + derivation("Difference", "PixelByPixelSubtraction")
+
+    def process(self, container):
+        change = container["now"] - container["before"]
+        if "mask" in container:
+            labels = container["mask"].on(container.parents["now"])
+            assert sorted(container["mask"].labels) == [1, 2]
+            change = np.where(labels == 2, change, 0)
+        return change
+'''
+
+
+@pytest.fixture(scope="module")
+def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
+    folder = tmp_path_factory.mktemp("server")
+    changes = settings(folder / "library")
+    (folder / "library" / "change.py").write_text(FILE)
+    (folder / "library" / "weights.txt").write_text("one")
+    with OrthancServer(folder, changes) as made:
+        yield made
+
+
+def _study(name: str, day: str, **changes: Any) -> list[Any]:
+    found = ct_phantom(4, 12, 10, study=name, series=name, **changes)
+    for dataset in found:
+        dataset.StudyDate = day
+    return found
+
+
+def test_the_latest_prior_is_found_or_the_one_that_the_request_names(server: OrthancServer) -> None:
+    server.delete_all()
+    older = server.upload(_study("older", "20240101"))
+    prior = server.upload(_study("prior", "20250101"))
+    server.upload(_study("later", "20270101"))
+    parent = server.upload(_study("now", "20260101"))
+    for request, wanted in (({}, prior), ({"Inputs": {"before": older}}, older)):
+        answer = derive(server, parent, Pipeline="change", **request)
+        made = server.json(f"{answer['Path']}/provenance")
+        assert {each["Input"]: each["ID"] for each in made["Parents"]} == {"now": parent, "before": wanted}
+        assert made["ParentSeries"] == parent
+        first = server.download(answer["ID"])[0]
+        (study,) = first.StudiesContainingOtherReferencedInstancesSequence
+        assert study.StudyInstanceUID == server.json(f"/series/{wanted}/study")["MainDicomTags"]["StudyInstanceUID"]
+        sources = server.json(f"{answer['Path']}/sources")
+        assert [each["Input"] for each in sources["Parents"]] == ["now", "before"]
+
+
+def test_without_a_prior_the_request_is_refused(server: OrthancServer) -> None:
+    server.delete_all()
+    parent = server.upload(_study("now", "20260101"))
+    server.upload(_study("later", "20270101"))
+    answer = server.post(f"/series/{parent}/derive", json={"Pipeline": "change"})
+    assert answer.status_code == 400 and "has the inputs now, before, mask" in answer.json()["Message"]
+
+
+def test_a_segmentation_of_several_segments_is_an_input(server: OrthancServer) -> None:
+    server.delete_all()
+    server.upload(_study("prior", "20250101"))
+    parent = server.upload(_study("now", "20260101"))
+    labels = np.zeros((4, 12, 10), np.uint8)
+    labels[1, 2:5, 3:6], labels[2, 6:9, 1:4] = 1, 2
+    mask = server.json(f"/series/{parent}/derive/segmentation/numpy", "POST", data=npy(labels))["ID"]
+    answer = derive(server, parent, Pipeline="change", Inputs={"mask": mask})
+    assert answer["InstancesCount"] == 4
+    made = server.json(f"{answer['Path']}/provenance")
+    assert {each["Input"] for each in made["Parents"]} == {"now", "before", "mask"}
+    assert made["Code"]["Algorithm"]["Name"] == "Subtraction" and "weights.txt" in made["Code"]["Algorithm"]["Files"]
+
+
+def test_changed_weights_are_another_derivation(server: OrthancServer) -> None:
+    server.delete_all()
+    server.upload(_study("prior", "20250101"))
+    parent = server.upload(_study("now", "20260101"))
+    first = derive(server, parent, Pipeline="change", IfExists="Reuse")
+    assert derive(server, parent, Pipeline="change", IfExists="Reuse")["JobID"] == first["JobID"]
+    Path(server.folder / "library" / "weights.txt").write_text("two")
+    server.restart()
+    assert derive(server, parent, Pipeline="change", IfExists="Reuse")["JobID"] != first["JobID"]
