@@ -29,6 +29,8 @@ EVEN_MM, EVEN_PART = 0.01, 0.005
 SAME_POSITION_MM = 1e-3
 #: Directions may differ by this angle (radians) and still be the same: DS values are rounded.
 SAME_ANGLE = 2e-3
+#: Positions, distances and sizes of voxels (mm) are below this: what is not is a mistake.
+FARTHEST_MM = 1e9
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.itk import is_sitk, placed_image
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.image.resampling import Resampling, resample
+from derived_series.dicom.image.stored_pixels import require_encodable
 from derived_series.dicom.objects import builder_of
 from derived_series.dicom.series.classic import build_series
 from derived_series.dicom.series.header import SeriesHeader, make_header
@@ -243,11 +244,7 @@ def _volume(image: Any) -> npt.NDArray[Any]:
         raise InvalidImage(f"the image is no array: {error}", remedy="give a numpy array") from error
     if array.ndim == 2:
         array = array[np.newaxis]
-    if array.dtype.kind not in "biuf":
-        raise PixelError(
-            f"an image of dtype {array.dtype} has no pixel encoding",
-            remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
-        )
+    require_encodable(array.dtype)
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise ShapeMismatch(
             f"an image is (slice, row, column), (time, slice, row, column) or (row, column), "

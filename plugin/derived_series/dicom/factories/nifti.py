@@ -20,7 +20,7 @@ from derived_series.dicom.blueprints.space import require_patient_space
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory, require_colour
 from derived_series.dicom.factories.image_files import require
 from derived_series.dicom.factories.nifti_space import require_scalars, says_where, template_of, two_places
-from derived_series.dicom.grid import LPS_TO_RAS, Affine, Grid
+from derived_series.dicom.grid import FARTHEST_MM, LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.image.placement import Placement, on_parent, place, tolerance
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.series.header import SeriesHeader
@@ -42,8 +42,6 @@ _READ_ERRORS = (
 
 #: The samples of NIfTI's RGB24.
 _RGB = ("R", "G", "B")
-#: Voxel sizes and positions (mm) are below this; what is not is no place.
-_FARTHEST = 1e9
 
 
 class NiftiFactory(DicomFactory):
@@ -221,7 +219,7 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
 
     :param frame_ras: 4x4, its columns are the RAS directions of growing slice, row and column index.
     """
-    if image.affine is None or not np.all(np.abs(image.affine) < _FARTHEST):
+    if image.affine is None or not np.all(np.abs(image.affine) < FARTHEST_MM):
         raise GeometryError("the NIfTI image has no usable affine", remedy="set its sform or qform")
     if not says_where(image):
         # the affine is nibabel's guess then, from the voxel sizes and with the origin in the middle

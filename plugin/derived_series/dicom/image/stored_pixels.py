@@ -115,6 +115,15 @@ class StoredPixels:
         return place.tobytes()
 
 
+def require_encodable(dtype: np.dtype[Any]) -> None:
+    """:raises PixelError: a type of values that has no meaning as pixels."""
+    if dtype.kind not in "biuf":
+        raise PixelError(
+            f"an image of dtype {dtype} has no pixel encoding",
+            remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
+        )
+
+
 def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None = None) -> StoredPixels:
     """Choose the encoding of a (slice, row, column) array.
 
@@ -125,11 +134,7 @@ def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None 
     :param nan: what NaN and Inf are replaced by; None refuses them.
     :raises PixelError: NaN or Inf, or a dtype that has no meaning as pixels.
     """
-    if image.dtype.kind not in "biuf":
-        raise PixelError(
-            f"an image of dtype {image.dtype} has no pixel encoding",
-            remedy="give bool, an integer or a float type; of complex values the magnitude or the phase",
-        )
+    require_encodable(image.dtype)
     is_mask = image.dtype.kind == "b"
     if is_mask:
         image = image.view(np.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import lru_cache
 
 from pydicom.dataelem import DataElement
@@ -38,6 +39,17 @@ _TRANSFER_SYNTAX = to_tag("TransferSyntaxUID")
 #: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
 #: other codes of PS3.16 may extend, and a wrong term would be worse than a wide one.
 UNSPECIFIED = Code("110001", "DCM", "Image Processing")
+
+
+def as_derived(image_type: Sequence[str]) -> list[str]:
+    """An ImageType whose value 1 is DERIVED, as that of each derived image; it may be what was given."""
+    values = list(image_type)
+    return values if values[:1] == ["DERIVED"] else ["DERIVED", "SECONDARY", *values[2:]]
+
+
+def marks_of(parent: ParentSeries) -> dict[str, str]:
+    """The marks that the parent has, and so what is derived from it: by keyword."""
+    return {keyword: mark for keyword, mark in MARKS.items() if is_marked(parent, keyword)}
 
 
 def derivation(description: str, code: Code | str) -> Blueprint:

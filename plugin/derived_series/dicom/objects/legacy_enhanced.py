@@ -19,13 +19,14 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import Tag
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 from pydicom.valuerep import validate_value
 
 from derived_series.dicom.blueprints.copy_elements import PositionCopyElement
 from derived_series.dicom.blueprints.element import ABSENT
 from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.writer import PER_FRAME, as_read, encode_element
@@ -90,17 +91,11 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     correct_ambiguous_vr(made, True)
     charset = made.get("SpecificCharacterSet")
     encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
-    meta = made.file_meta
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    for name in ("FileMetaInformationGroupLength", "FileMetaInformationVersion", "ImplementationVersionName"):
-        if name in meta:
-            del meta[name]
     dataset = Dataset()
     dataset.update(made)
     close_table(made)
     dataset[PER_FRAME] = as_read(encode_element(made[PER_FRAME], encodings))
-    dataset.file_meta = meta
+    dataset.file_meta = new_file_meta(str(made.SOPClassUID), str(made.SOPInstanceUID))
     return DatasetSeries((dataset,), (*classic.warnings, *told), header, own)
 
 

@@ -7,24 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 
-from derived_series.dicom.blueprints.blueprint import Entry
 from derived_series.dicom.blueprints.copy_elements import InstanceCopyElement, PositionCopyElement
-from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue
+from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.private_blocks import allocate, creators, placed
-from derived_series.dicom.encoding.tags import Key, describe, keyword
+from derived_series.dicom.encoding.tags import Key, describe
 from derived_series.dicom.encoding.writer import as_read
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels
 from derived_series.dicom.modules.derivation import (
-    MARKS,
     general_reference_blueprint,
-    is_marked,
+    marks_of,
     referenced_series_of_all,
     sources_of_all,
     tell_resampling,
@@ -34,8 +32,9 @@ from derived_series.dicom.series.classic import enforce_derived
 from derived_series.dicom.series.finished import DatasetSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.rules import PIXEL_TAGS
+from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import settle_dataset
-from derived_series.errors import GeometryError, HeaderError, Missing, ShapeMismatch
+from derived_series.errors import GeometryError, HeaderError, ShapeMismatch
 
 #: What only an image of one frame has: it comes with the rules, and says nothing of a document.
 IMAGE_ONLY = frozenset(
@@ -98,26 +97,21 @@ def draft_of(
     every = tuple(sorted({index for part in placement.sources for index in part}))
     env = replace(slices, sources=(every,), others=tuple(other.as_whole() for other in placement.others))
     elements = {key: element for key, element in header.elements.items() if key[0] not in unused}
-    missing = []
     encoded = []
+    entries = []
     for entry in header.deferred:
         if int(entry.element.tag) in unused:
             continue
         if entry.element == general_reference_blueprint["SourceImageSequence"]:
             encoded.append(as_read(sources_of_all(env)))
-            continue
-        if entry.element == general_reference_blueprint["ReferencedSeriesSequence"]:
+        elif entry.element == general_reference_blueprint["ReferencedSeriesSequence"]:
             encoded.append(as_read(referenced_series_of_all(env)))
-            continue
-        try:
-            value = _settled(entry, env)
-        except LackingValue as lack:
-            missing.append(Missing(int(entry.element.tag), keyword(entry.element.tag), str(lack)))
-            continue
-        if value is not ABSENT:
-            elements[entry.element.key] = entry.element.data_element(value)
-    if missing:
-        raise HeaderError(missing, where="the header, with this image,")
+        else:
+            entries.append(entry)
+    settled = settle(entries, lambda element: _answer(element, env))
+    if settled.missing:
+        raise HeaderError(settled.missing, where="the header, with this image,")
+    elements |= settled.elements
     if placement.frame is not None:
         placement.frame.write(elements)
     warnings = [*header.warnings, *placement.warnings]
@@ -125,15 +119,15 @@ def draft_of(
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])
     warnings += enforce_derived(elements)
-    for name, mark in MARKS.items():
+    for name, mark in marks_of(header.parent).items():
         key = (int(Tag(name)), "")
-        if is_marked(header.parent, name) and (key in elements or key[0] not in unused):
+        if key in elements or key[0] not in unused:
             elements[key] = DataElement(Tag(name), "CS", mark)
     return Draft(header, env, slices, elements, tuple(encoded), tuple(warnings))
 
 
-def _settled(entry: Entry, env: ImageEnvironment) -> Any:
-    element = entry.element
+def _answer(element: VirtualElement, env: ImageEnvironment) -> Any:
+    """What an element says of all slices in one instance."""
     value = element.at_image(env)
     if value is not DEFER:
         return value
@@ -175,11 +169,7 @@ def finished(draft: Draft, made: Iterable[DataElement], warnings: Iterable[str] 
     for read in draft.encoded:
         if (int(read.tag), "") not in elements:
             dataset[read.tag] = read
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = UID(str(dataset.SOPClassUID))
-    dataset.file_meta.MediaStorageSOPInstanceUID = UID(draft.instance_uid)
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    dataset.file_meta = new_file_meta(str(dataset.SOPClassUID), draft.instance_uid)
     return DatasetSeries((dataset,), tuple(dict.fromkeys(told)), draft.header, frozenset(tag for tag, _ in own))
 
 

@@ -15,22 +15,24 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import as_pixel_options
 from pydicom.tag import Tag
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID
+from pydicom.uid import UID
 
 from derived_series.dicom.blueprints.blueprint import Entry
-from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
+from derived_series.dicom.blueprints.element import ABSENT, LackingValue, VirtualElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.encoding.codecs import PIXEL_DATA, check_decoded, encoded_frame, encoder_of, pixel_element
+from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.private_blocks import Blocks, allocate, creators, placed
 from derived_series.dicom.encoding.tags import Key, describe, keyword
 from derived_series.dicom.encoding.writer import SeriesEncoder, encapsulated, long_element_head
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import encode_pixels
-from derived_series.dicom.modules.derivation import UNSPECIFIED, tell_resampling
+from derived_series.dicom.modules.derivation import UNSPECIFIED, as_derived, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.plausibility import doubts
 from derived_series.dicom.series.rules import MARK_TAGS, PIXEL_TAGS, enforce_identity
+from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import by_slice
@@ -157,12 +159,7 @@ class DerivedSeries:
 
     def file_meta(self, index: int) -> FileMetaDataset:
         """The file meta information of an instance (PS3.10 7.1)."""
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = UID(self.sop_class_uid)
-        meta.MediaStorageSOPInstanceUID = UID(self.instance_uid(index))
-        meta.TransferSyntaxUID = self.transfer_syntax
-        meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-        return meta
+        return new_file_meta(self.sop_class_uid, self.instance_uid(index), self.transfer_syntax)
 
     def dataset(self, index: int) -> Dataset:
         """One instance as a Dataset that shares nothing with the others or the parent."""
@@ -246,22 +243,10 @@ def build_series(
         frame=placement.frame,
         others=placement.others,
     )
-    elements = dict(header.elements)
-    instanced: list[Entry] = []
-    missing = []
-    for entry in header.deferred:
-        element = entry.element
-        try:
-            value = element.at_image(env)
-        except LackingValue as lack:
-            missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
-            continue
-        if value is DEFER:
-            instanced.append(entry)
-        elif value is not ABSENT:
-            elements[element.key] = element.data_element(value)
-    if missing:
-        raise HeaderError(missing, where="the header, with this image,")
+    settled = settle(header.deferred, lambda element: element.at_image(env))
+    if settled.missing:
+        raise HeaderError(settled.missing, where="the header, with this image,")
+    elements, instanced = {**header.elements, **settled.elements}, list(settled.deferred)
     if placement.frame is not None:
         placement.frame.write(elements)
     warnings = [*header.warnings, *placement.warnings, *pixels.warnings]
@@ -339,7 +324,7 @@ def _never_original(element: DataElement) -> DataElement:
     if element.keyword == "ImageType" and element.value:
         values = [element.value] if isinstance(element.value, str) else list(element.value)
         if values[0] != "DERIVED":
-            return DataElement(element.tag, "CS", ["DERIVED", "SECONDARY", *values[2:]])
+            return DataElement(element.tag, "CS", as_derived(values))
     return element
 
 

@@ -8,18 +8,20 @@ from dataclasses import dataclass, replace
 from typing import TypeGuard
 
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
 
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.encoding.codecs import compress
+from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
 from derived_series.dicom.encoding.writer import encode_dataset
-from derived_series.dicom.modules.derivation import MARKS, is_marked
+from derived_series.dicom.modules.derivation import as_derived, marks_of
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.making import tell_making
-from derived_series.dicom.series.rules import PATIENT_AND_STUDY, parents_own
+from derived_series.dicom.series.rules import PATIENT_AND_STUDY, parent_element
 from derived_series.dicom.series.text import settle_dataset
 from derived_series.dicom.source.detached import detached
 from derived_series.dicom.source.series import ParentSeries
@@ -86,7 +88,7 @@ class DatasetSeries:
 
     def with_identity(self, parent: ParentSeries) -> DatasetSeries:
         """The same as ``DerivedSeries.with_identity``."""
-        owned = {tag: parents_own(tag, parent) for tag in PATIENT_AND_STUDY}
+        owned = {tag: parent_element(tag, parent) for tag in PATIENT_AND_STUDY}
         if not any(_is_changed(d.get(tag), own) for d in self.datasets for tag, own in owned.items()):
             return self
         datasets = tuple(detached(dataset, {}) for dataset in self.datasets)
@@ -104,6 +106,10 @@ class DatasetSeries:
     def buffer(self, index: int) -> bytes:
         """The same as ``encode``; see ``DerivedSeries.buffer``."""
         return self.encode(index)
+
+
+#: What file meta information says of the instance: whatever stood there, it is this one.
+_OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"))
 
 
 def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> DatasetSeries:
@@ -134,13 +140,10 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
         own_zone = zone_of(dataset)
         warnings += _own(dataset, parent)
         tell_making(dataset, own_zone, parent, context.now)
-        if not hasattr(dataset, "file_meta"):
-            dataset.file_meta = FileMetaDataset()
-        meta = dataset.file_meta
-        meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-        meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        meta.setdefault("TransferSyntaxUID", UID(ExplicitVRLittleEndian))
-        meta.setdefault("ImplementationClassUID", UID(PYDICOM_IMPLEMENTATION_UID))
+        new = new_file_meta(dataset.SOPClassUID, dataset.SOPInstanceUID)
+        meta = getattr(dataset, "file_meta", new)
+        meta.update({tag: new[tag] for tag in new.keys() if tag in _OF_INSTANCE or tag not in meta})
+        dataset.file_meta = meta
         found.append(dataset)
     return DatasetSeries(tuple(found), tuple(dict.fromkeys(warnings)))
 
@@ -154,7 +157,7 @@ def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
     """Patient and study values are the parent's; a derived image is DERIVED."""
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
-        own, given = parents_own(tag, parent), dataset.get(tag)
+        own, given = parent_element(tag, parent), dataset.get(tag)
         if _is_changed(given, own):
             warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
         if own is not None:
@@ -163,12 +166,11 @@ def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
             given.value = None
     warning = settle_dataset(dataset, parent.as_stored.get("SpecificCharacterSet"))
     warnings += [warning] if warning else []
-    for keyword, mark in MARKS.items():
-        if is_marked(parent, keyword):
-            setattr(dataset, keyword, mark)
+    for keyword, mark in marks_of(parent).items():
+        setattr(dataset, keyword, mark)
     given_kind = dataset.get("ImageType") or ["DERIVED", "SECONDARY"]
     kind = [given_kind] if isinstance(given_kind, str) else list(given_kind)
     if kind[0] != "DERIVED" and "Rows" in dataset:
         warnings.append(f"ImageType (0008,0008) cannot be {kind}: a derived image is DERIVED")
-        dataset.ImageType = ["DERIVED", "SECONDARY", *kind[2:]]
+        dataset.ImageType = as_derived(kind)
     return warnings

@@ -12,12 +12,13 @@ from pydicom.dataset import Dataset
 
 from derived_series.dicom.blueprints.blueprint import Blueprint, Entry
 from derived_series.dicom.blueprints.copy_elements import CopyElement, InstanceCopyElement, PositionCopyElement
-from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, VirtualElement
+from derived_series.dicom.blueprints.element import ABSENT, LackingValue, VirtualElement
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
-from derived_series.dicom.encoding.tags import Key, TagLike, describe, keyword, to_tag
+from derived_series.dicom.encoding.tags import Key, TagLike, describe, to_tag
 from derived_series.dicom.series.required import of_other_modality
-from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parents_own
+from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parent_element
+from derived_series.dicom.series.settling import settle
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.volumes import LAST_RESORT
 from derived_series.errors import HeaderError, Missing
@@ -101,25 +102,18 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
     warnings += _volumes(env.parent)
     warnings += said
     env = replace(env, derivation=_derivation(env, whole))
-    elements: dict[Key, DataElement] = {}
-    deferred = []
-    missing = []
+    settled = settle(whole.entries(), lambda element: element.at_header(env))
+    elements, missing = dict(settled.elements), list(settled.missing)
+    deferred = [entry for entry in settled.deferred if int(entry.element.tag) not in PATIENT_AND_STUDY]
+    later = {entry.element.key for entry in settled.deferred}
     for entry in whole.entries():
         element = entry.element
-        try:
-            value = element.at_header(env)
-        except LackingValue as lack:
-            missing.append(Missing(int(element.tag), keyword(element.tag), str(lack)))
-            continue
-        if value is DEFER and int(element.tag) in PATIENT_AND_STUDY:  # what comes later may not change them
+        if element.key in later and int(element.tag) in PATIENT_AND_STUDY:  # what comes later may not change them
             warnings.append(f"{element!r} is not used: {describe(element.tag)} is the parent's")
-            own = parents_own(element.tag, env.parent)
-            if own is not None:
-                elements[element.key] = own
-        elif value is DEFER:
-            deferred.append(entry)
-        elif value is not ABSENT:
-            elements[element.key] = element.data_element(value)
+            value = parent_element(element.tag, env.parent)
+            if value is not None:
+                elements[element.key] = value
+        elif element.key in settled.elements:
             warnings += _pivot_only(element, env.parent)
     if _SOP_CLASS not in elements and all(item.tag != _SOP_CLASS[0] for item in missing):
         missing.append(Missing(_SOP_CLASS[0], "SOPClassUID", "it must be settled before the image is there"))

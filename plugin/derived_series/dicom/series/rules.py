@@ -119,7 +119,7 @@ def enforce_identity(
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
         key = (tag, "")
-        given, own = found.get(key), parents_own(tag, parent)
+        given, own = found.get(key), parent_element(tag, parent)
         if given is None and (own is None or tag not in _BASE):
             continue  # left out, which the standard allows
         said, wanted = _value(given), _value(own)
@@ -133,7 +133,7 @@ def enforce_identity(
     return found, warnings
 
 
-def parents_own(tag: int, parent: ParentSeries) -> DataElement | None:
+def parent_element(tag: int, parent: ParentSeries) -> DataElement | None:
     """The parent's patient or study element; empty where the parent lacks one of type 2, None for another."""
     own = parent.as_stored.get(BaseTag(tag))
     if own is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):

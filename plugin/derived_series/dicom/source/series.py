@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.encoding.character_sets import keep_bytes
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
-from derived_series.dicom.grid import SAME_ANGLE, Affine, Grid
+from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE, Affine, Grid
 from derived_series.dicom.source.detached import Memo, detached
 from derived_series.dicom.source.file_meta import disagreements
 from derived_series.dicom.source.files import save
@@ -36,9 +36,6 @@ from derived_series.dicom.source.selection import ALL, Selection, choose
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.dicom.source.volumes import Arrangement, arrange_volumes, time_step
 from derived_series.errors import GeometryError, InvalidParent
-
-#: Positions and spacings (mm) are below this; what is not is no place.
-_FARTHEST = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -285,10 +282,10 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
         numbers = [float(v) for v in value]
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != count or not np.all(np.abs(numbers) < _FARTHEST):
+    if len(numbers) != count or not np.all(np.abs(numbers) < FARTHEST_MM):
         raise GeometryError(
             f"{describe(to_tag(keyword))} of instance {dataset.SOPInstanceUID} is {value!r}, "
-            f"not {count} numbers below {_FARTHEST:g}"
+            f"not {count} numbers below {FARTHEST_MM:g}"
         )
     return numbers
 

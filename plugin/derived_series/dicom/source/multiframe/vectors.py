@@ -11,13 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.grid import FARTHEST_MM
 
 _POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPatient")
 #: What the elements of a whole instance may say of one frame only.
 PLACE = (_POSITION, _ORIENTATION, Tag("SliceLocation"))
 
-#: Positions (mm) and numbers of frames are below this.
-_FARTHEST = 1e9
 
 Place = dict[BaseTag, DataElement]
 
@@ -86,7 +85,7 @@ def _are(values: Any, count: int) -> bool:
     """Whether there are as many numbers. :raises ValueError: one that is no place."""
     listed = _listed(values)
     for value in listed:
-        if not abs(float(value)) < _FARTHEST:
+        if not abs(float(value)) < FARTHEST_MM:
             raise ValueError(f"{value!r} is no place")
     return len(listed) == count
 
