@@ -16,7 +16,10 @@ from multiframe import enhanced
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 from phantoms_4d import fmri_phantom
 
-IMAGES = sorted(set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf"})
+#: The ready blueprints of objects that have pixels.
+IMAGES = sorted(
+    set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf", "rt_structure_set"}
+)
 
 
 def phantom_for(name: str, *size: int, **options: Any) -> list[Dataset]:
