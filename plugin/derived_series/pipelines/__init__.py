@@ -9,7 +9,7 @@ from derived_series.pipelines.grinders import (
     SeriesGrinder,
     SitkGrinder,
 )
-from derived_series.pipelines.input import Input
+from derived_series.pipelines.input import Input, StructuresInput
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.output import Output, Value
 from derived_series.pipelines.pipeline import AbstractInput, AbstractPipeline, Parameters, Pipeline
@@ -29,5 +29,6 @@ __all__ = [
     "SegmentationGrinder",
     "SeriesGrinder",
     "SitkGrinder",
+    "StructuresInput",
     "Value",
 ]

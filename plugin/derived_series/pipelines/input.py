@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
+from derived_series.dicom.objects.structures import Labels, labels_on
 from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.dicom.source.series import ParentSeries
+from derived_series.errors import InvalidRequest
 from derived_series.pipelines.grinders import Grinder, SeriesGrinder
 
 
@@ -49,6 +51,10 @@ class Input:
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self.series.instances)
 
+    def on(self, parent: ParentSeries) -> Input:
+        """The input beside the pipeline's parent."""
+        return self
+
     def validate(self) -> bool:
         """Whether the series is complete; to be overridden."""
         return True
@@ -75,3 +81,34 @@ class Input:
             if to_tag(tag) not in dataset:
                 return f"{describe(to_tag(tag))} is missing"
         return None
+
+
+class StructuresInput(Input):
+    """A segmentation or an RT structure set: ``input_container[name]`` is its ``Labels`` on the parent's grid.
+
+    It cannot be the parent. Its own ``series`` has one instance, as it is stored.
+    """
+
+    required_values: ClassVar[Mapping[TagLike, Any]] = {"Modality": ("SEG", "RTSTRUCT")}
+
+    def __init__(self, series: ParentSeries, parent: ParentSeries | None = None):
+        super().__init__(series)
+        self.parent = parent
+
+    @classmethod
+    def reads_objects(cls) -> bool:
+        """Always: no frame of it is an image."""
+        return True
+
+    def on(self, parent: ParentSeries) -> Input:
+        """The same with the series on whose grid the labels are."""
+        return type(self)(self.series, parent)
+
+    def get_data(self) -> Labels:
+        """:raises GeometryError: the parent has no grid, or the structures are not of it."""
+        if self.parent is None:
+            raise InvalidRequest(
+                f"a {type(self).__name__} is labels on the grid of other images: it cannot be the parent",
+                remedy="name another input in parent_input",
+            )
+        return labels_on(self.series, self.parent)

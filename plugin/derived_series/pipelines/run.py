@@ -24,6 +24,7 @@ from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
 from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
+from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.finished import adopt
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
@@ -286,6 +287,8 @@ def run_outputs(
         data = {}
         for key, series in inputs.items():
             taken = _user(f"the constructor of input {key!r} of pipeline {name!r}", pipeline.input[key], series)
+            if key != pipeline.parent_name():
+                taken = taken.on(theirs)
             if not _user(f"validate of pipeline {name!r}", taken.validate):
                 raise InvalidParent(
                     f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
@@ -295,6 +298,7 @@ def run_outputs(
         container = InputContainer(data, mine, inputs, settings, place)
         result = _user(f"process of pipeline {name!r}", pipeline.process, container)
         images, values = _by_output(name, pipeline, result)
+        told = [warning for each in data.values() if isinstance(each, Labels) for warning in each.warnings]
         made = {}
         for key in outputs:
             if key not in images:
@@ -303,7 +307,7 @@ def run_outputs(
             finished = _finish(what, images[key], parent, theirs, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
                 finished = finished.with_warnings(_assumed(pipeline))
-            made[key] = options.ready(finished, parent)
+            made[key] = options.ready(finished.with_warnings(*told), parent)
     return Results(made, values)
 
 

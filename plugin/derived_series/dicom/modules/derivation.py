@@ -203,7 +203,7 @@ def _same_places(env: InstanceEnvironment) -> list[bool]:
 
 def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
     """Each source of a slice, frames of one instance together, and whether it is at the slice's own place."""
-    others = [pair for other in env.of.others for pair in _of_other(other, env.index)]
+    others = [pair for other in env.of.others if "Rows" in other.series.pivot for pair in _of_other(other, env.index)]
     if len(env.of.sources[env.index]) == 1:
         return [(to, env.of.on_parent_grid) for to in references(env.source_datasets)] + others
     pairs = list(zip(env.source_datasets, _same_places(env), strict=True))
@@ -250,6 +250,8 @@ def sources_of_all(env: ImageEnvironment) -> bytes:
     every = sorted({index for part in env.sources for index in part})
     found = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
     for other in env.others:
+        if "Rows" not in other.series.pivot:  # a structure set is no image
+            continue
         (whole,) = other.as_whole().sources
         found += [(to, other.same_place) for to in references([other.series.instances[index] for index in whole])]
     return sequence(0x00082112, [to.encode() + _after_reference(same) for to, same in found])

@@ -51,7 +51,7 @@ class StudyHeads:
         return self._read[identifier]
 
     def _first(self, series: Mapping[str, Any]) -> Dataset | str:
-        """The first instance, or its first frame, without pixels; or why there is none."""
+        """The first instance, without pixels; or why there is none."""
         try:
             instance = self._client.get_json(f"/instances/{series['Instances'][0]}")
             url = self._client.connection.dicomweb_url(
@@ -62,7 +62,7 @@ class StudyHeads:
             answer = self._client.send("GET", url, headers={"Accept": "application/dicom+json"})
             answer.raise_for_status()
             head = Dataset.from_json(answer.json()[0], bulk_data_uri_handler=lambda *_: None)
-            return unfold([head])[0]
+            return head
         except DerivedSeriesError as error:
             return error.message
         except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:  # OSError: of requests, too
@@ -71,7 +71,9 @@ class StudyHeads:
 
 def _asked(wanted: type[Input], head: Dataset) -> str | None:
     try:
-        return wanted.refusal(head)
+        return wanted.refusal(head if wanted.reads_objects() else unfold([head])[0])
+    except DerivedSeriesError as error:
+        return error.message
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # a pipeline's own refusal
         return f"refusal of the input {wanted.__name__} raised {type(error).__name__}: {error}"
 

@@ -1,0 +1,300 @@
+"""Segmentations and RT structure sets as labels on the grid of an image series: what a pipeline computes with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
+from pydicom.sr.coding import Code
+
+from derived_series.dicom.encoding.read_errors import reading
+from derived_series.dicom.grid import SAME_POSITION_MM, Grid
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
+from derived_series.dicom.modules.cielab import srgb
+from derived_series.dicom.modules.segmentation import Segment
+from derived_series.dicom.objects.contours import Mask, Points, mask_of
+from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.errors import GeometryError, InvalidParent
+
+#: Contours may be this part of the distance of the slices off a slice and still be on it.
+_ON_SLICE = 0.1
+_LARGEST = (1 << 16) - 1
+_ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """The segments or structures of a series, on the grid of another one.
+
+    :param array: uint16, (slice, row, column): the number of the structure, 0 where there is none. Where several
+        overlap, that of the last one; ``mask`` has each of them whole.
+    :param segments: what the numbers stand for; ``segments(*labels.segments)`` describes a new label map so.
+    :param warnings: what was left out or is not as it was drawn.
+    """
+
+    array: npt.NDArray[np.uint16]
+    segments: tuple[Segment, ...]
+    warnings: tuple[str, ...]
+    _draw: Callable[[int], Mask]
+
+    def mask(self, structure: int | str) -> Mask:
+        """Where a structure is, by its number or by its name.
+
+        :raises InvalidParent: when there is none such, with those that there are.
+        """
+        for index, segment in enumerate(self.segments):
+            if structure in (segment.number, segment.label):
+                return self._draw(index)
+        names = ", ".join(f"{segment.number} {segment.label}" for segment in self.segments)
+        raise InvalidParent(f"there is no structure {structure!r}", remedy=f"there are: {names}")
+
+
+@reading("the structures")
+def labels_on(series: ParentSeries, images: ParentSeries) -> Labels:
+    """The segments or structures of a series of one instance, on the grid of a series of images.
+
+    :param series: of ``ParentSeries.from_objects``.
+    :raises InvalidParent: another kind of object, or several of them.
+    :raises GeometryError: another frame of reference; contours that are not on the slices of the images.
+    """
+    source = series.pivot
+    if len(series) > 1:
+        raise InvalidParent(
+            f"the series {series.series_instance_uid} holds {len(series)} segmentations or structure sets",
+            remedy="give a series of one",
+        )
+    if "SegmentSequence" not in source and "StructureSetROISequence" not in source:
+        raise InvalidParent(
+            f"instance {source.SOPInstanceUID} is neither a segmentation nor an RT structure set",
+            remedy="give a series with the Modality SEG or RTSTRUCT",
+        )
+    grid = images.require_grid()
+    frame = FrameOfReference.of(images).uid
+    found = _Segments(source, grid, frame) if "SegmentSequence" in source else _Rois(source, grid, frame)
+    numbers, described, warnings = _numbered(found.segments())
+    array = np.zeros(grid.shape, np.uint16)
+    covered = []
+    for index, number in enumerate(numbers):
+        mask = found.draw(index)
+        if (array[mask] != 0).any():
+            covered.append(described[index].label)
+        array[mask] = number
+    if covered:
+        warnings.append(
+            f"structures overlap: in the label map, {', '.join(covered)} lie over those before them; mask() has each"
+        )
+    return Labels(array, tuple(described), tuple(dict.fromkeys((*found.warnings, *warnings))), found.draw)
+
+
+def _numbered(segments: Sequence[Segment]) -> tuple[list[int], list[Segment], list[str]]:
+    """The segments with numbers from 1 to 65535, each once; from 1 on where theirs are not so."""
+    numbers = [segment.number for segment in segments]
+    if len(set(numbers)) == len(numbers) and all(0 < number <= _LARGEST for number in numbers):
+        return numbers, list(segments), []
+    again = [replace(segment, number=index) for index, segment in enumerate(segments, 1)]
+    return list(range(1, len(again) + 1)), again, ["structures are numbered from 1 on: their own numbers are no labels"]
+
+
+def _require_frame(uid: Any, frame: str, what: str) -> None:
+    if uid and str(uid) != frame:
+        raise GeometryError(
+            f"{what} is in the frame of reference {uid}, the images are in {frame}",
+            remedy="give the series that it was made on as the parent, or register the two first",
+        )
+
+
+class _Rois:
+    """The ROIs of an RT structure set."""
+
+    def __init__(self, source: Dataset, grid: Grid, frame: str):
+        self._grid = grid
+        self._rois = list(source.StructureSetROISequence)
+        drawn, observed = source.get("ROIContourSequence") or (), source.get("RTROIObservationsSequence") or ()
+        self._contours = {int(item.ReferencedROINumber): item.get("ContourSequence") or [] for item in drawn}
+        self._colors = {int(item.ReferencedROINumber): item.get("ROIDisplayColor") for item in drawn}
+        self._types = {int(item.ReferencedROINumber): item.get("RTROIIdentificationCodeSequence") for item in observed}
+        for roi in self._rois:
+            uid = roi.get("ReferencedFrameOfReferenceUID") or source.get("FrameOfReferenceUID")
+            _require_frame(uid, frame, f"the structure {roi.get('ROIName')}")
+        self.warnings: list[str] = []
+
+    def segments(self) -> list[Segment]:
+        found = []
+        for roi in self._rois:
+            number = int(roi.ROINumber)
+            color = self._colors.get(number)
+            algorithm = str(roi.get("ROIGenerationAlgorithm") or "")
+            found.append(
+                Segment(
+                    number,
+                    str(roi.get("ROIName") or f"ROI {number}"),
+                    type=_code(self._types.get(number)),
+                    color="#" + "".join(f"{min(max(int(part), 0), 255):02x}" for part in color) if color else None,
+                    algorithm=algorithm if algorithm in _ALGORITHMS else "MANUAL",
+                )
+            )
+        return found
+
+    def draw(self, index: int) -> Mask:
+        """The pixels whose centres are within an odd number of the contours on their slice."""
+        roi = self._rois[index]
+        by_slice: dict[int, list[Points]] = {}
+        left_out = 0
+        for contour in self._contours.get(int(roi.ROINumber), ()):
+            if str(contour.get("ContourGeometricType")) not in _CLOSED:
+                left_out += 1
+                continue
+            points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
+            where, on_slice = self._placed(points, str(roi.get("ROIName")))
+            if where is not None:
+                by_slice.setdefault(where, []).append(on_slice)
+        if left_out:
+            self.warnings.append(f"{left_out} contours of {roi.get('ROIName')} are not closed: they are left out")
+        found = np.zeros(self._grid.shape, bool)
+        for where, contours in by_slice.items():
+            found[where] = mask_of(contours, found.shape[1:])
+        return found
+
+    def _placed(self, points: Points, name: str) -> tuple[int | None, Points]:
+        """(index of the slice, the points as columns and rows of it); None for a slice that there is not."""
+        grid = self._grid
+        along, distances = points @ grid.normal, grid.distances
+        spacing = grid.slice_spacing or 1.0
+        where = int(np.abs(distances - along.mean()).argmin())
+        if np.ptp(along) > max(_ON_SLICE * spacing, SAME_POSITION_MM):
+            raise GeometryError(
+                f"the contours of {name} are not on the slices of the images: one reaches over {np.ptp(along):.2f} mm "
+                "along their normal",
+                remedy="give the series that they were drawn on as the parent",
+            )
+        off = abs(float(distances[where] - along.mean()))
+        if off > spacing / 2:
+            self.warnings.append(f"{name} has contours where there is no image: they are left out")
+            return None, points
+        if off > _ON_SLICE * spacing:
+            self.warnings.append(f"{name} has contours {off:.2f} mm off their slice: they are taken to be on it")
+        beside = points - np.array(grid.positions[where])
+        rows, columns = grid.pixel_spacing
+        return where, np.stack([beside @ grid.row_cosines / columns, beside @ grid.column_cosines / rows], axis=1)
+
+
+def _code(items: Any) -> Code | None:
+    if not items or not items[0].get("CodeValue"):
+        return None
+    item = items[0]
+    return Code(str(item.CodeValue), str(item.get("CodingSchemeDesignator", "")), str(item.get("CodeMeaning", "")))
+
+
+class _Segments:
+    """The segments of a segmentation: binary, fractional (more than half of the maximum is in), or a label map."""
+
+    def __init__(self, source: Dataset, grid: Grid, frame: str):
+        _require_frame(source.get("FrameOfReferenceUID"), frame, "the segmentation")
+        self._source = source
+        self._grid = grid
+        self._items = list(source.SegmentSequence)
+        self._is_map = str(source.get("SegmentationType")) == "LABELMAP"
+        self._half = float(source.get("MaximumFractionalValue") or 1) / 2
+        count = int(source.get("NumberOfFrames") or 1)
+        shared = shared_group(source)
+        groups = frame_groups(source, count) if "PerFrameFunctionalGroupsSequence" in source else [Dataset()] * count
+        self._segment_of = [
+            int(_of(group, shared, "SegmentIdentificationSequence", "ReferencedSegmentNumber") or 0) for group in groups
+        ]
+        places = [_of(group, shared, "PlanePositionSequence", "ImagePositionPatient") for group in groups]
+        orientation = _of(groups[0], shared, "PlaneOrientationSequence", "ImageOrientationPatient")
+        spacing = _of(groups[0], shared, "PixelMeasuresSequence", "PixelSpacing")
+        if not all(places) or not orientation or not spacing:
+            raise GeometryError("the segmentation does not say where its frames are")
+        self._positions = np.array(places, np.float64)
+        self._row, self._column = np.split(np.array(orientation, np.float64), 2)
+        self._spacing = (float(spacing[0]), float(spacing[1]))
+        apart = _of(groups[0], shared, "PixelMeasuresSequence", "SpacingBetweenSlices")
+        apart = apart or _of(groups[0], shared, "PixelMeasuresSequence", "SliceThickness")
+        self._apart = float(apart or 0)
+        self._decoded: dict[int, npt.NDArray[Any]] = {}
+        self.warnings: list[str] = []
+
+    def segments(self) -> list[Segment]:
+        return [_segment(item) for item in self._items if int(item.SegmentNumber) or not self._is_map]
+
+    def draw(self, index: int) -> Mask:
+        """The pixels of the images whose centres are in a voxel of the segment."""
+        items = [item for item in self._items if int(item.SegmentNumber) or not self._is_map]
+        number = int(items[index].SegmentNumber)
+        frames = [k for k, of in enumerate(self._segment_of) if self._is_map or of == number]
+        found = np.zeros(self._grid.shape, bool)
+        if not frames:
+            return found
+        normal = np.cross(self._row, self._column)
+        along = self._positions[frames] @ normal
+        reach = self._reach()
+        for slice_index, places in enumerate(self._centres()):
+            distance = places @ normal
+            nearest = np.abs(distance[..., None] - along).argmin(axis=-1)
+            for candidate in np.unique(nearest).tolist():
+                inside = (nearest == candidate) & (np.abs(distance - along[candidate]) <= reach)
+                if inside.any():
+                    found[slice_index] |= inside & self._sampled(frames[candidate], number, places)
+        return found
+
+    def _reach(self) -> float:
+        """How far from its plane a frame counts, in mm."""
+        distances = np.unique(np.round(self._positions @ np.cross(self._row, self._column), 3))
+        gaps = np.diff(distances)
+        apart = self._apart or (float(gaps.min()) if gaps.size else self._grid.slice_spacing or 1.0)
+        return apart / 2 * (1 + SAME_POSITION_MM)
+
+    def _centres(self) -> Iterator[npt.NDArray[np.float64]]:
+        """The centres of the pixels of each slice of the images, (row, column, 3)."""
+        grid = self._grid
+        down = np.arange(grid.rows)[:, None, None] * grid.pixel_spacing[0] * np.array(grid.column_cosines)
+        across = np.arange(grid.columns)[None, :, None] * grid.pixel_spacing[1] * np.array(grid.row_cosines)
+        for position in grid.positions:
+            yield down + across + np.array(position)
+
+    def _sampled(self, frame: int, number: int, places: npt.NDArray[np.float64]) -> Mask:
+        pixels = self._frame(frame)
+        segment = pixels == number if self._is_map else pixels > self._half
+        beside = places - self._positions[frame]
+        column = np.rint(np.round(beside @ self._row / self._spacing[1], 4)).astype(int)
+        row = np.rint(np.round(beside @ self._column / self._spacing[0], 4)).astype(int)
+        there = (row >= 0) & (row < segment.shape[0]) & (column >= 0) & (column < segment.shape[1])
+        found = np.zeros(there.shape, bool)
+        found[there] = segment[row[there], column[there]]
+        return found
+
+    def _frame(self, frame: int) -> npt.NDArray[Any]:
+        if frame not in self._decoded:
+            self._decoded = {frame: np.asarray(pixel_array(self._source, index=frame))}
+        return self._decoded[frame]
+
+
+def _of(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
+    """An attribute of a functional group, of the frame or shared; None when it is nowhere."""
+    for item in (*(group.get(sequence) or ()), *(shared.get(sequence) or ())):
+        if item.get(keyword) is not None:
+            return item.get(keyword)
+    return None
+
+
+def _segment(item: Dataset) -> Segment:
+    lab = item.get("RecommendedDisplayCIELabValue")
+    algorithm = str(item.get("SegmentAlgorithmType") or "")
+    number = int(item.SegmentNumber)
+    return Segment(
+        number,
+        str(item.get("SegmentLabel") or f"Segment {number}"),
+        type=_code(item.get("SegmentedPropertyTypeCodeSequence")),
+        category=_code(item.get("SegmentedPropertyCategoryCodeSequence")),
+        color=srgb([int(value) for value in lab]) if lab and len(lab) == 3 else None,
+        algorithm=algorithm if algorithm in _ALGORITHMS else "MANUAL",
+        description=str(item.get("SegmentDescription") or "") or None,
+    )
