@@ -44,7 +44,10 @@ from phantoms import ct_phantom, mr_phantom, pet_phantom
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
 #: For kinds that are made from a file: the smallest one.
-_FILES = {"encapsulated_pdf": b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"}
+_FILES = {
+    "encapsulated_pdf": b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
+    "measurement_report": b'[{"Of": "Liver", "Concept": "118565006", "Value": 1432.5, "Unit": "ml"}]',
+}
 _CHARSET, _CLASS = 0x00080005, 0x00080016
 #: Kinds whose SOP class depends on the image.
 _BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)

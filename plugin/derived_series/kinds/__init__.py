@@ -25,6 +25,7 @@ _FILES = (
     "parametric_map",
     "rt_dose",
     "rt_structure_set",
+    "measurement_report",
     "encapsulated_pdf",
 )
 

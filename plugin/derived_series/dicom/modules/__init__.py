@@ -21,6 +21,11 @@ from derived_series.dicom.modules.image import (
     image_plane_blueprint,
     voi_lut_blueprint,
 )
+from derived_series.dicom.modules.measurement_report import (
+    Measurement,
+    SegmentReference,
+    measurement_report_blueprint,
+)
 from derived_series.dicom.modules.mr import mr_image_blueprint
 from derived_series.dicom.modules.parametric_map import parametric_map_image_blueprint, real_world_values
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
@@ -44,8 +49,10 @@ from derived_series.dicom.modules.series import frame_of_reference_blueprint, ge
 from derived_series.dicom.modules.study import general_study_blueprint
 
 __all__ = [
+    "Measurement",
     "SOP_common_blueprint",
     "Segment",
+    "SegmentReference",
     "common_blueprint",
     "contributing_equipment_blueprint",
     "ct_image_blueprint",
@@ -63,6 +70,7 @@ __all__ = [
     "image_plane_blueprint",
     "interpreted_types",
     "label_map_segmentation_image_blueprint",
+    "measurement_report_blueprint",
     "mr_image_blueprint",
     "multiframe_secondary_capture_blueprint",
     "object_blueprint",

@@ -1,0 +1,103 @@
+"""Measurement reports: what highdicom reads back from them, and nothing that dciodvfy finds."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.sr.coding import Code
+
+from building import LIBRARY, build, parent_of, written
+from dciodvfy import errors
+from derived_series import Measurement, Segment, SegmentReference, segments
+from derived_series.errors import BlueprintError, InvalidImage
+from derived_series.pipelines.run import Options
+from phantoms import ct_phantom
+
+PARENT = parent_of(ct_phantom(4, 16, 16))
+MEAN = Code("373098007", "SCT", "Mean")
+GIVEN = [
+    {"Of": "Liver", "Concept": "118565006", "Value": 1432.5, "Unit": "ml", "Finding": "Liver"},
+    {"Of": "Liver", "Concept": {"Value": "373098007", "Scheme": "SCT", "Meaning": "Mean"}, "Value": 54, "Unit": "1"},
+]
+
+
+def report(content: Any) -> Any:
+    factory = LIBRARY.factory("measurement_report")()
+    return build(PARENT, content, blueprint="measurement_report", factory=factory)
+
+
+def test_numbers_come_back() -> None:
+    from highdicom.sr import srread
+
+    series = report(json.dumps(GIVEN).encode())
+    read: Any = srread(io.BytesIO(series.encode(0))).content
+    (group,) = read.get_image_measurement_groups()
+    assert (group.tracking_identifier, group.finding_type.value) == ("Liver", "10200004")
+    found = {item.name.value: (float(item.value), item.unit.value) for item in group.get_measurements()}
+    assert found == {"118565006": (1432.5, "ml"), "373098007": (54.0, "1")}
+    (dataset,) = written(series)
+    assert (dataset.Modality, dataset.CompletionFlag) == ("SR", "COMPLETE") and "Rows" not in dataset
+    named = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert named.SeriesInstanceUID == PARENT.series_instance_uid
+    assert len(named.ReferencedSOPSequence) == len(PARENT)
+    assert errors(series.encode(0)) == []
+
+
+def test_segments_are_named_with_their_tracking() -> None:
+    from highdicom.sr import srread
+
+    image = np.zeros(PARENT.shape, np.uint8)
+    image[1:3, 4:8, 4:8] = 1
+    (seg,) = written(build(PARENT, image, segments(Segment(1, "Liver", "Liver")), blueprint="segmentation"))
+    to = SegmentReference(seg.SeriesInstanceUID, seg.SOPInstanceUID, 1)
+    series = report([Measurement("Liver", "118565006", 0.2, "ml", "2.25.77", to, "Liver")])
+    read: Any = srread(io.BytesIO(series.encode(0))).content
+    (group,) = read.get_volumetric_roi_measurement_groups()
+    assert group.tracking_uid == "2.25.77"
+    reference = group.referenced_segment
+    assert reference.referenced_sop_instance_uid == seg.SOPInstanceUID
+    evidence = written(series)[0].CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+    assert {item.SeriesInstanceUID for item in evidence} == {PARENT.series_instance_uid, seg.SeriesInstanceUID}
+    assert errors(series.encode(0)) == []
+
+
+def test_dcmtk_reads_the_numbers(tmp_path: Path) -> None:
+    if not shutil.which("dsrdump"):
+        pytest.skip("dsrdump is not installed (apt-get install dcmtk)")
+    (tmp_path / "sr.dcm").write_bytes(report(json.dumps({"Measurements": GIVEN}).encode()).encode(0))
+    run = subprocess.run(["dsrdump", str(tmp_path / "sr.dcm")], capture_output=True, text=True, timeout=60, check=True)
+    assert "1432.5" in run.stdout and "Liver" in run.stdout
+
+
+def test_the_gate_passes_it() -> None:
+    series = report(json.dumps(GIVEN).encode())
+    assert Options().ready(series, PARENT).warnings == series.warnings
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[", "no JSON"),
+        (b"[]", "no measurements"),
+        (b"[1]", "no list of objects"),
+        (json.dumps([{**GIVEN[0], "Value": None}]).encode(), "is None"),
+        (json.dumps([{**GIVEN[0], "Colour": "red"}]).encode(), "has Colour"),
+        (b'[{"Of": "Liver"}]', "lacks Concept, Unit, Value"),
+    ],
+)
+def test_what_is_no_measurement_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(InvalidImage, match=message):
+        report(content)
+
+
+def test_unknown_codes_and_units_are_refused() -> None:
+    for key, value in (("Concept", "Wolume"), ("Unit", "millilitres"), ("Finding", "Lever")):
+        with pytest.raises(BlueprintError, match=value):
+            report(json.dumps([{**GIVEN[0], key: value}]).encode())
