@@ -11,14 +11,16 @@ import pytest
 
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
-from server_fixtures import derive, npy, settings
+from server_fixtures import derive, finished, npy, settings, submit, until
 
 FILE = '''
 """What has changed, and what a segmentation covers."""
+import time
+
 import numpy as np
 
 from derived_series import derivation
-from derived_series.pipelines import Algorithm, Input, NumpyGrinder, Pipeline, SegmentationGrinder
+from derived_series.pipelines import Algorithm, Input, NumpyGrinder, Parameters, Pipeline, SegmentationGrinder
 
 
 class CT(Input):
@@ -36,11 +38,16 @@ class Mask(Input):
     optional = True
 
 
+class Settings(Parameters):
+    Seconds: float = 0
+
+
 class Change(Pipeline):
     """The difference to the prior study, within a mask where one is given."""
 
     input = {"now": CT, "before": Prior, "mask": Mask}
     parent_input = "now"
+    parameters = Settings
     algorithm = Algorithm("Subtraction", "1", "us", files=["weights.txt"])
 
     def blueprint_for(self, parent, parameters, blueprints):
@@ -48,6 +55,8 @@ class Change(Pipeline):
 
     def process(self, container):
         change = container["now"] - container["before"]
+        container.progress(0.1, "has the prior")
+        time.sleep(container.parameters.Seconds)
         if "mask" in container:
             labels = container["mask"].on(container.parents["now"])
             assert sorted(container["mask"].labels) == [1, 2]
@@ -122,3 +131,18 @@ def test_changed_weights_are_another_derivation(server: OrthancServer) -> None:
     Path(server.folder / "library" / "weights.txt").write_text("two")
     server.restart()
     assert derive(server, parent, Pipeline="change", IfExists="Reuse")["JobID"] != first["JobID"]
+
+
+def test_a_prior_that_is_deleted_meanwhile_leaves_nothing(server: OrthancServer) -> None:
+    server.delete_all()
+    prior = server.upload(_study("prior", "20250101"))
+    parent = server.upload(_study("now", "20260101"))
+    mine = submit(server, parent, Pipeline="change", Parameters={"Seconds": 3})
+    until(server, mine, {"Running"})
+    where = f"/series/{parent}/jobs/{mine}"
+    while server.json(where)["Content"].get("Text") != "has the prior":
+        assert server.json(where)["State"] == "Running"
+    server.json(f"/series/{prior}", "DELETE")
+    found = server.json(finished(server, mine)["Path"])
+    assert found["State"] == "Failure" and "the input 'before' was deleted" in found["ErrorDescription"]
+    assert server.series_ids() == {parent}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from derived_series.dicom.blueprints.build_context import BuildContext
@@ -50,12 +50,14 @@ class Attempt:
         """What is the same in every attempt: time, UIDs, SeriesNumber."""
         return BuildContext(self.task.now, self.task.job_id, reserved_series_number=self.task.series_number)
 
-    def check_parents(self) -> None:
+    def check_parents(self, inputs: Mapping[str, str] | None = None) -> None:
         """Ask for the series that the job reads: a result must not bring back a patient or a study that was deleted.
 
+        :param inputs: the Orthanc identifiers of the inputs beside the parent, by name; those of the request when not
+            given.
         :raises Conflict: naming what was deleted.
         """
-        for what, series in self._parents():
+        for what, series in self._parents(inputs):
             try:
                 self.client.get_json(f"/series/{series}")
             except NotFound as error:
@@ -64,10 +66,11 @@ class Attempt:
                     remedy="nothing was stored; send the series again and derive from it",
                 ) from error
 
-    def _parents(self) -> list[tuple[str, str]]:
+    def _parents(self, inputs: Mapping[str, str] | None) -> list[tuple[str, str]]:
         request = self.task.request
-        inputs = [(f"the input {name!r}", series) for name, series in request.get("Inputs", {}).items()]
-        return [("the series" if "Verdict" in request else "the parent", self.task.series), *inputs]
+        others = request.get("Inputs", {}) if inputs is None else inputs
+        named = [(f"the input {name!r}", series) for name, series in others.items()]
+        return [("the series" if "Verdict" in request else "the parent", self.task.series), *named]
 
 
 def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcome:

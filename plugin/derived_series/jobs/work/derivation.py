@@ -133,7 +133,8 @@ class Derivation:
                 "the pipeline returned a series with a SeriesInstanceUID of its own",
                 remedy="build it from input_container.header, or from that of its output in input_container.headers",
             )
-        self.attempt.check_parents()
+        inputs = {name: source.orthanc_id for name, source in list(self.sources.items())[1:]}
+        self.attempt.check_parents(inputs)
         stored: dict[str, str] = {}
         total, before = sum(map(len, made.series.values())), 0
         for name, series in made.series.items():
@@ -147,7 +148,7 @@ class Derivation:
         of_job = {**_values(made), **({"Series": siblings} if len(siblings) > 1 else {})}
         for name, series in made.series.items():  # of none before all are there
             record_provenance(self.attempt, stored[name], series, parents, self._code(), {"Output": name, **of_job})
-        self.attempt.check_parents()  # all that is stored was there when they were, or goes again
+        self.attempt.check_parents(inputs)  # all that is stored was there when they were, or goes again
         return stored
 
     def _code(self) -> dict[str, Any]:
