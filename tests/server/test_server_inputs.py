@@ -122,12 +122,17 @@ def test_a_segmentation_of_several_segments_is_an_input(server: OrthancServer) -
     assert made["Code"]["Algorithm"]["Name"] == "Subtraction" and "weights.txt" in made["Code"]["Algorithm"]["Files"]
 
 
-def test_changed_weights_are_another_derivation(server: OrthancServer) -> None:
+def test_changed_weights_and_another_prior_are_another_derivation(server: OrthancServer) -> None:
     server.delete_all()
     server.upload(_study("prior", "20250101"))
     parent = server.upload(_study("now", "20260101"))
     first = derive(server, parent, Pipeline="change", IfExists="Reuse")
     assert derive(server, parent, Pipeline="change", IfExists="Reuse")["JobID"] == first["JobID"]
+    server.upload(_study("between", "20250601"))
+    newer = derive(server, parent, Pipeline="change", IfExists="Reuse")
+    assert newer["JobID"] != first["JobID"], "there is another prior now"
+    assert derive(server, parent, Pipeline="change", IfExists="Reuse")["JobID"] == newer["JobID"]
+    first = newer
     Path(server.folder / "library" / "weights.txt").write_text("two")
     server.restart()
     assert derive(server, parent, Pipeline="change", IfExists="Reuse")["JobID"] != first["JobID"]

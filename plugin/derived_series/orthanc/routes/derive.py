@@ -100,6 +100,8 @@ class DeriveRoutes:
         code = _code_of(self._library.catalogue(), asked)
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
+        if _finds_priors(self._library.catalogue(), asked):
+            parents.append(self._other_studies(series))
         self._check_patient(series, asked.inputs)
         document = self._settings.document(asked)
         self._destinations.check(asked.destinations)
@@ -169,6 +171,18 @@ class DeriveRoutes:
         """A digest of the instances of a series. :raises NotFound: no such series."""
         return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
 
+    def _other_studies(self, series: str) -> str:
+        """A digest of the series of the patient's other studies, among which a job looks for a prior one."""
+        own = self._gateway.series(series)["ParentStudy"]
+        studies = self._gateway.get(f"/patients/{self._patient(series)}")["Studies"]
+        found = [
+            sorted(each["Instances"])
+            for study in sorted(studies)
+            if study != own
+            for each in self._gateway.get(f"/studies/{study}/series")
+        ]
+        return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()
+
     def _check_patient(self, series: str, inputs: Mapping[str, str]) -> None:
         """That all inputs are of the patient whom the address names: no filter sees who they are.
 
@@ -212,6 +226,12 @@ def _is_mangled(image: bytes) -> bool:
     except zlib.error:
         return True
     return False
+
+
+def _finds_priors(catalogue: Catalogue, asked: DeriveRequest) -> bool:
+    """Whether the job will look for a prior study that the request does not name."""
+    known = catalogue.pipelines.get(asked.pipeline or "", {})
+    return any(name not in asked.inputs for name in known.get("PriorInputs", ()))
 
 
 def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
