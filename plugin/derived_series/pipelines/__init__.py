@@ -1,7 +1,9 @@
 """Pipelines: inputs, the user's process(), the library of blueprint folders."""
 
 from derived_series.dicom.blueprints.algorithm import Algorithm
+from derived_series.pipelines.command import CommandPipeline
 from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.containers import ContainerPipeline, MercureModule, MonaiPackage
 from derived_series.pipelines.grinders import (
     NiftiGrinder,
     NumpyGrinder,
@@ -18,9 +20,13 @@ __all__ = [
     "AbstractInput",
     "AbstractPipeline",
     "Algorithm",
+    "CommandPipeline",
+    "ContainerPipeline",
     "Input",
     "InputContainer",
     "Library",
+    "MercureModule",
+    "MonaiPackage",
     "NiftiGrinder",
     "NumpyGrinder",
     "Output",

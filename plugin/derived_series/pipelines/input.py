@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydicom.dataset import Dataset
 
@@ -24,6 +24,8 @@ class Input:
         parent's that has such a series.
     :cvar optional: a derivation may have none: ``input_container`` does not have it then.
     :cvar image_grinder: makes ``input_container[name]`` from the series.
+    :cvar as_: what a command or a container gets: a NIfTI file, or a folder of the original DICOM files.
+    :cvar file: the name of that file or folder, such as ``"case_0000.nii.gz"``; by default the input's name.
     """
 
     required_tags: ClassVar[Collection[TagLike]] = ()
@@ -31,6 +33,8 @@ class Input:
     prior: ClassVar[bool] = False
     optional: ClassVar[bool] = False
     image_grinder: Grinder = SeriesGrinder()
+    as_: ClassVar[Literal["nifti", "dicom"]] = "nifti"
+    file: ClassVar[str] = ""
 
     def __init__(self, series: ParentSeries):
         self.series = series

@@ -1,0 +1,338 @@
+"""ContainerPipeline: a container image as a pipeline; modules of mercure and packages of MONAI, unchanged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal
+
+from pydicom import dcmread
+
+from derived_series.errors import BlueprintError, UserCodeError
+from derived_series.pipelines.arguments import placed
+from derived_series.pipelines.command import CommandPipeline
+from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.engines import ENGINES, Container, Mount, chosen_engine, command_line, removal
+from derived_series.pipelines.input import Input
+from derived_series.pipelines.output import VALUES, Value
+from derived_series.pipelines.supervised import Command, run
+
+#: Where packages have their manifests, below /etc.
+_FLAVOURS = ("monai", "holoscan")
+_ROOT = "0:0"
+
+#: Factors by the letters that sizes end with in a package's manifest: ``"4Gi"``.
+_SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+class ContainerPipeline(CommandPipeline):
+    """Writes its inputs to files, runs an image with them, and takes its outputs from the files that it wrote.
+
+    The folders are mounted: ``{in}`` is /in, which cannot be written, ``{out}`` is /out. There is no network. The
+    container is gone when the job is over, however it ended.
+
+    :cvar image: its name, as the engine knows it.
+    :cvar engine: podman, docker or apptainer; by default the first of them that is installed.
+    :cvar command: by default what the image runs by itself.
+    :cvar user: ``uid:gid`` that it runs as; by default the user of this process, ``"image"`` for the image's own.
+    :cvar memory_mb: how much memory it may have.
+    :cvar gpus: whether it sees GPUs: those that its environment claims, or all.
+    :cvar network: the engine's name of one.
+    :cvar options: more options of the engine for a run, such as ``("--shm-size", "1g")``.
+    :cvar engine_options: options of the engine itself, before "run".
+    """
+
+    image: ClassVar[str] = ""
+    engine: ClassVar[Literal["", "podman", "docker", "apptainer"]] = ""
+    user: ClassVar[str] = ""
+    memory_mb: ClassVar[int | None] = None
+    gpus: ClassVar[bool] = False
+    network: ClassVar[str] = "none"
+    options: ClassVar[Sequence[str]] = ()
+    engine_options: ClassVar[Sequence[str]] = ()
+    folders: ClassVar[tuple[str, ...]] = ("in", "out")
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if cls.image:
+            cls.check()
+
+    @classmethod
+    def check(cls) -> None:
+        """:raises BlueprintError: also an engine that is not known."""
+        super().check()
+        if cls.engine and cls.engine not in ENGINES:
+            raise BlueprintError(
+                f"the engine of {cls.__name__} is {cls.engine!r}", remedy=f"use one of {', '.join(ENGINES)}"
+            )
+
+    def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
+        """The engine's command."""
+        inside = {name: path and self._inside(path, container) for name, path in written.items()}
+        values = {**container.parameters.model_dump(), **inside, "in": Path("/in"), "out": Path("/out")}
+        return self.engine_line(
+            container,
+            {"in": "/in", "out": "/out"},
+            command=placed(self.command, values) if self.command else None,
+            env={"HOME": "/tmp", **self.variables(values)},
+        )
+
+    @staticmethod
+    def _inside(path: Path, container: InputContainer) -> Path:
+        """Where the container sees an input's file."""
+        return Path("/in") / path.relative_to(container.folder / "in")
+
+    def engine_line(
+        self,
+        container: InputContainer,
+        targets: Mapping[str, str],
+        *,
+        command: Sequence[str] | None,
+        env: Mapping[str, str],
+        writable: bool = False,
+        folder: str = "",
+        gpus: bool = False,
+        shared_memory: int | None = None,
+        user: str = "",
+    ) -> Command:
+        """:param targets: where the container sees the folders ``in`` and ``out``; :param writable: both."""
+        for name in targets:
+            (container.folder / name).chmod(0o777)  # the user inside may be another one
+        wanted = Container(
+            self.image,
+            f"derived-series-{uuid.uuid4().hex[:16]}",
+            command=command,
+            mounts=[
+                Mount(container.folder / name, PurePosixPath(target), is_read_only=name == "in" and not writable)
+                for name, target in targets.items()
+            ],
+            env=env,
+            user="" if (user or self.user) == "image" else user or self.user or f"{os.getuid()}:{os.getgid()}",
+            folder=folder,
+            network=self.network,
+            memory_mb=self.memory_mb,
+            shared_memory=shared_memory,
+            gpus=visible_gpus() if self.gpus or gpus else None,
+            options=self.options,
+            engine_options=self.engine_options,
+        )
+        engine = chosen_engine(self.engine)
+        return Command(
+            command_line(engine, wanted),
+            container.folder,
+            remove=[container.folder],
+            cleanup=removal(engine, wanted),
+            unbounded=True,
+            name=f"the container of the image {self.image!r}",
+        )
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """The GPUs that this worker's environment claims; none named means all."""
+    claimed = os.environ.get("CUDA_VISIBLE_DEVICES", "") if "DERIVED_SERIES_GPU" in os.environ else ""
+    return tuple(each for each in claimed.split(",") if each)
+
+
+class DicomFiles(Input):
+    """A series as the files that it is stored as."""
+
+    as_ = "dicom"
+
+
+class _DicomInOut(ContainerPipeline):
+    """Images that read DICOM files from one folder and write DICOM files to another."""
+
+    input: ClassVar[Mapping[str, type[Input]]] = {"parent": DicomFiles}
+    files: ClassVar[Mapping[str, str] | str] = "**/*.dcm"
+
+    def write_inputs(self, container: InputContainer, folder: Path) -> dict[str, Path | None]:
+        """All files of all inputs in one folder, named by series and instance."""
+        for name, series in container.parents.items():
+            held = folder / f".{name}"
+            for file in series.save_dicom(held):
+                head = dcmread(file, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "SeriesInstanceUID"])
+                file.rename(folder / f"{head.SeriesInstanceUID}#{head.SOPInstanceUID}.dcm")
+            held.rmdir()
+        for file in folder.iterdir():
+            file.chmod(0o666)
+        return dict.fromkeys(self.input, folder)
+
+
+class MercureModule(_DicomInOut):
+    """A module of mercure: DICOM files in MERCURE_IN_DIR, results in MERCURE_OUT_DIR, settings in task.json.
+
+    The parameters of a request are the module's settings, over those of ``settings``. Numbers in its result.json are
+    values; its notification is in the job's log.
+
+    :cvar module: its name, as task.json has it; by default the pipeline's.
+    :cvar env: its environment variables, beside those of mercure.
+    """
+
+    module: ClassVar[str] = ""
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
+        paths = {"in": "/tmp/data", "out": "/tmp/output"}
+        self._write_task(container)
+        both = {
+            "MERCURE_IN_DIR": paths["in"],
+            "MERCURE_OUT_DIR": paths["out"],
+            "MONAI_INPUTPATH": paths["in"],
+            "MONAI_OUTPUTPATH": paths["out"],
+            "HOLOSCAN_INPUT_PATH": paths["in"],
+            "HOLOSCAN_OUTPUT_PATH": paths["out"],
+        }
+        values = {**container.parameters.model_dump(), **dict.fromkeys(written, Path(paths["in"]))}
+        values |= {name: Path(path) for name, path in paths.items()}
+        command = placed(self.command, values) if self.command else None
+        return self.engine_line(
+            container, paths, command=command, env={**self.variables(values), **both}, writable=True
+        )
+
+    def _write_task(self, container: InputContainer) -> None:
+        """The task.json of mercure's processor, of what a module can know of it."""
+        parent = container.parents[self.parent_name()]
+        name = self.module or self.pipeline_name()
+        settings = {**self.settings, **container.parameters.model_dump(mode="json")}
+        task = {
+            "info": {
+                "action": "process",
+                "uid": parent.series_instance_uid,
+                "uid_type": "series",
+                "triggered_rules": "",
+                "applied_rule": name,
+                "mrn": str(parent.pivot.get("PatientID") or ""),
+                "acc": str(parent.pivot.get("AccessionNumber") or ""),
+                "sender_aet": "MISSING",
+                "receiver_aet": "MISSING",
+            },
+            "id": uuid.uuid4().hex,
+            "dispatch": {},
+            "process": {
+                "module_name": name,
+                "module_config": {"docker_tag": self.image},
+                "settings": settings,
+                "retain_input_images": False,
+                "output": None,
+            },
+            "study": {},
+        }
+        file = container.folder / "in" / "task.json"
+        file.write_text(json.dumps(task, indent=4), "utf-8")
+        file.chmod(0o666)
+
+    def collect(self, container: InputContainer, out: Path) -> dict[str, Any]:
+        found = super().collect(container, out)
+        result = _json_of(out / "result.json")
+        notification = result.pop("__mercure_notification", None)
+        if notification is not None:
+            text = notification.get("text") if isinstance(notification, dict) else notification
+            container.log(f"notification of {self.image}: {text}")
+        if result:
+            container.log(f"result of {self.image}: {json.dumps(result)}")
+        numbers = {
+            name: Value(number)
+            for name, number in result.items()
+            if isinstance(number, int | float) and not isinstance(number, bool) and number - number == 0
+        }
+        return {**found, VALUES: {**numbers, **found.get(VALUES, {})}}
+
+
+def _json_of(file: Path) -> dict[str, Any]:
+    """A module's result; one that is no JSON object says nothing, as in mercure."""
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+class MonaiPackage(_DicomInOut):
+    """A MONAI Application Package (MAP): its manifests say what is run, where, and what it needs."""
+
+    user: ClassVar[str] = "image"
+
+    def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
+        flavour, app, package = self._manifests(container)
+        root = PurePosixPath(app.get("workingDirectory") or f"/var/{flavour}/")
+        paths = {name: str(root / _path_of(app, f"{name}put", f"{name}put")) for name in ("in", "out")}
+        models = f"/opt/{flavour}/models/"
+        env = {
+            **{str(name): str(value) for name, value in (app.get("environment") or {}).items()},
+            "MONAI_INPUTPATH": paths["in"],
+            "MONAI_OUTPUTPATH": paths["out"],
+            "MONAI_WORKDIR": str(root),
+            "HOLOSCAN_INPUT_PATH": paths["in"],
+            "HOLOSCAN_OUTPUT_PATH": paths["out"],
+            "HOLOSCAN_WORKDIR": str(root),
+        }
+        env.setdefault("MONAI_MODELPATH", models)
+        env.setdefault("HOLOSCAN_MODEL_PATH", models)
+        needed = package.get("resources") or {}
+        memory = _bytes_of(needed.get("memory"))
+        if self.memory_mb is not None and memory is not None and self.memory_mb << 20 < memory:
+            raise UserCodeError(
+                f"the package {self.image!r} needs {needed['memory']} of memory, memory_mb is {self.memory_mb}",
+                remedy="raise memory_mb of the pipeline",
+            )
+        return self.engine_line(
+            container,
+            paths,
+            command=_command_of(app, self.image),
+            env={**env, **self.variables({"in": Path(paths["in"]), "out": Path(paths["out"])})},
+            writable=True,
+            folder=str(root),
+            gpus=bool(needed.get("gpu")),
+            shared_memory=_bytes_of(needed.get("sharedMemory")),
+        )
+
+    def _manifests(self, container: InputContainer) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """The application's and the package's manifest, and where the image has them: in monai or, newer, holoscan.
+
+        :raises UserCodeError: the image has none.
+        """
+        folder = container.folder / "manifests"
+        folder.mkdir()
+        script = f"for each in {' '.join(_FLAVOURS)}; do test -f /etc/$each/app.json && cp -r /etc/$each /out/; done; :"
+        copy = self.engine_line(container, {"manifests": "/out"}, command=["/bin/sh", "-c", script], env={}, user=_ROOT)
+        run(copy, container.log)
+        for flavour in _FLAVOURS:
+            try:
+                app, package = (json.loads((folder / flavour / f"{name}.json").read_text()) for name in ("app", "pkg"))
+            except FileNotFoundError:
+                continue
+            except ValueError as error:
+                raise UserCodeError(f"a manifest in /etc/{flavour} of {self.image!r} is no JSON: {error}") from error
+            return flavour, app, package
+        raise UserCodeError(
+            f"the image {self.image!r} has no manifests app.json and pkg.json in /etc/{' or /etc/'.join(_FLAVOURS)}",
+            remedy="use ContainerPipeline for an image that is no MONAI Application Package",
+        )
+
+
+def _path_of(app: Mapping[str, Any], key: str, default: str) -> str:
+    given = app.get(key)
+    return str((given.get("path") if isinstance(given, dict) else None) or default)
+
+
+def _command_of(app: Mapping[str, Any], image: str) -> list[str]:
+    command = app.get("command")
+    if isinstance(command, str) and command.lstrip().startswith("["):
+        command = json.loads(command)
+    if isinstance(command, str):
+        command = shlex.split(command)
+    if not isinstance(command, list) or not command:
+        raise UserCodeError(f"the manifest app.json of {image!r} has no command")
+    return [str(each) for each in command]
+
+
+def _bytes_of(size: Any) -> int | None:
+    """``"4Gi"`` as bytes; None where nothing is said."""
+    text = str(size or "").strip().lower()
+    digits = text.rstrip("kmgib")
+    factor = _SIZES.get(text.removeprefix(digits).removesuffix("b"))
+    return int(float(digits) * factor) if digits.replace(".", "", 1).isdigit() and factor else None

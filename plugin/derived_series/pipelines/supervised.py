@@ -1,0 +1,133 @@
+"""A command that a pipeline runs: it ends with the pipeline, its output is told line by line as it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from derived_series.errors import UserCodeError
+from derived_series.pipelines import supervisor
+
+#: Lines of a failed command's output that its error has, and characters of one line; a longer one is cut.
+LAST_LINES = 20
+_LONGEST_LINE = 2000
+
+#: Of the worker's environment what says how its own Python, or Orthanc, runs: nothing of it is the command's.
+_OF_OURS = ("PYTHON", "ORTHANC", "DERIVED_SERIES_", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is run.
+
+    :param arguments: the program and its arguments; no shell reads them.
+    :param folder: where it runs.
+    :param env: is added to the worker's environment, without what is for Orthanc and for our own Python.
+    :param remove: folders that are removed when the worker ends before the command does.
+    :param cleanup: commands that are run when it has ended, however it did.
+    :param unbounded: the worker's memory bound is not the command's.
+    :param name: what errors call it; by default its program.
+    """
+
+    arguments: Sequence[str]
+    folder: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    remove: Sequence[Path] = ()
+    cleanup: Sequence[Sequence[str]] = ()
+    unbounded: bool = False
+    name: str = ""
+
+
+def run(command: Command, tell: Callable[[str], None]) -> list[str]:
+    """Run it to its end; the last lines of its output.
+
+    When the worker is killed meanwhile, the command and all that it started are, too.
+
+    :param tell: gets each line of the output, as it comes; a carriage return ends one, too.
+    :raises UserCodeError: it cannot be started, or its exit status is not 0.
+    """
+    status, last = _run(command, tell)
+    name = command.name or f"the command {Path(command.arguments[0]).name!r}"
+    lines = "\n".join(last)
+    if "Error" in status:
+        raise UserCodeError(
+            f"the command {command.arguments[0]!r} cannot be started: {status['Error']}",
+            remedy="give its full path, or put its folder on the PATH that Orthanc is started with",
+        )
+    if status.get("Status") != 0:
+        ended = _described(status.get("Status"))
+        heard = f"; its last lines: {lines}" if last else "; it wrote nothing"
+        raise UserCodeError(f"{name} {ended} in {command.folder}{heard}", details=lines or None)
+    return last
+
+
+def _described(status: object) -> str:
+    if not isinstance(status, int):
+        return "was ended"
+    if status < 0:
+        return f"was ended by {signal.Signals(-status).name}"
+    return f"ended with exit status {status}"
+
+
+def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, object], list[str]]:
+    answer, answering = os.pipe()
+    task = {
+        "command": list(command.arguments),
+        "folder": str(command.folder),
+        "env": {**inherited(), **command.env},
+        "remove": [str(folder) for folder in command.remove],
+        "cleanup": [list(each) for each in command.cleanup],
+        "unbounded": command.unbounded,
+        "status": answering,
+    }
+    last: deque[str] = deque(maxlen=LAST_LINES)
+    with os.fdopen(answer, "rb") as said:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", supervisor.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[answering],
+                start_new_session=True,  # what ends the worker's process group leaves it the time to clean up
+            )
+        finally:
+            os.close(answering)
+        with process:
+            assert process.stdin is not None and process.stdout is not None
+            try:
+                process.stdin.write(json.dumps(task).encode() + b"\n")
+                process.stdin.flush()
+                for line in _lines(process.stdout.fileno()):
+                    last.append(line)
+                    tell(line)
+                status = said.read()
+            finally:
+                process.stdin.close()  # when telling has raised: it ends the command
+    return json.loads(status or b"{}"), list(last)
+
+
+def _lines(output: int) -> Iterator[str]:
+    """Whole lines, without those that are empty; what has no end is cut, not kept."""
+    rest = b""
+    while block := os.read(output, 1 << 16):
+        *lines, rest = (rest + block).replace(b"\r", b"\n").split(b"\n")
+        rest = rest[:_LONGEST_LINE]
+        yield from filter(None, map(_text, lines))
+    yield from filter(None, [_text(rest)])
+
+
+def _text(line: bytes) -> str:
+    return line[:_LONGEST_LINE].decode("utf-8", "backslashreplace").strip()
+
+
+def inherited() -> dict[str, str]:
+    """The worker's environment, as a program that is not ours may have it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_OURS)}

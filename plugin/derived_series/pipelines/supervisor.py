@@ -1,0 +1,152 @@
+"""Runs one command for a pipeline, and ends all that it started, whatever becomes of the pipeline's process.
+
+A script of the standard library alone, which is a process of its own: ``supervised`` starts it. It outlives a killed
+worker by the moment that is needed to end the command and to remove the command's folder. All descendants of the
+command are its own (PR_SET_CHILD_SUBREAPER), those that made a session of their own too.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+#: Seconds between asking a command to end and ending it, and that a command which cleans up may take.
+_GRACE, _CLEANING = 2.0, 60.0
+
+
+def main() -> int:
+    """One line of JSON on standard input says what to run; its end asks for the end of the command."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with open(0, "rb", buffering=0, closefd=False) as asked:  # unbuffered: its end is waited for below
+        task = json.loads(asked.readline())
+    lost = False
+    try:
+        status, lost = _run(task, libc)
+    finally:
+        for command in task["cleanup"]:
+            _clean_up(command)
+        _end_descendants()
+        if lost:
+            for command in task["cleanup"]:  # what was being made when it was first looked for
+                _clean_up(command)
+            for folder in task["remove"]:
+                shutil.rmtree(folder, ignore_errors=True)
+    with os.fdopen(task["status"], "w") as answer:
+        try:
+            json.dump(status, answer)
+            answer.flush()
+        except OSError:  # nobody is there to read it
+            os._exit(0)
+    return 0
+
+
+def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]:
+    """The exit status, or why the command cannot be started; and whether the end was asked for by the worker's."""
+
+    def prepare() -> None:
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if task["unbounded"]:
+            hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+            resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    try:
+        child = subprocess.Popen(
+            task["command"],
+            cwd=task["folder"],
+            env=task["env"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=prepare,  # there is one thread here
+        )
+    except OSError as error:
+        return {"Error": f"{type(error).__name__}: {error}"}, False
+    finally:
+        os.close(1)  # the command's output ends with the command, not with this process
+    while child.poll() is None:
+        ready, _, _ = select.select([0, woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+        if 0 in ready and not os.read(0, 4096):
+            _ask(child)
+            return {"Status": None}, True
+    return {"Status": child.returncode}, False
+
+
+def _ask(child: subprocess.Popen[bytes]) -> None:
+    """Ask the command's process group to end, and give it a moment."""
+    try:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(_GRACE)
+    except (subprocess.TimeoutExpired, ProcessLookupError):
+        pass
+
+
+def _end_descendants() -> None:
+    """Kill and reap until there is none: each one's children become this process's own when it is gone."""
+    end = time.monotonic() + _CLEANING
+    while (found := _children()) and time.monotonic() < end:
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        for _ in found:
+            try:
+                if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                    time.sleep(0.01)
+            except ChildProcessError:
+                break
+
+
+def _children() -> list[int]:
+    """The processes below this one, directly or not; of a zombie there is nothing left to do but to reap it."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text("utf-8", "replace")
+        except OSError:
+            continue  # it ended meanwhile
+        parents[int(stat.parent.name)] = int(text.rpartition(")")[2].split()[1])
+    below, more = {os.getpid()}, True
+    while more:
+        found = {pid for pid, parent in parents.items() if parent in below} - below
+        below |= found
+        more = bool(found)
+    return sorted(below - {os.getpid()})
+
+
+def _clean_up(command: list[str]) -> None:
+    """What removes a container; its own output says nothing that a user needs."""
+    try:
+        subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_CLEANING,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Container images that tests make of Debian's busybox, and how podman runs where there is little for it to run on."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+#: Files in the layers of a plain folder, another runtime than crun, limits that are said: they work anywhere as root.
+ENGINE_OPTIONS = ("--storage-driver=vfs", "--runtime", "runc")
+OPTIONS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+
+_BUSYBOX = Path("/bin/busybox")
+_APPLETS = (
+    "sh",
+    "cat",
+    "chmod",
+    "cp",
+    "echo",
+    "env",
+    "find",
+    "id",
+    "kill",
+    "ls",
+    "mkdir",
+    "sed",
+    "sleep",
+    "touch",
+    "wc",
+)
+
+
+def missing() -> str | None:
+    """What is not installed of what these tests need."""
+    for program in ("podman", "runc", "busybox"):
+        if shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin") is None:
+            return program
+    return None
+
+
+def podman(*arguments: str, data: bytes | None = None) -> str:
+    """Run podman; what it prints."""
+    command = ["podman", *ENGINE_OPTIONS, *arguments]
+    return subprocess.run(command, input=data, capture_output=True, check=True, timeout=120).stdout.decode()
+
+
+def image(name: str, files: Mapping[str, str], changes: Mapping[str, object] | None = None) -> str:
+    """Make an image of busybox and some scripts. :param changes: of its configuration, such as ``ENTRYPOINT``."""
+    buffer = io.BytesIO()
+    busybox = Path(shutil.which("busybox", path="/bin:/usr/bin") or _BUSYBOX)
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        _add(tar, "bin/busybox", busybox.read_bytes())
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        for path, text in {"etc/passwd": "root:x:0:0::/:/bin/sh\n", **files}.items():
+            _add(tar, path, text.encode())
+        for folder in ("tmp", "var"):
+            made = tarfile.TarInfo(folder)
+            made.type, made.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(made)
+    options = [each for key, value in (changes or {}).items() for each in ("--change", f"{key} {json.dumps(value)}")]
+    podman("import", *options, "-", name, data=buffer.getvalue())
+    return f"localhost/{name}" if "/" not in name else name
+
+
+def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(path)
+    entry.size, entry.mode = len(content), 0o755
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def containers() -> list[str]:
+    """The names of our containers that are there, running or not."""
+    return [name for name in podman("ps", "--all", "--format", "{{.Names}}").split() if "derived-series" in name]

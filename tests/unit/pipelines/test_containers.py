@@ -1,0 +1,306 @@
+"""Containers as pipelines: what the engine is told, and images of each contract that run."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pytest
+
+import container_images
+from building import volume, written
+from container_images import ENGINE_OPTIONS, OPTIONS
+from derived_series.errors import BlueprintError, UserCodeError
+from derived_series.pipelines import ContainerPipeline, Input, MercureModule, MonaiPackage, Output, Parameters, Value
+from derived_series.pipelines.engines import Container, Mount, command_line, removal
+from test_command_pipelines import CT, run
+
+WHOLE = Container(
+    "seg:1",
+    "derived-series-1",
+    command=["seg", "/in/ct.nii.gz"],
+    mounts=[Mount(Path("/jobs/in"), PurePosixPath("/in"), True), Mount(Path("/jobs/out"), PurePosixPath("/out"))],
+    env={"A": "b c"},
+    user="7:8",
+    folder="/work",
+    memory_mb=512,
+    shared_memory=1 << 30,
+    gpus=("1", "3"),
+    options=("--ulimit", "nofile=9"),
+    engine_options=("--log-level", "error"),
+)
+
+
+def test_the_command_line_of_docker() -> None:
+    assert command_line("docker", WHOLE) == [
+        *("docker", "--log-level", "error", "run", "--rm", "--name", "derived-series-1", "--network", "none"),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--security-opt", "label=disable"),
+        *("--mount", "type=bind,source=/jobs/in,target=/in,readonly"),
+        *("--mount", "type=bind,source=/jobs/out,target=/out"),
+        *("--env", "A=b c", "--user", "7:8", "--workdir", "/work", "--memory", "512m", "--shm-size", "1073741824b"),
+        *("--gpus", '"device=1,3"', "--ulimit", "nofile=9", "--entrypoint", "seg", "seg:1", "/in/ct.nii.gz"),
+    ]
+    assert removal("docker", WHOLE) == [["docker", "--log-level", "error", "rm", "--force", "--volumes", WHOLE.name]]
+
+
+def test_the_gpus_of_podman_and_an_image_that_says_what_it_runs() -> None:
+    line = command_line("podman", Container("seg", "n", gpus=("0",)))
+    assert line[-3:] == ["--device", "nvidia.com/gpu=0", "seg"] and "--entrypoint" not in line
+    assert command_line("podman", Container("seg", "n", gpus=()))[-2] == "nvidia.com/gpu=all"
+    assert command_line("docker", Container("seg", "n", gpus=()))[-3:] == ["--gpus", "all", "seg"]
+    assert not any("gpu" in each for each in command_line("podman", Container("seg", "n")))
+
+
+def test_the_command_line_of_apptainer_is_as_its_documents_have_it() -> None:
+    assert command_line("apptainer", WHOLE) == [
+        *("apptainer", "--log-level", "error", "exec", "--containall", "--cleanenv", "--net", "--network", "none"),
+        *("--bind", "/jobs/in:/in:ro", "--bind", "/jobs/out:/out:rw", "--env", "A=b c"),
+        *("--env", "CUDA_VISIBLE_DEVICES=1,3", "--pwd", "/work", "--memory", "512M", "--nv", "--ulimit", "nofile=9"),
+        *("seg:1", "seg", "/in/ct.nii.gz"),
+    ]
+    assert command_line("apptainer", Container("seg.sif", "n"))[:2] == ["apptainer", "run"]
+
+
+def test_an_engine_that_is_not_known_is_told_when_it_is_loaded() -> None:
+    with pytest.raises(BlueprintError, match="engine of Wrong is 'lxc'.*podman, docker, apptainer"):
+        type("Wrong", (ContainerPipeline,), {"image": "x", "engine": "lxc", "files": "a.nii"})
+
+
+# -- images that run ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def images() -> None:
+    lacking = container_images.missing()
+    assert lacking is None, f"{lacking} is not installed: apt-get install podman runc busybox-static"
+
+
+class Sized(Parameters):
+    Text: str = "a b"
+
+
+def plain(script: str, **attributes: Any) -> type[ContainerPipeline]:
+    """A pipeline of an image that runs a script."""
+    values = {
+        "image": container_images.image("derived-series-plain", {"run.sh": script}),
+        "engine": "podman",
+        "engine_options": ENGINE_OPTIONS,
+        "options": OPTIONS,
+        "input": {"ct": Input},
+        "parameters": Sized,
+        "command": ["/bin/sh", "/run.sh", "{ct}", "{out}", "{Text}"],
+        "outputs": {"again": Output("ct")},
+        "files": {"again": "again.nii.gz"},
+        **attributes,
+    }
+    return type("Plain", (ContainerPipeline,), values)
+
+
+def test_a_container_reads_and_writes_files(images: None, tmp_path: Path) -> None:
+    lines: list[str] = []
+    script = 'echo "$1 $2 $3 $(id -u) $HOME"; ls /sys/class/net; cp $1 $2/again.nii.gz; touch /in/x || echo read-only'
+    (series,) = run(plain(script), tmp_path, log=lines.append).series.values()
+    assert np.array_equal(volume(series), CT.voxels())
+    assert f"/in/ct.nii.gz /out a b {os.getuid()} /tmp" in lines
+    assert "lo" in lines and not [line for line in lines if line.startswith("eth")], "there is no network"
+    assert "read-only" in lines
+    assert container_images.containers() == []
+
+
+def test_what_a_container_says_and_its_exit_status_are_in_the_error(images: None, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserCodeError, match=r"(?s)image 'localhost/derived-series-plain' ended with exit status 9.*lost"
+    ):
+        run(plain("echo lost; exit 9"), tmp_path)
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UserCodeError, match=r"(?s)exit status 125.*derived-series-nowhere"):
+        run(plain("", image="localhost/derived-series-nowhere", options=(*OPTIONS, "--pull=never")), tmp_path / "b")
+    assert container_images.containers() == []
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_containers import plain, run
+run(plain('touch /out/begun; sleep 600 & sleep 600'), Path(sys.argv[1]))
+"""
+
+
+def sleeping() -> list[str]:
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"sleep\0" + b"600\0" == command.read_bytes()[-10:]:
+                found.append(command.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_killed_worker_leaves_no_container_no_process_and_no_file(images: None, tmp_path: Path) -> None:
+    import signal
+
+    folder, before = tmp_path / "scratch", set(sleeping())
+    folder.mkdir()
+    with subprocess.Popen([sys.executable, "-c", _KILLED, str(folder), *sys.path], start_new_session=True) as worker:
+        end = time.monotonic() + 60
+        while not (folder / "out" / "begun").exists():
+            assert worker.poll() is None and time.monotonic() < end
+            time.sleep(0.05)
+        assert container_images.containers() and set(sleeping()) - before
+        os.killpg(worker.pid, signal.SIGKILL)
+    end = time.monotonic() + 30
+    while (folder.exists() or container_images.containers() or set(sleeping()) - before) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert container_images.containers() == [] and not set(sleeping()) - before and not folder.exists()
+
+
+@pytest.fixture
+def socket(tmp_path: Path) -> Iterator[str]:
+    """Podman's service, which answers as docker's does."""
+    address = f"unix://{tmp_path}/podman.sock"
+    command = ["podman", *ENGINE_OPTIONS, "system", "service", "--time=0", address]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
+        end = time.monotonic() + 20
+        while not (tmp_path / "podman.sock").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        yield address
+        service.terminate()
+
+
+def test_docker_runs_it_against_podmans_socket(
+    images: None, tmp_path: Path, socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", socket)
+    folder = tmp_path / "job"
+    folder.mkdir()
+    lines: list[str] = []
+    script = 'echo "$3 $(id -u)"; cp $1 $2/again.nii.gz'
+    pipeline = plain(script, engine="docker", engine_options=())
+    (series,) = run(pipeline, folder, log=lines.append).series.values()
+    assert np.array_equal(volume(series), CT.voxels())
+    assert f"a b {os.getuid()}" in lines and container_images.containers() == []
+
+
+#: A module to the letter of mercure's contract: it reads task.json beside the files, whose names begin with the series.
+MODULE = """
+set -e
+test -f "$MERCURE_IN_DIR/task.json" && test -d "$MERCURE_OUT_DIR"
+level=$(sed -n 's/.*"Level": "\\([a-z]*\\)".*/\\1/p' "$MERCURE_IN_DIR/task.json")
+for file in "$MERCURE_IN_DIR"/*#*.dcm; do
+  name=${file##*/}
+  sed 's/ORIGINAL/DERIVED\\\\/' "$file" >"/tmp/$name"
+  cp "/tmp/$name" "$MERCURE_OUT_DIR/$name"
+done
+echo "level $level of $(ls "$MERCURE_IN_DIR" | wc -l) as $(id -u) in $MERCURE_IN_DIR $HOLOSCAN_INPUT_PATH"
+echo '{"volume": 12.5, "name": "x", "__mercure_notification": {"text": "look here", "requested": true}}' \\
+  >"$MERCURE_OUT_DIR/result.json"
+"""
+
+
+class Settings(Parameters):
+    Level: str = "low"
+
+
+def test_a_module_of_mercure_runs_unchanged(images: None, tmp_path: Path) -> None:
+    class Module(MercureModule):
+        image = container_images.image(
+            "derived-series-mercure", {"run.sh": MODULE}, {"ENTRYPOINT": ["/bin/sh", "/run.sh"]}
+        )
+        engine = "podman"
+        engine_options, options = ENGINE_OPTIONS, OPTIONS
+        parameters = Settings
+        settings = {"Other": 3}
+
+    lines: list[str] = []
+    made = run(Module, tmp_path, {"Level": "high"}, log=lines.append)
+    (series,) = made.series.values()
+    datasets = written(series)
+    assert len(datasets) == len(CT) and np.array_equal(volume(series), CT.voxels())
+    assert {str(each.PatientID) for each in datasets} == {str(CT.pivot.PatientID)}
+    assert f"level high of {len(CT) + 1} as {os.getuid()} in /tmp/data /tmp/data" in lines
+    assert "notification of localhost/derived-series-mercure: look here" in lines
+    assert made.values == {"volume": Value(12.5)}
+    task = json.loads((tmp_path / "in" / "task.json").read_text())
+    assert task["process"]["settings"] == {"Other": 3, "Level": "high"}
+    assert task["info"]["uid"] == CT.series_instance_uid and task["id"]
+
+
+APP = {
+    "apiVersion": "1.0.0",
+    "command": '["/bin/sh", "/opt/holoscan/app/run.sh"]',
+    "environment": {"HOLOSCAN_APPLICATION": "/opt/holoscan/app", "LEVEL": "7"},
+    "input": {"formats": None, "path": "input"},
+    "output": {"format": None, "path": "output"},
+    "workingDirectory": "/var/holoscan",
+    "timeout": 0,
+    "version": "1.0.0",
+}
+PACKAGE = {"apiVersion": "1.0.0", "resources": {"cpu": 1, "gpu": 0, "memory": "1Gi", "sharedMemory": "64Mi"}}
+APPLICATION = """
+set -e
+echo "$PWD $LEVEL $HOLOSCAN_INPUT_PATH $HOLOSCAN_OUTPUT_PATH $HOLOSCAN_WORKDIR $MONAI_MODELPATH"
+mkdir -p "$HOLOSCAN_OUTPUT_PATH/series"
+find "$HOLOSCAN_INPUT_PATH" -name '*.dcm' | while read file; do
+  sed 's/ORIGINAL/DERIVED\\\\/' "$file" >"$HOLOSCAN_OUTPUT_PATH/series/${file##*/}"
+done
+"""
+
+
+def package(name: str, folder: str, app: dict[str, Any]) -> type[MonaiPackage]:
+    files = {
+        f"etc/{folder}/app.json": json.dumps(app),
+        f"etc/{folder}/pkg.json": json.dumps(PACKAGE),
+        "opt/holoscan/app/run.sh": APPLICATION,
+    }
+    values = {
+        "image": container_images.image(name, files, {"ENTRYPOINT": ["/bin/false"]}),
+        "engine": "podman",
+        "engine_options": ENGINE_OPTIONS,
+        "options": OPTIONS,
+    }
+    return type("Package", (MonaiPackage,), values)
+
+
+@pytest.mark.parametrize(
+    ("folder", "app", "said"),
+    [
+        (
+            "holoscan",
+            APP,
+            "/var/holoscan 7 /var/holoscan/input /var/holoscan/output /var/holoscan /opt/holoscan/models/",
+        ),
+        (
+            "monai",
+            {"command": "/bin/sh /opt/holoscan/app/run.sh", "input": {"path": "i"}, "output": {}},
+            "/var/monai /var/monai/i /var/monai/output /var/monai /opt/monai/models/",
+        ),
+    ],
+)
+def test_a_monai_application_package_runs_unchanged(
+    images: None, tmp_path: Path, folder: str, app: dict[str, Any], said: str
+) -> None:
+    """Its command, folders and variables are those of its manifests; its entry point is not run."""
+    lines: list[str] = []
+    (series,) = run(package(f"derived-series-map-{folder}", folder, app), tmp_path, log=lines.append).series.values()
+    assert len(written(series)) == len(CT) and np.array_equal(volume(series), CT.voxels())
+    assert said in [" ".join(line.split()) for line in lines]
+    assert container_images.containers() == []
+
+
+def test_a_package_without_manifests_and_one_that_needs_more_memory_are_told(images: None, tmp_path: Path) -> None:
+    bare = package("derived-series-map-holoscan", "holoscan", APP)
+    with pytest.raises(UserCodeError, match="needs 1Gi of memory, memory_mb is 100.*raise memory_mb"):
+        run(type("Small", (bare,), {"memory_mb": 100}), tmp_path)
+    plain_image = container_images.image("derived-series-plain", {"run.sh": ""})
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UserCodeError, match="no manifests app.json and pkg.json in /etc/monai or .*ContainerPipeline"):
+        run(type("None_", (bare,), {"image": plain_image}), tmp_path / "b")
