@@ -1,0 +1,222 @@
+"""Pipelines of other Pythons in a real Orthanc, models that stay loaded, and commands whose jobs are cancelled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from building import real
+from orthanc_server import OrthancServer
+from phantoms import ct_phantom
+from server_fixtures import derive, finished, submit, until
+from test_environments import HELPERS, PLUGIN, make_python
+
+ELSEWHERE = '''
+"""Pipelines that cannot be loaded in Orthanc's own Python."""
+import os
+from pathlib import Path
+
+import contradiction
+import only_there
+
+from derived_series import derivation
+from derived_series.pipelines import Parameters, Pipeline
+
+
+class Where(Parameters):
+    Path: str = ""
+
+
+class Elsewhere(Pipeline):
+    """Adds what only its own Python has."""
+
+    environment = "other"
+    parameters = Where
+
+    def prepare(self):
+        self.model = only_there.VALUE
+        with open(os.environ["PREPARED"], "a") as file:
+            file.write(f"{os.getpid()}\\n")
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"] + derivation("plus", "PixelByPixelAddition")
+
+    def process(self, container):
+        print(f"contradiction {contradiction.__version__}")
+        assert not hasattr(self, "job")
+        self.job = "of this patient alone"
+        return container["parent"].voxels() + self.model
+'''
+
+HERE = '''
+"""Pipelines of Orthanc's own Python, and one of an environment that is not there."""
+import contradiction
+
+from derived_series import derivation
+from derived_series.pipelines import CommandPipeline, Input, Output, Pipeline
+
+
+class Here(Pipeline):
+    """One more."""
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"] + derivation("plus", "PixelByPixelAddition")
+
+    def process(self, container):
+        print(f"contradiction {contradiction.__version__}")
+        return container["parent"].voxels() + 1
+
+
+class Moved(Here):
+    """The configuration says where it runs."""
+
+    def process(self, container):
+        import only_there
+
+        return container["parent"].voxels() + only_there.VALUE
+
+
+class Nowhere(Here):
+    """Its environment is not configured."""
+
+    environment = "nowhere"
+
+
+class Broken(Here):
+    """Its environment has no Python."""
+
+    environment = "broken"
+
+
+class Waiting(CommandPipeline):
+    """A command that takes its time."""
+
+    input = {"ct": Input}
+    command = ["sh", "-c", "setsid sleep 613 & touch $0/begun; sleep 613", "{folder}"]
+    outputs = {"seg": Output("segmentation")}
+    files = {"seg": "seg.nii.gz"}
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="module")
+def server(orthanc_installed: None, folder: Path) -> Iterator[OrthancServer]:
+    """An Orthanc with two Pythons that have contradicting versions of a package."""
+    for name, version in (("ours", "2.4.6"), ("theirs", "1.26.4")):
+        (folder / name).mkdir()
+        (folder / name / "contradiction.py").write_text(f"__version__ = {version!r}\n")
+    (folder / "theirs" / "only_there.py").write_text("VALUE = 41\n")
+    python = make_python(folder / "venv", folder / "theirs", PLUGIN, HELPERS)
+    pipelines = folder / "pipelines"
+    pipelines.mkdir()
+    (pipelines / "elsewhere.py").write_text(ELSEWHERE)
+    (pipelines / "here.py").write_text(f"import sys\nsys.path.append({str(folder / 'ours')!r})\n{HERE}")
+    section = {
+        "Workers": 1,
+        "BlueprintFolders": [str(PLUGIN.parent / "blueprints"), str(pipelines)],
+        "Environments": {
+            "other": {"Python": str(python), "Resources": {"GPU": 1}},
+            "broken": {"Python": str(folder / "no" / "python")},
+        },
+        "Pipelines": {"moved": {"Environment": "other"}},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREPARED", str(folder / "prepared"))
+        storage = folder / "orthanc"
+        storage.mkdir()
+        with OrthancServer(storage, {"DerivedSeries": section}) as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def series(server: OrthancServer) -> str:
+    return server.upload(ct_phantom(3, 8, 8))
+
+
+def voxels(server: OrthancServer, series: str) -> Any:
+    return np.array([real(dataset) for dataset in server.download(series)])
+
+
+def test_a_model_is_loaded_once_for_twenty_jobs(server: OrthancServer, series: str, folder: Path) -> None:
+    jobs = [submit(server, series, Pipeline="elsewhere", Parameters={"Path": str(n)}) for n in range(20)]
+    ends = [finished(server, each) for each in jobs]
+    assert [end["State"] for end in ends] == ["Success"] * 20, [end.get("Error") for end in ends]
+    (pid,) = (folder / "prepared").read_text().split()
+    assert np.array_equal(voxels(server, ends[0]["Content"]["Result"]["ID"]), voxels(server, series) + 41)
+    environment = server.json("/derived-series/status")["Environments"]["other"]
+    (process,) = environment["Processes"]
+    assert process["Pid"] == int(pid) and process["Resources"] == {"GPU": [0]}
+    assert [each["Pipeline"] for each in process["Prepared"]] == ["elsewhere"]
+
+
+def test_contradicting_versions_of_a_package_in_one_orthanc(server: OrthancServer, series: str) -> None:
+    for pipeline in ("elsewhere", "here"):
+        derive(server, series, Pipeline=pipeline)
+    log = server.log()
+    assert "contradiction 1.26.4" in log and "contradiction 2.4.6" in log
+
+
+def test_a_pipeline_is_described_from_where_it_runs(server: OrthancServer, series: str) -> None:
+    listed = {each["Name"]: each["Environment"] for each in server.json("/derived-series/pipelines?expand")}
+    wanted = {"elsewhere": "other", "moved": "other", "here": None, "nowhere": "nowhere", "broken": "broken"}
+    assert {name: listed[name] for name in wanted} == wanted
+    fitting = {each["Name"]: each["Fits"] for each in server.json(f"/series/{series}/pipelines")}
+    assert fitting["elsewhere"] and fitting["moved"] and fitting["here"]
+    problems = {each["File"]: each["Message"] for each in server.json("/derived-series/status")["Problems"]}
+    assert set(problems) == {"here.py", "Environments: broken"}, "elsewhere.py is loaded where it runs"
+    assert "'nowhere' of pipeline 'nowhere' is not in the configuration" in problems["here.py"]
+    assert "cannot be started" in problems["Environments: broken"]
+
+
+def test_the_configuration_says_where_a_pipeline_runs(server: OrthancServer, series: str) -> None:
+    made = derive(server, series, Pipeline="moved")
+    assert np.array_equal(voxels(server, made["ID"]), voxels(server, series) + 41)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "said"),
+    [("nowhere", "'nowhere' of pipeline 'nowhere' is not in the"), ("broken", "cannot be started")],
+)
+def test_an_environment_that_is_not_there_fails_its_jobs(
+    server: OrthancServer, series: str, pipeline: str, said: str
+) -> None:
+    end = finished(server, submit(server, series, Pipeline=pipeline))
+    assert end["State"] == "Failure" and said in end["Content"]["Error"]["Message"]
+
+
+def sleeping() -> list[str]:
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if command.read_bytes() == b"sleep\x00613\x00":
+                found.append(command.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+def test_cancelling_a_command_leaves_no_process_and_no_file(server: OrthancServer, series: str, folder: Path) -> None:
+    running = submit(server, series, Pipeline="waiting")
+    until(server, running, {"Running"})
+    end = time.monotonic() + 60
+    while not list((folder / "orthanc").rglob("begun")) or len(sleeping()) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert list((folder / "orthanc").rglob("ct.nii.gz"))
+    server.post(f"/derived-series/jobs/{running}/cancel")
+    assert finished(server, running)["State"] == "Failure"
+    end = time.monotonic() + 20
+    while (list((folder / "orthanc").rglob("ct.nii.gz")) or sleeping()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not sleeping() and not list((folder / "orthanc").rglob("ct.nii.gz"))
+    scratch = folder / "orthanc" / "storage" / "derived-series" / "scratch"
+    assert [path for path in scratch.rglob("*") if path.is_file()] == []
