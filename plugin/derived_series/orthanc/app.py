@@ -25,6 +25,7 @@ from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.scratch import remove_scratch
 from derived_series.jobs.stored_series import stored_ids
 from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -139,6 +140,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     metrics = Metrics(gateway, store)
 
     def observe(job: JobRecord) -> None:
+        remove_scratch(scratch, job)
         reviews.observe(job)
         metrics.observe(job)
 

@@ -257,6 +257,7 @@ class MonaiPackage(_DicomInOut):
     user: ClassVar[str] = "image"
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
+        """What the manifests say. :raises UserCodeError: more memory is needed than the container may have."""
         flavour, app, package = self._manifests(container)
         root = PurePosixPath(app.get("workingDirectory") or f"/var/{flavour}/")
         paths = {name: str(root / _path_of(app, f"{name}put", f"{name}put")) for name in ("in", "out")}

@@ -69,6 +69,7 @@ FLOORS: dict[str, dict[str, int]] = {
         "requests": 1,
         "pool": 1,
         "destination_states": 2,
+        "scratch": 2,
         "queue": 3,  # Orthanc's process, as the rules
         "work": 3,  # a worker's process
         "rules": 4,

@@ -20,6 +20,7 @@ from derived_series.jobs.messages import Outcome
 from derived_series.jobs.plain import cut
 from derived_series.jobs.pool.process import one_process
 from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.scratch import prefix_of
 from derived_series.jobs.stored_series import answer_of
 from derived_series.jobs.work.attempt import Attempt
 from derived_series.jobs.work.catalogue import library_of
@@ -56,7 +57,7 @@ def _begun(attempt: Attempt) -> Iterator[Derivation]:
     sources = _sources(attempt, request, library)
     scratch = attempt.task.scratch
     is_here = scratch is not None and Path(scratch).is_dir()
-    with tempfile.TemporaryDirectory(prefix="derived-series-", dir=scratch if is_here else None) as folder:
+    with tempfile.TemporaryDirectory(prefix=prefix_of(attempt.task.job_id), dir=scratch if is_here else None) as folder:
         yield Derivation(attempt, request, library, sources, Path(folder))
 
 

@@ -1,0 +1,20 @@
+"""The folders of running jobs: a worker that is killed cannot remove its own."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from derived_series.jobs.record import JobRecord, State
+
+
+def prefix_of(job_id: str) -> str:
+    """What the names of a job's folders begin with."""
+    return f"derived-series-{job_id}-"
+
+
+def remove_scratch(folder: Path, job: JobRecord) -> None:
+    """Remove what is left of a job that does not run: nothing of a patient stays there."""
+    if job.state is not State.RUNNING:
+        for left in folder.glob(f"{prefix_of(job.id)}*"):
+            shutil.rmtree(left, ignore_errors=True)
