@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import highdicom
 import numpy as np
@@ -56,7 +57,7 @@ class Segmenting(CommandPipeline):
     parameters = Above
     command = [sys.executable, "-c", SEGMENT, "{ct}", "{out}/seg.nii.gz", "{Threshold}"]
     outputs = {"seg": Output("segmentation")}
-    files = {"seg": "seg.nii.gz"}
+    files: ClassVar[Mapping[str, str] | str] = {"seg": "seg.nii.gz"}
 
 
 def run(pipeline: type[Pipeline], folder: Path, parameters: dict[str, Any] | None = None, **heard: Any) -> Results:
