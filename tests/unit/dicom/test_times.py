@@ -161,7 +161,9 @@ def check_making(dataset: Dataset, when: datetime, *, series: bool = True) -> No
         assert contributed is not None and abs(contributed.at - when) < timedelta(minutes=5)
 
 
-KINDS = sorted(set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf"})
+KINDS = sorted(
+    set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf", "measurement_report"}
+)
 
 
 @pytest.mark.parametrize("server", ["UTC", "America/New_York"])

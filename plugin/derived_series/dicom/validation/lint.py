@@ -16,6 +16,7 @@ from derived_series.dicom.encoding.value_rules import value_problem
 from derived_series.dicom.series.required import REQUIRED, required_blueprint
 from derived_series.dicom.series.rules import OWN_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, RULES
 from derived_series.dicom.validation.attributes import PIXELS
+from derived_series.dicom.validation.conditions import BY_VALUE_TYPE
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import iod_of, modules_of
 from derived_series.errors import Advice, Choice, InvalidOption
@@ -43,6 +44,7 @@ _BY_OBJECTS = frozenset(
         *("AcquisitionContextSequence", "DoseGridScaling", "DoseUnits", "GridFrameOffsetVector"),
         "FrameIncrementPointer",
         *("StructureSetROISequence", "ROIContourSequence", "RTROIObservationsSequence"),
+        *("CompletionFlag", "VerificationFlag", "ConceptNameCodeSequence", *BY_VALUE_TYPE),
     )
 )
 #: And with the frames of a converted series.
