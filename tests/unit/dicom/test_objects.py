@@ -143,7 +143,7 @@ def test_colours_come_back_as_they_were() -> None:
     for color in ("#000000", "#ffffff", "#b5651d", "#00ff80"):
         rgb = CIELabColor.from_dicom_value(cielab(color)).to_rgb()
         assert "#" + "".join(f"{part:02x}" for part in rgb) == color
-    with pytest.raises(BlueprintError, match="is no colour"):
+    with pytest.raises(BlueprintError, match="is not a colour"):
         cielab("brown")
 
 

@@ -361,3 +361,18 @@ def test_the_place_in_an_object_of_one_instance_is_whole() -> None:
     assert [finding.where for finding in found if finding.tag == 0x00200052 and "1.02.3" in finding.message] == [
         "ROIContourSequence[0]"
     ]
+
+
+def test_tables_of_another_highdicom_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib import metadata
+
+    from derived_series.dicom.validation import standard
+    from derived_series.errors import DerivedSeriesError
+
+    standard._table.cache_clear()
+    monkeypatch.setattr(metadata, "version", lambda name: "0.31.0")
+    try:
+        with pytest.raises(DerivedSeriesError, match=r"highdicom 0\.31\.0 is installed.*0\.28\.x.*pip install"):
+            standard.iod_of("1.2.840.10008.5.1.4.1.1.2")
+    finally:
+        standard._table.cache_clear()

@@ -9,6 +9,7 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from pydicom.datadict import tag_for_keyword
 from derived_series.errors import Advice, Choice, DerivedSeriesError
 
 MANDATORY = "M"
+
+#: The versions of highdicom whose tables were looked at; pyproject.toml allows no others.
+_KNOWN = "0.28."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,23 @@ class Module:
         return self.usage == MANDATORY
 
 
+def _version() -> str:
+    """The version of highdicom that is installed; empty for none."""
+    try:
+        return metadata.version("highdicom")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 @lru_cache(maxsize=3)
 def _table(name: str) -> Any:
+    version = _version()
+    if not version.startswith(_KNOWN):
+        raise DerivedSeriesError(
+            f"highdicom {version} is installed, and the tables of the standard are known in its versions {_KNOWN}x",
+            remedy=f"pip install 'highdicom=={_KNOWN}*', or have nothing validated",
+            advice=Advice(Choice.NO_VALIDATION),
+        )
     found = importlib.util.find_spec("highdicom")
     for folder in (found.submodule_search_locations or []) if found else []:
         path = Path(folder) / "_standard" / f"{name}.json"
