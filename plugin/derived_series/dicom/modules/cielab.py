@@ -32,4 +32,4 @@ def srgb(lab: Sequence[int]) -> str:
     from highdicom.color import CIELabColor
 
     lightness, a, b = (int(value) for value in lab)
-    return "#" + "".join(f"{part:02x}" for part in CIELabColor.from_dicom_value((lightness, a, b)).to_rgb())
+    return "#" + "".join(f"{part:02x}" for part in CIELabColor.from_dicom_value((lightness, a, b)).to_rgb(clip=True))

@@ -76,7 +76,9 @@ def _read(content: bytes) -> list[Measurement]:
     if isinstance(given, dict):
         given = given.get("Measurements")
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
-        raise InvalidImage("the measurements are no list of objects", remedy='give [{"Of": "Liver", ...}]')
+        raise InvalidImage(
+            "the measurements are no list of objects", remedy="give each with the keys Of, Name, Value and Unit"
+        )
     return [Measurement.of_json(each) for each in given]
 
 
