@@ -2,7 +2,7 @@
 # test: format, lint, types, tests.  test-quick: the tests that need no server.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
-.PHONY: ohif setup run stop test test-quick docs test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick docs test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints compat scripts benchmarks tests
@@ -55,6 +55,10 @@ test-crash: setup
 # 5,000 damaged DICOM, NIfTI and .npy inputs, others each time: it prints its seed, which FUZZ_SEED sets.
 fuzz: setup
 	@PYTHONPATH=plugin:tests $(PYTHON) scripts/fuzz.py
+
+# What an environment's Python installs: pip install dist/*.whl
+wheel: setup
+	@$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) benchmarks/bench.py
