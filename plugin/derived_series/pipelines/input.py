@@ -109,7 +109,11 @@ class StructuresInput(Input):
         return type(self)(self.series, parent)
 
     def get_data(self) -> Labels:
-        """:raises GeometryError: the parent has no grid, or the structures are not of it."""
+        """The labels on the parent's grid, (slice, row, column).
+
+        :raises GeometryError: the parent has no grid, or the structures are not of it.
+        :raises InvalidRequest: the structures are the parent themselves.
+        """
         if self.parent is None:
             raise InvalidRequest(
                 f"a {type(self).__name__} is labels on the grid of other images: it cannot be the parent",
