@@ -91,3 +91,4 @@ measurement_report_blueprint = Blueprint(
         StaticElement("PerformedProcedureCodeSequence", "SQ", []),
     ]
 ).named("measurement_report")
+"""SR Document Series and SR Document General modules (PS3.3 C.17.1, C.17.2) of a report by TID 1500."""
