@@ -568,3 +568,10 @@ def test_no_table_in_memory_is_left_open(name: str, monkeypatch: pytest.MonkeyPa
     for table in opened:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             table.execute("SELECT 1")
+
+
+def test_a_parametric_map_is_made_of_the_parents_own_slices() -> None:
+    """They come one by one: an image that is no array of numpy's."""
+    (found,) = written(build(PARENT, PARENT.slices(), blueprint="parametric_map"))
+    (same,) = written(build(PARENT, PARENT.voxels(), blueprint="parametric_map"))
+    assert found.FloatPixelData == same.FloatPixelData

@@ -77,7 +77,7 @@ def _read(content: bytes) -> list[Measurement]:
         given = given.get("Measurements")
     if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
         raise InvalidImage(
-            "the measurements are no list of objects", remedy="give each with the keys Of, Name, Value and Unit"
+            "the measurements are no list of objects", remedy="give each with the keys Of, Concept, Value and Unit"
         )
     return [Measurement.of_json(each) for each in given]
 

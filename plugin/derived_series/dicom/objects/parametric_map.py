@@ -74,12 +74,12 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 def _values(pixels: StoredPixels, order: range) -> bytes:
     """The slices in float32, NaN and Inf replaced."""
-    if pixels.nan is None:
+    if pixels.nan is None and isinstance(pixels.image, np.ndarray):
         return pixels.image[:: order.step].astype("<f4", copy=False).tobytes()
     values = np.empty((len(order), pixels.rows, pixels.columns), np.dtype("<f4"))
     for place, index in enumerate(order):
         frame = pixels.image[index]
-        values[place] = np.where(np.isfinite(frame), frame, pixels.nan)
+        values[place] = frame if pixels.nan is None else np.where(np.isfinite(frame), frame, pixels.nan)
     return values.tobytes()
 
 
