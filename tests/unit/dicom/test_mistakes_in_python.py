@@ -171,7 +171,8 @@ def test_constructors_that_raise_are_named() -> None:
     def fail(self: Any, *_: Any) -> None:
         raise RuntimeError("no model")
 
-    with pytest.raises(UserCodeError, match="the constructor or prepare of pipeline 'mine' raised RuntimeError: no model"):
+    text = "the constructor or prepare of pipeline 'mine' raised RuntimeError: no model"
+    with pytest.raises(UserCodeError, match=text):
         run(type("Failing", (Two,), {"__init__": fail}), fixed=CT, moving=CT)
     inputs = {"moving": type("Bad", (Input,), {"__init__": fail}), "fixed": Input}
     with pytest.raises(UserCodeError, match="the constructor of input 'moving' of pipeline 'mine' raised"):

@@ -15,7 +15,7 @@ from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
 from derived_series.jobs.stored_series import stored_ids
-from derived_series.kinds import file_type, readable_suffixes
+from derived_series.kinds import FILE_TYPES, file_type, readable_suffixes
 from derived_series.kinds.files import GZIP
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import accepted, problem_answer
@@ -210,12 +210,18 @@ class DeriveRoutes:
             return False
 
 
+def _begins_without_nul(image: bytes) -> bool:
+    """Whether an image begins as a known file does whose NULs were taken out."""
+    starts = (start for file in FILE_TYPES for start in file.starts if b"\0" in start)
+    return any(image.startswith(start.replace(b"\0", b"")) for start in starts)
+
+
 def _is_mangled(image: bytes) -> bool:
     """Whether an image was sent as text: each kind of file has NUL or line ends, of compressed ones nearly all."""
     if any(byte in image for byte in (b"\0", b"\n", b"\r")):
         return False
     found = file_type(image[:16])
-    if found is None and len(image) < _TOO_SHORT_TO_TELL_BYTES:
+    if found is None and len(image) < _TOO_SHORT_TO_TELL_BYTES and not _begins_without_nul(image):
         return False
     if found is not None and (found.lines_from is None or len(image) < found.lines_from):
         return False
