@@ -18,12 +18,15 @@ import pytest
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.dicomweb.wado import fetch_series
+from derived_series.jobs.pool.process import main
 from orthanc_server import OrthancServer
+
+_WORKERS_MODULE = main.__module__
 
 
 def workers(server: OrthancServer) -> list[int]:
-    """The worker processes of the plugin."""
-    return [pid for pid in server.children() if "spawn_main" in command_line(pid)]
+    """The worker processes of the plugin, by the module that they begin with."""
+    return [pid for pid in server.children() if _WORKERS_MODULE in command_line(pid)]
 
 
 def command_line(pid: int) -> str:
