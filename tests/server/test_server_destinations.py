@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def test_a_modality_that_does_not_take_a_transfer_syntax_is_named_and_not_asked_
     request = {**SMOOTH, "Destinations": ["pacs", "web"], "TransferSyntax": syntax, "Asynchronous": True}
     job_id = sender.json(f"/series/{parent}/derive", "POST", json=request)["ID"]
     failed = ended(sender, job_id)
-    assert failed["State"] == "Failure" and failed["Content"]["Attempt"] == 1
+    assert failed["State"] == "Failure" and failed["Content"]["Attempt"] == 1, json.dumps(failed)
     assert failed["Content"]["Result"]["Destinations"] == {"pacs": "Refused", "web": "Success"}
     said = failed["ErrorDescription"]
     assert f"pacs does not take the transfer syntax {name}" in said and "CT Image Storage" in said

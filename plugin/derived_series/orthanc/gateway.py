@@ -202,7 +202,9 @@ def _send(output: Any, answer: Answer) -> None:
         return
     output.SetHttpHeader("Content-Type", answer.content_type)
     text = answer.body.decode()
+    if answer.content_type.startswith("application/json"):  # newer versions of the plugin encode UTF-8 once more
+        text = re.sub(r"[^\x00-\x7f]", lambda match: json.dumps(match.group())[1:-1], text)
     try:
         output.SendHttpStatus(answer.status, text)  # from version 4.2 of the Python plugin on
     except TypeError:
-        output.SendHttpStatus(answer.status, text, len(answer.body))
+        output.SendHttpStatus(answer.status, text, len(text.encode()))

@@ -19,6 +19,8 @@ from derived_series.jobs.work.attempt import Attempt
 #: What Orthanc says of a modality that takes none of what was proposed, and of one for which it can propose nothing.
 _NO_CONTEXT = "No valid presentation context"
 _NOT_SENT = "Failed to send message"
+#: What it says of a syntax that its own DICOM library does not know, from 1.12 on.
+_UNKNOWN_SYNTAX = "Unknown transfer syntax"
 
 #: What every modality takes (PS3.5 10.1), and what nearly all do.
 _PLAIN = (ImplicitVRLittleEndian.name, ExplicitVRLittleEndian.name)
@@ -103,7 +105,7 @@ def deliver(client: Client, orthanc_id: str, names: Iterable[str]) -> list[Failu
 def _is_refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesError) -> bool:
     """Whether a modality answers but does not take the kind of instances, so that asking again is of no use."""
     said = error.details or ""
-    if _NO_CONTEXT in said:
+    if _NO_CONTEXT in said or _UNKNOWN_SYNTAX in said:
         return True
     if _NOT_SENT not in said or _kind(client, orthanc_id)[1] in _PLAIN:
         return False
