@@ -15,8 +15,8 @@ import pytest
 from conftest import StartOrthanc
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
+from server_audit import workers
 from server_fixtures import derive, finished, job, settings, submit
-from test_server_crashes import workers
 from test_server_destinations import receiver, with_destinations
 
 OUTPUTS = '''

@@ -9,7 +9,16 @@ import math
 import re
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidImage, InvalidRequest
@@ -58,6 +67,11 @@ class TableRequest(JsonModel):
     table: Annotated[str, Field(min_length=1, repr=False)]
 
 
+def _form_of_segments(value: object) -> str:
+    """Which form of "Segments" a value has, so that the errors are those of that form alone."""
+    return "<list>" if isinstance(value, list) else "<table>" if isinstance(value, dict | TableRequest) else "<name>"
+
+
 class DeriveRequest(JsonModel):
     """A derivation as it is asked for; keys in JSON are CamelCase (``SeriesDescription``).
 
@@ -77,7 +91,12 @@ class DeriveRequest(JsonModel):
     replace: dict[Name, JsonValue] = {}
     series_description: Annotated[str, Field(max_length=64)] | None = None
     derivation: Name | None = None
-    segments: list[SegmentRequest] | TableRequest | Name = []
+    segments: Annotated[
+        Annotated[list[SegmentRequest], Tag("<list>")]
+        | Annotated[TableRequest, Tag("<table>")]
+        | Annotated[Name, Tag("<name>")],
+        Discriminator(_form_of_segments),
+    ] = []
     units: Annotated[str, Field(min_length=1, max_length=16)] | None = None
     nan: Annotated[float | None, Field(alias="NaN")] = None
     grid: Literal["Own", "Parent"] = "Own"
@@ -220,7 +239,7 @@ def validated(model: type[M], document: object, where: str = "") -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        remedy = "; ".join(dict.fromkeys(_known(model, item["loc"][:-1]) for item in error.errors()))
+        remedy = "; ".join(dict.fromkeys(_known(model, _place(item)[:-1]) for item in error.errors()))
         raise InvalidRequest(where + describe_problems(error), remedy=remedy) from error
 
 
@@ -229,8 +248,13 @@ def describe_problems(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(_problem(item) for item in error.errors()))
 
 
+def _place(item: Any) -> tuple[int | str, ...]:
+    """The keys to a wrong value, without the tags of unions between them."""
+    return tuple(part for part in item["loc"] if not re.fullmatch("<[a-z]+>", str(part)))
+
+
 def _problem(item: Any) -> str:
-    where = ".".join(map(str, item["loc"]))
+    where = ".".join(map(str, _place(item)))
     if item["type"] == "extra_forbidden":
         return f"unknown key {where!r}"
     message: str = item["msg"].removeprefix("Value error, ")
