@@ -233,7 +233,8 @@ def test_the_lists_tell_identifiers_states_and_times(case: Case) -> None:
     assert failed["Path"] == f"/series/{case.parent}/jobs/{case.jobs['failed']}"
     assert failed["Content"]["Request"] == {"Pipeline": "telltale"} and "Error" not in failed["Content"]
     done = listed[case.jobs["done"]]
-    assert done["Content"]["Result"] == {"ID": case.derived, "Path": f"/series/{case.derived}"}
+    place = {"ID": case.derived, "Path": f"/series/{case.derived}"}
+    assert done["Content"]["Result"] == {**place, "Series": [{"Output": "result", **place}]}
     (recent,) = case.ask(EVE, "GET", "/derived-series/recent").json()
     assert (recent["ID"], recent["State"], recent["By"]) == (case.derived, "Accepted", "telltale")
     found = case.ask(EVE, "POST", "/derived-series/rules/simulate", {"Series": [case.parent]}).json()
