@@ -223,6 +223,10 @@ def test_a_held_destination_is_sent_to_once_the_series_is_accepted(
     gone = derive(server, parent, Destinations=["away"], HoldUntilAccepted=True)
     server.json(f"/series/{gone['ID']}", "DELETE")
     server.restart()
+    end = time.monotonic() + 30  # verdicts are settled after the start, beside the requests
+    while finished(server, gone["JobID"])["Content"]["Result"]["Destinations"] == {"away": "Held"}:
+        assert time.monotonic() < end
+        time.sleep(0.05)
     assert finished(server, gone["JobID"])["Content"]["Result"]["Destinations"] == {"away": "Deleted"}
     assert server.json(f"/derived-series/jobs/{answer['JobID']}")["Content"]["Result"]["Destinations"] == {
         "away": "Held"

@@ -18,7 +18,8 @@ from phantoms_4d import fmri_phantom
 
 #: The ready blueprints of objects that have pixels.
 IMAGES = sorted(
-    set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf", "rt_structure_set"}
+    set(LIBRARY.blueprints)
+    - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf", "rt_structure_set", "measurement_report"}
 )
 
 

@@ -81,7 +81,7 @@ def test_parts_before_a_truncation_are_given() -> None:
     [
         (b"", "no boundary"),
         (b"--other\r\n\r\nx\r\n--other--\r\n", "no boundary"),
-        (b"--4711\r\nContent-Length: many\r\n\r\nx\r\n--4711--\r\n", "no number"),
+        (b"--4711\r\nContent-Length: many\r\n\r\nx\r\n--4711--\r\n", "not a number"),
         (b"--4711\r\nno colon\r\n\r\nx\r\n--4711--\r\n", "broken header"),
         (b"--4711\r\nContent-Length: 1\r\n\r\nxyz\r\n--4711--\r\n", "does not end after"),
         (b"--4711\r\n" + b"A: b\r\n" * 100 + b"\r\nx\r\n--4711--\r\n", "more than 64 headers"),
