@@ -96,7 +96,7 @@ class DeriveRoutes:
                 remedy="return the image, and derive from the result when the job is over (a rule can do that), or ask "
                 'with "Asynchronous": true and do not wait for that job',
             )
-        name = None if image is None else self._image_name(image)
+        name = None if image is None else self._image_name(image, asked.factory)
         code = _code_of(self._library.catalogue(), asked)
         series = request.groups[0]
         parents = [self._instances(each) for each in (series, *asked.inputs.values())]
@@ -144,8 +144,8 @@ class DeriveRoutes:
             raise Busy(f"Orthanc is stopping; job {job.id} goes on at its next start", retry_after=30)
         return Answer.of(accepted(job), 202)
 
-    def _image_name(self, image: bytes) -> str:
-        """A file name for an image, by what it begins with.
+    def _image_name(self, image: bytes, factory: str | None) -> str:
+        """A file name for an image, by what it begins with. JSON is text that only its own factory reads.
 
         :raises InvalidImage: too large, or of no known kind.
         """
@@ -160,7 +160,7 @@ class DeriveRoutes:
                 remedy=f"curl -d takes them out: send it with {_SEND}",
             )
         found = file_type(image[:16])
-        if found is None or not found.factory:
+        if found is None or not found.factory or (found.suffix == ".json" and factory not in (None, found.factory)):
             raise InvalidImage(
                 f"the image is no {readable_suffixes()} file: it begins with {image[:8]!r}",
                 remedy=f"write it with numpy.save or nibabel.save, and send it: {_SEND}",
