@@ -19,6 +19,7 @@ import bench_load
 import bench_memory
 import bench_objects
 import bench_plot
+import bench_review
 import bench_through
 from bench_tables import Table, Target, machine, targets_table
 from orthanc_server import OrthancFailed
@@ -67,8 +68,13 @@ def objects(quick: bool) -> Iterator[Part]:
     yield bench_objects.others(slices, repeats)
 
 
+def review(quick: bool) -> Iterator[Part]:
+    yield bench_review.measure(60 if quick else 300, (3, 108), 2 if quick else 5), []
+
+
 PARTS: dict[str, Callable[[bool], Iterator[Part]]] = {
-    "build": build, "through": through, "memory": memory, "latency": latency, "workers": workers, "objects": objects
+    "build": build, "through": through, "memory": memory, "latency": latency, "workers": workers, "objects": objects,
+    "review": review,
 }  # fmt: skip
 
 

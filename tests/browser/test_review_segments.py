@@ -126,6 +126,21 @@ def test_what_was_used_longest_ago_goes_first(page: Page, server: OrthancServer,
     assert page.evaluate(script, f"{server.url}/derived-series/app/review/images.js") == ["c", "a", "d"]
 
 
+def test_what_is_shown_is_not_pushed_out_by_what_is_loaded_after_it(
+    page: Page, server: OrthancServer, derived: str
+) -> None:
+    ReviewPage(page, server, derived)
+    script = """async (address) => {
+        const { Cache } = await import(address);
+        const cache = new Cache(3);
+        cache.get("shown"); // before it is there
+        for (const key of ["a", "shown", "b", "c", "d", "e"]) cache.set(key, {}, 1);
+        return [[...cache.held.keys()], cache.bytes];
+    }"""
+    address = f"{server.url}/derived-series/app/review/images.js"
+    assert page.evaluate(script, address) == [["shown", "d", "e"], 3]
+
+
 def test_what_is_shown_stays_while_others_are_loaded(page: Page, server: OrthancServer, derived: str) -> None:
     review = ReviewPage(page, server, derived)
     every = "() => window.review.sides.overlay.frames.every((_, slice) => window.review.sides.overlay.has(slice))"

@@ -68,12 +68,14 @@ export class Picture {
   }
 }
 
-/** Buffers by key, the one used longest ago goes first. */
+/** Buffers by key: the one used longest ago goes first, the one used last stays, since it is what is shown. */
 export class Cache {
   constructor(budget = BUDGET) {
     this.budget = budget;
     this.bytes = 0;
     this.held = new Map();
+    /** @type {any} the key that was used last */
+    this.shown = undefined;
   }
 
   /** Without counting as use. */
@@ -82,6 +84,7 @@ export class Cache {
   }
 
   get(key) {
+    this.shown = key;
     const value = this.held.get(key);
     if (value !== undefined) {
       this.held.delete(key);
@@ -105,7 +108,8 @@ export class Cache {
 
   #shrink(key) {
     for (const [old, held] of this.held) {
-      if (this.bytes <= this.budget || old === key) break;
+      if (this.bytes <= this.budget) break;
+      if (old === key || old === this.shown) continue;
       this.held.delete(old);
       this.bytes -= held.cost;
     }
