@@ -16,7 +16,7 @@ from derived_series.dicom.encoding.private_blocks import placed_tag
 from derived_series.dicom.encoding.tags import Key, keyword, number
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
 from derived_series.dicom.series.classic import DerivedSeries
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
@@ -80,7 +80,7 @@ class Explanation:
             mark = "*" if row.varies else " "
             line = f"{row.tag} {row.keyword:<34.34} {row.vr:<2}{mark} {row.value:<40.40}  {row.source}: {row.element}"
             lines.append(line.rstrip())
-            lines += [f"{'':>12}overrode {said}" for said in row.overrode]
+            lines += [f"{'':>12}overrode {overrode}" for overrode in row.overrode]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
@@ -148,8 +148,8 @@ def _explain_finished(series: Series) -> Explanation:
     first = series.dataset(0)
     if series.header is not None:
         values = {(int(e.tag), ""): e for e in first if e.tag not in PIXELS and not e.tag.is_private}
-        made = series.made if isinstance(series, DatasetSeries) else frozenset()
-        return Explanation(_rows(series.header, values, {}, made), series.warnings)
+        built_tags = series.built_tags if isinstance(series, FinishedSeries) else frozenset()
+        return Explanation(_rows(series.header, values, {}, built_tags), series.warnings)
     rows = tuple(
         Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", (), "Computed")
         for e in first
@@ -162,27 +162,27 @@ def _rows(
     header: SeriesHeader,
     values: dict[Key, DataElement],
     varies: dict[Key, str],
-    made: frozenset[int] = frozenset(),
+    built_tags: frozenset[int] = frozenset(),
 ) -> tuple[Row, ...]:
     entries = {entry.element.key: entry for entry in header.blueprint.entries()}
-    found = []
+    rows = []
     for key in sorted({*values, *varies}):
-        entry = None if key[0] in made else entries.get(key)
+        entry = None if key[0] in built_tags else entries.get(key)
         element = values.get(key)
-        found.append(
+        rows.append(
             Row(
                 tag=number(key[0]),
                 keyword=keyword(key[0]) or (f"private of {key[1]}" if key[1] else ""),
                 vr=element.VR if element is not None else _vr(entry),
                 value=_text(element) if element is not None else varies[key],
                 varies=key in varies,
-                element=_said(entry.element) if entry else "the image's encoding",
+                element=_element_text(entry.element) if entry else "the image's encoding",
                 source=entry.source if entry else "rules",
-                overrode=tuple(f"{_said(e.element)} of {e.source}" for e in entry.overrode) if entry else (),
+                overrode=tuple(f"{_element_text(e.element)} of {e.source}" for e in entry.overrode) if entry else (),
                 origin=_origin(entry),
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
 def _origin(entry: Entry | None) -> str:
@@ -195,7 +195,7 @@ def _vr(entry: Entry | None) -> str:
     return (entry.element.VR or "") if entry else ""
 
 
-def _said(element: VirtualElement) -> str:
+def _element_text(element: VirtualElement) -> str:
     detail = element.describe()
     return f"{type(element).__name__}({detail})"
 

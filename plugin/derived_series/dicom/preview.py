@@ -19,7 +19,7 @@ from derived_series.dicom.modules.windows import displayed, window_of, windows_o
 from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.multiframe.functional_groups import has_groups
-from derived_series.dicom.source.multiframe.unfold import unfold
+from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.errors import DerivedSeriesError
 from derived_series.kinds.kind import PixelRules
 
@@ -66,7 +66,7 @@ def _frame_header(dataset: Dataset, frame: int) -> Dataset:
     if not has_groups(dataset):
         return dataset
     try:
-        return unfold([dataset])[frame]
+        return split_into_slices([dataset])[frame]
     except (DerivedSeriesError, IndexError):  # datasets that a pipeline finished itself may lack any of it
         return dataset
 

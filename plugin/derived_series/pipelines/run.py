@@ -25,7 +25,7 @@ from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
 from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
 from derived_series.dicom.objects.structures import Labels
-from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
@@ -457,7 +457,7 @@ def _built_by(
 ) -> Series:
     """The datasets of a factory that builds them itself, as a series of the parent."""
     datasets = _user(_of(factory, "build_from_header"), factory.build_from_header, header.of(theirs), image)
-    return adopt(datasets, parent, context)
+    return from_user_datasets(datasets, parent, context)
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
@@ -560,7 +560,7 @@ def _finish(
     if isinstance(result, Series):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
-        return adopt(result, parent, context)
+        return from_user_datasets(result, parent, context)
     if result is None or output.header is None:
         what = "nothing" if result is None else "an image, but the pipeline names no header_blueprint"
         if output.key is not None:

@@ -97,10 +97,10 @@ def _slices(instances: Sequence[Dataset], held: Mapping[str, str], differing: bo
     for instance in instances:
         source = source_of(instance)
         which = id(source) if differing else 0
-        how = known[which] = known.get(which) or FrameFormat.of(source)
-        if (document := how.to_json()) not in formats:
+        frame_format = known[which] = known.get(which) or FrameFormat.of(source)
+        if (document := frame_format.to_json()) not in formats:
             formats.append(document)
-        slope, intercept = _rescale(instance, how)
+        slope, intercept = _rescale(instance, frame_format)
         columns["Instance"].append(held[str(source.SOPInstanceUID)])
         columns["Frame"].append(instance.index if isinstance(instance, FrameDataset) else 0)
         columns["Box"].append(_box(instance))
@@ -141,9 +141,9 @@ def _mapping(instance: Dataset) -> Dataset | None:
     return items[0] if items and items[0].get("RealWorldValueSlope") is not None else None
 
 
-def _rescale(instance: Dataset, how: FrameFormat) -> tuple[float, float]:
+def _rescale(instance: Dataset, frame_format: FrameFormat) -> tuple[float, float]:
     """Slope and intercept from the values as they are sent to real-world ones (PS3.3 C.11.1)."""
-    if how.samples > 1 or how.lut:
+    if frame_format.samples > 1 or frame_format.has_modality_lut:
         return 1.0, 0.0
     mapping = _mapping(instance)
     if mapping is not None:

@@ -30,9 +30,9 @@ class FrameFormat:
     :param type: "bits" (packed, lowest bit first), "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32".
     :param rows, columns: of a whole frame; a mosaic's tiles are parts of it.
     :param samples: 3 for colour: red, green, blue by pixel.
-    :param bits_stored, above: of raw values: how many bits count, and how many of no meaning are above them.
+    :param bits_stored, unused_high_bits: of raw values: how many bits count, and how many above them mean nothing.
     :param inverted: low values are bright (MONOCHROME1).
-    :param lut: values have been through a modality LUT.
+    :param has_modality_lut: values have been through a modality LUT.
     """
 
     raw: bool
@@ -41,9 +41,9 @@ class FrameFormat:
     columns: int
     samples: int
     bits_stored: int
-    above: int
+    unused_high_bits: int
     inverted: bool
-    lut: bool
+    has_modality_lut: bool
 
     @classmethod
     def of(cls, source: Dataset) -> FrameFormat:
@@ -51,20 +51,20 @@ class FrameFormat:
         photometric = str(source.get("PhotometricInterpretation") or "")
         bits = int(source.get("BitsAllocated") or 8)
         is_float = source.get("BitsStored") is None
-        how = PixelFormat.of(source)
+        pixel_format = PixelFormat.of(source)
         colour = int(source.get("SamplesPerPixel") or 1) > 1 or photometric == _PALETTE
-        kind = _type(source, bits, is_float, how.lut, colour)
-        grey = not colour and not is_float and not how.lut and bits in (8, 16, 32)
+        kind = _type(source, bits, is_float, pixel_format.has_modality_lut, colour)
+        grey = not colour and not is_float and not pixel_format.has_modality_lut and bits in (8, 16, 32)
         return cls(
             raw=grey and are_plain(source),
             type=kind,
             rows=int(source.Rows),
             columns=int(source.Columns),
             samples=3 if colour else 1,
-            bits_stored=how.bits_stored if grey else bits,
-            above=how.above if grey else 0,
+            bits_stored=pixel_format.bits_stored if grey else bits,
+            unused_high_bits=pixel_format.unused_high_bits if grey else 0,
             inverted=photometric == "MONOCHROME1",
-            lut=how.lut,
+            has_modality_lut=pixel_format.has_modality_lut,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class FrameFormat:
             "Columns": self.columns,
             "Samples": self.samples,
             "BitsStored": self.bits_stored,
-            "Above": self.above,
+            "Above": self.unused_high_bits,
             "Inverted": self.inverted,
         }
 
@@ -101,15 +101,15 @@ def frames(source: Dataset, name: str, firsts: Sequence[int], count: int) -> byt
     if not firsts or min(firsts) < 0 or count < 1 or max(firsts) + count > held:
         wanted = ", ".join(f"{first} to {first + count - 1}" for first in firsts)
         raise InvalidRequest(f"instance {name} has {held} frames; {wanted} are not among them")
-    how = FrameFormat.of(source)
+    pixel_format = FrameFormat.of(source)
     numbers = [index for first in firsts for index in range(first, first + count)]
-    read = _bits if how.type == "bits" and are_plain(source) else _bytes
-    return b"".join(read(source, index, how) for index in numbers)
+    read = _bits if pixel_format.type == "bits" and are_plain(source) else _bytes
+    return b"".join(read(source, index, pixel_format) for index in numbers)
 
 
-def _bits(source: Dataset, index: int, how: FrameFormat) -> bytes:
+def _bits(source: Dataset, index: int, pixel_format: FrameFormat) -> bytes:
     """A frame of one bit a pixel, read alone; it may begin within a byte of the frame before (PS3.5 8.1.1)."""
-    count = how.rows * how.columns
+    count = pixel_format.rows * pixel_format.columns
     first, skipped = divmod(index * count, 8)
     found = pixel_bytes(source, first, (skipped + count + 7) // 8)
     if not skipped and count % 8 == 0:
@@ -118,17 +118,17 @@ def _bits(source: Dataset, index: int, how: FrameFormat) -> bytes:
     return np.packbits(bits, bitorder="little").tobytes()
 
 
-def _bytes(source: Dataset, index: int, how: FrameFormat) -> bytes:
+def _bytes(source: Dataset, index: int, pixel_format: FrameFormat) -> bytes:
     values = stored_frame(FrameDataset({}, source, index + 1), PixelFormat.of(source))
-    if how.type == "bits":
+    if pixel_format.type == "bits":
         return np.packbits(values.astype(bool), axis=None, bitorder="little").tobytes()
-    if how.samples > 1:
+    if pixel_format.samples > 1:
         return _colour(values, source).tobytes()
-    if how.lut:
+    if pixel_format.has_modality_lut:
         real = np.empty(values.shape, np.float32)
         real_world(source, PixelFormat.of(source), values, real)
         values = real
-    return values.astype(np.dtype(how.type).newbyteorder("<"), copy=False).tobytes()
+    return values.astype(np.dtype(pixel_format.type).newbyteorder("<"), copy=False).tobytes()
 
 
 def _colour(values: npt.NDArray[Any], source: Dataset) -> npt.NDArray[np.uint8]:

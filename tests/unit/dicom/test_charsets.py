@@ -25,7 +25,7 @@ from derived_series import (
     SegmentationFactory,
     StaticElement,
 )
-from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.series.finished import from_user_datasets
 from test_encoding import assert_same
 
 #: (SpecificCharacterSet, the bytes of a name, what they say). Those of ISO 2022 are PS3.5's examples (H.3, I.2, K.2).
@@ -257,7 +257,7 @@ def test_bytes_outside_of_the_character_set_are_kept(charset: str, data: bytes, 
     elif kind == "legacy":
         series = build(parent, parent.voxels(), blueprint="legacy_enhanced_ct")
     elif kind == "finished":
-        series = adopt(list(build(parent)), parent, BuildContext())
+        series = from_user_datasets(list(build(parent)), parent, BuildContext())
     elif kind == "multi-frame parent":
         (whole,) = ParentSeries.from_bytes(
             [build(parent, parent.voxels(), blueprint="legacy_enhanced_ct").encode(0)]
@@ -311,7 +311,7 @@ def test_finished_datasets_too(name: str, finished: str) -> None:
             mask = np.ones(parent.shape, bool)
             series = build(parent, mask, extra, blueprint="segmentation", factory=SegmentationFactory())
         else:
-            series = adopt(list(build(parent, None, extra)), parent, BuildContext())
+            series = from_user_datasets(list(build(parent, None, extra)), parent, BuildContext())
         found = dcmread(io.BytesIO(series.encode(0)))
         assert (found.SpecificCharacterSet, found.SeriesDescription) == (charset, text)
         if text == "plain":

@@ -26,7 +26,7 @@ from pydicom.sr.coding import Code
 
 from building import LIBRARY, build, parent_of, ready, written
 from derived_series import BuildContext, DicomFactory, NumpyFactory, ParentSeries
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.interface import Series
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
@@ -87,7 +87,7 @@ def as_a_segmentation_of_its_own_parent(self: Any, container: Any) -> Any:
 
 def as_a_dataset_series(self: Any, container: Any) -> Any:
     datasets = altered(tuple(build(container["ct"])))
-    return DatasetSeries(tuple(datasets), ())
+    return FinishedSeries(tuple(datasets), ())
 
 
 def by_a_factory(self: Any, container: Any) -> Any:

@@ -27,7 +27,7 @@ from derived_series import (
     StaticElement,
 )
 from derived_series.dicom.blueprints.filling import NEVER_COPIED
-from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.errors import HeaderError, UserCodeError
 from phantoms import ct_phantom, decoded, encode, mr_phantom, pet_phantom
 
@@ -291,7 +291,7 @@ def test_finished_datasets_are_held_to_the_same_rules() -> None:
         dataset.PatientComments = "other"
         dataset.ImageType = "ORIGINAL"
         dataset.SeriesDescription = "山"
-    series = adopt(foreign, parent, context)
+    series = from_user_datasets(foreign, parent, context)
     for index, dataset in enumerate(series):
         assert (dataset.PatientID, str(dataset.PatientName)) == ("PHANTOM-1", "Søren^Åse")
         assert dataset.StudyInstanceUID == parent.study_instance_uid and not dataset.get("PatientComments")
@@ -307,11 +307,11 @@ def test_finished_datasets_are_held_to_the_same_rules() -> None:
     assert any("PatientID" in warning for warning in series.warnings)
     assert foreign[0].PatientID == "OTHER"  # the user's own datasets are as they were
     with pytest.raises(UserCodeError, match="no datasets"):
-        adopt([], parent, context)
+        from_user_datasets([], parent, context)
     with pytest.raises(HeaderError, match="SOPClassUID"):
-        adopt([Dataset()], parent, context)
+        from_user_datasets([Dataset()], parent, context)
     own = NumpyFactory().make_series_header(parent, ready("ct"), context=context)
-    kept = adopt(NumpyFactory().build_from_header(own, np.zeros(parent.shape)), parent, context)
+    kept = from_user_datasets(NumpyFactory().build_from_header(own, np.zeros(parent.shape)), parent, context)
     assert kept.series_instance_uid == context.uid("series") and not kept.warnings
 
 
@@ -322,7 +322,7 @@ def test_no_finished_dataset_keeps_an_instance_uid_of_the_parent() -> None:
     header = NumpyFactory().make_series_header(parent, ready("ct"), context=context)
     datasets = NumpyFactory().build_from_header(header, np.zeros(parent.shape))
     datasets[1].SOPInstanceUID = parent.instances[1].SOPInstanceUID
-    series = adopt(datasets, parent, context)
+    series = from_user_datasets(datasets, parent, context)
     parents = {str(instance.SOPInstanceUID) for instance in parent.instances}
     for content in (decoded(series.encode(index)) for index in range(3)):
         assert content.SOPInstanceUID not in parents

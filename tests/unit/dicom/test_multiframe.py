@@ -35,7 +35,7 @@ from derived_series import (
 )
 from derived_series.dicom.factories.kinds import ParametricMapFactory, SegmentationFactory
 from derived_series.dicom.objects.highdicom_planes import close_table
-from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input
@@ -225,7 +225,7 @@ def test_a_copy_of_a_frame_is_a_classic_dataset() -> None:
         dataset.PatientComments = "changed"
         dataset.PixelData = values.tobytes()
     assert not any("PatientComments" in dataset for dataset in parent.instances)
-    made = adopt(copies, parent, BuildContext().seeded())
+    made = from_user_datasets(copies, parent, BuildContext().seeded())
     datasets = [decoded(made.encode(index)) for index in range(3)]
     assert np.array_equal(parent_of(datasets).voxels(), parent.voxels())
     assert {dataset.file_meta.MediaStorageSOPClassUID for dataset in datasets} == {CTImageStorage}

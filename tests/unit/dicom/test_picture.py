@@ -17,7 +17,7 @@ from derived_series import Blueprint, NumpyFactory, StaticElement, explain
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.explanation import dropped
 from derived_series.dicom.preview import picture
-from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.series.finished import from_user_datasets
 from phantoms import compressed, ct_phantom
 
 PARENT = parent_of(ct_phantom(4, 20, 10, pixel_spacing=(2.0, 1.0)))
@@ -72,7 +72,7 @@ def test_nothing_to_draw() -> None:
     broken = compressed(ct_phantom(1, 16, 16), "1.2.840.10008.1.2.5")[0]
     broken.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.103"  # type: ignore[assignment]  # MPEG-4, which no decoder here knows
     for dataset in (note, broken):
-        assert picture(adopt([dataset], PARENT, BuildContext())) is None
+        assert picture(from_user_datasets([dataset], PARENT, BuildContext())) is None
 
 
 def test_what_is_dropped() -> None:

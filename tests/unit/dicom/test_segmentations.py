@@ -31,7 +31,7 @@ from derived_series import (
 )
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.objects.highdicom_planes import close_table
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.errors import PixelError, ValidationFailed
 from derived_series.pipelines.gate import STRICT, check_series
 from derived_series.pipelines.run import Options
@@ -209,7 +209,7 @@ def test_the_file_is_the_one_that_pydicom_writes() -> None:
         ("parametric_map", parent.voxels()),
     ):
         series = build(parent, image, blueprint=name, context=BuildContext(uid_seed="same"))
-        assert isinstance(series, DatasetSeries)
+        assert isinstance(series, FinishedSeries)
         own, buffer = series.encode(0), io.BytesIO()
         series.dataset(0).save_as(buffer, enforce_file_format=True)
         assert own == buffer.getvalue()
@@ -218,7 +218,7 @@ def test_the_file_is_the_one_that_pydicom_writes() -> None:
 def test_the_gate_sees_what_user_code_changes_in_groups() -> None:
     parent = PARENTS["axial"]
     series = build(parent, labels(parent.shape, 1, 2, 3), segments(*NAMED), blueprint="segmentation")
-    assert isinstance(series, DatasetSeries) and check_series(series, parent, STRICT)
+    assert isinstance(series, FinishedSeries) and check_series(series, parent, STRICT)
     frames = series.dataset(0).PerFrameFunctionalGroupsSequence
     wrong = DataElement(Tag("SpatialLocationsPreserved"), "CS", "perhaps", validation_mode=config.IGNORE)
     frames[2].DerivationImageSequence[0].SourceImageSequence[0][wrong.tag] = wrong

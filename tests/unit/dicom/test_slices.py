@@ -17,7 +17,7 @@ from derived_series import (
     ct_image_blueprint,
     volume_blueprint,
 )
-from derived_series.dicom.source.slices import let_go
+from derived_series.dicom.source.slices import release_mapped_pages
 from phantoms import compressed, ct_phantom, encode, pet_phantom
 
 BLUEPRINT = volume_blueprint + ct_image_blueprint
@@ -67,9 +67,9 @@ def test_a_mapped_image_is_given_back_and_read_again(tmp_path: Path) -> None:
     np.save(tmp_path / "image.npy", image)
     mapped = NumpyFactory.read(tmp_path / "image.npy")
     assert np.array_equal(mapped, image)
-    let_go(np.asarray(mapped)[3:])
+    release_mapped_pages(np.asarray(mapped)[3:])
     assert np.array_equal(mapped, image)
-    let_go(image)  # nothing to give back
+    release_mapped_pages(image)  # nothing to give back
     parent = ParentSeries.from_datasets(ct_phantom(slices=70, rows=64, columns=64))
     factory = NumpyFactory()
     series = factory.build(factory.make_series_header(parent, BLUEPRINT), mapped)

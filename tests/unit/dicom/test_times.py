@@ -27,7 +27,7 @@ from derived_series.dicom.encoding.times import (
 )
 from derived_series.dicom.factories.kinds import EncapsulatedPdfFactory
 from derived_series.dicom.objects.rejection_note import Rejection, rejection_note
-from derived_series.dicom.series.finished import adopt
+from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.errors import InvalidParent
 from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
@@ -227,7 +227,7 @@ def finished(parent: ParentSeries, how: str) -> list[Dataset]:
 def test_finished_datasets_are_made_at_the_time_of_the_parents_zone(how: str) -> None:
     parent = in_tokyo(ct_phantom(2, 8, 8))
     with server_in("America/New_York"):
-        series = adopt(finished(parent, how), parent, BuildContext())
+        series = from_user_datasets(finished(parent, how), parent, BuildContext())
     for dataset in written(series):
         check_making(dataset, datetime.now(UTC))
 
@@ -237,7 +237,7 @@ def test_a_finished_datasets_own_times_stay() -> None:
     (dataset,) = finished(parent, "copied")
     dataset.ContentDate, dataset.ContentTime = "20200101", "120000"
     dataset.AcquisitionTime = "101112"
-    (made,) = written(adopt([dataset], parent, BuildContext()))
+    (made,) = written(from_user_datasets([dataset], parent, BuildContext()))
     assert (made.ContentDate, made.ContentTime, made.AcquisitionTime) == ("20200101", "120000", "101112")
 
 

@@ -28,7 +28,7 @@ from derived_series import (
     segments,
 )
 from derived_series.dicom.encoding import codecs
-from derived_series.dicom.series.finished import DatasetSeries, adopt
+from derived_series.dicom.series.finished import FinishedSeries, from_user_datasets
 from derived_series.errors import InvalidRequest, PixelError
 from derived_series.pipelines.run import Options, run_blueprint
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN, written_uid
@@ -111,7 +111,7 @@ def test_an_encoder_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("name", WRITTEN)
 def test_datasets_of_a_users_own_factory(name: str) -> None:
     datasets = list(build(PARENT, IMAGES["hounsfield"]))
-    plain = adopt(datasets, PARENT, BuildContext())
+    plain = from_user_datasets(datasets, PARENT, BuildContext())
     series = plain.written_in(name)
     for index, dataset in enumerate(plain):
         found = dcmread(io.BytesIO(series.encode(index)))
@@ -123,7 +123,7 @@ def test_datasets_of_a_users_own_factory(name: str) -> None:
 
 def test_datasets_that_are_compressed_already_stay_so() -> None:
     datasets = list(build(PARENT).written_in("RLELossless"))
-    series = adopt(datasets, PARENT, BuildContext()).written_in("JPEGLSLossless")
+    series = from_user_datasets(datasets, PARENT, BuildContext()).written_in("JPEGLSLossless")
     assert series.datasets[0].file_meta.TransferSyntaxUID == WRITTEN["RLELossless"]
     assert any("stay in RLE Lossless" in warning for warning in series.warnings)
 
@@ -140,13 +140,13 @@ def test_pixels_of_objects(name: str) -> None:
     assert any("floating point pixels stay" in warning for warning in floats.warnings)
 
 
-def adopted_frames(image: npt.NDArray[Any]) -> DatasetSeries:
+def adopted_frames(image: npt.NDArray[Any]) -> FinishedSeries:
     """A multi-frame dataset of a pipeline, with as many bits as the image has."""
     (dataset,) = build(PARENT, image.astype("u2"), blueprint="multiframe_secondary_capture")
     dataset.BitsAllocated = dataset.BitsStored = image.dtype.itemsize * 8
     dataset.HighBit = dataset.BitsStored - 1
     dataset.PixelData = image.tobytes()
-    return adopt([dataset], PARENT, BuildContext())
+    return from_user_datasets([dataset], PARENT, BuildContext())
 
 
 def test_32_bits_are_refused_where_no_decoder_reads_them() -> None:
@@ -162,7 +162,7 @@ def test_what_does_not_come_back_is_refused(monkeypatch: pytest.MonkeyPatch, wro
     parent = parent_of(phantoms.ct_phantom(5, 33, 32))
     image = rng.integers(0, 4000, parent.shape, "u2")
     (dataset,) = build(parent, image, blueprint="multiframe_secondary_capture")
-    series = adopt([dataset], parent, BuildContext()) if finished else build(parent, image)
+    series = from_user_datasets([dataset], parent, BuildContext()) if finished else build(parent, image)
     size, set_source = image[0].nbytes, EncodeRunner.set_source
 
     def set_another(self: EncodeRunner, source: Any) -> None:

@@ -31,7 +31,7 @@ from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
 from derived_series.dicom.series.classic import DerivedSeries
-from derived_series.dicom.series.finished import DatasetSeries, adopt
+from derived_series.dicom.series.finished import FinishedSeries, from_user_datasets
 from derived_series.dicom.series.required import REQUIRED, required_blueprint
 from derived_series.dicom.validation import Severity, errors, lint, validate
 from derived_series.dicom.validation.standard import iod_of
@@ -55,9 +55,9 @@ def parent() -> ParentSeries:
     return ParentSeries.from_datasets(ct_phantom(5))
 
 
-def datasets(parent: ParentSeries) -> DatasetSeries:
+def datasets(parent: ParentSeries) -> FinishedSeries:
     series = built(volume_blueprint + ct_image_blueprint, parent)
-    return DatasetSeries(tuple(series), ())
+    return FinishedSeries(tuple(series), ())
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_ready_blueprints_pass_without_a_finding(name: str, phantom: Callable[[]
     image = parent.voxels() > 0 if masked else None
     series = built(Library.load([BLUEPRINTS]).blueprint(name).blueprint, parent, image)
     assert validate(series, parent) == ()
-    assert validate(DatasetSeries(tuple(series), ()), parent) == ()
+    assert validate(FinishedSeries(tuple(series), ()), parent) == ()
 
 
 def test_what_the_gate_has_seen_is_what_is_stored(parent: ParentSeries) -> None:
@@ -357,7 +357,7 @@ def test_the_place_in_an_object_of_one_instance_is_whole() -> None:
     report.SOPClassUID, report.Modality = "1.2.840.10008.5.1.4.1.1.66.4", "SEG"
     report.ROIContourSequence = [Dataset()]
     report.ROIContourSequence[0].add(DataElement(0x00200052, "UI", "1.02.3", validation_mode=0))
-    found = validate(adopt([report], parent, BuildContext()), parent)
+    found = validate(from_user_datasets([report], parent, BuildContext()), parent)
     assert [finding.where for finding in found if finding.tag == 0x00200052 and "1.02.3" in finding.message] == [
         "ROIContourSequence[0]"
     ]

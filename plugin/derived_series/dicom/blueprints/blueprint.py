@@ -51,17 +51,17 @@ class Blueprint:
 
     def named(self, name: str) -> Blueprint:
         """A frozen copy under a name; elements that had no named origin get this one."""
-        found = Blueprint(self, name=name)
-        for key, entry in found._entries.items():
+        renamed = Blueprint(self, name=name)
+        for key, entry in renamed._entries.items():
             if entry.source == _UNNAMED:
-                found._entries[key] = Entry(entry.element, name, entry.overrode)
-        return found.frozen()
+                renamed._entries[key] = Entry(entry.element, name, entry.overrode)
+        return renamed.frozen()
 
     def frozen(self) -> Blueprint:
         """A copy that cannot be changed."""
-        found = self.copy()
-        found._frozen = True
-        return found
+        copied = self.copy()
+        copied._frozen = True
+        return copied
 
     def copy(self) -> Blueprint:
         """A copy that can be changed."""
@@ -132,10 +132,10 @@ class Blueprint:
         if not isinstance(other, Blueprint):
             return NotImplemented
         names = [b._name for b in (self, other) if b._name]
-        found = Blueprint(self, name=" + ".join(names) or None)
+        total = Blueprint(self, name=" + ".join(names) or None)
         for key, entry in other._entries.items():
-            found._entries[key] = _over(entry, found._entries.get(key))
-        return found
+            total._entries[key] = _over(entry, total._entries.get(key))
+        return total
 
     def __eq__(self, other: object) -> bool:
         """Equal elements; names and what was overridden do not count."""

@@ -35,7 +35,7 @@ Path = tuple[tuple[BaseTag, int], ...]
 def _source(source: str) -> tuple[Path, BaseTag]:
     """``"A[0].B[1].C"`` as ((A, 0), (B, 1)), C."""
     *steps, last = source.split(".")
-    found = []
+    path = []
     for step in steps:
         match = _STEP.match(step)
         if match is None:
@@ -43,8 +43,8 @@ def _source(source: str) -> tuple[Path, BaseTag]:
                 f"{source!r} is no place in a dataset: {step!r} is not like Keyword[0]",
                 remedy='write "RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife"',
             )
-        found.append((to_tag(match["keyword"]), int(match["item"])))
-    return tuple(found), to_tag(last)
+        path.append((to_tag(match["keyword"]), int(match["item"])))
+    return tuple(path), to_tag(last)
 
 
 def private_tag_in(dataset: Dataset, tag: BaseTag, creator: str) -> BaseTag | None:
@@ -127,8 +127,8 @@ class CopyElement(VirtualElement):
         raise LackingValue(f"the parent series has no {self.source or describe(self.tag)} to copy")
 
     def at_header(self, env: SeriesEnvironment) -> Value:
-        found = self.read(env.pivot)
-        return self.lacking() if found is None else found
+        element = self.read(env.pivot)
+        return self.lacking() if element is None else element
 
 
 class CopyOrElseElement(CopyElement):
@@ -151,9 +151,9 @@ class CopyOrElseElement(CopyElement):
         return f"or else {self.fallback!r}"
 
     def at_header(self, env: SeriesEnvironment) -> Value:
-        found = self.read(env.pivot)
-        if found is not None and not found.is_empty:
-            return found
+        element = self.read(env.pivot)
+        if element is not None and not element.is_empty:
+            return element
         return self.fallback.at_header(env) if isinstance(self.fallback, VirtualElement) else self.fallback
 
     def at_image(self, env: ImageEnvironment) -> Value:
@@ -211,8 +211,8 @@ class InstanceCopyElement(CopyElement, InstanceVirtualElement):
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
         counterparts = env.counterparts
-        found = self.read(counterparts[0]) if self._agree(counterparts) else None
-        return ABSENT if found is None else found
+        element = self.read(counterparts[0]) if self._agree(counterparts) else None
+        return ABSENT if element is None else element
 
 
 class PositionCopyElement(CopyElement):
@@ -242,8 +242,8 @@ class PositionCopyElement(CopyElement):
     def at_header(self, env: SeriesEnvironment) -> Value:
         if not self.is_constant(env.parent):
             return DEFER
-        found = self.read(env.pivot)
-        return self.lacking() if found is None else found
+        element = self.read(env.pivot)
+        return self.lacking() if element is None else element
 
     def at_image(self, env: ImageEnvironment) -> Value:
         if env.on_parent_grid or self._is_of_volumes(env):
@@ -265,8 +265,8 @@ class PositionCopyElement(CopyElement):
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
         counterparts = env.counterparts or (env.parent.instances[env.volume_index * env.parent.slices_per_volume],)
-        found = self.read(counterparts[0]) if self._agree(counterparts) else None
-        return self.lacking() if found is None else found
+        element = self.read(counterparts[0]) if self._agree(counterparts) else None
+        return self.lacking() if element is None else element
 
 
 class GridCopyElement(PositionCopyElement):
@@ -276,12 +276,12 @@ class GridCopyElement(PositionCopyElement):
     """
 
     def read(self, dataset: Dataset) -> DataElement | None:
-        found = super().read(dataset)
-        return None if found is None or found.is_empty else found
+        element = super().read(dataset)
+        return None if element is None or element.is_empty else element
 
     def at_header(self, env: SeriesEnvironment) -> Value:
-        found = super().at_header(env)
-        return DEFER if isinstance(found, DataElement) else found
+        value = super().at_header(env)
+        return DEFER if isinstance(value, DataElement) else value
 
     def at_image(self, env: ImageEnvironment) -> Value:
         if not env.on_parent_grid:

@@ -71,21 +71,23 @@ class VirtualElement:
     creator: str
 
     def __init__(self, tag: TagLike, VR: str | None = None, creator: str | None = None):
-        found = to_tag(tag)
-        if found.is_private_creator:
+        base_tag = to_tag(tag)
+        if base_tag.is_private_creator:
             raise BlueprintError(
-                f"{describe(found)} is a private creator: the block of a private tag is written with it",
+                f"{describe(base_tag)} is a private creator: the block of a private tag is written with it",
                 remedy='name the creator on the element: StaticElement(0x00091001, "LO", "x", creator="ACME")',
             )
-        if creator is not None and not found.is_private:
-            raise BlueprintError(f"{describe(found)} is no private tag and has no creator ({creator!r})")
+        if creator is not None and not base_tag.is_private:
+            raise BlueprintError(f"{describe(base_tag)} is no private tag and has no creator ({creator!r})")
         if VR is not None and (not isinstance(VR, str) or VR not in VRS):
             raise BlueprintError(
-                f"{type(self).__name__} for {describe(found)}: {VR!r} is no VR",
+                f"{type(self).__name__} for {describe(base_tag)}: {VR!r} is no VR",
                 remedy='a VR is two letters such as "LO"; flags such as Optional are given by name: Optional=True',
             )
         self._set(
-            tag=found, VR=VR or dictionary_vr(found), creator=(creator or DEFAULT_CREATOR) if found.is_private else ""
+            tag=base_tag,
+            VR=VR or dictionary_vr(base_tag),
+            creator=(creator or DEFAULT_CREATOR) if base_tag.is_private else "",
         )
 
     def _set(self, **fields: object) -> None:
@@ -164,10 +166,10 @@ class VirtualElement:
         :raises BlueprintError: a value that the VR does not allow.
         """
         if isinstance(value, DataElement):
-            found = copy.deepcopy(value)
-            if found.VR == "SQ":
-                _converted(found)
-            return found if found.tag == self.tag else self._moved(found)
+            element = copy.deepcopy(value)
+            if element.VR == "SQ":
+                _converted(element)
+            return element if element.tag == self.tag else self._moved(element)
         vr = require_vr(self.tag, self.VR, type(self).__name__)
         try:
             if vr == "SQ":
@@ -185,12 +187,12 @@ class VirtualElement:
             why = str(error).split(" Please see")[0]
             raise BlueprintError(f"{self!r}: {value!r} is no value for VR {vr}: {why}") from error
 
-    def _moved(self, found: DataElement) -> DataElement:
+    def _moved(self, element: DataElement) -> DataElement:
         """An element of another tag as one of this tag, with the VR that this tag has."""
-        vr = self.VR or dictionary_vr(self.tag) or found.VR
-        if vr == found.VR:
-            return DataElement(self.tag, vr, found.value, validation_mode=config.IGNORE, already_converted=True)
-        values = [] if found.is_empty else list(found.value) if found.VM > 1 else [found.value]
+        vr = self.VR or dictionary_vr(self.tag) or element.VR
+        if vr == element.VR:
+            return DataElement(self.tag, vr, element.value, validation_mode=config.IGNORE, already_converted=True)
+        values = [] if element.is_empty else list(element.value) if element.VM > 1 else [element.value]
         if vr in STR_VR:
             values = [str(value) for value in values]
         return self.data_element(values[0] if len(values) == 1 else values or None)
@@ -215,10 +217,10 @@ def _require_value(tag: BaseTag, value: Value) -> None:
     # Modality "US" and RescaleType "US" or "OD", which are VRs as well
     is_short_text = (dictionary_vr(tag) == "CS" or tag in _UNITS) and value != dictionary_vr(tag)
     if value is _UNSET or (isinstance(value, str) and value in VRS and not is_short_text):
-        given = "" if value is _UNSET else f", {value!r}"
+        value_text = "" if value is _UNSET else f", {value!r}"
         vr = dictionary_vr(tag) or "LO"
         raise BlueprintError(
-            f"StaticElement({describe(tag)}{given}) has no value",
+            f"StaticElement({describe(tag)}{value_text}) has no value",
             remedy=f'write StaticElement(tag, "{vr}", value), or StaticElement(tag, value=None) for an empty one',
         )
 
@@ -247,8 +249,8 @@ class StaticElement(VirtualElement):
             VR = None
         super().__init__(tag, VR, creator)
         self._set(_value=copy.deepcopy(value))
-        found = self.data_element(value)  # a wrong value is told where it is written, not in the first build
-        problem = next(item_problems(found.value or ()), None) if found.VR == "SQ" else None
+        element = self.data_element(value)  # a wrong value is told where it is written, not in the first build
+        problem = next(item_problems(element.value or ()), None) if element.VR == "SQ" else None
         if problem is not None:
             raise BlueprintError(f"{describe(self.tag)}: {problem}")
 

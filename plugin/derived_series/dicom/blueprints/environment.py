@@ -72,9 +72,9 @@ class SeriesEnvironment:
     @property
     def others(self) -> tuple[ParentSeries, ...]:
         """The inputs beside the parent, each once."""
-        own = self.parent.series_instance_uid
-        found = {series.series_instance_uid: series for series in self.inputs.values()}
-        return tuple(series for uid, series in found.items() if uid != own)
+        parent_uid = self.parent.series_instance_uid
+        by_uid = {series.series_instance_uid: series for series in self.inputs.values()}
+        return tuple(series for uid, series in by_uid.items() if uid != parent_uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class ImageEnvironment:
     :param header: what was settled before the image.
     :param frame: the frame of reference that the grid is in; None is the parent's.
     :param others: what of the inputs beside the parent the slices come from.
-    :ivar answers: what was asked so far, by element or function and instance: each is asked once. What
+    :ivar value_cache: what was asked so far, by element or function and instance: each is asked once. What
         ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
 
@@ -106,7 +106,7 @@ class ImageEnvironment:
     header: SettledHeader | None = None
     frame: FrameOfReference | None = None
     others: tuple[OtherInput, ...] = ()
-    answers: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+    value_cache: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
     def parent(self) -> ParentSeries:
@@ -129,9 +129,9 @@ class ImageEnvironment:
         if not self.on_parent_grid or self.grid is None:
             return False
         key = (descends, -1)
-        if key not in self.answers:
-            self.answers[key] = descends(self.parent.instances[: self.parent.slices_per_volume])
-        return bool(self.answers[key])
+        if key not in self.value_cache:
+            self.value_cache[key] = descends(self.parent.instances[: self.parent.slices_per_volume])
+        return bool(self.value_cache[key])
 
     @property
     def count(self) -> int:
@@ -151,7 +151,7 @@ class InstanceEnvironment:
     :param index: 0-based, volume after volume, the slices of each ascending along the normal.
     """
 
-    of: ImageEnvironment
+    image_env: ImageEnvironment
     index: int
 
     @property
@@ -160,34 +160,34 @@ class InstanceEnvironment:
 
         On the parent's grid in the parent's direction along the normal, so that both are scrolled alike.
         """
-        if not self.of.descends:
+        if not self.image_env.descends:
             return self.index + 1
-        return (self.volume_index + 1) * self.of.slices - self.slice_index
+        return (self.volume_index + 1) * self.image_env.slices - self.slice_index
 
     @property
     def volume_index(self) -> int:
         """0-based: which volume the slice is of."""
-        return self.index // self.of.slices
+        return self.index // self.image_env.slices
 
     @property
     def slice_index(self) -> int:
         """0-based, ascending along the normal: which slice of its volume it is."""
-        return self.index % self.of.slices
+        return self.index % self.image_env.slices
 
     @property
     def factory(self) -> Any:
         """The factory that makes the series."""
-        return self.of.series.factory
+        return self.image_env.series.factory
 
     @property
     def parent(self) -> ParentSeries:
         """The parent series."""
-        return self.of.parent
+        return self.image_env.parent
 
     @property
     def context(self) -> BuildContext:
         """The circumstances of the build: its time and UIDs."""
-        return self.of.context
+        return self.image_env.context
 
     @property
     def instance_dataset(self) -> Dataset | None:
@@ -195,7 +195,7 @@ class InstanceEnvironment:
 
         Of several volumes it is that of the same volume; in an image of another number of volumes, of the first.
         """
-        return self.parent.instances[self.of.sources[self.index][0]] if self.of.on_parent_grid else None
+        return self.parent.instances[self.image_env.sources[self.index][0]] if self.image_env.on_parent_grid else None
 
     @property
     def counterparts(self) -> tuple[Dataset, ...]:
@@ -203,9 +203,9 @@ class InstanceEnvironment:
 
         There is none when the image is on a grid of its own.
         """
-        if not self.of.on_parent_grid:
+        if not self.image_env.on_parent_grid:
             return ()
-        sources, slices = self.of.sources[self.index], self.parent.slices_per_volume
+        sources, slices = self.image_env.sources[self.index], self.parent.slices_per_volume
         if len(sources) == 1:
             return (self.parent.instances[sources[0]],)
         return tuple(self.parent.instances[i] for i in sources if i % slices == sources[0] % slices)
@@ -213,17 +213,17 @@ class InstanceEnvironment:
     @property
     def source_datasets(self) -> tuple[Dataset, ...]:
         """The parent's instances that contribute to this slice."""
-        return tuple([self.parent.instances[i] for i in self.of.sources[self.index]])
+        return tuple([self.parent.instances[i] for i in self.image_env.sources[self.index]])
 
     @property
     def position(self) -> Vector | None:
         """ImagePositionPatient, LPS mm; None without geometry."""
-        return None if self.of.grid is None else self.of.grid.positions[self.slice_index]
+        return None if self.image_env.grid is None else self.image_env.grid.positions[self.slice_index]
 
     @property
     def image(self) -> npt.NDArray[Any]:
         """The slice as it was given, (row, column) or (row, column, sample)."""
-        return np.asarray(self.of.pixels.image[self.index])
+        return np.asarray(self.image_env.pixels.image[self.index])
 
 
 #: The tutorial's name.

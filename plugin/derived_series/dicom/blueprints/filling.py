@@ -122,8 +122,8 @@ def may_be_copied(tag: int) -> bool:
 
 def copyable_tags(parent: ParentSeries) -> tuple[BaseTag, ...]:
     """The tags of any parent instance that COPY takes."""
-    found = {int(tag) for instance in parent.instances for tag in instance.keys()}
-    return tuple(BaseTag(tag) for tag in sorted(found) if may_be_copied(tag))
+    tags = {int(tag) for instance in parent.instances for tag in instance.keys()}
+    return tuple(BaseTag(tag) for tag in sorted(tags) if may_be_copied(tag))
 
 
 class _FilledElement(PositionCopyElement):
@@ -145,10 +145,10 @@ def filled(tag: BaseTag) -> PositionCopyElement:
     return _FilledGridElement(tag) if int(tag) in OF_THE_GRID else _FilledElement(tag)
 
 
-def _without_private(found: DataElement | None) -> DataElement | None:
-    if found is None or found.VR != "SQ":
-        return found
-    found = copy.deepcopy(found)
-    for item in found.value:
+def _without_private(element: DataElement | None) -> DataElement | None:
+    if element is None or element.VR != "SQ":
+        return element
+    element = copy.deepcopy(element)
+    for item in element.value:
         item.remove_private_tags()
-    return found
+    return element

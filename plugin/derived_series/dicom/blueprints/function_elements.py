@@ -57,17 +57,17 @@ class _CallingElement(VirtualElement):
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code: any exception, named with its element
             raise UserCodeError(told(repr(self), error)) from error
 
-    def _ask_once(self, answers: dict[tuple[object, int], Any], index: int, env: object) -> Value:
+    def _ask_once(self, value_cache: dict[tuple[object, int], Any], index: int, env: object) -> Value:
         """The function's answer for an instance, or for the image (-1): the one it gave before, where it is plain."""
         key = (self, index)
-        if key in answers:
-            answer = answers[key]
+        if key in value_cache:
+            answer = value_cache[key]
             return list(answer) if isinstance(answer, list) else answer
         value = self._call(env)
         if isinstance(value, list | tuple) and all(isinstance(each, _PLAIN) for each in value):
-            answers[key] = list(value)
+            value_cache[key] = list(value)
         elif isinstance(value, _PLAIN):
-            answers[key] = value
+            value_cache[key] = value
         return value
 
 
@@ -106,7 +106,7 @@ class ImageElement(_CallingElement):
     func: Callable[[ImageEnvironment], Value]
 
     def at_image(self, env: ImageEnvironment) -> Value:
-        return self._ask_once(env.answers, -1, env)
+        return self._ask_once(env.value_cache, -1, env)
 
 
 class FunctionalElement(_CallingElement, InstanceVirtualElement):
@@ -126,7 +126,7 @@ class FunctionalElement(_CallingElement, InstanceVirtualElement):
             )
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
-        return self._ask_once(env.of.answers, env.index, env)
+        return self._ask_once(env.image_env.value_cache, env.index, env)
 
 
 def _accepts(func: Callable[..., Value], count: int) -> bool:

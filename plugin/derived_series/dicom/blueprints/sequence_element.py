@@ -54,16 +54,16 @@ class SequenceElement(InstanceVirtualElement):
         """The items when each element has an answer, DEFER as soon as one has not."""
         items = []
         for blueprint in self.blueprints:
-            found = []
+            with_creators = []
             for element in blueprint:
                 value = ask(element)
                 if value is DEFER:
                     return DEFER
                 if value is not ABSENT:
-                    found.append((element.creator, element.data_element(value)))
-            blocks = allocate((int(data_element.tag), creator) for creator, data_element in found)
+                    with_creators.append((element.creator, element.data_element(value)))
+            blocks = allocate((int(data_element.tag), creator) for creator, data_element in with_creators)
             item = Dataset()
-            for creator, data_element in found:
+            for creator, data_element in with_creators:
                 item.add(placed(data_element, creator, blocks))
             for data_element in creators(blocks):
                 item.add(data_element)
@@ -100,5 +100,5 @@ def up_to_image(element: VirtualElement, env: ImageEnvironment) -> Value:
 
 def up_to_instance(element: VirtualElement, env: InstanceEnvironment) -> Value:
     """The element's answer for one instance, whichever phase gives it."""
-    value = up_to_image(element, env.of)
+    value = up_to_image(element, env.image_env)
     return element.at_instance(env) if value is DEFER else value

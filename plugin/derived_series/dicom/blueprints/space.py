@@ -94,8 +94,8 @@ def _beside(grid: Grid, on: ParentSeries, whose: str) -> list[str]:
         raise not_overlapping(image, series, whose)
     if place(grid, on).on_parent_grid:
         return []
-    said = off_planes(grid, of, whose) or partly_outside(grid, of, whose)
-    return [said] if said else []
+    warning = off_planes(grid, of, whose) or partly_outside(grid, of, whose)
+    return [warning] if warning else []
 
 
 def _other(series: ParentSeries, placement: Placement, on: ParentSeries) -> OtherInput:

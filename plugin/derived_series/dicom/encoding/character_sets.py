@@ -41,9 +41,9 @@ class StoredText(str):
 
     @classmethod
     def of(cls, text: str, stored: bytes, encodings: Iterable[str]) -> StoredText:
-        found = cls(text)
-        found.stored, found.encodings = stored, tuple(encodings)
-        return found
+        stored_text = cls(text)
+        stored_text.stored, stored_text.encodings = stored, tuple(encodings)
+        return stored_text
 
 
 def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
@@ -68,17 +68,17 @@ def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
 
 def with_stored_text(dataset: Dataset) -> Dataset:
     """The dataset as it is written, see ``as_stored``; itself where there is no such text."""
-    given = dataset.get("SpecificCharacterSet")
-    encodings = convert_encodings(list(given) if _several(given) else given)
+    character_set = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
     read = [element for element in dict(dataset.items()).values() if isinstance(element, DataElement)]
     changed = [new for element in read if (new := as_stored(element, encodings)) is not element]
     if not changed:
         return dataset
-    found = Dataset(dict(dataset.items()))
-    found.file_meta = dataset.file_meta
+    decoded = Dataset(dict(dataset.items()))
+    decoded.file_meta = dataset.file_meta
     for element in changed:
-        found[element.tag] = element
-    return found
+        decoded[element.tag] = element
+    return decoded
 
 
 def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any, str | None]:
@@ -89,7 +89,7 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
     :param preferred: the value of (0008,0005), None for the default repertoire.
     """
     encodings = convert_encodings(list(preferred) if _several(preferred) else preferred)
-    said = "\\".join(preferred) if _several(preferred) else (preferred or "the default repertoire")
+    preferred_name = "\\".join(preferred) if _several(preferred) else (preferred or "the default repertoire")
     beyond: str | None = None
     unread: list[str] = []  # attributes with bytes of another character set
     for element, value in _texts(elements):
@@ -103,13 +103,16 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
             beyond = f"{describe(element.tag)} {str(value)!r}"
     warnings = []
     if unread and beyond is None:
-        warnings.append(f"{', '.join(unread)}: not all bytes are of {said}; they are kept as the parent has them")
+        warnings.append(
+            f"{', '.join(unread)}: not all bytes are of {preferred_name}; they are kept as the parent has them"
+        )
     elif unread:
         warnings.append(
-            f"{', '.join(unread)}: not all bytes are of the parent's {said}, and those are replaced by other characters"
+            f"{', '.join(unread)}: not all bytes are of the parent's {preferred_name}, and those are replaced by "
+            "other characters"
         )
     if beyond is not None:
-        warnings.append(f"{beyond} cannot be written in {said}: the text is re-encoded in {UTF8}")
+        warnings.append(f"{beyond} cannot be written in {preferred_name}: the text is re-encoded in {UTF8}")
     return preferred if beyond is None else UTF8, "; ".join(warnings) or None
 
 
@@ -143,31 +146,31 @@ def _keep(dataset: Dataset, tags: Iterable[int]) -> None:
 
 
 def _keep_text(dataset: Dataset, tag: int, data: bytes) -> None:
-    given = dataset.get("SpecificCharacterSet")
-    encodings = convert_encodings(list(given) if _several(given) else given)
+    character_set = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
     element = dataset[tag]
     several = element.VM > 1
     values = list(element.value) if several else [element.value]
     parts = data.rstrip(b"\0 ").split(b"\\") if several else [data.rstrip(b"\0 ")]
     if len(parts) != len(values):
         return
-    found = [
+    texts = [
         value
         if _REPLACEMENT not in str(value) and _fits(value, encodings)
         else StoredText.of(str(value), part, encodings)
         for value, part in zip(values, parts, strict=True)
     ]
-    if any(isinstance(value, StoredText) for value in found):
-        dataset[tag] = DataElement(element.tag, element.VR, found if several else found[0], already_converted=True)
+    if any(isinstance(value, StoredText) for value in texts):
+        dataset[tag] = DataElement(element.tag, element.VR, texts if several else texts[0], already_converted=True)
 
 
 def _text_vr(tag: int) -> str | None:
     """The VR of an attribute of text; None of another."""
     try:
-        found = dictionary_VR(tag)
+        vr = dictionary_VR(tag)
     except KeyError:
         return None
-    return found if found in TEXT_VRS else None
+    return vr if vr in TEXT_VRS else None
 
 
 def _several(value: Any) -> bool:

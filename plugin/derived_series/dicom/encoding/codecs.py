@@ -27,18 +27,18 @@ PIXEL_DATA = Tag("PixelData")
 def encoder_of(syntax: UID) -> Encoder:
     """pydicom's encoder of a transfer syntax. :raises InvalidOption: when the package with it is not installed."""
     if syntax == HTJ2KLossless:
-        found = Encoder(syntax)
-        found.add_plugin("imagecodecs", ("derived_series.dicom.encoding.htj2k", "encode_frame"))
+        encoder = Encoder(syntax)
+        encoder.add_plugin("imagecodecs", ("derived_series.dicom.encoding.htj2k", "encode_frame"))
     else:
-        found = get_encoder(syntax)
-    if not found.is_available:
+        encoder = get_encoder(syntax)
+    if not encoder.is_available:
         raise InvalidOption(
-            f"nothing here encodes {syntax.keyword}: {'; '.join(found.missing_dependencies)}",
+            f"nothing here encodes {syntax.keyword}: {'; '.join(encoder.missing_dependencies)}",
             remedy="install the package (pip install 'derived-series-orthanc[htj2k]' for HTJ2K), or choose another "
             "transfer syntax",
             advice=Advice(Choice.TRANSFER_SYNTAX),
         )
-    return found
+    return encoder
 
 
 def check_decoded(dataset: Dataset, frame_of: Callable[[int], npt.NDArray[Any]]) -> None:
@@ -74,9 +74,9 @@ def encoded_frame(frame: npt.NDArray[Any], syntax: UID, options: Mapping[str, An
     try:
         return encapsulate([encoder_of(syntax).encode(np.ascontiguousarray(frame), **options)])
     except (RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise PixelError(
-            f"an image of {options['rows']} x {options['columns']} cannot be written as {syntax.keyword}: {said}",
+            f"an image of {options['rows']} x {options['columns']} cannot be written as {syntax.keyword}: {reason}",
             remedy="encoders refuse very small images, JPEG 2000 those under 32 x 32; choose another transfer syntax",
             advice=Advice(Choice.TRANSFER_SYNTAX),
         ) from error
@@ -113,9 +113,9 @@ def compress(dataset: Dataset, syntax: UID) -> None:
     try:
         frames = list(_encoded_frames(dataset, syntax, options))
     except (RuntimeError, ValueError, AttributeError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise PixelError(
-            f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be written as {syntax.keyword}: {said}",
+            f"the pixels of instance {dataset.get('SOPInstanceUID')} cannot be written as {syntax.keyword}: {reason}",
             remedy="choose another transfer syntax",
             advice=Advice(Choice.TRANSFER_SYNTAX),
         ) from error

@@ -46,13 +46,13 @@ def dictionary_vr(tag: BaseTag) -> str | None:
 
 def require_vr(tag: BaseTag, vr: str | None, what: str) -> str:
     """``vr``, or the dictionary's; a BlueprintError when neither is there."""
-    found = vr or dictionary_vr(tag)
-    if found is None:
+    known_vr = vr or dictionary_vr(tag)
+    if known_vr is None:
         raise BlueprintError(
             f"{what} for {describe(tag)} has no VR and the dictionary knows none",
             remedy="give the VR as the second argument, for example 'LO'",
         )
-    return found
+    return known_vr
 
 
 def keyword(tag: int) -> str:

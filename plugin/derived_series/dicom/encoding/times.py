@@ -91,37 +91,37 @@ def moment_of(dataset: Dataset, name: str, zone: timezone | None = None) -> Mome
     :param zone: of the instance that an item of a sequence is of; the dataset's own when not given.
     """
     known = zone or zone_of(dataset)
-    found = read_date_and_time(dataset.get(f"{name}Date"), dataset.get(f"{name}Time"), known)
-    return found or read_datetime(dataset.get(f"{name}DateTime"), known)
+    moment = read_date_and_time(dataset.get(f"{name}Date"), dataset.get(f"{name}Time"), known)
+    return moment or read_datetime(dataset.get(f"{name}DateTime"), known)
 
 
 def read_date(value: Any) -> date | None:
     """A DA. None where it is empty or none."""
     try:
-        found = DA(str(value or "").strip())
+        parsed = DA(str(value or "").strip())
     except ValueError:
         return None
-    return None if found is None else date(found.year, found.month, found.day)
+    return None if parsed is None else date(parsed.year, parsed.month, parsed.day)
 
 
 def read_time(value: Any) -> time | None:
     """A TM. None where it is empty or none."""
     try:
         text = str(value or "").replace(":", "").strip()  # colons are of the standard before DICOM
-        found = TM(_LEAP.sub("59", text))
+        parsed = TM(_LEAP.sub("59", text))
     except ValueError:
         return None
-    return None if found is None else time(found.hour, found.minute, found.second, found.microsecond)
+    return None if parsed is None else time(parsed.hour, parsed.minute, parsed.second, parsed.microsecond)
 
 
 def split_datetime(value: Any, zone: timezone | None) -> tuple[str, str] | None:
     """(DA, TM) of a DT, on the clock of the instance that it is of; as many digits as it has. None without an hour."""
-    found = read_datetime(value, zone)
-    if found is None or found.lasts > timedelta(hours=1):
+    moment = read_datetime(value, zone)
+    if moment is None or moment.lasts > timedelta(hours=1):
         return None
     match = _DT.fullmatch(str(value).strip())
     assert match is not None
-    shown = found.at if zone is None else found.at.astimezone(zone)
+    shown = moment.at if zone is None else moment.at.astimezone(zone)
     digits = f"{shown:%Y%m%d%H%M%S}"[: len(match["digits"])]
     return digits[:8], digits[8:] + (match["fraction"] or "" if len(digits) == 14 else "")
 

@@ -59,8 +59,8 @@ _MEANT = {
 @lru_cache(maxsize=1)
 def _listed() -> dict[str, str]:
     """The units of PS3.16 and their meanings; some are no UCUM, strictly."""
-    found = (getattr(codes.UCUM, name) for name in codes.UCUM.dir())
-    return {code.value: code.meaning for code in found}
+    units = (getattr(codes.UCUM, name) for name in codes.UCUM.dir())
+    return {code.value: code.meaning for code in units}
 
 
 def meaning(unit: str) -> str:
@@ -84,10 +84,10 @@ def _is_term(text: str) -> bool:
 
 
 def _is_component(text: str) -> bool:
-    found = _COMPONENT.fullmatch(text)
-    if not text or found is None:
+    match = _COMPONENT.fullmatch(text)
+    if not text or match is None:
         return False
-    return found["atom"] is None or found["atom"] in _ATOMS
+    return match["atom"] is None or match["atom"] in _ATOMS
 
 
 def suggestion(text: str) -> str | None:
@@ -99,7 +99,14 @@ def suggestion(text: str) -> str | None:
     for old, new in (("²", "2"), ("³", "3"), ("⁻", "-"), ("¹", "1"), ("µ", "u"), ("μ", "u"), ("^", ""), (" per ", "/")):
         plain = plain.replace(old, new)
     each = "".join(_MEANT.get(part.casefold(), part) for part in re.split("([./])", plain))
-    for found in (plain, each, plain.replace("*", "."), plain.replace(" ", "."), plain.replace(" ", ""), plain.lower()):
-        if found != text and is_unit(found):
-            return found
+    for candidate in (
+        plain,
+        each,
+        plain.replace("*", "."),
+        plain.replace(" ", "."),
+        plain.replace(" ", ""),
+        plain.lower(),
+    ):
+        if candidate != text and is_unit(candidate):
+            return candidate
     return None

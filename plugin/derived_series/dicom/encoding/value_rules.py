@@ -48,12 +48,12 @@ def given_problem(tag: BaseTag, vr: str, value: Any) -> str | None:
 
 def character_problem(vr: str, text: str) -> str | None:
     """A character that one value of a VR of text may not have."""
-    found = (_REFUSED_IN_LINES if vr in _LINES else _REFUSED).search(text)
-    if found is None:
+    match = (_REFUSED_IN_LINES if vr in _LINES else _REFUSED).search(text)
+    if match is None:
         return None
-    name = _NAMES.get(found[0], f"the control character U+{ord(found[0]):04X}")
-    why = "which separates values" if found[0] == "\\" else f"which {vr} does not allow"
-    return f"it has {name} at character {found.start() + 1}, {why}"
+    name = _NAMES.get(match[0], f"the control character U+{ord(match[0]):04X}")
+    why = "which separates values" if match[0] == "\\" else f"which {vr} does not allow"
+    return f"it has {name} at character {match.start() + 1}, {why}"
 
 
 def one_line(text: str) -> str:

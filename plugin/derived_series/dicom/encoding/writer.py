@@ -80,11 +80,11 @@ class SeriesEncoder:
         )
 
     def split(
-        self, sop_instance_uid: str, own: Iterable[tuple[int, bytes | memoryview]], last: int
+        self, sop_instance_uid: str, instance_elements: Iterable[tuple[int, bytes | memoryview]], last: int
     ) -> tuple[bytes, bytes]:
         """The Part 10 file of an instance in two parts.
 
-        :param own: (tag, bytes) of the instance's own elements.
+        :param instance_elements: (tag, bytes) of the instance's own elements.
         :param last: the tag of the one that the first part ends with: what is missing of its value goes between.
         """
         before, after = self.meta
@@ -93,7 +93,7 @@ class SeriesEncoder:
         pieces: list[bytes | memoryview] = [_PREAMBLE, b"\x02\0\0\0UL\x04\0", length, before, uid, after]
         first = b""
         done = 0
-        for tag, data in sorted(own):
+        for tag, data in sorted(instance_elements):
             position = self.starts[bisect_left(self.tags, tag)]
             pieces += (self.shared[done:position], data)
             done = position
@@ -259,11 +259,11 @@ def first_and_last_item(value: bytes) -> bytes:
 
 def _split_meta(meta: FileMetaDataset) -> tuple[bytes, bytes]:
     """File meta information without its group length, cut where the instance UID stands."""
-    found = FileMetaDataset()
-    found.update(meta)
-    found.MediaStorageSOPInstanceUID = UID("1.2.3.4")
+    placeholder = FileMetaDataset()
+    placeholder.update(meta)
+    placeholder.MediaStorageSOPInstanceUID = UID("1.2.3.4")
     buffer = DicomBytesIO()
-    write_file_meta_info(buffer, found, enforce_standard=True)
+    write_file_meta_info(buffer, placeholder, enforce_standard=True)
     mark = encode_text(0x00020003, "UI", "1.2.3.4")
     before, after = buffer.getvalue()[12:].split(mark)
     return before, after

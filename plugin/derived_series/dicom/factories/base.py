@@ -221,10 +221,10 @@ class NumpyFactory(DicomFactory):
         require(path, NPY, ZIP, reader="numpy")
         try:
             with np.errstate(over="ignore"):  # of the sizes that a header announces
-                found = np.load(path, mmap_mode="r", allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return found
-            found.close()
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
+            if isinstance(array, np.ndarray):
+                return array
+            array.close()
             raise InvalidImage("the image is an archive of arrays (.npz)", remedy="write one array with numpy.save")
         except _READ_ERRORS as error:
             raise InvalidImage(

@@ -16,10 +16,10 @@ def require(path: str | Path, *types: FileType, reader: str) -> None:
     """
     try:
         with Path(path).open("rb") as file:
-            found = file_type(file.read(16))
+            file_kind = file_type(file.read(16))
     except OSError:  # the reader says why
         return
-    if found is not None and found not in types:
+    if file_kind is not None and file_kind not in types:
         raise InvalidImage(
-            f"the image is a {found.name}, which the factory {reader} does not read", remedy=found.remedy
+            f"the image is a {file_kind.name}, which the factory {reader} does not read", remedy=file_kind.remedy
         )

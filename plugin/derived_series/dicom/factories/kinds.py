@@ -21,7 +21,7 @@ from derived_series.dicom.factories.nifti import NiftiFactory
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.objects import file_builder_of
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import Advice, Choice, GeometryError, HeaderError, InvalidImage, InvalidOption, Missing
@@ -51,8 +51,10 @@ class ObjectFactory(DicomFactory):
         of_kinds = tuple(row.uid for kind in kinds_of_factory(self.name) for row in kind.sop_classes)
         uids = self.sop_classes or of_kinds
         if uids and header.sop_class_uid not in uids:
-            said = header["SOPClassUID"].value.name
-            reason = f"{type(self).__name__} makes no {said}: the blueprint and the factory are of different kinds"
+            class_name = header["SOPClassUID"].value.name
+            reason = (
+                f"{type(self).__name__} makes no {class_name}: the blueprint and the factory are of different kinds"
+            )
             raise HeaderError([Missing(0x00080016, "SOPClassUID", reason)], where=f"the header of {blueprint.name!r}")
         return header
 
@@ -132,7 +134,7 @@ class FileFactory(ObjectFactory):
         nan: float | None = None,
         resampling: Resampling | None = None,
         frame_of_reference: FrameChoice = "Parent",
-    ) -> DatasetSeries:
+    ) -> FinishedSeries:
         """:raises InvalidImage: bytes of another type of file. :raises GeometryError: a document is on no grid."""
         if resampling is not None or frame_of_reference == "New":
             raise GeometryError(

@@ -61,7 +61,7 @@ class NiftiFactory(DicomFactory):
             return _as_stored(header, image)
         array, affine_lps = self._oriented(header, image)
         placement = _placement(affine_lps, array.shape, header.parent)
-        return _in_samples(header, array), _told(placement, image)
+        return _in_samples(header, array), _with_header(placement, image)
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
@@ -75,7 +75,7 @@ class NiftiFactory(DicomFactory):
             placement = None
         if placement is None or not placement.on_parent_grid:
             array, placement = resample(array, affine_lps, header.parent, header.sop_class_uid, how)
-        return _in_samples(header, array), _told(placement, image)
+        return _in_samples(header, array), _with_header(placement, image)
 
     @staticmethod
     def _oriented(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Affine]:
@@ -131,11 +131,11 @@ def _as_stored(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Plac
     """
     require_scalars(image)
     array, placement = NumpyFactory().arrange(header, _in_samples(header, _values(image).T))
-    said = "the NIfTI image does not say how its axes lie (sform_code and qform_code are 0), nor does the parent"
-    return array, replace(placement, warnings=(f"{said}: they were taken as column, row and slice",))
+    problem = "the NIfTI image does not say how its axes lie (sform_code and qform_code are 0), nor does the parent"
+    return array, replace(placement, warnings=(f"{problem}: they were taken as column, row and slice",))
 
 
-def _told(placement: Placement, image: Any) -> Placement:
+def _with_header(placement: Placement, image: Any) -> Placement:
     """With what the header says of its space and of time."""
     return replace(_timed(placement, image), template=template_of(image), warnings=two_places(image))
 
@@ -236,8 +236,8 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
     if np.isnan(orientation).any():
         raise GeometryError("the NIfTI image's axes cannot be told apart from its affine")
     affine_ras = affine @ inv_ornt_aff(orientation, array.shape[:3])
-    found = apply_orientation(array, orientation)
-    return (found if found.ndim == 3 else np.moveaxis(found, 3, 0)), LPS_TO_RAS @ affine_ras
+    turned = apply_orientation(array, orientation)
+    return (turned if turned.ndim == 3 else np.moveaxis(turned, 3, 0)), LPS_TO_RAS @ affine_ras
 
 
 def _values(image: Any) -> npt.NDArray[Any]:
@@ -256,8 +256,8 @@ def _values(image: Any) -> npt.NDArray[Any]:
         array = np.asanyarray(image.dataobj)
     except _READ_ERRORS as error:
         raise InvalidImage(f"the values of the NIfTI image cannot be read: {error}") from error
-    found: npt.NDArray[Any] = array.reshape(shape, order="A") if array.shape != shape else array
-    return found
+    values: npt.NDArray[Any] = array.reshape(shape, order="A") if array.shape != shape else array
+    return values
 
 
 def _same_grid(affine_lps: Affine, grid: Grid) -> bool:

@@ -56,8 +56,8 @@ def two_places(image: Any) -> tuple[str, ...]:
     if apart > max(_APART_MM, _APART_PART * voxel):
         return (f"sform and qform of the NIfTI image are up to {apart:.2f} mm apart: the sform was taken",)
     if sform in _PATIENT and qform not in _PATIENT:
-        said = _TEMPLATES.get(qform, "coordinates that are not known")
-        return (f"qform_code of the NIfTI image is {qform} ({said}), sform_code {sform}: the sform was taken",)
+        space = _TEMPLATES.get(qform, "coordinates that are not known")
+        return (f"qform_code of the NIfTI image is {qform} ({space}), sform_code {sform}: the sform was taken",)
     return ()
 
 

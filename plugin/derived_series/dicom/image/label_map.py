@@ -73,7 +73,7 @@ def label_map(dataset: Dataset) -> LabelMap:
 
 
 def _flipped(affine: npt.NDArray[np.float64], slices: int) -> npt.NDArray[np.float64]:
-    found = affine.copy()
-    found[:3, 3] += affine[:3, 0] * (slices - 1)
-    found[:3, 0] *= -1
-    return found
+    flipped = affine.copy()
+    flipped[:3, 3] += affine[:3, 0] * (slices - 1)
+    flipped[:3, 0] *= -1
+    return flipped

@@ -75,7 +75,7 @@ def partly_outside(grid: Grid, of: Grid, whose: str) -> str:
     Empty where the image is within the series, or the series within it, to a voxel.
     """
     image, series, axes = box(grid), box(of), _axes(box(of))
-    own, other = image @ axes.T, series @ axes.T
+    inner, other = image @ axes.T, series @ axes.T
     steps = np.stack(
         [
             grid.normal * (grid.slice_spacing or 2 * _HALF_OF_ONE),
@@ -85,11 +85,11 @@ def partly_outside(grid: Grid, of: Grid, whose: str) -> str:
     )
     sizes = np.array([of.slice_spacing or 2 * _HALF_OF_ONE, *of.pixel_spacing])
     allowed = np.maximum(np.abs(axes @ steps.T).sum(axis=1), sizes)
-    beyond = np.maximum(own.max(axis=0) - other.max(axis=0), other.min(axis=0) - own.min(axis=0))
-    lacking = np.maximum(other.max(axis=0) - own.max(axis=0), own.min(axis=0) - other.min(axis=0))
+    beyond = np.maximum(inner.max(axis=0) - other.max(axis=0), other.min(axis=0) - inner.min(axis=0))
+    lacking = np.maximum(other.max(axis=0) - inner.max(axis=0), inner.min(axis=0) - other.min(axis=0))
     if not (np.any(beyond > allowed) and np.any(lacking > allowed)):
         return ""
-    common = np.minimum(own.max(axis=0), other.max(axis=0)) - np.maximum(own.min(axis=0), other.min(axis=0))
+    common = np.minimum(inner.max(axis=0), other.max(axis=0)) - np.maximum(inner.min(axis=0), other.min(axis=0))
     share = float(np.prod(np.clip(common, 0, None) / np.ptp(other, axis=0)))
     return (
         f"the image covers {100 * share:.0f} % of {whose}'s volume and reaches {beyond.max():.1f} mm beyond it: in mm "
@@ -103,12 +103,12 @@ def off_planes(grid: Grid, of: Grid, whose: str) -> str:
         return ""
     pairs = [(grid.corners(k), of.corners(k)) for k in range(len(of.positions))]
     off = max(float(np.linalg.norm(a - b, axis=1).max()) for a, b in pairs)
-    said = f"the image has the shape of {whose}, but its voxels are up to {off:.2f} mm off the series' own"
+    problem = f"the image has the shape of {whose}, but its voxels are up to {off:.2f} mm off the series' own"
     if of.is_regular:
-        return f"{said}: it is stored where its affine says"
+        return f"{problem}: it is stored where its affine says"
     gaps = f"{of.gaps.min():.2f} to {of.gaps.max():.2f} mm"
     return (
-        f"{said}, whose slices are {gaps} apart: one affine cannot say that. It is stored where its affine says; "
+        f"{problem}, whose slices are {gaps} apart: one affine cannot say that. It is stored where its affine says; "
         "a numpy array of this shape is stored on the series' slices"
     )
 
@@ -126,5 +126,5 @@ def _axes(points: Points) -> npt.NDArray[np.float64]:
 def _gap(first: Points, second: Points, axes: npt.NDArray[np.float64]) -> float:
     one, other = first @ axes.T, second @ axes.T
     gaps = np.maximum(one.min(axis=0) - other.max(axis=0), other.min(axis=0) - one.max(axis=0))
-    found = float(np.linalg.norm(np.clip(gaps, 0, None)))
-    return found if found > 1e-6 else 0.0
+    distance = float(np.linalg.norm(np.clip(gaps, 0, None)))
+    return distance if distance > 1e-6 else 0.0

@@ -112,8 +112,8 @@ def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
         return Placement(grid, False, every_source(parent, count * volumes), volumes=volumes)
     matched = _same_planes(grid, parent.grid)
     if matched is not None:
-        own = parent.grid.subset(matched)
-        return Placement(own, True, over_volumes([(k,) for k in matched], parent, volumes), volumes=volumes)
+        planes = parent.grid.subset(matched)
+        return Placement(planes, True, over_volumes([(k,) for k in matched], parent, volumes), volumes=volumes)
     near = [_contributing(grid, k, parent.grid) for k in range(count)]
     return Placement(grid, False, over_volumes(near, parent, volumes), volumes=volumes)
 
@@ -125,12 +125,12 @@ def over_volumes(slices: Sequence[tuple[int, ...]], parent: ParentSeries, volume
 
     :param slices: for each slice of a volume, the parent's slices that contribute to it.
     """
-    found = []
+    sources = []
     for volume in range(volumes):
         times = (volume,) if volumes == parent.volumes else range(parent.volumes)
         firsts = [time * parent.slices_per_volume for time in times]
-        found += [tuple(first + k for first in firsts for k in near) for near in slices]
-    return tuple(found)
+        sources += [tuple(first + k for first in firsts for k in near) for near in slices]
+    return tuple(sources)
 
 
 def tolerance(grid: Grid) -> float:
@@ -148,14 +148,14 @@ def _same_planes(grid: Grid, parent: Grid) -> tuple[int, ...] | None:
         return None
     allowed = tolerance(parent)
     corners = np.stack([parent.corners(k) for k in range(len(parent.positions))])
-    found = []
+    planes = []
     for k in range(len(grid.positions)):
         distance = np.linalg.norm(corners - grid.corners(k), axis=2).max(axis=1)
         nearest = int(distance.argmin())
         if distance[nearest] > allowed:
             return None
-        found.append(nearest)
-    return tuple(found) if len(set(found)) == len(found) else None
+        planes.append(nearest)
+    return tuple(planes) if len(set(planes)) == len(planes) else None
 
 
 def _contributing(grid: Grid, index: int, parent: Grid) -> tuple[int, ...]:

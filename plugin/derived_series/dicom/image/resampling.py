@@ -78,15 +78,16 @@ def resample(
         covered = int(np.count_nonzero(within))
         missed += within.size - covered
         touched.append(covered > 0)
-        for volume, found in pairs:
+        for volume, resampled in pairs:
             if covered:
                 affine_transform(
-                    volume, matrix, offset, output=found[index : index + 1], output_shape=(1, grid.rows, grid.columns),
+                    volume, matrix, offset,
+                    output=resampled[index : index + 1], output_shape=(1, grid.rows, grid.columns),
                     order=0 if nearest else 1, mode="nearest", prefilter=False,
                 )  # fmt: skip
-                found[index][~within] = fill
+                resampled[index][~within] = fill
             else:
-                found[index] = fill
+                resampled[index] = fill
     if not any(touched):
         raise not_overlapping(box_of_affine(affine_lps, image.shape[-3:]), box(grid), "the parent series")
     notice = f"resampled to the parent's grid ({interpolation.lower()})"
@@ -114,18 +115,18 @@ def _between(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _outside(
-    values: npt.NDArray[Any], dtype: np.dtype[Any], given: float | None, sop_class_uid: str, nearest: bool
+    values: npt.NDArray[Any], dtype: np.dtype[Any], fill: float | None, sop_class_uid: str, nearest: bool
 ) -> float:
-    if given is None:
+    if fill is None:
         return 0.0 if nearest or not sop_class(sop_class_uid).in_hounsfield else _lowest(values)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        if not float(given).is_integer() or not limits.min <= given <= limits.max:
+        if not float(fill).is_integer() or not limits.min <= fill <= limits.max:
             raise PixelError(
-                f"the value outside of the image is to be {given:g}, which {dtype} cannot hold",
+                f"the value outside of the image is to be {fill:g}, which {dtype} cannot hold",
                 remedy="give the image in another type, or interpolate linearly",
             )
-    return float(given)
+    return float(fill)
 
 
 def _lowest(values: npt.NDArray[Any]) -> float:
@@ -151,11 +152,11 @@ def _within(
 ) -> npt.NDArray[np.bool_]:
     """Which pixels of a slice are in one of the image's voxels, (row, column)."""
     rows, columns = np.arange(grid.rows)[:, None], np.arange(grid.columns)[None, :]
-    found = np.ones((grid.rows, grid.columns), dtype=np.bool_)
+    inside = np.ones((grid.rows, grid.columns), dtype=np.bool_)
     for axis, count in enumerate(shape):
         at = offset[axis] + matrix[axis, 1] * rows + matrix[axis, 2] * columns
-        found &= (at >= -0.5 - _EDGE) & (at <= count - 0.5 + _EDGE)
-    return found
+        inside &= (at >= -0.5 - _EDGE) & (at <= count - 0.5 + _EDGE)
+    return inside
 
 
 def _sources(grid: Grid, touched: list[bool], reach: float) -> tuple[tuple[int, ...], ...]:
@@ -166,8 +167,8 @@ def _sources(grid: Grid, touched: list[bool], reach: float) -> tuple[tuple[int, 
     """
     distances = grid.distances
     margin = reach + (grid.slice_spacing or 0.0) - 1e-6
-    found = []
+    sources = []
     for index, in_image in enumerate(touched):
         near = np.flatnonzero(np.abs(distances - distances[index]) < margin) if in_image else ()
-        found.append((index, *(int(k) for k in near if k != index)))
-    return tuple(found)
+        sources.append((index, *(int(k) for k in near if k != index)))
+    return tuple(sources)

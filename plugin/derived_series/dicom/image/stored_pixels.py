@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
-from derived_series.dicom.source.slices import let_go
+from derived_series.dicom.source.slices import release_mapped_pages
 from derived_series.errors import Advice, Choice, PixelError
 from derived_series.kinds.kind import PixelRules
 
@@ -83,7 +83,7 @@ class StoredPixels:
         """The stored values in a type that holds them."""
         frame: npt.NDArray[Any] = self.image[index]
         if index % _LET_GO == 0:
-            let_go(self.image)
+            release_mapped_pages(self.image)
         if frame.dtype.kind == "f" and self.nan is not None:
             frame = np.where(np.isfinite(frame), frame, np.float64(self.nan))
         if not self.rescaled:
@@ -165,7 +165,7 @@ def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bo
     lows, highs, bad = [], [], []
     for index, frame in enumerate(image):
         if index % _LET_GO == 0:
-            let_go(image)
+            release_mapped_pages(image)
         low, high = frame.min(), frame.max()
         if image.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
             bad.append(index)
@@ -201,11 +201,11 @@ def _all_whole(image: npt.NDArray[Any], low: float, high: float, nan: float | No
         return all(bool(np.all((np.rint(frame) == frame) | ~np.isfinite(frame))) for frame in image)
 
 
-def _whole_type(given: np.dtype[Any], low: float, high: float, rules: PixelRules) -> np.dtype[Any] | None:
+def _whole_type(dtype: np.dtype[Any], low: float, high: float, rules: PixelRules) -> np.dtype[Any] | None:
     """The type that holds the whole numbers as they are, None when there is none."""
-    unsigned_first = given.kind == "u"
+    unsigned_first = dtype.kind == "u"
     for bits in rules.bits:
-        if bits == 8 and given.itemsize > 1:
+        if bits == 8 and dtype.itemsize > 1:
             continue  # a 16 bit image stays 16 bit even when its values are small
         for name in (f"u{bits // 8}", f"i{bits // 8}") if unsigned_first else (f"i{bits // 8}", f"u{bits // 8}"):
             if bits == 8 and name == "i1":
@@ -240,9 +240,9 @@ def as_ds(value: float, side: int = 0) -> float:
     :param side: 1 for a number that is not below the value, -1 for one that is not above it: a slope too small or an
         intercept too large would push values out of the stored range, where they wrap around.
     """
-    found = float(decimal_string(value))
+    rounded = float(decimal_string(value))
     part = 1e-16
-    while side * (found - value) < 0 and part < 1:
+    while side * (rounded - value) < 0 and part < 1:
         part *= 10
-        found = float(decimal_string(value + side * abs(value) * part))
-    return found
+        rounded = float(decimal_string(value + side * abs(value) * part))
+    return rounded

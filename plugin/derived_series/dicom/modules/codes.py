@@ -71,8 +71,8 @@ def meaning_doubt(value: str, scheme: str, meaning: str) -> str | None:
     others = _values(scheme).get(text, ())
     if value in others or not others or text in map(_plain, known) or (value, text) in _SYNONYMS:
         return None
-    own = f"PS3.16 has it as {known[0]!r}" if known else "PS3.16 does not have it"
-    return f"the code {scheme} {value} has the meaning {meaning!r}, which is that of {others[0]}; {own}"
+    known_text = f"PS3.16 has it as {known[0]!r}" if known else "PS3.16 does not have it"
+    return f"the code {scheme} {value} has the meaning {meaning!r}, which is that of {others[0]}; {known_text}"
 
 
 _COLLECTIONS = ("SCT", "DCM")
@@ -81,8 +81,8 @@ _SYNONYMS = frozenset({("123037004", "anatomical structure")})
 
 
 def _collection(scheme: str) -> Collection:
-    found: Collection = getattr(codes, scheme)
-    return found
+    collection: Collection = getattr(codes, scheme)
+    return collection
 
 
 @lru_cache(maxsize=len(_COLLECTIONS))
@@ -92,33 +92,33 @@ def _names(scheme: str = "SCT") -> frozenset[str]:
 
 def _named(name: str, scheme: str = "SCT") -> Code:
     try:
-        found: Code = getattr(_collection(scheme), name)
+        code: Code = getattr(_collection(scheme), name)
     except RuntimeError as error:  # pydicom's, for names of several codes
         raise BlueprintError(f"{name!r} is the name of several codes: {error}", remedy="give the value") from error
-    return found
+    return code
 
 
 @lru_cache(maxsize=len(_COLLECTIONS))
 def _meanings(scheme: str) -> dict[str, tuple[str, ...]]:
     """The meanings of each value; the one that context groups use first, not the full name with "(body structure)"."""
-    found: dict[str, list[tuple[bool, str]]] = {}
+    texts_by_value: dict[str, list[tuple[bool, str]]] = {}
     for name in _names(scheme):
         try:
             code = _named(name, scheme)
         except BlueprintError:
             continue
-        found.setdefault(code.value, []).append((code.meaning.endswith(")"), code.meaning))
-    return {value: tuple(meaning for _, meaning in sorted(texts)) for value, texts in found.items()}
+        texts_by_value.setdefault(code.value, []).append((code.meaning.endswith(")"), code.meaning))
+    return {value: tuple(meaning for _, meaning in sorted(texts)) for value, texts in texts_by_value.items()}
 
 
 @lru_cache(maxsize=len(_COLLECTIONS))
 def _values(scheme: str) -> dict[str, tuple[str, ...]]:
     """The values that have a meaning, by the meaning."""
-    found: dict[str, list[str]] = {}
+    values_by_text: dict[str, list[str]] = {}
     for value, texts in _meanings(scheme).items():
         for text in {_plain(text) for text in texts}:
-            found.setdefault(text, []).append(value)
-    return {text: tuple(sorted(values)) for text, values in found.items()}
+            values_by_text.setdefault(text, []).append(value)
+    return {text: tuple(sorted(values)) for text, values in values_by_text.items()}
 
 
 def _plain(meaning: str) -> str:

@@ -73,9 +73,9 @@ def derivation_code(code: Code | str) -> Code:
         return code
     group = codes.cid7203
     for name in group.dir():
-        found: Code = getattr(group, name)
-        if code in (name, found.value):
-            return found
+        known_code: Code = getattr(group, name)
+        if code in (name, known_code.value):
+            return known_code
     names = ", ".join(sorted(group.dir()))
     raise BlueprintError(f"{code!r} is no derivation of CID 7203", remedy=f"use one of {names}")
 
@@ -87,8 +87,8 @@ def _image_type(env: ImageEnvironment) -> list[str]:
     """
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         return ["DERIVED", "PRIMARY"]
-    given = [str(v) for v in env.parent.pivot.get("ImageType") or []]
-    third = given[2] if len(given) > 2 else ""
+    parent_values = [str(v) for v in env.parent.pivot.get("ImageType") or []]
+    third = parent_values[2] if len(parent_values) > 2 else ""
     modality = env.parent.modality
     if modality == "CT" and third in ("AXIAL", "LOCALIZER"):
         return ["DERIVED", "SECONDARY", third]
@@ -114,15 +114,17 @@ def _description(env: ImageEnvironment) -> str:
 def tell_resampling(elements: dict[tuple[int, str], DataElement], how: str) -> None:
     """Add to the description and to the codes that the image was resampled."""
     description, code = (int(to_tag(k)) for k in ("DerivationDescription", "DerivationCodeSequence"))
-    said = elements.get((description, ""))
-    if said is not None:
-        elements[description, ""] = DataElement(said.tag, "ST", f"{said.value}; {how}" if said.value else how)
-    given = elements.get((code, ""))
-    if given is not None:
-        kept = [item for item in given.value or [] if item.get("CodeValue") != UNSPECIFIED.value]
+    description_element = elements.get((description, ""))
+    if description_element is not None:
+        elements[description, ""] = DataElement(
+            description_element.tag, "ST", f"{description_element.value}; {how}" if description_element.value else how
+        )
+    code_element = elements.get((code, ""))
+    if code_element is not None:
+        kept = [item for item in code_element.value or [] if item.get("CodeValue") != UNSPECIFIED.value]
         added = code_item(codes.cid7203.SpatialResampling)
         if all(item.get("CodeValue") != added.CodeValue for item in kept):
-            elements[code, ""] = DataElement(given.tag, "SQ", [*copy.deepcopy(kept), added])
+            elements[code, ""] = DataElement(code_element.tag, "SQ", [*copy.deepcopy(kept), added])
 
 
 @lru_cache(maxsize=2)
@@ -158,13 +160,13 @@ def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:
 
 def _by_series(env: InstanceEnvironment) -> list[tuple[ParentSeries, list[Reference]]]:
     """For each input of the study, the parent first, its instances (not frames) that contribute to a slice."""
-    found = [(env.parent, whole_references(env.source_datasets))]
-    for other in env.of.others:
-        if _is_of_another_study(other, env.of):
+    by_series = [(env.parent, whole_references(env.source_datasets))]
+    for other in env.image_env.others:
+        if _is_of_another_study(other, env.image_env):
             continue
         datasets = [other.series.instances[i] for i in other.sources[env.index]]
-        found.append((other.series, whole_references(datasets)))
-    return found
+        by_series.append((other.series, whole_references(datasets)))
+    return by_series
 
 
 def _is_of_another_study(other: OtherInput, env: ImageEnvironment) -> bool:
@@ -197,18 +199,20 @@ def _same_places(env: InstanceEnvironment) -> list[bool]:
 
     Those of other volumes that are where the first one is are so too.
     """
-    sources, slices = env.of.sources[env.index], env.parent.slices_per_volume
-    return [env.of.on_parent_grid and source % slices == sources[0] % slices for source in sources]
+    sources, slices = env.image_env.sources[env.index], env.parent.slices_per_volume
+    return [env.image_env.on_parent_grid and source % slices == sources[0] % slices for source in sources]
 
 
 def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
     """Each source of a slice, frames of one instance together, and whether it is at the slice's own place."""
-    others = [pair for other in env.of.others if "Rows" in other.series.pivot for pair in _of_other(other, env.index)]
-    if len(env.of.sources[env.index]) == 1:
-        return [(to, env.of.on_parent_grid) for to in references(env.source_datasets)] + others
+    others = [
+        pair for other in env.image_env.others if "Rows" in other.series.pivot for pair in _of_other(other, env.index)
+    ]
+    if len(env.image_env.sources[env.index]) == 1:
+        return [(to, env.image_env.on_parent_grid) for to in references(env.source_datasets)] + others
     pairs = list(zip(env.source_datasets, _same_places(env), strict=True))
-    found = [(to, True) for to in references([dataset for dataset, same in pairs if same])]
-    return found + [(to, False) for to in references([dataset for dataset, same in pairs if not same])] + others
+    sources = [(to, True) for to in references([dataset for dataset, same in pairs if same])]
+    return sources + [(to, False) for to in references([dataset for dataset, same in pairs if not same])] + others
 
 
 def _of_other(other: OtherInput, index: int) -> list[tuple[Reference, bool]]:
@@ -216,16 +220,16 @@ def _of_other(other: OtherInput, index: int) -> list[tuple[Reference, bool]]:
     sources, slices = other.sources[index], other.series.slices_per_volume
     same = [other.same_place and source % slices == sources[0] % slices for source in sources]
     pairs = [(other.series.instances[source], here) for source, here in zip(sources, same, strict=True)]
-    found = [(to, True) for to in references([dataset for dataset, here in pairs if here])]
-    return found + [(to, False) for to in references([dataset for dataset, here in pairs if not here])]
+    referenced = [(to, True) for to in references([dataset for dataset, here in pairs if here])]
+    return referenced + [(to, False) for to in references([dataset for dataset, here in pairs if not here])]
 
 
 def _encoded_sources(env: InstanceEnvironment) -> tuple[tuple[bytes, bool], ...]:
     """Those of ``_sources`` as bytes; made once for the two elements that name them."""
-    answers, key = env.of.answers, (_encoded_sources, env.index)
-    if key not in answers:
-        answers[key] = tuple((to.encode(), same_place) for to, same_place in _sources(env))
-    return answers[key]  # type: ignore[no-any-return]
+    value_cache, key = env.image_env.value_cache, (_encoded_sources, env.index)
+    if key not in value_cache:
+        value_cache[key] = tuple((to.encode(), same_place) for to, same_place in _sources(env))
+    return value_cache[key]  # type: ignore[no-any-return]
 
 
 def _purpose(same_place: bool) -> Dataset:
@@ -248,13 +252,13 @@ def _source(to: Reference, same_place: bool) -> Dataset:
 def sources_of_all(env: ImageEnvironment) -> bytes:
     """SourceImageSequence of an object of all slices, encoded: each instance of the inputs, once."""
     every = sorted({index for part in env.sources for index in part})
-    found = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
+    sources = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
     for other in env.others:
         if "Rows" not in other.series.pivot:  # a structure set is no image
             continue
         (whole,) = other.as_whole().sources
-        found += [(to, other.same_place) for to in references([other.series.instances[index] for index in whole])]
-    return sequence(0x00082112, [to.encode() + _after_reference(same) for to, same in found])
+        sources += [(to, other.same_place) for to in references([other.series.instances[index] for index in whole])]
+    return sequence(0x00082112, [to.encode() + _after_reference(same) for to, same in sources])
 
 
 def referenced_series_of_all(env: ImageEnvironment) -> bytes:
@@ -263,13 +267,13 @@ def referenced_series_of_all(env: ImageEnvironment) -> bytes:
 
 
 def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
-    found = []
+    items = []
     for series, named in _by_series(env):
         item = Dataset()
         item.SeriesInstanceUID = series.series_instance_uid
         item.ReferencedInstanceSequence = [to.item() for to in named]
-        found.append(item)
-    return found
+        items.append(item)
+    return items
 
 
 def is_marked(parent: ParentSeries, keyword: str) -> bool:

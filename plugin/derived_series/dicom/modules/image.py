@@ -79,10 +79,10 @@ class _CompressionElement(PositionCopyElement):
         return self._middle(env.counterparts)
 
     def _middle(self, instances: Sequence[Dataset]) -> Value:
-        told = [instance for instance in instances if instance.get(COMPRESSION[0])] or list(instances)
-        told.sort(key=_ratio)
-        found = self.read(told[len(told) // 2])
-        return ABSENT if found is None else found
+        compressed = [instance for instance in instances if instance.get(COMPRESSION[0])] or list(instances)
+        compressed.sort(key=_ratio)
+        element = self.read(compressed[len(compressed) // 2])
+        return ABSENT if element is None else element
 
 
 def _ratio(instance: Dataset) -> float:
@@ -123,7 +123,7 @@ def _position(env: InstanceEnvironment) -> Value:
     instance = env.instance_dataset
     if instance is not None:  # digit for digit the parent's
         return instance[_POSITION]
-    return [decimal_string(v) for v in _grid(env.of).positions[env.slice_index]]
+    return [decimal_string(v) for v in _grid(env.image_env).positions[env.slice_index]]
 
 
 def _orientation(env: ImageEnvironment) -> Value:
@@ -156,7 +156,7 @@ def _slice_spacing(env: ImageEnvironment) -> Value:
 
 def _slice_location(env: InstanceEnvironment) -> Value:
     """The position along the normal, in mm."""
-    return decimal_string(round(_grid(env.of).distance(env.slice_index), 6))
+    return decimal_string(round(_grid(env.image_env).distance(env.slice_index), 6))
 
 
 image_plane_blueprint = Blueprint(

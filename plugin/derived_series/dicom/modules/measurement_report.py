@@ -49,38 +49,38 @@ class Measurement:
     finding: Code | str | None = None
 
     @classmethod
-    def of_json(cls, given: Mapping[str, Any]) -> Measurement:
+    def of_json(cls, row: Mapping[str, Any]) -> Measurement:
         """From the keys ``Of``, ``Concept``, ``Value``, ``Unit``, ``TrackingUID``, ``Segment`` and ``Finding``.
 
         :raises InvalidImage: keys that there are not, or that are missing; a value that is not a finite number.
         """
         known = {"Of", "Concept", "Value", "Unit", "TrackingUID", "Segment", "Finding"}
-        lacking, unknown = {"Of", "Concept", "Value", "Unit"} - given.keys(), given.keys() - known
+        lacking, unknown = {"Of", "Concept", "Value", "Unit"} - row.keys(), row.keys() - known
         if lacking or unknown:
             wrong = f"lacks {', '.join(sorted(lacking))}" if lacking else f"has {', '.join(sorted(unknown))}"
             raise InvalidImage(f"a measurement {wrong}", remedy=f"its keys are {', '.join(sorted(known))}")
-        value, segment = given["Value"], given.get("Segment")
+        value, segment = row["Value"], row.get("Segment")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidImage(f"the value of {given['Of']!r} is {value!r}", remedy="give a finite number")
+            raise InvalidImage(f"the value of {row['Of']!r} is {value!r}", remedy="give a finite number")
         if segment is not None and set(segment) != {"Series", "Instance", "Number"}:
-            raise InvalidImage(f"the segment of {given['Of']!r} is {segment!r}", remedy="give Series, Instance, Number")
+            raise InvalidImage(f"the segment of {row['Of']!r} is {segment!r}", remedy="give Series, Instance, Number")
         return cls(
-            str(given["Of"]),
-            _concept(given["Concept"]),
+            str(row["Of"]),
+            _concept(row["Concept"]),
             value,
-            str(given["Unit"]),
-            given.get("TrackingUID"),
+            str(row["Unit"]),
+            row.get("TrackingUID"),
             None
             if segment is None
             else SegmentReference(segment["Series"], segment["Instance"], int(segment["Number"])),
-            None if given.get("Finding") is None else _concept(given["Finding"]),
+            None if row.get("Finding") is None else _concept(row["Finding"]),
         )
 
 
-def _concept(given: Any) -> Code | str:
-    if isinstance(given, Mapping) and {"Value", "Scheme", "Meaning"} <= given.keys():
-        return Code(str(given["Value"]), str(given["Scheme"]), str(given["Meaning"]))
-    return str(given)
+def _concept(concept: Any) -> Code | str:
+    if isinstance(concept, Mapping) and {"Value", "Scheme", "Meaning"} <= concept.keys():
+        return Code(str(concept["Value"]), str(concept["Scheme"]), str(concept["Meaning"]))
+    return str(concept)
 
 
 measurement_report_blueprint = Blueprint(

@@ -25,8 +25,8 @@ def _series_type(env: ImageEnvironment) -> list[str]:
 
     The volumes of a GATED parent are those of its time slots, in an image that has as many.
     """
-    given = [str(value) for value in env.parent.pivot.get("SeriesType") or []]
-    kind, what = (given + ["STATIC", "IMAGE"][len(given) :])[:2]
+    parent_values = [str(value) for value in env.parent.pivot.get("SeriesType") or []]
+    kind, what = (parent_values + ["STATIC", "IMAGE"][len(parent_values) :])[:2]
     as_gated = kind == "GATED" and env.volumes == env.parent.volumes
     if env.volumes > 1 and not as_gated:
         kind = "DYNAMIC"

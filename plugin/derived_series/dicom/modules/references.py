@@ -33,30 +33,30 @@ class Reference:
 
     def encode(self) -> bytes:
         """The item's elements as pydicom would write them."""
-        found = encode_text(0x00081150, "UI", self.instance.SOPClassUID)
-        found += encode_text(0x00081155, "UI", self.instance.SOPInstanceUID)
+        encoded = encode_text(0x00081150, "UI", self.instance.SOPClassUID)
+        encoded += encode_text(0x00081155, "UI", self.instance.SOPInstanceUID)
         if self.frame is not None:
-            found += encode_text(0x00081160, "IS", str(self.frame))
-        return found
+            encoded += encode_text(0x00081160, "IS", str(self.frame))
+        return encoded
 
 
 def whole_references(datasets: Sequence[Dataset]) -> list[Reference]:
     """The instances that datasets are, or are frames of, each once."""
-    found = {str(dataset.SOPInstanceUID): source_of(dataset) for dataset in datasets}
-    return [Reference(source) for source in found.values()]
+    by_uid = {str(dataset.SOPInstanceUID): source_of(dataset) for dataset in datasets}
+    return [Reference(source) for source in by_uid.values()]
 
 
 def references(datasets: Sequence[Dataset]) -> list[Reference]:
     """The instances that datasets are, or are frames of, each once; frame by frame where not all its frames are."""
     if not any(isinstance(dataset, FrameDataset) for dataset in datasets):
         return [Reference(dataset) for dataset in datasets]
-    found: dict[str, tuple[Dataset, list[int]]] = {}
+    frames_by_uid: dict[str, tuple[Dataset, list[int]]] = {}
     for dataset in datasets:
-        _, numbers = found.setdefault(str(dataset.SOPInstanceUID), (source_of(dataset), []))
+        _, numbers = frames_by_uid.setdefault(str(dataset.SOPInstanceUID), (source_of(dataset), []))
         if isinstance(dataset, FrameDataset) and dataset.frame_number is not None:
             numbers.append(dataset.frame_number)
     every: list[Reference] = []
-    for source, numbers in found.values():
+    for source, numbers in frames_by_uid.values():
         whole = not numbers or len(numbers) >= int(source.get("NumberOfFrames") or 1)
         every += [Reference(source)] if whole else [Reference(source, number) for number in sorted(numbers)]
     return every

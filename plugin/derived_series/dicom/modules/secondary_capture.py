@@ -31,8 +31,8 @@ def _conversion_type(env: ImageEnvironment) -> str:
     pivot = env.parent.pivot
     if not env.on_parent_grid or not pivot.get("NominalScannedPixelSpacing"):
         return "WSD"
-    given = str(pivot.get("ConversionType", ""))
-    return given if given in ("DF", "SD", "SI") else "SI"
+    parent_value = str(pivot.get("ConversionType", ""))
+    return parent_value if parent_value in ("DF", "SD", "SI") else "SI"
 
 
 multiframe_secondary_capture_blueprint = (

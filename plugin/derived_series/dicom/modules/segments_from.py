@@ -152,18 +152,18 @@ def _with_heading(lines: Sequence[tuple[int, str]]) -> Iterator[Segment]:
         yield _segment(number, row, {what: row.get(column, "") for what, column in columns.items()})
 
 
-def _segment(line: int, row: Mapping[str, str], given: Mapping[str, str]) -> Segment:
-    """:param row: the cells by heading; :param given: by what they hold."""
-    codes = {what: _code(row, what) or _concept(given[what]) for what in _CODES}
+def _segment(line: int, row: Mapping[str, str], cells: Mapping[str, str]) -> Segment:
+    """:param row: the cells by heading; :param cells: by what they hold."""
+    codes = {what: _code(row, what) or _concept(cells[what]) for what in _CODES}
     rgb = next((names for names in _COLORS if all(row.get(name) for name in names)), None)
-    color = _color(line, [row[name] for name in rgb]) if rgb else given["color"] or None
+    color = _color(line, [row[name] for name in rgb]) if rgb else cells["color"] or None
     return Segment(
-        number=_number(line, given["number"]),
-        label=given["label"],
-        description=given["description"] or None,
+        number=_number(line, cells["number"]),
+        label=cells["label"],
+        description=cells["description"] or None,
         color=color,
-        tracking_id=given["tracking_id"] or None,
-        tracking_uid=given["tracking_uid"] or None,
+        tracking_id=cells["tracking_id"] or None,
+        tracking_uid=cells["tracking_uid"] or None,
         category=codes["category"],
         type=codes["type"],
         modifier=codes["modifier"],
@@ -244,7 +244,7 @@ def _of_dcmqi(entry: Mapping[str, Any]) -> Segment:
     )
 
 
-def _dcmqi_code(given: Any) -> Code | None:
-    if not isinstance(given, dict) or "CodeValue" not in given:
+def _dcmqi_code(item: Any) -> Code | None:
+    if not isinstance(item, dict) or "CodeValue" not in item:
         return None
-    return Code(*(str(given.get(key, "")) for key in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
+    return Code(*(str(item.get(key, "")) for key in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))

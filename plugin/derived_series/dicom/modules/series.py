@@ -26,8 +26,8 @@ def _description(env: SeriesEnvironment) -> str:
 
     One of several outputs of a job has its name at the end.
     """
-    given = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
-    parent = one_line(" ".join(map(str, () if given is None else values_of(given))))
+    element = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
+    parent = one_line(" ".join(map(str, () if element is None else values_of(element))))
     beside = min(len(parent), _LEAST) + 2 if parent else 0
     name = cut(env.context.output_name, _LONGEST - beside - _LEAST)
     of_output = f" ({name})" if name else ""
@@ -46,8 +46,8 @@ _LONGEST, _LEAST = 64, 16
 
 def _patient_position(env: SeriesEnvironment) -> Value:
     """Type 2C: the parent's, empty for a class that wants it (PET has PatientOrientationCodeSequence instead)."""
-    found = env.pivot["PatientPosition"] if env.pivot.get("PatientPosition") else None
-    return found if found is not None or sop_class(str(env.pivot.SOPClassUID)).has_patient_position else ABSENT
+    element = env.pivot["PatientPosition"] if env.pivot.get("PatientPosition") else None
+    return element if element is not None or sop_class(str(env.pivot.SOPClassUID)).has_patient_position else ABSENT
 
 
 general_series_blueprint = Blueprint(

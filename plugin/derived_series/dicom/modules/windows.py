@@ -89,10 +89,10 @@ def windows_of(dataset: Dataset) -> list[tuple[float, float]]:
 def _numbers(value: Any) -> list[float]:
     several = list(value) if isinstance(value, list | tuple | MultiValue) else [value]
     try:
-        found = [float(one) for one in several]
+        numbers = [float(one) for one in several]
     except (TypeError, ValueError):
         return []
-    return found if np.all(np.isfinite(found)) else []
+    return numbers if np.all(np.isfinite(numbers)) else []
 
 
 def keeps_parents(env: ImageEnvironment) -> bool:
@@ -102,9 +102,9 @@ def keeps_parents(env: ImageEnvironment) -> bool:
     A mask, or a map of another quantity, in the parent's class has another unit; its values are not like the parent's.
     """
     key = (keeps_parents, -1)
-    if key not in env.answers:
-        env.answers[key] = _keeps(env)
-    return bool(env.answers[key])
+    if key not in env.value_cache:
+        env.value_cache[key] = _keeps(env)
+    return bool(env.value_cache[key])
 
 
 def _keeps(env: ImageEnvironment) -> bool:
@@ -131,11 +131,11 @@ def _has_parents_unit(env: ImageEnvironment) -> bool:
         return True
     pivot = env.parent.pivot
     for keyword in _UNIT:
-        given = env.header.elements.get((int(to_tag(keyword)), ""))
-        if given is None or given.is_empty:
+        element = env.header.elements.get((int(to_tag(keyword)), ""))
+        if element is None or element.is_empty:
             continue
         default = "HU" if keyword == "RescaleType" and env.parent.modality == "CT" else None
-        if given.value != (pivot.get(keyword) or default):
+        if element.value != (pivot.get(keyword) or default):
             return False
     return True
 
@@ -154,21 +154,21 @@ def _are_alike(env: ImageEnvironment) -> bool:
             theirs.append(slices[env.sources[int(index)][0]][::step, ::step])
     except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
         return True
-    own, other = np.stack(mine).ravel(), np.stack(theirs).ravel().astype(np.float64)
-    if own.size != other.size:
+    mine_flat, theirs_flat = np.stack(mine).ravel(), np.stack(theirs).ravel().astype(np.float64)
+    if mine_flat.size != theirs_flat.size:
         return True  # in colour
-    shown = np.isfinite(own) & np.isfinite(other)
-    background = _plateau(own[shown])
-    if background is not None and np.any(shown & (own != background)):
-        shown &= own != background
-    own, other = own[shown], other[shown]
-    if not own.size:
+    shown = np.isfinite(mine_flat) & np.isfinite(theirs_flat)
+    background = _plateau(mine_flat[shown])
+    if background is not None and np.any(shown & (mine_flat != background)):
+        shown &= mine_flat != background
+    mine_flat, theirs_flat = mine_flat[shown], theirs_flat[shown]
+    if not mine_flat.size:
         return True
-    low, middle, high = np.percentile(other, [5, 50, 95])
-    if np.median(np.abs(own - other)) > _ALIKE * max(high - low, 0.1 * abs(middle)):
+    low, middle, high = np.percentile(theirs_flat, [5, 50, 95])
+    if np.median(np.abs(mine_flat - theirs_flat)) > _ALIKE * max(high - low, 0.1 * abs(middle)):
         return False
-    flat = own.min() == own.max() or other.min() == other.max()
-    return flat or bool(np.corrcoef(own, other)[0, 1] > _CORRELATED)
+    flat = mine_flat.min() == mine_flat.max() or theirs_flat.min() == theirs_flat.max()
+    return flat or bool(np.corrcoef(mine_flat, theirs_flat)[0, 1] > _CORRELATED)
 
 
 def _plateau(sample: npt.NDArray[np.float64]) -> float | None:
@@ -183,7 +183,7 @@ def _plateau(sample: npt.NDArray[np.float64]) -> float | None:
 def parents_window(env: InstanceEnvironment) -> Dataset:
     """The parent's instance whose window a slice keeps: that at the same place, or the middle one."""
     counterparts = env.counterparts
-    return counterparts[0] if len(counterparts) == 1 else _middle(env.of)
+    return counterparts[0] if len(counterparts) == 1 else _middle(env.image_env)
 
 
 def varies_by_instance(env: ImageEnvironment) -> bool:
@@ -194,10 +194,10 @@ def varies_by_instance(env: ImageEnvironment) -> bool:
 def own_window(env: ImageEnvironment) -> Window:
     """The window that the image's own values ask for."""
     key = (own_window, -1)
-    if key not in env.answers:
-        env.answers[key] = window_of(env.pixels, _padding(env.parent.pivot))
-    found: Window = env.answers[key]
-    return found
+    if key not in env.value_cache:
+        env.value_cache[key] = window_of(env.pixels, _padding(env.parent.pivot))
+    window: Window = env.value_cache[key]
+    return window
 
 
 def _padding(pivot: Dataset) -> float | None:

@@ -13,14 +13,14 @@ from derived_series.kinds import kind_of, sop_class
 
 if TYPE_CHECKING:
     from derived_series.dicom.image.placement import Placement
-    from derived_series.dicom.series.finished import DatasetSeries
+    from derived_series.dicom.series.finished import FinishedSeries
     from derived_series.dicom.series.header import SeriesHeader
 
 
 class Builder(Protocol):
     """What the module of this package has that a kind names as its builder."""
 
-    def build(self, header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+    def build(self, header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
         """
         :param image: (slice, row, column), as many slices as the placement has.
         :param nan: what NaN and Inf are replaced by; None refuses them.
@@ -30,7 +30,7 @@ class Builder(Protocol):
 class FileBuilder(Protocol):
     """The same of a kind that is made from a file which is no image."""
 
-    def build_from_file(self, header: SeriesHeader, content: bytes) -> DatasetSeries:
+    def build_from_file(self, header: SeriesHeader, content: bytes) -> FinishedSeries:
         """:param content: the whole file."""
 
 

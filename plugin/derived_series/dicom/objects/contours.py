@@ -39,11 +39,11 @@ def contours_of(mask: Mask) -> list[Points]:
     first = (int(columns[0]), int(rows[0]))
     part = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1)
     drawn = contourpy.contour_generator(z=part.astype(np.float64), name="serial", fill_type="OuterOffset")
-    found = []
+    contours = []
     for points, offsets in zip(*drawn.filled(_LEVEL, np.inf), strict=True):
         rings = [points[start : end - 1] for start, end in itertools.pairwise(offsets)]
-        found.append(_corners(_keyholed(rings, part)) + np.array(first) - 1)
-    return found
+        contours.append(_corners(_keyholed(rings, part)) + np.array(first) - 1)
+    return contours
 
 
 def mask_of(contours: Iterable[Points], shape: tuple[int, int]) -> Mask:

@@ -29,7 +29,7 @@ from derived_series.dicom.grid import Grid
 from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.objects.highdicom_planes import structure
 from derived_series.dicom.objects.single_instance import Draft, finished
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 
 _DERIVATION_IMAGE = int(Tag("DerivationImageSequence"))
 _FRAME_CONTENT = int(Tag("FrameContentSequence"))
@@ -60,7 +60,7 @@ def with_frames(
     frames: Sequence[Frame],
     further: Iterable[str] = (),
     warnings: Iterable[str] = (),
-) -> DatasetSeries:
+) -> FinishedSeries:
     """The object of all frames, from highdicom's one of the first slices, in which the pixels are those of all.
 
     What the item of its first frame has beside place, segment, indexes and references is that of all frames.
@@ -76,7 +76,7 @@ def with_frames(
     charset = dataset.get("SpecificCharacterSet")
     encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
     dataset[PER_FRAME] = as_read(sequence(int(PER_FRAME), _items(draft, grid, frames, item, encodings)))
-    return replace(series, made=series.made | {int(PER_FRAME)})
+    return replace(series, built_tags=series.built_tags | {int(PER_FRAME)})
 
 
 def _items(
@@ -96,11 +96,11 @@ def _items(
         if parts is None:
             parts = slices[frame.slice] = {**common, **_of_slice(draft, grid, frame.slice, code)}
         indexes = struct.pack(f"<{len(frame.indexes)}I", *frame.indexes)
-        own = {_FRAME_CONTENT: sequence(_FRAME_CONTENT, [short_element(_INDEX_VALUES, "UL", indexes)])}
+        of_frame = {_FRAME_CONTENT: sequence(_FRAME_CONTENT, [short_element(_INDEX_VALUES, "UL", indexes)])}
         if frame.segment is not None and _SEGMENT_IDENTIFICATION in pattern:
             number = short_element(_SEGMENT_NUMBER, "US", frame.segment.to_bytes(2, "little"))
-            own[_SEGMENT_IDENTIFICATION] = sequence(_SEGMENT_IDENTIFICATION, [number])
-        every = {**parts, **own}
+            of_frame[_SEGMENT_IDENTIFICATION] = sequence(_SEGMENT_IDENTIFICATION, [number])
+        every = {**parts, **of_frame}
         yield b"".join([every[tag] for tag in sorted(every)])
 
 

@@ -27,7 +27,7 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
     Identity and references are the draft's, and are not taken from here.
     """
     thickness = _thickness(draft, grid)
-    found = []
+    items = []
     for index in range(len(grid.positions)):
         plane = Dataset()
         plane.SOPClassUID = draft.env.parent.pivot.SOPClassUID
@@ -46,41 +46,44 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
         plane.ImageOrientationPatient = [decimal_string(v) for v in (*grid.row_cosines, *grid.column_cosines)]
         plane.PixelSpacing = [decimal_string(value) for value in grid.pixel_spacing]
         plane.SliceThickness = thickness
-        found.append(plane)
-    return found
+        items.append(plane)
+    return items
 
 
 def _thickness(draft: Draft, grid: Grid) -> str:
     """The parent's on its grid, the slice spacing on another; 1 mm for a lone slice that says nothing."""
     with reading("SliceThickness (0018,0050) of the parent"):
-        own = float(draft.env.parent.pivot.get("SliceThickness") or 0) if draft.env.on_parent_grid else 0.0
-    return decimal_string(own if 0 < own < math.inf else (grid.slice_spacing or 1.0))
+        parent_thickness = float(draft.env.parent.pivot.get("SliceThickness") or 0) if draft.env.on_parent_grid else 0.0
+    return decimal_string(parent_thickness if 0 < parent_thickness < math.inf else (grid.slice_spacing or 1.0))
 
 
-def settle(draft: Draft, grid: Grid, made: Dataset) -> None:
+def settle(draft: Draft, grid: Grid, pattern: Dataset) -> None:
     """What highdicom's object says of distances and dimensions is the build's own; it is not asked any more."""
-    settle_spacing(grid, made)
+    settle_spacing(grid, pattern)
     uid = draft.env.context.uid("dimension organization")
-    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+    for item in (*pattern.DimensionOrganizationSequence, *pattern.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
-    close_table(made)
+    close_table(pattern)
 
 
-def in_order(made: Dataset, grid: Grid) -> range:
+def in_order(pattern: Dataset, grid: Grid) -> range:
     """The slices as highdicom's object of the first ones has them: along the normal or against it."""
-    first = made.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    first = pattern.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
     count = len(grid.positions)
     off = [math.dist(map(float, first), position) for position in grid.positions[:2]]
     return range(count) if off[0] == min(off) else range(count - 1, -1, -1)
 
 
-def settle_spacing(grid: Grid, made: Dataset) -> None:
+def settle_spacing(grid: Grid, pattern: Dataset) -> None:
     """SpacingBetweenSlices as the grid has it: one slice has none, and uneven ones not one for all.
 
     highdicom says 1 mm where it sees a single slice.
     """
     spacing = grid.slice_spacing if grid.is_regular else None
-    for groups in (*made.get("SharedFunctionalGroupsSequence", ()), *made.get("PerFrameFunctionalGroupsSequence", ())):
+    for groups in (
+        *pattern.get("SharedFunctionalGroupsSequence", ()),
+        *pattern.get("PerFrameFunctionalGroupsSequence", ()),
+    ):
         for item in groups.get("PixelMeasuresSequence", ()):
             if spacing is not None:
                 item.SpacingBetweenSlices = decimal_string(round(spacing, 6))
@@ -88,16 +91,16 @@ def settle_spacing(grid: Grid, made: Dataset) -> None:
                 del item.SpacingBetweenSlices
 
 
-def structure(made: Dataset, *further: str) -> list[DataElement]:
+def structure(pattern: Dataset, *further: str) -> list[DataElement]:
     """The elements of a highdicom object that follow from its frames."""
-    return [made[name] for name in (*_STRUCTURE, *further) if name in made]
+    return [pattern[name] for name in (*_STRUCTURE, *further) if name in pattern]
 
 
-def close_table(made: Dataset) -> None:
+def close_table(pattern: Dataset) -> None:
     """Close the table of frames that a highdicom object keeps in memory, once the object is not asked any more.
 
     highdicom leaves that to the garbage collector, of which Python warns from 3.13 on; it has no public way.
     """
-    table = getattr(made, "_db_con", None)
+    table = getattr(pattern, "_db_con", None)
     if table is not None:
         table.close()

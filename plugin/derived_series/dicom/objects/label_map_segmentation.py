@@ -11,12 +11,12 @@ from derived_series.dicom.objects.highdicom_planes import in_order
 from derived_series.dicom.objects.labels import described, label_map, labels_of_slices
 from derived_series.dicom.objects.segmentation import assembled, highdicom_pattern
 from derived_series.dicom.objects.single_instance import draft_of, require_grid
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.kinds.kind import PixelRules
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
     :param image: labels, (slice, row, column): 0 is no segment, n the segment of that number, gaps allowed; bool is
         segment 1.

@@ -39,7 +39,7 @@ from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.highdicom_planes import close_table, settle_spacing
 from derived_series.dicom.objects.single_instance import require_grid
 from derived_series.dicom.series.classic import DerivedSeries, build_series
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidParent
 from derived_series.kinds import sop_class
@@ -73,7 +73,7 @@ _COMPRESSION = frozenset(int(Tag(name)) for name in ("LossyImageCompression", *C
 _EMPTY = ("ClinicalTrialTimePointID", "ClinicalTrialCoordinatingCenterName", "ContrastBolusAgent")
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
     :param image: (slice, row, column), stored as the classic class would store it.
     :raises GeometryError: an image that is nowhere.
@@ -83,20 +83,20 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     classic_class = UID(sop_class(header.sop_class_uid).classic)
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
-    made, told = _converted(header, _prepared(classic, grid))
-    told += _drop_unfit(made)
-    _refer(classic, made)
-    own = _overlay(classic, made)
-    settle_spacing(grid, made)
-    correct_ambiguous_vr(made, True)
-    charset = made.get("SpecificCharacterSet")
+    enhanced, warnings = _converted(header, _prepared(classic, grid))
+    warnings += _drop_unfit(enhanced)
+    _refer(classic, enhanced)
+    built_tags = _overlay(classic, enhanced)
+    settle_spacing(grid, enhanced)
+    correct_ambiguous_vr(enhanced, True)
+    charset = enhanced.get("SpecificCharacterSet")
     encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
     dataset = Dataset()
-    dataset.update(made)
-    close_table(made)
-    dataset[PER_FRAME] = as_read(encode_element(made[PER_FRAME], encodings))
-    dataset.file_meta = new_file_meta(str(made.SOPClassUID), str(made.SOPInstanceUID))
-    return DatasetSeries((dataset,), (*classic.warnings, *told), header, own)
+    dataset.update(enhanced)
+    close_table(enhanced)
+    dataset[PER_FRAME] = as_read(encode_element(enhanced[PER_FRAME], encodings))
+    dataset.file_meta = new_file_meta(str(enhanced.SOPClassUID), str(enhanced.SOPInstanceUID))
+    return FinishedSeries((dataset,), (*classic.warnings, *warnings), header, built_tags)
 
 
 def _prepared(classic: DerivedSeries, grid: Grid) -> list[Dataset]:
@@ -109,7 +109,7 @@ def _prepared(classic: DerivedSeries, grid: Grid) -> list[Dataset]:
         shared[Tag(name)] = DataElement(Tag(name), dictionary_VR(name), "")
     of_each = tuple(entry for entry in classic.instanced if int(entry.element.tag) not in _ANEW)
     series = replace(classic, instanced=of_each)
-    found = []
+    prepared = []
     for index in range(len(series)):
         dataset = Dataset(dict(shared))
         for element in series.instance_elements(index):
@@ -118,8 +118,8 @@ def _prepared(classic: DerivedSeries, grid: Grid) -> list[Dataset]:
         if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
             dataset.add_new("SliceThickness", "DS", decimal_string(grid.slice_spacing or 1.0))
         dataset.file_meta = series.file_meta(index)
-        found.append(dataset)
-    return found
+        prepared.append(dataset)
+    return prepared
 
 
 def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, list[str]]:
@@ -127,10 +127,10 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
     from highdicom import legacy
 
     convert = getattr(legacy, UID(header.sop_class_uid).keyword.removesuffix("Storage"))
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            made: Dataset = convert(
+            enhanced: Dataset = convert(
                 legacy_datasets=datasets,
                 series_instance_uid=header.series_instance_uid,
                 series_number=int(datasets[0].SeriesNumber),
@@ -140,41 +140,41 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
         except READ_ERRORS as error:
             name = UID(header.sop_class_uid).name
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
-    said = dict.fromkeys(" ".join(str(warning.message).split()) for warning in told)
-    return made, [f"in the enhanced image: {text}" for text in said]
+    messages = dict.fromkeys(" ".join(str(warning.message).split()) for warning in caught)
+    return enhanced, [f"in the enhanced image: {text}" for text in messages]
 
 
 def _drop_unfit(dataset: Dataset) -> list[str]:
     """Leave out numbers that a group cannot hold, such as an AcquisitionNumber (IS) beyond 16 bits; tell each."""
-    told = []
+    warnings = []
     for element in list(dataset):
         if element.VR == "SQ":
-            told += [warning for item in element.value or () for warning in _drop_unfit(item)]
+            warnings += [warning for item in element.value or () for warning in _drop_unfit(item)]
         elif element.VR in _INTEGERS and not element.is_empty:
             try:
                 for value in element.value if element.VM > 1 else [element.value]:
                     validate_value(element.VR, value, config.RAISE)
             except ValueError:
-                told.append(f"{describe(element.tag)} is left out: it cannot hold the parent's {element.value}")
+                warnings.append(f"{describe(element.tag)} is left out: it cannot hold the parent's {element.value}")
                 del dataset[element.tag]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(warnings))
 
 
-def _refer(classic: DerivedSeries, made: Dataset) -> None:
+def _refer(classic: DerivedSeries, enhanced: Dataset) -> None:
     """References to the parent's images in place of those to the classic instances, and the build's own UIDs."""
     every = tuple(sorted({index for part in classic.env.sources for index in part}))
     others = tuple(other.as_whole() for other in classic.env.others)
     whole = InstanceEnvironment(replace(classic.env, sources=(every,), others=others), 0)
-    made.ReferencedSeriesSequence = general_reference_blueprint["ReferencedSeriesSequence"].at_instance(whole)
-    studies = general_reference_blueprint["StudiesContainingOtherReferencedInstancesSequence"].at_image(whole.of)
-    evidence = [_evidence(made.StudyInstanceUID, series) for series in made.ReferencedSeriesSequence]
+    enhanced.ReferencedSeriesSequence = general_reference_blueprint["ReferencedSeriesSequence"].at_instance(whole)
+    studies = general_reference_blueprint["StudiesContainingOtherReferencedInstancesSequence"].at_image(whole.image_env)
+    evidence = [_evidence(enhanced.StudyInstanceUID, series) for series in enhanced.ReferencedSeriesSequence]
     if isinstance(studies, list):
-        made.StudiesContainingOtherReferencedInstancesSequence = studies
+        enhanced.StudiesContainingOtherReferencedInstancesSequence = studies
         for study in studies:
             evidence += [_evidence(study.StudyInstanceUID, series) for series in study.ReferencedSeriesSequence]
-    made.SourceImageEvidenceSequence = evidence
+    enhanced.SourceImageEvidenceSequence = evidence
     numbers = {classic.instance_uid(index): index for index in range(len(classic))}
-    for frame in made.PerFrameFunctionalGroupsSequence:
+    for frame in enhanced.PerFrameFunctionalGroupsSequence:
         (converted,) = frame.ConversionSourceAttributesSequence
         env = InstanceEnvironment(classic.env, numbers[str(converted.ReferencedSOPInstanceUID)])
         sources = general_reference_blueprint["SourceImageSequence"].at_instance(env)
@@ -186,7 +186,7 @@ def _refer(classic: DerivedSeries, made: Dataset) -> None:
         frame.ConversionSourceAttributesSequence = [item]
     uid = classic.env.context.uid("dimension organization")
     for name in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
-        for item in made.get(name) or []:
+        for item in enhanced.get(name) or []:
             item.DimensionOrganizationUID = uid
 
 
@@ -201,19 +201,19 @@ def _evidence(study_instance_uid: str, series: Dataset) -> Dataset:
     return item
 
 
-def _overlay(classic: DerivedSeries, made: Dataset) -> frozenset[int]:
+def _overlay(classic: DerivedSeries, enhanced: Dataset) -> frozenset[int]:
     """The blueprint's values for what the whole object has; the tags that are not the blueprint's."""
-    said = {int(element.tag): element for element in classic.shared_elements()}
+    elements = {int(element.tag): element for element in classic.shared_elements()}
     for name in _EMPTY:
-        if name in made and made[name].is_empty and int(Tag(name)) not in said:
-            del made[name]
+        if name in enhanced and enhanced[name].is_empty and int(Tag(name)) not in elements:
+            del enhanced[name]
     for entry in classic.instanced:
         if entry.element.tag in _COMPRESSION and isinstance(entry.element, PositionCopyElement):
             value = entry.element.of_whole(classic.env)
             if value is not ABSENT:
-                said[int(entry.element.tag)] = entry.element.data_element(value)
+                elements[int(entry.element.tag)] = entry.element.data_element(value)
     new = _COMPRESSION | _ANEW - {int(Tag(name)) for name in _NOT_CONVERTED[:2]}
-    for tag, element in said.items():
-        if tag not in _CONVERTED and (tag in made or tag in new):
-            made[tag] = copy.deepcopy(element)
-    return frozenset(int(tag) for tag in made.keys() if int(tag) not in said or int(tag) in _CONVERTED)
+    for tag, element in elements.items():
+        if tag not in _CONVERTED and (tag in enhanced or tag in new):
+            enhanced[tag] = copy.deepcopy(element)
+    return frozenset(int(tag) for tag in enhanced.keys() if int(tag) not in elements or int(tag) in _CONVERTED)

@@ -19,7 +19,7 @@ from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL, software
 from derived_series.dicom.modules.measurement_report import Measurement, SegmentReference
 from derived_series.dicom.modules.references import whole_references
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidImage
 from derived_series.kinds.kind import PixelRules
@@ -31,7 +31,7 @@ _STRUCTURE = (
 )
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """:raises InvalidImage: always: a report is made from measurements, not from pixels."""
     raise InvalidImage(
         "a measurement report is made from measurements, not from an array of pixels",
@@ -39,7 +39,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     )
 
 
-def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]) -> DatasetSeries:
+def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]) -> FinishedSeries:
     """
     :param content: a JSON file: a list of measurements with the keys of ``Measurement.of_json``; or measurements.
     :raises InvalidImage: what is none, or an empty list. :raises BlueprintError: codes that there are not.
@@ -55,7 +55,7 @@ def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]
     sources = [to.instance for to in whole_references(header.parent.instances)]
     evidence = [_evidence(draft, source) for source in sources]
     evidence += [_segmentation(draft, *key) for key in sorted({(to.series, to.instance) for to in references})]
-    made = Comprehensive3DSR(
+    report = Comprehensive3DSR(
         evidence=evidence,
         content=_report(draft, measurements, sources),
         series_instance_uid=header.series_instance_uid,
@@ -65,40 +65,40 @@ def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]
         manufacturer=MANUFACTURER,
         is_complete=True,
     )
-    return finished(draft, [made[name] for name in _STRUCTURE if name in made])
+    return finished(draft, [report[name] for name in _STRUCTURE if name in report])
 
 
 def _read(content: bytes) -> list[Measurement]:
     try:
-        given = json.loads(content)
+        rows = json.loads(content)
     except ValueError as error:
         raise InvalidImage(f"the measurements are no JSON: {error}", remedy="give a list of objects") from error
-    if isinstance(given, dict):
-        given = given.get("Measurements")
-    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+    if isinstance(rows, dict):
+        rows = rows.get("Measurements")
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
         raise InvalidImage(
             "the measurements are no list of objects", remedy="give each with the keys Of, Concept, Value and Unit"
         )
-    return [Measurement.of_json(each) for each in given]
+    return [Measurement.of_json(each) for each in rows]
 
 
 def _evidence(draft: Draft, source: Dataset) -> Dataset:
     """What a report says of an instance; the rest of what highdicom wants is the draft's, and not taken from here."""
-    found = Dataset()
-    found.StudyInstanceUID = draft.env.parent.study_instance_uid
-    found.SeriesInstanceUID = draft.env.parent.series_instance_uid
-    found.SOPClassUID, found.SOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
-    found.PatientID = found.PatientName = found.PatientSex = found.PatientBirthDate = ""
-    found.StudyID = found.StudyDate = found.StudyTime = found.AccessionNumber = ""
-    return found
+    evidence = Dataset()
+    evidence.StudyInstanceUID = draft.env.parent.study_instance_uid
+    evidence.SeriesInstanceUID = draft.env.parent.series_instance_uid
+    evidence.SOPClassUID, evidence.SOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    evidence.PatientID = evidence.PatientName = evidence.PatientSex = evidence.PatientBirthDate = ""
+    evidence.StudyID = evidence.StudyDate = evidence.StudyTime = evidence.AccessionNumber = ""
+    return evidence
 
 
 def _segmentation(draft: Draft, series: str, instance: str) -> Dataset:
     source = Dataset()
     source.SOPClassUID, source.SOPInstanceUID = SegmentationStorage, instance
-    found = _evidence(draft, source)
-    found.SeriesInstanceUID = series
-    return found
+    evidence = _evidence(draft, source)
+    evidence.SeriesInstanceUID = series
+    return evidence
 
 
 def _report(draft: Draft, measurements: Sequence[Measurement], sources: Sequence[Dataset]) -> Any:

@@ -16,14 +16,14 @@ from pydicom.uid import (
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
 from derived_series.dicom.objects.single_instance import draft_of, finished
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import PixelError
 from derived_series.kinds.kind import PixelRules
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """The class follows from the image: colour, 8 bits, or 16.
 
     :param image: whole numbers from 0 to 65535, (slice, row, column), or uint8 (slice, row, column, 3) in RGB.
@@ -37,26 +37,26 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
             remedy="scale and round the image to uint8 or uint16, or use secondary_capture",
         )
     draft = draft_of(header, pixels, placement)
-    made = Dataset()
-    made.SOPClassUID = _class(pixels)
-    made.SamplesPerPixel = pixels.samples
-    made.PhotometricInterpretation = "RGB" if pixels.samples == 3 else "MONOCHROME2"
+    structure = Dataset()
+    structure.SOPClassUID = _class(pixels)
+    structure.SamplesPerPixel = pixels.samples
+    structure.PhotometricInterpretation = "RGB" if pixels.samples == 3 else "MONOCHROME2"
     if pixels.samples == 3:
-        made.PlanarConfiguration = 0
+        structure.PlanarConfiguration = 0
     else:
-        made.PresentationLUTShape = "IDENTITY"
-        made.RescaleIntercept, made.RescaleSlope, made.RescaleType = 0, 1, "US"
-    made.Rows, made.Columns = pixels.rows, pixels.columns
-    made.BitsAllocated = made.BitsStored = pixels.bits
-    made.HighBit = pixels.bits - 1
-    made.PixelRepresentation = 0
-    made.NumberOfFrames = len(pixels.image)
+        structure.PresentationLUTShape = "IDENTITY"
+        structure.RescaleIntercept, structure.RescaleSlope, structure.RescaleType = 0, 1, "US"
+    structure.Rows, structure.Columns = pixels.rows, pixels.columns
+    structure.BitsAllocated = structure.BitsStored = pixels.bits
+    structure.HighBit = pixels.bits - 1
+    structure.PixelRepresentation = 0
+    structure.NumberOfFrames = len(pixels.image)
     if len(pixels.image) > 1:
-        made.FrameIncrementPointer = Tag("PageNumberVector")
-        made.PageNumberVector = list(range(1, len(pixels.image) + 1))
+        structure.FrameIncrementPointer = Tag("PageNumberVector")
+        structure.PageNumberVector = list(range(1, len(pixels.image) + 1))
     stored = b"".join(pixels.stored(index).tobytes() for index in range(len(pixels.image)))
-    made.add(DataElement(Tag("PixelData"), "OB" if pixels.bits == 8 else "OW", stored + b"\0" * (len(stored) % 2)))
-    return finished(draft, list(made))
+    structure.add(DataElement(Tag("PixelData"), "OB" if pixels.bits == 8 else "OW", stored + b"\0" * (len(stored) % 2)))
+    return finished(draft, list(structure))
 
 
 def _class(pixels: StoredPixels) -> str:

@@ -51,15 +51,15 @@ def overlay(
         )
     colours, names = _look(labels, segments)
     grey = _windowed(parent)
-    found = np.repeat(grey[..., np.newaxis], 3, axis=-1)
+    pictures = np.repeat(grey[..., np.newaxis], 3, axis=-1)
     for index, plane in enumerate(labels.astype(np.int64)):
         there = [int(label) for label in np.unique(plane) if label]
         for label in there:
-            _draw(found[index], plane == label, colours[label], fill)
+            _draw(pictures[index], plane == label, colours[label], fill)
         if legend or note:
             lines = [(names[label], colours[label]) for label in there] if legend else []
-            found[index] = _written(found[index], lines, _position(parent, index) if legend else "", note)
-    return found
+            pictures[index] = _written(pictures[index], lines, _position(parent, index) if legend else "", note)
+    return pictures
 
 
 def _look(

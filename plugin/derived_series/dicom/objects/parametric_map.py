@@ -19,7 +19,7 @@ from derived_series.dicom.modules.windows import own_window
 from derived_series.dicom.objects.frame_groups import Frame, with_frames
 from derived_series.dicom.objects.highdicom_planes import in_order, planes, settle
 from derived_series.dicom.objects.single_instance import draft_of, require_grid
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import PixelError
 from derived_series.kinds.kind import PixelRules
@@ -27,7 +27,7 @@ from derived_series.kinds.kind import PixelRules
 _MAPPING = int(Tag("RealWorldValueMappingSequence"))
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
     :param image: values, (slice, row, column); stored as float32, the nearest to each.
     :raises PixelError: NaN or Inf, values beyond float32. :raises GeometryError: an image that is nowhere.
@@ -43,11 +43,11 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
             remedy="scale the image to values below 3.4e38",
         )
     draft = draft_of(header, pixels, placement, frozenset({_MAPPING}))  # it stands in the shared functional groups
-    given = header.elements.get((_MAPPING, ""))
-    mapping, warnings = _mapping(None if given is None else given.value, pixels)
+    mapping_element = header.elements.get((_MAPPING, ""))
+    mapping, warnings = _mapping(None if mapping_element is None else mapping_element.value, pixels)
     window = own_window(draft.slices)
     small = replace(grid.subset(range(min(2, len(grid.positions)))), rows=1, columns=1)
-    made = ParametricMap(
+    pattern = ParametricMap(
         source_images=planes(draft, small),
         pixel_array=np.zeros(small.shape, np.float32),
         series_instance_uid=header.series_instance_uid,
@@ -62,14 +62,14 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
         real_world_value_mappings=[RealWorldValueMapping("REAL", "", codes.UCUM.NoUnits, (0.0, 1.0))],
         voi_lut_transformations=[VOILUTTransformation(window.centre, window.width, voi_lut_function=window.function)],
     )
-    shared = made.SharedFunctionalGroupsSequence[0]
+    shared = pattern.SharedFunctionalGroupsSequence[0]
     shared.RealWorldValueMappingSequence = [mapping]
     shared.ParametricMapFrameTypeSequence[0].FrameType = list(draft.value("ImageType"))
-    settle(draft, grid, made)
-    order = in_order(made, grid)
+    settle(draft, grid, pattern)
+    order = in_order(pattern, grid)
     frames = [Frame(index, (rank,)) for rank, index in enumerate(order, 1)]
-    made[Tag("FloatPixelData")].value = _values(pixels, order)
-    return with_frames(draft, grid, made, frames, ("PixelPresentation", "AcquisitionContextSequence"), warnings)
+    pattern[Tag("FloatPixelData")].value = _values(pixels, order)
+    return with_frames(draft, grid, pattern, frames, ("PixelPresentation", "AcquisitionContextSequence"), warnings)
 
 
 def _values(pixels: StoredPixels, order: range) -> bytes:
@@ -83,16 +83,16 @@ def _values(pixels: StoredPixels, order: range) -> bytes:
     return values.tobytes()
 
 
-def _mapping(given: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:
+def _mapping(items: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:
     """The mapping of the blueprint, for the range of the image."""
     warnings = []
-    if not given:
-        given = [real_world_value_item("1")]
+    if not items:
+        items = [real_world_value_item("1")]
         warnings.append(
             'nothing says what the values are measured in: name their units, as real_world_values("mm2/s") does in a '
             "blueprint"
         )
-    item: Dataset = copy.deepcopy(given[0])
+    item: Dataset = copy.deepcopy(items[0])
     item.RealWorldValueSlope, item.RealWorldValueIntercept = 1.0, 0.0
     item.DoubleFloatRealWorldValueFirstValueMapped = float(np.float32(pixels.low))
     item.DoubleFloatRealWorldValueLastValueMapped = float(np.float32(pixels.high))

@@ -97,18 +97,18 @@ def encoded(note: Dataset) -> bytes:
 
 def _reference(instance: Dataset, uid: str) -> Dataset:
     """What a reference to an instance needs; patient and study are copied as they are, whatever they hold."""
-    found = Dataset()
-    found.SOPClassUID = instance.SOPClassUID
-    found.SOPInstanceUID = uid
-    found.SeriesInstanceUID = instance.SeriesInstanceUID
-    found.StudyInstanceUID = instance.StudyInstanceUID
+    evidence = Dataset()
+    evidence.SOPClassUID = instance.SOPClassUID
+    evidence.SOPInstanceUID = uid
+    evidence.SeriesInstanceUID = instance.SeriesInstanceUID
+    evidence.StudyInstanceUID = instance.StudyInstanceUID
     for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
-        setattr(found, name, "")
+        setattr(evidence, name, "")
     for name in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
-        setattr(found, name, "")
+        setattr(evidence, name, "")
     if "Rows" in instance and "Columns" in instance:
-        found.Rows, found.Columns = instance.Rows, instance.Columns
-    return found
+        evidence.Rows, evidence.Columns = instance.Rows, instance.Columns
+    return evidence
 
 
 def _person(user: str) -> str:

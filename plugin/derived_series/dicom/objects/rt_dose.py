@@ -18,7 +18,7 @@ from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels, as_ds, encode_pixels
 from derived_series.dicom.objects.single_instance import Draft, draft_of, finished, require_grid
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import BlueprintError, GeometryError, PixelError
 from derived_series.kinds.kind import PixelRules
@@ -31,7 +31,7 @@ _OF_A_PLAN = frozenset(
 )
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
     :param image: dose in DoseUnits, (slice, row, column).
     :raises PixelError: NaN, Inf, negative doses. :raises GeometryError: slices that are uneven, sheared or nowhere.
@@ -39,19 +39,19 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     grid = _regular(require_grid(placement, "a dose"))
     pixels = encode_pixels(image, PixelRules(), nan)
     draft = draft_of(header, pixels, placement)
-    made, scaling = _pixels(draft, pixels)
-    made.NumberOfFrames = len(grid.positions)
-    made.FrameIncrementPointer = Tag("GridFrameOffsetVector")
+    structure, scaling = _pixels(draft, pixels)
+    structure.NumberOfFrames = len(grid.positions)
+    structure.FrameIncrementPointer = Tag("GridFrameOffsetVector")
     distances = grid.distances
-    made.GridFrameOffsetVector = [decimal_string(round(float(d), 6)) for d in distances - distances[0]]
-    made.DoseGridScaling = decimal_string(scaling)
+    structure.GridFrameOffsetVector = [decimal_string(round(float(d), 6)) for d in distances - distances[0]]
+    structure.DoseGridScaling = decimal_string(scaling)
     warnings = []
     kind = draft.value("DoseSummationType")
     if kind in _OF_A_PLAN and not draft.value("ReferencedRTPlanSequence"):
         warnings.append(
             f"DoseSummationType {kind} is of a plan, and no plan is named: copy or set ReferencedRTPlanSequence"
         )
-    return finished(draft, list(made), warnings)
+    return finished(draft, list(structure), warnings)
 
 
 def _regular(grid: Grid) -> Grid:
@@ -77,21 +77,21 @@ def _pixels(draft: Draft, pixels: StoredPixels) -> tuple[Dataset, float]:
         raise BlueprintError(f"a dose is stored in 16 or 32 bits, not in {bits}")
     dtype = np.dtype(f"<{'i' if signed else 'u'}{bits // 8}")
     scaling = as_ds(max(pixels.high, -pixels.low) / float(np.iinfo(dtype).max), 1) or 1.0
-    found = Dataset()
-    found.SamplesPerPixel = 1
-    found.PhotometricInterpretation = "MONOCHROME2"
-    found.Rows, found.Columns = pixels.rows, pixels.columns
-    found.BitsAllocated = found.BitsStored = bits
-    found.HighBit = bits - 1
-    found.PixelRepresentation = int(signed)
+    structure = Dataset()
+    structure.SamplesPerPixel = 1
+    structure.PhotometricInterpretation = "MONOCHROME2"
+    structure.Rows, structure.Columns = pixels.rows, pixels.columns
+    structure.BitsAllocated = structure.BitsStored = bits
+    structure.HighBit = bits - 1
+    structure.PixelRepresentation = int(signed)
     stored = b"".join(_stored(pixels, index, scaling, dtype) for index in range(len(pixels.image)))
-    found.add(DataElement(Tag("PixelData"), "OW", stored))
-    return found, scaling
+    structure.add(DataElement(Tag("PixelData"), "OW", stored))
+    return structure, scaling
 
 
 def _stored(pixels: StoredPixels, index: int, scaling: float, dtype: np.dtype[Any]) -> bytes:
     frame = pixels.image[index].astype(np.float64)
     if pixels.nan is not None:
         frame = np.where(np.isfinite(frame), frame, pixels.nan)
-    found: bytes = np.rint(frame / scaling).astype(dtype).tobytes()
-    return found
+    stored: bytes = np.rint(frame / scaling).astype(dtype).tobytes()
+    return stored

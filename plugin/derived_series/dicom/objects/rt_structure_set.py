@@ -25,7 +25,7 @@ from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Points, contours_of
 from derived_series.dicom.objects.labels import label_map
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished, require_grid
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import Advice, Choice, GeometryError, HeaderError, Missing
 from derived_series.kinds.kind import PixelRules
@@ -44,7 +44,7 @@ _ROUNDED = 1e-3
 _LONGEST = 0xFFFE
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
     :param image: labels, (slice, row, column): 0 is no structure, n the one of that number; bool is structure 1.
     :raises PixelError: values that are no labels. :raises GeometryError: an image that is not on the parent's slices.
@@ -66,17 +66,19 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     if unknown:
         warnings.append(f"RTROIObservationsSequence names ROIs that there are not: {', '.join(map(str, unknown))}")
     frame_of_reference = draft.value("FrameOfReferenceUID")
-    made = Dataset()
-    made.ReferencedFrameOfReferenceSequence = [_frame_of_reference(draft, str(frame_of_reference))]
-    made.StructureSetROISequence = [_roi(number, item, str(frame_of_reference)) for number, item in segments.items()]
+    structure = Dataset()
+    structure.ReferencedFrameOfReferenceSequence = [_frame_of_reference(draft, str(frame_of_reference))]
+    structure.StructureSetROISequence = [
+        _roi(number, item, str(frame_of_reference)) for number, item in segments.items()
+    ]
     writer = _Contours(draft, grid)
-    made.ROIContourSequence = [
+    structure.ROIContourSequence = [
         writer.of_roi(number, item, contours.get(number, ()), index)
         for index, (number, item) in enumerate(segments.items())
     ]
-    made.RTROIObservationsSequence = [_observation(number, item, types) for number, item in segments.items()]
+    structure.RTROIObservationsSequence = [_observation(number, item, types) for number, item in segments.items()]
     elements = {key: element for key, element in draft.elements.items() if key[0] != Tag("SegmentSequence")}
-    series = finished(replace(draft, elements=elements), list(made), warnings)
+    series = finished(replace(draft, elements=elements), list(structure), warnings)
     if writer.longest > _LONGEST:  # Explicit VR has no room for so long a DS (PS3.3 C.8.8.6, note)
         series.datasets[0].file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     return series
@@ -84,7 +86,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 def contours_by_label(labels: npt.NDArray[Any]) -> dict[int, list[tuple[int, Points]]]:
     """(slice, contour) of each label that is there."""
-    found: dict[int, list[tuple[int, Points]]] = {}
+    by_label: dict[int, list[tuple[int, Points]]] = {}
     for index, plane in enumerate(labels):
         boxes = ndimage.find_objects(plane.astype(np.int32))
         for label in map(int, np.flatnonzero(np.bincount(plane.ravel()))):
@@ -92,8 +94,8 @@ def contours_by_label(labels: npt.NDArray[Any]) -> dict[int, list[tuple[int, Poi
                 box = boxes[label - 1]
                 drawn = contours_of(plane[box] == label)
                 corner = (box[1].start, box[0].start)
-                found.setdefault(label, []).extend((index, points + corner) for points in drawn)
-    return found
+                by_label.setdefault(label, []).extend((index, points + corner) for points in drawn)
+    return by_label
 
 
 def _described(items: Sequence[Dataset], there: Mapping[int, object]) -> tuple[dict[int, Dataset], list[str]]:
@@ -145,8 +147,8 @@ def _roi(number: int, segment: Dataset, frame_of_reference: str) -> Dataset:
     return item
 
 
-def _observation(number: int, segment: Dataset, given: Mapping[int, Dataset]) -> Dataset:
-    """The item of RTROIObservationsSequence. :param given: what the blueprint says of ROIs."""
+def _observation(number: int, segment: Dataset, observations: Mapping[int, Dataset]) -> Dataset:
+    """The item of RTROIObservationsSequence. :param observations: what the blueprint says of ROIs."""
     item = Dataset()
     item.ObservationNumber = number
     item.ReferencedROINumber = number
@@ -154,8 +156,8 @@ def _observation(number: int, segment: Dataset, given: Mapping[int, Dataset]) ->
         item.RTROIIdentificationCodeSequence = segment.SegmentedPropertyTypeCodeSequence
     item.RTROIInterpretedType = ""
     item.ROIInterpreter = ""
-    if number in given:
-        item.update(given[number])
+    if number in observations:
+        item.update(observations[number])
     return item
 
 

@@ -27,7 +27,7 @@ from derived_series.dicom.objects.frame_groups import Frame, with_frames
 from derived_series.dicom.objects.highdicom_planes import in_order, planes, settle
 from derived_series.dicom.objects.labels import described, label_map, labels_of_slices
 from derived_series.dicom.objects.single_instance import Draft, draft_of, require_grid
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import PixelError
 from derived_series.kinds.kind import PixelRules
@@ -37,7 +37,7 @@ _TYPE = (int(Tag("SegmentationType")), "")
 _MAXIMUM = 255
 
 
-def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
     :param image: labels, (slice, row, column): 0 is no segment, n the segment of that number; bool is segment 1.
         With the SegmentationType FRACTIONAL: probabilities, (slice, row, column), or one such map a segment.
@@ -51,7 +51,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     return _binary(header, image, placement)
 
 
-def _binary(header: SeriesHeader, image: Any, placement: Placement) -> DatasetSeries:
+def _binary(header: SeriesHeader, image: Any, placement: Placement) -> FinishedSeries:
     grid = require_grid(placement, "a segmentation")
     labels = label_map(image)
     of_slices = labels_of_slices(labels)
@@ -66,7 +66,7 @@ def _binary(header: SeriesHeader, image: Any, placement: Placement) -> DatasetSe
     return assembled(draft, grid, pattern, frames, packed(labels, keys), segments.warnings)
 
 
-def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> DatasetSeries:
+def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     grid = require_grid(replace(placement, volumes=1), "a segmentation")
     maps = np.asarray(image).reshape(-1, *np.shape(image)[-3:])
     quantised = np.stack([_quantised(each, nan) for each in maps])
@@ -148,7 +148,7 @@ def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: 
         manual.add_new("SegmentNumber", "US", number)  # elements are shared with the item: put others in their place
         manual.add_new("SegmentAlgorithmType", "CS", "MANUAL")
         plain.append(SegmentDescription.from_dataset(manual))
-    made = HighdicomSegmentation(
+    pattern = HighdicomSegmentation(
         source_images=planes(draft, small),
         pixel_array=np.ones(small.shape, np.uint8),
         segmentation_type=kind,
@@ -164,30 +164,30 @@ def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: 
         max_fractional_value=_MAXIMUM,
     )
     if kind == "FRACTIONAL":
-        made.SegmentationFractionalType = draft.value("SegmentationFractionalType", "PROBABILITY")
-    background = [item for item in made.SegmentSequence if item.SegmentNumber == 0]
+        pattern.SegmentationFractionalType = draft.value("SegmentationFractionalType", "PROBABILITY")
+    background = [item for item in pattern.SegmentSequence if item.SegmentNumber == 0]
     for item in background:
         item.SegmentAlgorithmType = items[0].SegmentAlgorithmType
         if "SegmentAlgorithmName" in items[0]:
             item.SegmentAlgorithmName = items[0].SegmentAlgorithmName
-    made[Tag("SegmentSequence")] = DataElement(Tag("SegmentSequence"), "SQ", [*background, *items])
-    settle(draft, grid, made)
-    return made
+    pattern[Tag("SegmentSequence")] = DataElement(Tag("SegmentSequence"), "SQ", [*background, *items])
+    settle(draft, grid, pattern)
+    return pattern
 
 
 def _identified(item: Dataset, algorithm: Algorithm | None) -> Dataset:
     """A segment with the algorithm that made it, where it names none itself."""
     if algorithm is None or item.get("SegmentAlgorithmName") != MODEL:
         return item
-    found = copy.deepcopy(item)
-    found.SegmentAlgorithmName = algorithm.name
-    found.SegmentationAlgorithmIdentificationSequence = [algorithm_identification(algorithm)]
-    return found
+    identified = copy.deepcopy(item)
+    identified.SegmentAlgorithmName = algorithm.name
+    identified.SegmentationAlgorithmIdentificationSequence = [algorithm_identification(algorithm)]
+    return identified
 
 
 def assembled(
     draft: Draft, grid: Grid, pattern: Dataset, frames: Sequence[Frame], pixels: bytes, warnings: Sequence[str]
-) -> DatasetSeries:
+) -> FinishedSeries:
     """The object of all frames.
 
     :param pixels: of the frames, uncompressed.

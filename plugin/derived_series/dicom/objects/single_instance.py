@@ -29,7 +29,7 @@ from derived_series.dicom.modules.derivation import (
 )
 from derived_series.dicom.modules.image import COMPRESSION
 from derived_series.dicom.series.classic import enforce_derived
-from derived_series.dicom.series.finished import DatasetSeries
+from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.rules import PIXEL_TAGS
 from derived_series.dicom.series.settling import settle
@@ -65,8 +65,8 @@ class Draft:
 
     def value(self, name: str, default: Any = None) -> Any:
         """The value of a tag by keyword."""
-        found = self.elements.get((int(Tag(name)), ""))
-        return default if found is None else found.value
+        element = self.elements.get((int(Tag(name)), ""))
+        return default if element is None else element.value
 
     @property
     def instance_uid(self) -> str:
@@ -140,23 +140,27 @@ def _answer(element: VirtualElement, env: ImageEnvironment) -> Any:
     return element.at_instance(InstanceEnvironment(env, 0))
 
 
-def finished(draft: Draft, made: Iterable[DataElement], warnings: Iterable[str] = ()) -> DatasetSeries:
-    """The object.
+def finished(draft: Draft, structure: Iterable[DataElement], warnings: Iterable[str] = ()) -> FinishedSeries:
+    """Put the draft and the structure together to the one instance of the series.
 
-    :param made: what follows from the image: frames, their encoding and structure. It stands, whatever the blueprint
-        says; where they differ, a warning tells it.
+    :param structure: what follows from the image: frames and their encoding. It stands, whatever the blueprint says;
+        where they differ, a warning says so.
     """
     elements = dict(draft.elements)
-    told = [*draft.warnings, *warnings]
-    own = {(int(element.tag), ""): element for element in made}
+    messages = [*draft.warnings, *warnings]
+    built = {(int(element.tag), ""): element for element in structure}
     for key, element in elements.items():
-        if key in own and element.VR != "SQ" and element.value != own[key].value and int(element.tag) != _CLASS:
-            said = own[key].value
-            told.append(f"{describe(element.tag)} cannot be {element.value!r}: for this image it is {said!r}")
+        if key in built and element.VR != "SQ" and element.value != built[key].value and int(element.tag) != _CLASS:
+            built_value = built[key].value
+            messages.append(
+                f"{describe(element.tag)} cannot be {element.value!r}: for this image it is {built_value!r}"
+            )
     for tag in PIXEL_TAGS:
-        if (tag, "") in elements and (tag, "") not in own:
-            told.append(f"{describe(tag)} cannot be {elements.pop((tag, '')).value!r}: for this image it is left out")
-    elements.update(own)
+        if (tag, "") in elements and (tag, "") not in built:
+            messages.append(
+                f"{describe(tag)} cannot be {elements.pop((tag, '')).value!r}: for this image it is left out"
+            )
+    elements.update(built)
     blocks = allocate(elements)
     dataset = Dataset()
     for key, element in elements.items():
@@ -165,12 +169,12 @@ def finished(draft: Draft, made: Iterable[DataElement], warnings: Iterable[str] 
         dataset.add(element)
     preferred = dataset.get("SpecificCharacterSet", draft.env.parent.pivot.get("SpecificCharacterSet"))
     warning = settle_dataset(dataset, preferred)
-    told += [warning] if warning else []
+    messages += [warning] if warning else []
     for read in draft.encoded:
         if (int(read.tag), "") not in elements:
             dataset[read.tag] = read
     dataset.file_meta = new_file_meta(str(dataset.SOPClassUID), draft.instance_uid)
-    return DatasetSeries((dataset,), tuple(dict.fromkeys(told)), draft.header, frozenset(tag for tag, _ in own))
+    return FinishedSeries((dataset,), tuple(dict.fromkeys(messages)), draft.header, frozenset(tag for tag, _ in built))
 
 
 _CLASS = int(Tag("SOPClassUID"))

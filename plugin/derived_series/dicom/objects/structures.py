@@ -77,12 +77,12 @@ def labels_on(series: ParentSeries, images: ParentSeries) -> Labels:
         )
     grid = images.require_grid()
     frame = FrameOfReference.of(images).uid
-    found = _Segments(source, grid, frame) if "SegmentSequence" in source else _Rois(source, grid, frame)
-    numbers, described, warnings = _numbered(found.segments())
+    structures = _Segments(source, grid, frame) if "SegmentSequence" in source else _Rois(source, grid, frame)
+    numbers, described, warnings = _numbered(structures.segments())
     array = np.zeros(grid.shape, np.uint16)
     covered = []
     for index, number in enumerate(numbers):
-        mask = found.draw(index)
+        mask = structures.draw(index)
         if (array[mask] != 0).any():
             covered.append(described[index].label)
         array[mask] = number
@@ -90,7 +90,7 @@ def labels_on(series: ParentSeries, images: ParentSeries) -> Labels:
         warnings.append(
             f"structures overlap: in the label map, {', '.join(covered)} lie over those before them; mask() has each"
         )
-    return Labels(array, tuple(described), tuple(dict.fromkeys((*found.warnings, *warnings))), found.draw)
+    return Labels(array, tuple(described), tuple(dict.fromkeys((*structures.warnings, *warnings))), structures.draw)
 
 
 def _numbered(segments: Sequence[Segment]) -> tuple[list[int], list[Segment], list[str]]:
@@ -126,12 +126,12 @@ class _Rois:
         self.warnings: list[str] = []
 
     def segments(self) -> list[Segment]:
-        found = []
+        segments = []
         for roi in self._rois:
             number = int(roi.ROINumber)
             color = self._colors.get(number)
             algorithm = str(roi.get("ROIGenerationAlgorithm") or "")
-            found.append(
+            segments.append(
                 Segment(
                     number,
                     str(roi.get("ROIName") or f"ROI {number}"),
@@ -140,7 +140,7 @@ class _Rois:
                     algorithm=algorithm if algorithm in _ALGORITHMS else "MANUAL",
                 )
             )
-        return found
+        return segments
 
     def draw(self, index: int) -> Mask:
         """The pixels whose centres are within an odd number of the contours on their slice."""
@@ -157,10 +157,10 @@ class _Rois:
                 by_slice.setdefault(where, []).append(on_slice)
         if left_out:
             self.warnings.append(f"{left_out} contours of {roi.get('ROIName')} are not closed: they are left out")
-        found = np.zeros(self._grid.shape, bool)
+        mask = np.zeros(self._grid.shape, bool)
         for where, contours in by_slice.items():
-            found[where] = mask_of(contours, found.shape[1:])
-        return found
+            mask[where] = mask_of(contours, mask.shape[1:])
+        return mask
 
     def _placed(self, points: Points, name: str) -> tuple[int | None, Points]:
         """(index of the slice, the points as columns and rows of it); None for a slice that there is not."""
@@ -230,9 +230,9 @@ class _Segments:
         items = [item for item in self._items if int(item.SegmentNumber) or not self._is_map]
         number = int(items[index].SegmentNumber)
         frames = [k for k, of in enumerate(self._segment_of) if self._is_map or of == number]
-        found = np.zeros(self._grid.shape, bool)
+        mask = np.zeros(self._grid.shape, bool)
         if not frames:
-            return found
+            return mask
         normal = np.cross(self._row, self._column)
         along = self._positions[frames] @ normal
         reach = self._reach()
@@ -242,8 +242,8 @@ class _Segments:
             for candidate in np.unique(nearest).tolist():
                 inside = (nearest == candidate) & (np.abs(distance - along[candidate]) <= reach)
                 if inside.any():
-                    found[slice_index] |= inside & self._sampled(frames[candidate], number, places)
-        return found
+                    mask[slice_index] |= inside & self._sampled(frames[candidate], number, places)
+        return mask
 
     def _reach(self) -> float:
         """How far from its plane a frame counts, in mm."""
@@ -267,9 +267,9 @@ class _Segments:
         column = np.rint(np.round(beside @ self._row / self._spacing[1], 4)).astype(int)
         row = np.rint(np.round(beside @ self._column / self._spacing[0], 4)).astype(int)
         there = (row >= 0) & (row < segment.shape[0]) & (column >= 0) & (column < segment.shape[1])
-        found = np.zeros(there.shape, bool)
-        found[there] = segment[row[there], column[there]]
-        return found
+        sampled = np.zeros(there.shape, bool)
+        sampled[there] = segment[row[there], column[there]]
+        return sampled
 
     def _frame(self, frame: int) -> npt.NDArray[Any]:
         if frame not in self._decoded:

@@ -30,7 +30,7 @@ from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.derivation import UNSPECIFIED, as_derived, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.series.plausibility import doubts
+from derived_series.dicom.series.plausibility import implausible_values
 from derived_series.dicom.series.rules import MARK_TAGS, PIXEL_TAGS, enforce_identity
 from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
@@ -84,24 +84,24 @@ class DerivedSeries:
 
     def shared_elements(self) -> list[DataElement]:
         """What all instances have, private elements in their blocks. Not to be changed."""
-        found = [placed(element, key[1], self.blocks) for key, element in self.elements.items()]
-        return found + creators(self.blocks)
+        elements = [placed(element, key[1], self.blocks) for key, element in self.elements.items()]
+        return elements + creators(self.blocks)
 
     def instance_elements(self, index: int) -> list[DataElement]:
         """What one instance has of its own, without its pixels."""
         env = InstanceEnvironment(self.env, index)
-        found = []
+        elements = []
         for entry in self.instanced:
             element = entry.element
             value = ask(element, env)
             if value is ABSENT:
                 continue
-            found.append(self._made(element, value))
-        return found
+            elements.append(self._data_element(element, value))
+        return elements
 
-    def _made(self, element: VirtualElement, value: Any) -> DataElement:
-        made = _never_original(element.data_element(value))
-        return placed(without_escapes(made) if self._in_utf8 else made, element.creator, self.blocks)
+    def _data_element(self, element: VirtualElement, value: Any) -> DataElement:
+        data_element = _never_original(element.data_element(value))
+        return placed(without_escapes(data_element) if self._in_utf8 else data_element, element.creator, self.blocks)
 
     @cached_property
     def _is_compressed(self) -> bool:
@@ -134,8 +134,8 @@ class DerivedSeries:
         if not changed:
             return self
         elements, warning = settle_charset(elements, self.instanced, self.env)
-        told = (*self.warnings, *changed, *([warning] if warning else []))
-        return replace(self, elements=MappingProxyType(elements), warnings=tuple(dict.fromkeys(told)))
+        warnings = (*self.warnings, *changed, *([warning] if warning else []))
+        return replace(self, elements=MappingProxyType(elements), warnings=tuple(dict.fromkeys(warnings)))
 
     def with_warnings(self, *warnings: str) -> DerivedSeries:
         """The series with more warnings."""
@@ -187,7 +187,7 @@ class DerivedSeries:
         """The same, without a copy of the pixels: they are scaled to where they are in the file."""
         encoder = self._encoder
         env = InstanceEnvironment(self.env, index)
-        own: list[tuple[int, bytes | memoryview]] = []
+        encoded: list[tuple[int, bytes | memoryview]] = []
         for entry in self.instanced:
             element = entry.element
             data = element.encode_instance(env)
@@ -197,20 +197,20 @@ class DerivedSeries:
                     continue
                 data = None if element.creator else encoder.encode_value(int(element.tag), element.VR, value)
                 if data is None or element.tag == _IMAGE_TYPE:
-                    made = self._made(element, value)
-                    own.append((int(made.tag), encoder.encode_element(made)))
+                    data_element = self._data_element(element, value)
+                    encoded.append((int(data_element.tag), encoder.encode_element(data_element)))
                     continue
-            own.append((int(element.tag), data))
-        return self._file(index, own)
+            encoded.append((int(element.tag), data))
+        return self._file(index, encoded)
 
-    def _file(self, index: int, own: list[tuple[int, bytes | memoryview]]) -> bytes | memoryview:
-        """:param own: what the instance has of its own, without its pixels."""
+    def _file(self, index: int, encoded: list[tuple[int, bytes | memoryview]]) -> bytes | memoryview:
+        """:param encoded: what the instance has of its own, without its pixels."""
         tag, pixels, uid = int(PIXEL_DATA), self.env.pixels, self.instance_uid(index)
         if self._is_compressed:
-            own.append((tag, encapsulated(tag, self._compressed(index))))
-            return b"".join(self._encoder.split(uid, own, tag))
-        own.append((tag, long_element_head(tag, "OB" if pixels.bits == 8 else "OW", pixels.size)))
-        first, last = self._encoder.split(uid, own, tag)
+            encoded.append((tag, encapsulated(tag, self._compressed(index))))
+            return b"".join(self._encoder.split(uid, encoded, tag))
+        encoded.append((tag, long_element_head(tag, "OB" if pixels.bits == 8 else "OW", pixels.size)))
+        first, last = self._encoder.split(uid, encoded, tag)
         file = np.empty(len(first) + pixels.size + len(last), np.uint8)
         file[: len(first)] = np.frombuffer(first, np.uint8)
         file[len(file) - len(last) :] = np.frombuffer(last, np.uint8)
@@ -256,7 +256,7 @@ def build_series(
         warnings.append(placement.resampled)
         tell_resampling(elements, placement.resampled.split(";")[0])
     warnings += enforce_derived(elements)
-    warnings += doubts(env, elements)
+    warnings += implausible_values(env, elements)
     elements, warning = settle_charset(elements, instanced, env)
     warnings += [warning] if warning else []
     blocks = allocate([*elements, *(entry.element.key for entry in instanced)])
@@ -279,21 +279,21 @@ def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], en
     ]
     for rule in rules:
         value = rule.at_image(env)
-        given = elements.get(rule.key)
+        current = elements.get(rule.key)
         if value is ABSENT and rule.tag not in PIXEL_TAGS:
             continue
         by_instance = [entry for entry in instanced if entry.element.key == rule.key]
         for entry in by_instance:
             instanced.remove(entry)
             warnings.append(f"{entry.element!r} is not used: {describe(rule.tag)} is the image's, one for the series")
-        own = None if value is ABSENT else rule.data_element(value)
-        if given is not None and (own is None or given.value != own.value):
-            said = "left out" if own is None else repr(own.value)
-            warnings.append(f"{describe(rule.tag)} cannot be {given.value!r}: for this image it is {said}")
-        if own is None:
+        built = None if value is ABSENT else rule.data_element(value)
+        if current is not None and (built is None or current.value != built.value):
+            built_text = "left out" if built is None else repr(built.value)
+            warnings.append(f"{describe(rule.tag)} cannot be {current.value!r}: for this image it is {built_text}")
+        if built is None:
             elements.pop(rule.key, None)
         else:
-            elements[rule.key] = own
+            elements[rule.key] = built
     return warnings
 
 
@@ -301,8 +301,8 @@ def _enforce_lut_shape(elements: dict[Key, DataElement], instanced: list[Entry])
     """PresentationLUTShape INVERSE is of MONOCHROME1 (PS3.3 C.11.6): it would show a MONOCHROME2 image inverted."""
     key = (int(Tag("PresentationLUTShape")), "")
     by_instance = [entry for entry in instanced if entry.element.key == key]
-    given = elements.get(key)
-    if not by_instance and (given is None or given.value != "INVERSE"):
+    shape = elements.get(key)
+    if not by_instance and (shape is None or shape.value != "INVERSE"):
         return []
     for entry in by_instance:
         instanced.remove(entry)
@@ -334,8 +334,8 @@ def enforce_derived(elements: dict[Key, DataElement]) -> list[str]:
     if key in elements:
         fixed = _never_original(elements[key])
         if fixed is not elements[key]:
-            said = elements[key].value
-            warnings.append(f"ImageType (0008,0008) cannot be {said!r}: a derived image is DERIVED")
+            image_type = elements[key].value
+            warnings.append(f"ImageType (0008,0008) cannot be {image_type!r}: a derived image is DERIVED")
             elements[key] = fixed
     code = elements.get((int(Tag("DerivationCodeSequence")), ""))
     if code is not None and code.value and code.value[0].get("CodeValue") == UNSPECIFIED.value:

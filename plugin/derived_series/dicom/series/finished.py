@@ -30,16 +30,17 @@ from derived_series.transfer_syntaxes import written_uid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DatasetSeries:
+class FinishedSeries:
     """Datasets that are ready to be written; the counterpart of DerivedSeries for datasets made elsewhere.
 
-    :param header: where a blueprint stands behind them; :param made: the tags that are not the blueprint's then.
+    :param header: where they follow from a blueprint.
+    :param built_tags: the tags that are then not from the blueprint but from the builder.
     """
 
     datasets: tuple[Dataset, ...]
     warnings: tuple[str, ...]
     header: SeriesHeader | None = None
-    made: frozenset[int] = frozenset()
+    built_tags: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.datasets)
@@ -65,37 +66,37 @@ class DatasetSeries:
     def __iter__(self) -> Iterator[Dataset]:
         return iter(self.datasets)
 
-    def written_in(self, transfer_syntax: str) -> DatasetSeries:
+    def written_in(self, transfer_syntax: str) -> FinishedSeries:
         """The same series in another transfer syntax; datasets that are compressed already stay as they are.
 
         :raises InvalidOption: see ``DerivedSeries.written_in``. :raises PixelError: pixels that it cannot hold.
         """
         syntax = UID(written_uid(transfer_syntax))
-        found, warnings = [], []
-        for given in self.datasets:
-            dataset, own = Dataset(dict(given.items())), UID(given.file_meta.TransferSyntaxUID)
-            dataset.file_meta = copy.deepcopy(given.file_meta)
-            if "PixelData" in dataset and own.is_encapsulated and own != syntax:
+        datasets, warnings = [], []
+        for source in self.datasets:
+            dataset, current = Dataset(dict(source.items())), UID(source.file_meta.TransferSyntaxUID)
+            dataset.file_meta = copy.deepcopy(source.file_meta)
+            if "PixelData" in dataset and current.is_encapsulated and current != syntax:
                 warnings.append(
-                    f"datasets that the pipeline compressed stay in {own.name}: {syntax.name} was asked for"
+                    f"datasets that the pipeline compressed stay in {current.name}: {syntax.name} was asked for"
                 )
-            elif "PixelData" in dataset and syntax.is_encapsulated and own != syntax:
+            elif "PixelData" in dataset and syntax.is_encapsulated and current != syntax:
                 compress(dataset, syntax)
             elif "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-                warnings.append(f"floating point pixels stay in {own.name}: {syntax.name} is for integers")
-            found.append(dataset)
-        return replace(self, datasets=tuple(found), warnings=(*self.warnings, *dict.fromkeys(warnings)))
+                warnings.append(f"floating point pixels stay in {current.name}: {syntax.name} is for integers")
+            datasets.append(dataset)
+        return replace(self, datasets=tuple(datasets), warnings=(*self.warnings, *dict.fromkeys(warnings)))
 
-    def with_identity(self, parent: ParentSeries) -> DatasetSeries:
+    def with_identity(self, parent: ParentSeries) -> FinishedSeries:
         """The same as ``DerivedSeries.with_identity``."""
         owned = {tag: parent_element(tag, parent) for tag in PATIENT_AND_STUDY}
-        if not any(_is_changed(d.get(tag), own) for d in self.datasets for tag, own in owned.items()):
+        if not any(_is_changed(d.get(tag), parent_value) for d in self.datasets for tag, parent_value in owned.items()):
             return self
         datasets = tuple(detached(dataset, {}) for dataset in self.datasets)
-        warnings = [warning for dataset in datasets for warning in _own(dataset, parent)]
+        warnings = [warning for dataset in datasets for warning in _keep_parents(dataset, parent)]
         return replace(self, datasets=datasets, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
-    def with_warnings(self, *warnings: str) -> DatasetSeries:
+    def with_warnings(self, *warnings: str) -> FinishedSeries:
         """The series with more warnings."""
         return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
@@ -112,7 +113,7 @@ class DatasetSeries:
 _OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"))
 
 
-def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> DatasetSeries:
+def from_user_datasets(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> FinishedSeries:
     """Datasets made by user code as a derived series of the parent: its patient and study, new UIDs.
 
     :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
@@ -130,40 +131,42 @@ def adopt(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildConte
         or str(datasets[0].get("SeriesInstanceUID")) != context.uid("series")
     )
     warnings = list(parent.warnings)
-    found = []
-    for index, given in enumerate(datasets):
-        dataset = copy.deepcopy(given)
+    adopted = []
+    for index, source in enumerate(datasets):
+        dataset = copy.deepcopy(source)
         dataset.walk(lambda _, __: None)  # bytes as read would be written as they are, in another character set
         if foreign:
             dataset.SeriesInstanceUID = context.uid("series")
             dataset.SOPInstanceUID = context.uid("instance", index)
         own_zone = zone_of(dataset)
-        warnings += _own(dataset, parent)
+        warnings += _keep_parents(dataset, parent)
         tell_making(dataset, own_zone, parent, context.now)
         new = new_file_meta(dataset.SOPClassUID, dataset.SOPInstanceUID)
         meta = getattr(dataset, "file_meta", new)
         meta.update({tag: new[tag] for tag in new.keys() if tag in _OF_INSTANCE or tag not in meta})
         dataset.file_meta = meta
-        found.append(dataset)
-    return DatasetSeries(tuple(found), tuple(dict.fromkeys(warnings)))
+        adopted.append(dataset)
+    return FinishedSeries(tuple(adopted), tuple(dict.fromkeys(warnings)))
 
 
-def _is_changed(given: DataElement | None, own: DataElement | None) -> TypeGuard[DataElement]:
+def _is_changed(element: DataElement | None, parent_value: DataElement | None) -> TypeGuard[DataElement]:
     """Whether a value is given that is not the parent's own."""
-    return given is not None and not given.is_empty and (own is None or given.value != own.value)
+    return (
+        element is not None and not element.is_empty and (parent_value is None or element.value != parent_value.value)
+    )
 
 
-def _own(dataset: Dataset, parent: ParentSeries) -> list[str]:
+def _keep_parents(dataset: Dataset, parent: ParentSeries) -> list[str]:
     """Patient and study values are the parent's; a derived image is DERIVED."""
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
-        own, given = parent_element(tag, parent), dataset.get(tag)
-        if _is_changed(given, own):
-            warnings.append(f"{describe(tag)} cannot be set to {given.value!r}: it is the parent's")
-        if own is not None:
-            dataset[tag] = own
-        elif given is not None and not given.is_empty:
-            given.value = None
+        parent_value, element = parent_element(tag, parent), dataset.get(tag)
+        if _is_changed(element, parent_value):
+            warnings.append(f"{describe(tag)} cannot be set to {element.value!r}: it is the parent's")
+        if parent_value is not None:
+            dataset[tag] = parent_value
+        elif element is not None and not element.is_empty:
+            element.value = None
     warning = settle_dataset(dataset, parent.as_stored.get("SpecificCharacterSet"))
     warnings += [warning] if warning else []
     for keyword, mark in marks_of(parent).items():

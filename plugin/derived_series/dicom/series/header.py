@@ -70,20 +70,20 @@ class SeriesHeader:
         """
         return self.env.context.uid("instance", index)
 
-    def _found(self, tag: TagLike) -> DataElement | None:
+    def _element_of(self, tag: TagLike) -> DataElement | None:
         wanted = int(to_tag(tag))
         return next((element for (known, _), element in self.elements.items() if known == wanted), None)
 
     def __contains__(self, tag: TagLike) -> bool:
-        return self._found(tag) is not None
+        return self._element_of(tag) is not None
 
     def __getitem__(self, tag: TagLike) -> DataElement:
-        found = self._found(tag)
-        if found is None:
+        element = self._element_of(tag)
+        if element is None:
             later = any(entry.element.tag == to_tag(tag) for entry in self.deferred)
             why = "is not settled before the image is there" if later else "is not in the header"
             raise KeyError(f"{describe(to_tag(tag))} {why}")
-        return copy.deepcopy(found)
+        return copy.deepcopy(element)
 
     def __iter__(self) -> Iterator[DataElement]:
         return iter([copy.deepcopy(self.elements[key]) for key in sorted(self.elements)])
@@ -97,10 +97,10 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
 
     :raises HeaderError: with all tags that have none, by keyword and number.
     """
-    strategy, said = _strategy(env, blueprint, strategy)
+    strategy, strategy_warnings = _strategy(env, blueprint, strategy)
     whole, warnings = complete(blueprint, strategy, env.parent)
     warnings += _volumes(env.parent)
-    warnings += said
+    warnings += strategy_warnings
     env = replace(env, derivation=_derivation(env, whole))
     settled = settle(whole.entries(), lambda element: element.at_header(env))
     elements, missing = dict(settled.elements), list(settled.missing)
@@ -138,11 +138,11 @@ def _derivation(env: SeriesEnvironment, blueprint: Blueprint) -> str:
             value = blueprint[tag].at_header(env) if tag in blueprint else ABSENT
         except LackingValue:
             continue
-        found = value.value if isinstance(value, DataElement) else value
-        if isinstance(found, str) and found:
-            return found
-        if isinstance(found, Sequence) and found and isinstance(found[0], Dataset):
-            return str(found[0].get("CodeMeaning", ""))
+        content = value.value if isinstance(value, DataElement) else value
+        if isinstance(content, str) and content:
+            return content
+        if isinstance(content, Sequence) and content and isinstance(content[0], Dataset):
+            return str(content[0].get("CodeMeaning", ""))
     return ""
 
 

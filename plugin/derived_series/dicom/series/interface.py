@@ -13,7 +13,7 @@ from derived_series.dicom.source.series import ParentSeries
 
 @runtime_checkable
 class Series(Protocol):
-    """A derived series that is ready to be written: a ``DerivedSeries`` or a ``DatasetSeries``."""
+    """A derived series that is ready to be written: a ``DerivedSeries`` or a ``FinishedSeries``."""
 
     @property
     def header(self) -> SeriesHeader | None:

@@ -53,10 +53,10 @@ class Samples:
         chosen = [int(index) for index in picked(shape[0], SLICES)]
         slices = env.parent.slices([env.sources[index][0] for index in chosen])
         for number, index in enumerate(chosen):
-            own, (other, small) = env.pixels.image[index], slices.at(number, (rows, columns), few)
-            image.append(_values(own[np.ix_(rows, columns)]))
+            plane, (other, small) = env.pixels.image[index], slices.at(number, (rows, columns), few)
+            image.append(_values(plane[np.ix_(rows, columns)]))
             parent.append(_values(other))
-            small_image.append(_values(own[np.ix_(*few)]))
+            small_image.append(_values(plane[np.ix_(*few)]))
             small_parent.append(_values(small))
         return cls(np.stack(image), np.stack(parent), (np.stack(small_image), np.stack(small_parent)), shape)
 
@@ -79,7 +79,7 @@ def other_way_round(samples: Samples, grid: Grid | None) -> str:
     flat, deep = [o for o in orders if o[0] == 0], [o for o in orders if o[0] != 0]
     evened = _evened(samples.image), _evened(samples.parent)  # one slice may outshine all others
     tries = ((samples.image, samples.parent, flat), (*evened, flat), (*samples.cube, deep))
-    return next((said for image, parent, of in tries if (said := _best(image, parent, of, grid))), "")
+    return next((warning for image, parent, of in tries if (warning := _best(image, parent, of, grid))), "")
 
 
 def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Grid | None) -> str:
@@ -87,15 +87,15 @@ def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Gr
         return ""
     one, other = _standard(image), _standard(parent)
     as_is = float(np.mean(one * other))
-    found = []
+    fits = []
     for order in orders:
         for flips in product((1, -1), repeat=3):
             turned = one.transpose(order)[:: flips[0], :: flips[1], :: flips[2]]
             changes = sum(flip < 0 for flip in flips) + 2 * (order != (0, 1, 2))
-            found.append((float(np.mean(turned * other)), changes, order, flips))
-    best = max(fit for fit, *_ in found)
+            fits.append((float(np.mean(turned * other)), changes, order, flips))
+    best = max(fit for fit, *_ in fits)
     # of those that fit alike the one with the fewest changes
-    fit, changes, order, flips = min((f for f in found if f[0] > best - 0.005), key=lambda f: f[1])
+    fit, changes, order, flips = min((f for f in fits if f[0] > best - 0.005), key=lambda f: f[1])
     left = 1 - max(as_is, 0.0) ** 2
     if changes == 0 or fit < _FITS or fit - as_is < _BETTER or 1 - fit**2 > _PART * left:
         return ""
@@ -130,8 +130,8 @@ def _direction(axis: int, grid: Grid | None) -> str:
 
 
 def _values(part: npt.NDArray[np.generic]) -> Values:
-    found = np.asarray(part, dtype=np.float64)
-    return np.where(np.isfinite(found), found, 0.0)
+    values = np.asarray(part, dtype=np.float64)
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _evened(values: Values) -> Values:
@@ -142,6 +142,6 @@ def _evened(values: Values) -> Values:
 def _standard(values: Values) -> Values:
     """With mean 0 and deviation 1."""
     spread = values / np.abs(values).max() if np.abs(values).max() > 0 else values
-    found = spread - spread.mean()
-    deviation = found.std()
-    return np.asarray(found / deviation if deviation else found)
+    centred = spread - spread.mean()
+    deviation = centred.std()
+    return np.asarray(centred / deviation if deviation else centred)

@@ -41,17 +41,17 @@ def tell_making(dataset: Dataset, own_zone: timezone | None, parent: ParentSerie
     zone = zone_of(parent.pivot)
     here = in_zone(now, zone)
     for date, time in _MADE:
-        given = (dataset.get(date), dataset.get(time))
-        if not any(given):
+        stamp = (dataset.get(date), dataset.get(time))
+        if not any(stamp):
             if date == "InstanceCreationDate":
                 setattr(dataset, date, as_date(here))
                 setattr(dataset, time, as_time(here))
             continue
         if date == "SeriesDate" and dataset.get("Modality") == "PT":
             continue
-        copied = any(given == (instance.get(date), instance.get(time)) for instance in parent.instances)
-        said = read_date_and_time(*given, None)
-        moment = here if copied else None if said is None else _moved(said.at, own_zone, zone, now)
+        copied = any(stamp == (instance.get(date), instance.get(time)) for instance in parent.instances)
+        parsed = read_date_and_time(*stamp, None)
+        moment = here if copied else None if parsed is None else _moved(parsed.at, own_zone, zone, now)
         if moment is not None:
             setattr(dataset, date, as_date(moment))
             setattr(dataset, time, as_time(moment))
@@ -76,6 +76,6 @@ def _moved(clock: datetime, own_zone: timezone | None, zone: timezone | None, no
         return None
     shown = clock.replace(tzinfo=None)
     readings = [shown.astimezone(), *([shown.replace(tzinfo=own_zone)] if own_zone else [])]
-    made = (now.astimezone(), datetime.now(UTC))
-    distance, nearest = min((abs(reading - moment), reading) for reading in readings for moment in made)
+    nows = (now.astimezone(), datetime.now(UTC))
+    distance, nearest = min((abs(reading - moment), reading) for reading in readings for moment in nows)
     return nearest.astimezone(zone) if distance < _NEAR else None

@@ -30,28 +30,28 @@ _LOOKED_AT = 5
 _ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
 
 
-def doubts(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
+def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
     """What the answer should tell of a classic series.
 
     :param elements: what its instances share.
     """
-    found = []
+    warnings = []
     if env.pixels.samples == 1 and env.parent.pivot.get("PhotometricInterpretation") == "MONOCHROME1":
-        found.append(
+        warnings.append(
             "the parent series is shown inverted (MONOCHROME1); the derived one is MONOCHROME2, with low values dark"
         )
     row = sop_class(env.sop_class_uid)
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
-        found += _no_activity(env, elements)
+        warnings += _no_activity(env, elements)
     elif row.called:
-        found += _no_picture(env, row.called)
+        warnings += _no_picture(env, row.called)
     if env.volumes > 1 and env.volumes != env.parent.volumes:
         of = "its parent is one" if env.parent.volumes == 1 else f"its parent has {env.parent.volumes}"
-        found.append(f"the image has {env.volumes} volumes, {of}: they are stored as points in time")
+        warnings.append(f"the image has {env.volumes} volumes, {of}: they are stored as points in time")
     if row.largest is not None and not env.pixels.is_mask and not isinstance(env.pixels.image, ParentSlices):
-        found += _implausible(env, row.called, row.largest)
-        found += _unlike(env, elements)
-    return found
+        warnings += _implausible(env, row.called, row.largest)
+        warnings += _unlike(env, elements)
+    return warnings
 
 
 def _implausible(env: ImageEnvironment, kind: str, limit: float) -> list[str]:
@@ -75,7 +75,7 @@ def _unlike(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[
         samples = Samples.of(env)
     except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
         return []
-    found = [other_way_round(samples, env.grid)]
+    warnings = [other_way_round(samples, env.grid)]
     if env.sop_class_uid == CTImageStorage:
         difference = samples.image - samples.parent
         by = float(np.median(difference))
@@ -83,8 +83,8 @@ def _unlike(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[
         with np.errstate(over="ignore"):  # of values up to the largest float64: infinite is far enough
             is_shifted = is_shifted and bool(difference.std() < samples.parent.std() / 2)
         if is_shifted:
-            found.append(_shifted(by))
-    return list(filter(None, found))
+            warnings.append(_shifted(by))
+    return list(filter(None, warnings))
 
 
 def _shifted(by: float) -> str:
@@ -103,8 +103,8 @@ def _shifted_elsewhere(env: ImageEnvironment) -> list[str]:
     if env.sop_class_uid != CTImageStorage or not 0 <= env.pixels.low < _NEAR_ZERO_OF_STORED:
         return []
     low, high = _range_of(env.parent)
-    found = _shifted(env.pixels.high - high) if abs(low + _ZERO_OF_STORED) < _NEAR_ZERO_OF_STORED else ""
-    return [found] if found else []
+    warning = _shifted(env.pixels.high - high) if abs(low + _ZERO_OF_STORED) < _NEAR_ZERO_OF_STORED else ""
+    return [warning] if warning else []
 
 
 def _same_kind(env: ImageEnvironment) -> bool:
@@ -116,8 +116,8 @@ def _same_kind(env: ImageEnvironment) -> bool:
 def _same_unit(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> bool:
     """Whether the values are measured in what the parent's are; those of MR have no unit."""
     if env.sop_class_uid == CTImageStorage:
-        given = _text(elements, "RescaleType") or "HU"
-        return given == str(env.parent.pivot.get("RescaleType") or "HU")
+        rescale_type = _text(elements, "RescaleType") or "HU"
+        return rescale_type == str(env.parent.pivot.get("RescaleType") or "HU")
     name = "Units" if env.sop_class_uid == PositronEmissionTomographyImageStorage else "Modality"
     return _text(elements, name) == str(env.parent.pivot.get(name, ""))
 
@@ -140,8 +140,8 @@ def _no_activity(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> 
     if _text(elements, "Units") != "BQML":
         return []
     remedy = 'set Units "GML" and SUVType "BW" (or what they are) in the blueprint'
-    said = " ".join(_text(elements, name) for name in ("SeriesDescription", "DerivationDescription"))
-    if _SUV.search(said) and not _SUV.search(str(env.parent.pivot.get("SeriesDescription", ""))):
+    descriptions = " ".join(_text(elements, name) for name in ("SeriesDescription", "DerivationDescription"))
+    if _SUV.search(descriptions) and not _SUV.search(str(env.parent.pivot.get("SeriesDescription", ""))):
         return [f"the description speaks of SUV, but Units (0054,1001) is BQML: {remedy}"]
     high = env.pixels.high
     if 0 < high < _SUV_AT_MOST and high * _FAR_BELOW < (usual := _largest(env.parent)):
@@ -153,8 +153,8 @@ def _no_activity(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> 
 
 
 def _text(elements: Mapping[Key, DataElement], name: str) -> str:
-    found = elements.get((int(Tag(name)), ""))
-    return "" if found is None else str(found.value or "")
+    element = elements.get((int(Tag(name)), ""))
+    return "" if element is None else str(element.value or "")
 
 
 def _chosen(parent: ParentSeries) -> list[int]:
@@ -163,8 +163,8 @@ def _chosen(parent: ParentSeries) -> list[int]:
 
 def _range_of(parent: ParentSeries) -> tuple[float, float]:
     """The lowest and the highest value of some of the parent's slices. :raises InvalidParent: it cannot be decoded."""
-    found = [(float(frame.min()), float(frame.max())) for frame in parent.slices(_chosen(parent))]
-    return min(low for low, _ in found), max(high for _, high in found)
+    ranges = [(float(frame.min()), float(frame.max())) for frame in parent.slices(_chosen(parent))]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _largest(parent: ParentSeries) -> float:

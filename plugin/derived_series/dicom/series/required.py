@@ -58,8 +58,8 @@ _SERIES = _some(volume_blueprint, "Manufacturer", "PatientPosition", "BodyPartEx
 
 def _of_module(name: str) -> Blueprint:
     """What a module says that its IOD requires, and what every image series has."""
-    found: Blueprint = importlib.import_module(f"derived_series.dicom.modules.{name}").required_blueprint
-    return (_SERIES + found).frozen()
+    module_blueprint: Blueprint = importlib.import_module(f"derived_series.dicom.modules.{name}").required_blueprint
+    return (_SERIES + module_blueprint).frozen()
 
 
 #: By SOP class; what needs a place in space is apart.
@@ -75,10 +75,10 @@ def required_blueprint(sop_class_uid: str | None, parent_has_place: bool = True)
 
     :param parent_has_place: there are positions; without them the elements of a place in space cannot say anything.
     """
-    found = REQUIRED.get(sop_class_uid or "")
-    if found is None:
+    required = REQUIRED.get(sop_class_uid or "")
+    if required is None:
         return Blueprint() if sop_class_uid is None or sop_class(sop_class_uid).single_instance else _PICTURE
-    return found + _GEOMETRY if parent_has_place and has_place(sop_class_uid) else found
+    return required + _GEOMETRY if parent_has_place and has_place(sop_class_uid) else required
 
 
 def has_place(sop_class_uid: str | None) -> bool:

@@ -83,12 +83,12 @@ def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
     """The blueprint with the rules below and above it, and the warnings for what was overruled."""
     sop_class = sop_class_of(blueprint, parent)
     required = required_blueprint(sop_class, parent.grid is not None)
-    found = _BASE + required + _filling(strategy, parent, has_place(sop_class)) + blueprint
+    whole = _BASE + required + _filling(strategy, parent, has_place(sop_class)) + blueprint
     warnings = []
     for rule in _OWN:
-        if found[rule.tag] != rule:
-            warnings.append(f"{found[rule.tag]!r} is not used: {describe(rule.tag)} is the build's own")
-    return found + _OWN, warnings
+        if whole[rule.tag] != rule:
+            warnings.append(f"{whole[rule.tag]!r} is not used: {describe(rule.tag)} is the build's own")
+    return whole + _OWN, warnings
 
 
 def _filling(strategy: FillingStrategy, parent: ParentSeries, always_placed: bool) -> Blueprint:
@@ -115,30 +115,32 @@ def enforce_identity(
     elements: Mapping[Key, DataElement], parent: ParentSeries
 ) -> tuple[dict[Key, DataElement], list[str]]:
     """The elements with the parent's patient and study values, and a warning for each that was changed."""
-    found = dict(elements)
+    enforced = dict(elements)
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
         key = (tag, "")
-        given, own = found.get(key), parent_element(tag, parent)
-        if given is None and (own is None or tag not in _BASE):
+        current, parent_value = enforced.get(key), parent_element(tag, parent)
+        if current is None and (parent_value is None or tag not in _BASE):
             continue  # left out, which the standard allows
-        said, wanted = _value(given), _value(own)
-        if said != wanted:
-            how = "discarded" if given is None else "emptied" if said is None else f"set to {said!r}"
+        current_value, wanted = _value(current), _value(parent_value)
+        if current_value != wanted:
+            how = (
+                "discarded" if current is None else "emptied" if current_value is None else f"set to {current_value!r}"
+            )
             warnings.append(f"{describe(tag)} cannot be {how}: it is the parent's")
-        if own is None and said is not None:
-            del found[key]
-        elif own is not None and (given is None or said != wanted):
-            found[key] = own
-    return found, warnings
+        if parent_value is None and current_value is not None:
+            del enforced[key]
+        elif parent_value is not None and (current is None or current_value != wanted):
+            enforced[key] = parent_value
+    return enforced, warnings
 
 
 def parent_element(tag: int, parent: ParentSeries) -> DataElement | None:
     """The parent's patient or study element; empty where the parent lacks one of type 2, None for another."""
-    own = parent.as_stored.get(BaseTag(tag))
-    if own is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):
+    element = parent.as_stored.get(BaseTag(tag))
+    if element is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):
         return None
-    return CopyOrElseElement(tag, None).data_element(own)
+    return CopyOrElseElement(tag, None).data_element(element)
 
 
 def _value(element: DataElement | None) -> Any:

@@ -28,9 +28,9 @@ def settle_charset(
 
     :param elements: what all instances share. :param instanced: what they have of their own.
     """
-    found = dict(elements)
-    preferred = found[_KEY].value if _KEY in found else env.parent.pivot.get("SpecificCharacterSet")
-    texts = list(found.values())
+    settled = dict(elements)
+    preferred = settled[_KEY].value if _KEY in settled else env.parent.pivot.get("SpecificCharacterSet")
+    texts = list(settled.values())
     parents = (preferred or None) == (env.parent.pivot.get("SpecificCharacterSet") or None)
     parents = parents and env.parent.is_constant("SpecificCharacterSet")
     for entry in instanced:  # text that a function makes may hold anything; copies are in the parent's set
@@ -43,12 +43,12 @@ def settle_charset(
                     texts.append(element.data_element(value))
     charset, warning = chosen_charset(preferred or None, texts)
     if charset == UTF8:
-        found = {key: without_escapes(element) for key, element in found.items()}
+        settled = {key: without_escapes(element) for key, element in settled.items()}
     if charset:
-        found[_KEY] = DataElement(_CHARSET, "CS", charset)
+        settled[_KEY] = DataElement(_CHARSET, "CS", charset)
     else:
-        found.pop(_KEY, None)
-    return found, warning
+        settled.pop(_KEY, None)
+    return settled, warning
 
 
 def settle_dataset(dataset: Dataset, preferred: Any) -> str | None:

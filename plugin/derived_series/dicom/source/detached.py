@@ -29,9 +29,9 @@ def detached(dataset: Dataset, memo: Memo) -> Dataset:
     known = memo.get(id(dataset))
     if known is not None:
         return known  # type: ignore[no-any-return]
-    found: Dataset = _like(dataset)
-    memo[id(dataset)] = found
-    state = found.__dict__
+    copied: Dataset = _like(dataset)
+    memo[id(dataset)] = copied
+    state = copied.__dict__
     state["_dict"] = {tag: _element(element, memo) for tag, element in dataset.__dict__["_dict"].items()}
     state["_private_blocks"] = {}  # they know their dataset
     state["_pixel_id"], state["_pixel_array"] = {}, None
@@ -40,7 +40,7 @@ def detached(dataset: Dataset, memo: Memo) -> Dataset:
         state["file_meta"] = detached(meta, memo)
     if isinstance(dataset, FrameDataset):
         state["source"] = detached(dataset.source, memo)
-    return found
+    return copied
 
 
 def _element(element: DataElement | RawDataElement, memo: Memo) -> DataElement | RawDataElement:
@@ -57,14 +57,14 @@ def _value(value: Any, memo: Memo) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, ConstrainedList):
-        found = _like(value)
-        found.__dict__["_list"] = [detached(one, memo) if isinstance(one, Dataset) else one for one in value]
-        return found
+        sequence = _like(value)
+        sequence.__dict__["_list"] = [detached(one, memo) if isinstance(one, Dataset) else one for one in value]
+        return sequence
     return copy.deepcopy(value)
 
 
 def _like(thing: Any) -> Any:
     """A shallow copy of what keeps its state in ``__dict__``; several times quicker than ``copy.copy``."""
-    found = object.__new__(type(thing))
-    found.__dict__.update(thing.__dict__)
-    return found
+    twin = object.__new__(type(thing))
+    twin.__dict__.update(thing.__dict__)
+    return twin

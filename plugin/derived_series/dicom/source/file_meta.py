@@ -13,20 +13,20 @@ _COPIES = (
 )
 
 
-def disagreements(found: list[Dataset]) -> tuple[str, ...]:
+def disagreements(instances: list[Dataset]) -> tuple[str, ...]:
     """A warning for each way in which instances disagree with their file meta information."""
     warnings = []
-    others = sum(map(_is_of_another, found))
+    others = sum(map(_is_of_another, instances))
     if others:
         warnings.append(
-            f"the file meta information of {others} of the parent's {len(found)} instances is of another instance or "
-            "class (0002,0002; 0002,0003): the datasets count"
+            f"the file meta information of {others} of the parent's {len(instances)} instances is of another "
+            "instance or class (0002,0002; 0002,0003): the datasets count"
         )
-    mislabelled = [dataset for dataset in found if are_mislabelled(dataset)]
+    mislabelled = [dataset for dataset in instances if are_mislabelled(dataset)]
     if mislabelled:
         syntax = transfer_syntax(mislabelled[0])
         warnings.append(
-            f"the file meta information of {len(mislabelled)} of the parent's {len(found)} instances says that the "
+            f"the file meta information of {len(mislabelled)} of the parent's {len(instances)} instances says that the "
             f"pixels are compressed ({'' if syntax is None else syntax.name}), but they are not: they are read so"
         )
     return tuple(warnings)
@@ -36,7 +36,7 @@ def _is_of_another(dataset: Dataset) -> bool:
     meta = getattr(dataset, "file_meta", None)
     if meta is None:
         return False
-    return any(_uid(meta, copy) not in ("", _uid(dataset, own)) for copy, own in _COPIES)
+    return any(_uid(meta, copy) not in ("", _uid(dataset, keyword)) for copy, keyword in _COPIES)
 
 
 def _uid(dataset: Dataset, tag: BaseTag) -> str:

@@ -39,10 +39,10 @@ class Gradients:
 
     def fsl(self, affine_ras: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(3, volume): the rows of a bvecs file of FSL, whose first axis is flipped for a right-handed image."""
-        found = self.along_axes(affine_ras)
+        directions = self.along_axes(affine_ras)
         if np.linalg.det(np.asarray(affine_ras)[:3, :3]) > 0:
-            found = found * [-1.0, 1.0, 1.0]
-        return found.T
+            directions = directions * [-1.0, 1.0, 1.0]
+        return directions.T
 
 
 def _standard_b(dataset: Dataset) -> float | None:
@@ -85,9 +85,9 @@ def gradients_of(volumes: Sequence[Dataset]) -> Gradients:
     pairs = next((pair for pair in _READERS if any(pair[0](dataset) is not None for dataset in volumes)), None)
     if pairs is None:
         of_ge = any(_GE_B(dataset) is not None for dataset in volumes)
-        said = ", but private ones of GE, whose directions are those of the scan and not of the patient" * of_ge
+        private_note = ", but private ones of GE, whose directions are those of the scan and not of the patient" * of_ge
         raise InvalidParent(
-            f"the series has no b-values (DiffusionBValue (0018,9087)){said}",
+            f"the series has no b-values (DiffusionBValue (0018,9087)){private_note}",
             remedy="give a diffusion series, with its private elements where the vendor keeps them there",
         )
     read_b, read_direction = pairs
@@ -106,10 +106,10 @@ def gradients_of(volumes: Sequence[Dataset]) -> Gradients:
 
 def _number(value: object) -> float | None:
     try:
-        found = float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
-    return found if np.isfinite(found) else None
+    return number if np.isfinite(number) else None
 
 
 def _vector(value: object) -> Sequence[float] | None:
@@ -117,5 +117,5 @@ def _vector(value: object) -> Sequence[float] | None:
         return None
     if isinstance(value, str | bytes):
         return None
-    found = [_number(each) for each in value]
-    return [each for each in found if each is not None] if len(found) == 3 and None not in found else None
+    numbers = [_number(each) for each in value]
+    return [each for each in numbers if each is not None] if len(numbers) == 3 and None not in numbers else None

@@ -53,16 +53,16 @@ def read_file(path: Path) -> Dataset:
         if DeflatedExplicitVRLittleEndian.encode() in start:
             return read_instance(path.read_bytes(), path.name)  # nothing in it can be read alone
         try:
-            found = dcmread(path, defer_size=_DEFERRED, force=_is_bare(start[:4]))
+            dataset = dcmread(path, defer_size=_DEFERRED, force=_is_bare(start[:4]))
         except MemoryError as error:
             raise InvalidParent(f"{path.name} announces a value of more bytes than there is memory for") from error
     size = path.stat().st_size
-    for element in dict(found.items()).values():
+    for element in dict(dataset.items()).values():
         if not isinstance(element, RawDataElement) or element.value is not None or element.length == _UNDEFINED:
             continue
         if element.value_tell + element.length > size:
             raise InvalidParent(f"{path.name} ends within {describe(element.tag)}", remedy="send it again")
-    return found
+    return dataset
 
 
 def is_dicom(path: Path) -> bool:
@@ -77,13 +77,13 @@ def _is_bare(head: bytes) -> bool:
     return head in _FIRST_TAGS
 
 
-def varying_tags(found: list[Dataset]) -> frozenset[int]:
+def varying_tags(instances: list[Dataset]) -> frozenset[int]:
     """The tags that not all instances have with the same value; compared as read, without converting."""
-    if not found:
+    if not instances:
         return frozenset()
-    first = dict(found[0].items())
+    first = dict(instances[0].items())
     varying = {_PIXEL_DATA}
-    for other in found[1:]:
+    for other in instances[1:]:
         for tag, element in other.items():
             if int(tag) not in varying and not _same(first.get(tag), element):
                 varying.add(int(tag))
@@ -107,74 +107,74 @@ def _converted(element: DataElement | RawDataElement) -> DataElement:
     return convert_raw_data_element(element) if isinstance(element, RawDataElement) else element
 
 
-def _values(found: list[Dataset], varying: frozenset[int], keyword: str) -> set[str]:
+def _values(instances: list[Dataset], varying: frozenset[int], keyword: str) -> set[str]:
     """The different values of a tag, as text; '' where it is missing or empty."""
-    return set(_values_of_each(found, varying, keyword))
+    return set(_values_of_each(instances, varying, keyword))
 
 
 _WHOSE = ("PatientID", "PatientName", "StudyInstanceUID")
 
 
-def check_identity(found: list[Dataset], varying: frozenset[int]) -> None:
+def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:
     """One patient, study and series, each instance once. :raises InvalidParent: :raises Conflict: when they are not."""
-    if not found:
+    if not instances:
         raise InvalidParent("the parent series has no instance")
-    if all(_values(found, varying, keyword) == {""} for keyword in _WHOSE):
+    if all(_values(instances, varying, keyword) == {""} for keyword in _WHOSE):
         raise InvalidParent(
             f"nothing tells whose the images are: they have no {', '.join(_WHOSE[:-1])} and {_WHOSE[-1]}",
             remedy="send them with the identity of their patient and study",
         )
     for keyword in _IDENTITY_UIDS:
-        if "" in _values(found, varying, keyword):
-            without = sum(not dataset.get(keyword) for dataset in found)
-            raise InvalidParent(f"{without} of {len(found)} instances have no {describe(to_tag(keyword))}")
+        if "" in _values(instances, varying, keyword):
+            without = sum(not dataset.get(keyword) for dataset in instances)
+            raise InvalidParent(f"{without} of {len(instances)} instances have no {describe(to_tag(keyword))}")
     for keyword in ("PatientID", "StudyInstanceUID"):
-        values = sorted(_values(found, varying, keyword))
+        values = sorted(_values(instances, varying, keyword))
         if len(values) > 1:
             raise Conflict(
                 f"the instances are of {len(values)} different {keyword}s: {', '.join(map(repr, values))}",
                 remedy="all parents of a derivation are of one patient and one study",
             )
     for keyword in ("SeriesInstanceUID", "SOPClassUID"):
-        values = sorted(_values(found, varying, keyword))
+        values = sorted(_values(instances, varying, keyword))
         if len(values) > 1:
             raise InvalidParent(
                 f"the parent has {len(values)} different values of {keyword}: {', '.join(values)}",
                 remedy="give the instances of one series, of one SOP class",
             )
     for keyword in (*_IDENTITY_UIDS, "FrameOfReferenceUID"):
-        wrong = next((uid for uid in _values(found, varying, keyword) if uid and not _UID.fullmatch(uid)), None)
+        wrong = next((uid for uid in _values(instances, varying, keyword) if uid and not _UID.fullmatch(uid)), None)
         if wrong is not None:
             raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is no UID: 64 digits and dots at most")
-    uids = Counter(str(dataset.SOPInstanceUID) for dataset in found)
+    uids = Counter(str(dataset.SOPInstanceUID) for dataset in instances)
     repeated = [uid for uid, count in uids.items() if count > 1]
     if repeated:
         raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs are there twice, among them {repeated[0]}")
 
 
-def check_images(found: list[Dataset], varying: frozenset[int]) -> None:
+def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:
     """Images of one size. :raises InvalidParent: when they are not."""
     alike = varying.isdisjoint(_IMAGE_TAGS)
-    for dataset in found[:1] if alike else found:
+    for dataset in instances[:1] if alike else instances:
         if "Rows" not in dataset or "Columns" not in dataset:
             raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
-    sizes = Counter((int(d.Rows), int(d.Columns)) for d in (found[:1] if alike else found))
+    sizes = Counter((int(d.Rows), int(d.Columns)) for d in (instances[:1] if alike else instances))
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
         raise InvalidParent(f"the parent's images are of several sizes (rows x columns): {named}")
 
 
-def check_frame_of_reference(found: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
+def check_frame_of_reference(instances: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
     """A warning where each instance has a FrameOfReferenceUID of its own, or some have none: it says nothing then.
 
     :raises GeometryError: a few different ones: the positions of one do not relate to those of another.
     """
-    values = Counter(_values_of_each(found, varying, "FrameOfReferenceUID"))
+    values = Counter(_values_of_each(instances, varying, "FrameOfReferenceUID"))
     if len(values) < 2:
         return ()
-    if len(values) * 2 > len(found) or len(values.keys() - {""}) == 1:
-        said = f"{len(values)} different values of it" if "" not in values else f"none in {values['']} of them"
-        return (f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {len(found)} instances have {said}",)
+    if len(values) * 2 > len(instances) or len(values.keys() - {""}) == 1:
+        problem = f"{len(values)} different values of it" if "" not in values else f"none in {values['']} of them"
+        return (f"FrameOfReferenceUID (0020,0052) is not kept: the parent's {len(instances)} instances have {problem}",)
     named = ", ".join(f"{count} x {uid or 'none'}" for uid, count in values.most_common(4))
     raise GeometryError(
         f"the parent has {len(values)} frames of reference (FrameOfReferenceUID): {named}; their positions do not "
@@ -183,6 +183,6 @@ def check_frame_of_reference(found: list[Dataset], varying: frozenset[int]) -> t
     )
 
 
-def _values_of_each(found: list[Dataset], varying: frozenset[int], keyword: str) -> list[str]:
-    instances = found if int(to_tag(keyword)) in varying else found[:1]
+def _values_of_each(candidates: list[Dataset], varying: frozenset[int], keyword: str) -> list[str]:
+    instances = candidates if int(to_tag(keyword)) in varying else candidates[:1]
     return [str(dataset.get(keyword) or "") for dataset in instances]

@@ -47,7 +47,7 @@ class PixelFormat:
     """How an instance's pixels are to be read (PS3.3 C.7.6.3, C.11.1).
 
     :param native: uncompressed, grey, of whole bytes: the pixels can be viewed where they are.
-    :param lut: there is a modality LUT instead of slope and intercept.
+    :param has_modality_lut: there is a modality LUT instead of slope and intercept.
     """
 
     native: bool
@@ -55,10 +55,10 @@ class PixelFormat:
     columns: int
     dtype: str
     bits_stored: int
-    above: int
+    unused_high_bits: int
     slope: float
     intercept: float
-    lut: bool
+    has_modality_lut: bool
 
     @classmethod
     @reading("what the parent's headers tell of its pixels")
@@ -75,18 +75,18 @@ class PixelFormat:
             columns=int(dataset.Columns),
             dtype=f"<{'i' if int(dataset.get('PixelRepresentation') or 0) else 'u'}{bits // 8}",
             bits_stored=stored,
-            above=bits - 1 - int(dataset.get("HighBit", stored - 1)),
+            unused_high_bits=bits - 1 - int(dataset.get("HighBit", stored - 1)),
             slope=float(dataset.get("RescaleSlope") or 1),
             intercept=float(dataset.get("RescaleIntercept") or 0),
-            lut=bool(dataset.get("ModalityLUTSequence")),
+            has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
         )
 
 
 def transfer_syntax(dataset: Dataset) -> UID | None:
     """What the file meta information says; None without it."""
     meta = getattr(dataset, "file_meta", None)
-    found = None if meta is None else meta.get("TransferSyntaxUID")
-    return UID(found) if found else None
+    uid = None if meta is None else meta.get("TransferSyntaxUID")
+    return UID(uid) if uid else None
 
 
 def are_plain(dataset: Dataset) -> bool:
@@ -103,10 +103,10 @@ def are_mislabelled(dataset: Dataset) -> bool:
     source = source_of(dataset)
     if syntax is None or syntax in _UNCOMPRESSED or _are_encapsulated(source):
         return False
-    found = dict(source.items()).get(_PIXEL_DATA)
-    if found is None or (found.value is None and not isinstance(found, RawDataElement)):
+    pixels = dict(source.items()).get(_PIXEL_DATA)
+    if pixels is None or (pixels.value is None and not isinstance(pixels, RawDataElement)):
         return False
-    length = found.length if isinstance(found, RawDataElement) else len(found.value)
+    length = pixels.length if isinstance(pixels, RawDataElement) else len(pixels.value)
     sizes = [int(source.get(k) or 1) for k in ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated")]
     plain = math.prod(sizes) // 8
     return length in (plain, plain + plain % 2)
@@ -114,11 +114,11 @@ def are_mislabelled(dataset: Dataset) -> bool:
 
 def _are_encapsulated(source: Dataset) -> bool:
     """Whether the pixels are fragments (PS3.5 A.4)."""
-    found = dict(source.items()).get(_PIXEL_DATA)
-    if found is None:
+    pixels = dict(source.items()).get(_PIXEL_DATA)
+    if pixels is None:
         return False
-    undefined = found.length == _UNDEFINED if isinstance(found, RawDataElement) else found.is_undefined_length
-    return undefined or bytes((found.value or b"")[:4]) == _ITEM
+    undefined = pixels.length == _UNDEFINED if isinstance(pixels, RawDataElement) else pixels.is_undefined_length
+    return undefined or bytes((pixels.value or b"")[:4]) == _ITEM
 
 
 @dataclass(slots=True)
@@ -129,7 +129,7 @@ class LastMosaic:
 
 
 @reading("the parent's pixels")
-def stored_frame(dataset: Dataset, how: PixelFormat, last: LastMosaic | None = None) -> npt.NDArray[Any]:
+def stored_frame(dataset: Dataset, pixel_format: PixelFormat, last: LastMosaic | None = None) -> npt.NDArray[Any]:
     """The stored values, (row, column) or (row, column, sample).
 
     Values of fewer bits than are allocated are sign-extended and cleared of what older writers put above
@@ -139,23 +139,23 @@ def stored_frame(dataset: Dataset, how: PixelFormat, last: LastMosaic | None = N
     :raises InvalidParent: when there are no pixels or they cannot be decoded.
     """
     if not isinstance(dataset, FrameDataset):
-        return _frame(dataset, 0, how)
+        return _frame(dataset, 0, pixel_format)
     source = dataset.source
     if dataset.box is None:
-        return _frame(source, dataset.index, how)
+        return _frame(source, dataset.index, pixel_format)
     if last is not None and last.decoded is not None and last.decoded[0] is source:
         return last.decoded[1][dataset.box]
-    whole = _frame(source, 0, replace(how, rows=int(source.Rows), columns=int(source.Columns)))
+    whole = _frame(source, 0, replace(pixel_format, rows=int(source.Rows), columns=int(source.Columns)))
     if last is not None:
         last.decoded = (source, whole)
     return whole[dataset.box]
 
 
-def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:
+def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArray[Any]:
     """The stored values of a frame of an instance, read alone."""
     deferred = _deferred_pixels(dataset)
-    if how.native and "PixelData" in dataset:
-        return _native(dataset, index, how, deferred)
+    if pixel_format.native and "PixelData" in dataset:
+        return _native(dataset, index, pixel_format, deferred)
     if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has no pixel data")
     if transfer_syntax(dataset) in (None, *_UNCOMPRESSED) and _are_encapsulated(dataset):
@@ -175,17 +175,17 @@ def _frame(dataset: Dataset, index: int, how: PixelFormat) -> npt.NDArray[Any]:
     except MemoryError as error:
         raise InvalidParent(
             f"the pixels of instance {dataset.get('SOPInstanceUID')} need more memory than there is: its header "
-            f"announces {how.rows} x {how.columns} of {how.dtype}"
+            f"announces {pixel_format.rows} x {pixel_format.columns} of {pixel_format.dtype}"
         ) from error
     if frame.dtype.kind not in "iu":
         return frame
-    return _clean(frame, how.bits_stored, frame.dtype.itemsize * 8 - how.bits_stored)
+    return _clean(frame, pixel_format.bits_stored, frame.dtype.itemsize * 8 - pixel_format.bits_stored)
 
 
 def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
     """The place of pixels that are still in the dataset's file."""
-    found = dict(dataset.items()).get(_PIXEL_DATA)  # get_item would read them
-    return found if isinstance(found, RawDataElement) and found.value is None and found.length else None
+    pixels = dict(dataset.items()).get(_PIXEL_DATA)  # get_item would read them
+    return pixels if isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length else None
 
 
 def pixel_bytes(dataset: Dataset, start: int, count: int) -> bytes:
@@ -194,14 +194,14 @@ def pixel_bytes(dataset: Dataset, start: int, count: int) -> bytes:
     :raises InvalidParent: when there are fewer.
     """
     deferred = _deferred_pixels(dataset)
-    found = dataset.get("PixelData", b"")[start : start + count] if deferred is None else b""
-    found = found if deferred is None else _read(dataset, deferred, start, count)
-    if len(found) < count:
+    data = dataset.get("PixelData", b"")[start : start + count] if deferred is None else b""
+    data = data if deferred is None else _read(dataset, deferred, start, count)
+    if len(data) < count:
         raise InvalidParent(
             f"instance {dataset.get('SOPInstanceUID')} has no bytes {start} to {start + count - 1} of pixels",
             remedy="send the complete instance again",
         )
-    return bytes(found)
+    return bytes(data)
 
 
 def _read(dataset: Dataset, place: RawDataElement, start: int, count: int) -> bytes:
@@ -210,38 +210,50 @@ def _read(dataset: Dataset, place: RawDataElement, start: int, count: int) -> by
         return file.read(min(count, place.length - start))
 
 
-def _native(dataset: Dataset, index: int, how: PixelFormat, deferred: RawDataElement | None) -> npt.NDArray[Any]:
+def _native(
+    dataset: Dataset, index: int, pixel_format: PixelFormat, deferred: RawDataElement | None
+) -> npt.NDArray[Any]:
     """A view of uncompressed grey pixels; of those in a file only the frame is read."""
-    needed = how.rows * how.columns * np.dtype(how.dtype).itemsize
+    needed = pixel_format.rows * pixel_format.columns * np.dtype(pixel_format.dtype).itemsize
     start, length = index * needed, len(dataset.PixelData) if deferred is None else deferred.length
     if length < start + needed:
         raise InvalidParent(
             f"instance {dataset.get('SOPInstanceUID')} has {length} bytes of pixels, "
-            f"{f'{index + 1} frames of ' if index else ''}{how.rows} x {how.columns} of "
-            f"{8 * np.dtype(how.dtype).itemsize} bits need {start + needed}"
+            f"{f'{index + 1} frames of ' if index else ''}{pixel_format.rows} x {pixel_format.columns} of "
+            f"{8 * np.dtype(pixel_format.dtype).itemsize} bits need {start + needed}"
         )
     data, offset = (dataset.PixelData, start) if deferred is None else (_read(dataset, deferred, start, needed), 0)
-    frame: npt.NDArray[Any] = np.frombuffer(data, dtype=how.dtype, count=how.rows * how.columns, offset=offset)
-    return _clean(frame.reshape(how.rows, how.columns), how.bits_stored, how.above)
+    frame: npt.NDArray[Any] = np.frombuffer(
+        data, dtype=pixel_format.dtype, count=pixel_format.rows * pixel_format.columns, offset=offset
+    )
+    return _clean(
+        frame.reshape(pixel_format.rows, pixel_format.columns), pixel_format.bits_stored, pixel_format.unused_high_bits
+    )
 
 
-def _clean(frame: npt.NDArray[Any], bits_stored: int, above: int) -> npt.NDArray[Any]:
-    """Shift out the ``above`` unused bits and back: sign-extends signed, clears unsigned values."""
+def _clean(frame: npt.NDArray[Any], bits_stored: int, unused_high_bits: int) -> npt.NDArray[Any]:
+    """Shift out the ``unused_high_bits`` unused bits and back: sign-extends signed, clears unsigned values."""
     bits = frame.dtype.itemsize * 8
-    if bits_stored >= bits or above < 0 or (above == bits - bits_stored and _fits(frame, bits_stored)):
+    if (
+        bits_stored >= bits
+        or unused_high_bits < 0
+        or (unused_high_bits == bits - bits_stored and _fits(frame, bits_stored))
+    ):
         return frame
-    return (frame << above) >> (bits - bits_stored)
+    return (frame << unused_high_bits) >> (bits - bits_stored)
 
 
 def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
-    """Whether all values are ones of ``bits`` bits: then there is nothing above them, and looking is quick."""
+    """Whether every value fits in ``bits`` bits; no masking is needed then."""
     if frame.dtype.kind == "u":
         return int(frame.max()) < 1 << bits
     return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
 
 
 @reading("the rescale or modality LUT of the parent's pixels")
-def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]) -> None:
+def real_world(
+    dataset: Dataset, pixel_format: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]
+) -> None:
     """Write the stored values into ``out`` through the instance's own modality LUT or rescale.
 
     :raises InvalidParent: for colour, which has none.
@@ -253,8 +265,8 @@ def real_world(dataset: Dataset, how: PixelFormat, stored: npt.NDArray[Any], out
             f"instance {dataset.get('SOPInstanceUID')} is in colour ({how_so}) and has no real-world values",
             remedy="give the image itself: a colour series can only be the parent of the header",
         )
-    slope, intercept = how.slope, how.intercept
-    if how.lut:
+    slope, intercept = pixel_format.slope, pixel_format.intercept
+    if pixel_format.has_modality_lut:
         out[...] = apply_modality_lut(stored, dataset)
     elif slope == 1 and intercept == 0:
         out[...] = stored

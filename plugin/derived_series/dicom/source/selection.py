@@ -62,14 +62,14 @@ class _Group:
         """Where the normal points, nearly."""
         return _PLANES[int(np.abs(np.cross(self.cosines[:3], self.cosines[3:])).argmax())]
 
-    def describe(self, found: Sequence[Dataset]) -> str:
-        localizers = all("LOCALIZER" in (found[i].get("ImageType") or ()) for i in self.members)
+    def describe(self, instances: Sequence[Dataset]) -> str:
+        localizers = all("LOCALIZER" in (instances[i].get("ImageType") or ()) for i in self.members)
         numbers = np.round(self.cosines, 4).tolist()
         return f"{len(self.members)} x {numbers} ({self.plane}{', localizer' if localizers else ''})"
 
 
 def choose(
-    found: list[Dataset], varying: frozenset[int], selection: Selection = ALL
+    instances: list[Dataset], varying: frozenset[int], selection: Selection = ALL
 ) -> tuple[list[Dataset], tuple[str, ...]]:
     """The instances that are taken, and a warning for those that are not.
 
@@ -77,9 +77,9 @@ def choose(
     :raises GeometryError: several orientations, or none that fits. :raises InvalidParent: the same for parts.
     """
     warnings = []
-    taken = _of_orientation(found, varying, selection)
-    if len(taken) < len(found):
-        warnings.append(_left_out(len(found) - len(taken), len(found), "orientation", selection.orientation))
+    taken = _of_orientation(instances, varying, selection)
+    if len(taken) < len(instances):
+        warnings.append(_left_out(len(instances) - len(taken), len(instances), "orientation", selection.orientation))
     kept = _of_part(taken, varying, selection)
     if len(kept) < len(taken):
         warnings.append(_left_out(len(taken) - len(kept), len(taken), "part", selection.part))
@@ -91,38 +91,38 @@ def _left_out(count: int, of: int, key: str, value: str | Sequence[float] | None
     return f"{count} of the parent's {of} instances are left out: the {key} {chosen} was chosen"
 
 
-def _of_orientation(found: list[Dataset], varying: frozenset[int], selection: Selection) -> list[Dataset]:
+def _of_orientation(instances: list[Dataset], varying: frozenset[int], selection: Selection) -> list[Dataset]:
     wanted = selection.orientation
     if wanted is None and _ORIENTATION not in varying:
-        return found
-    groups = _groups(found)
+        return instances
+    groups = _groups(instances)
     if wanted is None:
         if len(groups) > 1:
             planes = {group.plane for group in groups}
             by_name = len(planes) == len(groups)
             how = " or ".join(f'"{p}"' for p in sorted(planes)) if by_name else "the six numbers of one of them"
             raise GeometryError(
-                f"the parent has {len(groups)} orientations (ImageOrientationPatient): {_named(groups, found)}",
+                f"the parent has {len(groups)} orientations (ImageOrientationPatient): {_named(groups, instances)}",
                 remedy=f"choose one, {how}, or give a series of one; localizers are not volumes",
                 advice=Advice(Choice.ORIENTATION, how if by_name else "[...]"),
             )
-        return found
+        return instances
     fitting = [group for group in groups if _fits(group, wanted)]
     if len(fitting) != 1:
         there = "none" if not fitting else f"{len(fitting)}"
         raise GeometryError(
             f"the orientation {wanted!r} was chosen, and {there} of the parent's orientations fits: "
-            f"{_named(groups, found)}",
+            f"{_named(groups, instances)}",
             remedy="give the six numbers of one of them",
             advice=Advice(Choice.ORIENTATION, "[...]"),
         )
-    return [found[i] for i in fitting[0].members]
+    return [instances[i] for i in fitting[0].members]
 
 
-def _groups(found: Sequence[Dataset]) -> list[_Group]:
+def _groups(instances: Sequence[Dataset]) -> list[_Group]:
     """Instances with and of one orientation each; those that have no six numbers are in none."""
     groups: list[_Group] = []
-    for index, dataset in enumerate(found):
+    for index, dataset in enumerate(instances):
         try:
             cosines = np.array([float(value) for value in dataset.get("ImageOrientationPatient") or ()])
         except (TypeError, ValueError):
@@ -144,36 +144,36 @@ def _fits(group: _Group, wanted: Plane | Sequence[float]) -> bool:
     return len(wanted) == 6 and float(np.abs(group.cosines - np.asarray(wanted, np.float64)).max()) <= _ROUNDED
 
 
-def _named(groups: Sequence[_Group], found: Sequence[Dataset]) -> str:
-    return "; ".join(group.describe(found) for group in groups[:6]) or "there are none"
+def _named(groups: Sequence[_Group], instances: Sequence[Dataset]) -> str:
+    return "; ".join(group.describe(instances) for group in groups[:6]) or "there are none"
 
 
-def _of_part(found: list[Dataset], varying: frozenset[int], selection: Selection) -> list[Dataset]:
+def _of_part(instances: list[Dataset], varying: frozenset[int], selection: Selection) -> list[Dataset]:
     marks = {_IMAGE_TYPE, _COMPONENT} & varying or any(t >> 16 == 0x43 and t & 0xFF == _GE_ELEMENT for t in varying)
     if selection.part is None and not marks:
-        return found
-    parts = [part_of(dataset) for dataset in found]
+        return instances
+    parts = [part_of(dataset) for dataset in instances]
     named = ", ".join(f"{count} x {part or 'other'}" for part, count in Counter(parts).most_common())
     if selection.part is None:
-        if _at_one_position(found, parts):
+        if _at_one_position(instances, parts):
             raise InvalidParent(
                 f"the parent has several parts of complex images at the same positions: {named}",
                 remedy="choose one of them (Part)",
                 advice=Advice(Choice.PART, '"Magnitude", "Phase", "Real" or "Imaginary"'),
             )
-        return found
-    taken = [dataset for dataset, part in zip(found, parts, strict=True) if part == selection.part]
+        return instances
+    taken = [dataset for dataset, part in zip(instances, parts, strict=True) if part == selection.part]
     if not taken:
         raise InvalidParent(f"the part {selection.part} was chosen, and no instance of the parent is that: {named}")
     return taken
 
 
-def _at_one_position(found: Sequence[Dataset], parts: Sequence[Part | None]) -> bool:
+def _at_one_position(instances: Sequence[Dataset], parts: Sequence[Part | None]) -> bool:
     """Whether images of different parts are in the same place."""
     if len(set(parts) - {None}) < 2:
         return False
     seen: dict[object, set[Part | None]] = {}
-    for dataset, part in zip(found, parts, strict=True):
+    for dataset, part in zip(instances, parts, strict=True):
         seen.setdefault(_place(dataset), set()).add(part)
     return any(len(there - {None}) > 1 for there in seen.values())
 

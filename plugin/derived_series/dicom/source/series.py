@@ -30,7 +30,7 @@ from derived_series.dicom.source.instances import (
     varying_tags,
 )
 from derived_series.dicom.source.itk import sitk_image
-from derived_series.dicom.source.multiframe.unfold import unfold
+from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
 from derived_series.dicom.source.selection import ALL, Selection, choose
 from derived_series.dicom.source.slices import ParentSlices
@@ -84,34 +84,34 @@ class ParentSeries:
         :raises GeometryError: several orientations, some without a position, positions with different numbers of
             instances, or several at each that nothing tells apart.
         """
-        found = list(datasets)
-        varying = varying_tags(found)
-        keep_bytes(found, varying)  # before anything of them is read
-        check_identity(found, varying)
-        said = disagreements(found)
-        frames = unfold(found)
-        if frames is not found:
-            found = frames
-            varying = varying_tags(found)
-        chosen, left_out = choose(found, varying, selection)
-        if len(chosen) < len(found):
-            found = chosen
-            varying = varying_tags(found)
-        check_images(found, varying)
-        placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in found)
-        if 0 < placed < len(found):
+        slices = list(datasets)
+        varying = varying_tags(slices)
+        keep_bytes(slices, varying)  # before anything of them is read
+        check_identity(slices, varying)
+        meta_warnings = disagreements(slices)
+        frames = split_into_slices(slices)
+        if frames is not slices:
+            slices = frames
+            varying = varying_tags(slices)
+        chosen, left_out = choose(slices, varying, selection)
+        if len(chosen) < len(slices):
+            slices = chosen
+            varying = varying_tags(slices)
+        check_images(slices, varying)
+        placed = sum("ImagePositionPatient" in d and "ImageOrientationPatient" in d for d in slices)
+        if 0 < placed < len(slices):
             raise GeometryError(
-                f"{len(found) - placed} of {len(found)} instances have no ImagePositionPatient or "
+                f"{len(slices) - placed} of {len(slices)} instances have no ImagePositionPatient or "
                 "ImageOrientationPatient: nothing tells where their slices are",
                 remedy="give the instances that have both",
             )
         if placed:
-            grid, arranged = _grid(found, varying)
-            instances = tuple(found[i] for i in arranged.order)
-            warnings = (*said, *left_out, *check_frame_of_reference(found, varying))
+            grid, arranged = _grid(slices, varying)
+            instances = tuple(slices[i] for i in arranged.order)
+            warnings = (*meta_warnings, *left_out, *check_frame_of_reference(slices, varying))
             return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
-        found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(found), None, varying, warnings=(*said, *left_out))
+        slices.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
+        return cls(tuple(slices), None, varying, warnings=(*meta_warnings, *left_out))
 
     @classmethod
     @reading("the series' headers")
@@ -120,18 +120,18 @@ class ParentSeries:
 
         For segmentations of several segments, structures and reports, as inputs beside an image series.
         """
-        found = [read_instance(part, f"instance {i}") for i, part in enumerate(parts)]
-        varying = varying_tags(found)
-        keep_bytes(found, varying)
-        check_identity(found, varying)
-        found.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
-        return cls(tuple(found), None, varying)
+        objects = [read_instance(part, f"instance {i}") for i, part in enumerate(parts)]
+        varying = varying_tags(objects)
+        keep_bytes(objects, varying)
+        check_identity(objects, varying)
+        objects.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
+        return cls(tuple(objects), None, varying)
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
         """From complete Part 10 files in memory; ``pixels=False`` keeps the headers alone."""
-        found = [read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts)]
-        return cls.from_datasets(found, selection)
+        datasets = [read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts)]
+        return cls.from_datasets(datasets, selection)
 
     @classmethod
     def from_files(cls, paths: Iterable[Path], selection: Selection = ALL) -> ParentSeries:
@@ -226,18 +226,18 @@ class ParentSeries:
         """The stored values, of the parent's shape and integer type (and samples, in colour); any transfer syntax."""
         pairs = zip(self.instances, self._formats(), strict=True)
         last = LastMosaic()
-        found = np.stack([stored_frame(instance, how, last) for instance, how in pairs])
-        return found.reshape(self.shape + found.shape[3:])
+        frames = np.stack([stored_frame(instance, pixel_format, last) for instance, pixel_format in pairs])
+        return frames.reshape(self.shape + frames.shape[3:])
 
     def voxels(self) -> npt.NDArray[np.float32]:
         """The real-world values, of the parent's shape, each slice's own rescale applied (PS3.3 C.11.1)."""
         slices = self.slices()
         first = slices[0]  # before there is room for all: its header may announce any size
-        found = np.empty(slices.shape, dtype=np.float32)
-        found[0] = first
+        values = np.empty(slices.shape, dtype=np.float32)
+        values[0] = first
         for index in range(1, len(slices)):
-            slices.read_into(index, found[index])
-        return found.reshape(self.shape)
+            slices.read_into(index, values[index])
+        return values.reshape(self.shape)
 
     def slices(self, only: Sequence[int] | None = None) -> ParentSlices:
         """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume.
@@ -290,17 +290,19 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
     return numbers
 
 
-def _numbers_of_all(found: list[Dataset], varying: frozenset[int], keyword: str, count: int) -> npt.NDArray[np.float64]:
+def _numbers_of_all(
+    instances: list[Dataset], varying: frozenset[int], keyword: str, count: int
+) -> npt.NDArray[np.float64]:
     """(instance, number): read once where all instances have the same."""
     if int(to_tag(keyword)) in varying:
-        return np.array([_numbers(dataset, keyword, count) for dataset in found])
-    return np.array([_numbers(found[0], keyword, count)])
+        return np.array([_numbers(dataset, keyword, count) for dataset in instances])
+    return np.array([_numbers(instances[0], keyword, count)])
 
 
-def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangement]:
+def _grid(instances: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangement]:
     """The grid of one volume, and the order that sorts the instances into volumes along its normal."""
-    orientations = _numbers_of_all(found, varying, "ImageOrientationPatient", 6)
-    spacings = _numbers_of_all(found, varying, "PixelSpacing", 2)
+    orientations = _numbers_of_all(instances, varying, "ImageOrientationPatient", 6)
+    spacings = _numbers_of_all(instances, varying, "PixelSpacing", 2)
     if np.ptp(spacings, axis=0).max() > 1e-4 or spacings.min() <= 0:
         raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
     row, column = orientations[0, :3], orientations[0, 3:]
@@ -310,16 +312,16 @@ def _grid(found: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangem
             f"ImageOrientationPatient is not two unit vectors at a right angle: {orientations[0].tolist()}"
         )
     row, column = row / lengths[0], column / lengths[1]
-    positions = np.array([_numbers(d, "ImagePositionPatient", 3) for d in found])
+    positions = np.array([_numbers(d, "ImagePositionPatient", 3) for d in instances])
     along = positions @ np.cross(row, column)
-    arranged = arrange_volumes(found, varying, positions, along)
+    arranged = arrange_volumes(instances, varying, positions, along)
     first = positions[list(arranged.order[: arranged.slices])]
     grid = Grid(
         (float(row[0]), float(row[1]), float(row[2])),
         (float(column[0]), float(column[1]), float(column[2])),
         (float(spacings[0, 0]), float(spacings[0, 1])),
         tuple((float(x), float(y), float(z)) for x, y, z in first),
-        int(found[0].Rows),
-        int(found[0].Columns),
+        int(instances[0].Rows),
+        int(instances[0].Columns),
     )
     return grid, arranged

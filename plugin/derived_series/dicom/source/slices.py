@@ -38,29 +38,31 @@ class ParentSlices:
         return len(self.instances)
 
     def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
-        instance, how = self.instances[index], self.formats[index]
-        stored = stored_frame(instance, how, self._last)  # before there is room: the header may announce any size
+        instance, pixel_format = self.instances[index], self.formats[index]
+        stored = stored_frame(
+            instance, pixel_format, self._last
+        )  # before there is room: the header may announce any size
         out = np.empty(self.shape[1:], dtype=np.float32)
-        real_world(instance, how, stored, out)
+        real_world(instance, pixel_format, stored, out)
         return out
 
     def at(
         self, index: int, *places: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
     ) -> list[npt.NDArray[np.float32]]:
         """The values of some rows and columns of a slice alone, for each pair (rows, columns) of indexes."""
-        instance, how = self.instances[index], self.formats[index]
-        stored = stored_frame(instance, how, self._last)
-        found = []
+        instance, pixel_format = self.instances[index], self.formats[index]
+        stored = stored_frame(instance, pixel_format, self._last)
+        points = []
         for rows, columns in places:
             part = stored[np.ix_(rows, columns)]
-            found.append(np.empty(part.shape[:2], dtype=np.float32))
-            real_world(instance, how, part, found[-1])
-        return found
+            points.append(np.empty(part.shape[:2], dtype=np.float32))
+            real_world(instance, pixel_format, part, points[-1])
+        return points
 
     def read_into(self, index: int, out: npt.NDArray[np.float32]) -> None:
         """Decode one slice into a (row, column) array."""
-        instance, how = self.instances[index], self.formats[index]
-        real_world(instance, how, stored_frame(instance, how, self._last), out)
+        instance, pixel_format = self.instances[index], self.formats[index]
+        real_world(instance, pixel_format, stored_frame(instance, pixel_format, self._last), out)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:
         return (self[index] for index in range(len(self)))
@@ -91,8 +93,8 @@ class VolumeSlices:
         return int(self.array.shape[0] * self.array.shape[1])
 
     def __getitem__(self, index: int) -> npt.NDArray[Any]:
-        found: npt.NDArray[Any] = self.array[divmod(index, self.array.shape[1])]
-        return found
+        plane: npt.NDArray[Any] = self.array[divmod(index, self.array.shape[1])]
+        return plane
 
     def __iter__(self) -> Iterator[npt.NDArray[Any]]:
         return (self[index] for index in range(len(self)))
@@ -111,7 +113,7 @@ def by_slice(image: npt.NDArray[Any], volumes: int) -> npt.NDArray[Any]:
     return image
 
 
-def let_go(image: Any) -> None:
+def release_mapped_pages(image: Any) -> None:
     """Give the pages of a memory-mapped file back; they are read again when they are needed again."""
     base = image.array if isinstance(image, VolumeSlices) else image
     while isinstance(base, np.ndarray):

@@ -68,8 +68,8 @@ def _number(dataset: Dataset, keyword: str) -> float | None:
 
 def _by_number(keyword: str, agreement: Agreement, *, time: bool = True) -> VolumeKey:
     def read(dataset: Dataset) -> Rank:
-        found = _number(dataset, keyword)
-        return None if found is None else (found,)
+        number = _number(dataset, keyword)
+        return None if number is None else (number,)
 
     return VolumeKey(keyword, (keyword,), read, agreement, time)
 
@@ -77,16 +77,16 @@ def _by_number(keyword: str, agreement: Agreement, *, time: bool = True) -> Volu
 def _by_clock(name: str) -> VolumeKey:
     def read(dataset: Dataset) -> Rank:
         day = dataset.get(f"{name}Date") or _NO_DAY
-        found = read_date_and_time(day, dataset.get(f"{name}Time"), zone_of(dataset))
-        return None if found is None else (found.at.timestamp(),)
+        moment = read_date_and_time(day, dataset.get(f"{name}Time"), zone_of(dataset))
+        return None if moment is None else (moment.at.timestamp(),)
 
     agreement = Agreement.ORDER if name == "Acquisition" else Agreement.BLOCKS
     return VolumeKey(f"{name}Time", (f"{name}Date", f"{name}Time"), read, agreement)
 
 
 def _acquisition_date_time(dataset: Dataset) -> Rank:
-    found = read_datetime(dataset.get("AcquisitionDateTime"), zone_of(dataset))
-    return None if found is None else (found.at.timestamp(),)
+    moment = read_datetime(dataset.get("AcquisitionDateTime"), zone_of(dataset))
+    return None if moment is None else (moment.at.timestamp(),)
 
 
 def _diffusion(dataset: Dataset) -> Rank:
@@ -169,7 +169,7 @@ class Arrangement:
 
 
 def arrange_volumes(
-    found: Sequence[Dataset],
+    instances: Sequence[Dataset],
     varying: frozenset[int],
     positions: npt.NDArray[np.float64],
     along: npt.NDArray[np.float64],
@@ -188,7 +188,7 @@ def arrange_volumes(
     for key in KEYS:
         if key.name != LAST_RESORT and varying.isdisjoint(int(to_tag(keyword)) for keyword in key.tags):
             continue
-        arranged = _sorted(key, found, groups)
+        arranged = _sorted(key, instances, groups)
         if arranged is not None:
             return Arrangement(
                 tuple(i for volume in zip(*arranged, strict=True) for i in volume), len(groups[0]), key.name
@@ -223,12 +223,12 @@ def _check_groups(groups: list[list[int]], positions: npt.NDArray[np.float64], s
             )
 
 
-def _sorted(key: VolumeKey, found: Sequence[Dataset], groups: list[list[int]]) -> list[list[int]] | None:
+def _sorted(key: VolumeKey, instances: Sequence[Dataset], groups: list[list[int]]) -> list[list[int]] | None:
     """Each position's instances in the order of their volumes; None when the key does not tell it."""
     arranged: list[list[int]] = []
     ranks: list[list[tuple[float, ...]]] = []
     for group in groups:
-        read = [(key.read(found[i]), i) for i in group]
+        read = [(key.read(instances[i]), i) for i in group]
         if key.lacking is not None and any(rank is not None for rank, _ in read):
             read = [(key.lacking if rank is None else rank, i) for rank, i in read]
         pairs = sorted((rank, i) for rank, i in read if rank is not None)
@@ -241,7 +241,7 @@ def _sorted(key: VolumeKey, found: Sequence[Dataset], groups: list[list[int]]) -
         ranks.append(values)
     if key.agreement is Agreement.BLOCKS and not _in_blocks(ranks):
         return None
-    return arranged if key.time else _as_acquired(found, arranged)
+    return arranged if key.time else _as_acquired(instances, arranged)
 
 
 def _in_blocks(ranks: list[list[tuple[float, ...]]]) -> bool:
@@ -251,14 +251,14 @@ def _in_blocks(ranks: list[list[tuple[float, ...]]]) -> bool:
     return by_volume or by_position
 
 
-def _as_acquired(found: Sequence[Dataset], arranged: list[list[int]]) -> list[list[int]]:
+def _as_acquired(instances: Sequence[Dataset], arranged: list[list[int]]) -> list[list[int]]:
     """The volumes in the order of their InstanceNumbers (and frames) where all positions have them in the same order.
 
     Files that list gradients or echoes (bvec) are in the order of acquisition, not in that of the values.
     """
     orders = set()
     for group in arranged:
-        numbers = [rank for i in group if (rank := _acquired(found[i])) is not None]
+        numbers = [rank for i in group if (rank := _acquired(instances[i])) is not None]
         if len(set(numbers)) < len(group):
             return arranged
         orders.add(tuple(sorted(range(len(group)), key=numbers.__getitem__)))

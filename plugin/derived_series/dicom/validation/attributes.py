@@ -34,7 +34,7 @@ def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) ->
 
     :param parent: an instance of the parent series.
     """
-    said: set[tuple[str, ...]] = set()
+    reported: set[tuple[str, ...]] = set()
     mandatory = _mandatory_tags(iod)
     same_kind = parent.get("SOPClassUID") == dataset.get("SOPClassUID")
     for asked in _decidable(iod):
@@ -47,10 +47,10 @@ def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) ->
                 key = (*path, attribute.keyword)
                 decided = supposed or attribute.type.endswith("C")
                 decided = decided and _is_of_its_kind(item, attribute)
-                problem = None if key in said or not decided else _problem(item, attribute)
+                problem = None if key in reported or not decided else _problem(item, attribute)
                 if problem is None:
                     continue
-                said.add(key)
+                reported.add(key)
                 at = ", ".join(filter(None, [where, place, f"{module.name} module"]))
                 unsure = not path and not module.is_mandatory and not attribute.type.endswith("C")
                 if _excused(dataset, parent, attribute, same_kind):
@@ -71,7 +71,7 @@ class _Asked:
 @lru_cache(maxsize=16)
 def _decidable(iod: str) -> tuple[_Asked, ...]:
     """The attributes of an IOD whose need can be decided, by module and place."""
-    found: dict[tuple[Module, tuple[str, ...]], list[Attribute]] = {}
+    by_module_and_path: dict[tuple[Module, tuple[str, ...]], list[Attribute]] = {}
     every = [attribute for module in modules_of(iod) for attribute in module.attributes if not attribute.path]
     overridden = SPECIALISED & {attribute.keyword for attribute in every if attribute.type == "1C"}
     for module in modules_of(iod):
@@ -82,8 +82,8 @@ def _decidable(iod: str) -> tuple[_Asked, ...]:
                 continue
             conditional = attribute.type in ("1C", "2C") and attribute.keyword in CONDITIONS
             if (conditional or attribute.type in ("1", "2")) and attribute.keyword not in PIXELS:
-                found.setdefault((module, attribute.path), []).append(attribute)
-    return tuple(_Asked(module, path, tuple(attributes)) for (module, path), attributes in found.items())
+                by_module_and_path.setdefault((module, attribute.path), []).append(attribute)
+    return tuple(_Asked(module, path, tuple(attributes)) for (module, path), attributes in by_module_and_path.items())
 
 
 @lru_cache(maxsize=16)
@@ -111,10 +111,10 @@ def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator
     if not path:
         yield dataset, place
         return
-    found = dataset[path[0]] if path[0] in dataset else None
-    if found is None or found.VR != "SQ":
+    sequence = dataset[path[0]] if path[0] in dataset else None
+    if sequence is None or sequence.VR != "SQ":
         return
-    for number, item in enumerate(found.value):
+    for number, item in enumerate(sequence.value):
         yield from _items(item, path[1:], f"{place}.{path[0]}[{number}]".lstrip("."))
 
 

@@ -27,16 +27,16 @@ def _palette(dataset: Dataset) -> bool:
 
 
 def _beyond_ascii(dataset: Dataset) -> bool:
-    found = []
+    beyond = []
 
     def look(_: Dataset, element: object) -> None:
         values = getattr(element, "value", None)
         for value in values if isinstance(values, list) else [values]:
             if isinstance(value, str | PersonName) and not str(value).isascii():
-                found.append(value)
+                beyond.append(value)
 
     dataset.walk(look)
-    return bool(found)
+    return bool(beyond)
 
 
 def _code_without_value(dataset: Dataset) -> bool:

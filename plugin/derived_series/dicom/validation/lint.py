@@ -66,10 +66,10 @@ def lint(blueprint: Blueprint, iod: str | None = None) -> tuple[Finding, ...]:
 def _iod(blueprint: Blueprint, asked: str | None) -> str:
     known = f"one of {', '.join(IODS)}, or of the standard's names such as ct-image"
     if asked is not None:
-        found = IODS.get(asked.upper(), asked.lower())
-        if not modules_of(found):
+        iod = IODS.get(asked.upper(), asked.lower())
+        if not modules_of(iod):
             raise InvalidOption(f"there is no IOD {asked!r}", remedy=f"name {known}")
-        return found
+        return iod
     element = blueprint["SOPClassUID"] if "SOPClassUID" in blueprint else None
     if isinstance(element, StaticElement):
         named = iod_of(str(element.value))
@@ -86,18 +86,18 @@ def _iod(blueprint: Blueprint, asked: str | None) -> str:
 def _lacking(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
     filled = required_blueprint(next((uid for uid, name in _classes() if name == iod), None))
     set_by = {int(element.tag): element for element in filled + RULES + blueprint}
-    said: set[int] = set()
-    made = PIXELS | _BY_OBJECTS | (_BY_CONVERSION if iod.startswith("legacy-converted") else frozenset())
+    reported: set[int] = set()
+    written_later = PIXELS | _BY_OBJECTS | (_BY_CONVERSION if iod.startswith("legacy-converted") else frozenset())
     for module in modules_of(iod):
         if not module.is_mandatory:
             continue
         for attribute in module.attributes:
-            if attribute.path or attribute.type not in ("1", "2") or attribute.keyword in made:
+            if attribute.path or attribute.type not in ("1", "2") or attribute.keyword in written_later:
                 continue
             element = set_by.get(attribute.tag)
-            if attribute.tag in said or attribute.tag in PIXEL_TAGS:
+            if attribute.tag in reported or attribute.tag in PIXEL_TAGS:
                 continue
-            said.add(attribute.tag)
+            reported.add(attribute.tag)
             where = f"{module.name} module"
             if element is None:
                 yield error(attribute.tag, f"is set by nobody: it is of type {attribute.type}", where)

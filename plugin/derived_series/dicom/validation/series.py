@@ -53,21 +53,21 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
     inputs = [parent, *(series.header.env.others if series.header is not None else ())]
     known = frozenset(str(instance.SOPInstanceUID) for each in inputs for instance in each.instances)
     values = ParentValues([instance for each in inputs for instance in each.instances])
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for index, dataset in checked:
-        found += _instance(dataset, parent, values, known, f"instance {index + 1}" if len(series) > 1 else "")
-    found += _identity(series, parent, known)
+        findings += _instance(dataset, parent, values, known, f"instance {index + 1}" if len(series) > 1 else "")
+    findings += _identity(series, parent, known)
     if isinstance(series, DerivedSeries):
         positions = _positions(series)
         volumes = series.env.volumes
-        found += _of_each(series, checked[0][1])
-        found += _against_grid(series, positions, parent)
+        findings += _of_each(series, checked[0][1])
+        findings += _against_grid(series, positions, parent)
     else:
-        found += _same_in_all([dataset for _, dataset in checked])
+        findings += _same_in_all([dataset for _, dataset in checked])
         positions = [numbers(dataset, "ImagePositionPatient") for _, dataset in checked]
         volumes = 1
-    found += _in_order(positions, volumes, checked[0][1])
-    return tuple(dict.fromkeys(_once(found)))
+    findings += _in_order(positions, volumes, checked[0][1])
+    return tuple(dict.fromkeys(_once(findings)))
 
 
 def _in_short(dataset: Dataset) -> Dataset:
@@ -83,18 +83,18 @@ def _in_short(dataset: Dataset) -> Dataset:
     }
     if not short:
         return dataset
-    found = Dataset({**dict(dataset.items()), **short})
-    found.file_meta = dataset.file_meta
-    return found
+    shortened = Dataset({**dict(dataset.items()), **short})
+    shortened.file_meta = dataset.file_meta
+    return shortened
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
     """The same thing of the first and of the last instance is told once."""
-    said: set[tuple[int, str]] = set()
+    seen: set[tuple[int, str]] = set()
     for finding in findings:
         key = (finding.tag, finding.message)
-        if key not in said:
-            said.add(key)
+        if key not in seen:
+            seen.add(key)
             yield finding
 
 
@@ -124,7 +124,7 @@ def _instance(
 
 def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], where: str) -> Iterator[Finding]:
     """Instances that the series says it comes from."""
-    own = str(dataset.get("SOPInstanceUID", ""))
+    own_uid = str(dataset.get("SOPInstanceUID", ""))
     if "SourceImageSequence" not in dataset and "ReferencedSeriesSequence" not in dataset:
         if "Rows" in dataset:
             yield warning(0x00082112, "is missing: nothing tells what the image comes from", where)
@@ -134,9 +134,9 @@ def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], w
         if series.get("SeriesInstanceUID") == parent.series_instance_uid:
             items = series.get("ReferencedInstanceSequence") or ()
             named += [str(item.get("ReferencedSOPInstanceUID", "")) for item in items]
-    if own in named:
+    if own_uid in named:
         yield error(0x00082112, "names the instance itself as its source", where)
-    foreign = [uid for uid in named if uid not in known and uid != own]
+    foreign = [uid for uid in named if uid not in known and uid != own_uid]
     if foreign:
         yield warning(
             0x00082112, f"names {len(foreign)} instance(s) that the parent does not have: {foreign[0]}", where
@@ -170,8 +170,8 @@ def _same_in_all(datasets: Sequence[Dataset]) -> Iterator[Finding]:
         if any(dataset.get(keyword) != first.get(keyword) for dataset in others):
             tag = next(int(d[keyword].tag) for d in datasets if keyword in d)
             yield error(tag, "is not the same in all instances, though it is the series'")
-    given = [dataset.get("InstanceNumber") for dataset in datasets]
-    if len(given) > 1 and len(set(map(str, given))) < len(given):
+    numbers = [dataset.get("InstanceNumber") for dataset in datasets]
+    if len(numbers) > 1 and len(set(map(str, numbers))) < len(numbers):
         yield error(0x00200013, "is not different in all instances")
 
 
@@ -186,14 +186,16 @@ def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
         element, tag = entry.element, int(entry.element.tag)
         if tag not in level and (isinstance(element, CopyElement) or element.encodes_itself or tag == _POSITION):
             continue
-        own = first.get(tag) if not element.tag.is_private else None
+        stored_element = first.get(tag) if not element.tag.is_private else None
         for index in range(len(series)):
             value = ask(element, InstanceEnvironment(series.env, index))
-            made = None if value is ABSENT else element.data_element(value)
-            problem = None if made is None else value_problem(made)
-            if made is None or made.is_empty:
+            data_element = None if value is ABSENT else element.data_element(value)
+            problem = None if data_element is None else value_problem(data_element)
+            if data_element is None or data_element.is_empty:
                 problem = "is missing or empty: it is of type 1" if tag in required else None
-            if tag in level and (None if made is None else made.value) != (None if own is None else own.value):
+            if tag in level and (None if data_element is None else data_element.value) != (
+                None if stored_element is None else stored_element.value
+            ):
                 problem = "is not the same in all instances, though it is the series'"
             if problem:
                 place = f"instance {index + 1}"
@@ -216,12 +218,12 @@ def _positions(series: DerivedSeries) -> list[list[float]]:
     entry = next((e for e in series.instanced if int(e.element.tag) == _POSITION), None)
     if entry is None:
         return []
-    found = []
+    positions = []
     for index in range(len(series)):
         value = ask(entry.element, InstanceEnvironment(series.env, index))
-        given = getattr(value, "value", value)
-        found.append([] if value is ABSENT or given is None else [float(v) for v in given])
-    return found
+        coordinates = getattr(value, "value", value)
+        positions.append([] if value is ABSENT or coordinates is None else [float(v) for v in coordinates])
+    return positions
 
 
 def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: ParentSeries) -> Iterator[Finding]:
@@ -230,17 +232,22 @@ def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: P
     if env.grid is None or not positions:
         return
     where = [env.grid.positions[index % env.slices] for index in range(len(series))]
-    lacking = [i for i, said in enumerate(positions) if len(said) != 3]
+    lacking = [i for i, position in enumerate(positions) if len(position) != 3]
     off = lacking or np.flatnonzero(np.abs(np.subtract(positions, where)).max(axis=1) > _NEAR).tolist()
     if off:
         yield error(
             _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
         )
-    own, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
+    frame_element, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
     if env.frame is not None:
-        if own is not None and own.value != env.frame.uid:
-            yield error(0x00200052, f"is {own.value}, the coordinates are those of {env.frame.uid}")
-    elif own is not None and parents and own.value != parents and parent.is_constant("FrameOfReferenceUID"):
+        if frame_element is not None and frame_element.value != env.frame.uid:
+            yield error(0x00200052, f"is {frame_element.value}, the coordinates are those of {env.frame.uid}")
+    elif (
+        frame_element is not None
+        and parents
+        and frame_element.value != parents
+        and parent.is_constant("FrameOfReferenceUID")
+    ):
         yield error(0x00200052, "is not the parent's, though the coordinates are")
 
 
@@ -266,7 +273,7 @@ def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Ite
             number = volume * count + int(np.flatnonzero(gaps <= 0)[0]) + 2
             yield error(_POSITION, "does not ascend along the normal", f"instance {number}")
             return
-        said = numbers(first, "SpacingBetweenSlices")
-        if said and len(gaps) and abs(float(np.median(gaps)) - said[0]) > max(_NEAR, 0.01 * said[0]):
-            yield error(0x00180088, f"is {said[0]:g} mm, the slices are {float(np.median(gaps)):g} mm apart")
+        spacing = numbers(first, "SpacingBetweenSlices")
+        if spacing and len(gaps) and abs(float(np.median(gaps)) - spacing[0]) > max(_NEAR, 0.01 * spacing[0]):
+            yield error(0x00180088, f"is {spacing[0]:g} mm, the slices are {float(np.median(gaps)):g} mm apart")
             return

@@ -66,8 +66,8 @@ def _table(name: str) -> Any:
             remedy=f"pip install 'highdicom=={_KNOWN}*', or have nothing validated",
             advice=Advice(Choice.NO_VALIDATION),
         )
-    found = importlib.util.find_spec("highdicom")
-    for folder in (found.submodule_search_locations or []) if found else []:
+    package = importlib.util.find_spec("highdicom")
+    for folder in (package.submodule_search_locations or []) if package else []:
         path = Path(folder) / "_standard" / f"{name}.json"
         if path.is_file():
             return json.loads(path.read_text("utf-8"))
@@ -80,8 +80,8 @@ def _table(name: str) -> Any:
 
 def iod_of(sop_class_uid: str) -> str | None:
     """The name of a SOP class's IOD, such as ``ct-image``; None for one that the tables do not have."""
-    found: str | None = _table("sop_class_iod_map").get(sop_class_uid)
-    return found
+    iod: str | None = _table("sop_class_iod_map").get(sop_class_uid)
+    return iod
 
 
 @lru_cache(maxsize=64)
@@ -95,9 +95,9 @@ def modules_of(iod: str) -> tuple[Module, ...]:
 
 
 def _attributes(rows: list[dict[str, Any]]) -> tuple[Attribute, ...]:
-    found = []
+    attributes = []
     for row in rows:
         tag = tag_for_keyword(row["keyword"])
         if tag is not None:
-            found.append(Attribute(row["keyword"], tag, str(row["type"]), tuple(row["path"])))
-    return tuple(found)
+            attributes.append(Attribute(row["keyword"], tag, str(row["type"]), tuple(row["path"])))
+    return tuple(attributes)

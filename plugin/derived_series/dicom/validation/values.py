@@ -38,22 +38,22 @@ class ParentValues:
     @cached_property
     def _texts(self) -> frozenset[str]:
         """The texts of the first instance, at any depth, and the UIDs of all."""
-        found = {str(instance.get("SOPInstanceUID")) for instance in self.instances}
+        texts = {str(instance.get("SOPInstanceUID")) for instance in self.instances}
         with reading("the parent's headers"):
-            _collect(self.instances[0], found)
-        return frozenset(found)
+            _collect(self.instances[0], texts)
+        return frozenset(texts)
 
 
-def _collect(dataset: Dataset, found: set[str]) -> None:
+def _collect(dataset: Dataset, texts: set[str]) -> None:
     for tag, read in list(dataset.items()):
         if read.VR in _BINARY or (isinstance(read, RawDataElement) and read.value is None):
             continue
         element = dataset[tag]
         if element.VR == "SQ":
             for item in element.value or ():
-                _collect(item, found)
+                _collect(item, texts)
         elif element.VR not in _BINARY:
-            found.update(text_of(value) for value in values_of(element))
+            texts.update(text_of(value) for value in values_of(element))
 
 
 def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterator[Finding]:
@@ -139,8 +139,8 @@ def _check_pixels(dataset: Dataset, where: str) -> Iterator[Finding]:
     samples = int(dataset.get("SamplesPerPixel") or 1)
     monochrome = str(dataset.get("PhotometricInterpretation", "")) in ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")
     if monochrome != (samples == 1):
-        said = dataset.get("PhotometricInterpretation")
-        yield error(0x00280004, f"is {said!r} with {samples} sample(s) a pixel", where)
+        photometric = dataset.get("PhotometricInterpretation")
+        yield error(0x00280004, f"is {photometric!r} with {samples} sample(s) a pixel", where)
     yield from _check_length(dataset, samples, allocated, where)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.source.multiframe.unfold import unfold
+from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.work.catalogue import library_of, pipeline_json
@@ -71,7 +71,7 @@ class StudyHeads:
 
 def _asked(wanted: type[Input], head: Dataset) -> str | None:
     try:
-        return wanted.refusal(head if wanted.reads_objects() else unfold([head])[0])
+        return wanted.refusal(head if wanted.reads_objects() else split_into_slices([head])[0])
     except DerivedSeriesError as error:
         return error.message
     except (AttributeError, LookupError, TypeError, ValueError) as error:  # a pipeline's own refusal

@@ -58,12 +58,12 @@ def classic_attributes(source: Dataset, groups: Dataset, frame: Mapping[BaseTag,
     """
     modality = classic_class(str(source.SOPClassUID))
     if modality == MRImageStorage:
-        made = _pulse_sequence(source, groups)
+        classic_values = _pulse_sequence(source, groups)
     elif modality == PositronEmissionTomographyImageStorage:
-        made = _positron_emission(source, groups)
+        classic_values = _positron_emission(source, groups)
     else:
         return []
-    tags = {Tag(keyword): value for keyword, value in made.items()}
+    tags = {Tag(keyword): value for keyword, value in classic_values.items()}
     return [DataElement(t, dictionary_vr(t) or "LO", v) for t, v in tags.items() if t not in frame and t not in source]
 
 
@@ -72,38 +72,40 @@ def _pulse_sequence(source: Dataset, groups: Dataset) -> dict[str, Any]:
 
     A source without that module says of its sequence nothing that classic terms have a word for: "RM", research mode.
     """
-    said = {**_values(source), **_values(*_items(groups, "MRModifierSequence"))}
-    echo = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["GR", "SE"]}.get(str(said.get("EchoPulseSequence")), [])
+    enhanced_values = {**_values(source), **_values(*_items(groups, "MRModifierSequence"))}
+    echo = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["GR", "SE"]}.get(
+        str(enhanced_values.get("EchoPulseSequence")), []
+    )
     scanning = (
         echo
-        + ["IR"] * (said.get("InversionRecovery") == "YES")
-        + ["EP"] * (said.get("EchoPlanarPulseSequence") == "YES")
+        + ["IR"] * (enhanced_values.get("InversionRecovery") == "YES")
+        + ["EP"] * (enhanced_values.get("EchoPlanarPulseSequence") == "YES")
     )
     variants = {
-        "SK": said.get("SegmentedKSpaceTraversal") in ("PARTIAL", "FULL"),
-        "MTC": said.get("MagnetizationTransfer") in ("ON_RESONANCE", "OFF_RESONANCE"),
-        "SS": said.get("SteadyStatePulseSequence") not in (None, "", "NONE"),
-        "SP": said.get("Spoiling") not in (None, "", "NONE"),
-        "MP": said.get("InversionRecovery") == "YES",
-        "OSP": said.get("OversamplingPhase") in ("2D", "3D", "2D_3D"),
+        "SK": enhanced_values.get("SegmentedKSpaceTraversal") in ("PARTIAL", "FULL"),
+        "MTC": enhanced_values.get("MagnetizationTransfer") in ("ON_RESONANCE", "OFF_RESONANCE"),
+        "SS": enhanced_values.get("SteadyStatePulseSequence") not in (None, "", "NONE"),
+        "SP": enhanced_values.get("Spoiling") not in (None, "", "NONE"),
+        "MP": enhanced_values.get("InversionRecovery") == "YES",
+        "OSP": enhanced_values.get("OversamplingPhase") in ("2D", "3D", "2D_3D"),
     }
-    found: dict[str, Any] = {
+    classic_values: dict[str, Any] = {
         "ScanningSequence": scanning or ["RM"],
         "SequenceVariant": [name for name, is_so in variants.items() if is_so] or ["NONE"],
         "RepetitionTime": None,  # type 2C
     }
     if "IR" in scanning:
-        found["InversionTime"] = None
-    if said.get("PulseSequenceName"):
-        found["SequenceName"] = str(said["PulseSequenceName"])[:16]
-    return found
+        classic_values["InversionTime"] = None
+    if enhanced_values.get("PulseSequenceName"):
+        classic_values["SequenceName"] = str(enhanced_values["PulseSequenceName"])[:16]
+    return classic_values
 
 
 def _positron_emission(source: Dataset, groups: Dataset) -> dict[str, Any]:
     """Units, DecayCorrection, FrameReferenceTime and the rest of the types 1 and 2 of classic PET."""
     dose = next(iter(_items(source, "RadiopharmaceuticalInformationSequence")), Dataset())
     content = next(iter(_items(groups, "FrameContentSequence")), Dataset())
-    found: dict[str, Any] = {
+    classic_values: dict[str, Any] = {
         "SeriesType": ["DYNAMIC" if _times(source) > 1 else "STATIC", "IMAGE"],
         "DecayCorrection": _decay_correction(source, dose),
         "CorrectedImage": [name for name, keyword in _CORRECTIONS.items() if source.get(keyword) == "YES"],
@@ -111,19 +113,19 @@ def _positron_emission(source: Dataset, groups: Dataset) -> dict[str, Any]:
     for item in _items(groups, "RealWorldValueMappingSequence"):
         for unit in _items(item, "MeasurementUnitsCodeSequence"):
             code = str(unit.get("CodeValue", "")).lower()
-            found["Units"], found["SUVType"] = _UNITS.get(code), _SUV.get(code)
+            classic_values["Units"], classic_values["SUVType"] = _UNITS.get(code), _SUV.get(code)
     for item in _items(groups, "PixelValueTransformationSequence"):
         kind = str(item.get("RescaleType") or "")
-        if not found.get("Units") and kind in _UNITS.values():
-            found["Units"] = kind
+        if not classic_values.get("Units") and kind in _UNITS.values():
+            classic_values["Units"] = kind
     duration = content.get("FrameAcquisitionDuration")
     if duration is not None:
-        found["ActualFrameDuration"] = round(float(duration))
+        classic_values["ActualFrameDuration"] = round(float(duration))
     start = moment_of(source, "Series")
     reference = read_datetime(content.get("FrameReferenceDateTime"), zone_of(source))
     if start is not None and reference is not None:
-        found["FrameReferenceTime"] = decimal_string((reference.at - start.at).total_seconds() * 1000)
-    return {keyword: value for keyword, value in found.items() if value not in (None, [])}
+        classic_values["FrameReferenceTime"] = decimal_string((reference.at - start.at).total_seconds() * 1000)
+    return {keyword: value for keyword, value in classic_values.items() if value not in (None, [])}
 
 
 def _decay_correction(source: Dataset, dose: Dataset) -> str | None:
@@ -134,10 +136,10 @@ def _decay_correction(source: Dataset, dose: Dataset) -> str | None:
     moment = read_datetime(source.get("DecayCorrectionDateTime"), zone)
     if moment is None:
         return None
-    start, given = moment_of(source, "Series"), read_datetime(dose.get("RadiopharmaceuticalStartDateTime"), zone)
+    start, injected = moment_of(source, "Series"), read_datetime(dose.get("RadiopharmaceuticalStartDateTime"), zone)
     if start is not None and moment.agrees(start):
         return "START"
-    return "ADMIN" if given is not None and moment.agrees(given) else None
+    return "ADMIN" if injected is not None and moment.agrees(injected) else None
 
 
 def _times(source: Dataset) -> int:

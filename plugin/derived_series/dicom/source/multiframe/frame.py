@@ -75,13 +75,13 @@ class FrameDataset(Dataset):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Dataset:
         """A single-frame dataset without pixels that may be changed; it knows no source."""
-        found = Dataset()
+        copied = Dataset()
         for element in self:
-            found.add(copy.deepcopy(element, memo))
+            copied.add(copy.deepcopy(element, memo))
         if hasattr(self, "file_meta"):
-            found.file_meta = copy.deepcopy(self.file_meta, memo)
-            found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID
-        return found
+            copied.file_meta = copy.deepcopy(self.file_meta, memo)
+            copied.file_meta.MediaStorageSOPClassUID = copied.SOPClassUID
+        return copied
 
     @property
     def pixel_array(self) -> npt.NDArray[Any]:
@@ -100,10 +100,10 @@ def common_elements(source: Dataset) -> dict[BaseTag, Element]:
 
     Long values that are still in the source's file stay there.
     """
-    found: dict[BaseTag, Element] = {}
+    common: dict[BaseTag, Element] = {}
     for tag, element in list(source.items()):
         if tag in _OF_THE_WHOLE or tag.group == _PIXEL_GROUP:
             continue
         in_file = isinstance(element, RawDataElement) and element.value is None and element.length != 0
-        found[tag] = element if in_file else source[tag]
-    return found
+        common[tag] = element if in_file else source[tag]
+    return common

@@ -140,22 +140,22 @@ def classic_elements(groups: Dataset, zone: timezone | None) -> dict[BaseTag, Da
 
     :param zone: of the instance.
     """
-    found: dict[BaseTag, DataElement] = {}
+    elements: dict[BaseTag, DataElement] = {}
     for tag in groups.keys():
         if tag in _GROUPS:
             for item in _first(groups, tag):
-                found.update(_of_group(item, _GROUPS[tag]))
+                elements.update(_of_group(item, _GROUPS[tag]))
                 if tag == _DIFFUSION:
                     for direction in _first(item, _DIRECTION):
-                        found.update(_of_group(direction, {_ORIENTATION: _ORIENTATION}))
+                        elements.update(_of_group(direction, {_ORIENTATION: _ORIENTATION}))
         elif tag in _UNASSIGNED:
             for item in _first(groups, tag):
-                found.update(_public(item))
+                elements.update(_public(item))
         elif tag == _REAL_WORLD:
-            found[tag] = groups[tag]
-    if _ACQUIRED in found:
-        found.update(_date_and_time(found[_ACQUIRED].value, zone))
-    return found
+            elements[tag] = groups[tag]
+    if _ACQUIRED in elements:
+        elements.update(_date_and_time(elements[_ACQUIRED].value, zone))
+    return elements
 
 
 def _first(dataset: Dataset, tag: BaseTag) -> Iterable[Dataset]:
@@ -188,8 +188,8 @@ def classic(element: DataElement, tag: BaseTag) -> DataElement:
 
 def _date_and_time(moment: Any, zone: timezone | None) -> dict[BaseTag, DataElement]:
     """AcquisitionDate and AcquisitionTime of a DT."""
-    found = split_datetime(moment, zone)
-    if found is None:
+    date_and_time = split_datetime(moment, zone)
+    if date_and_time is None:
         return {}
     date, time = Tag("AcquisitionDate"), Tag("AcquisitionTime")
-    return {date: DataElement(date, "DA", found[0]), time: DataElement(time, "TM", found[1])}
+    return {date: DataElement(date, "DA", date_and_time[0]), time: DataElement(time, "TM", date_and_time[1])}

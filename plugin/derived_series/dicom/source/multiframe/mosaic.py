@@ -63,21 +63,21 @@ def tiles(source: Dataset) -> list[FrameDataset]:
     common.pop(_LOCATION, None)
     common[_ROWS], common[_COLUMNS] = DataElement(_ROWS, "US", rows), DataElement(_COLUMNS, "US", columns)
     common[_IMAGE_TYPE] = DataElement(_IMAGE_TYPE, "CS", [kind for kind in source.ImageType if kind != "MOSAIC"])
-    found = []
+    frames = []
     for index in range(count):
         place = [decimal_string(value) for value in first + index * step]
         row, column = divmod(index, side)
         box = (slice(row * rows, (row + 1) * rows), slice(column * columns, (column + 1) * columns))
         elements = {**common, _POSITION: DataElement(_POSITION, "DS", place)}
-        found.append(FrameDataset(elements, source, index + 1, box))
-    return found
+        frames.append(FrameDataset(elements, source, index + 1, box))
+    return frames
 
 
 def _csa_header(source: Dataset) -> dict[str, list[Any]]:
     """The values of the CSA image header (0029,xx10) by name. :raises InvalidParent: when it is missing or broken."""
     try:
-        found = csareader.get_csa_header(source)
-        values = {name: list(tag["items"]) for name, tag in (found or {"tags": {}})["tags"].items()}
+        csa_header = csareader.get_csa_header(source)
+        values = {name: list(tag["items"]) for name, tag in (csa_header or {"tags": {}})["tags"].items()}
     except (csareader.CSAError, ValueError, TypeError, KeyError, AssertionError, struct.error) as error:
         raise _refusal(source, f"its CSA header cannot be read: {error}") from error
     if not values:
@@ -95,14 +95,16 @@ def _first_and_step(
     if not 0.9 < length < 1.1:
         raise _refusal(source, "its ImageOrientationPatient is not two unit vectors at a right angle")
     normal /= length
-    given = np.array([float(value) for value in header["SliceNormalVector"]])
-    if given.shape != (3,) or abs(abs(float(given @ normal)) - 1) > _SAME_DIRECTION:
-        raise _refusal(source, f"its SliceNormalVector {given.tolist()} is not normal to its ImageOrientationPatient")
+    csa_normal = np.array([float(value) for value in header["SliceNormalVector"]])
+    if csa_normal.shape != (3,) or abs(abs(float(csa_normal @ normal)) - 1) > _SAME_DIRECTION:
+        raise _refusal(
+            source, f"its SliceNormalVector {csa_normal.tolist()} is not normal to its ImageOrientationPatient"
+        )
     down, across = (float(value) for value in source.PixelSpacing)
     # the position is that of one image of the mosaic's size around the same centre
     position = np.array([float(value) for value in source.ImagePositionPatient])
     position += row * across * (source.Columns - columns) / 2 + column * down * (source.Rows - rows) / 2
-    return position, math.copysign(abs(float(source.SpacingBetweenSlices)), float(given @ normal)) * normal
+    return position, math.copysign(abs(float(source.SpacingBetweenSlices)), float(csa_normal @ normal)) * normal
 
 
 def _refusal(source: Dataset, why: str) -> InvalidParent:

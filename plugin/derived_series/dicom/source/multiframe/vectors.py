@@ -27,8 +27,8 @@ def places(source: Dataset, count: int) -> Sequence[Place]:
     Reconstructed NM (C.8.4.9): the first slice is at the detector's position, the others follow along the normal;
     a negative SpacingBetweenSlices goes against it. RT Dose (C.8.8.3.2): GridFrameOffsetVector.
     """
-    found = _reconstructed(source, count) or _dose(source, count)
-    return found or [{} for _ in range(count)]
+    known_places = _reconstructed(source, count) or _dose(source, count)
+    return known_places or [{} for _ in range(count)]
 
 
 def _reconstructed(source: Dataset, count: int) -> list[Place]:
@@ -44,12 +44,12 @@ def _reconstructed(source: Dataset, count: int) -> list[Place]:
     times = _whole(source.get("TimeSlotVector") or source.get("PhaseVector"), count)
     if not _are(position, 3) or not _are(orientation, 6):
         return []
-    found = _along(position, orientation, [(number - 1) * float(spacing) for number in numbers])
+    along_normal = _along(position, orientation, [(number - 1) * float(spacing) for number in numbers])
     tag = Tag("TemporalPositionIdentifier")
     return (
-        [{**place, tag: DataElement(tag, "IS", time)} for place, time in zip(found, times, strict=True)]
+        [{**place, tag: DataElement(tag, "IS", time)} for place, time in zip(along_normal, times, strict=True)]
         if times
-        else found
+        else along_normal
     )
 
 
@@ -62,9 +62,9 @@ def _dose(source: Dataset, count: int) -> list[Place]:
     if not _are(offsets, count) or not _are(position, 3) or not _are(orientation, 6):
         return []
     numbers = [float(offset) for offset in _listed(offsets)]
-    found = _along(position, orientation, [number - numbers[0] for number in numbers])
+    along_normal = _along(position, orientation, [number - numbers[0] for number in numbers])
     slope = Tag("RescaleSlope")
-    return [{**place, slope: DataElement(slope, "DS", scaling)} for place in found] if scaling else found
+    return [{**place, slope: DataElement(slope, "DS", scaling)} for place in along_normal] if scaling else along_normal
 
 
 def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[Place]:

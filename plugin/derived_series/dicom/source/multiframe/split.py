@@ -24,23 +24,23 @@ _NUMBER_OF_FRAMES, _DOSE_GRID_SCALING = Tag("NumberOfFrames"), Tag("DoseGridScal
 _SOP_CLASS, _SOP_INSTANCE = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 
 
-def unfold(datasets: list[Dataset]) -> list[Dataset]:
+def split_into_slices(datasets: list[Dataset]) -> list[Dataset]:
     """One dataset a slice, in the order of the instances and of their frames; the same list where nothing unfolds.
 
     :raises InvalidParent: functional groups or a mosaic's header that do not tell where the slices are.
     """
-    found: list[Dataset] = []
+    slices: list[Dataset] = []
     for dataset in datasets:
         if _is_multi_frame(dataset):
-            found += _told_frames(dataset)
+            slices += _frames_or_refusal(dataset)
         elif is_mosaic(dataset):
-            found += tiles(dataset)
+            slices += tiles(dataset)
         else:
-            found.append(dataset)
-    return found if any(isinstance(dataset, FrameDataset) for dataset in found) else datasets
+            slices.append(dataset)
+    return slices if any(isinstance(dataset, FrameDataset) for dataset in slices) else datasets
 
 
-def _told_frames(source: Dataset) -> list[FrameDataset]:
+def _frames_or_refusal(source: Dataset) -> list[FrameDataset]:
     """The frames. :raises InvalidParent: also for values that are none of their VR."""
     try:
         return _frames(source)
@@ -85,8 +85,8 @@ def _frames(source: Dataset) -> list[FrameDataset]:
         )
     common = common_elements(source)
     common[_SOP_CLASS] = DataElement(_SOP_CLASS, "UI", classic_class(str(source[_SOP_CLASS].value)))
-    own = _of_groups(source, count) if has_groups(source) else _of_vectors(source, count, common)
-    return [FrameDataset({**common, **elements}, source, number) for number, elements in enumerate(own, start=1)]
+    by_frame = _of_groups(source, count) if has_groups(source) else _of_vectors(source, count, common)
+    return [FrameDataset({**common, **elements}, source, number) for number, elements in enumerate(by_frame, start=1)]
 
 
 def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
@@ -94,13 +94,13 @@ def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
     shared = shared_group(source)
     zone = zone_of(source)
     of_all: dict[BaseTag, Element] = {**classic_elements(shared, zone)}
-    found = []
+    by_frame = []
     for groups in frame_groups(source, count):
-        own = classic_elements(groups, zone)
+        of_frame = classic_elements(groups, zone)
         whole = Dataset({**dict(shared.items()), **dict(groups.items())})
-        added = {element.tag: element for element in classic_attributes(source, whole, own)}
-        found.append({**added, **of_all, **own})
-    return found
+        added = {element.tag: element for element in classic_attributes(source, whole, of_frame)}
+        by_frame.append({**added, **of_all, **of_frame})
+    return by_frame
 
 
 def _of_vectors(source: Dataset, count: int, common: dict[BaseTag, Element]) -> list[dict[BaseTag, Element]]:
