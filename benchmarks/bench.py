@@ -42,16 +42,16 @@ def build(quick: bool) -> Iterator[Part]:
 
 
 def through(quick: bool) -> Iterator[Part]:
-    found = bench_through.measure({1: 7, 30: 7, 300: 5} if quick else {1: 15, 30: 11, 300: 9, 2000: 3})
-    if len(found) > 1 and not quick:
-        bench_plot.draw(found, PLOT)
-    yield bench_through.table(found), bench_through.targets(found)
-    yield bench_through.phases_table(found), []
+    measured = bench_through.measure({1: 7, 30: 7, 300: 5} if quick else {1: 15, 30: 11, 300: 9, 2000: 3})
+    if len(measured) > 1 and not quick:
+        bench_plot.draw(measured, PLOT)
+    yield bench_through.table(measured), bench_through.targets(measured)
+    yield bench_through.phases_table(measured), []
 
 
 def memory(quick: bool) -> Iterator[Part]:
-    found = bench_memory.measure([300] if quick else [300, 1000, 2000, *_very_large()])
-    yield bench_memory.table(found), bench_memory.targets(found)
+    peaks = bench_memory.measure([300] if quick else [300, 1000, 2000, *_very_large()])
+    yield bench_memory.table(peaks), bench_memory.targets(peaks)
 
 
 def latency(quick: bool) -> Iterator[Part]:

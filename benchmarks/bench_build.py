@@ -76,11 +76,11 @@ def plain(dataset: Dataset) -> list[Plain]:
     ]
 
 
-def made(elements: list[Plain]) -> Dataset:
+def dataset_of(elements: list[Plain]) -> Dataset:
     dataset = Dataset()
     for keyword, value in elements:
         is_sequence = keyword.endswith("Sequence")
-        setattr(dataset, keyword, [made(item) for item in value] if is_sequence else value)
+        setattr(dataset, keyword, [dataset_of(item) for item in value] if is_sequence else value)
     return dataset
 
 
@@ -90,8 +90,8 @@ def loop(case: Case) -> Callable[[], Iterator[bytes]]:
     pixels = case.ready.env.pixels
 
     def run() -> Iterator[bytes]:
-        for index, own in enumerate(elements):
-            dataset = made(own)
+        for index, of_instance in enumerate(elements):
+            dataset = dataset_of(of_instance)
             scaled = case.image[index].astype(np.float64)
             scaled *= 1 / pixels.slope
             dataset.add_new("PixelData", "OW", np.rint(scaled, out=scaled).astype(pixels.dtype).tobytes())
@@ -142,8 +142,8 @@ def _template(case: Case, uid: bytes) -> tuple[bytearray, list[int]]:
     dataset.save_as(buffer, enforce_file_format=True)
     data = buffer.getvalue()
     first = data.index(uid)
-    found = [first, data.index(uid, first + 1), data.index(b"999999"), data.index(b"-100.00000000001")]
-    return bytearray(data), found
+    offsets = [first, data.index(uid, first + 1), data.index(b"999999"), data.index(b"-100.00000000001")]
+    return bytearray(data), offsets
 
 
 def secondary_captures(case: Case) -> Callable[[], Iterator[bytes]]:

@@ -32,10 +32,10 @@ def plane(index: int) -> npt.NDArray[np.float32]:
 
 def volume(slices: int) -> npt.NDArray[np.float32]:
     """(slice, row, column) in HU."""
-    found = np.empty((slices, ROWS, COLUMNS), np.float32)
+    image = np.empty((slices, ROWS, COLUMNS), np.float32)
     for index in range(slices):
-        found[index] = plane(index)
-    return found
+        image[index] = plane(index)
+    return image
 
 
 def parent_datasets(slices: int, *, series: str = "bench", patient: str = "BENCH") -> Iterator[Dataset]:

@@ -116,7 +116,7 @@ def _peak(server: OrthancServer, parent: Stored, way: str, call: Callable[[], ob
     return Peak(parent.slices, way, sampler.idle_workers, sampler.workers, sampler.orthanc, sampler.together)
 
 
-def table(found: Sequence[Peak]) -> Table:
+def table(peaks: Sequence[Peak]) -> Table:
     rows = [
         (
             f"{peak.slices:,}",
@@ -128,7 +128,7 @@ def table(found: Sequence[Peak]) -> Table:
             f"{peak.together / _MB:,.0f}",
             f"{peak.ratio:.2f}x",
         )
-        for peak in found
+        for peak in peaks
     ]
     return Table(
         f"3. Peak memory of one derivation of {ROWS} x {COLUMNS} slices, MB",
@@ -142,10 +142,10 @@ def table(found: Sequence[Peak]) -> Table:
     )
 
 
-def targets(found: Sequence[Peak]) -> list[Target]:
-    large = [peak for peak in found if peak.way == PIPELINE and peak.slices >= _FLAT_FROM]
+def targets(peaks: Sequence[Peak]) -> list[Target]:
+    large = [peak for peak in peaks if peak.way == PIPELINE and peak.slices >= _FLAT_FROM]
     flat = large[-1].ratio / large[0].ratio if len(large) > 1 else None
-    worst = max((peak.ratio for peak in found if peak.slices >= 300), default=None)
+    worst = max((peak.ratio for peak in peaks if peak.slices >= 300), default=None)
     return [
         Target("(3) peak memory to the volume's bytes", 3, worst),
         Target(f"(3) the same, largest series to {_FLAT_FROM:,} slices", 1.05, flat),

@@ -28,7 +28,7 @@ _OURS, _THEIRS = "derived_series", "highdicom"
 
 def labels(slices: int, count: int) -> npt.NDArray[np.uint8]:
     """A label map of ellipsoids in rows, each through a part of the slices; of many labels, each through fewer."""
-    found = np.zeros((slices, ROWS, COLUMNS), np.uint8)
+    label_map = np.zeros((slices, ROWS, COLUMNS), np.uint8)
     across = int(np.ceil(np.sqrt(count)))
     step = ROWS // across
     down, right = np.mgrid[:step, :step] / (step / 2) - 1
@@ -39,9 +39,9 @@ def labels(slices: int, count: int) -> npt.NDArray[np.uint8]:
         for index in range(depth):
             height = 2 * index / depth - 1
             inside = down**2 + right**2 < 1.05 - height**2
-            place = found[begin + index, row * step : (row + 1) * step, column * step : (column + 1) * step]
+            place = label_map[begin + index, row * step : (row + 1) * step, column * step : (column + 1) * step]
             place[inside] = number
-    return found
+    return label_map
 
 
 def _described(count: int) -> list[Segment]:
@@ -74,12 +74,12 @@ def theirs(
             item: Dataset = segment.item()
             item.SegmentAlgorithmType = "MANUAL"
             items.append(SegmentDescription.from_dataset(item))
-        made = highdicom.seg.Segmentation(
+        segmentation = highdicom.seg.Segmentation(
             parent.instances, image, kind, items, "2.25.1", 1001, "2.25.2", 1, "Bench", "Bench", "1", "1",
             transfer_syntax_uid=syntax, omit_empty_frames=kind != "LABELMAP",
         )  # fmt: skip
         buffer = io.BytesIO()
-        made.save_as(buffer, enforce_file_format=True)
+        segmentation.save_as(buffer, enforce_file_format=True)
         return len(buffer.getvalue())
 
     return run
@@ -102,10 +102,10 @@ def segmentations(slices: int, counts: Sequence[int], repeats: int) -> tuple[Tab
         extra = segments(*_described(count))
         for name, blueprint, kind, syntax, bound in _KINDS:
             sizes: dict[str, int] = {}
-            own = ours(parent, image, blueprint, extra, syntax)
+            our_run = ours(parent, image, blueprint, extra, syntax)
             other = theirs(parent, image, count, kind, RLELossless if syntax else ExplicitVRLittleEndian)
             seconds = interleaved(
-                {_OURS: partial(_measured, own, sizes, _OURS), _THEIRS: partial(_measured, other, sizes, _THEIRS)},
+                {_OURS: partial(_measured, our_run, sizes, _OURS), _THEIRS: partial(_measured, other, sizes, _THEIRS)},
                 repeats,
             )
             times, size = ratio(seconds, _OURS, _THEIRS), sizes[_OURS] / sizes[_THEIRS]

@@ -15,14 +15,14 @@ matplotlib.rcParams["svg.hashsalt"] = "derived-series"  # the same figures make 
 from matplotlib import pyplot  # noqa: E402  # the backend had to be chosen first
 
 
-def draw(found: Sequence[Measured], path: Path) -> None:
+def draw(measured: Sequence[Measured], path: Path) -> None:
     """Seconds, and seconds to those of the copy, over slices."""
     figure, (seconds, ratios) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    slices = [each.slices for each in found]
+    slices = [each.slices for each in measured]
     for way, mark, colour in ((COPY, "o", "C0"), (PIPELINE, "s", "C1"), (IMAGE, "^", "C2")):
-        seconds.plot(slices, [each.median(way) for each in found], marker=mark, color=colour, label=way)
+        seconds.plot(slices, [each.median(way) for each in measured], marker=mark, color=colour, label=way)
         if way != COPY:
-            ratios.plot(slices, [each.ratio(way) for each in found], marker=mark, color=colour, label=way)
+            ratios.plot(slices, [each.ratio(way) for each in measured], marker=mark, color=colour, label=way)
     ratios.axhline(1, color="C0", linewidth=1, label=COPY)
     ratios.axhline(1.3, color="grey", linewidth=1, linestyle="--", label="target at 300 slices")
     for axes, title in ((seconds, "seconds"), (ratios, "time to the copy's")):

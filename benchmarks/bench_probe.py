@@ -34,11 +34,11 @@ _SPAWN = multiprocessing.get_context("spawn")
 @contextmanager
 def probing(url: str) -> Iterator[Latencies]:
     """Ask all routes in turns, every few milliseconds; the figures are there at the end."""
-    found: Latencies = {}
+    latencies: Latencies = {}
     with _process(_probe, url) as pipe:
-        yield found
+        yield latencies
         pipe.send("stop")
-        found.update(pipe.recv())
+        latencies.update(pipe.recv())
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def _process(function: Callable[..., None], *arguments: Any) -> Iterator[Connect
 
 
 def _probe(pipe: Connection, url: str) -> None:
-    found: Latencies = {route: [] for route in ROUTES}
+    latencies: Latencies = {route: [] for route in ROUTES}
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     pipe.send("ready")
     for route in itertools.cycle(ROUTES):
@@ -75,11 +75,11 @@ def _probe(pipe: Connection, url: str) -> None:
         connection.request("GET", route, headers={"Accept-Encoding": "identity"})
         answer = connection.getresponse()
         answer.read()
-        found[route].append(time.perf_counter() - started)
+        latencies[route].append(time.perf_counter() - started)
         if answer.status != 200:
             raise AssertionError(f"GET {route}: {answer.status}")
     connection.close()
-    pipe.send(found)
+    pipe.send(latencies)
 
 
 @contextmanager

@@ -111,8 +111,8 @@ def upload(server: OrthancServer, slices: int, *, series: str = "bench") -> Stor
     with Client(Connection(server.url)) as client:
         store(client, str(first.StudyInstanceUID), parts())
     (study, uid) = uids[0]
-    found = server.json("/tools/lookup", "POST", data=uid)
-    return Stored(next(item["ID"] for item in found if item["Type"] == "Series"), study, uid, slices)
+    resources = server.json("/tools/lookup", "POST", data=uid)
+    return Stored(next(item["ID"] for item in resources if item["Type"] == "Series"), study, uid, slices)
 
 
 def derive(server: OrthancServer, parent: Stored, pipeline: str = PIPELINE) -> Any:

@@ -56,7 +56,7 @@ def _measure(slices: int, rounds: int) -> Measured:
             IMAGE: lambda: phases[IMAGE].append(derive_image(server, parent, image)["Seconds"]),
         }
         seconds = interleaved(calls, rounds, between=partial(keep_only, server, parent))
-    return Measured(slices, seconds, {way: told[1:] for way, told in phases.items()})
+    return Measured(slices, seconds, {way: rounds_of_way[1:] for way, rounds_of_way in phases.items()})
 
 
 def copy(url: str, parent: Stored, ready: list[bytes], connections: int = CONNECTIONS) -> None:
@@ -99,11 +99,11 @@ def _stow(url: str, files: Sequence[bytes]) -> int:
     return len(answer.json()["00081199"]["Value"])
 
 
-def table(found: Sequence[Measured]) -> Table:
+def table(measured: Sequence[Measured]) -> Table:
     return Table(
         f"2. Whole derivation through Orthanc, {ROWS} x {COLUMNS} CT, against copying the series through it",
         ("slices", "MB", "way", "seconds, median (least-most)", "ms a slice", "time to the copy"),
-        tuple(itertools.chain.from_iterable(map(_rows, found))),
+        tuple(itertools.chain.from_iterable(map(_rows, measured))),
         (
             "The copy is the least that any derivation moves: one WADO-RS request for the parent, then STOW-RS of "
             f"ready files, {_CUT} a request over {CONNECTIONS} connections. A derivation is one request to the plugin "
@@ -114,12 +114,12 @@ def table(found: Sequence[Measured]) -> Table:
     )
 
 
-def phases_table(found: Sequence[Measured]) -> Table:
-    names = list(dict.fromkeys(name for each in found for told in each.phases.values() for name in told[0]))
+def phases_table(measured: Sequence[Measured]) -> Table:
+    names = list(dict.fromkeys(name for each in measured for times in each.phases.values() for name in times[0]))
     rows = []
-    for each in found:
-        for way, told in each.phases.items():
-            medians = [statistics.median(phases.get(name, 0.0) for phases in told) for name in names]
+    for each in measured:
+        for way, rounds_of_way in each.phases.items():
+            medians = [statistics.median(phases.get(name, 0.0) for phases in rounds_of_way) for name in names]
             rest = each.median(way) - sum(medians)
             rows.append((f"{each.slices:,}", way, *(f"{seconds:.3f}" for seconds in (*medians, rest))))
     return Table(
@@ -130,20 +130,20 @@ def phases_table(found: Sequence[Measured]) -> Table:
     )
 
 
-def _rows(found: Measured) -> Iterator[tuple[str, ...]]:
-    for way, times in found.seconds.items():
+def _rows(measured: Measured) -> Iterator[tuple[str, ...]]:
+    for way, times in measured.seconds.items():
         yield (
-            f"{found.slices:,}",
-            f"{found.slices * ROWS * COLUMNS * 2 / 1e6:,.1f}",
+            f"{measured.slices:,}",
+            f"{measured.slices * ROWS * COLUMNS * 2 / 1e6:,.1f}",
             way,
-            spread(times, digits=3 if found.slices < _TARGET_SLICES else 2),
-            f"{found.median(way) / found.slices * 1e3:.2f}",
-            f"{found.ratio(way):.2f}x",
+            spread(times, digits=3 if measured.slices < _TARGET_SLICES else 2),
+            f"{measured.median(way) / measured.slices * 1e3:.2f}",
+            f"{measured.ratio(way):.2f}x",
         )
 
 
-def targets(found: Sequence[Measured]) -> list[Target]:
-    at = {each.slices: each for each in found}.get(_TARGET_SLICES)
+def targets(measured: Sequence[Measured]) -> list[Target]:
+    at = {each.slices: each for each in measured}.get(_TARGET_SLICES)
     return [
         Target(f"(2) {way}, {_TARGET_SLICES} slices: its time to the copy's", 1.3, at.ratio(way) if at else None)
         for way in (PIPELINE, IMAGE)

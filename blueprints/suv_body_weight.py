@@ -91,8 +91,8 @@ def _decay(series, isotope):
     first = min((_time_of(instance, "Acquisition") for instance in series.instances), key=lambda moment: moment.at)
     if scan.at > first.at + first.lasts:
         raise InvalidParent(
-            f"SeriesTime {_said(scan, series)} is after the first acquisition {_said(first, series)}: it was changed "
-            "and is no reference for decay",
+            f"SeriesTime {_clock_text(scan, series)} is after the first acquisition {_clock_text(first, series)}: "
+            "it was changed and is not a reference for decay",
             remedy="restore SeriesDate and SeriesTime of the acquisition",
         )
     injected = _injection(isotope, scan, zone_of(series.pivot), half_life)
@@ -122,10 +122,10 @@ def _injection(isotope, scan, zone, half_life):
     whole = read_datetime(isotope.get("RadiopharmaceuticalStartDateTime"), zone)
     clock = isotope.get("RadiopharmaceuticalStartTime")
     if whole is None:
-        found = read_date_and_time(f"{scan.at:%Y%m%d}", clock, zone)
-        if found is None or found.at <= scan.at + scan.lasts:
-            return found
-        return Moment(found.at - timedelta(days=1), found.lasts)
+        moment = read_date_and_time(f"{scan.at:%Y%m%d}", clock, zone)
+        if moment is None or moment.at <= scan.at + scan.lasts:
+            return moment
+        return Moment(moment.at - timedelta(days=1), moment.lasts)
     shown = read_date_and_time(f"{whole.at.astimezone(scan.at.tzinfo):%Y%m%d}", clock, zone)
     if shown is None:
         return None if whole.lasts >= timedelta(days=1) else whole
@@ -147,26 +147,26 @@ def _check_injection(series, injected, scan, half_life):
         begun = max((_time_of(one, "Acquisition") for one in series.instances), key=lambda moment: moment.at)
     if injected.at > begun.at + begun.lasts:
         raise InvalidParent(
-            f"the dose was injected at {_said(injected, series)} ({INJECTED}), after the scan began at "
-            f"{_said(scan, series)} (SeriesDate and SeriesTime)",
+            f"the dose was injected at {_clock_text(injected, series)} ({INJECTED}), after the scan began at "
+            f"{_clock_text(scan, series)} (SeriesDate and SeriesTime)",
             remedy="correct the times in the parent series",
         )
     past = (scan.at - injected.at).total_seconds() / half_life
     if past > MOST_HALF_LIVES:
         raise InvalidParent(
-            f"the dose was injected at {_said(injected, series)} ({INJECTED}), {past:.0f} half-lives of {half_life:g} "
-            f"s before the scan at {_said(scan, series)}: nothing of it would be left",
+            f"the dose was injected at {_clock_text(injected, series)} ({INJECTED}), {past:.0f} half-lives of "
+            f"{half_life:g} s before the scan at {_clock_text(scan, series)}: nothing of it would be left",
             remedy="correct the times in the parent series",
         )
 
 
-def _said(moment, series):
+def _clock_text(moment, series):
     """A time as the series' clock shows it."""
     return f"{moment.at:%Y-%m-%d %H:%M:%S}" + (f"{moment.at:%z}" if zone_of(series.pivot) else "")
 
 
 def _time_of(dataset, what):
-    found = moment_of(dataset, what)
-    if found is None:
+    moment = moment_of(dataset, what)
+    if moment is None:
         raise InvalidParent(f"instance {dataset.SOPInstanceUID} has no {what}Date or {what}Time: SUV needs both")
-    return found
+    return moment

@@ -82,21 +82,21 @@ def main() -> int:
 
 def updated(text: str) -> str:
     """The document with its tables as the code has them now."""
-    found = tables()
+    new_tables = tables()
 
     def table(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{found[match[2]]}{match[3]}"
+        return f"{match[1]}\n{new_tables[match[2]]}{match[3]}"
 
     return re.sub(r"(<!-- table: ([\w ]+) -->)\n.*?(<!-- end -->)", table, text, flags=re.DOTALL)
 
 
 def tables() -> dict[str, str]:
     """The tables by name, as Markdown."""
-    made = objects()
-    rows = {name: rows_of(name, dataset) for name, dataset in made.items()}
+    datasets = objects()
+    rows = {name: rows_of(name, dataset) for name, dataset in datasets.items()}
     common = set.intersection(*map(set, rows.values()))
-    found = {"classes": _classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
-    return found | {name: _table(set(each) - common) for name, each in rows.items()}
+    sections = {"classes": _classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
+    return sections | {name: _table(set(each) - common) for name, each in rows.items()}
 
 
 def objects() -> dict[str, Dataset]:
@@ -113,14 +113,14 @@ def objects() -> dict[str, Dataset]:
         "File": None,
         "Image": None,
     }
-    found = {}
+    datasets = {}
     for kind in KINDS:
         row = kind.sop_classes[0]
         parent = parents[row.modality] if row.copies_acquisition else parents["CT"]
         content: Any = _FILES[kind.blueprint] if kind.made_from == "File" else images[kind.made_from]
         factory = FACTORIES[kind.factory]()
-        found[kind.blueprint] = build(parent, content, blueprint=kind.blueprint, factory=factory).dataset(0)
-    return found
+        datasets[kind.blueprint] = build(parent, content, blueprint=kind.blueprint, factory=factory).dataset(0)
+    return datasets
 
 
 def rows_of(name: str, dataset: Dataset) -> list[Row]:
@@ -131,14 +131,14 @@ def rows_of(name: str, dataset: Dataset) -> list[Row]:
     iod = iod_of(str(dataset.SOPClassUID))
     modules = modules_of(iod) if iod else ()
     multiframe = sop_class(str(dataset.SOPClassUID)).single_instance
-    found = []
+    rows = []
     for tag in sorted({*elements, *map(int, dataset.keys())}):
         if tag not in elements or tag in PIXEL_TAGS or (tag == _CLASS and name in _BY_IMAGE):
             if tag in dataset:
-                found.append(_row(tag, None, modules))
+                rows.append(_row(tag, None, modules))
         elif tag in dataset or not multiframe or isinstance(elements[tag], CopyElement):
-            found.append(_row(tag, elements[tag], modules))
-    return found
+            rows.append(_row(tag, elements[tag], modules))
+    return rows
 
 
 def _row(tag: int, element: VirtualElement | None, modules: tuple[Module, ...]) -> Row:
@@ -195,8 +195,8 @@ def _table(rows: set[Row]) -> str:
 
 def _classes() -> str:
     """SOP classes that are created, by the kind of object."""
-    made = sorted(((row, kind.blueprint) for kind in KINDS for row in kind.sop_classes), key=lambda pair: pair[1])
-    lines = [f"| {row.name} | {row.uid} | `{blueprint}` |\n" for row, blueprint in made]
+    classes = sorted(((row, kind.blueprint) for kind in KINDS for row in kind.sop_classes), key=lambda pair: pair[1])
+    lines = [f"| {row.name} | {row.uid} | `{blueprint}` |\n" for row, blueprint in classes]
     return "| SOP class | UID | Blueprint |\n|---|---|---|\n" + "".join(lines)
 
 

@@ -46,9 +46,9 @@ def main() -> int:
             print(f"ohif: npm could not fetch {PACKAGE}", file=sys.stderr)
             return 1
         archive = Path(folder) / str(json.loads(run.stdout)[0]["filename"])
-        found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-        if found != INTEGRITY:
-            print(f"ohif: {PACKAGE} is {found}, not the one that was pinned", file=sys.stderr)
+        checksum = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if checksum != INTEGRITY:
+            print(f"ohif: {PACKAGE} is {checksum}, not the one that was pinned", file=sys.stderr)
             return 1
         fresh = Path(folder) / "ohif"
         unpack(archive, fresh)

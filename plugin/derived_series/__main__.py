@@ -51,13 +51,13 @@ _VALIDATIONS: dict[str, Validation] = {"strict": "Strict", "warn": "Warn", "off"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when ``lint`` finds errors, or 2 with one line on stderr when the input is bad."""
-    given = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
-        library = Library.load(given.blueprints or [DEFAULT_FOLDER])
+        library = Library.load(options.blueprints or [DEFAULT_FOLDER])
         for problem in library.problems:
             print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
-        command = {"build": _build, "explain": _explain, "lint": _lint, "list": _list}[given.command]
-        return command(given, library)
+        command = {"build": _build, "explain": _explain, "lint": _lint, "list": _list}[options.command]
+        return command(options, library)
     except DerivedSeriesError as error:
         remedy = error.remedy_in(_CHOICES)
         text = f"{error.message} ({remedy})" if remedy else error.message
@@ -127,102 +127,102 @@ def _what(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--filling", choices=[s.value for s in FillingStrategy], help="for tags that it does not name")
 
 
-def _selection(given: argparse.Namespace) -> Selection:
+def _selection(options: argparse.Namespace) -> Selection:
     """``--orientation`` is a plane or six numbers with commas."""
-    if given.orientation in (None, *get_args(Plane)):
-        return Selection(given.orientation, given.part)
+    if options.orientation in (None, *get_args(Plane)):
+        return Selection(options.orientation, options.part)
     try:
-        cosines = [float(number) for number in given.orientation.split(",")]
+        cosines = [float(number) for number in options.orientation.split(",")]
     except ValueError:
         cosines = []
     if len(cosines) != 6:
         raise InvalidRequest(
-            f"--orientation {given.orientation!r} is neither a plane ({', '.join(get_args(Plane))}) nor six numbers"
+            f"--orientation {options.orientation!r} is neither a plane ({', '.join(get_args(Plane))}) nor six numbers"
         )
-    return Selection(cosines, given.part)
+    return Selection(cosines, options.part)
 
 
-def _pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    for pair in given:
+def _pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
+    for pair in pairs:
         if "=" not in pair:
             raise InvalidRequest(f"{option} {pair!r} is not NAME=VALUE")
-    return dict(pair.split("=", 1) for pair in given)
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _series(given: argparse.Namespace, library: Library) -> Series:
-    parent = ParentSeries.from_folder(given.parent, _selection(given))
-    strategy = FillingStrategy(given.filling) if given.filling else None
-    extra = extra_blueprint(_pairs(given.replace, "--replace"), given.description, given.derivation)
+def _series(asked: argparse.Namespace, library: Library) -> Series:
+    parent = ParentSeries.from_folder(asked.parent, _selection(asked))
+    strategy = FillingStrategy(asked.filling) if asked.filling else None
+    extra = extra_blueprint(_pairs(asked.replace, "--replace"), asked.description, asked.derivation)
     options = Options(
         strategy,
         extra,
-        given.nan,
-        _resampling(given),
-        given.transfer_syntax,
-        _VALIDATIONS[given.validation],
-        "New" if given.frame_of_reference == "new" else "Parent",
+        asked.nan,
+        _resampling(asked),
+        asked.transfer_syntax,
+        _VALIDATIONS[asked.validation],
+        "New" if asked.frame_of_reference == "new" else "Parent",
     )
     context = BuildContext().seeded()
-    if given.pipeline:
-        if given.blueprint or given.image:
+    if asked.pipeline:
+        if asked.blueprint or asked.image:
             raise InvalidRequest("--pipeline makes its own image and header: leave --blueprint and --image out")
-        parameters = _pairs(given.parameter, "--parameter")
-        return run_pipeline(library, given.pipeline, {"parent": parent}, parameters, options, context)
-    if not given.blueprint:
+        parameters = _pairs(asked.parameter, "--parameter")
+        return run_pipeline(library, asked.pipeline, {"parent": parent}, parameters, options, context)
+    if not asked.blueprint:
         raise InvalidRequest("name a --blueprint or a --pipeline", remedy="derived-series list shows them")
-    image = Path(given.image) if given.image else None
+    image = Path(asked.image) if asked.image else None
     if image is not None and not image.is_file():
         raise InvalidImage(f"{image} is no file")
     factory = "numpy" if image is None else reader_of(image.name)
-    return run_blueprint(library, given.blueprint, factory, parent, image, options, context)
+    return run_blueprint(library, asked.blueprint, factory, parent, image, options, context)
 
 
-def _resampling(given: argparse.Namespace) -> Resampling | None:
-    if given.grid == "parent":
-        return Resampling(given.interpolation and given.interpolation.capitalize(), given.outside)
-    if given.interpolation or given.outside is not None:
+def _resampling(options: argparse.Namespace) -> Resampling | None:
+    if options.grid == "parent":
+        return Resampling(options.interpolation and options.interpolation.capitalize(), options.outside)
+    if options.interpolation or options.outside is not None:
         raise InvalidRequest("--interpolation and --outside tell how to resample: add --grid parent")
     return None
 
 
-def _build(given: argparse.Namespace, library: Library) -> int:
-    out = Path(given.out)
+def _build(options: argparse.Namespace, library: Library) -> int:
+    out = Path(options.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidRequest(f"{out} is there already and not empty", remedy="name another folder")
-    series = _series(given, library)
+    series = _series(options, library)
     there = next(folder for folder in out.absolute().parents if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=there, prefix=f".{out.name}.") as folder:
-        made = Path(folder) / "series"
-        made.mkdir()
+        series_folder = Path(folder) / "series"
+        series_folder.mkdir()
         for index in range(len(series)):
-            (made / f"{index + 1:05d}.dcm").write_bytes(series.encode(index))
+            (series_folder / f"{index + 1:05d}.dcm").write_bytes(series.encode(index))
         out.parent.mkdir(parents=True, exist_ok=True)
-        made.replace(out)
+        series_folder.replace(out)
     for warning in series.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{len(series)} instances of series {series.series_instance_uid} in {out}")
     return 0
 
 
-def _explain(given: argparse.Namespace, library: Library) -> int:
-    if not given.blueprint:
+def _explain(options: argparse.Namespace, library: Library) -> int:
+    if not options.blueprint:
         raise InvalidRequest("name a --blueprint", remedy="derived-series list shows them")
-    strategy = FillingStrategy(given.filling or FillingStrategy.DISCARD)
-    parent = ParentSeries.from_folder(given.parent, _selection(given))
-    print(explain(library.blueprint(given.blueprint).blueprint, parent, strategy))
+    strategy = FillingStrategy(options.filling or FillingStrategy.DISCARD)
+    parent = ParentSeries.from_folder(options.parent, _selection(options))
+    print(explain(library.blueprint(options.blueprint).blueprint, parent, strategy))
     return 0
 
 
-def _lint(given: argparse.Namespace, library: Library) -> int:
-    found = {name: lint(blueprint, given.iod) for name, blueprint in _linted(given.what, library).items()}
-    if given.json:
-        print(json.dumps({name: [finding.to_json() for finding in each] for name, each in found.items()}, indent=2))
+def _lint(options: argparse.Namespace, library: Library) -> int:
+    findings = {name: lint(blueprint, options.iod) for name, blueprint in _linted(options.what, library).items()}
+    if options.json:
+        print(json.dumps({name: [finding.to_json() for finding in each] for name, each in findings.items()}, indent=2))
     else:
-        for name, each in found.items():
+        for name, each in findings.items():
             print(f"{name}: {len(each) or 'no'} finding{'' if len(each) == 1 else 's'}")
             for finding in each:
                 print(f"  {finding.severity.value.lower()}: {finding}")
-    return int(any(errors(each) for each in found.values()))
+    return int(any(errors(each) for each in findings.values()))
 
 
 def _linted(what: str, library: Library) -> dict[str, Blueprint]:
@@ -230,21 +230,21 @@ def _linted(what: str, library: Library) -> dict[str, Blueprint]:
     path = Path(what)
     if path.suffix != ".py":
         return {what: library.blueprint(what).blueprint}
-    own = Library.load([path]) if path.is_file() else None
-    if own is None:
+    library_of_file = Library.load([path]) if path.is_file() else None
+    if library_of_file is None:
         raise InvalidRequest(f"{what} is no file", remedy="name a file, or a blueprint of the library")
-    for problem in own.problems:
+    for problem in library_of_file.problems:
         raise InvalidRequest(f"{problem.file.name}: {problem.message}")
-    found = own.plain_blueprints()
-    for name, named in own.pipelines.items():
+    blueprints = library_of_file.plain_blueprints()
+    for name, named in library_of_file.pipelines.items():
         if named.pipeline.header_blueprint is not None:
-            found = {**found, name: named.pipeline.header_blueprint}
-    if not found:
+            blueprints = {**blueprints, name: named.pipeline.header_blueprint}
+    if not blueprints:
         raise InvalidRequest(f"{what} has no blueprint, and no pipeline with a header_blueprint")
-    return dict(found)
+    return dict(blueprints)
 
 
-def _list(given: argparse.Namespace, library: Library) -> int:
+def _list(options: argparse.Namespace, library: Library) -> int:
     for title, things in (("blueprints", library.blueprints), ("pipelines", library.pipelines)):
         print(f"{title}:")
         for name, thing in sorted(things.items()):

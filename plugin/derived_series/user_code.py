@@ -60,7 +60,7 @@ def _place(frame: traceback.FrameSummary) -> str:
     return f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
 
 
-def told(what: str, error: BaseException) -> str:
+def raised_message(what: str, error: BaseException) -> str:
     """``what`` raised the error, and where: the message of a UserCodeError."""
     where = place(error)
     return f"{what} raised {described(error)}" + (f" ({where})" if where else "")

@@ -12,7 +12,7 @@ import pytest
 
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.pool.executor import ProcessExecutor
-from derived_series.jobs.pool.spare import Spare
+from derived_series.jobs.pool.overflow import OverflowExecutor
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
@@ -58,7 +58,7 @@ def test_a_dry_run_has_a_place_beside_the_jobs(tmp_path: Path) -> None:
     places.runner.stop()
 
 
-def test_one_at_a_time_and_none_is_dirty(tmp_path: Path, gate: threading.Event) -> None:
+def test_one_at_a_time_and_none_has_leftovers(tmp_path: Path, gate: threading.Event) -> None:
     def preview(task: DeriveTask) -> Outcome:
         gate.wait(30)
         return Outcome(result={"DryRun": True})
@@ -72,7 +72,7 @@ def test_one_at_a_time_and_none_is_dirty(tmp_path: Path, gate: threading.Event) 
     while not places.extra.calls and time.monotonic() < end:
         time.sleep(0.01)
     states = [places.store.get(name).state for name in ("dry", "dry too")]
-    assert states == [State.RUNNING, State.PENDING] and not places.store.get("dry").dirty
+    assert states == [State.RUNNING, State.PENDING] and not places.store.get("dry").has_leftovers
     places.runner.cancel("dry")
     assert places.runner.wait("dry", 10).state is State.FAILURE
     gate.set()
@@ -96,9 +96,9 @@ def nothing() -> None:
 
 
 def test_the_extra_process_is_not_ended_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("derived_series.jobs.pool.spare._KEPT_SECONDS", 0.2)
+    monkeypatch.setattr("derived_series.jobs.pool.overflow._KEPT_SECONDS", 0.2)
     usual = ProcessExecutor(1, initializer=nothing)
-    spare = Spare(usual, lambda: ProcessExecutor(1, initializer=nothing))
+    spare = OverflowExecutor(usual, lambda: ProcessExecutor(1, initializer=nothing))
     try:
         usual.submit(time.sleep, 60)
         assert spare.submit(time.sleep, 1.5).result(30) is None

@@ -65,8 +65,8 @@ def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
 
 def find_series(client: Client, series_instance_uid: str) -> tuple[str, ...]:
     """The Orthanc identifiers of the series with a UID (more than one when patients or studies share it)."""
-    found = client.post_json("/tools/lookup", series_instance_uid)
-    return tuple(item["ID"] for item in found if item["Type"] == "Series")
+    resources = client.post_json("/tools/lookup", series_instance_uid)
+    return tuple(item["ID"] for item in resources if item["Type"] == "Series")
 
 
 def instances_held(client: Client, orthanc_id: str) -> dict[str, str]:
@@ -86,8 +86,8 @@ def find_any_series(client: Client, series_instance_uids: Iterable[str]) -> tupl
 
 def remove_series(client: Client, *series_instance_uids: str) -> int:
     """Remove all that Orthanc holds under SeriesInstanceUIDs; the number of series that were removed."""
-    found = find_any_series(client, series_instance_uids)
-    return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in found)
+    orthanc_ids = find_any_series(client, series_instance_uids)
+    return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in orthanc_ids)
 
 
 def verify(client: Client, series_instance_uid: str, sent: Collection[str], samples: Iterable[Sample]) -> str:
@@ -98,24 +98,24 @@ def verify(client: Client, series_instance_uid: str, sent: Collection[str], samp
     :returns: the Orthanc identifier of the series.
     :raises StorageError: anything that differs.
     """
-    found = find_series(client, series_instance_uid)
-    if len(found) != 1:
+    series_ids = find_series(client, series_instance_uid)
+    if len(series_ids) != 1:
         raise StorageError(
-            f"after storing, Orthanc has {len(found)} series with SeriesInstanceUID {series_instance_uid}",
+            f"after storing, Orthanc has {len(series_ids)} series with SeriesInstanceUID {series_instance_uid}",
             remedy="does a Lua script, a plugin or StorageAccess setting drop or change what is received?",
         )
-    held = instances_held(client, found[0])
+    held = instances_held(client, series_ids[0])
     lacking = sorted(set(sent) - set(held))
     foreign = sorted(set(held) - set(sent))
     if lacking or foreign:
         raise StorageError(
-            f"after storing, the series {found[0]} lacks {len(lacking)} of {len(sent)} instances "
+            f"after storing, the series {series_ids[0]} lacks {len(lacking)} of {len(sent)} instances "
             f"and has {len(foreign)} of others: {', '.join([*lacking, *foreign][:_NAMED_INSTANCES])}",
             remedy="does a Lua script, a plugin or a storage limit drop or change what is received?",
         )
     for sample in samples:
         _compare(client, held[sample.sop_instance_uid], sample)
-    return found[0]
+    return series_ids[0]
 
 
 def _compare(client: Client, orthanc_id: str, sample: Sample) -> None:

@@ -42,14 +42,14 @@ def states_of(series: Mapping[str, Any], result: Mapping[str, Any] | None) -> di
 def with_states(result: Mapping[str, Any], states: Mapping[str, States]) -> dict[str, Any]:
     """The answer with other states of destinations. :param states: by the Orthanc identifiers of the series."""
     series = [{**each, "Destinations": dict(states[each["ID"]])} for each in stored_series(result)]
-    found = {**result, "Destinations": _together([each["Destinations"] for each in series])}
-    return {**found, "Series": series} if "Series" in result else found
+    updated = {**result, "Destinations": _together([each["Destinations"] for each in series])}
+    return {**updated, "Series": series} if "Series" in result else updated
 
 
 def _together(states: list[dict[str, str]]) -> dict[str, str]:
     names = dict.fromkeys(name for each in states for name in each)
     of_name = {name: {each[name] for each in states if name in each} for name in names}
-    return {name: min(found, key=lambda state: _rank(state)) for name, found in of_name.items()}
+    return {name: min(states_of_one, key=lambda state: _rank(state)) for name, states_of_one in of_name.items()}
 
 
 def _rank(state: str) -> int:

@@ -79,9 +79,10 @@ class JobRecord:
     :param subject: what is derived from what, whatever the parameters; ``IfExists: Replace`` replaces by it.
     :param digest: all that the result depends on; ``IfExists: Reuse`` finds by it.
     :param created: seconds since 1970, as all times here. It is also the "now" that the series is written with.
-    :param attempt: attempts begun so far; :param lost: those of them that Orthanc's own end cut short.
+    :param attempt: attempts begun so far.
+    :param attempts_lost_to_restarts: those of them that Orthanc's own end cut short.
     :param next_try: when a job in ``RETRY`` may run again.
-    :param dirty: instances of the derived series may be in Orthanc though the job has not succeeded.
+    :param has_leftovers: instances of the derived series may be in Orthanc though the job has not succeeded.
     :param runtime: seconds that its attempts took.
     :param result: the answer of a job that succeeded.
     """
@@ -101,10 +102,10 @@ class JobRecord:
     started: float | None = None
     completed: float | None = None
     runtime: float = 0.0
-    dirty: bool = False
+    has_leftovers: bool = False
     problem: Problem | None = None
     result: dict[str, Any] | None = None
-    lost: int = 0
+    attempts_lost_to_restarts: int = 0
 
     @classmethod
     def new(

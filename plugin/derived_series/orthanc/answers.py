@@ -49,7 +49,7 @@ def method_not_allowed(request: Request, route: Route) -> Answer:
 
 
 def _error(problem: Problem, request: Request) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "HttpError": HTTPStatus(problem.http_status).phrase,
         "HttpStatus": problem.http_status,
         "Message": problem.message,
@@ -59,8 +59,8 @@ def _error(problem: Problem, request: Request) -> dict[str, Any]:
         "Uri": request.uri,
     }
     if problem.kind in _ORTHANC_CODES:
-        found["OrthancStatus"] = _ORTHANC_CODES[problem.kind]
-    return found
+        document["OrthancStatus"] = _ORTHANC_CODES[problem.kind]
+    return document
 
 
 def accepted(job: JobRecord) -> dict[str, Any]:
@@ -75,15 +75,15 @@ def job_path(job: JobRecord) -> str:
 
 def job_json(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
     """A job with the keys of Orthanc's ``/jobs/{id}``; what is particular to a derivation is in ``Content``."""
-    found = job_summary(job, progress, phase)
+    document = job_summary(job, progress, phase)
     problem = job.problem
-    found["Content"]["Request"] = job.request
+    document["Content"]["Request"] = job.request
     if job.result is not None:
-        found["Content"]["Result"] = job.result
+        document["Content"]["Result"] = job.result
     if problem is not None:
-        found["Content"]["Error"] = problem.to_json()
-        found |= {"ErrorDescription": problem.message, "ErrorDetails": problem.remedy or problem.details or ""}
-    return found
+        document["Content"]["Error"] = problem.to_json()
+        document |= {"ErrorDescription": problem.message, "ErrorDetails": problem.remedy or problem.details or ""}
+    return document
 
 
 def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
@@ -105,7 +105,7 @@ def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any
             content["Result"]["Series"] = [
                 {key: series[key] for key in ("Output", "ID", "Path")} for series in job.result["Series"]
             ]
-    found: dict[str, Any] = {
+    document: dict[str, Any] = {
         "ID": job.id,
         "Path": job_path(job),
         "Type": "Rejection" if "Verdict" in job.request else "DerivedSeries",
@@ -121,10 +121,10 @@ def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any
         "Content": content,
     }
     if job.completed is not None and job.state.is_final:
-        found["CompletionTime"] = _time(job.completed)
+        document["CompletionTime"] = _time(job.completed)
     if job.state is State.RETRY:
         content["NextAttempt"] = _time(job.next_try)
-    return found
+    return document
 
 
 def _time(seconds: float) -> str:

@@ -13,7 +13,7 @@ from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.environments import Environment, Environments, Place
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
-from derived_series.jobs.pool.spare import Spare
+from derived_series.jobs.pool.overflow import OverflowExecutor
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
 from derived_series.jobs.queue.job_logs import JobLogs
@@ -87,7 +87,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         keeping=Keeping(idle=settings.idle_seconds),
     )
     environments = _environments(settings, around.folder, folders)
-    spare = Spare(executor, lambda: pool(1, initializer=warm_up_for_pages, interpreter=ours))
+    spare = OverflowExecutor(executor, lambda: pool(1, initializer=warm_up_for_pages, interpreter=ours))
     connection = Connection(
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
@@ -108,7 +108,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         replaced = store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
         superseded = [] if fired is None else log.replaced_by(fired)
         former = [*replaced, *(each for name in superseded if (each := store.find(name)) is not None)]
-        made = [series for each in former for series in stored_ids(each.result)]
+        former_series = [series for each in former for series in stored_ids(each.result)]
         return DeriveTask(
             job_id=job.id,
             attempt=job.attempt,
@@ -123,7 +123,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             result=job.result,
             replaces=tuple(series for each in replaced for series in stored_ids(each.result)),
             supersedes=tuple(superseded),
-            accepted=tuple(each for each in made if (verdicts.of(each) or {}).get("State") == ACCEPTED),
+            accepted=tuple(each for each in former_series if (verdicts.of(each) or {}).get("State") == ACCEPTED),
             rule=None if fired is None else fired.to_json(),
             scratch=str(scratch),
             thorough=leftovers.is_expected(job.id),
@@ -144,7 +144,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         reviews.observe(job)
         metrics.observe(job)
 
-    previews = Spare(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,), interpreter=ours))
+    previews = OverflowExecutor(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,), interpreter=ours))
     runner = JobRunner(
         store, executor, WORK, make_task, settings.limits, timeout_of, observe, leftovers, previews, environments
     )

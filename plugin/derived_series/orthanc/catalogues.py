@@ -68,12 +68,12 @@ class Catalogues:
             return
         if any(each.cancelled() for each in loading.values()):
             return  # the server stops
-        found = {name: each.result() for name, each in loading.items() if each.exception() is None}
+        catalogues = {name: each.result() for name, each in loading.items() if each.exception() is None}
         self._environments.assign(
             {
                 **{
                     pipeline: environment
-                    for catalogue in found.values()
+                    for catalogue in catalogues.values()
                     for pipeline, entry in catalogue.pipelines.items()
                     if (environment := self.environment_of(entry))
                 },
@@ -88,16 +88,16 @@ class Catalogues:
 
     def catalogue(self) -> Catalogue:
         """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
-        found: dict[str, Catalogue] = {OURS: self._of(OURS)}
+        by_environment: dict[str, Catalogue] = {OURS: self._of(OURS)}
         failed: dict[str, str] = {}
         for name in self._environments:
             try:
-                found[name] = self._of(name)
+                by_environment[name] = self._of(name)
             except Busy:
                 raise
             except (DerivedSeriesError, OSError, RuntimeError) as error:  # without them, no pipeline would be listed
                 failed[name] = str(error)
-        return merged(found, failed, self.environment_of)
+        return merged(by_environment, failed, self.environment_of)
 
     def _of(self, name: str) -> Catalogue:
         for _ in range(_TRIES):
@@ -124,17 +124,17 @@ class Catalogues:
 
 
 def merged(
-    found: Mapping[str, Catalogue], failed: Mapping[str, str], environment_of: Callable[[Mapping[str, Any]], str]
+    catalogues: Mapping[str, Catalogue], failed: Mapping[str, str], environment_of: Callable[[Mapping[str, Any]], str]
 ) -> Catalogue:
     """Blueprints and factories as Orthanc's own Python has them; each pipeline as the one that runs it has it.
 
-    :param found: the catalogues by environment; :param failed: why others have none.
+    :param catalogues: the catalogues by environment; :param failed: why others have none.
     """
-    ours = found[OURS]
+    ours = catalogues[OURS]
     pipelines: dict[str, dict[str, Any]] = {}
     problems = [{"File": f"Environments: {name}", "Message": message} for name, message in failed.items()]
     served: dict[str, set[str]] = {}  # files by the environments that run pipelines of theirs
-    for name, catalogue in found.items():
+    for name, catalogue in catalogues.items():
         for pipeline, entry in catalogue.pipelines.items():
             environment = environment_of(entry)
             if environment == name:
@@ -143,15 +143,15 @@ def merged(
             elif name == OURS:
                 pipelines.setdefault(pipeline, {**entry, "Environment": environment})
                 served.setdefault(environment, set()).add(entry["File"])
-                if environment not in found and environment not in failed:
+                if environment not in catalogues and environment not in failed:
                     message = f"the environment {environment!r} of pipeline {pipeline!r} is not in the configuration"
                     problems.append({"File": entry["File"], "Message": message})
     elsewhere = {file for name, files in served.items() if name != OURS for file in files}
     for problem in ours.problems:
         if _name(problem) not in elsewhere:
-            others = [f"in the environment {name!r}: {text}" for name, text in _others(problem, found).items()]
+            others = [f"in the environment {name!r}: {text}" for name, text in _others(problem, catalogues).items()]
             problems.append({**problem, "Message": "; ".join([problem["Message"], *others])})
-    for name, catalogue in found.items():
+    for name, catalogue in catalogues.items():
         for problem in catalogue.problems if name != OURS else ():
             if _name(problem) in served.get(name, ()):
                 message = f"in the environment {name!r}: {problem['Message']}"
@@ -163,11 +163,11 @@ def _name(problem: Mapping[str, Any]) -> str:
     return str(problem["File"]).rpartition("/")[2]
 
 
-def _others(problem: Mapping[str, Any], found: Mapping[str, Catalogue]) -> dict[str, str]:
+def _others(problem: Mapping[str, Any], catalogues: Mapping[str, Catalogue]) -> dict[str, str]:
     """What other Pythons say of a file that Orthanc's own cannot load, where they say something else."""
-    said = {}
-    for name, catalogue in found.items():
+    messages_by_name = {}
+    for name, catalogue in catalogues.items():
         messages = [each["Message"] for each in catalogue.problems if each["File"] == problem["File"]]
         if name != OURS and messages and messages[0] != problem["Message"]:
-            said[name] = messages[0]
-    return said
+            messages_by_name[name] = messages[0]
+    return messages_by_name

@@ -57,10 +57,10 @@ class ChangeReader:
         settled = self._seen.settled
         while self._marks and self._marks[0][0] < now - self._age:
             settled = self._marks.popleft()[1]
-        found = Seen(self._reached, settled)
-        if stable or found != self._seen:
-            self._seen = found
-            self._log.see(found, stable)
+        seen = Seen(self._reached, settled)
+        if stable or seen != self._seen:
+            self._seen = seen
+            self._log.see(seen, stable)
 
     def _series(self, since: int, *, instances: bool) -> Iterator[str]:
         """The series that became stable since, and with ``instances`` those that instances came for."""

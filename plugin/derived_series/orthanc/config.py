@@ -115,10 +115,12 @@ class Settings(JsonModel):
 
     @model_validator(mode="after")
     def _environments_are_there(self) -> Settings:
-        for pipeline, own in self.pipelines.items():
-            if own.environment is not None and own.environment not in self.environments:
+        for pipeline, entry in self.pipelines.items():
+            if entry.environment is not None and entry.environment not in self.environments:
                 there = ", ".join(self.environments) or "none"
-                raise ValueError(f"Pipelines: {pipeline}: Environments has no {own.environment!r}; there are: {there}")
+                raise ValueError(
+                    f"Pipelines: {pipeline}: Environments has no {entry.environment!r}; there are: {there}"
+                )
         for name, environment in self.environments.items():
             for resource, count in environment.resources.items():
                 if count > self.total_resources[resource]:
@@ -140,7 +142,7 @@ class Settings(JsonModel):
     @property
     def chosen_environments(self) -> dict[str, str]:
         """The environments of pipelines, where the configuration names them."""
-        return {name: own.environment for name, own in self.pipelines.items() if own.environment}
+        return {name: entry.environment for name, entry in self.pipelines.items() if entry.environment}
 
     @classmethod
     def of(cls, section: object) -> Settings:
@@ -165,10 +167,10 @@ class Settings(JsonModel):
 
     def document(self, asked: DeriveRequest) -> dict[str, Any]:
         """What is kept of a request, with what the configuration says where the request does not."""
-        found = asked.to_json()
+        document = asked.to_json()
         if asked.destinations and asked.hold_until_accepted is None and self.hold_until_accepted:
-            found["HoldUntilAccepted"] = True
-        return found
+            document["HoldUntilAccepted"] = True
+        return document
 
     @property
     def image_limit(self) -> int:
@@ -177,15 +179,15 @@ class Settings(JsonModel):
 
     def memory_limit(self, pipeline: str | None, environment: str | None = None) -> int | None:
         """Bytes that a worker may use for a pipeline, in its environment."""
-        own = self.pipelines.get(pipeline or "")
+        entry = self.pipelines.get(pipeline or "")
         around = self.environments.get(environment or "")
-        found = (own and own.memory_mb) or (around.memory_mb if around else self.worker_memory_mb)
-        return None if found is None else found * _MEGABYTE
+        megabytes = (entry and entry.memory_mb) or (around.memory_mb if around else self.worker_memory_mb)
+        return None if megabytes is None else megabytes * _MEGABYTE
 
     def timeout(self, pipeline: str | None) -> float:
         """Seconds for one attempt at a pipeline."""
-        own = self.pipelines.get(pipeline or "")
-        return own.timeout if own and own.timeout else self.job_timeout
+        entry = self.pipelines.get(pipeline or "")
+        return entry.timeout if entry and entry.timeout else self.job_timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,10 +231,10 @@ class OrthancConfiguration:
 
     def doorkeeper(self, settings: Settings) -> Doorkeeper:
         """What may be asked from where, by the configuration."""
-        own = urlsplit(settings.orthanc_url or self.url).hostname or ""
+        hostname = urlsplit(settings.orthanc_url or self.url).hostname or ""
         return Doorkeeper(
             origins=frozenset(settings.allowed_origins),
-            hosts=frozenset([*settings.allowed_hosts, own]),
+            hosts=frozenset([*settings.allowed_hosts, hostname]),
             any_host=not self.local and not settings.allowed_hosts,
         )
 

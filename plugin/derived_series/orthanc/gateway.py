@@ -76,8 +76,8 @@ class PluginGateway(Gateway):
         logger.propagate = False
 
     def configuration(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(orthanc.GetConfiguration())
-        return found
+        configuration: dict[str, Any] = json.loads(orthanc.GetConfiguration())
+        return configuration
 
     def configuration_path(self) -> Path:
         return Path(orthanc.GetConfigurationPath())
@@ -153,10 +153,10 @@ class PluginGateway(Gateway):
         It asks about each request, in threads with small stacks: what is not such a form is let through at once.
         """
 
-        def is_allowed(uri: str, **given: Any) -> bool:
-            if given["method"] != orthanc.HttpMethod.POST:
+        def is_allowed(uri: str, **parts: Any) -> bool:
+            if parts["method"] != orthanc.HttpMethod.POST:
                 return True
-            headers = {name.lower(): value for name, value in (given.get("headers") or {}).items()}
+            headers = {name.lower(): value for name, value in (parts.get("headers") or {}).items()}
             if not is_form(headers) or not leads_to(uri, patterns):
                 return True
             self._threads.submit(_log.warning, _FORM, uri)
@@ -167,14 +167,14 @@ class PluginGateway(Gateway):
 
     def _serve(self, route: Route, doorkeeper: Doorkeeper) -> None:
 
-        def callback(output: Any, uri: str, **given: Any) -> None:
+        def callback(output: Any, uri: str, **parts: Any) -> None:
             request = Request(
-                given["method"],
+                parts["method"],
                 uri,
-                tuple(given.get("groups") or ()),
-                given.get("get") or {},
-                {name.lower(): value for name, value in (given.get("headers") or {}).items()},
-                given.get("body") or b"",
+                tuple(parts.get("groups") or ()),
+                parts.get("get") or {},
+                {name.lower(): value for name, value in (parts.get("headers") or {}).items()},
+                parts.get("body") or b"",
             )
             _send(output, self._threads.submit(respond, route, request, doorkeeper).result())
             if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter

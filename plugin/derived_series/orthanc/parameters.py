@@ -15,16 +15,16 @@ def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mappi
 
     :raises InvalidRequest: with each wrong name and value.
     """
-    found = sorted(Draft202012Validator(schema).iter_errors(dict(parameters)), key=lambda error: list(error.path))
-    if found:
+    problems = sorted(Draft202012Validator(schema).iter_errors(dict(parameters)), key=lambda error: list(error.path))
+    if problems:
         names = ", ".join(schema.get("properties", {})) or "none"
         raise InvalidRequest(
-            f"parameters of pipeline {pipeline!r}: " + "; ".join(map(_said, found)),
+            f"parameters of pipeline {pipeline!r}: " + "; ".join(map(_problem_text, problems)),
             remedy=f"its parameters are: {names}",
-            details="\n".join(map(_said, found)),
+            details="\n".join(map(_problem_text, problems)),
         )
 
 
-def _said(error: ValidationError) -> str:
+def _problem_text(error: ValidationError) -> str:
     where = ".".join(map(str, error.path))
     return f"{where}: {error.message}" if where else error.message

@@ -43,7 +43,7 @@ def _verdict(note: dict[str, Any], tags: dict[str, Any]) -> dict[str, Any]:
     modifier = items.get(_TITLE_MODIFIER, {})
     reason = _code(modifier, "0040,a168") or title
     meanings = {each.code: each.meaning for each in REASONS}
-    found = {
+    verdict = {
         "State": REJECTED,
         "User": _text(items.get(_PERSON_OBSERVER_NAME, {}), "0040,a123"),
         "Time": _time(tags),
@@ -57,7 +57,7 @@ def _verdict(note: dict[str, Any], tags: dict[str, Any]) -> dict[str, Any]:
         "SeriesInstanceUID": note["MainDicomTags"]["SeriesInstanceUID"],
         "SOPInstanceUID": _text(tags, "0008,0018"),
     }
-    return {key: value for key, value in found.items() if value} | {"KeyObjects": key_objects}
+    return {key: value for key, value in verdict.items() if value} | {"KeyObjects": key_objects}
 
 
 def _referenced_series(tags: dict[str, Any]) -> set[str]:
@@ -89,10 +89,10 @@ def _meaning(item: dict[str, Any]) -> str:
 
 
 def _items(item: dict[str, Any], sequence: str) -> Iterator[dict[str, Any]]:
-    found = item.get(sequence)
-    yield from (each for each in found if isinstance(each, dict)) if isinstance(found, list) else ()
+    items = item.get(sequence)
+    yield from (each for each in items if isinstance(each, dict)) if isinstance(items, list) else ()
 
 
 def _text(item: dict[str, Any], tag: str) -> str:
-    found = item.get(tag)
-    return found.strip(" \0") if isinstance(found, str) else ""
+    value = item.get(tag)
+    return value.strip(" \0") if isinstance(value, str) else ""

@@ -80,10 +80,10 @@ class Reviews:
             return None
         if copy is None:
             return f"metadata {REVIEW} of the series, the copy of its verdict, was removed: the verdict stands"
-        said = copy.get("State", "something unreadable")
+        state = copy.get("State", "something unreadable")
         by = f" by {copy['User']}" if isinstance(copy.get("User"), str) else ""
         what = "there is no verdict here" if verdict is None else f"here it is {verdict['State']} by {verdict['User']}"
-        return f"metadata {REVIEW} of the series says {said}{by}, which was written past the plugin: {what}"
+        return f"metadata {REVIEW} of the series says {state}{by}, which was written past the plugin: {what}"
 
     def _copy(self, series: str) -> dict[str, Any] | None:
         try:
@@ -124,8 +124,8 @@ class Reviews:
                 self.settle(job)
             return
         self._record(job)
-        if job.result is not None and (made := self._runner.store.find(job.request["Derivation"])) is not None:
-            self.settle(made)
+        if job.result is not None and (derivation := self._runner.store.find(job.request["Derivation"])) is not None:
+            self.settle(derivation)
 
     def settle_all(self) -> None:
         """At the start: what a former process did not come to."""
@@ -159,17 +159,17 @@ class Reviews:
                 return
             verdict = {"State": DELETED}
         with self._lock:
-            found = self._runner.store.find(job.id)
-            if found is None or not found.state.is_final:
+            current = self._runner.store.find(job.id)
+            if current is None or not current.state.is_final:
                 return
             if verdict["State"] in (REJECTED, DELETED):
-                if (last := withdrawn(found, verdict["State"], series)) != found:
+                if (last := withdrawn(current, verdict["State"], series)) != current:
                     self._runner.renew(last)
-            elif verdict["State"] == ACCEPTED and is_held(found, series):
-                self._runner.renew(released(found, series))
+            elif verdict["State"] == ACCEPTED and is_held(current, series):
+                self._runner.renew(released(current, series))
 
 
 def _rejection(job: JobRecord) -> dict[str, Any] | None:
     """The verdict that a job has stored the document of."""
-    found: dict[str, Any] | None = (job.result or {}).get("Verdict") if "Verdict" in job.request else None
-    return found
+    rejection: dict[str, Any] | None = (job.result or {}).get("Verdict") if "Verdict" in job.request else None
+    return rejection

@@ -25,9 +25,9 @@ def series_number(gateway: Gateway, numbers: SeriesNumbers, job: JobRecord, coun
 
 
 def _in_study(gateway: Gateway, study: str, job_id: str) -> set[int]:
-    own = set(series_uids_of(job_id))
-    found = gateway.get(f"/studies/{study}/series")
-    numbers = (_number(each) for each in found if each["MainDicomTags"].get("SeriesInstanceUID") not in own)
+    own_uids = set(series_uids_of(job_id))
+    documents = gateway.get(f"/studies/{study}/series")
+    numbers = (_number(each) for each in documents if each["MainDicomTags"].get("SeriesInstanceUID") not in own_uids)
     return {number for number in numbers if number is not None}
 
 

@@ -25,7 +25,7 @@ def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
 
     :raises InvalidRequest: naming every name that is not a tag.
     """
-    found: dict[str, str] = {}
+    numbers: dict[str, str] = {}
     unknown: list[str] = []
     for rule in rules:
         for name in sorted(rule.names() - {*METADATA, COUNT}):
@@ -33,13 +33,13 @@ def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
             if number is None:
                 unknown.append(f"{name!r} of the rule {rule.name!r}")
             else:
-                found[name] = number
+                numbers[name] = number
     if unknown:
         raise InvalidRequest(
             f"Rules: there is no tag {', '.join(unknown)}",
             remedy=f"use keywords or numbers of DICOM tags, or {', '.join((*METADATA, COUNT))}",
         )
-    return found
+    return numbers
 
 
 def _number(name: str, gateway: Gateway) -> str | None:
@@ -72,13 +72,13 @@ class StudyReader:
 
     def study_of(self, series: str) -> list[SeriesFacts]:
         """All series of its study."""
-        found = []
+        study = []
         for each in sorted(self._gateway.get(f"/studies/{self.facts(series).study}")["Series"]):
             try:
-                found.append(self.facts(each))
+                study.append(self.facts(each))
             except NotFound:  # removed meanwhile
                 continue
-        return found
+        return study
 
     def is_being_made(self, series: str) -> bool:
         """Whether a job may still be at work on it; its facts say that it is not stable."""
@@ -86,8 +86,8 @@ class StudyReader:
         return series in self._being_made
 
     def _read(self, series: str) -> SeriesFacts:
-        told = self._gateway.series(series)
-        instances = tuple(sorted(told["Instances"]))
+        document = self._gateway.series(series)
+        instances = tuple(sorted(document["Instances"]))
         if not instances:
             raise NotFound(f"the series {series} has no instances")
         tags = self._gateway.get(f"/instances/{instances[0]}/tags?short")
@@ -96,16 +96,16 @@ class StudyReader:
         values |= {name: _text(metadata.get(name)) for name in METADATA}
         values[COUNT] = str(len(instances))
         if _marks(tags) and self._provenance(series) is None:  # provenance is written last
-            if self._a_job_runs_in(told["ParentStudy"]):
+            if self._a_job_runs_in(document["ParentStudy"]):
                 self._being_made.add(series)
             del self._provenances[series]  # it may have been written meanwhile
         provenance = self._provenance(series)
         depth, chain = self._ancestry(series, 0)
         return SeriesFacts(
             id=series,
-            study=told["ParentStudy"],
+            study=document["ParentStudy"],
             instances=instances,
-            stable=bool(told["IsStable"]) and series not in self._being_made,
+            stable=bool(document["IsStable"]) and series not in self._being_made,
             values=values,
             depth=max(depth, _marks(tags)),
             chain=chain,

@@ -56,18 +56,18 @@ def placed(arguments: Arguments, values: Mapping[str, Any]) -> list[str]:
     :param values: paths of ours, and the request's parameters; None and False leave their group out, True is no text.
     :raises InvalidRequest: a text of the request that the program would take for an option.
     """
-    found: list[str] = []
+    texts: list[str] = []
     for argument in arguments:
         if not isinstance(argument, str):
             absent = [name for each in argument for name in names_in(each) if values[name] in (None, False)]
-            found += [] if absent else placed(argument, values)
+            texts += [] if absent else placed(argument, values)
             continue
         names = names_in(argument)
         if names and argument == f"{{{names[0]}}}":  # the whole argument
-            found += _whole(names[0], values[names[0]])
+            texts += _whole(names[0], values[names[0]])
         else:
-            found.append(argument.format_map({name: _text(values[name]) for name in names}))
-    return found
+            texts.append(argument.format_map({name: _text(values[name]) for name in names}))
+    return texts
 
 
 def _whole(name: str, value: Any) -> list[str]:

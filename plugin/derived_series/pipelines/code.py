@@ -33,13 +33,13 @@ class Code:
 
     def to_json(self) -> dict[str, Any]:
         """With the keys of the provenance; nothing for nothing."""
-        found: dict[str, Any] = {"Helpers": dict(self.helpers)} if self.helpers else {}
+        document: dict[str, Any] = {"Helpers": dict(self.helpers)} if self.helpers else {}
         if self.algorithm is not None:
             texts = {"Name": self.algorithm.name, "Version": self.algorithm.version}
             texts |= {"Manufacturer": self.algorithm.manufacturer}
             texts |= {"UID": self.algorithm.uid} if self.algorithm.uid else {}
-            found["Algorithm"] = {**texts, "Files": dict(self.weights)}
-        return found
+            document["Algorithm"] = {**texts, "Files": dict(self.weights)}
+        return document
 
 
 def code_of(file: Path, algorithm: Algorithm | None) -> Code:
@@ -52,12 +52,12 @@ def code_of(file: Path, algorithm: Algorithm | None) -> Code:
     folder = file.parent
     helpers = {str(path.relative_to(folder)): _sha256([path]) for path in sorted(_helpers(folder))}
     weights = {}
-    for given in algorithm.files if algorithm is not None else ():
-        path = folder / given
+    for weight_file in algorithm.files if algorithm is not None else ():
+        path = folder / weight_file
         if not path.exists():
             raise BlueprintError(f"the algorithm's file {path} is not there", remedy="put it there, or mend the path")
         within = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-        weights[str(given)] = _sha256(within)
+        weights[str(weight_file)] = _sha256(within)
     return Code(helpers, algorithm, weights)
 
 

@@ -140,10 +140,10 @@ class CommandPipeline(Pipeline):
         :raises UserCodeError: an output that is not there, several files for one, values that are no numbers.
         """
         results = {name: self._result(out, name, output) for name, output in self.all_outputs().items()}
-        found = {name: result for name, result in results.items() if result is not None}
+        collected = {name: result for name, result in results.items() if result is not None}
         if self.values_file:
-            found[VALUES] = read_values(out / self.values_file)
-        return found
+            collected[VALUES] = read_values(out / self.values_file)
+        return collected
 
     def _result(self, out: Path, name: str, output: Output) -> Any:
         pattern = self.named_files()[name]
@@ -228,12 +228,12 @@ def read_values(file: Path) -> dict[str, Value]:
         raise UserCodeError(f"the values of the command cannot be read from {file.name}: {error}") from error
     if not isinstance(document, dict):
         raise UserCodeError(f"{file.name} holds no JSON object", remedy='write {"liver": {"Value": 1, "Unit": "ml"}}')
-    return {str(name): _value(name, given) for name, given in document.items()}
+    return {str(name): _value(name, content) for name, content in document.items()}
 
 
-def _value(name: str, given: Any) -> Value:
-    if isinstance(given, dict) and "Value" in given and set(given) <= {"Value", "Unit"}:
-        return Value(given["Value"], given.get("Unit", "1"))
-    if isinstance(given, int | float):
-        return Value(given)
-    raise UserCodeError(f"the value {name!r} is {given!r}, not a number", remedy='write {"Value": 1, "Unit": "ml"}')
+def _value(name: str, content: Any) -> Value:
+    if isinstance(content, dict) and "Value" in content and set(content) <= {"Value", "Unit"}:
+        return Value(content["Value"], content.get("Unit", "1"))
+    if isinstance(content, int | float):
+        return Value(content)
+    raise UserCodeError(f"the value {name!r} is {content!r}, not a number", remedy='write {"Value": 1, "Unit": "ml"}')

@@ -226,7 +226,7 @@ class MercureModule(_DicomInOut):
         file.chmod(0o666)
 
     def collect(self, container: InputContainer, out: Path) -> dict[str, Any]:
-        found = super().collect(container, out)
+        collected = super().collect(container, out)
         result = _json_of(out / "result.json")
         notification = result.pop("__mercure_notification", None)
         if notification is not None:
@@ -239,7 +239,7 @@ class MercureModule(_DicomInOut):
             for name, number in result.items()
             if isinstance(number, int | float) and not isinstance(number, bool) and number - number == 0
         }
-        return {**found, VALUES: {**numbers, **found.get(VALUES, {})}}
+        return {**collected, VALUES: {**numbers, **collected.get(VALUES, {})}}
 
 
 def _json_of(file: Path) -> dict[str, Any]:
@@ -316,8 +316,8 @@ class MonaiPackage(_DicomInOut):
 
 
 def _path_of(app: Mapping[str, Any], key: str, default: str) -> str:
-    given = app.get(key)
-    return str((given.get("path") if isinstance(given, dict) else None) or default)
+    setting = app.get(key)
+    return str((setting.get("path") if isinstance(setting, dict) else None) or default)
 
 
 def _command_of(app: Mapping[str, Any], image: str) -> list[str]:

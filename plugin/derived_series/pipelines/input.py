@@ -76,8 +76,8 @@ class Input:
     def refusal(cls, dataset: Dataset) -> str | None:
         """Why a series with such an instance is not taken, None when it is."""
         for tag, wanted in cls.required_values.items():
-            given = dataset.get(to_tag(tag))
-            value = None if given is None else given.value
+            element = dataset.get(to_tag(tag))
+            value = None if element is None else element.value
             allowed = list(wanted) if isinstance(wanted, tuple | list | set | frozenset) else [wanted]
             if value not in allowed:
                 return f"{describe(to_tag(tag))} is {value!r}, wanted {' or '.join(map(repr, allowed))}"

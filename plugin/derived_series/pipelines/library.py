@@ -148,17 +148,20 @@ def _collect(
         raise BlueprintError(
             f"it names its blueprint {others[-1]!r}, which is not looked for", remedy="name it 'blueprint'"
         )
-    for found in classes:
-        if issubclass(found, Pipeline):
-            found.parent_name()
-            checked_outputs(found.__name__, found.outputs)
-            name = found.pipeline_name()
-            code = code_of(file, found.algorithm)
+    for member in classes:
+        if issubclass(member, Pipeline):
+            member.parent_name()
+            checked_outputs(member.__name__, member.outputs)
+            name = member.pipeline_name()
+            code = code_of(file, member.algorithm)
             _put(
-                "pipeline", name, NamedPipeline(name, found, _first_line(found.__doc__), file, digest, code), pipelines
+                "pipeline",
+                name,
+                NamedPipeline(name, member, _first_line(member.__doc__), file, digest, code),
+                pipelines,
             )
-        elif issubclass(found, DicomFactory):
-            _put("factory", snake_case(found.__name__).removesuffix("_factory"), found, factories)
+        elif issubclass(member, DicomFactory):
+            _put("factory", snake_case(member.__name__).removesuffix("_factory"), member, factories)
 
 
 def _put(kind: str, name: str, thing: Thing, there: dict[str, Thing]) -> None:

@@ -77,20 +77,20 @@ def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
         raise BlueprintError(f"{pipeline} has {len(outputs)} outputs, {MOST_OUTPUTS} are the most")
 
 
-def values_of(given: object, what: str) -> dict[str, Value]:
+def values_of(numbers: object, what: str) -> dict[str, Value]:
     """The numbers of a result. :raises UserCodeError: what is no finite number, or has a unit that UCUM has not."""
-    if given is None:
+    if numbers is None:
         return {}
-    if not isinstance(given, Mapping):
+    if not isinstance(numbers, Mapping):
         raise UserCodeError(
-            f"{what} returned {VALUES} that are a {type(given).__name__}",
+            f"{what} returned {VALUES} that are a {type(numbers).__name__}",
             remedy=f'return {{..., "{VALUES}": {{"liver": Value(1432.1, "ml")}}}}',
         )
-    return {str(name): _value(str(name), value, what) for name, value in given.items()}
+    return {str(name): _value(str(name), value, what) for name, value in numbers.items()}
 
 
-def _value(name: str, given: Any, what: str) -> Value:
-    number, unit = (given.number, given.unit) if isinstance(given, Value) else (given, "1")
+def _value(name: str, value: Any, what: str) -> Value:
+    number, unit = (value.number, value.unit) if isinstance(value, Value) else (value, "1")
     try:
         number = number.item() if hasattr(number, "item") else number  # of numpy
         is_finite = not isinstance(number, str) and math.isfinite(number)
@@ -98,7 +98,7 @@ def _value(name: str, given: Any, what: str) -> Value:
         is_finite = False
     if not is_finite:
         raise UserCodeError(
-            f"{what} returned {given!r} as the value {name!r}",
+            f"{what} returned {value!r} as the value {name!r}",
             remedy="return a finite number, or leave the value out",
         )
     try:

@@ -49,7 +49,7 @@ from derived_series.pipelines.pipeline import Pipeline
 from derived_series.pipelines.preparing import instance_of
 from derived_series.pipelines.workplace import Workplace, temporary_files_in
 from derived_series.transfer_syntaxes import DEFAULT
-from derived_series.user_code import told
+from derived_series.user_code import raised_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +112,15 @@ def extra_blueprint(
             elements.append(_static(_request_tag(name), value))
         if series_description is not None:
             elements.append(StaticElement("SeriesDescription", "LO", series_description))
-        found = Blueprint(elements, name="request")
+        extra = Blueprint(elements, name="request")
         if derived_by is not None:
             code = derivation("", derived_by)["DerivationCodeSequence"]
-            found = found + Blueprint([code], name="request")
+            extra = extra + Blueprint([code], name="request")
         if described:
-            found = found + Blueprint(_segments(described), name="request")
+            extra = extra + Blueprint(_segments(described), name="request")
         if units is not None:
-            found = found + Blueprint(real_world_values(units), name="request")
-        return found
+            extra = extra + Blueprint(real_world_values(units), name="request")
+        return extra
     except BlueprintError as error:
         raise InvalidRequest(f"the request's tags: {error.message}", remedy=error.remedy) from error
 
@@ -139,24 +139,24 @@ def _segments(described: DescribedSegments) -> Blueprint:
     return segments(*map(_segment, described))
 
 
-def _segment(given: Mapping[str, Any]) -> Segment:
+def _segment(document: Mapping[str, Any]) -> Segment:
     return Segment(
-        number=given["Number"],
-        label=given["Label"],
-        type=_concept(given.get("Type")),
-        category=_concept(given.get("Category")),
-        color=given.get("Color"),
-        description=given.get("Description"),
-        modifier=_concept(given.get("Modifier")),
-        region=_concept(given.get("Region")),
-        region_modifier=_concept(given.get("RegionModifier")),
-        tracking_id=given.get("TrackingID"),
-        tracking_uid=given.get("TrackingUID"),
+        number=document["Number"],
+        label=document["Label"],
+        type=_concept(document.get("Type")),
+        category=_concept(document.get("Category")),
+        color=document.get("Color"),
+        description=document.get("Description"),
+        modifier=_concept(document.get("Modifier")),
+        region=_concept(document.get("Region")),
+        region_modifier=_concept(document.get("RegionModifier")),
+        tracking_id=document.get("TrackingID"),
+        tracking_uid=document.get("TrackingUID"),
     )
 
 
-def _concept(given: str | Mapping[str, str] | None) -> Code | str | None:
-    return Code(given["Value"], given["Scheme"], given["Meaning"]) if isinstance(given, Mapping) else given
+def _concept(concept: str | Mapping[str, str] | None) -> Code | str | None:
+    return Code(concept["Value"], concept["Scheme"], concept["Meaning"]) if isinstance(concept, Mapping) else concept
 
 
 def _fits(header: SeriesHeader, options: Options) -> SeriesHeader:
@@ -205,9 +205,9 @@ def same_patient(parents: Mapping[str, ParentSeries], priors: Collection[str] = 
         asked = {name: parent for name, parent in parents.items() if not (of_study and name in priors)}
         values = {name: str(parent.pivot.get(keyword) or "") for name, parent in asked.items()}
         if len(set(values.values())) > 1:
-            said = ", ".join(f"{name}: {value!r}" for name, value in values.items())
+            by_input = ", ".join(f"{name}: {value!r}" for name, value in values.items())
             raise Conflict(
-                f"the inputs are of several {keyword}s ({said})",
+                f"the inputs are of several {keyword}s ({by_input})",
                 remedy="all parents of a derivation are of one patient and one study",
             )
 
@@ -233,13 +233,13 @@ def run_pipeline(
     context: BuildContext,
 ) -> Series:
     """The series of a pipeline that makes one; see ``run_outputs``."""
-    made = run_outputs(library, name, parents, parameters, options, context).series
-    if len(made) > 1:
+    series = run_outputs(library, name, parents, parameters, options, context).series
+    if len(series) > 1:
         raise InvalidRequest(
-            f"pipeline {name!r} makes several series ({', '.join(made)})",
+            f"pipeline {name!r} makes several series ({', '.join(series)})",
             remedy="use run_outputs, which gives them all",
         )
-    return next(iter(made.values()))
+    return next(iter(series.values()))
 
 
 def run_outputs(
@@ -298,8 +298,8 @@ def run_outputs(
         container = InputContainer(data, mine, inputs, settings, place)
         result = _user(f"process of pipeline {name!r}", pipeline.process, container)
         images, values = _by_output(name, pipeline, result)
-        told = [warning for each in data.values() if isinstance(each, Labels) for warning in each.warnings]
-        made = {}
+        label_warnings = [warning for each in data.values() if isinstance(each, Labels) for warning in each.warnings]
+        by_name = {}
         for key in outputs:
             if key not in images:
                 continue
@@ -307,8 +307,8 @@ def run_outputs(
             finished = _finish(what, images[key], parent, theirs, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
                 finished = finished.with_warnings(_assumed(pipeline))
-            made[key] = options.ready(finished.with_warnings(*told), parent)
-    return Results(made, values)
+            by_name[key] = options.ready(finished.with_warnings(*label_warnings), parent)
+    return Results(by_name, values)
 
 
 def _contexts(outputs: Mapping[str, Output], context: BuildContext) -> dict[str, BuildContext]:
@@ -369,9 +369,9 @@ def _by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, An
     images = {key: result[key] for key in outputs if result.get(key) is not None}
     missing = [key for key, output in outputs.items() if key not in images and not output.optional]
     if unknown or missing:
-        said = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(unknown)}"] * bool(unknown)
+        deviations = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(unknown)}"] * bool(unknown)
         raise UserCodeError(
-            f"{what} returned a dict {' and '.join(said)}; its outputs are {', '.join(outputs)}",
+            f"{what} returned a dict {' and '.join(deviations)}; its outputs are {', '.join(outputs)}",
             remedy="return all outputs by name, and numbers by 'values'; Output(..., optional=True) may be missing",
         )
     if not images:
@@ -420,21 +420,21 @@ def run_blueprint(
     """
     named = library.blueprint(blueprint)
     kind = library.factory(factory)
-    made = _user(f"the constructor of {kind.__name__}", kind)
+    instance = _user(f"the constructor of {kind.__name__}", kind)
     if options.nan is not None:
-        made.nan = options.nan
+        instance.nan = options.nan
     strategy = options.strategy or FillingStrategy.DISCARD
     whole = named.blueprint + options.extra
-    header = _user(_of(made, "make_series_header"), made.make_series_header, parent, whole, strategy, context)
+    header = _user(_of(instance, "make_series_header"), instance.make_series_header, parent, whole, strategy, context)
     header = _fits(header, options)
     if image is None:
-        result = _user(_of(made, "own_image"), made.own_image, parent)
+        result = _user(_of(instance, "own_image"), instance.own_image, parent)
     else:
-        result = _user(_of(made, "read"), made.read, image)
-    if builds_itself(made):
-        return options.ready(_built_by(made, header, result, parent, parent.detached(), context), parent)
+        result = _user(_of(instance, "read"), instance.read, image)
+    if builds_itself(instance):
+        return options.ready(_built_by(instance, header, result, parent, parent.detached(), context), parent)
     chosen = options if image is not None else replace(options, resampling=None)
-    series: Series = _user(_of(made, "build"), chosen.build, made, header, result, None)
+    series: Series = _user(_of(instance, "build"), chosen.build, instance, header, result, None)
     return options.ready(series.with_identity(parent), parent)
 
 
@@ -465,12 +465,12 @@ def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) 
     try:
         return pipeline.parameters.model_validate(dict(parameters))
     except ValidationError as error:
-        said = [f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors()]
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors()]
         names = ", ".join(pipeline.parameters.model_fields) or "none"
         raise InvalidRequest(
-            f"parameters of pipeline {pipeline.pipeline_name()!r}: {'; '.join(said)}",
+            f"parameters of pipeline {pipeline.pipeline_name()!r}: {'; '.join(problems)}",
             remedy=f"its parameters are: {names}",
-            details="\n".join(said),
+            details="\n".join(problems),
         ) from error
 
 
@@ -478,22 +478,22 @@ def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str
     names = list(pipeline.input)
     needed = {key for key, wanted in pipeline.input.items() if not wanted.optional}
     if len(names) == 1 and len(parents) == 1:
-        found = {names[0]: next(iter(parents.values()))}
+        by_name = {names[0]: next(iter(parents.values()))}
     else:
-        found = {key: parents[key] for key in (*names, *parents) if key in parents}
-    if not needed | {pipeline.parent_name()} <= set(found) <= set(names):
+        by_name = {key: parents[key] for key in (*names, *parents) if key in parents}
+    if not needed | {pipeline.parent_name()} <= set(by_name) <= set(names):
         raise InvalidRequest(
-            f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(found)}",
+            f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(by_name)}",
             remedy=f'name the other series: "Inputs": {{"{names[-1]}": "<orthanc id of the series>"}}',
         )
-    for key, series in found.items():
+    for key, series in by_name.items():
         refusal = next(filter(None, map(pipeline.input[key].refusal, series.instances)), None)
         if refusal:
             raise InvalidParent(
                 f"the input {key!r} of pipeline {pipeline.pipeline_name()!r} does not take "
                 f"series {series.series_instance_uid}: {refusal}"
             )
-    return found
+    return by_name
 
 
 def _blueprint(
@@ -514,10 +514,10 @@ def _blueprint(
     function: Any = pipeline.blueprint_for
     asked = inspect.signature(function).parameters
     function = partial(function, **{k: v for k, v in {"inputs": inputs, "output": key}.items() if k in asked})
-    found: Blueprint | None = _user(
+    blueprint: Blueprint | None = _user(
         f"blueprint_for of pipeline {name!r}", function, parent, settings, library.plain_blueprints()
     )
-    return found
+    return blueprint
 
 
 def _user(what: str, function: Any, *arguments: Any) -> Any:
@@ -529,7 +529,7 @@ def _user(what: str, function: Any, *arguments: Any) -> Any:
     except MemoryError as error:
         raise UserCodeError(f"{what} ran out of memory") from error
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # the boundary to user code
-        raise UserCodeError(told(what, error)) from error
+        raise UserCodeError(raised_message(what, error)) from error
 
 
 def _finish(

@@ -88,7 +88,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
         "status": answering,
     }
     last: deque[str] = deque(maxlen=LAST_LINES)
-    with os.fdopen(answer, "rb") as said:
+    with os.fdopen(answer, "rb") as answer_file:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", supervisor.__file__],
@@ -108,7 +108,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
                 for line in _lines(process.stdout.fileno()):
                     last.append(line)
                     tell(line)
-                status = said.read()
+                status = answer_file.read()
             finally:
                 process.stdin.close()  # when telling has raised: it ends the command
     return json.loads(status or b"{}"), list(last)

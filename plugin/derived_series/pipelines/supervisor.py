@@ -102,13 +102,13 @@ def _ask(child: subprocess.Popen[bytes]) -> None:
 def _end_descendants() -> None:
     """Kill and reap until there is none: each one's children become this process's own when it is gone."""
     end = time.monotonic() + _CLEANING
-    while (found := _children()) and time.monotonic() < end:
-        for pid in found:
+    while (children := _children()) and time.monotonic() < end:
+        for pid in children:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        for _ in found:
+        for _ in children:
             try:
                 if os.waitpid(-1, os.WNOHANG) == (0, 0):
                     time.sleep(0.01)
@@ -127,9 +127,9 @@ def _children() -> list[int]:
         parents[int(stat.parent.name)] = int(text.rpartition(")")[2].split()[1])
     below, more = {os.getpid()}, True
     while more:
-        found = {pid for pid, parent in parents.items() if parent in below} - below
-        below |= found
-        more = bool(found)
+        added = {pid for pid, parent in parents.items() if parent in below} - below
+        below |= added
+        more = bool(added)
     return sorted(below - {os.getpid()})
 
 

@@ -53,8 +53,8 @@ def _image_document(datasets: Sequence[Dataset], held: Mapping[str, str], select
         series = ParentSeries.from_datasets(datasets, selection)
     except (GeometryError, InvalidParent) as error:  # it can still be looked at
         frames = _in_order_of_number(datasets)
-        found: dict[str, Any] = {"Grid": None, "Volumes": 1, "VolumeKey": None, "Problem": error.message}
-        return {**found, "Warnings": [], **_slices(frames, held, True)}
+        without_grid: dict[str, Any] = {"Grid": None, "Volumes": 1, "VolumeKey": None, "Problem": error.message}
+        return {**without_grid, "Warnings": [], **_slices(frames, held, True)}
     return {
         "Grid": None if series.grid is None else grid_document(series.grid, series.pivot),
         "Volumes": series.volumes,
@@ -69,13 +69,13 @@ def _in_order_of_number(datasets: Sequence[Dataset]) -> list[Dataset]:
     """The frames of the instances that have the size of the first, by InstanceNumber."""
     ordered = sorted(datasets, key=lambda dataset: int(dataset.get("InstanceNumber") or 0))
     size = (ordered[0].get("Rows"), ordered[0].get("Columns"))
-    found: list[Dataset] = []
+    slices: list[Dataset] = []
     for dataset in ordered:
         count = int(dataset.get("NumberOfFrames") or 1)
         if (dataset.get("Rows"), dataset.get("Columns")) != size:
             continue
-        found += [dataset] if count == 1 else [FrameDataset({}, dataset, number + 1) for number in range(count)]
-    return found
+        slices += [dataset] if count == 1 else [FrameDataset({}, dataset, number + 1) for number in range(count)]
+    return slices
 
 
 def grid_document(grid: Grid, pivot: Dataset) -> dict[str, Any]:
@@ -120,8 +120,8 @@ def _slices(instances: Sequence[Dataset], held: Mapping[str, str], differing: bo
 
 def _of(instance: Dataset, keyword: str) -> Any:
     """A value of a frame, or else of the instance that it is of."""
-    found = instance.get(keyword)
-    return source_of(instance).get(keyword) if found is None else found
+    value = instance.get(keyword)
+    return source_of(instance).get(keyword) if value is None else value
 
 
 def _box(instance: Dataset) -> list[int] | None:
@@ -153,10 +153,10 @@ def _rescale(instance: Dataset, frame_format: FrameFormat) -> tuple[float, float
 
 def _units(instance: Dataset) -> str:
     """What real-world values are measured in, as far as the headers say."""
-    said = [instance.get("Units"), instance.get("RescaleType")]
+    unit_texts = [instance.get("Units"), instance.get("RescaleType")]
     for item in _mappings(instance):
-        said += [code.get("CodeValue") for code in item.get("MeasurementUnitsCodeSequence") or []]
-    known = [str(units) for units in said if units and str(units) not in _NO_UNITS]
+        unit_texts += [code.get("CodeValue") for code in item.get("MeasurementUnitsCodeSequence") or []]
+    known = [str(units) for units in unit_texts if units and str(units) not in _NO_UNITS]
     return known[0] if known else "HU" if _of(instance, "SOPClassUID") == CTImageStorage else ""
 
 
@@ -176,7 +176,7 @@ def _window(instance: Dataset) -> list[float] | None:
 
 def _number(dataset: Dataset, keyword: str) -> float | None:
     try:
-        found = float(dataset.get(keyword))
+        number = float(dataset.get(keyword))
     except (TypeError, ValueError):
         return None
-    return found if np.isfinite(found) else None
+    return number if np.isfinite(number) else None

@@ -111,10 +111,10 @@ def _bits(source: Dataset, index: int, pixel_format: FrameFormat) -> bytes:
     """A frame of one bit a pixel, read alone; it may begin within a byte of the frame before (PS3.5 8.1.1)."""
     count = pixel_format.rows * pixel_format.columns
     first, skipped = divmod(index * count, 8)
-    found = pixel_bytes(source, first, (skipped + count + 7) // 8)
+    packed = pixel_bytes(source, first, (skipped + count + 7) // 8)
     if not skipped and count % 8 == 0:
-        return found
-    bits = np.unpackbits(np.frombuffer(found, np.uint8), bitorder="little")[skipped : skipped + count]
+        return packed
+    bits = np.unpackbits(np.frombuffer(packed, np.uint8), bitorder="little")[skipped : skipped + count]
     return np.packbits(bits, bitorder="little").tobytes()
 
 

@@ -18,19 +18,19 @@ from derived_series.review.pixels import FrameFormat
 def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str, Any]:
     """Segments with label and colour, the grid of the slices that have frames, and segment and slice of each frame."""
     count = int(source.get("NumberOfFrames") or 1)
-    shared, found = shared_group(source), _frame_places(source, count)
+    shared, frames = shared_group(source), _frame_places(source, count)
     document: dict[str, Any] = {
         "Instance": held[str(source.SOPInstanceUID)],
         "Format": FrameFormat.of(source).to_json(),
         "Maximum": int(source.get("MaximumFractionalValue") or 1),
         "Segments": [_segment(item, index) for index, item in enumerate(source.get("SegmentSequence") or [])],
         "Grid": None,
-        "Frames": {"Segment": [_segment_number(place, shared) for place in found], "Slice": [0] * count},
+        "Frames": {"Segment": [_segment_number(place, shared) for place in frames], "Slice": [0] * count},
         "Problem": "the segmentation does not say where its frames are",
         "Warnings": [],
     }
     of_all = _values(shared, "PlanePositionSequence", "ImagePositionPatient")
-    places = [list(place.position) or of_all for place in found]
+    places = [list(place.position) or of_all for place in frames]
     is_shared = "PlaneOrientationSequence" in shared and "PixelMeasuresSequence" in shared
     first = shared if is_shared else frame_groups(source, count)[0]
     orientation, spacing, thickness = (
@@ -76,9 +76,9 @@ def _segment(item: Dataset, index: int) -> dict[str, Any]:
 
 def _frame_places(source: Dataset, count: int) -> tuple[FramePlace, ...]:
     """The quick way where it is there, one a frame."""
-    found = frame_places(source)
-    if found is not None and len(found) == count:
-        return found
+    places = frame_places(source)
+    if places is not None and len(places) == count:
+        return places
     return tuple(map(_place, frame_groups(source, count)))
 
 
@@ -91,14 +91,14 @@ def _place(group: Dataset) -> FramePlace:
 def _segment_number(place: FramePlace, shared: Dataset) -> int:
     if place.segment is not None:
         return place.segment
-    found = _values(shared, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
-    return int(found[0]) if found else 1
+    numbers = _values(shared, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+    return int(numbers[0]) if numbers else 1
 
 
 def _values(group: Dataset, sequence: str, keyword: str) -> list[float]:
     """The numbers of an attribute in the first item of a sequence that has it."""
     for item in group.get(sequence) or []:
-        found = item.get(keyword)
-        if found is not None:
-            return [float(value) for value in np.atleast_1d(found)]
+        numbers = item.get(keyword)
+        if numbers is not None:
+            return [float(value) for value in np.atleast_1d(numbers)]
     return []

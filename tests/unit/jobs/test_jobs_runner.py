@@ -129,7 +129,7 @@ def blocked(task: DeriveTask) -> Outcome:
 def test_success(start: Start) -> None:
     done = start(lambda task: Outcome(result={"ID": task.job_id})).run("a")
     assert done.state is State.SUCCESS and done.result == {"ID": "a"} and done.progress == 100
-    assert done.attempt == 1 and not done.dirty and done.problem is None
+    assert done.attempt == 1 and not done.has_leftovers and done.problem is None
     assert done.started and done.completed and done.completed >= done.started
 
 
@@ -216,14 +216,14 @@ def test_what_cannot_be_removed_is_removed_at_the_next_start(start: Start, tmp_p
     unreachable = StorageError("no answer", transient=True)
     first = start(fails_until(9, WorkerDied(-11)), lambda task: Outcome(error=unreachable, clean=False))
     done = first.run("a")
-    assert done.state is State.FAILURE and done.dirty
+    assert done.state is State.FAILURE and done.has_leftovers
     first.runner.stop()
     first.store.close()
     second = start(blocked)
     end = time.monotonic() + 10
-    while second.store.get("a").dirty and time.monotonic() < end:
+    while second.store.get("a").has_leftovers and time.monotonic() < end:
         time.sleep(0.01)
-    assert second.store.get("a") == dataclasses.replace(done, dirty=False)
+    assert second.store.get("a") == dataclasses.replace(done, has_leftovers=False)
     assert second.executor.calls == [("discard", "a", 1)]
 
 
@@ -322,7 +322,7 @@ def test_a_job_that_ran_at_the_end_is_known_to_have_left_something(start: Start)
     while len(first.executor.calls) < 2:
         time.sleep(0.01)
     first.runner.stop()
-    assert [first.store.get(name).dirty for name in ("a", "b", "c")] == [True, True, False]
+    assert [first.store.get(name).has_leftovers for name in ("a", "b", "c")] == [True, True, False]
     first.store.close()
     second = start(blocked, limits=dataclasses.replace(LIMITS, parallel=0))
     second.runner.cancel("a")
@@ -352,14 +352,16 @@ def test_an_attempt_that_is_being_ended_is_not_wanted_any_more(start: Start) -> 
 
 def test_a_job_that_ends_orthanc_every_time_is_given_up(start: Start, tmp_path: Path) -> None:
     store = JobStore(tmp_path / "jobs")
-    store.add(job("a", state=State.RUNNING, attempt=102, lost=99, dirty=True), None, most=9)
+    store.add(
+        job("a", state=State.RUNNING, attempt=102, attempts_lost_to_restarts=99, has_leftovers=True), None, most=9
+    )
     store.close()
     started = start(blocked)
     done = started.runner.wait("a", 10)
     assert done.state is State.FAILURE and done.problem is not None
     assert "ended during 100 attempts" in done.problem.message
     end = time.monotonic() + 10
-    while started.store.get("a").dirty and time.monotonic() < end:
+    while started.store.get("a").has_leftovers and time.monotonic() < end:
         time.sleep(0.01)
     assert started.executor.calls == [("discard", "a", 102)]
 
@@ -367,7 +369,7 @@ def test_a_job_that_ends_orthanc_every_time_is_given_up(start: Start, tmp_path: 
 def test_attempts_that_orthancs_end_cut_short_do_not_count(start: Start, tmp_path: Path) -> None:
     """More of them than Attempts, and the job is done all the same."""
     store = JobStore(tmp_path / "jobs")
-    store.add(job("a", state=State.RUNNING, attempt=30, lost=29, dirty=True), None, most=9)
+    store.add(job("a", state=State.RUNNING, attempt=30, attempts_lost_to_restarts=29, has_leftovers=True), None, most=9)
     store.close()
     with (
         closing(sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite")) as database,
@@ -376,7 +378,7 @@ def test_attempts_that_orthancs_end_cut_short_do_not_count(start: Start, tmp_pat
         database.execute("ALTER TABLE jobs DROP COLUMN lost")
     started = start(lambda task: Outcome(result={"ID": "x"}))
     done = started.runner.wait("a", 10)
-    assert done.state is State.SUCCESS and done.attempt == 31 and done.lost == 1
+    assert done.state is State.SUCCESS and done.attempt == 31 and done.attempts_lost_to_restarts == 1
 
 
 def test_28_an_unexpected_error_does_not_stop_the_others(start: Start) -> None:

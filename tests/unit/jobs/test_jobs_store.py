@@ -44,7 +44,7 @@ def test_a_record_comes_back_as_it_was(store: JobStore) -> None:
     store.add(record, b"bytes", most=10)
     assert store.get("a") == record
     changed = dataclasses.replace(
-        record, state=State.SUCCESS, attempt=2, progress=100, completed=1.5, dirty=True, result={"ID": "x"}
+        record, state=State.SUCCESS, attempt=2, progress=100, completed=1.5, has_leftovers=True, result={"ID": "x"}
     )
     store.update(changed)
     with closing(JobStore(store.folder)) as again:

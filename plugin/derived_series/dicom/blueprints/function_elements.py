@@ -11,7 +11,7 @@ from derived_series.dicom.blueprints.element import ABSENT, InstanceVirtualEleme
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.encoding.tags import TagLike, describe
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
-from derived_series.user_code import told
+from derived_series.user_code import raised_message
 
 #: Answers that are small, and that nobody can change.
 _PLAIN = (str, int, float, type(None), type(ABSENT))
@@ -55,7 +55,7 @@ class _CallingElement(VirtualElement):
         except DerivedSeriesError:
             raise
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # user code: any exception, named with its element
-            raise UserCodeError(told(repr(self), error)) from error
+            raise UserCodeError(raised_message(repr(self), error)) from error
 
     def _ask_once(self, value_cache: dict[tuple[object, int], Any], index: int, env: object) -> Value:
         """The function's answer for an instance, or for the image (-1): the one it gave before, where it is plain."""

@@ -34,13 +34,13 @@ class Claim:
 
     def variables(self) -> dict[str, str]:
         """What shows the process its own units and no other: a number of ours is a place in Orthanc's own list."""
-        found = {}
+        variables = {}
         for resource, numbers in self.units.items():
             for variable in _VARIABLES.get(resource, ()):
                 visible = [each for each in os.environ.get(variable, "").split(",") if each]
-                found[variable] = ",".join(visible[n] if n < len(visible) else str(n) for n in numbers)
-            found[f"DERIVED_SERIES_{resource.upper()}"] = ",".join(map(str, numbers))
-        return found
+                variables[variable] = ",".join(visible[n] if n < len(visible) else str(n) for n in numbers)
+            variables[f"DERIVED_SERIES_{resource.upper()}"] = ",".join(map(str, numbers))
+        return variables
 
 
 class Claims:

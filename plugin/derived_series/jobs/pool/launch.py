@@ -99,10 +99,10 @@ def launch(interpreter: Interpreter, variables: Mapping[str, str]) -> Launched:
     environment = {**os.environ, **variables}
     if interpreter.path is None:
         environment = {name: value for name, value in environment.items() if not name.startswith(_OF_OUR_PYTHON)}
-    given = json.dumps([theirs.fileno(), life, ending, interpreter.path])
+    boot_arguments = json.dumps([theirs.fileno(), life, ending, interpreter.path])
     try:
         process = subprocess.Popen(
-            [str(interpreter.executable), "-P", "-c", _BOOT, given],
+            [str(interpreter.executable), "-P", "-c", _BOOT, boot_arguments],
             stdin=subprocess.DEVNULL,
             env=environment,
             pass_fds=[theirs.fileno(), life, ending],

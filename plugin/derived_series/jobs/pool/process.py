@@ -74,11 +74,11 @@ def serve(pipe: Connection) -> None:
 def one_process() -> Iterator[None]:
     """Around user code, which may fork: the copy of this process ends when it comes out of there again, before it
     stores what this one stores, and answers where this one answers."""
-    own = os.getpid()
+    pid = os.getpid()
     try:
         yield
     finally:
-        if os.getpid() != own:
+        if os.getpid() != pid:
             os._exit(1)
 
 

@@ -64,10 +64,10 @@ def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: floa
     """The job as it goes on: failed, or waiting for its next attempt when the failure may pass."""
     problem = Problem.of(error)
     transient = isinstance(error, StorageError) and error.transient
-    own = job.attempt - job.lost
-    if not transient or own >= limits.attempts:
+    failed_attempts = job.attempt - job.attempts_lost_to_restarts
+    if not transient or failed_attempts >= limits.attempts:
         return dataclasses.replace(job, state=State.FAILURE, problem=problem)
-    pause = min(limits.pause * 2 ** (own - 1), _LONGEST_PAUSE_SECONDS)
+    pause = min(limits.pause * 2 ** (failed_attempts - 1), _LONGEST_PAUSE_SECONDS)
     return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
 
 
@@ -81,8 +81,8 @@ def taken_up(job: JobRecord) -> JobRecord:
 
     A restart is no reason to fail a job; one that ends Orthanc itself is given up at last.
     """
-    lost = job.lost + 1
+    lost = job.attempts_lost_to_restarts + 1
     if lost < _MOST_LOST_ATTEMPTS:
-        return dataclasses.replace(job, state=State.PENDING, lost=lost)
+        return dataclasses.replace(job, state=State.PENDING, attempts_lost_to_restarts=lost)
     error = UserCodeError(f"Orthanc ended during {lost} attempts at this job")
-    return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), lost=lost)
+    return dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), attempts_lost_to_restarts=lost)

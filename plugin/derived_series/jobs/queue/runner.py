@@ -147,7 +147,7 @@ class JobRunner:
             reopened(job),
             state=State.PENDING,
             attempt=0,
-            lost=0,
+            attempts_lost_to_restarts=0,
             progress=0,
             completed=None,
             problem=None,
@@ -245,7 +245,7 @@ class JobRunner:
         """Seconds until something is due without a message."""
         now = time.monotonic()
         due = [60.0, *(running.deadline - now for running in self._running.values())]
-        due += [told - now for told in self._untold.values()]
+        due += [due_at - now for due_at in self._untold.values()]
         retry = self.store.next_time()
         if retry is not None and (self._has_place or self._environments.ready()):
             due.append(retry - self._clock.now())
@@ -265,12 +265,12 @@ class JobRunner:
     def _recover(self) -> None:
         for job in self.store.unfinished():
             if job.state is State.RUNNING and job.id not in self._running:
-                if job.dirty:
+                if job.has_leftovers:
                     self._leftovers.expect(job.id)
                 self.store.update(taken_up(job))
             elif is_overdue(job, self._clock.now()):
                 self.store.update(dataclasses.replace(job, next_try=self._clock.now()))
-        for job in self.store.dirty():
+        for job in self.store.with_leftovers():
             if job.id not in self._running:
                 try:
                     self._discard(job)
@@ -331,7 +331,7 @@ class JobRunner:
             attempt=job.attempt + 1,
             progress=0,
             started=begun,
-            dirty=job.result is None and not job.is_preview,
+            has_leftovers=job.result is None and not job.is_preview,
         )
         task = self._make_task(job)
         self.store.update(job)
@@ -375,7 +375,7 @@ class JobRunner:
         if job is None or job.state.is_final:
             return
         failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
-        if job.dirty:
+        if job.has_leftovers:
             self._discard(failed)
         else:
             self._apply(failed)
@@ -391,7 +391,7 @@ class JobRunner:
         except Exception as error:  # the boundary to whatever a job says: it costs that job alone
             _log.exception("the outcome of job %s cannot be taken", running.job.id)
             ended = self._give_up(running.job, error)
-            if ended is not None and ended.dirty and running.verdict is None:
+            if ended is not None and ended.has_leftovers and running.verdict is None:
                 self._discard(ended, running.task)
 
     def _give_up(self, job: JobRecord, error: Exception) -> JobRecord | None:
@@ -401,10 +401,12 @@ class JobRunner:
         problem = Problem.of(error)
         last = self.store.find(job.id)
         if last is not None and not last.state.is_final:
-            dirty = last.result is None and last.attempt > 0 and not last.is_preview
-            last = dataclasses.replace(last, state=State.FAILURE, problem=problem, completed=time.time(), dirty=dirty)
+            has_leftovers = last.result is None and last.attempt > 0 and not last.is_preview
+            last = dataclasses.replace(
+                last, state=State.FAILURE, problem=problem, completed=time.time(), has_leftovers=has_leftovers
+            )
             self.store.update(last)
-            if dirty:
+            if has_leftovers:
                 self._leftovers.expect(job.id)
         self._running.pop(job.id, None)
         self._progress.pop(job.id, None)
@@ -437,10 +439,10 @@ class JobRunner:
             return
         spent = running.job.runtime + time.monotonic() - running.began
         stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
-        dirty = not outcome.clean and stored is None and not running.job.is_preview
-        if stored is None and outcome.error is not None and (outcome.sent or dirty):
+        has_leftovers = not outcome.clean and stored is None and not running.job.is_preview
+        if stored is None and outcome.error is not None and (outcome.sent or has_leftovers):
             self._leftovers.expect(running.job.id)
-        job = dataclasses.replace(running.job, runtime=spent, dirty=dirty, result=stored)
+        job = dataclasses.replace(running.job, runtime=spent, has_leftovers=has_leftovers, result=stored)
         if outcome.error is None:
             job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
         else:
@@ -449,7 +451,7 @@ class JobRunner:
                 job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
             else:
                 job = verdict(job, outcome.error, self.limits, self._clock.now())
-        if job.dirty:
+        if job.has_leftovers:
             self._discard(job, running.task)
         else:
             self._apply(job)
@@ -474,7 +476,7 @@ class JobRunner:
             self._discard(job, running.task, running.discards)
             return
         # What could not be removed now is removed by the next attempt, or at the next start.
-        self._apply(dataclasses.replace(job, dirty=outcome.error is not None))
+        self._apply(dataclasses.replace(job, has_leftovers=outcome.error is not None))
         del self._running[job.id]
 
     def _apply(self, job: JobRecord) -> None:

@@ -24,7 +24,10 @@ from derived_series.jobs.plain import encodable
 from derived_series.jobs.record import JobRecord, Problem, State
 
 _VERSION = 1
-_COLUMNS = tuple(field.name for field in dataclasses.fields(JobRecord))
+_FIELDS = tuple(field.name for field in dataclasses.fields(JobRecord))
+#: Columns whose names are not those of the fields: databases of older versions have them.
+_COLUMN_OF = {"has_leftovers": "dirty", "attempts_lost_to_restarts": "lost"}
+_COLUMNS = tuple(_COLUMN_OF.get(name, name) for name in _FIELDS)
 _JSON = frozenset({"request", "result"})
 #: SQLite ends a whole query at one text that is not JSON (a NaN in it, say): such a row is passed over.
 _REQUEST, _RESULT = (f"CASE WHEN json_valid({name}) THEN {name} END" for name in ("request", "result"))
@@ -209,15 +212,15 @@ class JobStore:
         return job is None or job.state is State.SUCCESS
 
     def find(self, job_id: str) -> JobRecord | None:
-        found = self._select("WHERE id = ?", [job_id])
-        return found[0] if found else None
+        jobs = self._select("WHERE id = ?", [job_id])
+        return jobs[0] if jobs else None
 
     def get(self, job_id: str) -> JobRecord:
         """:raises NotFound: no such job."""
-        found = self.find(job_id)
-        if found is None:
+        job = self.find(job_id)
+        if job is None:
             raise NotFound(f"there is no job {job_id}", remedy="GET /derived-series/jobs lists them")
-        return found
+        return job
 
     def page(self, since: int = 0, limit: int = 0) -> list[JobRecord]:
         """Jobs in the order of their acceptance; ``limit`` 0 is all of them."""
@@ -230,7 +233,7 @@ class JobStore:
     def unfinished(self) -> list[JobRecord]:
         return self._select(f"WHERE {_UNFINISHED} ORDER BY seq")
 
-    def dirty(self) -> list[JobRecord]:
+    def with_leftovers(self) -> list[JobRecord]:
         """Failed jobs of which something may still be in Orthanc."""
         return self._select("WHERE state = 'Failure' AND dirty ORDER BY seq")
 
@@ -256,7 +259,7 @@ class JobStore:
         :param without: the pipelines of which no job is taken; with ``pipelines=False`` none of any pipeline is.
         """
         request = _REQUEST.replace("request", "waiting.request")
-        found = self._select(
+        jobs = self._select(
             "AS waiting WHERE (state = 'Pending' OR (state = 'Retry' AND next_try <= ?)) AND NOT EXISTS ("
             "SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject "
             f"AND json_extract({request}, '$.IfExists') = 'Replace' "
@@ -268,7 +271,7 @@ class JobStore:
             "ORDER BY priority DESC, seq LIMIT 1",
             [now, preview, only is None, json.dumps(list(only or ())), json.dumps(list(without)), pipelines],
         )
-        return found[0] if found else None
+        return jobs[0] if jobs else None
 
     def next_time(self) -> float | None:
         """When the first of the jobs that wait for another attempt is due."""
@@ -290,13 +293,13 @@ class JobStore:
 
     def maker_of(self, series: str) -> JobRecord | None:
         """The job that stored a series. :param series: its Orthanc identifier."""
-        found = self._select(
+        jobs = self._select(
             f"WHERE (json_extract({_RESULT}, '$.ID') = ? OR EXISTS (SELECT 1 FROM json_each({_RESULT}, '$.Series') AS "
             "each WHERE json_extract(each.value, '$.ID') = ?)) "
             f"AND json_extract({_REQUEST}, '$.Verdict') IS NULL LIMIT 1",
             [series, series],
         )
-        return found[0] if found else None
+        return jobs[0] if jobs else None
 
     def newest_series(self, most: int) -> list[JobRecord]:
         """The jobs that stored series, newest first."""
@@ -315,8 +318,8 @@ class JobStore:
         """The number of jobs in each state."""
         with self._lock:
             rows = self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
-        found = {State(state): count for state, count in rows}
-        return {state: found.get(state, 0) for state in State}
+        counts = {State(state): count for state, count in rows}
+        return {state: counts.get(state, 0) for state in State}
 
     def _select(self, condition: str, values: Sequence[Any] = ()) -> list[JobRecord]:
         with self._lock:
@@ -385,7 +388,7 @@ def _full(folder: Path, error: Exception) -> Busy:
 
 def _to_row(job: JobRecord) -> list[Any]:
     row = []
-    for name in _COLUMNS:
+    for name in _FIELDS:
         value = getattr(job, name)
         if isinstance(value, State):
             value = value.value
@@ -398,10 +401,10 @@ def _to_row(job: JobRecord) -> list[Any]:
 
 
 def _from_row(row: Sequence[Any]) -> JobRecord:
-    fields = dict(zip(_COLUMNS, row, strict=True))
+    fields = dict(zip(_FIELDS, row, strict=True))
     for name in _JSON:
         fields[name] = None if fields[name] is None else json.loads(fields[name])
     fields["state"] = State(fields["state"])
-    fields["dirty"] = bool(fields["dirty"])
+    fields["has_leftovers"] = bool(fields["has_leftovers"])
     fields["problem"] = None if fields["problem"] is None else Problem.from_json(json.loads(fields["problem"]))
     return JobRecord(**fields)

@@ -22,15 +22,15 @@ class Upload:
 
 def failed_uploads(store: JobStore) -> list[Upload]:
     """What is there, that of the newest failure first."""
-    found = []
+    uploads = []
     for job in store.failed_with_image():
         path = store.image_path(job)
         try:
             if path is not None:
-                found.append(Upload(job.id, path.stat().st_size, job.completed or job.created))
+                uploads.append(Upload(job.id, path.stat().st_size, job.completed or job.created))
         except OSError:  # removed before
             continue
-    return sorted(found, key=lambda upload: upload.since, reverse=True)
+    return sorted(uploads, key=lambda upload: upload.since, reverse=True)
 
 
 def superfluous(uploads: Sequence[Upload], limits: Limits, now: float) -> Iterator[tuple[Upload, str]]:

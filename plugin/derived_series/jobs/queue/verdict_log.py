@@ -32,8 +32,8 @@ class VerdictLog:
             row = db.execute("SELECT verdict FROM verdicts WHERE series = ?", [series]).fetchone()
         if row is None:
             return None
-        found: dict[str, Any] = json.loads(row[0])
-        return found
+        verdict: dict[str, Any] = json.loads(row[0])
+        return verdict
 
     def put(self, series: str, verdict: Mapping[str, Any]) -> None:
         """Write a verdict; it is on disk when this returns. :raises Busy: the disk does not take it."""

@@ -91,12 +91,12 @@ class ReviewRequest(JsonModel):
         """
         if not isinstance(document, dict):
             raise InvalidRequest("the body is not a JSON object", remedy='send {"Verdict": "Accept", "User": "name"}')
-        found = validated(cls, document)
-        if found.verdict == "Reject":
-            reason_of(found.code)
-        elif found.code is not None:
+        request = validated(cls, document)
+        if request.verdict == "Reject":
+            reason_of(request.code)
+        elif request.code is not None:
             raise InvalidRequest("Code is the reason of a rejection; the verdict is Accept")
-        return found
+        return request
 
 
 def reason_of(code: str | None) -> Reason:
@@ -118,15 +118,15 @@ def review_json(state: str, request: dict[str, Any], time: str, former: dict[str
 
     :param request: the request's JSON, with ``User``. :param time: ISO 8601. :param former: the verdict before.
     """
-    found: dict[str, Any] = {"State": state, "User": request["User"], "Time": time}
+    document: dict[str, Any] = {"State": state, "User": request["User"], "Time": time}
     if state == REJECTED:
         reason = reason_of(request["Code"])
-        found |= {"Code": reason.code, "Meaning": reason.meaning, "Title": reason.title[1]}
+        document |= {"Code": reason.code, "Meaning": reason.meaning, "Title": reason.title[1]}
     if request.get("Reason"):
-        found["Reason"] = request["Reason"]
+        document["Reason"] = request["Reason"]
     if former is not None:
-        found["Former"] = former
-    return found
+        document["Former"] = former
+    return document
 
 
 def rejection_job_id(series: str, derivation: str) -> str:

@@ -106,13 +106,13 @@ def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list
     for name in rule.wanted:
         others = [each for each in study if each.id != series.id and ineligible(rule, name, each) is None]
         choices[name] = ([series] if name in takes else []) + others
-    lacking = [name for name, found in choices.items() if not found]
+    lacking = [name for name, candidates in choices.items() if not candidates]
     if lacking:
         return Evaluation(reason=f"there is no stable series for {', '.join(lacking)} in the study")
     too_many = Evaluation(reason=f"more than {_MOST_FIRINGS} combinations of series match: narrow its Inputs")
     if math.prod(map(len, choices.values())) > _MOST_COMBINATIONS:
         return too_many
-    found: list[Firing] = []
+    firings: list[Firing] = []
     apart: str | None = "the inputs must be different series"
     for chosen in itertools.product(*choices.values()):
         ids = {each.id for each in chosen}
@@ -120,10 +120,10 @@ def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list
             continue
         apart = _differing(rule, chosen)
         if apart is None:
-            found.append(_firing(rule, dict(zip(choices, chosen, strict=True))))
-        if len(found) > _MOST_FIRINGS:
+            firings.append(_firing(rule, dict(zip(choices, chosen, strict=True))))
+        if len(firings) > _MOST_FIRINGS:
             return too_many
-    return Evaluation(tuple(found), None if found else apart)
+    return Evaluation(tuple(firings), None if firings else apart)
 
 
 def _differing(rule: Rule, chosen: Iterable[SeriesFacts]) -> str | None:

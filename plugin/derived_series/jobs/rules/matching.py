@@ -13,16 +13,18 @@ Values = Mapping[str, str | None]
 
 def refusal(match: Match, values: Values) -> str | None:
     """Why values do not match: all that speaks against them; None when they match."""
-    found = [f"{name} {why}" for name, each in match.conditions.items() if (why := _unlike(each, values.get(name)))]
-    found += [why for inner in match.all if (why := refusal(inner, values))]
+    reasons_against = [
+        f"{name} {why}" for name, each in match.conditions.items() if (why := _unlike(each, values.get(name)))
+    ]
+    reasons_against += [why for inner in match.all if (why := refusal(inner, values))]
     if match.any is not None:
         reasons = [refusal(inner, values) for inner in match.any]
         if None not in reasons:
-            found.append("none of Any: " + " / ".join(f"({why})" for why in reasons))
+            reasons_against.append("none of Any: " + " / ".join(f"({why})" for why in reasons))
     if match.not_ is not None and refusal(match.not_, values) is None:
         names = dict.fromkeys(name for name, _ in match.not_.each_condition())
-        found.append("Not: " + ", ".join(f"{name} is {_shown(values.get(name))}" for name in names))
-    return "; ".join(found) or None
+        reasons_against.append("Not: " + ", ".join(f"{name} is {_shown(values.get(name))}" for name in names))
+    return "; ".join(reasons_against) or None
 
 
 def _unlike(condition: Condition, value: str | None) -> str | None:
@@ -38,7 +40,7 @@ def _unlike(condition: Condition, value: str | None) -> str | None:
     parts = list(dict.fromkeys([value, *value.split("\\")]))
     if any(all(_fits(condition, wish, part) for wish in wishes) for part in parts):
         return None
-    return f"is {_shown(value)}, wanted {' and '.join(_told(condition, wish) for wish in wishes)}"
+    return f"is {_shown(value)}, wanted {' and '.join(_wish_text(condition, wish) for wish in wishes)}"
 
 
 def _wishes(condition: Condition) -> list[str]:
@@ -72,7 +74,7 @@ def _order(part: str, wanted: Scalar) -> int | None:
     return None if number != number else (number > wanted) - (number < wanted)
 
 
-def _told(condition: Condition, wish: str) -> str:
+def _wish_text(condition: Condition, wish: str) -> str:
     wanted = getattr(condition, wish)
     if wish == "in_":
         return " or ".join(map(_shown, wanted))

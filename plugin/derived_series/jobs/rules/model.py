@@ -52,10 +52,10 @@ class Condition(JsonModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, given: object) -> object:
-        if isinstance(given, list):
-            return {"In": given}
-        return given if isinstance(given, dict | Condition) else {"Equals": given}
+    def _short(cls, condition: object) -> object:
+        if isinstance(condition, list):
+            return {"In": condition}
+        return condition if isinstance(condition, dict | Condition) else {"Equals": condition}
 
     @field_validator("regex")
     @classmethod
@@ -158,8 +158,8 @@ class Rule(JsonModel):
 
     def patterns(self) -> set[str]:
         """All regular expressions; some take for ever to find that there is no match."""
-        found = (each.regex for match in self.wanted.values() for _, each in match.each_condition())
-        return {pattern for pattern in found if pattern is not None}
+        regexes = (each.regex for match in self.wanted.values() for _, each in match.each_condition())
+        return {pattern for pattern in regexes if pattern is not None}
 
     def to_json(self) -> dict[str, Any]:
         """As it was written in the configuration."""

@@ -104,10 +104,10 @@ def deliver(client: Client, orthanc_id: str, names: Iterable[str]) -> list[Failu
 
 def _is_refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesError) -> bool:
     """Whether a modality answers but does not take the kind of instances, so that asking again is of no use."""
-    said = error.details or ""
-    if _NO_CONTEXT in said or _UNKNOWN_SYNTAX in said:
+    details = error.details or ""
+    if _NO_CONTEXT in details or _UNKNOWN_SYNTAX in details:
         return True
-    if _NOT_SENT not in said or _kind(client, orthanc_id)[1] in _PLAIN:
+    if _NOT_SENT not in details or _kind(client, orthanc_id)[1] in _PLAIN:
         return False
     try:
         client.post_json(f"/modalities/{name}/echo", "{}")
@@ -136,7 +136,7 @@ def _undelivered(orthanc_id: str, failures: Sequence[Failure]) -> StorageError |
     if not failures:
         return None
     passing = [failure for failure in failures if failure.state != REFUSED]
-    said = "; ".join(
+    failures_text = "; ".join(
         failure.error.message if failure.state == REFUSED else f"{failure.name}: {failure.error.message}"
         for failure in failures
     )
@@ -146,7 +146,7 @@ def _undelivered(orthanc_id: str, failures: Sequence[Failure]) -> StorageError |
         "(AllowTranscoding of the modality), then resubmit the job"
     )
     return StorageError(
-        f"the series is stored here as /series/{orthanc_id}, but was not taken everywhere: {said}",
+        f"the series is stored here as /series/{orthanc_id}, but was not taken everywhere: {failures_text}",
         remedy="; ".join([again] * bool(passing) + [otherwise] * (len(passing) < len(failures))),
         details="\n".join(failure.error.details or "" for failure in failures),
         transient=bool(passing),

@@ -102,18 +102,18 @@ class Derivation:
     def run(self) -> Outcome:
         """Build the series, store and verify it, write down where it comes from, and send it on."""
         with one_process():
-            made, parent = self._build()
-        common: dict[str, Any] = {"ParentSeries": self.attempt.task.series, **_values(made)}
+            results, parent = self._build()
+        common: dict[str, Any] = {"ParentSeries": self.attempt.task.series, **_values(results)}
         if self.request.dry_run:
             reports = [
                 _described(name, series) | dry_run_report(series, parent, with_picture=self.request.preview)
-                for name, series in made.series.items()
+                for name, series in results.series.items()
             ]
             return Outcome(result={"DryRun": True, **answer_of(reports, common)})
-        stored = self._store(made)
+        stored = self._store(results)
         entries = [
             {"ID": stored[name], "Path": f"/series/{stored[name]}", **_described(name, series)}
-            for name, series in made.series.items()
+            for name, series in results.series.items()
         ]
         entries[0]["Warnings"] += remove_former(self.attempt)
         result = answer_of(entries, {**common, "Seconds": self.attempt.progress.seconds()})
@@ -123,12 +123,12 @@ class Derivation:
             result = with_states(result, dict.fromkeys(stored.values(), states))
         return send_on(self.attempt, result)
 
-    def _store(self, made: Results) -> dict[str, str]:
+    def _store(self, results: Results) -> dict[str, str]:
         """Store all series with their provenance; their Orthanc identifiers by output.
 
         All parents are there before and after.
         """
-        uids = [series.series_instance_uid for series in made.series.values()]
+        uids = [series.series_instance_uid for series in results.series.values()]
         if len(set(uids)) < len(uids) or not set(uids) <= set(self.attempt.series_uids):
             raise UserCodeError(
                 "the pipeline returned a series with a SeriesInstanceUID of its own",
@@ -137,17 +137,17 @@ class Derivation:
         inputs = {name: source.orthanc_id for name, source in list(self.sources.items())[1:]}
         self.attempt.check_parents(inputs)
         stored: dict[str, str] = {}
-        total, before = sum(map(len, made.series.values())), 0
-        for name, series in made.series.items():
+        total, before = sum(map(len, results.series.values())), 0
+        for name, series in results.series.items():
             stored[name] = store_and_verify(self.attempt, series, before, total)
             before += len(series)
         parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in self.sources.items()}
         siblings = [
             {"Output": name, "ID": stored[name], "SeriesInstanceUID": series.series_instance_uid}
-            for name, series in made.series.items()
+            for name, series in results.series.items()
         ]
-        of_job = {**_values(made), **({"Series": siblings} if len(siblings) > 1 else {})}
-        for name, series in made.series.items():  # of none before all are there
+        of_job = {**_values(results), **({"Series": siblings} if len(siblings) > 1 else {})}
+        for name, series in results.series.items():  # of none before all are there
             record_provenance(self.attempt, stored[name], series, parents, self._code(), {"Output": name, **of_job})
         self.attempt.check_parents(inputs)  # all that is stored was there when they were, or goes again
         return stored
@@ -196,13 +196,13 @@ class Derivation:
         attempt.progress.tell("Processing")
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         place = Workplace(folder, attempt.reporter.progress, logging.getLogger(name).info)
-        made = run_outputs(self.library, name, parents, request.parameters, options, attempt.context, place)
+        results = run_outputs(self.library, name, parents, request.parameters, options, attempt.context, place)
         attempt.reporter.flush()  # before the next phase is told
-        return made, next(iter(parents.values()))
+        return results, next(iter(parents.values()))
 
 
-def _values(made: Results) -> dict[str, Any]:
-    return {"Values": {name: value.to_json() for name, value in made.values.items()}} if made.values else {}
+def _values(results: Results) -> dict[str, Any]:
+    return {"Values": {name: value.to_json() for name, value in results.values.items()}} if results.values else {}
 
 
 def _described(name: str, series: Series) -> dict[str, Any]:

@@ -96,17 +96,17 @@ def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> li
 
 def _fit(named: NamedPipeline, parent: Mapping[str, Any], heads: StudyHeads) -> dict[str, Any]:
     pipeline = named.pipeline
-    own = pipeline.parent_name()
-    reason = heads.refusal(parent, pipeline.input[own])
+    parent_name = pipeline.parent_name()
+    reason = heads.refusal(parent, pipeline.input[parent_name])
     others = {
         name: list(map(partial(_other, heads, wanted), heads.others))
         for name, wanted in pipeline.input.items()
-        if name != own and reason is None and not wanted.prior
+        if name != parent_name and reason is None and not wanted.prior
     }
     lacking = [
         name
-        for name, found in others.items()
-        if not pipeline.input[name].optional and not any(each["Fits"] for each in found)
+        for name, candidates in others.items()
+        if not pipeline.input[name].optional and not any(each["Fits"] for each in candidates)
     ]
     if lacking:
         reason = "; ".join(
@@ -128,5 +128,5 @@ def _other(heads: StudyHeads, wanted: type[Input], series: Mapping[str, Any]) ->
 
 
 def _reasons(others: Iterable[Mapping[str, Any]]) -> str:
-    found = dict.fromkeys(str(each["Reason"]) for each in others)
-    return f": {', '.join(found)}" if found else ""
+    reasons = dict.fromkeys(str(each["Reason"]) for each in others)
+    return f": {', '.join(reasons)}" if reasons else ""

@@ -17,17 +17,19 @@ def latest_prior(client: Client, series: str, wanted: type[Input]) -> str | None
 
     :param series: the Orthanc identifier of the parent.
     """
-    own = client.get_json(f"/series/{series}/study")
+    current_study = client.get_json(f"/series/{series}/study")
     patient = client.get_json(f"/series/{series}/patient")
-    studies = [client.get_json(f"/studies/{each}") for each in patient["Studies"] if each != own["ID"]]
+    studies = [client.get_json(f"/studies/{each}") for each in patient["Studies"] if each != current_study["ID"]]
     heads = StudyHeads(client, series, with_itself=True)
     issuer = heads.issuer(client.get_json(f"/series/{series}"))
-    before = sorted((each for each in studies if _when(each) < _when(own)), key=_when, reverse=True)
+    before = sorted((each for each in studies if _when(each) < _when(current_study)), key=_when, reverse=True)
     for study in before:
         heads = StudyHeads(client, study["Series"][0], with_itself=True)
-        found = [each for each in heads.others if heads.refusal(each, wanted) is None and heads.issuer(each) == issuer]
-        if found:
-            return str(max(found, key=_number)["ID"])
+        candidates = [
+            each for each in heads.others if heads.refusal(each, wanted) is None and heads.issuer(each) == issuer
+        ]
+        if candidates:
+            return str(max(candidates, key=_number)["ID"])
     return None
 
 

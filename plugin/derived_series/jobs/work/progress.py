@@ -54,7 +54,7 @@ class Progress:
         self._route = route
         self._job_id = job_id
         self._attempt = attempt
-        self._told = time.monotonic()
+        self._last_message = time.monotonic()
         self._phase = ""
         self._times: list[tuple[str, float]] = []
 
@@ -67,9 +67,9 @@ class Progress:
         if not self._times or self._times[-1][0] != phase:
             self._times.append((phase, now))
         pause = _MESSAGE_SECONDS if phase == self._phase else 0.0 if phase == _LONG_PHASE else _PHASE_SECONDS
-        if self._route is None or now - self._told < pause:
+        if self._route is None or now - self._last_message < pause:
             return
-        self._told, self._phase = now, phase
+        self._last_message, self._phase = now, phase
         phases = _PHASES | _OF_A_PIPELINE if any(name == _LONG_PHASE for name, _ in self._times) else _PHASES
         low, high = phases[phase]
         percent = low + (high - low) * done // max(total, 1)

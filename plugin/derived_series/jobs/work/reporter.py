@@ -45,8 +45,8 @@ class Reporter:
 
     def progress(self, part: float, text: str) -> None:
         """How far ``process`` is, from 0 to 1, and what it is at."""
-        said = {"Phase": "Processing", "Progress": of_process(part), "Text": printable(text, _LONGEST_TEXT)}
-        self._take(lambda: self._progress.update(said))
+        update = {"Phase": "Processing", "Progress": of_process(part), "Text": printable(text, _LONGEST_TEXT)}
+        self._take(lambda: self._progress.update(update))
 
     def flush(self) -> None:
         """Send what has come so far. A server that does not listen disturbs nothing."""

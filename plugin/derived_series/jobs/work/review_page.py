@@ -29,13 +29,15 @@ def describe(
     :param scratch: the folder of the workers' files.
     """
     with Client(connection) as client:
-        found = describe_series(client, series)
+        described = describe_series(client, series)
         held = instances_held(client, series)
         file = held_file(client, next(iter(held.values())), scratch) if len(held) == 1 else None
         if file is not None:
             headers = [read_file(file)]
         else:
-            parts = fetch_series(client, found.study_instance_uid, found.series_instance_uid, expected=found.instances)
+            parts = fetch_series(
+                client, described.study_instance_uid, described.series_instance_uid, expected=described.instances
+            )
             headers = [read_instance(part, f"instance {index}", pixels=False) for index, part in enumerate(parts)]
         return {"ID": series, **series_document(headers, held, Selection(orientation, part))}
 

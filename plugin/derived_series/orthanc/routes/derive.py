@@ -90,9 +90,9 @@ class DeriveRoutes:
 
     def _derive(self, request: Request, asked: DeriveRequest, image: bytes | None) -> Answer:
         waits = asked.is_synchronous and "respond-async" not in request.headers.get("prefer", "").lower()
-        if waits and (own := request.headers.get(HEADER.lower())):
+        if waits and (waiting_job := request.headers.get(HEADER.lower())):
             raise Conflict(
-                f"the job {own} would wait for another derivation, and hold the worker that this one needs",
+                f"the job {waiting_job} would wait for another derivation, and hold the worker that this one needs",
                 remedy="return the image, and derive from the result when the job is over (a rule can do that), or ask "
                 'with "Asynchronous": true and do not wait for that job',
             )
@@ -159,13 +159,13 @@ class DeriveRoutes:
                 "the image is damaged: no NUL, CR or LF is left in it",
                 remedy=f"curl -d takes them out: send it with {_SEND}",
             )
-        found = file_type(image[:16])
-        if found is None or not found.factory or (found.suffix == ".json" and factory not in (None, found.factory)):
+        kind = file_type(image[:16])
+        if kind is None or not kind.factory or (kind.suffix == ".json" and factory not in (None, kind.factory)):
             raise InvalidImage(
                 f"the image is no {readable_suffixes()} file: it begins with {image[:8]!r}",
                 remedy=f"write it with numpy.save or nibabel.save, and send it: {_SEND}",
             )
-        return f"image{found.suffix}"
+        return f"image{kind.suffix}"
 
     def _instances(self, series: str) -> str:
         """A digest of the instances of a series. :raises NotFound: no such series."""
@@ -173,15 +173,15 @@ class DeriveRoutes:
 
     def _other_studies(self, series: str) -> str:
         """A digest of the series of the patient's other studies, among which a job looks for a prior one."""
-        own = self._gateway.series(series)["ParentStudy"]
+        study_id = self._gateway.series(series)["ParentStudy"]
         studies = self._gateway.get(f"/patients/{self._patient(series)}")["Studies"]
-        found = [
+        others = [
             sorted(each["Instances"])
             for study in sorted(studies)
-            if study != own
+            if study != study_id
             for each in self._gateway.get(f"/studies/{study}/series")
         ]
-        return hashlib.sha256(json.dumps(sorted(found)).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(sorted(others)).encode()).hexdigest()
 
     def _check_patient(self, series: str, inputs: Mapping[str, str]) -> None:
         """That all inputs are of the patient whom the address names: no filter sees who they are.
@@ -220,12 +220,12 @@ def _is_mangled(image: bytes) -> bool:
     """Whether an image was sent as text: each kind of file has NUL or line ends, of compressed ones nearly all."""
     if any(byte in image for byte in (b"\0", b"\n", b"\r")):
         return False
-    found = file_type(image[:16])
-    if found is None and len(image) < _TOO_SHORT_TO_TELL_BYTES and not _begins_without_nul(image):
+    kind = file_type(image[:16])
+    if kind is None and len(image) < _TOO_SHORT_TO_TELL_BYTES and not _begins_without_nul(image):
         return False
-    if found is not None and (found.lines_from is None or len(image) < found.lines_from):
+    if kind is not None and (kind.lines_from is None or len(image) < kind.lines_from):
         return False
-    if found is not GZIP:
+    if kind is not GZIP:
         return True
     try:
         zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(image, 1)

@@ -62,13 +62,13 @@ class FittingRoutes:
         with self._waiters.place(PAGE_REMEDY):
             answers = {OURS: self._executor.submit(fit, *asked)}
             answers |= {name: each.describe(fit, *asked) for name, each in self._environments.items()}
-            found = {entry["Name"]: entry for entry in self._of(OURS, answer_of(answers.pop(OURS)))}
+            entries = {entry["Name"]: entry for entry in self._of(OURS, answer_of(answers.pop(OURS)))}
             for name, answer in answers.items():
                 try:
-                    found |= {entry["Name"]: entry for entry in self._of(name, answer_of(answer))}
+                    entries |= {entry["Name"]: entry for entry in self._of(name, answer_of(answer))}
                 except DerivedSeriesError as error:
                     _log.warning("the environment %s does not say which series its pipelines take: %s", name, error)
-        return Answer.of([found[name] for name in sorted(found)])
+        return Answer.of([entries[name] for name in sorted(entries)])
 
     def _of(self, environment: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of the pipelines that run in an environment."""
@@ -82,12 +82,12 @@ class FittingRoutes:
         """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not
         said here."""
         jobs = self._runner.store.newest_series(_MOST_RECENT)
-        found = [self._recent(job, made) for job in jobs for made in stored_series(job.result)]
-        return Answer.of([each for each in found if each is not None])
+        entries = [self._recent(job, series) for job in jobs for series in stored_series(job.result)]
+        return Answer.of([each for each in entries if each is not None])
 
-    def _recent(self, job: JobRecord, made: dict[str, Any]) -> dict[str, Any] | None:
+    def _recent(self, job: JobRecord, derived: dict[str, Any]) -> dict[str, Any] | None:
         try:
-            series = self._gateway.series(str(made["ID"]))
+            series = self._gateway.series(str(derived["ID"]))
         except NotFound:
             return None
         verdict = self._reviews.of(series["ID"]) or {"State": "Unreviewed"}
@@ -98,8 +98,8 @@ class FittingRoutes:
             "Job": job.id,
             "Created": datetime.fromtimestamp(job.created, UTC).isoformat(),
             "By": job.request.get("Pipeline") or job.request.get("Blueprint"),
-            "Output": made["Output"],
-            "Warnings": len(made.get("Warnings", [])),
+            "Output": derived["Output"],
+            "Warnings": len(derived.get("Warnings", [])),
             "State": verdict["State"],
             "User": verdict.get("User"),
         }

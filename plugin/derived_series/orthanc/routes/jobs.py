@@ -48,8 +48,8 @@ class JobRoutes:
         return Answer.of(self._summary(job), 307, {"Location": f"{up}{job_path(job)[1:]}{verb}"})
 
     def _summary(self, job: JobRecord) -> dict[str, Any]:
-        found = job_summary(job, self._runner.progress_of(job), self._runner.phase_of(job))
-        return self._with_rule(job, found)
+        document = job_summary(job, self._runner.progress_of(job), self._runner.phase_of(job))
+        return self._with_rule(job, document)
 
     def of_series(self, request: Request) -> Answer:
         """Those that a series is the parent of, and the rejections of it; whole jobs with ``?expand``."""
@@ -62,15 +62,15 @@ class JobRoutes:
         return Answer.of(self._whole(self._job(request)))
 
     def _whole(self, job: JobRecord) -> dict[str, Any]:
-        found = job_json(job, self._runner.progress_of(job), self._runner.phase_of(job))
+        document = job_json(job, self._runner.progress_of(job), self._runner.phase_of(job))
         if text := self._runner.text_of(job):
-            found["Content"]["Text"] = text
-        return self._with_rule(job, found)
+            document["Content"]["Text"] = text
+        return self._with_rule(job, document)
 
-    def _with_rule(self, job: JobRecord, found: dict[str, Any]) -> dict[str, Any]:
+    def _with_rule(self, job: JobRecord, document: dict[str, Any]) -> dict[str, Any]:
         if (fired := self._log.of_job(job.id)) is not None:
-            found["Content"]["Rule"] = fired.firing.rule
-        return found
+            document["Content"]["Rule"] = fired.firing.rule
+        return document
 
     def _job(self, request: Request) -> JobRecord:
         """:raises NotFound: the series of the address has no such job."""
@@ -107,9 +107,9 @@ class JobRoutes:
 
         409 tells a worker that its attempt is not wanted any more.
         """
-        told = parse_json(request.body, "the body")
+        report = parse_json(request.body, "the body")
         keys = ("Attempt", "Progress", "Phase", "Text", "Lines")
-        attempt, percent, phase, text, lines = (told.get(key) if isinstance(told, dict) else None for key in keys)
+        attempt, percent, phase, text, lines = (report.get(key) if isinstance(report, dict) else None for key in keys)
         if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list)):
             raise InvalidRequest('the body does not tell progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
@@ -118,8 +118,8 @@ class JobRoutes:
         if isinstance(lines, list):
             self._logs.append(job.id, list(map(str, lines)))
         if isinstance(percent, int):
-            said = (str(phase or "")[:_PHASE_CHARACTERS], str(text or "")[:_TEXT_CHARACTERS])
-            self._runner.tell_progress(job.id, attempt, percent, *said)
+            texts = (str(phase or "")[:_PHASE_CHARACTERS], str(text or "")[:_TEXT_CHARACTERS])
+            self._runner.tell_progress(job.id, attempt, percent, *texts)
         return Answer.of({})
 
     def log(self, request: Request) -> Answer:

@@ -54,7 +54,7 @@ class LibraryRoutes:
         return len(known.get("Outputs", [1]))
 
     def status(self, request: Request) -> Answer:
-        found = self.catalogue()
+        catalogue = self.catalogue()
         store = self._runner.store
         counts = store.counts()
         uploads = failed_uploads(store)
@@ -70,9 +70,9 @@ class LibraryRoutes:
                 "QueueSize": self._settings.queue_size,
                 "Jobs": {state.value: count for state, count in counts.items()},
                 "BlueprintFolders": list(self._folders),
-                "Blueprints": list(found.blueprints),
-                "Factories": list(found.factories),
-                "Pipelines": list(found.pipelines),
+                "Blueprints": list(catalogue.blueprints),
+                "Factories": list(catalogue.factories),
+                "Pipelines": list(catalogue.pipelines),
                 "Rules": [rule.name for rule in self._settings.rules],
                 "Deriving": store.problem is None,
                 "FailedUploads": {
@@ -81,7 +81,7 @@ class LibraryRoutes:
                     "MaxBytes": limits.upload_bytes,
                     "MaxDays": limits.upload_days,
                 },
-                "Problems": [*problems, *found.problems],
+                "Problems": [*problems, *catalogue.problems],
                 "Ohif": self._ohif,
             }
         )
@@ -121,9 +121,9 @@ def named(kind: Kind, name: str, catalogue: Catalogue) -> dict[str, Any]:
         return there[name]
     failed = {Path(problem["File"]).name: problem["Message"] for problem in catalogue.problems}
     known = f"use one of: {', '.join(there) or 'none is loaded'}"
-    if own := failed.get(f"{name}.py"):
+    if load_error := failed.get(f"{name}.py"):
         raise NotFound(
-            f"there is no {kind} {name!r}: {name}.py could not be loaded: {own}",
+            f"there is no {kind} {name!r}: {name}.py could not be loaded: {load_error}",
             remedy=f"mend the file and restart Orthanc, or {known}",
         )
     others = f"; files that could not be loaded: {', '.join(failed)} (GET /derived-series/status says why)"

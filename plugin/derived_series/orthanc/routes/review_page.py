@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.plain import json_bytes
-from derived_series.jobs.pool.spare import Spare
+from derived_series.jobs.pool.overflow import OverflowExecutor
 from derived_series.jobs.requests.derive import ORTHANC_ID, Cosines, validated
 from derived_series.jobs.work.entry import decode_for_review, describe_for_review
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -27,7 +27,9 @@ _NUMBERS = re.compile(r"[0-9]{1,9}(,[0-9]{1,9}){0,4095}")
 class ReviewRoutes:
     """``GET /series/{id}/sources``, ``/series/{id}/manifest`` and ``GET /instances/{id}/pixels/{first}/{count}``."""
 
-    def __init__(self, gateway: Gateway, executor: Spare, connection: Connection, waiters: Waiters, scratch: Path):
+    def __init__(
+        self, gateway: Gateway, executor: OverflowExecutor, connection: Connection, waiters: Waiters, scratch: Path
+    ):
         self._gateway = gateway
         self._executor = executor
         self._connection = connection
@@ -90,7 +92,7 @@ class _Chosen(BaseModel):
     @classmethod
     def of(cls, query: Mapping[str, str]) -> _Chosen:
         """:raises InvalidRequest: naming every wrong value."""
-        found: dict[str, Any] = dict(query)
-        if "," in found.get("orientation", ""):
-            found["orientation"] = found["orientation"].split(",")
-        return validated(cls, found)
+        document: dict[str, Any] = dict(query)
+        if "," in document.get("orientation", ""):
+            document["orientation"] = document["orientation"].split(",")
+        return validated(cls, document)

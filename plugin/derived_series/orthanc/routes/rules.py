@@ -86,10 +86,10 @@ class RuleRoutes:
         """All rules of the configuration, with what they did."""
         summary = self._log.summary()
         catalogue = self._library.catalogue()
-        found = []
+        entries = []
         for rule in self._rules:
             count, last = summary.get(rule.name, (0, None))
-            found.append(
+            entries.append(
                 {
                     **rule.to_json(),
                     "Fired": count,
@@ -98,29 +98,29 @@ class RuleRoutes:
                     "Problems": self._problems(rule, catalogue),
                 }
             )
-        return Answer.of(found)
+        return Answer.of(entries)
 
     def _problems(self, rule: Rule, catalogue: Catalogue) -> list[str]:
         """Why each of its jobs would fail: what it names is not there."""
-        asked, found = rule.derive, []
+        asked, problems = rule.derive, []
         for kind, name, there in (
             ("pipeline", asked.pipeline, catalogue.pipelines),
             ("blueprint", asked.blueprint, catalogue.blueprints),
             ("factory", asked.factory, catalogue.factories),
         ):
             if name is not None and name not in there:
-                found.append(f"there is no {kind} {name!r}")
+                problems.append(f"there is no {kind} {name!r}")
         inputs = catalogue.pipelines.get(asked.pipeline or "", {}).get("Inputs")
         if inputs is not None and rule.inputs is not None and set(inputs) != set(rule.inputs):
-            found.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
+            problems.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
         try:
             self._destinations.check(asked.destinations)
         except NotFound as error:
-            found.append(error.message)
-        return found
+            problems.append(error.message)
+        return problems
 
     def simulate(self, request: Request) -> Answer:
-        """Which series would fire which rules of the configuration. Nothing is derived, nothing of a tag is told."""
+        """Which series would fire which rules of the configuration. Nothing is derived, no value of a tag is shown."""
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
         reader = StudyReader(self._gateway, tag_numbers(self._rules, self._gateway), self._jobs)
         cases = []
@@ -130,12 +130,12 @@ class RuleRoutes:
             except NotFound:
                 if asked.series is not None:
                     raise
-        found = self._told(self._rules, cases)
-        for each in found:
+        outcomes = self._outcomes_of_cases(self._rules, cases)
+        for each in outcomes:
             for outcome in each["Rules"]:
                 if outcome["Reason"] not in (_MATCHES, _HAS_FIRED):
                     outcome["Reason"] = f"POST {each['Path']}/rules/simulate tells why"
-        return Answer.of(found)
+        return Answer.of(outcomes)
 
     def try_on(self, request: Request) -> Answer:
         """Which rules this series would fire, and why not; ``Rules`` are tried in place of the configuration's."""
@@ -143,22 +143,24 @@ class RuleRoutes:
         asked = TryRequest.of(parse_json(request.body or b"{}", "the body"))
         rules = self._rules if asked.rules is None else asked.rules
         reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
-        (found,) = self._told(rules, [self._case(reader, rules, series)])
-        return Answer.of(found)
+        (outcome,) = self._outcomes_of_cases(rules, [self._case(reader, rules, series)])
+        return Answer.of(outcome)
 
     def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> tuple[SeriesFacts, list[SeriesFacts]]:
         """A series, and those of its study where a rule looks at them. :raises NotFound: no such series."""
         return reader.facts(series), reader.study_of(series) if any(rule.inputs for rule in rules) else []
 
-    def _told(self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]) -> list[dict[str, Any]]:
+    def _outcomes_of_cases(
+        self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]
+    ) -> list[dict[str, Any]]:
         return [
             {
                 "Series": facts.id,
                 "Path": f"/series/{facts.id}",
                 "Rules": [
-                    told
+                    outcome
                     for rule, evaluation in zip(rules, evaluations, strict=True)
-                    for told in self._outcomes(rule, evaluation)
+                    for outcome in self._outcomes(rule, evaluation)
                 ],
             }
             for (facts, _), evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
@@ -187,26 +189,26 @@ class RuleRoutes:
     def _outcomes(self, rule: Rule, evaluation: Evaluation) -> list[dict[str, Any]]:
         if evaluation.reason is not None:
             return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
-        found = []
+        outcomes = []
         for firing in evaluation.firings:
             fired = self._log.find(rule.name, firing.digest)
-            told: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": _MATCHES}
+            outcome: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": _MATCHES}
             if fired is not None:
-                told |= {"Reason": _HAS_FIRED, "Job": fired.job}
+                outcome |= {"Reason": _HAS_FIRED, "Job": fired.job}
             if rule.inputs is not None:
-                told["Inputs"] = dict(firing.inputs)
-            found.append(told)
-        return found
+                outcome["Inputs"] = dict(firing.inputs)
+            outcomes.append(outcome)
+        return outcomes
 
     def _last_stable(self, count: int) -> list[str]:
         """The series that became stable last, newest first, by Orthanc's log of changes."""
-        found: dict[str, None] = {}
+        series: dict[str, None] = {}
         end = int(self._gateway.get("/changes?last")["Last"])
-        while end > 0 and len(found) < count:
+        while end > 0 and len(series) < count:
             since = max(0, end - _PAGE_CHANGES)
             page = self._gateway.get(f"/changes?since={since}&limit={end - since}")["Changes"]
             for change in reversed(page):
                 if change["ChangeType"] == "StableSeries" and change["Seq"] <= end:
-                    found.setdefault(change["ID"])
+                    series.setdefault(change["ID"])
             end = since
-        return list(found)[:count]
+        return list(series)[:count]

@@ -58,12 +58,12 @@ class VerdictRoutes:
     def post(self, request: Request) -> Answer:
         """The body is a JSON object: see ``ReviewRequest``."""
         series = request.groups[0]
-        made = self._reviews.provenance(series)
-        derivation = str(made["Job"])
+        provenance = self._reviews.provenance(series)
+        derivation = str(provenance["Job"])
         asked = ReviewRequest.of(parse_json(request.body, "the body"))
         user = self._user(request, asked)
         with self._lock:
-            self._refuse_unseen(asked, self._state(request, series, made))
+            self._refuse_unseen(asked, self._state(request, series, provenance))
             if asked.verdict == "Accept":
                 self._accept(series, derivation, asked, user)
             jobs = [] if asked.verdict == "Accept" else [self._reject(series, derivation, asked, user)]
@@ -81,19 +81,19 @@ class VerdictRoutes:
             if job.state is State.FAILURE and job.problem is not None and job.result is None:
                 return problem_answer(job.problem, request, job.id)
             self._reviews.observe(job)  # the runner tells it, too, but maybe after this answer
-        state = self._state(request, series, made)
+        state = self._state(request, series, provenance)
         is_open = any(each["State"] == _REJECTING for each in state["Siblings"] if asked.all or each["ID"] == series)
         return Answer.of(state, 202 if is_open or state["State"] == _REJECTING else 200)
 
     def _siblings(self, series: str, derivation: str) -> list[dict[str, Any]]:
         """The series of a job that are still there, with their verdicts; a series itself among them."""
         job = self._runner.store.find(derivation)
-        found = []
+        siblings = []
         for each in [] if job is None else stored_series(job.result):
             if self._gateway.has_series(each["ID"]):
                 state = self._verdict(each["ID"], derivation)["State"]
-                found.append({"Output": each["Output"], "ID": each["ID"], "State": state})
-        return found
+                siblings.append({"Output": each["Output"], "ID": each["ID"], "State": state})
+        return siblings
 
     def _verdict(self, series: str, derivation: str) -> dict[str, Any]:
         """The verdict on a series, or that it is being rejected."""
@@ -107,7 +107,7 @@ class VerdictRoutes:
         """:raises Conflict: another verdict was given since the sender looked."""
         if asked.known not in (None, state["State"]):
             raise Conflict(
-                f"the series {state['Series']} is {_given(state)} since you looked at it",
+                f"the series {state['Series']} is {_verdict_in_words(state)} since you looked at it",
                 remedy="look at that verdict first",
             )
 
@@ -124,8 +124,8 @@ class VerdictRoutes:
         rejecting = self._reviews.rejection(series, derivation)
         if (verdict is not None and verdict["State"] == REJECTED) or _is_under_way(rejecting):
             raise Conflict(
-                f"the series {series} is {_given(verdict or {'State': 'Rejecting'})}, and others may have been told: "
-                "that is final",
+                f"the series {series} is {_verdict_in_words(verdict or {'State': 'Rejecting'})}, and others may "
+                "have been told: that is final",
                 remedy="derive it again: a new derivation has new UIDs and can be accepted",
             )
         if verdict is None:
@@ -162,8 +162,8 @@ class VerdictRoutes:
         self._runner.submit(job, None)
         return job
 
-    def _state(self, request: Request, series: str, made: dict[str, Any]) -> dict[str, Any]:
-        derivation = str(made["Job"])
+    def _state(self, request: Request, series: str, provenance: dict[str, Any]) -> dict[str, Any]:
+        derivation = str(provenance["Job"])
         verdict = self._verdict(series, derivation)
         job = self._runner.store.find(derivation)
         return {
@@ -172,7 +172,7 @@ class VerdictRoutes:
             "Job": derivation,
             "Destinations": {} if job is None else destinations(job, series),
             "Siblings": self._siblings(series, derivation),
-            "Viewer": self._viewer(series, made),
+            "Viewer": self._viewer(series, provenance),
             "AuthenticatedUser": self._authenticated(request.headers),
             "Warnings": [wrong]
             if verdict["State"] != "Rejecting" and (wrong := self._reviews.discrepancy(series))
@@ -180,13 +180,13 @@ class VerdictRoutes:
             "Reasons": [reason.to_json() for reason in REASONS],
         }
 
-    def _viewer(self, series: str, made: dict[str, Any]) -> str | None:
+    def _viewer(self, series: str, provenance: dict[str, Any]) -> str | None:
         """Where OHIF shows it, when it is installed."""
-        if not self._ohif.is_installed or not made["Parents"]:
+        if not self._ohif.is_installed or not provenance["Parents"]:
             return None
         tags = self._gateway.series(series)["MainDicomTags"]
         study = self._gateway.get(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
-        parent = made["Parents"][0]["SeriesInstanceUID"]
+        parent = provenance["Parents"][0]["SeriesInstanceUID"]
         return self._ohif.address(study, parent, tags["SeriesInstanceUID"], tags.get("Modality", ""))
 
     def _user(self, request: Request, asked: ReviewRequest) -> str:
@@ -216,11 +216,11 @@ class VerdictRoutes:
 
 
 def _document(asked: ReviewRequest, user: str) -> dict[str, Any]:
-    found = {"Verdict": asked.verdict, "User": user, "Code": asked.code, "Reason": asked.reason}
-    return {key: value for key, value in found.items() if value is not None}
+    document = {"Verdict": asked.verdict, "User": user, "Code": asked.code, "Reason": asked.reason}
+    return {key: value for key, value in document.items() if value is not None}
 
 
-def _given(verdict: Mapping[str, Any]) -> str:
+def _verdict_in_words(verdict: Mapping[str, Any]) -> str:
     """A verdict in words: who gave it, and when."""
     words = {
         "Unreviewed": "not reviewed",

@@ -16,8 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Spare(Executor):
-    """Hands tasks to the usual workers; to a process of its own, started for that, while none of them is idle.
+class OverflowExecutor(Executor):
+    """Hand tasks to the shared workers, or to a temporary process of its own while none of them is idle.
 
     :param usual: the workers of all jobs.
     :param make: starts an executor of one process.
@@ -31,8 +31,8 @@ class Spare(Executor):
         self._end: threading.Timer | None = None
         self._stopped = False
 
-    def chosen(self) -> ProcessExecutor:
-        """Where tasks that belong together go now."""
+    def pick(self) -> ProcessExecutor:
+        """The executor for a group of related tasks: the shared pool, or a temporary process while that is busy."""
         with self._lock:
             if self._stopped or self._usual.idle > 0:
                 return self._usual
@@ -56,7 +56,7 @@ class Spare(Executor):
         self._end_extra()
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return self.chosen().submit(fn, *args, **kwargs)
+        return self.pick().submit(fn, *args, **kwargs)
 
     def _end_extra(self) -> None:
         with self._lock:
