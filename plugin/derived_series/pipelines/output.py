@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import ObjectFactory
+from derived_series.dicom.modules.codes import snomed
 from derived_series.dicom.modules.codes import unit as unit_code
+from derived_series.dicom.modules.measurement_report import Measurement, SegmentReference
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.identifiers import MOST_OUTPUTS
 
@@ -20,6 +25,11 @@ from derived_series.identifiers import MOST_OUTPUTS
 VALUES = "values"
 #: The name of the one output of a pipeline that has no ``outputs``.
 RESULT = "result"
+
+#: Units of UCUM of which a number is a volume.
+_VOLUMES = ("ml", "mL", "l", "L", "dl", "dL", "ul", "uL", "mm3", "cm3")
+#: The coding scheme of names that pipelines give to their numbers: a private one (PS3.16 8.2).
+_OWN_SCHEME = "99DERIVEDSERIES"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
@@ -32,12 +42,15 @@ class Output:
     :param factory: builds it from what ``process`` returns; by default from an array, PlacedImage, NIfTI image or file.
     :param optional: ``process`` may leave it out.
     :param filling_strategy: for the parent's tags that the blueprint does not name; None is the pipeline's.
+    :param values: it is a measurement report of the numbers that ``process`` returns by ``"values"``; ``process`` may
+        give a list of further ``Measurement`` for it.
     """
 
     blueprint: Blueprint | str | None = None
     factory: DicomFactory = field(default_factory=ObjectFactory)
     optional: bool = False
     filling_strategy: FillingStrategy | None = None
+    values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +59,30 @@ class Value:
 
     :param number: an int or a float, finite.
     :param unit: in UCUM, such as ``"ml"`` or ``"[hnsf'U]"``; ``"1"`` for a number without one.
+    :param concept: what the number is, for a report: a code of SNOMED CT by name or value, or any Code. Where it is not
+        given, a number in a unit of volume is a volume, and any other has its name as a code of its own.
+    :param segment: where it was measured, for a report; None for the parent's images.
     """
 
     number: float
     unit: str = "1"
+    concept: Code | str | None = None
+    segment: SegmentReference | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Number and unit, as an answer has them."""
         return {"Value": self.number, "Unit": self.unit}
+
+    def measurement(self, name: str) -> Measurement:
+        """The number as an entry of a report; values of one segment are one group.
+
+        :param name: what ``process`` calls it.
+        """
+        concept = self.concept
+        if concept is None:
+            concept = codes.SCT.Volume if self.unit in _VOLUMES else Code(name, _OWN_SCHEME, name[:64])
+        of = name if self.segment is None else self.segment.label or f"Segment {self.segment.number}"
+        return Measurement(of, concept, self.number, self.unit, segment=self.segment)
 
 
 def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
@@ -89,8 +118,9 @@ def values_of(numbers: object, what: str) -> dict[str, Value]:
     return {str(name): _value(str(name), value, what) for name, value in numbers.items()}
 
 
-def _value(name: str, value: Any, what: str) -> Value:
-    number, unit = (value.number, value.unit) if isinstance(value, Value) else (value, "1")
+def _value(name: str, result: Any, what: str) -> Value:
+    value = result if isinstance(result, Value) else Value(result)
+    number, unit = value.number, value.unit
     try:
         number = number.item() if hasattr(number, "item") else number  # of numpy
         is_finite = not isinstance(number, str) and math.isfinite(number)
@@ -98,11 +128,13 @@ def _value(name: str, value: Any, what: str) -> Value:
         is_finite = False
     if not is_finite:
         raise UserCodeError(
-            f"{what} returned {value!r} as the value {name!r}",
+            f"{what} returned {result!r} as the value {name!r}",
             remedy="return a finite number, or leave the value out",
         )
     try:
         unit_code(unit)
+        if value.concept is not None:
+            snomed(value.concept)
     except BlueprintError as error:
         raise UserCodeError(f"the value {name!r} of {what}: {error.message}", remedy=error.remedy) from error
-    return Value(number, unit)
+    return replace(value, number=number)

@@ -21,8 +21,9 @@ from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.blueprints.space import FrameChoice
 from derived_series.dicom.encoding.tags import TagLike, dictionary_vr, to_tag
 from derived_series.dicom.factories.base import DicomFactory
+from derived_series.dicom.factories.kinds import FACTORIES, ObjectFactory
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.dicom.modules import Segment, derivation, real_world_values, segments
+from derived_series.dicom.modules import Measurement, Segment, derivation, real_world_values, segments
 from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
 from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.finished import from_user_datasets
@@ -40,7 +41,7 @@ from derived_series.errors import (
     UserCodeError,
 )
 from derived_series.kinds import KINDS, REQUEST_KEYS, kind_of, sop_class
-from derived_series.kinds.kind import RequestKey
+from derived_series.kinds.kind import Kind, RequestKey
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.gate import STRICT, Validation, check_series
 from derived_series.pipelines.library import Library
@@ -85,6 +86,9 @@ class Options:
         syntax = self.transfer_syntax or sop_class(series.sop_class_uid).written_in or DEFAULT
         return checked if syntax == DEFAULT else checked.written_in(syntax)
 
+
+#: The kind of object that a pipeline's values are written as.
+REPORT = next(kind for kind in KINDS if kind.builder == "measurement_report")
 
 #: The segments of a request: objects with the keys of ``Segments``, the name of a table, or ``{"Table": text}``.
 DescribedSegments = Sequence[Mapping[str, Any]] | Mapping[str, str] | str
@@ -266,17 +270,23 @@ def run_outputs(
     inputs = {key: series.detached() for key, series in whole.items()}  # user code may do with them what it likes
     theirs = inputs[pipeline.parent_name()]
     outputs = dict(pipeline.all_outputs())
-    contexts = _contexts(outputs, replace(context, algorithm=pipeline.algorithm))
+    blueprints = {
+        key: _blueprint(name, pipeline, key, output, theirs, settings, library, inputs)
+        for key, output in outputs.items()
+    }
+    outputs = {key: _with_factory(output, blueprints[key]) for key, output in outputs.items()}
+    reports = [key for key, blueprint in blueprints.items() if _kind_of(blueprint) == REPORT]
+    tracked = bool(reports)
+    contexts = _contexts(outputs, replace(context, algorithm=pipeline.algorithm, tracked=tracked))
     headers: dict[str, SeriesHeader] = {}
-    extras = _extras(
-        {
-            key: _blueprint(name, pipeline, key, output, theirs, settings, library, inputs)
-            for key, output in outputs.items()
-        },
-        options.extra,
-    )
+    extras = _extras(blueprints, options.extra)
     for key, output in outputs.items():
         blueprint = extras[key]
+        if output.values and key not in reports:
+            raise BlueprintError(
+                f"output {key!r} of pipeline {name!r} is to hold values, but its blueprint makes no measurement report",
+                remedy='write Output("measurement_report", values=True)',
+            )
         if blueprint is None:
             continue
         strategy = options.strategy or output.filling_strategy or pipeline.filling_strategy
@@ -299,16 +309,54 @@ def run_outputs(
         result = _user(f"process of pipeline {name!r}", pipeline.process, container)
         images, values = _by_output(name, pipeline, result)
         label_warnings = [warning for each in data.values() if isinstance(each, Labels) for warning in each.warnings]
-        by_name = {}
-        for key in outputs:
-            if key not in images:
-                continue
-            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, headers.get(key))
+        by_name: dict[str, Series] = {}
+        segmentations = {
+            str(series.pivot.SOPInstanceUID): series.pivot for series in whole.values() if _labelled(series)
+        }
+        for key in sorted(images, key=reports.__contains__):  # reports last: they refer to the others
+            written = headers.get(key)
+            if written is not None and key in reports:
+                _require_made(name, images[key], {k: h for k, h in headers.items() if k not in images})
+                written = replace(written, env=replace(written.env, segmentations=segmentations))
+            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written)
             finished = _finish(what, images[key], parent, theirs, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
                 finished = finished.with_warnings(_assumed(pipeline))
             by_name[key] = options.ready(finished.with_warnings(*label_warnings), parent)
-    return Results(by_name, values)
+            if sop_class(by_name[key].sop_class_uid).labels and "SegmentSequence" in (first := by_name[key].dataset(0)):
+                segmentations[str(first.SOPInstanceUID)] = first
+    return Results({key: by_name[key] for key in outputs if key in by_name}, values)
+
+
+def _labelled(series: ParentSeries) -> bool:
+    return "SegmentSequence" in series.pivot
+
+
+def _kind_of(blueprint: Blueprint | None) -> Kind | None:
+    """The kind of object that a blueprint makes; None where it does not say it at once."""
+    element = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
+    return kind_of(str(getattr(element, "value", "")))
+
+
+def _with_factory(output: Output, blueprint: Blueprint | None) -> Output:
+    """With the factory of its kind, where that is made from what no image is, and the pipeline names no factory."""
+    kind = _kind_of(blueprint)
+    if kind is None or kind.made_from != "File" or type(output.factory) is not ObjectFactory:
+        return output
+    return replace(output, factory=FACTORIES[kind.factory]())
+
+
+def _require_made(name: str, content: Any, lacking: Mapping[str, SeriesHeader]) -> None:
+    """:raises UserCodeError: a report on a segmentation that ``process`` left out."""
+    uids = {header.series_instance_uid: key for key, header in lacking.items()}
+    for each in content if isinstance(content, list | tuple) else ():
+        segment = each.segment if isinstance(each, Measurement) else None
+        if segment is not None and segment.series in uids:
+            raise UserCodeError(
+                f"the report of pipeline {name!r} refers to a segment of the output {uids[segment.series]!r}, which "
+                "process left out",
+                remedy="return that output as well, or the measurement without its segment",
+            )
 
 
 def _contexts(outputs: Mapping[str, Output], context: BuildContext) -> dict[str, BuildContext]:
@@ -343,8 +391,7 @@ def _extras(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dic
 
 def _takes(blueprint: Blueprint | None, key: RequestKey) -> bool:
     """Whether a blueprint makes a kind of object that a key of the request is for."""
-    element = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
-    kind = kind_of(str(getattr(element, "value", "")))
+    kind = _kind_of(blueprint)
     return kind is not None and key in kind.keys
 
 
@@ -366,7 +413,11 @@ def _by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, An
             )
         return {next(iter(outputs)): result}, {}
     unknown = [str(key) for key in result if key not in outputs and key != VALUES]
+    values = values_of(result.get(VALUES), what)
     images = {key: result[key] for key in outputs if result.get(key) is not None}
+    for key in [key for key, output in outputs.items() if output.values]:
+        report = [*_listed(images.pop(key, ()), what, key), *(v.measurement(k) for k, v in values.items())]
+        images |= {key: report} if report else {}
     missing = [key for key, output in outputs.items() if key not in images and not output.optional]
     if unknown or missing:
         deviations = [f"without {', '.join(missing)}"] * bool(missing) + [f"with {', '.join(unknown)}"] * bool(unknown)
@@ -376,7 +427,17 @@ def _by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, An
         )
     if not images:
         raise UserCodeError(f"{what} returned none of its outputs ({', '.join(outputs)})", remedy="return one at least")
-    return images, values_of(result.get(VALUES), what)
+    return images, values
+
+
+def _listed(measurements: Any, what: str, key: str) -> list[Measurement]:
+    """:raises UserCodeError: what is no list of measurements."""
+    if not isinstance(measurements, list | tuple) or not all(isinstance(each, Measurement) for each in measurements):
+        raise UserCodeError(
+            f"{what} returned {_kind(measurements)} for {key!r}, a report of values",
+            remedy="return a list of Measurement, or leave it out",
+        )
+    return list(measurements)
 
 
 def _kind(result: Any) -> str:

@@ -74,7 +74,7 @@ def test_a_block_is_a_file_whose_pipelines_run(block: str, tmp_path: Path) -> No
             assert written(series)
             assert not any("how the image was derived" in warning for warning in series.warnings)
         if name == "bone":
-            assert set(made.series) == {"mask", "bone"} and made.values["bone"].number > 0
+            assert set(made.series) == {"mask", "bone", "report"} and made.values["bone"].number > 0
         if name == "by_program":
             stored = [int(plane.max()) for plane in CT.stored()]
             assert [int(d.pixel_array.max()) for d in written(made.series["result"])] == stored

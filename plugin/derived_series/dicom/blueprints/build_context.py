@@ -24,6 +24,7 @@ class BuildContext:
     :param output: the place of the series among the outputs of its job, from 0 on.
     :param algorithm: what makes the image, where that is said.
     :param output_name: tells the series apart from the others of its job; empty for the only one.
+    :param tracked: each segment gets a tracking identifier, since a report of the same job refers to it.
     """
 
     now: datetime = field(default_factory=datetime.now)
@@ -33,6 +34,7 @@ class BuildContext:
     output: int = 0
     output_name: str = ""
     algorithm: Algorithm | None = None
+    tracked: bool = False
 
     def seeded(self) -> BuildContext:
         """This context with a seed: its own, or a random one."""

@@ -51,6 +51,8 @@ class SeriesEnvironment:
     :param inputs: all series of the derivation by their names in the pipeline, the parent among them; empty where it
         is made from the parent alone.
     :param derivation: how the image is derived, as far as the blueprint says it at once; empty for nothing.
+    :param segmentations: the segmentations among the inputs and among what the job has made before, by
+        SOPInstanceUID.
     """
 
     parent: ParentSeries
@@ -58,6 +60,7 @@ class SeriesEnvironment:
     context: BuildContext
     inputs: Mapping[str, ParentSeries] = field(default_factory=dict)
     derivation: str = ""
+    segmentations: Mapping[str, Dataset] = field(default_factory=dict)
 
     @property
     def pivot(self) -> Dataset:

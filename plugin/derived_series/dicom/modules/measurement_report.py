@@ -3,29 +3,93 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import InvalidImage
+
+
+class SegmentationHeader(Protocol):
+    """The header of a segmentation that is not made yet, as a ``SeriesHeader`` has it."""
+
+    @property
+    def series_instance_uid(self) -> str:
+        """SeriesInstanceUID (0020,000E)."""
+
+    @property
+    def sop_class_uid(self) -> str:
+        """SOPClassUID (0008,0016)."""
+
+    def instance_uid(self, index: int = 0) -> str:
+        """SOPInstanceUID (0008,0018) of an instance."""
+
+    def __contains__(self, tag: str) -> bool: ...
+
+    def __getitem__(self, tag: str) -> DataElement: ...
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentReference:
-    """A segment of a stored segmentation.
+    """A segment of a segmentation, one that is stored or one of the same job.
 
     :param series: SeriesInstanceUID of the segmentation, :param instance: its SOPInstanceUID.
-    :param number: of the segment.
+    :param number: of the segment; in a segmentation of the same job, its label in the label map.
+    :param sop_class: SOPClassUID of the segmentation.
+    :param label: SegmentLabel, by which the segment is found where the segmentation numbers its segments otherwise.
     """
 
     series: str
     instance: str
     number: int
+    sop_class: str = SegmentationStorage
+    label: str = ""
+
+    @classmethod
+    def of(cls, source: SegmentationHeader | ParentSeries, segment: int | str) -> SegmentReference:
+        """The reference to a segment by its number or its name.
+
+        :param source: a header of the same job, such as ``container.headers["mask"]``; or a segmentation that is an
+            input, such as ``container.parents["mask"]``.
+        :param segment: the label in the label map (of an input SegmentNumber), or SegmentLabel.
+        :raises InvalidImage: a source that is no segmentation, or a name that it does not have.
+        """
+        if isinstance(source, ParentSeries):
+            pivot = source.pivot
+            series, instance, sop_class = source.series_instance_uid, str(pivot.SOPInstanceUID), str(pivot.SOPClassUID)
+            items = pivot.get("SegmentSequence") or ()
+        else:
+            series, instance, sop_class = source.series_instance_uid, source.instance_uid(0), source.sop_class_uid
+            items = (source["SegmentSequence"].value or ()) if "SegmentSequence" in source else ()
+        if not sop_class.startswith(_SEGMENTATIONS) or (isinstance(source, ParentSeries) and not items):
+            raise InvalidImage(
+                f"{instance} is no segmentation",
+                remedy="name a header or an input of a segmentation in SegmentReference",
+            )
+        labels = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "") for item in items}
+        if isinstance(segment, int):
+            return cls(series, instance, segment, sop_class, labels.get(segment) or f"Segment {segment}")
+        number = next((number for number, label in labels.items() if label == segment), None)
+        if number is None:
+            raise InvalidImage(f"no segment is called {segment!r}", remedy=f"there are: {named(items)}")
+        return cls(series, instance, number, sop_class, segment)
+
+
+#: The classes of segmentations: Segmentation and Label Map Segmentation Storage; surfaces have no label map.
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+
+
+def named(items: Iterable[Dataset]) -> str:
+    """The segments of SegmentSequence, for messages."""
+    return ", ".join(f"{item.SegmentNumber} {item.get('SegmentLabel', '')}".strip() for item in items) or "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +102,10 @@ class Measurement:
     :param tracking_uid: that of the segment, where it has one; by default one of the report's own.
     :param segment: where it was measured; None for the parent's images.
     :param finding: what the thing is, a code of SNOMED CT by name or value, or any Code.
+    :param site: where in the body it is, likewise; :param laterality: the side of that: ``"Left"``, ``"Right"``.
+
+    What is not given of ``tracking_uid``, ``finding``, ``site`` and ``laterality`` is the segment's, where that is of
+    the same job or an input.
     """
 
     of: str
@@ -47,14 +115,17 @@ class Measurement:
     tracking_uid: str | None = None
     segment: SegmentReference | None = None
     finding: Code | str | None = None
+    site: Code | str | None = None
+    laterality: Code | str | None = None
 
     @classmethod
     def of_json(cls, row: Mapping[str, Any]) -> Measurement:
-        """From the keys ``Of``, ``Concept``, ``Value``, ``Unit``, ``TrackingUID``, ``Segment`` and ``Finding``.
+        """From the keys ``Of``, ``Concept``, ``Value``, ``Unit``, ``TrackingUID``, ``Segment``, ``Finding``, ``Site``
+        and ``Laterality``.
 
         :raises InvalidImage: keys that there are not, or that are missing; a value that is not a finite number.
         """
-        known = {"Of", "Concept", "Value", "Unit", "TrackingUID", "Segment", "Finding"}
+        known = {"Of", "Concept", "Value", "Unit", "TrackingUID", "Segment", "Finding", "Site", "Laterality"}
         lacking, unknown = {"Of", "Concept", "Value", "Unit"} - row.keys(), row.keys() - known
         if lacking or unknown:
             wrong = f"lacks {', '.join(sorted(lacking))}" if lacking else f"has {', '.join(sorted(unknown))}"
@@ -62,19 +133,27 @@ class Measurement:
         value, segment = row["Value"], row.get("Segment")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidImage(f"the value of {row['Of']!r} is {value!r}", remedy="give a finite number")
-        if segment is not None and set(segment) != {"Series", "Instance", "Number"}:
-            raise InvalidImage(f"the segment of {row['Of']!r} is {segment!r}", remedy="give Series, Instance, Number")
         return cls(
             str(row["Of"]),
             _concept(row["Concept"]),
             value,
             str(row["Unit"]),
             row.get("TrackingUID"),
-            None
-            if segment is None
-            else SegmentReference(segment["Series"], segment["Instance"], int(segment["Number"])),
-            None if row.get("Finding") is None else _concept(row["Finding"]),
+            None if segment is None else _segment(segment, row["Of"]),
+            *(None if row.get(key) is None else _concept(row[key]) for key in ("Finding", "Site", "Laterality")),
         )
+
+
+def _segment(reference: Any, of: str) -> SegmentReference:
+    """:raises InvalidImage: what names no segment."""
+    needed = {"Series", "Instance", "Number"}
+    if not isinstance(reference, Mapping) or not needed <= set(reference) <= needed | {"SOPClass"}:
+        raise InvalidImage(
+            f"the segment of {of!r} is {reference!r}",
+            remedy="give Series, Instance, Number, and SOPClass where it is not Segmentation Storage",
+        )
+    sop_class = str(reference.get("SOPClass", SegmentationStorage))
+    return SegmentReference(str(reference["Series"]), str(reference["Instance"]), int(reference["Number"]), sop_class)
 
 
 def _concept(concept: Any) -> Code | str:

@@ -102,6 +102,8 @@ def described(draft: Draft, present: Iterable[int], *, consecutive: bool) -> Des
         if consecutive and number != label:
             warnings.append(f"label {label} is segment {number}: segments are numbered from 1 without gaps")
             item.add_new("SegmentNumber", "US", number)  # the element is shared with what was described
+        if draft.env.context.tracked and not item.get("TrackingID"):
+            item.add_new("TrackingID", "UT", str(item.SegmentLabel))
         if item.get("TrackingID") and not item.get("TrackingUID"):
             item.add_new("TrackingUID", "UI", draft.env.context.uid(f"tracking {label}"))
         numbered.append(item)

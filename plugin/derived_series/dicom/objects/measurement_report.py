@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import SegmentationStorage
 
 from derived_series.dicom.image.placement import Placement, without_geometry
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.codes import snomed, unit
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL, software_version
-from derived_series.dicom.modules.measurement_report import Measurement, SegmentReference
+from derived_series.dicom.modules.measurement_report import Measurement, SegmentReference, named
 from derived_series.dicom.modules.references import whole_references
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidImage
+from derived_series.identifiers import uid_of
 from derived_series.kinds.kind import PixelRules
 
 #: What of a document of highdicom follows from its content.
@@ -51,13 +52,15 @@ def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]
         raise InvalidImage("there are no measurements", remedy="give a list of at least one")
     nothing = encode_pixels(np.zeros((1, 1, 1), dtype=np.uint8), PixelRules())  # a report has no pixels
     draft = draft_of(header, nothing, without_geometry(header.parent, 1), IMAGE_ONLY)
-    references = {each.segment for each in measurements if each.segment is not None}
+    segmentations = header.env.segmentations
+    groups = _groups(measurements, segmentations)
     sources = [to.instance for to in whole_references(header.parent.instances)]
     evidence = [_evidence(draft, source) for source in sources]
-    evidence += [_segmentation(draft, *key) for key in sorted({(to.series, to.instance) for to in references})]
+    referred = {group.segment.instance: group.segment for group in groups if group.segment is not None}
+    evidence += [_segmentation(draft, referred[uid], segmentations.get(uid)) for uid in sorted(referred)]
     report = Comprehensive3DSR(
         evidence=evidence,
-        content=_report(draft, measurements, sources),
+        content=_report(draft, groups, sources),
         series_instance_uid=header.series_instance_uid,
         series_number=1,
         sop_instance_uid=draft.instance_uid,
@@ -93,15 +96,64 @@ def _evidence(draft: Draft, source: Dataset) -> Dataset:
     return evidence
 
 
-def _segmentation(draft: Draft, series: str, instance: str) -> Dataset:
+def _segmentation(draft: Draft, segment: SegmentReference, known: Dataset | None) -> Dataset:
     source = Dataset()
-    source.SOPClassUID, source.SOPInstanceUID = SegmentationStorage, instance
+    source.SOPClassUID, source.SOPInstanceUID = segment.sop_class, segment.instance
     evidence = _evidence(draft, source)
-    evidence.SeriesInstanceUID = series
+    evidence.SeriesInstanceUID = segment.series
+    if known is not None:
+        evidence.StudyInstanceUID = known.StudyInstanceUID
     return evidence
 
 
-def _report(draft: Draft, measurements: Sequence[Measurement], sources: Sequence[Dataset]) -> Any:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Group:
+    """What measures one thing.
+
+    :param segment: with the number that the segmentation gives it. :param item: what that says of the segment.
+    """
+
+    of: str
+    segment: SegmentReference | None
+    measurements: tuple[Measurement, ...]
+    item: Dataset
+
+    def first(self, name: str) -> Any:
+        """The first value that a measurement has of a field; None where none has one."""
+        return next((value for each in self.measurements if (value := getattr(each, name)) is not None), None)
+
+
+def _groups(measurements: Sequence[Measurement], segmentations: Mapping[str, Dataset]) -> list[_Group]:
+    """One group a thing and segment, in the order in which they are named."""
+    gathered: dict[tuple[str, SegmentReference | None], list[Measurement]] = {}
+    for each in measurements:
+        gathered.setdefault((each.of, each.segment), []).append(each)
+    groups = []
+    for (of, segment), several in gathered.items():
+        item = Dataset()
+        if segment is not None and segment.instance in segmentations:
+            item = _item_of(segment, segmentations[segment.instance])
+            segment = replace(segment, number=int(item.SegmentNumber))
+        groups.append(_Group(of, segment, tuple(several), item))
+    return groups
+
+
+def _item_of(segment: SegmentReference, segmentation: Dataset) -> Dataset:
+    """What a segmentation says of a segment. :raises InvalidImage: when it does not have that."""
+    items: list[Dataset] = list(segmentation.SegmentSequence)
+    alike = [item for item in items if segment.label and str(item.get("SegmentLabel")) == segment.label]
+    numbered = [item for item in alike or items if int(item.SegmentNumber) == segment.number]
+    if len(alike) == 1:
+        return alike[0]
+    if (segment.label and not alike) or not numbered:
+        raise InvalidImage(
+            f"the segmentation {segment.instance} has no segment {segment.label or segment.number!r}",
+            remedy=f"its segments are: {named(items)}; one without a voxel may be left out",
+        )
+    return numbered[0]
+
+
+def _report(draft: Draft, groups: Sequence[_Group], sources: Sequence[Dataset]) -> Any:
     """The content: observed by this software, one group a thing that was measured."""
     from highdicom.sr import (
         CodedConcept,
@@ -113,18 +165,18 @@ def _report(draft: Draft, measurements: Sequence[Measurement], sources: Sequence
     )
 
     device = DeviceObserverIdentifyingAttributes(
-        draft.env.context.uid("device"), name=MODEL, manufacturer_name=MANUFACTURER, model_name=MODEL
+        uid_of("device", MODEL, software_version()),
+        name=MODEL,
+        manufacturer_name=MANUFACTURER,
+        model_name=MODEL,
     )
-    groups: dict[tuple[str, SegmentReference | None], list[Measurement]] = {}
-    for each in measurements:
-        groups.setdefault((each.of, each.segment), []).append(each)
     english = LanguageOfContentItemAndDescendants(CodedConcept("en", "RFC5646", "English"))
     return MeasurementReport(
         observation_context=ObservationContext(
             observer_device_context=ObserverContext(codes.DCM.Device, observer_identifying_attributes=device)
         ),
         procedure_reported=_procedure(draft),
-        imaging_measurements=[_group(draft, index, several, sources) for index, several in enumerate(groups.values())],
+        imaging_measurements=[_content(draft, index, group, sources) for index, group in enumerate(groups)],
         title=codes.DCM.ImagingMeasurementReport,
         language_of_content_item_and_descendants=english,
     )
@@ -132,15 +184,76 @@ def _report(draft: Draft, measurements: Sequence[Measurement], sources: Sequence
 
 def _procedure(draft: Draft) -> Code:
     """What the study's first procedure is by its code; else that there was imaging."""
-    for item in draft.env.parent.pivot.get("ProcedureCodeSequence") or ():
+    of_study = _code(draft.env.parent.pivot.get("ProcedureCodeSequence"))
+    return of_study or Code("363679005", "SCT", "Imaging procedure")
+
+
+def _code(items: Sequence[Dataset] | None) -> Code | None:
+    """The first whole code of a sequence."""
+    for item in items or ():
         if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
             return Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
-    return Code("363679005", "SCT", "Imaging procedure")
+    return None
 
 
-def _group(draft: Draft, index: int, several: Sequence[Measurement], sources: Sequence[Dataset]) -> Any:
+def _algorithm(draft: Draft) -> Any:
+    """What measured: the pipeline's algorithm where it names one, else this software (PS3.16 TID 4019)."""
+    from highdicom.sr import AlgorithmIdentification
+
+    algorithm = draft.env.context.algorithm
+    if algorithm is None:
+        return AlgorithmIdentification(name=MODEL, version=software_version())
+    return AlgorithmIdentification(
+        name=algorithm.name, version=algorithm.version, family=algorithm.family, manufacturer=algorithm.manufacturer
+    )
+
+
+def _sites(group: _Group) -> list[Any]:
+    """Where it is and on which side: as is said, else the segment's region, else the structure that it is itself."""
+    from highdicom.sr import FindingSite
+
+    site, side = group.first("site"), group.first("laterality")
+    place = None if site is None else snomed(site)
+    modifier = None if side is None else snomed(side)
+    if place is None:
+        for code, of_code in (
+            ("AnatomicRegionSequence", "AnatomicRegionModifierSequence"),
+            ("SegmentedPropertyTypeCodeSequence", "SegmentedPropertyTypeModifierCodeSequence"),
+        ):
+            items = group.item.get(code) or ()
+            is_place = code == "AnatomicRegionSequence" or _is_anatomy(group.item)
+            if place is None and items and is_place:
+                place = _code(items)
+                modifier = modifier or _code(items[0].get(of_code))
+    if place is None:
+        if side is not None:
+            raise InvalidImage(
+                f"{group.of!r} has a laterality, but nothing says where it is", remedy="give its site as well"
+            )
+        return []
+    is_side = modifier is not None and modifier.value in _SIDES
+    return [
+        FindingSite(
+            place,
+            laterality=modifier if is_side else None,
+            topographical_modifier=None if is_side else modifier,
+        )
+    ]
+
+
+#: CID 244: left, right, unilateral, bilateral.
+_SIDES = ("7771000", "24028007", "66459002", "51440002")
+
+
+def _is_anatomy(item: Dataset) -> bool:
+    """Whether a segment is a structure of the body, which is a place in it."""
+    category = _code(item.get("SegmentedPropertyCategoryCodeSequence"))
+    return category is not None and category.value in (codes.SCT.AnatomicalStructure.value, codes.SCT.Organ.value)
+
+
+def _content(draft: Draft, index: int, group: _Group, sources: Sequence[Dataset]) -> Any:
+    from highdicom.sr import Measurement as MeasuredItem
     from highdicom.sr import (
-        AlgorithmIdentification,
         MeasurementsAndQualitativeEvaluations,
         ReferencedSegment,
         SourceImageForMeasurementGroup,
@@ -148,32 +261,35 @@ def _group(draft: Draft, index: int, several: Sequence[Measurement], sources: Se
         TrackingIdentifier,
         VolumetricROIMeasurementsAndQualitativeEvaluations,
     )
-    from highdicom.sr import Measurement as MeasuredItem
 
-    first = several[0]
-    uid = next((each.tracking_uid for each in several if each.tracking_uid), None)
-    tracking = TrackingIdentifier(uid=uid or draft.env.context.uid("tracking", index), identifier=first.of)
-    algorithm = AlgorithmIdentification(name=MODEL, version=software_version())
-    finding = None if first.finding is None else snomed(first.finding)
-    items = [MeasuredItem(name=snomed(each.concept), value=each.value, unit=unit(each.unit)) for each in several]
-    if first.segment is None:
+    uid = group.first("tracking_uid") or group.item.get("TrackingUID") or draft.env.context.uid("tracking", index)
+    tracking = TrackingIdentifier(uid=str(uid), identifier=str(group.item.get("TrackingID") or group.of))
+    finding = group.first("finding")
+    kind = _code(group.item.get("SegmentedPropertyTypeCodeSequence")) if finding is None else snomed(finding)
+    algorithm, sites = _algorithm(draft), _sites(group)
+    items = [
+        MeasuredItem(name=snomed(each.concept), value=each.value, unit=unit(each.unit)) for each in group.measurements
+    ]
+    if group.segment is None:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
-            finding_type=finding,
+            finding_type=kind,
+            finding_sites=sites or None,
             algorithm_id=algorithm,
             measurements=items,
             source_images=[SourceImageForMeasurementGroup(s.SOPClassUID, s.SOPInstanceUID) for s in sources],
         )
     segment = ReferencedSegment(
-        SegmentationStorage,
-        first.segment.instance,
-        first.segment.number,
+        group.segment.sop_class,
+        group.segment.instance,
+        group.segment.number,
         source_series=SourceSeriesForSegmentation(draft.env.parent.series_instance_uid),
     )
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=tracking,
         referenced_segment=segment,
-        finding_type=finding or codes.SCT.AnatomicalStructure,
+        finding_type=kind or codes.SCT.AnatomicalStructure,
+        finding_sites=sites or None,
         algorithm_id=algorithm,
         measurements=items,
     )
