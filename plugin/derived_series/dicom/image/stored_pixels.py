@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,18 @@ class StoredPixels:
         """PixelData of a slice as bytes of its own."""
         place = np.empty(self.size, np.uint8)
         self.write(index, place)
+        return place.tobytes()
+
+    def together(self, order: Iterable[int]) -> bytes:
+        """The slices one after the other, padded once at the end."""
+        frames = list(order)
+        size = self.rows * self.columns * self.samples * self.dtype.itemsize
+        place = np.empty(len(frames) * size + len(frames) * size % 2, np.uint8)
+        place[-1:] = 0
+        for number, index in enumerate(frames):
+            values = place[number * size : (number + 1) * size].view(self.dtype)
+            frame = self._whole(index)
+            np.copyto(values.reshape(frame.shape), frame, casting="unsafe")
         return place.tobytes()
 
 

@@ -232,6 +232,31 @@ def _encoded_sources(env: InstanceEnvironment) -> tuple[tuple[bytes, bool], ...]
     return value_cache[key]  # type: ignore[no-any-return]
 
 
+def source_of_slice(env: InstanceEnvironment) -> Reference:
+    """The one instance that a slice stands for: the first at its place, or the first."""
+    sources = _sources(env)
+    return next((to for to, same_place in sources if same_place), sources[0][0])
+
+
+def evidence_of_all(env: ImageEnvironment) -> list[bytes]:
+    """The inputs of an object of all slices by study and series (PS3.3 table 10-4): items, encoded.
+
+    :param env: the object as one instance, as ``referenced_series_of_all`` takes it.
+    """
+    inputs = [(env.parent.study_instance_uid, *each) for each in _by_series(InstanceEnvironment(env, 0))]
+    for other in env.others:
+        if _is_of_another_study(other, env):
+            named = whole_references([other.series.instances[index] for index in other.as_whole().sources[0]])
+            inputs.append((other.series.study_instance_uid, other.series, named))
+    return [_evidence(study, series, named) for study, series, named in inputs]
+
+
+def _evidence(study_instance_uid: str, series: ParentSeries, named: Sequence[Reference]) -> bytes:
+    of_series = sequence(0x00081199, [to.encode() for to in named])
+    of_series += encode_text(0x0020000E, "UI", series.series_instance_uid)
+    return sequence(0x00081115, [of_series]) + encode_text(0x0020000D, "UI", study_instance_uid)
+
+
 def _purpose(same_place: bool) -> Dataset:
     item = Dataset()
     item.SpatialLocationsPreserved = "YES" if same_place else "NO"

@@ -1,13 +1,14 @@
 """Legacy Converted Enhanced CT, MR, PET (PS3.3 A.70 to A.72): a classic derived series as one multi-frame instance.
 
-The classic series is built as ever and converted by highdicom; it is stored nowhere, so what refers to it there
-refers to the parent's images here.
+The classic series is built as ever and converted by highdicom, of many slices a few that show where everything goes;
+it is stored nowhere, so what refers to it there refers to the parent's images here.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -29,13 +30,19 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.encoding.tags import describe
-from derived_series.dicom.encoding.writer import PER_FRAME, as_read, encode_element
+from derived_series.dicom.encoding.writer import PER_FRAME, as_read, encode_element, sequence
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
-from derived_series.dicom.modules.derivation import general_reference_blueprint
+from derived_series.dicom.modules.derivation import (
+    evidence_of_all,
+    general_reference_blueprint,
+    referenced_series_of_all,
+    source_of_slice,
+)
 from derived_series.dicom.modules.image import COMPRESSION
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
+from derived_series.dicom.objects.frame_templates import Slices, per_frame_items, positions_of_few
 from derived_series.dicom.objects.highdicom_planes import close_table, settle_spacing
 from derived_series.dicom.objects.single_instance import require_grid
 from derived_series.dicom.series.classic import DerivedSeries, build_series
@@ -83,43 +90,81 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     classic_class = UID(sop_class(header.sop_class_uid).classic)
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
-    enhanced, warnings = _converted(header, _prepared(classic, grid))
-    warnings += _drop_unfit(enhanced)
-    _refer(classic, enhanced)
-    built_tags = _overlay(classic, enhanced)
+    of_each = tuple(entry for entry in classic.instanced if int(entry.element.tag) not in _ANEW)
+    classic = replace(classic, instanced=of_each)
+    try:
+        return _of_few(header, classic, grid)
+    except (ValueError, InvalidParent):  # highdicom itself says what it makes of all
+        enhanced, warnings = _converted(header, [_prepared(classic, grid, index) for index in range(len(classic))])
+        return _finished(classic, grid, enhanced, warnings, None)
+
+
+def _of_few(header: SeriesHeader, classic: DerivedSeries, grid: Grid) -> FinishedSeries:
+    """All slices, by the items of a few. :raises ValueError: where these do not show how the others are converted."""
+    slices = Slices.of(classic)
+    few = [_prepared(classic, grid, index) for index in slices.few]
+    for dataset, position in zip(few, positions_of_few(classic, slices), strict=True):
+        dataset.ImagePositionPatient = position
+        for name in ("Rows", "Columns"):
+            dataset.add_new(name, "US", 1)  # the element is all slices'
+        dataset.PixelData = dataset.PixelData[: -(-dataset.BitsAllocated * dataset.SamplesPerPixel // 8)]
+    enhanced, warnings = _converted(header, few)
+    if enhanced.get("DimensionOrganizationType") != "3D":
+        raise ValueError("the slices are a volume, the few are not")
+    return _finished(classic, grid, enhanced, warnings, slices)
+
+
+def _finished(
+    classic: DerivedSeries, grid: Grid, enhanced: Dataset, warnings: list[str], slices: Slices | None
+) -> FinishedSeries:
+    """:param enhanced: highdicom's object of all slices, or of the few that stand for them."""
+    warnings = warnings + _drop_unfit(enhanced)
+    uids = [str(item.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID) for item in _frames(enhanced)]
+    references = _refer(classic, enhanced)
+    built_tags, overlaid = _overlay(classic, enhanced)
     settle_spacing(grid, enhanced)
     correct_ambiguous_vr(enhanced, True)
     charset = enhanced.get("SpecificCharacterSet")
     encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
+    frames = encode_element(enhanced[PER_FRAME], encodings)
+    if slices is not None:
+        ascending = uids[0] == classic.instance_uid(0)
+        items = per_frame_items(classic, slices, _frames(enhanced), ascending, encodings)
+        frames = sequence(int(PER_FRAME), items)
+        enhanced.NumberOfFrames, enhanced.Rows, enhanced.Columns = len(classic), grid.rows, grid.columns
+        order = range(len(classic)) if ascending else range(len(classic) - 1, -1, -1)
+        enhanced.PixelData = classic.env.pixels.together(order)
     dataset = Dataset()
     dataset.update(enhanced)
     close_table(enhanced)
-    dataset[PER_FRAME] = as_read(encode_element(enhanced[PER_FRAME], encodings))
+    for encoded in (frames, *references):
+        read = as_read(encoded)
+        if read.tag not in overlaid:
+            dataset[read.tag] = read
     dataset.file_meta = new_file_meta(str(enhanced.SOPClassUID), str(enhanced.SOPInstanceUID))
-    return FinishedSeries((dataset,), (*classic.warnings, *warnings), header, built_tags)
+    return FinishedSeries((dataset,), (*classic.warnings, *warnings), classic.header, built_tags)
 
 
-def _prepared(classic: DerivedSeries, grid: Grid) -> list[Dataset]:
-    """The classic instances as they are converted: without what is said anew for the whole, the patient among it.
+def _frames(enhanced: Dataset) -> Sequence[Dataset]:
+    items: Sequence[Dataset] = enhanced.PerFrameFunctionalGroupsSequence
+    return items
 
-    They have the elements in common that all instances share: nobody gets them but the conversion.
+
+def _prepared(series: DerivedSeries, grid: Grid, index: int) -> Dataset:
+    """A classic instance as it is converted: without what the whole has of its own, the patient among it.
+
+    Instances have the elements in common that all share: nobody gets them but the conversion.
     """
-    shared = {element.tag: element for element in classic.shared_elements() if int(element.tag) not in _ANEW}
+    dataset = Dataset({element.tag: element for element in series.shared_elements() if int(element.tag) not in _ANEW})
     for name in _NEEDED:
-        shared[Tag(name)] = DataElement(Tag(name), dictionary_VR(name), "")
-    of_each = tuple(entry for entry in classic.instanced if int(entry.element.tag) not in _ANEW)
-    series = replace(classic, instanced=of_each)
-    prepared = []
-    for index in range(len(series)):
-        dataset = Dataset(dict(shared))
-        for element in series.instance_elements(index):
-            dataset.add(element)
-        dataset.add(series.pixel_data(index))
-        if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
-            dataset.add_new("SliceThickness", "DS", decimal_string(grid.slice_spacing or 1.0))
-        dataset.file_meta = series.file_meta(index)
-        prepared.append(dataset)
-    return prepared
+        dataset[name] = DataElement(Tag(name), dictionary_VR(name), "")
+    for element in series.instance_elements(index):
+        dataset.add(element)
+    dataset.add(series.pixel_data(index))
+    if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
+        dataset.add_new("SliceThickness", "DS", decimal_string(grid.slice_spacing or 1.0))
+    dataset.file_meta = series.file_meta(index)
+    return dataset
 
 
 def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, list[str]]:
@@ -160,49 +205,36 @@ def _drop_unfit(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys(warnings))
 
 
-def _refer(classic: DerivedSeries, enhanced: Dataset) -> None:
-    """References to the parent's images in place of those to the classic instances, and the build's own UIDs."""
+def _refer(classic: DerivedSeries, enhanced: Dataset) -> list[bytes]:
+    """References to the parent's images in place of those to the classic instances, and the build's own UIDs.
+
+    :returns: those that name all images, encoded; the object has them without items.
+    """
     every = tuple(sorted({index for part in classic.env.sources for index in part}))
     others = tuple(other.as_whole() for other in classic.env.others)
-    whole = InstanceEnvironment(replace(classic.env, sources=(every,), others=others), 0)
-    enhanced.ReferencedSeriesSequence = general_reference_blueprint["ReferencedSeriesSequence"].at_instance(whole)
-    studies = general_reference_blueprint["StudiesContainingOtherReferencedInstancesSequence"].at_image(whole.image_env)
-    evidence = [_evidence(enhanced.StudyInstanceUID, series) for series in enhanced.ReferencedSeriesSequence]
+    whole = replace(classic.env, sources=(every,), others=others)
+    studies = general_reference_blueprint["StudiesContainingOtherReferencedInstancesSequence"].at_image(whole)
     if isinstance(studies, list):
         enhanced.StudiesContainingOtherReferencedInstancesSequence = studies
-        for study in studies:
-            evidence += [_evidence(study.StudyInstanceUID, series) for series in study.ReferencedSeriesSequence]
-    enhanced.SourceImageEvidenceSequence = evidence
+    enhanced.ReferencedSeriesSequence, enhanced.SourceImageEvidenceSequence = [], []
     numbers = {classic.instance_uid(index): index for index in range(len(classic))}
-    for frame in enhanced.PerFrameFunctionalGroupsSequence:
+    for frame in _frames(enhanced):
         (converted,) = frame.ConversionSourceAttributesSequence
         env = InstanceEnvironment(classic.env, numbers[str(converted.ReferencedSOPInstanceUID)])
-        sources = general_reference_blueprint["SourceImageSequence"].at_instance(env)
-        source = next((item for item in sources if item.SpatialLocationsPreserved == "YES"), sources[0])
-        item = Dataset()
-        for name in ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID", "ReferencedFrameNumber"):
-            if name in source:
-                item.add(source[name])
-        frame.ConversionSourceAttributesSequence = [item]
+        frame.ConversionSourceAttributesSequence = [source_of_slice(env).item()]
     uid = classic.env.context.uid("dimension organization")
     for name in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in enhanced.get(name) or []:
             item.DimensionOrganizationUID = uid
+    evidence = sequence(int(enhanced["SourceImageEvidenceSequence"].tag), evidence_of_all(whole))
+    return [referenced_series_of_all(whole), evidence]
 
 
-def _evidence(study_instance_uid: str, series: Dataset) -> Dataset:
-    """The same references by study and series (PS3.3 table 10-4)."""
-    inner = Dataset()
-    inner.SeriesInstanceUID = series.SeriesInstanceUID
-    inner.ReferencedSOPSequence = [copy.deepcopy(item) for item in series.ReferencedInstanceSequence]
-    item = Dataset()
-    item.StudyInstanceUID = study_instance_uid
-    item.ReferencedSeriesSequence = [inner]
-    return item
+def _overlay(classic: DerivedSeries, enhanced: Dataset) -> tuple[frozenset[int], frozenset[int]]:
+    """The blueprint's values for what the whole object has.
 
-
-def _overlay(classic: DerivedSeries, enhanced: Dataset) -> frozenset[int]:
-    """The blueprint's values for what the whole object has; the tags that are not the blueprint's."""
+    :returns: the tags that are not the blueprint's, and those that are its own.
+    """
     elements = {int(element.tag): element for element in classic.shared_elements()}
     for name in _EMPTY:
         if name in enhanced and enhanced[name].is_empty and int(Tag(name)) not in elements:
@@ -213,7 +245,8 @@ def _overlay(classic: DerivedSeries, enhanced: Dataset) -> frozenset[int]:
             if value is not ABSENT:
                 elements[int(entry.element.tag)] = entry.element.data_element(value)
     new = _COMPRESSION | _ANEW - {int(Tag(name)) for name in _NOT_CONVERTED[:2]}
-    for tag, element in elements.items():
-        if tag not in _CONVERTED and (tag in enhanced or tag in new):
-            enhanced[tag] = copy.deepcopy(element)
-    return frozenset(int(tag) for tag in enhanced.keys() if int(tag) not in elements or int(tag) in _CONVERTED)
+    overlaid = {tag for tag in elements if tag not in _CONVERTED and (tag in enhanced or tag in new)}
+    for tag in overlaid:
+        enhanced[tag] = copy.deepcopy(elements[tag])
+    built_tags = frozenset(int(tag) for tag in enhanced.keys() if int(tag) not in elements or int(tag) in _CONVERTED)
+    return built_tags, frozenset(overlaid)

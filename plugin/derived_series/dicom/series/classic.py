@@ -185,6 +185,10 @@ class DerivedSeries:
 
     def buffer(self, index: int) -> bytes | memoryview:
         """The same, without a copy of the pixels: they are scaled to where they are in the file."""
+        return self._file(index, self.encoded_elements(index))
+
+    def encoded_elements(self, index: int) -> list[tuple[int, bytes | memoryview]]:
+        """What one instance has of its own, without its pixels: (tag, bytes)."""
         encoder = self._encoder
         env = InstanceEnvironment(self.env, index)
         encoded: list[tuple[int, bytes | memoryview]] = []
@@ -201,7 +205,7 @@ class DerivedSeries:
                     encoded.append((int(data_element.tag), encoder.encode_element(data_element)))
                     continue
             encoded.append((int(element.tag), data))
-        return self._file(index, encoded)
+        return encoded
 
     def _file(self, index: int, encoded: list[tuple[int, bytes | memoryview]]) -> bytes | memoryview:
         """:param encoded: what the instance has of its own, without its pixels."""
