@@ -71,10 +71,11 @@ class _Asked:
 @lru_cache(maxsize=16)
 def _decidable(iod: str) -> tuple[_Asked, ...]:
     """The attributes of an IOD whose need can be decided, by module and place."""
-    by_module_and_path: dict[tuple[Module, tuple[str, ...]], list[Attribute]] = {}
+    asked: list[_Asked] = []
     every = [attribute for module in modules_of(iod) for attribute in module.attributes if not attribute.path]
     overridden = SPECIALISED & {attribute.keyword for attribute in every if attribute.type == "1C"}
     for module in modules_of(iod):
+        by_path: dict[tuple[str, ...], list[Attribute]] = {}
         for attribute in module.attributes:
             if len(attribute.path) == 1 and attribute.path[0] in _GROUPS:
                 continue
@@ -82,8 +83,9 @@ def _decidable(iod: str) -> tuple[_Asked, ...]:
                 continue
             conditional = attribute.type in ("1C", "2C") and attribute.keyword in CONDITIONS
             if (conditional or attribute.type in ("1", "2")) and attribute.keyword not in PIXELS:
-                by_module_and_path.setdefault((module, attribute.path), []).append(attribute)
-    return tuple(_Asked(module, path, tuple(attributes)) for (module, path), attributes in by_module_and_path.items())
+                by_path.setdefault(attribute.path, []).append(attribute)
+        asked += [_Asked(module, path, tuple(attributes)) for path, attributes in by_path.items()]
+    return tuple(asked)
 
 
 @lru_cache(maxsize=16)
