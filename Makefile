@@ -1,8 +1,11 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
-# test: format, lint, types, tests.  test-quick: the tests that need no server.  bench: measure.  format: rewrite the sources as `test` wants them.
+# test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
 .PHONY: wheel ohif setup run stop test test-quick docs test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
+
+# Every server and worker that a test starts would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
 SOURCES := plugin blueprints compat scripts benchmarks tests
@@ -36,13 +39,14 @@ format: setup
 docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet
 
-# Two files of tests at a time: they wait more than they compute.
+# More files of tests at a time than there are processors: those of servers wait more than they compute.
+# TESTS are pytest's arguments, such as TESTS="-n 8".
 test: lint docs
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m slipcover --source plugin/derived_series --json --out .run/coverage.json -m pytest -n 4 --dist loadfile $(TESTS)
 
-# While you work: all tests without an Orthanc or a browser.
+# While you work: the tests that need no Orthanc and no browser, without the slow ones (see CONTRIBUTING.md).
 test-quick:
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server"
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server and not slow" $(TESTS)
 
 # `make run` and `make test` on another release of Debian, in a root with nothing else in it (needs root rights).
 test-bookworm test-trixie test-sid:

@@ -1,7 +1,6 @@
 """Gaussian smoothing of a CT or MR series, sigma in mm."""
 
 from pydantic import Field
-from scipy.ndimage import gaussian_filter
 
 from derived_series import derivation
 from derived_series.pipelines import Input, Parameters, Pipeline
@@ -26,6 +25,8 @@ class GaussianSmoothing(Pipeline):
         return blueprints[parent.modality.lower()] + derivation(text, "GaussianBlur")
 
     def process(self, input_container):
+        from scipy.ndimage import gaussian_filter  # here: workers that smooth nothing start without it
+
         series = input_container["image"]
         grid = series.require_grid()
         grid.require_regular("smoothing across slices")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from installed import not_installed
+
 _MILLISECONDS = 20_000
 expect.set_options(_MILLISECONDS)  # two processors may be busy with much else
 
@@ -18,10 +20,7 @@ def browser() -> Iterator[Browser]:
     """Skips when there is no Chromium; fails instead where CI=true."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        reason = "Chromium is not installed (apt-get install chromium)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        not_installed("Chromium", "apt-get install chromium")
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         launched = playwright.chromium.launch(executable_path=program, args=arguments)

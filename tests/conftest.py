@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +10,10 @@ import pytest
 from hypothesis import settings
 
 from browser_fixtures import browser, page  # noqa: F401  # fixtures for all tests
+from installed import not_installed
 from orthanc_server import PLUGIN_SCRIPT, OrthancServer, orthanc_program
+from run_summary import coverage_lines, measured, skip_lines
+from shared_data import NO_DATA
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
@@ -25,8 +27,10 @@ _OF_SERVERS = {"orthanc_installed", "browser"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need an Orthanc or a browser: ``-m "not server"`` is the quick loop."""
+    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own."""
     for item in items:
+        if any(mark.kwargs.get("reason") == NO_DATA for mark in item.iter_markers("skipif")):
+            item.add_marker("slow")
         if _OF_SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
 
@@ -46,13 +50,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests had to report."""
+    """Print what tests had to report, why tests were skipped, and the coverage."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     lines = sorted(line for report in reports for name, line in report.user_properties if name == _REPORT)
     if lines:
         terminalreporter.write_sep("=", "what real series became")
     for line in lines:
         terminalreporter.write_line(line)
+    skipped = terminalreporter.stats.get("skipped", [])
+    for line in skip_lines(report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)):
+        terminalreporter.write_line(line)
+    coverage = measured()
+    if coverage is not None:
+        terminalreporter.write_sep("=", "coverage")
+        for line in coverage_lines(coverage):
+            terminalreporter.write_line(line)
 
 
 class StartOrthanc(Protocol):
@@ -69,10 +81,7 @@ class StartOrthanc(Protocol):
 def orthanc_installed() -> None:
     """Skips when Orthanc is not installed; fails instead where CI=true."""
     if orthanc_program() is None:
-        reason = "Orthanc with its Python and DICOMweb plugins is not installed (run scripts/setup.sh)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+        not_installed("Orthanc with its Python and DICOMweb plugins", "run scripts/setup.sh")
 
 
 @pytest.fixture(scope="session")

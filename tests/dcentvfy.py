@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
+from installed import needs_program
 
 #: One has the other has not: the standard wants attributes of type 2 in a derived series that its parent lacks.
 _ALLOWED = re.compile(r"^Warning - Attribute present in one instance but not the other")
@@ -16,9 +15,8 @@ _ALLOWED = re.compile(r"^Warning - Attribute present in one instance but not the
 
 def disagreements(files: Iterable[Path]) -> list[str]:
     """Its lines about values that differ where an entity has one, without the files' names."""
-    if not shutil.which("dcentvfy"):
-        pytest.skip("dcentvfy is not installed (apt-get install dicom3tools)")
-    run = subprocess.run(["dcentvfy", *map(str, files)], capture_output=True, timeout=120, check=False)
+    program = needs_program("dcentvfy", "apt-get install dicom3tools")
+    run = subprocess.run([program, *map(str, files)], capture_output=True, timeout=120, check=False)
     if run.returncode < 0:
         raise RuntimeError(f"dcentvfy was ended by signal {-run.returncode}")
     lines = (run.stderr + run.stdout).decode("utf-8", "replace").splitlines()

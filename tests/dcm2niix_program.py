@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 
-import pytest
+from installed import needs_program
 
 
 def dcm2niix_program() -> str:
-    """Its path; skips the test when it is not installed."""
+    """Its path; skips the test when it is not installed, and fails it in CI."""
     if importlib.util.find_spec("dcm2niix"):
         import dcm2niix
 
         return str(dcm2niix.bin)
-    path = shutil.which("dcm2niix")
-    if path is None:
-        pytest.skip("dcm2niix is not installed (pip install dcm2niix)")
-    return path
+    return needs_program("dcm2niix", "pip install dcm2niix")

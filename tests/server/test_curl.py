@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 
+from installed import needs_program
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import npy
@@ -25,8 +24,7 @@ def test_no_curl_for_a_file_waits_for_an_answer_that_orthanc_does_not_give() -> 
 
 
 def test_the_curl_of_the_readme(orthanc: OrthancServer, tmp_path: Path) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
+    needs_program("curl", "apt-get install curl")
     slices, rows, columns = 40, 192, 192  # more than the megabyte from which on curl asks first
     series = orthanc.upload(ct_phantom(slices, rows, columns))
     (tmp_path / "denoised.npy").write_bytes(npy(np.full((slices, rows, columns), 7, np.int16)))

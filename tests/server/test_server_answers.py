@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 
 from derived_series.errors import InvalidRequest
 from derived_series.orthanc.config import Settings
+from installed import needs_program
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import npy, settings
@@ -71,19 +71,19 @@ def test_an_image_of_another_kind_is_named_with_what_reads_it(
     assert str(server.folder) not in answer.text and "unsafely" not in answer.text
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("header", ["", "Content-Type: application/octet-stream"])
 def test_an_image_that_curl_sent_as_text_is_told_from_a_wrong_one(
     server: OrthancServer, ct: str, tmp_path: Path, kind: str, header: str
 ) -> None:
+    curl = needs_program("curl", "apt-get install curl")
     file = tmp_path / f"image{kind}"
     file.write_bytes(FILES[kind]())  # type: ignore[no-untyped-call]
     url = f"{server.url}/series/{ct}/derive/ct/{'numpy' if kind == '.npy' else 'nifti'}"
     extra = ["-H", header] if header else []
-    told = subprocess.run(["curl", "-s", *extra, "-d", f"@{file}", url], capture_output=True, text=True, timeout=60)
+    told = subprocess.run([curl, "-s", *extra, "-d", f"@{file}", url], capture_output=True, text=True, timeout=60)
     assert "the image is damaged" in told.stdout and "--data-binary" in told.stdout
-    whole = ["curl", "-s", "-H", 'X-Derived-Series-Options: {"DryRun": true}', "--data-binary", f"@{file}", url]
+    whole = [curl, "-s", "-H", 'X-Derived-Series-Options: {"DryRun": true}', "--data-binary", f"@{file}", url]
     told = subprocess.run(whole, capture_output=True, text=True, timeout=60)
     assert "damaged" not in told.stdout
 

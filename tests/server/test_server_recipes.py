@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from derived_series.orthanc.config import Settings
+from installed import needs_program
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom, pet_phantom
 from server_fixtures import finished
@@ -70,8 +70,8 @@ def _stable(server: OrthancServer) -> set[str]:
     return {change["ID"] for change in changes if change["ChangeType"] == "StableSeries"}
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_recipes_for_the_shell(empty_orthanc: OrthancServer) -> None:
+    needs_program("curl", "apt-get install curl")
     server = empty_orthanc
     ct = server.upload(ct_phantom(slices=2, patient_id="shell"))
     simulate, derive = blocks("sh")
