@@ -46,7 +46,7 @@ test: lint docs
 
 # While you work: the tests that need no Orthanc and no browser, without the slow ones (see CONTRIBUTING.md).
 test-quick:
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server and not slow" $(TESTS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server and not slow" --hypothesis-profile quick $(TESTS)
 
 # `make run` and `make test` on another release of Debian, in a root with nothing else in it (needs root rights).
 test-bookworm test-trixie test-sid:

@@ -16,6 +16,7 @@ from run_summary import coverage_lines, measured, skip_lines
 from shared_data import NO_DATA
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
 settings.load_profile("repeatable")
 
 

@@ -21,6 +21,8 @@ from test_geometry import grid_points, patient_points
 from test_nifti import ALL_48, assert_same_world, step_of, turned
 from test_pixels import check
 
+pytestmark = pytest.mark.slow
+
 PARENTS = {
     "ct": parent_of(ct_phantom(3, 4, 5)),
     "mr": parent_of(mr_phantom(3, 4, 5, orientation="oblique")),

@@ -59,6 +59,7 @@ def _elements(keyword: str, value: str) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyword", IDENTITY)
 @pytest.mark.parametrize("blueprint", BLUEPRINTS[:2], ids=["none", "ct"])
 def test_patient_and_study_are_always_the_parents(keyword: str, blueprint: Blueprint) -> None:

@@ -121,6 +121,7 @@ def test_another_modality_is_not_compared() -> None:
     assert told(CT, CT.voxels()[:, :, ::-1].copy(), units) == []
 
 
+@pytest.mark.slow
 @needs_series("ct_axial_head_philips")
 @pytest.mark.parametrize("name", [n for n in series_names() if not n.startswith(("sc_", "mr_mixed"))])
 def test_real_series(name: str) -> None:

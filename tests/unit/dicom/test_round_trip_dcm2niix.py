@@ -21,6 +21,8 @@ from phantoms import ct_phantom, mr_phantom, pet_phantom
 from shared_data import needs_series, series_folder
 from test_nifti import another_grid, turned
 
+pytestmark = pytest.mark.slow
+
 PARENTS: dict[str, Callable[[], ParentSeries]] = {
     "ct": lambda: parent_of(ct_phantom(6, 20, 16)),
     "ct, descending": lambda: parent_of(ct_phantom(6, 20, 16, descending=True, signed=True)),

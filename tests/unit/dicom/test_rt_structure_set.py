@@ -163,6 +163,7 @@ def test_references_name_the_images(name: str) -> None:
     assert [contour.ContourNumber for contour in item.ContourSequence] == list(range(1, len(item.ContourSequence) + 1))
 
 
+@pytest.mark.slow
 def test_a_contour_longer_than_explicit_vr_allows_is_written_in_implicit_vr() -> None:
     parent = parent_of(ct_phantom(1, 256, 256))
     image = np.zeros(parent.shape, np.uint8)
@@ -289,6 +290,7 @@ def test_other_programs_read_the_same(orientation: str, program: str, tmp_path: 
     agree(program, tmp_path, parent_of(ct_phantom(8, 96, 90, orientation=orientation)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["plastimatch", "dcmrtstruct2nii"])
 @pytest.mark.parametrize("name", ["ct_axial_head_philips", "mr_sag_mprage_siemens", "mr_hitachi_obl39_iso2022"])
 @needs_series("ct_axial_head_philips", "mr_sag_mprage_siemens", "mr_hitachi_obl39_iso2022")
