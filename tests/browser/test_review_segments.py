@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,40 @@ def test_all_and_none(page: Page, server: OrthancServer, derived: str) -> None:
     assert is_coloured(review.settled(), 2) and not is_coloured(review, 5)
     page.get_by_role("button", name="All").click()
     assert is_coloured(review.settled(), 5) and page.locator("#segments li input:checked").count() == SEGMENTS
+
+
+def test_a_label_map_shows_its_segments_by_name_and_colour(
+    page: Page, server: OrthancServer, parent: str, labels: np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+) -> None:
+    described = [{"Number": n, "Label": f"Part {n}", "Type": "10200004", "Color": "#00c000"} for n in (1, 2, 64)]
+    options = {"X-Derived-Series-Options": json.dumps({"Segments": described})}
+    path = f"/series/{parent}/derive/label_map_segmentation/segmentation"
+    review = ReviewPage(page, server, server.json(path, "POST", data=npy(labels), headers=options)["ID"])
+    for keys, there in (([], 1), (["PageUp"], 2), (["Home"], 0)):
+        review.press(*keys)
+        shown = [segment for segment in range(1, SEGMENTS + 1) if is_coloured(review, segment)]
+        assert shown == [segment for segment in range(1, SEGMENTS + 1) if (segment - 1) % 3 == there]
+    red, green, blue = review.colour_at("derived", SQUARE // 2, SQUARE // 2)
+    assert green > red + 50 and abs(red - blue) < 10, "in its own colour"
+    review.cursor_to("derived", SQUARE // 2, SQUARE // 2)
+    assert review.readout()["derivedValue"] == "Part 1"
+    expect(page.locator("#segments li")).to_have_count(SEGMENTS)
+    page.locator("#segments li input").first.uncheck()
+    assert not is_coloured(review.settled(), 1) and is_coloured(review, 4)
+
+
+def test_probabilities_are_seen_through(page: Page, server: OrthancServer, parent: str) -> None:
+    image = np.zeros((1, SLICES, SIDE, SIDE), np.float32)
+    image[:, :, :SQUARE], image[:, :, SQUARE : 2 * SQUARE] = 1, 0.3
+    described = [{"Number": 1, "Label": "Likely", "Type": "10200004", "Color": "#00c000"}]
+    options = {"X-Derived-Series-Options": json.dumps({"Segments": described})}
+    path = f"/series/{parent}/derive/fractional_segmentation/segmentation"
+    review = ReviewPage(page, server, server.json(path, "POST", data=npy(image), headers=options)["ID"])
+    greens = []
+    for row in (0, 1, 3):
+        red, green, blue = review.colour_at("derived", row * SQUARE + SQUARE // 2, SIDE // 2)
+        greens.append(green - (red + blue) // 2)
+    assert greens[0] > greens[1] + 20 > 30 and greens[2] == 0
 
 
 def test_warnings_are_folded_with_their_number(page: Page, server: OrthancServer, derived: str) -> None:

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, SegmentationStorage
+from pydicom.uid import CTImageStorage
 
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
+from derived_series.kinds import sop_class
 from derived_series.review.pixels import FORMAT_TAGS, FrameFormat
 from derived_series.review.segments import segmentation_document
 
@@ -40,8 +41,11 @@ def series_document(datasets: Sequence[Dataset], held: Mapping[str, str], select
         raise InvalidParent("the series has no instance")
     first = datasets[0]
     document: dict[str, Any] = {keyword: str(first.get(keyword) or "") for keyword in _TEXTS}
-    document["SOPClass"] = str(first.SOPClassUID.name)
-    if first.SOPClassUID == SegmentationStorage:
+    document["SOPClass"] = first.SOPClassUID.name
+    known = sop_class(str(first.SOPClassUID))
+    if known.name != known.uid:
+        document["SOPClass"] = known.name  # pydicom does not know label maps
+    if known.modality == "SEG":
         return {**document, "Kind": "Segmentation", **segmentation_document(first, held)}
     if not first.get("Rows") or not first.get("Columns"):
         return {**document, "Kind": "Document", "Instance": held[str(first.SOPInstanceUID)]}

@@ -1,4 +1,7 @@
-"""A Segmentation (PS3.3 A.51) as the review page draws it: its segments, and where each frame is."""
+"""A Segmentation (PS3.3 A.51) as the review page draws it: its segments, and where each frame is.
+
+Binary and fractional ones have a frame a segment and slice, a label map one a slice.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,16 @@ def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str,
     """Segments with label and colour, the grid of the slices that have frames, and segment and slice of each frame."""
     count = int(source.get("NumberOfFrames") or 1)
     shared, frames = shared_group(source), _frame_places(source, count)
+    is_label_map = str(source.get("SegmentationType")) == "LABELMAP"
+    items = source.get("SegmentSequence") or []
+    if is_label_map:  # 0 is where there is none
+        items = [item for item in items if item.get("SegmentNumber") != 0]
     document: dict[str, Any] = {
         "Instance": held[str(source.SOPInstanceUID)],
         "Format": FrameFormat.of(source).to_json(),
         "Maximum": int(source.get("MaximumFractionalValue") or 1),
-        "Segments": [_segment(item, index) for index, item in enumerate(source.get("SegmentSequence") or [])],
+        "IsLabelMap": is_label_map,
+        "Segments": [_segment(item, index) for index, item in enumerate(items)],
         "Grid": None,
         "Frames": {"Segment": [_segment_number(place, shared) for place in frames], "Slice": [0] * count},
         "Problem": "the segmentation does not say where its frames are",

@@ -13,6 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
 from building import build, parent_of, written
+from derived_series import Segment
+from derived_series import segments as described_by
 from derived_series.dicom.modules.cielab import cielab, srgb
 from derived_series.dicom.source.instances import read_file
 from derived_series.errors import InvalidParent, InvalidRequest
@@ -94,6 +96,24 @@ def test_frames_of_segments_come_packed() -> None:
     packed = np.frombuffer(frames(decoded(encode(dataset)), "x", [0], 3), np.uint8).reshape(3, 4)
     masks = np.unpackbits(packed, axis=1, count=25, bitorder="little").reshape(3, 5, 5)
     assert np.array_equal(masks, [labels[index] == segment for segment, index in places])
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(9, "uint8"), (3000, "uint16")])
+def test_a_label_map_has_its_labels_in_one_frame_a_slice(largest: int, kind: str) -> None:
+    parent = parent_of(ct_phantom(3, 5, 6, orientation="oblique"))
+    labels = np.zeros((3, 5, 6), np.uint16)
+    labels[0, 1, 2], labels[1:, 4, 4] = 2, largest
+    described = described_by(Segment(2, "Liver", "Liver", color="#b5651d"), Segment(largest, "Cyst", "Cyst"))
+    series = build(parent, labels, described, blueprint="label_map_segmentation").written_in("RLELossless")
+    (dataset,) = written(series)
+    found = document([dataset])
+    assert (found["Kind"], found["IsLabelMap"], found["Format"]["Type"]) == ("Segmentation", True, kind)
+    assert found["SOPClass"] == "Label Map Segmentation Storage"
+    assert [(each["Number"], each["Label"]) for each in found["Segments"]] == [(2, "Liver"), (largest, "Cyst")]
+    assert found["Segments"][0]["Color"] == "#b5651d"
+    assert found["Grid"]["Positions"] == [list(map(float, p)) for p in parent.require_grid().positions]
+    values = np.frombuffer(frames(decoded(encode(dataset)), "x", [0], 3), np.dtype(kind).newbyteorder("<"))
+    assert np.array_equal(values.reshape(labels.shape), labels[np.argsort(found["Frames"]["Slice"])])
 
 
 def test_compressed_and_signed_values_come_clean() -> None:

@@ -53,16 +53,29 @@ export function paintDifference(values, rows, columns, limit) {
   return image;
 }
 
-/** Segments of one slice as ImageData. `masks`: {values, packed, maximum, color: [r, g, b]}; later ones lie above. */
+/** Segments of one slice as ImageData. `masks`: {values, packed, maximum, color: [r, g, b]}; later ones lie above.
+    Of a label map: {values, colors: Map of label to [r, g, b]}. */
 export function paintSegments(masks, rows, columns) {
   const image = new ImageData(columns, rows);
   const out = new Uint32Array(image.data.buffer);
-  for (const { values, packed, maximum, color: [red, green, blue] } of masks) {
+  for (const { values, packed, maximum, color, colors } of masks) {
+    if (colors) {
+      paintLabels(out, values, colors);
+      continue;
+    }
+    const [red, green, blue] = color;
     const opaque = (blue << 16) | (green << 8) | red;
     if (packed) paintBits(out, values, opaque | OPAQUE);
     else for (let i = 0; i < out.length; i++) if (values[i]) out[i] = opaque | (Math.round((255 * values[i]) / maximum) << 24);
   }
   return image;
+}
+
+/** Labels, each in its colour; those without one are not shown. */
+function paintLabels(out, values, colors) {
+  const table = new Uint32Array(1 << (8 * values.BYTES_PER_ELEMENT));
+  for (const [number, [red, green, blue]] of colors) table[number] = OPAQUE | (blue << 16) | (green << 8) | red;
+  for (let i = 0; i < out.length; i++) out[i] = table[values[i]];
 }
 
 /** Bits, the lowest one first; most bytes have none. */

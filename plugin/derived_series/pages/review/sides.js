@@ -31,7 +31,8 @@ export class Side {
   }
 }
 
-/** The segments of a Segmentation, drawn over the parent. Bits stay packed: thousands of frames have room so. */
+/** The segments of a Segmentation, drawn over the parent. Bits stay packed: thousands of frames have room so.
+    Of a label map the one frame of a slice has all segments. */
 export class Overlay {
   constructor(series) {
     this.series = series;
@@ -42,9 +43,11 @@ export class Overlay {
     /** @type {any} the masks as they were painted last */
     this.painted = null;
     const segments = new Map(series.Segments.map((segment, order) => [segment.Number, { segment, order, color: parts(segment.Color) }]));
+    this.isLabelMap = series.IsLabelMap;
+    this.segments = segments;
     this.frames = Array.from({ length: this.stack.count }, () => []); // of each slice, in the order of the segments
     series.Frames.Slice.forEach((slice, number) => {
-      const segment = segments.get(series.Frames.Segment[number]);
+      const segment = this.isLabelMap ? { order: 0 } : segments.get(series.Frames.Segment[number]);
       if (segment) this.frames[slice].push({ number, ...segment });
     });
     for (const frames of this.frames) frames.sort((a, b) => a.order - b.order);
@@ -62,11 +65,17 @@ export class Overlay {
     this.cache.get(slice);
   }
 
-  /** The visible masks of a slice: [{values, packed, maximum, color, segment}]; null while they are not loaded. */
+  /** The visible masks of a slice: [{values, packed, maximum, color, segment}]; null while they are not loaded.
+      Of a label map: [{values, colors}], the colours by label. */
   masks(slice) {
     const frames = this.cache.peek(slice);
     if (!frames) return null;
     const { Maximum, Format } = this.series;
+    if (this.isLabelMap) {
+      const shown = [...this.segments].filter(([number]) => !this.hidden.has(number));
+      const colors = new Map(shown.map(([number, { color }]) => [number, color]));
+      return frames.map(({ values }) => ({ values, colors }));
+    }
     return frames.filter(({ segment }) => !this.hidden.has(segment.Number))
       .map((frame) => ({ ...frame, packed: Format.Type === "bits", maximum: Maximum }));
   }
@@ -113,6 +122,10 @@ export class Overlay {
   /** The segments at a voxel, by what has been loaded. */
   labelsAt({ slice, row, column }) {
     const index = row * this.stack.columns + column;
+    if (this.isLabelMap) {
+      const numbers = (this.cache.peek(slice) ?? []).map(({ values }) => values[index]).filter((number) => number > 0);
+      return numbers.map((number) => this.segments.get(number)?.segment.Label || `segment ${number}`);
+    }
     const isBits = this.series.Format.Type === "bits";
     return (this.cache.peek(slice) ?? [])
       .filter(({ values }) => (isBits ? (values[index >> 3] >> (index & 7)) & 1 : values[index] > 0))
