@@ -14,9 +14,8 @@ from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
-from derived_series.kinds import sop_class
 from derived_series.review.pixels import FORMAT_TAGS, FrameFormat
-from derived_series.review.segments import segmentation_document
+from derived_series.review.segments import class_name, is_segmentation, segmentation_document
 
 _TEXTS = (
     *("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyDescription", "Modality", "SeriesNumber"),
@@ -41,11 +40,8 @@ def series_document(datasets: Sequence[Dataset], held: Mapping[str, str], select
         raise InvalidParent("the series has no instance")
     first = datasets[0]
     document: dict[str, Any] = {keyword: str(first.get(keyword) or "") for keyword in _TEXTS}
-    document["SOPClass"] = first.SOPClassUID.name
-    known = sop_class(str(first.SOPClassUID))
-    if known.name != known.uid:
-        document["SOPClass"] = known.name  # pydicom does not know label maps
-    if known.modality == "SEG":
+    document["SOPClass"] = class_name(first)
+    if is_segmentation(first):
         return {**document, "Kind": "Segmentation", **segmentation_document(first, held)}
     if not first.get("Rows") or not first.get("Columns"):
         return {**document, "Kind": "Document", "Instance": held[str(first.SOPInstanceUID)]}

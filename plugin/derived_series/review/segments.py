@@ -10,12 +10,26 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
 
 from derived_series.dicom.grid import SAME_POSITION_MM
 from derived_series.dicom.modules.cielab import PALETTE, srgb
 from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
 from derived_series.review.frame_places import FramePlace, frame_places
 from derived_series.review.pixels import FrameFormat
+
+#: pydicom does not know its name.
+_LABEL_MAP = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
+
+
+def class_name(source: Dataset) -> str:
+    """What the SOP class of an instance is called."""
+    return _LABEL_MAP.get(source.SOPClassUID, str(source.SOPClassUID.name))
+
+
+def is_segmentation(source: Dataset) -> bool:
+    """Whether an instance is a segmentation of any kind."""
+    return source.SOPClassUID == SegmentationStorage or source.SOPClassUID in _LABEL_MAP
 
 
 def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str, Any]:
