@@ -211,6 +211,12 @@ class BlueprintError(DerivedSeriesError):
     http_status = 500
 
 
+class InvalidValue(BlueprintError):
+    """A value of a blueprint that its VR does not allow, found as a header is made."""
+
+    http_status = 422
+
+
 class UserCodeError(DerivedSeriesError):
     """An exception, time-out or crash in the code of a pipeline or a blueprint."""
 

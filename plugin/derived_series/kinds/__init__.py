@@ -69,6 +69,14 @@ def file_type(start: bytes) -> FileType | None:
     return next((file for file in FILE_TYPES if any(start.startswith(first) for first in file.starts)), None)
 
 
+def reads(factory: str, file: FileType) -> bool:
+    """Whether a factory reads a type of file; True for one that is not of this package."""
+    if any(factory == image.factory for image in IMAGE_FILES):
+        return file.factory == factory
+    made = kinds_of_factory(factory)
+    return not made or any(file in (kind.files or IMAGE_FILES) for kind in made)
+
+
 def readable_suffixes() -> str:
     """The suffixes of the files that factories read, for messages: ".npy, .nii or .pdf"."""
     *first, last = [file.suffix for file in FILE_TYPES if file.factory]

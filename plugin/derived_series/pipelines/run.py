@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -76,9 +76,14 @@ class Options:
 
     def build(self, factory: DicomFactory, header: SeriesHeader, image: Any, nan: float | None) -> Series:
         """The series of a header and an image. A factory is told only of what is asked for: it may be older."""
-        if self.frame_of_reference == "New":
-            return factory.build(header, image, nan=nan, resampling=self.resampling, frame_of_reference="New")
-        return factory.build(header, image, nan=nan, resampling=self.resampling)
+        asked = {
+            "nan": nan,
+            "resampling": self.resampling,
+            "frame_of_reference": None if self.frame_of_reference == "Parent" else self.frame_of_reference,
+        }
+        build: Any = factory.build
+        made: Series = build(header, image, **{key: value for key, value in asked.items() if value is not None})
+        return made
 
     def ready(self, series: Series, parent: ParentSeries) -> Series:
         """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``check_series``."""
@@ -277,7 +282,8 @@ def run_outputs(
     outputs = {key: _with_factory(output, blueprints[key]) for key, output in outputs.items()}
     reports = [key for key, blueprint in blueprints.items() if _kind_of(blueprint) == REPORT]
     tracked = bool(reports)
-    contexts = _contexts(outputs, replace(context, algorithm=pipeline.algorithm, tracked=tracked))
+    context = replace(context, algorithm=pipeline.algorithm, tracked=tracked, maker=context.maker or name)
+    contexts = _contexts(outputs, context)
     headers: dict[str, SeriesHeader] = {}
     extras = _extras(blueprints, options.extra)
     for key, output in outputs.items():
@@ -304,7 +310,7 @@ def run_outputs(
                     f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
                 )
             data[key] = _user(f"image_grinder of pipeline {name!r}", taken.get_data)
-        mine = {key: header.of(theirs) for key, header in headers.items()}
+        mine = {key: header.of(theirs, inputs) for key, header in headers.items()}
         container = InputContainer(data, mine, inputs, settings, place)
         result = _user(f"process of pipeline {name!r}", pipeline.process, container)
         images, values = _by_output(name, pipeline, result)
@@ -318,8 +324,9 @@ def run_outputs(
             if written is not None and key in reports:
                 _require_made(name, images[key], {k: h for k, h in headers.items() if k not in images})
                 written = replace(written, env=replace(written.env, segmentations=segmentations))
-            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written)
-            finished = _finish(what, images[key], parent, theirs, contexts[key], options).with_identity(parent)
+            given = None if written is None else written.of(theirs, inputs)
+            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written, given)
+            finished = _finish(what, images[key], parent, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
                 finished = finished.with_warnings(_assumed(pipeline))
             by_name[key] = options.ready(finished.with_warnings(*label_warnings), parent)
@@ -446,12 +453,16 @@ def _kind(result: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Output:
-    """An output of a run. :param key: its name, where the pipeline has several."""
+    """An output of a run.
+
+    :param key: its name, where the pipeline has several; :param theirs: the header that user code gets.
+    """
 
     pipeline: str
     key: str | None
     factory: DicomFactory
     header: SeriesHeader | None
+    theirs: SeriesHeader | None
 
     def __str__(self) -> str:
         return (
@@ -486,6 +497,7 @@ def run_blueprint(
         instance.nan = options.nan
     strategy = options.strategy or FillingStrategy.DISCARD
     whole = named.blueprint + options.extra
+    context = replace(context, maker=context.maker or _maker(blueprint, factory))
     header = _user(_of(instance, "make_series_header"), instance.make_series_header, parent, whole, strategy, context)
     header = _fits(header, options)
     if image is None:
@@ -493,10 +505,25 @@ def run_blueprint(
     else:
         result = _user(_of(instance, "read"), instance.read, image)
     if builds_itself(instance):
-        return options.ready(_built_by(instance, header, result, parent, parent.detached(), context), parent)
+        return options.ready(_built_by(instance, header.of(parent.detached()), result, parent, context), parent)
     chosen = options if image is not None else replace(options, resampling=None)
     series: Series = _user(_of(instance, "build"), chosen.build, instance, header, result, None)
+    _require_series(series, instance)
     return options.ready(series.with_identity(parent), parent)
+
+
+def _maker(blueprint: str, factory: str) -> str:
+    """What tells a derivation from others: its blueprint, and a factory that is none of this package."""
+    return blueprint if factory in FACTORIES else f"{blueprint}, {factory}"
+
+
+def _require_series(made: object, factory: DicomFactory) -> None:
+    """:raises UserCodeError: a ``build`` of the user's that returns something else."""
+    if not isinstance(made, Series):
+        raise UserCodeError(
+            f"{_of(factory, 'build')} returned {_kind(made)}",
+            remedy="return what super().build(...) returns, or define build_from_header, which returns datasets",
+        )
 
 
 def _of(factory: DicomFactory, what: str) -> str:
@@ -513,12 +540,17 @@ def _built_by(
     header: SeriesHeader,
     image: Any,
     parent: ParentSeries,
-    theirs: ParentSeries,
     context: BuildContext,
 ) -> Series:
-    """The datasets of a factory that builds them itself, as a series of the parent."""
-    datasets = _user(_of(factory, "build_from_header"), factory.build_from_header, header.of(theirs), image)
-    return from_user_datasets(datasets, parent, context)
+    """The datasets of a factory that builds them itself, as a series of the parent.
+
+    :param header: over instances of its own, which user code may change.
+    """
+    what = _of(factory, "build_from_header")
+    datasets = _user(what, factory.build_from_header, header, image)
+    if isinstance(datasets, Iterator):
+        datasets = _user(what, list, datasets)
+    return from_user_datasets(datasets, parent, context, what)
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
@@ -597,12 +629,15 @@ def _finish(
     output: _Output,
     result: Any,
     parent: ParentSeries,
-    theirs: ParentSeries,
     context: BuildContext,
     options: Options,
 ) -> Series:
-    """What ``process`` returned for an output, as a series. :param theirs: the parent that user code gets."""
+    """What ``process`` returned for an output, as a series."""
     own_build = builds_itself(output.factory)
+    if not own_build and isinstance(result, Iterator):  # such as a generator, which runs only now
+        result = _user(f"process of {output}", list, result)
+    if not own_build and isinstance(result, Dataset):
+        result = [result]
     is_finished = own_build or isinstance(result, Series | list | tuple)
     if is_finished and output.key is not None:  # the others are still what the request is about
         options = replace(options, resampling=None, frame_of_reference="Parent")
@@ -631,7 +666,9 @@ def _finish(
             remedy="return the image (and set header_blueprint), or a list of finished datasets",
         )
     if own_build:
-        return _built_by(output.factory, output.header, result, parent, theirs, context)
+        return _built_by(output.factory, output.theirs or output.header, result, parent, context)
     if isinstance(result, Path):
         result = _user(_of(output.factory, "read"), output.factory.read, result)
-    return options.build(output.factory, output.header, result, options.nan)
+    series = options.build(output.factory, output.header, result, options.nan)
+    _require_series(series, output.factory)
+    return series

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from building import build, parent_of, written
-from derived_series import Blueprint, HeaderElement, ParentSeries, StaticElement, derivation
+from building import REPOSITORY, build, parent_of, written
+from derived_series import Blueprint, BuildContext, HeaderElement, ParentSeries, StaticElement, derivation
 from derived_series.errors import HeaderError, ValidationFailed
+from derived_series.pipelines import Library
 from derived_series.pipelines.gate import check_series
+from derived_series.pipelines.run import Options, run_blueprint, run_pipeline
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
 
@@ -24,6 +28,30 @@ def described(parent: str | bytes, extra: Blueprint | None = None) -> str:
             dataset.SeriesDescription = parent
     series = build(parent_of(datasets), None, extra)
     return str(written(series)[0].SeriesDescription)
+
+
+def test_where_nothing_says_how_it_names_the_blueprint_or_the_pipeline(tmp_path: Path) -> None:
+    """And a factory that is none of this package; two derivations of one parent are told apart."""
+    (tmp_path / "mine.py").write_text(
+        "from derived_series import NumpyFactory\n"
+        "from derived_series.pipelines import Input, Pipeline\n"
+        "class MineFactory(NumpyFactory):\n    pass\n"
+        "class Denoise(Pipeline):\n"
+        "    input = {'ct': Input}\n"
+        "    def blueprint_for(self, parent, parameters, blueprints):\n        return blueprints['ct']\n"
+        "    def process(self, container):\n        return container['ct'].voxels()\n"
+    )
+    library, parent = Library.load([REPOSITORY / "blueprints", tmp_path]), parent_of(ct_phantom(3, 8, 8))
+    np.save(tmp_path / "image.npy", parent.voxels())
+    image = tmp_path / "image.npy"
+    made = [
+        run_blueprint(library, blueprint, factory, parent, image, Options(), BuildContext())
+        for blueprint, factory in (("ct", "numpy"), ("secondary_capture", "numpy"), ("ct", "mine"))
+    ]
+    made.append(run_pipeline(library, "denoise", {"ct": parent}, {}, Options(), BuildContext()))
+    names = [str(written(series)[0].SeriesDescription).removeprefix("Head 2.5 H31s: ") for series in made]
+    assert names == ["ct", "secondary_capture", "ct, mine", "denoise"]
+    assert str(written(build(parent))[0].SeriesDescription) == "Head 2.5 H31s (derived)"
 
 
 def test_it_names_the_derivation() -> None:

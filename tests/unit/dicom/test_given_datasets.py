@@ -94,6 +94,18 @@ def by_a_factory(self: Any, container: Any) -> Any:
     return container["ct"].voxels()
 
 
+def as_a_generator(self: Any, container: Any) -> Any:
+    yield from altered(container.parents["ct"].instances)
+
+
+def as_one_dataset(self: Any, container: Any) -> Any:
+    return altered(container.parents["ct"].instances)[0]
+
+
+def through_the_inputs(self: Any, container: Any) -> Any:
+    return altered(container.header.env.inputs["ct"].instances)
+
+
 class AlteringFactory(DicomFactory):
     def build_from_header(self, header: Any, image: Any) -> list[Dataset]:
         altered(header.parent.instances)
@@ -133,6 +145,9 @@ WAYS: list[tuple[Callable[[Any, Any], Any], dict[str, Any]]] = [
     (as_a_series_of_its_own_parent, {}),
     (as_a_segmentation_of_its_own_parent, {}),
     (as_a_dataset_series, {}),
+    (as_a_generator, {}),
+    (as_one_dataset, {}),
+    (through_the_inputs, {"header_blueprint": ready("ct")}),
     (by_a_factory, {"header_blueprint": ready("ct"), "dicom_factory": AlteringFactory()}),
     (report, {}),
 ]
@@ -152,7 +167,9 @@ def test_patient_and_study_are_those_of_the_parent_as_it_is_stored(
     process: Callable[[Any, Any], Any], fields: dict[str, Any]
 ) -> None:
     given = phantom()
-    series = run(process, parent_of(given), **fields)
+    parent = parent_of(given)
+    series = run(process, parent, **fields)
+    assert parent.pivot.PatientID == given[0].PatientID
     for dataset in written(series):
         for keyword in OTHERS:
             assert dataset.get(keyword) == given[0].get(keyword), keyword

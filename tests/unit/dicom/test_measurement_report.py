@@ -15,8 +15,10 @@ from pydicom.sr.coding import Code
 
 from building import LIBRARY, build, parent_of, written
 from dciodvfy import errors
-from derived_series import Measurement, Segment, SegmentReference, segments
-from derived_series.errors import BlueprintError, InvalidImage
+from derived_series import BuildContext, Measurement, Segment, SegmentReference, segments
+from derived_series.dicom.series.finished import from_user_datasets
+from derived_series.errors import BlueprintError, InvalidImage, ValidationFailed
+from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.run import Options
 from phantoms import ct_phantom
 
@@ -48,6 +50,27 @@ def test_numbers_come_back() -> None:
     assert named.SeriesInstanceUID == PARENT.series_instance_uid
     assert len(named.ReferencedSOPSequence) == len(PARENT)
     assert errors(series.encode(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.pop("CompletionFlag"), "CompletionFlag.*is missing"),
+        (lambda d: setattr(d, "CompletionFlag", "DONE"), "CompletionFlag.*'DONE'"),
+        (lambda d: setattr(d, "VerificationFlag", "YES"), "VerificationFlag.*'YES'"),
+        (lambda d: setattr(d, "VerificationFlag", "VERIFIED"), "VerifyingObserverSequence.*is missing"),
+        (lambda d: d.pop("ConceptNameCodeSequence"), "ConceptNameCodeSequence.*is missing"),
+        (lambda d: d.pop("ContentSequence"), "ContentSequence.*is missing"),
+        (lambda d: setattr(d, "ValueType", "TEXT"), "ValueType.*'TEXT'"),
+    ],
+)
+def test_a_report_that_lacks_what_its_modules_ask_for_is_refused(change: Any, said: str) -> None:
+    """PS3.3 C.17.2, C.17.3, of finished datasets as of our own."""
+    (dataset,) = written(report(json.dumps(GIVEN).encode()))
+    check_series(from_user_datasets([dataset], PARENT, BuildContext()), PARENT, "Strict")
+    change(dataset)
+    with pytest.raises(ValidationFailed, match=said):
+        check_series(from_user_datasets([dataset], PARENT, BuildContext()), PARENT, "Strict")
 
 
 def test_segments_are_named_with_their_tracking() -> None:

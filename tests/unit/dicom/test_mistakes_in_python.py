@@ -22,7 +22,7 @@ from derived_series import (
     dicom_factory,
 )
 from derived_series.dicom.series.interface import Series
-from derived_series.errors import BlueprintError, UserCodeError
+from derived_series.errors import BlueprintError, InvalidImage, UserCodeError
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.pipelines.run import Options, run_blueprint, run_pipeline
@@ -116,6 +116,17 @@ def test_a_factory_without_nan(body: str, tmp_path: Path) -> None:
     assert volume(series)[0, 0, 0] == 7
 
 
+def test_a_build_that_knows_no_options_works_until_they_are_asked_for(tmp_path: Path) -> None:
+    library = factory("    def build(self, header, image):\n        return super().build(header, image)\n", tmp_path)
+    assert volume(derive(library, tmp_path))[0, 0, 0] == 1
+
+
+def test_a_class_that_reads_no_files_is_named(tmp_path: Path) -> None:
+    library = factory("    read = DicomFactory.read\n", tmp_path)
+    with pytest.raises(InvalidImage, match="(Mine|Dicom)Factory reads no files"):
+        derive(library, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -124,6 +135,14 @@ def test_a_factory_without_nan(body: str, tmp_path: Path) -> None:
         ("    def arrange(self, header, image):\n        return 1 / 0\n", "build of MineFactory.*ZeroDivisionError"),
         ("    @staticmethod\n    def read(path):\n        raise KeyError('x')\n", "read of MineFactory.*KeyError"),
         ("    def make_series_header(self, *a):\n        raise ValueError('x')\n", "make_series_header of MineFactory"),
+        ("    def build(self, header, image):\n        return None\n", "build of MineFactory returned nothing"),
+        ("    def build(self, header, image):\n        return 3\n", "build of MineFactory returned a int"),
+        ("    def build_from_header(self, header, image):\n        return None\n", "build_from_header of MineFactory"),
+        ("    def build_from_header(self, header, image):\n        return image\n", "build_from_header of MineFactory"),
+        (
+            "    def build_from_header(self, header, image):\n        yield 1 / 0\n",
+            "build_from_header of MineFactory.*ZeroDivisionError",
+        ),
     ],
 )
 def test_a_factory_that_raises_is_named(body: str, text: str, tmp_path: Path) -> None:

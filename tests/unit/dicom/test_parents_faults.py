@@ -126,6 +126,18 @@ def test_decimal_strings_of_17_characters(kind: str, made: str, keyword: str, tm
     assert told(series, keyword) or all(len(v) <= 16 for d in found for v in str(d[keyword].value).split("\\"))
 
 
+@pytest.mark.parametrize(("kind", "made"), MADE)
+def test_positions_of_17_characters(kind: str, made: str, tmp_path: Path) -> None:
+    """Of sagittal slices as well, each of which has another one in its first value."""
+
+    def change(dataset: Dataset) -> None:
+        text = "\\".join(f"{float(value):.15f}" for value in dataset.ImagePositionPatient)
+        raw("ImagePositionPatient", text.encode())(dataset)
+
+    parent, series = derive(kind, made, change, tmp_path)
+    assert parent.grid is not None and len(series) in (1, len(parent))
+
+
 @pytest.mark.parametrize(("kind", "made"), ENHANCED)
 @pytest.mark.parametrize("laterality", ["", None])
 def test_laterality_that_nothing_tells(kind: str, made: str, laterality: str | None, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from building import LIBRARY, build, parent_of, positions, ready, stored, volume
 from derived_series import BuildContext, Grid, NiftiFactory, NumpyFactory, ParentSeries, PlacedImage
 from derived_series.__main__ import main
 from derived_series.dicom.image.resampling import Resampling
+from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.errors import DerivedSeriesError, GeometryError, InvalidRequest, ShapeMismatch
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.pipelines.run import Options, run_blueprint
@@ -63,6 +64,22 @@ def test_the_distance_is_that_of_the_boxes() -> None:
     height = 16 * float(PARENT.pivot.PixelSpacing[0])
     with pytest.raises(GeometryError, match="they are 50.0 mm apart"):
         made(moved(WHOLE.affine, width + 30, height + 40, 0))
+
+
+@pytest.mark.parametrize("blueprint", ["mr", "segmentation", "rt_dose", "legacy_enhanced_mr"])
+def test_finished_datasets_beside_the_parent_are_refused(blueprint: str) -> None:
+    """Unless they are in a frame of reference of their own."""
+    away = mr_phantom(6, 16, 12, orientation="axial")
+    for dataset in away:
+        dataset.ImagePositionPatient = [float(value) + 500 for value in dataset.ImagePositionPatient]
+    values = None if blueprint.endswith("mr") else (PARENT.voxels() > 300).astype(np.uint8)
+    datasets = list(build(away, values, blueprint=blueprint))
+    with pytest.raises(GeometryError, match=r"does not overlap the parent series.*\d mm apart"):
+        from_user_datasets(datasets, PARENT, BuildContext())
+    from_user_datasets(list(build(PARENT, values, blueprint=blueprint)), PARENT, BuildContext())
+    for dataset in datasets:
+        dataset.FrameOfReferenceUID = "1.2.3"
+    from_user_datasets(datasets, PARENT, BuildContext())
 
 
 def test_arrays_with_a_grid_are_held_to_it_too() -> None:

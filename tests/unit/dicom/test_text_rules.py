@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
@@ -15,7 +15,7 @@ from derived_series import Blueprint, FunctionalElement, HeaderElement, Segment,
 from derived_series.dicom.encoding.value_rules import value_problem
 from derived_series.dicom.modules import real_world_values, segments
 from derived_series.dicom.modules.codes import unit
-from derived_series.errors import BlueprintError, InvalidRequest, ValidationFailed
+from derived_series.errors import BlueprintError, InvalidRequest, InvalidValue, ValidationFailed
 from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.run import extra_blueprint
 from phantoms import ct_phantom
@@ -31,6 +31,9 @@ CONTROLS = {
     "\x7f": r"U\+007F",
     "\x85": r"U\+0085",
     "\ud800": r"U\+D800",
+    "\u2028": r"U\+2028",
+    "\u202e": r"U\+202E",
+    "\ufeff": r"U\+FEFF",
 }
 ONE_LINE = ["SeriesDescription", "StudyID", "ReferringPhysicianName", "BodyPartExamined", "StrainDescription", "KVP"]
 
@@ -86,6 +89,21 @@ def test_text_of_several_lines(keyword: str) -> None:
             StaticElement(keyword, f"a{character}b")
 
 
+def test_a_decimal_string_that_no_number_is_read_from() -> None:
+    element = DataElement(0x00180060, "DS", "1e400", already_converted=True)
+    assert "larger than any number" in (value_problem(element) or "")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("SeriesDescription", "a\tb"), ("StationName", "a\\b"), ("BodyPartExamined", "x")]
+)
+def test_what_a_function_gives_is_refused_as_what_lacks_is(keyword: str, value: str) -> None:
+    extra = Blueprint([FunctionalElement(keyword, lambda env: value)])
+    with pytest.raises(InvalidValue, match=keyword) as refused:
+        written(build(ct_phantom(2, 4, 4), None, extra))
+    assert refused.value.http_status == 422
+
+
 def item(**values: Any) -> Dataset:
     found = Dataset()
     for keyword, value in values.items():
@@ -108,6 +126,7 @@ def test_at_any_depth() -> None:
     ("fields", "text"),
     [
         ({"label": "Li\\ver"}, "SegmentLabel.*backslash"),
+        ({"label": "  "}, "segment 1 has the label '  '"),
         ({"label": "x" * 65}, "SegmentLabel.*65"),
         ({"label": "x", "description": "a\nb\0"}, "SegmentDescription.*NUL"),
         ({"label": "x", "algorithm_name": "a\tb"}, "SegmentAlgorithmName.*TAB"),

@@ -153,6 +153,42 @@ def test_a_mask_of_any_number_is_not_in_the_parents_unit(high: int) -> None:
         assert show(np.array([0, high]), first).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(
+    ("phantom", "made"),
+    [
+        (ct_phantom, lambda hu: (hu > 0).astype(np.uint8) * 100),
+        (ct_phantom, lambda hu: np.digitize(hu, [-500, 0, 50, 100, 500]).astype(np.uint8) * 20),
+        (mr_phantom, lambda values: (values > 300).astype(np.uint16) * 1000),
+        (mr_phantom, lambda values: (values < 300).astype(np.uint16) * 1000),
+    ],
+)
+def test_labels_among_which_the_parents_centre_is_are_not_in_its_unit(phantom: Any, made: Any) -> None:
+    parent = parent_of(phantom(*SHAPE))
+    image = made(parent.voxels())
+    (first, *_) = written(build(parent, image))
+    assert windows_of(first) != windows_of(parent.pivot)
+    levels = np.unique(image)
+    assert len(np.unique(show(levels, first))) == len(levels)
+
+
+def test_multiples_among_which_the_parents_centre_is_are_not_in_its_unit() -> None:
+    datasets = pet_phantom(*SHAPE)
+    for dataset in datasets:
+        dataset.WindowCenter, dataset.WindowWidth = 5, 10
+    parent = parent_of(datasets)
+    (first, *_) = written(build(parent, parent.voxels() * 0.0003))
+    assert windows_of(first) != [(5, 10)]
+    (first, *_) = written(build(parent, parent.voxels() * 0.9))
+    assert windows_of(first) == [(5, 10)]
+
+
+@pytest.mark.parametrize("change", [lambda hu: np.clip(hu, 30, 50), lambda hu: np.where(hu > 70, hu, -1000)])
+def test_few_values_of_the_parent_are_still_in_its_unit(change: Any) -> None:
+    parent = parent_of(ct_phantom(*SHAPE))
+    (first, *_) = written(build(parent, change(parent.voxels())))
+    assert windows_of(first) == [(40, 80)]
+
+
 def test_labels_are_all_shown() -> None:
     image = np.zeros(SHAPE, np.uint16)
     for label in range(1, 5):

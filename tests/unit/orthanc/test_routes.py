@@ -71,6 +71,24 @@ def test_a_wrong_request_is_refused_in_orthancs_shape(client: RouteClient, body:
     assert client.get("/derived-series/jobs").json == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "words"),
+    [
+        ("ct/numpy", b"{}", "JSON file of measurements, which the factory numpy does not read"),
+        ("ct/ct", b'{"Pipeline": "x"}', "factory ct does not read"),
+        ("ct/nifti", b"\x93NUMPY\x01\x00", "factory nifti does not read"),
+        ("segmentation/segmentation", b"%PDF-1.4", "PDF file, which the factory segmentation does not read"),
+        ("encapsulated_pdf/pdf", b"\x93NUMPY\x01\x00", "factory pdf does not read"),
+    ],
+)
+def test_a_file_that_the_factory_does_not_read_is_refused_before_a_job(
+    client: RouteClient, path: str, body: bytes, words: str
+) -> None:
+    reply = client.post(f"/series/{SERIES}/derive/{path}", body + bytes(64) if body[:1] != b"{" else body)
+    assert reply.status == 400 and words in reply.json["Message"] and "use the factory" in reply.json["Remedy"]
+    assert client.get("/derived-series/jobs").json == []
+
+
 @pytest.mark.parametrize("path", ["provenance", "derived", "review", "sources", "manifest", "pipelines"])
 def test_an_unknown_series_is_not_found(client: RouteClient, path: str) -> None:
     reply = client.get(f"/series/{MISSING}/{path}")

@@ -23,6 +23,7 @@ class BuildContext:
         that of the first, and as many after it are kept free too.
     :param output: the place of the series among the outputs of its job, from 0 on.
     :param algorithm: what makes the image, where that is said.
+    :param maker: what makes the image where nothing else says how it is derived: the name of a pipeline or a blueprint.
     :param output_name: tells the series apart from the others of its job; empty for the only one.
     :param tracked: each segment gets a tracking identifier, since a report of the same job refers to it.
     """
@@ -33,6 +34,7 @@ class BuildContext:
     reserved_series_number: int | None = None
     output: int = 0
     output_name: str = ""
+    maker: str = ""
     algorithm: Algorithm | None = None
     tracked: bool = False
 

@@ -26,7 +26,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment, Instan
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import VRS, TagLike, describe, dictionary_vr, require_vr, to_tag
 from derived_series.dicom.encoding.value_rules import given_problem, item_problems
-from derived_series.errors import BlueprintError
+from derived_series.errors import BlueprintError, InvalidValue
 
 #: The creator of private elements for which no other is named.
 DEFAULT_CREATOR = "DERIVED SERIES"
@@ -185,7 +185,7 @@ class VirtualElement:
             return DataElement(self.tag, vr, copy.deepcopy(value), validation_mode=config.RAISE)
         except (ValueError, TypeError, OverflowError) as error:
             why = str(error).split(" Please see")[0]
-            raise BlueprintError(f"{self!r}: {value!r} is no value for VR {vr}: {why}") from error
+            raise InvalidValue(f"{self!r}: {value!r} is no value for VR {vr}: {why}") from error
 
     def _moved(self, element: DataElement) -> DataElement:
         """An element of another tag as one of this tag, with the VR that this tag has."""

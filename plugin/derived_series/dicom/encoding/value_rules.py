@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from typing import Any
 
 from pydicom import config
@@ -23,7 +24,9 @@ _CHECKED = STR_VR - {"UI"}
 _LINES = frozenset(("LT", "ST", "UT"))
 _NAMES = {"\\": "a backslash", "\0": "NUL", "\a": "BEL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x1b": "ESC"}
 _CONTROLS = "\0-\x1f\x7f-\x9f\ud800-\udfff"
-_REFUSED = re.compile(rf"[{_CONTROLS}\\]")
+#: Of Unicode: ends of lines and paragraphs, what turns the direction of all that follows, and the mark of byte order.
+_UNSEEN = "\u2028-\u202e\u2066-\u2069\ufeff"
+_REFUSED = re.compile(rf"[{_CONTROLS}{_UNSEEN}\\]")
 _REFUSED_IN_LINES = re.compile(rf"(?![\t\n\f\r])[{_CONTROLS}]")
 
 
@@ -113,6 +116,8 @@ def _problem(vr: str, text: str) -> str | None:
     if problem is None:
         try:
             validate_value(vr, text, config.RAISE)
+            if vr == "DS" and text and not isfinite(float(text)):
+                return "it is larger than any number that is read"
         except ValueError as refused:
             return str(refused).split(" Please see")[0]
     return problem

@@ -87,10 +87,10 @@ class DicomFactory:
         """The image as a (slice, row, column) array with its place in space; (time, slice, row, column) in 4D."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its images are: define arrange()")
 
-    @staticmethod
-    def read(path: str | Path) -> Any:
+    @classmethod
+    def read(cls, path: str | Path) -> Any:
         """The image of a file, as ``build`` takes it. :raises InvalidImage: when it is none."""
-        raise InvalidImage("this factory reads no files", remedy="use the numpy or the nifti factory")
+        raise InvalidImage(f"{cls.__name__} reads no files", remedy="use the numpy or the nifti factory")
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling

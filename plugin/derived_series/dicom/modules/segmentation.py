@@ -60,6 +60,8 @@ class Segment:
         """
         if not 0 < self.number < 1 << 16:
             raise BlueprintError(f"segment {self.label!r} has the number {self.number}; labels are 1 to 65535")
+        if not str(self.label).strip():
+            raise BlueprintError(f"segment {self.number} has the label {self.label!r}, which says nothing")
         if self.algorithm not in _ALGORITHMS:
             raise BlueprintError(
                 f"{self.algorithm!r} is no segment algorithm type", remedy=f"use {', '.join(_ALGORITHMS)}"

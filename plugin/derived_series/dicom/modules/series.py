@@ -22,8 +22,9 @@ def _series_number(env: SeriesEnvironment) -> int:
 
 
 def _description(env: SeriesEnvironment) -> str:
-    """ "<parent's>: <how it is derived>", or "<parent's> (derived)" where nothing says how; 64 characters of LO.
+    """ "<parent's>: <how it is derived>"; 64 characters of LO.
 
+    Where nothing says how, the pipeline or the blueprint is named; "<parent's> (derived)" where neither has a name.
     One of several outputs of a job has its name at the end.
     """
     element = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
@@ -31,7 +32,7 @@ def _description(env: SeriesEnvironment) -> str:
     beside = min(len(parent), _LEAST) + 2 if parent else 0
     name = cut(env.context.output_name, _LONGEST - beside - _LEAST)
     of_output = f" ({name})" if name else ""
-    what = cut(one_line(env.derivation), _LONGEST - beside - len(of_output))
+    what = cut(one_line(env.derivation or env.context.maker), _LONGEST - beside - len(of_output))
     if not what:
         ending = of_output or _DERIVED
         return f"{cut(parent, _LONGEST - len(ending))}{ending}".strip()

@@ -36,11 +36,17 @@ _PLATEAU = 0.1
 _BLACK, _WHITE = 1.0, 99.5
 #: With so few values an image is a mask or a label map: each of them is shown.
 _FEW = 32
+#: What is left of a mask without its background has no more than these.
+_MASK = 2
 #: Slices in which the values are compared with the parent's.
 _COMPARED = 5
 #: Values of the same unit differ from the parent's by less than this part of the parent's spread, in the median, and
 #: are correlated with them by more than that.
 _ALIKE, _CORRELATED = 0.5, 0.5
+#: Where this part of the values is the parent's, to a thousandth of its spread, they are of its unit.
+_UNCHANGED, _SAME = 0.2, 1e-3
+#: Values of the same unit are not this much larger or smaller than the parent's.
+_SCALE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +164,40 @@ def _are_alike(env: ImageEnvironment) -> bool:
     if mine_flat.size != theirs_flat.size:
         return True  # in colour
     shown = np.isfinite(mine_flat) & np.isfinite(theirs_flat)
+    labels = _count(mine_flat[shown]) <= min(_FEW, _count(theirs_flat[shown]) / 2)
     background = _plateau(mine_flat[shown])
     if background is not None and np.any(shown & (mine_flat != background)):
         shown &= mine_flat != background
     mine_flat, theirs_flat = mine_flat[shown], theirs_flat[shown]
     if not mine_flat.size:
         return True
-    low, middle, high = np.percentile(theirs_flat, [5, 50, 95])
-    if np.median(np.abs(mine_flat - theirs_flat)) > _ALIKE * max(high - low, 0.1 * abs(middle)):
+    if labels and _count(mine_flat) <= _MASK:
         return False
-    flat = mine_flat.min() == mine_flat.max() or theirs_flat.min() == theirs_flat.max()
-    return flat or bool(np.corrcoef(mine_flat, theirs_flat)[0, 1] > _CORRELATED)
+    return _are_of_one_unit(mine_flat, theirs_flat, labels=labels)
+
+
+def _count(values: npt.NDArray[np.float64]) -> int:
+    return len(np.unique(values))
+
+
+def _are_of_one_unit(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *, labels: bool) -> bool:
+    """Whether values are like others at the same places, and not their multiples.
+
+    :param labels: whether there are so few of them that they may be labels.
+    """
+    low, middle, high = np.percentile(other, [5, 50, 95])
+    spread, difference = max(high - low, 0.1 * abs(middle)), np.abs(own - other)
+    if np.mean(difference <= _SAME * spread) >= _UNCHANGED:
+        return True
+    if np.median(difference) > _ALIKE * spread:
+        return False
+    if labels:
+        return False
+    size, their_size = (float(np.percentile(np.abs(values), 99)) for values in (own, other))
+    if not their_size / _SCALE <= size <= their_size * _SCALE:
+        return False
+    flat = own.min() == own.max() or other.min() == other.max()
+    return flat or bool(np.corrcoef(own, other)[0, 1] > _CORRELATED)
 
 
 def _plateau(sample: npt.NDArray[np.float64]) -> float | None:

@@ -19,6 +19,7 @@ from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
 from derived_series.dicom.encoding.writer import encode_dataset
 from derived_series.dicom.modules.derivation import as_derived, marks_of
+from derived_series.dicom.series.finished_place import require_overlap
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.making import tell_making
 from derived_series.dicom.series.rules import PATIENT_AND_STUDY, parent_element
@@ -113,15 +114,21 @@ class FinishedSeries:
 _OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"))
 
 
-def from_user_datasets(datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext) -> FinishedSeries:
+def from_user_datasets(
+    datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext, maker: str = "the factory"
+) -> FinishedSeries:
     """Datasets made by user code as a derived series of the parent: its patient and study, new UIDs.
 
+    :param maker: what returned them, for errors.
     :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
+    :raises GeometryError: images in the parent's frame of reference, and beside the parent.
     """
-    if not datasets or not all(isinstance(dataset, Dataset) for dataset in datasets):
-        raise UserCodeError("the factory returned no datasets", remedy="return a list of pydicom Datasets")
+    several = isinstance(datasets, Sequence) and not isinstance(datasets, str)
+    if not several or not datasets or not all(isinstance(dataset, Dataset) for dataset in datasets):
+        raise UserCodeError(f"{maker} returned no datasets", remedy="return a list of pydicom Datasets")
     if any(not dataset.get("SOPClassUID") for dataset in datasets):
         raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
+    require_overlap(datasets, parent)
     context = context.seeded()  # one series, whatever is asked of it
     taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
     foreign = (

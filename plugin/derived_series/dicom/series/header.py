@@ -49,9 +49,12 @@ class SeriesHeader:
         """The parent series."""
         return self.env.parent
 
-    def of(self, parent: ParentSeries) -> SeriesHeader:
-        """The same header over another object of the parent, such as one with instances of its own."""
-        return replace(self, env=replace(self.env, parent=parent))
+    def of(self, parent: ParentSeries, inputs: Mapping[str, ParentSeries] | None = None) -> SeriesHeader:
+        """The same header over other objects of the parent and the inputs, such as those with instances of their own.
+
+        :param inputs: all series of the derivation by their names; where not given, the header's own.
+        """
+        return replace(self, env=replace(self.env, parent=parent, inputs=self.env.inputs if inputs is None else inputs))
 
     @property
     def series_instance_uid(self) -> str:

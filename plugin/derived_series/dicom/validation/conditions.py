@@ -66,6 +66,14 @@ BY_VALUE_TYPE: Mapping[str, Condition] = {
     "ValueType": lambda item: "ReferencedContentItemIdentifier" not in item,
 }
 
+
+def _is_named(item: Dataset) -> bool:
+    """Whether a content item has a name (PS3.3 C.17.3.2.1); a container has one where it is the root."""
+    if item.get("ValueType") == "CONTAINER":
+        return "SOPClassUID" in item
+    return _of("TEXT", "NUM", "CODE", "DATETIME", "DATE", "TIME", "UIDREF", "PNAME")(item)
+
+
 CONDITIONS: Mapping[str, Condition] = {
     "SpecificCharacterSet": _beyond_ascii,
     "PlanarConfiguration": _many_samples,
@@ -90,6 +98,8 @@ CONDITIONS: Mapping[str, Condition] = {
     "NumberOfTimeSlices": lambda dataset: "DYNAMIC" in (dataset.get("SeriesType") or ()),
     "NumberOfTemporalPositions": _has("TemporalPositionIdentifier"),
     "FrameIncrementPointer": lambda dataset: int(dataset.get("NumberOfFrames") or 1) > 1,
+    "VerifyingObserverSequence": lambda dataset: dataset.get("VerificationFlag") == "VERIFIED",
+    "ConceptNameCodeSequence": _is_named,
     "TextValue": _of("TEXT"),
     "DateTime": _of("DATETIME"),
     "Date": _of("DATE"),

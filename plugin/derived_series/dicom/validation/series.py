@@ -22,6 +22,7 @@ from derived_series.dicom.series.classic import DerivedSeries, ask
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
+from derived_series.dicom.validation.reports import check_report
 from derived_series.dicom.validation.standard import iod_of, modules_of
 from derived_series.dicom.validation.values import (
     THE_PARENTS,
@@ -119,6 +120,7 @@ def _instance(
     yield from check_values(dataset, values, where)
     yield from check_codes(dataset, parent.pivot, where)
     yield from check_image(dataset, where)
+    yield from check_report(dataset, where)
     yield from _references(dataset, parent, known, where)
 
 

@@ -37,8 +37,11 @@ class ParentValues:
 
     @cached_property
     def _texts(self) -> frozenset[str]:
-        """The texts of the first instance, at any depth, and the UIDs of all."""
+        """The texts of the first instance, at any depth, and the UIDs and positions of all."""
         texts = {str(instance.get("SOPInstanceUID")) for instance in self.instances}
+        for instance in self.instances:
+            if "ImagePositionPatient" in instance:
+                texts.update(map(text_of, values_of(instance["ImagePositionPatient"])))
         with reading("the parent's headers"):
             _collect(self.instances[0], texts)
         return frozenset(texts)

@@ -25,7 +25,7 @@ from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.outcomes import CANCELLED, is_overdue, outcome_of, taken_up, too_late, verdict
 from derived_series.jobs.queue.running import Running
 from derived_series.jobs.queue.store import JobStore
-from derived_series.jobs.queue.uploads import failed_uploads, superfluous
+from derived_series.jobs.queue.uploads import Upload, failed_uploads, superfluous
 from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.user_code import described
@@ -232,6 +232,11 @@ class JobRunner:
             except Exception:  # the one boundary of this thread: without it, nothing would run any more
                 _log.exception("the job runner has met an error (%s %s)", kind, job_id)
                 self._stopping.wait(0.1)
+
+    def failed_uploads(self) -> list[Upload]:
+        """The images of failed jobs that are kept; not in the midst of their removal."""
+        with self._uploads:
+            return failed_uploads(self.store)
 
     def _tidy(self) -> None:
         """Remove uploads of failed jobs that are too old or too many."""

@@ -15,7 +15,7 @@ from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
 from derived_series.jobs.stored_series import stored_ids
-from derived_series.kinds import FILE_TYPES, file_type, readable_suffixes
+from derived_series.kinds import FILE_TYPES, file_type, readable_suffixes, reads
 from derived_series.kinds.files import GZIP
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import accepted, problem_answer
@@ -145,9 +145,9 @@ class DeriveRoutes:
         return Answer.of(accepted(job), 202)
 
     def _image_name(self, image: bytes, factory: str | None) -> str:
-        """A file name for an image, by what it begins with. JSON is text that only its own factory reads.
+        """A file name for an image, by what it begins with.
 
-        :raises InvalidImage: too large, or of no known kind.
+        :raises InvalidImage: too large, of no known kind, or of one that the factory does not read.
         """
         if len(image) > self._settings.image_limit:
             raise InvalidImage(
@@ -160,7 +160,11 @@ class DeriveRoutes:
                 remedy=f"curl -d takes them out: send it with {_SEND}",
             )
         kind = file_type(image[:16])
-        if kind is None or not kind.factory or (kind.suffix == ".json" and factory not in (None, kind.factory)):
+        if kind is not None and factory is not None and not reads(factory, kind):
+            raise InvalidImage(
+                f"the image is a {kind.name}, which the factory {factory} does not read", remedy=kind.remedy
+            )
+        if kind is None or not kind.factory:
             raise InvalidImage(
                 f"the image is no {readable_suffixes()} file: it begins with {image[:8]!r}",
                 remedy=f"write it with numpy.save or nibabel.save, and send it: {_SEND}",

@@ -11,7 +11,6 @@ from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.queue.runner import JobRunner
-from derived_series.jobs.queue.uploads import failed_uploads
 from derived_series.jobs.record import JobRecord
 from derived_series.orthanc.catalogues import Catalogues
 from derived_series.orthanc.config import Settings
@@ -57,7 +56,7 @@ class LibraryRoutes:
         catalogue = self.catalogue()
         store = self._runner.store
         counts = store.counts()
-        uploads = failed_uploads(store)
+        uploads = self._runner.failed_uploads()
         limits = self._settings.limits
         problems = [] if store.problem is None else [{"File": str(store.folder), "Message": store.problem}]
         return Answer.of(

@@ -1,0 +1,73 @@
+"""Where finished datasets lie: in the parent's frame of reference they overlap the parent, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
+from derived_series.dicom.image.overlap import Points, apart, box, not_overlapping
+from derived_series.dicom.source.series import ParentSeries
+
+#: Half the thickness of a slice that does not say it, in mm.
+_HALF_OF_ONE = 2.5
+
+
+def require_overlap(datasets: Sequence[Dataset], parent: ParentSeries) -> None:
+    """Nothing is asked of datasets without a place, or in a frame of reference that is not the parent's.
+
+    :raises GeometryError: images that are all beside the parent.
+    """
+    frame = FrameOfReference.of(parent).uid
+    if parent.grid is None or not frame:
+        return
+    planes = [
+        plane for dataset in datasets if dataset.get("FrameOfReferenceUID") == frame for plane in _planes(dataset)
+    ]
+    if not planes:
+        return
+    image, series = np.concatenate(planes), box(parent.grid)
+    if apart(image, series):
+        raise not_overlapping(image, series, "the parent series")
+
+
+def _planes(dataset: Dataset) -> Iterator[Points]:
+    """The outer corners of each frame's voxels, (8, 3), LPS mm; of frames that say where they are."""
+    shared = _group(dataset.get("SharedFunctionalGroupsSequence"))
+    for frame in dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]:
+        try:
+            yield from _plane(dataset, frame, shared)
+        except (AttributeError, IndexError, TypeError, ValueError):  # the gate tells what is wrong with it
+            continue
+
+
+def _plane(dataset: Dataset, frame: Dataset, shared: Dataset) -> Iterator[Points]:
+    position = _macro("PlanePositionSequence", dataset, frame, shared).get("ImagePositionPatient")
+    orientation = _macro("PlaneOrientationSequence", dataset, frame, shared).get("ImageOrientationPatient")
+    measures = _macro("PixelMeasuresSequence", dataset, frame, shared)
+    if not position or not orientation or not measures.get("PixelSpacing"):
+        return
+    cosines = np.array([float(value) for value in orientation]).reshape(2, 3)
+    rows, columns = (float(value) for value in measures.PixelSpacing)
+    across, down = cosines[0] * columns, cosines[1] * rows
+    normal = np.cross(*cosines)
+    half = normal * (float(measures.get("SliceThickness") or 0) / 2 or _HALF_OF_ONE)
+    first = np.array([float(value) for value in position]) - across / 2 - down / 2
+    width, height = across * int(dataset.Columns), down * int(dataset.Rows)
+    corners = np.stack([first, first + height, first + width, first + width + height])
+    for offset in dataset.get("GridFrameOffsetVector") or [0]:
+        there = corners + normal * float(offset)
+        yield np.concatenate([there - half, there + half])
+
+
+def _macro(name: str, dataset: Dataset, frame: Dataset, shared: Dataset) -> Dataset:
+    """A functional group of a frame; the dataset itself where it has no frames."""
+    if "PerFrameFunctionalGroupsSequence" not in dataset:
+        return dataset
+    return _group(frame.get(name) or shared.get(name))
+
+
+def _group(sequence: Sequence[Dataset] | None) -> Dataset:
+    return sequence[0] if sequence else Dataset()
