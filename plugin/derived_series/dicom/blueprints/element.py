@@ -163,7 +163,7 @@ class VirtualElement:
     def data_element(self, value: Value) -> DataElement:
         """The pydicom element for a value; one that is shared with nothing else.
 
-        :raises BlueprintError: a value that the VR does not allow.
+        :raises InvalidValue: a value that the VR does not allow.
         """
         if isinstance(value, DataElement):
             element = copy.deepcopy(value)
