@@ -40,7 +40,8 @@ from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from derived_series.kinds import KINDS, sop_class
 from derived_series.transfer_syntaxes import WRITTEN
-from phantoms import ct_phantom, mr_phantom, pet_phantom
+from parents_of_kinds import phantom_for
+from phantoms import ct_phantom
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
 #: For kinds that are made from a file: the smallest one.
@@ -101,11 +102,8 @@ def tables() -> dict[str, str]:
 
 def objects() -> dict[str, Dataset]:
     """An instance of each kind by the name of its blueprint."""
-    parents = {
-        modality: ParentSeries.from_datasets(phantom(4, 32, 32))
-        for modality, phantom in (("CT", ct_phantom), ("MR", mr_phantom), ("PT", pet_phantom))
-    }
-    counts = (np.indices(parents["CT"].shape).sum(axis=0) % 3).astype(np.uint8)
+    ct = ParentSeries.from_datasets(ct_phantom(4, 32, 32))
+    counts = (np.indices(ct.shape).sum(axis=0) % 3).astype(np.uint8)
     images = {
         "Labels": counts,
         "Whole numbers": counts,
@@ -116,7 +114,8 @@ def objects() -> dict[str, Dataset]:
     datasets = {}
     for kind in KINDS:
         row = kind.sop_classes[0]
-        parent = parents[row.modality] if row.copies_acquisition else parents["CT"]
+        like_parent = row.copies_acquisition
+        parent = ParentSeries.from_datasets(phantom_for(kind.blueprint, 4, 32, 32)) if like_parent else ct
         content: Any = _FILES[kind.blueprint] if kind.made_from == "File" else images[kind.made_from]
         factory = FACTORIES[kind.factory]()
         datasets[kind.blueprint] = build(parent, content, blueprint=kind.blueprint, factory=factory).dataset(0)
@@ -125,7 +124,7 @@ def objects() -> dict[str, Dataset]:
 
 def rows_of(name: str, dataset: Dataset) -> list[Row]:
     """What is written of a kind: what its blueprint and the rules say, and what comes with the image."""
-    parent = ParentSeries.from_datasets(ct_phantom(2, 8, 8))
+    parent = ParentSeries.from_datasets(phantom_for(name, 2, 8, 8))
     whole, _ = complete(ready(name), FillingStrategy.DISCARD, parent)
     elements = {int(element.tag): element for element in whole if not isinstance(element, DiscardElement)}
     iod = iod_of(str(dataset.SOPClassUID))

@@ -20,6 +20,7 @@ _FILES = (
     "ct",
     "mr",
     "pet",
+    "projection",
     "secondary_capture",
     "segmentation",
     "parametric_map",
@@ -62,6 +63,13 @@ def kind_of(uid: str) -> Kind | None:
 def kinds_of_factory(name: str) -> tuple[Kind, ...]:
     """The kinds that a factory makes, by its name."""
     return tuple(kind for kind in KINDS if kind.factory == name)
+
+
+def kind_of_modality(modality: str) -> Kind | None:
+    """The first kind whose images are made from ones of the same modality; None when there is none."""
+    return next(
+        (kind for kind in KINDS if any(r.copies_acquisition and r.modality == modality for r in kind.sop_classes)), None
+    )
 
 
 def file_type(start: bytes) -> FileType | None:

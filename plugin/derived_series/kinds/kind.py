@@ -18,11 +18,13 @@ class PixelRules:
     :param bits: the BitsAllocated that it allows, ascending.
     :param rescale_always: RescaleSlope and RescaleIntercept are type 1.
     :param zero_intercept: RescaleIntercept is 0 (PET, PS3.3 C.8.9.4.1.1).
+    :param of_parent: values are in the parent's stored units, whole numbers of no more bits than the class allows.
     """
 
     bits: tuple[int, ...] = (8, 16)
     rescale_always: bool = False
     zero_intercept: bool = False
+    of_parent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class SopClass:
         or a blueprint sees to it.
     :param called: what messages call an image, such as "an MR image"; empty where its values say nothing of it.
     :param largest: no value of it is larger.
+    :param of_one_parent: each instance is made from one stored instance of the parent, frame by frame, and has its
+        class.
+    :param of_one_frame: UID of the class of an image of one frame, for a class of several.
     :param written_in: keyword of the transfer syntax that it is written in when nothing is asked for; empty for
         uncompressed.
     :param instead: the blueprint to use instead of a class that a derived image cannot be of.
@@ -69,6 +74,8 @@ class SopClass:
     module: str = ""
     called: str = ""
     largest: float | None = None
+    of_one_parent: bool = False
+    of_one_frame: str = ""
     written_in: str = ""
     instead: str = ""
 
@@ -97,7 +104,7 @@ class Kind:
     :param factory: the name of the factory of this kind; several kinds may share one.
     :param sop_classes: the class, or those among which the image decides.
     :param description: what it is, for the lists and the documents: one line.
-    :param builder: module of ``dicom/objects`` that makes the instance; empty for classic images, one a slice.
+    :param builder: module of ``dicom/objects`` that makes the instances; empty for classic images, one a slice.
     :param made_from: what its factory takes.
     :param files: the types of file that hold it, for a kind that is made from a file which is no image.
     :param keys: what a request may say of this kind only.

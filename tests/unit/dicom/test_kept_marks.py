@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 from building import LIBRARY, build, parent_of, written
 from derived_series import Blueprint, CopyElement, FillingStrategy, PlacedImage, PositionCopyElement, StaticElement
 from multiframe import enhanced
-from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
+from parents_of_kinds import image_for, phantom_for
+from phantoms import ct_phantom, encode
 from phantoms_4d import fmri_phantom
 
 #: The ready blueprints of objects that have pixels.
@@ -21,14 +22,6 @@ IMAGES = sorted(
     set(LIBRARY.blueprints)
     - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf", "rt_structure_set", "measurement_report"}
 )
-
-
-def phantom_for(name: str, *size: int, **options: Any) -> list[Dataset]:
-    return (pet_phantom if "pet" in name else mr_phantom if "mr" in name else ct_phantom)(*size, **options)
-
-
-def image_for(name: str, shape: tuple[int, ...]) -> Any:
-    return None if name in ("ct", "mr", "pet") else np.ones(shape, np.uint8)
 
 
 # ---- lossy compression
@@ -43,7 +36,7 @@ def test_the_lossy_mark_with_ratio_and_method_is_on_top_of_every_image(name: str
         dataset.LossyImageCompressionRatio = 10 + index * differing
         dataset.LossyImageCompressionMethod = "ISO_10918_1"
     parent = parent_of(parents)
-    for dataset in written(build(parent, image_for(name, parent.shape), blueprint=name)):
+    for dataset in written(build(parent, image_for(name, parent), blueprint=name)):
         assert dataset.LossyImageCompression == "01"
         assert 10 <= dataset.LossyImageCompressionRatio <= 12
         assert dataset.LossyImageCompressionMethod == "ISO_10918_1"
@@ -57,7 +50,7 @@ def test_two_compressions_are_both_named() -> None:
         dataset.LossyImageCompressionMethod = ["ISO_10918_1", "ISO_15444_1"]
     parent = parent_of(parents)
     for name in ("ct", "legacy_enhanced_ct", "segmentation"):
-        (found, *_) = written(build(parent, image_for(name, parent.shape), blueprint=name))
+        (found, *_) = written(build(parent, image_for(name, parent), blueprint=name))
         assert found.LossyImageCompressionRatio == [10, 2]
         assert found.LossyImageCompressionMethod == ["ISO_10918_1", "ISO_15444_1"]
 
@@ -75,7 +68,7 @@ def test_ratios_by_position() -> None:
 @pytest.mark.parametrize("name", IMAGES)
 def test_what_was_not_compressed_is_not_marked(name: str) -> None:
     parent = parent_of(phantom_for(name, 3, 8, 8))
-    for dataset in written(build(parent, image_for(name, parent.shape), blueprint=name)):
+    for dataset in written(build(parent, image_for(name, parent), blueprint=name)):
         assert dataset.get("LossyImageCompression") in (None, "00")
         assert "LossyImageCompressionRatio" not in dataset and "LossyImageCompressionMethod" not in dataset
 

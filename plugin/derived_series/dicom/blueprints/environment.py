@@ -94,6 +94,7 @@ class ImageEnvironment:
     :param header: what was settled before the image.
     :param frame: the frame of reference that the grid is in; None is the parent's.
     :param others: what of the inputs beside the parent the slices come from.
+    :param frames: how many frames each instance has; empty where an instance is one slice.
     :ivar value_cache: what was asked so far, by element or function and instance: each is asked once. What
         ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
@@ -109,6 +110,7 @@ class ImageEnvironment:
     header: SettledHeader | None = None
     frame: FrameOfReference | None = None
     others: tuple[OtherInput, ...] = ()
+    frames: tuple[int, ...] = ()
     value_cache: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property

@@ -6,8 +6,10 @@ from derived_series.dicom.modules.common import (
     object_blueprint,
     volume_blueprint,
 )
+from derived_series.dicom.modules.cr import cr_image_blueprint
 from derived_series.dicom.modules.ct import ct_image_blueprint
 from derived_series.dicom.modules.derivation import derivation, general_reference_blueprint
+from derived_series.dicom.modules.dx import dx_image_blueprint
 from derived_series.dicom.modules.encapsulated_pdf import encapsulated_document_blueprint
 from derived_series.dicom.modules.equipment import (
     contributing_equipment_blueprint,
@@ -26,6 +28,7 @@ from derived_series.dicom.modules.measurement_report import (
     SegmentReference,
     measurement_report_blueprint,
 )
+from derived_series.dicom.modules.mg import mg_image_blueprint
 from derived_series.dicom.modules.mr import mr_image_blueprint
 from derived_series.dicom.modules.parametric_map import parametric_map_image_blueprint, real_world_values
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
@@ -47,6 +50,8 @@ from derived_series.dicom.modules.segmentation import (
 from derived_series.dicom.modules.segments_from import segments_from
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
+from derived_series.dicom.modules.us import us_image_blueprint
+from derived_series.dicom.modules.xa import xa_image_blueprint
 
 __all__ = [
     "Measurement",
@@ -55,8 +60,10 @@ __all__ = [
     "SegmentReference",
     "common_blueprint",
     "contributing_equipment_blueprint",
+    "cr_image_blueprint",
     "ct_image_blueprint",
     "derivation",
+    "dx_image_blueprint",
     "encapsulated_document_blueprint",
     "fractional_segmentation_image_blueprint",
     "frame_of_reference_blueprint",
@@ -71,6 +78,7 @@ __all__ = [
     "interpreted_types",
     "label_map_segmentation_image_blueprint",
     "measurement_report_blueprint",
+    "mg_image_blueprint",
     "mr_image_blueprint",
     "multiframe_secondary_capture_blueprint",
     "object_blueprint",
@@ -89,6 +97,8 @@ __all__ = [
     "segmentation_image_blueprint",
     "segments",
     "segments_from",
+    "us_image_blueprint",
     "voi_lut_blueprint",
     "volume_blueprint",
+    "xa_image_blueprint",
 ]

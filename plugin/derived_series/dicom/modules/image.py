@@ -21,7 +21,7 @@ from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.helpers import by_position, copies, date_and_time_of_build
 from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
-from derived_series.kinds import sop_class
+from derived_series.kinds import kind_of_modality, sop_class
 
 _POSITION = to_tag("ImagePositionPatient")
 
@@ -112,9 +112,14 @@ general_image_blueprint = Blueprint(
 
 def _grid(env: ImageEnvironment) -> Grid:
     if env.grid is None:
+        modality = env.parent.modality
+        row, ready = sop_class(env.sop_class_uid), kind_of_modality(modality)
+        other = f" ({modality} here, and {row.modality} in the blueprint)" if row.modality not in ("", modality) else ""
+        same = f"the blueprint {ready.blueprint} for the parent's modality, or " if other and ready else ""
         raise GeometryError(
-            "the blueprint writes an image plane, but nothing tells where the image's slices are",
-            remedy="give an image on the parent's grid or with an affine, or use a blueprint without geometry",
+            "the blueprint writes an image plane, but nothing tells where the image's slices are: the parent's images "
+            f"have no positions{other}",
+            remedy=f"use {same}a blueprint without geometry (secondary_capture), or give an image with an affine",
         )
     return env.grid
 
@@ -204,16 +209,16 @@ def _rescale_type(env: ImageEnvironment) -> Value:
     return "US" if env.pixels.rescaled else ABSENT
 
 
-def _is_said(env: ImageEnvironment) -> bool:
+def window_is_set(env: ImageEnvironment) -> bool:
     """Whether the blueprint says the window."""
     header = env.header
     return header is not None and any(
-        keyword in header.blueprint and header.blueprint[keyword] != voi_lut_blueprint[keyword]
+        keyword in header.blueprint and not isinstance(header.blueprint[keyword], WindowElement)
         for keyword in ("WindowCenter", "WindowWidth")
     )
 
 
-class _WindowElement(VirtualElement):
+class WindowElement(VirtualElement):
     """What the parent's windows say, where they are true of the image; else what one window of its own values says.
 
     Where the blueprint says centre and width, the rest of a window is not the parent's.
@@ -222,7 +227,7 @@ class _WindowElement(VirtualElement):
     def at_image(self, env: ImageEnvironment) -> Value:
         if env.pixels.samples == 3:
             return ABSENT
-        if not _is_said(env) and keeps_parents(env):
+        if not window_is_set(env) and keeps_parents(env):
             return DEFER if varies_by_instance(env) else env.parent.pivot.get(self.tag, ABSENT)
         window = own_window(env)
         if self.tag == _FUNCTION:
@@ -237,7 +242,7 @@ class _WindowElement(VirtualElement):
 
 _CENTRE, _FUNCTION, _EXPLANATION = map(to_tag, ("WindowCenter", "VOILUTFunction", "WindowCenterWidthExplanation"))
 
-voi_lut_blueprint = Blueprint([*map(_WindowElement, KEYWORDS), ImageElement("RescaleType", _rescale_type)]).named(
+voi_lut_blueprint = Blueprint([*map(WindowElement, KEYWORDS), ImageElement("RescaleType", _rescale_type)]).named(
     "voi_lut"
 )
 """VOI LUT module (PS3.3 C.11.2): the parent's windows where they are true of the image, else one of its own values."""

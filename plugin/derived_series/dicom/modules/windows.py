@@ -117,7 +117,7 @@ def _keeps(env: ImageEnvironment) -> bool:
     if env.pixels.is_mask or not all(map(windows_of, _with_windows(env))):
         return False
     centre, _ = windows_of(_middle(env))[0]
-    return env.pixels.low <= centre <= env.pixels.high and _has_parents_unit(env) and _are_alike(env)
+    return env.pixels.low <= centre <= env.pixels.high and _has_parents_unit(env) and are_alike(env)
 
 
 def _with_windows(env: ImageEnvironment) -> Sequence[Dataset]:
@@ -146,7 +146,7 @@ def _has_parents_unit(env: ImageEnvironment) -> bool:
     return True
 
 
-def _are_alike(env: ImageEnvironment) -> bool:
+def are_alike(env: ImageEnvironment) -> bool:
     """Whether the values are like the parent's at the same places; True where they cannot be compared."""
     image, parent = env.pixels.image, env.parent
     if not env.on_parent_grid or isinstance(image, ParentSlices) or "PixelData" not in source_of(parent.pivot):

@@ -54,6 +54,7 @@ class Draft:
     :param env: the object as one instance that all its sources contribute to.
     :param encoded: references to all that it comes from, which are many: as they are in the file.
     :param slices: the same with an instance a slice: what each frame comes from.
+    :param index: 0-based, of the instance in its series.
     """
 
     header: SeriesHeader
@@ -62,6 +63,7 @@ class Draft:
     elements: Mapping[Key, DataElement]
     encoded: tuple[RawDataElement, ...]
     warnings: tuple[str, ...]
+    index: int = 0
 
     def value(self, name: str, default: Any = None) -> Any:
         """The value of a tag by keyword."""
@@ -70,7 +72,7 @@ class Draft:
 
     @property
     def instance_uid(self) -> str:
-        return self.env.context.uid("instance", 0)
+        return self.env.context.uid("instance", self.index)
 
 
 def draft_of(

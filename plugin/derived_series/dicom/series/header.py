@@ -15,8 +15,9 @@ from derived_series.dicom.blueprints.copy_elements import CopyElement, InstanceC
 from derived_series.dicom.blueprints.element import ABSENT, LackingValue, VirtualElement
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
+from derived_series.dicom.blueprints.parents_class import ParentsClassElement
 from derived_series.dicom.encoding.tags import Key, TagLike, describe, to_tag
-from derived_series.dicom.series.required import of_other_modality
+from derived_series.dicom.series.required import OtherModality, of_other_class, of_other_modality
 from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parent_element
 from derived_series.dicom.series.settling import settle
 from derived_series.dicom.source.series import ParentSeries
@@ -150,9 +151,14 @@ def _derivation(env: SeriesEnvironment, blueprint: Blueprint) -> str:
 
 
 def _refuse_other_modality(env: SeriesEnvironment, blueprint: Blueprint, name: str, missing: list[Missing]) -> None:
-    """:raises HeaderError: where so much is missing since the parent is of another modality than the blueprint."""
-    value = blueprint[_SOP_CLASS[0]].at_header(env) if _SOP_CLASS[0] in blueprint else None
-    other = of_other_modality(str(getattr(value, "value", value)), env.parent.modality)
+    """:raises HeaderError: where so much is missing since the parent is of another modality or class than is made."""
+    element = blueprint[_SOP_CLASS[0]] if _SOP_CLASS[0] in blueprint else None
+    if isinstance(element, ParentsClassElement) and any(item.tag == _SOP_CLASS[0] for item in missing):
+        other: OtherModality | None = of_other_class(element.classes, env.parent)
+        missing = [item for item in missing if item.tag == _SOP_CLASS[0]]  # what else is missing follows from it
+    else:
+        value = None if element is None else element.at_header(env)
+        other = of_other_modality(str(getattr(value, "value", value)), env.parent.modality)
     if other is not None:
         raise HeaderError(missing, where=f"the blueprint {name!r} makes {other.what}: its header", remedy=other.remedy)
 

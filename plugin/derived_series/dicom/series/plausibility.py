@@ -18,6 +18,7 @@ from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import InvalidParent
 from derived_series.kinds import sop_class
+from derived_series.kinds.kind import SopClass
 
 _SUV = re.compile(r"\bSUV|standardi[sz]ed uptake", re.IGNORECASE)
 #: SUVs are below this, and activity concentrations (Bq/ml) above it, where there is any.
@@ -44,7 +45,7 @@ def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         warnings += _no_activity(env, elements)
     elif row.called:
-        warnings += _no_picture(env, row.called)
+        warnings += no_picture(env, row)
     if env.volumes > 1 and env.volumes != env.parent.volumes:
         of = "its parent is one" if env.parent.volumes == 1 else f"its parent has {env.parent.volumes}"
         warnings.append(f"the image has {env.volumes} volumes, {of}: they are stored as points in time")
@@ -122,15 +123,16 @@ def _same_unit(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> bo
     return _text(elements, name) == str(env.parent.pivot.get(name, ""))
 
 
-def _no_picture(env: ImageEnvironment, kind: str) -> list[str]:
-    """Masks and maps of probabilities."""
-    pixels = env.pixels
+def no_picture(env: ImageEnvironment, row: SopClass) -> list[str]:
+    """Masks and maps of probabilities. :param row: of the image's class."""
+    pixels, kind = env.pixels, row.called
+    mask, floats = ("segmentation", "parametric_map") if row.placed else ("secondary_capture",) * 2
     if pixels.is_mask or (not pixels.rescaled and (pixels.low, pixels.high) == (0, 1)):
-        return [f"the values are those of a mask, which is not {kind}: the blueprint segmentation says what it is"]
+        return [f"the values are those of a mask, which is not {kind}: the blueprint {mask} says what it is"]
     if pixels.image.dtype.kind == "f" and pixels.rescaled and 0 <= pixels.low < pixels.high <= 1:
         return [
             f"the values reach from {pixels.low:g} to {pixels.high:g}, like a map of probabilities and not like "
-            f"{kind}: the blueprint parametric_map says what it is"
+            f"{kind}: the blueprint {floats} says what it is"
         ]
     return []
 

@@ -10,9 +10,9 @@ from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.modules.common import volume_blueprint
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
+from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.series import ParentSeries
-from derived_series.kinds import KINDS, SOP_CLASSES, sop_class
-from derived_series.kinds.kind import Kind
+from derived_series.kinds import SOP_CLASSES, kind_of, kind_of_modality, sop_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,25 @@ def of_other_modality(sop_class_uid: str, parent: str) -> OtherModality | None:
     row = sop_class(sop_class_uid)
     if not row.copies_acquisition or row.modality == parent:
         return None
-    ready = next((kind.blueprint for kind in KINDS if _modality(kind) == parent), None)
-    same = f"{ready}, or " if ready else ""
+    ready = kind_of_modality(parent)
+    same = f"{ready.blueprint}, or " if ready else ""
     return OtherModality(
         f"{row.modality} images, and the parent is {parent or 'of no modality'}",
         f"use the blueprint {same}secondary_capture, which takes any parent; or set what is missing",
     )
 
 
-def _modality(kind: Kind) -> str:
-    """The modality of a kind's images, whose parent is of the same; else empty."""
-    row = kind.sop_classes[0]
-    return row.modality if row.copies_acquisition else ""
+def of_other_class(classes: tuple[str, ...], parent: ParentSeries) -> OtherModality:
+    """The same for a blueprint whose images are of their parent's class. :param classes: UIDs, one of which it is."""
+    own = str(source_of(parent.pivot).get("SOPClassUID", ""))
+    ready = kind_of(own) or kind_of_modality(parent.modality)
+    takes = ready is not None and not set(classes).intersection(row.uid for row in ready.sop_classes)
+    same = f"{ready.blueprint}, or " if ready is not None and takes and ready.made_from == "Image" else ""
+    modalities = " or ".join(dict.fromkeys(sop_class(uid).modality for uid in classes))
+    return OtherModality(
+        f"{modalities} images from {modalities} images, and the parent is {parent.modality or 'of no modality'}",
+        f"use the blueprint {same}secondary_capture, which takes any parent",
+    )
 
 
 _PLACE = (

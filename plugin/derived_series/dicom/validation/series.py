@@ -119,7 +119,7 @@ def _instance(
         yield from check_attributes(dataset, iod, parent.pivot, where)
     yield from check_values(dataset, values, where)
     yield from check_codes(dataset, parent.pivot, where)
-    yield from check_image(dataset, where)
+    yield from check_image(dataset, parent.pivot, where)
     yield from check_report(dataset, where)
     yield from _references(dataset, parent, known, where)
 

@@ -104,12 +104,17 @@ def _doubts(sequence: DataElement, where: str) -> Iterator[Finding]:
                 yield from _doubts(element, place)
 
 
-def check_image(dataset: Dataset, where: str) -> Iterator[Finding]:
-    """Attributes of one instance that must agree with each other, or with its SOP class."""
+def check_image(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Finding]:
+    """Attributes of one instance that must agree with each other, or with its SOP class.
+
+    :param parent: an instance of the parent series.
+    """
     uid = str(dataset.get("SOPClassUID", ""))
     wanted = sop_class(uid).modality
     if wanted and dataset.get("Modality") != wanted:
-        yield error(0x00080060, f"is {dataset.get('Modality')!r}: a {UID(uid).name} is of {wanted}", where)
+        parents = sop_class(uid).of_one_parent and dataset.get("Modality") == parent.get("Modality")
+        text = f"is {dataset.get('Modality')!r}: a {UID(uid).name} is of {wanted}"
+        yield warning(0x00080060, f"{text}; {THE_PARENTS}", where) if parents else error(0x00080060, text, where)
     kind = list(dataset.get("ImageType") or [])
     if "Rows" in dataset and kind and kind[0] != "DERIVED":
         yield error(0x00080008, f"begins with {kind[0]!r}: a derived image is DERIVED", where)

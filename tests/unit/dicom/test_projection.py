@@ -1,0 +1,334 @@
+"""Images of projection and ultrasound: each stays what its parent image is, in class, units, view and time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundImageStorage
+
+from building import build, parent_of, written
+from dciodvfy import new_errors
+from derived_series import Blueprint, FillingStrategy, NiftiFactory, ParentSeries, StaticElement, common_blueprint
+from derived_series.dicom.factories.kinds import FACTORIES
+from derived_series.dicom.preview import picture
+from derived_series.dicom.validation import errors, validate
+from derived_series.errors import DerivedSeriesError, GeometryError, HeaderError, PixelError, ShapeMismatch
+from package_files import package_series
+from parents_of_kinds import PROJECTION, phantom_for
+from phantoms import ct_phantom, encode, uid
+from phantoms_projection import VIEWS, angiogram, digital_x_ray, mammograms, radiograph, ultrasound
+
+PARENTS: dict[str, tuple[str, Callable[[], list[Dataset]]]] = {
+    "CR": ("cr", lambda: radiograph(images=2)),
+    "CR inverted": ("cr", lambda: radiograph(inverted=True)),
+    "DX for presentation": ("dx", digital_x_ray),
+    "DX inverted": ("dx", lambda: digital_x_ray(inverted=True)),
+    "DX for processing": ("dx", lambda: digital_x_ray(processing=True, images=2)),
+    "MG four views": ("mg", mammograms),
+    "MG for processing": ("mg", lambda: mammograms(processing=True)),
+    "US RGB": ("us", ultrasound),
+    "US grey": ("us", lambda: ultrasound(colour=False, images=2)),
+    "US RGB multi-frame": ("us", lambda: ultrasound(frames=4)),
+    "US two multi-frame": ("us", lambda: ultrasound(frames=3, colour=False, images=2)),
+    "XA": ("xa", angiogram),
+    "XA 8 bits": ("xa", lambda: angiogram(bits=8)),
+    "XA uneven times": ("xa", lambda: angiogram(vector=True)),
+    "XA one frame": ("xa", lambda: angiogram(frames=1)),
+    "RF": ("xa", lambda: angiogram(fluoroscopy=True)),
+}  # fmt: skip
+#: The parent's, digit for digit, in each of its images.
+KEPT = (
+    *("SOPClassUID", "Modality", "PresentationIntentType", "PresentationLUTShape", "PhotometricInterpretation"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
+    *("PixelIntensityRelationship", "PixelIntensityRelationshipSign", "ImagerPixelSpacing", "DetectorType"),
+    *("ImageLaterality", "ViewPosition", "ViewCodeSequence", "AnatomicRegionSequence", "PatientOrientation"),
+    *("PositionerType", "PositionerPrimaryAngle", "PositionerSecondaryAngle", "BodyPartThickness", "OrganExposed"),
+    *("BreastImplantPresent", "PartialView", "BurnedInAnnotation", "LossyImageCompression", "WindowCenter"),
+    *("WindowWidth", "NumberOfFrames", "FrameIncrementPointer", "FrameTime", "FrameTimeVector", "CineRate"),
+    *("RecommendedDisplayFrameRate", "StartTrim", "StopTrim", "HeartRate", "MaskSubtractionSequence"),
+    *("RecommendedViewingMode", "SequenceOfUltrasoundRegions", "UltrasoundColorDataPresent", "RadiationSetting"),
+    *("FieldOfViewOrigin", "FieldOfViewRotation", "PositionerMotion", "BodyPartExamined", "PlateType"),
+)
+#: Of an image in space, or of the dose of the parent's exposure.
+NEVER = ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID", "SliceThickness", "Exposure")
+
+
+def values_of(parent: ParentSeries) -> npt.NDArray[Any]:
+    return parent.stored() if parent.pivot.SamplesPerPixel == 3 else parent.voxels()
+
+
+def errors_of(series: Any, parent: ParentSeries) -> list[str]:
+    return [str(finding) for finding in errors(validate(series, parent))]
+
+
+@pytest.mark.parametrize("strategy", FillingStrategy)
+@pytest.mark.parametrize("name", PARENTS)
+def test_each_image_stays_what_its_parent_image_is(name: str, strategy: FillingStrategy) -> None:
+    blueprint, phantom = PARENTS[name]
+    datasets = phantom()
+    parent = parent_of(datasets)
+    image = values_of(parent)
+    series = build(parent, image, blueprint=blueprint, strategy=strategy, factory=FACTORIES[blueprint]())
+    made = written(series)
+    assert len(made) == len(datasets) and errors_of(series, parent) == []
+    for before, after in zip(datasets, made, strict=True):
+        assert np.array_equal(after.pixel_array, before.pixel_array)
+        for keyword in KEPT:
+            own_window = keyword in ("WindowCenter", "WindowWidth") and "PresentationIntentType" not in before
+            assert after.get(keyword) == before.get(keyword) or (own_window and keyword not in before), keyword
+        assert not [keyword for keyword in NEVER if keyword in after]
+        (source,) = after.SourceImageSequence
+        assert source.ReferencedSOPInstanceUID == before.SOPInstanceUID and "ReferencedFrameNumber" not in source
+        assert source.SpatialLocationsPreserved == "YES"
+        assert after.SOPInstanceUID != before.SOPInstanceUID and list(after.ImageType[:2]) == ["DERIVED", "SECONDARY"]
+        assert list(after.ImageType[2:]) == list(before.ImageType[2:])
+        assert new_errors(after, [before]) == []
+    assert len({d.InstanceNumber for d in made}) == len(made)
+    assert picture(series) is not None
+    again = ParentSeries.from_datasets(made)  # a derived series may be a parent itself
+    assert np.array_equal(values_of(again), image)
+
+
+def test_each_of_four_views_is_made_from_its_own_image() -> None:
+    """In the order of the series, whatever the order of arrival."""
+    parents = mammograms()
+    parent = parent_of(parents[::-1])
+    image = parent.voxels()
+    for index in range(4):
+        image[index] = np.minimum(image[index] + 10 * index, 4095)
+    for index, dataset in enumerate(written(build(parent, image, blueprint="mg"))):
+        side, view, code, _ = VIEWS[index]
+        assert (dataset.ImageLaterality, dataset.ViewPosition) == (side, view)
+        assert dataset.ViewCodeSequence[0].CodeValue == code
+        assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == parents[index].SOPInstanceUID
+        assert np.array_equal(dataset.pixel_array, image[index])
+
+
+# ---- values
+
+
+def test_fractions_are_rounded_to_the_parents_units() -> None:
+    parent = parent_of(digital_x_ray(inverted=True))
+    image = parent.voxels() * 0.9 + 0.3
+    (dataset,) = written(build(parent, image, blueprint="dx"))
+    assert np.array_equal(dataset.pixel_array, np.rint(image[0]))
+    assert (dataset.PhotometricInterpretation, dataset.PresentationLUTShape) == ("MONOCHROME1", "INVERSE")
+    assert (dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType) == (1, 0, "US")
+
+
+def test_a_parents_rescale_is_the_images() -> None:
+    parents = radiograph()
+    parents[0].RescaleSlope, parents[0].RescaleIntercept, parents[0].RescaleType = 2, -100, "US"
+    parent = parent_of(parents)
+    (dataset,) = written(build(parent, blueprint="cr", image=parent.voxels()))
+    assert (dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType) == (2, -100, "US")
+    assert np.array_equal(dataset.pixel_array, parents[0].pixel_array)
+
+
+def test_more_bits_than_the_parents_are_stored_with_a_warning() -> None:
+    parent = parent_of(digital_x_ray())
+    series = build(parent, parent.voxels() * 4, blueprint="dx")
+    (dataset,) = written(series)
+    assert (dataset.BitsStored, dataset.HighBit) == (16, 15)
+    assert any("12 bits" in warning and "16 bits are stored" in warning for warning in series.warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda v: v - 5000, "no negative ones"),
+        (lambda v: v / v.max(), "from 0 to 1 with fractions"),
+        (lambda v: v * 100, "has 16 bits"),
+        (lambda v: np.where(v > 100, np.nan, v), "NaN or Inf"),
+    ],
+)
+def test_values_that_are_not_the_parents_units_are_refused(change: Any, said: str) -> None:
+    parent = parent_of(digital_x_ray())
+    with pytest.raises(PixelError, match=said):
+        build(parent, change(parent.voxels()), blueprint="dx")
+
+
+def test_nan_is_replaced_when_asked_for() -> None:
+    parent = parent_of(digital_x_ray())
+    image = parent.voxels()
+    image[0, 2, 3] = np.nan
+    (dataset,) = written(build(parent, image, blueprint="dx", nan=7))
+    assert dataset.pixel_array[2, 3] == 7
+
+
+def test_the_voi_lut_is_kept_where_the_values_are_like_the_parents() -> None:
+    parents = digital_x_ray()
+    item = Dataset()
+    item.LUTDescriptor, item.LUTData = [4, 0, 16], [0, 1, 2, 3]
+    item["LUTDescriptor"].VR, item["LUTData"].VR = "US", "US"
+    parents[0].VOILUTSequence = [item]
+    del parents[0].WindowCenter, parents[0].WindowWidth
+    parent = parent_of(parents)
+    (alike,) = written(build(parent, parent.voxels(), blueprint="dx"))
+    assert alike.VOILUTSequence[0].LUTDescriptor == [4, 0, 16] and "WindowCenter" not in alike
+    (other,) = written(build(parent, 4095 - parent.voxels(), blueprint="dx"))
+    assert "VOILUTSequence" not in other and other.WindowWidth > 0
+
+
+def test_values_behind_a_modality_lut_are_stored_without_it() -> None:
+    parents = angiogram(bits=8)
+    lut = Dataset()
+    lut.LUTDescriptor, lut.ModalityLUTType = [256, 0, 16], "US"
+    lut.LUTData = [2 * value for value in range(256)]
+    lut["LUTDescriptor"].VR, lut["LUTData"].VR = "US", "US"
+    parents[0].ModalityLUTSequence, parents[0].PixelIntensityRelationship = [lut], "LOG"
+    parent = parent_of(parents)
+    series = build(parent, parent.voxels(), blueprint="xa")
+    (dataset,) = written(series)
+    assert np.array_equal(dataset.pixel_array, 2 * parents[0].pixel_array.astype(int))
+    assert "ModalityLUTSequence" not in dataset and dataset.PixelIntensityRelationship == "LIN"
+    assert any("modality LUT" in warning for warning in series.warnings)
+
+
+# ---- frames and time
+
+
+def test_a_frame_of_several_leaves_out_the_times() -> None:
+    parent = parent_of(ultrasound(frames=4))
+    series = build(parent, parent.stored()[:1], blueprint="us")
+    (dataset,) = written(series)
+    assert dataset.SOPClassUID == UltrasoundImageStorage and "NumberOfFrames" not in dataset
+    for keyword in ("FrameTime", "FrameIncrementPointer", "CineRate", "StopTrim", "RecommendedDisplayFrameRate"):
+        assert keyword not in dataset
+        assert any(keyword in warning and "1 frame, that instance 4" in warning for warning in series.warnings)
+    assert errors_of(series, parent) == [] and new_errors(dataset, ultrasound(frames=4)) == []
+    (dataset,) = written(build(parent_of(angiogram()), parent_of(angiogram()).voxels()[:1], blueprint="xa"))
+    assert "NumberOfFrames" not in dataset and "FrameTime" not in dataset and new_errors(dataset, angiogram()) == []
+
+
+def test_another_number_of_frames_needs_a_time_of_its_own() -> None:
+    parent = parent_of(ultrasound(frames=4))
+    with pytest.raises(HeaderError, match="FrameTime.*3 frames.*instance 4"):
+        build(parent, parent.stored()[:3], blueprint="us")
+    timed = Blueprint([StaticElement("FrameTime", "DS", 80)])
+    (dataset,) = written(build(parent, parent.stored()[:3], timed, blueprint="us"))
+    assert (dataset.NumberOfFrames, dataset.FrameTime, dataset.FrameIncrementPointer) == (3, 80, 0x00181063)
+    assert "StopTrim" not in dataset
+
+
+def test_frames_that_are_subtracted_have_no_mask_to_be_subtracted() -> None:
+    parent = parent_of(angiogram())
+    image = parent.voxels()
+    series = build(parent, image - image[0] + 1000, blueprint="xa")
+    (dataset,) = written(series)
+    assert "MaskSubtractionSequence" not in dataset and "RecommendedViewingMode" not in dataset
+    assert dataset.FrameTime == 66 and any("MaskSubtractionSequence" in warning for warning in series.warnings)
+    (dataset,) = written(build(parent, image * 0.95, blueprint="xa"))
+    assert dataset.MaskSubtractionSequence[0].MaskFrameNumbers == 1 and dataset.RecommendedViewingMode == "SUB"
+
+
+def test_other_rows_and_columns_leave_out_what_is_in_the_parents() -> None:
+    parent = parent_of(ultrasound(frames=3))
+    series = build(parent, parent.stored().repeat(2, axis=1), blueprint="us")
+    (dataset,) = written(series)
+    assert dataset.Rows == 32 and "SequenceOfUltrasoundRegions" not in dataset and dataset.FrameTime == 40
+    assert any("SequenceOfUltrasoundRegions" in warning for warning in series.warnings)
+    with pytest.raises(HeaderError, match="ImagerPixelSpacing.*other rows and columns"):
+        build(parent_of(digital_x_ray()), np.ones((1, 8, 6), np.uint16), blueprint="dx")
+
+
+# ---- what is refused
+
+
+def rgb(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    return np.full((*shape, 3), 9, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "image", "kind", "said"),
+    [
+        ("dx", np.ones((2, 8, 8), np.uint8), ShapeMismatch, "2 frames.*its own parent"),
+        ("mg", np.ones((2, 8, 8), np.uint8), ShapeMismatch, "2 frames, the parent series 3"),
+        ("mg", np.ones((3, 16, 8), np.uint8), ShapeMismatch, "16 rows and 8 columns"),
+        ("cr", rgb((3, 8, 8)), ShapeMismatch, "in colour"),
+        ("us", np.ones((3, 8, 8), np.uint16) * 300, PixelError, "8 bits"),
+    ],
+)
+def test_what_is_not_made_from_each_parent_image_is_refused(
+    blueprint: str, image: Any, kind: type[DerivedSeriesError], said: str
+) -> None:
+    slices = 1 if blueprint == "dx" else 3
+    with pytest.raises(kind, match=said):
+        build(parent_of(phantom_for(blueprint, slices)), image, blueprint=blueprint)
+
+
+def test_an_image_in_space_is_refused() -> None:
+    image = nib.Nifti1Image(np.ones((12, 16, 1), np.uint8), np.eye(4))
+    with pytest.raises(GeometryError, match="a radiograph has none"):
+        build(parent_of(digital_x_ray()), image, blueprint="dx", factory=NiftiFactory())
+
+
+@pytest.mark.parametrize("blueprint", PROJECTION)
+def test_a_parent_of_another_kind_is_refused_with_the_kind_that_it_is(blueprint: str) -> None:
+    with pytest.raises(HeaderError, match="the parent is CT.*the parent is of CT Image Storage") as caught:
+        build(ct_phantom(2, 8, 8), blueprint=blueprint)
+    assert "blueprint ct" in str(caught.value.remedy)
+    other = "us" if blueprint == "dx" else "dx"
+    with pytest.raises(HeaderError) as caught:
+        build(parent_of(phantom_for(other)), np.ones((3, 8, 8), np.uint8), blueprint=blueprint)
+    assert f"blueprint {other}" in str(caught.value.remedy)
+
+
+@pytest.mark.parametrize("blueprint", ["ct", "mr", "pet"])
+def test_a_projection_is_no_volume(blueprint: str) -> None:
+    with pytest.raises((GeometryError, HeaderError), match="DX") as caught:
+        build(parent_of(digital_x_ray()), np.ones((1, 16, 12), np.uint8), blueprint=blueprint)
+    assert "blueprint dx" in str(caught.value.remedy)
+
+
+def test_a_wrong_modality_of_the_parent_is_kept_with_a_warning() -> None:
+    parents = radiograph()
+    parents[0].Modality = "DX"
+    parent = parent_of(parents)
+    series = build(parent, parent.voxels(), blueprint="cr")
+    assert written(series)[0].Modality == "DX" and errors_of(series, parent) == []
+    assert any("Modality" in str(finding) for finding in validate(series, parent))
+
+
+def test_a_blueprint_that_names_no_class_makes_the_parents() -> None:
+    parents = mammograms()
+    parent = parent_of(parents)
+    series = build(parent, parent.voxels(), blueprint=common_blueprint)
+    assert errors_of(series, parent) == [] and {d.SOPClassUID for d in written(series)} == {parents[0].SOPClassUID}
+
+
+def test_other_inputs_are_named_as_sources_of_each_instance() -> None:
+    """Once an instance, whatever the number of its frames."""
+    parent = parent_of(ultrasound(frames=3, colour=False, images=2))
+    assert parent.shape == (6, 16, 12)
+    made = written(build(parent, parent.voxels(), blueprint="us"))
+    assert [len(dataset.SourceImageSequence) for dataset in made] == [1, 1]
+    assert [d.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID for d in made] == [
+        uid("PHANTOM-1", "1", "us", 0),
+        uid("PHANTOM-1", "1", "us", 1),
+    ]
+
+
+# ---- real files
+
+
+@pytest.mark.parametrize(
+    ("name", "blueprint"), [("radiograph", "cr"), ("ultrasound palette", "us"), ("ultrasound 30 frames", "us")]
+)
+def test_real_files_stay_what_they_are(name: str, blueprint: str) -> None:
+    files = package_series(name)
+    parent = ParentSeries.from_files(files)
+    image = parent.voxels() if blueprint == "cr" else parent.stored()  # whose rescale is 0.684 and 200
+    series = build(parent, image, blueprint=blueprint)
+    (dataset,) = written(series)
+    (source,) = [path.read_bytes() for path in files]
+    assert new_errors(encode(dataset), [source]) == [] and errors_of(series, parent) == []
+    assert dataset.SOPClassUID == parent.instances[0].SOPClassUID
+    assert np.array_equal(dataset.pixel_array.reshape(image.shape), parent.stored())
+    assert dataset.get("RescaleSlope") == parent.pivot.get("RescaleSlope")
