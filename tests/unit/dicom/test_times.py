@@ -30,6 +30,7 @@ from derived_series.dicom.objects.rejection_note import Rejection, rejection_not
 from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.errors import InvalidParent
 from multiframe import enhanced
+from parents_of_kinds import image_for, phantom_for
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 from test_pipelines import run
 
@@ -169,9 +170,8 @@ KINDS = sorted(
 @pytest.mark.parametrize("server", ["UTC", "America/New_York"])
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_made_at_the_time_of_the_parents_zone(name: str, server: str) -> None:
-    phantom = pet_phantom if "pet" in name else mr_phantom if "mr" in name else ct_phantom
-    parent = in_tokyo(phantom(3, 8, 8))
-    image = np.ones(parent.shape, np.uint8) if name not in ("ct", "mr", "pet") else None
+    parent = in_tokyo(phantom_for(name, 3, 8, 8))
+    image = image_for(name, parent)
     with server_in(server):
         for now in (NOON, NOON.astimezone().replace(tzinfo=None)):  # the same moment, on this machine's clock
             series = build(parent, image, blueprint=name, context=BuildContext(now))

@@ -112,7 +112,7 @@ def test_what_is_not_there_is_answered_with_what_is(kind: str) -> None:
     with pytest.raises(NotFound, match=f"there is no {kind} 'nothing'.*use one of: ") as error:
         getattr(LIBRARY, kind)("nothing")
     there = {
-        "blueprint": "ct, encapsulated_pdf",
+        "blueprint": "ct, dx, encapsulated_pdf",
         "pipeline": "body_mask, gaussian_smoothing, suv",
         "factory": "nifti, numpy",
     }

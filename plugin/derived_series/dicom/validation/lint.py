@@ -11,6 +11,7 @@ from derived_series.dicom import modules
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import DiscardElement, StaticElement, VirtualElement
+from derived_series.dicom.blueprints.parents_class import ParentsClassElement
 from derived_series.dicom.encoding.tags import dictionary_vr
 from derived_series.dicom.encoding.value_rules import value_problem
 from derived_series.dicom.series.required import REQUIRED, required_blueprint
@@ -33,6 +34,11 @@ IODS = {
     "PDF": "encapsulated-pdf",
     "RTDOSE": "rt-dose",
     "RTSTRUCT": "rt-structure-set",
+    "CR": "computed-radiography-image",
+    "DX": "digital-x-ray-image",
+    "MG": "digital-mammography-x-ray-image",
+    "US": "ultrasound-image",
+    "XA": "x-ray-angiographic-image",
 }
 
 #: What comes with the image and not with a blueprint.
@@ -56,7 +62,8 @@ _BY_CONVERSION = frozenset(
 def lint(blueprint: Blueprint, iod: str | None = None) -> tuple[Finding, ...]:
     """What is wrong with a blueprint, as far as it can be told without a parent and an image.
 
-    :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID.
+    :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID, or of
+        the first class where it is the parent's.
     :raises InvalidOption: an unknown IOD, or none to be found.
     """
     name = _iod(blueprint, iod)
@@ -71,11 +78,12 @@ def _iod(blueprint: Blueprint, asked: str | None) -> str:
             raise InvalidOption(f"there is no IOD {asked!r}", remedy=f"name {known}")
         return iod
     element = blueprint["SOPClassUID"] if "SOPClassUID" in blueprint else None
-    if isinstance(element, StaticElement):
-        named = iod_of(str(element.value))
+    if isinstance(element, StaticElement | ParentsClassElement):
+        uid = element.classes[0] if isinstance(element, ParentsClassElement) else str(element.value)
+        named = iod_of(uid)
         if named is not None:
             return named
-        raise InvalidOption(f"the tables of the standard do not have the SOP class {element.value}")
+        raise InvalidOption(f"the tables of the standard do not have the SOP class {uid}")
     raise InvalidOption(
         "the blueprint copies its SOPClassUID or has none: which IOD it is for cannot be told",
         remedy=f"name it: {known}",
