@@ -62,7 +62,7 @@ _BY_CONVERSION = frozenset(
 def lint(blueprint: Blueprint, iod: str | None = None) -> tuple[Finding, ...]:
     """What is wrong with a blueprint, as far as it can be told without a parent and an image.
 
-    :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID, or of
+    :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID, of
         the first class where it is the parent's.
     :raises InvalidOption: an unknown IOD, or none to be found.
     """
