@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the plugin needs on Debian or Ubuntu: Orthanc with its Python and DICOMweb plugins, dicom3tools, and
 # .venv with the same minor version of Python that Orthanc's Python plugin is linked with. Safe to run again: what is
-# there is left alone. With --run, what only the tests need (a browser, curl, eslint and tsc) is not.
+# there is left alone. With --run, what only the tests need (a browser, curl, podman, dcmtk,
+# eslint and tsc) is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps Orthanc, not on every user's PATH
@@ -74,6 +75,18 @@ install_test_tools() {
     command -v curl >/dev/null || apt_install curl
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         apt_install chromium || say "no Chromium could be installed: the tests of pages will be skipped"
+    install_container_tools || say "no podman could be installed: the tests of containers will be skipped"
+    command -v dsrdump >/dev/null || apt_install dcmtk || say "dcmtk could not be installed: some tests will be skipped"
+}
+
+# Podman and what its tests make an image of; docker's command line, which newer releases have in a package of its own.
+install_container_tools() {
+    local missing=()
+    command -v podman >/dev/null || missing+=(podman)
+    command -v runc >/dev/null || missing+=(runc)
+    [ -x /bin/busybox ] || [ -x /usr/bin/busybox ] || missing+=(busybox-static)
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}" || return 1
+    command -v docker >/dev/null || apt_install docker-cli || apt_install docker.io
 }
 
 # Prints 3.X: the Python that is linked into Orthanc's Python plugin.

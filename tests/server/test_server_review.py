@@ -321,6 +321,9 @@ def test_verdicts_of_an_older_version_are_taken_over(server: OrthancServer, pare
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("DROP TABLE verdicts")
     server.restart()
+    end = time.monotonic() + 30  # they are taken over after the start, beside the requests
+    while server.json(f"/series/{series}/review")["State"] == "Unreviewed" and time.monotonic() < end:
+        time.sleep(0.05)
     assert server.json(f"/series/{series}/review") == verdict
     server.put(f"/series/{series}/metadata/4301", data='{"State": "Rejected", "User": "mallory", "Time": ""}')
     server.restart()
