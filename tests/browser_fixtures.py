@@ -35,16 +35,16 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page of a new profile. Fails the test when a page of ours reports an error or asks a foreign host."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(_MILLISECONDS)
-    found = context.new_page()
+    browser_page = context.new_page()
     troubles: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         if message.type == "error":
             troubles.append(f"console: {message.text} ({message.location.get('url')})")
 
-    found.on("console", note)
-    found.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-    found.on(
+    browser_page.on("console", note)
+    browser_page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    browser_page.on(
         "request",
         lambda request: (
             None
@@ -53,7 +53,7 @@ def page(browser: Browser) -> Iterator[Page]:
         ),
     )
     try:
-        yield found
+        yield browser_page
     finally:
         context.close()
     assert not troubles, "\n".join(troubles)

@@ -61,9 +61,9 @@ def image(name: str, files: Mapping[str, str], changes: Mapping[str, object] | N
         for path, text in {"etc/passwd": "root:x:0:0::/:/bin/sh\n", **files}.items():
             _add(tar, path, text.encode())
         for folder in ("tmp", "var"):
-            made = tarfile.TarInfo(folder)
-            made.type, made.mode = tarfile.DIRTYPE, 0o1777
-            tar.addfile(made)
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(entry)
     options = [each for key, value in (changes or {}).items() for each in ("--change", f"{key} {json.dumps(value)}")]
     podman("import", *options, "-", name, data=buffer.getvalue())
     return f"localhost/{name}" if "/" not in name else name

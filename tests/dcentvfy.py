@@ -20,5 +20,5 @@ def disagreements(files: Iterable[Path]) -> list[str]:
     if run.returncode < 0:
         raise RuntimeError(f"dcentvfy was ended by signal {-run.returncode}")
     lines = (run.stderr + run.stdout).decode("utf-8", "replace").splitlines()
-    told = (line.split(" for file <")[0] for line in lines if line.strip() and not _ALLOWED.match(line))
-    return list(dict.fromkeys(told))
+    lines_of_problems = (line.split(" for file <")[0] for line in lines if line.strip() and not _ALLOWED.match(line))
+    return list(dict.fromkeys(lines_of_problems))

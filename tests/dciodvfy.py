@@ -43,8 +43,8 @@ def _findings(dataset: Dataset | bytes, kind: str) -> list[str]:
     if run.returncode < 0:
         raise RuntimeError(f"dciodvfy was ended by signal {-run.returncode}")
     lines = (run.stderr + run.stdout).decode("utf-8", "replace").splitlines()
-    found = (_normal(line) for line in lines if line.startswith(kind))
-    return list(dict.fromkeys(found))
+    messages = (_normal(line) for line in lines if line.startswith(kind))
+    return list(dict.fromkeys(messages))
 
 
 def _normal(line: str) -> str:

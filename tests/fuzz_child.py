@@ -71,8 +71,8 @@ def _from_series(random: Random, parts: list[bytes], folder: Path) -> Series:
         series = ParentSeries.from_files(paths)
     else:
         series = ParentSeries.from_bytes(parts)
-    own = _BLUEPRINTS.get(series.modality, "secondary_capture")
-    name = own if random.random() < 0.7 else random.choice(_OBJECTS)
+    usual = _BLUEPRINTS.get(series.modality, "secondary_capture")
+    name = usual if random.random() < 0.7 else random.choice(_OBJECTS)
     if random.random() < 0.2:
         factory = NiftiFactory()
         return factory.build(factory.make_series_header(series, ready(name)), series.to_nifti())
@@ -97,12 +97,12 @@ def _check(series: Series) -> None:
     """Every instance is a whole DICOM file."""
     uids = set()
     for index in range(len(series)):
-        found = dcmread(io.BytesIO(series.encode(index)))
-        bits = found.Rows * found.Columns * found.BitsAllocated * found.SamplesPerPixel
-        size = (bits * int(found.get("NumberOfFrames") or 1) + 7) // 8
-        pixels = next(found[keyword].value for keyword in ("PixelData", "FloatPixelData") if keyword in found)
-        assert len(pixels) == size + size % 2 and found.ImageType[0] == "DERIVED"
-        uids.add(found.SOPInstanceUID)
+        dataset = dcmread(io.BytesIO(series.encode(index)))
+        bits = dataset.Rows * dataset.Columns * dataset.BitsAllocated * dataset.SamplesPerPixel
+        size = (bits * int(dataset.get("NumberOfFrames") or 1) + 7) // 8
+        pixels = next(dataset[keyword].value for keyword in ("PixelData", "FloatPixelData") if keyword in dataset)
+        assert len(pixels) == size + size % 2 and dataset.ImageType[0] == "DERIVED"
+        uids.add(dataset.SOPInstanceUID)
     assert len(uids) == len(series) > 0
 
 
@@ -119,13 +119,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 what, end = run(Random(f"{seed}/{number}"), Path(folder))
-                said: dict[str, Any] = {"what": what, "end": end}
+                report: dict[str, Any] = {"what": what, "end": end}
             except BaseException as error:
                 text = "".join(traceback.format_exception(error))[-6000:]
-                said = {"what": "?", "end": f"DEFECT {type(error).__name__}", "trace": text}
-        said["seconds"] = time.monotonic() - begin
-        said["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        answers.write(json.dumps(said) + "\n")
+                report = {"what": "?", "end": f"DEFECT {type(error).__name__}", "trace": text}
+        report["seconds"] = time.monotonic() - begin
+        report["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        answers.write(json.dumps(report) + "\n")
         answers.flush()
 
 

@@ -138,7 +138,7 @@ def parsed(content: bytes) -> File:
     """A well-formed explicit VR little endian file."""
     start = 144 + struct.unpack_from("<I", content, 140)[0]
     at = start
-    found: list[Element] = []
+    elements: list[Element] = []
     while at < len(content):
         group, number, vr = struct.unpack_from("<HH2s", content, at)
         if vr in _LONG:
@@ -148,9 +148,9 @@ def parsed(content: bytes) -> File:
             (length,) = struct.unpack_from("<H", content, at + 6)
             at += 8
         length = len(content) - at if length == _UNDEFINED else length
-        found.append((group << 16 | number, vr, content[at : at + length]))
+        elements.append((group << 16 | number, vr, content[at : at + length]))
         at += length
-    return File(content[:start], found)
+    return File(content[:start], elements)
 
 
 #: Series of one instance a slice, and of all that else has slices: frames, tiles, volumes.
@@ -308,16 +308,16 @@ def _inside(random: Random, files: list[File]) -> None:
             continue
         index = random.choice(large)
         tag, vr, value = file.elements[index]
-        found = bytearray(value)
+        damaged = bytearray(value)
         if random.random() < 0.2:
-            start = random.randrange(len(found))
-            del found[start : start + random.choice((1, 8, 60))]
+            start = random.randrange(len(damaged))
+            del damaged[start : start + random.choice((1, 8, 60))]
         else:
             for _ in range(random.choice((1, 3, 20))):
-                found[random.randrange(len(found))] = random.choice(
+                damaged[random.randrange(len(damaged))] = random.choice(
                     (0, 1, 0x2D, 0x39, 0x5C, 0x7F, 0xFF, random.randrange(256))
                 )
-        file.elements[index] = (tag, vr, bytes(found))
+        file.elements[index] = (tag, vr, bytes(damaged))
 
 
 def _lut(random: Random, files: list[File]) -> None:
@@ -366,8 +366,8 @@ def _with_syntax(head: bytes, syntax: str) -> bytes:
     at = head.index(b"\x02\x00\x10\x00UI")
     (length,) = struct.unpack_from("<H", head, at + 6)
     value = syntax.encode() + b"\0" * (len(syntax) % 2)
-    found = head[: at + 6] + struct.pack("<H", len(value)) + value + head[at + 8 + length :]
-    return found[:140] + struct.pack("<I", len(found) - 144) + found[144:]
+    changed = head[: at + 6] + struct.pack("<H", len(value)) + value + head[at + 8 + length :]
+    return changed[:140] + struct.pack("<I", len(changed) - 144) + changed[144:]
 
 
 def _syntax(random: Random, files: list[File]) -> None:
@@ -409,20 +409,20 @@ def _cut(random: Random, content: bytes) -> bytes:
 
 
 def _flip(random: Random, content: bytes) -> bytes:
-    found = bytearray(content)
-    end = len(found) if random.random() < 0.3 else min(len(found), 2600)
+    damaged = bytearray(content)
+    end = len(damaged) if random.random() < 0.3 else min(len(damaged), 2600)
     for _ in range(random.choice((1, 3, 20, 200))):
-        found[random.randrange(128 if random.random() < 0.9 else 0, end)] ^= 1 << random.randrange(8)
-    return bytes(found)
+        damaged[random.randrange(128 if random.random() < 0.9 else 0, end)] ^= 1 << random.randrange(8)
+    return bytes(damaged)
 
 
 def _lengths(random: Random, content: bytes) -> bytes:
     """Two or four bytes of the header become another length."""
-    found = bytearray(content)
-    at = random.randrange(132, min(len(found) - 4, 2600))
+    damaged = bytearray(content)
+    at = random.randrange(132, min(len(damaged) - 4, 2600))
     value = random.choice((_UNDEFINED, 0x7FFFFFFF, 0xFFFF, 0, 1, 3, random.getrandbits(32)))
-    struct.pack_into("<I", found, at, value)
-    return bytes(found)
+    struct.pack_into("<I", damaged, at, value)
+    return bytes(damaged)
 
 
 def _noise(random: Random, content: bytes) -> bytes:

@@ -31,15 +31,15 @@ def parent() -> ParentSeries:
 @cache
 def _nifti(kind: str, dtype: str) -> bytes:
     image = parent().to_nifti()
-    made = {"1": nib.Nifti1Image, "2": nib.Nifti2Image}[kind](image.get_fdata().astype(dtype), image.affine)  # type: ignore[no-untyped-call]
-    found: bytes = made.to_bytes()
-    return found
+    nifti = {"1": nib.Nifti1Image, "2": nib.Nifti2Image}[kind](image.get_fdata().astype(dtype), image.affine)  # type: ignore[no-untyped-call]
+    content: bytes = nifti.to_bytes()
+    return content
 
 
 def _fields(kind: str) -> dict[str, Any]:
     header = {"1": nib.Nifti1Header, "2": nib.Nifti2Header}[kind]
-    found: dict[str, Any] = dict(header.template_dtype.fields)  # type: ignore[arg-type]
-    return found
+    fields: dict[str, Any] = dict(header.template_dtype.fields)  # type: ignore[arg-type]
+    return fields
 
 
 def _field(random: Random, content: bytearray, kind: str, name: str | None = None) -> None:
@@ -153,20 +153,20 @@ def damaged_nifti(random: Random) -> tuple[str, str, bytes]:
 
 
 def _damaged_gzip(random: Random, whole: bytes, content: bytes) -> bytes:
-    found = bytearray(whole)
+    damaged = bytearray(whole)
     how = random.randrange(5)
     if how == 0:
-        del found[random.randrange(len(found)) :]
+        del damaged[random.randrange(len(damaged)) :]
     elif how == 1:
         for _ in range(random.choice((1, 5, 50))):
-            found[random.randrange(len(found))] ^= 1 << random.randrange(8)
+            damaged[random.randrange(len(damaged))] ^= 1 << random.randrange(8)
     elif how == 2:
-        found += random.choice((b"more", b"\0" * 50, whole))
+        damaged += random.choice((b"more", b"\0" * 50, whole))
     elif how == 3:
         return content
     else:
         return gzip.compress(whole)
-    return bytes(found)
+    return bytes(damaged)
 
 
 def _nifti_bomb(random: Random, kind: str) -> bytes:
@@ -249,8 +249,8 @@ _SHAPES = (
 def _npy_header(text: str, version: tuple[int, int] = (1, 0), length: int | None = None) -> bytes:
     data = text.encode("latin1")
     form = "<H" if version == (1, 0) else "<I"
-    said = len(data) if length is None else length
-    return b"\x93NUMPY" + bytes(version) + struct.pack(form, said % (1 << 8 * struct.calcsize(form))) + data
+    claimed = len(data) if length is None else length
+    return b"\x93NUMPY" + bytes(version) + struct.pack(form, claimed % (1 << 8 * struct.calcsize(form))) + data
 
 
 def _literal(random: Random) -> bytes:

@@ -39,8 +39,8 @@ class Result:
         lines = []
         for what in sorted({what for what, _ in self.counts}):
             ends = {end: count for (known, end), count in self.counts.items() if known == what}
-            said = ", ".join(f"{end} {count}" for end, count in sorted(ends.items(), key=lambda item: -item[1]))
-            lines.append(f"{what:<20} {sum(ends.values()):>5}  {said}")
+            counts = ", ".join(f"{end} {count}" for end, count in sorted(ends.items(), key=lambda item: -item[1]))
+            lines.append(f"{what:<20} {sum(ends.values()):>5}  {counts}")
         return "\n".join(lines)
 
 
@@ -68,8 +68,8 @@ class _Child:
         if not line:
             code = self.process.wait()
             return f"died of {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        found: dict[str, Any] = json.loads(line)
-        return found
+        document: dict[str, Any] = json.loads(line)
+        return document
 
     def close(self) -> None:
         self.process.kill()

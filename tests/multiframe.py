@@ -120,26 +120,26 @@ def mosaic(slices: Sequence[Dataset], *, number: int = 1, csa: bool = True) -> D
     for index, one in enumerate(slices):
         row, column = divmod(index, side)
         image[row * rows : (row + 1) * rows, column * columns : (column + 1) * columns] = one.pixel_array
-    made = copy.deepcopy(first)
-    made.SOPInstanceUID = uid(first.SOPInstanceUID, "mosaic", number)
-    made.file_meta.MediaStorageSOPInstanceUID = UID(made.SOPInstanceUID)
-    made.InstanceNumber = made.AcquisitionNumber = number
-    made.AcquisitionTime = f"1030{number:02d}.00"
-    made.ImageType = [*first.ImageType, "MOSAIC"]
-    made.Rows, made.Columns = image.shape
-    made.PixelData = image.tobytes()
+    dataset = copy.deepcopy(first)
+    dataset.SOPInstanceUID = uid(first.SOPInstanceUID, "mosaic", number)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(dataset.SOPInstanceUID)
+    dataset.InstanceNumber = dataset.AcquisitionNumber = number
+    dataset.AcquisitionTime = f"1030{number:02d}.00"
+    dataset.ImageType = [*first.ImageType, "MOSAIC"]
+    dataset.Rows, dataset.Columns = image.shape
+    dataset.PixelData = image.tobytes()
     cosines = np.array(first.ImageOrientationPatient, float).reshape(2, 3)
     down, across = map(float, first.PixelSpacing)
     position = np.array(first.ImagePositionPatient, float)
     position -= cosines[0] * across * (side - 1) * columns / 2 + cosines[1] * down * (side - 1) * rows / 2
-    made.ImagePositionPatient = [f"{value:.9g}" for value in position]
+    dataset.ImagePositionPatient = [f"{value:.9g}" for value in position]
     if csa:
         way = np.subtract(slices[-1].ImagePositionPatient, first.ImagePositionPatient).astype(float)
-        block = made.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
+        block = dataset.private_block(0x0029, "SIEMENS CSA HEADER", create=True)
         header = {"NumberOfImagesInMosaic": ("US", [str(len(slices))]), "AcquisitionMatrixText": ("SH", ["32*24"])}
         header["SliceNormalVector"] = ("FD", [f"{value:.8f}" for value in way / np.linalg.norm(way)])
         block.add_new(0x10, "OB", csa_header(header))
-    return made
+    return dataset
 
 
 def csa_header(values: dict[str, tuple[str, list[str]]]) -> bytes:
@@ -156,52 +156,57 @@ def csa_header(values: dict[str, tuple[str, list[str]]]) -> bytes:
 
 def nuclear(slices: Sequence[Dataset], *, spacing: float, kind: str = "RECON TOMO") -> Dataset:
     """An NM instance of the slices: positions from the detector, the spacing with its sign."""
-    made = _packed(slices, NuclearMedicineImageStorage, "nm")
-    made.Modality = "NM"
-    made.ImageType = ["ORIGINAL", "PRIMARY", kind, "EMISSION"]
-    made.SpacingBetweenSlices = spacing
-    made.PixelSpacing = slices[0].PixelSpacing
-    made.SliceThickness = abs(spacing)
-    made.FrameIncrementPointer = 0x00540080
-    made.SliceVector, made.NumberOfSlices = list(range(1, len(slices) + 1)), len(slices)
-    made.DetectorInformationSequence = [_item(slices[0], "ImagePositionPatient", "ImageOrientationPatient")]
-    return made
+    dataset = _packed(slices, NuclearMedicineImageStorage, "nm")
+    dataset.Modality = "NM"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", kind, "EMISSION"]
+    dataset.SpacingBetweenSlices = spacing
+    dataset.PixelSpacing = slices[0].PixelSpacing
+    dataset.SliceThickness = abs(spacing)
+    dataset.FrameIncrementPointer = 0x00540080
+    dataset.SliceVector, dataset.NumberOfSlices = list(range(1, len(slices) + 1)), len(slices)
+    dataset.DetectorInformationSequence = [_item(slices[0], "ImagePositionPatient", "ImageOrientationPatient")]
+    return dataset
 
 
 def dose(slices: Sequence[Dataset], offsets: Sequence[float]) -> Dataset:
     """An RT Dose of the slices' stored values in mGy."""
-    made = _packed(slices, RTDoseStorage, "dose")
-    made.Modality, made.DoseUnits, made.DoseType, made.DoseSummationType = "RTDOSE", "GY", "PHYSICAL", "PLAN"
-    made.ImagePositionPatient, made.PixelSpacing = slices[0].ImagePositionPatient, slices[0].PixelSpacing
-    made.ImageOrientationPatient = slices[0].ImageOrientationPatient
-    made.GridFrameOffsetVector, made.DoseGridScaling = list(offsets), 0.001
-    made.FrameIncrementPointer = 0x3004000C
-    return made
+    dataset = _packed(slices, RTDoseStorage, "dose")
+    dataset.Modality, dataset.DoseUnits, dataset.DoseType, dataset.DoseSummationType = (
+        "RTDOSE",
+        "GY",
+        "PHYSICAL",
+        "PLAN",
+    )
+    dataset.ImagePositionPatient, dataset.PixelSpacing = slices[0].ImagePositionPatient, slices[0].PixelSpacing
+    dataset.ImageOrientationPatient = slices[0].ImageOrientationPatient
+    dataset.GridFrameOffsetVector, dataset.DoseGridScaling = list(offsets), 0.001
+    dataset.FrameIncrementPointer = 0x3004000C
+    return dataset
 
 
 def capture(slices: Sequence[Dataset]) -> Dataset:
     """A multi-frame grayscale word secondary capture: pixels, and nothing that tells where they are."""
-    made = _packed(slices, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, "sc")
-    made.Modality, made.ConversionType = "OT", "WSD"
-    made.ImageType = ["DERIVED", "SECONDARY"]
-    made.FrameIncrementPointer, made.PageNumberVector = 0x00182001, list(range(1, len(slices) + 1))
-    made.RescaleSlope, made.RescaleIntercept, made.RescaleType = 1, 0, "US"
-    return made
+    dataset = _packed(slices, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, "sc")
+    dataset.Modality, dataset.ConversionType = "OT", "WSD"
+    dataset.ImageType = ["DERIVED", "SECONDARY"]
+    dataset.FrameIncrementPointer, dataset.PageNumberVector = 0x00182001, list(range(1, len(slices) + 1))
+    dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = 1, 0, "US"
+    return dataset
 
 
 def _packed(slices: Sequence[Dataset], sop_class: UID, name: str) -> Dataset:
     """The patient, study, series and pixels of slices in one instance."""
-    made = copy.deepcopy(slices[0])
+    dataset = copy.deepcopy(slices[0])
     for keyword in _IN_GROUPS:
-        if keyword in made:
-            del made[keyword]
-    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = sop_class
-    made.SOPInstanceUID = uid(slices[0].SeriesInstanceUID, name)
-    made.file_meta.MediaStorageSOPInstanceUID = UID(made.SOPInstanceUID)
-    made.NumberOfFrames = len(slices)
-    made.PixelData = b"".join(one.PixelData for one in slices)
-    made["PixelData"].VR = "OW"
-    return made
+        if keyword in dataset:
+            del dataset[keyword]
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = sop_class
+    dataset.SOPInstanceUID = uid(slices[0].SeriesInstanceUID, name)
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(dataset.SOPInstanceUID)
+    dataset.NumberOfFrames = len(slices)
+    dataset.PixelData = b"".join(one.PixelData for one in slices)
+    dataset["PixelData"].VR = "OW"
+    return dataset
 
 
 def _item(source: Dataset, *keywords: str) -> Dataset:

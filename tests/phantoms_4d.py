@@ -14,7 +14,7 @@ def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 
     Slices are acquired interleaved: odd ones first. AcquisitionTime tells volumes and slices apart, nothing else does
     but InstanceNumber. :param tr: seconds.
     """
-    found = []
+    datasets = []
     acquired = [*range(0, slices, 2), *range(1, slices, 2)]
     for time in range(times):
         for index, dataset in enumerate(mr_phantom(slices, rows, columns, orientation="axial", series=f"fmri {time}:")):
@@ -24,8 +24,8 @@ def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 
             seconds = time * tr + acquired.index(index) * tr / slices
             dataset.AcquisitionTime = _clock(seconds)
             dataset.ContentTime = "103500"
-            found.append(_of_series(dataset, "fmri", time, time * slices + index + 1))
-    return found
+            datasets.append(_of_series(dataset, "fmri", time, time * slices + index + 1))
+    return datasets
 
 
 def dti_phantom(
@@ -38,22 +38,22 @@ def dti_phantom(
     slices: int = 3,
 ) -> list[Dataset]:
     """A diffusion MR: b value and gradient direction of each volume, in the order of acquisition."""
-    found = []
+    datasets = []
     for time, (b_value, gradient) in enumerate(gradients):
         for index, dataset in enumerate(mr_phantom(slices, 8, 6, orientation="axial", series=f"dti {time}:")):
             dataset.DiffusionBValue = float(b_value)
             if gradient is not None:
                 dataset.DiffusionGradientOrientation = list(gradient)
             dataset.AcquisitionTime = dataset.ContentTime = "103000"
-            found.append(_of_series(dataset, "dti", time, time * slices + index + 1))
-    return found
+            datasets.append(_of_series(dataset, "dti", time, time * slices + index + 1))
+    return datasets
 
 
 def dynamic_pet_phantom(
     durations: tuple[int, ...] = (10000, 10000, 10000), slices: int = 4, rows: int = 8, columns: int = 6
 ) -> list[Dataset]:
     """A dynamic PET; :param durations: of the frames, in ms."""
-    found = []
+    datasets = []
     for time, duration in enumerate(durations):
         start = sum(durations[:time])
         for index, dataset in enumerate(pet_phantom(slices, rows, columns, series=f"pet {time}:")):
@@ -65,8 +65,8 @@ def dynamic_pet_phantom(
             dataset.AcquisitionTime = _clock(start / 1000)
             dataset.ContentTime = "103500"
             dataset.ImageIndex = time * slices + index + 1
-            found.append(_of_series(dataset, "dynamic", time, dataset.ImageIndex))
-    return found
+            datasets.append(_of_series(dataset, "dynamic", time, dataset.ImageIndex))
+    return datasets
 
 
 def _clock(seconds: float) -> str:

@@ -36,18 +36,18 @@ VIEWS = (
 
 def radiograph(rows: int = 16, columns: int = 12, *, images: int = 1, inverted: bool = False) -> list[Dataset]:
     """CR images of 10 bits. :param inverted: MONOCHROME1."""
-    found = [
+    datasets = [
         _image("cr", index, _shadow(rows, columns, 1023, index), ComputedRadiographyImageStorage, "CR", bits=10)
         for index in range(images)
     ]
-    for index, dataset in enumerate(found):
+    for index, dataset in enumerate(datasets):
         dataset.BodyPartExamined, dataset.ViewPosition = "CHEST", ("PA", "LL")[index % 2]
         dataset.PatientOrientation = ["L", "F"]
         dataset.PhotometricInterpretation = "MONOCHROME1" if inverted else "MONOCHROME2"
         dataset.ImagerPixelSpacing = [0.2, 0.2]
         dataset.WindowCenter, dataset.WindowWidth = 400 + index, 800
         dataset.KVP, dataset.Exposure, dataset.PlateType = 70, 5, "storage"
-    return found
+    return datasets
 
 
 def digital_x_ray(
@@ -55,13 +55,13 @@ def digital_x_ray(
 ) -> list[Dataset]:
     """DX images of 12 bits. :param processing: For Processing, without a window; else For Presentation."""
     sop_class = DigitalXRayImageStorageForProcessing if processing else DigitalXRayImageStorageForPresentation
-    found = [_image("dx", i, _shadow(rows, columns, 4095, i), sop_class, "DX", bits=12) for i in range(images)]
-    for dataset in found:
+    datasets = [_image("dx", i, _shadow(rows, columns, 4095, i), sop_class, "DX", bits=12) for i in range(images)]
+    for dataset in datasets:
         _digital(dataset, inverted, processing)
         dataset.ImageLaterality = "U"
         dataset.AnatomicRegionSequence = [_code("T-D3000", "SRT", "Chest")]
         dataset.ViewPosition, dataset.PositionerType = "PA", "NONE"
-    return found
+    return datasets
 
 
 def mammograms(rows: int = 16, columns: int = 12, *, views: int = 4, processing: bool = False) -> list[Dataset]:
@@ -71,8 +71,8 @@ def mammograms(rows: int = 16, columns: int = 12, *, views: int = 4, processing:
         if processing
         else DigitalMammographyXRayImageStorageForPresentation
     )
-    found = [_image("mg", i, _shadow(rows, columns, 4095, i), sop_class, "MG", bits=12) for i in range(views)]
-    for dataset, (side, view, code, meaning) in zip(found, VIEWS, strict=False):
+    datasets = [_image("mg", i, _shadow(rows, columns, 4095, i), sop_class, "MG", bits=12) for i in range(views)]
+    for dataset, (side, view, code, meaning) in zip(datasets, VIEWS, strict=False):
         _digital(dataset, processing, processing)
         dataset.ImageLaterality = side
         dataset.OrganExposed, dataset.PositionerType = "BREAST", "MAMMOGRAPHIC"
@@ -85,7 +85,7 @@ def mammograms(rows: int = 16, columns: int = 12, *, views: int = 4, processing:
         dataset.PositionerPrimaryAngle = 0 if view == "CC" else 45
         dataset.BodyPartThickness, dataset.CompressionForce = 51 + len(view), 96
         dataset.BurnedInAnnotation = "NO"
-    return found
+    return datasets
 
 
 def ultrasound(
@@ -93,7 +93,7 @@ def ultrasound(
 ) -> list[Dataset]:
     """US images, RGB or grey; Ultrasound Multi-frame with more than one frame."""
     sop_class = UltrasoundMultiFrameImageStorage if frames > 1 else UltrasoundImageStorage
-    found = []
+    datasets = []
     for index in range(images):
         grey = np.stack([_shadow(rows, columns, 255, index + frame) for frame in range(frames)]).astype(np.uint8)
         pixels = np.stack([grey, grey // 2, 255 - grey], axis=-1) if colour else grey
@@ -112,8 +112,8 @@ def ultrasound(
         if frames > 1:
             _timed(dataset, frames, 40.0)
             dataset.HeartRate = 70
-        found.append(dataset)
-    return found
+        datasets.append(dataset)
+    return datasets
 
 
 def angiogram(

@@ -33,10 +33,10 @@ class ReviewPage:
 
     def pane(self, name: str) -> dict[str, str]:
         """The data attributes of a pane: slice, positionMm, time, shown, windowCentre, windowWidth."""
-        found: dict[str, str] = json.loads(
+        document: dict[str, str] = json.loads(
             self.page.evaluate("id => JSON.stringify({...document.getElementById(id).dataset})", name)
         )
-        return found
+        return document
 
     def readout(self) -> dict[str, str]:
         """The data attributes of the readout: mm, parentValue, derivedValue, differenceValue."""
@@ -66,5 +66,5 @@ class ReviewPage:
             const ratio = pane.canvas.width / pane.stage.getBoundingClientRect().width;
             return [...pane.context.getImageData(Math.round(x * ratio), Math.round(y * ratio), 1, 1).data];
         }"""
-        found: list[Any] = self.page.evaluate(script, [name, row, column])
-        return found[:3]
+        pixel: list[Any] = self.page.evaluate(script, [name, row, column])
+        return pixel[:3]

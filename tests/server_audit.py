@@ -57,9 +57,9 @@ def alive(pid: int) -> bool:
 def survivors(pids: list[int], seconds: float) -> list[int]:
     """Those that still live after some seconds; returns as soon as there are none."""
     end = time.monotonic() + seconds
-    while (found := [pid for pid in pids if alive(pid)]) and time.monotonic() < end:
+    while (alive_pids := [pid for pid in pids if alive(pid)]) and time.monotonic() < end:
         time.sleep(0.01)
-    return found
+    return alive_pids
 
 
 def parts(server: OrthancServer, series_id: str) -> list[bytes]:

@@ -139,7 +139,7 @@ def finished(server: OrthancServer, job_id: str, seconds: float = 60) -> Any:
 def until(server: OrthancServer, job_id: str, states: set[str], seconds: float = 60) -> Any:
     """The job once it is in one of the states."""
     end = time.monotonic() + seconds
-    while (found := job(server, job_id))["State"] not in states:
-        assert time.monotonic() < end, found
+    while (current := job(server, job_id))["State"] not in states:
+        assert time.monotonic() < end, current
         time.sleep(0.02)
-    return found
+    return current

@@ -122,8 +122,8 @@ def test_a_verdict_of_another_person_is_told_and_followed(
     page.get_by_label("Your name").fill("Eva")
     judge(server, series, Verdict="Accept", User="Otto")
     page.get_by_role("button", name="Reject", exact=True).click()
-    told = page.locator("#verdict").get_by_role("alert")
-    expect(told).to_contain_text("accepted by Otto on 20")
+    notice = page.locator("#verdict").get_by_role("alert")
+    expect(notice).to_contain_text("accepted by Otto on 20")
     expect(page.locator(".verdict-state")).to_have_text("Accepted")
     expect(page.get_by_role("button", name="Accept…")).to_be_hidden()
     expect(page.get_by_role("button", name="Reject", exact=True)).to_be_hidden()
@@ -133,7 +133,7 @@ def test_a_verdict_of_another_person_is_told_and_followed(
     page.get_by_label("Your name").fill("Eva")
     page.get_by_role("button", name="Reject", exact=True).click()
     expect(page.locator(".verdict-state")).to_have_text("Rejected")
-    expect(told).to_be_hidden()
+    expect(notice).to_be_hidden()
 
 
 def test_accepting_what_was_rejected_meanwhile_is_told(

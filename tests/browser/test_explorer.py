@@ -110,8 +110,8 @@ def open_form(page: Page, server: OrthancServer, series: str, pipeline: str) -> 
 def described(server: OrthancServer, link: str | None) -> str:
     """The DerivationDescription of the series that a link of the page leads to."""
     assert link is not None
-    found = server.download(re.split(r"[/=]", link)[-1])
-    return str(found[0].DerivationDescription)
+    datasets = server.download(re.split(r"[/=]", link)[-1])
+    return str(datasets[0].DerivationDescription)
 
 
 def test_from_orthanc_explorer_to_a_derived_series(page: Page, server: OrthancServer, ct: str) -> None:
@@ -173,12 +173,12 @@ def test_every_kind_of_parameter(page: Page, server: OrthancServer, ct: str) -> 
     page.get_by_label("Weights").fill("[0.25, 2]")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#review-link")).to_be_visible()
-    said = described(server, page.locator("#review-link").get_attribute("href"))
+    description = described(server, page.locator("#review-link").get_attribute("href"))
     expected = {
         **{"Count": 5, "Factor": 1.5, "Label": "äö", "Invert": True, "Kind": "maximum"},
         **{"Axis": "row", "Limit": None, "Weights": [0.25, 2.0]},
     }
-    assert said == repr(expected)
+    assert description == repr(expected)
 
 
 def test_progress_cancel_and_failure(page: Page, server: OrthancServer, ct: str) -> None:
@@ -262,8 +262,8 @@ def test_two_inputs_and_hostile_text(page: Page, server: OrthancServer) -> None:
 def test_the_status_page(page: Page, server: OrthancServer, ct: str) -> None:
     for job in server.json("/derived-series/jobs"):
         server.delete(f"/derived-series/jobs/{job}")
-    made = derive(server, ct, Pipeline="gaussian_smoothing", SeriesDescription="Smooth")["ID"]
-    server.json(f"/series/{made}/review", "POST", json={"Verdict": "Accept", "User": "Anna"})
+    answer = derive(server, ct, Pipeline="gaussian_smoothing", SeriesDescription="Smooth")["ID"]
+    server.json(f"/series/{answer}/review", "POST", json={"Verdict": "Accept", "User": "Anna"})
     failed = submit(server, ct, Pipeline="bad", Parameters={"How": "raise"})
     finished(server, failed)
     running = submit(server, ct, Pipeline="plain", Parameters={"Seconds": 60})
@@ -278,7 +278,7 @@ def test_the_status_page(page: Page, server: OrthancServer, ct: str) -> None:
     expect(alive).to_contain_text("Processing, 30 %")
     alive.get_by_role("button", name="Cancel").click()
     expect(alive).to_contain_text("cancelled")
-    expect(rows.last.get_by_role("link", name="Review")).to_have_attribute("href", re.compile(made))
+    expect(rows.last.get_by_role("link", name="Review")).to_have_attribute("href", re.compile(answer))
     expect(page.locator("#recent")).to_contain_text("Smooth")
     expect(page.locator("#recent")).to_contain_text("Accepted by Anna")
     expect(page.locator("#rules")).to_contain_text("never")
@@ -307,15 +307,15 @@ def fits(server: OrthancServer, series: str) -> dict[str, Any]:
 
 def test_which_pipelines_take_a_series(server: OrthancServer, ct: str) -> None:
     mr = server.upload(mr_phantom(slices=3, study="2"))
-    found = fits(server, mr)
-    assert found["gaussian_smoothing"]["Fits"] and found["gaussian_smoothing"]["Reason"] is None
-    assert found["gaussian_smoothing"]["Parameters"]["properties"]["SigmaMm"]["exclusiveMinimum"] == 0
-    assert found["suv_body_weight"]["Reason"].startswith("Modality")
-    assert not found["sum"]["Fits"]  # the CT is of another study
+    fitting = fits(server, mr)
+    assert fitting["gaussian_smoothing"]["Fits"] and fitting["gaussian_smoothing"]["Reason"] is None
+    assert fitting["gaussian_smoothing"]["Parameters"]["properties"]["SigmaMm"]["exclusiveMinimum"] == 0
+    assert fitting["suv_body_weight"]["Reason"].startswith("Modality")
+    assert not fitting["sum"]["Fits"]  # the CT is of another study
     enhanced = derive(server, ct, Blueprint="legacy_enhanced_ct", Factory="ct")["ID"]
-    found = fits(server, enhanced)
-    assert found["gaussian_smoothing"]["Fits"]  # by its frames
-    assert [(each["ID"], each["Fits"]) for each in found["sum"]["Others"]["second"]] == [(ct, True)]
+    fitting = fits(server, enhanced)
+    assert fitting["gaussian_smoothing"]["Fits"]  # by its frames
+    assert [(each["ID"], each["Fits"]) for each in fitting["sum"]["Others"]["second"]] == [(ct, True)]
     document = server.json(f"/series/{ct}/derive/encapsulated_pdf/pdf", "POST", data=b"%PDF-1.4")["ID"]
     assert not fits(server, document)["gaussian_smoothing"]["Fits"]
     assert server.get("/series/nothing/pipelines").status_code == 404

@@ -64,10 +64,10 @@ class Nothing(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def foreign() -> Iterator[int]:
     """The port of a server of other pages."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as made:
-        threading.Thread(target=made.serve_forever, daemon=True).start()
-        yield made.server_address[1]
-        made.shutdown()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as web_server:
+        threading.Thread(target=web_server.serve_forever, daemon=True).start()
+        yield web_server.server_address[1]
+        web_server.shutdown()
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["open", "with authentication"])
@@ -78,8 +78,8 @@ def server(
     keys = settings(folder / "library")
     if request.param:
         keys |= {"AuthenticationEnabled": True, "RegisteredUsers": USERS}
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture(scope="module")

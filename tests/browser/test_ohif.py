@@ -60,8 +60,8 @@ def prepared(tmp_path: Path) -> Path:
 
 
 def test_what_is_left_of_the_package_runs_under_any_path(prepared: Path) -> None:
-    found = {path.relative_to(prepared).as_posix() for path in prepared.rglob("*") if path.is_file()}
-    assert found == {
+    files = {path.relative_to(prepared).as_posix() for path in prepared.rglob("*") if path.is_file()}
+    assert files == {
         *("index.html", "manifest.json", "app.bundle.0123456789abcdef.js", "app.bundle.css", "assets/a.png")
     }
     index = (prepared / "index.html").read_text()
@@ -120,11 +120,11 @@ def parent(server: OrthancServer) -> str:
 def page(browser: Browser) -> Iterator[Page]:
     """A page that no foreign host may be asked from; what OHIF writes to the console is not ours."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    found, foreign = context.new_page(), list[str]()
+    browser_page, foreign = context.new_page(), list[str]()
     ours = ("http://127.0.0.1:", "data:", "blob:", "about:")
-    found.on("request", lambda request: None if request.url.startswith(ours) else foreign.append(request.url))
+    browser_page.on("request", lambda request: None if request.url.startswith(ours) else foreign.append(request.url))
     try:
-        yield found
+        yield browser_page
     finally:
         context.close()
     assert foreign == []
@@ -157,11 +157,11 @@ def scroll(page: Page, overlay: Locator, notches: int) -> None:
 def agree(page: Page, left: Locator, right: Locator, within: float) -> tuple[float, float]:
     """The positions of both, once they are the same place."""
     for _ in range(40):
-        found = millimetres(left), millimetres(right)
-        if abs(found[0] - found[1]) <= within:
-            return found
+        positions = millimetres(left), millimetres(right)
+        if abs(positions[0] - positions[1]) <= within:
+            return positions
         page.wait_for_timeout(100)
-    raise AssertionError(f"parent at {found[0]} mm, derived at {found[1]} mm")
+    raise AssertionError(f"parent at {positions[0]} mm, derived at {positions[1]} mm")
 
 
 def test_both_show_the_same_place_while_one_is_scrolled(page: Page, server: OrthancServer, parent: str) -> None:

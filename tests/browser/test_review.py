@@ -30,8 +30,8 @@ HOSTILE = '"><img src=x onerror=alert(1)><script>alert(1)</script>'
 
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
-    with OrthancServer(tmp_path_factory.mktemp("review")) as made:
-        yield made
+    with OrthancServer(tmp_path_factory.mktemp("review")) as orthanc:
+        yield orthanc
 
 
 def values(datasets: list[Dataset]) -> npt.NDArray[np.float32]:
@@ -115,9 +115,9 @@ def test_difference_fade_and_flicker(page: Page, server: OrthancServer, ct: str,
     review.press("d")
     shown = review.pane("difference")
     assert review.mode() == "difference" and shown["shown"] == "3" and float(shown["limit"]) > 0
-    found = page.evaluate("Array.from(window.review.difference().values)")
-    assert np.allclose(np.reshape(found, (40, 32)), derived[3] - parent[3], atol=1e-2)
-    less, more = (np.unravel_index(index, (40, 32)) for index in (np.argmin(found), np.argmax(found)))
+    difference = page.evaluate("Array.from(window.review.difference().values)")
+    assert np.allclose(np.reshape(difference, (40, 32)), derived[3] - parent[3], atol=1e-2)
+    less, more = (np.unravel_index(index, (40, 32)) for index in (np.argmin(difference), np.argmax(difference)))
     red, _, blue = review.colour_at("difference", int(more[0]), int(more[1]))
     assert red > 2 * blue
     red, _, blue = review.colour_at("difference", int(less[0]), int(less[1]))
@@ -182,8 +182,8 @@ def test_other_grids_are_matched_by_position(page: Page, server: OrthancServer, 
     assert float(readout["derivedValue"]) == stored.voxels()[0, 9, 7]
     assert float(readout["parentValue"]) == grid.voxels()[voxel]
     review.press("d")
-    found = page.evaluate("window.review.difference().values[9 * 16 + 7]")
-    assert found == pytest.approx(stored.voxels()[0, 9, 7] - grid.voxels()[voxel])
+    difference = page.evaluate("window.review.difference().values[9 * 16 + 7]")
+    assert difference == pytest.approx(stored.voxels()[0, 9, 7] - grid.voxels()[voxel])
     page.locator("#parent canvas").focus()
     review.press("Home")
     assert review.pane("derived")["slice"] == "-1" and review.pane("parent")["slice"] == "0"
@@ -378,7 +378,7 @@ def test_units_and_slices_that_are_not_parallel(page: Page, server: OrthancServe
 def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) -> None:
     """Pure functions of geometry.js: uneven gaps, what is half a gap away, and grids that differ by little."""
     page.goto(f"{server.url}/system")
-    found = page.evaluate(
+    compared = page.evaluate(
         """async () => {
         const { Stack, differences, pixelMap } = await import("/derived-series/app/review/geometry.js");
         const grid = (z, more = {}) => ({ RowCosines: [1, 0, 0], ColumnCosines: [0, 1, 0], PixelSpacing: [2, 1],
@@ -395,10 +395,14 @@ def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) ->
         };
     }"""
     )
-    assert found["at"] == [-1, 0, 0, 1, 1, 2, 2, -1] and found["alone"] == [-1, 0, 0]
-    assert found["voxel"] == {"slice": 2, "row": 2, "column": 1} and found["outside"] is None
-    assert found["same"] == [] and found["moved"] == ["position"] and found["back"][0] == "orientation in the plane"
-    assert found["map"] == {"start": [0, -0.5], "byRow": [1, 0], "byColumn": [0, 1]}
+    assert compared["at"] == [-1, 0, 0, 1, 1, 2, 2, -1] and compared["alone"] == [-1, 0, 0]
+    assert compared["voxel"] == {"slice": 2, "row": 2, "column": 1} and compared["outside"] is None
+    assert (
+        compared["same"] == []
+        and compared["moved"] == ["position"]
+        and compared["back"][0] == "orientation in the plane"
+    )
+    assert compared["map"] == {"start": [0, -0.5], "byRow": [1, 0], "byColumn": [0, 1]}
 
 
 @pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="DERIVED_SERIES_SCREENSHOTS is not set")

@@ -22,8 +22,8 @@ SQUARE = SIDE // 8
 
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
-    with OrthancServer(tmp_path_factory.mktemp("segments")) as made:
-        yield made
+    with OrthancServer(tmp_path_factory.mktemp("segments")) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def parent(server: OrthancServer) -> str:
 
 @pytest.fixture(scope="module")
 def labels() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    found = np.zeros((SLICES, SIDE, SIDE), np.uint8)
+    label_map = np.zeros((SLICES, SIDE, SIDE), np.uint8)
     for segment in range(SEGMENTS):
         row, column = (SQUARE * part for part in divmod(segment, 8))
         first = segment % 3 * 10
-        found[first : first + 10, row : row + SQUARE, column : column + SQUARE] = segment + 1
-    return found
+        label_map[first : first + 10, row : row + SQUARE, column : column + SQUARE] = segment + 1
+    return label_map
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,14 @@ def derived(server: OrthancServer, parent: str, labels: np.ndarray[tuple[int, in
 @pytest.fixture
 def asked(page: Page) -> list[list[int]]:
     """The frames of each request for decoded ones."""
-    found: list[list[int]] = []
+    requests: list[list[int]] = []
 
     def note(request: Request) -> None:
         if "/pixels/" in request.url:
-            found.append([int(number) for number in request.url.split("/")[-2].split(",")])
+            requests.append([int(number) for number in request.url.split("/")[-2].split(",")])
 
     page.on("request", note)
-    return found
+    return requests
 
 
 def is_coloured(review: ReviewPage, segment: int) -> bool:
@@ -199,8 +199,8 @@ def test_frames_of_a_large_instance_are_read_from_a_file_that_is_not_given_out_o
     (instance,) = server.json(f"/series/{derived}")["Instances"]
     address = FRAMES.format(instance=instance)
     for _ in range(2):
-        found = np.frombuffer(server.get(f"{address}/3,17/2").content, np.uint8).reshape(4, 400, 300, 3)
-        assert np.array_equal(found, image[[3, 4, 17, 18]])
+        frames = np.frombuffer(server.get(f"{address}/3,17/2").content, np.uint8).reshape(4, 400, 300, 3)
+        assert np.array_equal(frames, image[[3, 4, 17, 18]])
     held = list(Path(server.folder).rglob("instance-*.dcm"))
     assert len(held) == 1 and held[0].stat().st_mode & 0o077 == 0
     server.delete(f"/instances/{instance}")

@@ -95,15 +95,15 @@ def case(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
             each.PatientBirthDate, each.SeriesDescription = "19591231", "SECRET series"
         parent = server.upload(datasets)
         request = {"Pipeline": "telltale", "SeriesDescription": "SECRET result"}
-        made = derive(server, parent, **request)
-        server.json(f"/series/{made['ID']}/review", "POST", json={"Verdict": "Accept", "Reason": "confidential"})
+        answer = derive(server, parent, **request)
+        server.json(f"/series/{answer['ID']}/review", "POST", json={"Verdict": "Accept", "Reason": "confidential"})
         failing = server.post(f"/series/{parent}/derive", json={"Pipeline": "telltale", "Parameters": {"Raise": True}})
         assert "Doe^Jane" in failing.text, "what is to be kept from Eve is there"
         running = submit(server, parent, Pipeline="plain", Parameters={"Seconds": 600})
         until(server, running, {"Running"})
         parameters = {"Note": "confidential"}
         jobs = {
-            "done": made["JobID"],
+            "done": answer["JobID"],
             "failed": failing.json()["JobID"],
             "running": running,
             "waiting": submit(server, parent, Pipeline="telltale", Parameters=parameters),
@@ -112,11 +112,11 @@ def case(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
         body = npy(np.zeros((3, 32, 24), np.int16))
         image = server.json(f"/series/{parent}/derive/ct/numpy", "POST", data=body, headers=headers)
         jobs["with image"] = image["ID"]
-        ids = [parent, made["ID"], *_above(server, parent)]
+        ids = [parent, answer["ID"], *_above(server, parent)]
         ids += [each for series in ids[:2] for each in server.json(f"/series/{series}")["Instances"]]
         (folder / "denied").write_text("\n".join(ids) + "\n")
         instance = server.json(f"/series/{parent}")["Instances"][0]
-        yield Case(server, parent, made["ID"], instance, jobs)
+        yield Case(server, parent, answer["ID"], instance, jobs)
         server.post(f"/series/{parent}/jobs/{running}/cancel")
 
 
@@ -128,7 +128,7 @@ def _above(server: OrthancServer, series: str) -> list[str]:
 def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
     """Requests for each row of the table, each of which is answered to whoever may see the patient."""
     parent, derived, jobs = case.parent, case.derived, case.jobs
-    own = "/derived-series"
+    ours = "/derived-series"
     rule = {"Name": "probe", "Match": {"PatientName": "Doe^Jane"}, "Derive": {"Pipeline": "plain"}}
     job = {name: f"/series/{parent}/jobs/{each}" for name, each in jobs.items()}
     return {
@@ -155,32 +155,32 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
         "cancel": [("POST", job["waiting"] + "/cancel", {})],
         "resubmit": [("POST", job["failed"] + "/resubmit", {})],
         "pixels": [("GET", f"/instances/{case.instance}/pixels/0/1", None)],
-        "status": [("GET", f"{own}/status", None)],
-        "blueprints": [("GET", f"{own}/blueprints?expand", None)],
-        "blueprint": [("GET", f"{own}/blueprints/ct", None)],
-        "factories": [("GET", f"{own}/factories?expand", None)],
-        "pipelines": [("GET", f"{own}/pipelines?expand", None)],
-        "pipeline": [("GET", f"{own}/pipelines/telltale", None)],
-        "rules": [("GET", f"{own}/rules", None)],
+        "status": [("GET", f"{ours}/status", None)],
+        "blueprints": [("GET", f"{ours}/blueprints?expand", None)],
+        "blueprint": [("GET", f"{ours}/blueprints/ct", None)],
+        "factories": [("GET", f"{ours}/factories?expand", None)],
+        "pipelines": [("GET", f"{ours}/pipelines?expand", None)],
+        "pipeline": [("GET", f"{ours}/pipelines/telltale", None)],
+        "rules": [("GET", f"{ours}/rules", None)],
         "simulate": [
-            ("POST", f"{own}/rules/simulate", {"Series": [parent, derived]}),
-            ("POST", f"{own}/rules/simulate", {"Last": 10}),
-            ("POST", f"{own}/rules/simulate", {"Series": [parent], "Rules": [rule]}),
+            ("POST", f"{ours}/rules/simulate", {"Series": [parent, derived]}),
+            ("POST", f"{ours}/rules/simulate", {"Last": 10}),
+            ("POST", f"{ours}/rules/simulate", {"Series": [parent], "Rules": [rule]}),
         ],
-        "jobs": [("GET", f"{own}/jobs?expand", None), ("GET", f"{own}/jobs", None)],
+        "jobs": [("GET", f"{ours}/jobs?expand", None), ("GET", f"{ours}/jobs", None)],
         "job": [
-            *(("GET", f"{own}/jobs/{each}", None) for each in jobs.values()),
-            ("DELETE", f"{own}/jobs/{jobs['done']}", None),
+            *(("GET", f"{ours}/jobs/{each}", None) for each in jobs.values()),
+            ("DELETE", f"{ours}/jobs/{jobs['done']}", None),
         ],
         "job, to change": [
-            ("POST", f"{own}/jobs/{jobs['waiting']}/cancel", {}),
-            ("POST", f"{own}/jobs/{jobs['failed']}/resubmit", {}),
+            ("POST", f"{ours}/jobs/{jobs['waiting']}/cancel", {}),
+            ("POST", f"{ours}/jobs/{jobs['failed']}/resubmit", {}),
         ],
-        "recent": [("GET", f"{own}/recent", None)],
-        "start page": [("GET", f"{own}/", None)],
-        "form page": [("GET", f"{own}/derive.html?series={parent}", None)],
-        "review page": [("GET", f"{own}/review/{derived}", None)],
-        "files of pages": [("GET", f"{own}/app/shared/page.js", None)],
+        "recent": [("GET", f"{ours}/recent", None)],
+        "start page": [("GET", f"{ours}/", None)],
+        "form page": [("GET", f"{ours}/derive.html?series={parent}", None)],
+        "review page": [("GET", f"{ours}/review/{derived}", None)],
+        "files of pages": [("GET", f"{ours}/app/shared/page.js", None)],
         "viewer": [("GET", "/ohif/index.html", None)],
     }
 
@@ -237,8 +237,8 @@ def test_the_lists_tell_identifiers_states_and_times(case: Case) -> None:
     assert done["Content"]["Result"] == {**place, "Series": [{"Output": "result", **place}]}
     (recent,) = case.ask(EVE, "GET", "/derived-series/recent").json()
     assert (recent["ID"], recent["State"], recent["By"]) == (case.derived, "Accepted", "telltale")
-    found = case.ask(EVE, "POST", "/derived-series/rules/simulate", {"Series": [case.parent]}).json()
-    assert found[0]["Rules"][0]["Fires"] is False and "/rules/simulate tells why" in found[0]["Rules"][0]["Reason"]
+    answer = case.ask(EVE, "POST", "/derived-series/rules/simulate", {"Series": [case.parent]}).json()
+    assert answer[0]["Rules"][0]["Fires"] is False and "/rules/simulate tells why" in answer[0]["Rules"][0]["Reason"]
     refused = case.ask(EVE, "POST", "/derived-series/rules/simulate", {"Series": [case.parent], "Rules": []})
     assert refused.status_code == 400 and "/series/{id}/rules/simulate" in refused.json()["Remedy"]
 
@@ -259,8 +259,8 @@ def test_who_may_see_the_patient_is_answered_below_it(case: Case) -> None:
     assert states(case)[case.jobs["waiting"]] == "Failure", "it was cancelled"
     # the old address of a job leads to the new one, with the same method
     old = f"{case.server.url}/derived-series/jobs/{case.jobs['waiting']}"
-    told = requests.get(old, auth=ANNA, timeout=60).json()
-    assert told["Content"]["Request"]["Parameters"] == {"Note": "confidential"}
+    document = requests.get(old, auth=ANNA, timeout=60).json()
+    assert document["Content"]["Request"]["Parameters"] == {"Note": "confidential"}
     assert requests.post(old + "/cancel", auth=ANNA, timeout=60).status_code == 409, "it is over"
     other = f"/series/{case.derived}/jobs/{case.jobs['waiting']}"
     assert case.ask(ANNA, "GET", other).status_code == 404, "of another series"

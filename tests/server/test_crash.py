@@ -152,18 +152,18 @@ def server(orthanc_installed: None, tmp_path: Path) -> Iterator[OrthancServer]:
     library = tmp_path / "library"
     keys = settings(library, RetryPause=0.05, Attempts=100, JobsHistory=100_000)
     (library / "shift.py").write_text(SHIFT)
-    with OrthancServer(tmp_path, merged(keys, {"HttpPort": free_port()})) as made:
-        yield made
+    with OrthancServer(tmp_path, merged(keys, {"HttpPort": free_port()})) as orthanc:
+        yield orthanc
 
 
 def upload_parents(server: OrthancServer, slices: tuple[int, ...]) -> list[Parent]:
-    found = []
+    parents = []
     for number, count in enumerate(slices):
         datasets = ct_phantom(count, ROWS, COLUMNS, patient_id=f"P{number}", study=f"s{number}", series=f"c{number}")
         series_id = server.upload(datasets)
         stored = volume(server, series_id)
-        found.append(Parent(series_id, stored.voxels(), stored.affine_lps, fingerprint(server, series_id)))
-    return found
+        parents.append(Parent(series_id, stored.voxels(), stored.affine_lps, fingerprint(server, series_id)))
+    return parents
 
 
 def wait_for_some_to_finish(server: OrthancServer, jobs: int) -> None:
@@ -235,15 +235,15 @@ def number_of(job: Any) -> int:
 
 def accepted(jobs: list[Any], submissions: Submissions) -> dict[int, Any]:
     """The jobs that there are, by number: all that were answered, maybe some that were not, none twice."""
-    found = {number_of(job): job for job in jobs}
-    assert len(found) == len(jobs), "no submission became two jobs"
+    by_number = {number_of(job): job for job in jobs}
+    assert len(by_number) == len(jobs), "no submission became two jobs"
     for number, job_id in submissions.answered.items():
-        assert number in found, f"job {number} was accepted and is lost"
-        assert found[number]["ID"] == job_id
-    assert set(found) - set(submissions.answered) <= submissions.unanswered
+        assert number in by_number, f"job {number} was accepted and is lost"
+        assert by_number[number]["ID"] == job_id
+    assert set(by_number) - set(submissions.answered) <= submissions.unanswered
     failed = [job for job in jobs if job["State"] != "Success"]
     assert not failed, f"{len(failed)} of {len(jobs)} jobs failed: {failed[:2]}"
-    return found
+    return by_number
 
 
 def test_what_is_accepted_is_done_once(server: OrthancServer, capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,10 +301,10 @@ def _report(
     began: float,
 ) -> None:
     attempts = Counter(job["Content"]["Attempt"] for job in jobs)
-    found = len(jobs) - len(submissions.answered)
+    unanswered = len(jobs) - len(submissions.answered)
     with capsys.disabled():
         print(
             f"\n{what}: {kinds.total()} kills {dict(kinds)} over {len(jobs)} jobs, "
-            f"{len(submissions.unanswered)} submissions without an answer ({found} of them accepted), "
+            f"{len(submissions.unanswered)} submissions without an answer ({unanswered} of them accepted), "
             f"attempts {dict(sorted(attempts.items()))}, {time.monotonic() - began:.0f} s"
         )

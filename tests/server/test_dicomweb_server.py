@@ -31,8 +31,8 @@ from phantoms import ct_phantom, decoded, encode
 
 @pytest.fixture
 def client(empty_orthanc: OrthancServer) -> Iterator[Client]:
-    with Client(Connection(empty_orthanc.url)) as made:
-        yield made
+    with Client(Connection(empty_orthanc.url)) as dicomweb:
+        yield dicomweb
 
 
 def part10(datasets: list[Dataset]) -> list[Part10]:
@@ -51,9 +51,9 @@ def test_what_is_stored_is_what_is_fetched(client: Client, limits: BatchLimits) 
     datasets = ct_phantom(slices=40)
     study, series = uids_of(datasets)
     parts = part10(datasets)
-    told: list[int] = []
-    assert store(client, study, iter(parts), limits=limits, stored=told.append) == 40
-    assert told == sorted(told) and told[-1] == 40
+    counts: list[int] = []
+    assert store(client, study, iter(parts), limits=limits, stored=counts.append) == 40
+    assert counts == sorted(counts) and counts[-1] == 40
     samples = tuple(Sample(part.sop_instance_uid, part.data) for part in parts[::13])
     orthanc_id = verify(client, series, [part.sop_instance_uid for part in parts], samples)
     assert describe_series(client, orthanc_id).instances == 40
@@ -65,13 +65,13 @@ def test_instances_are_sent_while_later_ones_are_made(client: Client) -> None:
     """Nothing is held of what has been sent: never more than the requests on their way."""
     datasets = ct_phantom(slices=60)
     study, _ = uids_of(datasets)
-    made, confirmed, ahead = 0, 0, []
+    produced, confirmed, ahead = 0, 0, []
 
     def instances() -> Iterator[Part10]:
-        nonlocal made
+        nonlocal produced
         for part in part10(datasets):
-            made += 1
-            ahead.append(made - confirmed)
+            produced += 1
+            ahead.append(produced - confirmed)
             yield part
 
     def stored(count: int) -> None:
@@ -262,14 +262,14 @@ class Hasty(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle_one_request(self) -> None:
-        told: list[str] = self.server.told  # type: ignore[attr-defined]
+        methods: list[str] = self.server.methods  # type: ignore[attr-defined]
         self.raw_requestline = self.rfile.readline()
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
             return
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        told.append(self.command)
-        self.close_connection = len(told) == 2
+        methods.append(self.command)
+        self.close_connection = len(methods) == 2
         if not self.close_connection:
             self.send_response(200)
             self.send_header("Content-Length", "2")
@@ -280,11 +280,11 @@ class Hasty(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("method", "told"), [("GET", ["GET"] * 3), ("POST", ["GET", "POST"])])
-def test_a_connection_closed_as_it_is_used_again(method: str, told: list[str]) -> None:
+@pytest.mark.parametrize(("method", "methods"), [("GET", ["GET"] * 3), ("POST", ["GET", "POST"])])
+def test_a_connection_closed_as_it_is_used_again(method: str, methods: list[str]) -> None:
     """A request that may be repeated is; another is an error that says it may pass."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hasty)
-    server.told = []  # type: ignore[attr-defined]
+    server.methods = []  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
@@ -296,7 +296,7 @@ def test_a_connection_closed_as_it_is_used_again(method: str, told: list[str]) -
                 with pytest.raises(StorageError, match="no answer") as caught:
                     client.post_json("/tools/find", "{}")
                 assert caught.value.transient
-        assert server.told == told  # type: ignore[attr-defined]
+        assert server.methods == methods  # type: ignore[attr-defined]
     finally:
         server.shutdown()
         thread.join()

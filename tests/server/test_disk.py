@@ -51,9 +51,9 @@ def refusals(server: OrthancServer, series: str) -> list[requests.Response]:
 
 def all_succeeded_and_are_whole(server: OrthancServer, parent: str, jobs: int) -> None:
     """One series a job, of all instances, and nothing else."""
-    found = all_over(server, 60)
-    assert len(found) == jobs and {job["State"] for job in found} == {"Success"}, found
-    derived = {job["Content"]["Result"]["ID"] for job in found}
+    all_jobs = all_over(server, 60)
+    assert len(all_jobs) == jobs and {job["State"] for job in all_jobs} == {"Success"}, all_jobs
+    derived = {job["Content"]["Result"]["ID"] for job in all_jobs}
     assert len(derived) == jobs and server.series_ids() == {parent, *derived}
     assert server.json("/statistics")["CountInstances"] == SLICES * (jobs + 1)
     for series in derived:
@@ -108,9 +108,9 @@ def test_a_full_storage(start_orthanc: StartOrthanc, tmp_path: Path, disk: Path)
     filler = fill(disk, but=SLICES * ROWS * COLUMNS)  # half a series
     jobs = [submit(server, parent, **PLAIN), post_image(server, parent).json()["ID"]]
     for job_id in jobs:
-        found = until(server, job_id, {"Retry", "Success", "Failure"})
-        assert found["State"] == "Retry" and "were not stored" in found["ErrorDescription"]
-        assert "full disk" in found["ErrorDetails"]
+        job = until(server, job_id, {"Retry", "Success", "Failure"})
+        assert job["State"] == "Retry" and "were not stored" in job["ErrorDescription"]
+        assert "full disk" in job["ErrorDetails"]
     time.sleep(1.0)
     assert server.get("/system").status_code == 200
     filler.unlink()
@@ -125,8 +125,8 @@ def test_a_storage_that_stays_full(start_orthanc: StartOrthanc, tmp_path: Path, 
     parent = ct(server)
     filler = fill(disk, but=SLICES * ROWS * COLUMNS)
     job_id = post_image(server, parent).json()["ID"]
-    found = finished(server, job_id)
-    assert found["State"] == "Failure" and found["Content"]["Attempt"] == 3
+    job = finished(server, job_id)
+    assert job["State"] == "Failure" and job["Content"]["Attempt"] == 3
     assert server.series_ids() == {parent} and server.json("/statistics")["CountInstances"] == SLICES
     answer = server.post(f"/series/{parent}/derive", json=PLAIN)
     assert answer.status_code == 502 and "were not stored" in answer.json()["Message"]
@@ -159,8 +159,8 @@ def test_a_read_only_storage(start_orthanc: StartOrthanc, tmp_path: Path, disk: 
     parent = ct(server)
     remount(disk, "ro")
     job_id = submit(server, parent, **PLAIN)
-    found = until(server, job_id, {"Retry", "Success", "Failure"})
-    assert found["State"] == "Retry" and "20 of 20 instances were not stored" in found["ErrorDescription"]
+    job = until(server, job_id, {"Retry", "Success", "Failure"})
+    assert job["State"] == "Retry" and "20 of 20 instances were not stored" in job["ErrorDescription"]
     time.sleep(0.5)
     assert server.json("/statistics")["CountInstances"] == SLICES
     remount(disk, "rw")

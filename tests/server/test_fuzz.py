@@ -37,7 +37,7 @@ def test_the_same_seed_makes_the_same_input() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "defect"),
     [
         ("time.sleep(60)", "no end within 0.5 s"),
         ("os.kill(os.getpid(), 11)", "died of SIGSEGV"),
@@ -45,7 +45,7 @@ def test_the_same_seed_makes_the_same_input() -> None:
         ("print(json.dumps({**good, 'end': 'DEFECT ValueError', 'trace': 'x'}), flush=True)", "DEFECT ValueError"),
     ],
 )
-def test_defects_are_seen(tmp_path: Path, body: str, said: str) -> None:
+def test_defects_are_seen(tmp_path: Path, body: str, defect: str) -> None:
     """A process that hangs, dies or tells of an exception, at its second input."""
     program = tmp_path / "program.py"
     program.write_text(
@@ -54,15 +54,17 @@ def test_defects_are_seen(tmp_path: Path, body: str, said: str) -> None:
         "    else:\n        print(json.dumps(good), flush=True)\n"
     )
     result = fuzz("s", range(4), program, limit=0.5)
-    assert [(number, what) for number, what, _ in result.defects] == [(1, said)]
+    assert [(number, what) for number, what, _ in result.defects] == [(1, defect)]
     assert result.counts["x", "derived"] == 3
 
 
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    with OrthancServer(folder, settings(folder / "library", JobTimeout=20, MaxImageMB=64, WorkerMemoryMB=1024)) as made:
-        yield made
+    with OrthancServer(
+        folder, settings(folder / "library", JobTimeout=20, MaxImageMB=64, WorkerMemoryMB=1024)
+    ) as orthanc:
+        yield orthanc
 
 
 def test_orthanc_lives_and_keeps_nothing_of_what_failed(server: OrthancServer) -> None:

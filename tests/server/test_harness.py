@@ -112,8 +112,8 @@ def test_errors_are_told_from_the_parents() -> None:
     derived.InstanceNumber = 99
     assert len(errors(parent)) == 1 and new_errors(derived, [parent]) == []
     del derived.RescaleSlope
-    (found,) = new_errors(derived, [parent])
-    assert "RescaleSlope" in found
+    (error,) = new_errors(derived, [parent])
+    assert "RescaleSlope" in error
 
 
 def test_merged_configuration() -> None:

@@ -84,12 +84,12 @@ def test_json_is_always_encodable(value: Any) -> None:
     def unknown(name: str) -> None:
         raise AssertionError(f"{name} is not JSON")
 
-    found = json.loads(json_bytes(value).decode(), parse_constant=unknown)
+    document = json.loads(json_bytes(value).decode(), parse_constant=unknown)
     try:
         plain = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
         return
-    assert found == json.loads(plain), "what JSON can hold stays as it is"
+    assert document == json.loads(plain), "what JSON can hold stays as it is"
 
 
 def test_json_of_what_holds_itself() -> None:
@@ -128,9 +128,9 @@ def test_an_error_of_a_users_class_crosses_processes_as_the_nearest_of_ours() ->
     error = Mine("lost", remedy="wait", transient=True)
     error.lock = threading.Lock()  # type: ignore[attr-defined]
     error.add_note("where")
-    found = pickle.loads(pickle.dumps(error))
-    assert type(found) is StorageError and (found.message, found.remedy, found.transient) == ("lost", "wait", True)
-    assert found.__notes__ == ["where"] and str(found) == "lost (wait)"
+    copied = pickle.loads(pickle.dumps(error))
+    assert type(copied) is StorageError and (copied.message, copied.remedy, copied.transient) == ("lost", "wait", True)
+    assert copied.__notes__ == ["where"] and str(copied) == "lost (wait)"
 
 
 def test_an_exception_that_has_no_text() -> None:
@@ -226,15 +226,15 @@ def test_a_job_that_cannot_be_begun_ends_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("\ud800\0"), Wordless(), OSError("disk"), Busy("full")], ids=type)
 def test_an_observer_that_raises(tmp_path: Path, error: Exception) -> None:
-    told: list[tuple[str, State]] = []
+    observed: list[tuple[str, State]] = []
 
     def observe(record: JobRecord) -> None:
-        told.append((record.id, record.state))
+        observed.append((record.id, record.state))
         raise error
 
     queue = Queue(tmp_path, odd_only(Outcome(result={"ID": "x"})), observe=observe)
     goes_on(queue, tmp_path, 4)
-    assert {("odd3", State.RUNNING), ("odd3", State.SUCCESS)} <= set(told)
+    assert {("odd3", State.RUNNING), ("odd3", State.SUCCESS)} <= set(observed)
 
 
 def test_an_observer_that_cannot_write_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,8 +311,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     keys = settings(folder / "library")
     texts = {**ODD_TEXTS, "long": "x" * 1_000_000, "bytes": b"\xff\0"}
     (folder / "library" / "speakers.py").write_text(SPEAKERS.format(texts=texts), "utf-8")
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 @pytest.mark.parametrize("ours", [False, True])
@@ -326,7 +326,7 @@ def test_a_pipeline_that_says_odd_things(server: OrthancServer, what: str, ours:
         assert answer.status_code == (422 if ours else 500), answer.text[:500]
         assert answer.json()["Message"]
     assert derive(server, ct, Pipeline="speaker")["InstancesCount"] == 2
-    assert all(found["State"] in ("Success", "Failure") for found in all_jobs(server))
+    assert all(job["State"] in ("Success", "Failure") for job in all_jobs(server))
 
 
 def test_odd_parameters_and_the_jobs_after_a_restart(server: OrthancServer) -> None:

@@ -69,9 +69,9 @@ class Family(Gate):
 
 
 def library(tmp_path: Path, **keys: Any) -> dict[str, Any]:
-    made = settings(tmp_path / "library", **keys)
+    keys_and_folder = settings(tmp_path / "library", **keys)
     (tmp_path / "library" / "gate.py").write_text(GATE)
-    return made
+    return keys_and_folder
 
 
 def test_500_submissions_at_the_same_moment(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
@@ -144,17 +144,17 @@ def _busy_server(start_orthanc: StartOrthanc, tmp_path: Path) -> tuple[OrthancSe
     """With both workers in user code that has children of its own, and a queue behind them; all its processes."""
     server = start_orthanc(library(tmp_path))
     parent = server.upload(ct_phantom(2, 8, 8))
-    told = tmp_path / "family"
+    pid_file = tmp_path / "family"
     for _ in range(2):
-        submit(server, parent, Pipeline="family", Parameters={"Family": str(told)}, Priority=1)
+        submit(server, parent, Pipeline="family", Parameters={"Family": str(pid_file)}, Priority=1)
     for _ in range(20):
         submit(server, parent, Pipeline="gate")
     end = time.monotonic() + 30
-    while not (told.exists() and len(told.read_text().split()) == 4) and time.monotonic() < end:
+    while not (pid_file.exists() and len(pid_file.read_text().split()) == 4) and time.monotonic() < end:
         time.sleep(0.02)
     time.sleep(0.2)  # the shell's own child
     family = [pid for pid in server.children() if alive(pid)]
-    assert {int(pid) for pid in told.read_text().split()} < set(family)
+    assert {int(pid) for pid in pid_file.read_text().split()} < set(family)
     assert len(workers(server)) == 2 and len(family) >= 2 + 4 + 2
     return server, family
 

@@ -112,8 +112,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("previews")
     keys = settings(folder / "library", Workers=1)
     (folder / "library" / "chains.py").write_text(CHAINS)
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 def test_a_preview_while_all_workers_are_busy(server: OrthancServer) -> None:
@@ -125,7 +125,7 @@ def test_a_preview_while_all_workers_are_busy(server: OrthancServer) -> None:
     for _ in range(2):
         answer = derive(server, ct, Pipeline="gaussian_smoothing", DryRun=True, Preview=True)
         assert answer["DryRun"] and answer["Header"] and answer["Preview"]["PNG"]
-    states = {found["ID"]: found["State"] for found in all_jobs(server)}
+    states = {job["ID"]: job["State"] for job in all_jobs(server)}
     assert (states[running], states[waiting]) == ("Running", "Pending")
     server.post(f"/derived-series/jobs/{running}/cancel")
     assert finished(server, waiting)["State"] == "Success"
@@ -191,6 +191,6 @@ def test_a_job_may_ask_for_another_and_go_on(server: OrthancServer) -> None:
     ct = server.upload(ct_phantom(slices=2))
     url = f"{server.url}/series/{ct}/derive"
     assert derive(server, ct, Pipeline="chain", Parameters={"How": "asynchronous", "Url": url})["InstancesCount"] == 2
-    for found in all_jobs(server):
-        finished(server, found["ID"])
+    for each in all_jobs(server):
+        finished(server, each["ID"])
     assert len(server.series_ids()) == 3

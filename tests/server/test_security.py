@@ -72,8 +72,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     keys = merged(settings(folder / "library", MaxImageMB=MAX_IMAGE_MB, RetryPause=0.1), AUTHENTICATION)
     (folder / "library" / "thief.py").write_text(THIEF)
     (folder / "bait.py").write_text(BAIT)
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture
@@ -248,10 +248,10 @@ def test_names_are_names_and_no_paths(server: OrthancServer, ct: str, name: str)
             ("DELETE", f"/series/{ct}/jobs/{sent}"),
             ("POST", f"/series/{sent}/derive"),
         ]:
-            found = raw(server, method, path)
+            refusal = raw(server, method, path)
             # 405: Orthanc takes a backslash for a slash, and knows a shorter path for other methods
-            assert found.status in (400, 404) or (found.status, "\\" in asked) == (405, True), (method, path)
-            assert b"root:" not in found.body and found.headers.get("X-Injected") is None  # type: ignore[attr-defined]
+            assert refusal.status in (400, 404) or (refusal.status, "\\" in asked) == (405, True), (method, path)
+            assert b"root:" not in refusal.body and refusal.headers.get("X-Injected") is None  # type: ignore[attr-defined]
     assert not (server.folder / "bait.read").exists(), "no file outside the blueprint folders is run"
     assert nothing_stored(server, ct)
     assert server.json("/derived-series/jobs") is not None, "the table is there"
@@ -400,8 +400,8 @@ def nifti(shape: tuple[int, ...], *, two: bool = False, offset: float = 0, exten
     header["dim"][: 1 + len(shape)] = [len(shape), *shape]
     header["vox_offset"] = offset
     header["magic"] = b"n+2" if two else b"n+1"
-    found: bytes = header.binaryblock
-    return found + (b"\x01\0\0\0" + extension.to_bytes(4, "little") + (6).to_bytes(4, "little") if extension else b"")
+    content: bytes = header.binaryblock
+    return content + (b"\x01\0\0\0" + extension.to_bytes(4, "little") + (6).to_bytes(4, "little") if extension else b"")
 
 
 def zeros_compressed(gigabytes: int) -> bytes:

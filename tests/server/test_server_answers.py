@@ -30,8 +30,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     keys = settings(folder / "library")
     for name, text in BLUEPRINTS.items():
         (folder / "library" / f"{name}.py").write_text(text)
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +65,9 @@ def test_an_image_of_another_kind_is_named_with_what_reads_it(
     blueprint = "encapsulated_pdf" if factory == "pdf" else "ct"
     answer = server.post(f"/series/{ct}/derive/{blueprint}/{factory}", data=FILES[kind]())  # type: ignore[no-untyped-call]
     assert answer.status_code == 400
-    found = answer.json()
+    error = answer.json()
     for word in words:
-        assert word in f"{found['Message']} {found['Remedy']}"
+        assert word in f"{error['Message']} {error['Remedy']}"
     assert str(server.folder) not in answer.text and "unsafely" not in answer.text
 
 
@@ -81,11 +81,11 @@ def test_an_image_that_curl_sent_as_text_is_told_from_a_wrong_one(
     file.write_bytes(FILES[kind]())  # type: ignore[no-untyped-call]
     url = f"{server.url}/series/{ct}/derive/ct/{'numpy' if kind == '.npy' else 'nifti'}"
     extra = ["-H", header] if header else []
-    told = subprocess.run([curl, "-s", *extra, "-d", f"@{file}", url], capture_output=True, text=True, timeout=60)
-    assert "the image is damaged" in told.stdout and "--data-binary" in told.stdout
+    completed = subprocess.run([curl, "-s", *extra, "-d", f"@{file}", url], capture_output=True, text=True, timeout=60)
+    assert "the image is damaged" in completed.stdout and "--data-binary" in completed.stdout
     whole = [curl, "-s", "-H", 'X-Derived-Series-Options: {"DryRun": true}', "--data-binary", f"@{file}", url]
-    told = subprocess.run(whole, capture_output=True, text=True, timeout=60)
-    assert "damaged" not in told.stdout
+    completed = subprocess.run(whole, capture_output=True, text=True, timeout=60)
+    assert "damaged" not in completed.stdout
 
 
 def test_a_blueprint_that_could_not_be_loaded_is_told_where_it_is_missed(server: OrthancServer, ct: str) -> None:

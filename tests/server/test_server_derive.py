@@ -29,8 +29,8 @@ from server_fixtures import derive, finished, npy, settings, submit
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
     keys = settings(folder / "library", JobTimeout=60, MaxImageMB=64, RetryPause=0.1)
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture
@@ -402,8 +402,8 @@ def test_a_crash_touches_no_other_derivation(empty: OrthancServer, ct: str) -> N
     for how in ("segfault", "os exit 0", "exit"):
         answer = empty.post(f"/series/{ct}/derive", json={"Pipeline": "bad", "Parameters": {"How": how}})
         assert answer.status_code == 500
-    found = finished(empty, other)
-    assert found["State"] == "Success" and found["Content"]["Attempt"] == 1
+    job = finished(empty, other)
+    assert job["State"] == "Success" and job["Content"]["Attempt"] == 1
 
 
 def test_a_series_that_breaks_a_rule_is_not_stored(empty: OrthancServer, ct: str) -> None:
@@ -425,13 +425,13 @@ def test_a_series_that_breaks_a_rule_is_not_stored(empty: OrthancServer, ct: str
 
 def test_wrong_parameters_are_no_job(empty: OrthancServer, ct: str) -> None:
     before = len(empty.json("/derived-series/jobs"))
-    for parameters, said in (
+    for parameters, problem in (
         ({"Sigma": 1}, "'Sigma' was unexpected"),
         ({"SigmaMm": "x"}, "SigmaMm: 'x' is not of type 'number'"),
         ({"SigmaMm": -1}, "SigmaMm: -1 is less than"),
     ):
         body = {"Pipeline": "gaussian_smoothing", "Parameters": parameters, "Asynchronous": True}
         answer = empty.post(f"/series/{ct}/derive", json=body)
-        assert answer.status_code == 400 and said in answer.json()["Message"], answer.text
+        assert answer.status_code == 400 and problem in answer.json()["Message"], answer.text
         assert "SigmaMm" in answer.json()["Remedy"]
     assert len(empty.json("/derived-series/jobs")) == before

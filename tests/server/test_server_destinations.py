@@ -126,8 +126,8 @@ def test_a_modality_that_does_not_take_a_transfer_syntax_is_named_and_not_asked_
     failed = ended(sender, job_id)
     assert failed["State"] == "Failure" and failed["Content"]["Attempt"] == 1, json.dumps(failed)
     assert failed["Content"]["Result"]["Destinations"] == {"pacs": "Refused", "web": "Success"}
-    said = failed["ErrorDescription"]
-    assert f"pacs does not take the transfer syntax {name}" in said and "CT Image Storage" in said
+    description = failed["ErrorDescription"]
+    assert f"pacs does not take the transfer syntax {name}" in description and "CT Image Storage" in description
     remedy = failed["Content"]["Error"]["Remedy"]
     assert "TransferSyntax" in remedy and "answers again" not in remedy
 
@@ -200,14 +200,14 @@ def derived(empty_orthanc: OrthancServer) -> tuple[OrthancServer, str, dict[str,
 
 def test_a_derived_series_tells_its_provenance(derived: tuple[OrthancServer, str, dict[str, Any]]) -> None:
     server, parent, answer = derived
-    found = server.json(f"/series/{answer['ID']}/provenance")
-    assert found["Job"] == answer["JobID"] and found["Pipeline"] == "gaussian_smoothing"
-    assert found["Parameters"] == {"SigmaMm": 1.5}
+    provenance = server.json(f"/series/{answer['ID']}/provenance")
+    assert provenance["Job"] == answer["JobID"] and provenance["Pipeline"] == "gaussian_smoothing"
+    assert provenance["Parameters"] == {"SigmaMm": 1.5}
     uid = server.json(f"/series/{parent}")["MainDicomTags"]["SeriesInstanceUID"]
-    assert found["Parents"] == [{"Input": "image", "ID": parent, "SeriesInstanceUID": uid}]
+    assert provenance["Parents"] == [{"Input": "image", "ID": parent, "SeriesInstanceUID": uid}]
     pipeline = server.json("/derived-series/pipelines/gaussian_smoothing")
-    assert found["Code"]["Sha256"] == pipeline["Sha256"]
-    tags = {row["Keyword"]: row for row in found["Header"]["Tags"]}
+    assert provenance["Code"]["Sha256"] == pipeline["Sha256"]
+    tags = {row["Keyword"]: row for row in provenance["Header"]["Tags"]}
     assert tags["DerivationDescription"]["Value"] == "Gaussian smoothing, sigma 1.5 mm"
     assert tags["SOPInstanceUID"]["VariesByInstance"]
 
@@ -244,8 +244,8 @@ def test_the_dicomweb_plugin_answers_elsewhere(start_orthanc: StartOrthanc, tmp_
     parent = sender.upload(ct_phantom(slices=4))
     answer = sender.json(f"/series/{parent}/derive", "POST", json={**SMOOTH, "Destinations": ["web"]})
     assert answer["Destinations"] == {"web": "Success"} and pacs.series_ids() == {answer["ID"]}
-    (told,) = sender.json("/derived-series/rules")
-    assert told["Problems"] == ["there is no destination 'unknown'"]
+    (rule_document,) = sender.json("/derived-series/rules")
+    assert rule_document["Problems"] == ["there is no destination 'unknown'"]
     script = sender.get("/derived-series/app/ohif/ohif-config.js").text
     assert 'DICOM_WEB_ROOT = "/pacs/web"' in script and '"/dicom-web"' not in script
     assert [

@@ -25,8 +25,8 @@ from test_charsets import BEYOND, CONVERTED, NAMES, plain, with_name
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("encodings")
-    with OrthancServer(folder, settings(folder / "library", Workers=1)) as made:
-        yield made
+    with OrthancServer(folder, settings(folder / "library", Workers=1)) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +51,21 @@ def test_a_series_is_stored_in_the_transfer_syntax_asked_for(server: OrthancServ
     answer = server.json(
         f"/series/{series}/derive/ct/numpy", "POST", data=npy(image), headers={"X-Derived-Series-Options": options}
     )
-    found = read_back(server, answer)
-    assert {dataset.file_meta.TransferSyntaxUID for dataset in found} == {WRITTEN[name]}
-    assert np.array_equal(ParentSeries.from_datasets(found).voxels(), image)
-    assert {dataset.SOPInstanceUID for dataset in found} == {d.file_meta.MediaStorageSOPInstanceUID for d in found}
+    datasets = read_back(server, answer)
+    assert {dataset.file_meta.TransferSyntaxUID for dataset in datasets} == {WRITTEN[name]}
+    assert np.array_equal(ParentSeries.from_datasets(datasets).voxels(), image)
+    assert {dataset.SOPInstanceUID for dataset in datasets} == {
+        d.file_meta.MediaStorageSOPInstanceUID for d in datasets
+    }
 
 
 def test_a_pipeline_and_a_parent_in_other_transfer_syntaxes(server: OrthancServer) -> None:
     plain = mr_phantom(slices=3, rows=32, columns=36, series="packed")
     packed = server.upload(compressed(plain, JPEG2000Lossless))
     answer = derive(server, packed, Pipeline="plain", TransferSyntax=WRITTEN["JPEGLSLossless"])
-    found = read_back(server, answer)
-    assert {UID(dataset.file_meta.TransferSyntaxUID).keyword for dataset in found} == {"JPEGLSLossless"}
-    assert np.array_equal(ParentSeries.from_datasets(found).voxels(), ParentSeries.from_datasets(plain).voxels())
+    datasets = read_back(server, answer)
+    assert {UID(dataset.file_meta.TransferSyntaxUID).keyword for dataset in datasets} == {"JPEGLSLossless"}
+    assert np.array_equal(ParentSeries.from_datasets(datasets).voxels(), ParentSeries.from_datasets(plain).voxels())
     assert derive(server, packed, Pipeline="plain", DryRun=True, TransferSyntax="RLELossless")["InstancesCount"] == 3
 
 

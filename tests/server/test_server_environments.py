@@ -178,30 +178,30 @@ def test_a_pipeline_is_described_from_where_it_runs(server: OrthancServer, serie
 
 
 def test_the_configuration_says_where_a_pipeline_runs(server: OrthancServer, series: str) -> None:
-    made = derive(server, series, Pipeline="moved")
-    assert np.array_equal(voxels(server, made["ID"]), voxels(server, series) + 41)
+    answer = derive(server, series, Pipeline="moved")
+    assert np.array_equal(voxels(server, answer["ID"]), voxels(server, series) + 41)
 
 
 @pytest.mark.parametrize(
-    ("pipeline", "said"),
+    ("pipeline", "message"),
     [("nowhere", "'nowhere' of pipeline 'nowhere' is not in the"), ("broken", "cannot be started")],
 )
 def test_an_environment_that_is_not_there_fails_its_jobs(
-    server: OrthancServer, series: str, pipeline: str, said: str
+    server: OrthancServer, series: str, pipeline: str, message: str
 ) -> None:
     end = finished(server, submit(server, series, Pipeline=pipeline))
-    assert end["State"] == "Failure" and said in end["Content"]["Error"]["Message"]
+    assert end["State"] == "Failure" and message in end["Content"]["Error"]["Message"]
 
 
 def sleeping() -> list[str]:
-    found = []
+    names = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if command.read_bytes() == b"sleep\x00613\x00":
-                found.append(command.parent.name)
+                names.append(command.parent.name)
         except OSError:
             continue
-    return found
+    return names
 
 
 def test_cancelling_a_command_leaves_no_process_and_no_file(server: OrthancServer, series: str, folder: Path) -> None:

@@ -71,15 +71,15 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     changes = settings(folder / "library")
     (folder / "library" / "change.py").write_text(FILE)
     (folder / "library" / "weights.txt").write_text("one")
-    with OrthancServer(folder, changes) as made:
-        yield made
+    with OrthancServer(folder, changes) as orthanc:
+        yield orthanc
 
 
 def _study(name: str, day: str, **changes: Any) -> list[Any]:
-    found = ct_phantom(4, 12, 10, study=name, series=name, **changes)
-    for dataset in found:
+    datasets = ct_phantom(4, 12, 10, study=name, series=name, **changes)
+    for dataset in datasets:
         dataset.StudyDate = day
-    return found
+    return datasets
 
 
 def test_the_latest_prior_is_found_or_the_one_that_the_request_names(server: OrthancServer) -> None:
@@ -90,9 +90,9 @@ def test_the_latest_prior_is_found_or_the_one_that_the_request_names(server: Ort
     parent = server.upload(_study("now", "20260101"))
     for request, wanted in (({}, prior), ({"Inputs": {"before": older}}, older)):
         answer = derive(server, parent, Pipeline="change", **request)
-        made = server.json(f"{answer['Path']}/provenance")
-        assert {each["Input"]: each["ID"] for each in made["Parents"]} == {"now": parent, "before": wanted}
-        assert made["ParentSeries"] == parent
+        provenance = server.json(f"{answer['Path']}/provenance")
+        assert {each["Input"]: each["ID"] for each in provenance["Parents"]} == {"now": parent, "before": wanted}
+        assert provenance["ParentSeries"] == parent
         first = server.download(answer["ID"])[0]
         (study,) = first.StudiesContainingOtherReferencedInstancesSequence
         assert study.StudyInstanceUID == server.json(f"/series/{wanted}/study")["MainDicomTags"]["StudyInstanceUID"]
@@ -117,9 +117,12 @@ def test_a_segmentation_of_several_segments_is_an_input(server: OrthancServer) -
     mask = server.json(f"/series/{parent}/derive/segmentation/numpy", "POST", data=npy(labels))["ID"]
     answer = derive(server, parent, Pipeline="change", Inputs={"mask": mask})
     assert answer["InstancesCount"] == 4
-    made = server.json(f"{answer['Path']}/provenance")
-    assert {each["Input"] for each in made["Parents"]} == {"now", "before", "mask"}
-    assert made["Code"]["Algorithm"]["Name"] == "Subtraction" and "weights.txt" in made["Code"]["Algorithm"]["Files"]
+    provenance = server.json(f"{answer['Path']}/provenance")
+    assert {each["Input"] for each in provenance["Parents"]} == {"now", "before", "mask"}
+    assert (
+        provenance["Code"]["Algorithm"]["Name"] == "Subtraction"
+        and "weights.txt" in provenance["Code"]["Algorithm"]["Files"]
+    )
 
 
 def test_changed_weights_and_another_prior_are_another_derivation(server: OrthancServer) -> None:
@@ -148,6 +151,6 @@ def test_a_prior_that_is_deleted_meanwhile_leaves_nothing(server: OrthancServer)
     while server.json(where)["Content"].get("Text") != "has the prior":
         assert server.json(where)["State"] == "Running"
     server.json(f"/series/{prior}", "DELETE")
-    found = server.json(finished(server, mine)["Path"])
-    assert found["State"] == "Failure" and "the input 'before' was deleted" in found["ErrorDescription"]
+    job = server.json(finished(server, mine)["Path"])
+    assert job["State"] == "Failure" and "the input 'before' was deleted" in job["ErrorDescription"]
     assert server.series_ids() == {parent}

@@ -24,8 +24,8 @@ from server_fixtures import derive, finished, job, npy, settings, submit, until
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    with OrthancServer(folder, settings(folder / "library", JobTimeout=60)) as made:
-        yield made
+    with OrthancServer(folder, settings(folder / "library", JobTimeout=60)) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture
@@ -39,22 +39,22 @@ def nap(seconds: float) -> dict[str, Any]:
 
 
 def test_a_job_has_the_keys_of_orthancs_jobs(server: OrthancServer, ct: str) -> None:
-    found = finished(server, submit(server, ct, Pipeline="plain", Priority=7))
+    job = finished(server, submit(server, ct, Pipeline="plain", Priority=7))
     modify = server.json(f"/series/{ct}/modify", "POST", json={"Asynchronous": True})
     theirs = until_orthancs(server, modify["ID"])
     server.delete(f"/series/{theirs['Content'].get('ID', '')}")
-    assert set(theirs) - {"EstimatedTimeOfArrival"} <= set(found)
-    assert (found["State"], found["Progress"], found["Priority"]) == ("Success", 100, 7)
-    assert (found["ErrorCode"], found["ErrorDescription"]) == (0, theirs["ErrorDescription"])
+    assert set(theirs) - {"EstimatedTimeOfArrival"} <= set(job)
+    assert (job["State"], job["Progress"], job["Priority"]) == ("Success", 100, 7)
+    assert (job["ErrorCode"], job["ErrorDescription"]) == (0, theirs["ErrorDescription"])
     for key in ("CreationTime", "CompletionTime", "Timestamp"):
-        assert len(found[key]) == len(theirs[key]) and abs(float(found[key][9:]) - float(theirs[key][9:])) < 60
-    assert found["Content"]["ParentSeries"] == ct and found["Content"]["Result"]["InstancesCount"] == 6
+        assert len(job[key]) == len(theirs[key]) and abs(float(job[key][9:]) - float(theirs[key][9:])) < 60
+    assert job["Content"]["ParentSeries"] == ct and job["Content"]["Result"]["InstancesCount"] == 6
 
 
 def until_orthancs(server: OrthancServer, job_id: str) -> Any:
-    while (found := server.json(f"/jobs/{job_id}"))["State"] not in ("Success", "Failure"):
+    while (orthanc_job := server.json(f"/jobs/{job_id}"))["State"] not in ("Success", "Failure"):
         time.sleep(0.02)
-    return found
+    return orthanc_job
 
 
 def test_lists_and_pages(server: OrthancServer, ct: str) -> None:
@@ -75,10 +75,10 @@ def test_progress_goes_up_by_what_is_done(server: OrthancServer) -> None:
     ct = server.upload(ct_phantom(slices=400, rows=256, columns=256, noise=0))
     mine = submit(server, ct, **nap(1))
     seen = [0]
-    while (found := job(server, mine))["State"] not in ("Success", "Failure"):
-        seen.append(found["Progress"])
+    while (current := job(server, mine))["State"] not in ("Success", "Failure"):
+        seen.append(current["Progress"])
         time.sleep(0.02)
-    assert found["State"] == "Success" and found["Progress"] == 100
+    assert current["State"] == "Success" and current["Progress"] == 100
     assert seen == sorted(seen) and len(set(seen)) >= 3 and max(seen) < 100
 
 
@@ -87,8 +87,8 @@ def test_cancel_resubmit_delete(server: OrthancServer, ct: str) -> None:
     until(server, mine, {"Running"})
     assert server.delete(f"/derived-series/jobs/{mine}").status_code == 409
     assert server.post(f"/derived-series/jobs/{mine}/cancel").status_code == 200
-    found = finished(server, mine, 10)
-    assert (found["State"], found["ErrorCode"]) == ("Failure", 37)
+    job = finished(server, mine, 10)
+    assert (job["State"], job["ErrorCode"]) == ("Failure", 37)
     assert server.post(f"/derived-series/jobs/{mine}/cancel").status_code == 409
     assert server.post(f"/derived-series/jobs/{mine}/resubmit").status_code == 200
     until(server, mine, {"Running"})
@@ -308,11 +308,11 @@ def test_storing_fails_while_the_disk_is_full(start_orthanc: StartOrthanc, tmp_p
         # 2.6 MB of 6 are taken; the rest goes to a file that leaves room for half of the series
         with (small / "filler").open("wb") as file:
             file.write(bytes(2_200_000))
-        found = until(server, mine, {"Retry", "Failure", "Success"})
+        job = until(server, mine, {"Retry", "Failure", "Success"})
         os.unlink(small / "filler")
-        assert found["State"] == "Retry", found
-        found = finished(server, mine)
-        assert found["State"] == "Success", found
+        assert job["State"] == "Retry", job
+        job = finished(server, mine)
+        assert job["State"] == "Success", job
         assert server.json("/statistics")["CountInstances"] == 40
         server.stop()
     finally:

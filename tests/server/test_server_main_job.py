@@ -63,12 +63,12 @@ def check(server: OrthancServer, answer: dict[str, Any], parent: ParentSeries, i
     intercept = float(derived.pivot.get("RescaleIntercept") or 0)
     real = derived.stored().astype(np.float64) * step + intercept
     assert np.abs(real - image.astype(np.float64)).max() <= step * 0.5000001
-    for made, source in zip(derived.instances, parent.instances, strict=True):
-        away = np.subtract(made.ImagePositionPatient, source.ImagePositionPatient)
+    for instance, source in zip(derived.instances, parent.instances, strict=True):
+        away = np.subtract(instance.ImagePositionPatient, source.ImagePositionPatient)
         assert np.linalg.norm(away.astype(float)) <= 1e-3
-        assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
-        assert made.PatientID == source.PatientID
-    numbers = [int(made.InstanceNumber) for made in derived.instances]
+        assert instance.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+        assert instance.PatientID == source.PatientID
+    numbers = [int(instance.InstanceNumber) for instance in derived.instances]
     assert numbers in (list(range(1, len(numbers) + 1)), list(range(len(numbers), 0, -1))), "in geometric order"
     assert new_errors(parts[0], parent.instances[:1]) == []
 

@@ -52,8 +52,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("pipelines")
     (folder / "measured.py").write_text(MEASURED)
     keys = {"DerivedSeries": {"BlueprintFolders": [str(REPOSITORY / "blueprints"), str(folder)], "Workers": 1}}
-    with OrthancServer(tmp_path_factory.mktemp("measurements"), keys) as made:
-        yield made
+    with OrthancServer(tmp_path_factory.mktemp("measurements"), keys) as orthanc:
+        yield orthanc
 
 
 def test_numbers_are_stored_beside_the_images(server: OrthancServer) -> None:

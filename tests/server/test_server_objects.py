@@ -22,8 +22,8 @@ PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     keys = {"DerivedSeries": {"BlueprintFolders": [str(REPOSITORY / "blueprints")], "Workers": 1}}
-    with OrthancServer(tmp_path_factory.mktemp("objects"), keys) as made:
-        yield made
+    with OrthancServer(tmp_path_factory.mktemp("objects"), keys) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +32,9 @@ def ct(server: OrthancServer) -> str:
 
 
 def labels(shape: tuple[int, ...] = (4, 32, 24)) -> Any:
-    found = np.zeros(shape, np.uint8)
-    found[1:3, 4:20, 5:15], found[2:, 22:30, 3:9] = 1, 2
-    return found
+    label_map = np.zeros(shape, np.uint8)
+    label_map[1:3, 4:20, 5:15], label_map[2:, 22:30, 3:9] = 1, 2
+    return label_map
 
 
 def send(server: OrthancServer, series: str, kind: str, data: bytes, **options: Any) -> tuple[Any, Dataset]:
@@ -81,8 +81,8 @@ def test_a_dose(server: OrthancServer, ct: str) -> None:
     keys = {"Derivation": "PixelByPixelAddition", "Replace": {"ReferencedRTPlanSequence": plan}}
     answer, dataset = send(server, ct, "rt_dose/rt_dose", npy(dose), **keys)
     assert answer["Warnings"] == []
-    found = dataset.pixel_array * float(dataset.DoseGridScaling)
-    assert np.abs(found - dose).max() <= float(dataset.DoseGridScaling) * 0.5000001
+    values = dataset.pixel_array * float(dataset.DoseGridScaling)
+    assert np.abs(values - dose).max() <= float(dataset.DoseGridScaling) * 0.5000001
 
 
 def test_pictures_in_colour(server: OrthancServer, ct: str) -> None:
@@ -136,16 +136,16 @@ ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "data", "options", "status", "said"), ERRORS)
+@pytest.mark.parametrize(("kind", "data", "options", "status", "message"), ERRORS)
 def test_errors_name_what_and_store_nothing(
-    server: OrthancServer, ct: str, kind: str, data: bytes, options: dict[str, Any], status: int, said: str
+    server: OrthancServer, ct: str, kind: str, data: bytes, options: dict[str, Any], status: int, message: str
 ) -> None:
     before = server.series_ids()
     headers = {"X-Derived-Series-Options": json.dumps(options)}
     answer = server.post(f"/series/{ct}/derive/{kind}", data=data, headers=headers)
     body = answer.json()
     assert answer.status_code == status, body
-    assert said in body["Message"] + str(body.get("Remedy"))
+    assert message in body["Message"] + str(body.get("Remedy"))
     assert server.series_ids() == before
 
 

@@ -95,8 +95,8 @@ def with_outputs(folder: Path, **keys: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    with OrthancServer(folder, with_outputs(folder)) as made:
-        yield made
+    with OrthancServer(folder, with_outputs(folder)) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture
@@ -122,10 +122,10 @@ def test_the_answer_lists_the_series_and_the_values(server: OrthancServer, ct: s
     assert len({each["SeriesNumber"] for each in tags}) == 3
     assert [each["SeriesDescription"].split()[-1] for each in tags] == ["(mask)", "(same)", "(maybe)"]
     for each in listed:
-        made = server.json(f"{each['Path']}/provenance")
-        assert made["Output"] == each["Output"] and made["Job"] == answer["JobID"]
-        assert made["Values"] == answer["Values"]
-        assert [(s["Output"], s["ID"]) for s in made["Series"]] == [(s["Output"], s["ID"]) for s in listed]
+        provenance = server.json(f"{each['Path']}/provenance")
+        assert provenance["Output"] == each["Output"] and provenance["Job"] == answer["JobID"]
+        assert provenance["Values"] == answer["Values"]
+        assert [(s["Output"], s["ID"]) for s in provenance["Series"]] == [(s["Output"], s["ID"]) for s in listed]
     assert job(server, answer["JobID"])["Content"]["Result"]["Series"][1]["ID"] == listed[1]["ID"]
     recent = server.json("/derived-series/recent")
     assert {each["ID"]: each["Output"] for each in recent} == {each["ID"]: each["Output"] for each in listed}
@@ -199,8 +199,8 @@ def test_the_verdict_on_one_leaves_the_others_and_all_can_be_judged_at_once(serv
     }
     ids = [each["ID"] for each in derive(server, ct, **trio())["Series"]]
     everything = {"Verdict": "Reject", "Code": "111219", "All": True, **anna}
-    found = server.json(f"/series/{ids[2]}/review", "POST", json=everything)
-    assert [each["State"] for each in found["Siblings"]] == ["Rejected"] * 3
+    verdict = server.json(f"/series/{ids[2]}/review", "POST", json=everything)
+    assert [each["State"] for each in verdict["Siblings"]] == ["Rejected"] * 3
     notes = [server.json(f"/series/{each}/review")["KeyObjects"]["ID"] for each in ids]
     assert len(set(notes)) == 3
 
@@ -229,15 +229,15 @@ def test_held_siblings_are_sent_one_by_one_as_they_are_accepted(start_orthanc: S
 def test_what_a_pipeline_says_is_heard_while_it_runs(server: OrthancServer, ct: str) -> None:
     mine = submit(server, ct, **trio(Parameters={"How": "talk"}))
     where, seen = f"/series/{ct}/jobs/{mine}", []
-    while (found := server.json(where))["State"] not in ("Success", "Failure"):
-        if "Text" in found["Content"]:
-            seen.append((found["Content"]["Phase"], found["Progress"], found["Content"]["Text"]))
+    while (document := server.json(where))["State"] not in ("Success", "Failure"):
+        if "Text" in document["Content"]:
+            seen.append((document["Content"]["Phase"], document["Progress"], document["Content"]["Text"]))
         time.sleep(0.05)
     assert ("Processing", 50, "fold 2 of 5") in seen
     log = server.json(f"{where}/log")
-    said = [line.split(" ", 1)[1] for line in log["Lines"]]
-    assert said[:4] == ["INFO trio: loaded the model", "to stdout", "to stderr", "WARNING mine: to a logger"]
-    assert not Path(said[4].removeprefix("in ")).exists()
+    lines = [line.split(" ", 1)[1] for line in log["Lines"]]
+    assert lines[:4] == ["INFO trio: loaded the model", "to stdout", "to stderr", "WARNING mine: to a logger"]
+    assert not Path(lines[4].removeprefix("in ")).exists()
     assert server.json(f"{where}/log?since={log['Next']}") == {"Lines": [], "Next": log["Next"]}
     assert f"job {mine}: to stdout" in server.log()
     other = finished(server, submit(server, ct, Pipeline="plain"))["ID"]
@@ -249,10 +249,10 @@ def test_what_a_pipeline_says_is_heard_while_it_runs(server: OrthancServer, ct: 
 
 def complete(server: OrthancServer, parent: str, slices: int) -> bool:
     """Whether all series of one job are there; False for none of them. Anything between fails."""
-    found = server.series_ids() - {parent}
-    counts = sorted(len(server.json(f"/series/{each}")["Instances"]) for each in found)
+    derived = server.series_ids() - {parent}
+    counts = sorted(len(server.json(f"/series/{each}")["Instances"]) for each in derived)
     assert counts in ([], [1, slices, slices]), counts
-    return bool(found)
+    return bool(derived)
 
 
 def test_all_are_there_or_none_over_50_kills(start_orthanc: StartOrthanc, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ FIRST, MIDDLE, LAST = 0, SLICES // 2, SLICES - 1
 
 @pytest.fixture(scope="module")
 def way() -> Iterator[SlowProxy]:
-    with slow_proxy(free_port()) as found:
-        yield found
+    with slow_proxy(free_port()) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")

@@ -29,8 +29,8 @@ def blocks(language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     script = REPOSITORY / "docs" / "on-stable-series.lua"
-    with OrthancServer(tmp_path_factory.mktemp("recipes"), {"LuaScripts": [str(script)]}) as made:
-        yield made
+    with OrthancServer(tmp_path_factory.mktemp("recipes"), {"LuaScripts": [str(script)]}) as orthanc:
+        yield orthanc
 
 
 def shell(script: str, server: OrthancServer, series: str) -> str:
@@ -42,8 +42,8 @@ def shell(script: str, server: OrthancServer, series: str) -> str:
 
 
 def jobs(server: OrthancServer) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = server.json("/derived-series/jobs?expand")
-    return found
+    documents: list[dict[str, Any]] = server.json("/derived-series/jobs?expand")
+    return documents
 
 
 def test_the_lua_script_derives_once_and_not_from_its_own_results(server: OrthancServer) -> None:
@@ -79,8 +79,8 @@ def test_the_recipes_for_the_shell(empty_orthanc: OrthancServer) -> None:
     while ct not in _stable(server):
         assert time.monotonic() < end
         time.sleep(0.1)
-    told = shell(simulate, server, ct)
-    assert ct in told and '"it matches"' in told
+    output = shell(simulate, server, ct)
+    assert ct in output and '"it matches"' in output
     assert '"State": "Success"' in shell(derive, server, ct)
     assert len(server.json(f"/series/{ct}/derived")) == 1
 

@@ -62,8 +62,8 @@ def refused(server: OrthancServer, series: str, status: int, **request: Any) -> 
 
 def notes(server: OrthancServer, study: str) -> list[Any]:
     """The Key Object Selection series of a study, by QIDO-RS."""
-    found = server.get("/dicom-web/series", params={"StudyInstanceUID": study, "Modality": "KO"})
-    return list(found.json()) if found.ok and found.content else []
+    answer = server.get("/dicom-web/series", params={"StudyInstanceUID": study, "Modality": "KO"})
+    return list(answer.json()) if answer.ok and answer.content else []
 
 
 def test_an_accepted_series_says_who_accepted_it(server: OrthancServer, parent: str) -> None:
@@ -92,8 +92,8 @@ def test_a_rejection_is_told_by_a_key_object_selection_document(server: OrthancS
     assert rejected["State"] == "Rejected" and rejected["Code"] == "111219"
     assert rejected["User"] == "Müller^Eva" and rejected["Former"]["User"] == "Hasty"
     assert server.json(f"/series/{series}/metadata/4301")["State"] == "Rejected"
-    (found,) = notes(server, study)
-    assert found["0020000E"]["Value"] == [rejected["KeyObjects"]["SeriesInstanceUID"]]
+    (note_tags,) = notes(server, study)
+    assert note_tags["0020000E"]["Value"] == [rejected["KeyObjects"]["SeriesInstanceUID"]]
     assert series in server.series_ids(), "the series itself stays"
 
     (note,) = server.download(rejected["KeyObjects"]["ID"])
@@ -199,8 +199,8 @@ def test_the_notes_of_a_study_count_where_nothing_else_is_known(
 
 def test_wrong_verdicts_say_what_is_wrong(server: OrthancServer, parent: str) -> None:
     series = derive(server, parent)["ID"]
-    said = refused(server, series, 400, Verdict="Maybe", Usr="x")
-    assert "Verdict" in said and "Usr" in said
+    message = refused(server, series, 400, Verdict="Maybe", Usr="x")
+    assert "Verdict" in message and "Usr" in message
     assert "User" in refused(server, series, 400, Verdict="Accept")
     assert "111219 (InappropriateImageProcessing)" in refused(server, series, 400, Verdict="Reject", User="a")
     assert "'ugly'" in refused(server, series, 400, Verdict="Reject", User="a", Code="ugly")
@@ -294,8 +294,8 @@ def test_a_verdict_that_is_written_past_the_plugin_counts_for_nothing(
     server.put(f"/series/{answer['ID']}/metadata/4301", data=forged)
     server.kill()
     server.restart()
-    found = server.json(f"/series/{answer['ID']}/review")
-    assert found["State"] == "Unreviewed" and "mallory" in found["Warnings"][0]
+    state = server.json(f"/series/{answer['ID']}/review")
+    assert state["State"] == "Unreviewed" and "mallory" in state["Warnings"][0]
     assert "written past the plugin" in server.log()
     (listed,) = [each for each in server.json("/derived-series/recent") if each["ID"] == answer["ID"]]
     assert listed["State"] == "Unreviewed"
@@ -305,8 +305,8 @@ def test_a_verdict_that_is_written_past_the_plugin_counts_for_nothing(
     assert rejected["State"] == "Rejected" and rejected["Warnings"] == []
     for written in (forged, "no JSON", "[]"):
         server.put(f"/series/{answer['ID']}/metadata/4301", data=written)
-        found = server.json(f"/series/{answer['ID']}/review")
-        assert found["State"] == "Rejected" and "here it is Rejected by" in found["Warnings"][0]
+        state = server.json(f"/series/{answer['ID']}/review")
+        assert state["State"] == "Rejected" and "here it is Rejected by" in state["Warnings"][0]
     server.delete(f"/series/{answer['ID']}/metadata/4301")
     assert "was removed" in server.json(f"/series/{answer['ID']}/review")["Warnings"][0]
     assert "rejected" in refused(server, answer["ID"], 409, Verdict="Accept", User="a")
@@ -351,8 +351,8 @@ def test_a_rejection_that_a_crash_cut_short_is_finished_after_it(server: Orthanc
     server.restart()
     server.json(f"/derived-series/jobs/{busy}/cancel", "POST")
     end = time.monotonic() + 30
-    while (found := server.json(f"/series/{series}/review"))["State"] != "Rejected":
-        assert time.monotonic() < end, found
+    while (state := server.json(f"/series/{series}/review"))["State"] != "Rejected":
+        assert time.monotonic() < end, state
         time.sleep(0.05)
     study = server.json(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
     assert len(notes(server, study)) == 1

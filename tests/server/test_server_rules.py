@@ -51,17 +51,17 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     port = free_port()
     itself = {"DicomModalities": {"itself": ["ORTHANC", "127.0.0.1", port]}, "DicomPort": port}
     others = {"OverwriteInstances": True, "DicomServerEnabled": True, "DicomAet": "ORTHANC", **itself}
-    with OrthancServer(folder, merged(settings(folder / "library", Rules=RULES), others)) as made:
-        yield made
+    with OrthancServer(folder, merged(settings(folder / "library", Rules=RULES), others)) as orthanc:
+        yield orthanc
 
 
 def soon(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     """What a condition gives as soon as it is true."""
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (result := condition()):
         assert time.monotonic() < end, what
         time.sleep(0.05)
-    return found
+    return result
 
 
 def quiet(server: OrthancServer) -> None:
@@ -85,8 +85,8 @@ def _is_quiet(server: OrthancServer) -> bool:
 
 def jobs_of(server: OrthancServer, series: str) -> list[dict[str, Any]]:
     """The jobs on a series, oldest first."""
-    found: list[dict[str, Any]] = server.json(f"/series/{series}/jobs?expand")
-    return found
+    documents: list[dict[str, Any]] = server.json(f"/series/{series}/jobs?expand")
+    return documents
 
 
 def fired(server: OrthancServer, rule: str) -> dict[str, Any]:
@@ -94,18 +94,18 @@ def fired(server: OrthancServer, rule: str) -> dict[str, Any]:
 
 
 def derived(server: OrthancServer, series: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = server.json(f"/series/{series}/derived")
-    return found
+    documents: list[dict[str, Any]] = server.json(f"/series/{series}/derived")
+    return documents
 
 
 def series_of(server: OrthancServer, rule: str) -> list[str]:
     """The series that a rule made and that are there."""
-    found = []
+    ids = []
     for series in sorted(server.series_ids()):
         answer = server.get(f"/series/{series}/metadata/4300")
         if answer.ok and answer.json().get("Rule", {}).get("Name") == rule:
-            found.append(series)
-    return found
+            ids.append(series)
+    return ids
 
 
 def test_a_rule_fires_once_and_again_for_more_instances(server: OrthancServer) -> None:
@@ -164,8 +164,8 @@ def test_a_rule_of_two_inputs_waits_for_both(server: OrthancServer) -> None:
 
 def simulated(server: OrthancServer, series: list[str], **more: Any) -> dict[tuple[str, str], dict[str, Any]]:
     """By series and rule."""
-    found = [server.json(f"/series/{each}/rules/simulate", "POST", json=more) for each in series]
-    return {(each["Series"], told["Rule"]): told for each in found for told in each["Rules"]}
+    answers = [server.json(f"/series/{each}/rules/simulate", "POST", json=more) for each in series]
+    return {(each["Series"], outcome["Rule"]): outcome for each in answers for outcome in each["Rules"]}
 
 
 def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> None:
@@ -174,14 +174,14 @@ def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> Non
     quiet(server)
     (job,) = jobs_of(server, mr)
     assert job["Priority"] == 3 and jobs_of(server, secret) == []
-    found = server.json("/derived-series/rules/simulate", "POST", json={"Last": 3})
-    assert [each["Series"] for each in found][0] == derived(server, mr)[0]["ID"]
-    assert {each["Series"] for each in found[1:]} == {mr, secret}
-    outcomes = {(each["Series"], told["Rule"]): told for each in found for told in each["Rules"]}
-    why = simulated(server, [each["Series"] for each in found])
-    for key, told in outcomes.items():  # the list says which rules fire, and tells nothing of a tag
+    answers = server.json("/derived-series/rules/simulate", "POST", json={"Last": 3})
+    assert [each["Series"] for each in answers][0] == derived(server, mr)[0]["ID"]
+    assert {each["Series"] for each in answers[1:]} == {mr, secret}
+    outcomes = {(each["Series"], outcome["Rule"]): outcome for each in answers for outcome in each["Rules"]}
+    why = simulated(server, [each["Series"] for each in answers])
+    for key, outcome in outcomes.items():  # the list says which rules fire, and tells nothing of a tag
         reason = f"POST /series/{key[0]}/rules/simulate tells why"
-        assert told == why[key] or told == {**why[key], "Reason": reason}
+        assert outcome == why[key] or outcome == {**why[key], "Reason": reason}
     outcomes = why
     assert outcomes[mr, "posted"] == {
         **{"Rule": "posted", "Fires": False, "Reason": "it has fired for these instances already"},
@@ -190,18 +190,18 @@ def test_rules_by_origin_and_what_would_have_fired(server: OrthancServer) -> Non
     assert outcomes[secret, "posted"]["Reason"] == 'Not: PatientID is "secret"'
     assert outcomes[mr, "sent"]["Reason"] == "RemoteAET is missing"
     assert outcomes[mr, "ct"]["Reason"] == 'Modality is "MR", wanted "CT"'
-    assert outcomes[found[0]["Series"], "posted"]["Reason"] == 'Origin is "Plugins", wanted "RestApi"'
+    assert outcomes[answers[0]["Series"], "posted"]["Reason"] == 'Origin is "Plugins", wanted "RestApi"'
     new = {"Name": "new", "Match": {"Modality": "MR"}, "Derive": PLAIN}
-    tried = simulated(server, [mr, found[0]["Series"]], Rules=[new])
+    tried = simulated(server, [mr, answers[0]["Series"]], Rules=[new])
     assert tried[mr, "new"] == {"Rule": "new", "Fires": True, "Reason": "it matches"}
-    assert tried[found[0]["Series"], "new"]["Reason"] == "it is derived (1 step(s) deep), MaxDepth is 0"
+    assert tried[answers[0]["Series"], "new"]["Reason"] == "it is derived (1 step(s) deep), MaxDepth is 0"
     # a derived series that comes back without its metadata is known by the marks in its instances
-    copies = server.download(found[0]["Series"])
-    server.delete(f"/series/{found[0]['Series']}")
+    copies = server.download(answers[0]["Series"])
+    server.delete(f"/series/{answers[0]['Series']}")
     slow = submit(server, mr, Pipeline="plain", Parameters={"Seconds": 60})
     until(server, slow, {"Running"})
     copy = server.upload(copies)
-    assert copy == found[0]["Series"]
+    assert copy == answers[0]["Series"]
     soon(lambda: server.json(f"/series/{copy}")["IsStable"], "it does not become stable")
     outcomes = simulated(server, [copy], Rules=[{**new, "MaxDepth": 1}, {**new, "Name": "strict"}])
     assert outcomes[copy, "new"]["Reason"] == "it is not stable yet"  # it may be what the job in the study stores

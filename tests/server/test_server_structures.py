@@ -43,8 +43,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "on_liver.py").write_text(PIPELINE)
     folders = [str(REPOSITORY / "blueprints"), str(folder)]
     keys = {"DerivedSeries": {"BlueprintFolders": folders, "Workers": 1}}
-    with OrthancServer(tmp_path_factory.mktemp("structures"), keys) as made:
-        yield made
+    with OrthancServer(tmp_path_factory.mktemp("structures"), keys) as orthanc:
+        yield orthanc
 
 
 @pytest.mark.parametrize("kind", ["rt_structure_set", "segmentation"])
@@ -56,14 +56,14 @@ def test_structures_are_made_and_used(server: OrthancServer, kind: str) -> None:
     image[1:3, 8:12, 8:12] = 0
     options = {"Segments": [{"Number": 1, "Label": "Liver", "Color": "#aa0000"}]}
     headers = {"X-Derived-Series-Options": json.dumps(options)}
-    made = server.json(f"/series/{ct}/derive/{kind}/{kind}", "POST", data=npy(image), headers=headers)
-    assert made["Warnings"] == []
-    stored = ParentSeries.from_objects(map(encode, server.download(made["ID"])))
+    derived = server.json(f"/series/{ct}/derive/{kind}/{kind}", "POST", data=npy(image), headers=headers)
+    assert derived["Warnings"] == []
+    stored = ParentSeries.from_objects(map(encode, server.download(derived["ID"])))
     assert np.array_equal(labels_on(stored, parent).array, image)
     offered = {each["Name"]: each for each in server.json(f"/series/{ct}/pipelines")}
     fits = {each["ID"]: each["Fits"] for each in offered["on_liver"]["Others"]["Structures"]}
-    assert fits[made["ID"]] is True
-    request = {"Pipeline": "on_liver", "Inputs": {"Structures": made["ID"]}}
+    assert fits[derived["ID"]] is True
+    request = {"Pipeline": "on_liver", "Inputs": {"Structures": derived["ID"]}}
     answer = server.json(f"/series/{ct}/derive", "POST", json=request)
     values = ParentSeries.from_datasets(server.download(answer["ID"])).voxels()
     assert np.array_equal(values, np.where(image == 1, parent.voxels(), -1000))

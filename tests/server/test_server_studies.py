@@ -40,8 +40,8 @@ class Chance(Pipeline):
 
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[SlowProxy]:
-    with slow_proxy(free_port()) as found:
-        yield found
+    with slow_proxy(free_port()) as slow:
+        yield slow
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_33_derivations_at_once_in_one_study_share_no_series_number(
     server = start_orthanc(settings(tmp_path / "library", Workers=4))
     parents = [server.upload(ct_phantom(slices=3, series=str(n), series_number=n)) for n in range(1, 5)]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda n: derive(server, parents[n % 4], Pipeline="plain")["Path"], range(16)))
-    numbers = [int(server.json(path)["MainDicomTags"]["SeriesNumber"]) for path in made]
+        paths = list(pool.map(lambda n: derive(server, parents[n % 4], Pipeline="plain")["Path"], range(16)))
+    numbers = [int(server.json(path)["MainDicomTags"]["SeriesNumber"]) for path in paths]
     assert sorted(numbers) == [*range(1001, 1001 + 16)]
 
 

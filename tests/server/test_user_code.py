@@ -194,8 +194,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("rude")
     keys = settings(folder / "library", Pipelines={"rude": {"MemoryMB": 1500}}, RetryPause=0.1, Attempts=2)
     (folder / "library" / "rude.py").write_text(RUDE)
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 @pytest.fixture

@@ -100,8 +100,8 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("talkers")
     keys = settings(folder / "library", Workers=1)
     (folder / "library" / "talkers.py").write_text(TALKERS)
-    with OrthancServer(folder, keys) as made:
-        yield made
+    with OrthancServer(folder, keys) as orthanc:
+        yield orthanc
 
 
 def run(server: OrthancServer, how: str) -> tuple[str, list[str], str]:

@@ -81,8 +81,8 @@ def reads(factory: str, file: FileType) -> bool:
     """Whether a factory reads a type of file; True for one that is not of this package."""
     if any(factory == image.factory for image in IMAGE_FILES):
         return file.factory == factory
-    made = kinds_of_factory(factory)
-    return not made or any(file in (kind.files or IMAGE_FILES) for kind in made)
+    kinds = kinds_of_factory(factory)
+    return not kinds or any(file in (kind.files or IMAGE_FILES) for kind in kinds)
 
 
 def readable_suffixes() -> str:

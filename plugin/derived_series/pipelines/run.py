@@ -82,8 +82,8 @@ class Options:
             "frame_of_reference": None if self.frame_of_reference == "Parent" else self.frame_of_reference,
         }
         build: Any = factory.build
-        made: Series = build(header, image, **{key: value for key, value in asked.items() if value is not None})
-        return made
+        series: Series = build(header, image, **{key: value for key, value in asked.items() if value is not None})
+        return series
 
     def ready(self, series: Series, parent: ParentSeries) -> Series:
         """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``check_series``."""
@@ -324,8 +324,8 @@ def run_outputs(
             if written is not None and key in reports:
                 _require_made(name, images[key], {k: h for k, h in headers.items() if k not in images})
                 written = replace(written, env=replace(written.env, segmentations=segmentations))
-            given = None if written is None else written.of(theirs, inputs)
-            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written, given)
+            written_report = None if written is None else written.of(theirs, inputs)
+            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written, written_report)
             finished = _finish(what, images[key], parent, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
                 finished = finished.with_warnings(_assumed(pipeline))
@@ -517,11 +517,11 @@ def _maker(blueprint: str, factory: str) -> str:
     return blueprint if factory in FACTORIES else f"{blueprint}, {factory}"
 
 
-def _require_series(made: object, factory: DicomFactory) -> None:
+def _require_series(result: object, factory: DicomFactory) -> None:
     """:raises UserCodeError: a ``build`` of the user's that returns something else."""
-    if not isinstance(made, Series):
+    if not isinstance(result, Series):
         raise UserCodeError(
-            f"{_of(factory, 'build')} returned {_kind(made)}",
+            f"{_of(factory, 'build')} returned {_kind(result)}",
             remedy="return what super().build(...) returns, or define build_from_header, which returns datasets",
         )
 

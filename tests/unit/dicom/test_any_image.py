@@ -95,14 +95,14 @@ def test_a_nifti_image_anywhere(image: npt.NDArray[Any], angles: Any, sizes: Any
     affine = np.eye(4)
     affine[:3, :3] = turn_of(angles) * sizes
     affine[:3, 3] = [-30, 20, 10]
-    given_ = turned(nib.Nifti1Image(image, affine, dtype=image.dtype), axes)
+    nifti = turned(nib.Nifti1Image(image, affine, dtype=image.dtype), axes)
     factory = NiftiFactory()
     header = factory.make_series_header(PARENTS[name], ready(name))
-    series = factory.build(header, given_, frame_of_reference="New")  # in the parent's it would have to overlap it
+    series = factory.build(header, nifti, frame_of_reference="New")  # in the parent's it would have to overlap it
     assert isinstance(series, DerivedSeries)
     datasets = written(series)
     largest = float(np.abs(image.astype(np.float64)).max())
     rescaled = "RescaleSlope" in datasets[0]
     lost = 4 * np.finfo(np.float64).eps * largest
-    assert_same_world(given_, datasets, (step_of(datasets) if rescaled else 0.0) + lost)
+    assert_same_world(nifti, datasets, (step_of(datasets) if rescaled else 0.0) + lost)
     assert_same(series)

@@ -73,11 +73,11 @@ def test_commutative_exactly_where_no_tag_meets_another_element(a: Blueprint, b:
 @given(BLUEPRINTS, BLUEPRINTS)
 def test_adding_changes_neither(a: Blueprint, b: Blueprint) -> None:
     before = a.copy(), b.copy()
-    found = a + b
-    for element in list(found):
-        if element.tag in found:
-            del found[element.tag]
-    assert (a, b) == before and len(found) == 0
+    total = a + b
+    for element in list(total):
+        if element.tag in total:
+            del total[element.tag]
+    assert (a, b) == before and len(total) == 0
 
 
 @given(st.lists(ELEMENTS, max_size=10))
@@ -89,9 +89,9 @@ def test_iteration_is_in_tag_order(elements: list[VirtualElement]) -> None:
 @given(BLUEPRINTS)
 def test_copies_are_equal_and_apart(a: Blueprint) -> None:
     copies = [a.copy(), copy.copy(a), copy.deepcopy(a), Blueprint(a), pickle.loads(pickle.dumps(a))]
-    assert all(found == a for found in copies)
-    for found in copies:
-        found["SeriesNumber"] = CopyElement("SeriesNumber")
+    assert all(copied == a for copied in copies)
+    for copied in copies:
+        copied["SeriesNumber"] = CopyElement("SeriesNumber")
     assert "SeriesNumber" not in a
 
 

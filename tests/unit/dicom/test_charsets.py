@@ -91,9 +91,9 @@ def bytes_of(content: bytes, keyword: str = "PatientName") -> bytes:
     return bytes(dcmread(io.BytesIO(content)).get_item(keyword).value).rstrip(b" ")
 
 
-def files(name: str, **given: Any) -> list[bytes]:
+def files(name: str, **changes: Any) -> list[bytes]:
     charset, data, _ = NAMES[name]
-    return [with_name(dataset, charset, data) for dataset in phantoms.ct_phantom(2, 4, 4, **given)]
+    return [with_name(dataset, charset, data) for dataset in phantoms.ct_phantom(2, 4, 4, **changes)]
 
 
 def plain(name: PersonName) -> str:
@@ -108,8 +108,8 @@ def test_names_stay_byte_for_byte(name: str, strategy: FillingStrategy) -> None:
     series = build(ParentSeries.from_bytes(contents), strategy=strategy)
     for index in range(len(series)):
         assert bytes_of(series.encode(index)) == NAMES[name][1]
-        found = dcmread(io.BytesIO(series.encode(index)))
-        assert (found.get("SpecificCharacterSet") or "") == (NAMES[name][0] or "")
+        dataset = dcmread(io.BytesIO(series.encode(index)))
+        assert (dataset.get("SpecificCharacterSet") or "") == (NAMES[name][0] or "")
     assert_same(series)  # type: ignore[arg-type]
     assert not any("cannot be written" in warning for warning in series.warnings)
 
@@ -194,9 +194,9 @@ def test_bytes_of_another_character_set_are_told() -> None:
         contents.append(content.replace(b"ISO_IR 100", b"ISO_IR 192"))
     series = build(ParentSeries.from_bytes(contents))
     assert bytes_of(series.encode(0)) == b"S\xf8ren"
-    said = " ".join(series.warnings)
+    text = " ".join(series.warnings)
     named = "StudyDescription (0008,1030), PatientName (0010,0010)"
-    assert f"{named}: not all bytes are of ISO_IR 192; they are kept as the parent has them" in said
+    assert f"{named}: not all bytes are of ISO_IR 192; they are kept as the parent has them" in text
     assert b"LO\x08\x00Sch\xe4del " in series.encode(0)
 
 
@@ -226,7 +226,7 @@ ODD = [
 
 def odd_files(charset: str, data: bytes) -> list[bytes]:
     """Name, id and comment of a patient in bytes that are not all of the set that is named."""
-    found = []
+    contents = []
     for dataset in phantoms.ct_phantom(2, 4, 4):
         dataset.PatientID = "ID"
         dataset.PatientComments = "COMMENT"
@@ -236,13 +236,15 @@ def odd_files(charset: str, data: bytes) -> list[bytes]:
             new = data + b" " * (len(data) % 2)
             assert before in content
             content = content.replace(before, tag + vr + len(new).to_bytes(2, "little") + new)
-        found.append(content)
-    return found
+        contents.append(content)
+    return contents
 
 
 def raw_text(content: bytes) -> list[bytes]:
-    found = dcmread(io.BytesIO(content))
-    return [bytes(found.get_item(name).value).rstrip(b" ") for name in ("PatientName", "PatientID", "PatientComments")]
+    dataset = dcmread(io.BytesIO(content))
+    return [
+        bytes(dataset.get_item(name).value).rstrip(b" ") for name in ("PatientName", "PatientID", "PatientComments")
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:.*")
@@ -279,9 +281,9 @@ def test_text_that_needs_another_set_is_told_with_what_it_changes() -> None:
     parent = ParentSeries.from_bytes(odd_files("ISO_IR 138", ODD[0][1]))
     series = build(parent, None, Blueprint([StaticElement("SeriesDescription", BEYOND)]))
     assert written(series)[0].SpecificCharacterSet == "ISO_IR 192"
-    said = " ".join(series.warnings)
-    assert "PatientName (0010,0010)" in said and "PatientID (0010,0020)" in said and "replaced by other" in said
-    assert "SeriesDescription (0008,103E)" in said and "re-encoded in ISO_IR 192" in said
+    text = " ".join(series.warnings)
+    assert "PatientName (0010,0010)" in text and "PatientID (0010,0020)" in text and "replaced by other" in text
+    assert "SeriesDescription (0008,103E)" in text and "re-encoded in ISO_IR 192" in text
 
 
 def test_text_of_the_character_set_draws_no_warning() -> None:
@@ -296,9 +298,9 @@ def test_instances_of_several_character_sets() -> None:
         dataset.SpecificCharacterSet = charset
         dataset.ImageComments = text
     series = build(parent_of(datasets), None, Blueprint([InstanceCopyElement("ImageComments")]))
-    found = written(series)
-    assert {dataset.ImageComments for dataset in found} == {"Schädel", "Голова"}
-    assert {dataset.SpecificCharacterSet for dataset in found} == {"ISO_IR 192"}
+    results = written(series)
+    assert {dataset.ImageComments for dataset in results} == {"Schädel", "Голова"}
+    assert {dataset.SpecificCharacterSet for dataset in results} == {"ISO_IR 192"}
 
 
 @pytest.mark.parametrize("finished", ["object", "adopted"])
@@ -312,9 +314,9 @@ def test_finished_datasets_too(name: str, finished: str) -> None:
             series = build(parent, mask, extra, blueprint="segmentation", factory=SegmentationFactory())
         else:
             series = from_user_datasets(list(build(parent, None, extra)), parent, BuildContext())
-        found = dcmread(io.BytesIO(series.encode(0)))
-        assert (found.SpecificCharacterSet, found.SeriesDescription) == (charset, text)
+        dataset = dcmread(io.BytesIO(series.encode(0)))
+        assert (dataset.SpecificCharacterSet, dataset.SeriesDescription) == (charset, text)
         if text == "plain":
             assert bytes_of(series.encode(0)) == NAMES[name][1]
         else:
-            assert plain(found.PatientName) == NAMES[name][2]
+            assert plain(dataset.PatientName) == NAMES[name][2]

@@ -110,8 +110,8 @@ def test_lossy_parents_are_read_as_their_codec_does(syntax: UID, tmp_path: Path)
     before = [dataset.pixel_array.astype(int) for dataset in datasets]
     contents = packed(datasets, syntax, encoder)
     for parent in (ParentSeries.from_bytes(contents), in_files(tmp_path, contents)):
-        found = parent.stored().astype(int)
-        assert 0 < np.abs(found - np.stack(before)).max() <= tolerance
+        after = parent.stored().astype(int)
+        assert 0 < np.abs(after - np.stack(before)).max() <= tolerance
         derived = build(parent)
         assert np.array_equal(volume(derived), parent.voxels())
         for name in ("ExplicitVRLittleEndian", "HTJ2KLossless"):  # whatever it is written in, what was lost stays lost

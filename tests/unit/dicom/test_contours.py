@@ -47,11 +47,11 @@ def rounded(contours: list[npt.NDArray[np.float64]]) -> list[npt.NDArray[np.floa
 
 def lines(points: npt.NDArray[np.float64], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
     """The pixels on the lines between vertices that are pixels themselves."""
-    found = np.zeros(shape, bool)
+    raster = np.zeros(shape, bool)
     for (x, y), (u, v) in zip(points.astype(int), np.roll(points, -1, axis=0).astype(int), strict=True):
         count = max(abs(u - x), abs(v - y)) + 1
-        found[np.rint(np.linspace(y, v, count)).astype(int), np.rint(np.linspace(x, u, count)).astype(int)] = True
-    return found
+        raster[np.rint(np.linspace(y, v, count)).astype(int), np.rint(np.linspace(x, u, count)).astype(int)] = True
+    return raster
 
 
 def area(points: npt.NDArray[np.float64]) -> float:
@@ -110,8 +110,8 @@ def test_contours_within_contours_exclude() -> None:
         np.array([[0, 0], [9, 0], [9, 9], [0, 9.0]]) - 0.5,
         np.array([[3, 3], [6, 3], [6, 6], [3, 6.0]]) - 0.5,
     )
-    found = mask_of([outer, inner], (10, 10))
-    assert found.sum() == 81 - 9 and not found[4, 4] and found[2, 2]
+    mask = mask_of([outer, inner], (10, 10))
+    assert mask.sum() == 81 - 9 and not mask[4, 4] and mask[2, 2]
 
 
 def test_contours_reach_beyond_the_slice() -> None:

@@ -20,14 +20,14 @@ from derived_series import (
 )
 from derived_series.errors import BlueprintError, HeaderError
 from phantoms import ct_phantom, pet_phantom
-from test_elements import made
+from test_elements import datasets_with
 
 
 def test_copies_that_the_parent_lacks() -> None:
     with pytest.raises(HeaderError, match=r"the parent series has no ImageComments \(0020,4000\) to copy"):
-        made(CopyElement("ImageComments"))
-    assert "ImageComments" not in made(CopyElement("ImageComments", Optional=True))[0]
-    assert "ImageComments" not in made(CopyElement(0x00204000, Optional=True))[0]
+        datasets_with(CopyElement("ImageComments"))
+    assert "ImageComments" not in datasets_with(CopyElement("ImageComments", Optional=True))[0]
+    assert "ImageComments" not in datasets_with(CopyElement(0x00204000, Optional=True))[0]
 
 
 def test_copy_or_else() -> None:
@@ -38,12 +38,16 @@ def test_copy_or_else() -> None:
     fallbacks += [(SeriesElement("StationName", lambda: "f"), "f")]
     fallbacks += [(ImageElement("StationName", lambda env: f"{env.count}"), "3")]
     for fallback, text in fallbacks:
-        assert {d.StationName or None for d in made(CopyOrElseElement("StationName", fallback), parent=parent)} == {
-            text
-        }
+        assert {
+            d.StationName or None for d in datasets_with(CopyOrElseElement("StationName", fallback), parent=parent)
+        } == {text}
     each = FunctionalElement("StationName", lambda env: str(env.index))
-    assert [d.StationName for d in made(CopyOrElseElement("StationName", each), parent=parent)] == ["0", "1", "2"]
-    assert made(CopyOrElseElement("Manufacturer", "none"))[0].Manufacturer == "Phantom Works"
+    assert [d.StationName for d in datasets_with(CopyOrElseElement("StationName", each), parent=parent)] == [
+        "0",
+        "1",
+        "2",
+    ]
+    assert datasets_with(CopyOrElseElement("Manufacturer", "none"))[0].Manufacturer == "Phantom Works"
     with pytest.raises(BlueprintError, match="for another tag"):
         CopyOrElseElement("StationName", StaticElement("Manufacturer", "x"))
 
@@ -57,14 +61,14 @@ def test_a_value_out_of_a_sequence() -> None:
         CopyElement("StationName", Optional=True, source=f"{isotope}.RadionuclideCodeSequence[1].CodeMeaning"),
         InstanceCopyElement("FrameComments", source="DecayFactor"),
     ]
-    dataset = made(*elements, parent=pet_phantom(3, 4, 4))[1]
+    dataset = datasets_with(*elements, parent=pet_phantom(3, 4, 4))[1]
     assert dataset.ImageComments == "Fluorodeoxyglucose" and dataset["ImageComments"].VR == "LT"
     assert dataset.StudyComments == "^18^Fluorine"
     assert dataset.SeriesDescription == "6586.2" and dataset["SeriesDescription"].VR == "LO"
     assert "StationName" not in dataset
     assert dataset.FrameComments.startswith("1.03") and dataset["FrameComments"].VR == "LT"
     with pytest.raises(HeaderError, match=r"no CTExposureSequence\[0\].CTDIvol to copy"):
-        made(CopyElement("ImageComments", source="CTExposureSequence[0].CTDIvol"))
+        datasets_with(CopyElement("ImageComments", source="CTExposureSequence[0].CTDIvol"))
     with pytest.raises(BlueprintError, match="is not like Keyword"):
         CopyElement("ImageComments", source="CTExposureSequence.CTDIvol")
 
@@ -82,7 +86,7 @@ def test_a_sequence_of_blueprints() -> None:
         ]
     )
     second = Blueprint([StaticElement("ScheduledProcedureStepID", "8")])
-    for index, dataset in enumerate(made(SequenceElement("RequestAttributesSequence", [item, second]))):
+    for index, dataset in enumerate(datasets_with(SequenceElement("RequestAttributesSequence", [item, second]))):
         first, last = dataset.RequestAttributesSequence
         assert (first.ScheduledProcedureStepID, first.AccessionNumber, first.RequestedProcedureID) == ("7", "A1", "R")
         assert first.RequestedProcedureDescription == f"slice {index}"
@@ -91,7 +95,7 @@ def test_a_sequence_of_blueprints() -> None:
         assert first.ScheduledProtocolCodeSequence[0].CodeValue == "c"
         assert last.ScheduledProcedureStepID == "8"
     with pytest.raises(HeaderError, match="in an item, ImageComments"):
-        made(SequenceElement("RequestAttributesSequence", [Blueprint([CopyElement("ImageComments")])]))
+        datasets_with(SequenceElement("RequestAttributesSequence", [Blueprint([CopyElement("ImageComments")])]))
     with pytest.raises(BlueprintError, match="no item blueprint"):
         SequenceElement("RequestAttributesSequence", [])
 
@@ -100,19 +104,19 @@ def test_a_sequence_keeps_the_blueprints_that_it_was_given() -> None:
     item = Blueprint([StaticElement("CodeValue", "a")])
     element = SequenceElement("DerivationCodeSequence", [item])
     item["CodeValue"] = StaticElement("CodeValue", "b")
-    assert made(element)[0].DerivationCodeSequence[0].CodeValue == "a"
+    assert datasets_with(element)[0].DerivationCodeSequence[0].CodeValue == "a"
 
 
 def test_instance_copies_are_the_slices_own() -> None:
     parent = ct_phantom(3, 4, 4)
     for dataset in parent:
         dataset.ImageComments = f"z = {dataset.ImagePositionPatient[2]}"
-    for found in made(InstanceCopyElement("ImageComments"), parent=parent[::-1]):
-        assert found.ImageComments == f"z = {found.ImagePositionPatient[2]}"
+    for derived in datasets_with(InstanceCopyElement("ImageComments"), parent=parent[::-1]):
+        assert derived.ImageComments == f"z = {derived.ImagePositionPatient[2]}"
     del parent[1].ImageComments
     with pytest.raises(HeaderError, match="1 of the parent's 3 instances lack it"):
-        made(InstanceCopyElement("ImageComments"), parent=parent)
-    optional = made(InstanceCopyElement("ImageComments", Optional=True), parent=parent)
+        datasets_with(InstanceCopyElement("ImageComments"), parent=parent)
+    optional = datasets_with(InstanceCopyElement("ImageComments", Optional=True), parent=parent)
     assert ["ImageComments" in dataset for dataset in optional] == [True, False, True]
 
 

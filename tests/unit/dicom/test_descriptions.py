@@ -44,12 +44,12 @@ def test_where_nothing_says_how_it_names_the_blueprint_or_the_pipeline(tmp_path:
     library, parent = Library.load([REPOSITORY / "blueprints", tmp_path]), parent_of(ct_phantom(3, 8, 8))
     np.save(tmp_path / "image.npy", parent.voxels())
     image = tmp_path / "image.npy"
-    made = [
+    all_series = [
         run_blueprint(library, blueprint, factory, parent, image, Options(), BuildContext())
         for blueprint, factory in (("ct", "numpy"), ("secondary_capture", "numpy"), ("ct", "mine"))
     ]
-    made.append(run_pipeline(library, "denoise", {"ct": parent}, {}, Options(), BuildContext()))
-    names = [str(written(series)[0].SeriesDescription).removeprefix("Head 2.5 H31s: ") for series in made]
+    all_series.append(run_pipeline(library, "denoise", {"ct": parent}, {}, Options(), BuildContext()))
+    names = [str(written(series)[0].SeriesDescription).removeprefix("Head 2.5 H31s: ") for series in all_series]
     assert names == ["ct", "secondary_capture", "ct, mine", "denoise"]
     assert str(written(build(parent))[0].SeriesDescription) == "Head 2.5 H31s (derived)"
 
@@ -83,29 +83,29 @@ LONG = "Thorax with contrast in the arterial phase, reconstructed thin 1.0 B"  #
     ],
 )
 def test_it_is_cut_at_a_word(parent: str, text: str, right: str) -> None:
-    found = described(parent, derivation(text, "GaussianBlur") if text else None)
-    assert found == right and len(found) <= 64
+    description = described(parent, derivation(text, "GaussianBlur") if text else None)
+    assert description == right and len(description) <= 64
 
 
 @pytest.mark.parametrize("parent", [b"Lung\\Axial", b"Lung\tAxial ", b"Lung\r\nAxial", b" Lung  Axial"])
 def test_what_the_parent_has_wrong_is_not_passed_on(parent: bytes) -> None:
-    found = described(parent, derivation("one\r\ntwo", "GaussianBlur"))
-    assert found == "Lung Axial: one two"
+    description = described(parent, derivation("one\r\ntwo", "GaussianBlur"))
+    assert description == "Lung Axial: one two"
 
 
 @pytest.mark.parametrize(
-    ("parent", "made", "said", "ready"),
+    ("parent", "kind", "message", "ready"),
     [
         (ct_phantom, "mr", "MR images, and the parent is CT", "ct"),
         (mr_phantom, "pet", "PT images, and the parent is MR", "mr"),
         (pet_phantom, "mr", "MR images, and the parent is PT", "pet"),
     ],
 )
-def test_a_blueprint_of_another_modality(parent: Any, made: str, said: str, ready: str) -> None:
+def test_a_blueprint_of_another_modality(parent: Any, kind: str, message: str, ready: str) -> None:
     series = ParentSeries.from_datasets(parent(3, 8, 8))
     with pytest.raises((HeaderError, ValidationFailed)) as error:
-        check_series(build(series, blueprint=made), series, "Strict")
-    assert said in str(error.value) and f"use the blueprint {ready}, or secondary_capture" in str(error.value)
+        check_series(build(series, blueprint=kind), series, "Strict")
+    assert message in str(error.value) and f"use the blueprint {ready}, or secondary_capture" in str(error.value)
 
 
 def test_what_is_missing_in_a_parent_of_the_same_modality_is_told_as_ever() -> None:

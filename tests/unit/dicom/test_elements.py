@@ -51,7 +51,7 @@ ALL: list[VirtualElement] = [
 ]
 
 
-def made(*elements: VirtualElement, parent: Any = None, factory: Any = None) -> list[Dataset]:
+def datasets_with(*elements: VirtualElement, parent: Any = None, factory: Any = None) -> list[Dataset]:
     """The instances of a CT series with these elements."""
     return written(build(parent or ct_phantom(3, 4, 4), None, Blueprint(elements), factory=factory))
 
@@ -71,10 +71,10 @@ def test_elements_are_values(element: VirtualElement) -> None:
 
 
 def test_what_a_static_element_was_given_or_gives_does_not_change_it() -> None:
-    given = [Dataset()]
-    given[0].CodeValue = "1"
-    element = StaticElement("DerivationCodeSequence", given)
-    given[0].CodeValue = "2"
+    items = [Dataset()]
+    items[0].CodeValue = "1"
+    element = StaticElement("DerivationCodeSequence", items)
+    items[0].CodeValue = "2"
     element.value[0].CodeValue = "3"
     assert element.value[0].CodeValue == "1"
     values = ["A", "B"]
@@ -93,7 +93,7 @@ def test_elements_without_functions_can_be_pickled() -> None:
 def test_static_elements_with_and_without_vr(arguments: tuple[Any, ...]) -> None:
     element = StaticElement(0x0008103E, *arguments)
     assert (element.VR, element.value) == ("LO", "text")
-    assert [dataset.SeriesDescription for dataset in made(element)] == ["text"] * 3
+    assert [dataset.SeriesDescription for dataset in datasets_with(element)] == ["text"] * 3
 
 
 @pytest.mark.parametrize(
@@ -146,12 +146,13 @@ class Clock:
 def test_series_elements_call_what_can_be_called(func: Callable[..., str], text: str) -> None:
     """The one convention: nothing where that works, else the pivot."""
     for element in (SeriesElement("ImageComments", "LT", func), SeriesElement("ImageComments", func)):
-        assert {dataset.ImageComments or "" for dataset in made(element)} == {text}
+        assert {dataset.ImageComments or "" for dataset in datasets_with(element)} == {text}
 
 
 def test_series_elements_are_evaluated_once() -> None:
     calls: list[int] = []
-    assert [d.StudyComments for d in made(SeriesElement("StudyComments", lambda: calls.append(1) or "x"))] == ["x"] * 3  # type: ignore[func-returns-value]
+    element = SeriesElement("StudyComments", lambda: calls.append(1) or "x")  # type: ignore[func-returns-value]
+    assert [dataset.StudyComments for dataset in datasets_with(element)] == ["x"] * 3
     assert len(calls) == 1
 
 
@@ -176,8 +177,8 @@ def test_functional_elements_get_the_environment_of_each_instance() -> None:
         assert env.image.shape == (4, 4) and len(env.parent) == 3
         return f"{env.instance_number} {env.factory.__class__.__name__}"
 
-    found = made(FunctionalElement("ImageComments", look))
-    assert [dataset.ImageComments for dataset in found] == [f"{n} NumpyFactory" for n in (1, 2, 3)]
+    datasets = datasets_with(FunctionalElement("ImageComments", look))
+    assert [dataset.ImageComments for dataset in datasets] == [f"{n} NumpyFactory" for n in (1, 2, 3)]
     assert {env.index for env in seen} == {0, 1, 2}
 
 
@@ -188,25 +189,27 @@ class Operated(NumpyFactory):
 
 def test_attribute_elements_read_the_factory() -> None:
     for element in (AttributeElement("OperatorsName", "PN", "operator"), AttributeElement("OperatorsName", "operator")):
-        assert {str(dataset.OperatorsName) for dataset in made(element, factory=Operated())} == {"Operator^Olga"}
-    assert made(AttributeElement("ScanOptions", "settings"), factory=Operated())[0].ScanOptions == ["A", "B"]
+        assert {str(dataset.OperatorsName) for dataset in datasets_with(element, factory=Operated())} == {
+            "Operator^Olga"
+        }
+    assert datasets_with(AttributeElement("ScanOptions", "settings"), factory=Operated())[0].ScanOptions == ["A", "B"]
     with pytest.raises(HeaderError, match=r"OperatorsName \(0008,1070\): NumpyFactory has no attribute 'operator'"):
-        made(AttributeElement("OperatorsName", "PN", "operator"))
+        datasets_with(AttributeElement("OperatorsName", "PN", "operator"))
     with pytest.raises(BlueprintError, match="names no attribute"):
         AttributeElement("OperatorsName")
 
 
 def test_discarded_tags_are_not_there() -> None:
-    assert "WindowCenter" in made()[0]
-    assert all("WindowCenter" not in dataset for dataset in made(DiscardElement("WindowCenter")))
+    assert "WindowCenter" in datasets_with()[0]
+    assert all("WindowCenter" not in dataset for dataset in datasets_with(DiscardElement("WindowCenter")))
 
 
 def test_absent_and_empty_are_two_things() -> None:
     for kind in (SeriesElement, HeaderElement, ImageElement, FunctionalElement):
         call = (lambda: None) if kind is SeriesElement else (lambda env: None)
-        assert all(d["ImageComments"].is_empty for d in made(kind("ImageComments", call)))
+        assert all(d["ImageComments"].is_empty for d in datasets_with(kind("ImageComments", call)))
         gone = (lambda: ABSENT) if kind is SeriesElement else (lambda env: ABSENT)
-        assert all("ImageComments" not in d for d in made(kind("ImageComments", gone)))
+        assert all("ImageComments" not in d for d in datasets_with(kind("ImageComments", gone)))
 
 
 def test_errors_of_user_code_name_the_element() -> None:
@@ -215,20 +218,20 @@ def test_errors_of_user_code_name_the_element() -> None:
 
     for kind in (SeriesElement, HeaderElement, ImageElement, FunctionalElement):
         with pytest.raises(UserCodeError, match=r"ImageComments.*ZeroDivisionError: by zero"):
-            made(kind("ImageComments", fail))
+            datasets_with(kind("ImageComments", fail))
 
     def refuse() -> str:
         raise InvalidParent("not this one")
 
     with pytest.raises(InvalidParent, match="not this one"):
-        made(SeriesElement("ImageComments", refuse))
+        datasets_with(SeriesElement("ImageComments", refuse))
 
 
 @pytest.mark.parametrize(("tag", "value"), [("ImageComments", 5), ("PatientState", 1.5), ("AcquisitionTime", "noon")])
 def test_a_function_that_gives_a_value_of_the_wrong_kind(tag: str, value: Any) -> None:
     for element in (SeriesElement(tag, lambda: value), FunctionalElement(tag, lambda env: value)):
         with pytest.raises(DerivedSeriesError, match=tag):
-            made(element)
+            datasets_with(element)
 
 
 def test_the_base_class_is_open_to_users() -> None:
@@ -236,5 +239,5 @@ def test_the_base_class_is_open_to_users() -> None:
         def at_header(self, env: Any) -> Any:
             return str(env.pivot.PatientID).upper()
 
-    assert made(Shouted("ImageComments"))[0].ImageComments == "PHANTOM-1"
+    assert datasets_with(Shouted("ImageComments"))[0].ImageComments == "PHANTOM-1"
     assert parent_of(ct_phantom(1)).pivot.SOPClassUID == CTImageStorage

@@ -30,51 +30,51 @@ Make = Callable[[], list[Dataset]]
 
 
 def _numbered_alike() -> list[Dataset]:
-    found = ct_phantom(5, 8, 6)
-    for dataset in found:
+    datasets = ct_phantom(5, 8, 6)
+    for dataset in datasets:
         dataset.InstanceNumber = 1
-    return found
+    return datasets
 
 
 def _prone() -> list[Dataset]:
     """Turned by half a turn about the long axis: rows and columns run the other way."""
-    found = ct_phantom(5, 8, 6)
-    for dataset in found:
+    datasets = ct_phantom(5, 8, 6)
+    for dataset in datasets:
         dataset.PatientPosition = "HFP"
         dataset.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
-    return found
+    return datasets
 
 
 def _decubitus() -> list[Dataset]:
-    found = mr_phantom(5, 8, 6, orientation="axial")
-    for dataset in found:
+    datasets = mr_phantom(5, 8, 6, orientation="axial")
+    for dataset in datasets:
         dataset.PatientPosition = "HFDR"
         dataset.ImageOrientationPatient = [0, 1, 0, -1, 0, 0]
-    return found
+    return datasets
 
 
 def _tilted() -> list[Dataset]:
     """A gantry's tilt: the slices are turned about x, and the table moves along z."""
-    found = ct_phantom(5, 8, 6)
+    datasets = ct_phantom(5, 8, 6)
     angle = np.deg2rad(15)
-    for index, dataset in enumerate(found):
+    for index, dataset in enumerate(datasets):
         dataset.GantryDetectorTilt = 15
         dataset.ImageOrientationPatient = [1, 0, 0, 0, round(float(np.cos(angle)), 9), round(float(np.sin(angle)), 9)]
         dataset.ImagePositionPatient = [-10, -20, 3 * index]
-    return found
+    return datasets
 
 
 def _uneven() -> list[Dataset]:
-    found = ct_phantom(6, 8, 6)
-    for dataset, height in zip(found, (0, 2.5, 5, 10, 10.5, 18), strict=True):
+    datasets = ct_phantom(6, 8, 6)
+    for dataset, height in zip(datasets, (0, 2.5, 5, 10, 10.5, 18), strict=True):
         dataset.ImagePositionPatient = [-10, -20, height]
-    return found
+    return datasets
 
 
 def _with_a_gap() -> list[Dataset]:
-    found = ct_phantom(6, 8, 6)
-    del found[3]
-    return found
+    datasets = ct_phantom(6, 8, 6)
+    del datasets[3]
+    return datasets
 
 
 PARENTS: dict[str, Make] = {
@@ -148,8 +148,8 @@ def test_without_a_frame_of_reference_one_is_made_for_all_that_is_derived() -> N
         del dataset.FrameOfReferenceUID
     parent = parent_of(slices)
     assert parent.warnings == ()
-    found = {dataset.FrameOfReferenceUID for _ in range(2) for dataset in written(build(parent, extra=DONE))}
-    assert len(found) == 1
+    uids = {dataset.FrameOfReferenceUID for _ in range(2) for dataset in written(build(parent, extra=DONE))}
+    assert len(uids) == 1
 
 
 def test_a_frame_of_reference_for_each_slice_is_none() -> None:
@@ -159,8 +159,8 @@ def test_a_frame_of_reference_for_each_slice_is_none() -> None:
     series = build(parent_of(slices), extra=DONE)
     (warning,) = series.warnings
     assert "FrameOfReferenceUID (0020,0052) is not kept" in warning and "4 instances have 4 different" in warning
-    (made,) = {dataset.FrameOfReferenceUID for dataset in written(series)}
-    assert made not in {dataset.FrameOfReferenceUID for dataset in slices}
+    (new_uid,) = {dataset.FrameOfReferenceUID for dataset in written(series)}
+    assert new_uid not in {dataset.FrameOfReferenceUID for dataset in slices}
     del slices[0].FrameOfReferenceUID
     for dataset in slices[1:]:
         dataset.FrameOfReferenceUID = uid("frame")

@@ -30,8 +30,8 @@ PARENT = parent_of(ct_phantom(3, 4, 4))
 
 
 def row(explanation: Explanation, keyword: str) -> Row:
-    (found,) = (row for row in explanation.rows if row.keyword == keyword)
-    return found
+    (only,) = (row for row in explanation.rows if row.keyword == keyword)
+    return only
 
 
 def as_list(value: Any) -> list[Any]:
@@ -43,27 +43,27 @@ def mine() -> Blueprint:
 
 
 def test_who_set_a_tag_and_what_it_overrode() -> None:
-    found = row(explain(mine(), PARENT), "SeriesDescription")
-    assert (found.tag, found.vr, found.value, found.varies) == ("(0008,103E)", "LO", "Mine", False)
-    assert (found.element, found.source) == ("StaticElement('Mine')", "mine")
-    assert found.overrode == ("HeaderElement(_description) of general_series",)
+    tag_row = row(explain(mine(), PARENT), "SeriesDescription")
+    assert (tag_row.tag, tag_row.vr, tag_row.value, tag_row.varies) == ("(0008,103E)", "LO", "Mine", False)
+    assert (tag_row.element, tag_row.source) == ("StaticElement('Mine')", "mine")
+    assert tag_row.overrode == ("HeaderElement(_description) of general_series",)
 
 
 def test_a_chain_of_blueprints_newest_first() -> None:
     blueprint = Blueprint([CopyElement("StationName")], name="a")
     for name in "bcd":
         blueprint = blueprint + Blueprint([StaticElement("StationName", name)], name=name)
-    found = row(explain(ready("ct") + blueprint, PARENT), "StationName")
-    assert (found.source, found.value) == ("d", "d")
-    assert [said.split(" of ")[-1] for said in found.overrode] == ["c", "b", "a", "general_equipment"]
+    tag_row = row(explain(ready("ct") + blueprint, PARENT), "StationName")
+    assert (tag_row.source, tag_row.value) == ("d", "d")
+    assert [line.split(" of ")[-1] for line in tag_row.overrode] == ["c", "b", "a", "general_equipment"]
 
 
 def test_setting_a_tag_like_a_dictionary_is_told_too() -> None:
     blueprint = mine().copy()
     blueprint["SeriesDescription"] = StaticElement("SeriesDescription", "Later")
-    found = row(explain(blueprint, PARENT), "SeriesDescription")
-    assert found.value == "Later"
-    assert [said.split(" of ")[-1] for said in found.overrode] == ["mine", "general_series"]
+    tag_row = row(explain(blueprint, PARENT), "SeriesDescription")
+    assert tag_row.value == "Later"
+    assert [line.split(" of ")[-1] for line in tag_row.overrode] == ["mine", "general_series"]
 
 
 def test_before_the_image_what_waits_for_it_is_told() -> None:
@@ -86,15 +86,15 @@ def test_with_the_image_every_tag_and_value_is_there(name: str, strategy: Fillin
     for element in first:
         if element.keyword in ("PixelData", ""):
             continue
-        found = rows[f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"]
-        assert found.keyword == element.keyword and found.vr == element.VR
-        assert found.element and found.source
+        tag_row = rows[f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X})"]
+        assert tag_row.keyword == element.keyword and tag_row.vr == element.VR
+        assert tag_row.element and tag_row.source
         text = "\\".join("" if value is None else str(value) for value in as_list(element.value))
         if element.VR == "SQ":
-            assert found.value == f"{len(element.value)} item(s)"
+            assert tag_row.value == f"{len(element.value)} item(s)"
         elif element.VM and len(text) <= 64:
-            assert found.value == text
-        if not found.varies:
+            assert tag_row.value == text
+        if not tag_row.varies:
             assert all(other[element.tag].value == element.value for other in others)
     varying = {row.keyword for row in explanation.rows if row.varies}
     assert {"SOPInstanceUID", "InstanceNumber", "SourceImageSequence"} <= varying
@@ -107,14 +107,14 @@ def test_values_that_only_some_instances_have() -> None:
     extra = Blueprint([FunctionalElement("ImageComments", lambda env: ABSENT if env.index == 0 else "later")])
     series = build(PARENT, None, extra)
     assert "ImageComments" not in series.dataset(0) and series.dataset(1).ImageComments == "later"
-    found = row(explain(series), "ImageComments")
-    assert found.varies and "lambda of test_explain.py, line " in found.element
+    tag_row = row(explain(series), "ImageComments")
+    assert tag_row.varies and "lambda of test_explain.py, line " in tag_row.element
 
 
 def test_private_tags_name_their_creator() -> None:
     extra = Blueprint([StaticElement(0x00091001, "LO", "x", creator="ACME")])
-    (found,) = (row for row in explain(build(PARENT, None, extra)).rows if row.tag == "(0009,1001)")
-    assert (found.keyword, found.value) == ("private of ACME", "x")
+    (tag_row,) = (row for row in explain(build(PARENT, None, extra)).rows if row.tag == "(0009,1001)")
+    assert (tag_row.keyword, tag_row.value) == ("private of ACME", "x")
 
 
 def test_filling_and_rules_are_named_as_origins() -> None:

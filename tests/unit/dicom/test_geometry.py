@@ -169,11 +169,14 @@ def test_some_of_the_parents_slices(chosen: tuple[int, ...]) -> None:
     extra = Blueprint([InstanceCopyElement("AcquisitionTime")])
     series = build(PARENT, image, extra)
     for index, dataset in zip(chosen, written(series), strict=True):
-        own = PARENT.instances[index]
-        assert dataset.ImagePositionPatient == own.ImagePositionPatient
-        assert dataset.AcquisitionTime == own.AcquisitionTime
+        parent_instance = PARENT.instances[index]
+        assert dataset.ImagePositionPatient == parent_instance.ImagePositionPatient
+        assert dataset.AcquisitionTime == parent_instance.AcquisitionTime
         (source,) = dataset.SourceImageSequence
-        assert source.ReferencedSOPInstanceUID == own.SOPInstanceUID and source.SpatialLocationsPreserved == "YES"
+        assert (
+            source.ReferencedSOPInstanceUID == parent_instance.SOPInstanceUID
+            and source.SpatialLocationsPreserved == "YES"
+        )
     assert np.array_equal(volume(series), voxels)
     assert [dataset.InstanceNumber for dataset in written(series)] == list(range(1, len(chosen) + 1))
 

@@ -121,7 +121,7 @@ def report(self: Any, container: Any) -> Any:
         finding_type=codes.SCT.Organ,
         measurements=[Measurement(codes.SCT.Volume, 1500.0, Code("ml", "UCUM", "Milliliter"))],
     )
-    found = Comprehensive3DSR(
+    document = Comprehensive3DSR(
         evidence=list(container["ct"].instances),
         content=MeasurementReport(ObservationContext(observer), Code("363679005", "SCT", "Imaging procedure"), [group])[
             0
@@ -133,8 +133,8 @@ def report(self: Any, container: Any) -> Any:
         manufacturer="Maker",
     )
     for keyword, value in OTHERS.items():
-        setattr(found, keyword, value)
-    return [found]
+        setattr(document, keyword, value)
+    return [document]
 
 
 WAYS: list[tuple[Callable[[Any, Any], Any], dict[str, Any]]] = [
@@ -154,25 +154,25 @@ WAYS: list[tuple[Callable[[Any, Any], Any], dict[str, Any]]] = [
 
 
 def phantom() -> list[Dataset]:
-    found = ct_phantom(3, 8, 8)
-    for dataset in found:
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets:
         item = Dataset()
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", "1.2.9"
         dataset.ReferencedStudySequence = [item]
-    return found
+    return datasets
 
 
 @pytest.mark.parametrize(("process", "fields"), WAYS, ids=[way.__name__ for way, _ in WAYS])
 def test_patient_and_study_are_those_of_the_parent_as_it_is_stored(
     process: Callable[[Any, Any], Any], fields: dict[str, Any]
 ) -> None:
-    given = phantom()
-    parent = parent_of(given)
+    instances = phantom()
+    parent = parent_of(instances)
     series = run(process, parent, **fields)
-    assert parent.pivot.PatientID == given[0].PatientID
+    assert parent.pivot.PatientID == instances[0].PatientID
     for dataset in written(series):
         for keyword in OTHERS:
-            assert dataset.get(keyword) == given[0].get(keyword), keyword
+            assert dataset.get(keyword) == instances[0].get(keyword), keyword
         if "ReferencedStudySequence" in dataset:
             assert dataset.ReferencedStudySequence[0].ReferencedSOPInstanceUID == "1.2.9"
     if process in (as_an_array, through_the_header):  # what was altered is not in the result

@@ -108,10 +108,10 @@ def test_the_builds_own_tags_cannot_be_set(keyword: str) -> None:
     parent = ct_phantom(3, 4, 4)
     for element in (StaticElement(keyword, value), InstanceCopyElement(keyword), DiscardElement(keyword)):
         series = build(parent, None, Blueprint([element]))
-        found = written(series)
-        assert [d.InstanceNumber for d in found] == [1, 2, 3]
-        assert len({d.SOPInstanceUID for d in found} | {d.SOPInstanceUID for d in parent}) == 6
-        assert found[0].SeriesInstanceUID == series.series_instance_uid != parent[0].SeriesInstanceUID
+        datasets = written(series)
+        assert [d.InstanceNumber for d in datasets] == [1, 2, 3]
+        assert len({d.SOPInstanceUID for d in datasets} | {d.SOPInstanceUID for d in parent}) == 6
+        assert datasets[0].SeriesInstanceUID == series.series_instance_uid != parent[0].SeriesInstanceUID
         assert any(keyword in warning and "the build's own" in warning for warning in series.warnings)
 
 
@@ -125,9 +125,9 @@ def test_series_values_are_identical_in_all_instances() -> None:
         dataset.StudyDescription = f"study {index}"
         dataset.PatientAge = f"06{index}Y"
     for strategy in FillingStrategy:
-        found = written(build(parent, strategy=strategy))
+        datasets = written(build(parent, strategy=strategy))
         for keyword in ("SeriesDescription", "ProtocolName", "SeriesTime", "StudyDescription", "PatientAge"):
-            assert len({str(dataset.get(keyword)) for dataset in found}) == 1
+            assert len({str(dataset.get(keyword)) for dataset in datasets}) == 1
 
 
 @pytest.mark.parametrize(
@@ -191,11 +191,11 @@ def test_copy_leaks_nothing_that_is_never_copied(tag: int) -> None:
 
     source = ParentSeries.from_datasets(parent)
     for blueprint in (Blueprint(), ready("mr")):
-        found = build(source, source.stored(), blueprint=blueprint, strategy=FillingStrategy.COPY).dataset(0)
+        copied = build(source, source.stored(), blueprint=blueprint, strategy=FillingStrategy.COPY).dataset(0)
         if keyword not in REWRITTEN:
-            assert keyword not in found
+            assert keyword not in copied
         elif keyword in ("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "BitsStored", "HighBit"):
-            assert found[keyword].value != parent[0][keyword].value
+            assert copied[keyword].value != parent[0][keyword].value
 
 
 def test_copy_takes_no_private_tag_at_any_depth_and_no_overlay_curve_or_signature() -> None:
@@ -232,11 +232,11 @@ def test_the_image_type_is_never_original(strategy: FillingStrategy, phantom: An
     parent = parent_of(phantom(2, 4, 4))
     blueprint = None if named else Blueprint()
     kinds: list[Any] = [["ORIGINAL", "PRIMARY"], "ORIGINAL", ["ORIGINAL", "PRIMARY", "AXIAL", "NORM"]]
-    given: list[Blueprint] = [Blueprint(), Blueprint([CopyElement("ImageType")])]
-    given += [Blueprint([StaticElement("ImageType", kind)]) for kind in kinds]
-    given += [Blueprint([FunctionalElement("ImageType", lambda env, kind=kind: kind)]) for kind in kinds]
-    given += [Blueprint([InstanceCopyElement("ImageType")])]
-    for extra in given:
+    blueprints: list[Blueprint] = [Blueprint(), Blueprint([CopyElement("ImageType")])]
+    blueprints += [Blueprint([StaticElement("ImageType", kind)]) for kind in kinds]
+    blueprints += [Blueprint([FunctionalElement("ImageType", lambda env, kind=kind: kind)]) for kind in kinds]
+    blueprints += [Blueprint([InstanceCopyElement("ImageType")])]
+    for extra in blueprints:
         for dataset in written(build(parent, None, extra, blueprint=blueprint, strategy=strategy)):
             values = [dataset.ImageType] if isinstance(dataset.ImageType, str) else list(dataset.ImageType)
             assert values[0] == "DERIVED" and len(values) >= 2
@@ -253,8 +253,8 @@ def test_marks_once_set_stay_set(strategy: FillingStrategy, blueprint: str) -> N
         dataset.LossyImageCompressionMethod = "ISO_10918_1"
     extra = Blueprint([StaticElement("LossyImageCompression", "00"), DiscardElement("BurnedInAnnotation")])
     whole = ready("ct") if blueprint == "ct" else Blueprint()
-    for given in (Blueprint(), extra):
-        for dataset in written(build(parent, None, given, blueprint=whole, strategy=strategy)):
+    for addition in (Blueprint(), extra):
+        for dataset in written(build(parent, None, addition, blueprint=whole, strategy=strategy)):
             assert (dataset.LossyImageCompression, dataset.BurnedInAnnotation) == ("01", "YES")
     clean = build(ct_phantom(2, 4, 4), blueprint=whole, strategy=strategy).dataset(0)
     assert "LossyImageCompression" not in clean and "BurnedInAnnotation" not in clean
@@ -311,8 +311,8 @@ def test_finished_datasets_are_held_to_the_same_rules() -> None:
         from_user_datasets([], parent, context)
     with pytest.raises(HeaderError, match="SOPClassUID"):
         from_user_datasets([Dataset()], parent, context)
-    own = NumpyFactory().make_series_header(parent, ready("ct"), context=context)
-    kept = from_user_datasets(NumpyFactory().build_from_header(own, np.zeros(parent.shape)), parent, context)
+    header = NumpyFactory().make_series_header(parent, ready("ct"), context=context)
+    kept = from_user_datasets(NumpyFactory().build_from_header(header, np.zeros(parent.shape)), parent, context)
     assert kept.series_instance_uid == context.uid("series") and not kept.warnings
 
 

@@ -50,9 +50,9 @@ def test_two_compressions_are_both_named() -> None:
         dataset.LossyImageCompressionMethod = ["ISO_10918_1", "ISO_15444_1"]
     parent = parent_of(parents)
     for name in ("ct", "legacy_enhanced_ct", "segmentation"):
-        (found, *_) = written(build(parent, image_for(name, parent), blueprint=name))
-        assert found.LossyImageCompressionRatio == [10, 2]
-        assert found.LossyImageCompressionMethod == ["ISO_10918_1", "ISO_15444_1"]
+        (derived, *_) = written(build(parent, image_for(name, parent), blueprint=name))
+        assert derived.LossyImageCompressionRatio == [10, 2]
+        assert derived.LossyImageCompressionMethod == ["ISO_10918_1", "ISO_15444_1"]
 
 
 def test_ratios_by_position() -> None:
@@ -61,8 +61,8 @@ def test_ratios_by_position() -> None:
         dataset.LossyImageCompression, dataset.LossyImageCompressionRatio = "01", 10 + index
     parent = parent_of(parents)
     assert [d.LossyImageCompressionRatio for d in written(build(parent))] == [10, 11, 12]
-    (found,) = written(build(parent, parent.voxels(), blueprint="legacy_enhanced_ct"))
-    assert found.LossyImageCompressionRatio == 11, "of the middle one"
+    (enhanced,) = written(build(parent, parent.voxels(), blueprint="legacy_enhanced_ct"))
+    assert enhanced.LossyImageCompressionRatio == 11, "of the middle one"
 
 
 @pytest.mark.parametrize("name", IMAGES)
@@ -86,8 +86,8 @@ def test_an_inverted_parent_gives_an_image_that_is_not(name: str, strategy: Fill
     for dataset in parents:
         dataset.PhotometricInterpretation, dataset.PresentationLUTShape = "MONOCHROME1", "INVERSE"
     series = build(parents, None, Blueprint(extra), blueprint=name, strategy=strategy)
-    (found, *_) = written(series)
-    assert found.PhotometricInterpretation == "MONOCHROME2" and found.get("PresentationLUTShape") != "INVERSE"
+    (derived, *_) = written(series)
+    assert derived.PhotometricInterpretation == "MONOCHROME2" and derived.get("PresentationLUTShape") != "INVERSE"
     assert any("PresentationLUTShape" in warning for warning in series.warnings) == bool(extra)
 
 
@@ -112,9 +112,9 @@ def test_one_slice_has_no_spacing(name: str) -> None:
     parents = phantom_for(name, 1, 8, 8, spacing=6.25)
     for dataset in parents:
         del dataset.SpacingBetweenSlices
-    (found,) = written(build(parents, np.ones((1, 8, 8), np.uint8), blueprint=name))
-    assert set(spacings(found)) == {None}
-    measures = (*found.SharedFunctionalGroupsSequence, *found.PerFrameFunctionalGroupsSequence)
+    (instance,) = written(build(parents, np.ones((1, 8, 8), np.uint8), blueprint=name))
+    assert set(spacings(instance)) == {None}
+    measures = (*instance.SharedFunctionalGroupsSequence, *instance.PerFrameFunctionalGroupsSequence)
     (thickness,) = {float(i.SliceThickness) for g in measures for i in g.get("PixelMeasuresSequence", ())}
     assert thickness == 5
 
@@ -125,16 +125,16 @@ def test_slices_have_their_spacing(name: str) -> None:
     parents = phantom_for(name, 4, 8, 8, spacing=6.25)
     image = np.zeros((4, 8, 8), np.uint8)
     image[2, 3, 3] = 1
-    (found,) = written(build(parents, image, blueprint=name))
-    assert {float(spacing) for spacing in spacings(found)} == {6.25}
+    (dataset,) = written(build(parents, image, blueprint=name))
+    assert {float(spacing) for spacing in spacings(dataset)} == {6.25}
 
 
 def test_one_of_several_planes_has_no_spacing() -> None:
     parent = parent_of(ct_phantom(4, 8, 8))
     assert parent.grid is not None
     image = PlacedImage(np.ones((1, 8, 8), np.uint8), parent.grid.subset([2]))
-    (found,) = written(build(parent, image, blueprint="segmentation"))
-    assert set(spacings(found)) == {None}
+    (dataset,) = written(build(parent, image, blueprint="segmentation"))
+    assert set(spacings(dataset)) == {None}
 
 
 # ---- frames
@@ -147,9 +147,8 @@ def test_every_reference_names_one_frame() -> None:
     image = np.ones(parent.shape[1:], np.uint8)
     for name in ("segmentation", "parametric_map", "legacy_enhanced_mr", "mr", "secondary_capture"):
         for dataset in written(build(parent, image, blueprint=name)):
-            found: list[Any] = []
-            dataset.walk(lambda _, e, found=found: found.append(e) if e.keyword == "ReferencedFrameNumber" else None)  # type: ignore[misc]
-            assert found and all(element.VM == 1 for element in found), name
+            frame_numbers = [e for e in dataset.iterall() if e.keyword == "ReferencedFrameNumber"]
+            assert frame_numbers and all(element.VM == 1 for element in frame_numbers), name
             (series,) = dataset.ReferencedSeriesSequence
             (whole,) = series.ReferencedInstanceSequence
             assert "ReferencedFrameNumber" not in whole, "an instance, not its frames (PS3.3 table 10-11)"

@@ -89,8 +89,8 @@ def test_no_class_has_two_rows() -> None:
 def test_every_kind_has_its_blueprint_its_factory_and_what_it_names() -> None:
     for kind in KINDS:
         element = LIBRARY.blueprint(kind.blueprint).blueprint["SOPClassUID"]
-        made = element.classes if isinstance(element, ParentsClassElement) else (element.value,)  # type: ignore[attr-defined]
-        assert set(made) <= {row.uid for row in kind.sop_classes}
+        classes = element.classes if isinstance(element, ParentsClassElement) else (element.value,)  # type: ignore[attr-defined]
+        assert set(classes) <= {row.uid for row in kind.sop_classes}
         factory = FACTORIES[kind.factory]
         assert issubclass(factory, ObjectFactory) and factory.name == kind.factory
         assert issubclass(factory, FileFactory) == (kind.made_from == "File") == bool(kind.files)
@@ -111,8 +111,8 @@ def test_a_class_without_a_row_is_an_image_as_any_other() -> None:
 
 @pytest.mark.parametrize("start", [start for file in FILE_TYPES for start in file.starts])
 def test_files_are_known_by_their_first_bytes(start: bytes) -> None:
-    found = file_type(start + bytes(12))
-    assert found is not None and start in found.starts
+    kind = file_type(start + bytes(12))
+    assert kind is not None and start in kind.starts
     assert file_type(b"\0" + start) is None
 
 
@@ -152,8 +152,8 @@ def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     listed = run("list").stdout
     assert "raw_notes" in listed and "notes" in listed.split("factories:")[1]
     assert ".notes" in run("build", "--help").stdout
-    made = run("build", str(parent), str(out), "--blueprint", "raw_notes", "--image", str(notes))
-    assert made.returncode == 0, made.stderr
+    completed = run("build", str(parent), str(out), "--blueprint", "raw_notes", "--image", str(notes))
+    assert completed.returncode == 0, completed.stderr
     dataset = dcmread(next(out.iterdir()))
     assert (dataset.SOPClassUID, dataset.TextValue) == ("1.2.840.10008.5.1.4.1.1.66", "NOTES all is well")
     wrong = run("build", str(parent), str(tmp_path / "other"), "--blueprint", "ct", "--image", str(notes))

@@ -25,26 +25,26 @@ CT, MR, PET = ct_phantom(SLICES, 6, 4), mr_phantom(SLICES, 6, 4), pet_phantom(SL
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many slices highdicom is given, each time."""
-    found: list[int] = []
+    counts: list[int] = []
     convert = sop._CommonLegacyConvertedEnhancedImage.__init__
 
     def counted(self: Any, legacy_datasets: Any, *arguments: Any, **named: Any) -> None:
-        found.append(len(legacy_datasets))
+        counts.append(len(legacy_datasets))
         convert(self, legacy_datasets, *arguments, **named)
 
     monkeypatch.setattr(sop._CommonLegacyConvertedEnhancedImage, "__init__", counted)
-    return found
+    return counts
 
 
 def each(name: str, value: Callable[[int], Any]) -> Callable[[int, Dataset], None]:
     """Sets an element of every slice that the function has a value for."""
 
     def change(index: int, dataset: Dataset) -> None:
-        given = value(index)
-        if given is None and name in dataset:
+        new_value = value(index)
+        if new_value is None and name in dataset:
             del dataset[name]
-        elif given is not None:
-            setattr(dataset, name, given)
+        elif new_value is not None:
+            setattr(dataset, name, new_value)
 
     return change
 
@@ -54,17 +54,17 @@ def private(index: int, dataset: Dataset) -> None:
 
 
 def parent(datasets: list[Dataset], *changes: Callable[[int, Dataset], None]) -> ParentSeries:
-    found = copy.deepcopy(datasets)
-    for index, dataset in enumerate(found):
+    changed = copy.deepcopy(datasets)
+    for index, dataset in enumerate(changed):
         for change in changes:
             change(index, dataset)
-    return parent_of(found)
+    return parent_of(changed)
 
 
 def converted(of: ParentSeries, kind: str, extra: Blueprint, strategy: FillingStrategy, image: Any = None) -> Any:
-    given = of.voxels() if image is None else image
+    values = of.voxels() if image is None else image
     blueprint = f"legacy_enhanced_{kind}"
-    return build(of, given, extra, blueprint=blueprint, strategy=strategy, context=CONTEXT)
+    return build(of, values, extra, blueprint=blueprint, strategy=strategy, context=CONTEXT)
 
 
 COPIED = ("AcquisitionNumber", "AcquisitionTime", "AcquisitionDate", "ImageComments", "SliceLocation", "TriggerTime")
@@ -113,13 +113,13 @@ def test_a_few_slices_show_how_all_are_converted(
     of = parent(datasets, *changes)
     names = [name for name in (*COPIED, "BodyPartExamined") if any(name in dataset for dataset in of.instances)]
     extra = Blueprint([InstanceCopyElement(name, Optional=True) for name in names])
-    found = converted(of, kind, extra, strategy)
+    few = converted(of, kind, extra, strategy)
     assert (max(seen) < SLICES / 2) == shown, seen
     monkeypatch.setattr(frame_templates, "_FEWEST", SLICES + 1)
     seen.clear()
     every = converted(of, kind, extra, strategy)
     assert seen == [SLICES]
-    assert found.encode(0) == every.encode(0) and found.warnings == every.warnings
+    assert few.encode(0) == every.encode(0) and few.warnings == every.warnings
 
 
 def test_each_frame_has_its_pixels_and_its_place(seen: list[int]) -> None:

@@ -37,9 +37,9 @@ def test_lesson_20_xyz_taken_as_zyx() -> None:
     """A cube, so that no shape tells the axes apart."""
     parent = parent_of(ct_phantom(6, 6, 6, spacing=1.0, pixel_spacing=(1.0, 1.0)))
     image = nib.Nifti1Image(np.arange(216, dtype=np.int16).reshape(6, 6, 6), parent.to_nifti().affine)
-    found = volume(build(parent, image, factory=NiftiFactory()))
-    assert np.array_equal(found, image.get_fdata().transpose(2, 1, 0))
-    assert not np.array_equal(found, image.get_fdata())
+    values = volume(build(parent, image, factory=NiftiFactory()))
+    assert np.array_equal(values, image.get_fdata().transpose(2, 1, 0))
+    assert not np.array_equal(values, image.get_fdata())
 
 
 def test_lesson_21_lps_written_as_ras_without_a_change_of_sign() -> None:

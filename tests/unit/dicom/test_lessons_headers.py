@@ -47,8 +47,8 @@ def test_lesson_01_one_blueprint_for_many_patients_in_many_threads() -> None:
     parents = [_patient(number) for number in range(6)] * 4
 
     def derive(parent: ParentSeries) -> bool:
-        found = written(build(parent, blueprint=blueprint))
-        return positions(found) == positions(parent.instances) and {d.PatientID for d in found} == {
+        datasets = written(build(parent, blueprint=blueprint))
+        return positions(datasets) == positions(parent.instances) and {d.PatientID for d in datasets} == {
             parent.pivot.PatientID
         }
 
@@ -117,12 +117,12 @@ def test_lesson_04_copy_that_leaks_what_is_the_pivots_alone(phantom: partial[lis
         dataset.TriggerTime = index * 100
         dataset.IrradiationEventUID = f"1.2.3.{index}"
     for blueprint in (Blueprint(), None):
-        found = written(build(parent, None, Blueprint(), blueprint=blueprint, strategy=FillingStrategy.COPY))
+        datasets = written(build(parent, None, Blueprint(), blueprint=blueprint, strategy=FillingStrategy.COPY))
         pivot = parent[0]
-        assert len({dataset.SOPInstanceUID for dataset in found}) == 4
-        assert len({tuple(dataset.ImagePositionPatient) for dataset in found}) == 4
-        assert len({dataset.PixelData for dataset in found}) == 4
-        for before, after in zip(parent, found, strict=True):
+        assert len({dataset.SOPInstanceUID for dataset in datasets}) == 4
+        assert len({tuple(dataset.ImagePositionPatient) for dataset in datasets}) == 4
+        assert len({dataset.PixelData for dataset in datasets}) == 4
+        for before, after in zip(parent, datasets, strict=True):
             assert after.SOPInstanceUID != pivot.SOPInstanceUID
             assert after.SeriesInstanceUID != pivot.SeriesInstanceUID
             assert after.ImagePositionPatient == before.ImagePositionPatient
@@ -151,8 +151,8 @@ def test_lesson_05_an_image_type_that_ends_as_original() -> None:
         for strategy in FillingStrategy:
             series = build(ct_phantom(2, 4, 4), blueprint=blueprint, strategy=strategy)
             assert [dataset.ImageType[:2] for dataset in written(series)] == [["DERIVED", "SECONDARY"]] * 2
-    told = build(ct_phantom(2, 4, 4), None, Blueprint([CopyElement("ImageType")])).warnings
-    assert any("ImageType" in warning and "ORIGINAL" in warning for warning in told)
+    warnings = build(ct_phantom(2, 4, 4), None, Blueprint([CopyElement("ImageType")])).warnings
+    assert any("ImageType" in warning and "ORIGINAL" in warning for warning in warnings)
 
 
 def test_lesson_06_only_the_first_missing_tag_reported() -> None:
@@ -249,14 +249,14 @@ TYPE_2 = {
 @pytest.mark.parametrize("strategy", FillingStrategy)
 def test_lesson_09_missing_type_2_attributes_absent_instead_of_empty(name: str, strategy: FillingStrategy) -> None:
     parent = {"ct": ct_phantom, "mr": mr_phantom}.get(name, pet_phantom)(2, 4, 4)
-    own = {"SeriesNumber", "InstanceNumber"}
+    always_set = {"SeriesNumber", "InstanceNumber"}
     for dataset in parent:
         for keyword in TYPE_2[name].split():
             dataset.pop(Tag(keyword), None)
     for dataset in written(build(parent, blueprint=name, strategy=strategy)):
         for keyword in TYPE_2[name].split():
             assert keyword in dataset
-            assert dataset[keyword].is_empty is (keyword not in own)
+            assert dataset[keyword].is_empty is (keyword not in always_set)
 
 
 def test_lesson_09_a_blueprint_that_names_nothing_has_the_patients_and_studys_type_2() -> None:

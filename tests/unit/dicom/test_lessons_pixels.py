@@ -69,9 +69,9 @@ def test_lesson_12_nan_written_as_a_rescale_slope(bad: float, dtype: Any) -> Non
         build(CT, np.full(SHAPE, bad, dtype))
     for nan in (0.0, -1024.0, 5000.5):
         series = build(CT, image, nan=nan)
-        found, step = volume(series), float(written(series)[0].RescaleSlope)
+        values, step = volume(series), float(written(series)[0].RescaleSlope)
         wanted = np.where(np.isfinite(image), image.astype(np.float64), nan)
-        assert np.abs(found - wanted).max() <= step / 2 * (1 + 1e-9)
+        assert np.abs(values - wanted).max() <= step / 2 * (1 + 1e-9)
     assert np.all(volume(build(CT, np.full(SHAPE, bad, dtype), nan=7)) == 7)
 
 
@@ -127,9 +127,9 @@ def test_lesson_16_bits_allocated_changed_alone(strategy: FillingStrategy, dtype
         [StaticElement("BitsStored", 12), StaticElement("HighBit", 11), StaticElement("BitsAllocated", 32)]
     )
     image = np.arange(120).reshape(SHAPE).astype(dtype)
-    for given in (Blueprint(), extra):
+    for addition in (Blueprint(), extra):
         for blueprint in ("ct", "secondary_capture"):
-            for dataset in written(build(CT, image, given, blueprint=blueprint, strategy=strategy)):
+            for dataset in written(build(CT, image, addition, blueprint=blueprint, strategy=strategy)):
                 assert dataset.BitsStored == dataset.BitsAllocated == dataset.HighBit + 1
                 assert dataset.BitsAllocated in (8, 16) if blueprint == "secondary_capture" else (16,)
                 assert dataset["PixelData"].VR == ("OB" if dataset.BitsAllocated == 8 else "OW")
@@ -155,9 +155,9 @@ def test_lesson_17_floats_truncated_and_negatives_lost() -> None:
     image = np.linspace(-1.5, 2.5, 120, dtype=np.float32).reshape(SHAPE)
     cases: list[tuple[DicomFactory, Any]] = [(NumpyFactory(), image)]
     cases += [(NiftiFactory(), nib.Nifti1Image(image.transpose(2, 1, 0), CT.to_nifti().affine))]
-    for factory, given in cases:
-        found = volume(build(CT, given, factory=factory))
-        assert np.abs(found - image).max() < 4 / 65535 and found.min() < -1.49
+    for factory, result in cases:
+        values = volume(build(CT, result, factory=factory))
+        assert np.abs(values - image).max() < 4 / 65535 and values.min() < -1.49
 
 
 @pytest.mark.parametrize("phantom", [pet_phantom, ct_phantom, mr_phantom])

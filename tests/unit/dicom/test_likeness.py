@@ -44,7 +44,7 @@ CT = over(ct_phantom(12, 16, 14))
 PARENTS = {"MR": MR, "sagittal": SAGITTAL, "CT": CT, "PET": over(pet_phantom(12, 16, 14), scale=5000, zero=9000)}
 
 
-def told(parent: ParentSeries, image: Any, extra: Blueprint | None = None, **options: Any) -> list[str]:
+def warnings_of(parent: ParentSeries, image: Any, extra: Blueprint | None = None, **options: Any) -> list[str]:
     return list(build(parent, image, SAID + (extra or Blueprint()), **options).warnings)
 
 
@@ -60,20 +60,20 @@ def told(parent: ParentSeries, image: Any, extra: Blueprint | None = None, **opt
 )
 def test_mirrored_and_reversed(axes: tuple[int, ...], axial: str, sagittal: str) -> None:
     for name, parent in PARENTS.items():
-        (warning,) = told(parent, np.flip(parent.voxels(), axes).copy())
+        (warning,) = warnings_of(parent, np.flip(parent.voxels(), axes).copy())
         assert (sagittal if name == "sagittal" else axial) in warning
         assert ": 1.00 against " in warning
 
 
 def test_transposed() -> None:
-    (warning,) = told(MR, MR.voxels().swapaxes(1, 2).copy())
+    (warning,) = warnings_of(MR, MR.voxels().swapaxes(1, 2).copy())
     assert "transposed (rows and columns swapped): 1.00 against" in warning
 
 
 def test_axes_of_one_length_in_another_order() -> None:
     """(x, y, z) given as (z, y, x), which the shape does not tell in a cube."""
     cube = over(mr_phantom(16, 16, 16, orientation="axial"), zero=1000)
-    (warning,) = told(cube, cube.voxels().transpose(2, 1, 0).copy())
+    (warning,) = warnings_of(cube, cube.voxels().transpose(2, 1, 0).copy())
     assert "transposed (slices and columns swapped)" in warning
 
 
@@ -81,14 +81,14 @@ def test_one_bright_slice_does_not_hide_it() -> None:
     parent = over(mr_phantom(12, 16, 16, orientation="axial"), zero=1000)
     bright = parent.voxels().copy()
     bright[4] *= 1000
-    (warning,) = [w for w in told(parent, bright[:, :, ::-1].copy()) if "fits" in w]
+    (warning,) = [w for w in warnings_of(parent, bright[:, :, ::-1].copy()) if "fits" in w]
     assert "mirrored left-right" in warning
 
 
 def test_what_was_filtered_is_found_too() -> None:
     smooth = gaussian_filter(MR.voxels(), 1)
-    assert told(MR, smooth) == []
-    (warning,) = told(MR, smooth[:, :, ::-1].copy())
+    assert warnings_of(MR, smooth) == []
+    (warning,) = warnings_of(MR, smooth[:, :, ::-1].copy())
     assert "mirrored left-right" in warning
 
 
@@ -96,11 +96,11 @@ def test_multi_frame_parents_and_files() -> None:
     """The image of an enhanced parent; a NIfTI file whose values lie the other way than its affine says."""
     slices = mr_phantom(12, 16, 16, orientation="axial")
     parent = parent_of([enhanced(slices)])
-    (warning,) = [w for w in told(parent, parent.voxels()[:, :, ::-1].copy(), blueprint="mr") if "fits" in w]
+    (warning,) = [w for w in warnings_of(parent, parent.voxels()[:, :, ::-1].copy(), blueprint="mr") if "fits" in w]
     assert "mirrored left-right" in warning
-    given = MR.to_nifti()
-    wrong = nib.Nifti1Image(given.get_fdata()[::-1].astype(np.int16), given.affine)
-    (warning,) = told(MR, wrong, factory=NiftiFactory())
+    nifti = MR.to_nifti()
+    wrong = nib.Nifti1Image(nifti.get_fdata()[::-1].astype(np.int16), nifti.affine)
+    (warning,) = warnings_of(MR, wrong, factory=NiftiFactory())
     assert "mirrored left-right" in warning
 
 
@@ -111,14 +111,14 @@ def test_right_builds_draw_no_warning(name: str) -> None:
     noise = np.random.default_rng(1).normal(0, values.std(), values.shape)
     edges = values - gaussian_filter(values, 1)
     for image in (values.copy(), values * 0.5 + 3, gaussian_filter(values, 1), values + noise, edges):
-        assert [w for w in told(parent, image) if "SUV" not in w] == []
-    assert told(parent, values[::-1].copy(), blueprint="secondary_capture") == []  # no claim to be such an image
+        assert [w for w in warnings_of(parent, image) if "SUV" not in w] == []
+    assert warnings_of(parent, values[::-1].copy(), blueprint="secondary_capture") == []  # no claim to be such an image
 
 
 def test_another_modality_is_not_compared() -> None:
     """A map in another unit may look like anything."""
     units = Blueprint([StaticElement("RescaleType", "LO", "US")])
-    assert told(CT, CT.voxels()[:, :, ::-1].copy(), units) == []
+    assert warnings_of(CT, CT.voxels()[:, :, ::-1].copy(), units) == []
 
 
 @pytest.mark.slow
@@ -130,23 +130,23 @@ def test_real_series(name: str) -> None:
     values = parent.voxels()
     smooth = gaussian_filter(values, [0] * (values.ndim - 2) + [1, 1])
     for image in (values.copy(), smooth, values - smooth, np.clip(values, *np.percentile(values, [20, 80]))):
-        assert not any("far better" in warning for warning in told(parent, image))
-    (warning,) = [w for w in told(parent, np.flip(values, -2).copy()) if "far better" in w]
+        assert not any("far better" in warning for warning in warnings_of(parent, image))
+    (warning,) = [w for w in warnings_of(parent, np.flip(values, -2).copy()) if "far better" in w]
     assert "mirrored" in warning
 
 
 def test_one_value_alone() -> None:
     for parent in PARENTS.values():
-        assert "all values of the image are 7" in told(parent, np.full(parent.shape, 7, np.int16))
+        assert "all values of the image are 7" in warnings_of(parent, np.full(parent.shape, 7, np.int16))
 
 
 def test_stored_values_in_place_of_hu() -> None:
-    (warning,) = told(CT, CT.voxels() + 1024)
+    (warning,) = warnings_of(CT, CT.voxels() + 1024)
     assert "about 1024 above the parent's, which are HU" in warning
-    (warning,) = told(CT, gaussian_filter(CT.voxels(), 0.5) - 1024)
+    (warning,) = warnings_of(CT, gaussian_filter(CT.voxels(), 0.5) - 1024)
     assert "about 1024 below the parent's" in warning
     for fine in (CT.voxels() + 200, np.abs(CT.voxels()) + 1024):  # a shift of another kind; another image
-        assert told(CT, fine) == []
+        assert warnings_of(CT, fine) == []
 
 
 @pytest.mark.parametrize("name", ["MR", "CT", "PET"])
@@ -154,12 +154,12 @@ def test_values_that_are_far_too_large(name: str) -> None:
     parent = PARENTS[name]
     image = parent.voxels().copy()
     image[3, 4, 5] = 1e9
-    warnings = [w for w in told(parent, image) if "SUV" not in w]
+    warnings = [w for w in warnings_of(parent, image) if "SUV" not in w]
     assert any("1e+09" in warning and "stay below" in warning for warning in warnings)
 
 
 def test_several_volumes_of_a_parent_of_one() -> None:
-    warnings = told(MR, np.stack([MR.voxels(), MR.voxels() + 1]))
+    warnings = warnings_of(MR, np.stack([MR.voxels(), MR.voxels() + 1]))
     assert warnings == ["the image has 2 volumes, its parent is one: they are stored as points in time"]
 
 
@@ -167,12 +167,12 @@ def test_several_volumes_of_a_parent_of_one() -> None:
 @pytest.mark.parametrize("most", [8, 32])
 def test_samples_are_the_same_from_both_ends(count: int, most: int) -> None:
     """Else a mirrored image would never fit."""
-    found = picked(count, most)
-    assert len(found) >= min(count, most) - 1 and len(set(found)) == len(found)
-    assert np.array_equal(found, count - 1 - found[::-1])
-    assert np.all(np.diff(found) > 0)
+    indexes = picked(count, most)
+    assert len(indexes) >= min(count, most) - 1 and len(set(indexes)) == len(indexes)
+    assert np.array_equal(indexes, count - 1 - indexes[::-1])
+    assert np.all(np.diff(indexes) > 0)
 
 
 def test_pixels_that_are_not_there_are_not_compared() -> None:
     headers = ParentSeries.from_bytes([encode(dataset) for dataset in mr_phantom(6, 8, 7)], pixels=False)
-    assert not any("fits" in warning for warning in told(headers, np.arange(336.0).reshape(6, 8, 7)))
+    assert not any("fits" in warning for warning in warnings_of(headers, np.arange(336.0).reshape(6, 8, 7)))

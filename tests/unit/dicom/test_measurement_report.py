@@ -42,8 +42,8 @@ def test_numbers_come_back() -> None:
     read: Any = srread(io.BytesIO(series.encode(0))).content
     (group,) = read.get_image_measurement_groups()
     assert (group.tracking_identifier, group.finding_type.value) == ("Liver", "10200004")
-    found = {item.name.value: (float(item.value), item.unit.value) for item in group.get_measurements()}
-    assert found == {"118565006": (1432.5, "ml"), "373098007": (54.0, "1")}
+    numbers = {item.name.value: (float(item.value), item.unit.value) for item in group.get_measurements()}
+    assert numbers == {"118565006": (1432.5, "ml"), "373098007": (54.0, "1")}
     (dataset,) = written(series)
     assert (dataset.Modality, dataset.CompletionFlag) == ("SR", "COMPLETE") and "Rows" not in dataset
     named = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
@@ -53,7 +53,7 @@ def test_numbers_come_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda d: d.pop("CompletionFlag"), "CompletionFlag.*is missing"),
         (lambda d: setattr(d, "CompletionFlag", "DONE"), "CompletionFlag.*'DONE'"),
@@ -64,12 +64,12 @@ def test_numbers_come_back() -> None:
         (lambda d: setattr(d, "ValueType", "TEXT"), "ValueType.*'TEXT'"),
     ],
 )
-def test_a_report_that_lacks_what_its_modules_ask_for_is_refused(change: Any, said: str) -> None:
+def test_a_report_that_lacks_what_its_modules_ask_for_is_refused(change: Any, message: str) -> None:
     """PS3.3 C.17.2, C.17.3, of finished datasets as of our own."""
     (dataset,) = written(report(json.dumps(GIVEN).encode()))
     check_series(from_user_datasets([dataset], PARENT, BuildContext()), PARENT, "Strict")
     change(dataset)
-    with pytest.raises(ValidationFailed, match=said):
+    with pytest.raises(ValidationFailed, match=message):
         check_series(from_user_datasets([dataset], PARENT, BuildContext()), PARENT, "Strict")
 
 

@@ -32,7 +32,7 @@ CT = parent_of(ct_phantom(3, 8, 8))
 
 
 @pytest.mark.parametrize(
-    "given",
+    "arguments",
     [
         (0x0008103E, "LO"),
         ("SeriesDescription", "LO"),
@@ -42,9 +42,9 @@ CT = parent_of(ct_phantom(3, 8, 8))
     ]
     + [("SeriesDescription", "SH"), ("SliceThickness", "DS"), ("SeriesDescription",), (0x0008103E,)],
 )
-def test_a_value_that_was_forgotten(given: tuple[Any, ...]) -> None:
+def test_a_value_that_was_forgotten(arguments: tuple[Any, ...]) -> None:
     with pytest.raises(BlueprintError, match="has no value"):
-        StaticElement(*given)
+        StaticElement(*arguments)
 
 
 def test_values_that_look_like_a_vr() -> None:
@@ -89,9 +89,9 @@ def factory(body: str, tmp_path: Path) -> Library:
     """The ready blueprints, and a factory ``mine`` with this body."""
     source = "from derived_series import DicomFactory, NumpyFactory\n\nclass MineFactory(NumpyFactory):\n" + body
     (tmp_path / "mine.py").write_text(source)
-    found = Library.load([REPOSITORY / "blueprints", tmp_path])
-    assert not found.problems
-    return found
+    library = Library.load([REPOSITORY / "blueprints", tmp_path])
+    assert not library.problems
+    return library
 
 
 def derive(library: Library, tmp_path: Path, **options: Any) -> Series:
@@ -182,8 +182,8 @@ def test_several_inputs_without_parent_input() -> None:
     series = run(Two, fixed=fixed, moving=CT)
     assert written(series)[0].ReferencedSeriesSequence[0].SeriesInstanceUID == CT.series_instance_uid
     assert any("no parent_input: the first one, 'moving', is the parent" in warning for warning in series.warnings)
-    said = type("Said", (Two,), {"parent_input": "moving"})
-    assert not any("parent_input" in warning for warning in run(said, fixed=fixed, moving=CT).warnings)
+    with_parent = type("Said", (Two,), {"parent_input": "moving"})
+    assert not any("parent_input" in warning for warning in run(with_parent, fixed=fixed, moving=CT).warnings)
 
 
 def test_constructors_that_raise_are_named() -> None:

@@ -75,9 +75,9 @@ def test_the_derived_series_is_classic_and_refers_to_frames(phantom: Any, strate
         assert dataset.SOPClassUID == CLASSIC[phantom]
         (image,) = dataset.SourceImageSequence
         (reference,) = dataset.ReferencedSeriesSequence[0].ReferencedInstanceSequence
-        for found in (image, reference):
-            assert found.ReferencedSOPClassUID == source.SOPClassUID
-            assert found.ReferencedSOPInstanceUID == source.SOPInstanceUID
+        for item in (image, reference):
+            assert item.ReferencedSOPClassUID == source.SOPClassUID
+            assert item.ReferencedSOPInstanceUID == source.SOPInstanceUID
         assert image.ReferencedFrameNumber == 4 - index and "ReferencedFrameNumber" not in reference
         assert dataset.AcquisitionTime == slices[3 - index].AcquisitionTime
         assert not [e.keyword for e in dataset if "FunctionalGroups" in e.keyword or "Dimension" in e.keyword]
@@ -113,11 +113,11 @@ def test_what_the_groups_say_of_ct_is_in_classic_attributes() -> None:
 
 def test_an_enhanced_pet_has_the_suv_of_the_classic_one() -> None:
     slices = pet_phantom(3, 8, 8)
-    found = []
+    volumes = []
     for parent in (parent_of(slices), parent_of([enhanced(slices)])):
         series = run_pipeline(LIBRARY, "suv_body_weight", {"pet": parent}, {}, Options(), BuildContext())
-        found.append(np.stack([real(series.dataset(index)) for index in range(len(series))]))
-    assert np.array_equal(*found) and found[0].max() > 1  # type: ignore[arg-type]
+        volumes.append(np.stack([real(series.dataset(index)) for index in range(len(series))]))
+    assert np.array_equal(*volumes) and volumes[0].max() > 1  # type: ignore[arg-type]
 
 
 def test_what_enhanced_pet_says_is_in_classic_attributes() -> None:
@@ -157,9 +157,9 @@ def test_several_instances_make_one_volume() -> None:
     parts = [enhanced(slices[3:], name="b"), enhanced(slices[:3], name="a")]
     parent = parent_of(parts)
     assert np.array_equal(parent.voxels(), parent_of(slices).voxels())
-    found = [dataset.SourceImageSequence[0] for dataset in written(build(parent, extra=DONE))]
-    assert [int(item.ReferencedFrameNumber) for item in found] == [1, 2, 3, 1, 2, 3]
-    assert [item.ReferencedSOPInstanceUID for item in found] == [parts[1].SOPInstanceUID] * 3 + [
+    items = [dataset.SourceImageSequence[0] for dataset in written(build(parent, extra=DONE))]
+    assert [int(item.ReferencedFrameNumber) for item in items] == [1, 2, 3, 1, 2, 3]
+    assert [item.ReferencedSOPInstanceUID for item in items] == [parts[1].SOPInstanceUID] * 3 + [
         parts[0].SOPInstanceUID
     ] * 3
 
@@ -225,8 +225,8 @@ def test_a_copy_of_a_frame_is_a_classic_dataset() -> None:
         dataset.PatientComments = "changed"
         dataset.PixelData = values.tobytes()
     assert not any("PatientComments" in dataset for dataset in parent.instances)
-    made = from_user_datasets(copies, parent, BuildContext().seeded())
-    datasets = [decoded(made.encode(index)) for index in range(3)]
+    series = from_user_datasets(copies, parent, BuildContext().seeded())
+    datasets = [decoded(series.encode(index)) for index in range(3)]
     assert np.array_equal(parent_of(datasets).voxels(), parent.voxels())
     assert {dataset.file_meta.MediaStorageSOPClassUID for dataset in datasets} == {CTImageStorage}
 
@@ -351,8 +351,8 @@ def test_objects_of_frames_refer_to_frames_and_can_be_parents() -> None:
     labels = np.zeros(parent.shape, np.uint8)
     labels[1:3, 2:5, 3:6] = 1
     series = build(parent, labels, blueprint="segmentation", factory=SegmentationFactory())
-    made = decoded(series.encode(0))
-    for frame in made.PerFrameFunctionalGroupsSequence:
+    dataset = decoded(series.encode(0))
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
         (item,) = frame.DerivationImageSequence[0].SourceImageSequence
         (source,) = [
             one
@@ -360,7 +360,7 @@ def test_objects_of_frames_refer_to_frames_and_can_be_parents() -> None:
             if one["ImagePositionPatient"].value == list(frame.PlanePositionSequence[0].ImagePositionPatient)
         ]
         assert isinstance(source, FrameDataset) and item.ReferencedFrameNumber == source.number
-    segment = parent_of([made])
+    segment = parent_of([dataset])
     assert segment.shape == (2, 16, 15) and np.array_equal(segment.stored(), labels[1:3])
     labels[2] *= 2
     two = build(parent, labels, blueprint="segmentation", factory=SegmentationFactory())

@@ -34,7 +34,7 @@ def assert_same_world(image: Any, datasets: list[Any], step: float = 0.0, mm: fl
     """Every voxel of the files is a voxel of the NIfTI image: at its place, with its value."""
     inverse = np.linalg.inv(image.affine)
     data = image.get_fdata()
-    found = volume_of(datasets)
+    volumes = volume_of(datasets)
     for number, dataset in enumerate(datasets):
         ras = patient_points(dataset) * [-1, -1, 1]
         index = np.c_[ras.reshape(-1, 3), np.ones(ras.shape[0] * ras.shape[1])] @ inverse.T
@@ -42,9 +42,9 @@ def assert_same_world(image: Any, datasets: list[Any], step: float = 0.0, mm: fl
         off = (index[:, :3] - nearest) @ image.affine[:3, :3].T
         assert np.abs(off).max() < mm
         assert nearest.min() >= 0 and np.all(nearest.max(axis=0) < data.shape[:3])
-        values = data[tuple(nearest.T)].reshape(found.shape[1:])
-        assert np.abs(values - found[number]).max() <= step
-    assert found.size == data.size
+        values = data[tuple(nearest.T)].reshape(volumes.shape[1:])
+        assert np.abs(values - volumes[number]).max() <= step
+    assert volumes.size == data.size
 
 
 def volume_of(datasets: list[Any]) -> np.ndarray[Any, Any]:
@@ -63,16 +63,16 @@ def test_round_trip_on_the_parents_grid(axes: str, tmp_path: Path) -> None:
     assert len(set(ALL_48)) == 48
     kinds = product((nib.Nifti1Image, nib.Nifti2Image), ("x.nii", "x.nii.gz"))
     for (name, parent), (kind, file) in zip(PARENTS.items(), kinds, strict=True):
-        given = turned(parent.to_nifti(), axes)
-        assert nib.aff2axcodes(given.affine) == tuple(axes) or name == "oblique"
-        nib.save(kind(given.dataobj, given.affine), tmp_path / file)  # type: ignore[no-untyped-call]
+        turned_image = turned(parent.to_nifti(), axes)
+        assert nib.aff2axcodes(turned_image.affine) == tuple(axes) or name == "oblique"
+        nib.save(kind(turned_image.dataobj, turned_image.affine), tmp_path / file)  # type: ignore[no-untyped-call]
         image = NiftiFactory.read(tmp_path / file)
         series = build(parent, image, factory=NiftiFactory())
         datasets = written(series)
         assert positions(datasets) == positions(parent.instances)
         assert np.array_equal(volume(series), parent.voxels())
-        for dataset, own in zip(datasets, parent.instances, strict=True):
-            assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == own.SOPInstanceUID
+        for dataset, instance in zip(datasets, parent.instances, strict=True):
+            assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == instance.SOPInstanceUID
         assert_same_world(image, datasets)
 
 
@@ -138,9 +138,9 @@ def test_types_and_scaling(dtype: Any, scaling: tuple[float, float] | None, tmp_
         assert np.allclose(wanted, raw * np.float64(np.float32(slope)) + np.float64(np.float32(inter)))
     for file in ("raw.nii", "raw.nii.gz"):
         datasets = written(build(parent, NiftiFactory.read(tmp_path / file), factory=NiftiFactory()))
-        found = volume_of(datasets)
+        values = volume_of(datasets)
         step = 0 if scaling in (None, (1.0, 0.0), (1.0, -1024.0)) else step_of(datasets)
-        assert np.abs(found - wanted.transpose(2, 1, 0)).max() <= step
+        assert np.abs(values - wanted.transpose(2, 1, 0)).max() <= step
 
 
 def test_only_a_qform() -> None:

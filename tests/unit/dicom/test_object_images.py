@@ -52,8 +52,8 @@ def test_a_dose_comes_back_to_half_a_step(bits: int) -> None:
     dataset = written(series)[0]
     assert (dataset.BitsAllocated, dataset.PixelRepresentation, dataset.Modality) == (bits, 0, "RTDOSE")
     assert len(str(dataset.DoseGridScaling)) <= 16
-    found = dataset.pixel_array.astype(np.float64) * float(dataset.DoseGridScaling)
-    assert np.abs(found - DOSE).max() <= float(dataset.DoseGridScaling) * 0.5000001
+    values = dataset.pixel_array.astype(np.float64) * float(dataset.DoseGridScaling)
+    assert np.abs(values - DOSE).max() <= float(dataset.DoseGridScaling) * 0.5000001
     assert dataset.FrameIncrementPointer == 0x3004000C and dataset.NumberOfFrames == 5
     grid = CT.grid
     assert grid is not None
@@ -79,8 +79,8 @@ def test_doses_that_cannot_be() -> None:
         build(CT, DOSE - 20, blueprint="rt_dose")
     series = build(CT, DOSE - 20, elements(DoseType="ERROR") + OF_PLAN, blueprint="rt_dose")
     dataset = written(series)[0]
-    found = dataset.pixel_array * float(dataset.DoseGridScaling)
-    assert dataset.PixelRepresentation == 1 and np.allclose(found, DOSE - 20, atol=1e-6)
+    values = dataset.pixel_array * float(dataset.DoseGridScaling)
+    assert dataset.PixelRepresentation == 1 and np.allclose(values, DOSE - 20, atol=1e-6)
     zero = written(build(CT, np.zeros(CT.shape), blueprint="rt_dose"))[0]
     assert not zero.pixel_array.any() and float(zero.DoseGridScaling) > 0
     with pytest.raises(PixelError, match="NaN"):
@@ -180,21 +180,21 @@ def test_three_columns_are_no_colour() -> None:
 
 def frames(dataset: Dataset) -> list[Dataset]:
     """Each frame as a classic image: what its functional groups say."""
-    found = []
+    datasets = []
     shared = dataset.SharedFunctionalGroupsSequence[0]
-    for index, own in enumerate(dataset.PerFrameFunctionalGroupsSequence):
+    for index, groups_of_frame in enumerate(dataset.PerFrameFunctionalGroupsSequence):
         frame = Dataset()
-        for group in (*shared, *own):
+        for group in (*shared, *groups_of_frame):
             for item in group.value:
                 frame.update(item)
         for name in ("Rows", "Columns", "BitsAllocated", "PixelRepresentation"):
             setattr(frame, name, dataset[name].value)
         size = dataset.Rows * dataset.Columns * 2
         frame.PixelData = dataset.PixelData[index * size : (index + 1) * size]
-        frame.source = own.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-        frame.converted = own.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID
-        found.append(frame)
-    return found
+        frame.source = groups_of_frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        frame.converted = groups_of_frame.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID
+        datasets.append(frame)
+    return datasets
 
 
 @pytest.mark.parametrize("scale", [1, 1.37])
@@ -255,15 +255,15 @@ def test_odd_patients_and_no_thickness_draw_no_warning() -> None:
 
 def test_a_dose_as_parent_brings_its_plan() -> None:
     slices = ct_phantom(4, 9, 7)
-    given = dose(slices, [0, 2.5, 5, 7.5])
-    given.ReferencedRTPlanSequence, given.DoseSummationType = [PLAN], "FRACTION"
-    parent = parent_of([given])
+    parent_dose = dose(slices, [0, 2.5, 5, 7.5])
+    parent_dose.ReferencedRTPlanSequence, parent_dose.DoseSummationType = [PLAN], "FRACTION"
+    parent = parent_of([parent_dose])
     series = build(parent, parent.voxels() * 2, derivation("x2", "PixelByPixelMultiplication"), blueprint="rt_dose")
     dataset = written(series)[0]
     assert series.warnings == () and dataset.ReferencedRTPlanSequence == [PLAN]
     assert dataset.DoseSummationType == "FRACTION" and dataset.SourceImageSequence[0].ReferencedSOPInstanceUID
-    found = dataset.pixel_array * float(dataset.DoseGridScaling)
-    assert np.allclose(found, parent.voxels() * 2, rtol=1e-6)
+    values = dataset.pixel_array * float(dataset.DoseGridScaling)
+    assert np.allclose(values, parent.voxels() * 2, rtol=1e-6)
 
 
 def test_the_same_enhanced_image_twice() -> None:

@@ -71,10 +71,10 @@ LIVER = Segment(1, "Liver", "Liver", color="#b5651d")
 
 def labels(*numbers: int) -> npt.NDArray[np.int32]:
     """A label map with a block for each number; the first slice is empty."""
-    found = np.zeros(PARENT.shape, np.int32)
+    label_map = np.zeros(PARENT.shape, np.int32)
     for k, number in enumerate(numbers, 1):
-        found[k : k + 2, 2 + k : 7, 3 * k % 9 : 3 * k % 9 + 3] = number
-    return found
+        label_map[k : k + 2, 2 + k : 7, 3 * k % 9 : 3 * k % 9 + 3] = number
+    return label_map
 
 
 def seg(image: Any, *described: Segment, **more: Any) -> Any:
@@ -101,12 +101,16 @@ def test_a_label_map_comes_back_frame_by_frame(orientation: str) -> None:
     parent, image = PARENTS[orientation], labels(1, 2, 3)
     series = seg(image, LIVER, Segment(2, "Spleen", "78961009"), Segment(3, "Cyst", "Cyst"), parent=parent)
     assert len(series) == 1 and not [w for w in series.warnings if "nothing says" not in w]
-    found = segread(io.BytesIO(series.encode(0)))
-    close_table(found)
-    assert (found.SegmentationType, found.BitsAllocated, found.SegmentsOverlap) == ("BINARY", 1, "NO")
+    segmentation = segread(io.BytesIO(series.encode(0)))
+    close_table(segmentation)
+    assert (segmentation.SegmentationType, segmentation.BitsAllocated, segmentation.SegmentsOverlap) == (
+        "BINARY",
+        1,
+        "NO",
+    )
     seen = np.zeros_like(image)
     for frame, place, groups in zip(
-        found.pixel_array, places(found), found.PerFrameFunctionalGroupsSequence, strict=True
+        segmentation.pixel_array, places(segmentation), segmentation.PerFrameFunctionalGroupsSequence, strict=True
     ):
         k = slice_at(parent, place)
         number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
@@ -114,7 +118,7 @@ def test_a_label_map_comes_back_frame_by_frame(orientation: str) -> None:
         (source,) = groups.DerivationImageSequence[0].SourceImageSequence
         assert source.ReferencedSOPInstanceUID == parent.instances[k].SOPInstanceUID
     assert np.array_equal(seen, image)
-    shared = found.SharedFunctionalGroupsSequence[0]
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
     assert parent.grid is not None
     assert np.allclose(shared.PixelMeasuresSequence[0].PixelSpacing, parent.grid.pixel_spacing)
     assert shared.PixelMeasuresSequence[0].SpacingBetweenSlices == pytest.approx(2.5)
@@ -152,9 +156,9 @@ def test_labels_that_are_not_described_or_not_there_are_told() -> None:
     dataset = written(series)[0]
     assert [item.SegmentLabel for item in dataset.SegmentSequence] == ["Liver", "Spleen", "Segment 5"]
     assert [item.SegmentNumber for item in dataset.SegmentSequence] == [1, 2, 3]
-    said = " ".join(series.warnings)
+    warnings = " ".join(series.warnings)
     for text in ("label 5 is not described", "segment 3 (Spleen) has no voxel", "label 5 is segment 3"):
-        assert text in said
+        assert text in warnings
     numbers = [
         f.SegmentIdentificationSequence[0].ReferencedSegmentNumber for f in dataset.PerFrameFunctionalGroupsSequence
     ]
@@ -191,7 +195,7 @@ def test_a_mask_is_segment_one_even_an_empty_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "message"),
     [
         (labels(1) * 0.5, "no whole numbers"),
         (np.where(labels(1) > 0, np.nan, 0), "no whole numbers"),
@@ -199,8 +203,8 @@ def test_a_mask_is_segment_one_even_an_empty_one() -> None:
         (labels(1) * 70000, "70000"),
     ],
 )
-def test_what_is_no_label_map_is_refused(image: Any, said: str) -> None:
-    with pytest.raises(PixelError, match=said) as caught:
+def test_what_is_no_label_map_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(PixelError, match=message) as caught:
         seg(image)
     assert caught.value.remedy and "bool mask" in caught.value.remedy
 
@@ -246,18 +250,20 @@ def test_a_parametric_map_comes_back_frame_by_frame(phantom: Any) -> None:
     extra = real_world_values("mm2/s", label="ADC", quantity=Code("113041", "DCM", "Apparent Diffusion Coefficient"))
     series = build(parent, image, extra + derivation("ADC", "DiffusionImageAnalysis"), blueprint="parametric_map")
     assert not series.warnings
-    found = ParametricMap.from_dataset(dcmread(io.BytesIO(series.encode(0))))
-    close_table(found)
-    pixels = np.frombuffer(found.FloatPixelData, "<f4").reshape(parent.shape)
-    for frame, place, groups in zip(pixels, places(found), found.PerFrameFunctionalGroupsSequence, strict=True):
+    parametric_map = ParametricMap.from_dataset(dcmread(io.BytesIO(series.encode(0))))
+    close_table(parametric_map)
+    pixels = np.frombuffer(parametric_map.FloatPixelData, "<f4").reshape(parent.shape)
+    for frame, place, groups in zip(
+        pixels, places(parametric_map), parametric_map.PerFrameFunctionalGroupsSequence, strict=True
+    ):
         k = slice_at(parent, place)
         assert np.array_equal(frame, image[k].astype(np.float32))
         (source,) = groups.DerivationImageSequence[0].SourceImageSequence
         assert source.ReferencedSOPInstanceUID == parent.instances[k].SOPInstanceUID
-    mapping = found.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    mapping = parametric_map.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "mm2/s" and mapping.LUTLabel == "ADC"
     assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1, 0)
-    assert "RealWorldValueMappingSequence" not in found
+    assert "RealWorldValueMappingSequence" not in parametric_map
     assert errors(series.encode(0)) == []
 
 
@@ -365,10 +371,10 @@ def test_names_keep_their_characters_and_marks_stay(name: str) -> None:
     datasets = ct_phantom(5, 16, 12, charset="ISO_IR 192", patient_name="Yamada^Tarou=山田^太郎")
     for dataset in datasets:
         dataset.LossyImageCompression, dataset.BurnedInAnnotation, dataset.PatientIdentityRemoved = "01", "YES", "YES"
-    found = written(make(name, parent=parent_of(datasets)))[0]
-    assert found.PatientName == "Yamada^Tarou=山田^太郎" and found.PatientIdentityRemoved == "YES"
-    assert found.BurnedInAnnotation == "YES"
-    assert found.get("LossyImageCompression") == (None if name == "encapsulated_pdf" else "01")
+    derived = written(make(name, parent=parent_of(datasets)))[0]
+    assert derived.PatientName == "Yamada^Tarou=山田^太郎" and derived.PatientIdentityRemoved == "YES"
+    assert derived.BurnedInAnnotation == "YES"
+    assert derived.get("LossyImageCompression") == (None if name == "encapsulated_pdf" else "01")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -497,8 +503,8 @@ def test_a_meaning_of_another_code_is_told(code: Code, text: str | None) -> None
     for field in ("type", "category"):
         blueprint = ready("segmentation") + segments(Segment(1, "x", **{"type": "Liver", field: code}))
         series = check_series(build(parent, labels, blueprint), parent, "Strict")
-        found = [warning for warning in series.warnings if "has the meaning" in warning]
-        assert re.search(text, found[0]) if text else not found
+        warnings = [warning for warning in series.warnings if "has the meaning" in warning]
+        assert re.search(text, warnings[0]) if text else not warnings
     for nothing in ("", "mm per s", "millimetres per second"):
         with pytest.raises(BlueprintError, match="no UCUM code"):
             unit(nothing)
@@ -572,6 +578,6 @@ def test_no_table_in_memory_is_left_open(name: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_parametric_map_is_made_of_the_parents_own_slices() -> None:
     """They come one by one: an image that is no array of numpy's."""
-    (found,) = written(build(PARENT, PARENT.slices(), blueprint="parametric_map"))
+    (dataset,) = written(build(PARENT, PARENT.slices(), blueprint="parametric_map"))
     (same,) = written(build(PARENT, PARENT.voxels(), blueprint="parametric_map"))
-    assert found.FloatPixelData == same.FloatPixelData
+    assert dataset.FloatPixelData == same.FloatPixelData

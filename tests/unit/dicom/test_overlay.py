@@ -21,16 +21,16 @@ LABELS[1, 40:44, 30:44] = 9
 
 
 def test_outlines_leave_the_rest_as_its_window_shows_it() -> None:
-    found = overlay(PARENT, LABELS, [LIVER], legend=False)
-    assert found.shape == (*PARENT.shape, 3) and found.dtype == np.uint8
+    pictures = overlay(PARENT, LABELS, [LIVER], legend=False)
+    assert pictures.shape == (*PARENT.shape, 3) and pictures.dtype == np.uint8
     grey = np.rint(displayed(PARENT.voxels(), *windows_of(PARENT.pivot)[0]) * 255)
     inside = np.zeros(PARENT.shape, bool)
     inside[1, 21:29, 31:43] = True
     edge = (LABELS == 3) & ~inside
-    assert np.all(found[edge] == (255, 0, 0))
+    assert np.all(pictures[edge] == (255, 0, 0))
     same = (LABELS == 0) | inside
-    assert all(np.array_equal(found[..., k][same], grey[same]) for k in range(3))
-    other = found[1, 40, 30]
+    assert all(np.array_equal(pictures[..., k][same], grey[same]) for k in range(3))
+    other = pictures[1, 40, 30]
     assert len(set(other.tolist())) > 1 and tuple(other) != (255, 0, 0)  # a colour of its own
 
 

@@ -25,12 +25,12 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom tells of every wron
 
 PHANTOMS = {"ct": ct_phantom, "mr": mr_phantom, "pet": pet_phantom}
 OTHER_KINDS = ("secondary_capture", "multiframe_secondary_capture", "segmentation", "parametric_map", "rt_dose")
-MADE = [(kind, made) for kind in PHANTOMS for made in (kind, f"legacy_enhanced_{kind}")]
-MADE += [("ct", made) for made in OTHER_KINDS]
+MADE = [(kind, blueprint) for kind in PHANTOMS for blueprint in (kind, f"legacy_enhanced_{kind}")]
+MADE += [("ct", blueprint) for blueprint in OTHER_KINDS]
 ENHANCED = [(kind, f"legacy_enhanced_{kind}") for kind in PHANTOMS]
 
 
-def derive(kind: str, made: str, change: Callable[[Dataset], Any], folder: Path) -> tuple[ParentSeries, Series]:
+def derive(kind: str, blueprint: str, change: Callable[[Dataset], Any], folder: Path) -> tuple[ParentSeries, Series]:
     """A derivation with validation Strict of a phantom that was changed."""
     datasets = PHANTOMS[kind](3, 8, 8)
     for dataset in datasets:
@@ -38,14 +38,14 @@ def derive(kind: str, made: str, change: Callable[[Dataset], Any], folder: Path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         parent = ParentSeries.from_bytes([encode(dataset) for dataset in datasets])
-        image = np.zeros(parent.shape, np.float32 if made in ("parametric_map", "rt_dose") else np.uint8)
+        image = np.zeros(parent.shape, np.float32 if blueprint in ("parametric_map", "rt_dose") else np.uint8)
         image[1, 2:4, 2:4] = 1
         np.save(folder / "image.npy", image)
-        given = folder / "image.npy" if made in OTHER_KINDS else None
-        return parent, run_blueprint(LIBRARY, made, "numpy", parent, given, Options(), BuildContext())
+        result = folder / "image.npy" if blueprint in OTHER_KINDS else None
+        return parent, run_blueprint(LIBRARY, blueprint, "numpy", parent, result, Options(), BuildContext())
 
 
-def told(series: Series, keyword: str) -> bool:
+def is_warned_of(series: Series, keyword: str) -> bool:
     return any(warning.startswith(keyword) and "the parent has it" in warning for warning in series.warnings)
 
 
@@ -74,10 +74,10 @@ def with_a_zero(*keywords: str) -> Callable[[Dataset], None]:
     return change
 
 
-@pytest.mark.parametrize(("kind", "made"), MADE)
-def test_identity_removed_without_a_method(kind: str, made: str, tmp_path: Path) -> None:
-    _, series = derive(kind, made, lambda d: setattr(d, "PatientIdentityRemoved", "YES"), tmp_path)
-    assert told(series, "DeidentificationMethod")
+@pytest.mark.parametrize(("kind", "blueprint"), MADE)
+def test_identity_removed_without_a_method(kind: str, blueprint: str, tmp_path: Path) -> None:
+    _, series = derive(kind, blueprint, lambda d: setattr(d, "PatientIdentityRemoved", "YES"), tmp_path)
+    assert is_warned_of(series, "DeidentificationMethod")
     assert written(series)[0].PatientIdentityRemoved == "YES"
 
 
@@ -91,10 +91,10 @@ def test_what_the_request_itself_has_wrong_is_refused() -> None:
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 
 
-@pytest.mark.parametrize(("kind", "made"), MADE)
-def test_uids_with_leading_zeros(kind: str, made: str, tmp_path: Path) -> None:
-    parent, series = derive(kind, made, with_a_zero(*UIDS), tmp_path)
-    assert told(series, "StudyInstanceUID") and told(series, "ReferencedSOPInstanceUID")
+@pytest.mark.parametrize(("kind", "blueprint"), MADE)
+def test_uids_with_leading_zeros(kind: str, blueprint: str, tmp_path: Path) -> None:
+    parent, series = derive(kind, blueprint, with_a_zero(*UIDS), tmp_path)
+    assert is_warned_of(series, "StudyInstanceUID") and is_warned_of(series, "ReferencedSOPInstanceUID")
     known = {str(dataset.SOPInstanceUID) for dataset in parent.instances}
     for dataset in written(series):
         assert dataset.StudyInstanceUID == parent.study_instance_uid
@@ -103,8 +103,8 @@ def test_uids_with_leading_zeros(kind: str, made: str, tmp_path: Path) -> None:
         assert {str(item.ReferencedSOPInstanceUID) for item in references.ReferencedInstanceSequence} <= known
         if "FrameOfReferenceUID" in dataset:
             assert dataset.FrameOfReferenceUID == parent.pivot.FrameOfReferenceUID
-        for own in (dataset.SOPInstanceUID, dataset.SeriesInstanceUID):
-            assert not re.search(r"\.0\d", own)
+        for uid in (dataset.SOPInstanceUID, dataset.SeriesInstanceUID):
+            assert not re.search(r"\.0\d", uid)
 
 
 def test_a_uid_with_a_leading_zero_that_is_not_the_parents_is_refused() -> None:
@@ -117,43 +117,45 @@ def test_a_uid_with_a_leading_zero_that_is_not_the_parents_is_refused() -> None:
         run_blueprint(LIBRARY, "ct", "numpy", parent, None, Options(extra=extra), BuildContext())
 
 
-@pytest.mark.parametrize(("kind", "made"), MADE)
+@pytest.mark.parametrize(("kind", "blueprint"), MADE)
 @pytest.mark.parametrize("keyword", ["PatientWeight", "PixelSpacing", "SliceThickness"])
-def test_decimal_strings_of_17_characters(kind: str, made: str, keyword: str, tmp_path: Path) -> None:
+def test_decimal_strings_of_17_characters(kind: str, blueprint: str, keyword: str, tmp_path: Path) -> None:
     value = b"1.500000000000000\\1.500000000000000" if keyword == "PixelSpacing" else b"72.00000000000001"
-    _, series = derive(kind, made, raw(keyword, value), tmp_path)
-    found = [dataset for dataset in written(series) if keyword in dataset]
-    assert told(series, keyword) or all(len(v) <= 16 for d in found for v in str(d[keyword].value).split("\\"))
+    _, series = derive(kind, blueprint, raw(keyword, value), tmp_path)
+    datasets = [dataset for dataset in written(series) if keyword in dataset]
+    assert is_warned_of(series, keyword) or all(
+        len(v) <= 16 for d in datasets for v in str(d[keyword].value).split("\\")
+    )
 
 
 @pytest.mark.parametrize(("kind", "made"), MADE)
-def test_positions_of_17_characters(kind: str, made: str, tmp_path: Path) -> None:
+def test_positions_of_17_characters(kind: str, blueprint: str, tmp_path: Path) -> None:
     """Of sagittal slices as well, each of which has another one in its first value."""
 
     def change(dataset: Dataset) -> None:
         text = "\\".join(f"{float(value):.15f}" for value in dataset.ImagePositionPatient)
         raw("ImagePositionPatient", text.encode())(dataset)
 
-    parent, series = derive(kind, made, change, tmp_path)
+    parent, series = derive(kind, blueprint, change, tmp_path)
     assert parent.grid is not None and len(series) in (1, len(parent))
 
 
-@pytest.mark.parametrize(("kind", "made"), ENHANCED)
+@pytest.mark.parametrize(("kind", "blueprint"), ENHANCED)
 @pytest.mark.parametrize("laterality", ["", None])
-def test_laterality_that_nothing_tells(kind: str, made: str, laterality: str | None, tmp_path: Path) -> None:
+def test_laterality_that_nothing_tells(kind: str, blueprint: str, laterality: str | None, tmp_path: Path) -> None:
     def change(dataset: Dataset) -> None:
         dataset.BodyPartExamined = "KNEE"
         if laterality is not None:
             dataset.ImageLaterality = laterality
 
-    _, series = derive(kind, made, change, tmp_path)
-    assert told(series, "FrameLaterality")
+    _, series = derive(kind, blueprint, change, tmp_path)
+    assert is_warned_of(series, "FrameLaterality")
 
 
-@pytest.mark.parametrize(("kind", "made"), ENHANCED)
+@pytest.mark.parametrize(("kind", "blueprint"), ENHANCED)
 @pytest.mark.parametrize("number", [b"70000", b"-1", b"1.5"])
-def test_acquisition_numbers_that_a_frame_cannot_hold(kind: str, made: str, number: bytes, tmp_path: Path) -> None:
-    _, series = derive(kind, made, raw("AcquisitionNumber", number), tmp_path)
+def test_acquisition_numbers_that_a_frame_cannot_hold(kind: str, blueprint: str, number: bytes, tmp_path: Path) -> None:
+    _, series = derive(kind, blueprint, raw("AcquisitionNumber", number), tmp_path)
     (dataset,) = written(series)
     groups = (*dataset.SharedFunctionalGroupsSequence, *dataset.PerFrameFunctionalGroupsSequence)
     contents = [content for group in groups for content in group.get("FrameContentSequence") or ()]
@@ -161,12 +163,12 @@ def test_acquisition_numbers_that_a_frame_cannot_hold(kind: str, made: str, numb
     assert any("FrameAcquisitionNumber" in w and f"parent's {number.decode()}" in w for w in series.warnings)
 
 
-@pytest.mark.parametrize(("kind", "made"), MADE)
+@pytest.mark.parametrize(("kind", "blueprint"), MADE)
 @pytest.mark.parametrize("number", [b"2147483647", b"-2147483648", b"2147483000", b"1.5", b"3000000000"])
-def test_series_numbers_at_the_ends_of_their_range(kind: str, made: str, number: bytes, tmp_path: Path) -> None:
-    _parent, series = derive(kind, made, raw("SeriesNumber", number), tmp_path)
-    found = int(written(series)[0].SeriesNumber)
-    assert 0 < found < 2**31 and str(found) != number.decode()
+def test_series_numbers_at_the_ends_of_their_range(kind: str, blueprint: str, number: bytes, tmp_path: Path) -> None:
+    _parent, series = derive(kind, blueprint, raw("SeriesNumber", number), tmp_path)
+    written_number = int(written(series)[0].SeriesNumber)
+    assert 0 < written_number < 2**31 and str(written_number) != number.decode()
 
 
 def test_numbers_of_the_study_are_passed_over_at_the_end_of_the_range() -> None:

@@ -27,9 +27,9 @@ def shown(image: npt.NDArray[Any], blueprint: Blueprint, syntax: str = "Explicit
     """The picture's pixels, and what else is told of it."""
     factory = NumpyFactory()
     series = factory.build(factory.make_series_header(PARENT, blueprint), image).written_in(syntax)
-    found = picture(series)
-    assert found is not None
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(found.pop("PNG"))))), found
+    document = picture(series)
+    assert document is not None
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(document.pop("PNG"))))), document
 
 
 @pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "RLELossless"])
@@ -37,9 +37,9 @@ def test_grey_in_the_headers_window(syntax: str) -> None:
     image = np.zeros((4, 20, 10), np.int16)
     image[2, :10], image[2, 10:, 5:] = 100, 50
     window = Blueprint([StaticElement("WindowCenter", 50), StaticElement("WindowWidth", 100)])
-    pixels, told = shown(image, ready("ct") + window, syntax)
+    pixels, document = shown(image, ready("ct") + window, syntax)
     assert np.array_equal(pixels, np.where(image[2] == 100, 255, np.where(image[2] == 50, 129, 0)))
-    assert told == {"Instance": 3, "Frame": 1, "Aspect": 2.0}
+    assert document == {"Instance": 3, "Frame": 1, "Aspect": 2.0}
 
 
 def test_colour() -> None:
@@ -52,17 +52,17 @@ def test_a_mask_and_floats() -> None:
     image = np.zeros((4, 20, 10), np.uint8)
     image[:, 3, 4] = 1
     for kind, values in (("segmentation", image), ("parametric_map", image.astype(np.float32) * 0.001)):
-        pixels, told = shown(values, ready(kind))
+        pixels, document = shown(values, ready(kind))
         assert pixels.shape == (20, 10) and pixels[3, 4] == 255 and pixels.sum() == 255
-        assert told["Instance"] == 1 and told["Frame"] == 3
+        assert document["Instance"] == 1 and document["Frame"] == 3
 
 
 def test_large_slices_are_thinned_out() -> None:
     parent = parent_of(ct_phantom(1, 600, 520))
     factory = NumpyFactory()
-    found = picture(factory.build(factory.make_series_header(parent, ready("ct")), parent.voxels()))
-    assert found is not None
-    assert Image.open(io.BytesIO(base64.b64decode(found["PNG"]))).size == (260, 300)
+    document = picture(factory.build(factory.make_series_header(parent, ready("ct")), parent.voxels()))
+    assert document is not None
+    assert Image.open(io.BytesIO(base64.b64decode(document["PNG"]))).size == (260, 300)
 
 
 def test_nothing_to_draw() -> None:

@@ -74,8 +74,8 @@ def test_each_picture_has_that_of_its_own_parent() -> None:
     parent = radiograph(slices=2)
     parent[0].ImagerPixelSpacing, parent[1].ImagerPixelSpacing = [0.1, 0.2], [0.3, 0.4]
     by_number = {d.InstanceNumber: [float(v) for v in d.ImagerPixelSpacing] for d in parent}
-    found = written(build(parent, np.zeros((2, 16, 12), "u1"), blueprint="secondary_capture"))
-    assert [sizes(dataset)["ImagerPixelSpacing"] for dataset in found] == [by_number[n] for n in sorted(by_number)]
+    datasets = written(build(parent, np.zeros((2, 16, 12), "u1"), blueprint="secondary_capture"))
+    assert [sizes(dataset)["ImagerPixelSpacing"] for dataset in datasets] == [by_number[n] for n in sorted(by_number)]
     (pages,) = written(build(parent, np.zeros((2, 16, 12), "u1"), blueprint="multiframe_secondary_capture"))
     assert sizes(pages) == {}
 
@@ -144,17 +144,17 @@ def test_a_known_patient_orientation_is_kept() -> None:
         for dataset in written(build(parent, np.zeros((2, 16, 12), "u1"), blueprint=name)):
             assert list(dataset.PatientOrientation) == ["L", "F"]
     del parent[0].PatientOrientation
-    found = written(build(parent, np.zeros((2, 16, 12), "u1"), blueprint="secondary_capture"))
-    assert sorted(list(dataset.PatientOrientation or []) for dataset in found) == [[], ["L", "F"]]
+    datasets = written(build(parent, np.zeros((2, 16, 12), "u1"), blueprint="secondary_capture"))
+    assert sorted(list(dataset.PatientOrientation or []) for dataset in datasets) == [[], ["L", "F"]]
 
 
 def test_a_picture_that_is_placed_keeps_its_own_place_and_size() -> None:
     parent = ct_phantom(4, 16, 12)
     whole = build(parent, blueprint="secondary_capture").header.parent  # type: ignore[union-attr]
     image = PlacedImage(np.zeros((2, 16, 12), "u1"), whole.require_grid().subset([1, 3]))
-    found = written(build(parent, image, blueprint="secondary_capture", strategy=FillingStrategy.COPY))
-    assert [sizes(dataset) for dataset in found] == [{"PixelSpacing": [0.8, 0.7]}] * 2
-    assert all("ImagePositionPatient" in dataset for dataset in found)
+    datasets = written(build(parent, image, blueprint="secondary_capture", strategy=FillingStrategy.COPY))
+    assert [sizes(dataset) for dataset in datasets] == [{"PixelSpacing": [0.8, 0.7]}] * 2
+    assert all("ImagePositionPatient" in dataset for dataset in datasets)
 
 
 def test_an_image_of_the_parents_own_class_keeps_the_size_of_its_pixels() -> None:

@@ -51,9 +51,9 @@ def check(datasets: list[Dataset], image: npt.NDArray[Any]) -> None:
         assert np.abs(values - wanted).max() <= allowed
 
 
-def classic(image: Any, name: str, **given: Any) -> list[Dataset]:
+def classic(image: Any, name: str, **further: Any) -> list[Dataset]:
     parent = {"mr": MR, "pet": PET}.get(name, CT)
-    return written(build(parent, image, blueprint=BARE[name], **given))
+    return written(build(parent, image, blueprint=BARE[name], **further))
 
 
 def whole(dtype: Any, low: int | None = None, high: int | None = None) -> Any:
@@ -174,8 +174,8 @@ def test_zero_stays_zero() -> None:
     for image in (np.linspace(-300.3, 2000.7, 24), np.linspace(0, 0.77, 24), np.linspace(-5e9, 0.0, 24)):
         image[5] = 0
         for name in BARE:
-            found = np.stack([real(dataset) for dataset in classic(image.reshape(SHAPE), name)])
-            assert found.flat[5] == 0
+            values = np.stack([real(dataset) for dataset in classic(image.reshape(SHAPE), name)])
+            assert values.flat[5] == 0
 
 
 def test_pet_has_no_intercept() -> None:
@@ -248,8 +248,8 @@ def test_the_window_shows_the_image(name: str, kind: str) -> None:
         centre, width = (float(str(dataset[k].value)) for k in ("WindowCenter", "WindowWidth"))
         assert width > 0 and image.min() <= centre <= image.max()
         assert width >= 1 or dataset.VOILUTFunction == "LINEAR_EXACT"
-    own = Blueprint([StaticElement("WindowCenter", "5"), StaticElement("WindowWidth", "9")])
-    dataset = written(build(parent, image, own, blueprint=name))[0]
+    window = Blueprint([StaticElement("WindowCenter", "5"), StaticElement("WindowWidth", "9")])
+    dataset = written(build(parent, image, window, blueprint=name))[0]
     assert (float(dataset.WindowCenter), float(dataset.WindowWidth)) == (5, 9)
 
 
@@ -273,11 +273,11 @@ def test_what_is_no_array_is_refused(bad: Any) -> None:
 
 def test_files_that_are_no_array(tmp_path: Path) -> None:
     np.save(tmp_path / "fine.npy", np.asfortranarray(np.arange(24, dtype=">i2").reshape(SHAPE)))
-    found = NumpyFactory.read(tmp_path / "fine.npy")
-    assert np.array_equal(found, np.arange(24).reshape(SHAPE)) and not found.flags.writeable
-    check(classic(found, "ct"), found)
+    array = NumpyFactory.read(tmp_path / "fine.npy")
+    assert np.array_equal(array, np.arange(24).reshape(SHAPE)) and not array.flags.writeable
+    check(classic(array, "ct"), array)
     content = (tmp_path / "fine.npy").read_bytes()
-    np.savez(tmp_path / "several.npz", a=found)
+    np.savez(tmp_path / "several.npz", a=array)
     np.save(tmp_path / "empty_array.npy", np.zeros((0, 4, 3)))
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
     files = {"text": b"text", "nothing": b"", "cut": content[:-4], "head": content[:60], "pickle": b"\x80\x04K\x01."}

@@ -24,7 +24,7 @@ PARENT = parent_of(mr_phantom(6, 16, 12, orientation="axial"))
 WHOLE = PARENT.to_nifti()
 
 
-def told(series: Any) -> list[str]:
+def warnings_of(series: Any) -> list[str]:
     """The warnings about places: all that speak of mm."""
     return [warning for warning in series.warnings if " mm" in warning]
 
@@ -36,7 +36,7 @@ def moved(affine: Any, *ras: float, of: Any = WHOLE) -> Any:
     return nib.Nifti1Image(np.asarray(of.dataobj, dtype=np.int16), there)
 
 
-def made(image: Any, parent: ParentSeries = PARENT) -> Any:
+def place(image: Any, parent: ParentSeries = PARENT) -> Any:
     return build(parent, image, factory=NiftiFactory())
 
 
@@ -53,17 +53,17 @@ def made(image: Any, parent: ParentSeries = PARENT) -> Any:
 def test_an_image_beside_the_parent_is_refused(image: Any, cause: str) -> None:
     pattern = rf"does not overlap the parent series: in mm .* reaches .*\.\..* x .*they are \d+\.\d mm apart.*{cause}"
     with pytest.raises(GeometryError, match=pattern):
-        made(image)
+        place(image)
 
 
 def test_the_distance_is_that_of_the_boxes() -> None:
     """Along the rows, and over a corner."""
     width = 12 * float(PARENT.pivot.PixelSpacing[1])
     with pytest.raises(GeometryError, match="they are 40.0 mm apart"):
-        made(moved(WHOLE.affine, width + 40, 0, 0))
+        place(moved(WHOLE.affine, width + 40, 0, 0))
     height = 16 * float(PARENT.pivot.PixelSpacing[0])
     with pytest.raises(GeometryError, match="they are 50.0 mm apart"):
-        made(moved(WHOLE.affine, width + 30, height + 40, 0))
+        place(moved(WHOLE.affine, width + 30, height + 40, 0))
 
 
 @pytest.mark.parametrize("blueprint", ["mr", "segmentation", "rt_dose", "legacy_enhanced_mr"])
@@ -92,19 +92,19 @@ def test_arrays_with_a_grid_are_held_to_it_too() -> None:
 def test_a_part_that_reaches_beyond_the_parent_is_told() -> None:
     spacing = float(PARENT.pivot.PixelSpacing[1])
     image = moved(WHOLE.slicer[:, :, 1:-1].affine, -6 * spacing, 0, 0, of=WHOLE.slicer[:, :, 1:-1])
-    (warning,) = told(made(image))
+    (warning,) = warnings_of(place(image))
     assert f"reaches {6 * spacing:.1f} mm beyond it" in warning and "covers 33 %" in warning
 
 
 def test_the_parents_shape_off_its_planes_is_told() -> None:
-    (warning,) = told(made(moved(WHOLE.affine, 0, 0, 0.25)))
+    (warning,) = warnings_of(place(moved(WHOLE.affine, 0, 0, 0.25)))
     assert "shape of the parent series" in warning and "up to 0.25 mm off" in warning
 
 
 def test_axes_that_do_not_match_the_affine_are_told() -> None:
     """(row, column, slice) under the affine of (column, row, slice)."""
     transposed = nib.Nifti1Image(np.asarray(WHOLE.dataobj, dtype=np.int16).transpose(1, 0, 2), WHOLE.affine)
-    (warning,) = told(made(transposed))
+    (warning,) = warnings_of(place(transposed))
     assert "mm beyond it" in warning
 
 
@@ -117,8 +117,8 @@ def test_what_is_in_its_place_draws_no_warning() -> None:
         nib.Nifti1Image(np.pad(WHOLE.get_fdata(), 4), WHOLE.affine @ nib.affines.from_matvec(np.eye(3), [-4] * 3)),
         nib.Nifti1Image(np.ones((24, 32, 6), np.int16), fine),
     ):
-        series = made(image)
-        assert told(series) == []
+        series = place(image)
+        assert warnings_of(series) == []
         assert written(series)[0].FrameOfReferenceUID == PARENT.pivot.FrameOfReferenceUID
 
 
@@ -126,7 +126,7 @@ def test_what_is_in_its_place_draws_no_warning() -> None:
 def test_ten_per_cent_larger_is_another_grid(axis: int) -> None:
     scale = np.ones(4)
     scale[axis] = 1.1
-    series = made(moved(WHOLE.affine @ np.diag(scale)))
+    series = place(moved(WHOLE.affine @ np.diag(scale)))
     first = written(series)[0]
     sizes = [float(first.PixelSpacing[1]), float(first.PixelSpacing[0]), float(first.SpacingBetweenSlices)]
     assert not series.env.on_parent_grid
@@ -138,7 +138,7 @@ def test_an_even_image_over_uneven_planes_is_told() -> None:
     for index, dataset in enumerate(sorted(datasets, key=lambda d: float(d.ImagePositionPatient[2]))):
         dataset.ImagePositionPatient[2] = float(dataset.ImagePositionPatient[2]) + (0.4 if index in (2, 4) else 0)
     parent = parent_of(datasets)
-    (warning,) = told(made(moved(WHOLE.affine), parent))
+    (warning,) = warnings_of(place(moved(WHOLE.affine), parent))
     assert "up to 0.40 mm off" in warning and "1.10 to 1.90 mm apart" in warning
 
 
@@ -152,7 +152,7 @@ def test_an_even_image_over_real_uneven_planes_is_told() -> None:
     affine[:3, 2] = np.array(grid.row_cosines) * grid.pixel_spacing[1]
     affine[:3, 3] = grid.positions[0]
     ras = np.diag([-1.0, -1, 1, 1]) @ affine
-    (warning,) = told(made(nib.Nifti1Image(parent.voxels().T.astype(np.int16), ras[:, [2, 1, 0, 3]]), parent))
+    (warning,) = warnings_of(place(nib.Nifti1Image(parent.voxels().T.astype(np.int16), ras[:, [2, 1, 0, 3]]), parent))
     assert "up to 0.09 mm off" in warning and "6.96 to 7.07 mm apart" in warning
 
 
@@ -177,7 +177,7 @@ def test_the_space_of_a_template_is_not_the_patients(code: int, name: str) -> No
     only_qform = nib.Nifti1Image(np.asarray(WHOLE.dataobj, dtype=np.int16), None)
     only_qform.set_qform(WHOLE.affine, code)
     with pytest.raises(GeometryError, match=rf"{name}.*qform_code {code}"):
-        made(only_qform)
+        place(only_qform)
 
 
 def test_a_frame_of_reference_of_its_own() -> None:
@@ -232,37 +232,37 @@ def test_sform_and_qform_that_disagree_are_told() -> None:
     other = WHOLE.affine.copy()
     other[:3, 3] += [3, 0, 4]
     image.set_qform(other, 1)
-    series = made(image)
-    (warning,) = told(series)
+    series = place(image)
+    (warning,) = warnings_of(series)
     assert "up to 5.00 mm apart" in warning and "sform was taken" in warning
     assert positions(written(series)) == positions(PARENT.instances)
     image.set_qform(WHOLE.affine, 1)
-    assert told(made(nib.Nifti1Image.from_bytes(image.to_bytes()))) == []
+    assert warnings_of(place(nib.Nifti1Image.from_bytes(image.to_bytes()))) == []
     image.set_qform(WHOLE.affine, 4)
-    assert any("qform_code" in warning and "MNI 152" in warning for warning in made(image).warnings)
+    assert any("qform_code" in warning and "MNI 152" in warning for warning in place(image).warnings)
 
 
 def test_vectors_are_not_volumes() -> None:
     values = np.ones((12, 16, 6, 1, 3), np.float32)
     with pytest.raises(ShapeMismatch, match="several numbers a voxel.*fifth dimension"):
-        made(nib.Nifti1Image(values, WHOLE.affine))
+        place(nib.Nifti1Image(values, WHOLE.affine))
     for intent in (1005, 1006, 1007, 2006):
         field = nib.Nifti1Image(values[:, :, :, 0], WHOLE.affine)
         field.header["intent_code"] = intent
         with pytest.raises(ShapeMismatch, match=f"several numbers a voxel.*intent code is {intent}"):
-            made(field)
-    assert len(made(nib.Nifti1Image(values[:, :, :, 0], WHOLE.affine))) == 18  # three points in time
+            place(field)
+    assert len(place(nib.Nifti1Image(values[:, :, :, 0], WHOLE.affine))) == 18  # three points in time
 
 
 def test_two_axes_are_the_one_slice_of_a_parent_that_has_one() -> None:
     parent = parent_of(ct_phantom(1, 7, 6))
     whole = parent.to_nifti()
     flat = nib.Nifti1Image(np.asarray(whole.dataobj, dtype=np.int16)[:, :, 0], whole.affine)
-    series = made(nib.Nifti1Image.from_bytes(flat.to_bytes()), parent)
+    series = place(nib.Nifti1Image.from_bytes(flat.to_bytes()), parent)
     assert positions(written(series)) == positions(parent.instances)
     assert np.array_equal(volume(series), parent.voxels())
     with pytest.raises(ShapeMismatch, match=r"\(12, 16\), one slice, but the parent series has 6"):
-        made(nib.Nifti1Image(np.ones((12, 16), np.int16), WHOLE.affine))
+        place(nib.Nifti1Image(np.ones((12, 16), np.int16), WHOLE.affine))
 
 
 def test_a_file_without_a_place_over_a_parent_without_one() -> None:
@@ -278,7 +278,7 @@ def test_a_file_without_a_place_over_a_parent_without_one() -> None:
     assert any("neither" not in w and "taken as column, row and slice" in w for w in series.warnings)
     assert len(stored(written(series)[0])) == 7
     with pytest.raises(DerivedSeriesError):  # the parent has a place: where in it is the image?
-        made(nib.Nifti1Image(WHOLE.get_fdata(), None))
+        place(nib.Nifti1Image(WHOLE.get_fdata(), None))
 
 
 def test_numpy_arrays_have_no_template() -> None:

@@ -75,9 +75,9 @@ def test_each_image_stays_what_its_parent_image_is(name: str, strategy: FillingS
     parent = parent_of(datasets)
     image = values_of(parent)
     series = build(parent, image, blueprint=blueprint, strategy=strategy, factory=FACTORIES[blueprint]())
-    made = written(series)
-    assert len(made) == len(datasets) and errors_of(series, parent) == []
-    for before, after in zip(datasets, made, strict=True):
+    derived = written(series)
+    assert len(derived) == len(datasets) and errors_of(series, parent) == []
+    for before, after in zip(datasets, derived, strict=True):
         assert np.array_equal(after.pixel_array, before.pixel_array)
         for keyword in KEPT:
             own_window = keyword in ("WindowCenter", "WindowWidth") and "PresentationIntentType" not in before
@@ -89,9 +89,9 @@ def test_each_image_stays_what_its_parent_image_is(name: str, strategy: FillingS
         assert after.SOPInstanceUID != before.SOPInstanceUID and list(after.ImageType[:2]) == ["DERIVED", "SECONDARY"]
         assert list(after.ImageType[2:]) == list(before.ImageType[2:])
         assert new_errors(after, [before]) == []
-    assert len({d.InstanceNumber for d in made}) == len(made)
+    assert len({d.InstanceNumber for d in derived}) == len(derived)
     assert picture(series) is not None
-    again = ParentSeries.from_datasets(made)  # a derived series may be a parent itself
+    again = ParentSeries.from_datasets(derived)  # a derived series may be a parent itself
     assert np.array_equal(values_of(again), image)
 
 
@@ -140,7 +140,7 @@ def test_more_bits_than_the_parents_are_stored_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda v: v - 5000, "no negative ones"),
         (lambda v: v / v.max(), "from 0 to 1 with fractions"),
@@ -148,9 +148,9 @@ def test_more_bits_than_the_parents_are_stored_with_a_warning() -> None:
         (lambda v: np.where(v > 100, np.nan, v), "NaN or Inf"),
     ],
 )
-def test_values_that_are_not_the_parents_units_are_refused(change: Any, said: str) -> None:
+def test_values_that_are_not_the_parents_units_are_refused(change: Any, message: str) -> None:
     parent = parent_of(digital_x_ray())
-    with pytest.raises(PixelError, match=said):
+    with pytest.raises(PixelError, match=message):
         build(parent, change(parent.voxels()), blueprint="dx")
 
 
@@ -246,7 +246,7 @@ def rgb(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize(
-    ("blueprint", "image", "kind", "said"),
+    ("blueprint", "image", "kind", "message"),
     [
         ("dx", np.ones((2, 8, 8), np.uint8), ShapeMismatch, "2 frames.*its own parent"),
         ("mg", np.ones((2, 8, 8), np.uint8), ShapeMismatch, "2 frames, the parent series 3"),
@@ -256,10 +256,10 @@ def rgb(shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     ],
 )
 def test_what_is_not_made_from_each_parent_image_is_refused(
-    blueprint: str, image: Any, kind: type[DerivedSeriesError], said: str
+    blueprint: str, image: Any, kind: type[DerivedSeriesError], message: str
 ) -> None:
     slices = 1 if blueprint == "dx" else 3
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=message):
         build(parent_of(phantom_for(blueprint, slices)), image, blueprint=blueprint)
 
 
@@ -307,9 +307,9 @@ def test_other_inputs_are_named_as_sources_of_each_instance() -> None:
     """Once an instance, whatever the number of its frames."""
     parent = parent_of(ultrasound(frames=3, colour=False, images=2))
     assert parent.shape == (6, 16, 12)
-    made = written(build(parent, parent.voxels(), blueprint="us"))
-    assert [len(dataset.SourceImageSequence) for dataset in made] == [1, 1]
-    assert [d.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID for d in made] == [
+    derived = written(build(parent, parent.voxels(), blueprint="us"))
+    assert [len(dataset.SourceImageSequence) for dataset in derived] == [1, 1]
+    assert [d.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID for d in derived] == [
         uid("PHANTOM-1", "1", "us", 0),
         uid("PHANTOM-1", "1", "us", 1),
     ]

@@ -130,13 +130,13 @@ def test_labels_stay_exact(name: str, dtype: Any) -> None:
     affine[:3, :3] = Rotation.from_euler("xyz", (10, 20, 30), degrees=True).as_matrix() * sizes
     affine[:3, 3] = points_of(parent).mean(axis=(0, 1, 2)) - affine[:3, :3] @ (np.array(shape) - 1) / 2
     labels = np.random.default_rng(3).integers(0, 2 if dtype is np.bool_ else 100, shape).astype(dtype)
-    found, placement = resample(labels, affine, parent, CT, Resampling(None if dtype is np.bool_ else "Nearest"))
+    resampled, placement = resample(labels, affine, parent, CT, Resampling(None if dtype is np.bool_ else "Nearest"))
     index = apply_affine(np.linalg.inv(affine), points_of(parent))
     inside = np.all((index > -0.5) & (index < np.array(shape) - 0.5), axis=-1)
     nearest = np.rint(index).astype(int).clip(0, np.array(shape) - 1)
     wanted = np.where(inside, labels[tuple(np.moveaxis(nearest, -1, 0))], 0)
-    assert np.array_equal(found, wanted.astype(found.dtype)) and inside.any()
-    assert found.dtype.kind == np.dtype(dtype).kind
+    assert np.array_equal(resampled, wanted.astype(resampled.dtype)) and inside.any()
+    assert resampled.dtype.kind == np.dtype(dtype).kind
     assert "(nearest)" in placement.resampled
     outside = 100 * (1 - inside.mean())
     assert (f"{outside:.1f} % of its pixels are outside" in placement.resampled) == bool(outside)
@@ -176,9 +176,9 @@ def test_what_is_outside_of_the_image(how: Any, wanted: float | None) -> None:
     series = built(parent, image, **how)
     fill = float(image.array.min()) if wanted is None else wanted
     step = series.env.pixels.slope / 2 + 1e-3
-    found = volume(series)
-    assert np.abs(found[:, :3] - fill).max() <= step and np.abs(found[2:] - fill).max() <= step
-    assert np.abs(found[:2, 3:, 3:] - image.array[::2]).max() <= step
+    values = volume(series)
+    assert np.abs(values[:, :3] - fill).max() <= step and np.abs(values[2:] - fill).max() <= step
+    assert np.abs(values[:2, 3:, 3:] - image.array[::2]).max() <= step
     assert f"{100 * (1 - 60 / 360):.1f} % of its pixels are outside of the image and are {fill:g}" in series.warnings[0]
     assert f"{fill:g}" in series.warnings[0]
 
@@ -188,8 +188,8 @@ def test_every_type_is_interpolated(dtype: Any) -> None:
     parent = PARENTS["axial"]
     image = half_outside(parent)
     labels = (np.arange(image.array.size).reshape(image.array.shape) % 2).astype(dtype)
-    found, _ = resample(labels, image.grid.affine_lps, parent, CT, Resampling("Linear"))
-    assert found.dtype.kind == "f" and np.allclose(found[:2, 3:, 3:], labels[::2].astype(float))
+    resampled, _ = resample(labels, image.grid.affine_lps, parent, CT, Resampling("Linear"))
+    assert resampled.dtype.kind == "f" and np.allclose(resampled[:2, 3:, 3:], labels[::2].astype(float))
 
 
 def test_other_modalities_are_0_outside() -> None:
@@ -221,9 +221,9 @@ def test_every_contributing_slice_is_referenced() -> None:
     parent = PARENTS["axial"]  # slices 2.5 mm apart
     series = on_parent(parent, around(parent, (0, 0, 0), (1.0, 1.0, 1.0)))
     for number, dataset in enumerate(written(series)):
-        own, *others = dataset.SourceImageSequence
-        assert own.ReferencedSOPInstanceUID == parent.instances[number].SOPInstanceUID
-        assert own.SpatialLocationsPreserved == "YES"
+        first, *others = dataset.SourceImageSequence
+        assert first.ReferencedSOPInstanceUID == parent.instances[number].SOPInstanceUID
+        assert first.SpatialLocationsPreserved == "YES"
         # voxels of 1 mm reach 1 mm, and may be made from parent slices up to 2.5 mm from there
         near = [k for k in range(5) if abs(k - number) == 1]
         assert [o.ReferencedSOPInstanceUID for o in others] == [parent.instances[k].SOPInstanceUID for k in near]
@@ -301,8 +301,8 @@ def test_nan_spreads_no_further_than_its_neighbours() -> None:
         built(parent, image)
     factory = NumpyFactory(nan=-1000)
     header = factory.make_series_header(parent, ready("ct"))
-    found = volume(factory.build(header, image, resampling=Resampling()))
-    assert abs(found[0, 3, 3] + 1000) < 0.1 and np.abs(found[0, 4:, 4:] - image.array[0, 1:, 1:]).max() < 0.1
+    values = volume(factory.build(header, image, resampling=Resampling()))
+    assert abs(values[0, 3, 3] + 1000) < 0.1 and np.abs(values[0, 4:, 4:] - image.array[0, 1:, 1:]).max() < 0.1
 
 
 def test_segmentations_are_nearest() -> None:
@@ -328,11 +328,11 @@ def test_volume_by_volume() -> None:
     datasets = written(factory.build(header, times, resampling=Resampling()))
     for number, dataset in enumerate(datasets):
         uids = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
-        own = {parent.instances[k].SOPInstanceUID for k in range(number // 4 * 4, number // 4 * 4 + 4)}
-        assert uids[0] == parent.instances[number].SOPInstanceUID and set(uids) <= own and len(uids) > 1
+        of_volume = {parent.instances[k].SOPInstanceUID for k in range(number // 4 * 4, number // 4 * 4 + 4)}
+        assert uids[0] == parent.instances[number].SOPInstanceUID and set(uids) <= of_volume and len(uids) > 1
     one = written(factory.build(header, image, resampling=Resampling()))  # made from all volumes
     places = [[item.SpatialLocationsPreserved for item in dataset.SourceImageSequence] for dataset in one]
-    assert [found.count("YES") for found in places] == [3] * 4
+    assert [place.count("YES") for place in places] == [3] * 4
 
 
 def test_colour_is_refused_elsewhere_than_on_the_parents_grid() -> None:
@@ -343,8 +343,8 @@ def test_colour_is_refused_elsewhere_than_on_the_parents_grid() -> None:
         on_parent(parent, nib.Nifti1Image(np.zeros(image.shape, rgb), image.affine))
     factory = NiftiFactory()
     header = factory.make_series_header(parent, ready("secondary_capture"))
-    own = nib.Nifti1Image(np.zeros(parent.shape[::-1], rgb), parent.to_nifti().affine)
-    assert factory.arrange_on_parent(header, own, Resampling())[0].shape == (*parent.shape, 3)
+    on_grid = nib.Nifti1Image(np.zeros(parent.shape[::-1], rgb), parent.to_nifti().affine)
+    assert factory.arrange_on_parent(header, on_grid, Resampling())[0].shape == (*parent.shape, 3)
 
 
 PIPELINES = '''
@@ -398,6 +398,6 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--grid parent" in capsys.readouterr().err
     assert main([*arguments, "--grid", "parent", "--interpolation", "nearest"]) == 0
     assert "resampled to the parent's grid (nearest)" in capsys.readouterr().err
-    found = ParentSeries.from_folder(tmp_path / "out")
-    assert found.require_grid().positions == parent.require_grid().positions
-    assert np.abs(found.voxels() - ramp(points_of(parent))).max() < 0.5 * np.abs(SLOPES).sum() + 0.1
+    derived = ParentSeries.from_folder(tmp_path / "out")
+    assert derived.require_grid().positions == parent.require_grid().positions
+    assert np.abs(derived.voxels() - ramp(points_of(parent))).max() < 0.5 * np.abs(SLOPES).sum() + 0.1

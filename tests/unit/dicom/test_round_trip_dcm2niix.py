@@ -46,32 +46,32 @@ def converted(contents: Iterable[bytes], folder: Path) -> Any:
         (folder / "dicom" / f"{index:04d}.dcm").write_bytes(content)
     command = [dcm2niix_program(), "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    made = sorted(folder.glob("made*.nii"))
-    assert done.returncode == 0 and len(made) == 1, done.stdout + done.stderr
-    return nib.load(made[0])
+    files = sorted(folder.glob("made*.nii"))
+    assert done.returncode == 0 and len(files) == 1, done.stdout + done.stderr
+    return nib.load(files[0])
 
 
-def assert_same(given: Any, found: Any, step: float, mm: float = 2e-3) -> None:
+def assert_same(image: Any, converted_image: Any, step: float, mm: float = 2e-3) -> None:
     """Each voxel that was found is the one that was given there, within half a step, whatever the order of the axes."""
-    between = np.linalg.inv(given.affine) @ found.affine
-    corners = np.array(list(product(*((0, size - 1) for size in found.shape))))
+    between = np.linalg.inv(image.affine) @ converted_image.affine
+    corners = np.array(list(product(*((0, size - 1) for size in converted_image.shape))))
     there = nib.affines.apply_affine(between, corners)
     nearest = np.rint(there)
-    assert np.abs((there - nearest) @ given.affine[:3, :3].T).max() < mm
+    assert np.abs((there - nearest) @ image.affine[:3, :3].T).max() < mm
     assert np.array_equal(nearest.min(axis=0), [0, 0, 0])
-    assert np.array_equal(nearest.max(axis=0), np.array(given.shape) - 1)
-    got = nib.apply_orientation(np.asarray(found.dataobj, np.float64), nib.io_orientation(between))
-    wanted = np.asarray(given.dataobj, np.float64)
+    assert np.array_equal(nearest.max(axis=0), np.array(image.shape) - 1)
+    got = nib.apply_orientation(np.asarray(converted_image.dataobj, np.float64), nib.io_orientation(between))
+    wanted = np.asarray(image.dataobj, np.float64)
     single = np.finfo(np.float32).eps * np.abs(wanted).max()  # what dcm2niix rounds its own slope to
     assert np.abs(got - wanted).max() <= step / 2 + 2 * single
 
 
-def round_trip(parent: ParentSeries, given: Any, folder: Path) -> None:
-    series = build(parent, given, factory=NiftiFactory())
+def round_trip(parent: ParentSeries, image: Any, folder: Path) -> None:
+    series = build(parent, image, factory=NiftiFactory())
     step = float(str(written(series)[0].get("RescaleSlope", "1")))
-    whole = np.asarray(given.dataobj).dtype.kind in "iu"
+    whole = np.asarray(image.dataobj).dtype.kind in "iu"
     contents = [series.encode(index) for index in range(len(series))]
-    assert_same(given, converted(contents, folder), 0.0 if whole else step)
+    assert_same(image, converted(contents, folder), 0.0 if whole else step)
 
 
 @pytest.mark.parametrize("axes", ["LPS", "PSR", "SAL"])
@@ -79,9 +79,9 @@ def round_trip(parent: ParentSeries, given: Any, folder: Path) -> None:
 @pytest.mark.parametrize("name", PARENTS)
 def test_images_on_the_parents_grid(name: str, values: str, axes: str, tmp_path: Path) -> None:
     parent = PARENTS[name]()
-    own = parent.to_nifti()
-    image = VALUES[values](np.asarray(own.dataobj))
-    round_trip(parent, turned(nib.Nifti1Image(image, own.affine), axes), tmp_path)
+    parent_image = parent.to_nifti()
+    image = VALUES[values](np.asarray(parent_image.dataobj))
+    round_trip(parent, turned(nib.Nifti1Image(image, parent_image.affine), axes), tmp_path)
 
 
 @pytest.mark.parametrize("name", PARENTS)
@@ -94,20 +94,20 @@ def test_images_on_a_grid_of_their_own(name: str, tmp_path: Path) -> None:
 def test_compressed_series(syntax: str, tmp_path: Path) -> None:
     """With decoders that are not those of this project."""
     parent = parent_of(ct_phantom(4, 40, 36, signed=True))
-    given = parent.to_nifti()
-    series = build(parent, given, factory=NiftiFactory()).written_in(syntax)
-    assert_same(given, converted((series.encode(index) for index in range(len(series))), tmp_path), 0.0)
+    image = parent.to_nifti()
+    series = build(parent, image, factory=NiftiFactory()).written_in(syntax)
+    assert_same(image, converted((series.encode(index) for index in range(len(series))), tmp_path), 0.0)
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_real_series(name: str, tmp_path: Path) -> None:
     """dcm2niix tells of the derived series what it tells of the parent: values and places."""
     parent = ParentSeries.from_folder(series_folder(name))
-    given = turned(parent.to_nifti(), "PSR")
-    round_trip(parent, given, tmp_path / "derived")
+    image = turned(parent.to_nifti(), "PSR")
+    round_trip(parent, image, tmp_path / "derived")
     contents = [path.read_bytes() for path in sorted(series_folder(name).rglob("*")) if path.is_file()]
-    own = converted(contents, tmp_path / "parent")
-    assert_same(own, nib.load(next((tmp_path / "derived").glob("made*.nii"))), 0.0)
+    parent_image = converted(contents, tmp_path / "parent")
+    assert_same(parent_image, nib.load(next((tmp_path / "derived").glob("made*.nii"))), 0.0)
 
 
 @needs_series("mr_ax_obl_ge_uneven_s16")
@@ -115,25 +115,25 @@ def test_a_real_oblique_series_whose_gaps_are_not_even(tmp_path: Path) -> None:
     """dcm2niix makes of the derived series what it makes of the parent."""
     parent = ParentSeries.from_folder(series_folder("mr_ax_obl_ge_uneven_s16"))
     series = build(parent)
-    found = converted([series.encode(index) for index in range(len(series))], tmp_path / "derived")
+    derived_image = converted([series.encode(index) for index in range(len(series))], tmp_path / "derived")
     paths = sorted(series_folder("mr_ax_obl_ge_uneven_s16").rglob("*"))
-    own = converted([path.read_bytes() for path in paths if path.is_file()], tmp_path / "parent")
-    assert np.array_equal(np.asarray(found.dataobj), np.asarray(own.dataobj))
-    assert np.allclose(found.affine, own.affine, atol=1e-3)
+    parent_image = converted([path.read_bytes() for path in paths if path.is_file()], tmp_path / "parent")
+    assert np.array_equal(np.asarray(derived_image.dataobj), np.asarray(parent_image.dataobj))
+    assert np.allclose(derived_image.affine, parent_image.affine, atol=1e-3)
 
 
 def test_the_comparison_sees_what_it_looks_for() -> None:
     parent = PARENTS["oblique mr"]()
-    given = parent.to_nifti()
-    values = np.asarray(given.dataobj)
-    assert_same(given, turned(given, "PIR"), 0.0)
-    shifted = given.affine.copy()
+    image = parent.to_nifti()
+    values = np.asarray(image.dataobj)
+    assert_same(image, turned(image, "PIR"), 0.0)
+    shifted = image.affine.copy()
     shifted[:3, 3] += 0.01
     for other in (
-        nib.Nifti1Image(values[::-1], given.affine),
-        nib.Nifti1Image(values + 1, given.affine),
+        nib.Nifti1Image(values[::-1], image.affine),
+        nib.Nifti1Image(values + 1, image.affine),
         nib.Nifti1Image(values, shifted),
-        nib.Nifti1Image(values[:-1], given.affine),
+        nib.Nifti1Image(values[:-1], image.affine),
     ):
         with pytest.raises(AssertionError):
-            assert_same(given, other, 1.0)
+            assert_same(image, other, 1.0)

@@ -50,13 +50,13 @@ def shapes(parent: ParentSeries, seed: int = 1) -> npt.NDArray[np.uint8]:
     _, y, x = np.indices(shape)
     away = np.hypot(y - shape[1] * 0.5, x - shape[2] * 0.35)
     sponge = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), (1, 1.5, 1.5)) > -0.02
-    found = np.zeros(shape, np.uint8)
-    found[away < shape[1] * 0.3] = 1
-    found[(away < shape[1] * 0.2) & (away >= shape[1] * 0.12)] = 0
-    found[sponge & (x > max(shape[2] * 0.7, shape[2] - 40)) & (y < 100)] = 2
-    found[:, :3] = 0
-    found[:, 0, 0] = found[:, -1, -1] = 3
-    return found
+    label_map = np.zeros(shape, np.uint8)
+    label_map[away < shape[1] * 0.3] = 1
+    label_map[(away < shape[1] * 0.2) & (away >= shape[1] * 0.12)] = 0
+    label_map[sponge & (x > max(shape[2] * 0.7, shape[2] - 40)) & (y < 100)] = 2
+    label_map[:, :3] = 0
+    label_map[:, 0, 0] = label_map[:, -1, -1] = 3
+    return label_map
 
 
 def rt(parent: ParentSeries, image: Any, *described: Segment, **more: Any) -> Any:
@@ -69,7 +69,7 @@ def enclosed(dataset: Dataset, parent: ParentSeries) -> dict[int, npt.NDArray[np
     images = {
         (str(d.SOPInstanceUID), getattr(d, "frame_number", None)): index for index, d in enumerate(parent.instances)
     }
-    found = {}
+    volumes = {}
     for roi in dataset.ROIContourSequence:
         mask = np.zeros(parent.shape[-3:], bool)
         by_slice: dict[int, list[npt.NDArray[np.float64]]] = {}
@@ -83,8 +83,8 @@ def enclosed(dataset: Dataset, parent: ParentSeries) -> dict[int, npt.NDArray[np
             by_slice.setdefault(index, []).append(np.stack([across, down / grid.pixel_spacing[0]], axis=1))
         for index, contours in by_slice.items():
             mask[index] = mask_of(contours, mask.shape[1:])  # type: ignore[arg-type]
-        found[int(roi.ReferencedROINumber)] = mask
-    return found
+        volumes[int(roi.ReferencedROINumber)] = mask
+    return volumes
 
 
 def tilted() -> ParentSeries:
@@ -259,7 +259,7 @@ def read_by(program: str, folder: Path, parent: ParentSeries, dataset: bytes) ->
             )
         command = [READERS, "-c", DCMRTSTRUCT2NII, file, images, out]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=300)
-    found = {}
+    masks = {}
     for path in out.glob("*.nii*"):
         image = nib.load(path)
         voxels = np.argwhere(np.asarray(image.dataobj) > 0)  # type: ignore[attr-defined]
@@ -267,8 +267,8 @@ def read_by(program: str, folder: Path, parent: ParentSeries, dataset: bytes) ->
         places = np.rint(voxels @ to_parent[:3, :3].T + to_parent[:3, 3]).astype(int)
         mask = np.zeros(parent.shape, bool)
         mask[tuple(places.T)] = True
-        found[path.name.split(".")[0].removeprefix("mask_")] = mask
-    return found
+        masks[path.name.split(".")[0].removeprefix("mask_")] = mask
+    return masks
 
 
 def agree(program: str, folder: Path, parent: ParentSeries) -> None:

@@ -24,16 +24,16 @@ def numbers(datasets: Sequence[Dataset]) -> dict[tuple[float, ...], int]:
 @pytest.mark.parametrize("descending", [False, True])
 def test_both_are_scrolled_alike(phantom: object, descending: bool) -> None:
     parents = phantom(5, 8, 8, descending=descending)  # type: ignore[operator]
-    made = written(build(parents))
-    assert numbers(made) == numbers(parents)
-    places = [float(d.SliceLocation) for d in made]
+    datasets = written(build(parents))
+    assert numbers(datasets) == numbers(parents)
+    places = [float(d.SliceLocation) for d in datasets]
     assert places == sorted(places), "the files are in the order of the array"
 
 
 def test_numbers_are_in_geometric_order_though_the_parents_are_not() -> None:
     parents = ct_phantom(6, 8, 8, shuffled_numbers=True)
-    made = [int(d.InstanceNumber) for d in written(build(parents))]
-    assert made in ([1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1])
+    numbers = [int(d.InstanceNumber) for d in written(build(parents))]
+    assert numbers in ([1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1])
 
 
 def test_part_of_the_parents_planes_follows_it_too() -> None:
@@ -71,13 +71,13 @@ def test_frames_of_a_multi_frame_parent_have_a_direction() -> None:
 
 
 def test_a_pet_image_index_goes_with_the_number() -> None:
-    made = written(build(pet_phantom(4, 8, 8, descending=True)))
-    assert [d.ImageIndex for d in made] == [d.InstanceNumber for d in made] == [4, 3, 2, 1]
+    datasets = written(build(pet_phantom(4, 8, 8, descending=True)))
+    assert [d.ImageIndex for d in datasets] == [d.InstanceNumber for d in datasets] == [4, 3, 2, 1]
 
 
 def test_without_a_place_numbers_ascend() -> None:
     parents = ct_phantom(3, 8, 8, descending=True)
     for dataset in parents:
         del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
-    made = written(build(parents, np.zeros((3, 8, 8), np.uint8), blueprint="secondary_capture"))
-    assert [d.InstanceNumber for d in made] == [1, 2, 3]
+    datasets = written(build(parents, np.zeros((3, 8, 8), np.uint8), blueprint="secondary_capture"))
+    assert [d.InstanceNumber for d in datasets] == [1, 2, 3]

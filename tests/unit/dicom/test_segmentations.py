@@ -45,10 +45,10 @@ NAMED = (Segment(1, "Liver", "Liver", color="#b5651d"), Segment(2, "Spleen", "Sp
 
 def labels(shape: tuple[int, ...], *numbers: int) -> npt.NDArray[np.uint16]:
     """A block a number; they overlap in slices, and the first and the last slice are empty."""
-    found = np.zeros(shape, np.uint16)
+    label_map = np.zeros(shape, np.uint16)
     for place, number in enumerate(numbers):
-        found[1 + place % 3 : 3 + place % 3, 2 + 4 * place : 7 + 4 * place, 1 + place : 6 + place] = number
-    return found
+        label_map[1 + place % 3 : 3 + place % 3, 2 + 4 * place : 7 + 4 * place, 1 + place : 6 + place] = number
+    return label_map
 
 
 def highdicoms(parent: ParentSeries, image: npt.NDArray[Any], kind: str, described: tuple[Segment, ...]) -> Dataset:
@@ -58,20 +58,20 @@ def highdicoms(parent: ParentSeries, image: npt.NDArray[Any], kind: str, describ
         item.SegmentAlgorithmType = "MANUAL"
         items.append(SegmentDescription.from_dataset(item))
     whole = kind == "LABELMAP"
-    made = Segmentation(
+    segmentation = Segmentation(
         parent.instances, image, kind, items, "2.25.1", 1, "2.25.2", 1, "x", "x", "1", "1", omit_empty_frames=not whole
     )  # fmt: skip
-    close_table(made)
-    return made
+    close_table(segmentation)
+    return segmentation
 
 
 def groups(dataset: Dataset) -> list[tuple[Any, ...]]:
     """Of each frame: indexes, position, segment, the instances that it refers to."""
-    found = []
+    items = []
     for frame in dataset.PerFrameFunctionalGroupsSequence:
         segment = frame.get("SegmentIdentificationSequence")
         sources = frame.DerivationImageSequence[0].SourceImageSequence
-        found.append(
+        items.append(
             (
                 frame.FrameContentSequence[0].DimensionIndexValues,
                 [round(float(value), 6) for value in frame.PlanePositionSequence[0].ImagePositionPatient],
@@ -80,7 +80,7 @@ def groups(dataset: Dataset) -> list[tuple[Any, ...]]:
                 sorted(frame.dir()),
             )
         )
-    return found
+    return items
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -91,18 +91,20 @@ def test_frames_and_groups_are_highdicoms(kind: str, numbers: tuple[int, ...], o
     image, described = labels(parent.shape, *numbers), NAMED[: len(numbers)]
     blueprint = "segmentation" if kind == "BINARY" else "label_map_segmentation"
     series = build(parent, image, segments(*described), blueprint=blueprint)
-    own, wanted = written(series)[0], highdicoms(parent, image, kind, described)
-    assert groups(own) == groups(wanted)
-    assert np.array_equal(own.pixel_array, wanted.pixel_array)
+    ours, wanted = written(series)[0], highdicoms(parent, image, kind, described)
+    assert groups(ours) == groups(wanted)
+    assert np.array_equal(ours.pixel_array, wanted.pixel_array)
     for keyword in (
         *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
         *("SegmentationType", "SegmentsOverlap", "SOPClassUID", "PhotometricInterpretation", "SamplesPerPixel"),
     ):
-        assert own[keyword].value == wanted[keyword].value, keyword
-    pairs = zip(own.DimensionIndexSequence, wanted.DimensionIndexSequence, strict=True)
+        assert ours[keyword].value == wanted[keyword].value, keyword
+    pairs = zip(ours.DimensionIndexSequence, wanted.DimensionIndexSequence, strict=True)
     assert all(a.DimensionIndexPointer == b.DimensionIndexPointer for a, b in pairs)
-    assert sorted(own.SharedFunctionalGroupsSequence[0].dir()) == sorted(wanted.SharedFunctionalGroupsSequence[0].dir())
-    assert len(own.PixelData) % 2 == 0
+    assert sorted(ours.SharedFunctionalGroupsSequence[0].dir()) == sorted(
+        wanted.SharedFunctionalGroupsSequence[0].dir()
+    )
+    assert len(ours.PixelData) % 2 == 0
     if kind == "BINARY":
         assert errors(series.encode(0)) == []
 
@@ -114,14 +116,14 @@ def test_a_label_map_keeps_its_numbers_and_takes_the_bits_that_they_need() -> No
         described = [Segment(number, f"Organ {number}", "Organ") for number in numbers]
         series = build(parent, image.astype(np.int64), segments(*described), blueprint="label_map_segmentation")
         assert not [warning for warning in series.warnings if "nothing says" not in warning]
-        found = highdicom.seg.segread(io.BytesIO(series.encode(0)))
-        read = found.get_pixels_by_source_instance(
+        segmentation = highdicom.seg.segread(io.BytesIO(series.encode(0)))
+        read = segmentation.get_pixels_by_source_instance(
             [str(i.SOPInstanceUID) for i in parent.instances], combine_segments=True
         )
-        close_table(found)
-        assert found.BitsAllocated == bits and np.array_equal(read, image)
-        assert [item.SegmentNumber for item in found.SegmentSequence] == [0, *numbers]
-        assert found.SegmentSequence[0].SegmentLabel == "Background"
+        close_table(segmentation)
+        assert segmentation.BitsAllocated == bits and np.array_equal(read, image)
+        assert [item.SegmentNumber for item in segmentation.SegmentSequence] == [0, *numbers]
+        assert segmentation.SegmentSequence[0].SegmentLabel == "Background"
 
 
 @pytest.mark.parametrize(
@@ -150,11 +152,13 @@ def test_bits_are_packed_without_a_gap_between_frames(shape: tuple[int, int, int
     parent = parent_of(ct_phantom(*shape))
     image = np.random.default_rng(3).integers(0, 4, shape)
     assert parent.grid is not None
-    own = written(build(parent, image, segments(*NAMED), blueprint="segmentation"))[0]
+    dataset = written(build(parent, image, segments(*NAMED), blueprint="segmentation"))[0]
     wanted = highdicoms(parent, image.astype(np.uint8), "BINARY", NAMED)
-    assert groups(own) == groups(wanted)
+    assert groups(dataset) == groups(wanted)
     place = {tuple(np.round(position, 6)): index for index, position in enumerate(parent.grid.positions)}
-    for frame, (_, position, segment, _, _) in zip(own.pixel_array.reshape(-1, *shape[1:]), groups(own), strict=True):
+    for frame, (_, position, segment, _, _) in zip(
+        dataset.pixel_array.reshape(-1, *shape[1:]), groups(dataset), strict=True
+    ):
         assert np.array_equal(frame, image[place[tuple(position)]] == segment)
 
 
@@ -166,23 +170,23 @@ def test_probabilities_come_back_to_half_a_step() -> None:
         parent, maps, segments(*NAMED[:2]), blueprint="fractional_segmentation", factory=SegmentationFactory()
     )
     assert errors(series.encode(0)) == []
-    found = highdicom.seg.segread(io.BytesIO(series.encode(0)))
-    read = found.get_pixels_by_source_instance([str(i.SOPInstanceUID) for i in parent.instances])
-    close_table(found)
-    assert (found.SegmentationType, found.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
+    segmentation = highdicom.seg.segread(io.BytesIO(series.encode(0)))
+    read = segmentation.get_pixels_by_source_instance([str(i.SOPInstanceUID) for i in parent.instances])
+    close_table(segmentation)
+    assert (segmentation.SegmentationType, segmentation.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY")
     assert np.abs(np.moveaxis(read, -1, 0) - maps).max() <= 0.5 / 255 + 1e-6
-    assert found.NumberOfFrames == 11  # the slice that has nothing of the second segment has no frame of it
+    assert segmentation.NumberOfFrames == 11  # the slice that has nothing of the second segment has no frame of it
     single = written(build(parent, maps[0], segments(NAMED[0]), blueprint="fractional_segmentation"))[0]
     assert np.array_equal(single.pixel_array.max(axis=(1, 2)), np.rint(maps[0] * 255).max(axis=(1, 2))[::-1])
 
 
 @pytest.mark.parametrize(
-    ("image", "extra", "said"),
+    ("image", "extra", "message"),
     [(1.5, (), "values from 1.5"), (np.nan, (), "NaN"), (0.5, NAMED, r"1 map\(s\) of probabilities")],
 )
-def test_what_is_no_probability_is_refused(image: float, extra: tuple[Segment, ...], said: str) -> None:
+def test_what_is_no_probability_is_refused(image: float, extra: tuple[Segment, ...], message: str) -> None:
     parent = PARENTS["axial"]
-    with pytest.raises(PixelError, match=said):
+    with pytest.raises(PixelError, match=message):
         build(parent, np.full(parent.shape, image), segments(*extra), blueprint="fractional_segmentation")
 
 
@@ -210,9 +214,9 @@ def test_the_file_is_the_one_that_pydicom_writes() -> None:
     ):
         series = build(parent, image, blueprint=name, context=BuildContext(uid_seed="same"))
         assert isinstance(series, FinishedSeries)
-        own, buffer = series.encode(0), io.BytesIO()
+        content, buffer = series.encode(0), io.BytesIO()
         series.dataset(0).save_as(buffer, enforce_file_format=True)
-        assert own == buffer.getvalue()
+        assert content == buffer.getvalue()
 
 
 def test_the_gate_sees_what_user_code_changes_in_groups() -> None:

@@ -26,11 +26,11 @@ def selected(datasets: list[Dataset], **what: Any) -> ParentSeries:
 
 def several(*stacks: list[Dataset]) -> list[Dataset]:
     """The slices of stacks as one series."""
-    found = [dataset for stack in stacks for dataset in stack]
-    for index, dataset in enumerate(found):
-        dataset.SeriesInstanceUID = found[0].SeriesInstanceUID
+    datasets = [dataset for stack in stacks for dataset in stack]
+    for index, dataset in enumerate(datasets):
+        dataset.SeriesInstanceUID = datasets[0].SeriesInstanceUID
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid("several", index)  # type: ignore[assignment]
-    return found
+    return datasets
 
 
 def with_localizers() -> list[Dataset]:
@@ -42,13 +42,13 @@ def with_localizers() -> list[Dataset]:
 
 
 def test_several_orientations_are_refused_by_name() -> None:
-    with pytest.raises(GeometryError) as told:
+    with pytest.raises(GeometryError) as caught:
         parent_of(with_localizers())
-    assert "2 orientations" in told.value.message
-    assert "2 x [1.0, 0.0, 0.0, 0.0, 0.0, -1.0] (Coronal, localizer)" in told.value.message
-    assert "5 x [1.0, 0.0, 0.0, 0.0, 1.0, 0.0] (Axial)" in told.value.message
-    assert '"Axial" or "Coronal"' in told.value.remedy  # type: ignore[operator]
-    assert '"Orientation": "Axial" or "Coronal"' in told.value.remedy_in(WORDS)  # type: ignore[operator]
+    assert "2 orientations" in caught.value.message
+    assert "2 x [1.0, 0.0, 0.0, 0.0, 0.0, -1.0] (Coronal, localizer)" in caught.value.message
+    assert "5 x [1.0, 0.0, 0.0, 0.0, 1.0, 0.0] (Axial)" in caught.value.message
+    assert '"Axial" or "Coronal"' in caught.value.remedy  # type: ignore[operator]
+    assert '"Orientation": "Axial" or "Coronal"' in caught.value.remedy_in(WORDS)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -67,9 +67,9 @@ def test_one_orientation_is_taken_with_a_warning(wanted: Any, shape: tuple[int, 
 
 def test_two_oblique_stacks_are_chosen_by_numbers() -> None:
     stacks = several(mr_phantom(3, 8, 8, orientation="oblique"), mr_phantom(4, 8, 8, orientation="axial"))
-    with pytest.raises(GeometryError) as told:
+    with pytest.raises(GeometryError) as caught:
         parent_of(stacks)
-    assert "the six numbers of one" in told.value.remedy  # type: ignore[operator]
+    assert "the six numbers of one" in caught.value.remedy  # type: ignore[operator]
     with pytest.raises(GeometryError, match="2 of the parent's orientations fits"):
         selected(stacks, orientation="Axial")
     assert len(selected(stacks, orientation=[0.966, 0.259, 0, -0.243, 0.908, 0.342])) == 3

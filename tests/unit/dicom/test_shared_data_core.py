@@ -74,8 +74,8 @@ def test_values_positions_and_conformance(name: str, strategy: FillingStrategy) 
     datasets = written(series)
     assert positions(datasets) == positions(parent.instances)
     step = float(str(datasets[0].get("RescaleSlope", "1")))
-    found = np.stack([real(dataset) for dataset in datasets]).reshape(image.shape)
-    assert np.abs(found - image).max() <= (step / 2 * (1 + 1e-6) if step != 1 else 0)
+    values = np.stack([real(dataset) for dataset in datasets]).reshape(image.shape)
+    assert np.abs(values - image).max() <= (step / 2 * (1 + 1e-6) if step != 1 else 0)
     files = bytes_of(name)
     for before, after in zip(parent.instances, datasets, strict=True):
         assert after.PixelSpacing == before.PixelSpacing
@@ -100,8 +100,8 @@ def test_nifti_of_it_finds_every_slice(name: str) -> None:
     datasets = written(series)
     assert positions(datasets) == positions(parent.instances)
     step = float(str(datasets[0].get("RescaleSlope", "1")))
-    found = volume(series).reshape(parent.shape)
-    assert np.abs(found - parent.voxels()).max() <= (step / 2 * (1 + 1e-6) if step != 1 else 0)
+    values = volume(series).reshape(parent.shape)
+    assert np.abs(values - parent.voxels()).max() <= (step / 2 * (1 + 1e-6) if step != 1 else 0)
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -34,6 +34,6 @@ def test_an_object_beside_a_real_series(name: str, kind: str) -> None:
     blueprint = f"legacy_enhanced_{READY[parent.modality]}" if kind == "enhanced" else kind
     factory = EncapsulatedPdfFactory() if kind == "encapsulated_pdf" else None
     series = build(parent, image, extra, blueprint=blueprint, factory=factory)
-    found = new_errors(series.encode(0), series_datasets(name)[:1])
-    assert [line for line in found if not any(word in line for word in expected)] == []
+    errors_of_ours = new_errors(series.encode(0), series_datasets(name)[:1])
+    assert [line for line in errors_of_ours if not any(word in line for word in expected)] == []
     assert str(series.dataset(0).PatientName) == str(parent.pivot.PatientName)

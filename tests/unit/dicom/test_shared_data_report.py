@@ -48,12 +48,12 @@ pytestmark = pytest.mark.skipif(not series_names(), reason=NO_DATA)
 
 @pytest.mark.parametrize("asked", sorted({*EXPECTED, *series_names()}))
 def test_what_becomes_of(asked: str, tmp_path: Path, report: Callable[[str], None]) -> None:
-    said, new, apart = derive(asked, tmp_path)
-    report(f"{asked}: {said}" + "".join(f"\n    {line}" for line in (*new, *apart)))
+    outcome, new, apart = derive(asked, tmp_path)
+    report(f"{asked}: {outcome}" + "".join(f"\n    {line}" for line in (*new, *apart)))
     assert new == [], "dciodvfy: errors that the parent does not have"
     assert apart == [], "dcentvfy: not of the parent's patient or study, or not one series"
     if asked in EXPECTED:
-        assert re.fullmatch(EXPECTED[asked], said)
+        assert re.fullmatch(EXPECTED[asked], outcome)
 
 
 def derive(asked: str, folder: Path) -> tuple[str, list[str], list[str]]:
@@ -62,13 +62,13 @@ def derive(asked: str, folder: Path) -> tuple[str, list[str], list[str]]:
     try:
         parent = ParentSeries.from_folder(series_folder(name), Selection("Axial") if axial else ALL)
         grey = parent.modality in READY and int(parent.pivot.SamplesPerPixel) == 1
-        made = build(
+        built_series = build(
             parent,
             parent.voxels() * 1 if grey else parent.stored(),
             derivation("The same", "PixelByPixelMean"),
             blueprint=READY[parent.modality] if grey else "secondary_capture",
         )
-        series = check_series(made, parent, "Strict")
+        series = check_series(built_series, parent, "Strict")
     except DerivedSeriesError as error:
         return f"refused: {error.message}", [], []
     derived = []
@@ -80,19 +80,19 @@ def derive(asked: str, folder: Path) -> tuple[str, list[str], list[str]]:
     before = disagreements(ends)
     apart = [line for line in disagreements([*ends, *derived]) if line not in before]
     how = "derived with warning" if series.warnings else "derived"
-    told = (
+    remarks = (
         ": " + "; ".join(textwrap.shorten(line, 120, placeholder=" ...") for line in series.warnings)
         if series.warnings
         else ""
     )
-    return f"{how}, {len(series)} instances{told}", new_errors(derived, parents), apart
+    return f"{how}, {len(series)} instances{remarks}", new_errors(derived, parents), apart
 
 
 def new_errors(derived: list[Path], parents: list[Path]) -> list[str]:
     """Errors of the derived files that none of the parents has, about its UIDs neither."""
-    found = dict.fromkeys(line for path in derived for line in errors(path.read_bytes()))
-    if not found:
+    lines = dict.fromkeys(line for path in derived for line in errors(path.read_bytes()))
+    if not lines:
         return []
     known = {line for path in parents for line in errors(path.read_bytes())}
     wrong = [line for line in known if "Illegal root for UID" in line]  # what refers to such a parent has its UID
-    return [line for line in found if line not in known and not ("Illegal root for UID" in line and wrong)]
+    return [line for line in lines if line not in known and not ("Illegal root for UID" in line and wrong)]

@@ -73,5 +73,5 @@ def test_a_mapped_image_is_given_back_and_read_again(tmp_path: Path) -> None:
     parent = ParentSeries.from_datasets(ct_phantom(slices=70, rows=64, columns=64))
     factory = NumpyFactory()
     series = factory.build(factory.make_series_header(parent, BLUEPRINT), mapped)
-    made = ParentSeries.from_bytes(series.encode(index) for index in range(70))
-    assert np.array_equal(made.voxels(), image)
+    reread = ParentSeries.from_bytes(series.encode(index) for index in range(70))
+    assert np.array_equal(reread.voxels(), image)

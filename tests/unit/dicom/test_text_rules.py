@@ -105,17 +105,17 @@ def test_what_a_function_gives_is_refused_as_what_lacks_is(keyword: str, value: 
 
 
 def item(**values: Any) -> Dataset:
-    found = Dataset()
+    dataset = Dataset()
     for keyword, value in values.items():
-        setattr(found, keyword, value)
-    return found
+        setattr(dataset, keyword, value)
+    return dataset
 
 
 def test_at_any_depth() -> None:
     inner = item(CodeValue="1", CodingSchemeDesignator="99X", CodeMeaning="a\rb")
     outer = item(ContextIdentifier="1", PurposeOfReferenceCodeSequence=[inner])
-    said = r"item 1, PurposeOfReferenceCodeSequence.*item 1, CodeMeaning.*CR"
-    with pytest.raises(BlueprintError, match=said):
+    pattern = r"item 1, PurposeOfReferenceCodeSequence.*item 1, CodeMeaning.*CR"
+    with pytest.raises(BlueprintError, match=pattern):
         StaticElement("SourceImageSequence", "SQ", [outer])
     with pytest.raises(BlueprintError, match="CodeMeaning.*CR"):
         SequenceElement("ViewCodeSequence", [Blueprint([StaticElement("CodeMeaning", "a\rb")])])
@@ -188,8 +188,8 @@ UNITS = (
 @pytest.mark.parametrize("text", UNITS.split())
 def test_units_of_ucum(text: str) -> None:
     assert unit(text).value == text
-    given = Code(text, "UCUM", "my words")
-    assert unit(given) is given
+    code = Code(text, "UCUM", "my words")
+    assert unit(code) is code
     real_world_values(text)
 
 
@@ -205,9 +205,9 @@ def test_units_of_ucum(text: str) -> None:
     ],
 )
 def test_units_that_are_meant(text: str, meant: str) -> None:
-    for given in (text, Code(text, "UCUM", "x")):
+    for form in (text, Code(text, "UCUM", "x")):
         with pytest.raises(BlueprintError) as error:
-            unit(given)
+            unit(form)
         assert f'"{meant}"' in str(error.value)
 
 

@@ -61,9 +61,9 @@ def at(text: str) -> datetime:
     ],
 )
 def test_every_form_of_a_dt(text: str, zone: timezone | None, instant: str, lasts: int) -> None:
-    found = read_datetime(text, zone)
-    assert found is not None
-    assert (found.at.astimezone(UTC), found.lasts) == (at(instant), timedelta(seconds=lasts))
+    moment = read_datetime(text, zone)
+    assert moment is not None
+    assert (moment.at.astimezone(UTC), moment.lasts) == (at(instant), timedelta(seconds=lasts))
 
 
 @pytest.mark.parametrize("text", ["", None, "2024031", "20241312", "noon", "20240312093000+01", "20240312093000 x"])
@@ -86,8 +86,8 @@ def test_what_is_not_a_dt_is_none(text: str | None) -> None:
     ],
 )
 def test_every_form_of_a_da_and_a_tm(day: str, clock: str, instant: str | None) -> None:
-    found = read_date_and_time(day, clock, None)
-    assert (None if found is None else found.at) == (None if instant is None else at(instant))
+    moment = read_date_and_time(day, clock, None)
+    assert (None if moment is None else moment.at) == (None if instant is None else at(instant))
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def check_making(dataset: Dataset, when: datetime, *, series: bool = True) -> No
     assert (dataset.StudyDate, dataset.StudyTime) == ("20240312", "102000.00")
     names = [*(["Series"] if series else []), "Content", "InstanceCreation"]
     pairs = [(f"{name}Date", f"{name}Time") for name in names] + [("DateOfSecondaryCapture", "TimeOfSecondaryCapture")]
-    told = 0
+    checked = 0
     for day, clock in pairs:
         if dataset.get(day):
-            told += 1
+            checked += 1
             moment = read_date_and_time(dataset[day].value, dataset[clock].value, zone_of(dataset))
             assert moment is not None and abs(moment.at - when) < timedelta(minutes=5), day
-    assert told >= 2
+    assert checked >= 2
     for item in dataset.get("ContributingEquipmentSequence") or ():
         contributed = read_datetime(item.ContributionDateTime, zone_of(dataset))
         assert contributed is not None and abs(contributed.at - when) < timedelta(minutes=5)
@@ -206,10 +206,10 @@ def finished(parent: ParentSeries, how: str) -> list[Dataset]:
     if how == "built by the factory":
         header = NumpyFactory().make_series_header(parent, ready("ct"), context=BuildContext())
         return NumpyFactory().build_from_header(header, parent.voxels())
-    found = [copy.deepcopy(instance) for instance in parent.instances]
+    copies = [copy.deepcopy(instance) for instance in parent.instances]
     if how != "copied":
         clock = datetime.now()
-        for dataset in found:
+        for dataset in copies:
             for name in ("Series", "Content", "InstanceCreation"):
                 setattr(dataset, f"{name}Date", f"{clock:%Y%m%d}")
                 setattr(dataset, f"{name}Time", f"{clock:%H%M%S.%f}")
@@ -218,7 +218,7 @@ def finished(parent: ParentSeries, how: str) -> list[Dataset]:
             dataset.ContributingEquipmentSequence = [item]
             if how == "of this machine, without a zone":
                 del dataset.TimezoneOffsetFromUTC
-    return found
+    return copies
 
 
 @pytest.mark.parametrize(
@@ -237,8 +237,8 @@ def test_a_finished_datasets_own_times_stay() -> None:
     (dataset,) = finished(parent, "copied")
     dataset.ContentDate, dataset.ContentTime = "20200101", "120000"
     dataset.AcquisitionTime = "101112"
-    (made,) = written(from_user_datasets([dataset], parent, BuildContext()))
-    assert (made.ContentDate, made.ContentTime, made.AcquisitionTime) == ("20200101", "120000", "101112")
+    (derived,) = written(from_user_datasets([dataset], parent, BuildContext()))
+    assert (derived.ContentDate, derived.ContentTime, derived.AcquisitionTime) == ("20200101", "120000", "101112")
 
 
 # ---- the injection
@@ -287,14 +287,14 @@ def test_the_time_of_injection_in_every_form(zone: str | None, start: Any, clock
 
 
 def test_a_scan_after_midnight_of_an_injection_before_it() -> None:
-    found = suv(
+    suvs = suv(
         "+0900",
         SeriesTime="003000",
         AcquisitionTime="003000",
         RadiopharmaceuticalStartDateTime="20240311143000+0000",
         RadiopharmaceuticalStartTime="233000",
     )
-    assert found == pytest.approx(2 ** (3600 / 6586.2), rel=1e-3)
+    assert suvs == pytest.approx(2 ** (3600 / 6586.2), rel=1e-3)
 
 
 def test_three_days_of_zirconium_are_right() -> None:
@@ -350,10 +350,10 @@ def test_several_radiopharmaceuticals_are_refused() -> None:
 
 def test_a_moment_of_a_dataset() -> None:
     (dataset,) = ct_phantom(1, 8, 8)
-    found = moment_of(dataset, "Series")
-    assert found is not None and found.at == at("2024-03-12T10:30:00")
+    moment = moment_of(dataset, "Series")
+    assert moment is not None and moment.at == at("2024-03-12T10:30:00")
     del dataset.AcquisitionDate
     dataset.AcquisitionDateTime = "20240312110000"
-    found = moment_of(dataset, "Acquisition")
-    assert found is not None and found.at == at("2024-03-12T11:00:00")
+    moment = moment_of(dataset, "Acquisition")
+    assert moment is not None and moment.at == at("2024-03-12T11:00:00")
     assert moment_of(Dataset(), "Series") is None

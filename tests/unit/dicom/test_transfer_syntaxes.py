@@ -55,10 +55,10 @@ def test_values_come_back_from_pydicoms_bytes(name: str, kind: str) -> None:
     series = plain.written_in(name)
     assert_same(series)  # type: ignore[arg-type]
     for index in range(len(series)):
-        found, wanted = (dcmread(io.BytesIO(each.encode(index))) for each in (series, plain))
-        assert found.file_meta.TransferSyntaxUID == WRITTEN[name] == series.transfer_syntax  # type: ignore[attr-defined]
-        assert np.array_equal(found.pixel_array, wanted.pixel_array)
-        assert Dataset({t: e for t, e in found.items() if t != 0x7FE00010}) == Dataset(
+        encoded, wanted = (dcmread(io.BytesIO(each.encode(index))) for each in (series, plain))
+        assert encoded.file_meta.TransferSyntaxUID == WRITTEN[name] == series.transfer_syntax  # type: ignore[attr-defined]
+        assert np.array_equal(encoded.pixel_array, wanted.pixel_array)
+        assert Dataset({t: e for t, e in encoded.items() if t != 0x7FE00010}) == Dataset(
             {t: e for t, e in wanted.items() if t != 0x7FE00010}
         )
     assert plain.transfer_syntax == WRITTEN[DEFAULT] and series.series_instance_uid == plain.series_instance_uid  # type: ignore[attr-defined]
@@ -114,9 +114,9 @@ def test_datasets_of_a_users_own_factory(name: str) -> None:
     plain = from_user_datasets(datasets, PARENT, BuildContext())
     series = plain.written_in(name)
     for index, dataset in enumerate(plain):
-        found = dcmread(io.BytesIO(series.encode(index)))
-        assert found.file_meta.TransferSyntaxUID == WRITTEN[name]
-        assert np.array_equal(found.pixel_array, dataset.pixel_array)
+        compressed = dcmread(io.BytesIO(series.encode(index)))
+        assert compressed.file_meta.TransferSyntaxUID == WRITTEN[name]
+        assert np.array_equal(compressed.pixel_array, dataset.pixel_array)
         assert dataset.file_meta.TransferSyntaxUID == WRITTEN[DEFAULT]
     assert series.warnings == ()
 

@@ -107,16 +107,16 @@ def test_another_environment_is_asked_anew(parent: ParentSeries) -> None:
 
 
 def change(keyword: str, value: object) -> Callable[[list[Dataset]], None]:
-    def apply(found: list[Dataset]) -> None:
-        for dataset in found:
+    def apply(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
             setattr(dataset, keyword, value)
 
     return apply
 
 
 def remove(keyword: str) -> Callable[[list[Dataset]], None]:
-    def apply(found: list[Dataset]) -> None:
-        for dataset in found:
+    def apply(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
             del dataset[Tag(keyword)]
 
     return apply
@@ -125,8 +125,8 @@ def remove(keyword: str) -> Callable[[list[Dataset]], None]:
 def raw(keyword: str, vr: str, value: object) -> Callable[[list[Dataset]], None]:
     """A value that pydicom would refuse to set."""
 
-    def apply(found: list[Dataset]) -> None:
-        for dataset in found:
+    def apply(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
             element = DataElement(Tag(keyword), vr, "", validation_mode=0)
             element._value = value
             dataset[Tag(keyword)] = element
@@ -135,44 +135,44 @@ def raw(keyword: str, vr: str, value: object) -> Callable[[list[Dataset]], None]
 
 
 def one(index: int, keyword: str, value: object) -> Callable[[list[Dataset]], None]:
-    return lambda found: setattr(found[index], keyword, value)
+    return lambda datasets: setattr(datasets[index], keyword, value)
 
 
-def _reverse(found: list[Dataset]) -> None:
-    positions = [dataset.ImagePositionPatient for dataset in found]
-    for dataset, position in zip(found, reversed(positions), strict=True):
+def _reverse(datasets: list[Dataset]) -> None:
+    positions = [dataset.ImagePositionPatient for dataset in datasets]
+    for dataset, position in zip(datasets, reversed(positions), strict=True):
         dataset.ImagePositionPatient = position
 
 
-def _same_uid(found: list[Dataset]) -> None:
-    found[1].SOPInstanceUID = found[0].SOPInstanceUID
+def _same_uid(datasets: list[Dataset]) -> None:
+    datasets[1].SOPInstanceUID = datasets[0].SOPInstanceUID
 
 
-def _own_source(found: list[Dataset]) -> None:
-    for dataset in found:
+def _own_source(datasets: list[Dataset]) -> None:
+    for dataset in datasets:
         dataset.SourceImageSequence[0].ReferencedSOPInstanceUID = dataset.SOPInstanceUID
 
 
 def _in_an_item(keyword: str) -> Callable[[list[Dataset]], None]:
-    def apply(found: list[Dataset]) -> None:
-        for dataset in found:
+    def apply(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
             del dataset.SourceImageSequence[0][Tag(keyword)]
 
     return apply
 
 
-def _code_without_meaning(found: list[Dataset]) -> None:
-    for dataset in found:
+def _code_without_meaning(datasets: list[Dataset]) -> None:
+    for dataset in datasets:
         del dataset.DerivationCodeSequence[0].CodeMeaning
 
 
-def _shorter_pixels(found: list[Dataset]) -> None:
-    for dataset in found:
+def _shorter_pixels(datasets: list[Dataset]) -> None:
+    for dataset in datasets:
         dataset.PixelData = dataset.PixelData[:-2]
 
 
-def _text_without_set(found: list[Dataset]) -> None:
-    for dataset in found:
+def _text_without_set(datasets: list[Dataset]) -> None:
+    for dataset in datasets:
         dataset.SeriesDescription = "Größe"
         dataset.pop("SpecificCharacterSet", None)
 
@@ -226,17 +226,17 @@ FAULTS: dict[str, tuple[Callable[[list[Dataset]], None], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found(parent: ParentSeries, fault: str) -> None:
-    apply, said = FAULTS[fault]
+    apply, message = FAULTS[fault]
     good = datasets(parent)
     bad = tuple(copy.deepcopy(good.datasets))
     apply(list(bad))
     series = replace(good, datasets=bad)
-    found = validate(series, parent)
-    assert any(re.search(said, str(finding)) for finding in errors(found)), found
-    with pytest.raises(ValidationFailed, match=said) as caught:
+    findings = validate(series, parent)
+    assert any(re.search(message, str(finding)) for finding in errors(findings)), findings
+    with pytest.raises(ValidationFailed, match=message) as caught:
         check_series(series, parent, "Strict")
-    assert len(caught.value.findings) == len(errors(found))
-    assert [*map(str, found)] == list(check_series(series, parent, "Warn").warnings)
+    assert len(caught.value.findings) == len(errors(findings))
+    assert [*map(str, findings)] == list(check_series(series, parent, "Warn").warnings)
     assert check_series(series, parent, "Off") is series
 
 
@@ -280,22 +280,22 @@ def test_what_the_parent_lacks_is_a_warning() -> None:
         dataset["StationName"] = DataElement(0x00081010, "SH", "a name of more than 16 letters", validation_mode=0)
     parent = ParentSeries.from_datasets(lacking)
     blueprint = Library.load([BLUEPRINTS]).blueprint("mr").blueprint
-    found = validate(built(blueprint, parent), parent)
-    assert {finding.severity for finding in found} == {Severity.WARNING}
-    assert any("SequenceVariant" in str(finding) for finding in found)
-    assert any("StationName" in str(finding) for finding in found)
+    findings = validate(built(blueprint, parent), parent)
+    assert {finding.severity for finding in findings} == {Severity.WARNING}
+    assert any("SequenceVariant" in str(finding) for finding in findings)
+    assert any("StationName" in str(finding) for finding in findings)
 
 
 def test_a_position_that_is_not_the_images(parent: ParentSeries) -> None:
     moved = Blueprint([FunctionalElement("ImagePositionPatient", lambda env: [0, 0, float(env.index)])])
-    found = errors(validate(built(volume_blueprint + ct_image_blueprint + moved, parent), parent))
-    assert any("the slice is at" in str(finding) for finding in found)
+    findings = errors(validate(built(volume_blueprint + ct_image_blueprint + moved, parent), parent))
+    assert any("the slice is at" in str(finding) for finding in findings)
 
 
 def test_another_frame_of_reference_on_the_same_grid(parent: ParentSeries) -> None:
     other = Blueprint([StaticElement("FrameOfReferenceUID", "UI", generate_uid())])
-    found = errors(validate(built(volume_blueprint + ct_image_blueprint + other, parent), parent))
-    assert any("FrameOfReferenceUID" in str(finding) for finding in found)
+    findings = errors(validate(built(volume_blueprint + ct_image_blueprint + other, parent), parent))
+    assert any("FrameOfReferenceUID" in str(finding) for finding in findings)
 
 
 def test_a_foreign_source_is_a_warning(parent: ParentSeries) -> None:
@@ -303,8 +303,8 @@ def test_a_foreign_source_is_a_warning(parent: ParentSeries) -> None:
     bad = copy.deepcopy(good.datasets)
     for dataset in bad:
         dataset.SourceImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
-    found = validate(replace(good, datasets=bad), parent)
-    assert errors(found) == () and any("1.2.3" in str(finding) for finding in found)
+    findings = validate(replace(good, datasets=bad), parent)
+    assert errors(findings) == () and any("1.2.3" in str(finding) for finding in findings)
 
 
 def test_a_large_series_is_checked_without_its_pixels(parent: ParentSeries) -> None:
@@ -315,7 +315,7 @@ def test_a_large_series_is_checked_without_its_pixels(parent: ParentSeries) -> N
 
 
 @pytest.mark.parametrize(
-    ("keyword", "function", "said"),
+    ("keyword", "function", "message"),
     [
         ("PatientPosition", lambda env: "HFP" if env.index == 2 else "HFS", None),
         (
@@ -327,11 +327,11 @@ def test_a_large_series_is_checked_without_its_pixels(parent: ParentSeries) -> N
         ("PixelSpacing", lambda env: None if env.index == 2 else [1, 1], "PixelSpacing .* type 1 .*instance 3"),
     ],
 )
-def test_an_instance_in_the_middle(parent: ParentSeries, keyword: str, function: Any, said: str | None) -> None:
+def test_an_instance_in_the_middle(parent: ParentSeries, keyword: str, function: Any, message: str | None) -> None:
     """What a function says of the instances between the first and the last is checked as well."""
     blueprint = volume_blueprint + ct_image_blueprint + Blueprint([FunctionalElement(keyword, function)])
-    found = [str(finding) for finding in errors(validate(built(blueprint, parent), parent))]
-    assert any(re.search(said, line) for line in found) if said else found == []
+    messages = [str(finding) for finding in errors(validate(built(blueprint, parent), parent))]
+    assert any(re.search(message, line) for line in messages) if message else messages == []
 
 
 def test_a_value_in_the_middle_that_its_vr_forbids_stores_nothing(parent: ParentSeries) -> None:
@@ -346,8 +346,8 @@ def test_what_differs_in_the_parents_series_is_a_warning() -> None:
     varied[2].Manufacturer = "Another"
     parent = ParentSeries.from_datasets(varied)
     copied = Blueprint([InstanceCopyElement("Manufacturer")])
-    found = validate(built(volume_blueprint + ct_image_blueprint + copied, parent), parent)
-    assert errors(found) == () and any("Manufacturer" in str(finding) for finding in found)
+    findings = validate(built(volume_blueprint + ct_image_blueprint + copied, parent), parent)
+    assert errors(findings) == () and any("Manufacturer" in str(finding) for finding in findings)
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
@@ -357,8 +357,8 @@ def test_the_place_in_an_object_of_one_instance_is_whole() -> None:
     report.SOPClassUID, report.Modality = "1.2.840.10008.5.1.4.1.1.66.4", "SEG"
     report.ROIContourSequence = [Dataset()]
     report.ROIContourSequence[0].add(DataElement(0x00200052, "UI", "1.02.3", validation_mode=0))
-    found = validate(from_user_datasets([report], parent, BuildContext()), parent)
-    assert [finding.where for finding in found if finding.tag == 0x00200052 and "1.02.3" in finding.message] == [
+    findings = validate(from_user_datasets([report], parent, BuildContext()), parent)
+    assert [finding.where for finding in findings if finding.tag == 0x00200052 and "1.02.3" in finding.message] == [
         "ROIContourSequence[0]"
     ]
 

@@ -34,9 +34,9 @@ from phantoms_4d import dti_phantom, dynamic_pet_phantom, fmri_phantom
 
 
 def shuffled(datasets: list[Dataset]) -> list[Dataset]:
-    found = list(datasets)
-    random.Random(4).shuffle(found)
-    return found
+    copied = list(datasets)
+    random.Random(4).shuffle(copied)
+    return copied
 
 
 def uids(datasets: Any) -> list[str]:
@@ -99,9 +99,11 @@ def test_the_first_key_that_fits_is_taken(change: Any, key: str) -> None:
     parent = parent_of(shuffled(datasets))
     assert uids(parent.instances) == uids(datasets) and parent.volume_key == key
     series = build(parent)
-    told = [warning for warning in series.warnings if warning.startswith("4D: 4 volumes by " + key)]
+    warnings = [warning for warning in series.warnings if warning.startswith("4D: 4 volumes by " + key)]
     assert (
-        told[0] in str(explain(series)) and len(told) == 1 and ("last resort" in told[0]) == (key == "InstanceNumber")
+        warnings[0] in str(explain(series))
+        and len(warnings) == 1
+        and ("last resort" in warnings[0]) == (key == "InstanceNumber")
     )
 
 
@@ -241,8 +243,8 @@ def test_4d_over_a_3d_parent() -> None:
 def test_values_of_any_type(dtype: Any) -> None:
     parent = parent_of(ct_phantom(3, 8, 6))
     image = np.random.default_rng(3).normal(scale=50, size=(2, 3, 8, 6)).clip(0).astype(dtype)
-    found = volume(build(parent, image)).reshape(image.shape)
-    assert np.abs(found - image).max() <= (0.01 if dtype is np.float64 else 0)
+    values = volume(build(parent, image)).reshape(image.shape)
+    assert np.abs(values - image).max() <= (0.01 if dtype is np.float64 else 0)
 
 
 def test_dynamic_pet() -> None:
@@ -334,8 +336,8 @@ def test_4d_on_another_grid() -> None:
     factory = NumpyFactory()
     header = factory.make_series_header(parent, ready("pet"))
     series = factory.build(header, PlacedImage(image, other), resampling=Resampling("Nearest"))
-    found = volume(series).reshape(3, 4, 8, 6)
-    assert np.array_equal(found[:, :, ::2, ::2], image)
+    values = volume(series).reshape(3, 4, 8, 6)
+    assert np.array_equal(values[:, :, ::2, ::2], image)
     assert len(series.env.sources[5]) >= 1 and all(4 <= k < 8 for k in series.env.sources[5])  # type: ignore[attr-defined]
 
 

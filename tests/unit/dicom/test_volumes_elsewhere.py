@@ -27,15 +27,15 @@ def converted(parts: list[bytes], folder: Path) -> Any:
     command = [dcm2niix_program(), "-b", "n", "-z", "n", "-f", "made", "-o", str(folder), str(folder / "dicom")]
     run = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert run.returncode == 0, run.stdout.decode() + run.stderr.decode()
-    (made,) = folder.glob("*.nii")
-    return nib.load(made)
+    (file,) = folder.glob("*.nii")
+    return nib.load(file)
 
 
-def agrees(found: Any, wanted: Any) -> None:
+def agrees(converted_image: Any, wanted: Any) -> None:
     """The same values at the same places, whatever the axes' order."""
-    turned = found.as_reoriented(
+    turned = converted_image.as_reoriented(
         nib.orientations.ornt_transform(
-            nib.orientations.io_orientation(found.affine), nib.orientations.io_orientation(wanted.affine)
+            nib.orientations.io_orientation(converted_image.affine), nib.orientations.io_orientation(wanted.affine)
         )
     )
     assert turned.shape == wanted.shape and np.allclose(turned.affine, wanted.affine, atol=1e-3)
@@ -46,9 +46,9 @@ def test_a_functional_mr(tmp_path: Path) -> None:
     parent = parent_of(fmri_phantom(3, 5, 32, 24))
     image = parent.to_nifti()
     series = build(parent, image, factory=NiftiFactory())
-    found = converted([series.encode(k) for k in range(len(series))], tmp_path)
-    agrees(found, image)
-    assert found.header.get_zooms()[3] == 2.0
+    converted_image = converted([series.encode(k) for k in range(len(series))], tmp_path)
+    agrees(converted_image, image)
+    assert converted_image.header.get_zooms()[3] == 2.0
 
 
 @needs_series("mr_fmri_ge_4d", "mr_mosaic_siemens_2vol")
@@ -65,9 +65,9 @@ def test_a_real_functional_mr(tmp_path: Path, name: str, key: str, step: float) 
     theirs = converted([path.read_bytes() for path in series_files(name)], tmp_path / "parent")
     agrees(theirs, image)
     (tmp_path / "derived").mkdir()
-    found = converted([series.encode(k) for k in range(len(series))], tmp_path / "derived")
-    agrees(found, image)
-    assert found.header.get_zooms()[3] == theirs.header.get_zooms()[3] == step
+    converted_image = converted([series.encode(k) for k in range(len(series))], tmp_path / "derived")
+    agrees(converted_image, image)
+    assert converted_image.header.get_zooms()[3] == theirs.header.get_zooms()[3] == step
 
 
 @pytest.mark.parametrize("phantom", [fmri_phantom, dti_phantom, dynamic_pet_phantom])

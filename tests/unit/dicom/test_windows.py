@@ -56,8 +56,8 @@ def window_in(dataset: Dataset) -> Dataset:
         *dataset.get("SharedFunctionalGroupsSequence", ()),
     ):
         if "FrameVOILUTSequence" in groups:
-            found: Dataset = groups.FrameVOILUTSequence[0]
-            return found
+            item: Dataset = groups.FrameVOILUTSequence[0]
+            return item
     return dataset
 
 
@@ -96,9 +96,9 @@ KINDS = [("ct", "ct"), ("mr", "mr"), ("pet", "pet"), ("ct", "secondary_capture")
 def test_a_map_is_shown_in_greys(phantom: str, name: str, scale: float) -> None:
     """A probability, a diffusion coefficient, a standardised uptake, a percentage: in the parent's class or another."""
     image = map_of(0, 1) * np.float32(scale)
-    made = written(build(PHANTOMS[phantom](*SHAPE), image, blueprint=name))[0]
-    check_greys(image, made)
-    assert window_in(made).VOILUTFunction == "LINEAR_EXACT"
+    dataset = written(build(PHANTOMS[phantom](*SHAPE), image, blueprint=name))[0]
+    check_greys(image, dataset)
+    assert window_in(dataset).VOILUTFunction == "LINEAR_EXACT"
 
 
 def test_padding_and_background_are_not_looked_at() -> None:
@@ -106,8 +106,8 @@ def test_padding_and_background_are_not_looked_at() -> None:
     image = np.full(SHAPE, -2000, np.int16)
     image[:, 1:15, 1:15] = -1024
     image[:, 5:11, 5:11] = np.random.default_rng(0).integers(0, 80, (4, 6, 6))
-    made = written(build(ct_phantom(*SHAPE), image, Blueprint([StaticElement("RescaleType", "LO", "US")])))[0]
-    ((centre, width),) = windows_of(made)
+    dataset = written(build(ct_phantom(*SHAPE), image, Blueprint([StaticElement("RescaleType", "LO", "US")])))[0]
+    ((centre, width),) = windows_of(dataset)
     assert centre - width / 2 >= -3 and centre + width / 2 <= 82
 
 
@@ -154,7 +154,7 @@ def test_a_mask_of_any_number_is_not_in_the_parents_unit(high: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phantom", "made"),
+    ("phantom", "labels_of"),
     [
         (ct_phantom, lambda hu: (hu > 0).astype(np.uint8) * 100),
         (ct_phantom, lambda hu: np.digitize(hu, [-500, 0, 50, 100, 500]).astype(np.uint8) * 20),
@@ -162,9 +162,9 @@ def test_a_mask_of_any_number_is_not_in_the_parents_unit(high: int) -> None:
         (mr_phantom, lambda values: (values < 300).astype(np.uint16) * 1000),
     ],
 )
-def test_labels_among_which_the_parents_centre_is_are_not_in_its_unit(phantom: Any, made: Any) -> None:
+def test_labels_among_which_the_parents_centre_is_are_not_in_its_unit(phantom: Any, labels_of: Any) -> None:
     parent = parent_of(phantom(*SHAPE))
-    image = made(parent.voxels())
+    image = labels_of(parent.voxels())
     (first, *_) = written(build(parent, image))
     assert windows_of(first) != windows_of(parent.pivot)
     levels = np.unique(image)
@@ -330,9 +330,9 @@ def test_colour_has_no_window() -> None:
 def test_the_preview_is_in_the_same_window(blueprint: str) -> None:
     image = map_of(-0.5, 0.5)
     series = build(ct_phantom(*SHAPE), image, blueprint=blueprint)
-    found = picture(series)
-    assert found is not None
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["PNG"]))))
+    preview = picture(series)
+    assert preview is not None
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(preview["PNG"]))))
     if blueprint == "ct":
         values, dataset = image[2], written(series)[0]
     else:
@@ -344,7 +344,7 @@ def test_the_preview_is_in_the_same_window(blueprint: str) -> None:
         values = dataset.pixel_array[2]
         if scale:
             values = values * float(scale[0].RescaleSlope) + float(scale[0].RescaleIntercept)
-    assert found["Frame"] == (1 if blueprint == "ct" else 3)
+    assert preview["Frame"] == (1 if blueprint == "ct" else 3)
     assert np.abs(pixels - 255 * show(values, dataset)).max() <= 1
 
 

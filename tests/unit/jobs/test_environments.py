@@ -77,9 +77,9 @@ def prepare(name: str) -> int:
 
 @pytest.fixture
 def started() -> Iterator[list[Any]]:
-    found: list[Any] = []
-    yield found
-    for each in found:
+    pids: list[Any] = []
+    yield pids
+    for each in pids:
         each.shutdown()
 
 
@@ -96,14 +96,14 @@ def test_a_worker_of_another_python(python: Path, started: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("here", "said"),
+    ("here", "message"),
     [
         ({"version": lambda: "9.9"}, r"has version 0\.\S+ of derived_series, Orthanc has 9\.9"),
         ({"digest": lambda: "f" * 64}, r"but of other sources \([0-9a-f]{12} there, ffffffffffff here\)"),
     ],
 )
 def test_another_version_of_the_package_is_refused_by_name(
-    python: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch, here: dict[str, Any], said: str
+    python: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch, here: dict[str, Any], message: str
 ) -> None:
     executor = ProcessExecutor(
         1, initializer=nothing, interpreter=Interpreter(python, None, "other"), keeping=Keeping(always=False)
@@ -112,7 +112,7 @@ def test_another_version_of_the_package_is_refused_by_name(
     for name, function in here.items():
         monkeypatch.setattr(launching, name, function)
     for _ in range(2):  # nothing of the refused process answers the next task
-        with pytest.raises(UserCodeError, match=said) as caught:
+        with pytest.raises(UserCodeError, match=message) as caught:
             executor.submit(pid).result(60)
         assert "'other'" in caught.value.message and str(python) in str(caught.value.remedy)
     monkeypatch.undo()
@@ -161,10 +161,10 @@ def test_what_is_prepared_is_told_and_let_go_when_idle(started: list[Any]) -> No
 
 
 def environment(name: str, claims: Claims, **place: Any) -> Environment:
-    found = Environment(name, Place(Path(sys.executable), **place), claims, nothing)
-    for executor in (found.executor, found._describing):
+    ready = Environment(name, Place(Path(sys.executable), **place), claims, nothing)
+    for executor in (ready.executor, ready._describing):
         executor._interpreter = Interpreter.ours()
-    return found
+    return ready
 
 
 def test_two_environments_share_one_gpu_and_never_at_once(started: list[Any]) -> None:
@@ -253,7 +253,7 @@ def test_the_configuration_of_environments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "message"),
     [
         ({"Pipelines": {"n": {"Environment": "torch"}}}, "Environments has no 'torch'; there are: none"),
         ({"Environments": {"t": {"Python": "p", "Resources": {"GPU": 2}}}, "Resources": {"GPU": 1}}, "claims 2 GPU"),
@@ -261,8 +261,8 @@ def test_the_configuration_of_environments() -> None:
         ({"Environments": {"t": {"Python": "p", "Worker": 2}}}, "Worker"),
     ],
 )
-def test_a_wrong_configuration_is_told(section: dict[str, Any], said: str) -> None:
-    with pytest.raises((InvalidRequest, ValidationError), match=said):
+def test_a_wrong_configuration_is_told(section: dict[str, Any], message: str) -> None:
+    with pytest.raises((InvalidRequest, ValidationError), match=message):
         Settings.of(section)
 
 

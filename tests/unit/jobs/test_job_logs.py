@@ -13,9 +13,9 @@ from derived_series.jobs.queue.store import JobStore
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[JobStore]:
-    made = JobStore(tmp_path / "jobs")
-    yield made
-    made.close()
+    jobs = JobStore(tmp_path / "jobs")
+    yield jobs
+    jobs.close()
 
 
 def test_lines_are_read_from_a_place_on(store: JobStore) -> None:

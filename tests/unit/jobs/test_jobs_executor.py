@@ -86,9 +86,9 @@ def alive(number: int) -> bool:
 
 @pytest.fixture
 def executor() -> Iterator[ProcessExecutor]:
-    made = ProcessExecutor(2, initializer=nothing)
-    yield made
-    made.shutdown()
+    processes = ProcessExecutor(2, initializer=nothing)
+    yield processes
+    processes.shutdown()
 
 
 def test_it_is_an_executor(executor: Executor) -> None:
@@ -158,9 +158,9 @@ def test_errors_cross_with_their_fields(executor: ProcessExecutor) -> None:
         executor.submit(fail, sent).result(20)
     assert caught.value.__dict__ == sent.__dict__ and str(caught.value) == str(sent)
     header = HeaderError([Missing(0x00100010, "PatientName", "not in the parent")])
-    with pytest.raises(HeaderError) as found:
+    with pytest.raises(HeaderError) as raised:
         executor.submit(fail, header).result(20)
-    assert found.value.missing == header.missing
+    assert raised.value.missing == header.missing
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
@@ -239,15 +239,15 @@ def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
         "    t.nap(600)\n"
     )
     (tmp_path / "main.py").write_text(script)
-    told = tmp_path / "pids"
-    arguments = [sys.executable, str(tmp_path / "main.py"), str(told), *sys.path]
+    pid_file = tmp_path / "pids"
+    arguments = [sys.executable, str(tmp_path / "main.py"), str(pid_file), *sys.path]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         children = {int(number) for number in parent.stdout.readline().split()}
         end = time.monotonic() + 20
-        while not (told.exists() and told.read_text().count(" ")) and time.monotonic() < end:
+        while not (pid_file.exists() and pid_file.read_text().count(" ")) and time.monotonic() < end:
             time.sleep(0.05)
-        children |= {int(number) for number in told.read_text().split()}
+        children |= {int(number) for number in pid_file.read_text().split()}
         assert len(children) >= 3 and all(map(alive, children))
         parent.kill()
     end = time.monotonic() + 2

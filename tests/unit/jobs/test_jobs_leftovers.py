@@ -50,10 +50,10 @@ def begin(tmp_path: Path, held: Held) -> Iterator[Begin]:
 
     def start(span: float = 60.0) -> Leftovers:
         stores.append(JobStore(tmp_path / "jobs"))
-        found = Leftovers(stores[-1], span, held.remove)
-        begun.append(found)
-        found.start()
-        return found
+        leftovers = Leftovers(stores[-1], span, held.remove)
+        begun.append(leftovers)
+        leftovers.start()
+        return leftovers
 
     yield start
     for each in begun:

@@ -102,9 +102,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Started] = []
 
     def begin(script: Script, discarding: Script = lambda task: Outcome(), limits: Limits = LIMITS) -> Started:
-        found = Started(tmp_path / "jobs", Scripted(script, discarding), limits)
-        started.append(found)
-        return found
+        runner = Started(tmp_path / "jobs", Scripted(script, discarding), limits)
+        started.append(runner)
+        return runner
 
     yield begin
     for each in started:

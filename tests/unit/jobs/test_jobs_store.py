@@ -81,9 +81,9 @@ def test_a_killed_process_has_lost_nothing_that_it_accepted(tmp_path: Path) -> N
             path = store.image_path(store.get(name))
             assert path is not None and path.stat().st_size == 5000
         store.remove_stray_images()
-        assert {path.name for path in (folder / "images").iterdir()} == {found.id for found in store.page()}
-        for found in store.page():
-            store.delete(found.id)
+        assert {path.name for path in (folder / "images").iterdir()} == {stored.id for stored in store.page()}
+        for stored in store.page():
+            store.delete(stored.id)
         store.close()
 
 
@@ -172,9 +172,9 @@ def test_the_order_of_jobs(store: JobStore) -> None:
     }.items():
         store.add(job(name, **changes), None, most=100)  # type: ignore[arg-type]
     order = []
-    while (found := store.next_ready(50.0)) is not None:
-        order.append(found.id)
-        store.update(dataclasses.replace(found, state=State.SUCCESS))
+    while (next_job := store.next_ready(50.0)) is not None:
+        order.append(next_job.id)
+        store.update(dataclasses.replace(next_job, state=State.SUCCESS))
     assert order == ["urgent", "old"]
     assert store.next_time() == 100.0
     ready = store.next_ready(100.0)
@@ -185,11 +185,11 @@ def test_one_that_replaces_waits_for_others_on_its_subject(store: JobStore) -> N
     store.add(job("running", state=State.RUNNING), None, most=100)
     store.add(job("replacing", request={"Pipeline": "p", "IfExists": "Replace"}), None, most=100)
     store.add(job("other", subject="another"), None, most=100)
-    found = store.next_ready(0.0)
-    assert found is not None and found.id == "other"
+    ready = store.next_ready(0.0)
+    assert ready is not None and ready.id == "other"
     store.update(dataclasses.replace(store.get("running"), state=State.SUCCESS, result={"ID": "x"}))
-    found = store.next_ready(0.0)
-    assert found is not None and found.id == "replacing"
+    ready = store.next_ready(0.0)
+    assert ready is not None and ready.id == "replacing"
     assert [former.id for former in store.succeeded_on("subject", but="replacing")] == ["running"]
 
 
@@ -197,10 +197,10 @@ def test_pages_and_history(store: JobStore) -> None:
     for number in range(10):
         state = State.PENDING if number == 0 else State.SUCCESS
         store.add(job(str(number), state=state, image="image.npy"), b"x", most=100)
-    assert [found.id for found in store.page(2, 3)] == ["2", "3", "4"]
-    assert [found.id for found in store.page(8)] == ["8", "9"]
+    assert [listed.id for listed in store.page(2, 3)] == ["2", "3", "4"]
+    assert [listed.id for listed in store.page(8)] == ["8", "9"]
     store.forget_oldest(4)
-    assert [found.id for found in store.page()] == ["0", "6", "7", "8", "9"]
+    assert [listed.id for listed in store.page()] == ["0", "6", "7", "8", "9"]
     assert sorted(os.listdir(store.folder / "images")) == ["0", "6", "7", "8", "9"]
     assert store.counts()[State.SUCCESS] == 4
 
@@ -215,6 +215,6 @@ def test_jobs_whose_destinations_wait_for_a_verdict_are_not_forgotten(store: Job
         store.add(job(name, state=State.SUCCESS, result={"ID": "x", "Destinations": states}), None, most=100)
     store.add(job("plain", state=State.SUCCESS, result={"ID": "x"}), None, most=100)
     store.add(job("running", state=State.RUNNING), None, most=100)
-    assert [found.id for found in store.undelivered()] == ["held", "failed"]
+    assert [waiting.id for waiting in store.undelivered()] == ["held", "failed"]
     store.forget_oldest(0)
-    assert [found.id for found in store.page()] == ["held", "running"]
+    assert [waiting.id for waiting in store.page()] == ["held", "running"]

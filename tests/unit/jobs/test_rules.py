@@ -76,8 +76,8 @@ CT = {
     ],
 )
 def test_matching_and_why_not(match: dict[str, Any], why: Any) -> None:
-    found = refusal(Match.model_validate(match), CT)
-    assert found is not None if why is ... else found == why
+    reason = refusal(Match.model_validate(match), CT)
+    assert reason is not None if why is ... else reason == why
 
 
 def test_parts_of_a_value_do_not_mix() -> None:
@@ -88,8 +88,8 @@ def test_parts_of_a_value_do_not_mix() -> None:
 
 
 def rule(**keys: Any) -> Rule:
-    given = {"Name": "r", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}, **keys}
-    return Rule.model_validate({key: value for key, value in given.items() if value is not None})
+    document = {"Name": "r", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}, **keys}
+    return Rule.model_validate({key: value for key, value in document.items() if value is not None})
 
 
 def test_every_wrong_key_of_the_rules_is_named() -> None:
@@ -133,9 +133,9 @@ def test_every_wrong_key_of_the_rules_is_named() -> None:
     ],
 )
 def test_rules_that_contradict_themselves(keys: dict[str, Any], words: str) -> None:
-    given = {"Name": "r", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}, **keys}
+    document = {"Name": "r", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}, **keys}
     with pytest.raises(InvalidRequest) as caught:
-        Settings.of({"Rules": [{key: value for key, value in given.items() if value is not None}]})
+        Settings.of({"Rules": [{key: value for key, value in document.items() if value is not None}]})
     assert words in caught.value.message
 
 
@@ -172,12 +172,12 @@ def reason(wanted: Rule, new: SeriesFacts, *others: SeriesFacts) -> str | None:
 def test_a_derived_series_fires_what_wants_it_and_never_its_own_rule() -> None:
     (first,) = firings(rule(), series("a"))
     assert (first.chain, first.depth, first.inputs) == (("r",), 1, {"": "a"})
-    made = series("b", depth=1, chain=frozenset({"s"}))
-    assert reason(rule(), made) == "it is derived (1 step(s) deep), MaxDepth is 0"
-    (second,) = firings(rule(MaxDepth=1), made)
+    derived = series("b", depth=1, chain=frozenset({"s"}))
+    assert reason(rule(), derived) == "it is derived (1 step(s) deep), MaxDepth is 0"
+    (second,) = firings(rule(MaxDepth=1), derived)
     assert (second.chain, second.depth) == (("s", "r"), 2)
-    own = series("c", depth=1, chain=frozenset({"r"}))
-    assert reason(rule(MaxDepth=100), own) == "it comes from this rule itself"
+    derived_by_it = series("c", depth=1, chain=frozenset({"r"}))
+    assert reason(rule(MaxDepth=100), derived_by_it) == "it comes from this rule itself"
     assert reason(rule(), dataclasses.replace(series("d"), stable=False)) == "it is not stable yet"
 
 
@@ -188,8 +188,8 @@ def test_what_is_replaced_when_a_series_has_grown() -> None:
     (before,), (after,) = (firings(rule(IfMoreInstances="New"), each) for each in (old, grown))
     assert before.subject != after.subject
     # the next rule of a chain sees another series each time; what it stands for is the same
-    made = [dataclasses.replace(series(name), depth=1, lineage="subject of the first") for name in "xy"]
-    (before,), (after,) = (firings(rule(MaxDepth=1), each) for each in made)
+    results = [dataclasses.replace(series(name), depth=1, lineage="subject of the first") for name in "xy"]
+    (before,), (after,) = (firings(rule(MaxDepth=1), each) for each in results)
     assert before.digest != after.digest and before.subject == after.subject
 
 
@@ -236,9 +236,9 @@ def test_one_series_is_not_two_inputs_and_too_many_pairs_are_refused() -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Any:
-    made = JobStore(tmp_path / "jobs")
-    yield made
-    made.close()
+    jobs = JobStore(tmp_path / "jobs")
+    yield jobs
+    jobs.close()
 
 
 def record(name: str) -> JobRecord:

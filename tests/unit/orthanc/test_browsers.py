@@ -96,8 +96,8 @@ def test_the_configuration_says_who_may_ask() -> None:
 
     assert not doorkeeper({}).any_host and doorkeeper({"RemoteAccessAllowed": True}).any_host
     keys = {"AllowedHosts": ["pacs"], "AllowedOrigins": ["https://portal"], "OrthancUrl": "http://internal:8042/api"}
-    found = doorkeeper({"RemoteAccessAllowed": True, "DerivedSeries": keys})
-    assert not found.any_host and found.hosts == {"pacs", "internal"} and found.origins == {"https://portal"}
+    keeper = doorkeeper({"RemoteAccessAllowed": True, "DerivedSeries": keys})
+    assert not keeper.any_host and keeper.hosts == {"pacs", "internal"} and keeper.origins == {"https://portal"}
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,9 @@ class Sum(Pipeline):
 
 def library(folder: Path, blueprint: str = "ct", values: str = "fixed.voxels()") -> Library:
     (folder / "registration.py").write_text(SOURCE.replace("NAME", blueprint).replace("VALUES", values))
-    found = Library.load([REPOSITORY / "blueprints", folder])
-    assert not found.problems
-    return found
+    loaded = Library.load([REPOSITORY / "blueprints", folder])
+    assert not loaded.problems
+    return loaded
 
 
 def pair(*, one_frame: bool = False) -> dict[str, ParentSeries]:
@@ -116,12 +116,12 @@ def test_all_that_went_in_is_named(tmp_path: Path) -> None:
     inputs = pair()
     for index, dataset in enumerate(written(run(library(tmp_path), inputs))):
         named = {str(item.ReferencedSOPInstanceUID): item for item in dataset.SourceImageSequence}
-        own = str(inputs["fixed"].instances[index].SOPInstanceUID)
-        assert set(named) == uids(inputs["moving"]) | {own}
-        assert {key for key, item in named.items() if item.SpatialLocationsPreserved == "YES"} == {own}
+        uid = str(inputs["fixed"].instances[index].SOPInstanceUID)
+        assert set(named) == uids(inputs["moving"]) | {uid}
+        assert {key for key, item in named.items() if item.SpatialLocationsPreserved == "YES"} == {uid}
         assert referenced(dataset) == {
             inputs["moving"].series_instance_uid: uids(inputs["moving"]),
-            inputs["fixed"].series_instance_uid: {own},
+            inputs["fixed"].series_instance_uid: {uid},
         }
 
 

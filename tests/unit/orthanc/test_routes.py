@@ -21,10 +21,10 @@ SERIES, OTHER, MISSING = (f"{digit * 8}-" * 4 + digit * 8 for digit in "abc")
 
 @pytest.fixture
 def client(tmp_path: Path) -> Iterator[RouteClient]:
-    found = RouteClient(tmp_path, BlueprintFolders=[str(REPOSITORY / "blueprints")], Workers=1)
-    found.gateway.add_series(SERIES, "i1", "i2")
-    yield found
-    found.gateway.end()
+    route_client = RouteClient(tmp_path, BlueprintFolders=[str(REPOSITORY / "blueprints")], Workers=1)
+    route_client.gateway.add_series(SERIES, "i1", "i2")
+    yield route_client
+    route_client.gateway.end()
 
 
 def test_every_address_has_its_handlers(client: RouteClient) -> None:

@@ -41,20 +41,20 @@ def test_the_algorithm_is_named_in_the_series() -> None:
     library = Library(
         LIBRARY.blueprints, {"mine": NamedPipeline("mine", Named, "", Path("mine.py"), "")}, LIBRARY.factories, ()
     )
-    made = run_outputs(library, "mine", {"parent": CT}, {}, Options(), BuildContext()).series
-    for series in made.values():
+    results = run_outputs(library, "mine", {"parent": CT}, {}, Options(), BuildContext()).series
+    for series in results.values():
         algorithm, ours = written(series)[0].ContributingEquipmentSequence
         assert algorithm.PurposeOfReferenceCodeSequence[0].CodeMeaning == "Processing Algorithm"
         assert (algorithm.Manufacturer, algorithm.ManufacturerModelName) == ("Our clinic", "Net of ours")
         assert (algorithm.SoftwareVersions, algorithm.DeviceUID) == ("2.4.0", "2.25.77")
         assert ours.ManufacturerModelName == "derived_series"
         assert new_errors(series.encode(0), DATASETS) == []
-    (mask,) = written(made["mask"])[0].SegmentSequence
-    (found,) = mask.SegmentationAlgorithmIdentificationSequence
-    assert mask.SegmentAlgorithmName == found.AlgorithmName == "Net of ours"
-    assert (found.AlgorithmVersion, found.AlgorithmSource) == ("2.4.0", "Our clinic")
-    assert found.AlgorithmFamilyCodeSequence[0].CodeValue == "123110"
-    (manual,) = written(made["described"])[0].SegmentSequence
+    (mask,) = written(results["mask"])[0].SegmentSequence
+    (item,) = mask.SegmentationAlgorithmIdentificationSequence
+    assert mask.SegmentAlgorithmName == item.AlgorithmName == "Net of ours"
+    assert (item.AlgorithmVersion, item.AlgorithmSource) == ("2.4.0", "Our clinic")
+    assert item.AlgorithmFamilyCodeSequence[0].CodeValue == "123110"
+    (manual,) = written(results["described"])[0].SegmentSequence
     assert "SegmentationAlgorithmIdentificationSequence" not in manual
 
 

@@ -28,7 +28,7 @@ def parent(tmp_path: Path) -> Path:
     return folder
 
 
-def made(folder: Path) -> tuple[list[Any], np.ndarray[Any, Any]]:
+def written_in(folder: Path) -> tuple[list[Any], np.ndarray[Any, Any]]:
     """What a folder of derived instances holds, by file name, and its values."""
     from pydicom import dcmread
 
@@ -51,8 +51,8 @@ def test_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "warning: EchoTime (0018,0081) belongs to no module of ct-image" in out
     assert "warning: Rows (0028,0010) is not used" in out and "warning: PatientID (0010,0020) is not used" in out
     assert main(["lint", "ct", "--iod", "MR", "--json"]) == 0
-    found = {finding["Tag"]: finding for finding in json.loads(capsys.readouterr().out)["ct"]}
-    assert found["0018,0020"]["Severity"] == "Warning" and "left to the rules" in found["0018,0020"]["Message"]
+    by_tag = {finding["Tag"]: finding for finding in json.loads(capsys.readouterr().out)["ct"]}
+    assert by_tag["0018,0020"]["Severity"] == "Warning" and "left to the rules" in by_tag["0018,0020"]["Message"]
     assert main(["lint", "ct", "--iod", "enhanced-mr-image"]) == 1
     assert "error: SharedFunctionalGroupsSequence" not in (out := capsys.readouterr().out)
     assert "error: PixelPresentation (0008,9205) is set by nobody: it is of type 1" in out
@@ -74,7 +74,7 @@ def test_build(parent: Path, tmp_path: Path, kind: str | None, capsys: pytest.Ca
         np.save(image, source.voxels()) if kind == "x.npy" else nib.save(source.to_nifti(), image)
         arguments += ["--image", str(image)]
     assert main(arguments) == 0
-    datasets, values = made(tmp_path / "deep" / "out")
+    datasets, values = written_in(tmp_path / "deep" / "out")
     assert np.array_equal(values, source.voxels())
     assert [path.name for path in sorted((tmp_path / "deep" / "out").iterdir())] == [
         f"{number:05d}.dcm" for number in (1, 2, 3, 4)
@@ -93,7 +93,7 @@ def test_one_of_several_orientations(parent: Path, tmp_path: Path, capsys: pytes
     arguments = ["--blueprint", "ct", "--orientation"]
     assert main(["build", str(parent), str(tmp_path / "a"), *arguments, "Coronal"]) == 0
     assert main(["build", str(parent), str(tmp_path / "b"), *arguments, "1,0,0,0,1,0"]) == 0
-    assert [len(made(tmp_path / name)[0]) for name in "ab"] == [2, 4]
+    assert [len(written_in(tmp_path / name)[0]) for name in "ab"] == [2, 4]
     assert "4 of the parent's 6 instances are left out" in capsys.readouterr().err
     assert main(["build", str(parent), str(tmp_path / "c"), "--blueprint", "ct"]) == 2
     assert '--orientation "Axial" or "Coronal"' in capsys.readouterr().err
@@ -108,28 +108,28 @@ def test_build_with_options(parent: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()  # an empty folder is fine
     options = ["--description", "Mine", "--replace", "ImageComments=a=b", "--replace", "0020,4000=later"]
     options += ["--derivation", "GaussianBlur", "--nan", "-5", "--filling", "Copy"]
-    given = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--image", str(tmp_path / "nan.npy")]
-    assert main(given + options) == 0
-    (first, *_), values = made(tmp_path / "out")
+    arguments = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--image", str(tmp_path / "nan.npy")]
+    assert main(arguments + options) == 0
+    (first, *_), values = written_in(tmp_path / "out")
     assert (first.SeriesDescription, first.ImageComments) == ("Mine", "later")
     assert first.DerivationCodeSequence[0].CodeMeaning == "Gaussian blur"
     assert first.StudyDescription == "Head" and np.all(values == -5)
 
 
 def test_build_in_another_transfer_syntax(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--transfer-syntax"]
-    assert main([*given, "JPEG2000"]) == 2
+    arguments = ["build", str(parent), str(tmp_path / "out"), "--blueprint", "ct", "--transfer-syntax"]
+    assert main([*arguments, "JPEG2000"]) == 2
     assert "JPEG2000Lossless" in capsys.readouterr().err and not (tmp_path / "out").exists()
-    assert main([*given, "RLELossless"]) == 0
+    assert main([*arguments, "RLELossless"]) == 0
     packed = ParentSeries.from_folder(tmp_path / "out")
     assert packed.pivot.file_meta.TransferSyntaxUID.keyword == "RLELossless"
     assert np.array_equal(packed.voxels(), ParentSeries.from_folder(parent).voxels())
 
 
 def test_build_with_a_pipeline(parent: Path, tmp_path: Path) -> None:
-    given = ["build", str(parent), str(tmp_path / "out"), "--pipeline", "gaussian_smoothing"]
-    assert main([*given, "--parameter", "SigmaMm=2"]) == 0
-    (first, *_), values = made(tmp_path / "out")
+    arguments = ["build", str(parent), str(tmp_path / "out"), "--pipeline", "gaussian_smoothing"]
+    assert main([*arguments, "--parameter", "SigmaMm=2"]) == 0
+    (first, *_), values = written_in(tmp_path / "out")
     assert first.DerivationDescription == "Gaussian smoothing, sigma 2 mm"
     assert values.std() < ParentSeries.from_folder(parent).voxels().std()
     pet = tmp_path / "pet"
@@ -137,7 +137,7 @@ def test_build_with_a_pipeline(parent: Path, tmp_path: Path) -> None:
     for index, dataset in enumerate(pet_phantom(3, 6, 5)):
         (pet / f"{index}").write_bytes(encode(dataset))
     assert main(["build", str(pet), str(tmp_path / "suv"), "--pipeline", "suv_body_weight"]) == 0
-    assert made(tmp_path / "suv")[0][0].Units == "GML"
+    assert written_in(tmp_path / "suv")[0][0].Units == "GML"
 
 
 def test_explain(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -267,9 +267,9 @@ def test_a_failure_in_the_middle_of_writing_leaves_nothing(
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "late.py").write_text(FAILS_LATE.replace('"fine"', '"1.5"'))
     before = sorted(tmp_path.rglob("*"))
-    given = ["--blueprints", str(tmp_path / "own"), "build", str(parent)]
+    arguments = ["--blueprints", str(tmp_path / "own"), "build", str(parent)]
     for out in (tmp_path / "out", tmp_path / "new" / "out"):
-        assert main([*given, str(out), "--blueprint", "late"]) == 2
+        assert main([*arguments, str(out), "--blueprint", "late"]) == 2
         assert "RuntimeError: slice 2" in capsys.readouterr().err
         assert not out.exists()
     after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts]
@@ -284,7 +284,7 @@ def test_as_a_program_of_its_own(parent: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, timeout=60, check=False, env=environment,
     )  # fmt: skip
     assert fine.returncode == 0 and fine.stdout.startswith("4 instances")
-    assert np.array_equal(made(tmp_path / "out")[1], parent_of(ct_phantom(4, 6, 5)).voxels())
+    assert np.array_equal(written_in(tmp_path / "out")[1], parent_of(ct_phantom(4, 6, 5)).voxels())
     bad = subprocess.run(
         [*command, "explain", str(tmp_path / "missing"), "--blueprint", "ct"],
         capture_output=True, text=True, timeout=60, check=False, env=environment,
@@ -309,8 +309,8 @@ def test_values_that_begin_with_a_minus(form: str, parent: Path, tmp_path: Path)
     for option, value in values.items():
         arguments += [f"{option}={value}"] if "=" in form else [option, value]
     assert main(arguments) == 0
-    (first, *_), found = made(tmp_path / "out")
-    assert first.SeriesDescription == "-x" and np.all(found == -10)
+    (first, *_), derived = written_in(tmp_path / "out")
+    assert first.SeriesDescription == "-x" and np.all(derived == -10)
     assert main(["explain", str(parent), "--blueprint", "ct", "--orientation", "-1,0,0,0,-1"]) == 2
 
 

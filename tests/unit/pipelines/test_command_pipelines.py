@@ -79,8 +79,8 @@ def test_a_command_segments_what_it_reads(tmp_path: Path) -> None:
     """The labels are where the command has seen them: axes, order of slices and place."""
     lines: list[str] = []
     parts: list[tuple[float, str]] = []
-    made = run(Segmenting, tmp_path, log=lines.append, progress=lambda part, text: parts.append((part, text)))
-    assert np.array_equal(mask_of(made.series["seg"]), CT.voxels() > -500)
+    results = run(Segmenting, tmp_path, log=lines.append, progress=lambda part, text: parts.append((part, text)))
+    assert np.array_equal(mask_of(results.series["seg"]), CT.voxels() > -500)
     assert 0 < (CT.voxels() > -500).sum() < CT.voxels().size
     assert "reading" in lines and not any("%|" in line for line in lines)
     assert [part for part, _ in parts] == [0.0, 0.5] and "1/2" in parts[1][1]
@@ -92,10 +92,10 @@ def test_several_files_and_numbers_of_one_command(tmp_path: Path) -> None:
         files = {"seg": "*.nii.gz", "twice": "twice.npy", "none": "nothing/*.nii"}
         values_file = "n.json"
 
-    made = run(Both, tmp_path)
-    assert np.array_equal(volume(made.series["twice"]), CT.voxels() * 2)
-    assert set(made.series) == {"seg", "twice"}
-    assert made.values == {"volume": Value(float((CT.voxels() > -500).sum()), "mm3"), "n": Value(3)}
+    results = run(Both, tmp_path)
+    assert np.array_equal(volume(results.series["twice"]), CT.voxels() * 2)
+    assert set(results.series) == {"seg", "twice"}
+    assert results.values == {"volume": Value(float((CT.voxels() > -500).sum()), "mm3"), "n": Value(3)}
 
 
 def test_the_one_output_of_a_pipeline_without_outputs(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_finished_dicom_of_a_command_passes_the_gate_as_the_parents_own(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("echo reading; echo 'no such organ' >&2; exit 7", r"exit status 7 in (.|\n)*no such organ"),
         ("kill -SEGV $$", "ended by SIGSEGV in .*; it wrote nothing"),
@@ -145,11 +145,11 @@ def test_finished_dicom_of_a_command_passes_the_gate_as_the_parents_own(tmp_path
         ("echo nonsense > $0/seg.nii.gz", "seg.nii.gz|NIfTI"),
     ],
 )
-def test_what_goes_wrong_is_told(tmp_path: Path, script: str, said: str) -> None:
+def test_what_goes_wrong_is_told(tmp_path: Path, script: str, message: str) -> None:
     class Failing(Segmenting):
         command = ["sh", "-c", script, "{out}"]
 
-    with pytest.raises(Exception, match=said) as caught:
+    with pytest.raises(Exception, match=message) as caught:
         run(Failing, tmp_path)
     if "exit 7" in script:
         assert str(tmp_path) in str(caught.value) and "reading\nno such organ" in str(caught.value)
@@ -163,7 +163,7 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         run(Absent, tmp_path)
 
 
-def arguments(folder: Path, command: Any, given: dict[str, Any]) -> list[str]:
+def arguments(folder: Path, command: Any, parameters: dict[str, Any]) -> list[str]:
     """What a program gets as its arguments."""
 
     class Told(Segmenting):
@@ -172,14 +172,16 @@ def arguments(folder: Path, command: Any, given: dict[str, Any]) -> list[str]:
     Told.command = [sys.executable, "-c", "import sys; print('|'.join(sys.argv[1:])); sys.exit(1)", *command]
     lines: list[str] = []
     with pytest.raises(UserCodeError, match="exit status 1"):
-        run(Told, folder, given, log=lines.append)
+        run(Told, folder, parameters, log=lines.append)
     return lines[-1].split("|")
 
 
 def test_parameters_stay_one_argument_and_no_shell_reads_them(tmp_path: Path) -> None:
     name = "a; touch /tmp/x $(id) \"b' *"
-    told = arguments(tmp_path, ["{Name}", "--t={Threshold}", "{{x}}", "{Extra}"], {"Name": name, "Extra": ["p q", "r"]})
-    assert told == [name, "--t=-500.0", "{x}", "p q", "r"]
+    received = arguments(
+        tmp_path, ["{Name}", "--t={Threshold}", "{{x}}", "{Extra}"], {"Name": name, "Extra": ["p q", "r"]}
+    )
+    assert received == [name, "--t=-500.0", "{x}", "p q", "r"]
 
 
 def test_a_group_is_left_out_when_its_thing_is_not_there(tmp_path: Path) -> None:
@@ -205,7 +207,7 @@ def test_a_text_that_the_command_would_take_for_an_option_is_refused(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("attributes", "said"),
+    ("attributes", "message"),
     [
         ({"command": ["x", "{mr}"]}, r"\{mr\}, which is no input.*ct, in, out"),
         ({"command": ["x", "{ct"]}, "braces that are not closed"),
@@ -218,8 +220,8 @@ def test_a_text_that_the_command_would_take_for_an_option_is_refused(tmp_path: P
         ({"input": {"out": Input}}, "several things named out"),
     ],
 )
-def test_a_pipeline_that_is_defined_wrongly_is_told_when_it_is_loaded(attributes: dict[str, Any], said: str) -> None:
-    with pytest.raises(BlueprintError, match=said):
+def test_a_pipeline_that_is_defined_wrongly_is_told_when_it_is_loaded(attributes: dict[str, Any], message: str) -> None:
+    with pytest.raises(BlueprintError, match=message):
         type("Wrong", (Segmenting,), attributes)
 
 

@@ -135,14 +135,14 @@ run(plain('touch /out/begun; sleep 600 & sleep 600'), Path(sys.argv[1]))
 
 
 def sleeping() -> list[str]:
-    found = []
+    names = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if b"sleep\0" + b"600\0" == command.read_bytes()[-10:]:
-                found.append(command.parent.name)
+                names.append(command.parent.name)
         except OSError:
             continue
-    return found
+    return names
 
 
 def test_a_killed_worker_leaves_no_container_no_process_and_no_file(images: None, tmp_path: Path) -> None:
@@ -221,14 +221,14 @@ def test_a_module_of_mercure_runs_unchanged(images: None, tmp_path: Path) -> Non
         settings = {"Other": 3}
 
     lines: list[str] = []
-    made = run(Module, tmp_path, {"Level": "high"}, log=lines.append)
-    (series,) = made.series.values()
+    results = run(Module, tmp_path, {"Level": "high"}, log=lines.append)
+    (series,) = results.series.values()
     datasets = written(series)
     assert len(datasets) == len(CT) and np.array_equal(volume(series), CT.voxels())
     assert {str(each.PatientID) for each in datasets} == {str(CT.pivot.PatientID)}
     assert f"level high of {len(CT) + 1} as {os.getuid()} in /tmp/data /tmp/data" in lines
     assert "notification of localhost/derived-series-mercure: look here" in lines
-    assert made.values == {"volume": Value(12.5)}
+    assert results.values == {"volume": Value(12.5)}
     task = json.loads((tmp_path / "in" / "task.json").read_text())
     assert task["process"]["settings"] == {"Other": 3, "Level": "high"}
     assert task["info"]["uid"] == CT.series_instance_uid and task["id"]
@@ -271,7 +271,7 @@ def package(name: str, folder: str, app: dict[str, Any]) -> type[MonaiPackage]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "app", "said"),
+    ("folder", "app", "expected_line"),
     [
         (
             "holoscan",
@@ -286,13 +286,13 @@ def package(name: str, folder: str, app: dict[str, Any]) -> type[MonaiPackage]:
     ],
 )
 def test_a_monai_application_package_runs_unchanged(
-    images: None, tmp_path: Path, folder: str, app: dict[str, Any], said: str
+    images: None, tmp_path: Path, folder: str, app: dict[str, Any], expected_line: str
 ) -> None:
     """Its command, folders and variables are those of its manifests; its entry point is not run."""
     lines: list[str] = []
     (series,) = run(package(f"derived-series-map-{folder}", folder, app), tmp_path, log=lines.append).series.values()
     assert len(written(series)) == len(CT) and np.array_equal(volume(series), CT.voxels())
-    assert said in [" ".join(line.split()) for line in lines]
+    assert expected_line in [" ".join(line.split()) for line in lines]
     assert container_images.containers() == []
 
 

@@ -43,8 +43,8 @@ def test_a_sitk_image_has_each_voxel_where_the_parent_has_it(orientation: str, d
 def test_a_sitk_image_that_is_returned_is_the_series_it_was(orientation: str) -> None:
     parent = parent_of(mr_phantom(4, 6, 5, orientation=orientation))
     image = sitk.Cast(parent.to_sitk(), sitk.sitkInt16)
-    for given in (image, sitk.Flip(image, [False, False, True])):  # its slices go against the normal: left-handed
-        series = build(parent, given)
+    for returned in (image, sitk.Flip(image, [False, False, True])):  # its slices go against the normal: left-handed
+        series = build(parent, returned)
         assert np.array_equal(volume(series), parent.voxels())
         assert [d.ImagePositionPatient for d in written(series)] == [d.ImagePositionPatient for d in parent.instances]
         assert series.env.on_parent_grid  # type: ignore[attr-defined]
@@ -79,15 +79,15 @@ def test_sitk_images_without_a_place_and_parents_that_itk_cannot_hold_are_refuse
 )
 @pytest.mark.parametrize("in_files", [False, True])
 def test_the_stored_instances_are_saved_whole(datasets: list[Dataset], in_files: bool, tmp_path: Path) -> None:
-    given = [encode(dataset) for dataset in datasets]
-    parent = ParentSeries.from_bytes(given)
+    contents = [encode(dataset) for dataset in datasets]
+    parent = ParentSeries.from_bytes(contents)
     if in_files:
-        stored = [tmp_path / f"{index}.dcm" for index in range(len(given))]
-        for path, data in zip(stored, given, strict=True):
+        stored = [tmp_path / f"{index}.dcm" for index in range(len(contents))]
+        for path, data in zip(stored, contents, strict=True):
             path.write_bytes(data)
         parent = ParentSeries.from_files(stored)
     saved = parent.detached().save_dicom(tmp_path / "out")
-    assert sorted(path.read_bytes() for path in saved) == sorted(given)
+    assert sorted(path.read_bytes() for path in saved) == sorted(contents)
     assert np.array_equal(ParentSeries.from_folder(tmp_path / "out").voxels(), parent.voxels())
 
 
@@ -101,13 +101,15 @@ def test_files_of_compressed_and_bare_instances_can_be_read(tmp_path: Path) -> N
 
 def test_gradients_are_those_of_the_volumes_in_their_order() -> None:
     parent = parent_of(dti_phantom())
-    found = parent.gradients()
-    assert found.b_values.tolist() == [0, 1000, 1000, 500]
-    assert found.directions.tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    gradients = parent.gradients()
+    assert gradients.b_values.tolist() == [0, 1000, 1000, 500]
+    assert gradients.directions.tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
     affine = parent.to_nifti().affine
     # columns go to the left and rows to the back in LPS: the axes of the array, whatever RAS calls them
-    assert np.allclose(found.along_axes(affine), found.directions)
-    assert np.allclose(found.fsl(affine).T, found.directions * [-1 if np.linalg.det(affine[:3, :3]) > 0 else 1, 1, 1])
+    assert np.allclose(gradients.along_axes(affine), gradients.directions)
+    assert np.allclose(
+        gradients.fsl(affine).T, gradients.directions * [-1 if np.linalg.det(affine[:3, :3]) > 0 else 1, 1, 1]
+    )
 
 
 def test_gradients_are_turned_with_the_axes_of_an_oblique_image() -> None:
@@ -118,9 +120,9 @@ def test_gradients_are_turned_with_the_axes_of_an_oblique_image() -> None:
         dataset.ImageOrientationPatient = turned[index % 3].ImageOrientationPatient
     parent = parent_of(datasets)
     row, column = np.array(parent.pivot.ImageOrientationPatient, float).reshape(2, 3)
-    found = parent.gradients()
-    along = found.along_axes(parent.to_nifti().affine)
-    for direction, turned_direction in zip(found.directions, along, strict=True):
+    gradients = parent.gradients()
+    along = gradients.along_axes(parent.to_nifti().affine)
+    for direction, turned_direction in zip(gradients.directions, along, strict=True):
         wanted = [direction @ row, direction @ column, direction @ np.cross(row, column)]
         assert np.allclose(turned_direction, wanted, atol=1e-6)
 
@@ -151,9 +153,9 @@ def _of_vendor(vendor: str) -> list[Dataset]:
 
 @pytest.mark.parametrize("vendor", ["Siemens", "Philips"])
 def test_gradients_of_private_tags(vendor: str) -> None:
-    found = parent_of(_of_vendor(vendor)).gradients()
-    assert found.b_values.tolist() == [0, 1000, 1000, 500]
-    assert found.directions.tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    gradients = parent_of(_of_vendor(vendor)).gradients()
+    assert gradients.b_values.tolist() == [0, 1000, 1000, 500]
+    assert gradients.directions.tolist() == [[0, 0, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def test_gradients_that_are_not_known_are_refused() -> None:
@@ -169,9 +171,9 @@ def test_gradients_that_are_not_known_are_refused() -> None:
 @needs_series("mr_dti_toshiba_4d_12sl")
 def test_gradients_of_a_real_series() -> None:
     parent = ParentSeries.from_folder(series_folder("mr_dti_toshiba_4d_12sl"))
-    found = parent.gradients()
-    assert len(found.b_values) == parent.volumes and found.b_values[0] == 0 and found.b_values.max() > 100
-    lengths = np.linalg.norm(found.directions[found.b_values > 0], axis=1)
+    gradients = parent.gradients()
+    assert len(gradients.b_values) == parent.volumes and gradients.b_values[0] == 0 and gradients.b_values.max() > 100
+    lengths = np.linalg.norm(gradients.directions[gradients.b_values > 0], axis=1)
     assert np.allclose(lengths[lengths > 0], 1)
 
 
@@ -185,9 +187,9 @@ def test_a_stored_segmentation_is_an_array_of_labels(kind: str, second: int, des
     labels = np.zeros((5, 6, 4), np.uint8)
     labels[1:3, 1:4, 1:3], labels[2:4, 4:6, 0:2] = 1, second
     series = ParentSeries.from_objects([_segmentation(parent, labels, kind, second)])
-    found = SegmentationGrinder()(series)
-    assert np.array_equal(found.on(parent), labels)
-    assert found.labels == {1: "One", second: "Other"}
+    label_map = SegmentationGrinder()(series)
+    assert np.array_equal(label_map.on(parent), labels)
+    assert label_map.labels == {1: "One", second: "Other"}
     assert series.grid is None and len(series) == 1
 
 
@@ -200,10 +202,10 @@ def _segmentation(parent: ParentSeries, labels: Any, kind: str, second: int) -> 
         for number, label in ((1, "One"), (second, "Other"))
     ]
     array = labels if kind == "LABELMAP" else np.stack([labels == 1, labels == 2], axis=-1).astype(np.float32) * 0.8
-    made = Segmentation(
+    segmentation = Segmentation(
         list(parent.instances), array, kind, parts, UID("2.25.1"), 1, UID("2.25.2"), 1, "maker", "model", "1", "serial"
     )
-    return encode(made)
+    return encode(segmentation)
 
 
 def test_what_is_no_single_segmentation_is_refused() -> None:

@@ -40,7 +40,7 @@ def test_the_repositorys_own_folder() -> None:
 
 
 def test_a_user_adds_a_file_and_nothing_else(tmp_path: Path) -> None:
-    made = folder(
+    user_folder = folder(
         tmp_path,
         mine=GOOD,
         more="""
@@ -55,8 +55,8 @@ def test_a_user_adds_a_file_and_nothing_else(tmp_path: Path) -> None:
         """,
         _helper="raise RuntimeError('files with an underscore are not run')",
     )
-    (made / "readme.txt").write_text("not Python")
-    library = Library.load([made, REPOSITORY / "blueprints"])
+    (user_folder / "readme.txt").write_text("not Python")
+    library = Library.load([user_folder, REPOSITORY / "blueprints"])
     assert library.problems == ()
     assert library.blueprint("mine").description == "A good one."
     assert library.blueprint("mine").blueprint.name == "mine"
@@ -87,8 +87,8 @@ def test_a_user_adds_a_file_and_nothing_else(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_file_is_told_and_stops_no_other(tmp_path: Path, text: str, message: str) -> None:
-    made = folder(tmp_path, a_first=GOOD, broken=text, z_last=GOOD)
-    library = Library.load([made])
+    user_folder = folder(tmp_path, a_first=GOOD, broken=text, z_last=GOOD)
+    library = Library.load([user_folder])
     assert sorted(library.blueprints) == ["a_first", "z_last"]
     (problem,) = library.problems
     assert problem.file.name == "broken.py"

@@ -63,17 +63,17 @@ def run(pipeline: type[Pipeline], options: Options | None = None, context: Build
     )
 
 
-def returning(given: Any) -> type[Pipeline]:
-    return type("Returning", (Three,), {"process": lambda self, container: given})
+def returning(result: Any) -> type[Pipeline]:
+    return type("Returning", (Three,), {"process": lambda self, container: result})
 
 
 def test_outputs_by_name_and_values_with_units() -> None:
-    made = run(Three)
-    assert list(made.series) == ["mask", "double"]  # the optional one was left out
-    assert [written(series)[0].Modality for series in made.series.values()] == ["SEG", "CT"]
-    assert np.array_equal(volume(made.series["double"]), CT.voxels() * 2)
-    assert made.values == {"ml": Value(1.5, "ml"), "n": Value(3)}
-    assert made.values["ml"].to_json() == {"Value": 1.5, "Unit": "ml"}
+    results = run(Three)
+    assert list(results.series) == ["mask", "double"]  # the optional one was left out
+    assert [written(series)[0].Modality for series in results.series.values()] == ["SEG", "CT"]
+    assert np.array_equal(volume(results.series["double"]), CT.voxels() * 2)
+    assert results.values == {"ml": Value(1.5, "ml"), "n": Value(3)}
+    assert results.values["ml"].to_json() == {"Value": 1.5, "Unit": "ml"}
 
 
 def test_uids_follow_from_the_job_and_the_place_of_the_output() -> None:
@@ -89,9 +89,9 @@ def test_uids_follow_from_the_job_and_the_place_of_the_output() -> None:
 
 def test_siblings_have_numbers_and_descriptions_of_their_own() -> None:
     for context in (BuildContext(), BuildContext(reserved_series_number=7)):
-        found = [written(series)[0] for series in run(Three, context=context).series.values()]
-        assert len({int(dataset.SeriesNumber) for dataset in found}) == 2
-        assert [dataset.SeriesDescription.split(" ")[-1] for dataset in found] == ["(mask)", "(double)"]
+        datasets = [written(series)[0] for series in run(Three, context=context).series.values()]
+        assert len({int(dataset.SeriesNumber) for dataset in datasets}) == 2
+        assert [dataset.SeriesDescription.split(" ")[-1] for dataset in datasets] == ["(mask)", "(double)"]
     asked = run(Three, Options(extra=extra_blueprint(series_description="x" * 64)))
     texts = [written(series)[0].SeriesDescription for series in asked.series.values()]
     assert [len(text) for text in texts] == [64, 64] and texts[0].endswith("x (mask)")
@@ -106,15 +106,15 @@ def test_a_header_is_there_before_its_output_and_can_be_referred_to() -> None:
             assert input_container.header is input_container.headers["mask"]
             return super().process(input_container)
 
-    made = run(Referring)
-    assert {name: series.instance_uid(0) for name, series in made.series.items()} == {
+    results = run(Referring)
+    assert {name: series.instance_uid(0) for name, series in results.series.items()} == {
         name: uid for name, uid in seen.items() if name != "map"
     }
-    assert written(made.series["mask"])[0].SOPInstanceUID == seen["mask"]
+    assert written(results.series["mask"])[0].SOPInstanceUID == seen["mask"]
 
 
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("result", "text"),
     [
         (np.zeros((4, 6, 5)), "returned a ndarray, but it has the outputs mask, map, double"),
         ({"mask": np.zeros((4, 6, 5), np.uint8)}, "without double; its outputs are mask, map, double"),
@@ -125,9 +125,9 @@ def test_a_header_is_there_before_its_output_and_can_be_referred_to() -> None:
         ({"mask": 1, "double": 2, "values": {"a": Value(1, "cc")}}, "'cc' is no UCUM code"),
     ],
 )
-def test_results_that_are_not_what_the_outputs_say(given: Any, text: str) -> None:
+def test_results_that_are_not_what_the_outputs_say(result: Any, text: str) -> None:
     with pytest.raises(UserCodeError, match=text):
-        run(returning(given))
+        run(returning(result))
 
 
 def test_the_one_output_of_the_tutorial_may_have_values_beside_it() -> None:
@@ -138,10 +138,10 @@ def test_the_one_output_of_the_tutorial_may_have_values_beside_it() -> None:
         def process(self, input_container: Any) -> Any:
             return {"result": input_container["ct"], "values": {"mean": np.float32(2)}}
 
-    made = run(One)
-    assert made.values == {"mean": Value(2.0)}
-    assert made.series["result"].series_instance_uid == series_uid_of("job")
-    assert "(result)" not in written(made.series["result"])[0].SeriesDescription
+    results = run(One)
+    assert results.values == {"mean": Value(2.0)}
+    assert results.series["result"].series_instance_uid == series_uid_of("job")
+    assert "(result)" not in written(results.series["result"])[0].SeriesDescription
     assert np.array_equal(
         volume(run_pipeline(library_of(One), "mine", {"ct": CT}, {}, Options(), BuildContext())), CT.voxels()
     )
@@ -151,9 +151,9 @@ def test_the_one_output_of_the_tutorial_may_have_values_beside_it() -> None:
 
 def test_what_a_request_says_of_one_kind_goes_to_the_outputs_of_this_kind() -> None:
     described = extra_blueprint(described=[{"Number": 1, "Label": "Bone", "Type": "Bone"}])
-    made = run(Three, Options(extra=described))
-    assert written(made.series["mask"])[0].SegmentSequence[0].SegmentLabel == "Bone"
-    assert "SegmentSequence" not in written(made.series["double"])[0]
+    results = run(Three, Options(extra=described))
+    assert written(results.series["mask"])[0].SegmentSequence[0].SegmentLabel == "Bone"
+    assert "SegmentSequence" not in written(results.series["double"])[0]
 
     class Without(Three):
         outputs = {"a": Output(SMOOTHED), "b": Output(SMOOTHED)}
@@ -166,9 +166,9 @@ def test_files_are_read_by_the_outputs_factory(tmp_path: Path) -> None:
     affine = CT.to_nifti().affine
     nib.save(nib.Nifti1Image((CT.voxels() > 0).astype(np.uint8).transpose(2, 1, 0), affine), tmp_path / "mask.nii.gz")
     np.save(tmp_path / "double.npy", CT.voxels() * 2)
-    made = run(returning({"mask": tmp_path / "mask.nii.gz", "double": tmp_path / "double.npy"}))
-    assert np.array_equal(volume(made.series["double"]), CT.voxels() * 2)
-    assert written(made.series["mask"])[0].NumberOfFrames == written(run(Three).series["mask"])[0].NumberOfFrames
+    results = run(returning({"mask": tmp_path / "mask.nii.gz", "double": tmp_path / "double.npy"}))
+    assert np.array_equal(volume(results.series["double"]), CT.voxels() * 2)
+    assert written(results.series["mask"])[0].NumberOfFrames == written(run(Three).series["mask"])[0].NumberOfFrames
 
 
 def test_an_image_is_resampled_and_a_finished_sibling_stays_as_it_is() -> None:
@@ -180,8 +180,8 @@ def test_an_image_is_resampled_and_a_finished_sibling_stays_as_it_is() -> None:
                 "double": [d for d in header.env.factory.build(header, CT.voxels())],
             }
 
-    made = run(Finished, Options(resampling=Resampling()))
-    assert list(made.series) == ["mask", "double"]
+    results = run(Finished, Options(resampling=Resampling()))
+    assert list(results.series) == ["mask", "double"]
 
 
 def test_the_folder_is_the_one_for_temporary_files_while_it_runs(tmp_path: Path) -> None:
@@ -227,5 +227,5 @@ def test_a_blueprints_own_description_stays() -> None:
             "b": Output(SMOOTHED),
         }
 
-    found = run(type("N", (Named,), {"process": lambda self, c: {"a": c["ct"], "b": c["ct"]}}))
-    assert written(found.series["a"])[0].SeriesDescription == "Mine"
+    results = run(type("N", (Named,), {"process": lambda self, c: {"a": c["ct"], "b": c["ct"]}}))
+    assert written(results.series["a"])[0].SeriesDescription == "Mine"

@@ -75,9 +75,9 @@ def test_two_inputs() -> None:
     series = run(Two, {"ct": CT, "mr": MR})
     assert np.array_equal(volume(series), CT.voxels() + 1)
     assert written(series)[0].SourceImageSequence[0].ReferencedSOPInstanceUID == CT.pivot.SOPInstanceUID
-    for given in ({"ct": CT}, {"ct": CT, "pet": PET}, {"ct": CT, "mr": MR, "pet": PET}):
+    for inputs in ({"ct": CT}, {"ct": CT, "pet": PET}, {"ct": CT, "mr": MR, "pet": PET}):
         with pytest.raises(InvalidRequest, match="has the inputs ct, mr; given are ct"):
-            run(Two, given)
+            run(Two, inputs)
     with pytest.raises(InvalidParent, match="input 'mr'.*is 'PT', wanted 'MR'"):
         run(Two, {"ct": CT, "mr": PET})
 

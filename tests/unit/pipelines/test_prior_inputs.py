@@ -58,8 +58,8 @@ def test_a_series_refers_to_the_prior_by_its_study(kind: str) -> None:
     series = run({"now": NOW, "before": BEFORE}, kind).series["result"]
     first = written(series)[0]
     assert first.StudyInstanceUID == NOW.study_instance_uid
-    (own,) = first.ReferencedSeriesSequence
-    assert own.SeriesInstanceUID == NOW.series_instance_uid
+    (referenced,) = first.ReferencedSeriesSequence
+    assert referenced.SeriesInstanceUID == NOW.series_instance_uid
     (study,) = first.StudiesContainingOtherReferencedInstancesSequence
     assert study.StudyInstanceUID == BEFORE.study_instance_uid
     (other,) = study.ReferencedSeriesSequence
@@ -80,8 +80,8 @@ def test_without_a_prior_nothing_refers_to_other_studies() -> None:
 
 def test_an_optional_input_may_be_there_and_others_may_not_be_missing() -> None:
     extra = parent_of(ct_phantom(4, 6, 5, series="extra"))
-    made = run({"now": NOW, "before": BEFORE, "extra": extra}).series["result"]
-    assert np.array_equal(volume(made), NOW.voxels() - BEFORE.voxels())
+    series = run({"now": NOW, "before": BEFORE, "extra": extra}).series["result"]
+    assert np.array_equal(volume(series), NOW.voxels() - BEFORE.voxels())
     with pytest.raises(InvalidRequest, match="has the inputs now, before, extra; given are now"):
         run({"now": NOW})
     with pytest.raises(InvalidRequest, match="given are before"):

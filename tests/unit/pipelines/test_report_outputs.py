@@ -55,8 +55,8 @@ class Measured(Pipeline):
 def run(pipeline: type[Pipeline], parents: dict[str, ParentSeries] | None = None) -> dict[str, list[Dataset]]:
     named = {"mine": NamedPipeline("mine", pipeline, "", Path("mine.py"), "")}
     library = Library(LIBRARY.blueprints, named, LIBRARY.factories, ())
-    made = run_outputs(library, "mine", parents or {"parent": CT}, {}, Options(), BuildContext(uid_seed="job"))
-    return {name: written(series) for name, series in made.series.items()}
+    results = run_outputs(library, "mine", parents or {"parent": CT}, {}, Options(), BuildContext(uid_seed="job"))
+    return {name: written(series) for name, series in results.series.items()}
 
 
 def groups_of(report: Dataset) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def test_the_algorithm_is_the_pipelines_and_the_observer_this_device() -> None:
 
 
 def _texts(item: Dataset) -> list[str]:
-    found = [str(item.TextValue)] if "TextValue" in item else []
-    return found + [text for inner in item.get("ContentSequence") or () for text in _texts(inner)]
+    texts = [str(item.TextValue)] if "TextValue" in item else []
+    return texts + [text for inner in item.get("ContentSequence") or () for text in _texts(inner)]
 
 
 def test_dcmtk_reads_it(tmp_path: Path) -> None:

@@ -64,15 +64,15 @@ def test_the_body_mask_is_the_largest_part_with_its_holes_and_its_volume() -> No
         dataset.PixelData = ((plane - dataset.RescaleIntercept) / dataset.RescaleSlope).astype(np.int16).tobytes()
     parent = parent_of(datasets)
     assert np.array_equal(parent.voxels(), voxels)
-    made = run_outputs(LIBRARY, "body_mask", {"ct": parent}, {}, Options(), BuildContext())
+    results = run_outputs(LIBRARY, "body_mask", {"ct": parent}, {}, Options(), BuildContext())
     wanted = np.zeros(voxels.shape, bool)
     wanted[1:3, 2:9, 2:8] = True
-    assert np.array_equal(volume(made.series["masked"]), np.where(wanted, voxels, -1024))
-    (mask,) = written(made.series["mask"])
+    assert np.array_equal(volume(results.series["masked"]), np.where(wanted, voxels, -1024))
+    (mask,) = written(results.series["mask"])
     assert np.array_equal(mask.pixel_array.astype(bool), wanted[1:3]) and mask.SegmentSequence[0].SegmentLabel == "Body"
     voxel = 2.5 * float(parent.pivot.PixelSpacing[0]) * float(parent.pivot.PixelSpacing[1]) / 1000
-    assert made.values["body"] == Value(round(84 * voxel, 1), "ml")
-    assert made.values["mean"] == Value(round((84 * 40 - 8 * 940) / 84, 1), "[hnsf'U]")
+    assert results.values["body"] == Value(round(84 * voxel, 1), "ml")
+    assert results.values["mean"] == Value(round((84 * 40 - 8 * 940) / 84, 1), "[hnsf'U]")
 
 
 def _pet(**changes: Any) -> ParentSeries:

@@ -24,11 +24,11 @@ PARENTS = {name: parent_of(ct_phantom(5, 20, 24, orientation=name)) for name in 
 
 def image_of(parent: ParentSeries) -> npt.NDArray[np.uint8]:
     """A liver with a hole on slices 1 and 3, a cyst in the hole; slices 0, 2 and 4 are empty."""
-    found = np.zeros(parent.shape, np.uint8)
-    found[1:4:2, 3:15, 4:16] = 2
-    found[1:4:2, 6:10, 7:12] = 0
-    found[1:4:2, 7:9, 8:11] = 5
-    return found
+    label_map = np.zeros(parent.shape, np.uint8)
+    label_map[1:4:2, 3:15, 4:16] = 2
+    label_map[1:4:2, 6:10, 7:12] = 0
+    label_map[1:4:2, 7:9, 8:11] = 5
+    return label_map
 
 
 def objects(*datasets: Dataset) -> ParentSeries:

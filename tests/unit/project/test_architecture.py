@@ -266,13 +266,13 @@ def test_the_checks_see_what_they_look_for(tmp_path: Path) -> None:
         "from __future__ import annotations\nfrom .. import errors\nfrom ..orthanc import gateway\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import orthanc\ndef f():\n    import numpy\n"
     )
-    found = {(item.module, item.when) for item in imports_in(ast.parse(source), here, When.LOADING)}
+    imported = {(item.module, item.when) for item in imports_in(ast.parse(source), here, When.LOADING)}
     assert {
         ("derived_series.errors", When.LOADING),
         ("orthanc", When.TYPING),
         ("numpy", When.DEFERRED),
-    } <= found
-    assert any(module.startswith("derived_series.orthanc") for module, _ in found)
+    } <= imported
+    assert any(module.startswith("derived_series.orthanc") for module, _ in imported)
 
 
 UPWARDS = "from derived_series.dicom.series.header import SeriesHeader"

@@ -18,9 +18,9 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 
 def test_every_ready_blueprint_has_its_table() -> None:
-    made = objects()
-    assert set(made) == set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight"}
-    classes = {str(dataset.SOPClassUID) for dataset in made.values()}
+    datasets = objects()
+    assert set(datasets) == set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight"}
+    classes = {str(dataset.SOPClassUID) for dataset in datasets.values()}
     assert classes <= set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))
     of_kinds = {row.uid for kind in KINDS for row in kind.sop_classes}
     assert of_kinds == set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))

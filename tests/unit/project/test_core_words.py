@@ -25,7 +25,7 @@ ALLOWED = "derived-series-orthanc"
 
 def foreign_words(path: Path) -> list[str]:
     """Texts and names of a file that speak of requests, servers or a command."""
-    found = []
+    findings = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             text = node.value.replace(ALLOWED, "")
@@ -36,8 +36,8 @@ def foreign_words(path: Path) -> list[str]:
         else:
             continue
         if FOREIGN.search(text) or text in ("InvalidRequest", "http_status"):
-            found.append(f"{path.name}:{getattr(node, 'lineno', 0)}: {text[:80]}")
-    return found
+            findings.append(f"{path.name}:{getattr(node, 'lineno', 0)}: {text[:80]}")
+    return findings
 
 
 def test_the_core_has_no_word_of_requests() -> None:

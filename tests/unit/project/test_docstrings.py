@@ -34,8 +34,8 @@ def members(kind: type) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name in dir(kind):
         if name.startswith("_"):
             continue
-        found = inspect.getattr_static(kind, name)
-        function = found.fget if isinstance(found, property) else getattr(found, "__func__", found)
+        member = inspect.getattr_static(kind, name)
+        function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
         function = getattr(function, "func", function)  # of a cached property
         if inspect.isfunction(function) and function.__module__.startswith("derived_series"):
             yield name, function

@@ -69,18 +69,18 @@ def test_a_block_is_a_file_whose_pipelines_run(block: str, tmp_path: Path) -> No
     work = tmp_path / "work"
     work.mkdir()
     for name in loaded.pipelines:
-        made = run_outputs(library, name, PARENTS[name], {}, Options(), BuildContext(), Workplace(work))
-        for series in made.series.values():
+        results = run_outputs(library, name, PARENTS[name], {}, Options(), BuildContext(), Workplace(work))
+        for series in results.series.values():
             assert written(series)
             assert not any("how the image was derived" in warning for warning in series.warnings)
         if name == "bone":
-            assert set(made.series) == {"mask", "bone", "report"} and made.values["bone"].number > 0
+            assert set(results.series) == {"mask", "bone", "report"} and results.values["bone"].number > 0
         if name == "by_program":
             stored = [int(plane.max()) for plane in CT.stored()]
-            assert [int(d.pixel_array.max()) for d in written(made.series["result"])] == stored
+            assert [int(d.pixel_array.max()) for d in written(results.series["result"])] == stored
 
 
 def test_the_answer_of_the_document_is_json() -> None:
     for block in blocks("json"):
-        found: Any = json.loads(block)
-        assert {"Output", "ID", "Path", "SeriesInstanceUID", "InstancesCount", "Warnings"} == set(found["Series"][0])
+        document: Any = json.loads(block)
+        assert {"Output", "ID", "Path", "SeriesInstanceUID", "InstancesCount", "Warnings"} == set(document["Series"][0])

@@ -31,21 +31,21 @@ def document(datasets: list[Dataset]) -> dict[str, Any]:
 
 def test_slices_are_told_in_geometric_order_with_their_own_rescale() -> None:
     datasets = pet_phantom(slices=3, descending=True, shuffled_numbers=True)
-    found = document(datasets)
-    assert found["Slices"]["Instance"] == ["id 2", "id 1", "id 0"]
-    assert found["Slices"]["Slope"] == [float(dataset.RescaleSlope) for dataset in reversed(datasets)]
-    assert (found["Units"], found["Window"], found["Problem"]) == ("BQML", [15000, 30000], None)
-    assert found["Grid"]["Positions"][0] == [float(value) for value in datasets[2].ImagePositionPatient]
-    assert found["Formats"][0] | {"Rows": 0} == FrameFormat.of(datasets[0]).to_json() | {"Rows": 0}
+    page = document(datasets)
+    assert page["Slices"]["Instance"] == ["id 2", "id 1", "id 0"]
+    assert page["Slices"]["Slope"] == [float(dataset.RescaleSlope) for dataset in reversed(datasets)]
+    assert (page["Units"], page["Window"], page["Problem"]) == ("BQML", [15000, 30000], None)
+    assert page["Grid"]["Positions"][0] == [float(value) for value in datasets[2].ImagePositionPatient]
+    assert page["Formats"][0] | {"Rows": 0} == FrameFormat.of(datasets[0]).to_json() | {"Rows": 0}
 
 
 def test_a_series_that_cannot_be_a_volume_is_told_in_the_order_of_its_numbers() -> None:
     datasets = [*ct_phantom(2), *mr_phantom(2, 32, 24)]
     for number, dataset in enumerate(datasets):
         dataset.SOPClassUID, dataset.SeriesInstanceUID, dataset.InstanceNumber = "1.2.3", "1.2", 9 - number
-    found = document(datasets)
-    assert found["Grid"] is None and "orientations" in found["Problem"]
-    assert found["Slices"]["Instance"] == ["id 3", "id 2", "id 1", "id 0"]
+    page = document(datasets)
+    assert page["Grid"] is None and "orientations" in page["Problem"]
+    assert page["Slices"]["Instance"] == ["id 3", "id 2", "id 1", "id 0"]
 
 
 def palette() -> Dataset:
@@ -64,8 +64,8 @@ def palette() -> Dataset:
 def test_palettes_come_as_colours() -> None:
     how = FrameFormat.of(palette())
     assert (how.raw, how.type, how.samples) == (False, "uint8", 3)
-    found = np.frombuffer(frames(decoded(encode(palette())), "x", [0], 1), np.uint8).reshape(16, 3)
-    assert found.tolist() == [[value, 2 * value, 0] for value in range(16)]
+    colours = np.frombuffer(frames(decoded(encode(palette())), "x", [0], 1), np.uint8).reshape(16, 3)
+    assert colours.tolist() == [[value, 2 * value, 0] for value in range(16)]
 
 
 def test_a_modality_lut_comes_as_its_values() -> None:
@@ -88,11 +88,11 @@ def test_frames_of_segments_come_packed() -> None:
     labels = np.zeros((3, 5, 5), np.uint8)
     labels[0, 1, 2], labels[1:, 4, 4] = 1, 2
     (dataset,) = written(build(parent, labels, blueprint="segmentation"))
-    found = document([dataset])
-    assert (found["Kind"], found["Format"]["Type"]) == ("Segmentation", "bits")
-    places = list(zip(found["Frames"]["Segment"], found["Frames"]["Slice"], strict=True))
+    page = document([dataset])
+    assert (page["Kind"], page["Format"]["Type"]) == ("Segmentation", "bits")
+    places = list(zip(page["Frames"]["Segment"], page["Frames"]["Slice"], strict=True))
     assert sorted(places) == [(1, 0), (2, 1), (2, 2)]
-    assert found["Grid"]["Positions"] == [list(map(float, p)) for p in parent.require_grid().positions]
+    assert page["Grid"]["Positions"] == [list(map(float, p)) for p in parent.require_grid().positions]
     packed = np.frombuffer(frames(decoded(encode(dataset)), "x", [0], 3), np.uint8).reshape(3, 4)
     masks = np.unpackbits(packed, axis=1, count=25, bitorder="little").reshape(3, 5, 5)
     assert np.array_equal(masks, [labels[index] == segment for segment, index in places])
@@ -106,14 +106,14 @@ def test_a_label_map_has_its_labels_in_one_frame_a_slice(largest: int, kind: str
     described = described_by(Segment(2, "Liver", "Liver", color="#b5651d"), Segment(largest, "Cyst", "Cyst"))
     series = build(parent, labels, described, blueprint="label_map_segmentation").written_in("RLELossless")
     (dataset,) = written(series)
-    found = document([dataset])
-    assert (found["Kind"], found["IsLabelMap"], found["Format"]["Type"]) == ("Segmentation", True, kind)
-    assert found["SOPClass"] == "Label Map Segmentation Storage"
-    assert [(each["Number"], each["Label"]) for each in found["Segments"]] == [(2, "Liver"), (largest, "Cyst")]
-    assert found["Segments"][0]["Color"] == "#b5651d"
-    assert found["Grid"]["Positions"] == [list(map(float, p)) for p in parent.require_grid().positions]
+    page = document([dataset])
+    assert (page["Kind"], page["IsLabelMap"], page["Format"]["Type"]) == ("Segmentation", True, kind)
+    assert page["SOPClass"] == "Label Map Segmentation Storage"
+    assert [(each["Number"], each["Label"]) for each in page["Segments"]] == [(2, "Liver"), (largest, "Cyst")]
+    assert page["Segments"][0]["Color"] == "#b5651d"
+    assert page["Grid"]["Positions"] == [list(map(float, p)) for p in parent.require_grid().positions]
     values = np.frombuffer(frames(decoded(encode(dataset)), "x", [0], 3), np.dtype(kind).newbyteorder("<"))
-    assert np.array_equal(values.reshape(labels.shape), labels[np.argsort(found["Frames"]["Slice"])])
+    assert np.array_equal(values.reshape(labels.shape), labels[np.argsort(page["Frames"]["Slice"])])
 
 
 def test_compressed_and_signed_values_come_clean() -> None:
@@ -146,8 +146,8 @@ def test_some_frames_of_a_file_are_read_alone(tmp_path: Path, columns: int, in_f
     dataset, labels = segmentation(columns)
     (tmp_path / "a.dcm").write_bytes(encode(dataset))
     source = read_file(tmp_path / "a.dcm") if in_file else decoded(encode(dataset))
-    found = document([source])
-    where = list(zip(found["Frames"]["Segment"], found["Frames"]["Slice"], strict=True))
+    page = document([source])
+    where = list(zip(page["Frames"]["Segment"], page["Frames"]["Slice"], strict=True))
     wanted = [where.index((4, 1)), where.index((1, 1)), where.index((2, 4))]
     size = -(-6 * columns // 8)
     packed = np.frombuffer(frames(source, "x", wanted, 1), np.uint8).reshape(3, size)
@@ -172,13 +172,13 @@ def test_places_of_frames_are_those_that_pydicom_reads(
     sources = [decoded(encode(dataset)), read_file(path)]
     quick = [frame_places(source) for source in sources]
     assert [places is None for places in quick] == [undefined, undefined]
-    found = [document([source]) for source in sources]
+    pages = [document([source]) for source in sources]
     monkeypatch.setattr(segments, "frame_places", lambda _: None)
-    assert found == [document([decoded(encode(dataset))])] * 2
+    assert pages == [document([decoded(encode(dataset))])] * 2
     monkeypatch.undo()
     if not undefined:
         assert quick[0] is not None and len(quick[0]) == dataset.NumberOfFrames
-        assert [place.segment for place in quick[0]] == found[0]["Frames"]["Segment"]
+        assert [place.segment for place in quick[0]] == pages[0]["Frames"]["Segment"]
 
 
 def test_what_all_frames_share_counts_for_each() -> None:
@@ -196,8 +196,8 @@ def test_what_all_frames_share_counts_for_each() -> None:
     identification = Dataset()
     identification.ReferencedSegmentNumber = 3
     dataset.SharedFunctionalGroupsSequence[0].SegmentIdentificationSequence = [identification]
-    found = document([decoded(encode(dataset))])
-    assert set(found["Frames"]["Segment"]) == {3} and found["Grid"] == wanted["Grid"]
+    page = document([decoded(encode(dataset))])
+    assert set(page["Frames"]["Segment"]) == {3} and page["Grid"] == wanted["Grid"]
 
 
 @pytest.mark.parametrize("color", ["#b5651d", "#000000", "#ffffff", "#0044ff", "#46f0f0"])

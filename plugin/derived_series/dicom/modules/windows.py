@@ -180,24 +180,24 @@ def _count(values: npt.NDArray[np.float64]) -> int:
     return len(np.unique(values))
 
 
-def _are_of_one_unit(own: npt.NDArray[np.float64], other: npt.NDArray[np.float64], *, labels: bool) -> bool:
+def _are_of_one_unit(mine: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], *, labels: bool) -> bool:
     """Whether values are like others at the same places, and not their multiples.
 
     :param labels: whether there are so few of them that they may be labels.
     """
-    low, middle, high = np.percentile(other, [5, 50, 95])
-    spread, difference = max(high - low, 0.1 * abs(middle)), np.abs(own - other)
+    low, middle, high = np.percentile(theirs, [5, 50, 95])
+    spread, difference = max(high - low, 0.1 * abs(middle)), np.abs(mine - theirs)
     if np.mean(difference <= _SAME * spread) >= _UNCHANGED:
         return True
     if np.median(difference) > _ALIKE * spread:
         return False
     if labels:
         return False
-    size, their_size = (float(np.percentile(np.abs(values), 99)) for values in (own, other))
+    size, their_size = (float(np.percentile(np.abs(values), 99)) for values in (mine, theirs))
     if not their_size / _SCALE <= size <= their_size * _SCALE:
         return False
-    flat = own.min() == own.max() or other.min() == other.max()
-    return flat or bool(np.corrcoef(own, other)[0, 1] > _CORRELATED)
+    flat = mine.min() == mine.max() or theirs.min() == theirs.max()
+    return flat or bool(np.corrcoef(mine, theirs)[0, 1] > _CORRELATED)
 
 
 def _plateau(sample: npt.NDArray[np.float64]) -> float | None:

@@ -38,8 +38,8 @@ def of_other_modality(sop_class_uid: str, parent: str) -> OtherModality | None:
 
 def of_other_class(classes: tuple[str, ...], parent: ParentSeries) -> OtherModality:
     """The same for a blueprint whose images are of their parent's class. :param classes: UIDs, one of which it is."""
-    own = str(source_of(parent.pivot).get("SOPClassUID", ""))
-    ready = kind_of(own) or kind_of_modality(parent.modality)
+    parents_class = str(source_of(parent.pivot).get("SOPClassUID", ""))
+    ready = kind_of(parents_class) or kind_of_modality(parent.modality)
     takes = ready is not None and not set(classes).intersection(row.uid for row in ready.sop_classes)
     same = f"{ready.blueprint}, or " if ready is not None and takes and ready.made_from == "Image" else ""
     modalities = " or ".join(dict.fromkeys(sop_class(uid).modality for uid in classes))

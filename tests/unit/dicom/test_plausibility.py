@@ -16,7 +16,9 @@ PET = parent_of(pet_phantom(4, 12, 10))
 SAID = derivation("done", "Smoothing")
 
 
-def told(parent: ParentSeries, image: Any, extra: Blueprint | None = None, blueprint: str | None = None) -> list[str]:
+def warnings_of(
+    parent: ParentSeries, image: Any, extra: Blueprint | None = None, blueprint: str | None = None
+) -> list[str]:
     """The warnings, of a build that says how the image was made."""
     return list(build(parent, image, SAID + (extra or Blueprint()), blueprint=blueprint).warnings)
 
@@ -29,10 +31,10 @@ def part(parent: ParentSeries) -> Any:
 @pytest.mark.parametrize("modality", PARENTS)
 def test_masks_and_probabilities_are_no_images(modality: str) -> None:
     parent = PARENTS[modality]
-    (warning,) = told(parent, part(parent))
+    (warning,) = warnings_of(parent, part(parent))
     assert "probabilities" in warning and "parametric_map" in warning
     for mask in (part(parent) > 0.5, (part(parent) > 0.5).astype(np.uint8)):
-        (warning,) = told(parent, mask)
+        (warning,) = warnings_of(parent, mask)
         assert "mask" in warning and "segmentation" in warning
 
 
@@ -40,32 +42,32 @@ def test_masks_and_probabilities_are_no_images(modality: str) -> None:
 def test_images_draw_no_warning(modality: str) -> None:
     parent = PARENTS[modality]
     for image in (parent.voxels(), parent.voxels() * 0.01, part(parent) * 2, part(parent) - 0.5):
-        assert told(parent, image) == []
-    assert told(parent, part(parent), blueprint="secondary_capture") == []
+        assert warnings_of(parent, image) == []
+    assert warnings_of(parent, part(parent), blueprint="secondary_capture") == []
 
 
 def test_suv_in_becquerels() -> None:
     suv = PET.voxels() * np.float32(2e-4)
-    (warning,) = told(PET, suv)
+    (warning,) = warnings_of(PET, suv)
     assert "look like SUV" in warning and "GML" in warning
     named = Blueprint([StaticElement("SeriesDescription", "SUV bw")])
-    (warning,) = told(PET, PET.voxels(), named)
+    (warning,) = warnings_of(PET, PET.voxels(), named)
     assert "speaks of SUV" in warning
     units = Blueprint([StaticElement("Units", "GML"), StaticElement("SUVType", "BW")])
-    assert told(PET, suv, units + named) == []
+    assert warnings_of(PET, suv, units + named) == []
     for image in (PET.voxels(), PET.voxels() * 0.1):
-        assert told(PET, image) == []
+        assert warnings_of(PET, image) == []
 
 
 def test_suv_is_seen_without_the_parents_pixels() -> None:
     headers = ParentSeries.from_bytes((encode(instance) for instance in pet_phantom(4, 12, 10)), pixels=False)
-    assert "look like SUV" in told(headers, PET.voxels() * np.float32(2e-4))[0]
-    assert told(headers, PET.voxels()) == []
+    assert "look like SUV" in warnings_of(headers, PET.voxels() * np.float32(2e-4))[0]
+    assert warnings_of(headers, PET.voxels()) == []
 
 
 def test_an_inverted_parent_is_told() -> None:
     datasets = ct_phantom(3, 8, 7)
     for dataset in datasets:
         dataset.PhotometricInterpretation = "MONOCHROME1"
-    (warning,) = told(parent_of(datasets), parent_of(datasets).voxels())
+    (warning,) = warnings_of(parent_of(datasets), parent_of(datasets).voxels())
     assert "MONOCHROME1" in warning and "CT" in READY
