@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLOT = ROOT / "docs" / "benchmark-growth.svg"
 
 _HOW_TO_READ = """\
-`make bench` measures all of this anew and rewrites this file. The seconds are of one machine on one day; what carries
+`make bench` measures all of this again and rewrites this file. The seconds are of one machine on one day; what carries
 over are the ratios. Ways that are compared run in turns, A B C A B C ..., after one round that does not count; a ratio
 is the median over the rounds of the ratios within a round. All series are 512 x 512 CT, 0.52 MB a slice as stored.
 Where first touching memory is dear (see the line above), so is everything that holds a volume; the copy holds none.

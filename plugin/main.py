@@ -23,7 +23,7 @@ def find_venv() -> Path | None:
     if (venv / "lib" / MINOR / "site-packages").is_dir():
         return venv
     if named:
-        raise SystemExit(f"DERIVED_SERIES_VENV: {venv} is no virtual environment of {MINOR}")
+        raise SystemExit(f"DERIVED_SERIES_VENV: {venv} is not a virtual environment of {MINOR}")
     return None
 
 

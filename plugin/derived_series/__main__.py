@@ -172,7 +172,7 @@ def _series(asked: argparse.Namespace, library: Library) -> Series:
         raise InvalidRequest("name a --blueprint or a --pipeline", remedy="derived-series list shows them")
     image = Path(asked.image) if asked.image else None
     if image is not None and not image.is_file():
-        raise InvalidImage(f"{image} is no file")
+        raise InvalidImage(f"{image} is not a file")
     factory = "numpy" if image is None else reader_of(image.name)
     return run_blueprint(library, asked.blueprint, factory, parent, image, options, context)
 
@@ -232,7 +232,7 @@ def _linted(what: str, library: Library) -> dict[str, Blueprint]:
         return {what: library.blueprint(what).blueprint}
     library_of_file = Library.load([path]) if path.is_file() else None
     if library_of_file is None:
-        raise InvalidRequest(f"{what} is no file", remedy="name a file, or a blueprint of the library")
+        raise InvalidRequest(f"{what} is not a file", remedy="name a file, or a blueprint of the library")
     for problem in library_of_file.problems:
         raise InvalidRequest(f"{problem.file.name}: {problem.message}")
     blueprints = library_of_file.plain_blueprints()

@@ -30,7 +30,7 @@ def written_uid(name: str) -> str:
         return name
     if name not in WRITTEN:
         raise InvalidOption(
-            f"{name!r} is no transfer syntax that a derived series is written in",
+            f"{name!r} is not a transfer syntax that a derived series is written in",
             remedy=f"uncompressed or lossless, these are: {', '.join(WRITTEN)}",
         )
     return WRITTEN[name]

@@ -114,7 +114,7 @@ def test_a_document(server: OrthancServer, ct: str) -> None:
 
 
 ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
-    ("segmentation/segmentation", npy(labels() * 0.5), {}, 422, "no whole numbers"),
+    ("segmentation/segmentation", npy(labels() * 0.5), {}, 422, "not whole numbers"),
     ("segmentation/segmentation", npy(labels()[1:]), {}, 422, "(3, 32, 24)"),
     ("segmentation/segmentation", npy(labels()), {"Segments": [{"Number": 1, "Label": "L", "Type": "x"}]}, 400, "'x'"),
     ("segmentation/segmentation", npy(labels()), {"Segments": [{"Number": 0, "Label": "L"}]}, 400, "Segments.0.Number"),
@@ -126,7 +126,7 @@ ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
         400,
         '"Segments" is for the blueprint segmentation',
     ),
-    ("parametric_map/parametric_map", npy(labels()), {"Units": "mm per s"}, 400, "no UCUM code"),
+    ("parametric_map/parametric_map", npy(labels()), {"Units": "mm per s"}, 400, "not a UCUM code"),
     ("encapsulated_pdf/pdf", npy(labels()), {}, 400, ".npy file, which the factory pdf does not read"),
     ("rt_dose/rt_dose", npy(labels() - 1.0), {}, 422, "negative"),
     ("ct/numpy", npy(np.stack([labels()] * 3, -1)), {}, 422, "in colour"),

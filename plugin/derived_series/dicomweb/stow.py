@@ -60,7 +60,7 @@ def store(
 ) -> int:
     """Store instances into a study; they are sent while later ones are made.
 
-    :param stored: is told, in this thread, how many instances the server has confirmed so far.
+    :param stored: called, in this thread, with how many instances the server has confirmed so far.
     :returns: the number of instances, all of them confirmed one by one.
     :raises StorageError: the first failure. Instances may have been stored by then: remove them.
     """

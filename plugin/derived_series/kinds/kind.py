@@ -7,7 +7,7 @@ from typing import Literal
 
 from derived_series.kinds.files import FileType
 
-#: What an object is made from: any image, labels, floats, whole numbers, or the bytes of a file that is no image.
+#: What an object is made from: any image, labels, floats, whole numbers, or the bytes of a file that is not an image.
 MadeFrom = Literal["Image", "Labels", "Floats", "Whole numbers", "File"]
 
 
@@ -106,7 +106,7 @@ class Kind:
     :param description: what it is, for the lists and the documents: one line.
     :param builder: module of ``dicom/objects`` that makes the instances; empty for classic images, one a slice.
     :param made_from: what its factory takes.
-    :param files: the types of file that hold it, for a kind that is made from a file which is no image.
+    :param files: the types of file that hold it, for a kind that is made from a file which is not an image.
     :param keys: what a request may say of this kind only.
     """
 

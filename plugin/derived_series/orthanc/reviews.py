@@ -110,7 +110,7 @@ class Reviews:
     def accept(self, series: str, request: dict[str, Any]) -> None:
         """Write that a series is accepted."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
-        self._log.put(series, verdict)  # first: what is only a copy is told, and counts for nothing
+        self._log.put(series, verdict)  # first: a copy that differs is only reported, and counts for nothing
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
         try:
             self._gateway.put(f"/series/{series}/labels/{LABELS[ACCEPTED]}", b"")

@@ -124,7 +124,7 @@ class RuleTrigger:
             if self._stopping.is_set():
                 return True
             if self._is_done(series):
-                if not self._stopping.is_set():  # else what it was told may be wrong
+                if not self._stopping.is_set():  # else what Orthanc answered may be wrong
                     self._log.done(series)
                     self._failures.pop(series, None)
             else:

@@ -33,7 +33,7 @@ _BRACES = "write {{ and }} for braces that are the command's own"
 
 
 def check(arguments: Arguments, known: Sequence[str], where: str) -> None:
-    """:raises BlueprintError: an argument that is no text, or names a thing that there is not."""
+    """:raises BlueprintError: an argument that is not text, or names a thing that there is not."""
     if isinstance(arguments, str):
         raise BlueprintError(f"{where} is one text", remedy='give a list: ["program", "-i", "{ct}"]')
     for argument in arguments:
@@ -45,7 +45,7 @@ def check(arguments: Arguments, known: Sequence[str], where: str) -> None:
         for name in names_in(argument):
             if name not in known:
                 raise BlueprintError(
-                    f"{where} has {{{name}}}, which is no input, parameter or folder",
+                    f"{where} has {{{name}}}, which is not an input, parameter or folder",
                     remedy=f"use one of {', '.join(known)}; {_BRACES}",
                 )
 
@@ -53,7 +53,7 @@ def check(arguments: Arguments, known: Sequence[str], where: str) -> None:
 def placed(arguments: Arguments, values: Mapping[str, Any]) -> list[str]:
     """The arguments as the program gets them: each one stays one, a list that is an argument's whole gives several.
 
-    :param values: paths of ours, and the request's parameters; None and False leave their group out, True is no text.
+    :param values: paths of ours, and the request's parameters; None and False leave their group out, True is not text.
     :raises InvalidRequest: a text of the request that the program would take for an option.
     """
     texts: list[str] = []

@@ -82,7 +82,7 @@ class CommandPipeline(Pipeline):
         try:
             groups = set(re.compile(cls.progress).groupindex)
         except re.error as error:
-            raise BlueprintError(f"progress of {cls.__name__} is no regular expression: {error}") from error
+            raise BlueprintError(f"progress of {cls.__name__} is not a regular expression: {error}") from error
         if not ({"percent"} <= groups or {"done", "total"} <= groups):
             raise BlueprintError(
                 f"progress of {cls.__name__} has no group 'percent', nor 'done' and 'total'",
@@ -137,7 +137,7 @@ class CommandPipeline(Pipeline):
     def collect(self, container: InputContainer, out: Path) -> dict[str, Any]:
         """What the command has written, by output.
 
-        :raises UserCodeError: an output that is not there, several files for one, values that are no numbers.
+        :raises UserCodeError: an output that is not there, several files for one, values that are not numbers.
         """
         results = {name: self._result(out, name, output) for name, output in self.all_outputs().items()}
         collected = {name: result for name, result in results.items() if result is not None}

@@ -243,7 +243,7 @@ class MercureModule(_DicomInOut):
 
 
 def _json_of(file: Path) -> dict[str, Any]:
-    """A module's result; one that is no JSON object says nothing, as in mercure."""
+    """A module's result; one that is not a JSON object says nothing, as in mercure."""
     try:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -307,11 +307,11 @@ class MonaiPackage(_DicomInOut):
             except FileNotFoundError:
                 continue
             except ValueError as error:
-                raise UserCodeError(f"a manifest in /etc/{flavour} of {self.image!r} is no JSON: {error}") from error
+                raise UserCodeError(f"a manifest in /etc/{flavour} of {self.image!r} is not JSON: {error}") from error
             return flavour, app, package
         raise UserCodeError(
             f"the image {self.image!r} has no manifests app.json and pkg.json in /etc/{' or /etc/'.join(_FLAVOURS)}",
-            remedy="use ContainerPipeline for an image that is no MONAI Application Package",
+            remedy="use ContainerPipeline for an image that is not a MONAI Application Package",
         )
 
 

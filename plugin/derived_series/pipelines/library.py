@@ -96,7 +96,9 @@ class Library:
                     continue
                 try:
                     _collect(file, blueprints, pipelines, factories)
-                except Exception as error:  # the boundary to user files: whatever they raise is told, not spread
+                except (
+                    Exception
+                ) as error:  # the boundary to user files: whatever they raise is reported, and stops no other file
                     _log.warning("%s cannot be loaded", file.name, exc_info=True)
                     problems.append(Problem(file, described(error)))
         return cls(

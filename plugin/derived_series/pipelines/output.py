@@ -86,7 +86,7 @@ class Value:
 
 
 def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
-    """:raises BlueprintError: names that cannot be used, things that are no outputs, more than can be kept apart."""
+    """:raises BlueprintError: names that cannot be used, things that are not outputs, more than can be kept apart."""
     for name, output in outputs.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name == VALUES:
             raise BlueprintError(
@@ -107,7 +107,7 @@ def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
 
 
 def values_of(numbers: object, what: str) -> dict[str, Value]:
-    """The numbers of a result. :raises UserCodeError: what is no finite number, or has a unit that UCUM has not."""
+    """The numbers of a result. :raises UserCodeError: what is not a finite number, or has a unit that UCUM has not."""
     if numbers is None:
         return {}
     if not isinstance(numbers, Mapping):

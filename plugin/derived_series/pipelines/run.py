@@ -75,7 +75,7 @@ class Options:
     frame_of_reference: FrameChoice = "Parent"
 
     def build(self, factory: DicomFactory, header: SeriesHeader, image: Any, nan: float | None) -> Series:
-        """The series of a header and an image. A factory is told only of what is asked for: it may be older."""
+        """The series of a header and an image. A factory gets only what is asked for: it may be older."""
         asked = {
             "nan": nan,
             "resampling": self.resampling,
@@ -324,8 +324,8 @@ def run_outputs(
             if written is not None and key in reports:
                 _require_made(name, images[key], {k: h for k, h in headers.items() if k not in images})
                 written = replace(written, env=replace(written.env, segmentations=segmentations))
-            written_report = None if written is None else written.of(theirs, inputs)
-            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written, written_report)
+            user_header = None if written is None else written.of(theirs, inputs)
+            what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written, user_header)
             finished = _finish(what, images[key], parent, contexts[key], options).with_identity(parent)
             if len(whole) > 1 and pipeline.parent_input is None:
                 finished = finished.with_warnings(_assumed(pipeline))
@@ -438,7 +438,7 @@ def _by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, An
 
 
 def _listed(measurements: Any, what: str, key: str) -> list[Measurement]:
-    """:raises UserCodeError: what is no list of measurements."""
+    """:raises UserCodeError: what is not a list of measurements."""
     if not isinstance(measurements, list | tuple) or not all(isinstance(each, Measurement) for each in measurements):
         raise UserCodeError(
             f"{what} returned {_kind(measurements)} for {key!r}, a report of values",

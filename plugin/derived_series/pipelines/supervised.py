@@ -1,4 +1,4 @@
-"""A command that a pipeline runs: it ends with the pipeline, its output is told line by line as it comes."""
+"""A command that a pipeline runs: it ends with the pipeline, its output is passed on line by line as it comes."""
 
 from __future__ import annotations
 

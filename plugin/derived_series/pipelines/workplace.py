@@ -22,8 +22,8 @@ def _unheard(_: float, text: str) -> None:
 class Workplace:
     """
     :param folder: for files of the run; None makes one where it is asked for, which goes away with this process.
-    :param progress: is told how far ``process`` is, from 0 to 1, and what it is about.
-    :param log: is told lines.
+    :param progress: called with how far ``process`` is, from 0 to 1, and what it is about.
+    :param log: called with each line.
     """
 
     folder: Path | None = None

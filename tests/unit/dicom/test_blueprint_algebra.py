@@ -112,7 +112,7 @@ def test_what_is_not_there_is_named() -> None:
         with pytest.raises(KeyError, match=r"PatientName \(0010,0010\) is not in the blueprint 'mine'"):
             attempt()
     assert "NoSuchKeyword" not in blueprint and None not in blueprint
-    with pytest.raises(BlueprintError, match="'NoSuchKeyword' is no DICOM tag"):
+    with pytest.raises(BlueprintError, match="'NoSuchKeyword' is not a DICOM tag"):
         blueprint["NoSuchKeyword"]
 
 
@@ -160,7 +160,7 @@ def test_private_tags_of_two_creators_live_side_by_side() -> None:
 def test_a_private_creator_is_no_element_of_its_own() -> None:
     with pytest.raises(BlueprintError, match="private creator"):
         StaticElement(0x00090010, "LO", "ACME")
-    with pytest.raises(BlueprintError, match="no private tag"):
+    with pytest.raises(BlueprintError, match="not a private tag"):
         StaticElement("PatientName", "PN", "x", creator="ACME")
 
 

@@ -121,7 +121,7 @@ def test_a_wrong_value_is_told_where_it_is_written(tag: str, value: Any) -> None
 
 @pytest.mark.parametrize("kind", [StaticElement, CopyElement, SeriesElement, FunctionalElement, InstanceCopyElement])
 def test_a_tag_that_there_is_not(kind: Callable[..., Any]) -> None:
-    with pytest.raises(BlueprintError, match="'PatientNames' is no DICOM tag"):
+    with pytest.raises(BlueprintError, match="'PatientNames' is not a DICOM tag"):
         kind("PatientNames", *([] if "Copy" in kind.__name__ else [lambda: 1]))
 
 

@@ -107,9 +107,9 @@ def test_the_gate_passes_it() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"[", "no JSON"),
+        (b"[", "not JSON"),
         (b"[]", "no measurements"),
-        (b"[1]", "no list of objects"),
+        (b"[1]", "not a list of objects"),
         (json.dumps([{**GIVEN[0], "Value": None}]).encode(), "is None"),
         (json.dumps([{**GIVEN[0], "Colour": "red"}]).encode(), "has Colour"),
         (b'[{"Of": "Liver"}]', "lacks Concept, Unit, Value"),

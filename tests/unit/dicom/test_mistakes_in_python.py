@@ -59,7 +59,7 @@ def test_values_that_look_like_a_vr() -> None:
 def test_flags_are_given_by_name() -> None:
     with pytest.raises(TypeError, match="positional"):
         CopyElement("KVP", True)  # type: ignore[call-arg]
-    with pytest.raises(BlueprintError, match="KVP.*True is no VR.*Optional=True"):
+    with pytest.raises(BlueprintError, match="KVP.*True is not a VR.*Optional=True"):
         InstanceCopyElement("KVP", True)  # type: ignore[arg-type]
     assert InstanceCopyElement("KVP", "DS", Optional=True).Optional  # the tutorial's order: tag and VR
     for wrong in ("yes", 1, None):
@@ -69,13 +69,13 @@ def test_flags_are_given_by_name() -> None:
 
 @pytest.mark.parametrize("kind", [CopyOrElseElement, PositionCopyElement, StaticElement])
 def test_truth_values_are_no_values(kind: Any) -> None:
-    with pytest.raises(BlueprintError, match="KVP.*True is no value"):
+    with pytest.raises(BlueprintError, match="KVP.*True is not a value"):
         kind("KVP", True)
 
 
 @pytest.mark.parametrize("vr", ["XX", "lo", 5])
 def test_a_vr_that_there_is_not(vr: Any) -> None:
-    with pytest.raises(BlueprintError, match=f"{vr!r} is no VR"):
+    with pytest.raises(BlueprintError, match=f"{vr!r} is not a VR"):
         StaticElement("SeriesDescription", vr, "Smoothed")
 
 

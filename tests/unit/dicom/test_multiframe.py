@@ -330,7 +330,7 @@ def test_copy_takes_nothing_that_only_enhanced_objects_say() -> None:
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_values_that_are_no_numbers_are_refused() -> None:
     number = encode(enhanced(ct_phantom(3, 4, 4))).replace(b"IS\x02\0003 ", b"IS\x02\0003x")
-    with pytest.raises(InvalidParent, match="NumberOfFrames .* is no number: .*3x"):
+    with pytest.raises(InvalidParent, match="NumberOfFrames .* is not a number: .*3x"):
         ParentSeries.from_bytes([number])
     spacing = encode(nuclear(ct_phantom(3, 4, 4), spacing=2.5)).replace(b"DS\x04\x002.5 ", b"DS\x04\x002.x ")
     with pytest.raises(InvalidParent, match="frames of instance .* cannot be told from its attributes"):

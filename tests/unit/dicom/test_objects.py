@@ -197,8 +197,8 @@ def test_a_mask_is_segment_one_even_an_empty_one() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (labels(1) * 0.5, "no whole numbers"),
-        (np.where(labels(1) > 0, np.nan, 0), "no whole numbers"),
+        (labels(1) * 0.5, "not whole numbers"),
+        (np.where(labels(1) > 0, np.nan, 0), "not whole numbers"),
         (-labels(1), "from -1 to 0"),
         (labels(1) * 70000, "70000"),
     ],
@@ -305,7 +305,7 @@ def test_documents_and_images_are_not_taken_for_each_other() -> None:
     with pytest.raises(InvalidImage, match="made from a PDF"):
         build(PARENT, blueprint="encapsulated_pdf")
     for wrong in (b"PK", PARENT.voxels()):
-        with pytest.raises(InvalidImage, match="no PDF"):
+        with pytest.raises(InvalidImage, match="not a PDF"):
             build(PARENT, wrong, blueprint="encapsulated_pdf", factory=EncapsulatedPdfFactory())
     with pytest.raises(HeaderError, match="makes no CT Image Storage"):
         build(PARENT, PDF, blueprint="ct", factory=EncapsulatedPdfFactory())
@@ -477,7 +477,7 @@ def test_codes_are_checked() -> None:
     assert snomed(Code("999999999", "SCT", "Not in PS3.16")).value == "999999999"
     assert unit("mm2/s").meaning == "mm2/s" and unit("1").meaning == "no units" and unit("umol/g").value == "umol/g"
     for wrong in ("Livre", "12345", ""):
-        with pytest.raises(BlueprintError, match="no code of SNOMED"):
+        with pytest.raises(BlueprintError, match="not a code of SNOMED"):
             snomed(wrong)
     synonym = Code("123037004", "SCT", "Anatomical Structure")
     assert snomed(synonym) is synonym  # value and scheme decide (PS3.3 8.3)
@@ -506,7 +506,7 @@ def test_a_meaning_of_another_code_is_told(code: Code, text: str | None) -> None
         warnings = [warning for warning in series.warnings if "has the meaning" in warning]
         assert re.search(text, warnings[0]) if text else not warnings
     for nothing in ("", "mm per s", "millimetres per second"):
-        with pytest.raises(BlueprintError, match="no UCUM code"):
+        with pytest.raises(BlueprintError, match="not a UCUM code"):
             unit(nothing)
 
 
@@ -577,7 +577,7 @@ def test_no_table_in_memory_is_left_open(name: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_parametric_map_is_made_of_the_parents_own_slices() -> None:
-    """They come one by one: an image that is no array of numpy's."""
+    """They come one by one: an image that is not an array of numpy's."""
     (dataset,) = written(build(PARENT, PARENT.slices(), blueprint="parametric_map"))
     (same,) = written(build(PARENT, PARENT.voxels(), blueprint="parametric_map"))
     assert dataset.FloatPixelData == same.FloatPixelData

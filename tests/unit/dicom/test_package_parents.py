@@ -36,7 +36,7 @@ PICTURES = {"radiograph": (1, 16, 16), "ultrasound palette": (1, 350, 800), "ult
 REFUSED: dict[str, tuple[type[DerivedSeriesError], str]] = {
     "ct localizers": (GeometryError, "2 orientations.*localizer"),
     "mr seven orientations": (GeometryError, "7 orientations"),
-    "report": (InvalidParent, "is no image|is not an image"),
+    "report": (InvalidParent, "is not an image"),
 }
 #: Its pixels end before they are complete.
 CUT_SHORT = "mr cut short"

@@ -58,7 +58,7 @@ def test_a_folder_of_files_of_all_kinds(tmp_path: Path) -> None:
     (tmp_path / "DICOMDIR").write_bytes(encode(mr_phantom(1)[0]))
     parent = ParentSeries.from_folder(tmp_path)
     assert [d.SOPInstanceUID for d in parent.instances] == [d.SOPInstanceUID for d in datasets]
-    with pytest.raises(InvalidParent, match="is no folder"):
+    with pytest.raises(InvalidParent, match="is not a folder"):
         ParentSeries.from_folder(tmp_path / "missing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InvalidParent, match="holds no DICOM file"):
@@ -161,7 +161,7 @@ REFUSED: list[tuple[Callable[[list[Dataset]], None], type[DerivedSeriesError], s
     (_zero_vectors, GeometryError, "not two unit vectors"),
     (_no_spacing, GeometryError, "not positive"),
     (_frames, InvalidParent, r"is multi-frame \(8 frames\), but of a class of single frames \(CT Image Storage\)"),
-    (_no_image, InvalidParent, "is no image"),
+    (_no_image, InvalidParent, "is not an image"),
     (_no_uid, InvalidParent, r"1 of 4 instances have no SOPInstanceUID"),
 ]
 

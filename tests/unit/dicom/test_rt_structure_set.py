@@ -203,7 +203,7 @@ def test_what_cannot_be_contours_is_refused() -> None:
     with pytest.raises(GeometryError, match="on the parent's slices") as refused:
         rt(parent, PlacedImage(np.ones(half.shape, bool), half))
     assert '"Grid": "Parent"' in str(refused.value.remedy_in(WORDS))
-    with pytest.raises(PixelError, match="no whole numbers"):
+    with pytest.raises(PixelError, match="not whole numbers"):
         rt(parent, np.full(parent.shape, 0.5))
     with pytest.raises(ShapeMismatch, match="made from one volume"):
         rt(parent_of(fmri_phantom()), np.ones((4, 5, 8, 6), bool))

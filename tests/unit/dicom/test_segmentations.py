@@ -39,7 +39,9 @@ from derived_series.review.manifest import series_document
 from phantoms import ct_phantom
 
 ORIENTATIONS = ("axial", "sagittal", "oblique")
-PARENTS = {name: parent_of(ct_phantom(6, 18, 11, orientation=name)) for name in ORIENTATIONS}  # 198 is no multiple of 8
+PARENTS = {
+    name: parent_of(ct_phantom(6, 18, 11, orientation=name)) for name in ORIENTATIONS
+}  # 198 is not a multiple of 8
 NAMED = (Segment(1, "Liver", "Liver", color="#b5651d"), Segment(2, "Spleen", "Spleen"), Segment(3, "Cyst", "Cyst"))
 
 

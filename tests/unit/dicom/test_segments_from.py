@@ -160,14 +160,14 @@ def test_known_rows() -> None:
         ("number,colour\n1,#ffffff", "its heading is"),
         ("number,name\nfive,x", "line 2 has the number 'five'"),
         ("number,name\n1,x\n1,y", "described twice: 1"),
-        ("number,name,type\n4,x,Livre", "label 4: 'Livre' is no code"),
+        ("number,name,type\n4,x,Livre", "label 4: 'Livre' is not a code"),
         ("1 liver 300 0 0 255", "line 1 has the colour 300 0 0"),
         ("1 liver", "line 1 is '1 liver'"),
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("{}", "has no segmentAttributes"),
         ('{"segmentAttributes": [[{}]]}', "item 1 of segmentAttributes has no labelID"),
         ("70000 x 1 1 1 1", "labels are 1 to 65535"),
-        ("number,name,trackinguid\n1,x,1.02", "is no UID"),
+        ("number,name,trackinguid\n1,x,1.02", "is not a UID"),
     ],
 )
 def test_what_is_wrong_in_a_table_is_named(text: str, problem: str) -> None:

@@ -315,7 +315,9 @@ def test_nifti_axes_and_time_steps(tmp_path: Path) -> None:
     assert written(build(parent, plain, factory=NiftiFactory()))[0].TemporalResolution == 1500
     deep = nib.Nifti1Image(values[..., np.newaxis, np.newaxis], affine)
     assert len(written(build(parent, deep, factory=NiftiFactory()))) == 6
-    with pytest.raises(ShapeMismatch, match=r"\(6, 8, 3, 1, 2\), several numbers a voxel"):  # a fifth axis is no time
+    with pytest.raises(
+        ShapeMismatch, match=r"\(6, 8, 3, 1, 2\), several numbers a voxel"
+    ):  # a fifth axis is not a time
         build(parent, nib.Nifti1Image(values[:, :, :, np.newaxis], affine), factory=NiftiFactory())
     with pytest.raises(ShapeMismatch, match=r"\(6, 8, 3, 2, 2\)"):
         build(parent, nib.Nifti1Image(np.stack([values, values], axis=4), affine), factory=NiftiFactory())

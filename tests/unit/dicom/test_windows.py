@@ -199,7 +199,7 @@ def test_labels_are_all_shown() -> None:
 
 
 def test_a_percentage_in_a_ct_has_a_window_of_its_own() -> None:
-    """The parent's 40/80 is among its values, and they are no HU."""
+    """The parent's 40/80 is among its values, and they are not HU."""
     image = map_of(0, 100)
     (first, *_) = written(build(ct_phantom(*SHAPE), image))
     check_greys(image, first)

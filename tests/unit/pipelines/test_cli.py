@@ -171,7 +171,7 @@ def _image(folder: Path, name: str, array: Any) -> list[str]:
 
 
 def _text(folder: Path, name: str) -> list[str]:
-    (folder / name).write_text("this is no image")
+    (folder / name).write_text("this is not an image")
     return ["--blueprint", "ct", "--image", str(folder / name)]
 
 
@@ -180,18 +180,18 @@ BAD: dict[str, Any] = {
     "unknown blueprint": lambda f: (["--blueprint", "xy"], "no blueprint 'xy'"),
     "unknown pipeline": lambda f: (["--pipeline", "xy"], "no pipeline 'xy'"),
     "both": lambda f: (["--pipeline", "gaussian_smoothing", "--blueprint", "ct"], "leave --blueprint and --image out"),
-    "missing image": lambda f: (["--blueprint", "ct", "--image", str(f / "no.npy")], "is no file"),
-    "text as npy": lambda f: (_text(f, "text.npy"), "no readable .npy file"),
-    "text as nifti": lambda f: (_text(f, "text.nii"), "no readable NIfTI file"),
-    "text as text": lambda f: (_text(f, "text.txt"), "no readable NIfTI file"),
-    "objects": lambda f: (_image(f, "objects.npy", np.array([{}])), "no readable .npy file"),
+    "missing image": lambda f: (["--blueprint", "ct", "--image", str(f / "no.npy")], "is not a file"),
+    "text as npy": lambda f: (_text(f, "text.npy"), "not a readable .npy file"),
+    "text as nifti": lambda f: (_text(f, "text.nii"), "not a readable NIfTI file"),
+    "text as text": lambda f: (_text(f, "text.txt"), "not a readable NIfTI file"),
+    "objects": lambda f: (_image(f, "objects.npy", np.array([{}])), "not a readable .npy file"),
     "wrong shape": lambda f: (
         _image(f, "shape.npy", np.zeros((4, 5, 6))),
         "(4, 5, 6), the parent series' is (4, 6, 5)",
     ),
     "nan": lambda f: (_image(f, "nan.npy", np.full((4, 6, 5), np.nan)), "NaN or Inf"),
     "complex": lambda f: (_image(f, "complex.npy", np.zeros((4, 6, 5), complex)), "no pixel encoding"),
-    "bad tag": lambda f: (["--blueprint", "ct", "--replace", "Nonsense=1"], "'Nonsense' is no DICOM tag"),
+    "bad tag": lambda f: (["--blueprint", "ct", "--replace", "Nonsense=1"], "'Nonsense' is not a DICOM tag"),
     "bad value": lambda f: (["--blueprint", "ct", "--replace", "StudyDate=today"], "StudyDate"),
     "no pair": lambda f: (["--blueprint", "ct", "--replace", "StudyDate"], "is not NAME=VALUE"),
     "bad parameter": lambda f: (["--pipeline", "gaussian_smoothing", "--parameter", "SigmaMm=x"], "SigmaMm"),
@@ -227,7 +227,7 @@ def test_bad_parents(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "mixed").mkdir()
     for index, patient in enumerate("AB"):
         (tmp_path / "mixed" / patient).write_bytes(encode(ct_phantom(2, patient_id=patient)[index]))
-    for folder, text in (("missing", "is no folder"), ("empty", "holds no DICOM file"), ("mixed", "'A', 'B'")):
+    for folder, text in (("missing", "is not a folder"), ("empty", "holds no DICOM file"), ("mixed", "'A', 'B'")):
         for command in (["build", str(tmp_path / folder), str(tmp_path / "out")], ["explain", str(tmp_path / folder)]):
             assert main([*command, "--blueprint", "ct"]) == 2
             assert text in capsys.readouterr().err

@@ -209,13 +209,13 @@ def test_a_text_that_the_command_would_take_for_an_option_is_refused(tmp_path: P
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"command": ["x", "{mr}"]}, r"\{mr\}, which is no input.*ct, in, out"),
+        ({"command": ["x", "{mr}"]}, r"\{mr\}, which is not an input.*ct, in, out"),
         ({"command": ["x", "{ct"]}, "braces that are not closed"),
         ({"command": ["x", "{ct.pivot}"]}, "which is not a name"),
         ({"command": "x -i {ct}"}, "is one text"),
         ({"command": ["x", 3]}, "the argument 3"),
         ({"files": {"mask": "x.nii"}}, "names mask, its outputs are seg"),
-        ({"progress": "("}, "no regular expression"),
+        ({"progress": "("}, "not a regular expression"),
         ({"progress": r"(\d+)%"}, "no group 'percent'"),
         ({"input": {"out": Input}}, "several things named out"),
     ],

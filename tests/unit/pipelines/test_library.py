@@ -75,7 +75,7 @@ def test_a_user_adds_a_file_and_nothing_else(tmp_path: Path) -> None:
         ("blueprint = 7", "'blueprint' is a int, not a Blueprint"),
         (
             "from derived_series import *\nblueprint = Blueprint([CopyElement('Nonsense')])",
-            "'Nonsense' is no DICOM tag",
+            "'Nonsense' is not a DICOM tag",
         ),
         ("from derived_series.pipelines import *\nclass A(Pipeline):\n    parent_input = 'x'", "A.parent_input is 'x'"),
         ("from derived_series.pipelines import *\nclass A(Pipeline):\n    input = {}", "its inputs are none"),

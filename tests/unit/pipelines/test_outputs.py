@@ -122,7 +122,7 @@ def test_a_header_is_there_before_its_output_and_can_be_referred_to() -> None:
         ({"mask": 1, "double": 2, "values": 3}, "values that are a int"),
         ({"mask": 1, "double": 2, "values": {"a": float("nan")}}, "nan as the value 'a'"),
         ({"mask": 1, "double": 2, "values": {"a": "12"}}, "'12' as the value 'a'"),
-        ({"mask": 1, "double": 2, "values": {"a": Value(1, "cc")}}, "'cc' is no UCUM code"),
+        ({"mask": 1, "double": 2, "values": {"a": Value(1, "cc")}}, "'cc' is not a UCUM code"),
     ],
 )
 def test_results_that_are_not_what_the_outputs_say(result: Any, text: str) -> None:

@@ -200,9 +200,9 @@ def test_options_of_a_request() -> None:
 
 @pytest.mark.parametrize(
     ("replace", "text"),
-    [({"Nonsense": 1}, "'Nonsense' is no DICOM tag"), ({"StudyDate": "today"}, "StudyDate.*'today' is no value")]
+    [({"Nonsense": 1}, "'Nonsense' is not a DICOM tag"), ({"StudyDate": "today"}, "StudyDate.*'today' is not a value")]
     + [({"DerivationCodeSequence": "x"}, "its value is a list of objects"), ({"0009,1001": "x"}, "has no VR")]
-    + [({"00100010x": "x"}, "is no DICOM tag"), ({"DerivationCodeSequence": [{"Nonsense": 1}]}, "'Nonsense'")],
+    + [({"00100010x": "x"}, "is not a DICOM tag"), ({"DerivationCodeSequence": [{"Nonsense": 1}]}, "'Nonsense'")],
 )  # fmt: skip
 def test_bad_replacements_are_named(replace: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidRequest, match=text):

@@ -153,7 +153,7 @@ def test_a_segmentation_that_is_an_input_is_referred_to() -> None:
     assert group.finding_sites[0].laterality.meaning == "Left"
     with pytest.raises(InvalidImage, match="no segment is called 'Spleen'"):
         SegmentReference.of(ParentSeries.from_objects([encode(mask)]), "Spleen")
-    with pytest.raises(InvalidImage, match="is no segmentation"):
+    with pytest.raises(InvalidImage, match="is not a segmentation"):
         SegmentReference.of(CT, 1)
 
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_reported_is_refused() -> None:
         run(changed(values={}))
     with pytest.raises(UserCodeError, match="returned a int for 'report'"):
         run(changed(report=3))
-    with pytest.raises(UserCodeError, match="the value 'x' of process of pipeline 'mine': 'Wolume' is no code"):
+    with pytest.raises(UserCodeError, match="the value 'x' of process of pipeline 'mine': 'Wolume' is not a code"):
         run(changed(values={"x": Value(1, "ml", concept="Wolume")}))
     with pytest.raises(BlueprintError, match="'same' of pipeline 'mine' is to hold values"):
         run(type("Wrong", (Measured,), {"outputs": {**Measured.outputs, "same": Output("ct", values=True)}}))

@@ -78,7 +78,7 @@ FLOORS: dict[str, dict[str, int]] = {
 
 #: Where everything may be caught, and why there.
 MAY_CATCH_EVERYTHING: dict[str, str] = {
-    "derived_series/dicom/encoding/read_errors.py": "decoders in Rust raise what is no Exception when they panic",
+    "derived_series/dicom/encoding/read_errors.py": "decoders in Rust raise what is not an Exception when they panic",
     "derived_series/dicom/blueprints/function_elements.py": "a user's function in a blueprint may raise anything",
     "derived_series/pipelines/library.py": "a user's file may raise anything while it is loaded",
     "derived_series/pipelines/run.py": "a user's pipeline may raise anything",

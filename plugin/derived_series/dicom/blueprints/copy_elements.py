@@ -40,7 +40,7 @@ def _source(source: str) -> tuple[Path, BaseTag]:
         match = _STEP.match(step)
         if match is None:
             raise BlueprintError(
-                f"{source!r} is no place in a dataset: {step!r} is not like Keyword[0]",
+                f"{source!r} is not a place in a dataset: {step!r} is not like Keyword[0]",
                 remedy='write "RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife"',
             )
         path.append((to_tag(match["keyword"]), int(match["item"])))
@@ -145,7 +145,7 @@ class CopyOrElseElement(CopyElement):
             raise BlueprintError(f"the fallback for {describe(self.tag)} is for another tag: {fallback!r}")
         self._set(fallback=fallback)
         if not isinstance(fallback, VirtualElement):
-            self.data_element(fallback)  # a wrong value is told where it is written
+            self.data_element(fallback)  # a wrong value is reported where it is written
 
     def describe(self) -> str:
         return f"or else {self.fallback!r}"
@@ -219,7 +219,7 @@ class PositionCopyElement(CopyElement):
     """The parent's value where it is true: shared when all parent instances agree, else each instance's own.
 
     When the instances differ and the image is on a grid of its own, the tag is left out, or empty with
-    ``Else=None`` or the value of ``Else``: a value of one slice is never written for another. So it is where an image
+    ``Else=None`` or the value of ``Else``: a value of one slice is never written for another. Likewise where an image
     was made of several volumes that differ. What is one value for each volume is kept on any grid.
 
     :param required: there must be a value (type 1); ``Else`` does not count then.
@@ -231,7 +231,7 @@ class PositionCopyElement(CopyElement):
         super().__init__(tag, Optional=not required, creator=creator)
         self._set(Else=Else)
         if Else is not ABSENT:
-            self.data_element(Else)  # a wrong value is told where it is written
+            self.data_element(Else)  # a wrong value is reported where it is written
 
     def describe(self) -> str:
         return "by position" + ("" if self.Else is ABSENT else f", or else {self.Else!r}")

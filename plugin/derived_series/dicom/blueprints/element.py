@@ -33,7 +33,7 @@ DEFAULT_CREATOR = "DERIVED SERIES"
 
 
 class Answer(Enum):
-    """Answers that are no value."""
+    """Answers that are not values."""
 
     ABSENT = "absent"
     DEFER = "defer"
@@ -78,10 +78,10 @@ class VirtualElement:
                 remedy='name the creator on the element: StaticElement(0x00091001, "LO", "x", creator="ACME")',
             )
         if creator is not None and not base_tag.is_private:
-            raise BlueprintError(f"{describe(base_tag)} is no private tag and has no creator ({creator!r})")
+            raise BlueprintError(f"{describe(base_tag)} is not a private tag and has no creator ({creator!r})")
         if VR is not None and (not isinstance(VR, str) or VR not in VRS):
             raise BlueprintError(
-                f"{type(self).__name__} for {describe(base_tag)}: {VR!r} is no VR",
+                f"{type(self).__name__} for {describe(base_tag)}: {VR!r} is not a VR",
                 remedy='a VR is two letters such as "LO"; flags such as Optional are given by name: Optional=True',
             )
         self._set(
@@ -185,7 +185,7 @@ class VirtualElement:
             return DataElement(self.tag, vr, copy.deepcopy(value), validation_mode=config.RAISE)
         except (ValueError, TypeError, OverflowError) as error:
             why = str(error).split(" Please see")[0]
-            raise InvalidValue(f"{self!r}: {value!r} is no value for VR {vr}: {why}") from error
+            raise InvalidValue(f"{self!r}: {value!r} is not a value for VR {vr}: {why}") from error
 
     def _moved(self, element: DataElement) -> DataElement:
         """An element of another tag as one of this tag, with the VR that this tag has."""
@@ -249,7 +249,7 @@ class StaticElement(VirtualElement):
             VR = None
         super().__init__(tag, VR, creator)
         self._set(_value=copy.deepcopy(value))
-        element = self.data_element(value)  # a wrong value is told where it is written, not in the first build
+        element = self.data_element(value)  # a wrong value is reported where it is written, not in the first build
         problem = next(item_problems(element.value or ()), None) if element.VR == "SQ" else None
         if problem is not None:
             raise BlueprintError(f"{describe(self.tag)}: {problem}")

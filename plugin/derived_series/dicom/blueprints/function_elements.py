@@ -113,7 +113,7 @@ class FunctionalElement(_CallingElement, InstanceVirtualElement):
     """A function of the InstanceEnvironment, evaluated for every instance.
 
     Calling convention: the function is called with the environment, its only argument; once for an instance when its
-    answer is text or numbers, so that what was checked is what is stored. Datasets are made anew each time.
+    answer is text or numbers, so that what was checked is what is stored. Datasets are made again each time.
     """
 
     func: Callable[[InstanceEnvironment], Value]

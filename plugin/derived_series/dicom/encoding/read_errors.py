@@ -38,7 +38,7 @@ def reading(what: str) -> Iterator[None]:
     except READ_ERRORS as error:
         raise unreadable(what, error) from error
     except BaseException as error:
-        if type(error).__name__ != "PanicException":  # of decoders in Rust, whose panics are no Exception
+        if type(error).__name__ != "PanicException":  # of decoders in Rust, whose panics are not Exceptions
             raise
         raise unreadable(what, error) from error
 

@@ -28,7 +28,7 @@ def to_tag(tag: TagLike) -> BaseTag:
         return Tag(tag)
     except (ValueError, TypeError, OverflowError) as error:
         raise BlueprintError(
-            f"{tag!r} is no DICOM tag",
+            f"{tag!r} is not a DICOM tag",
             remedy='write 0x00100010, (0x0010, 0x0010) or the keyword "PatientName" (PS3.6)',
         ) from error
 

@@ -51,7 +51,7 @@ class Moment:
 
 
 def zone_of(dataset: Dataset) -> timezone | None:
-    """TimezoneOffsetFromUTC (0008,0201); None where it is missing or is no offset."""
+    """TimezoneOffsetFromUTC (0008,0201); None where it is missing or is not an offset."""
     match = _OFFSET.fullmatch(str(dataset.get("TimezoneOffsetFromUTC") or "").strip())
     if match is None:
         return None

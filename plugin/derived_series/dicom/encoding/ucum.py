@@ -58,7 +58,7 @@ _MEANT = {
 
 @lru_cache(maxsize=1)
 def _listed() -> dict[str, str]:
-    """The units of PS3.16 and their meanings; some are no UCUM, strictly."""
+    """The units of PS3.16 and their meanings; some are not UCUM, strictly."""
     units = (getattr(codes.UCUM, name) for name in codes.UCUM.dir())
     return {code.value: code.meaning for code in units}
 

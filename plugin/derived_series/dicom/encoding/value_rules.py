@@ -109,7 +109,7 @@ def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
 
 def _problem(vr: str, text: str) -> str | None:
     if vr == "UI":
-        return None if is_uid(text) else "no UID (64 characters at most, no component with a leading zero)"
+        return None if is_uid(text) else "not a UID (64 characters at most, no component with a leading zero)"
     if vr not in _CHECKED or (vr == "DS" and len(text) <= _LONGEST_DS and _PLAIN_DS.fullmatch(text)):
         return None
     problem = character_problem(vr, ESCAPE.sub("", text) if vr in TEXT_VRS else text)

@@ -228,7 +228,7 @@ class NumpyFactory(DicomFactory):
             raise InvalidImage("the image is an archive of arrays (.npz)", remedy="write one array with numpy.save")
         except _READ_ERRORS as error:
             raise InvalidImage(
-                f"the image is no readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
+                f"the image is not a readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
             ) from error
 
 
@@ -241,7 +241,7 @@ def _volume(image: Any) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.asarray(image)
     except ValueError as error:
-        raise InvalidImage(f"the image is no array: {error}", remedy="give a numpy array") from error
+        raise InvalidImage(f"the image is not an array: {error}", remedy="give a numpy array") from error
     if array.ndim == 2:
         array = array[np.newaxis]
     require_encodable(array.dtype)

@@ -124,7 +124,7 @@ class RtDoseFactory(ObjectFactory):
 
 
 class FileFactory(ObjectFactory):
-    """For a kind that is made from a file which is no image: the bytes of the file."""
+    """For a kind that is made from a file which is not an image: the bytes of the file."""
 
     def build(
         self,
@@ -145,7 +145,7 @@ class FileFactory(ObjectFactory):
         return file_builder_of(header.sop_class_uid).build_from_file(fresh(header), image)
 
     def own_image(self, parent: ParentSeries) -> Any:
-        """:raises InvalidOption: always: a series is no document."""
+        """:raises InvalidOption: always: a series is not a document."""
         raise InvalidOption(
             "there is no document", remedy=f"give a {self._files()[0].name}", advice=Advice(Choice.FILE)
         )

@@ -102,7 +102,7 @@ class NiftiFactory(DicomFactory):
             return _unpacked(Path(path)) if Path(path).suffix == ".gz" else nib.load(path)
         except _READ_ERRORS as error:
             raise InvalidImage(
-                f"the image is no readable NIfTI file: {str(error).replace(str(path), Path(path).name)}",
+                f"the image is not a readable NIfTI file: {str(error).replace(str(path), Path(path).name)}",
                 remedy="write it with nibabel.save(image, 'x.nii.gz')",
             ) from error
 
@@ -180,7 +180,7 @@ def announced_size(path: Path) -> int:
 
     Nothing but the header is read: a small compressed file may unfold to any size.
 
-    :raises InvalidImage: when it is no NIfTI file.
+    :raises InvalidImage: when it is not a NIfTI file.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -195,9 +195,9 @@ def announced_size(path: Path) -> int:
                 voxels = math.prod(shape)
                 return int(header["vox_offset"]) + voxels * np.dtype(np.float64).itemsize
     except _READ_ERRORS as error:
-        raise InvalidImage(f"the image is no readable NIfTI file: {error}") from error
+        raise InvalidImage(f"the image is not a readable NIfTI file: {error}") from error
     raise InvalidImage(
-        "the image is no NIfTI file: it does not begin with its header",
+        "the image is not a NIfTI file: it does not begin with its header",
         remedy="write it with nibabel.save(image, 'x.nii.gz')",
     )
 

@@ -29,7 +29,7 @@ def says_where(image: Any) -> bool:
 
 
 def template_of(image: Any) -> str:
-    """The space of an image's affine where it is no patient's, as text; else empty."""
+    """The space of an image's affine where it is not a patient's, as text; else empty."""
     if not isinstance(image, nib.Nifti1Pair):
         return ""
     name, code = _taken(image)

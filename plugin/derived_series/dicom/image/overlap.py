@@ -70,7 +70,7 @@ def _cause(image: Points, series: Points) -> str:
 
 
 def partly_outside(grid: Grid, of: Grid, whose: str) -> str:
-    """What is to be told of an image that reaches beyond a series on one side and lacks a part of it on another.
+    """The warning for an image that reaches beyond a series on one side and lacks a part of it on another.
 
     Empty where the image is within the series, or the series within it, to a voxel.
     """
@@ -98,7 +98,7 @@ def partly_outside(grid: Grid, of: Grid, whose: str) -> str:
 
 
 def off_planes(grid: Grid, of: Grid, whose: str) -> str:
-    """What is to be told of an image of a series' shape that is not on its voxels; empty for one of another shape."""
+    """The warning for an image of a series' shape that is not on its voxels; empty for one of another shape."""
     if grid.shape != of.shape:
         return ""
     pairs = [(grid.corners(k), of.corners(k)) for k in range(len(of.positions))]

@@ -60,7 +60,7 @@ class Placement:
     :param volumes: how many the image has.
     :param time_step: seconds from one volume to the next, where the image says so.
     :param on: the input in whose frame of reference the grid is; None is the parent.
-    :param template: the space that the image says it is in, where that is no patient's.
+    :param template: the space that the image says it is in, where that is not a patient's.
     :param frame: the frame of reference that the grid is in; None is the parent's.
     :param others: what of the inputs beside the parent the slices come from.
     :param warnings: what is odd about the place.

@@ -18,7 +18,7 @@ PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#4
 def cielab(color: str) -> list[int]:
     """The RecommendedDisplayCIELabValue (0062,000D) of an sRGB colour such as ``"#b5651d"``.
 
-    :raises BlueprintError: when it is no such text.
+    :raises BlueprintError: when it is not such a text.
     """
     from highdicom.color import CIELabColor
 

@@ -39,7 +39,7 @@ def snomed(code: Code | str) -> Code:
             return _named(code)
     near = difflib.get_close_matches(str(code), _names(), 3)
     raise BlueprintError(
-        f"{code!r} is no code of SNOMED CT in PS3.16",
+        f"{code!r} is not a code of SNOMED CT in PS3.16",
         remedy=f"{'perhaps ' + ', '.join(near) if near else 'give its value, such as 10200004'}; of other schemes give "
         "Code(value, scheme, meaning)",
         advice=Advice(Choice.CODE),
@@ -51,7 +51,7 @@ def unit(code: Code | str) -> Code:
 
     A Code of UCUM is checked likewise; one of another scheme is taken as it is.
 
-    :raises BlueprintError: text that is no UCUM code (case counts there).
+    :raises BlueprintError: text that is not a UCUM code (case counts there).
     """
     if isinstance(code, Code) and code.scheme_designator != "UCUM":
         return code
@@ -59,7 +59,7 @@ def unit(code: Code | str) -> Code:
     if not isinstance(text, str) or not 0 < len(text) <= 16 or not ucum.is_unit(text):
         meant = ucum.suggestion(text) if isinstance(text, str) else None
         remedy = f'write "{meant}"' if meant else 'write it as UCUM does, such as "mm2/s", "ms", "g/ml"; "1" for none'
-        raise BlueprintError(f"{text!r} is no UCUM code", remedy=remedy)
+        raise BlueprintError(f"{text!r} is not a UCUM code", remedy=remedy)
     return code if isinstance(code, Code) else Code(text, "UCUM", ucum.meaning(text))
 
 

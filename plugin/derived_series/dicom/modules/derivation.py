@@ -77,7 +77,7 @@ def derivation_code(code: Code | str) -> Code:
         if code in (name, known_code.value):
             return known_code
     names = ", ".join(sorted(group.dir()))
-    raise BlueprintError(f"{code!r} is no derivation of CID 7203", remedy=f"use one of {names}")
+    raise BlueprintError(f"{code!r} is not a derivation of CID 7203", remedy=f"use one of {names}")
 
 
 def _image_type(env: ImageEnvironment) -> list[str]:
@@ -279,7 +279,7 @@ def sources_of_all(env: ImageEnvironment) -> bytes:
     every = sorted({index for part in env.sources for index in part})
     sources = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
     for other in env.others:
-        if "Rows" not in other.series.pivot:  # a structure set is no image
+        if "Rows" not in other.series.pivot:  # a structure set is not an image
             continue
         (whole,) = other.as_whole().sources
         sources += [(to, other.same_place) for to in references([other.series.instances[index] for index in whole])]

@@ -60,7 +60,7 @@ class SegmentReference:
         :param source: a header of the same job, such as ``container.headers["mask"]``; or a segmentation that is an
             input, such as ``container.parents["mask"]``.
         :param segment: the label in the label map (of an input SegmentNumber), or SegmentLabel.
-        :raises InvalidImage: a source that is no segmentation, or a name that it does not have.
+        :raises InvalidImage: a source that is not a segmentation, or a name that it does not have.
         """
         if isinstance(source, ParentSeries):
             pivot = source.pivot
@@ -71,7 +71,7 @@ class SegmentReference:
             items = (source["SegmentSequence"].value or ()) if "SegmentSequence" in source else ()
         if not sop_class.startswith(_SEGMENTATIONS) or (isinstance(source, ParentSeries) and not items):
             raise InvalidImage(
-                f"{instance} is no segmentation",
+                f"{instance} is not a segmentation",
                 remedy="name a header or an input of a segmentation in SegmentReference",
             )
         labels = {int(item.SegmentNumber): str(item.get("SegmentLabel") or "") for item in items}

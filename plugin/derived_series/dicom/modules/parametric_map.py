@@ -31,7 +31,7 @@ def real_world_value_item(
     :param units: a code of UCUM (``"mm2/s"``; ``"1"`` for none).
     :param label: LUTLabel, at most 16 characters; :param explanation: LUTExplanation.
     :param quantity: what is measured, of CID 7180 such as ``Code("113041", "DCM", "Apparent Diffusion Coefficient")``.
-    :raises BlueprintError: text that is no unit.
+    :raises BlueprintError: text that is not a unit.
     """
     item = Dataset()
     item.LUTExplanation = explanation

@@ -64,7 +64,7 @@ class Segment:
             raise BlueprintError(f"segment {self.number} has the label {self.label!r}, which says nothing")
         if self.algorithm not in _ALGORITHMS:
             raise BlueprintError(
-                f"{self.algorithm!r} is no segment algorithm type", remedy=f"use {', '.join(_ALGORITHMS)}"
+                f"{self.algorithm!r} is not a segment algorithm type", remedy=f"use {', '.join(_ALGORITHMS)}"
             )
         plain = codes.SCT.Tissue if self.type is None else codes.SCT.AnatomicalStructure
         item = Dataset()
@@ -83,7 +83,9 @@ class Segment:
                 region.AnatomicRegionModifierSequence = [code_item(snomed(self.region_modifier))]
             item.AnatomicRegionSequence = [region]
         if self.tracking_uid is not None and not is_uid(self.tracking_uid):
-            raise BlueprintError(f"segment {self.label!r} has the tracking UID {self.tracking_uid!r}, which is no UID")
+            raise BlueprintError(
+                f"segment {self.label!r} has the tracking UID {self.tracking_uid!r}, which is not a UID"
+            )
         if self.tracking_id is not None or self.tracking_uid is not None:
             item.TrackingID = self.tracking_id or self.label
             item.TrackingUID = self.tracking_uid

@@ -82,7 +82,7 @@ def segments_of_text(text: str, name: str = "table") -> Blueprint:
     """The same from the text of a table.
 
     :param name: what messages call it.
-    :raises BlueprintError: text that is no table of a known kind.
+    :raises BlueprintError: text that is not a table of a known kind.
     """
     try:
         described = tuple(segment for segment in _read(text) if segment.number != 0)
@@ -212,7 +212,7 @@ def _dcmqi(text: str) -> Iterator[Segment]:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise BlueprintError(f"it is no JSON: {error}") from error
+        raise BlueprintError(f"it is not JSON: {error}") from error
     groups = document.get("segmentAttributes") if isinstance(document, dict) else document
     if not isinstance(groups, list):
         raise BlueprintError("its JSON has no segmentAttributes", remedy="give the JSON of dcmqi's itkimage2segimage")

@@ -16,7 +16,7 @@ from derived_series.kinds import sop_class
 def _series_number(env: SeriesEnvironment) -> int:
     try:
         number = int(env.pivot.get("SeriesNumber"))
-    except (TypeError, ValueError, OverflowError):  # it has none, or one that is no number
+    except (TypeError, ValueError, OverflowError):  # it has none, or one that is not a number
         number = None
     return env.context.series_number(number)
 

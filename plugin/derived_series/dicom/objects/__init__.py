@@ -28,7 +28,7 @@ class Builder(Protocol):
 
 
 class FileBuilder(Protocol):
-    """The same of a kind that is made from a file which is no image."""
+    """The same of a kind that is made from a file which is not an image."""
 
     def build_from_file(self, header: SeriesHeader, content: bytes) -> FinishedSeries:
         """:param content: the whole file."""

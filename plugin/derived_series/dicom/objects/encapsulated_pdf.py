@@ -35,7 +35,7 @@ def build_from_file(header: SeriesHeader, content: bytes) -> FinishedSeries:
     if not isinstance(content, bytes) or file_type(content) is not PDF:
         beginning = repr(content[:8]) if isinstance(content, bytes) else type(content).__name__
         raise InvalidImage(
-            f"the document is no PDF file: {beginning}", remedy="give the bytes of a file that begins with %PDF-"
+            f"the document is not a PDF file: {beginning}", remedy="give the bytes of a file that begins with %PDF-"
         )
     nothing = encode_pixels(np.zeros((1, 1, 1), dtype=np.uint8), PixelRules())  # a document has no pixels
     draft = draft_of(header, nothing, without_geometry(header.parent, 1), IMAGE_ONLY)

@@ -18,9 +18,9 @@ from derived_series.kinds.kind import PixelRules
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
-    :param image: labels, (slice, row, column): 0 is no segment, n the segment of that number, gaps allowed; bool is
+    :param image: labels, (slice, row, column): 0 is not a segment, n the segment of that number, gaps allowed; bool is
         segment 1.
-    :raises PixelError: values that are no labels. :raises GeometryError: an image that is nowhere.
+    :raises PixelError: values that are not labels. :raises GeometryError: an image that is nowhere.
     :raises HeaderError: a segment that is described without its number.
     """
     grid = require_grid(placement, "a label map")

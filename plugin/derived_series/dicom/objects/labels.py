@@ -30,7 +30,7 @@ def label_map(image: Any) -> npt.NDArray[Any]:
         fractions = array.dtype.kind == "f" and not np.array_equal(array, np.rint(array))
     if fractions:
         raise PixelError(
-            "a segmentation is made from a label map, but the image has values that are no whole numbers, or NaN",
+            "a segmentation is made from a label map, but the image has values that are not whole numbers, or NaN",
             remedy="give labels (0, 1, 2, ...) or a bool mask; a map of probabilities goes with "
             "fractional_segmentation or parametric_map",
         )

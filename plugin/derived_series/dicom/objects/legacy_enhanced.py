@@ -52,7 +52,7 @@ from derived_series.errors import InvalidParent
 from derived_series.kinds import sop_class
 
 _SOP_CLASS = (int(Tag("SOPClassUID")), "")
-#: Of the classic instances, which are never stored, or said anew for the whole.
+#: Of the classic instances, which are never stored, or written again for the whole.
 _NOT_CONVERTED = (
     *(
         "ReferencedSeriesSequence",

@@ -75,12 +75,12 @@ def _read(content: bytes) -> list[Measurement]:
     try:
         rows = json.loads(content)
     except ValueError as error:
-        raise InvalidImage(f"the measurements are no JSON: {error}", remedy="give a list of objects") from error
+        raise InvalidImage(f"the measurements are not JSON: {error}", remedy="give a list of objects") from error
     if isinstance(rows, dict):
         rows = rows.get("Measurements")
     if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
         raise InvalidImage(
-            "the measurements are no list of objects", remedy="give each with the keys Of, Concept, Value and Unit"
+            "the measurements are not a list of objects", remedy="give each with the keys Of, Concept, Value and Unit"
         )
     return [Measurement.of_json(each) for each in rows]
 

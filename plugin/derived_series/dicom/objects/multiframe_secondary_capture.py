@@ -33,7 +33,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     if pixels.rescaled or (pixels.signed and pixels.low < 0):
         raise PixelError(
             f"a multi-frame secondary capture has no rescale, but the image has values from {pixels.low:g} to "
-            f"{pixels.high:g} that are no whole numbers from 0 to 65535",
+            f"{pixels.high:g} that are not whole numbers from 0 to 65535",
             remedy="scale and round the image to uint8 or uint16, or use secondary_capture",
         )
     draft = draft_of(header, pixels, placement)

@@ -46,8 +46,8 @@ _LONGEST = 0xFFFE
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
-    :param image: labels, (slice, row, column): 0 is no structure, n the one of that number; bool is structure 1.
-    :raises PixelError: values that are no labels. :raises GeometryError: an image that is not on the parent's slices.
+    :param image: labels, (slice, row, column): 0 is not a structure, n the one of that number; bool is structure 1.
+    :raises PixelError: values that are not labels. :raises GeometryError: an image that is not on the parent's slices.
     :raises HeaderError: a structure that is described without its number.
     """
     grid = require_grid(placement, "a structure set")

@@ -39,9 +39,9 @@ _MAXIMUM = 255
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
     """
-    :param image: labels, (slice, row, column): 0 is no segment, n the segment of that number; bool is segment 1.
+    :param image: labels, (slice, row, column): 0 is not a segment, n the segment of that number; bool is segment 1.
         With the SegmentationType FRACTIONAL: probabilities, (slice, row, column), or one such map a segment.
-    :raises PixelError: values that are no labels, or no probabilities.
+    :raises PixelError: values that are not labels, or no probabilities.
     :raises GeometryError: an image that is nowhere.
     :raises HeaderError: a segment that is described without its number.
     """
@@ -87,7 +87,7 @@ def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: flo
 
 
 def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArray[np.uint8]:
-    """:raises PixelError: NaN and Inf, values that are no probabilities."""
+    """:raises PixelError: NaN and Inf, values that are not probabilities."""
     pixels = encode_pixels(probabilities, PixelRules(), nan)
     if pixels.low < 0 or pixels.high > 1:
         raise PixelError(

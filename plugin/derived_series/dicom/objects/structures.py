@@ -99,7 +99,11 @@ def _numbered(segments: Sequence[Segment]) -> tuple[list[int], list[Segment], li
     if len(set(numbers)) == len(numbers) and all(0 < number <= _LARGEST for number in numbers):
         return numbers, list(segments), []
     again = [replace(segment, number=index) for index, segment in enumerate(segments, 1)]
-    return list(range(1, len(again) + 1)), again, ["structures are numbered from 1 on: their own numbers are no labels"]
+    return (
+        list(range(1, len(again) + 1)),
+        again,
+        ["structures are numbered from 1 on: their own numbers are not labels"],
+    )
 
 
 def _require_frame(uid: Any, frame: str, what: str) -> None:

@@ -174,7 +174,7 @@ def _volumes(parent: ParentSeries) -> list[str]:
 def _strategy(
     env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy
 ) -> tuple[FillingStrategy, list[str]]:
-    """An object that is no image of the parent's kind takes nothing from it but what its blueprint names."""
+    """An object that is not an image of the parent's kind takes nothing from it but what its blueprint names."""
     if strategy is FillingStrategy.DISCARD or "SOPClassUID" not in blueprint:
         return strategy, []
     uid = blueprint["SOPClassUID"].at_header(env)

@@ -71,7 +71,7 @@ def picked(count: int, most: int) -> npt.NDArray[np.intp]:
 
 
 def other_way_round(samples: Samples, grid: Grid | None) -> str:
-    """What is to be told of an image that fits far better another way round; empty of one that does not.
+    """The warning for an image that fits its parent far better turned; empty for one that does not.
 
     :param grid: tells the patient's directions.
     """

@@ -43,7 +43,7 @@ def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
 
 
 def read_file(path: Path) -> Dataset:
-    """A Part 10 file as a Dataset that reads its pixels when they are asked for, each time anew.
+    """A Part 10 file as a Dataset that reads its pixels each time they are asked for.
 
     :raises InvalidParent: when it is none.
     """
@@ -145,7 +145,7 @@ def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:
     for keyword in (*_IDENTITY_UIDS, "FrameOfReferenceUID"):
         wrong = next((uid for uid in _values(instances, varying, keyword) if uid and not _UID.fullmatch(uid)), None)
         if wrong is not None:
-            raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is no UID: 64 digits and dots at most")
+            raise InvalidParent(f"{describe(to_tag(keyword))} {wrong[:80]!r} is not a UID: 64 digits and dots at most")
     uids = Counter(str(dataset.SOPInstanceUID) for dataset in instances)
     repeated = [uid for uid, count in uids.items() if count > 1]
     if repeated:
@@ -157,7 +157,7 @@ def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:
     alike = varying.isdisjoint(_IMAGE_TAGS)
     for dataset in instances[:1] if alike else instances:
         if "Rows" not in dataset or "Columns" not in dataset:
-            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is no image: it has no Rows and Columns")
+            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is not an image: it has no Rows and Columns")
     sizes = Counter((int(d.Rows), int(d.Columns)) for d in (instances[:1] if alike else instances))
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())

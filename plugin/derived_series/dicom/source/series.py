@@ -146,7 +146,7 @@ class ParentSeries:
         """
         path = Path(folder)
         if not path.is_dir():
-            raise InvalidParent(f"{folder} is no folder", remedy="name the folder that holds the parent series")
+            raise InvalidParent(f"{folder} is not a folder", remedy="name the folder that holds the parent series")
         files = sorted(f for f in path.rglob("*") if f.is_file() and f.name != "DICOMDIR" and is_dicom(f))
         if not files:
             raise InvalidParent(f"{folder} holds no DICOM file")
@@ -173,7 +173,7 @@ class ParentSeries:
 
     @property
     def time_step(self) -> float | None:
-        """Seconds from one volume to the next; None for one volume, or where they are no even steps in time."""
+        """Seconds from one volume to the next; None for one volume, or where they are not even steps in time."""
         return time_step(self.instances, self.volumes, self.volume_key)
 
     @property

@@ -17,7 +17,7 @@ _ENUMERATED = {
 
 
 def check_report(dataset: Dataset, where: str) -> Iterator[Finding]:
-    """:param dataset: any; what is no report has nothing to be checked."""
+    """:param dataset: any; what is not a report has nothing to be checked."""
     if dataset.get("Modality") != "SR":
         return
     for keyword, values in _ENUMERATED.items():

@@ -90,7 +90,7 @@ def _in_short(dataset: Dataset) -> Dataset:
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
-    """The same thing of the first and of the last instance is told once."""
+    """Findings without those that repeat one of another instance."""
     seen: set[tuple[int, str]] = set()
     for finding in findings:
         key = (finding.tag, finding.message)
@@ -156,7 +156,7 @@ def _identity(series: Series, parent: ParentSeries, known: frozenset[str]) -> It
         yield error(0x0020000E, "is the parent's")
     wrong = [uid for uid in uids if not is_uid(uid)]
     if wrong:
-        yield error(0x00080018, f"is {wrong[0]!r}: no UID")
+        yield error(0x00080018, f"is {wrong[0]!r}: not a UID")
 
 
 #: What all instances of a series have alike (PS3.3 C.7.1 to C.7.5).

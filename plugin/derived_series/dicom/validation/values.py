@@ -134,7 +134,7 @@ def _check_pixels(dataset: Dataset, where: str) -> Iterator[Finding]:
     if "BitsAllocated" not in dataset or any(
         not isinstance(dataset.get(keyword), int) for keyword in ("BitsAllocated", "BitsStored", "HighBit")
     ):
-        return  # what is missing is told elsewhere
+        return  # what is missing is reported elsewhere
     allocated, stored, high = int(dataset.BitsAllocated), int(dataset.BitsStored), int(dataset.HighBit)
     if allocated not in (1, 8, 16, 32, 64):
         yield error(0x00280100, f"is {allocated}: it is 1 or whole bytes", where)

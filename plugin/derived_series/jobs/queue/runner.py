@@ -48,7 +48,7 @@ class JobRunner:
     :param work: what workers do with a task.
     :param make_task: the attempt to send out for a record, with what is only known here (address, token).
     :param timeout_of: seconds for one attempt at a record.
-    :param observe: is told each job that has another state, by the runner's thread.
+    :param observe: called with each job that has another state, by the runner's thread.
     :param leftovers: looks for what arrives after the end of attempts; by default, nothing does.
     :param previews: where a dry run goes while other jobs have all workers; None: it waits like any other.
     :param environments: where the jobs of pipelines run that have an environment of their own.
@@ -193,7 +193,7 @@ class JobRunner:
         return self._told_of(job)[0]
 
     def phase_of(self, job: JobRecord) -> str:
-        """What a running job is at, such as "Fetching"; empty until that is told."""
+        """What a running job is at, such as "Fetching"; empty until the worker reports it."""
         return self._told_of(job)[1]
 
     def text_of(self, job: JobRecord) -> str:
@@ -224,7 +224,7 @@ class JobRunner:
                 if time.monotonic() >= self._tidy_at:
                     self._tidy()
             except _DISK as error:
-                # The disk is full or gone. Nothing has been decided: what was told is told again.
+                # The disk is full or gone. Nothing has been decided: what was reported is reported again.
                 _log.error("the jobs cannot be written: %s", error)
                 if kind:
                     self._messages.put((kind, job_id))

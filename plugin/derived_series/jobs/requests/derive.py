@@ -285,7 +285,7 @@ def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
 
 
 def _models_below(model: type[BaseModel], part: int | str) -> list[type[BaseModel]]:
-    """The models that the value of a key may be of; items of arrays and values of objects are told by their key."""
+    """The models that the value of a key may be of; items of arrays and values of objects go by their key."""
     for name, field in model.model_fields.items():
         if part == (field.alias or name):
             return _models_in(field.annotation)

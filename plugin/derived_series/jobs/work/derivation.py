@@ -197,7 +197,7 @@ class Derivation:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         place = Workplace(folder, attempt.reporter.progress, logging.getLogger(name).info)
         results = run_outputs(self.library, name, parents, request.parameters, options, attempt.context, place)
-        attempt.reporter.flush()  # before the next phase is told
+        attempt.reporter.flush()  # before the next phase is reported
         return results, next(iter(parents.values()))
 
 

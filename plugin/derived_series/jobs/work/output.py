@@ -61,7 +61,7 @@ class _Lines:
 
 
 class _Stream(io.RawIOBase):
-    """The bytes under ``sys.stdout``: whole lines are told as soon as they are there."""
+    """The bytes under ``sys.stdout``: whole lines are passed on as soon as they are there."""
 
     def __init__(self, number: int, tell: Callable[[str], None]):
         super().__init__()
@@ -119,7 +119,7 @@ class _Records(logging.Handler):
 def output_of(job_id: str, also: Callable[[str], None]) -> Iterator[None]:
     """Have what is printed, and logged from INFO on, while a job runs told in this package's log.
 
-    :param also: is told the same lines, with the time of day.
+    :param also: called with the same lines, with the time of day.
     """
     lines = _Lines(job_id, also)
     raw = [_Stream(number, lambda text: lines.tell(logging.WARNING, text)) for number in (1, 2)]

@@ -46,7 +46,7 @@ class NotWanted(Exception):
 class Progress:
     """Tells how far an attempt is; a server that does not listen disturbs nothing.
 
-    :param route: where in the REST API progress is told; None: nobody wants to know.
+    :param route: where in the REST API progress is reported; None: nobody wants to know.
     """
 
     def __init__(self, client: Client, route: str | None, job_id: str, attempt: int):

@@ -23,7 +23,7 @@ _LONGEST_TEXT = 200
 class Reporter:
     """A thread that sends what has come since its last message. It begins with the first of it.
 
-    :param route: where in the REST API progress is told; None: nobody wants to know.
+    :param route: where in the REST API progress is reported; None: nobody wants to know.
     """
 
     def __init__(self, connection: Connection, route: str | None, attempt: int):

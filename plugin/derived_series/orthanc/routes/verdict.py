@@ -192,7 +192,7 @@ class VerdictRoutes:
     def _user(self, request: Request, asked: ReviewRequest) -> str:
         """Who judges.
 
-        :raises InvalidRequest: nobody is told, or another than the one who asks.
+        :raises InvalidRequest: no user is named, or another than the one who asks.
         """
         known = self._authenticated(request.headers)
         if known is None and asked.user is None:

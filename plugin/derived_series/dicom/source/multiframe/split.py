@@ -65,7 +65,7 @@ def _count(dataset: Dataset) -> int:
         return int(dataset[_NUMBER_OF_FRAMES].value or 1) if _NUMBER_OF_FRAMES in dataset else 1
     except (TypeError, ValueError) as error:
         raise InvalidParent(
-            f"NumberOfFrames (0028,0008) of instance {dataset[_SOP_INSTANCE].value} is no number: {error}",
+            f"NumberOfFrames (0028,0008) of instance {dataset[_SOP_INSTANCE].value} is not a number: {error}",
             remedy="send the instance again as its device made it",
         ) from error
 

@@ -82,11 +82,11 @@ def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[
 
 
 def _are(values: Any, count: int) -> bool:
-    """Whether there are as many numbers. :raises ValueError: one that is no place."""
+    """Whether there are as many numbers. :raises ValueError: one that is not a place."""
     listed = _listed(values)
     for value in listed:
         if not abs(float(value)) < FARTHEST_MM:
-            raise ValueError(f"{value!r} is no place")
+            raise ValueError(f"{value!r} is not a place")
     return len(listed) == count
 
 
