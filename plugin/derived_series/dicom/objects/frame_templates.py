@@ -121,7 +121,7 @@ def _times(series: DerivedSeries, encoded: Sequence[Encoded]) -> tuple[DT | None
 
 
 def _time(encoded: Encoded, shared: Mapping[int, str]) -> DT | None:
-    """When a slice was acquired. :raises ValueError: text that is not a date or no time."""
+    """When a slice was acquired. :raises ValueError: text that is neither a date nor a time."""
     texts = {tag: _text(encoded[tag]) if tag in encoded else shared.get(tag) for tag in (_DATE_TIME, _DATE, _TIME)}
     if (whole := texts[_DATE_TIME]) is not None:
         return DT(whole) if whole else None
