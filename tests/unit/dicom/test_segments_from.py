@@ -14,6 +14,7 @@ from pydicom.sr.coding import Code
 from building import build, parent_of, written
 from dciodvfy import errors
 from derived_series import BuildContext, Segment, segments, segments_from
+from derived_series.dicom.modules.cielab import cielab
 from derived_series.dicom.modules.codes import meaning_doubt
 from derived_series.dicom.modules.segments_from import TABLES, segments_of_text
 from derived_series.errors import BlueprintError, InvalidRequest
@@ -26,9 +27,20 @@ PARENT = parent_of(ct_phantom(4, 16, 16))
 KIDNEY = Segment(3, "left kidney", Code("64033007", "SCT", "Kidney"), modifier="Left", color="#c86432")
 LIVER = Segment(1, "liver", "Liver", color="#dd8265")
 
-ITK_SNAP = """
-################################################
+#: To the letter of what ITK-SNAP writes.
+ITK_SNAP = """################################################
 # ITK-SnAP Label Description File
+# File format:
+# IDX   -R-  -G-  -B-  -A--  VIS MSH  LABEL
+# Fields:
+#    IDX:   Zero-based index
+#    -R-:   Red color component (0..255)
+#    -G-:   Green color component (0..255)
+#    -B-:   Blue color component (0..255)
+#    -A-:   Label transparency (0.00 .. 1.00)
+#    VIS:   Label visibility (0 or 1)
+#    MSH:   Label mesh visibility (0 or 1)
+#  LABEL:   Label description
 ################################################
     0     0    0    0        0  0  0    "Clear Label"
     1   221  130  101        1  1  1    "liver"
@@ -46,7 +58,8 @@ FREESURFER = """#No. Label Name:                            R   G   B   A
 3   left_kidney                       200 100 50    0
 """
 BIDS = (
-    "index\tname\tabbreviation\tcolor\n0\tBackground\tBG\t#000000\n1\tliver\tL\t#dd8265\n3\tleft kidney\tLK\t#c86432\n"
+    "index\tname\tabbreviation\tcolor\tmapping\n"
+    "0\tBackground\tBG\t#000000\tn/a\n1\tliver\tL\t#dd8265\tn/a\n3\tleft kidney\tn/a\t#c86432\t7\n"
 )
 SLICER_CSV = (
     "LabelValue,Name,Color_R,Color_G,Color_B,Color_A,Type_CodingScheme,Type_CodeValue,Type_CodeMeaning,"
@@ -140,6 +153,68 @@ def test_tables_of_the_package_have_no_code_of_another_meaning(name: str) -> Non
         if sides and "atrial" not in words and "lobe" not in words:
             assert side and side[0].CodeMeaning.casefold() == sides[0], item.SegmentLabel
     assert len(numbers) > 100 and {"totalsegmentator": 117, "freesurfer": 2035}[name] == max(numbers)
+
+
+def test_a_cell_without_a_value_of_bids() -> None:
+    (item,) = items(segments_of_text("index\tname\tcolor\n4\tnode\tn/a\n"))
+    assert item.SegmentLabel == "node" and item == items(segments(Segment(4, "node")))[0]
+
+
+def test_dcmqis_own_example() -> None:
+    """Its doc/examples/seg-example.json, with what its schema has beside."""
+    liver = {
+        "labelID": 1,
+        "SegmentDescription": "Liver Segmentation",
+        "SegmentAlgorithmType": "SEMIAUTOMATIC",
+        "SegmentAlgorithmName": "SlicerEditor",
+        "SegmentedPropertyCategoryCodeSequence": {
+            "CodeValue": "91723000",
+            "CodingSchemeDesignator": "SCT",
+            "CodeMeaning": "Anatomical Structure",
+        },
+        "SegmentedPropertyTypeCodeSequence": {
+            "CodeValue": "10200004",
+            "CodingSchemeDesignator": "SCT",
+            "CodeMeaning": "Liver",
+        },
+        "AnatomicRegionSequence": {
+            "CodeValue": "818981001",
+            "CodingSchemeDesignator": "SCT",
+            "CodeMeaning": "Abdomen",
+        },
+        "TrackingIdentifier": "Lesion 1",
+        "TrackingUniqueIdentifier": "2.25.5",
+        "recommendedDisplayRGBValue": [221, 130, 101],
+    }
+    document = {
+        "ContentCreatorName": "Doe^John",
+        "ClinicalTrialSeriesID": "Session1",
+        "ClinicalTrialTimePointID": "1",
+        "SeriesDescription": "Segmentation",
+        "SeriesNumber": "300",
+        "InstanceNumber": "1",
+        "segmentAttributes": [[liver]],
+        "ContentLabel": "SEGMENTATION",
+        "ContentDescription": "Image segmentation",
+        "BodyPartExamined": "",
+    }
+    (item,) = items(segments_of_text(json.dumps(document, indent=2)))
+    assert (item.SegmentNumber, item.SegmentLabel) == (1, "Liver Segmentation")
+    assert (item.SegmentAlgorithmType, item.SegmentAlgorithmName) == ("SEMIAUTOMATIC", "SlicerEditor")
+    assert item.AnatomicRegionSequence[0].CodeValue == "818981001"
+    assert (item.TrackingID, item.TrackingUID) == ("Lesion 1", "2.25.5")
+
+
+def test_colours_are_the_published_ones() -> None:
+    """Of FreeSurferColorLUT.txt, and of TotalSegmentator's table."""
+    published = {
+        "freesurfer": {3: "#cd3e4e", 13: "#0c30ff", 52: "#0d30ff", 63: "#00c8dd", 1033: "#464646", 2033: "#464646"},
+        "totalsegmentator": {1: "#32aa3c", 2: "#226688", 3: "#2e8ab8"},
+    }
+    for name, colors in published.items():
+        described = {item.SegmentNumber: item for item in items(segments_from(name))}
+        for number, color in colors.items():
+            assert described[number].RecommendedDisplayCIELabValue == cielab(color), (name, number)
 
 
 def test_known_rows() -> None:

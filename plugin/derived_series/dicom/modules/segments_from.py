@@ -52,6 +52,8 @@ _DCMQI_CODES = {
     "region": "AnatomicRegionSequence",
     "region_modifier": "AnatomicRegionModifierSequence",
 }
+#: BIDS, for a cell without a value.
+_NOT_AVAILABLE = "n/a"
 _ITK_SNAP = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*')
 _COLOR_TABLE = re.compile(r"\s*(\d+)\s+(\S+|\".*\"|'.*')\s+(\d+)\s+(\d+)\s+(\d+)(?:\s+\d+)*\s*")
 
@@ -148,6 +150,7 @@ def _with_heading(lines: Sequence[tuple[int, str]]) -> Iterator[Segment]:
         )
     for number, line in lines[1:]:
         cells = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+        cells = ["" if cell == _NOT_AVAILABLE else cell for cell in cells]
         row = dict(zip(heading, cells, strict=False))
         yield _segment(number, row, {what: row.get(column, "") for what, column in columns.items()})
 
