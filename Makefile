@@ -2,7 +2,7 @@
 # test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
-.PHONY: wheel ohif setup run stop test test-quick docs test-crash test-bookworm test-trixie test-sid lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick docs test-crash test-readers test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 # Every server and worker that a test starts would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -55,6 +55,11 @@ test-bookworm test-trixie test-sid:
 # 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets.
 test-crash: setup
 	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/server/test_crash.py
+
+# What others' programs read of our objects: plastimatch, dcmrtstruct2nii and dcmqi, installed first.
+test-readers: setup
+	@scripts/readers.sh
+	DERIVED_SERIES_READERS=required $(PYTHON) -m pytest -m readers
 
 # 5,000 damaged DICOM, NIfTI and .npy inputs, others each time: it prints its seed, which FUZZ_SEED sets.
 fuzz: setup

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +12,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import RLELossless
 
 from derived_series import ParentSeries
+from derived_series.dicom.objects.highdicom_planes import close_table
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import derive, npy
@@ -63,6 +67,37 @@ def test_a_segmentation(server: OrthancServer, ct: str) -> None:
     _, same = send(server, ct, "segmentation/numpy", npy(labels()), Segments=segments)
     assert np.array_equal(same.pixel_array, dataset.pixel_array)
     assert server.json(f"/series/{ct}/derived")
+
+
+def test_a_label_map_with_a_table_that_no_header_has_room_for(server: OrthancServer, ct: str) -> None:
+    """By the JSON route, as any program can send it; highdicom reads what Orthanc gives back."""
+    from highdicom.seg import segread
+
+    rows = [f"{number}\torgan {number}, of the right side\t#{number:06x}" for number in range(1, 1500)]
+    table = "\n".join(["index\tname\tcolor", *rows])
+    assert len(table) > 50_000, "Orthanc refuses headers of half that size"
+    image = labels().astype(np.uint16)
+    image[image == 2] = 1234
+    request = {
+        **{"Blueprint": "label_map_segmentation", "Factory": "segmentation", "Segments": {"Table": table}},
+        "Image": base64.b64encode(npy(image)).decode(),
+    }
+    answer = server.json(f"/series/{ct}/derive", "POST", json=request)
+    assert answer["Warnings"] == []
+    (instance,) = server.json(answer["Path"])["Instances"]
+    file = server.get(f"/instances/{instance}/file").content
+    found = segread(io.BytesIO(file))
+    assert (found.SegmentationType, found.BitsAllocated) == ("LABELMAP", 16)
+    assert found.file_meta.TransferSyntaxUID == RLELossless
+    described = {item.SegmentNumber: item.SegmentLabel for item in found.SegmentSequence if item.SegmentNumber}
+    assert described == {1: "organ 1, of the right side", 1234: "organ 1234, of the right side"}
+    volume = found.get_volume(combine_segments=True)
+    parent = ParentSeries.from_datasets(server.download(ct))
+    array = volume.array
+    if volume.affine[:3, 0] @ np.array(parent.require_grid().normal) < 0:
+        array = array[::-1]
+    assert np.array_equal(array, image)
+    close_table(found)
 
 
 def test_a_parametric_map(server: OrthancServer, ct: str) -> None:

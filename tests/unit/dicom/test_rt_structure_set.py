@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from scipy import ndimage
 
-from building import LIBRARY, REPOSITORY, build, parent_of, ready, written
+from building import LIBRARY, build, parent_of, ready, written
 from dciodvfy import errors, new_errors
 from derived_series import (
     BuildContext,
@@ -35,12 +34,11 @@ from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
 from multiframe import enhanced
 from phantoms import ct_phantom, encode
 from phantoms_4d import fmri_phantom
+from readers import reader
 from shared_data import needs_series, series_datasets, series_folder
 
 LIVER = Segment(1, "Liver", "Liver", color="#b5651d")
 ORIENTATIONS = ("axial", "sagittal", "oblique")
-#: Of an environment of its own: python3 -m venv .readers; .readers/bin/pip install dcmrtstruct2nii "pydicom<3"
-READERS = REPOSITORY / ".readers" / "bin" / "python"
 DCMRTSTRUCT2NII = "import sys; from dcmrtstruct2nii import dcmrtstruct2nii; dcmrtstruct2nii(*sys.argv[1:])"
 
 
@@ -248,16 +246,10 @@ def read_by(program: str, folder: Path, parent: ParentSeries, dataset: bytes) ->
         (images / f"{index:04}.dcm").write_bytes(encode(instance))
     file.write_bytes(dataset)
     if program == "plastimatch":
-        if not shutil.which("plastimatch"):
-            pytest.skip("plastimatch is not installed (apt-get install plastimatch)")
-        command = ["plastimatch", "convert", "--input", file, "--referenced-ct", images]
+        command = [reader(program), "convert", "--input", file, "--referenced-ct", images]
         command += ["--output-prefix", out, "--prefix-format", "nii"]
     else:
-        if not READERS.exists():
-            pytest.skip(
-                "the readers are not there (python3 -m venv .readers; .readers/bin/pip install dcmrtstruct2nii)"
-            )
-        command = [READERS, "-c", DCMRTSTRUCT2NII, file, images, out]
+        command = [reader("python"), "-c", DCMRTSTRUCT2NII, file, images, out]
     subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=300)
     masks = {}
     for path in out.glob("*.nii*"):
@@ -284,6 +276,7 @@ def agree(program: str, folder: Path, parent: ParentSeries) -> None:
     assert not (masks["Shell"][1] & holes).any()
 
 
+@pytest.mark.readers
 @pytest.mark.parametrize("program", ["plastimatch", "dcmrtstruct2nii"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_other_programs_read_the_same(orientation: str, program: str, tmp_path: Path) -> None:
@@ -291,6 +284,7 @@ def test_other_programs_read_the_same(orientation: str, program: str, tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.readers
 @pytest.mark.parametrize("program", ["plastimatch", "dcmrtstruct2nii"])
 @pytest.mark.parametrize("name", ["ct_axial_head_philips", "mr_sag_mprage_siemens", "mr_hitachi_obl39_iso2022"])
 @needs_series("ct_axial_head_philips", "mr_sag_mprage_siemens", "mr_hitachi_obl39_iso2022")
