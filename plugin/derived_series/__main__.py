@@ -8,13 +8,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.explanation import explain
 from derived_series.dicom.image.resampling import Resampling
+from derived_series.dicom.modules.picture import SETTINGS
+from derived_series.dicom.modules.segments_from import TABLES, segments_from
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.selection import Part, Plane, Selection
 from derived_series.dicom.source.series import ParentSeries
@@ -81,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     build.add_argument("--description", help="SeriesDescription")
     build.add_argument("--replace", action="append", default=[], metavar="TAG=VALUE")
+    build.add_argument(
+        "--segments", metavar="TABLE", help=f"what labels are: {', '.join(TABLES)}, or a file of a table"
+    )
+    build.add_argument(
+        "--picture", action="append", default=[], metavar="NAME=VALUE", help=f"of a picture: {', '.join(SETTINGS)}"
+    )
     build.add_argument("--derivation", metavar="CODE", help="a code of CID 7203, such as GaussianBlur")
     build.add_argument("--grid", choices=["own", "parent"], default="own", help="parent resamples the image to it")
     build.add_argument("--interpolation", choices=["linear", "nearest"], help="when resampling")
@@ -152,7 +160,11 @@ def _pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
 def _series(asked: argparse.Namespace, library: Library) -> Series:
     parent = ParentSeries.from_folder(asked.parent, _selection(asked))
     strategy = FillingStrategy(asked.filling) if asked.filling else None
-    extra = extra_blueprint(_pairs(asked.replace, "--replace"), asked.description, asked.derivation)
+    extra = extra_blueprint(
+        _pairs(asked.replace, "--replace"), asked.description, asked.derivation, pictured=_pictured(asked.picture)
+    )
+    if asked.segments:
+        extra = extra + segments_from(asked.segments)
     options = Options(
         strategy,
         extra,
@@ -175,6 +187,15 @@ def _series(asked: argparse.Namespace, library: Library) -> Series:
         raise InvalidImage(f"{image} is not a file")
     factory = "numpy" if image is None else reader_of(image.name)
     return run_blueprint(library, asked.blueprint, factory, parent, image, options, context)
+
+
+def _pictured(options: Sequence[str]) -> dict[str, Any]:
+    """The values of ``--picture`` are numbers, ``true`` and ``false``. :raises InvalidRequest: others."""
+    pairs = _pairs(options, "--picture")
+    try:
+        return {name: json.loads(value) for name, value in pairs.items()}
+    except ValueError as error:
+        raise InvalidRequest(f"--picture {' '.join(options)}: {error}", remedy="write note=true, fill=0.4") from error
 
 
 def _resampling(options: argparse.Namespace) -> Resampling | None:

@@ -8,7 +8,7 @@ own process reads it too, which loads neither numpy nor pydicom.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from types import MappingProxyType
 
 from derived_series.kinds import parents
@@ -28,6 +28,7 @@ _FILES = (
     "rt_structure_set",
     "measurement_report",
     "encapsulated_pdf",
+    "picture",
 )
 
 #: All kinds.
@@ -47,7 +48,9 @@ FILE_TYPES: tuple[FileType, ...] = tuple(
 REQUEST_KEYS: tuple[RequestKey, ...] = tuple(dict.fromkeys(key for kind in KINDS for key in kind.keys))
 
 #: The first kind of a class is the plain one.
-_KIND_OF = {row.uid: kind for kind in reversed(KINDS) for row in kind.sop_classes}
+_KIND_OF = {row.uid: kind for kind in reversed(KINDS) for row in kind.sop_classes if not kind.sign}
+#: Those that a blueprint tells from it.
+_SIGNED = tuple(kind for kind in KINDS if kind.sign)
 
 
 def sop_class(uid: str) -> SopClass:
@@ -55,9 +58,13 @@ def sop_class(uid: str) -> SopClass:
     return SOP_CLASSES.get(uid) or SopClass(uid, uid)
 
 
-def kind_of(uid: str) -> Kind | None:
-    """The kind that makes objects of a SOP class; None when there is none."""
-    return _KIND_OF.get(uid)
+def kind_of(uid: str, blueprint: Container[str] = ()) -> Kind | None:
+    """The kind that makes objects of a SOP class; None when there is none.
+
+    :param blueprint: the keywords of attributes that it names, among them the sign of a kind that has one.
+    """
+    signed = (kind for kind in _SIGNED if kind.sign in blueprint and any(row.uid == uid for row in kind.sop_classes))
+    return next(signed, None) or _KIND_OF.get(uid)
 
 
 def kinds_of_factory(name: str) -> tuple[Kind, ...]:

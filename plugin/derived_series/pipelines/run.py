@@ -24,6 +24,7 @@ from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import FACTORIES, ObjectFactory
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Measurement, Segment, derivation, real_world_values, segments
+from derived_series.dicom.modules.picture import PictureElement
 from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
 from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.finished import from_user_datasets
@@ -105,14 +106,17 @@ def extra_blueprint(
     derived_by: str | None = None,
     described: DescribedSegments = (),
     units: str | None = None,
+    pictured: Mapping[str, Any] | None = None,
 ) -> Blueprint:
-    """The blueprint of a request's ``Replace``, ``SeriesDescription``, ``Derivation``, ``Segments`` and ``Units``.
+    """The blueprint of a request's ``Replace``, ``SeriesDescription``, ``Derivation``, ``Segments``, ``Units`` and
+    ``Picture``.
 
     :param replace: keyword or "gggg,eeee" -> value; None empties the tag; lists of objects are sequence items.
     :param derived_by: name or value of a code of CID 7203.
     :param described: the segments of a label map, as in the request's ``Segments``: a list of objects with its keys,
         the name of a table, or ``{"Table": text}``.
     :param units: what a parametric map's values are measured in, as UCUM has it.
+    :param pictured: settings of ``picture(...)`` by name.
     :raises InvalidRequest: a tag that there is not, a value that its VR does not allow.
     """
     elements: list[VirtualElement] = []
@@ -129,6 +133,8 @@ def extra_blueprint(
             extra = extra + Blueprint(_segments(described), name="request")
         if units is not None:
             extra = extra + Blueprint(real_world_values(units), name="request")
+        if pictured:
+            extra = extra + Blueprint([PictureElement(pictured)], name="request")
         return extra
     except BlueprintError as error:
         raise InvalidRequest(f"the request's tags: {error.message}", remedy=error.remedy) from error
@@ -170,7 +176,7 @@ def _concept(concept: str | Mapping[str, str] | None) -> Code | str | None:
 
 def _fits(header: SeriesHeader, options: Options) -> SeriesHeader:
     """:raises InvalidRequest: a key such as Segments for a kind of object that does not have it."""
-    kind = kind_of(header.sop_class_uid)
+    kind = kind_of(header.sop_class_uid, header.blueprint)
     for key in REQUEST_KEYS:
         asked = key.keyword in options.extra and key.keyword in header.blueprint
         if asked and (kind is None or key not in kind.keys):
@@ -342,7 +348,7 @@ def _labelled(series: ParentSeries) -> bool:
 def _kind_of(blueprint: Blueprint | None) -> Kind | None:
     """The kind of object that a blueprint makes; None where it does not say it at once."""
     element = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
-    return kind_of(str(getattr(element, "value", "")))
+    return kind_of(str(getattr(element, "value", "")), blueprint or ())
 
 
 def _with_factory(output: Output, blueprint: Blueprint | None) -> Output:

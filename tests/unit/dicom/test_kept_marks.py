@@ -21,6 +21,7 @@ from phantoms_4d import fmri_phantom
 IMAGES = sorted(
     set(LIBRARY.blueprints)
     - {"gaussian_smoothing", "suv_body_weight", "encapsulated_pdf", "rt_structure_set", "measurement_report"}
+    - {"overlay_pdf", "summary_pdf"}
 )
 
 

@@ -95,7 +95,9 @@ def test_every_kind_has_its_blueprint_its_factory_and_what_it_names() -> None:
         assert issubclass(factory, ObjectFactory) and factory.name == kind.factory
         assert issubclass(factory, FileFactory) == (kind.made_from == "File") == bool(kind.files)
         assert not kind.builder or (PACKAGE / "dicom" / "objects" / f"{kind.builder}.py").is_file()
-        assert bool(kind.builder) == all(row.single_instance or row.of_one_parent for row in kind.sop_classes)
+        single = all(row.single_instance or row.of_one_parent for row in kind.sop_classes)
+        assert bool(kind.builder) == (bool(kind.sign) or single)
+        assert not kind.sign or kind.sign in LIBRARY.blueprint(kind.blueprint).blueprint
 
 
 def test_a_class_without_a_row_is_an_image_as_any_other() -> None:

@@ -544,7 +544,7 @@ def test_every_builder_has_its_module_and_every_kind_its_factory() -> None:
 
     for kind in ALL_KINDS:
         for row in kind.sop_classes:
-            builder = builder_of(row.uid)
+            builder = builder_of(row.uid, (kind.sign,))
             assert callable(builder.build) if builder else kind.builder == ""
     assert {"segmentation", "parametric_map", "pdf"} <= set(FACTORIES)
     assert all(factory.__doc__ and factory.__doc__.strip() for factory in FACTORIES.values())

@@ -32,7 +32,7 @@ blueprint = Blueprint([CopyElement("PatientName")])
 def test_the_repositorys_own_folder() -> None:
     assert LIBRARY.problems == ()
     assert {"ct", "mr", "pet", "secondary_capture", "segmentation"} <= set(LIBRARY.blueprints)
-    assert sorted(LIBRARY.pipelines) == ["body_mask", "gaussian_smoothing", "suv_body_weight"]
+    assert sorted(LIBRARY.pipelines) == ["body_mask", "draw_structures", "gaussian_smoothing", "suv_body_weight"]
     assert LIBRARY.factories["numpy"] is NumpyFactory and LIBRARY.factories["nifti"] is NiftiFactory
     assert dict(LIBRARY.factories) == dict(FACTORIES)
     assert all(thing.description for thing in (*LIBRARY.blueprints.values(), *LIBRARY.pipelines.values()))  # type: ignore[attr-defined]
@@ -113,7 +113,7 @@ def test_what_is_not_there_is_answered_with_what_is(kind: str) -> None:
         getattr(LIBRARY, kind)("nothing")
     there = {
         "blueprint": "ct, dx, encapsulated_pdf",
-        "pipeline": "body_mask, gaussian_smoothing, suv",
+        "pipeline": "body_mask, draw_structures, gaussian_smoothing, suv",
         "factory": "nifti, numpy",
     }
     assert there[kind] in str(error.value) and error.value.http_status == 404

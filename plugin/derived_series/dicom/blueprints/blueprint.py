@@ -161,4 +161,4 @@ def _over(entry: Entry, old: Entry | None) -> Entry:
         return entry
     chain = [entry, *entry.overrode, Entry(old.element, old.source), *old.overrode]
     hidden = (older for newer, older in itertools.pairwise(chain) if older.element != newer.element)
-    return Entry(entry.element, entry.source, tuple(hidden))
+    return Entry(entry.element.over(old.element), entry.source, tuple(hidden))

@@ -127,6 +127,10 @@ class VirtualElement:
         parts += [self.describe()] if self.describe() else []
         return f"{type(self).__name__}({', '.join(parts)})"
 
+    def over(self, former: VirtualElement) -> VirtualElement:
+        """What counts where a blueprint with this element is added to one with another of its tag: this one."""
+        return self
+
     def at_header(self, env: SeriesEnvironment) -> Value:
         """The answer when the parent and the factory are known, and no image yet.
 

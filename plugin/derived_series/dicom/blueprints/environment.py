@@ -95,6 +95,7 @@ class ImageEnvironment:
     :param frame: the frame of reference that the grid is in; None is the parent's.
     :param others: what of the inputs beside the parent the slices come from.
     :param frames: how many frames each instance has; empty where an instance is one slice.
+    :param numbered_as_parent: InstanceNumbers run in the parent's direction, on another grid, too.
     :ivar value_cache: what was asked so far, by element or function and instance: each is asked once. What
         ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
     """
@@ -111,6 +112,7 @@ class ImageEnvironment:
     frame: FrameOfReference | None = None
     others: tuple[OtherInput, ...] = ()
     frames: tuple[int, ...] = ()
+    numbered_as_parent: bool = False
     value_cache: dict[tuple[object, int], Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
@@ -131,7 +133,7 @@ class ImageEnvironment:
     @property
     def descends(self) -> bool:
         """Whether InstanceNumbers fall along the normal, as the parent's do where the image is on its grid."""
-        if not self.on_parent_grid or self.grid is None:
+        if not (self.on_parent_grid or self.numbered_as_parent) or self.grid is None:
             return False
         key = (descends, -1)
         if key not in self.value_cache:

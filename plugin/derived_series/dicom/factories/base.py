@@ -28,14 +28,16 @@ from derived_series.dicom.image.itk import is_sitk, placed_image
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.image.stored_pixels import require_encodable
+from derived_series.dicom.modules.segmentation import segments
 from derived_series.dicom.objects import builder_of
+from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.classic import build_series
 from derived_series.dicom.series.header import SeriesHeader, make_header
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import Advice, Choice, GeometryError, InvalidImage, PixelError, ShapeMismatch
-from derived_series.kinds import sop_class
+from derived_series.kinds import kind_of, sop_class
 from derived_series.kinds.files import NPY, ZIP
 
 #: What says where an image is.
@@ -136,6 +138,11 @@ class DicomFactory:
         :raises PixelError: values that cannot be stored: NaN, Inf, other types than numbers.
         :raises HeaderError: tags that this image leaves without a value.
         """
+        if isinstance(image, Labels):
+            header, image = _described(header, image), image.array
+        kind = kind_of(header.sop_class_uid, header.blueprint)
+        if resampling is not None and kind is not None and kind.made_from == "Labels":
+            resampling = replace(resampling, interpolation=resampling.interpolation or "Nearest")
         if resampling is None:
             array, placement = self.arrange(header, image)
         elif frame_of_reference == "New":
@@ -147,7 +154,7 @@ class DicomFactory:
         else:
             array, placement = self.arrange_on_parent(header, image, resampling)
         chosen = self.nan if nan is None else nan
-        builder = builder_of(header.sop_class_uid)
+        builder = builder_of(header.sop_class_uid, header.blueprint)
         ready = fresh(header)
         placed = any(keyword in header.blueprint for keyword in _OF_PLACE)
         placement = in_space(placement, ready.env, frame_of_reference, placed=placed)
@@ -165,6 +172,16 @@ def fresh(header: SeriesHeader) -> SeriesHeader:
     if header.env.context.uid_seed is not None:
         return header
     return replace(header, env=replace(header.env, context=header.env.context.seeded()))
+
+
+def _described(header: SeriesHeader, labels: Labels) -> SeriesHeader:
+    """The header with what the labels say of themselves, where the blueprint does not."""
+    if "SegmentSequence" in header.blueprint:
+        return header
+    described = segments(*labels.segments)
+    element = described["SegmentSequence"]
+    elements = {**header.elements, element.key: element.data_element(element.at_header(header.env))}
+    return replace(header, blueprint=header.blueprint + described, elements=elements)
 
 
 def _require_parents_frame(header: SeriesHeader, placement: Placement) -> None:

@@ -25,7 +25,7 @@ from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import Advice, Choice, GeometryError, HeaderError, InvalidImage, InvalidOption, Missing
-from derived_series.kinds import KINDS, file_type, kinds_of_factory
+from derived_series.kinds import KINDS, file_type, kind_of, kinds_of_factory
 from derived_series.kinds.files import FileType
 
 
@@ -48,9 +48,10 @@ class ObjectFactory(DicomFactory):
     ) -> SeriesHeader:
         """:raises HeaderError: also when the blueprint is of another kind of object."""
         header = super().make_series_header(parent, blueprint, strategy, context)
-        of_kinds = tuple(row.uid for kind in kinds_of_factory(self.name) for row in kind.sop_classes)
-        uids = self.sop_classes or of_kinds
-        if uids and header.sop_class_uid not in uids:
+        kinds = kinds_of_factory(self.name)
+        uids = self.sop_classes or tuple(row.uid for kind in kinds for row in kind.sop_classes)
+        is_other = not self.sop_classes and bool(kinds) and kind_of(header.sop_class_uid, header.blueprint) not in kinds
+        if (uids and header.sop_class_uid not in uids) or is_other:
             class_name = header["SOPClassUID"].value.name
             reason = (
                 f"{type(self).__name__} makes no {class_name}: the blueprint and the factory are of different kinds"

@@ -64,6 +64,7 @@ class Placement:
     :param frame: the frame of reference that the grid is in; None is the parent's.
     :param others: what of the inputs beside the parent the slices come from.
     :param warnings: what is odd about the place.
+    :param numbered_as_parent: InstanceNumbers run in the parent's direction, on another grid, too.
     """
 
     grid: Grid | None
@@ -77,6 +78,7 @@ class Placement:
     frame: FrameOfReference | None = None
     others: tuple[OtherInput, ...] = ()
     warnings: tuple[str, ...] = ()
+    numbered_as_parent: bool = False
 
 
 def on_parent(parent: ParentSeries, volumes: int | None = None) -> Placement:

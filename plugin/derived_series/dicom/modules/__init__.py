@@ -33,6 +33,13 @@ from derived_series.dicom.modules.mr import mr_image_blueprint
 from derived_series.dicom.modules.parametric_map import parametric_map_image_blueprint, real_world_values
 from derived_series.dicom.modules.patient import patient_blueprint, patient_study_blueprint
 from derived_series.dicom.modules.pet import pet_image_blueprint, pet_isotope_blueprint, pet_series_blueprint
+from derived_series.dicom.modules.picture import (
+    overlay_blueprint,
+    overlay_document_blueprint,
+    picture,
+    summary_blueprint,
+    summary_document_blueprint,
+)
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.rt_dose import rt_dose_blueprint
 from derived_series.dicom.modules.rt_structure_set import interpreted_types, rt_structure_set_blueprint
@@ -82,6 +89,8 @@ __all__ = [
     "mr_image_blueprint",
     "multiframe_secondary_capture_blueprint",
     "object_blueprint",
+    "overlay_blueprint",
+    "overlay_document_blueprint",
     "own_equipment_blueprint",
     "parametric_map_image_blueprint",
     "patient_blueprint",
@@ -89,6 +98,7 @@ __all__ = [
     "pet_image_blueprint",
     "pet_isotope_blueprint",
     "pet_series_blueprint",
+    "picture",
     "pixel_size_blueprint",
     "real_world_values",
     "rt_dose_blueprint",
@@ -97,6 +107,8 @@ __all__ = [
     "segmentation_image_blueprint",
     "segments",
     "segments_from",
+    "summary_blueprint",
+    "summary_document_blueprint",
     "us_image_blueprint",
     "voi_lut_blueprint",
     "volume_blueprint",

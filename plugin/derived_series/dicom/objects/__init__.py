@@ -6,6 +6,7 @@ A builder is loaded when the first object of its kind is made; highdicom, which 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from derived_series.errors import BlueprintError
@@ -34,9 +35,10 @@ class FileBuilder(Protocol):
         """:param content: the whole file."""
 
 
-def builder_of(sop_class_uid: str) -> Builder | None:
+def builder_of(sop_class_uid: str, blueprint: Container[str] = ()) -> Builder | None:
     """The builder of a SOP class; None for classic images, of which each slice is an instance.
 
+    :param blueprint: that the object is of; some say by an attribute that another builder makes it.
     :raises BlueprintError: a class that a derived image cannot be of.
     """
     row = sop_class(sop_class_uid)
@@ -45,7 +47,7 @@ def builder_of(sop_class_uid: str) -> Builder | None:
             f"a derived series cannot be an {row.name}, whose frames tell how they were acquired",
             remedy=f"use the blueprint {row.instead}, which is multi-frame too, or a classic one",
         )
-    kind = kind_of(sop_class_uid)
+    kind = kind_of(sop_class_uid, blueprint)
     return cast(Builder, _module(kind.builder)) if kind is not None and kind.builder else None
 
 

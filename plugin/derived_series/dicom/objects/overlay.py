@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import contourpy
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.cielab import PALETTE
+from derived_series.dicom.modules.picture import Drawing
 from derived_series.dicom.modules.segmentation import Segment
-from derived_series.dicom.modules.windows import displayed, window_of, windows_of
+from derived_series.dicom.objects.labels import label_map
+from derived_series.dicom.objects.pen import (
+    GREY,
+    NOTE,
+    WHITE,
+    Colour,
+    line_height,
+    page,
+    shortened,
+    width_of,
+    write,
+    write_names,
+)
+from derived_series.dicom.objects.shown_slices import ShownSlices, picture_size, pixel_size
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import ShapeMismatch
-from derived_series.kinds.kind import PixelRules
 
-_WHITE = (255, 255, 255)
-_NOTE = "Derived, not for diagnosis"
-#: Pixels between lines of text and from the border.
-_LINE, _MARGIN = 12, 4
 Picture = npt.NDArray[np.uint8]
+Labels = npt.NDArray[Any]
+
+#: The longer side of a slice in a picture, in pixels.
+LEAST, MOST = 512, 2048
+#: The longer side of a slice in a sheet.
+_IN_SHEET = 320
+#: The widest that a legend may be, as a part of the slice's longer side.
+_WIDEST = 0.45
 
 
 def overlay(
     parent: ParentSeries,
-    labels: npt.NDArray[Any],
+    labels: Labels,
     segments: Sequence[Segment] = (),
     *,
     fill: float = 0.0,
@@ -35,6 +55,8 @@ def overlay(
     note: bool = False,
 ) -> Picture:
     """RGB pictures of the parent's slices, (slice, row, column, 3), for the blueprint ``secondary_capture``.
+
+    The blueprint ``overlay`` makes the same of the labels alone, with the size of its pixels and what it comes from.
 
     :param labels: (slice, row, column) on the parent's grid: 0 is nothing.
     :param segments: names and colours of the labels.
@@ -49,65 +71,226 @@ def overlay(
             f"the labels' shape is {labels.shape}, the parent series' is {parent.shape}",
             remedy="give labels of the parent's shape, of a parent of one volume",
         )
-    colours, names = _look(labels, segments)
-    grey = _windowed(parent)
-    pictures = np.repeat(grey[..., np.newaxis], 3, axis=-1)
-    for index, plane in enumerate(labels.astype(np.int64)):
-        there = [int(label) for label in np.unique(plane) if label]
-        for label in there:
-            _draw(pictures[index], plane == label, colours[label], fill)
-        if legend or note:
-            lines = [(names[label], colours[label]) for label in there] if legend else []
-            pictures[index] = _written(pictures[index], lines, _position(parent, index) if legend else "", note)
-    return pictures
+    looks = looks_of(labels, {segment.number: (segment.label, segment.color) for segment in segments})
+    drawing = Drawing(fill=fill, legend=legend, note=note)
+    return pictures(OverlaySlices(parent, label_map(labels), range(len(labels)), looks, drawing))
 
 
-def _look(
-    labels: npt.NDArray[Any], segments: Sequence[Segment]
-) -> tuple[Mapping[int, tuple[int, ...]], Mapping[int, str]]:
-    """Colour and name of each label that is there."""
-    described = {segment.number: segment for segment in segments}
-    colours, names = {}, {}
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A label's name and colour."""
+
+    name: str
+    colour: Colour
+
+
+def looks_of(labels: Labels, described: Mapping[int, tuple[str, str | None]]) -> dict[int, Look]:
+    """The looks of the labels that are there.
+
+    :param described: name and sRGB colour (``"#b5651d"``) by label; those without a colour get one of the palette.
+    """
+    looks = {}
     for index, label in enumerate(int(label) for label in np.unique(labels) if label):
-        segment = described.get(label)
-        text = (segment and segment.color) or PALETTE[index % len(PALETTE)]
-        colours[label] = tuple(int(text[k : k + 2], 16) for k in (1, 3, 5))
-        names[label] = segment.label if segment else f"Segment {label}"
-    return colours, names
+        name, colour = described.get(label, (f"Segment {label}", None))
+        text = colour or PALETTE[index % len(PALETTE)]
+        looks[label] = Look(name, (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)))
+    return looks
 
 
-def _windowed(parent: ParentSeries) -> Picture:
-    """The parent's values as its own window shows them; where it has none, as one of their own does."""
-    values = parent.voxels().astype(np.float64)
-    windows = windows_of(parent.pivot)
-    if windows:
-        shown = displayed(values, *windows[0], parent.pivot.get("VOILUTFunction"))
-    else:
-        window = window_of(encode_pixels(values, PixelRules()))
-        shown = displayed(values, window.centre, window.width, window.function)
-    if parent.pivot.get("PhotometricInterpretation") == "MONOCHROME1":
-        shown = 1 - shown
-    return np.rint(shown * 255).astype(np.uint8)
+def drawn_over(
+    grey: npt.NDArray[np.uint8], plane: Labels, looks: Mapping[int, Look], fill: float, size: tuple[int, int]
+) -> Image.Image:
+    """A slice with its labels, of the size (rows, columns): outlines run between pixels of the slice.
 
-
-def _draw(picture: Picture, mask: npt.NDArray[np.bool_], colour: tuple[int, ...], fill: float) -> None:
+    :param grey: (row, column), :param plane: the labels, likewise.
+    """
+    rows, columns = size
+    image = Image.fromarray(grey).resize((columns, rows), Image.Resampling.BICUBIC).convert("RGB")
+    there = [label for label in map(int, np.unique(plane)) if label in looks]
+    if not there:
+        return image
     if fill > 0:
-        picture[mask] = np.rint(picture[mask] * (1 - fill) + np.array(colour) * fill).astype(np.uint8)
-    picture[mask & ~ndimage.binary_erosion(mask)] = colour
+        nearest = np.asarray(Image.fromarray(plane.astype(np.uint16)).resize((columns, rows), Image.Resampling.NEAREST))
+        pixels = np.asarray(image).astype(np.float32)
+        for label in there:
+            mask = nearest == label
+            pixels[mask] += (np.array(looks[label].colour, np.float32) - pixels[mask]) * np.float32(fill)
+        image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+    lines = Image.new("RGBA", (2 * columns, 2 * rows))  # twice as large: smooth where it is reduced
+    pen = ImageDraw.Draw(lines)
+    width = 2 * max(1, round(max(size) / 400))
+    scale = np.array([2 * columns / plane.shape[1], 2 * rows / plane.shape[0]])
+    for label, outline in _outlines(plane, there):
+        points = [tuple(point) for point in ((outline + 0.5) * scale - 0.5).tolist()]
+        pen.line(points, fill=(*looks[label].colour, 255), width=width, joint="curve")
+    smooth = lines.convert("RGBa").reduce(2).convert("RGBA")
+    image.paste(smooth, (0, 0), smooth)
+    return image
 
 
-def _position(parent: ParentSeries, index: int) -> str:
-    return "" if parent.grid is None else f"{parent.grid.distance(index):.1f} mm"
+def _outlines(plane: Labels, there: Sequence[int]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
+    """(label, points as column and row) of each closed line around pixels of a label."""
+    boxes = ndimage.find_objects(plane.astype(np.int32))
+    for label in there:
+        box = boxes[label - 1]
+        part = np.pad(plane[box] == label, 1).astype(np.float64)
+        corner = np.array([box[1].start - 1, box[0].start - 1], np.float64)
+        for line in contourpy.contour_generator(z=part, name="serial").lines(0.5):
+            yield label, np.asarray(line) + corner
 
 
-def _written(picture: Picture, lines: Sequence[tuple[str, tuple[int, ...]]], position: str, note: bool) -> Picture:
-    """With text: names from the top left down, the position and the note at the bottom."""
-    image = Image.fromarray(picture)
+@dataclass(frozen=True, eq=False)
+class OverlaySlices:
+    """The pictures of slices, drawn one at a time.
+
+    :param labels: (slice, row, column). :param places: for each slice of them the index of the parent's instance.
+    :param looks: of all labels that are there.
+    """
+
+    parent: ParentSeries
+    labels: Labels
+    places: Sequence[int]
+    looks: Mapping[int, Look]
+    drawing: Drawing
+
+    @cached_property
+    def _shown(self) -> ShownSlices:
+        return ShownSlices(self.parent)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @property
+    def slice_size(self) -> tuple[int, int]:
+        """Rows and columns of a slice in its picture."""
+        return picture_size(self.labels.shape, pixel_size(self.parent), LEAST, MOST)
+
+    @property
+    def text_size(self) -> int:
+        """Pixels of the text."""
+        return max(13, round(max(self.slice_size) / 38))
+
+    @property
+    def top(self) -> int:
+        """Pixels above the slice: the line of the patient."""
+        return round(self.text_size * 1.9) if self.drawing.patient else 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of a picture."""
+        rows, columns = self.slice_size
+        below = round(self.text_size * 1.9) if self.drawing.legend or self.drawing.note else 0
+        return self.top + rows + below, columns + self._legend_width
+
+    @property
+    def _legend_width(self) -> int:
+        if not self.drawing.legend or not self.looks:
+            return 0
+        widest = max(width_of(look.name, self.text_size) for look in self.looks.values())
+        return min(widest + 3 * self.text_size, round(max(self.slice_size) * _WIDEST))
+
+    def slice(self, index: int, size: tuple[int, int]) -> Image.Image:
+        """A slice with its labels alone, of a size in rows and columns."""
+        return drawn_over(self._shown.grey(self.places[index]), self.labels[index], self.looks, self.drawing.fill, size)
+
+    def picture(self, index: int) -> Image.Image:
+        """A slice with all that is written beside it."""
+        (rows, columns), (height, width), text = self.slice_size, self.size, self.text_size
+        image = page(width, height)
+        image.paste(self.slice(index, (rows, columns)), (0, self.top))
+        pen = ImageDraw.Draw(image)
+        if self.drawing.patient:
+            line = shortened(patient_line(self.parent), text, width - text)
+            write(pen, (text // 2, self.top // 2), line, text, WHITE, "lm")
+        if self._legend_width:
+            there = [label for label in map(int, np.unique(self.labels[index])) if label in self.looks]
+            names = [(self.looks[label].name, self.looks[label].colour) for label in there]
+            write_names(
+                pen, (columns + text // 2, self.top + text // 2, width - text // 2, self.top + rows), names, text
+            )
+        middle = (self.top + rows + height) // 2
+        note_width = 0
+        if self.drawing.note:
+            note_width = width_of(NOTE, text)
+            write(pen, (width - text // 2, middle), shortened(NOTE, text, width - text), text, GREY, "rm")
+        if self.drawing.legend:
+            room = width - note_width - 2 * text
+            line = slice_line(self.parent, self.places[index])
+            if width_of(line, text) <= room:
+                write(pen, (text // 2, middle), line, text, WHITE, "lm")
+        return image
+
+
+def slice_line(parent: ParentSeries, index: int) -> str:
+    """Which slice it is: the number of the parent's instance, and the position along the normal."""
+    number = parent.instances[index].get("InstanceNumber")
+    named = f"Image {number}" if number else f"Slice {index % parent.slices_per_volume + 1}"
+    if parent.grid is None:
+        return named
+    return f"{named}, {parent.grid.distance(index % parent.slices_per_volume):.1f} mm"
+
+
+def patient_line(parent: ParentSeries) -> str:
+    """Name, ID and birth date, as far as they are there."""
+    pivot = parent.pivot
+    name = ", ".join(part for part in str(pivot.get("PatientName") or "").split("=")[0].split("^") if part)
+    born = str(pivot.get("PatientBirthDate") or "")
+    date = f"{born[:4]}-{born[4:6]}-{born[6:8]}" if len(born) == 8 else born
+    return "   ".join(part for part in (name, str(pivot.get("PatientID") or ""), date) if part)
+
+
+def pictures(slices: OverlaySlices) -> Picture:
+    """All pictures, (slice, row, column, 3), in a file that is gone with them: they may be many."""
+    rows, columns = slices.size
+    with tempfile.TemporaryFile() as file:
+        drawn: Picture = np.memmap(file, np.uint8, "w+", shape=(len(slices), rows, columns, 3))
+    for index in range(len(slices)):
+        drawn[index] = np.asarray(slices.picture(index))
+    return drawn
+
+
+def chosen(labels: Labels, count: int) -> list[int]:
+    """So many slices of those that have labels, evenly from the first to the last; of all where none has any."""
+    there = [index for index, plane in enumerate(labels) if plane.any()] or list(range(len(labels)))
+    if len(there) <= count:
+        return there
+    return [there[place] for place in np.unique(np.rint(np.linspace(0, len(there) - 1, count)).astype(int))]
+
+
+def sheet(slices: OverlaySlices, indexes: Sequence[int]) -> Image.Image:
+    """Slices side by side, with one legend for all of them.
+
+    :param indexes: of the slices.
+    """
+    rows, columns = picture_size(slices.labels.shape, pixel_size(slices.parent), _IN_SHEET, _IN_SHEET)
+    drawing, text, gap = slices.drawing, 15, 4
+    bar = line_height(text) + 4
+    caption = bar if drawing.legend else 0
+    across = _across(len(indexes), rows + caption, columns)
+    down = -(-len(indexes) // across)
+    top = bar + 6 if drawing.patient else 0
+    below = bar + 6 if drawing.note else 0
+    names = [(look.name, look.colour) for look in slices.looks.values()] if drawing.legend else []
+    legend = min(max(width_of(name, text) for name, _ in names) + 4 * text, 300) if names else 0
+    width, height = across * (columns + gap) + legend, top + down * (rows + caption + gap) + below
+    image = page(width, height)
     pen = ImageDraw.Draw(image)
-    pen.fontmode = "1"  # sharp: in the colours as they are
-    for number, (text, colour) in enumerate(lines):
-        pen.text((_MARGIN, _MARGIN + number * _LINE), text, fill=colour)
-    bottom = [text for text in (position, _NOTE if note else "") if text]
-    for number, text in enumerate(bottom):
-        pen.text((_MARGIN, image.height - _MARGIN - (len(bottom) - number) * _LINE), text, fill=_WHITE)
-    return np.asarray(image)
+    if drawing.patient:
+        write(pen, (text, top // 2), shortened(patient_line(slices.parent), text, width - 2 * text), text, WHITE, "lm")
+    for place, index in enumerate(indexes):
+        left, upper = place % across * (columns + gap), top + place // across * (rows + caption + gap)
+        image.paste(slices.slice(index, (rows, columns)), (left, upper))
+        if caption:
+            line = shortened(slice_line(slices.parent, slices.places[index]), text, columns - text)
+            write(pen, (left + columns // 2, upper + rows + caption // 2), line, text, WHITE, "mm")
+    if names:
+        write_names(pen, (width - legend + text, top + text // 2, width - text // 2, height - below), names, text)
+    if drawing.note:
+        write(pen, (width - text, height - below // 2), NOTE, text, GREY, "rm")
+    return image
+
+
+def _across(count: int, height: int, width: int) -> int:
+    """How many are side by side, so that the sheet is about four to three."""
+    wanted = np.sqrt(count * height / width * 4 / 3)
+    return int(min(max(round(float(wanted)), 1), count))

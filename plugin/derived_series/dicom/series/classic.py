@@ -246,6 +246,7 @@ def build_series(
         header=header,
         frame=placement.frame,
         others=placement.others,
+        numbered_as_parent=placement.numbered_as_parent,
     )
     settled = settle(header.deferred, lambda element: element.at_image(env))
     if settled.missing:

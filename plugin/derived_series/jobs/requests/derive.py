@@ -67,6 +67,16 @@ class TableRequest(JsonModel):
     table: Annotated[str, Field(min_length=1, repr=False)]
 
 
+class PictureRequest(JsonModel):
+    """How labels are drawn over their parent."""
+
+    fill: Annotated[float, Field(ge=0, le=1)] | None = None
+    legend: bool | None = None
+    note: bool | None = None
+    patient: bool | None = None
+    sheet: Annotated[int, Field(ge=0, le=64)] | None = None
+
+
 def _form_of_segments(value: object) -> str:
     """Which form of "Segments" a value has, so that the errors are those of that form alone."""
     return "<list>" if isinstance(value, list) else "<table>" if isinstance(value, dict | TableRequest) else "<name>"
@@ -98,6 +108,7 @@ class DeriveRequest(JsonModel):
         Discriminator(_form_of_segments),
     ] = []
     units: Annotated[str, Field(min_length=1, max_length=16)] | None = None
+    picture: PictureRequest | None = None
     nan: Annotated[float | None, Field(alias="NaN")] = None
     grid: Literal["Own", "Parent"] = "Own"
     interpolation: Literal["Linear", "Nearest"] | None = None

@@ -23,6 +23,7 @@ def options_of(request: DeriveRequest, validation: Validation) -> Options:
             request.derivation,
             _described(request.segments),
             request.units,
+            request.picture.model_dump(exclude_none=True) if request.picture else None,
         ),
         nan=request.nan,
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,

@@ -1,0 +1,84 @@
+"""The parent's slices as a viewer shows them at first: in their own windows (PS3.3 C.11.2), pixels square."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_voi
+
+from derived_series.dicom.image.stored_pixels import encode_pixels
+from derived_series.dicom.modules.windows import Window, displayed, window_of, windows_of
+from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.slices import ParentSlices
+from derived_series.kinds.kind import PixelRules
+
+#: What says how large pixels are, or at least which shape they have; rows first.
+_SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
+
+
+@dataclass(frozen=True, eq=False)
+class ShownSlices:
+    """The slices of a parent in 8 bits of grey, decoded one at a time."""
+
+    parent: ParentSeries
+
+    @cached_property
+    def _slices(self) -> ParentSlices:
+        return self.parent.slices()
+
+    @cached_property
+    def _own_window(self) -> Window:
+        """For slices that bring none."""
+        return window_of(encode_pixels(self._slices, PixelRules(), nan=0.0))  # type: ignore[arg-type]
+
+    def grey(self, index: int) -> npt.NDArray[np.uint8]:
+        """One slice, (row, column). :param index: of the parent's instance."""
+        return self.window(self._slices[index], self.parent.instances[index])
+
+    def window(self, values: npt.NDArray[Any], instance: Dataset) -> npt.NDArray[np.uint8]:
+        """Real-world values as the window of an instance shows them, from 0 to 255."""
+        values = np.nan_to_num(np.asarray(values, np.float64))
+        windows = windows_of(instance)
+        if windows:
+            shown = displayed(values, *windows[0], instance.get("VOILUTFunction"))
+        elif instance.get("VOILUTSequence"):
+            shown = _by_table(values, instance)
+        else:
+            own = self._own_window
+            shown = displayed(values, own.centre, own.width, own.function)
+        inverted = instance.get("PhotometricInterpretation") == "MONOCHROME1"
+        return np.rint((1 - shown if inverted else shown) * 255).astype(np.uint8)
+
+
+def _by_table(values: npt.NDArray[np.float64], instance: Dataset) -> npt.NDArray[np.float64]:
+    """Values through the first VOI LUT, from 0 to 1 (PS3.3 C.11.2.1.1)."""
+    table = instance.VOILUTSequence[0]
+    looked_up = apply_voi(np.rint(values).astype(np.int32), instance, index=0)
+    return np.asarray(looked_up, np.float64) / ((1 << int(table.LUTDescriptor[2])) - 1)
+
+
+def pixel_size(parent: ParentSeries) -> tuple[float, float]:
+    """Height and width of a pixel: in mm where the parent says it, else as one is to the other."""
+    if parent.grid is not None:
+        return parent.grid.pixel_spacing
+    given = next((parent.pivot.get(keyword) for keyword in _SPACINGS if parent.pivot.get(keyword)), None)
+    return (1.0, 1.0) if given is None else (float(given[0]), float(given[1]))
+
+
+def picture_size(shape: tuple[int, ...], size: tuple[float, float], least: int, most: int) -> tuple[int, int]:
+    """Rows and columns of a picture with square pixels: at least as fine as the slice, within the limits.
+
+    :param shape: (..., row, column) of the slice. :param size: height and width of its pixels.
+    :param least: pixels of the longer side of the picture, :param most: likewise.
+    """
+    rows, columns = shape[-2:]
+    finest = min(size)
+    height, width = rows * size[0] / finest, columns * size[1] / finest
+    longer = max(height, width)
+    scale = min(max(least / longer, 1.0), most / longer)
+    return max(round(height * scale), 1), max(round(width * scale), 1)

@@ -1,0 +1,169 @@
+"""One page of what a label map holds: names, volumes, and three planes through its largest structure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from derived_series.dicom.blueprints.algorithm import Algorithm
+from derived_series.dicom.grid import Grid
+from derived_series.dicom.modules.equipment import MODEL, software_version
+from derived_series.dicom.modules.picture import Drawing
+from derived_series.dicom.objects.overlay import Labels, Look, drawn_over, patient_line
+from derived_series.dicom.objects.pen import (
+    GREY,
+    NOTE,
+    WHITE,
+    font,
+    line_height,
+    page,
+    shortened,
+    width_of,
+    write,
+    write_names,
+)
+from derived_series.dicom.objects.reformats import Plane, planes
+from derived_series.dicom.objects.shown_slices import ShownSlices
+from derived_series.dicom.source.series import ParentSeries
+
+_WIDTH, _MARGIN, _PANEL = 1280, 24, 392
+_TITLE, _TEXT, _SMALL = 26, 18, 15
+#: Lines of names before there is another column, and columns at most.
+_LINES, _COLUMNS = 12, 4
+#: Lines of names at most, in a column.
+_MOST_LINES = 40
+
+
+def volumes(grid: Grid, labels: Labels, thickness: float | None) -> dict[int, float]:
+    """The volume of each label in ml: its pixels, times how far each slice reaches towards its neighbours.
+
+    :param thickness: of a single slice, in mm; None leaves its volume out.
+    """
+    distances = grid.distances
+    if len(distances) > 1:
+        between = (distances[1:] + distances[:-1]) / 2
+        edges = [1.5 * distances[0] - distances[1] / 2, *between, 1.5 * distances[-1] - distances[-2] / 2]
+        reach = np.diff(edges)
+    elif thickness is None:
+        return {}
+    else:
+        reach = np.array([thickness])
+    area = grid.pixel_spacing[0] * grid.pixel_spacing[1]
+    found: dict[int, float] = {}
+    for plane, depth in zip(labels, reach, strict=True):
+        counts = np.bincount(plane.ravel())
+        for label in map(int, np.flatnonzero(counts)):
+            if label:
+                found[label] = found.get(label, 0.0) + float(counts[label]) * area * float(depth) / 1000
+    return found
+
+
+def summary(
+    parent: ParentSeries,
+    grid: Grid,
+    labels: Labels,
+    places: Sequence[int],
+    looks: Mapping[int, Look],
+    drawing: Drawing,
+    algorithm: Algorithm | None,
+) -> Image.Image:
+    """The page.
+
+    :param grid: where the labels are, (slice, row, column). :param places: for each slice the index of the parent's
+        instance. :param looks: of all labels that are there.
+    """
+    shown = ShownSlices(parent)
+    grey = np.stack([shown.grey(index) for index in places])
+    thickness = parent.pivot.get("SliceThickness")
+    millilitres = volumes(grid, labels, float(thickness) if thickness else None)
+    largest, centre = _centre(labels)
+    panels = planes(grid, grey, labels, centre, _PANEL)
+    names = [(look.name, look.colour) for look in looks.values()]
+    numbers = [_millilitres(millilitres.get(label)) for label in looks]
+    step = line_height(_TEXT)
+    columns = min(-(-len(names) // _LINES), _COLUMNS) or 1
+    lines = min(-(-len(names) // columns), _MOST_LINES)
+    head = 2 * _MARGIN + _TITLE + (line_height(_TEXT) if drawing.patient else 0)
+    tallest = max(panel.grey.shape[0] for panel in panels)
+    table = head + tallest + 3 * _MARGIN
+    image = page(_WIDTH, table + lines * step + 2 * _MARGIN + step)
+    pen = ImageDraw.Draw(image)
+    _head(pen, parent, drawing, algorithm)
+    _panels(image, pen, panels, looks, drawing.fill, head)
+    if largest:
+        line = f"Planes through the largest structure: {looks[largest].name}" if largest in looks else ""
+        write(pen, (_MARGIN, head + tallest + _MARGIN), line, _SMALL, GREY, "lm")
+    width = min((_WIDTH - 2 * _MARGIN) // columns, 460)
+    for column in range(columns):
+        chosen = range(column * lines, len(names) if column == columns - 1 else min((column + 1) * lines, len(names)))
+        left, right = _MARGIN + column * width, _MARGIN + (column + 1) * width - _MARGIN
+        room = max((width_of(numbers[k], _TEXT) for k in chosen), default=0) + _MARGIN // 2
+        write_names(pen, (left, table, right - room, table + lines * step), [names[k] for k in chosen], _TEXT)
+        for row, k in enumerate(chosen[: lines if len(chosen) <= lines else lines - 1]):
+            write(pen, (right, table + row * step + step // 2), numbers[k], _TEXT, WHITE, "rm")
+    if not names:
+        write(pen, (_MARGIN, table + step // 2), "The label map is empty", _TEXT, WHITE, "lm")
+    if drawing.note:
+        write(pen, (_WIDTH - _MARGIN, image.height - _MARGIN), NOTE, _SMALL, GREY, "rm")
+    return image
+
+
+def _millilitres(volume: float | None) -> str:
+    if volume is None:
+        return "–"
+    return f"{volume:.0f} ml" if volume >= 1000 else f"{volume:.1f} ml" if volume >= 10 else f"{volume:.2f} ml"
+
+
+def _centre(labels: Labels) -> tuple[int, tuple[int, int, int]]:
+    """The largest label, and the voxel of it that is nearest to its centre; the middle where there is none."""
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    if not counts.any():
+        slices, rows, columns = labels.shape
+        return 0, (slices // 2, rows // 2, columns // 2)
+    largest = int(counts.argmax())
+    voxels = np.argwhere(labels == largest)
+    nearest = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
+    return largest, (int(nearest[0]), int(nearest[1]), int(nearest[2]))
+
+
+def _head(pen: ImageDraw.ImageDraw, parent: ParentSeries, drawing: Drawing, algorithm: Algorithm | None) -> None:
+    number = parent.pivot.get("SeriesNumber")
+    title = f"Segments of {parent.modality} series{f' {number}' if number else ''}"
+    made = f"{MODEL} {software_version()}" if algorithm is None else f"{algorithm.name} {algorithm.version}"
+    write(pen, (_MARGIN, _MARGIN + _TITLE // 2), title, _TITLE, WHITE, "lm")
+    room = _WIDTH - 3 * _MARGIN - width_of(title, _TITLE)
+    write(pen, (_WIDTH - _MARGIN, _MARGIN + _TITLE // 2), shortened(made, _SMALL, room), _SMALL, GREY, "rm")
+    if drawing.patient:
+        line = shortened(patient_line(parent), _TEXT, _WIDTH - 2 * _MARGIN)
+        write(pen, (_MARGIN, 2 * _MARGIN + _TITLE + _TEXT // 2), line, _TEXT, WHITE, "lm")
+
+
+def _panels(
+    image: Image.Image,
+    pen: ImageDraw.ImageDraw,
+    panels: Sequence[Plane],
+    looks: Mapping[int, Look],
+    fill: float,
+    top: int,
+) -> None:
+    """The planes side by side, their middles at one height, with the letters of the directions at their sides."""
+    tallest = max(panel.grey.shape[0] for panel in panels)
+    room = (_WIDTH - 2 * _MARGIN) // 3
+    for place, panel in enumerate(panels):
+        size: tuple[int, int] = panel.grey.shape
+        rows, columns = size
+        left = _MARGIN + place * room + (room - columns) // 2
+        upper = top + (tallest - rows) // 2
+        image.paste(drawn_over(panel.grey, panel.labels, looks, fill, size), (left, upper))
+        to_left, to_right, above, below = panel.letters
+        middle, centre = upper + rows // 2, left + columns // 2
+        for at, text, anchor in (
+            ((left + 6, middle), to_left, "lm"),
+            ((left + columns - 6, middle), to_right, "rm"),
+            ((centre, upper + 4), above, "ma"),
+            ((centre, upper + rows - 4), below, "md"),
+        ):
+            pen.text(at, text, fill=WHITE, font=font(_TEXT), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))

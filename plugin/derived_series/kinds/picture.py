@@ -1,0 +1,58 @@
+"""Pictures of labels drawn over their parent: secondary captures, or pages of an encapsulated PDF."""
+
+from __future__ import annotations
+
+from derived_series.kinds.encapsulated_pdf import ENCAPSULATED_PDF
+from derived_series.kinds.kind import Kind, RequestKey
+from derived_series.kinds.secondary_capture import SECONDARY_CAPTURE
+from derived_series.kinds.segmentation import SEGMENTS
+
+#: What is drawn; the attribute itself is not written.
+_SIGN = "GraphicAnnotationSequence"
+PICTURE = RequestKey("Picture", _SIGN)
+
+_SUMMARY = "one page of a label map: names, volumes in ml, and three planes through the largest structure"
+
+KINDS = (
+    Kind(
+        "overlay",
+        "picture",
+        (SECONDARY_CAPTURE,),
+        "a label map drawn over its parent in RGB, one picture a slice or a sheet of slices; described by "
+        "`segments(...)` as a segmentation; `picture(fill=0.4, note=True, sheet=12)` says how",
+        builder="pictures",
+        made_from="Labels",
+        keys=(SEGMENTS, PICTURE),
+        sign=_SIGN,
+    ),
+    Kind(
+        "summary",
+        "picture",
+        (SECONDARY_CAPTURE,),
+        _SUMMARY,
+        builder="pictures",
+        made_from="Labels",
+        keys=(SEGMENTS, PICTURE),
+        sign=_SIGN,
+    ),
+    Kind(
+        "overlay_pdf",
+        "picture",
+        (ENCAPSULATED_PDF,),
+        "the pictures of `overlay` as a PDF: a sheet of 12 slices, unless asked otherwise",
+        builder="pictures",
+        made_from="Labels",
+        keys=(SEGMENTS, PICTURE),
+        sign=_SIGN,
+    ),
+    Kind(
+        "summary_pdf",
+        "picture",
+        (ENCAPSULATED_PDF,),
+        "the page of `summary` as a PDF",
+        builder="pictures",
+        made_from="Labels",
+        keys=(SEGMENTS, PICTURE),
+        sign=_SIGN,
+    ),
+)
