@@ -39,6 +39,7 @@ class DeriveTask:
     :param connections: requests with instances that may be under way at once: jobs that run together share them, so
         that Orthanc has threads and processors left for others.
     :param thorough: instances of a former attempt may still arrive: every instance is compared after it was stored.
+    :param retrieve_timeout: seconds that it may take to bring an input from another server.
     :param series_number: the SeriesNumber (0020,0011) that is kept free for the series in the parent's study.
     """
 
@@ -62,6 +63,7 @@ class DeriveTask:
     image_limit: int = 8 << 30
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
     connections: int = 4
+    retrieve_timeout: float = 600.0
     series_number: int | None = None
     thorough: bool = False
 

@@ -14,3 +14,6 @@ EXPLANATION = 4300
 
 #: Metadata of a derived series: the verdict on it, as JSON; a copy for other programs.
 REVIEW = 4301
+
+#: Metadata of a series that a job has brought here as one of its inputs: from where, and for which job, as JSON.
+RETRIEVED = 4302

@@ -136,7 +136,8 @@ class JobRecord:
 def subject_of(series: str, request: dict[str, Any]) -> str:
     """See ``JobRecord.subject``."""
     keys = ("Pipeline", "Blueprint", "Factory", "Inputs", "Orientation", "Part")
-    return _digest([series, *(request.get(key) for key in keys)])
+    retrieve = [request["Retrieve"]] if "Retrieve" in request else []  # subjects without it are as they always were
+    return _digest([series, *(request.get(key) for key in keys), *retrieve])
 
 
 def digest_of(series: str, request: dict[str, Any], image: bytes | None, code: str) -> str:

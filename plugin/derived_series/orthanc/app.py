@@ -132,6 +132,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             connections=max(1, _CONNECTIONS // (1 + store.counts().get(State.RUNNING, 0))),
             memory_limit=settings.memory_limit(pipeline := job.request.get("Pipeline"), environments.name_of(pipeline)),
             image_limit=settings.image_limit,
+            retrieve_timeout=settings.retrieve_timeout,
         )
 
     def timeout_of(job: JobRecord) -> float:

@@ -60,6 +60,7 @@ class Settings(JsonModel):
     :ivar job_timeout: seconds for one attempt at a job.
     :ivar synchronous_timeout: seconds after which a synchronous request is answered with its job instead.
     :ivar store_timeout: seconds that a request that stores instances may last in total.
+    :ivar retrieve_timeout: seconds that it may take to bring an input from another server.
     :ivar attempts: attempts at a job while its failures may pass (connection lost, server error).
     :ivar retry_pause: seconds before the second attempt; doubled with each further one, 60 at most.
     :ivar worker_memory_mb: private memory that a worker may use.
@@ -89,6 +90,7 @@ class Settings(JsonModel):
     job_timeout: Seconds = 3600.0
     synchronous_timeout: Seconds = 600.0
     store_timeout: Seconds = 300.0
+    retrieve_timeout: Seconds = 600.0
     attempts: Annotated[int, Field(ge=1, le=100)] = 8
     retry_pause: Seconds = 1.0
     worker_memory_mb: Annotated[Megabytes | None, Field(alias="WorkerMemoryMB")] = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.metadata import RETRIEVED
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
 from derived_series.jobs.rules.evaluate import SeriesFacts
@@ -110,6 +111,7 @@ class StudyReader:
             depth=max(depth, _marks(tags)),
             chain=chain,
             lineage=(_rule_of(provenance).get("Subject") if provenance else None) or series,
+            is_retrieved=self._gateway.metadata(series, RETRIEVED) is not None,
         )
 
     def _a_job_runs_in(self, study: str) -> bool:

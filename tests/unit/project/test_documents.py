@@ -16,6 +16,7 @@ from derived_series import Blueprint, BuildContext
 from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.requests.derive import ConceptRequest, DeriveRequest, SegmentRequest
+from derived_series.jobs.requests.retrieval import RetrieveRequest
 from derived_series.jobs.requests.verdict import ReviewRequest
 from derived_series.jobs.rules.model import COUNT, METADATA, Condition, Match, Rule
 from derived_series.kinds import KINDS
@@ -131,7 +132,7 @@ def keys_of(*models: type[BaseModel]) -> set[str]:
 #: What stands in which document, in backticks or as a key in JSON.
 NAMED: dict[str, tuple[str, set[str]]] = {
     "settings": ("docs/reference.md", keys_of(Settings, PipelineLimits, EnvironmentSettings)),
-    "keys of a request": ("docs/reference.md", keys_of(DeriveRequest, SegmentRequest, ConceptRequest)),
+    "keys of a request": ("docs/reference.md", keys_of(DeriveRequest, SegmentRequest, ConceptRequest, RetrieveRequest)),
     "keys of a verdict": ("docs/reference.md", keys_of(ReviewRequest)),
     "keys of a rule": ("docs/on-stable-series.md", keys_of(Rule, Match, Condition)),
     "names that a match may use": ("docs/on-stable-series.md", {*METADATA, COUNT}),

@@ -23,6 +23,7 @@ from pydantic.alias_generators import to_pascal
 
 from derived_series.errors import InvalidImage, InvalidRequest
 from derived_series.jobs.requests.json_model import JsonModel
+from derived_series.jobs.requests.retrieval import RetrieveRequest
 from derived_series.transfer_syntaxes import written_uid
 
 #: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
@@ -95,6 +96,7 @@ class DeriveRequest(JsonModel):
     factory: Name | None = None
     image: Annotated[str | None, Field(repr=False)] = None
     inputs: dict[Name, OrthancId] = {}
+    retrieve: Annotated[dict[Name, RetrieveRequest], Field(max_length=8)] = {}
     orientation: Literal["Axial", "Sagittal", "Coronal"] | Cosines | None = None
     part: Literal["Magnitude", "Phase", "Real", "Imaginary"] | None = None
     filling_strategy: Literal["Discard", "Copy"] | None = None
@@ -144,6 +146,8 @@ class DeriveRequest(JsonModel):
             raise ValueError("name either a Pipeline, or a Blueprint and a Factory")
         elif self.parameters:
             raise ValueError("Parameters are a pipeline's; there is no Pipeline")
+        if self.retrieve:
+            self._check_retrieve()
         if self.grid == "Own" and (self.interpolation is not None or self.outside is not None):
             raise ValueError('Interpolation and Outside tell how to resample: ask for "Grid": "Parent"')
         if self.grid == "Parent" and self.frame_of_reference == "New":
@@ -155,6 +159,14 @@ class DeriveRequest(JsonModel):
         if self.synchronous is not None and self.synchronous == self.asynchronous:
             raise ValueError("Synchronous and Asynchronous contradict each other")
         return self
+
+    def _check_retrieve(self) -> None:
+        if self.pipeline is None:
+            raise ValueError("Retrieve is for the inputs of a Pipeline; there is no Pipeline")
+        if both := sorted(set(self.retrieve).intersection(self.inputs)):
+            raise ValueError(f"Retrieve and Inputs both name {', '.join(both)}")
+        if self.if_exists == "Reuse":
+            raise ValueError('what another server has, only the job learns: ask without "IfExists": "Reuse"')
 
     @property
     def is_synchronous(self) -> bool:

@@ -24,6 +24,7 @@ class SeriesFacts:
     :param instances: Orthanc identifiers, sorted.
     :param depth: steps of derivation from series that were not derived.
     :param chain: the rules of these steps.
+    :param is_retrieved: a job has brought it here as one of its inputs: it did not come by itself.
     :param lineage: stands for the series whenever it is made again: the subject of the firing that made it, or its
         identifier.
     """
@@ -36,6 +37,7 @@ class SeriesFacts:
     depth: int = 0
     chain: frozenset[str] = frozenset()
     lineage: str = ""
+    is_retrieved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def evaluate(rule: Rule, series: SeriesFacts, study: Callable[[], Iterable[Serie
 
     :param study: the series of the study; asked for rules of several inputs only.
     """
+    if series.is_retrieved:
+        return Evaluation(reason="it was retrieved as an input of another derivation")
     refusals = {name: ineligible(rule, name, series) for name in rule.wanted}
     takes = [name for name, why in refusals.items() if why is None]
     if not takes:

@@ -14,7 +14,7 @@ from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.selection import ALL, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.readback import SeriesOnServer, describe_series
-from derived_series.errors import Conflict, UserCodeError
+from derived_series.errors import Conflict, InvalidRequest, UserCodeError
 from derived_series.jobs.destination_states import HELD, PENDING, with_states
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.plain import cut
@@ -31,6 +31,7 @@ from derived_series.jobs.work.options import options_of
 from derived_series.jobs.work.priors import latest_prior
 from derived_series.jobs.work.provenance import record_provenance
 from derived_series.jobs.work.removal import remove_former
+from derived_series.jobs.work.retrieval import retrieved
 from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
 from derived_series.pipelines.library import Library, NamedPipeline
@@ -54,33 +55,47 @@ def _begun(attempt: Attempt) -> Iterator[Derivation]:
     library = library_of(attempt.task.folders)
     if request.pipeline is not None:  # before the parents are fetched
         checked_parameters(library.pipeline(request.pipeline).pipeline, request.parameters)
-    sources = _sources(attempt, request, library)
+    sources, origins = _sources(attempt, request, library)
     scratch = attempt.task.scratch
     is_here = scratch is not None and Path(scratch).is_dir()
     with tempfile.TemporaryDirectory(prefix=prefix_of(attempt.task.job_id), dir=scratch if is_here else None) as folder:
-        yield Derivation(attempt, request, library, sources, Path(folder))
+        yield Derivation(attempt, request, library, sources, Path(folder), origins)
 
 
-def _sources(attempt: Attempt, request: DeriveRequest, library: Library) -> dict[str, SeriesOnServer]:
-    """The series that a derivation reads, by input name; that of the URL first."""
-    parent_name = "parent"
-    if request.pipeline is not None:
-        parent_name = library.pipeline(request.pipeline).pipeline.parent_name()
-    if parent_name in request.inputs:
-        raise Conflict(
-            f"the input {parent_name!r} of pipeline {request.pipeline!r} is the series of the URL",
-            remedy="leave it out of Inputs",
+def _sources(
+    attempt: Attempt, request: DeriveRequest, library: Library
+) -> tuple[dict[str, SeriesOnServer], tuple[Mapping[str, Any], ...]]:
+    """The series that a derivation reads, by input name, that of the URL first; and what was brought here for it."""
+    if request.pipeline is None:
+        return {"parent": describe_series(attempt.client, attempt.task.series)}, ()
+    pipeline = library.pipeline(request.pipeline).pipeline
+    parent_name = pipeline.parent_name()
+    for key, names in (("Inputs", request.inputs), ("Retrieve", request.retrieve)):
+        if parent_name in names:
+            raise Conflict(
+                f"the input {parent_name!r} of pipeline {request.pipeline!r} is the series of the URL",
+                remedy=f"leave it out of {key}",
+            )
+    if unknown := [name for name in request.retrieve if name not in pipeline.input]:
+        raise InvalidRequest(
+            f"the pipeline {request.pipeline!r} has no input {', '.join(unknown)}",
+            remedy=f"name in Retrieve one of {', '.join(pipeline.input)}",
         )
     series = {parent_name: attempt.task.series, **request.inputs}
-    if request.pipeline is not None:
-        for name, wanted in library.pipeline(request.pipeline).pipeline.input.items():
-            if (
-                wanted.prior
-                and name not in series
-                and (prior := latest_prior(attempt.client, attempt.task.series, wanted))
-            ):
-                series[name] = prior
-    return {name: describe_series(attempt.client, orthanc_id) for name, orthanc_id in series.items()}
+    origins = []
+    for name, asked in request.retrieve.items():
+        brought = retrieved(attempt, name, pipeline.input[name], asked)
+        series |= {} if brought.series is None else {name: brought.series}
+        origins += [] if brought.origin is None else [brought.origin]
+    for name, wanted in pipeline.input.items():
+        if (
+            wanted.prior
+            and name not in series
+            and name not in request.retrieve
+            and (prior := latest_prior(attempt.client, attempt.task.series, wanted))
+        ):
+            series[name] = prior
+    return {name: describe_series(attempt.client, orthanc_id) for name, orthanc_id in series.items()}, tuple(origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +106,7 @@ class Derivation:
     :param library: pipelines, blueprints and factories of the blueprint folders.
     :param sources: the series that are read, by input name; the parent first.
     :param folder: a folder for temporary files.
+    :param origins: what was brought here from other servers, as the answer has it.
     """
 
     attempt: Attempt
@@ -98,12 +114,13 @@ class Derivation:
     library: Library
     sources: Mapping[str, SeriesOnServer]
     folder: Path
+    origins: tuple[Mapping[str, Any], ...] = ()
 
     def run(self) -> Outcome:
         """Build the series, store and verify it, write down where it comes from, and send it on."""
         with one_process():
             results, parent = self._build()
-        common: dict[str, Any] = {"ParentSeries": self.attempt.task.series, **_values(results)}
+        common: dict[str, Any] = {"ParentSeries": self.attempt.task.series, **_values(results), **self._retrieved()}
         if self.request.dry_run:
             reports = [
                 _described(name, series) | dry_run_report(series, parent, with_picture=self.request.preview)
@@ -146,11 +163,14 @@ class Derivation:
             {"Output": name, "ID": stored[name], "SeriesInstanceUID": series.series_instance_uid}
             for name, series in results.series.items()
         ]
-        of_job = {**_values(results), **({"Series": siblings} if len(siblings) > 1 else {})}
+        of_job = {**_values(results), **self._retrieved(), **({"Series": siblings} if len(siblings) > 1 else {})}
         for name, series in results.series.items():  # of none before all are there
             record_provenance(self.attempt, stored[name], series, parents, self._code(), {"Output": name, **of_job})
         self.attempt.check_parents(inputs)  # all that is stored was there when they were, or goes again
         return stored
+
+    def _retrieved(self) -> dict[str, Any]:
+        return {"Retrieved": list(self.origins)} if self.origins else {}
 
     def _code(self) -> dict[str, Any]:
         """The file that was run or applied, with what it goes by."""

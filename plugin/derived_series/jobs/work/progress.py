@@ -27,6 +27,9 @@ _PHASES = {
     "Delivering": (99, 100),
 }
 
+#: Inputs that are brought from another server come before what is fetched.
+_OF_OTHER_SERVERS = {"Retrieving": (0, 20), "Fetching": (20, 30)}
+
 #: A pipeline may take long and tell how far it is: after it, storing has less of the whole.
 _OF_A_PIPELINE = {"Processing": (30, 80), "Storing": (80, 99)}
 
@@ -70,7 +73,12 @@ class Progress:
         if self._route is None or now - self._last_message < pause:
             return
         self._last_message, self._phase = now, phase
-        phases = _PHASES | _OF_A_PIPELINE if any(name == _LONG_PHASE for name, _ in self._times) else _PHASES
+        begun = {name for name, _ in self._times}
+        phases = {
+            **_PHASES,
+            **(_OF_A_PIPELINE if _LONG_PHASE in begun else {}),
+            **(_OF_OTHER_SERVERS if "Retrieving" in begun else {}),
+        }
         low, high = phases[phase]
         percent = low + (high - low) * done // max(total, 1)
         message = {"Attempt": self._attempt, "Phase": phase, "Progress": min(percent, 99)}

@@ -104,7 +104,7 @@ class DeriveRoutes:
             parents.append(self._other_studies(series))
         self._check_patient(series, asked.inputs)
         document = self._settings.document(asked)
-        self._destinations.check(asked.destinations)
+        self._destinations.check(asked)
         job = JobRecord.new(
             series,
             document,

@@ -114,8 +114,8 @@ class RuleRoutes:
         if inputs is not None and rule.inputs is not None and set(inputs) != set(rule.inputs):
             problems.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
         try:
-            self._destinations.check(asked.destinations)
-        except NotFound as error:
+            self._destinations.check(asked)
+        except (NotFound, InvalidRequest) as error:
             problems.append(error.message)
         return problems
 

@@ -1,0 +1,178 @@
+"""Other servers, as Orthanc's configuration names them: what they have of a patient, and bringing a series here.
+
+Orthanc does both. A DICOM modality is asked by C-FIND and sends by C-MOVE, or C-GET where Orthanc is configured for it
+(Orthanc Book, "Performing Query/Retrieve (C-FIND) and Find with REST"); a DICOMweb server is asked by QIDO-RS and sends
+by WADO-RS ("DICOMweb plugin", Orthanc as a client). Only names of the configuration are ever asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from pydicom.datadict import keyword_for_tag
+
+from derived_series.dicomweb.client import Client
+from derived_series.errors import DerivedSeriesError, NotFound, StorageError
+
+#: What a server says of a study or a series: by keyword, as text.
+Found = Mapping[str, str]
+
+#: Seconds that a modality may take for the answers to a C-FIND; seconds between two looks at a retrieval.
+_FIND_SECONDS = 60
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Peer(ABC):
+    """One other server. :param name: in Orthanc's configuration."""
+
+    client: Client
+    name: str
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What it is, in words."""
+
+    @abstractmethod
+    def studies(self, keys: Mapping[str, str]) -> list[Found]:
+        """The studies that match; a key without a value asks for the value.
+
+        :raises StorageError: it cannot be asked.
+        """
+
+    @abstractmethod
+    def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
+        """The same for the series of a study. :param study: its StudyInstanceUID."""
+
+    @abstractmethod
+    def begin(self, study: str, series: str) -> str:
+        """Have Orthanc retrieve a series, by its UIDs; the identifier of Orthanc's job."""
+
+    def retrieve(self, study: str, series: str, within: float, told: Callable[[int], None]) -> None:
+        """Retrieve a series, and wait until all of it has come.
+
+        :param within: seconds that it may take.
+        :param told: is called with the percentage that has come; what it raises ends the retrieval.
+        :raises StorageError: transient, unless it was too slow.
+        """
+        job = self.begin(study, series)
+        is_over = False
+        end = time.monotonic() + within
+        try:
+            while (state := self.client.get_json(f"/jobs/{job}"))["State"] not in ("Success", "Failure"):
+                if time.monotonic() > end:
+                    raise StorageError(
+                        f"the series {series} has not come from {self.name!r} within {within:g} s",
+                        remedy="raise RetrieveTimeout in the configuration",
+                    )
+                told(int(state["Progress"]))
+                time.sleep(_LOOK_SECONDS)
+            is_over = True
+        finally:
+            if not is_over:
+                with contextlib.suppress(DerivedSeriesError):
+                    self.client.post_json(f"/jobs/{job}/cancel", "{}")
+        if state["State"] == "Failure":
+            raise StorageError(
+                f"the {self.kind} {self.name!r} did not send the series {series}: {state['ErrorDescription']}",
+                remedy=self.remedy,
+                details=str(state.get("ErrorDetails") or ""),
+                transient=True,
+            )
+
+    @property
+    def remedy(self) -> str | None:
+        """What is usually the matter when a retrieval fails."""
+        return None
+
+
+class Modality(Peer):
+    """A DICOM modality."""
+
+    kind = "modality"
+    remedy = "does the modality know this Orthanc's AET and port, and is DicomServerEnabled true here?"
+
+    def studies(self, keys: Mapping[str, str]) -> list[Found]:
+        return self._find("Study", keys)
+
+    def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
+        return self._find("Series", {**keys, "StudyInstanceUID": study})
+
+    def begin(self, study: str, series: str) -> str:
+        query, found = self._query("Series", {"StudyInstanceUID": study, "SeriesInstanceUID": series})
+        try:
+            place = next(at for at, each in enumerate(found) if each.get("SeriesInstanceUID") == series)
+            job = self.client.post_json(f"{query}/answers/{place}/retrieve", json.dumps({"Synchronous": False}))
+        except StopIteration as error:
+            raise NotFound(f"the series {series} is no longer at {self.name!r}") from error
+        finally:
+            self.client.delete(query)
+        return str(job["ID"])
+
+    def _find(self, level: str, keys: Mapping[str, str]) -> list[Found]:
+        query, found = self._query(level, keys)
+        self.client.delete(query)
+        return found
+
+    def _query(self, level: str, keys: Mapping[str, str]) -> tuple[str, list[Found]]:
+        """The path of a query in Orthanc, which is to be deleted, and its answers."""
+        asked = {"Level": level, "Query": dict(keys), "Timeout": _FIND_SECONDS}
+        path = self.client.post_json(f"/modalities/{quote(self.name, safe='')}/query", json.dumps(asked))["Path"]
+        return path, list(map(_by_keyword, self.client.get_json(f"{path}/answers?expand")))
+
+
+class DicomWebServer(Peer):
+    """A server of the DICOMweb plugin."""
+
+    kind = "DICOMweb server"
+
+    def studies(self, keys: Mapping[str, str]) -> list[Found]:
+        return self._qido("/studies", keys)
+
+    def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
+        return self._qido(f"/studies/{study}/series", keys)
+
+    def begin(self, study: str, series: str) -> str:
+        asked = {"Resources": [{"Study": study, "Series": series}], "Synchronous": False}
+        return str(self.client.post_json(f"{self._root}/retrieve", json.dumps(asked))["ID"])
+
+    def _qido(self, uri: str, keys: Mapping[str, str]) -> list[Found]:
+        wanted = {keyword: value for keyword, value in keys.items() if value}
+        lacking = [keyword for keyword in keys if keyword not in wanted]
+        arguments = {**wanted, **({"includefield": ",".join(lacking)} if lacking else {})}
+        asked = {"Uri": uri, "Arguments": arguments}
+        return list(map(_by_keyword, self.client.post_json(f"{self._root}/qido", json.dumps(asked)) or []))
+
+    @property
+    def _root(self) -> str:
+        return f"/{self.client.connection.dicomweb_root.strip('/')}/servers/{quote(self.name, safe='')}"
+
+
+def peer_of(client: Client, name: str) -> Peer:
+    """The server of a name. :raises NotFound: the configuration has none."""
+    if name in client.get_json(f"/{client.connection.dicomweb_root.strip('/')}/servers"):
+        return DicomWebServer(client, name)
+    if name in client.get_json("/modalities"):
+        return Modality(client, name)
+    raise NotFound(
+        f"there is no server to retrieve from {name!r}", remedy="use a name of DicomWeb.Servers or DicomModalities"
+    )
+
+
+def _by_keyword(answer: Mapping[str, Any]) -> Found:
+    """An answer of Orthanc, whose tags are ``0008,0060`` or ``00080060``; what is no text is left out."""
+    found = {}
+    for tag, element in answer.items():
+        keyword = keyword_for_tag(int(tag.replace(",", ""), 16))
+        value = element.get("Value") if isinstance(element, dict) else None
+        if keyword and isinstance(value, str | int | float):
+            found[keyword] = str(value).strip(" \0")
+    return found

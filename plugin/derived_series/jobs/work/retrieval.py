@@ -1,0 +1,253 @@
+"""Inputs that are at another server: the series that a request means, chosen there and brought here."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from derived_series.dicom.encoding.tags import keyword, to_tag
+from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.readback import find_series
+from derived_series.errors import Conflict, InvalidParent, NotFound, StorageError
+from derived_series.jobs.metadata import RETRIEVED
+from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.requests.retrieval import RetrieveRequest
+from derived_series.jobs.work.attempt import Attempt
+from derived_series.jobs.work.peers import Found, Peer, peer_of
+from derived_series.pipelines.input import Input
+
+#: Keys of a query that are a study's (PS3.4 C.6.2.1.2); all others are a series'.
+_OF_STUDIES = frozenset(
+    {
+        *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
+        *("ModalitiesInStudy", "ReferringPhysicianName", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances"),
+    }
+)
+
+#: What is asked of each study and each series (required and common return keys).
+_STUDY_KEYS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "StudyDate", "StudyTime")
+_SERIES_KEYS = ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
+
+#: Values that an input requires and that a server has of a whole series.
+_REQUIRED_OF_SERIES = frozenset({"Modality", "SeriesDescription", "BodyPartExamined", "ProtocolName", "SeriesNumber"})
+
+#: Prior studies whose series are looked at; series that an error names.
+_MOST_STUDIES = 100
+_NAMED_SERIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """An input that another server was asked for.
+
+    :param series: its Orthanc identifier; None for an optional one of which the server has none.
+    :param origin: what a job's answer says of it; None when it was here before the job.
+    """
+
+    series: str | None
+    origin: Mapping[str, Any] | None = None
+
+
+def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveRequest) -> Retrieved:
+    """The series of an input, brought here unless it is here.
+
+    It is of the parent's patient, as the server says it and again when it is read here. It is of the parent's study;
+    of a prior input, of the latest study before the parent's that has one.
+
+    :param name: of the input.
+    :raises NotFound: a server that the configuration does not name, or nothing there that matches.
+    :raises Conflict: several series match, or a dry run would have to retrieve one.
+    :raises StorageError: the server cannot be asked, or does not send it.
+    """
+    client, task = attempt.client, attempt.task
+    peer = peer_of(client, asked.from_)
+    parent = _Parent.of(client, task.series)
+    chosen = _chosen(peer, parent, name, wanted, asked.query)
+    if chosen is None:
+        attempt.reporter.line(f"{_nothing(peer, name)}; it is optional")
+        return Retrieved(None)
+    uid, count = chosen["SeriesInstanceUID"], chosen.get("NumberOfSeriesRelatedInstances", "")
+    expected = int(count) if count.isdecimal() else 0
+    here, instances = _held(client, uid, parent.patient)
+    if here is not None and instances >= max(expected, 1):
+        return Retrieved(here, _mark_of(client, here, task.job_id))
+    if task.request.get("DryRun"):
+        raise Conflict(
+            f"a dry run retrieves nothing: the input {name!r} would be the series {uid} of {peer.name!r}",
+            remedy="retrieve it first, or derive without a dry run",
+        )
+    began = time.monotonic()
+    attempt.progress.tell("Retrieving")
+    attempt.reporter.line(f"the input {name!r}: series {uid} is retrieved from the {peer.kind} {peer.name!r}")
+    peer.retrieve(
+        chosen["StudyInstanceUID"],
+        uid,
+        task.retrieve_timeout,
+        lambda percent: attempt.progress.tell("Retrieving", percent, 100),
+    )
+    series, instances = _held(client, uid, parent.patient)
+    if series is None or instances < expected:
+        raise StorageError(
+            f"of the series {uid} of {peer.name!r}, {expected or 'some'} instances should have come; "
+            f"{instances} are here as the patient's",
+            remedy="does Orthanc refuse or change what it receives, or has the series another PatientID inside?",
+            transient=series is not None,
+        )
+    origin = {
+        "Input": name,
+        "From": peer.name,
+        "ID": series,
+        "SeriesInstanceUID": uid,
+        "InstancesCount": instances,
+        "Seconds": round(time.monotonic() - began, 3),
+    }
+    if here is None:  # what had come by itself before is no less a series of its own now
+        client.put(f"/series/{series}/metadata/{RETRIEVED}", json_bytes({"Job": task.job_id, **origin}))
+    attempt.reporter.line(f"the input {name!r}: {instances} instances have come from {peer.name!r}")
+    return Retrieved(series, origin)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """What is compared. :param patient: Orthanc's identifier of the patient; :param when: StudyDate, StudyTime."""
+
+    patient: str
+    patient_id: str
+    issuer: str
+    study: str
+    when: tuple[str, str]
+
+    @classmethod
+    def of(cls, client: Client, series: str) -> _Parent:
+        patient = client.get_json(f"/series/{series}/patient")
+        instance = client.get_json(f"/series/{series}")["Instances"][0]
+        tags = client.get_json(f"/instances/{instance}/simplified-tags")
+        text = {name: str(value).strip(" \0") for name, value in tags.items() if isinstance(value, str)}
+        if not text.get("PatientID"):
+            raise InvalidParent(
+                f"the parent {series} has no PatientID (0010,0020): no other server can be asked for the patient",
+                remedy="name the series by Inputs when it is here",
+            )
+        when = text.get("StudyDate", ""), text.get("StudyTime", "")
+        issuer = text.get("IssuerOfPatientID", "")
+        return cls(patient["ID"], text["PatientID"], issuer, text["StudyInstanceUID"], when)
+
+    def is_patient_of(self, study: Found) -> bool:
+        """Whether a study is the patient's: a PatientID may be a pattern of others to a server."""
+        issuer = study.get("IssuerOfPatientID", "")
+        return study.get("PatientID") == self.patient_id and (not self.issuer or not issuer or issuer == self.issuer)
+
+
+def _chosen(
+    peer: Peer, parent: _Parent, name: str, wanted: type[Input], query: Mapping[str, str]
+) -> dict[str, str] | None:
+    """The one series that is meant, with its StudyInstanceUID; None where an optional one is not there."""
+    of_study = {key: value for key, value in query.items() if key in _OF_STUDIES}
+    of_series = {key: value for key, value in query.items() if key not in _OF_STUDIES}
+    for study in _studies(peer, parent, wanted, of_study)[:_MOST_STUDIES]:
+        uid = study["StudyInstanceUID"]
+        keys = {**dict.fromkeys((*_SERIES_KEYS, *_required(wanted)), ""), **of_series}
+        found = [
+            each
+            for each in peer.series(uid, keys)
+            if each.get("SeriesInstanceUID")
+            and all(matches(each.get(key, ""), value, key) for key, value in of_series.items())
+            and _is_taken(wanted, each)
+        ]
+        if len(found) > 1:
+            raise _several(peer, name, found)
+        if found:
+            return {**found[0], "StudyInstanceUID": uid}
+    if wanted.optional:
+        return None
+    raise NotFound(_nothing(peer, name), remedy="look at its Query, and at what the server has of the patient")
+
+
+def _nothing(peer: Peer, name: str) -> str:
+    return f"the {peer.kind} {peer.name!r} has no series of the patient that is taken as the input {name!r}"
+
+
+def _several(peer: Peer, name: str, found: Iterable[Found]) -> Conflict:
+    texts = [f"{each['SeriesInstanceUID']} ({each.get('SeriesDescription', '')})" for each in found]
+    more = "" if len(texts) <= _NAMED_SERIES else ", ..."
+    return Conflict(
+        f"{len(texts)} series of one study at {peer.name!r} match as the input {name!r}: "
+        f"{', '.join(texts[:_NAMED_SERIES])}{more}",
+        remedy='say more in its Query, such as "SeriesInstanceUID" or "SeriesDescription"',
+    )
+
+
+def _studies(peer: Peer, parent: _Parent, wanted: type[Input], query: Mapping[str, str]) -> list[Found]:
+    """The patient's studies that an input may be of, the latest one first."""
+    keys = {**dict.fromkeys(_STUDY_KEYS, ""), "PatientID": parent.patient_id}
+    is_any_prior = wanted.prior and "StudyInstanceUID" in query
+    if not wanted.prior:
+        keys["StudyInstanceUID"] = parent.study
+    elif not is_any_prior and parent.when[0]:
+        keys["StudyDate"] = f"-{parent.when[0]}"
+    found = [
+        study
+        for study in peer.studies({**keys, **query})
+        if parent.is_patient_of(study)
+        and study.get("StudyInstanceUID")
+        and all(matches(study.get(key, ""), value, key) for key, value in query.items())
+    ]
+    if not wanted.prior:
+        return [study for study in found if study["StudyInstanceUID"] == parent.study]
+    others = [study for study in found if study["StudyInstanceUID"] != parent.study]
+    before = [study for study in others if is_any_prior or ("" < _when(study)[0] and _when(study) < parent.when)]
+    return sorted(before, key=_when, reverse=True)
+
+
+def _when(study: Found) -> tuple[str, str]:
+    return study.get("StudyDate", ""), study.get("StudyTime", "")
+
+
+def _required(wanted: type[Input]) -> dict[str, list[str]]:
+    """The values that an input requires of a series, as text, by keyword."""
+    found = {}
+    for tag, value in wanted.required_values.items():
+        if (name := keyword(to_tag(tag))) in _REQUIRED_OF_SERIES:
+            values = value if isinstance(value, tuple | list | set | frozenset) else [value]
+            found[name] = [str(each) for each in values]
+    return found
+
+
+def _is_taken(wanted: type[Input], series: Found) -> bool:
+    """Whether an input may take a series, by what its server says of it; the input itself decides later."""
+    return all(series.get(name, values[0]) in values for name, values in _required(wanted).items())
+
+
+def matches(value: str, pattern: str, key: str = "") -> bool:
+    """Whether a value is what a query asks for: not every server looks at every key.
+
+    :param value: of several parts (``CT\\\\PT``), one is enough.
+    :param pattern: with ``*`` and ``?``; of dates and times also a range (PS3.4 C.2.2.2.5); of several parts, any.
+    """
+    if key.endswith(("Date", "Time")) and "-" in pattern:
+        low, _, high = pattern.partition("-")
+        return bool(value) and low <= value and (not high or value <= high or value.startswith(high))
+    patterns = [re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in pattern.split("\\")]
+    whole = re.compile("|".join(patterns), re.IGNORECASE)
+    return any(whole.fullmatch(part.strip()) for part in (value, *value.split("\\")))
+
+
+def _held(client: Client, series_instance_uid: str, patient: str) -> tuple[str | None, int]:
+    """The patient's series of a UID that is here, and how many instances it has."""
+    for each in find_series(client, series_instance_uid):
+        if client.get_json(f"/series/{each}/patient")["ID"] == patient:
+            return each, len(client.get_json(f"/series/{each}")["Instances"])
+    return None, 0
+
+
+def _mark_of(client: Client, series: str, job: str) -> Mapping[str, Any] | None:
+    """What an earlier attempt at the job has written down of a series that it has brought."""
+    try:
+        mark = json.loads(client.get_bytes(f"/series/{series}/metadata/{RETRIEVED}"))
+    except (NotFound, ValueError):
+        return None
+    return {key: value for key, value in mark.items() if key != "Job"} if mark.get("Job") == job else None

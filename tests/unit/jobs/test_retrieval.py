@@ -1,0 +1,106 @@
+"""Inputs at other servers, without one: what a query matches, and a retrieval that does not end."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from derived_series.dicomweb.client import Client
+from derived_series.errors import InvalidRequest, StorageError
+from derived_series.jobs.record import subject_of
+from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.work.peers import DicomWebServer
+from derived_series.jobs.work.retrieval import matches
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern", "key", "expected"),
+    [
+        ("Thorax thin", "thorax*", "SeriesDescription", True),
+        ("Thorax [thin]", "Thorax [thin]", "SeriesDescription", True),
+        ("Thorax t", "Thorax [thin]", "SeriesDescription", False),
+        ("Abdomen", "thorax*", "SeriesDescription", False),
+        ("B31", "B3?", "SeriesDescription", True),
+        ("B3", "B3?", "SeriesDescription", False),
+        ("CT\\PT", "PT", "ModalitiesInStudy", True),
+        ("1.2.3", "1.2.4\\1.2.3", "SeriesInstanceUID", True),
+        ("1.2.33", "1.2.4\\1.2.3", "SeriesInstanceUID", False),
+        ("", "*", "SeriesDescription", True),
+        ("", "CT", "Modality", False),
+        ("20240315", "20240101-20241231", "StudyDate", True),
+        ("20250315", "20240101-20241231", "StudyDate", False),
+        ("20230315", "20240101-", "StudyDate", False),
+        ("20230315", "-20240101", "StudyDate", True),
+        ("", "-20240101", "StudyDate", False),
+        ("101500.25", "09-10", "StudyTime", True),
+        ("110000", "09-10", "StudyTime", False),
+    ],
+)
+def test_what_a_query_matches(value: str, pattern: str, key: str, expected: bool) -> None:
+    assert matches(value, pattern, key) is expected
+
+
+class _Stuck:
+    """Orthanc with a job that never ends."""
+
+    def __init__(self) -> None:
+        self.cancelled: list[str] = []
+
+    connection = type("Connection", (), {"dicomweb_root": "/dicom-web"})
+
+    def get_json(self, path: str) -> Any:
+        return {"State": "Running", "Progress": 30}
+
+    def post_json(self, path: str, text: str) -> Any:
+        if path.endswith("/cancel"):
+            self.cancelled.append(path)
+        return {"ID": "7"}
+
+
+def test_a_retrieval_that_does_not_end_is_cancelled() -> None:
+    server, percents = _Stuck(), []
+    with pytest.raises(StorageError, match=r"has not come from 'web' within 0.3 s") as failure:
+        DicomWebServer(cast(Client, server), "web").retrieve("1.2", "1.2.3", 0.3, percents.append)
+    assert not failure.value.transient and "RetrieveTimeout" in str(failure.value.remedy)
+    assert server.cancelled == ["/jobs/7/cancel"] and set(percents) == {30}
+
+
+def test_a_job_that_is_not_wanted_any_more_cancels_its_retrieval() -> None:
+    server = _Stuck()
+
+    def told(percent: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        DicomWebServer(cast(Client, server), "web").retrieve("1.2", "1.2.3", 30, told)
+    assert server.cancelled == ["/jobs/7/cancel"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"Pipeline": "p", "Retrieve": {"a": {}}}, "Retrieve.a.From"),
+        ({"Pipeline": "p", "Retrieve": {"a": {"From": "x", "Query": {"PatientName": "Doe"}}}}, "leave out PatientName"),
+        ({"Pipeline": "p", "Retrieve": {"a": {"From": "x", "Query": {"0008,0060": "CT"}}}}, "Retrieve.a.Query"),
+        ({"Pipeline": "p", "Retrieve": {"a": {"From": "x"}}, "IfExists": "Reuse"}, "only the job learns"),
+        ({"Pipeline": "p", "Retrieve": {"a": {"From": "x"}}, "Inputs": {"a": "0" * 8}}, "Inputs"),
+        ({"Blueprint": "ct", "Factory": "numpy", "Retrieve": {"a": {"From": "x"}}}, "there is no Pipeline"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        DeriveRequest.of(keys)
+
+
+def test_an_input_is_named_or_retrieved() -> None:
+    series = "-".join(["0123abcd"] * 5)
+    both = {"Pipeline": "p", "Inputs": {"a": series}, "Retrieve": {"a": {"From": "x"}}}
+    with pytest.raises(InvalidRequest, match="Retrieve and Inputs both name a"):
+        DeriveRequest.of(both)
+
+
+def test_another_server_is_another_subject() -> None:
+    plain = {"Pipeline": "p"}
+    subjects = [subject_of("s", {**plain, **more}) for more in ({}, {"Retrieve": {"a": {"From": "x"}}})]
+    assert subjects[0] != subjects[1]
