@@ -7,10 +7,14 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict, Unpack
 
+from pydantic import BaseModel
 from pydicom import Dataset, dcmread
 
+from derived_series.dicom.blueprints.algorithm import Algorithm
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import ObjectFactory
 from derived_series.dicom.source.instances import is_dicom
@@ -30,8 +34,30 @@ TQDM = r"(?P<percent>\d{1,3}(?:\.\d+)?)\s*%\|"
 _MOST_NAMED = 20
 
 
+class Declared(TypedDict, total=False):
+    """The class attributes that a command may be given as values."""
+
+    name: str
+    input: Mapping[str, type[Input] | Input]
+    dicom_factory: DicomFactory
+    header_blueprint: Blueprint
+    outputs: Mapping[str, Output]
+    algorithm: Algorithm
+    filling_strategy: FillingStrategy
+    parent_input: str
+    parameters: type[BaseModel]
+    environment: str
+    command: Arguments
+    files: Mapping[str, str] | str
+    values_file: str
+    progress: str
+    env: Mapping[str, str]
+
+
 class CommandPipeline(Pipeline):
     """Writes its inputs to files, runs a command, and takes its outputs from the files that it wrote.
+
+    Subclass it, or name an object at the top of a file: ``thresholded = CommandPipeline(command=[...], files=...)``.
 
     The command runs in a folder of its own, which is gone when the job is over; so are the processes that it started.
 
@@ -55,6 +81,10 @@ class CommandPipeline(Pipeline):
     progress: ClassVar[str] = TQDM
     env: ClassVar[Mapping[str, str]] = {}
     folders: ClassVar[tuple[str, ...]] = ("in", "out", "folder", "here")
+
+    def __init__(self, **declared: Unpack[Declared]):
+        """:raises BlueprintError: a name that is no attribute of the class."""
+        declare(self, declared, Declared)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -163,6 +193,21 @@ class CommandPipeline(Pipeline):
                 remedy="name the one file of the output in files" if files else None,
             )
         return output.factory.read(files[0])
+
+
+def declare(pipeline: Pipeline, declared: Mapping[str, Any], known: type) -> None:
+    """Set values on an object that stands for a class.
+
+    :param known: a TypedDict of the names that there are.
+    :raises BlueprintError: another name.
+    """
+    names = list(known.__annotations__)
+    if unknown := [name for name in declared if name not in names]:
+        raise BlueprintError(
+            f"{type(pipeline).__name__} has no {', '.join(map(repr, unknown))}", remedy=f"use {', '.join(names)}"
+        )
+    for name, value in declared.items():
+        setattr(pipeline, name, value)
 
 
 class Listener:

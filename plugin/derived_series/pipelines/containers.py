@@ -8,13 +8,13 @@ import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 from pydicom import dcmread
 
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.pipelines.arguments import placed
-from derived_series.pipelines.command import CommandPipeline
+from derived_series.pipelines.command import CommandPipeline, Declared, declare
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.engines import ENGINES, Container, Mount, chosen_engine, command_line, removal
 from derived_series.pipelines.input import Input
@@ -27,6 +27,26 @@ _ROOT = "0:0"
 
 #: Factors by the letters that sizes end with in a package's manifest: ``"4Gi"``.
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+
+
+class DeclaredContainer(Declared, total=False):
+    """The class attributes that a container may be given as values."""
+
+    image: str
+    engine: Literal["", "podman", "docker", "apptainer"]
+    user: str
+    memory_mb: int
+    gpus: bool
+    network: str
+    options: Sequence[str]
+    engine_options: Sequence[str]
+
+
+class DeclaredModule(DeclaredContainer, total=False):
+    """The class attributes that a module of mercure may be given as values."""
+
+    module: str
+    settings: Mapping[str, Any]
 
 
 class ContainerPipeline(CommandPipeline):
@@ -55,6 +75,10 @@ class ContainerPipeline(CommandPipeline):
     options: ClassVar[Sequence[str]] = ()
     engine_options: ClassVar[Sequence[str]] = ()
     folders: ClassVar[tuple[str, ...]] = ("in", "out")
+
+    def __init__(self, **declared: Unpack[DeclaredContainer]):
+        """:raises BlueprintError: a name that is no attribute of the class."""
+        declare(self, declared, DeclaredContainer)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -174,6 +198,10 @@ class MercureModule(_DicomInOut):
 
     module: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, **declared: Unpack[DeclaredModule]):
+        """:raises BlueprintError: a name that is no attribute of the class."""
+        declare(self, declared, DeclaredModule)
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
         paths = {"in": "/tmp/data", "out": "/tmp/output"}

@@ -11,12 +11,14 @@ from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.dicom.objects.structures import Labels, labels_on
 from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.dicom.source.series import ParentSeries
-from derived_series.errors import InvalidRequest
+from derived_series.errors import BlueprintError, InvalidRequest
 from derived_series.pipelines.grinders import Grinder, SeriesGrinder
 
 
 class Input:
-    """One input of a pipeline; a pipeline names the class, an object of it holds one series of a derivation.
+    """One input of a pipeline; an object of the class holds one series of a derivation.
+
+    A pipeline names a subclass, or the values below: ``Input(as_="dicom", required_values={"Modality": "CT"})``.
 
     :cvar required_tags: tags that every instance must have.
     :cvar required_values: tags and the value that they must have; a tuple, list or set allows any of its values.
@@ -36,8 +38,42 @@ class Input:
     as_: ClassVar[Literal["nifti", "dicom"]] = "nifti"
     file: ClassVar[str] = ""
 
-    def __init__(self, series: ParentSeries):
-        self.series = series
+    def __init__(
+        self,
+        series: ParentSeries | None = None,
+        *,
+        required_tags: Collection[TagLike] | None = None,
+        required_values: Mapping[TagLike, Any] | None = None,
+        prior: bool | None = None,
+        optional: bool | None = None,
+        image_grinder: Grinder | None = None,
+        as_: Literal["nifti", "dicom"] | None = None,
+        file: str | None = None,
+    ):
+        """:param series: None where a pipeline says by the other values what it takes."""
+        if series is not None:
+            self.series = series
+        values = {
+            **{"required_tags": required_tags, "required_values": required_values, "prior": prior},
+            **{"optional": optional, "image_grinder": image_grinder, "as_": as_, "file": file},
+        }
+        self._values = {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def class_of(cls, given: Any, name: str) -> type[Input]:
+        """The class that a pipeline's input is: one of the user's, or one with the values of an object.
+
+        :param name: of the input.
+        :raises BlueprintError: it is neither.
+        """
+        if isinstance(given, type) and issubclass(given, Input):
+            return given
+        if isinstance(given, Input) and not hasattr(given, "series"):
+            return type(name, (type(given),), given._values)
+        raise BlueprintError(
+            f"the input {name!r} is {given!r}",
+            remedy="give a subclass of Input, or Input(...) with what it requires",
+        )
 
     @property
     def images(self) -> int:

@@ -65,7 +65,8 @@ class Library:
     """What the blueprint folders hold.
 
     A file ``name.py`` gives the blueprint ``name`` when it defines ``blueprint``; every Pipeline and DicomFactory
-    subclass that it defines is there too. Files whose names begin with ``_`` are helpers, which the others import.
+    subclass that it defines is there too, and every Pipeline object by the name that it has in the file. Files whose
+    names begin with ``_`` are helpers, which the others import.
     A file that fails is a problem of its own and stops no other.
     """
 
@@ -145,6 +146,11 @@ def _collect(
         named = NamedBlueprint(file.stem, blueprint.named(file.stem), _first_line(module.__doc__), file, digest)
         _put("blueprint", file.stem, named, blueprints)
     classes = [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == module.__name__]
+    classes += [
+        each.as_class(name, module.__name__, module.__doc__)
+        for name, each in vars(module).items()
+        if isinstance(each, Pipeline) and not name.startswith("_") and (vars(each) or type(each) not in classes)
+    ]
     others = [name for name, each in vars(module).items() if isinstance(each, Blueprint) and name != "blueprint"]
     if blueprint is None and others and not any(issubclass(each, Pipeline | DicomFactory) for each in classes):
         raise BlueprintError(

@@ -33,7 +33,7 @@ class Parameters(BaseModel):
 class Pipeline:
     """Subclass it in a file of a blueprint folder; its name there is ``name``, or the class's in snake case.
 
-    :cvar input: input name -> Input class.
+    :cvar input: input name -> Input class, or ``Input(...)`` with what it requires.
     :cvar dicom_factory: builds the series from what ``process`` returns.
     :cvar header_blueprint: the blueprint of the derived series.
     :cvar outputs: output name -> Output, for a pipeline that makes several series; without them there is one, of
@@ -47,7 +47,7 @@ class Pipeline:
     """
 
     name: ClassVar[str] = ""
-    input: ClassVar[Mapping[str, type[Input]]] = {"parent": Input}
+    input: ClassVar[Mapping[str, type[Input] | Any]] = {"parent": Input}
     dicom_factory: ClassVar[DicomFactory] = NumpyFactory()
     header_blueprint: ClassVar[Blueprint | None] = None
     outputs: ClassVar[Mapping[str, Output]] = {}
@@ -56,6 +56,22 @@ class Pipeline:
     parent_input: ClassVar[str | None] = None
     parameters: ClassVar[type[BaseModel]] = Parameters
     environment: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        if isinstance(cls.__dict__.get("input"), Mapping):
+            cls.input = {name: Input.class_of(given, name) for name, given in cls.input.items()}
+
+    def as_class(self, name: str, module: str, description: str | None) -> type[Pipeline]:
+        """The class that an object at the top of a file stands for: what was set on the object is the class's.
+
+        :param name: of the object, and so of the pipeline, unless it has a ``name``.
+        :param module: that of the file; :param description: what people read.
+        """
+        found: type[Pipeline] = type(
+            name, (type(self),), {"name": name, "__doc__": description, **vars(self), "__module__": module}
+        )
+        return found
 
     def prepare(self) -> None:
         """Load what many jobs need, such as a model: ``self.model = ...``. It is called once in each worker process,

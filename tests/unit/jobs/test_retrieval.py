@@ -59,7 +59,8 @@ class _Stuck:
 
 
 def test_a_retrieval_that_does_not_end_is_cancelled() -> None:
-    server, percents = _Stuck(), []
+    server = _Stuck()
+    percents: list[int] = []
     with pytest.raises(StorageError, match=r"has not come from 'web' within 0.3 s") as failure:
         DicomWebServer(cast(Client, server), "web").retrieve("1.2", "1.2.3", 0.3, percents.append)
     assert not failure.value.transient and "RetrieveTimeout" in str(failure.value.remedy)
