@@ -65,10 +65,18 @@ class Change(Pipeline):
 '''
 
 
+RULE = {
+    "Name": "changes",
+    "Match": {"SeriesDescription": "now, by rule"},
+    "Priors": {"before": {"SeriesDescription": {"Regex": "^prior"}}},
+    "Derive": {"Pipeline": "change"},
+}
+
+
 @pytest.fixture(scope="module")
 def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
     folder = tmp_path_factory.mktemp("server")
-    changes = settings(folder / "library")
+    changes = settings(folder / "library", Rules=[RULE])
     (folder / "library" / "change.py").write_text(FILE)
     (folder / "library" / "weights.txt").write_text("one")
     with OrthancServer(folder, changes) as orthanc:
@@ -154,3 +162,39 @@ def test_a_prior_that_is_deleted_meanwhile_leaves_nothing(server: OrthancServer)
     job = server.json(finished(server, mine)["Path"])
     assert job["State"] == "Failure" and "the input 'before' was deleted" in job["ErrorDescription"]
     assert server.series_ids() == {parent}
+
+
+def _by_rule(server: OrthancServer, series: str, count: int) -> Any:
+    """The last of so many jobs on a series, once it is over."""
+    while len(jobs := server.json(f"/series/{series}/jobs")) < count:
+        assert server.json(f"/series/{series}")
+    return finished(server, jobs[-1])
+
+
+def test_a_rule_names_the_prior_and_fires_again_for_a_later_one(server: OrthancServer) -> None:
+    server.delete_all()
+
+    def upload(name: str, day: str) -> str:
+        datasets = _study(name, day)
+        for dataset in datasets:
+            dataset.SeriesDescription = name
+        return server.upload(datasets)
+
+    parent = upload("now, by rule", "20260101")
+    while not server.json(f"/series/{parent}")["IsStable"]:
+        assert server.json(f"/series/{parent}/jobs") == []
+    (outcome,) = server.json(f"/series/{parent}/rules/simulate", "POST", json={})["Rules"]
+    assert outcome["Reason"] == "no study before has a stable series for before"
+    first = upload("prior", "20240101")
+    made = [_by_rule(server, parent, 1)]
+    upload("another", "20250601")
+    second = upload("prior, later", "20250101")
+    made.append(_by_rule(server, parent, 2))
+    series = [each["Content"]["Result"]["ID"] for each in made]
+    assert server.series_ids() & {*series} == {series[1]}, "the second is in the place of the first"
+    provenance = server.json(f"/series/{series[1]}/provenance")
+    assert {each["Input"]: each["ID"] for each in provenance["Parents"]} == {"now": parent, "before": second}
+    fired = [job["Content"]["Request"]["Inputs"] for job in server.json(f"/series/{parent}/jobs?expand")]
+    assert fired == [{"before": first}, {"before": second}]
+    (known,) = server.json("/derived-series/rules")
+    assert (known["Fired"], known["Problems"]) == (2, [])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
@@ -73,8 +74,29 @@ class StudyReader:
 
     def study_of(self, series: str) -> list[SeriesFacts]:
         """All series of its study."""
+        return self._series_of(self._gateway.get(f"/studies/{self.facts(series).study}"))
+
+    def priors_of(self, series: str) -> Iterator[list[SeriesFacts]]:
+        """The series of each study of the patient before its own, the latest study first."""
+        own, others = self._studies(series)
+        before = (each for each in others if "" < _when(each)[0] and _when(each) < _when(own))
+        return map(self._series_of, sorted(before, key=_when, reverse=True))
+
+    def later_than(self, series: str) -> Iterator[SeriesFacts]:
+        """The series of the patient's studies after its own, the earliest study first."""
+        own, others = self._studies(series)
+        later = (each for each in others if "" < _when(own)[0] and _when(own) < _when(each))
+        return itertools.chain.from_iterable(map(self._series_of, sorted(later, key=_when)))
+
+    def _studies(self, series: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+        """The study of a series, and all others of its patient."""
+        own = self._gateway.get(f"/studies/{self.facts(series).study}")
+        patient = self._gateway.get(f"/patients/{own['ParentPatient']}")
+        return own, [self._gateway.get(f"/studies/{each}") for each in patient["Studies"] if each != own["ID"]]
+
+    def _series_of(self, document: Mapping[str, Any]) -> list[SeriesFacts]:
         study = []
-        for each in sorted(self._gateway.get(f"/studies/{self.facts(series).study}")["Series"]):
+        for each in sorted(document["Series"]):
             try:
                 study.append(self.facts(each))
             except NotFound:  # removed meanwhile
@@ -112,6 +134,8 @@ class StudyReader:
             chain=chain,
             lineage=(_rule_of(provenance).get("Subject") if provenance else None) or series,
             is_retrieved=self._gateway.metadata(series, RETRIEVED) is not None,
+            issuer=_text(tags.get("0010,0021")) or "",
+            number=_number_of(_text(tags.get("0020,0011"))),
         )
 
     def _a_job_runs_in(self, study: str) -> bool:
@@ -153,6 +177,15 @@ def _marks(tags: Mapping[str, Any]) -> int:
     items = tags.get("0018,a001")
     count = sum(_text(item.get("0008,0070")) == SOFTWARE for item in items) if isinstance(items, list) else 0
     return count or int(_text(tags.get("0008,0070")) == SOFTWARE)
+
+
+def _when(study: Mapping[str, Any]) -> tuple[str, str]:
+    tags = study["MainDicomTags"]
+    return str(tags.get("StudyDate", "")), str(tags.get("StudyTime", ""))
+
+
+def _number_of(text: str | None) -> int:
+    return int(text) if text and re.fullmatch(r"[+-]?[0-9]{1,12}", text) else 0
 
 
 def _text(value: object) -> str | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
-from derived_series.jobs.rules.evaluate import Firing, evaluate
+from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate, is_prior_of
 from derived_series.jobs.rules.log import Fired, FiringLog
 from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -142,9 +142,9 @@ class RuleTrigger:
             if reader.is_being_made(series):
                 return False
             for rule in self._rules:
-                for firing in evaluate(rule, facts, lambda: reader.study_of(series)).firings:
-                    if self._log.find(rule.name, firing.digest) is None:
-                        self._fire(rule, firing)
+                self._look(reader, rule, facts)
+                for each in reader.later_than(series) if is_prior_of(rule, facts) else ():
+                    self._look(reader, rule, each)
         except NotFound:  # it was removed, and with it all reason to look
             return True
         except Busy:
@@ -154,6 +154,14 @@ class RuleTrigger:
             _log.error("rules cannot be applied to the series %s: %s", series, error)
             return self._failures[series] >= _ATTEMPTS
         return True
+
+    def _look(self, reader: StudyReader, rule: Rule, facts: SeriesFacts) -> None:
+        """Fire a rule for a series, where it has not fired for the same inputs."""
+        series = facts.id
+        found = evaluate(rule, facts, lambda: reader.study_of(series), lambda: reader.priors_of(series))
+        for firing in found.firings:
+            if self._log.find(rule.name, firing.digest) is None:
+                self._fire(rule, firing)
 
     def _fire(self, rule: Rule, firing: Firing) -> None:
         inputs = dict(firing.inputs)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from derived_series.jobs.rules.matching import Values, refusal
-from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.model import Match, Rule
 
 #: A rule of several inputs fires for so many combinations of a study's series at once; more are a mistake.
 _MOST_FIRINGS = 16
@@ -27,6 +27,7 @@ class SeriesFacts:
     :param is_retrieved: a job has brought it here as one of its inputs: it did not come by itself.
     :param lineage: stands for the series whenever it is made again: the subject of the firing that made it, or its
         identifier.
+    :param issuer: IssuerOfPatientID (0010,0021); :param number: SeriesNumber (0020,0011).
     """
 
     id: str
@@ -38,6 +39,8 @@ class SeriesFacts:
     chain: frozenset[str] = frozenset()
     lineage: str = ""
     is_retrieved: bool = False
+    issuer: str = ""
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,29 @@ class Evaluation:
     reason: str | None = None
 
 
-def evaluate(rule: Rule, series: SeriesFacts, study: Callable[[], Iterable[SeriesFacts]]) -> Evaluation:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A series with what is around it.
+
+    :param study: the series of its study; for rules of several inputs.
+    :param priors: the series of the patient's studies before, the latest study first; for rules with priors.
+    """
+
+    series: SeriesFacts
+    study: Sequence[SeriesFacts] = ()
+    priors: Sequence[Sequence[SeriesFacts]] = ()
+
+
+def evaluate(
+    rule: Rule,
+    series: SeriesFacts,
+    study: Callable[[], Iterable[SeriesFacts]],
+    priors: Callable[[], Iterable[Sequence[SeriesFacts]]] = tuple,
+) -> Evaluation:
     """The firings of a rule that have this series among their inputs.
 
     :param study: the series of the study; asked for rules of several inputs only.
+    :param priors: the series of each study before, the latest study first; asked for rules with priors only.
     """
     if series.is_retrieved:
         return Evaluation(reason="it was retrieved as an input of another derivation")
@@ -77,20 +99,48 @@ def evaluate(rule: Rule, series: SeriesFacts, study: Callable[[], Iterable[Serie
     takes = [name for name, why in refusals.items() if why is None]
     if not takes:
         return Evaluation(reason=_joined(refusals))
+    before = _priors(rule, series, priors)
+    if lacking := [name for name in rule.priors if name not in before and name not in rule.optional]:
+        return Evaluation(reason=f"no study before has a stable series for {', '.join(lacking)}")
     if rule.inputs is None:
-        return Evaluation((_firing(rule, {"": series}),))
-    return _combinations(rule, series, takes, list(study()))
+        return Evaluation((_firing(rule, {"": series}, before),))
+    return _combinations(rule, series, takes, list(study()), before)
 
 
-def evaluate_all(
-    rules: Sequence[Rule], cases: Sequence[tuple[SeriesFacts, Sequence[SeriesFacts]]]
-) -> list[list[Evaluation]]:
-    """The evaluations of all rules for each series, which comes with those of its study."""
-    return [[_evaluate_among(rule, series, study) for rule in rules] for series, study in cases]
+def evaluate_all(rules: Sequence[Rule], cases: Sequence[Case]) -> list[list[Evaluation]]:
+    """The evaluations of all rules for each series."""
+    return [[_evaluate_case(rule, case) for rule in rules] for case in cases]
 
 
-def _evaluate_among(rule: Rule, series: SeriesFacts, study: Sequence[SeriesFacts]) -> Evaluation:
-    return evaluate(rule, series, lambda: study)
+def _evaluate_case(rule: Rule, case: Case) -> Evaluation:
+    return evaluate(rule, case.series, lambda: case.study, lambda: case.priors)
+
+
+def is_prior_of(rule: Rule, series: SeriesFacts) -> bool:
+    """Whether a rule takes a series as a prior of others."""
+    return not series.is_retrieved and any(_is_prior(rule, match, series) for match in rule.priors.values())
+
+
+def _is_prior(rule: Rule, match: Match, series: SeriesFacts) -> bool:
+    is_derived = rule.name in series.chain or series.depth > rule.max_depth
+    return series.stable and not is_derived and refusal(match, series.values) is None
+
+
+def _priors(
+    rule: Rule, series: SeriesFacts, priors: Callable[[], Iterable[Sequence[SeriesFacts]]]
+) -> dict[str, SeriesFacts]:
+    """For each prior the series of the latest study that has one; of several, that with the highest SeriesNumber."""
+    before: dict[str, SeriesFacts] = {}
+    if not rule.priors:
+        return before
+    for study in priors():
+        for name, match in rule.priors.items():
+            candidates = [each for each in study if each.issuer == series.issuer and _is_prior(rule, match, each)]
+            if name not in before and candidates:
+                before[name] = max(candidates, key=lambda each: (each.number, each.id))
+        if len(before) == len(rule.priors):
+            break
+    return before
 
 
 def ineligible(rule: Rule, name: str, series: SeriesFacts) -> str | None:
@@ -104,12 +154,15 @@ def ineligible(rule: Rule, name: str, series: SeriesFacts) -> str | None:
     return None if series.stable else "it is not stable yet"
 
 
-def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list[SeriesFacts]) -> Evaluation:
+def _combinations(
+    rule: Rule, series: SeriesFacts, takes: list[str], study: list[SeriesFacts], before: Mapping[str, SeriesFacts]
+) -> Evaluation:
     """Every choice of one series an input that has the new one in it, and agrees in the tags that must be the same."""
     choices: dict[str, list[SeriesFacts]] = {}
     for name in rule.wanted:
         others = [each for each in study if each.id != series.id and ineligible(rule, name, each) is None]
         choices[name] = ([series] if name in takes else []) + others
+    choices = {name: each for name, each in choices.items() if each or name not in rule.optional}
     lacking = [name for name, candidates in choices.items() if not candidates]
     if lacking:
         return Evaluation(reason=f"there is no stable series for {', '.join(lacking)} in the study")
@@ -124,7 +177,7 @@ def _combinations(rule: Rule, series: SeriesFacts, takes: list[str], study: list
             continue
         apart = _differing(rule, chosen)
         if apart is None:
-            firings.append(_firing(rule, dict(zip(choices, chosen, strict=True))))
+            firings.append(_firing(rule, dict(zip(choices, chosen, strict=True)), before))
         if len(firings) > _MOST_FIRINGS:
             return too_many
     return Evaluation(tuple(firings), None if firings else apart)
@@ -141,9 +194,12 @@ def _differing(rule: Rule, chosen: Iterable[SeriesFacts]) -> str | None:
     return None
 
 
-def _firing(rule: Rule, inputs: Mapping[str, SeriesFacts]) -> Firing:
+def _firing(rule: Rule, own: Mapping[str, SeriesFacts], before: Mapping[str, SeriesFacts]) -> Firing:
+    """:param own: the inputs that its result is of; :param before: the priors."""
+    inputs = {**own, **before}
     digest = _hash([[name, each.id, each.instances] for name, each in sorted(inputs.items())])
-    subject = [rule.name, *([name, each.lineage or each.id] for name, each in sorted(inputs.items()))]
+    needed = [(name, each) for name, each in sorted(own.items()) if name not in rule.optional]
+    subject = [rule.name, *([name, each.lineage or each.id] for name, each in needed)]
     chain = {name: None for each in inputs.values() for name in sorted(each.chain)}
     return Firing(
         rule=rule.name,

@@ -115,6 +115,8 @@ class Rule(JsonModel):
     :ivar name: its name in the log of what fired; a rule with another name has fired for nothing yet.
     :ivar match: of a rule of one input.
     :ivar inputs: of a rule of several: input of the pipeline -> match; the series are of one study.
+    :ivar priors: input -> match; each is of the latest study of the patient before that of the others that has one.
+    :ivar optional: names of inputs and priors without which it fires, too.
     :ivar same: tags that have the same value in all inputs.
     :ivar derive: the JSON of ``POST /series/{id}/derive``.
     :ivar max_depth: the most steps of derivation that an input may be away from a series that was not derived.
@@ -124,6 +126,8 @@ class Rule(JsonModel):
     name: Name
     match: Match | None = None
     inputs: Annotated[dict[Name, Match], Field(min_length=2, max_length=8)] | None = None
+    priors: Annotated[dict[Name, Match], Field(max_length=8)] = {}
+    optional: list[Name] = []
     same: list[Name] = []
     derive: DeriveRequest
     max_depth: Annotated[int, Field(ge=0, le=100)] = 0
@@ -145,20 +149,35 @@ class Rule(JsonModel):
             raise ValueError('"Same" needs at least two "Inputs"')
         if self.inputs is not None and self.derive.pipeline is None:
             raise ValueError("several Inputs are for a Pipeline; Derive has none")
+        self._check_priors()
         return self
+
+    def _check_priors(self) -> None:
+        inputs = self.inputs or {}
+        if self.priors and self.derive.pipeline is None:
+            raise ValueError("Priors are for a Pipeline; Derive has none")
+        if both := sorted(set(self.priors) & {*inputs, *self.derive.retrieve}):
+            raise ValueError(f"Priors and Inputs, or Retrieve, both name {', '.join(both)}")
+        if unknown := sorted(set(self.optional) - {*inputs, *self.priors}):
+            raise ValueError(f"Optional names {', '.join(unknown)}, which is in neither Inputs nor Priors")
+        if inputs and set(inputs) <= set(self.optional):
+            raise ValueError("Optional names all Inputs; one at least is needed")
 
     @property
     def wanted(self) -> Mapping[str, Match]:
         """Input -> match; the input of a rule with one has an empty name."""
         return self.inputs if self.inputs is not None else {"": self.match} if self.match is not None else {}
 
+    def _matches(self) -> list[Match]:
+        return [*self.wanted.values(), *self.priors.values()]
+
     def names(self) -> set[str]:
         """All names of tags and metadata that it looks at."""
-        return {name for match in self.wanted.values() for name, _ in match.each_condition()} | set(self.same)
+        return {name for match in self._matches() for name, _ in match.each_condition()} | set(self.same)
 
     def patterns(self) -> set[str]:
         """All regular expressions; some take for ever to find that there is no match."""
-        regexes = (each.regex for match in self.wanted.values() for _, each in match.each_condition())
+        regexes = (each.regex for match in self._matches() for _, each in match.each_condition())
         return {pattern for pattern in regexes if pattern is not None}
 
     def to_json(self) -> dict[str, Any]:

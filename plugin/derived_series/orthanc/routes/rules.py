@@ -13,7 +13,7 @@ from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
 from derived_series.jobs.requests.json_model import JsonModel
-from derived_series.jobs.rules.evaluate import Evaluation, SeriesFacts, evaluate_all
+from derived_series.jobs.rules.evaluate import Case, Evaluation, evaluate_all
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -110,9 +110,8 @@ class RuleRoutes:
         ):
             if name is not None and name not in there:
                 problems.append(f"there is no {kind} {name!r}")
-        inputs = catalogue.pipelines.get(asked.pipeline or "", {}).get("Inputs")
-        if inputs is not None and rule.inputs is not None and set(inputs) != set(rule.inputs):
-            problems.append(f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(inputs)}")
+        if (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
+            problems += _problems_of_inputs(rule, pipeline)
         try:
             self._destinations.check(asked)
         except (NotFound, InvalidRequest) as error:
@@ -146,29 +145,29 @@ class RuleRoutes:
         (outcome,) = self._outcomes_of_cases(rules, [self._case(reader, rules, series)])
         return Answer.of(outcome)
 
-    def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> tuple[SeriesFacts, list[SeriesFacts]]:
-        """A series, and those of its study where a rule looks at them. :raises NotFound: no such series."""
-        return reader.facts(series), reader.study_of(series) if any(rule.inputs for rule in rules) else []
+    def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> Case:
+        """A series, with those around it where a rule looks at them. :raises NotFound: no such series."""
+        return Case(
+            reader.facts(series),
+            reader.study_of(series) if any(rule.inputs for rule in rules) else (),
+            tuple(reader.priors_of(series)) if any(rule.priors for rule in rules) else (),
+        )
 
-    def _outcomes_of_cases(
-        self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]
-    ) -> list[dict[str, Any]]:
+    def _outcomes_of_cases(self, rules: list[Rule], cases: list[Case]) -> list[dict[str, Any]]:
         return [
             {
-                "Series": facts.id,
-                "Path": f"/series/{facts.id}",
+                "Series": case.series.id,
+                "Path": f"/series/{case.series.id}",
                 "Rules": [
                     outcome
                     for rule, evaluation in zip(rules, evaluations, strict=True)
                     for outcome in self._outcomes(rule, evaluation)
                 ],
             }
-            for (facts, _), evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
+            for case, evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
         ]
 
-    def _evaluations(
-        self, rules: list[Rule], cases: list[tuple[SeriesFacts, list[SeriesFacts]]]
-    ) -> list[list[Evaluation]]:
+    def _evaluations(self, rules: list[Rule], cases: list[Case]) -> list[list[Evaluation]]:
         """By series and rule. A client's regular expression may run for ever: it does so in a worker."""
         known = {pattern for rule in self._rules for pattern in rule.patterns()}
         if all(rule.patterns() <= known for rule in rules):
@@ -195,7 +194,7 @@ class RuleRoutes:
             outcome: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": _MATCHES}
             if fired is not None:
                 outcome |= {"Reason": _HAS_FIRED, "Job": fired.job}
-            if rule.inputs is not None:
+            if rule.inputs is not None or rule.priors:
                 outcome["Inputs"] = dict(firing.inputs)
             outcomes.append(outcome)
         return outcomes
@@ -212,3 +211,14 @@ class RuleRoutes:
                     series.setdefault(change["ID"])
             end = since
         return list(series)[:count]
+
+
+def _problems_of_inputs(rule: Rule, pipeline: dict[str, Any]) -> list[str]:
+    """Inputs that the pipeline has not, and those that it needs and does not get."""
+    inputs = set(pipeline["Inputs"])
+    needed = inputs - {*pipeline["OptionalInputs"], *pipeline["PriorInputs"]}  # a job looks for priors itself
+    named = {*(rule.inputs or [pipeline["ParentInput"]]), *rule.priors, *rule.derive.retrieve}
+    if not needed <= named <= inputs:
+        return [f"the inputs of the pipeline {rule.derive.pipeline!r} are {', '.join(pipeline['Inputs'])}"]
+    lacking = needed.intersection(rule.optional)
+    return [f"the pipeline {rule.derive.pipeline!r} needs {', '.join(sorted(lacking))}"] if lacking else []
