@@ -72,6 +72,9 @@ from derived_series.pipelines import Pipeline
 class Talkative(Pipeline):
     '''Says what it is at.'''
 
+    def prepare(self):
+        self.model = "loaded once"
+
     def blueprint_for(self, parent, parameters, blueprints):
         return blueprints["ct"] + derivation("Nothing", "Smoothing")
 
@@ -214,6 +217,16 @@ def test_several_results_of_one_job_and_what_it_says(page: Page, server: Orthanc
     expect(page.locator("#state")).to_contain_text("Processing: half of it, 55 %")
     expect(page.locator("#log")).to_contain_text(HOSTILE[0])
     expect(page.locator("#done")).to_be_visible()
+    page.goto(f"{server.url}/derived-series/")
+    job = next(each for each in server.json(f"/series/{ct}/jobs?expand") if each["State"] == "Success")
+    of_job = page.locator(f"tr[data-job='{job['ID']}']")
+    for output in job["Content"]["Result"]["Series"]:
+        link = of_job.get_by_role("link", name=f"Review {output['Output']}", exact=True)
+        expect(link).to_have_attribute("href", re.compile(output["ID"]))
+    (process,) = [each for each in server.json("/derived-series/status")["Processes"] if each["Prepared"]]
+    workers = page.locator("#workers tr", has_text=str(process["Pid"]))
+    expect(workers).to_contain_text("Orthanc's own")
+    expect(workers).to_contain_text(re.compile(r"waits.*talkative: [0-9.]+ s, at .*after 600 s without a job"))
 
 
 def test_keyboard_alone(page: Page, server: OrthancServer, ct: str) -> None:
@@ -276,6 +289,8 @@ def test_the_status_page(page: Page, server: OrthancServer, ct: str) -> None:
     until(server, failed, {"Success", "Failure"})
     alive = page.locator(f"tr[data-job='{running}']")
     expect(alive).to_contain_text("Processing, 30 %")
+    works = page.locator("#workers").get_by_role("link", name="a job")
+    expect(works).to_have_attribute("href", re.compile(running))
     alive.get_by_role("button", name="Cancel").click()
     expect(alive).to_contain_text("cancelled")
     expect(rows.last.get_by_role("link", name="Review")).to_have_attribute("href", re.compile(answer))

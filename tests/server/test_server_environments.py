@@ -14,7 +14,8 @@ from building import real
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import derive, finished, submit, until
-from test_environments import HELPERS, PLUGIN, make_python
+from test_environments import PLUGIN, make_python
+from wheels import build_wheel, install, pretend_version
 
 ELSEWHERE = '''
 """Pipelines that cannot be loaded in Orthanc's own Python."""
@@ -87,6 +88,12 @@ class Nowhere(Here):
     environment = "nowhere"
 
 
+class Stale(Here):
+    """Its environment has another version of the package."""
+
+    environment = "stale"
+
+
 class Broken(Here):
     """Its environment has no Python."""
 
@@ -115,7 +122,11 @@ def server(orthanc_installed: None, folder: Path) -> Iterator[OrthancServer]:
         (folder / name).mkdir()
         (folder / name / "contradiction.py").write_text(f"__version__ = {version!r}\n")
     (folder / "theirs" / "only_there.py").write_text("VALUE = 41\n")
-    python = make_python(folder / "venv", folder / "theirs", PLUGIN, HELPERS)
+    wheel = build_wheel(folder)
+    python, stale = (make_python(folder / name, folder / "theirs") for name in ("venv", "stale"))
+    for each in (python, stale):
+        install(wheel, each)
+    pretend_version(stale, "0.0.9")
     pipelines = folder / "pipelines"
     pipelines.mkdir()
     (pipelines / "elsewhere.py").write_text(ELSEWHERE)
@@ -125,6 +136,7 @@ def server(orthanc_installed: None, folder: Path) -> Iterator[OrthancServer]:
         "BlueprintFolders": [str(PLUGIN.parent / "blueprints"), str(pipelines)],
         "Environments": {
             "other": {"Python": str(python), "Resources": {"GPU": 1}},
+            "stale": {"Python": str(stale)},
             "broken": {"Python": str(folder / "no" / "python")},
         },
         "Pipelines": {"moved": {"Environment": "other"}},
@@ -154,8 +166,10 @@ def test_a_model_is_loaded_once_for_twenty_jobs(server: OrthancServer, series: s
     assert np.array_equal(voxels(server, ends[0]["Content"]["Result"]["ID"]), voxels(server, series) + 41)
     environment = server.json("/derived-series/status")["Environments"]["other"]
     (process,) = environment["Processes"]
+    assert Path(process["Executable"]).is_relative_to(folder / "venv"), "the wheel is installed there, nothing else"
     assert process["Pid"] == int(pid) and process["Resources"] == {"GPU": [0]}
     assert [each["Pipeline"] for each in process["Prepared"]] == ["elsewhere"]
+    assert process["Started"] <= process["Prepared"][0]["Since"] and process["Job"] is None and process["Idle"]
 
 
 def test_contradicting_versions_of_a_package_in_one_orthanc(server: OrthancServer, series: str) -> None:
@@ -168,11 +182,14 @@ def test_contradicting_versions_of_a_package_in_one_orthanc(server: OrthancServe
 def test_a_pipeline_is_described_from_where_it_runs(server: OrthancServer, series: str) -> None:
     listed = {each["Name"]: each["Environment"] for each in server.json("/derived-series/pipelines?expand")}
     wanted = {"elsewhere": "other", "moved": "other", "here": None, "nowhere": "nowhere", "broken": "broken"}
+    wanted |= {"stale": "stale"}
     assert {name: listed[name] for name in wanted} == wanted
     fitting = {each["Name"]: each["Fits"] for each in server.json(f"/series/{series}/pipelines")}
     assert fitting["elsewhere"] and fitting["moved"] and fitting["here"]
     problems = {each["File"]: each["Message"] for each in server.json("/derived-series/status")["Problems"]}
-    assert set(problems) == {"here.py", "Environments: broken"}, "elsewhere.py is loaded where it runs"
+    named = {"here.py", "Environments: broken", "Environments: stale"}
+    assert set(problems) == named, "elsewhere.py is loaded where it runs"
+    assert "has version 0.0.9 of derived_series, Orthanc has" in problems["Environments: stale"]
     assert "'nowhere' of pipeline 'nowhere' is not in the configuration" in problems["here.py"]
     assert "cannot be started" in problems["Environments: broken"]
 
@@ -184,9 +201,13 @@ def test_the_configuration_says_where_a_pipeline_runs(server: OrthancServer, ser
 
 @pytest.mark.parametrize(
     ("pipeline", "message"),
-    [("nowhere", "'nowhere' of pipeline 'nowhere' is not in the"), ("broken", "cannot be started")],
+    [
+        ("nowhere", "'nowhere' of pipeline 'nowhere' is not in the"),
+        ("broken", "cannot be started"),
+        ("stale", "has version 0.0.9 of derived_series, Orthanc has"),
+    ],
 )
-def test_an_environment_that_is_not_there_fails_its_jobs(
+def test_an_environment_that_cannot_be_used_fails_its_jobs(
     server: OrthancServer, series: str, pipeline: str, message: str
 ) -> None:
     end = finished(server, submit(server, series, Pipeline=pipeline))

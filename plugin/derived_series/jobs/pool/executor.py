@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from multiprocessing.connection import wait
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
@@ -61,12 +62,18 @@ class WorkerDied(Exception):
         return (WorkerDied, (self.exit_code,))
 
 
+def _now() -> str:
+    """As the status tells times."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 @dataclass(slots=True)
 class _Call:
-    """A task that waits for a worker or is with one."""
+    """A task that waits for a worker or is with one. :param job: the identifier of the job that it is of, if any."""
 
     future: Future[Any]
     message: bytes
+    job: str | None = None
     worker: _Worker | None = None
     cancelled: bool = False
 
@@ -91,6 +98,8 @@ class _Worker:
     def __init__(self, interpreter: Interpreter, warm_up: bytes, claim: Claim):
         self.claim = claim
         self.prepared: list[dict[str, Any]] = []
+        self.hello: dict[str, str] = {}
+        self.started = _now()
         self._interpreter = interpreter
         launched = launch(interpreter, claim.variables())
         self._launched = launched
@@ -124,7 +133,7 @@ class _Worker:
                 if kind == HELLO:
                     self._check(value)
                 elif kind == PREPARED:
-                    self.prepared.append(value)
+                    self.prepared.append({**value, "Since": _now()})
                 elif kind == LOG:
                     _log.log(value[0], "%s", value[1])
                 else:
@@ -141,6 +150,7 @@ class _Worker:
         raise WorkerDied(code)
 
     def _check(self, hello: Mapping[str, str]) -> None:
+        self.hello = dict(hello)
         try:
             check_greeting(hello, self._interpreter)
         except UserCodeError:
@@ -250,10 +260,14 @@ class ProcessExecutor(Executor):
         """The processes that live, as the status tells of them."""
         with self._lock:
             living = [(seat, worker) for seat in self._seats if (worker := seat.worker) is not None]
+            jobs = {id(call.worker): call.job for call in self._calls.values() if call.worker is not None}
         return [
             {
                 "Pid": worker.process.pid,
                 "Idle": seat.is_idle,
+                "Job": jobs.get(id(worker)),
+                "Started": worker.started,
+                **{key: worker.hello[key] for key in ("Python", "Executable") if key in worker.hello},
                 "Prepared": list(worker.prepared),
                 "Resources": {name: list(units) for name, units in worker.claim.units.items()},
             }
@@ -270,7 +284,8 @@ class ProcessExecutor(Executor):
         :raises Busy: the executor has been shut down.
         """
         message = pickle.dumps((fn, args, kwargs))
-        call = _Call(_TaskFuture(self._stop_running), message)
+        job = getattr(args[0], "job_id", None) if args else None
+        call = _Call(_TaskFuture(self._stop_running), message, job)
         with self._lock:
             if self._stopped:
                 raise Busy("the workers are being stopped", retry_after=30)

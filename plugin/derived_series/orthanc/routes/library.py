@@ -65,6 +65,7 @@ class LibraryRoutes:
                 "Python": platform.python_version(),
                 "Workers": self._settings.workers,
                 "Processes": self._executor.processes(),
+                "IdleSeconds": self._settings.idle_seconds,
                 "Environments": {name: each.status() for name, each in self._environments.items()},
                 "QueueSize": self._settings.queue_size,
                 "Jobs": {state.value: count for state, count in counts.items()},

@@ -1,4 +1,4 @@
-// The status page: jobs, what was derived lately, rules, and whether the configuration is well.
+// The status page: jobs, what was derived lately, rules, workers, and whether the configuration is well.
 
 import { byId, el } from "../shared/dom.js";
 import { formatTime } from "../shared/format.js";
@@ -28,8 +28,8 @@ class JobRow {
       resubmit: this.#action("Resubmit", "POST", "/resubmit"),
       forget: this.#action("Forget", "DELETE", ""),
     };
-    this.link = el("a", { text: "Review", hidden: true });
-    this.cells[3].append(...Object.values(this.actions), this.link);
+    this.links = el("span", { class: "links" });
+    this.cells[3].append(...Object.values(this.actions), this.links);
   }
 
   #action(text, method, path) {
@@ -75,10 +75,15 @@ class JobRow {
     this.actions.cancel.hidden = isOver(job);
     this.actions.resubmit.hidden = State !== "Failure";
     this.actions.forget.hidden = !isOver(job);
-    const derived = State === "Success" && job.Type !== "Rejection" && (Content.Result?.ID ?? Content.Result?.Series?.[0]?.ID);
-    this.link.hidden = !derived;
-    if (derived) this.link.href = inReview(derived);
+    const derived = State === "Success" && job.Type !== "Rejection" ? madeBy(Content.Result) : [];
+    this.links.replaceChildren(...derived.flatMap(({ ID, text }) => [el("a", { href: inReview(ID), text }), " "]));
   }
+}
+
+/** The series of a job with the texts of their links: of several, the outputs' names. */
+function madeBy(result) {
+  const series = result?.Series ?? (result?.ID ? [result] : []);
+  return series.filter(({ ID }) => ID).map(({ ID, Output }) => ({ ID, text: series.length > 1 ? `Review ${Output}` : "Review" }));
 }
 
 function what({ Type, Content: { Request, Rule } }) {
@@ -148,6 +153,23 @@ function showRules(rules) {
   fill("rules", rules, () => (cells.length ? table(["Name", "Runs", "Fired", "Last", "On series with"], cells) : none("No rules are configured.")));
 }
 
+/** The processes: where they run, what they do, and what they have loaded until they have been idle for long. */
+function showWorkers(status) {
+  const places = [["Orthanc's own", status], ...Object.entries(status.Environments)];
+  const cells = places.flatMap(([name, place]) => {
+    const lines = place.Processes.map((process) => [
+      name,
+      `${process.Pid}, since ${formatTime(process.Started)}`,
+      process.Job ? el("a", { href: `../derived-series/jobs/${process.Job}`, text: "a job" }) : process.Idle ? "waits" : "works",
+      el("span", {}, ...process.Prepared.map(({ Pipeline, Seconds, Since }) => el("div", { text: `${Pipeline}: ${Seconds} s, at ${formatTime(Since)}` }))),
+      process.Prepared.length ? `after ${place.IdleSeconds} s without a job` : "",
+      Object.entries(process.Resources).filter(([, units]) => units.length).map(([resource, units]) => `${resource} ${units.join(", ")}`).join("; "),
+    ]);
+    return lines.length ? lines : [[name, "none runs", "", "", "", ""]];
+  });
+  fill("workers", cells.map((row) => row.map((cell) => (typeof cell === "string" ? cell : cell.outerHTML))), () => table(["Environment", "Process", "Runs", "Loaded", "Released", "Claims"], cells));
+}
+
 function showHealth(status) {
   const items = {
     Version: status.Version,
@@ -186,6 +208,7 @@ async function refresh() {
   ]);
   await showRecent(recent);
   showRules(rules);
+  showWorkers(status);
   showHealth(status);
   return active;
 }
