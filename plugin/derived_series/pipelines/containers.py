@@ -25,6 +25,11 @@ from derived_series.pipelines.supervised import Command, run
 _FLAVOURS = ("monai", "holoscan")
 _ROOT = "0:0"
 
+#: Of /dev/shm, where a package's manifest does not say: what the SDK's own runner takes.
+_SHARED_MEMORY = 1 << 30
+#: The kind of SDK whose applications get the path of their configuration.
+_HOLOSCAN = "holoscan"
+
 #: Factors by the letters that sizes end with in a package's manifest: ``"4Gi"``.
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
@@ -122,6 +127,7 @@ class ContainerPipeline(CommandPipeline):
         gpus: bool = False,
         shared_memory: int | None = None,
         user: str = "",
+        seconds: float | None = None,
     ) -> Command:
         """:param targets: where the container sees the folders ``in`` and ``out``; :param writable: both."""
         for name in targets:
@@ -151,6 +157,7 @@ class ContainerPipeline(CommandPipeline):
             remove=[container.folder],
             cleanup=removal(engine, wanted),
             unbounded=True,
+            seconds=seconds,
             name=f"the container of the image {self.image!r}",
         )
 
@@ -280,12 +287,13 @@ def _json_of(file: Path) -> dict[str, Any]:
 
 
 class MonaiPackage(_DicomInOut):
-    """A MONAI Application Package (MAP): its manifests say what is run, where, and what it needs."""
+    """A MONAI Application Package (MAP): its manifests say what is run, where, what it needs, and how long it may take.
 
-    user: ClassVar[str] = "image"
+    It runs as the user of this process, as the SDK's own runner has it; where that is root, as the image's own.
+    """
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
-        """What the manifests say. :raises UserCodeError: more memory is needed than the container may have."""
+        """What the manifests say. :raises UserCodeError: it needs more than the container may have."""
         flavour, app, package = self._manifests(container)
         root = PurePosixPath(app.get("workingDirectory") or f"/var/{flavour}/")
         paths = {name: str(root / _path_of(app, f"{name}put", f"{name}put")) for name in ("in", "out")}
@@ -302,22 +310,48 @@ class MonaiPackage(_DicomInOut):
         env.setdefault("MONAI_MODELPATH", models)
         env.setdefault("HOLOSCAN_MODEL_PATH", models)
         needed = package.get("resources") or {}
-        memory = _bytes_of(needed.get("memory"))
-        if self.memory_mb is not None and memory is not None and self.memory_mb << 20 < memory:
-            raise UserCodeError(
-                f"the package {self.image!r} needs {needed['memory']} of memory, memory_mb is {self.memory_mb}",
-                remedy="raise memory_mb of the pipeline",
-            )
+        self._check_resources(needed)
+        command = _command_of(app, self.image)
+        if app.get("sdk") == _HOLOSCAN and (config := env.get("HOLOSCAN_CONFIG_PATH")):
+            command += ["--config", config]
         return self.engine_line(
             container,
             paths,
-            command=_command_of(app, self.image),
+            command=command,
             env={**env, **self.variables({"in": Path(paths["in"]), "out": Path(paths["out"])})},
             writable=True,
             folder=str(root),
-            gpus=bool(needed.get("gpu")),
-            shared_memory=_bytes_of(needed.get("sharedMemory")),
+            gpus=_number(needed.get("gpu")) > 0,
+            shared_memory=_bytes_of(needed.get("sharedMemory")) or _SHARED_MEMORY,
+            user=self.user or ("image" if os.getuid() == 0 else ""),
+            seconds=_number(app.get("timeout")) or None,
         )
+
+    def _check_resources(self, needed: Mapping[str, Any]) -> None:
+        """:raises UserCodeError: naming what there is too little of."""
+        memory, gpus = _bytes_of(needed.get("memory")) or 0, visible_gpus()
+        own = None if self.memory_mb is None else self.memory_mb << 20
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        for is_lacking, what, remedy in (
+            (
+                own is not None and own < memory,
+                f"{needed.get('memory')} of memory, memory_mb is {self.memory_mb}",
+                "raise memory_mb of the pipeline",
+            ),
+            (machine < memory, f"{needed.get('memory')} of memory, the machine has {machine >> 20}Mi", None),
+            (
+                _number(needed.get("cpu")) > (os.cpu_count() or 1),
+                f"{needed.get('cpu')} processors, the machine has {os.cpu_count()}",
+                None,
+            ),
+            (
+                bool(gpus) and _number(needed.get("gpu")) > len(gpus),
+                f"{needed.get('gpu')} GPUs, its environment claims {len(gpus)}",
+                'raise "GPU" in the Resources of the environment',
+            ),
+        ):
+            if is_lacking:
+                raise UserCodeError(f"the package {self.image!r} needs {what}", remedy=remedy)
 
     def _manifests(self, container: InputContainer) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """The application's and the package's manifest, and where the image has them: in monai or, newer, holoscan.
@@ -349,14 +383,23 @@ def _path_of(app: Mapping[str, Any], key: str, default: str) -> str:
 
 
 def _command_of(app: Mapping[str, Any], image: str) -> list[str]:
+    """What a package runs: text, or a JSON array whose parts are joined by blanks, as its image's own script does."""
     command = app.get("command")
     if isinstance(command, str) and command.lstrip().startswith("["):
         command = json.loads(command)
-    if isinstance(command, str):
-        command = shlex.split(command)
-    if not isinstance(command, list) or not command:
+    if isinstance(command, list):
+        command = " ".join(map(str, command))
+    if not isinstance(command, str) or not command.strip():
         raise UserCodeError(f"the manifest app.json of {image!r} has no command")
-    return [str(each) for each in command]
+    return shlex.split(command)
+
+
+def _number(value: Any) -> float:
+    """A number of a manifest, 0 where it says none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _bytes_of(size: Any) -> int | None:

@@ -33,6 +33,7 @@ class Command:
     :param remove: folders that are removed when the worker ends before the command does.
     :param cleanup: commands that are run when it has ended, however it did.
     :param unbounded: the worker's memory bound is not the command's.
+    :param seconds: that it may take; None: as long as its job.
     :param name: what errors call it; by default its program.
     """
 
@@ -42,6 +43,7 @@ class Command:
     remove: Sequence[Path] = ()
     cleanup: Sequence[Sequence[str]] = ()
     unbounded: bool = False
+    seconds: float | None = None
     name: str = ""
 
 
@@ -51,7 +53,7 @@ def run(command: Command, tell: Callable[[str], None]) -> list[str]:
     When the worker is killed meanwhile, the command and all that it started are, too.
 
     :param tell: gets each line of the output, as it comes; a carriage return ends one, too.
-    :raises UserCodeError: it cannot be started, or its exit status is not 0.
+    :raises UserCodeError: it cannot be started, it takes too long, or its exit status is not 0.
     """
     status, last = _run(command, tell)
     name = command.name or f"the command {Path(command.arguments[0]).name!r}"
@@ -62,7 +64,7 @@ def run(command: Command, tell: Callable[[str], None]) -> list[str]:
             remedy="give its full path, or put its folder on the PATH that Orthanc is started with",
         )
     if status.get("Status") != 0:
-        ended = _described(status.get("Status"))
+        ended = f"was ended after {command.seconds:g} s" if "Late" in status else _described(status.get("Status"))
         heard = f"; its last lines: {lines}" if last else "; it wrote nothing"
         raise UserCodeError(f"{name} {ended} in {command.folder}{heard}", details=lines or None)
     return last
@@ -85,6 +87,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
         "remove": [str(folder) for folder in command.remove],
         "cleanup": [list(each) for each in command.cleanup],
         "unbounded": command.unbounded,
+        "seconds": command.seconds,
         "status": answering,
     }
     last: deque[str] = deque(maxlen=LAST_LINES)

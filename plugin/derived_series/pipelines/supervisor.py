@@ -80,8 +80,13 @@ def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]
         return {"Error": f"{type(error).__name__}: {error}"}, False
     finally:
         os.close(1)  # the command's output ends with the command, not with this process
+    end = None if task["seconds"] is None else time.monotonic() + task["seconds"]
     while child.poll() is None:
-        ready, _, _ = select.select([0, woken], [], [])
+        left = None if end is None else max(0.0, end - time.monotonic())
+        ready, _, _ = select.select([0, woken], [], [], left)
+        if left == 0.0:
+            _ask(child)
+            return {"Status": None, "Late": True}, False
         if woken in ready:
             os.read(woken, 4096)
         if 0 in ready and not os.read(0, 4096):

@@ -234,6 +234,8 @@ def test_a_module_of_mercure_runs_unchanged(images: None, tmp_path: Path) -> Non
     assert task["info"]["uid"] == CT.series_instance_uid and task["id"]
 
 
+#: As the SDK's packager has written them (scripts/map_manifests.py).
+BY_SDK = {name: json.loads((Path(__file__).parent / "package" / f"{name}.json").read_text()) for name in ("app", "pkg")}
 APP = {
     "apiVersion": "1.0.0",
     "command": '["/bin/sh", "/opt/holoscan/app/run.sh"]',
@@ -245,8 +247,10 @@ APP = {
     "version": "1.0.0",
 }
 PACKAGE = {"apiVersion": "1.0.0", "resources": {"cpu": 1, "gpu": 0, "memory": "1Gi", "sharedMemory": "64Mi"}}
-APPLICATION = """
+APPLICATION = """#!/bin/sh
 set -e
+test "$1" = wait && sleep 613
+test "$1" = --config && echo "configured by $2"
 echo "$PWD $LEVEL $HOLOSCAN_INPUT_PATH $HOLOSCAN_OUTPUT_PATH $HOLOSCAN_WORKDIR $MONAI_MODELPATH"
 mkdir -p "$HOLOSCAN_OUTPUT_PATH/series"
 find "$HOLOSCAN_INPUT_PATH" -name '*.dcm' | while read file; do
@@ -255,10 +259,10 @@ done
 """
 
 
-def package(name: str, folder: str, app: dict[str, Any]) -> type[MonaiPackage]:
+def package(name: str, folder: str, app: dict[str, Any], manifest: dict[str, Any] = PACKAGE) -> type[MonaiPackage]:
     files = {
         f"etc/{folder}/app.json": json.dumps(app),
-        f"etc/{folder}/pkg.json": json.dumps(PACKAGE),
+        f"etc/{folder}/pkg.json": json.dumps(manifest),
         "opt/holoscan/app/run.sh": APPLICATION,
     }
     values = {
@@ -279,6 +283,11 @@ def package(name: str, folder: str, app: dict[str, Any]) -> type[MonaiPackage]:
             "/var/holoscan 7 /var/holoscan/input /var/holoscan/output /var/holoscan /opt/holoscan/models/",
         ),
         (
+            "holoscan",
+            BY_SDK["app"],
+            "/var/holoscan /var/holoscan/input /var/holoscan/output /var/holoscan /opt/holoscan/models/",
+        ),
+        (
             "monai",
             {"command": "/bin/sh /opt/holoscan/app/run.sh", "input": {"path": "i"}, "output": {}},
             "/var/monai /var/monai/i /var/monai/output /var/monai /opt/monai/models/",
@@ -294,6 +303,48 @@ def test_a_monai_application_package_runs_unchanged(
     assert len(written(series)) == len(CT) and np.array_equal(volume(series), CT.voxels())
     assert expected_line in [" ".join(line.split()) for line in lines]
     assert container_images.containers() == []
+
+
+def test_a_package_of_the_sdk_gets_its_time_and_its_configuration(images: None, tmp_path: Path) -> None:
+    waits = {**BY_SDK["app"], "command": '["/opt/holoscan/app/run.sh", "wait"]', "timeout": 2}
+    folders = [tmp_path / name for name in ("a", "b")]
+    for each in folders:
+        each.mkdir()
+    slow = package("derived-series-map-slow", "holoscan", waits, BY_SDK["pkg"])
+    with pytest.raises(UserCodeError, match="the container of the image .* was ended after 2 s"):
+        run(slow, folders[0])
+    assert container_images.containers() == [] and not sleeping()
+    lines: list[str] = []
+    configured = package("derived-series-map-slow", "holoscan", {**BY_SDK["app"], "sdk": "holoscan"}, BY_SDK["pkg"])
+    run(configured, folders[1], log=lines.append)
+    assert "configured by /var/holoscan/app.yaml" in lines
+
+
+@pytest.mark.parametrize(
+    ("resources", "environment", "message"),
+    [
+        ({"cpu": 100000}, {}, "needs 100000 processors, the machine has"),
+        ({"memory": "900000Gi"}, {}, "needs 900000Gi of memory, the machine has"),
+        (
+            {"gpu": 2},
+            {"DERIVED_SERIES_GPU": "1", "CUDA_VISIBLE_DEVICES": "3"},
+            "needs 2 GPUs, its environment claims 1",
+        ),
+    ],
+)
+def test_a_package_that_needs_more_than_there_is_is_not_run(
+    images: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    resources: dict[str, Any],
+    environment: dict[str, str],
+    message: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    greedy = package("derived-series-map-greedy", "holoscan", BY_SDK["app"], {**BY_SDK["pkg"], "resources": resources})
+    with pytest.raises(UserCodeError, match=message):
+        run(greedy, tmp_path)
 
 
 def test_a_package_without_manifests_and_one_that_needs_more_memory_are_told(images: None, tmp_path: Path) -> None:
