@@ -155,7 +155,9 @@ def test_what_is_prepared_is_told_and_let_go_when_idle(started: list[Any]) -> No
     assert executor.submit(pid).result(60) == plain, "without anything prepared it stays"
     assert executor.submit(prepare, "net").result(60) == plain
     (process,) = executor.processes()
-    assert process["Pid"] == plain and process["Prepared"] == [{"Pipeline": "net", "Seconds": 1.5}]
+    (prepared,) = process["Prepared"]
+    assert process["Pid"] == plain and prepared == {"Pipeline": "net", "Seconds": 1.5, "Since": prepared["Since"]}
+    assert process["Started"] <= prepared["Since"] and process["Job"] is None
     assert eventually(lambda: [each["Pid"] for each in executor.processes()] not in ([], [plain]))
     assert not Path(f"/proc/{plain}").exists()
 
