@@ -40,15 +40,11 @@ from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from derived_series.kinds import KINDS, sop_class
 from derived_series.transfer_syntaxes import WRITTEN
+from kinds_matrix import FILES, compact, markdown, matrix
 from parents_of_kinds import phantom_for
 from phantoms import ct_phantom
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
-#: For kinds that are made from a file: the smallest one.
-_FILES = {
-    "encapsulated_pdf": b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
-    "measurement_report": b'[{"Of": "Liver", "Concept": "118565006", "Value": 1432.5, "Unit": "ml"}]',
-}
 _CHARSET, _CLASS = 0x00080005, 0x00080016
 #: Kinds whose SOP class depends on the image.
 _BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)
@@ -97,6 +93,7 @@ def tables() -> dict[str, str]:
     rows = {name: rows_of(name, dataset) for name, dataset in datasets.items()}
     common = set.intersection(*map(set, rows.values()))
     sections = {"classes": _classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
+    sections["kinds and parents"] = markdown(*compact(matrix()))
     return sections | {name: _table(set(each) - common) for name, each in rows.items()}
 
 
@@ -116,7 +113,7 @@ def objects() -> dict[str, Dataset]:
         row = kind.sop_classes[0]
         like_parent = row.copies_acquisition
         parent = ParentSeries.from_datasets(phantom_for(kind.blueprint, 4, 32, 32)) if like_parent else ct
-        content: Any = _FILES[kind.blueprint] if kind.made_from == "File" else images[kind.made_from]
+        content: Any = FILES[kind.blueprint] if kind.made_from == "File" else images[kind.made_from]
         factory = FACTORIES[kind.factory]()
         datasets[kind.blueprint] = build(parent, content, blueprint=kind.blueprint, factory=factory).dataset(0)
     return datasets

@@ -20,7 +20,8 @@ settings.register_profile("quick", settings.get_profile("repeatable"), max_examp
 settings.load_profile("repeatable")
 
 
-_REPORT = "report"  # a property of a test's report: it comes from whichever process ran the test
+#: Sections of the summary by properties of tests' reports, which come from whichever process ran the test.
+_SECTIONS = {"report": "what real series became", "table": "what each kind of object becomes of each sort of parent"}
 
 
 #: Fixtures that a test has only if it needs an Orthanc or a browser.
@@ -39,7 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Has a line printed at the end of the run, whether tests pass or not."""
-    return lambda line: request.node.user_properties.append((_REPORT, line))
+    return lambda line: request.node.user_properties.append(("report", line))
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """The same for a line of the table of kinds and parents; lines stay in their order."""
+    return lambda line: request.node.user_properties.append(("table", line))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -53,11 +60,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what tests had to report, why tests were skipped, and the coverage."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
-    lines = sorted(line for report in reports for name, line in report.user_properties if name == _REPORT)
-    if lines:
-        terminalreporter.write_sep("=", "what real series became")
-    for line in lines:
-        terminalreporter.write_line(line)
+    for section, title in _SECTIONS.items():
+        lines = [line for report in reports for name, line in report.user_properties if name == section]
+        if lines:
+            terminalreporter.write_sep("=", title)
+        for line in lines if section == "table" else sorted(lines):
+            terminalreporter.write_line(line)
     skipped = terminalreporter.stats.get("skipped", [])
     for line in skip_lines(report.longrepr[2] for report in skipped if isinstance(report.longrepr, tuple)):
         terminalreporter.write_line(line)

@@ -114,11 +114,12 @@ def _grid(env: ImageEnvironment) -> Grid:
     if env.grid is None:
         modality = env.parent.modality
         row, ready = sop_class(env.sop_class_uid), kind_of_modality(modality)
-        other = f" ({modality} here, and {row.modality} in the blueprint)" if row.modality not in ("", modality) else ""
-        same = f"the blueprint {ready.blueprint} for the parent's modality, or " if other and ready else ""
+        is_other = row.modality not in ("", modality)
+        parents = f"{modality} images, where the blueprint makes {row.modality}" if is_other else "images"
+        same = f"the blueprint {ready.blueprint}, or " if is_other and ready else ""
         raise GeometryError(
-            "the blueprint writes an image plane, but nothing tells where the image's slices are: the parent's images "
-            f"have no positions{other}",
+            "the blueprint writes an image plane, but nothing tells where the image's slices are: no positions are in "
+            f"the parent's {parents}",
             remedy=f"use {same}a blueprint without geometry (secondary_capture), or give an image with an affine",
         )
     return env.grid

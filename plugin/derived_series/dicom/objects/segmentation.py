@@ -83,7 +83,17 @@ def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: flo
         present = [list(range(1, len(maps) + 1))] * len(present)
     frames = _frames(pattern, grid, present)
     pixels = b"".join(quantised[frame.segment - 1, frame.slice].tobytes() for frame in frames if frame.segment)
-    return assembled(draft, grid, pattern, frames, pixels, segments.warnings)
+    return assembled(draft, grid, pattern, frames, pixels, (*segments.warnings, *_of_volumes(header, len(maps))))
+
+
+def _of_volumes(header: SeriesHeader, maps: int) -> tuple[str, ...]:
+    """A warning where as many maps as the parent has volumes may be meant to be one a volume."""
+    if maps == 1 or maps != header.parent.volumes:
+        return ()
+    return (
+        f"the image has {maps} maps of probabilities, as many as the parent has volumes: each is taken for a segment, "
+        "not for a point in time",
+    )
 
 
 def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArray[np.uint8]:
