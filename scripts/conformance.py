@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,7 @@ def updated(text: str) -> str:
     return re.sub(r"(<!-- table: ([\w ]+) -->)\n.*?(<!-- end -->)", table, text, flags=re.DOTALL)
 
 
+@lru_cache(maxsize=1)
 def tables() -> dict[str, str]:
     """The tables by name, as Markdown."""
     datasets = objects()
@@ -97,6 +99,7 @@ def tables() -> dict[str, str]:
     return sections | {name: _table(set(each) - common) for name, each in rows.items()}
 
 
+@lru_cache(maxsize=1)
 def objects() -> dict[str, Dataset]:
     """An instance of each kind by the name of its blueprint."""
     ct = ParentSeries.from_datasets(ct_phantom(4, 32, 32))

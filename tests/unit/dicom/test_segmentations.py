@@ -37,6 +37,7 @@ from derived_series.pipelines.gate import STRICT, check_series
 from derived_series.pipelines.run import Options
 from derived_series.review.manifest import series_document
 from phantoms import ct_phantom
+from phantoms_4d import fmri_phantom
 
 ORIENTATIONS = ("axial", "sagittal", "oblique")
 PARENTS = {
@@ -180,6 +181,15 @@ def test_probabilities_come_back_to_half_a_step() -> None:
     assert segmentation.NumberOfFrames == 11  # the slice that has nothing of the second segment has no frame of it
     single = written(build(parent, maps[0], segments(NAMED[0]), blueprint="fractional_segmentation"))[0]
     assert np.array_equal(single.pixel_array.max(axis=(1, 2)), np.rint(maps[0] * 255).max(axis=(1, 2))[::-1])
+
+
+def test_as_many_maps_as_the_parent_has_volumes_are_segments_with_a_warning() -> None:
+    parent = parent_of(fmri_phantom(2, 3))
+    series = build(parent, np.full(parent.shape, 0.5, np.float32), blueprint="fractional_segmentation")
+    assert len(written(series)[0].SegmentSequence) == 2
+    assert any("2 maps of probabilities, as many as the parent has volumes" in warning for warning in series.warnings)
+    one = build(parent, np.full(parent.shape[1:], 0.5, np.float32), blueprint="fractional_segmentation")
+    assert not any("maps of probabilities" in warning for warning in one.warnings)
 
 
 @pytest.mark.parametrize(
