@@ -84,6 +84,7 @@ mount_all() {
     mkdir -p "$ROOT$HERE" "$ROOT$SHARED_HERE"
     mount -t proc proc "$ROOT/proc"
     mount --rbind /dev "$ROOT/dev"
+    mount --rbind /sys "$ROOT/sys" # podman reads the control groups
     if [ -d "$SHARED" ]; then
         mount --bind "$SHARED" "$ROOT$SHARED_HERE"
         mount -o remount,bind,ro "$ROOT$SHARED_HERE"

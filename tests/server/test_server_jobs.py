@@ -83,17 +83,17 @@ def test_progress_goes_up_by_what_is_done(server: OrthancServer) -> None:
 
 
 def test_cancel_resubmit_delete(server: OrthancServer, ct: str) -> None:
-    mine = submit(server, ct, **nap(30))
+    mine = submit(server, ct, **nap(120))
     until(server, mine, {"Running"})
     assert server.delete(f"/derived-series/jobs/{mine}").status_code == 409
     assert server.post(f"/derived-series/jobs/{mine}/cancel").status_code == 200
-    job = finished(server, mine, 10)
+    job = finished(server, mine, 60)
     assert (job["State"], job["ErrorCode"]) == ("Failure", 37)
     assert server.post(f"/derived-series/jobs/{mine}/cancel").status_code == 409
     assert server.post(f"/derived-series/jobs/{mine}/resubmit").status_code == 200
     until(server, mine, {"Running"})
     server.post(f"/derived-series/jobs/{mine}/cancel")
-    finished(server, mine, 10)
+    finished(server, mine, 60)
     assert server.delete(f"/derived-series/jobs/{mine}").status_code == 200
     assert server.get(f"/derived-series/jobs/{mine}").status_code == 404
     assert server.series_ids() == {ct}
