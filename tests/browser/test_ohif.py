@@ -182,12 +182,17 @@ def test_both_show_the_same_place_while_one_is_scrolled(page: Page, server: Orth
     assert abs(back - moved) > 1
 
 
-def test_a_segmentation_is_drawn_over_its_parent(page: Page, server: OrthancServer, parent: str) -> None:
+@pytest.mark.parametrize("blueprint", ["segmentation", "label_map_segmentation"])
+def test_a_segmentation_is_drawn_over_its_parent(
+    page: Page, server: OrthancServer, parent: str, blueprint: str
+) -> None:
     mask = np.zeros(ParentSeries.from_datasets(server.download(parent)).shape, np.uint8)
     mask[:, 8:16, 6:12] = 1
     segments = [{"Number": 1, "Label": "Left", "Type": "10200004", "Category": "91723000", "Color": "#00aa00"}]
     options = {"X-Derived-Series-Options": json.dumps({"Segments": segments})}
-    answer: Any = server.json(f"/series/{parent}/derive/segmentation/numpy", "POST", data=npy(mask), headers=options)
+    answer: Any = server.json(
+        f"/series/{parent}/derive/{blueprint}/segmentation", "POST", data=npy(mask), headers=options
+    )
     left, right = shown(page, server, answer["ID"])
     agree(page, left, right, within=0.05)
     assert greens(page, right) > 1000 and greens(page, left) == 0

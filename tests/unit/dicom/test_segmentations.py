@@ -125,8 +125,8 @@ def test_a_label_map_keeps_its_numbers_and_takes_the_bits_that_they_need() -> No
         )
         close_table(segmentation)
         assert segmentation.BitsAllocated == bits and np.array_equal(read, image)
-        assert [item.SegmentNumber for item in segmentation.SegmentSequence] == [0, *numbers]
-        assert segmentation.SegmentSequence[0].SegmentLabel == "Background"
+        assert [item.SegmentNumber for item in segmentation.SegmentSequence] == [*numbers, 0]
+        assert segmentation.SegmentSequence[-1].SegmentLabel == "Background"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_an_occupancy_is_said_to_be_one() -> None:
 
 
 def test_a_label_map_is_a_parent_whose_values_are_its_labels() -> None:
-    """A pipeline may take one, and the review page draws it, as an image on its parent's grid."""
+    """A pipeline may take one, and the review page draws it as segments on its grid."""
     parent = PARENTS["oblique"]
     image = labels(parent.shape, 1, 7, 300)
     series = Options().ready(build(parent, image, segments(), blueprint="label_map_segmentation"), parent)
@@ -274,4 +274,4 @@ def test_a_label_map_is_a_parent_whose_values_are_its_labels() -> None:
     assert np.allclose(read.grid.affine_lps, parent.grid.affine_lps, atol=1e-4)
     (dataset,) = written(series)
     document = series_document([dataset], {str(dataset.SOPInstanceUID): "id"})
-    assert (document["Kind"], document["Problem"]) == ("Image", None)
+    assert (document["Kind"], document["IsLabelMap"], document["Problem"]) == ("Segmentation", True, None)

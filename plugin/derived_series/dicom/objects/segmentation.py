@@ -180,7 +180,8 @@ def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: 
         item.SegmentAlgorithmType = items[0].SegmentAlgorithmType
         if "SegmentAlgorithmName" in items[0]:
             item.SegmentAlgorithmName = items[0].SegmentAlgorithmName
-    pattern[Tag("SegmentSequence")] = DataElement(Tag("SegmentSequence"), "SQ", [*background, *items])
+    # OHIF takes the n-th item for label n: the background, which has number 0, is the last
+    pattern[Tag("SegmentSequence")] = DataElement(Tag("SegmentSequence"), "SQ", [*items, *background])
     settle(draft, grid, pattern)
     return pattern
 
