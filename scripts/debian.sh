@@ -82,6 +82,7 @@ make_root() {
 mount_all() {
     local file
     mkdir -p "$ROOT$HERE" "$ROOT$SHARED_HERE"
+    mount --bind "$ROOT" "$ROOT" # containers can only be made where / is a mount
     mount -t proc proc "$ROOT/proc"
     mount --rbind /dev "$ROOT/dev"
     mount --rbind /sys "$ROOT/sys" # podman reads the control groups
