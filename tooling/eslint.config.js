@@ -19,6 +19,8 @@ export default defineConfig([
       "no-implied-eval": "error",
       "no-new-func": "error",
       "no-eval": "error",
+      // a name says what a thing is, not that somebody found, made or gave it
+      "id-denylist": ["error", "found", "said", "told", "made", "own", "given"],
     },
   },
   {

@@ -7,8 +7,10 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from derived_series.shortening import shortened
+
 #: Characters that are kept of an exception's text.
-_LONGEST = 20_000
+_ERROR_CHARACTERS = 20_000
 
 #: Where the code is that is not the user's: this package, the standard library and what is installed.
 _OTHERS = (
@@ -35,8 +37,7 @@ def _kind_and_text(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    text = str(error)
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+    return shortened(str(error), _ERROR_CHARACTERS)
 
 
 def place(error: BaseException) -> str:

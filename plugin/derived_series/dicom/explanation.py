@@ -20,8 +20,9 @@ from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.series import ParentSeries
+from derived_series.shortening import shortened
 
-_LONGEST = 64
+_VALUE_CHARACTERS = 64
 #: What is not shown.
 PIXELS = frozenset(
     Tag(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "EncapsulatedDocument")
@@ -207,7 +208,7 @@ def _text(element: DataElement) -> str:
     if value is None:
         return ""
     text = "\\".join(map(str, value)) if element.VM > 1 else str(value)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+    return shortened(text, _VALUE_CHARACTERS)
 
 
 def dropped(explanation: Explanation, parent: ParentSeries) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ from urllib3.util import Retry
 
 from derived_series.dicomweb.bounded import BoundedAdapter
 from derived_series.errors import NotFound, StorageError
+from derived_series.shortening import shortened
 
 #: Statuses after which the same request may succeed later (RFC 9110); all 5xx but 501 and 505 as well.
 _TRANSIENT = frozenset({408, 425, 429})
@@ -262,4 +263,4 @@ def unreachable(method: str, url: str, error: Exception) -> StorageError:
 def quoted(answer: requests.Response) -> str:
     """The beginning of an answer's text."""
     text = answer.content[: 4 * _QUOTE_CHARACTERS].decode("utf-8", "replace")
-    return text if len(text) <= _QUOTE_CHARACTERS else text[:_QUOTE_CHARACTERS] + "..."
+    return shortened(text, _QUOTE_CHARACTERS)

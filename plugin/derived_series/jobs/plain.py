@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
+from derived_series.shortening import shortened
+
 #: Characters that are kept of a text.
 LONGEST = 20_000
 _DEEPEST_LEVELS = 64
@@ -21,22 +23,18 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 }
 
 
-def cut(text: str, longest: int = LONGEST) -> str:
-    """The beginning of a text of any length."""
-    return text if len(text) <= longest else text[:longest] + "..."
-
-
 def printable(text: str, longest: int = LONGEST) -> str:
     """A text that any log takes: NUL, other control characters and lone surrogates are escaped, its end is cut off."""
-    return cut(text, longest).translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
+    return shortened(text, longest).translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
 def text_of(value: object) -> str:
     """Anything as a text of bounded length. User code may give an error any message."""
     if isinstance(value, str):
-        return cut(str(value))
+        return shortened(str(value), LONGEST)
     try:
-        return cut(value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value))
+        text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+        return shortened(text, LONGEST)
     except Exception:  # the boundary to a class of the user's
         return f"<{type(value).__name__}>"
 

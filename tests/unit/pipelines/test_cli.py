@@ -195,7 +195,7 @@ BAD: dict[str, Any] = {
     "bad value": lambda f: (["--blueprint", "ct", "--replace", "StudyDate=today"], "StudyDate"),
     "no pair": lambda f: (["--blueprint", "ct", "--replace", "StudyDate"], "is not NAME=VALUE"),
     "bad parameter": lambda f: (["--pipeline", "gaussian_smoothing", "--parameter", "SigmaMm=x"], "SigmaMm"),
-    "bad derivation": lambda f: (["--blueprint", "ct", "--derivation", "Magic"], "no derivation of CID 7203"),
+    "bad derivation": lambda f: (["--blueprint", "ct", "--derivation", "Magic"], "not a derivation of CID 7203"),
     "other modality": lambda f: (["--pipeline", "suv_body_weight"], "does not take series"),
     "wrong blueprint": lambda f: (["--blueprint", "pet"], "lacks"),
 }

@@ -190,3 +190,21 @@ def test_links_lead_somewhere(document: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors_of(target.read_text("utf-8"))):
             broken.append(link)
     assert broken == []
+
+
+def table_of_kinds() -> dict[str, set[str]]:
+    """The factories in README's table of kinds, by blueprint; ``_mr`` stands for the ending of the name before it."""
+    _, _, after = (ROOT / "README.md").read_text("utf-8").partition("| blueprint | what it makes | factory |\n")
+    factories = {}
+    for row in after.partition("\n\n")[0].splitlines()[1:]:
+        blueprints, *_, factory = (re.findall(r"`(\w+)`", cell) for cell in row.strip("|").split("|"))
+        stem = blueprints[0].rpartition("_")[0]
+        for name in blueprints:
+            factories[stem + name if name.startswith("_") else name] = set(factory)
+    return factories
+
+
+def test_the_table_of_kinds_is_that_of_their_declarations() -> None:
+    table = table_of_kinds()
+    assert set(table) == {kind.blueprint for kind in KINDS}
+    assert {kind.blueprint: kind.factory for kind in KINDS if kind.factory not in table[kind.blueprint]} == {}

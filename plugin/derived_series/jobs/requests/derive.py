@@ -24,12 +24,15 @@ from pydantic.alias_generators import to_pascal
 from derived_series.errors import InvalidImage, InvalidRequest
 from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.jobs.requests.retrieval import RetrieveRequest
+from derived_series.shortening import shortened
 from derived_series.transfer_syntaxes import written_uid
 
 #: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _DEEPEST_LEVELS = 32
+#: Of a wrong value that an error quotes.
+_VALUE_CHARACTERS = 60
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -293,8 +296,7 @@ def _json_type(value: object) -> str:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(json.dumps(value, ensure_ascii=False, default=str), _VALUE_CHARACTERS)
 
 
 def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:

@@ -6,6 +6,10 @@ import re
 from collections.abc import Mapping
 
 from derived_series.jobs.rules.model import Condition, Match, Scalar
+from derived_series.shortening import shortened
+
+#: Of a value that a reason quotes.
+_VALUE_CHARACTERS = 60
 
 #: Name of a tag or metadata -> its text; None when it is not there.
 Values = Mapping[str, str | None]
@@ -87,4 +91,4 @@ def _shown(value: Scalar | None) -> str:
         return "missing"
     if not isinstance(value, str):
         return str(value)
-    return f'"{value if len(value) <= 60 else value[:57] + "..."}"'
+    return f'"{shortened(value, _VALUE_CHARACTERS)}"'

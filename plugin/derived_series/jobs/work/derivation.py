@@ -17,7 +17,7 @@ from derived_series.dicomweb.readback import SeriesOnServer, describe_series
 from derived_series.errors import Conflict, InvalidRequest, UserCodeError
 from derived_series.jobs.destination_states import HELD, PENDING, with_states
 from derived_series.jobs.messages import Outcome
-from derived_series.jobs.plain import cut
+from derived_series.jobs.plain import LONGEST
 from derived_series.jobs.pool.process import one_process
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.scratch import prefix_of
@@ -38,6 +38,7 @@ from derived_series.pipelines.library import Library, NamedPipeline
 from derived_series.pipelines.output import RESULT
 from derived_series.pipelines.run import Results, checked_parameters, run_blueprint, run_outputs
 from derived_series.pipelines.workplace import Workplace
+from derived_series.shortening import shortened
 
 
 def derive(attempt: Attempt) -> Outcome:
@@ -230,5 +231,5 @@ def _described(name: str, series: Series) -> dict[str, Any]:
         "Output": name,
         "InstancesCount": len(series),
         "SeriesInstanceUID": series.series_instance_uid,
-        "Warnings": [cut(str(warning)) for warning in series.warnings],
+        "Warnings": [shortened(str(warning), LONGEST) for warning in series.warnings],
     }
