@@ -86,18 +86,18 @@ def test_a_label_map_with_a_table_that_no_header_has_room_for(server: OrthancSer
     assert answer["Warnings"] == []
     (instance,) = server.json(answer["Path"])["Instances"]
     file = server.get(f"/instances/{instance}/file").content
-    found = segread(io.BytesIO(file))
-    assert (found.SegmentationType, found.BitsAllocated) == ("LABELMAP", 16)
-    assert found.file_meta.TransferSyntaxUID == RLELossless
-    described = {item.SegmentNumber: item.SegmentLabel for item in found.SegmentSequence if item.SegmentNumber}
+    segmentation = segread(io.BytesIO(file))
+    assert (segmentation.SegmentationType, segmentation.BitsAllocated) == ("LABELMAP", 16)
+    assert segmentation.file_meta.TransferSyntaxUID == RLELossless
+    described = {item.SegmentNumber: item.SegmentLabel for item in segmentation.SegmentSequence if item.SegmentNumber}
     assert described == {1: "organ 1, of the right side", 1234: "organ 1234, of the right side"}
-    volume = found.get_volume(combine_segments=True)
+    volume = segmentation.get_volume(combine_segments=True)
     parent = ParentSeries.from_datasets(server.download(ct))
     array = volume.array
     if volume.affine[:3, 0] @ np.array(parent.require_grid().normal) < 0:
         array = array[::-1]
     assert np.array_equal(array, image)
-    close_table(found)
+    close_table(segmentation)
 
 
 def test_a_parametric_map(server: OrthancServer, ct: str) -> None:
