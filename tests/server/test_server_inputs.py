@@ -186,11 +186,11 @@ def test_a_rule_names_the_prior_and_fires_again_for_a_later_one(server: OrthancS
     (outcome,) = server.json(f"/series/{parent}/rules/simulate", "POST", json={})["Rules"]
     assert outcome["Reason"] == "no study before has a stable series for before"
     first = upload("prior", "20240101")
-    made = [_by_rule(server, parent, 1)]
+    jobs = [_by_rule(server, parent, 1)]
     upload("another", "20250601")
     second = upload("prior, later", "20250101")
-    made.append(_by_rule(server, parent, 2))
-    series = [each["Content"]["Result"]["ID"] for each in made]
+    jobs.append(_by_rule(server, parent, 2))
+    series = [each["Content"]["Result"]["ID"] for each in jobs]
     assert server.series_ids() & {*series} == {series[1]}, "the second is in the place of the first"
     provenance = server.json(f"/series/{series[1]}/provenance")
     assert {each["Input"]: each["ID"] for each in provenance["Parents"]} == {"now": parent, "before": second}

@@ -62,18 +62,18 @@ RULE = {
 def servers(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[OrthancServer]]:
     """An archive, and an Orthanc with the plugin that knows it as the modality "pacs" and the DICOMweb server "web"."""
     folder = tmp_path_factory.mktemp("servers")
-    http, dicom, own = free_port(), free_port(), free_port()
+    http, dicom, dicom_port = free_port(), free_port(), free_port()
     plain = folder / "plain.py"
     plain.write_text("")
     archive = {
         **{"HttpPort": http, "DicomServerEnabled": True, "DicomAet": "PACS", "DicomPort": dicom},
         **{"DicomCheckCalledAet": False, "DicomAlwaysAllowFind": True, "DicomAlwaysAllowMove": True},
-        "DicomModalities": {"here": ["HERE", "127.0.0.1", own]},
+        "DicomModalities": {"here": ["HERE", "127.0.0.1", dicom_port]},
     }
     changes = settings(folder / "library", RetryPause=0.1, Attempts=2, Rules=[RULE])
     (folder / "library" / "change.py").write_text(FILE)
     changes |= {
-        **{"DicomServerEnabled": True, "DicomAet": "HERE", "DicomPort": own},
+        **{"DicomServerEnabled": True, "DicomAet": "HERE", "DicomPort": dicom_port},
         **{"DicomCheckCalledAet": False, "DicomAlwaysAllowStore": True},
         "DicomModalities": {"pacs": ["PACS", "127.0.0.1", dicom], "away": ["AWAY", "127.0.0.1", free_port()]},
         "DicomWeb": {"Servers": {"web": [f"http://127.0.0.1:{http}/dicom-web/"]}},

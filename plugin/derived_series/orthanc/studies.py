@@ -78,21 +78,21 @@ class StudyReader:
 
     def priors_of(self, series: str) -> Iterator[list[SeriesFacts]]:
         """The series of each study of the patient before its own, the latest study first."""
-        own, others = self._studies(series)
-        before = (each for each in others if "" < _when(each)[0] and _when(each) < _when(own))
+        study, others = self._studies(series)
+        before = (each for each in others if "" < _when(each)[0] and _when(each) < _when(study))
         return map(self._series_of, sorted(before, key=_when, reverse=True))
 
     def later_than(self, series: str) -> Iterator[SeriesFacts]:
         """The series of the patient's studies after its own, the earliest study first."""
-        own, others = self._studies(series)
-        later = (each for each in others if "" < _when(own)[0] and _when(own) < _when(each))
+        study, others = self._studies(series)
+        later = (each for each in others if "" < _when(study)[0] and _when(study) < _when(each))
         return itertools.chain.from_iterable(map(self._series_of, sorted(later, key=_when)))
 
     def _studies(self, series: str) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
         """The study of a series, and all others of its patient."""
-        own = self._gateway.get(f"/studies/{self.facts(series).study}")
-        patient = self._gateway.get(f"/patients/{own['ParentPatient']}")
-        return own, [self._gateway.get(f"/studies/{each}") for each in patient["Studies"] if each != own["ID"]]
+        study = self._gateway.get(f"/studies/{self.facts(series).study}")
+        patient = self._gateway.get(f"/patients/{study['ParentPatient']}")
+        return study, [self._gateway.get(f"/studies/{each}") for each in patient["Studies"] if each != study["ID"]]
 
     def _series_of(self, document: Mapping[str, Any]) -> list[SeriesFacts]:
         study = []

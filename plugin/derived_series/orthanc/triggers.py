@@ -158,8 +158,8 @@ class RuleTrigger:
     def _look(self, reader: StudyReader, rule: Rule, facts: SeriesFacts) -> None:
         """Fire a rule for a series, where it has not fired for the same inputs."""
         series = facts.id
-        found = evaluate(rule, facts, lambda: reader.study_of(series), lambda: reader.priors_of(series))
-        for firing in found.firings:
+        evaluation = evaluate(rule, facts, lambda: reader.study_of(series), lambda: reader.priors_of(series))
+        for firing in evaluation.firings:
             if self._log.find(rule.name, firing.digest) is None:
                 self._fire(rule, firing)
 

@@ -330,11 +330,11 @@ class MonaiPackage(_DicomInOut):
     def _check_resources(self, needed: Mapping[str, Any]) -> None:
         """:raises UserCodeError: naming what there is too little of."""
         memory, gpus = _bytes_of(needed.get("memory")) or 0, visible_gpus()
-        own = None if self.memory_mb is None else self.memory_mb << 20
+        limit = None if self.memory_mb is None else self.memory_mb << 20
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         for is_lacking, what, remedy in (
             (
-                own is not None and own < memory,
+                limit is not None and limit < memory,
                 f"{needed.get('memory')} of memory, memory_mb is {self.memory_mb}",
                 "raise memory_mb of the pipeline",
             ),

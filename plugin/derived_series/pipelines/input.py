@@ -60,18 +60,18 @@ class Input:
         self._values = {name: value for name, value in values.items() if value is not None}
 
     @classmethod
-    def class_of(cls, given: Any, name: str) -> type[Input]:
+    def class_of(cls, declared: Any, name: str) -> type[Input]:
         """The class that a pipeline's input is: one of the user's, or one with the values of an object.
 
         :param name: of the input.
         :raises BlueprintError: it is neither.
         """
-        if isinstance(given, type) and issubclass(given, Input):
-            return given
-        if isinstance(given, Input) and not hasattr(given, "series"):
-            return type(name, (type(given),), given._values)
+        if isinstance(declared, type) and issubclass(declared, Input):
+            return declared
+        if isinstance(declared, Input) and not hasattr(declared, "series"):
+            return type(name, (type(declared),), declared._values)
         raise BlueprintError(
-            f"the input {name!r} is {given!r}",
+            f"the input {name!r} is {declared!r}",
             remedy="give a subclass of Input, or Input(...) with what it requires",
         )
 

@@ -60,7 +60,7 @@ class Pipeline:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         if isinstance(cls.__dict__.get("input"), Mapping):
-            cls.input = {name: Input.class_of(given, name) for name, given in cls.input.items()}
+            cls.input = {name: Input.class_of(declared, name) for name, declared in cls.input.items()}
 
     def as_class(self, name: str, module: str, description: str | None) -> type[Pipeline]:
         """The class that an object at the top of a file stands for: what was set on the object is the class's.
@@ -68,10 +68,10 @@ class Pipeline:
         :param name: of the object, and so of the pipeline, unless it has a ``name``.
         :param module: that of the file; :param description: what people read.
         """
-        found: type[Pipeline] = type(
+        subclass: type[Pipeline] = type(
             name, (type(self),), {"name": name, "__doc__": description, **vars(self), "__module__": module}
         )
-        return found
+        return subclass
 
     def prepare(self) -> None:
         """Load what many jobs need, such as a model: ``self.model = ...``. It is called once in each worker process,

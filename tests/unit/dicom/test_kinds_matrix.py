@@ -31,13 +31,13 @@ def test_every_kind_is_made_of_every_sort_of_parent_or_refused_for_a_reason(tabl
             assert "Traceback" not in cell.reason and "Error" not in cell.reason
 
 
-def made(name: str) -> set[str]:
+def kinds_made_from(name: str) -> set[str]:
     return {parent for parent, cell in matrix()[name].items() if cell.instances}
 
 
 @pytest.mark.parametrize("name", ANYWHERE)
 def test_pictures_and_documents_are_made_of_all(name: str) -> None:
-    assert made(name) == set(PARENTS)
+    assert kinds_made_from(name) == set(PARENTS)
 
 
 @pytest.mark.parametrize("name", IN_SPACE)
@@ -45,7 +45,7 @@ def test_what_is_in_space_is_made_of_all_that_is_in_space(name: str) -> None:
     missing = {"4D"} if name in OF_ONE else set()
     if name == "rt_dose":  # whose grid is straight
         missing.add("tilted")
-    assert made(name) == set(VOLUMES) - missing
+    assert kinds_made_from(name) == set(VOLUMES) - missing
     for parent in ("RGB", "projection"):
         cell = matrix()[name][parent]
         assert "nothing tells where" in cell.reason or "makes PT images" in cell.reason
@@ -56,7 +56,7 @@ def test_what_is_in_space_is_made_of_all_that_is_in_space(name: str) -> None:
 
 @pytest.mark.parametrize("name", PROJECTION)
 def test_what_stays_its_parents_kind_is_made_of_it_alone(name: str) -> None:
-    assert made(name) == ({"projection", "RGB"} if name == "us" else {"projection"})
+    assert kinds_made_from(name) == ({"projection", "RGB"} if name == "us" else {"projection"})
     for parent in VOLUMES:
         cell = matrix()[name][parent]
         assert "the parent is CT" in cell.reason and "blueprint ct" in cell.remedy

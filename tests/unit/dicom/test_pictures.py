@@ -199,8 +199,8 @@ def test_volumes_are_those_of_the_voxels(name: str) -> None:
     labels[:, 5:15, 6:18] = 4
     grid = parent.require_grid()
     depth = float(grid.distances[-1] - grid.distances[0]) + float(grid.gaps[0] + grid.gaps[-1]) / 2
-    found = volumes(grid, labels, None)
-    assert found == {4: pytest.approx(10 * 12 * 0.8 * 0.7 * depth / 1000)}
+    by_label = volumes(grid, labels, None)
+    assert by_label == {4: pytest.approx(10 * 12 * 0.8 * 0.7 * depth / 1000)}
     assert volumes(grid.subset([0]), labels[:1], 3.0) == {4: pytest.approx(10 * 12 * 0.8 * 0.7 * 3 / 1000)}
     assert volumes(grid.subset([0]), labels[:1], None) == {}
 
@@ -311,8 +311,8 @@ def test_names_of_other_languages_are_written() -> None:
 
 
 def test_the_function_of_pipelines_draws_the_same() -> None:
-    found = overlay(PARENT, LABELS, [LIVER], fill=0.5, note=True)
-    assert np.array_equal(found[1], pixels(draw(LABELS, picture(fill=0.5, note=True))[1]))
+    drawn = overlay(PARENT, LABELS, [LIVER], fill=0.5, note=True)
+    assert np.array_equal(drawn[1], pixels(draw(LABELS, picture(fill=0.5, note=True))[1]))
     with pytest.raises(ShapeMismatch, match="the labels' shape is"):
         overlay(PARENT, LABELS[:2])
 

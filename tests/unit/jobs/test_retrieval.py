@@ -70,11 +70,11 @@ def test_a_retrieval_that_does_not_end_is_cancelled() -> None:
 def test_a_job_that_is_not_wanted_any_more_cancels_its_retrieval() -> None:
     server = _Stuck()
 
-    def told(percent: int) -> None:
+    def report(percent: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        DicomWebServer(cast(Client, server), "web").retrieve("1.2", "1.2.3", 30, told)
+        DicomWebServer(cast(Client, server), "web").retrieve("1.2", "1.2.3", 30, report)
     assert server.cancelled == ["/jobs/7/cancel"]
 
 

@@ -69,8 +69,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Library:
 
 def test_an_object_of_a_file_is_a_pipeline(library: Library, tmp_path: Path) -> None:
     parent = parent_of(ct_phantom(3, 8, 6))
-    made = run_outputs(library, "above_zero", {"ct": parent}, {}, Options(), BuildContext(), Workplace(folder=tmp_path))
-    (dataset,) = written(made.series["seg"])
+    results = run_outputs(
+        library, "above_zero", {"ct": parent}, {}, Options(), BuildContext(), Workplace(folder=tmp_path)
+    )
+    (dataset,) = written(results.series["seg"])
     assert dataset.Modality == "SEG" and dataset.pixel_array.sum() == np.sum(parent.voxels() > 0) > 0
     assert library.pipelines["above_zero"].description == "What is above zero."
 

@@ -139,7 +139,7 @@ def _of_page(placement: Placement, used: Sequence[int]) -> Placement:
 def _pdf(pages: Sequence[Image.Image], header: SeriesHeader) -> bytes:
     """The pages as a PDF file, by Pillow."""
     file = io.BytesIO()
-    made = header.env.now.timetuple()
+    created = header.env.now.timetuple()
     pages[0].save(
         file,
         "PDF",
@@ -148,7 +148,7 @@ def _pdf(pages: Sequence[Image.Image], header: SeriesHeader) -> bytes:
         resolution=_PER_INCH,
         quality=92,
         title=str(header["DocumentTitle"].value),
-        creationDate=made,
-        modDate=made,
+        creationDate=created,
+        modDate=created,
     )
     return file.getvalue()

@@ -91,9 +91,9 @@ def _plane(
     points = middle + below[:, None, None] * down + right[None, :, None] * across
     index, inside = _indexes(grid, points)
     values = map_coordinates(grey, index, order=1, mode="nearest", output=np.float32)
-    found = map_coordinates(labels, index, order=0, mode="nearest")
+    sampled = map_coordinates(labels, index, order=0, mode="nearest")
     shown = np.where(inside, np.clip(np.rint(values), 0, 255), 0).astype(np.uint8)
-    return Plane(shown, np.where(inside, found, 0).astype(labels.dtype), across, down)
+    return Plane(shown, np.where(inside, sampled, 0).astype(labels.dtype), across, down)
 
 
 def _towards(pair: tuple[_Vector, tuple[float, float]]) -> tuple[_Vector, tuple[float, float]]:

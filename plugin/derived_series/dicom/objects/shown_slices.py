@@ -49,8 +49,8 @@ class ShownSlices:
         elif instance.get("VOILUTSequence"):
             shown = _by_table(values, instance)
         else:
-            own = self._own_window
-            shown = displayed(values, own.centre, own.width, own.function)
+            voi = self._own_window
+            shown = displayed(values, voi.centre, voi.width, voi.function)
         inverted = instance.get("PhotometricInterpretation") == "MONOCHROME1"
         return np.rint((1 - shown if inverted else shown) * 255).astype(np.uint8)
 
@@ -66,8 +66,8 @@ def pixel_size(parent: ParentSeries) -> tuple[float, float]:
     """Height and width of a pixel: in mm where the parent says it, else as one is to the other."""
     if parent.grid is not None:
         return parent.grid.pixel_spacing
-    given = next((parent.pivot.get(keyword) for keyword in _SPACINGS if parent.pivot.get(keyword)), None)
-    return (1.0, 1.0) if given is None else (float(given[0]), float(given[1]))
+    spacing = next((parent.pivot.get(keyword) for keyword in _SPACINGS if parent.pivot.get(keyword)), None)
+    return (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
 
 
 def picture_size(shape: tuple[int, ...], size: tuple[float, float], least: int, most: int) -> tuple[int, int]:

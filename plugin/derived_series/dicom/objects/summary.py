@@ -51,13 +51,13 @@ def volumes(grid: Grid, labels: Labels, thickness: float | None) -> dict[int, fl
     else:
         reach = np.array([thickness])
     area = grid.pixel_spacing[0] * grid.pixel_spacing[1]
-    found: dict[int, float] = {}
+    by_label: dict[int, float] = {}
     for plane, depth in zip(labels, reach, strict=True):
         counts = np.bincount(plane.ravel())
         for label in map(int, np.flatnonzero(counts)):
             if label:
-                found[label] = found.get(label, 0.0) + float(counts[label]) * area * float(depth) / 1000
-    return found
+                by_label[label] = by_label.get(label, 0.0) + float(counts[label]) * area * float(depth) / 1000
+    return by_label
 
 
 def summary(
@@ -132,10 +132,10 @@ def _centre(labels: Labels) -> tuple[int, tuple[int, int, int]]:
 def _head(pen: ImageDraw.ImageDraw, parent: ParentSeries, drawing: Drawing, algorithm: Algorithm | None) -> None:
     number = parent.pivot.get("SeriesNumber")
     title = f"Segments of {parent.modality} series{f' {number}' if number else ''}"
-    made = f"{MODEL} {software_version()}" if algorithm is None else f"{algorithm.name} {algorithm.version}"
+    maker = f"{MODEL} {software_version()}" if algorithm is None else f"{algorithm.name} {algorithm.version}"
     write(pen, (_MARGIN, _MARGIN + _TITLE // 2), title, _TITLE, WHITE, "lm")
     room = _WIDTH - 3 * _MARGIN - width_of(title, _TITLE)
-    write(pen, (_WIDTH - _MARGIN, _MARGIN + _TITLE // 2), shortened(made, _SMALL, room), _SMALL, GREY, "rm")
+    write(pen, (_WIDTH - _MARGIN, _MARGIN + _TITLE // 2), shortened(maker, _SMALL, room), _SMALL, GREY, "rm")
     if drawing.patient:
         line = shortened(patient_line(parent), _TEXT, _WIDTH - 2 * _MARGIN)
         write(pen, (_MARGIN, 2 * _MARGIN + _TITLE + _TEXT // 2), line, _TEXT, WHITE, "lm")

@@ -194,11 +194,11 @@ def _differing(rule: Rule, chosen: Iterable[SeriesFacts]) -> str | None:
     return None
 
 
-def _firing(rule: Rule, own: Mapping[str, SeriesFacts], before: Mapping[str, SeriesFacts]) -> Firing:
-    """:param own: the inputs that its result is of; :param before: the priors."""
-    inputs = {**own, **before}
+def _firing(rule: Rule, current: Mapping[str, SeriesFacts], before: Mapping[str, SeriesFacts]) -> Firing:
+    """:param current: the inputs that its result is of; :param before: the priors."""
+    inputs = {**current, **before}
     digest = _hash([[name, each.id, each.instances] for name, each in sorted(inputs.items())])
-    needed = [(name, each) for name, each in sorted(own.items()) if name not in rule.optional]
+    needed = [(name, each) for name, each in sorted(current.items()) if name not in rule.optional]
     subject = [rule.name, *([name, each.lineage or each.id] for name, each in needed)]
     chain = {name: None for each in inputs.values() for name in sorted(each.chain)}
     return Firing(

@@ -56,11 +56,11 @@ class Peer(ABC):
     def begin(self, study: str, series: str) -> str:
         """Have Orthanc retrieve a series, by its UIDs; the identifier of Orthanc's job."""
 
-    def retrieve(self, study: str, series: str, within: float, told: Callable[[int], None]) -> None:
+    def retrieve(self, study: str, series: str, within: float, report: Callable[[int], None]) -> None:
         """Retrieve a series, and wait until all of it has come.
 
         :param within: seconds that it may take.
-        :param told: is called with the percentage that has come; what it raises ends the retrieval.
+        :param report: is called with the percentage that has come; what it raises ends the retrieval.
         :raises StorageError: transient, unless it was too slow.
         """
         job = self.begin(study, series)
@@ -73,7 +73,7 @@ class Peer(ABC):
                         f"the series {series} has not come from {self.name!r} within {within:g} s",
                         remedy="raise RetrieveTimeout in the configuration",
                     )
-                told(int(state["Progress"]))
+                report(int(state["Progress"]))
                 time.sleep(_LOOK_SECONDS)
             is_over = True
         finally:
@@ -107,9 +107,9 @@ class Modality(Peer):
         return self._find("Series", {**keys, "StudyInstanceUID": study})
 
     def begin(self, study: str, series: str) -> str:
-        query, found = self._query("Series", {"StudyInstanceUID": study, "SeriesInstanceUID": series})
+        query, matches = self._query("Series", {"StudyInstanceUID": study, "SeriesInstanceUID": series})
         try:
-            place = next(at for at, each in enumerate(found) if each.get("SeriesInstanceUID") == series)
+            place = next(at for at, each in enumerate(matches) if each.get("SeriesInstanceUID") == series)
             job = self.client.post_json(f"{query}/answers/{place}/retrieve", json.dumps({"Synchronous": False}))
         except StopIteration as error:
             raise NotFound(f"the series {series} is no longer at {self.name!r}") from error
@@ -118,9 +118,9 @@ class Modality(Peer):
         return str(job["ID"])
 
     def _find(self, level: str, keys: Mapping[str, str]) -> list[Found]:
-        query, found = self._query(level, keys)
+        query, matches = self._query(level, keys)
         self.client.delete(query)
-        return found
+        return matches
 
     def _query(self, level: str, keys: Mapping[str, str]) -> tuple[str, list[Found]]:
         """The path of a query in Orthanc, which is to be deleted, and its answers."""
@@ -169,10 +169,10 @@ def peer_of(client: Client, name: str) -> Peer:
 
 def _by_keyword(answer: Mapping[str, Any]) -> Found:
     """An answer of Orthanc, whose tags are ``0008,0060`` or ``00080060``; what is no text is left out."""
-    found = {}
+    by_keyword = {}
     for tag, element in answer.items():
         keyword = keyword_for_tag(int(tag.replace(",", ""), 16))
         value = element.get("Value") if isinstance(element, dict) else None
         if keyword and isinstance(value, str | int | float):
-            found[keyword] = str(value).strip(" \0")
-    return found
+            by_keyword[keyword] = str(value).strip(" \0")
+    return by_keyword

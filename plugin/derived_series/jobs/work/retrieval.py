@@ -151,17 +151,17 @@ def _chosen(
     for study in _studies(peer, parent, wanted, of_study)[:_MOST_STUDIES]:
         uid = study["StudyInstanceUID"]
         keys = {**dict.fromkeys((*_SERIES_KEYS, *_required(wanted)), ""), **of_series}
-        found = [
+        candidates = [
             each
             for each in peer.series(uid, keys)
             if each.get("SeriesInstanceUID")
             and all(matches(each.get(key, ""), value, key) for key, value in of_series.items())
             and _is_taken(wanted, each)
         ]
-        if len(found) > 1:
-            raise _several(peer, name, found)
-        if found:
-            return {**found[0], "StudyInstanceUID": uid}
+        if len(candidates) > 1:
+            raise _several(peer, name, candidates)
+        if candidates:
+            return {**candidates[0], "StudyInstanceUID": uid}
     if wanted.optional:
         return None
     raise NotFound(_nothing(peer, name), remedy="look at its Query, and at what the server has of the patient")
@@ -171,8 +171,8 @@ def _nothing(peer: Peer, name: str) -> str:
     return f"the {peer.kind} {peer.name!r} has no series of the patient that is taken as the input {name!r}"
 
 
-def _several(peer: Peer, name: str, found: Iterable[Found]) -> Conflict:
-    texts = [f"{each['SeriesInstanceUID']} ({each.get('SeriesDescription', '')})" for each in found]
+def _several(peer: Peer, name: str, matches: Iterable[Found]) -> Conflict:
+    texts = [f"{each['SeriesInstanceUID']} ({each.get('SeriesDescription', '')})" for each in matches]
     more = "" if len(texts) <= _NAMED_SERIES else ", ..."
     return Conflict(
         f"{len(texts)} series of one study at {peer.name!r} match as the input {name!r}: "
@@ -189,7 +189,7 @@ def _studies(peer: Peer, parent: _Parent, wanted: type[Input], query: Mapping[st
         keys["StudyInstanceUID"] = parent.study
     elif not is_any_prior and parent.when[0]:
         keys["StudyDate"] = f"-{parent.when[0]}"
-    found = [
+    studies = [
         study
         for study in peer.studies({**keys, **query})
         if parent.is_patient_of(study)
@@ -197,8 +197,8 @@ def _studies(peer: Peer, parent: _Parent, wanted: type[Input], query: Mapping[st
         and all(matches(study.get(key, ""), value, key) for key, value in query.items())
     ]
     if not wanted.prior:
-        return [study for study in found if study["StudyInstanceUID"] == parent.study]
-    others = [study for study in found if study["StudyInstanceUID"] != parent.study]
+        return [study for study in studies if study["StudyInstanceUID"] == parent.study]
+    others = [study for study in studies if study["StudyInstanceUID"] != parent.study]
     before = [study for study in others if is_any_prior or ("" < _when(study)[0] and _when(study) < parent.when)]
     return sorted(before, key=_when, reverse=True)
 
@@ -209,12 +209,12 @@ def _when(study: Found) -> tuple[str, str]:
 
 def _required(wanted: type[Input]) -> dict[str, list[str]]:
     """The values that an input requires of a series, as text, by keyword."""
-    found = {}
+    required = {}
     for tag, value in wanted.required_values.items():
         if (name := keyword(to_tag(tag))) in _REQUIRED_OF_SERIES:
             values = value if isinstance(value, tuple | list | set | frozenset) else [value]
-            found[name] = [str(each) for each in values]
-    return found
+            required[name] = [str(each) for each in values]
+    return required
 
 
 def _is_taken(wanted: type[Input], series: Found) -> bool:
