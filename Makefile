@@ -1,8 +1,8 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
-# test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  bench: measure.  format: rewrite the sources as `test` wants them.
+# test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
-.PHONY: wheel ohif setup run stop test test-quick docs test-crash test-readers test-bookworm test-trixie test-sid lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-readers test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 # Every server and worker that a test starts would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -47,6 +47,12 @@ test: lint docs
 # While you work: the tests that need no Orthanc and no browser, without the slow ones (see CONTRIBUTING.md).
 test-quick:
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server and not slow" --hypothesis-profile quick $(TESTS)
+
+# The recipes of docs/recipes.md that need more than .venv: it installs that, 2 GB, into .run/recipes.
+test-recipes:
+	@scripts/setup.sh --recipes
+	@$(PYTHON) scripts/recipes.py
+	CI=true $(PYTHON) -m pytest -m recipe tests/unit/pipelines tests/server
 
 # `make run` and `make test` on another release of Debian, in a root with nothing else in it (needs root rights).
 test-bookworm test-trixie test-sid:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the plugin needs on Debian or Ubuntu: Orthanc with its Python and DICOMweb plugins, dicom3tools, and
 # .venv with the same minor version of Python that Orthanc's Python plugin is linked with. Safe to run again: what is
-# there is left alone. With --run, what only the tests need (a browser, curl, podman, dcmtk,
-# eslint and tsc) is not.
+# there is left alone. With --run, what only the tests need (a browser, curl, podman, dcmtk, eslint and tsc) is not. With
+# --recipes, those programs of docs/recipes.md are that Debian has.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps Orthanc, not on every user's PATH
@@ -89,6 +89,14 @@ install_container_tools() {
     command -v docker >/dev/null || apt_install docker-cli || apt_install docker.io
 }
 
+install_recipe_tools() {
+    local missing=() each
+    for each in mrtrix3:dwi2tensor elastix:elastix; do
+        command -v "${each#*:}" >/dev/null || missing+=("${each%:*}")
+    done
+    [ ${#missing[@]} -eq 0 ] || apt_install "${missing[@]}"
+}
+
 # Prints 3.X: the Python that is linked into Orthanc's Python plugin.
 plugin_python_version() {
     local version
@@ -139,6 +147,7 @@ flock 9 # two at a time would spoil each other's .venv
 
 install_packages
 [ "${1:-}" = --run ] || install_test_tools
+[ "${1:-}" != --recipes ] || install_recipe_tools
 version=$(plugin_python_version)
 make_venv "$version"
 [ "${1:-}" = --run ] || install_page_checkers

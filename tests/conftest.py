@@ -28,13 +28,20 @@ _SECTIONS = {"report": "what real series became", "table": "what each kind of ob
 _OF_SERVERS = {"orthanc_installed", "browser"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own.
+
+    Those marked ``recipe`` need what scripts/recipes.py installs: they run with ``-m recipe`` alone.
+    """
     for item in items:
         if any(mark.kwargs.get("reason") == NO_DATA for mark in item.iter_markers("skipif")):
             item.add_marker("slow")
         if _OF_SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+    if "recipe" not in str(config.getoption("markexpr")):
+        left_out = [item for item in items if item.get_closest_marker("recipe")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture

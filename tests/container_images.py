@@ -14,6 +14,14 @@ from pathlib import Path
 ENGINE_OPTIONS = ("--storage-driver=vfs", "--runtime", "runc")
 OPTIONS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
+#: The same for a podman that is told nothing: containers.conf(5), and the driver by its variable.
+_CONFIGURATION = """
+[engine]
+runtime = "runc"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+"""
+
 _BUSYBOX = Path("/bin/busybox")
 _APPLETS = (
     "sh",
@@ -23,6 +31,7 @@ _APPLETS = (
     "echo",
     "env",
     "find",
+    "grep",
     "id",
     "kill",
     "ls",
@@ -40,6 +49,13 @@ def missing() -> str | None:
         if shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin") is None:
             return program
     return None
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """What a process has in its environment, that podman runs here without options. :param folder: for its file."""
+    file = folder / "containers.conf"
+    file.write_text(_CONFIGURATION)
+    return {"CONTAINERS_CONF": str(file), "STORAGE_DRIVER": "vfs"}
 
 
 def podman(*arguments: str, data: bytes | None = None) -> str:

@@ -36,11 +36,13 @@ def dti_phantom(
         (500, (0, 1, 0)),
     ),
     slices: int = 3,
+    rows: int = 8,
+    columns: int = 6,
 ) -> list[Dataset]:
     """A diffusion MR: b value and gradient direction of each volume, in the order of acquisition."""
     datasets = []
     for time, (b_value, gradient) in enumerate(gradients):
-        for index, dataset in enumerate(mr_phantom(slices, 8, 6, orientation="axial", series=f"dti {time}:")):
+        for index, dataset in enumerate(mr_phantom(slices, rows, columns, orientation="axial", series=f"dti {time}:")):
             dataset.DiffusionBValue = float(b_value)
             if gradient is not None:
                 dataset.DiffusionGradientOrientation = list(gradient)

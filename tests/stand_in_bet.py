@@ -1,0 +1,41 @@
+"""FSL's bet as its help has it, `bet <input> <output> [options]`, with a threshold in place of its surface.
+
+Of the options: -m writes the mask beside the brain, -n no brain, -f is the fractional intensity threshold. Names have
+no ending: FSLOUTPUTTYPE says what is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+
+def brain_mask(values: Any, fraction: float) -> Any:
+    """The voxels above a part of the largest value."""
+    return values > fraction * values.max()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("input")
+    parser.add_argument("output")
+    parser.add_argument("-m", action="store_true")
+    parser.add_argument("-n", action="store_true")
+    parser.add_argument("-f", type=float, default=0.5)
+    given = parser.parse_args()
+    ending = {"NIFTI_GZ": ".nii.gz", "NIFTI": ".nii"}[os.environ["FSLOUTPUTTYPE"]]
+    image: Any = nib.load(given.input)
+    values = image.get_fdata(dtype=np.float32)
+    mask = brain_mask(values, given.f)
+    if not given.n:
+        nib.Nifti1Image(values * mask, image.affine).to_filename(given.output + ending)
+    if given.m:
+        nib.Nifti1Image(mask.astype(np.uint8), image.affine).to_filename(f"{given.output}_mask{ending}")
+
+
+if __name__ == "__main__":
+    main()
