@@ -23,7 +23,6 @@ from derived_series.pipelines.supervised import Command, run
 
 #: Where packages have their manifests, below /etc.
 _FLAVOURS = ("monai", "holoscan")
-_ROOT = "0:0"
 
 #: Of /dev/shm, where a package's manifest does not say: what the SDK's own runner takes.
 _SHARED_MEMORY = 1 << 30
@@ -63,7 +62,8 @@ class ContainerPipeline(CommandPipeline):
     :cvar image: its name, as the engine knows it.
     :cvar engine: podman, docker or apptainer; by default the first of them that is installed.
     :cvar command: by default what the image runs by itself.
-    :cvar user: ``uid:gid`` that it runs as; by default the user of this process, ``"image"`` for the image's own.
+    :cvar user: ``uid:gid`` that it runs as; by default the user of this process, ``"image"`` for the image's own. Only
+        root can have another one: what that writes, nobody else could remove.
     :cvar memory_mb: how much memory it may have.
     :cvar gpus: whether it sees GPUs: those that its environment claims, or all.
     :cvar network: the engine's name of one.
@@ -129,7 +129,16 @@ class ContainerPipeline(CommandPipeline):
         user: str = "",
         seconds: float | None = None,
     ) -> Command:
-        """:param targets: where the container sees the folders ``in`` and ``out``; :param writable: both."""
+        """
+        :param targets: where the container sees the folders ``in`` and ``out``; :param writable: both.
+        :raises UserCodeError: it would write files that cannot be removed.
+        """
+        user = user or self.user or _own_user()
+        if os.getuid() != 0 and user.split(":")[0] != str(os.getuid()):
+            raise UserCodeError(
+                f"the image {self.image!r} would run as {user!r}, and leave files that only root can remove",
+                remedy="leave user out, or run Orthanc as root",
+            )
         for name in targets:
             (container.folder / name).chmod(0o777)  # the user inside may be another one
         wanted = Container(
@@ -141,7 +150,7 @@ class ContainerPipeline(CommandPipeline):
                 for name, target in targets.items()
             ],
             env=env,
-            user="" if (user or self.user) == "image" else user or self.user or f"{os.getuid()}:{os.getgid()}",
+            user="" if user == "image" else user,
             folder=folder,
             network=self.network,
             memory_mb=self.memory_mb,
@@ -160,6 +169,10 @@ class ContainerPipeline(CommandPipeline):
             seconds=seconds,
             name=f"the container of the image {self.image!r}",
         )
+
+
+def _own_user() -> str:
+    return f"{os.getuid()}:{os.getgid()}"
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -361,7 +374,9 @@ class MonaiPackage(_DicomInOut):
         folder = container.folder / "manifests"
         folder.mkdir()
         script = f"for each in {' '.join(_FLAVOURS)}; do test -f /etc/$each/app.json && cp -r /etc/$each /out/; done; :"
-        copy = self.engine_line(container, {"manifests": "/out"}, command=["/bin/sh", "-c", script], env={}, user=_ROOT)
+        copy = self.engine_line(
+            container, {"manifests": "/out"}, command=["/bin/sh", "-c", script], env={}, user=_own_user()
+        )
         run(copy, container.log)
         for flavour in _FLAVOURS:
             try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
 import pytest
 
 from derived_series.dicomweb.client import Client
-from derived_series.errors import InvalidRequest, StorageError
+from derived_series.errors import Conflict, InvalidRequest, NotFound, StorageError
 from derived_series.jobs.record import subject_of
 from derived_series.jobs.requests.derive import DeriveRequest
-from derived_series.jobs.work.peers import DicomWebServer
-from derived_series.jobs.work.retrieval import matches
+from derived_series.jobs.work.peers import DicomWebServer, Found, Peer
+from derived_series.jobs.work.retrieval import Asking, chosen_series, matches
+from derived_series.pipelines import Input
 
 
 @pytest.mark.parametrize(
@@ -105,3 +107,93 @@ def test_another_server_is_another_subject() -> None:
     plain = {"Pipeline": "p"}
     subjects = [subject_of("s", {**plain, **more}) for more in ({}, {"Retrieve": {"a": {"From": "x"}}})]
     assert subjects[0] != subjects[1]
+
+
+class CT(Input):
+    required_values = {"Modality": "CT"}
+
+
+class Prior(CT):
+    prior = True
+
+
+class Perhaps(Prior):
+    optional = True
+
+
+class _Archive(Peer):
+    """A server that answers every query with all that it has, whatever was asked for."""
+
+    kind = "archive"
+    studies_there: ClassVar[dict[str, dict[str, str]]] = {}
+    series_there: ClassVar[dict[str, list[dict[str, str]]]] = {}
+
+    def studies(self, keys: Mapping[str, str]) -> list[Found]:
+        return [{"PatientID": "P*", "StudyInstanceUID": uid, **study} for uid, study in self.studies_there.items()]
+
+    def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
+        return list(self.series_there.get(study, []))
+
+    def begin(self, study: str, series: str) -> str:
+        raise AssertionError("nothing is retrieved here")
+
+
+def archive(**studies: tuple[str, list[tuple[str, str]]]) -> _Archive:
+    """By StudyInstanceUID (with _) the StudyDate and the series: SeriesInstanceUID and Modality."""
+
+    class Archive(_Archive):
+        studies_there: ClassVar[dict[str, dict[str, str]]] = {
+            uid: {"StudyDate": date} for uid, (date, _) in studies.items()
+        }
+        series_there: ClassVar[dict[str, list[dict[str, str]]]] = {
+            uid: [{"SeriesInstanceUID": one, "Modality": modality} for one, modality in series]
+            for uid, (_, series) in studies.items()
+        }
+
+    return Archive(cast(Client, None), "pacs")
+
+
+PARENT = Asking("patient", "P*", "HOSPITAL", "now", ("20260101", "1200"))
+
+
+def choose(peer: Peer, wanted: type[Input] = Prior, **query: str) -> str | None:
+    found = chosen_series(peer, PARENT, "before", wanted, query)
+    return None if found is None else found["SeriesInstanceUID"]
+
+
+def test_the_latest_study_before_that_has_such_a_series() -> None:
+    peer = archive(
+        old=("20240101", [("1", "CT")]),
+        now=("20260101", [("2", "CT")]),
+        mr=("20251001", [("3", "MR")]),
+        last=("20250601", [("4", "CT"), ("5", "SR")]),
+        later=("20260601", [("6", "CT")]),
+        undated=("", [("7", "CT")]),
+    )
+    assert choose(peer) == "4"
+    assert choose(peer, StudyDate="20240101-20241231") == "1"
+    assert choose(peer, StudyInstanceUID="later") == "6", "a study that is named may be any but the parent's"
+    assert choose(peer, CT) == "2", "what is no prior is of the parent's study"
+
+
+def test_no_other_patient_and_no_other_issuer() -> None:
+    peer = archive(a=("20240101", [("1", "CT")]), b=("20250101", [("2", "CT")]))
+    peer.studies_there["b"]["PatientID"] = "Peter"
+    assert choose(peer) == "1"
+    peer.studies_there["a"]["IssuerOfPatientID"] = "ELSEWHERE"
+    with pytest.raises(NotFound, match="'pacs' has no series of the patient that is taken as the input 'before'"):
+        choose(peer)
+    assert choose(peer, Perhaps) is None
+    peer.studies_there["a"]["IssuerOfPatientID"] = "HOSPITAL"
+    assert choose(peer) == "1"
+
+
+def test_several_series_are_named_and_a_query_narrows_them() -> None:
+    peer = archive(a=("20240101", [(str(number), "CT") for number in range(7)]))
+    for each in peer.series_there["a"]:
+        each["SeriesDescription"] = f"thin {each['SeriesInstanceUID']}"
+    with pytest.raises(Conflict, match=r"7 series of one study at 'pacs' match .* 4 \(thin 4\), \.\.\."):
+        choose(peer)
+    assert choose(peer, SeriesDescription="*5") == "5"
+    with pytest.raises(NotFound):
+        choose(peer, BodyPartExamined="HEAD")

@@ -163,6 +163,15 @@ def test_a_killed_worker_leaves_no_container_no_process_and_no_file(images: None
     assert container_images.containers() == [] and not set(sleeping()) - before and not folder.exists()
 
 
+@pytest.mark.parametrize("user", ["image", "4321:4321"])
+def test_only_root_runs_containers_as_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str) -> None:
+    """What another user has written could not be removed, the patient's data among it."""
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    mine = ContainerPipeline(image="x", engine="podman", user=user, files="out.nii", input={"ct": Input()})
+    with pytest.raises(UserCodeError, match=f"would run as '{user}', and leave files that only root can remove"):
+        run(mine.as_class("mine", __name__, None), tmp_path)
+
+
 @pytest.fixture
 def socket(tmp_path: Path) -> Iterator[str]:
     """Podman's service, which answers as docker's does."""

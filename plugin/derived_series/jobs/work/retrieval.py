@@ -65,8 +65,8 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
     """
     client, task = attempt.client, attempt.task
     peer = peer_of(client, asked.from_)
-    parent = _Parent.of(client, task.series)
-    chosen = _chosen(peer, parent, name, wanted, asked.query)
+    parent = Asking.of(client, task.series)
+    chosen = chosen_series(peer, parent, name, wanted, asked.query)
     if chosen is None:
         attempt.reporter.line(f"{_nothing(peer, name)}; it is optional")
         return Retrieved(None)
@@ -112,8 +112,12 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
 
 
 @dataclass(frozen=True, slots=True)
-class _Parent:
-    """What is compared. :param patient: Orthanc's identifier of the patient; :param when: StudyDate, StudyTime."""
+class Asking:
+    """The parent, as far as other servers are asked by it.
+
+    :param patient: Orthanc's identifier of the patient.
+    :param when: StudyDate and StudyTime.
+    """
 
     patient: str
     patient_id: str
@@ -122,7 +126,7 @@ class _Parent:
     when: tuple[str, str]
 
     @classmethod
-    def of(cls, client: Client, series: str) -> _Parent:
+    def of(cls, client: Client, series: str) -> Asking:
         patient = client.get_json(f"/series/{series}/patient")
         instance = client.get_json(f"/series/{series}")["Instances"][0]
         tags = client.get_json(f"/instances/{instance}/simplified-tags")
@@ -142,8 +146,8 @@ class _Parent:
         return study.get("PatientID") == self.patient_id and (not self.issuer or not issuer or issuer == self.issuer)
 
 
-def _chosen(
-    peer: Peer, parent: _Parent, name: str, wanted: type[Input], query: Mapping[str, str]
+def chosen_series(
+    peer: Peer, parent: Asking, name: str, wanted: type[Input], query: Mapping[str, str]
 ) -> dict[str, str] | None:
     """The one series that is meant, with its StudyInstanceUID; None where an optional one is not there."""
     of_study = {key: value for key, value in query.items() if key in _OF_STUDIES}
@@ -181,7 +185,7 @@ def _several(peer: Peer, name: str, matches: Iterable[Found]) -> Conflict:
     )
 
 
-def _studies(peer: Peer, parent: _Parent, wanted: type[Input], query: Mapping[str, str]) -> list[Found]:
+def _studies(peer: Peer, parent: Asking, wanted: type[Input], query: Mapping[str, str]) -> list[Found]:
     """The patient's studies that an input may be of, the latest one first."""
     keys = {**dict.fromkeys(_STUDY_KEYS, ""), "PatientID": parent.patient_id}
     is_any_prior = wanted.prior and "StudyInstanceUID" in query
