@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless
 
 from derived_series import ParentSeries
+from derived_series.dicom.modules.windows import displayed
 from multiframe import enhanced, mosaic
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import compressed, ct_phantom, mr_phantom
@@ -79,6 +80,39 @@ def test_both_sides_show_the_same_position_and_real_values(
     point = ParentSeries.from_datasets(server.download(ct)).affine_lps @ [5, 20, 9, 1]
     assert [float(part) for part in readout["mm"].split()] == pytest.approx(point[:3], abs=0.5)
     expect(page.locator("#readout")).to_contain_text("slice 6, row 21, column 10")
+
+
+def test_a_stored_window_is_drawn_by_its_function(page: Page, server: OrthancServer, ct: str) -> None:
+    """PS3.3 C.11.2.1.2.1, C.11.2.1.3: LINEAR shows width - 1; the three differ."""
+    voxels, greys = values(server.download(ct)), set()
+    row, column = (int(index) for index in np.unravel_index(np.abs(voxels[3] - 48).argmin(), voxels[3].shape))
+    for function in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        window = {"VOILUTFunction": function, "WindowCenter": 40, "WindowWidth": 20}
+        derived = derive(server, ct, Blueprint="ct", Factory="numpy", Replace=window)["ID"]
+        review = ReviewPage(page, server, derived)
+        page.locator("#derived").get_by_label("window preset").select_option("As stored")
+        right = round(255 * float(displayed(voxels[3, row, column], 40, 20, function)))
+        assert review.settled().colour_at("derived", row, column) == [right] * 3, function
+        greys.add(right)
+    assert len(greys) == 3
+
+
+def test_frames_of_reference_are_compared_where_the_parent_has_one(page: Page, server: OrthancServer) -> None:
+    """The derived series of a parent without one has one of its own: that is no alarm."""
+    without = ct_phantom(3, 16, 16, series="no frame of reference", study="21")
+    for dataset in without:
+        del dataset.FrameOfReferenceUID
+    own = server.upload(without)
+    derived = str(derive(server, own, Blueprint="ct", Factory="numpy")["ID"])
+    assert server.download(derived)[0].FrameOfReferenceUID
+    ReviewPage(page, server, derived)
+    expect(page.locator("#warnings")).not_to_contain_text("frames of reference")
+    elsewhere = ct_phantom(3, 16, 16, series="another frame of reference", study="21")
+    for dataset in elsewhere:
+        dataset.FrameOfReferenceUID = "1.2.3.4"
+    other = server.upload(elsewhere)
+    ReviewPage(page, server, derived, f"?parent={other}")
+    expect(page.locator("#warnings")).to_contain_text("The frames of reference differ")
 
 
 def test_windows_are_in_hounsfield_units_and_shared(page: Page, server: OrthancServer, ct: str, smoothed: str) -> None:

@@ -114,8 +114,12 @@ def _slices(instances: Sequence[Dataset], held: Mapping[str, str], differing: bo
         "Slices": columns,
         "Formats": formats,
         "Units": _units(middle),
-        "Window": _window(middle),
+        **_window(middle),
     }
+
+
+#: VOILUTFunction (0028,1056).
+WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 def _of(instance: Dataset, keyword: str) -> Any:
@@ -160,18 +164,28 @@ def _units(instance: Dataset) -> str:
     return known[0] if known else "HU" if _of(instance, "SOPClassUID") == CTImageStorage else ""
 
 
-def _window(instance: Dataset) -> list[float] | None:
-    """Centre and width of the first window, in real-world values."""
+def _window(instance: Dataset) -> dict[str, Any]:
+    """The first window, in real-world values (PS3.3 C.11.2): ``Window`` is centre and width, or None.
+
+    ``WindowFunction`` is VOILUTFunction; ``WindowStep`` is what the formula of LINEAR takes for 1.
+    """
     values = [_of(instance, keyword) for keyword in ("WindowCenter", "WindowWidth")]
+    function = str(_of(instance, "VOILUTFunction") or "LINEAR").upper()
+    lacking = {"Window": None, "WindowFunction": "LINEAR", "WindowStep": 1.0}
+    if function not in WINDOW_FUNCTIONS:
+        return lacking
     try:
         centre, width = (float(np.atleast_1d(value)[0]) for value in values)
     except (TypeError, ValueError, IndexError):
-        return None
-    mapping = _mapping(instance)
+        return lacking
+    step, mapping = 1.0, _mapping(instance)
     if mapping is not None:
         slope = float(mapping.RealWorldValueSlope)
-        centre, width = centre * slope + float(mapping.get("RealWorldValueIntercept") or 0), width * slope
-    return [centre, width] if width > 0 and np.isfinite([centre, width]).all() else None
+        step = abs(slope)
+        centre, width = centre * slope + float(mapping.get("RealWorldValueIntercept") or 0), width * step
+    if not (width > 0 and np.isfinite([centre, width]).all()):
+        return lacking
+    return {"Window": [centre, width], "WindowFunction": function, "WindowStep": step}
 
 
 def _number(dataset: Dataset, keyword: str) -> float | None:

@@ -39,6 +39,20 @@ def test_slices_are_told_in_geometric_order_with_their_own_rescale() -> None:
     assert page["Formats"][0] | {"Rows": 0} == FrameFormat.of(datasets[0]).to_json() | {"Rows": 0}
 
 
+@pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT", "SIGMOID", "ELSE"])
+def test_the_window_is_told_with_its_function(function: str | None) -> None:
+    datasets = ct_phantom(2)
+    for dataset in datasets:
+        if function is not None:
+            dataset.VOILUTFunction = function
+    found = document(datasets)
+    if function == "ELSE":
+        assert found["Window"] is None
+    else:
+        assert found["Window"] == [40, 80] and found["WindowFunction"] == (function or "LINEAR").upper()
+    assert found["WindowStep"] == 1
+
+
 def test_a_series_that_cannot_be_a_volume_is_told_in_the_order_of_its_numbers() -> None:
     datasets = [*ct_phantom(2), *mr_phantom(2, 32, 24)]
     for number, dataset in enumerate(datasets):

@@ -4,11 +4,19 @@ import { along, dot, minus } from "./geometry.js";
 
 const OPAQUE = 0xff000000; // ImageData is red, green, blue, alpha: little endian in a Uint32Array
 
-/** The brightness, 0 to 255, of a value under a window of a centre and a width. */
-export function brightness(value, [centre, width], inverted) {
-  const part = (value - centre) / Math.max(width, 1e-9) + 0.5;
-  const grey = Math.round(255 * Math.min(Math.max(part, 0), 1));
+/** The brightness, 0 to 255, of a value under a window: its centre, width and function (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+ *
+ * A step is what the formula of LINEAR takes for 1: 1, or the slope from what the window is of to what is shown. */
+export function brightness(value, [centre, width, shape = "LINEAR_EXACT", step = 1], inverted) {
+  const grey = Math.round(255 * Math.min(Math.max(partOf(value, centre, width, shape, step), 0), 1));
   return inverted ? 255 - grey : grey;
+}
+
+function partOf(value, centre, width, shape, step) {
+  if (shape === "SIGMOID") return 1 / (1 + Math.exp((-4 * (value - centre)) / width));
+  if (shape !== "LINEAR") return (value - centre) / Math.max(width, 1e-9) + 0.5;
+  if (width <= step) return value > centre - step / 2 ? 1 : 0;
+  return (value - (centre - step / 2)) / (width - step) + 0.5;
 }
 
 const grey = (level) => OPAQUE | (level << 16) | (level << 8) | level;

@@ -10,6 +10,14 @@ import { pause } from "../shared/server.js";
 const IDLE_MILLISECONDS = 500; // between two looks for slices to load
 const AFTER_ERROR_MILLISECONDS = 2000;
 
+/**
+ * The window of a series' header, with its function; null where it has none.
+ * @returns {[number, number, string, number] | null}
+ */
+function storedWindow({ Window, WindowFunction, WindowStep }) {
+  return Window ? [Window[0], Window[1], WindowFunction, WindowStep] : null;
+}
+
 /** Quantiles of the values that an automatic window goes from and to, by modality. */
 const AUTOMATIC = { CT: [0.005, 0.995], MR: [0.01, 0.995], PT: [0, 0.999] };
 
@@ -48,14 +56,17 @@ export class Viewer extends EventTarget {
       const pane = new Pane(id, title, side, {
         presets: ["Automatic", "As stored", ...Object.keys(PRESETS[side.series.Modality] ?? {})],
         colour: side.isColour || id === "combined" || id === "difference",
-        onWindow: (window) => this.setWindow(side, window),
+        onWindow: ([centre, width]) => {
+          const [, , shape, step] = this.windows.get(side.group) ?? [0, 0];
+          this.setWindow(side, [centre, width, shape, step]);
+        },
         onPreset: (name) => this.preset(side, name),
       });
       this.panes[id] = pane;
       root.append(pane.node);
       pane.canvas.addEventListener("focus", () => { this.active = side; });
     }
-    /** @type {Map<string, [number, number]>} centre and width, by what shares a window */
+    /** @type {Map<string, [number, number, string?, number?]>} centre, width, function and step, by what shares a window */
     this.windows = new Map();
     /** @type {Map<string, string>} why a slice cannot be shown */
     this.errors = new Map();
@@ -123,20 +134,22 @@ export class Viewer extends EventTarget {
 
   /** For CT the window of the header, else one by the values of the picture. */
   #firstWindow({ group, series }, picture) {
-    const stored = series.Modality === "CT" ? this.both.find((side) => side.group === group)?.series.Window : null;
-    return stored ?? automaticWindow(series, picture);
+    const first = this.both.find((side) => side.group === group)?.series;
+    return (series.Modality === "CT" && first && storedWindow(first)) || automaticWindow(series, picture);
   }
 
-  setWindow(side, [centre, width]) {
+  /** @param {[number, number, string?, number?]} window centre, width, function and step */
+  setWindow(side, window) {
+    const [centre, width, shape, step] = window;
     if (!Number.isFinite(centre) || !Number.isFinite(width) || side.isColour) return;
-    this.windows.set(side.group, [centre, Math.max(width, 1e-6)]);
+    this.windows.set(side.group, [centre, Math.max(width, 1e-6), shape, step]);
     this.draw();
   }
 
   preset(side, name) {
     const picture = this.pictureOf(side);
     const { series } = side;
-    if (name === "As stored" && series.Window) this.setWindow(side, series.Window);
+    if (name === "As stored" && series.Window) this.setWindow(side, storedWindow(series));
     else if (name === "Automatic" && picture) this.setWindow(side, automaticWindow(series, picture));
     else if (PRESETS[series.Modality]?.[name]) this.setWindow(side, PRESETS[series.Modality][name]);
   }
@@ -145,8 +158,8 @@ export class Viewer extends EventTarget {
   nudgeWindow(side, byCentre, byWidth) {
     const picture = this.pictureOf(side);
     if (!picture || side.isColour) return;
-    const [centre, width] = this.windowOf(side, picture);
-    this.setWindow(side, [centre + byCentre * width, width * Math.exp(byWidth)]);
+    const [centre, width, shape, step] = this.windowOf(side, picture);
+    this.setWindow(side, [centre + byCentre * width, width * Math.exp(byWidth), shape, step]);
   }
 
   /** Go to the slice so many further on, of a side; both follow. */
