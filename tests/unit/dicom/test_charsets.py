@@ -277,6 +277,52 @@ def test_bytes_outside_of_the_character_set_are_kept(charset: str, data: bytes, 
 
 
 @pytest.mark.filterwarnings("ignore:.*")
+@pytest.mark.parametrize("kind", ["classic", "object", "legacy", "finished", "pipeline's copy"])
+@pytest.mark.parametrize(("charset", "data"), ODD, ids=[name for name, _ in ODD])
+def test_bytes_outside_of_the_character_set_are_kept_in_sequences(charset: str, data: bytes, kind: str) -> None:
+    """And what is at the top is kept with them."""
+    text = data[:14]
+    contents = []
+    for dataset in phantoms.ct_phantom(2, 4, 4):
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99X", "MEANING"
+        request = Dataset()
+        request.RequestedProcedureID, request.RequestedProcedureDescription = "1", "DESCRIPTION"
+        request.RequestedProcedureCodeSequence = [code]
+        dataset.RequestAttributesSequence = [request]
+        dataset["RequestAttributesSequence"].is_undefined_length = True
+        dataset.RequestAttributesSequence[0].is_undefined_length_sequence_item = True
+        request["RequestedProcedureCodeSequence"].is_undefined_length = True
+        code.is_undefined_length_sequence_item = True
+        content = with_name(dataset, charset, data)
+        for old in (b"LO\x08\x00MEANING ", b"LO\x0c\x00DESCRIPTION "):
+            new = text + b" " * (len(text) % 2)
+            assert content.count(old) == 1
+            content = content.replace(old, b"LO" + len(new).to_bytes(2, "little") + new)
+        contents.append(content)
+    parent = ParentSeries.from_bytes(reversed(contents))
+    if kind == "object":
+        series = build(parent, np.ones(parent.shape, bool), blueprint="segmentation", factory=SegmentationFactory())
+    elif kind == "legacy":
+        series = build(parent, parent.voxels(), blueprint="legacy_enhanced_ct")
+    elif kind == "finished":
+        series = from_user_datasets(list(build(parent)), parent, BuildContext())
+    elif kind == "pipeline's copy":
+        series = build(parent.detached())
+    else:
+        series = build(parent)
+    for index in range(len(series)):
+        found = dcmread(io.BytesIO(bytes(series.encode(index))))
+        assert (found.get("SpecificCharacterSet") or "") == charset
+        assert bytes(found.get_item("PatientName").value).rstrip(b" ") == data
+        request = found.RequestAttributesSequence[0]
+        assert bytes(request.get_item("RequestedProcedureDescription").value).rstrip(b" ") == text
+        (code,) = request.RequestedProcedureCodeSequence
+        assert bytes(code.get_item("CodeMeaning").value).rstrip(b" ") == text
+    assert any("RequestedProcedureDescription" in w and "not all bytes" in w for w in series.warnings)
+
+
+@pytest.mark.filterwarnings("ignore:.*")
 def test_text_that_needs_another_set_is_told_with_what_it_changes() -> None:
     parent = ParentSeries.from_bytes(odd_files("ISO_IR 138", ODD[0][1]))
     series = build(parent, None, Blueprint([StaticElement("SeriesDescription", BEYOND)]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import TEXT_VR_DELIMS, PersonName
 
+from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.encoding.tags import describe
 
 UTF8 = "ISO_IR 192"
@@ -26,6 +28,8 @@ TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 #: Escape sequences of ISO 2022 (PS3.5 6.1.2.5): pydicom leaves those of ISO 2022 IR 58 in the text that it reads.
 ESCAPE = re.compile(r"\x1b[ -/]+[0-~]")
 
+#: Groups of each frame and of all, which have no text of the patient or the study, and may be many.
+_FRAMES = frozenset({0x52009229, 0x52009230})
 #: What stands for bytes that are not of the character set.
 _REPLACEMENT = "\ufffd"
 
@@ -56,7 +60,11 @@ def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
 
 
 def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
-    """The element as it is written: of text that is kept as it was read, the bytes."""
+    """The element as it is written: of text that is kept as it was read, the bytes; in its sequences, too."""
+    if element.VR == "SQ" and element.tag not in _FRAMES:
+        given = list(element.value or ())
+        items = [_item_as_stored(item, encodings) for item in given]
+        return element if all(map(operator.is_, items, given)) else DataElement(element.tag, "SQ", items)
     if element.VR not in TEXT_VRS or element.VR == "PN":
         return element
     values = list(element.value) if element.VM > 1 else [element.value]
@@ -64,6 +72,13 @@ def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
         return element
     parts = [v.stored if isinstance(v, StoredText) else encode_string(v, list(encodings)) for v in values]
     return DataElement(element.tag, element.VR, b"\\".join(parts), already_converted=True)
+
+
+def _item_as_stored(item: Dataset, encodings: Sequence[str]) -> Dataset:
+    elements = dict(item.items())
+    read = [element for element in elements.values() if isinstance(element, DataElement)]
+    changed = {new.tag: new for element in read if (new := as_stored(element, encodings)) is not element}
+    return Dataset({**elements, **changed}) if changed else item
 
 
 def with_stored_text(dataset: Dataset) -> Dataset:
@@ -116,6 +131,15 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
     return preferred if beyond is None else UTF8, "; ".join(warnings) or None
 
 
+def keep_bytes_in_sequences(instances: Iterable[Dataset]) -> None:
+    """The same for the items of sequences that pydicom has parsed as it read the instances, before they are compared."""
+    for instance in instances:
+        parsed = [tag for tag, element in dict(instance.items()).items() if isinstance(element, DataElement)]
+        sequences = [int(tag) for tag in parsed if _dictionary_vr(int(tag)) == "SQ"]
+        if sequences:
+            _keep(instance, sequences)
+
+
 def keep_bytes(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
     """Let names, and other text that the character set does not hold, stay byte for byte what they were read as.
 
@@ -131,23 +155,39 @@ def keep_bytes(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
 
 
 def _keep(dataset: Dataset, tags: Iterable[int]) -> None:
+    character_set = dataset.get("SpecificCharacterSet")
+    encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
+    _keep_in(dataset, tags, encodings)
+
+
+def _keep_in(dataset: Dataset, tags: Iterable[int], encodings: list[str]) -> None:
+    """:param dataset: an instance, or an item of one of its sequences."""
     read = dict(dataset.items())  # without converting
     for tag in tags:
         raw = read.get(BaseTag(tag))
-        vr = _text_vr(tag)
-        if vr is None or not isinstance(raw, RawDataElement) or not raw.value:
+        vr = _dictionary_vr(tag)
+        if vr == "SQ" and tag not in _FRAMES:
+            _keep_in_items(dataset, tag, encodings)
+        if vr not in TEXT_VRS or not isinstance(raw, RawDataElement) or not raw.value:
             continue
         if vr == "PN":
             name = dataset[tag].value
             if isinstance(name, PersonName):
                 name.original_string = raw.value
         elif not raw.value.isascii():
-            _keep_text(dataset, tag, raw.value)
+            _keep_text(dataset, tag, raw.value, encodings)
 
 
-def _keep_text(dataset: Dataset, tag: int, data: bytes) -> None:
-    character_set = dataset.get("SpecificCharacterSet")
-    encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
+def _keep_in_items(dataset: Dataset, tag: int, encodings: list[str]) -> None:
+    try:
+        items = list(dataset[tag].value or ())
+    except READ_ERRORS:  # told where somebody asks for it
+        return
+    for item in items:
+        _keep_in(item, [int(each) for each in item.keys()], encodings)
+
+
+def _keep_text(dataset: Dataset, tag: int, data: bytes, encodings: list[str]) -> None:
     element = dataset[tag]
     several = element.VM > 1
     values = list(element.value) if several else [element.value]
@@ -164,12 +204,16 @@ def _keep_text(dataset: Dataset, tag: int, data: bytes) -> None:
         dataset[tag] = DataElement(element.tag, element.VR, texts if several else texts[0], already_converted=True)
 
 
-def _text_vr(tag: int) -> str | None:
-    """The VR of an attribute of text; None of another."""
+def _dictionary_vr(tag: int) -> str | None:
     try:
-        vr = dictionary_VR(tag)
+        return dictionary_VR(tag)
     except KeyError:
         return None
+
+
+def _text_vr(tag: int) -> str | None:
+    """The VR of an attribute of text; None of another."""
+    vr = _dictionary_vr(tag)
     return vr if vr in TEXT_VRS else None
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.encoding.character_sets import keep_bytes
+from derived_series.dicom.encoding.character_sets import keep_bytes, keep_bytes_in_sequences
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE, Affine, Grid
@@ -85,6 +85,7 @@ class ParentSeries:
             instances, or several at each that nothing tells apart.
         """
         slices = list(datasets)
+        keep_bytes_in_sequences(slices)
         varying = varying_tags(slices)
         keep_bytes(slices, varying)  # before anything of them is read
         check_identity(slices, varying)
