@@ -132,7 +132,7 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
 
 
 def keep_bytes_in_sequences(instances: Iterable[Dataset]) -> None:
-    """The same for the items of sequences that pydicom has parsed as it read the instances, before they are compared."""
+    """The same in sequences that pydicom has parsed as it read the instances, before they are compared."""
     for instance in instances:
         parsed = [tag for tag, element in dict(instance.items()).items() if isinstance(element, DataElement)]
         sequences = [int(tag) for tag in parsed if _dictionary_vr(int(tag)) == "SQ"]
