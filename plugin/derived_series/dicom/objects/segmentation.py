@@ -105,10 +105,14 @@ def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArra
             f"{pixels.high:g}",
             remedy="scale the image to values from 0 to 1, or use parametric_map",
         )
-    real = np.asarray(probabilities, np.float64)
-    if pixels.nan is not None:
-        real = np.where(np.isfinite(real), real, pixels.nan)
-    return np.rint(real * _MAXIMUM).astype(np.uint8)
+    quantised = np.empty(probabilities.shape, np.uint8)
+    for index, frame in enumerate(probabilities):
+        real = frame.astype(np.float64)
+        if pixels.nan is not None:
+            real[~np.isfinite(real)] = pixels.nan
+        real *= _MAXIMUM
+        quantised[index] = np.rint(real, out=real)
+    return quantised
 
 
 def _frames(pattern: Dataset, grid: Grid, present: Sequence[Sequence[int]]) -> list[Frame]:
