@@ -337,7 +337,7 @@ def test_an_instance_in_the_middle(parent: ParentSeries, keyword: str, function:
 def test_a_value_in_the_middle_that_its_vr_forbids_stores_nothing(parent: ParentSeries) -> None:
     wrong = FunctionalElement("ScanOptions", lambda env: "small letters" if env.index == 2 else "HEAD")
     series = built(volume_blueprint + ct_image_blueprint + Blueprint([wrong]), parent)
-    with pytest.raises(BlueprintError, match="ScanOptions .* no value for VR CS"):
+    with pytest.raises(BlueprintError, match="ScanOptions .* not a value for VR CS"):
         check_series(series, parent, "Strict")
 
 
