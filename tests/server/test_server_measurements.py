@@ -1,11 +1,16 @@
-"""Measurement reports through a real Orthanc: of a JSON file, and of a job's values beside its mask and its images."""
+"""Results for people through a real Orthanc: measurement reports beside masks and images, and pictures of labels."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
+import nibabel as nib
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
+from derived_series import ParentSeries
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
 
@@ -82,3 +87,38 @@ def test_a_job_stores_mask_images_and_report_and_they_are_accepted_together(serv
     again = server.json(f"/series/{ct}/derive", "POST", json={"Pipeline": "again", "Inputs": {"mask": ids["mask"]}})
     (other,) = server.download(again["Series"][0]["ID"])
     assert mask.SOPInstanceUID in str(other) and mask.SegmentSequence[0].TrackingUID in str(other)
+
+
+def test_pictures_of_a_posted_label_map_and_of_a_stored_segmentation(server: OrthancServer) -> None:
+    """Every viewer shows them: a posted NIfTI file, and what a segmentation holds, drawn over the images."""
+    ct = server.upload(ct_phantom(slices=4))
+    parent = ParentSeries.from_datasets(server.download(ct))
+    labels = np.zeros(parent.shape, np.uint8)
+    labels[1:3, 8:20, 6:18] = 2
+    image = nib.Nifti1Image(labels.T, parent.to_nifti().affine).to_bytes()
+    segments = [{"Number": 2, "Label": "Liver", "Type": "Liver", "Color": "#ff0000"}]
+    options = {"Segments": segments, "Picture": {"Fill": 0.5, "Note": True}}
+    headers = {"X-Derived-Series-Options": json.dumps(options)}
+    answer = server.json(f"/series/{ct}/derive/overlay/nifti", "POST", data=image, headers=headers)
+    pictures = server.download(answer["ID"])
+    assert len(pictures) == 4 and {dataset.PhotometricInterpretation for dataset in pictures} == {"RGB"}
+    assert sum(reddish(dataset) > 10_000 for dataset in pictures) == 2
+    pdf = server.json(f"/series/{ct}/derive/summary_pdf/nifti", "POST", data=image)
+    assert server.download(pdf["ID"])[0].EncapsulatedDocument.startswith(b"%PDF-")
+    refused = server.post(f"/series/{ct}/derive/ct/nifti", data=image, headers=headers)
+    assert refused.status_code == 400 and '"Segments" is for the blueprint' in refused.json()["Message"]
+
+    only = {"X-Derived-Series-Options": json.dumps({"Segments": segments})}
+    seg = server.json(f"/series/{ct}/derive/segmentation/nifti", "POST", data=image, headers=only)
+    asked = {"Pipeline": "draw_structures", "Inputs": {"structures": seg["ID"]}}
+    drawn = server.json(f"/series/{ct}/derive", "POST", json=asked)
+    ids = {each["Output"]: each["ID"] for each in drawn["Series"]}
+    (summary,) = server.download(ids["summary"])
+    assert reddish(summary) > 500
+    assert len(server.download(ids["overlay"])) == 4
+
+
+def reddish(dataset: Dataset) -> int:
+    """How many pixels are red."""
+    colours = dataset.pixel_array.astype(int)
+    return int((colours[..., 0] > colours[..., 1] + 60).sum())

@@ -108,6 +108,7 @@ class Kind:
     :param made_from: what its factory takes.
     :param files: the types of file that hold it, for a kind that is made from a file which is not an image.
     :param keys: what a request may say of this kind only.
+    :param shows_parent: the parent's pixels are in it, whatever image it is made from.
     :param sign: keyword of the attribute whose element in a blueprint tells the kind from others of its SOP class.
     """
 
@@ -119,4 +120,5 @@ class Kind:
     made_from: MadeFrom = "Image"
     files: tuple[FileType, ...] = ()
     keys: tuple[RequestKey, ...] = ()
+    shows_parent: bool = False
     sign: str = ""

@@ -23,6 +23,7 @@ KINDS = (
         builder="pictures",
         made_from="Labels",
         keys=(SEGMENTS, PICTURE),
+        shows_parent=True,
         sign=_SIGN,
     ),
     Kind(
@@ -33,6 +34,7 @@ KINDS = (
         builder="pictures",
         made_from="Labels",
         keys=(SEGMENTS, PICTURE),
+        shows_parent=True,
         sign=_SIGN,
     ),
     Kind(
@@ -43,6 +45,7 @@ KINDS = (
         builder="pictures",
         made_from="Labels",
         keys=(SEGMENTS, PICTURE),
+        shows_parent=True,
         sign=_SIGN,
     ),
     Kind(
@@ -53,6 +56,7 @@ KINDS = (
         builder="pictures",
         made_from="Labels",
         keys=(SEGMENTS, PICTURE),
+        shows_parent=True,
         sign=_SIGN,
     ),
 )

@@ -286,7 +286,7 @@ def run_outputs(
         for key, output in outputs.items()
     }
     outputs = {key: _with_factory(output, blueprints[key]) for key, output in outputs.items()}
-    reports = [key for key, blueprint in blueprints.items() if _kind_of(blueprint) == REPORT]
+    reports = [key for key, blueprint in blueprints.items() if kind_made_by(blueprint) == REPORT]
     tracked = bool(reports)
     context = replace(context, algorithm=pipeline.algorithm, tracked=tracked, maker=context.maker or name)
     contexts = _contexts(outputs, context)
@@ -345,7 +345,7 @@ def _labelled(series: ParentSeries) -> bool:
     return "SegmentSequence" in series.pivot
 
 
-def _kind_of(blueprint: Blueprint | None) -> Kind | None:
+def kind_made_by(blueprint: Blueprint | None) -> Kind | None:
     """The kind of object that a blueprint makes; None where it does not say it at once."""
     element = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
     return kind_of(str(getattr(element, "value", "")), blueprint or ())
@@ -353,7 +353,7 @@ def _kind_of(blueprint: Blueprint | None) -> Kind | None:
 
 def _with_factory(output: Output, blueprint: Blueprint | None) -> Output:
     """With the factory of its kind, where that is made from what no image is, and the pipeline names no factory."""
-    kind = _kind_of(blueprint)
+    kind = kind_made_by(blueprint)
     if kind is None or kind.made_from != "File" or type(output.factory) is not ObjectFactory:
         return output
     return replace(output, factory=FACTORIES[kind.factory]())
@@ -404,7 +404,7 @@ def _extras(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dic
 
 def _takes(blueprint: Blueprint | None, key: RequestKey) -> bool:
     """Whether a blueprint makes a kind of object that a key of the request is for."""
-    kind = _kind_of(blueprint)
+    kind = kind_made_by(blueprint)
     return kind is not None and key in kind.keys
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from building import LIBRARY, REPOSITORY, parent_of, real
 from derived_series import ParentSeries
@@ -124,6 +125,21 @@ def test_build_in_another_transfer_syntax(parent: Path, tmp_path: Path, capsys: 
     packed = ParentSeries.from_folder(tmp_path / "out")
     assert packed.pivot.file_meta.TransferSyntaxUID.keyword == "RLELossless"
     assert np.array_equal(packed.voxels(), ParentSeries.from_folder(parent).voxels())
+
+
+def test_build_a_picture_of_labels(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.zeros(ParentSeries.from_folder(parent).shape, np.uint8)
+    labels[1] = 2
+    np.save(tmp_path / "labels.npy", labels)
+    (tmp_path / "names.csv").write_text("number,name,color\n2,Liver,#ff0000\n")
+    arguments = ["--blueprint", "overlay", "--image", str(tmp_path / "labels.npy")]
+    arguments += ["--segments", str(tmp_path / "names.csv"), "--picture"]
+    assert main(["build", str(parent), str(tmp_path / "out"), *arguments, "fill=1", "--picture", "legend=false"]) == 0
+    pictures = [dcmread(path).pixel_array for path in sorted((tmp_path / "out").iterdir())]
+    assert [bool((picture[256, 256] == (255, 0, 0)).all()) for picture in pictures] == [False, True, False, False]
+    for wrong, message in (("fill=much", "write note=true"), ("fill=3", "0 to 1"), ("colour=1", "no setting 'colour'")):
+        assert main(["build", str(parent), str(tmp_path / "other"), *arguments, wrong]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_build_with_a_pipeline(parent: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
 from derived_series.pipelines.library import Library, NamedPipeline
 from derived_series.pipelines.output import RESULT
-from derived_series.pipelines.run import Results, checked_parameters, run_blueprint, run_outputs
+from derived_series.pipelines.run import Results, checked_parameters, kind_made_by, run_blueprint, run_outputs
 from derived_series.pipelines.workplace import Workplace
 from derived_series.shortening import shortened
 
@@ -193,7 +193,8 @@ class Derivation:
         options = options_of(request, attempt.task.validation)
         (source,) = self.sources.values()
         selection = Selection(request.orientation, request.part)
-        if attempt.task.image_route is None:  # the image is made of the parent's values
+        kind = kind_made_by(self.library.blueprint(request.blueprint or "").blueprint + options.extra)
+        if attempt.task.image_route is None or (kind is not None and kind.shows_parent):
             parent = fetch_parent(attempt, source, selection, self.folder)
         else:
             parent = fetch_headers(attempt, source, selection)
