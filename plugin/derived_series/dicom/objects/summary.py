@@ -117,7 +117,10 @@ def _millilitres(volume: float | None) -> str:
 
 
 def _centre(labels: Labels) -> tuple[int, tuple[int, int, int]]:
-    """The largest label, and the voxel of it that is nearest to its centre; the middle where there is none."""
+    """The largest label, and the voxel at its centre; the middle of all where there is none.
+
+    Where a plane through the centre misses the label, it is the voxel of it that is nearest to the centre.
+    """
     counts = np.bincount(labels.ravel())
     counts[0] = 0
     if not counts.any():
@@ -125,8 +128,11 @@ def _centre(labels: Labels) -> tuple[int, tuple[int, int, int]]:
         return 0, (slices // 2, rows // 2, columns // 2)
     largest = int(counts.argmax())
     voxels = np.argwhere(labels == largest)
-    nearest = voxels[np.square(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()]
-    return largest, (int(nearest[0]), int(nearest[1]), int(nearest[2]))
+    middle = voxels.mean(axis=0)
+    centre = np.rint(middle).astype(int)
+    if not np.all((voxels == centre).any(axis=0)):
+        centre = voxels[np.square(voxels - middle).sum(axis=1).argmin()]
+    return largest, (int(centre[0]), int(centre[1]), int(centre[2]))
 
 
 def _head(pen: ImageDraw.ImageDraw, parent: ParentSeries, drawing: Drawing, algorithm: Algorithm | None) -> None:
