@@ -1,4 +1,4 @@
-"""Draws docs/overlay.png and docs/summary.png: what the blueprints of these names make of labels on the sample series."""
+"""Draws docs/overlay.png and docs/summary.png: what these blueprints make of labels on the sample series."""
 
 from __future__ import annotations
 
