@@ -42,11 +42,11 @@ def diffusion_phantom() -> tuple[list[Dataset], Any, Any]:
     tensor = axes.T @ np.diag(_EIGENVALUES) @ axes
     weighted: list[tuple[float, tuple[float, float, float] | None]] = [(0, None), (0, None)]
     weighted += [(1000, (float(v[0]), float(v[1]), float(v[2]))) for v in _DIRECTIONS]
-    found = dti_phantom(tuple(weighted), slices, rows, columns)
-    for index, dataset in enumerate(found):
+    datasets = dti_phantom(tuple(weighted), slices, rows, columns)
+    for index, dataset in enumerate(datasets):
         b_value, direction = weighted[index // slices]
         vector = np.array(direction or (0.0, 0.0, 0.0))
         decay = np.where(left, np.exp(-b_value * (vector @ tensor @ vector)), np.exp(-b_value * DIFFUSIVITY))
         signal = np.where(brain, 3800 * (decay if direction else 1.0), 20)
         dataset.PixelData = np.rint(signal[index % slices]).astype("<u2").tobytes()
-    return found, brain, left
+    return datasets, brain, left

@@ -90,10 +90,10 @@ def masks_of(dataset: Dataset, parent: ParentSeries) -> dict[str, npt.NDArray[np
     dataset.save_as(buffer, enforce_file_format=True)
     segmentation = highdicom.seg.segread(io.BytesIO(buffer.getvalue()))
     uids = [instance.SOPInstanceUID for instance in parent.instances[: parent.slices_per_volume]]
-    found = {}
+    masks = {}
     for number in segmentation.segment_numbers:
         planes = segmentation.get_pixels_by_source_instance(
             uids, segment_numbers=[number], assert_missing_frames_are_empty=True
         )
-        found[str(segmentation.get_segment_description(number).SegmentLabel)] = planes[..., 0] > 0
-    return found
+        masks[str(segmentation.get_segment_description(number).SegmentLabel)] = planes[..., 0] > 0
+    return masks

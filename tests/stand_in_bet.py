@@ -26,15 +26,15 @@ def main() -> None:
     parser.add_argument("-m", action="store_true")
     parser.add_argument("-n", action="store_true")
     parser.add_argument("-f", type=float, default=0.5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     ending = {"NIFTI_GZ": ".nii.gz", "NIFTI": ".nii"}[os.environ["FSLOUTPUTTYPE"]]
-    image: Any = nib.load(given.input)
+    image: Any = nib.load(options.input)
     values = image.get_fdata(dtype=np.float32)
-    mask = brain_mask(values, given.f)
-    if not given.n:
-        nib.Nifti1Image(values * mask, image.affine).to_filename(given.output + ending)
-    if given.m:
-        nib.Nifti1Image(mask.astype(np.uint8), image.affine).to_filename(f"{given.output}_mask{ending}")
+    mask = brain_mask(values, options.f)
+    if not options.n:
+        nib.Nifti1Image(values * mask, image.affine).to_filename(options.output + ending)
+    if options.m:
+        nib.Nifti1Image(mask.astype(np.uint8), image.affine).to_filename(f"{options.output}_mask{ending}")
 
 
 if __name__ == "__main__":

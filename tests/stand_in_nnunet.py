@@ -128,13 +128,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     for option in "iodcf":
         parser.add_argument(f"-{option}", required=True)
-    given = parser.parse_args()
+    options = parser.parse_args()
     results = Path(os.environ["nnUNet_results"])  # noqa: SIM112  # so the program calls it
-    (model,) = results.glob(f"Dataset{int(given.d):03d}_*/nnUNetTrainer__nnUNetPlans__{given.c}")
-    assert (model / f"fold_{given.f}" / "checkpoint_final.pth").exists()
-    for file in Path(given.i).glob("*_0000.nii.gz"):
-        predict([file], Path(given.o) / file.name.removesuffix("_0000.nii.gz"))
-    (Path(given.o) / "dataset.json").write_text((model / "dataset.json").read_text())
+    (model,) = results.glob(f"Dataset{int(options.d):03d}_*/nnUNetTrainer__nnUNetPlans__{options.c}")
+    assert (model / f"fold_{options.f}" / "checkpoint_final.pth").exists()
+    for file in Path(options.i).glob("*_0000.nii.gz"):
+        predict([file], Path(options.o) / file.name.removesuffix("_0000.nii.gz"))
+    (Path(options.o) / "dataset.json").write_text((model / "dataset.json").read_text())
 
 
 if __name__ == "__main__":

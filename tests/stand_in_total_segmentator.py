@@ -72,8 +72,8 @@ def main() -> None:
     parser.add_argument("-o", type=Path, required=True)
     parser.add_argument("--ml", action="store_true")
     parser.add_argument("--fast", action="store_true")
-    given = parser.parse_args()
-    segment(given.i, given.o, given.ml)
+    options = parser.parse_args()
+    segment(options.i, options.o, options.ml)
 
 
 if __name__ == "__main__":

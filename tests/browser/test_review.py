@@ -102,8 +102,8 @@ def test_frames_of_reference_are_compared_where_the_parent_has_one(page: Page, s
     without = ct_phantom(3, 16, 16, series="no frame of reference", study="21")
     for dataset in without:
         del dataset.FrameOfReferenceUID
-    own = server.upload(without)
-    derived = str(derive(server, own, Blueprint="ct", Factory="numpy")["ID"])
+    without_frame = server.upload(without)
+    derived = str(derive(server, without_frame, Blueprint="ct", Factory="numpy")["ID"])
     assert server.download(derived)[0].FrameOfReferenceUID
     ReviewPage(page, server, derived)
     expect(page.locator("#warnings")).not_to_contain_text("frames of reference")

@@ -228,32 +228,32 @@ def test_the_monai_bundle(server: OrthancServer, ct: str, folder: Path, tmp_path
     np.save(tmp_path / "image.npy", np.ascontiguousarray(np.clip((image + 57) / 221, 0, 1), np.float32))
     program("torch", EXPECTED, folder / "liver_bundle", tmp_path / "image.npy", tmp_path / "scores.npy")
     scores = np.load(tmp_path / "scores.npy")[:, ::-1, ::-1].transpose(0, 3, 2, 1)
-    made = derive(server, ct, Pipeline="liver_bundle")
-    (dataset,) = server.download(made["ID"])
+    answer = derive(server, ct, Pipeline="liver_bundle")
+    (dataset,) = server.download(answer["ID"])
     liver = masks_of(dataset, parent)["Liver"]
     sure = np.abs(scores[1] - scores[0]) > 1e-3
     assert np.array_equal(liver[sure], (scores[1] > scores[0])[sure])
     assert 0.02 < liver.mean() < 0.98 and sure.mean() > 0.95
 
 
-def outputs(server: OrthancServer, made: Any) -> dict[str, Any]:
-    return {each["Output"]: server.download(each["ID"])[0] for each in made["Series"]}
+def outputs(server: OrthancServer, answer: Any) -> dict[str, Any]:
+    return {each["Output"]: server.download(each["ID"])[0] for each in answer["Series"]}
 
 
 def test_the_tensor_of_dipy(server: OrthancServer) -> None:
     """On a phantom whose tensors are known; three series of one job."""
     datasets, brain, left = diffusion_phantom()
-    made = derive(server, server.upload(datasets), Pipeline="tensor")
-    tensor_holds(outputs(server, made), parent_of(datasets), brain, left)
+    answer = derive(server, server.upload(datasets), Pipeline="tensor")
+    tensor_holds(outputs(server, answer), parent_of(datasets), brain, left)
 
 
 @needs_series("mr_dti_toshiba_4d_12sl")
 def test_the_tensor_of_dipy_of_a_real_series(server: OrthancServer) -> None:
     datasets = series_datasets("mr_dti_toshiba_4d_12sl")
-    made = outputs(server, derive(server, server.upload(datasets), Pipeline="tensor"))
+    series = outputs(server, derive(server, server.upload(datasets), Pipeline="tensor"))
     parent = ParentSeries.from_datasets(datasets)
-    mask = masks_of(made["mask"], parent)["Brain"]
-    anisotropy, diffusivity = floats_of(made["fa"]), floats_of(made["md"])
+    mask = masks_of(series["mask"], parent)["Brain"]
+    anisotropy, diffusivity = floats_of(series["fa"]), floats_of(series["md"])
     assert anisotropy.shape == parent.shape[-3:] and mask.mean() > 0.05
     assert 0 < np.median(anisotropy[mask]) < 0.6 and 3e-4 < np.median(diffusivity[mask]) < 3e-3
 
@@ -261,8 +261,8 @@ def test_the_tensor_of_dipy_of_a_real_series(server: OrthancServer) -> None:
 def test_two_numpys_that_exclude_each_other_in_one_orthanc(server: OrthancServer, ct: str) -> None:
     stored = {}
     for name in ("old", "new"):
-        made = server.download(derive(server, ct, Pipeline=name)["ID"])
-        stored[name] = np.sort([real(dataset).sum() for dataset in made])
+        downloaded = server.download(derive(server, ct, Pipeline=name)["ID"])
+        stored[name] = np.sort([real(dataset).sum() for dataset in downloaded])
     parents = np.sort([real(dataset).sum() + dataset.Rows * dataset.Columns for dataset in CT])
     assert np.allclose(stored["old"], parents) and np.allclose(stored["new"], parents + 20 * 24)
     log = server.log()

@@ -312,10 +312,10 @@ def test_bytes_outside_of_the_character_set_are_kept_in_sequences(charset: str, 
     else:
         series = build(parent)
     for index in range(len(series)):
-        found = dcmread(io.BytesIO(bytes(series.encode(index))))
-        assert (found.get("SpecificCharacterSet") or "") == charset
-        assert bytes(found.get_item("PatientName").value).rstrip(b" ") == data
-        request = found.RequestAttributesSequence[0]
+        stored_dataset = dcmread(io.BytesIO(bytes(series.encode(index))))
+        assert (stored_dataset.get("SpecificCharacterSet") or "") == charset
+        assert bytes(stored_dataset.get_item("PatientName").value).rstrip(b" ") == data
+        request = stored_dataset.RequestAttributesSequence[0]
         assert bytes(request.get_item("RequestedProcedureDescription").value).rstrip(b" ") == text
         (code,) = request.RequestedProcedureCodeSequence
         assert bytes(code.get_item("CodeMeaning").value).rstrip(b" ") == text

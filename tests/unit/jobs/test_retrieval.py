@@ -157,8 +157,8 @@ PARENT = Asking("patient", "P*", "HOSPITAL", "now", ("20260101", "1200"))
 
 
 def choose(peer: Peer, wanted: type[Input] = Prior, **query: str) -> str | None:
-    found = chosen_series(peer, PARENT, "before", wanted, query)
-    return None if found is None else found["SeriesInstanceUID"]
+    chosen = chosen_series(peer, PARENT, "before", wanted, query)
+    return None if chosen is None else chosen["SeriesInstanceUID"]
 
 
 def test_the_latest_study_before_that_has_such_a_series() -> None:

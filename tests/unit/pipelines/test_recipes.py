@@ -59,14 +59,14 @@ def segmented(series: Any, of: ParentSeries) -> dict[str, Any]:
 @pytest.mark.parametrize("name", CT)
 def test_total_segmentator(recipes: Library, name: str, tmp_path: Path) -> None:
     ct = parent(name)
-    made = run_recipe(recipes, "total_segmentator", tmp_path / "work", {"ct": ct}, Fast=True)
-    masks = segmented(made.series["seg"], ct)
+    results = run_recipe(recipes, "total_segmentator", tmp_path / "work", {"ct": ct}, Fast=True)
+    masks = segmented(results.series["seg"], ct)
     voxels = ct.voxels()
     wanted = {each: (voxels >= low) & (voxels < high) for each, (_, low, high) in STRUCTURES.items()}
     wanted = {each: mask for each, mask in wanted.items() if mask.any()}
     assert len(wanted) > 1 and set(masks) == set(wanted)
     assert all(np.array_equal(masks[each], wanted[each]) for each in wanted)
-    (dataset,) = written(made.series["seg"])
+    (dataset,) = written(results.series["seg"])
     (liver,) = (item for item in dataset.SegmentSequence if item.SegmentLabel == "liver")
     assert liver.SegmentedPropertyTypeCodeSequence[0].CodeValue == "10200004"
 
@@ -100,18 +100,18 @@ def test_nnunet(recipes: Library, name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", MR)
 def test_bet_stands_in_for_fsl(recipes: Library, name: str, tmp_path: Path) -> None:
     mr = parent(name)
-    made = run_recipe(recipes, "brain", tmp_path / "work", {"mr": mr}, Fraction=0.3)
+    results = run_recipe(recipes, "brain", tmp_path / "work", {"mr": mr}, Fraction=0.3)
     wanted = brain_mask(mr.voxels(), 0.3)
     assert wanted.any() and not wanted.all()
-    assert np.array_equal(segmented(made.series["mask"], mr)["Brain"], wanted)
-    assert np.allclose(volume(made.series["brain"]), mr.voxels() * wanted, atol=0.5)
+    assert np.array_equal(segmented(results.series["mask"], mr)["Brain"], wanted)
+    assert np.allclose(volume(results.series["brain"]), mr.voxels() * wanted, atol=0.5)
 
 
 @pytest.mark.parametrize("name", MR)
 def test_dcm2niix_reads_the_files_as_they_are_stored(recipes: Library, name: str, tmp_path: Path) -> None:
     mr = parent(name)
-    made = run_recipe(recipes, "converted", tmp_path / "work", {"files": mr})
-    assert np.allclose(volume(made.series["converted"]), mr.voxels(), rtol=1e-5, atol=0.01)
+    results = run_recipe(recipes, "converted", tmp_path / "work", {"files": mr})
+    assert np.allclose(volume(results.series["converted"]), mr.voxels(), rtol=1e-5, atol=0.01)
 
 
 def n4_by_simpleitk(mr: ParentSeries, folder: Path) -> Any:
@@ -131,10 +131,10 @@ def _place(file: str) -> float:
 
 def n4_holds(recipes: Library, mr: ParentSeries, folder: Path) -> None:
     wanted = n4_by_simpleitk(mr, folder / "files")
-    made = volume(run_recipe(recipes, "bias_correction", folder / "work", {"mr": mr}).series["result"])
+    corrected = volume(run_recipe(recipes, "bias_correction", folder / "work", {"mr": mr}).series["result"])
     atol = 1 + 0.001 * float(wanted.max())
-    assert np.allclose(made, wanted, rtol=0.01, atol=atol)
-    assert not np.allclose(made, mr.voxels(), rtol=0.01, atol=atol)
+    assert np.allclose(corrected, wanted, rtol=0.01, atol=atol)
+    assert not np.allclose(corrected, mr.voxels(), rtol=0.01, atol=atol)
 
 
 def test_n4_is_what_simpleitk_makes_of_the_files(recipes: Library, tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_a_module_of_mercure(images: None, recipes: Library, tmp_path: Path) -> 
     script += 'echo \'{"volume": 12.5}\' >"$OUT/result.json"\n'
     container_images.image("our-module:1", {"run.sh": script}, {"ENTRYPOINT": ["/bin/sh", "/run.sh"]})
     ct = parent("ct ge 5 slices")
-    made = run_recipe(recipes, "our_module", tmp_path / "work", {"parent": ct}, Level="high")
-    assert np.array_equal(volume(made.series["result"]), ct.voxels()) and made.values == {"volume": Value(12.5)}
+    results = run_recipe(recipes, "our_module", tmp_path / "work", {"parent": ct}, Level="high")
+    assert np.array_equal(volume(results.series["result"]), ct.voxels()) and results.values == {"volume": Value(12.5)}
     assert container_images.containers() == []
 
 
@@ -175,5 +175,5 @@ def test_a_monai_application_package(images: None, recipes: Library, tmp_path: P
     script = 'IN="$HOLOSCAN_INPUT_PATH" OUT="$HOLOSCAN_OUTPUT_PATH"\n' + AGAIN
     container_images.image("our-package:1", {**manifests, "run.sh": script}, {"ENTRYPOINT": ["/bin/false"]})
     ct = parent("ct ge 5 slices")
-    made = run_recipe(recipes, "our_package", tmp_path / "work", {"parent": ct})
-    assert np.array_equal(volume(made.series["result"]), ct.voxels())
+    results = run_recipe(recipes, "our_package", tmp_path / "work", {"parent": ct})
+    assert np.array_equal(volume(results.series["result"]), ct.voxels())

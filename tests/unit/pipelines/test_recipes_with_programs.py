@@ -51,8 +51,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CT)
 def test_the_published_command_line_of_total_segmentator(recipes: Library, name: str, tmp_path: Path) -> None:
     ct = ct_of(name)
-    made = run_recipe(recipes, "total_segmentator", tmp_path / "work", {"ct": ct}, Fast=True)
-    (dataset,) = written(made.series["seg"])
+    results = run_recipe(recipes, "total_segmentator", tmp_path / "work", {"ct": ct}, Fast=True)
+    (dataset,) = written(results.series["seg"])
     masks, voxels = masks_of(dataset, ct), ct.voxels()
     wanted = {each: (voxels >= low) & (voxels < high) for each, (_, low, high) in STRUCTURES.items()}
     wanted = {each: mask for each, mask in wanted.items() if mask.any()}
@@ -102,12 +102,12 @@ def floats_of(dataset: Dataset) -> npt.NDArray[np.float32]:
     return values.reshape(int(dataset.NumberOfFrames), dataset.Rows, dataset.Columns)
 
 
-def tensor_holds(made: Mapping[str, Dataset], parent: ParentSeries, brain: Any, left: Any) -> None:
+def tensor_holds(results: Mapping[str, Dataset], parent: ParentSeries, brain: Any, left: Any) -> None:
     """The maps of ``diffusion_phantom()``: one half is as anisotropic as it is known to be, the other is not."""
-    assert set(made) == {"fa", "md", "mask"}
-    mask = masks_of(made["mask"], parent)["Brain"]
+    assert set(results) == {"fa", "md", "mask"}
+    mask = masks_of(results["mask"], parent)["Brain"]
     assert (mask & brain).sum() > 0.9 * brain.sum() and (mask & ~brain).sum() < 0.1 * brain.sum()
-    anisotropy, diffusivity = floats_of(made["fa"]), floats_of(made["md"])
+    anisotropy, diffusivity = floats_of(results["fa"]), floats_of(results["md"])
     inside = mask & brain
     assert np.abs(anisotropy[inside & left] - ANISOTROPY).max() < 0.02
     assert anisotropy[inside & ~left].max() < 0.02
@@ -116,8 +116,8 @@ def tensor_holds(made: Mapping[str, Dataset], parent: ParentSeries, brain: Any, 
 
 
 def by_mrtrix(recipes: Library, parent: ParentSeries, folder: Path) -> dict[str, Dataset]:
-    made = run_recipe(recipes, "mrtrix_tensor", folder / "work", {"dwi": parent})
-    return {name: written(series)[0] for name, series in made.series.items()}
+    results = run_recipe(recipes, "mrtrix_tensor", folder / "work", {"dwi": parent})
+    return {name: written(series)[0] for name, series in results.series.items()}
 
 
 def test_the_tensor_of_mrtrix(recipes: Library, tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_the_tensor_of_mrtrix(recipes: Library, tmp_path: Path) -> None:
 @needs_series("mr_dti_toshiba_4d_12sl")
 def test_the_tensor_of_mrtrix_of_a_real_series(recipes: Library, tmp_path: Path) -> None:
     parent = ParentSeries.from_folder(series_folder("mr_dti_toshiba_4d_12sl"))
-    made = by_mrtrix(recipes, parent, tmp_path)
-    anisotropy, diffusivity = floats_of(made["fa"]), floats_of(made["md"])
-    mask = masks_of(made["mask"], parent)["Brain"]
+    results = by_mrtrix(recipes, parent, tmp_path)
+    anisotropy, diffusivity = floats_of(results["fa"]), floats_of(results["md"])
+    mask = masks_of(results["mask"], parent)["Brain"]
     assert anisotropy.shape == parent.shape[-3:] and mask.mean() > 0.05
     assert 0 < np.median(anisotropy[mask]) < 0.6 and 3e-4 < np.median(diffusivity[mask]) < 3e-3
 
@@ -144,12 +144,12 @@ def test_the_registration_of_elastix(recipes: Library, tmp_path: Path) -> None:
         x, y, z = dataset.ImagePositionPatient
         dataset.ImagePositionPatient = [float(x) + 4, float(y) - 3, float(z) + 5]
     now, prior = parent_of(datasets), parent_of(before)
-    made = run_recipe(recipes, "registration", tmp_path / "work", {"now": now, "before": prior})
-    moved, wanted = volume(made.series["moved"]), now.voxels()
+    results = run_recipe(recipes, "registration", tmp_path / "work", {"now": now, "before": prior})
+    moved, wanted = volume(results.series["moved"]), now.voxels()
     inner = np.s_[3:-1, 4:-4, 4:-4]
     unmoved = np.abs(prior.voxels()[1:-1, 4:-4, 4:-4] - wanted[1:-3, 4:-4, 4:-4]).mean()
     assert np.abs(moved[inner] - wanted[inner]).mean() < 0.3 * unmoved
-    (first, *_) = written(made.series["moved"])
+    (first, *_) = written(results.series["moved"])
     (study,) = first.StudiesContainingOtherReferencedInstancesSequence
     assert study.StudyInstanceUID == prior.study_instance_uid
     assert stored(first).shape == wanted.shape[1:]

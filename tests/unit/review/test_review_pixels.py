@@ -45,12 +45,12 @@ def test_the_window_is_told_with_its_function(function: str | None) -> None:
     for dataset in datasets:
         if function is not None:
             dataset.VOILUTFunction = function
-    found = document(datasets)
+    page = document(datasets)
     if function == "ELSE":
-        assert found["Window"] is None
+        assert page["Window"] is None
     else:
-        assert found["Window"] == [40, 80] and found["WindowFunction"] == (function or "LINEAR").upper()
-    assert found["WindowStep"] == 1
+        assert page["Window"] == [40, 80] and page["WindowFunction"] == (function or "LINEAR").upper()
+    assert page["WindowStep"] == 1
 
 
 def test_a_series_that_cannot_be_a_volume_is_told_in_the_order_of_its_numbers() -> None:

@@ -62,9 +62,9 @@ def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
 def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
     """The element as it is written: of text that is kept as it was read, the bytes; in its sequences, too."""
     if element.VR == "SQ" and element.tag not in _FRAMES:
-        given = list(element.value or ())
-        items = [_item_as_stored(item, encodings) for item in given]
-        return element if all(map(operator.is_, items, given)) else DataElement(element.tag, "SQ", items)
+        parent_items = list(element.value or ())
+        items = [_item_as_stored(item, encodings) for item in parent_items]
+        return element if all(map(operator.is_, items, parent_items)) else DataElement(element.tag, "SQ", items)
     if element.VR not in TEXT_VRS or element.VR == "PN":
         return element
     values = list(element.value) if element.VM > 1 else [element.value]
