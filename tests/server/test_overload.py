@@ -152,7 +152,8 @@ def _busy_server(start_orthanc: StartOrthanc, tmp_path: Path) -> tuple[OrthancSe
     end = time.monotonic() + 30
     while not (pid_file.exists() and len(pid_file.read_text().split()) == 4) and time.monotonic() < end:
         time.sleep(0.02)
-    time.sleep(0.2)  # the shell's own child
+    while len(server.children()) < 2 + 4 + 2 and time.monotonic() < end:  # the shell's own child comes last
+        time.sleep(0.02)
     family = [pid for pid in server.children() if alive(pid)]
     assert {int(pid) for pid in pid_file.read_text().split()} < set(family)
     assert len(workers(server)) == 2 and len(family) >= 2 + 4 + 2

@@ -250,7 +250,7 @@ def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
         children |= {int(number) for number in pid_file.read_text().split()}
         assert len(children) >= 3 and all(map(alive, children))
         parent.kill()
-    end = time.monotonic() + 2
+    end = time.monotonic() + 20
     while any(map(alive, children)) and time.monotonic() < end:
         time.sleep(0.02)
     assert not [child for child in children if alive(child)]
