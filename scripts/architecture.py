@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,9 +49,10 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in FILES}
 
 
-def imports_of(path: Path) -> list[Import]:
+@cache
+def imports_of(path: Path) -> tuple[Import, ...]:
     """The imports of a file, those inside functions and for type checkers included."""
-    return list(imports_in(ast.parse(path.read_text("utf-8")), path, When.LOADING))
+    return tuple(imports_in(ast.parse(path.read_text("utf-8")), path, When.LOADING))
 
 
 def imports_in(node: ast.AST, path: Path, when: When) -> Iterator[Import]:
