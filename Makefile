@@ -60,7 +60,8 @@ test-bookworm test-trixie test-sid:
 
 # 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets.
 test-crash: setup
-	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/server/test_crash.py
+	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/server/test_crash.py \
+		tests/server/test_server_outputs.py::test_all_are_there_or_none_whatever_is_killed
 
 # What others' programs read of our objects: plastimatch, dcmrtstruct2nii and dcmqi, installed first.
 test-readers: setup

@@ -73,7 +73,7 @@ def test_lists_and_pages(server: OrthancServer, ct: str) -> None:
 
 def test_progress_goes_up_by_what_is_done(server: OrthancServer) -> None:
     server.delete_all()
-    ct = server.upload(ct_phantom(slices=400, rows=256, columns=256, noise=0))
+    ct = server.upload(ct_phantom(slices=300, rows=128, columns=128, noise=0))
     mine = submit(server, ct, **nap(1))
     seen = [0]
     while (current := job(server, mine))["State"] not in ("Success", "Failure"):
@@ -102,7 +102,7 @@ def test_cancel_resubmit_delete(server: OrthancServer, ct: str) -> None:
 
 def test_cancelling_while_instances_are_stored_leaves_none(server: OrthancServer) -> None:
     server.delete_all()
-    ct = server.upload(ct_phantom(slices=300, rows=256, columns=256, noise=0))
+    ct = server.upload(ct_phantom(slices=300, rows=128, columns=128, noise=0))
     for _ in range(3):
         mine = submit(server, ct, Pipeline="plain")
         end = time.monotonic() + 30

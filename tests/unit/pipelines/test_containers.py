@@ -20,6 +20,7 @@ from container_images import ENGINE_OPTIONS, OPTIONS
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.pipelines import ContainerPipeline, Input, MercureModule, MonaiPackage, Output, Parameters, Value
 from derived_series.pipelines.engines import Container, Mount, command_line, removal
+from installed import not_installed
 from test_command_pipelines import CT, run
 
 WHOLE = Container(
@@ -79,7 +80,8 @@ def test_an_engine_that_is_not_known_is_told_when_it_is_loaded() -> None:
 @pytest.fixture(scope="module")
 def images() -> None:
     lacking = container_images.missing()
-    assert lacking is None, f"{lacking} is not installed: apt-get install podman runc busybox-static"
+    if lacking is not None:
+        not_installed(lacking, "apt-get install podman runc busybox-static")
 
 
 class Sized(Parameters):
