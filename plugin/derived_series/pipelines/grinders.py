@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
-from derived_series.dicom.image.label_map import LabelMap, label_map
+from derived_series.dicom.objects.stored_label_map import LabelMap, label_map
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import InvalidParent
 

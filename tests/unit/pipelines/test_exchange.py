@@ -16,7 +16,7 @@ from pydicom.sr.codedict import codes
 
 from building import build, parent_of, volume, written
 from derived_series import ParentSeries, Segment, SegmentationFactory, segments
-from derived_series.dicom.image.label_map import label_map
+from derived_series.dicom.objects.stored_label_map import label_map
 from derived_series.errors import GeometryError, InvalidParent, ShapeMismatch
 from derived_series.pipelines import SegmentationGrinder
 from multiframe import enhanced, mosaic
@@ -191,6 +191,41 @@ def test_a_stored_segmentation_is_an_array_of_labels(kind: str, second: int, des
     assert np.array_equal(label_map.on(parent), labels)
     assert label_map.labels == {1: "One", second: "Other"}
     assert series.grid is None and len(series) == 1
+
+
+@pytest.mark.parametrize("orientation", ["axial", "oblique"])
+def test_slices_without_a_frame_between_others_are_there(orientation: str) -> None:
+    parent = parent_of(ct_phantom(6, 6, 4, orientation=orientation))
+    labels = np.zeros((6, 6, 4), np.uint8)
+    labels[0, 1:4, 1:3], labels[1, :2, :2], labels[4, 4:6, 0:2] = 1, 2, 2
+    label_map = SegmentationGrinder()(ParentSeries.from_objects([_segmentation(parent, labels, "BINARY", 2)]))
+    assert label_map.array.shape == (5, 6, 4) and np.array_equal(label_map.array, labels[:5])
+    assert np.array_equal(label_map.on(parent), labels)
+
+
+def test_slices_that_the_parent_lacks_are_empty() -> None:
+    parent = parent_of([dataset for index, dataset in enumerate(ct_phantom(9, 6, 4)) if index not in (2, 3, 7)])
+    labels = np.zeros((6, 6, 4), np.uint8)
+    labels[:, 1:4, 1:3] = 1
+    label_map = SegmentationGrinder()(ParentSeries.from_objects([_segmentation(parent, labels, "BINARY", 2)]))
+    assert [bool(each.any()) for each in label_map.array] == [True, True, False, False, True, True, True, False, True]
+    assert int(label_map.array.sum()) == labels.sum()
+
+
+def test_segments_that_share_voxels_are_no_label_map() -> None:
+    masks = np.zeros((5, 6, 4, 2), np.uint8)
+    masks[1:3, 1:4, 1:3, 0], masks[2:4, 3:6, 0:2, 1] = 1, 1
+    parts = [
+        SegmentDescription(number, f"Part {number}", codes.SCT.Tissue, codes.SCT.Tissue, "MANUAL") for number in (1, 2)
+    ]
+    ids = (UID("2.25.1"), 1, UID("2.25.2"), 1, "maker", "model", "1", "serial")
+    shared = encode(Segmentation(list(CT.instances), masks, "BINARY", parts, *ids))
+    with pytest.raises(InvalidParent, match="share voxels") as caught:
+        SegmentationGrinder()(ParentSeries.from_objects([shared]))
+    assert "StructuresInput" in str(caught.value.remedy)
+    parts_of_one = encode(Segmentation(list(CT.instances), masks * np.float32(0.8), "FRACTIONAL", parts, *ids))
+    found = SegmentationGrinder()(ParentSeries.from_objects([parts_of_one])).on(CT)
+    assert np.array_equal(found, np.where(masks[..., 0], 1, np.where(masks[..., 1], 2, 0)))
 
 
 def _segmentation(parent: ParentSeries, labels: Any, kind: str, second: int) -> bytes:

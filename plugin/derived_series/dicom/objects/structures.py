@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
 from pydicom.sr.coding import Code
 
 from derived_series.dicom.encoding.read_errors import reading
@@ -18,7 +17,7 @@ from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.modules.cielab import srgb
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Mask, Points, mask_of
-from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
+from derived_series.dicom.objects.stored_segments import StoredSegments
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
 
@@ -197,49 +196,28 @@ def _code(items: Any) -> Code | None:
 
 
 class _Segments:
-    """The segments of a segmentation: binary, fractional (more than half of the maximum is in), or a label map."""
+    """The segments of a segmentation: binary, fractional (half of the maximum or more is in), or a label map."""
 
     def __init__(self, source: Dataset, grid: Grid, frame: str):
         _require_frame(source.get("FrameOfReferenceUID"), frame, "the segmentation")
-        self._source = source
+        self._stored = StoredSegments.of(source)
         self._grid = grid
-        self._items = list(source.SegmentSequence)
-        self._is_map = str(source.get("SegmentationType")) == "LABELMAP"
-        self._half = float(source.get("MaximumFractionalValue") or 1) / 2
-        count = int(source.get("NumberOfFrames") or 1)
-        shared = shared_group(source)
-        groups = frame_groups(source, count) if "PerFrameFunctionalGroupsSequence" in source else [Dataset()] * count
-        self._segment_of = [
-            int(_of(group, shared, "SegmentIdentificationSequence", "ReferencedSegmentNumber") or 0) for group in groups
-        ]
-        places = [_of(group, shared, "PlanePositionSequence", "ImagePositionPatient") for group in groups]
-        orientation = _of(groups[0], shared, "PlaneOrientationSequence", "ImageOrientationPatient")
-        spacing = _of(groups[0], shared, "PixelMeasuresSequence", "PixelSpacing")
-        if not all(places) or not orientation or not spacing:
-            raise GeometryError("the segmentation does not say where its frames are")
-        self._positions = np.array(places, np.float64)
-        self._row, self._column = np.split(np.array(orientation, np.float64), 2)
-        self._spacing = (float(spacing[0]), float(spacing[1]))
-        apart = _of(groups[0], shared, "PixelMeasuresSequence", "SpacingBetweenSlices")
-        apart = apart or _of(groups[0], shared, "PixelMeasuresSequence", "SliceThickness")
-        self._apart = float(apart or 0)
-        self._decoded: dict[int, npt.NDArray[Any]] = {}
         self.warnings: list[str] = []
 
     def segments(self) -> list[Segment]:
-        return [_segment(item) for item in self._items if int(item.SegmentNumber) or not self._is_map]
+        return [_segment(item) for item in self._stored.items]
 
     def draw(self, index: int) -> Mask:
         """The pixels of the images whose centres are in a voxel of the segment."""
-        items = [item for item in self._items if int(item.SegmentNumber) or not self._is_map]
-        number = int(items[index].SegmentNumber)
-        frames = [k for k, of in enumerate(self._segment_of) if self._is_map or of == number]
+        stored = self._stored
+        number = int(stored.items[index].SegmentNumber)
+        frames = stored.frames_of(number)
         mask = np.zeros(self._grid.shape, bool)
         if not frames:
             return mask
-        normal = np.cross(self._row, self._column)
-        along = self._positions[frames] @ normal
-        reach = self._reach()
+        normal = stored.normal
+        along = stored.positions[frames] @ normal
+        reach = (stored.step or self._grid.slice_spacing or 1.0) / 2 * (1 + SAME_POSITION_MM)
         for slice_index, places in enumerate(self._centres()):
             distance = places @ normal
             nearest = np.abs(distance[..., None] - along).argmin(axis=-1)
@@ -248,13 +226,6 @@ class _Segments:
                 if inside.any():
                     mask[slice_index] |= inside & self._sampled(frames[candidate], number, places)
         return mask
-
-    def _reach(self) -> float:
-        """How far from its plane a frame counts, in mm."""
-        distances = np.unique(np.round(self._positions @ np.cross(self._row, self._column), 3))
-        gaps = np.diff(distances)
-        apart = self._apart or (float(gaps.min()) if gaps.size else self._grid.slice_spacing or 1.0)
-        return apart / 2 * (1 + SAME_POSITION_MM)
 
     def _centres(self) -> Iterator[npt.NDArray[np.float64]]:
         """The centres of the pixels of each slice of the images, (row, column, 3)."""
@@ -265,28 +236,15 @@ class _Segments:
             yield down + across + np.array(position)
 
     def _sampled(self, frame: int, number: int, places: npt.NDArray[np.float64]) -> Mask:
-        pixels = self._frame(frame)
-        segment = pixels == number if self._is_map else pixels > self._half
-        beside = places - self._positions[frame]
-        column = np.rint(np.round(beside @ self._row / self._spacing[1], 4)).astype(int)
-        row = np.rint(np.round(beside @ self._column / self._spacing[0], 4)).astype(int)
+        stored = self._stored
+        segment = stored.mask(frame, number)
+        beside = places - stored.positions[frame]
+        column = np.rint(np.round(beside @ stored.row_cosines / stored.pixel_spacing[1], 4)).astype(int)
+        row = np.rint(np.round(beside @ stored.column_cosines / stored.pixel_spacing[0], 4)).astype(int)
         there = (row >= 0) & (row < segment.shape[0]) & (column >= 0) & (column < segment.shape[1])
         sampled = np.zeros(there.shape, bool)
         sampled[there] = segment[row[there], column[there]]
         return sampled
-
-    def _frame(self, frame: int) -> npt.NDArray[Any]:
-        if frame not in self._decoded:
-            self._decoded = {frame: np.asarray(pixel_array(self._source, index=frame))}
-        return self._decoded[frame]
-
-
-def _of(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
-    """An attribute of a functional group, of the frame or shared; None when it is nowhere."""
-    for item in (*(group.get(sequence) or ()), *(shared.get(sequence) or ())):
-        if item.get(keyword) is not None:
-            return item.get(keyword)
-    return None
 
 
 def _segment(item: Dataset) -> Segment:
