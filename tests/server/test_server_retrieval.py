@@ -100,7 +100,7 @@ def pacs(servers: list[OrthancServer], here: OrthancServer) -> OrthancServer:
 
 
 def _study(name: str, day: str, **changes: Any) -> list[Any]:
-    datasets = ct_phantom(4, 12, 10, study=changes.pop("study", name)[:16], series=name)
+    datasets = ct_phantom(4, 12, 10, study=changes.pop("study", name)[:15], series=name)
     for dataset in datasets:
         dataset.StudyDate, dataset.SeriesDescription = day, name
         for keyword, value in changes.items():

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydicom.datadict import keyword_for_tag
 
-from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.client import Client, check, quoted
 from derived_series.errors import DerivedSeriesError, NotFound, StorageError
 
 #: What a server says of a study or a series: by keyword, as text.
@@ -43,7 +43,7 @@ class Peer(ABC):
 
     @abstractmethod
     def studies(self, keys: Mapping[str, str]) -> list[Found]:
-        """The studies that match; a key without a value asks for the value.
+        """The studies that match, and maybe others; a key without a value asks for the value.
 
         :raises StorageError: it cannot be asked.
         """
@@ -145,11 +145,27 @@ class DicomWebServer(Peer):
         return str(self.client.post_json(f"{self._root}/retrieve", json.dumps(asked))["ID"])
 
     def _qido(self, uri: str, keys: Mapping[str, str]) -> list[Found]:
-        wanted = {keyword: value for keyword, value in keys.items() if value}
-        lacking = [keyword for keyword in keys if keyword not in wanted]
-        arguments = {**wanted, **({"includefield": ",".join(lacking)} if lacking else {})}
-        asked = {"Uri": uri, "Arguments": arguments}
-        return list(map(_by_keyword, self.client.post_json(f"{self._root}/qido", json.dumps(asked)) or []))
+        """What QIDO-RS answers. Numbers come only in DICOM JSON; Orthanc passes on one includefield, not several.
+
+        Orthanc as the server takes percent-encoded values literally (seen in 1.10 with DICOMweb 1.7): what would be
+        encoded is not asked for, but looked for in the answers, by whoever asks here.
+        """
+        arguments = {
+            keyword: value
+            for keyword, value in keys.items()
+            if value and (keyword == "PatientID" or quote(value, safe="") == value)
+        }
+        if "IssuerOfPatientID" in keys:
+            arguments["includefield"] = "IssuerOfPatientID"
+        asked = {"Uri": uri, "Arguments": arguments, "HttpHeaders": {"Accept": "application/dicom+json"}}
+        url = self.client.connection.url(f"{self._root}/get")
+        answer = check(self.client.send("POST", url, data=json.dumps(asked).encode()))
+        try:
+            return list(map(_by_keyword, answer.json() if answer.content.strip() else []))  # nothing matches: 204
+        except (ValueError, AttributeError, TypeError) as error:
+            raise StorageError(
+                f"{self.name!r} answered {uri} with {quoted(answer)}, which is not DICOM JSON"
+            ) from error
 
     @property
     def _root(self) -> str:
@@ -168,11 +184,12 @@ def peer_of(client: Client, name: str) -> Peer:
 
 
 def _by_keyword(answer: Mapping[str, Any]) -> Found:
-    """An answer of Orthanc, whose tags are ``0008,0060`` or ``00080060``; what is no text is left out."""
-    by_keyword = {}
+    """An answer of Orthanc (``0008,0060``) or in DICOM JSON (``00080060``), of what is text or a number."""
+    found = {}
     for tag, element in answer.items():
         keyword = keyword_for_tag(int(tag.replace(",", ""), 16))
-        value = element.get("Value") if isinstance(element, dict) else None
-        if keyword and isinstance(value, str | int | float):
-            by_keyword[keyword] = str(value).strip(" \0")
-    return by_keyword
+        value = element.get("Value")
+        parts = value if isinstance(value, list) else [value]
+        if keyword and parts and all(isinstance(part, str | int | float) for part in parts):
+            found[keyword] = "\\".join(str(part).strip(" \0") for part in parts)
+    return found
