@@ -18,6 +18,7 @@ from derived_series import ParentSeries
 from derived_series.dicom.objects.highdicom_planes import close_table
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
+from phantoms_projection import digital_x_ray, ultrasound
 from server_fixtures import derive, npy
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
@@ -198,3 +199,43 @@ def test_a_dry_run_shows_the_object(server: OrthancServer, ct: str) -> None:
 def test_the_kinds_are_listed(server: OrthancServer) -> None:
     assert {"segmentation", "parametric_map", "encapsulated_pdf"} <= set(server.json("/derived-series/blueprints"))
     assert {"segmentation", "parametric_map", "pdf"} <= set(server.json("/derived-series/factories"))
+
+
+def manifest(server: OrthancServer, series: str) -> Any:
+    """What the review page reads of a series."""
+    return server.json(f"/series/{series}/manifest")
+
+
+def test_a_digital_x_ray_stays_what_its_parent_is(server: OrthancServer, ct: str) -> None:
+    """In a study that has a CT as well."""
+    (parent,) = digital_x_ray(inverted=True)
+    series = server.upload([parent])
+    assert server.json(f"/series/{series}")["ParentStudy"] == server.json(f"/series/{ct}")["ParentStudy"]
+    image = np.minimum(parent.pixel_array + 7, 4095)
+    answer, dataset = send(server, series, "dx/numpy", npy(image))
+    assert dataset.SOPClassUID == parent.SOPClassUID and np.array_equal(dataset.pixel_array, image)
+    for keyword in ("PresentationIntentType", "ImageLaterality", "PresentationLUTShape", "PhotometricInterpretation"):
+        assert dataset[keyword].value == parent[keyword].value
+    assert "ImagePositionPatient" not in dataset
+    seen = manifest(server, answer["ID"])
+    assert (seen["Kind"], seen["Grid"], seen["Problem"], len(seen["Slices"]["Frame"])) == ("Image", None, None, 1)
+    preview = server.json(
+        f"/series/{series}/derive/dx/numpy", "POST", data=npy(image),
+        headers={"X-Derived-Series-Options": json.dumps({"DryRun": True, "Preview": True})},
+    )  # fmt: skip
+    assert preview["Preview"]["PNG"]
+    for kind, said in (("cr", "the parent is DX"), ("ct", "no positions are in the parent's DX images")):
+        refused = server.post(f"/series/{series}/derive/{kind}/numpy", data=npy(image[np.newaxis]))
+        assert refused.status_code == 422 and said in refused.text and "blueprint dx" in refused.text
+
+
+def test_an_ultrasound_of_several_frames_keeps_its_times(server: OrthancServer) -> None:
+    (parent,) = ultrasound(frames=3)
+    series = server.upload([parent])
+    image = 255 - parent.pixel_array
+    answer, dataset = send(server, series, "us/us", npy(image))
+    assert dataset.SOPClassUID == parent.SOPClassUID and np.array_equal(dataset.pixel_array, image)
+    for keyword in ("NumberOfFrames", "FrameTime", "FrameIncrementPointer", "CineRate", "SequenceOfUltrasoundRegions"):
+        assert dataset[keyword].value == parent[keyword].value
+    assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == parent.SOPInstanceUID
+    assert manifest(server, answer["ID"])["Slices"]["Frame"] == [0, 1, 2]
