@@ -22,6 +22,7 @@ from multiframe import enhanced, mosaic
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import compressed, ct_phantom, mr_phantom
 from phantoms_4d import fmri_phantom
+from phantoms_projection import angiogram, digital_x_ray
 from review_page import ReviewPage
 from server_fixtures import derive, job, npy, settings, submit, until
 from shared_data import needs_series, series_datasets
@@ -269,6 +270,29 @@ def test_colours_are_drawn_as_they_are(page: Page, server: OrthancServer, ct: st
     expect(page.locator("#readout")).to_contain_text(f"red 200, green {20 * index}, blue 0")
     review.press("d")
     expect(page.locator("#difference .message")).to_have_text("There is no difference of colours")
+
+
+def test_projections_are_matched_by_their_order(page: Page, server: OrthancServer) -> None:
+    """Side by side, with values of both and the parent's inverted grey; frames of one instance one by one."""
+    (x_ray,) = digital_x_ray(inverted=True)
+    image = np.minimum(x_ray.pixel_array + 100, 4095)
+    review = ReviewPage(page, server, send(server, server.upload([x_ray]), "dx/numpy", image))
+    expect(page.locator("#warnings")).to_contain_text("These images have no positions")
+    review.cursor_to("derived", 8, 5)
+    assert [float(review.readout()[f"{side}Value"]) for side in ("parent", "derived")] == [
+        float(x_ray.pixel_array[8, 5]),
+        float(image[8, 5]),
+    ]
+    assert review.colour_at("parent", 8, 4)[0] < review.colour_at("parent", 1, 10)[0], "high values are dark"
+    (angiography,) = angiogram(frames=4)
+    frames = np.minimum(angiography.pixel_array + 5, 1023)
+    review = ReviewPage(page, server, send(server, server.upload([angiography]), "xa/numpy", frames)).press("Home")
+    review.press("ArrowUp").cursor_to("parent", 8, 5)
+    assert [review.pane(side)["shown"] for side in ("parent", "derived")] == ["1", "1"]
+    assert [float(review.readout()[f"{side}Value"]) for side in ("parent", "derived")] == [
+        float(angiography.pixel_array[1, 8, 5]),
+        float(frames[1, 8, 5]),
+    ]
 
 
 def test_segments_over_the_parent(page: Page, server: OrthancServer, ct: str) -> None:

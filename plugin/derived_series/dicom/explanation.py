@@ -150,7 +150,9 @@ def _explain_finished(series: Series) -> Explanation:
     if series.header is not None:
         values = {(int(e.tag), ""): e for e in first if e.tag not in PIXELS and not e.tag.is_private}
         built_tags = series.built_tags if isinstance(series, FinishedSeries) else frozenset()
-        return Explanation(_rows(series.header, values, {}, built_tags), series.warnings)
+        others = [series.dataset(index) for index in range(1, len(series))]
+        varying = [key for key, element in values.items() if any(each.get(element.tag) != element for each in others)]
+        return Explanation(_rows(series.header, values, dict.fromkeys(varying, ""), built_tags), series.warnings)
     rows = tuple(
         Row(number(e.tag), keyword(e.tag), e.VR, _text(e), False, "the pipeline", "the pipeline", (), "Computed")
         for e in first

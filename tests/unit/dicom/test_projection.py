@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
@@ -12,9 +13,18 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundImageStorage
 
-from building import build, parent_of, written
+from building import build, parent_of, ready, written
 from dciodvfy import new_errors
-from derived_series import Blueprint, FillingStrategy, NiftiFactory, ParentSeries, StaticElement, common_blueprint
+from derived_series import (
+    Blueprint,
+    FillingStrategy,
+    NiftiFactory,
+    NumpyFactory,
+    ParentSeries,
+    StaticElement,
+    common_blueprint,
+    explain,
+)
 from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.preview import picture
 from derived_series.dicom.validation import errors, validate
@@ -303,16 +313,28 @@ def test_a_blueprint_that_names_no_class_makes_the_parents() -> None:
     assert errors_of(series, parent) == [] and {d.SOPClassUID for d in written(series)} == {parents[0].SOPClassUID}
 
 
-def test_other_inputs_are_named_as_sources_of_each_instance() -> None:
-    """Once an instance, whatever the number of its frames."""
-    parent = parent_of(ultrasound(frames=3, colour=False, images=2))
+def test_each_instance_names_its_sources_once() -> None:
+    """Whole instances, whatever the number of their frames; of another input those that its frames come from."""
+    parent, other = parent_of(ultrasound(frames=3, colour=False, images=2)), parent_of(ct_phantom(2, 8, 8))
     assert parent.shape == (6, 16, 12)
-    derived = written(build(parent, parent.voxels(), blueprint="us"))
-    assert [len(dataset.SourceImageSequence) for dataset in derived] == [1, 1]
-    assert [d.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0].ReferencedSOPInstanceUID for d in derived] == [
-        uid("PHANTOM-1", "1", "us", 0),
-        uid("PHANTOM-1", "1", "us", 1),
-    ]
+    factory = NumpyFactory()
+    header = factory.make_series_header(parent, ready("us"))
+    header = replace(header, env=replace(header.env, inputs={"us": parent, "ct": other}))
+    datasets = written(factory.build(header, parent.voxels()))
+    for index, dataset in enumerate(datasets):
+        own, *others = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
+        assert own == uid("PHANTOM-1", "1", "us", index)
+        assert others == [instance.SOPInstanceUID for instance in other.instances]
+        assert [len(item.ReferencedInstanceSequence) for item in dataset.ReferencedSeriesSequence] == [1, 2]
+        assert not any("ReferencedFrameNumber" in item for item in dataset.SourceImageSequence)
+
+
+def test_an_explanation_tells_what_differs_from_image_to_image() -> None:
+    parent = parent_of(mammograms())
+    rows = {row.keyword: row for row in explain(build(parent, parent.voxels(), blueprint="mg")).rows}
+    assert rows["ViewPosition"].varies and rows["ImageLaterality"].varies and rows["SOPInstanceUID"].varies
+    assert not rows["Modality"].varies and not rows["DetectorType"].varies
+    assert rows["ViewPosition"].source == "projection" and rows["Rows"].source == "rules"
 
 
 # ---- real files

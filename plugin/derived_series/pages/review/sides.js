@@ -159,7 +159,11 @@ export function sidesOf(manifest) {
     const alike = Parent.Rows === Derived.Rows && Parent.Columns === Derived.Columns;
     const spacing = (Parent.Grid ?? Derived.Grid)?.PixelSpacing ?? [1, 1];
     stacks = [Parent, Derived].map((series) => bySequence(countOf(series), series.Rows, series.Columns, alike ? spacing : [1, 1]));
-    warnings.push("One of the series has no positions: slices are matched by their order.");
+    warnings.push(
+      Parent.Grid || Derived.Grid
+        ? "One of the series has no positions: slices are matched by their order."
+        : "These images have no positions: they are matched by their order.",
+    );
   }
   const [parent, derived] = [new Side("parent", Parent, stacks[0]), new Side("derived", Derived, stacks[1])];
   const other = differences(stacks[0], stacks[1]);
