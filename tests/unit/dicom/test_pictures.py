@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from building import LIBRARY, build, parent_of, written
@@ -25,6 +26,7 @@ from derived_series.errors import BlueprintError, GeometryError, HeaderError, Pi
 from derived_series.pipelines.run import Options
 from multiframe import enhanced
 from phantoms import ct_phantom, encode
+from phantoms_4d import fmri_phantom
 
 KINDS = ("overlay", "summary", "overlay_pdf", "summary_pdf")
 LIVER = Segment(3, "Liver", "Liver", color="#ff0000")
@@ -159,6 +161,32 @@ def test_each_slice_has_the_window_that_it_brings() -> None:
     for index, each in enumerate(wanted):
         assert np.abs(shown.grey(index).astype(int) - each * 255).max() <= 1, index
     assert len({shown.grey(index).tobytes() for index in range(5)}) == 5
+
+
+@pytest.mark.parametrize("name", ["examples_rgb_color.dcm", "examples_ybr_color.dcm", "examples_palette.dcm"])
+def test_a_parent_in_colour_stays_so(name: str) -> None:
+    source = pydicom.dcmread(str(get_testdata_file(name)))
+    parent = parent_of([source])
+    labels = np.zeros(parent.shape, np.uint8)
+    labels[0, 10:60, 10:90] = 3
+    image = pixels(draw(labels, picture(legend=False), parent=parent)[0])
+    own = ShownSlices(parent).picture(0)
+    assert own.shape == (*parent.shape[-2:], 3) and np.ptp(own.astype(int), axis=-1).max() > 30
+    assert count_of(image, (255, 0, 0)) > 50
+    if image.shape == own.shape:
+        assert np.array_equal(image[100:], own[100:])
+
+
+def test_over_a_4d_parent_labels_are_drawn_on_the_first_volume() -> None:
+    parent = parent_of(fmri_phantom())
+    labels = np.zeros(parent.shape[-3:], np.uint8)
+    labels[1, 1:4, 1:4] = 3
+    datasets = draw(labels, picture(legend=False), parent=parent)
+    assert len(datasets) == parent.slices_per_volume < len(parent)
+    (shown,) = draw(labels, picture(sheet=1, legend=False), parent=parent)
+    first = pixels(datasets[0])
+    wanted = ShownSlices(parent).grey(0)
+    assert abs(float(first.mean()) - float(wanted.mean())) < 3 and count_of(pixels(shown), (255, 0, 0)) > 50
 
 
 def test_a_sheet_has_slices_with_labels_alone() -> None:

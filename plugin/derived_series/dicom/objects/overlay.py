@@ -98,14 +98,14 @@ def looks_of(labels: Labels, described: Mapping[int, tuple[str, str | None]]) ->
 
 
 def drawn_over(
-    grey: npt.NDArray[np.uint8], plane: Labels, looks: Mapping[int, Look], fill: float, size: tuple[int, int]
+    shown: npt.NDArray[np.uint8], plane: Labels, looks: Mapping[int, Look], fill: float, size: tuple[int, int]
 ) -> Image.Image:
     """A slice with its labels, of the size (rows, columns): outlines run between pixels of the slice.
 
-    :param grey: (row, column), :param plane: the labels, likewise.
+    :param shown: (row, column), or (row, column, 3) in RGB. :param plane: the labels, (row, column).
     """
     rows, columns = size
-    image = Image.fromarray(grey).resize((columns, rows), Image.Resampling.BICUBIC).convert("RGB")
+    image = Image.fromarray(shown).resize((columns, rows), Image.Resampling.BICUBIC).convert("RGB")
     there = [label for label in map(int, np.unique(plane)) if label in looks]
     if not there:
         return image
@@ -191,7 +191,9 @@ class OverlaySlices:
 
     def slice(self, index: int, size: tuple[int, int]) -> Image.Image:
         """A slice with its labels alone, of a size in rows and columns."""
-        return drawn_over(self._shown.grey(self.places[index]), self.labels[index], self.looks, self.drawing.fill, size)
+        return drawn_over(
+            self._shown.picture(self.places[index]), self.labels[index], self.looks, self.drawing.fill, size
+        )
 
     def picture(self, index: int) -> Image.Image:
         """A slice with all that is written beside it."""

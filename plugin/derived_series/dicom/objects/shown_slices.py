@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_voi
+from pydicom.pixels.processing import apply_color_lut, apply_voi
+from pydicom.pixels.utils import pixel_array
 
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import Window, displayed, window_of, windows_of
+from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.kinds.kind import PixelRules
@@ -23,7 +25,7 @@ _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing",
 
 @dataclass(frozen=True, eq=False)
 class ShownSlices:
-    """The slices of a parent in 8 bits of grey, decoded one at a time."""
+    """The slices of a parent in 8 bits, decoded one at a time."""
 
     parent: ParentSeries
 
@@ -36,9 +38,23 @@ class ShownSlices:
         """For slices that bring none."""
         return window_of(encode_pixels(self._slices, PixelRules(), nan=0.0))  # type: ignore[arg-type]
 
+    def picture(self, index: int) -> npt.NDArray[np.uint8]:
+        """One slice, (row, column), or (row, column, 3) of a parent in colour.
+
+        :param index: of the parent's instance.
+        """
+        return _in_colour(self.parent.instances[index]) if self._is_colour else self.grey(index)
+
     def grey(self, index: int) -> npt.NDArray[np.uint8]:
-        """One slice, (row, column). :param index: of the parent's instance."""
+        """One slice, (row, column); of a parent in colour its brightness. :param index: of the parent's instance."""
+        if self._is_colour:
+            brightness: npt.NDArray[np.float64] = _in_colour(self.parent.instances[index]) @ _BRIGHTNESS
+            return np.rint(brightness).astype(np.uint8)
         return self.window(self._slices[index], self.parent.instances[index])
+
+    @property
+    def _is_colour(self) -> bool:
+        return str(self.parent.pivot.get("PhotometricInterpretation")) not in ("MONOCHROME1", "MONOCHROME2")
 
     def window(self, values: npt.NDArray[Any], instance: Dataset) -> npt.NDArray[np.uint8]:
         """Real-world values as the window of an instance shows them, from 0 to 255."""
@@ -53,6 +69,21 @@ class ShownSlices:
             shown = displayed(values, voi.centre, voi.width, voi.function)
         inverted = instance.get("PhotometricInterpretation") == "MONOCHROME1"
         return np.rint((1 - shown if inverted else shown) * 255).astype(np.uint8)
+
+
+#: Of red, green and blue (ITU-R BT.601).
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114])
+
+
+def _in_colour(instance: Dataset) -> npt.NDArray[np.uint8]:
+    """A slice in RGB, whatever colours it is stored in."""
+    source = source_of(instance)
+    frame = instance.frame_number if isinstance(instance, FrameDataset) else None
+    pixels = np.asarray(pixel_array(source, index=(frame or 1) - 1))
+    if str(source.PhotometricInterpretation) != "PALETTE COLOR":
+        return pixels.astype(np.uint8, copy=False)
+    looked_up = np.asarray(apply_color_lut(pixels, source))[..., :3]
+    return (looked_up >> 8 if looked_up.dtype.itemsize > 1 else looked_up).astype(np.uint8)
 
 
 def _by_table(values: npt.NDArray[np.float64], instance: Dataset) -> npt.NDArray[np.float64]:
