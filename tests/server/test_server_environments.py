@@ -59,7 +59,7 @@ HERE = '''
 import contradiction
 
 from derived_series import derivation
-from derived_series.pipelines import CommandPipeline, Input, Output, Pipeline
+from derived_series.pipelines import CommandPipeline, Input, Output, Parameters, Pipeline
 
 
 class Here(Pipeline):
@@ -98,6 +98,26 @@ class Broken(Here):
     """Its environment has no Python."""
 
     environment = "broken"
+
+
+class Counting(Parameters):
+    Until: str = ""
+
+
+COUNT = """
+echo "reading $1"
+printf ' 50%%|#####     | 1/2 [00:01<00:01,  1.0s/it]\\r'
+while ! test -f "$3"; do sleep 0.1; done
+cp "$1" "$2"
+"""
+
+counting = CommandPipeline(
+    command=["sh", "-c", COUNT, "count", "{ct}", "{out}/again.nii.gz", "{Until}"],
+    input={"ct": Input(as_="nifti", file="case.nii.gz")},
+    parameters=Counting,
+    outputs={"again": Output("ct")},
+    files={"again": "again.nii.gz"},
+)
 
 
 class Waiting(CommandPipeline):
@@ -212,6 +232,25 @@ def test_an_environment_that_cannot_be_used_fails_its_jobs(
 ) -> None:
     end = finished(server, submit(server, series, Pipeline=pipeline))
     assert end["State"] == "Failure" and message in end["Content"]["Error"]["Message"]
+
+
+def test_what_a_command_writes_is_progress_and_log_while_it_runs(
+    server: OrthancServer, series: str, tmp_path: Path
+) -> None:
+    running = submit(server, series, Pipeline="counting", Parameters={"Until": str(tmp_path / "go")})
+    path = f"/series/{series}/jobs/{running}"
+    until(server, running, {"Running"})
+    end = time.monotonic() + 60
+    while "1/2" not in (job := server.json(path))["Content"].get("Text", ""):
+        assert job["State"] == "Running" and time.monotonic() < end, job
+        time.sleep(0.05)
+    assert job["Progress"] == 55 and job["Content"]["Phase"] == "Processing"
+    log = server.json(f"{path}/log")
+    assert [line for line in log["Lines"] if "case.nii.gz" in line and "reading" in line]
+    assert server.json(f"{path}/log?since={log['Next']}")["Lines"] == []
+    (tmp_path / "go").touch()
+    made = finished(server, running)["Content"]["Result"]
+    assert np.array_equal(voxels(server, made["ID"]), voxels(server, series))
 
 
 def sleeping() -> list[str]:
