@@ -21,7 +21,7 @@ PACKAGE = REPOSITORY / "plugin" / "derived_series"
 ENVIRONMENTS: dict[str, Sequence[str]] = {
     "dipy": ("dipy", "numpy>=2"),
     "onnx": ("onnxruntime", "onnx", "numpy==1.26.4"),
-    "torch": ("torch==2.13.0+cpu", "monai[nibabel,ignite]==1.6.1"),
+    "torch": ("torch==2.13.0+cpu", "monai[nibabel,ignite,fire]==1.6.1"),
 }
 
 #: Packages whose command lines alone are run: what they need to compute is left out.

@@ -106,7 +106,7 @@ def tensor_holds(results: Mapping[str, Dataset], parent: ParentSeries, brain: An
     """The maps of ``diffusion_phantom()``: one half is as anisotropic as it is known to be, the other is not."""
     assert set(results) == {"fa", "md", "mask"}
     mask = masks_of(results["mask"], parent)["Brain"]
-    assert (mask & brain).sum() > 0.9 * brain.sum() and (mask & ~brain).sum() < 0.1 * brain.sum()
+    assert (mask & brain).sum() > 0.8 * brain.sum() and (mask & ~brain).sum() < 0.1 * brain.sum()
     anisotropy, diffusivity = floats_of(results["fa"]), floats_of(results["md"])
     inside = mask & brain
     assert np.abs(anisotropy[inside & left] - ANISOTROPY).max() < 0.02
