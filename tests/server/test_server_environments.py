@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import container_images
 from building import real
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
@@ -59,7 +60,7 @@ HERE = '''
 import contradiction
 
 from derived_series import derivation
-from derived_series.pipelines import CommandPipeline, Input, Output, Parameters, Pipeline
+from derived_series.pipelines import CommandPipeline, ContainerPipeline, Input, Output, Parameters, Pipeline
 
 
 class Here(Pipeline):
@@ -127,6 +128,17 @@ class Waiting(CommandPipeline):
     command = ["sh", "-c", "setsid sleep 613 & touch $0/begun; sleep 613", "{folder}"]
     outputs = {"seg": Output("segmentation")}
     files = {"seg": "seg.nii.gz"}
+
+
+class Contained(ContainerPipeline):
+    """A container that takes its time."""
+
+    engine = "podman"
+    image = "localhost/derived-series-waiting"
+    input = {"ct": Input}
+    command = ["/bin/sh", "-c", "sleep 617 & touch /out/begun; sleep 617"]
+    outputs = {"seg": Output("segmentation")}
+    files = {"seg": "seg.nii.gz"}
 '''
 
 
@@ -163,6 +175,8 @@ def server(orthanc_installed: None, folder: Path) -> Iterator[OrthancServer]:
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PREPARED", str(folder / "prepared"))
+        for name, value in container_images.variables(folder).items():
+            patch.setenv(name, value)
         storage = folder / "orthanc"
         storage.mkdir()
         with OrthancServer(storage, {"DerivedSeries": section}) as started:
@@ -253,30 +267,49 @@ def test_what_a_command_writes_is_progress_and_log_while_it_runs(
     assert np.array_equal(voxels(server, made["ID"]), voxels(server, series))
 
 
-def sleeping() -> list[str]:
-    names = []
+def sleeping(seconds: int) -> list[str]:
+    """The processes that sleep as long as no others do."""
+    pids = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if command.read_bytes() == b"sleep\x00613\x00":
-                names.append(command.parent.name)
+            if command.read_bytes() == f"sleep\0{seconds}\0".encode():
+                pids.append(command.parent.name)
         except OSError:
             continue
-    return names
+    return pids
 
 
-def test_cancelling_a_command_leaves_no_process_and_no_file(server: OrthancServer, series: str, folder: Path) -> None:
-    running = submit(server, series, Pipeline="waiting")
+@pytest.mark.parametrize(("pipeline", "seconds"), [("waiting", 613), ("contained", 617)])
+def test_cancelling_leaves_no_process_and_no_file(
+    server: OrthancServer, series: str, folder: Path, pipeline: str, seconds: int
+) -> None:
+    """Of a command, and of a container."""
+    if pipeline == "contained":
+        lacking = container_images.missing()
+        assert lacking is None, f"{lacking} is not installed: apt-get install podman runc busybox-static"
+        container_images.image("derived-series-waiting", {})
+    running = submit(server, series, Pipeline=pipeline)
     until(server, running, {"Running"})
     end = time.monotonic() + 60
-    while not list((folder / "orthanc").rglob("begun")) or len(sleeping()) < 2:
+    while not list((folder / "orthanc").rglob("begun")) or len(sleeping(seconds)) < 2:
         assert time.monotonic() < end
         time.sleep(0.05)
     assert list((folder / "orthanc").rglob("ct.nii.gz"))
+    assert len(own_containers()) == (pipeline == "contained")
     server.post(f"/derived-series/jobs/{running}/cancel")
     assert finished(server, running)["State"] == "Failure"
-    end = time.monotonic() + 20
-    while (list((folder / "orthanc").rglob("ct.nii.gz")) or sleeping()) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert not sleeping() and not list((folder / "orthanc").rglob("ct.nii.gz"))
     scratch = folder / "orthanc" / "storage" / "derived-series" / "scratch"
-    assert list(scratch.iterdir()) == []
+
+    def left() -> list[object]:
+        return [*sleeping(seconds), *(folder / "orthanc").rglob("ct.nii.gz"), *scratch.iterdir(), *own_containers()]
+
+    end = time.monotonic() + 30
+    while left() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert left() == []
+
+
+def own_containers() -> list[str]:
+    """Those of the image that waits; other tests may run theirs."""
+    lines = container_images.podman("ps", "--all", "--format", "{{.Image}} {{.Names}}").splitlines()
+    return [line for line in lines if "derived-series-waiting" in line]

@@ -19,6 +19,7 @@ from derived_series.dicom.objects.highdicom_planes import close_table
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom
 from phantoms_projection import digital_x_ray, ultrasound
+from recipes_page import masks_of
 from server_fixtures import derive, npy
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n"
@@ -239,3 +240,32 @@ def test_an_ultrasound_of_several_frames_keeps_its_times(server: OrthancServer) 
         assert dataset[keyword].value == parent[keyword].value
     assert dataset.SourceImageSequence[0].ReferencedSOPInstanceUID == parent.SOPInstanceUID
     assert manifest(server, answer["ID"])["Slices"]["Frame"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("kind", ["label_map_segmentation", "segmentation"])
+def test_a_result_of_104_labels_in_one_call(server: OrthancServer, ct: str, kind: str) -> None:
+    """Each structure is a segment with its name, where the label map has it; the names come from a table."""
+    parent = ParentSeries.from_datasets(server.download(ct))
+    label_map = (np.arange(4 * 32 * 24) // 7 % 105).reshape(4, 32, 24).astype(np.uint8)
+    image = nib.Nifti1Image(label_map.transpose(2, 1, 0), parent.affine_ras[:, [2, 1, 0, 3]])
+    answer, dataset = send(server, ct, f"{kind}/segmentation", image.to_bytes(), Segments="totalsegmentator")
+    assert answer["Warnings"] == []
+    masks = masks_of(dataset, parent)
+    names = [str(item.SegmentLabel) for item in dataset.SegmentSequence if int(item.SegmentNumber)]
+    assert len(masks) == 104 and names[4] == "liver" and len(set(names)) == 104
+    for number, name in enumerate(names, 1):
+        assert np.array_equal(masks[name], label_map == number), name
+
+
+def test_a_description_of_104_labels_that_no_header_holds_in_one_call(server: OrthancServer, ct: str) -> None:
+    parent = ParentSeries.from_datasets(server.download(ct))
+    label_map = (np.arange(4 * 32 * 24) // 7 % 105).reshape(4, 32, 24).astype(np.uint8)
+    described = [
+        {"Number": n, "Label": f"structure {n}", "Type": "10200004", "Description": "x" * 200} for n in range(1, 105)
+    ]
+    assert len(json.dumps(described)) > 23 << 10
+    body = {"Blueprint": "label_map_segmentation", "Factory": "numpy", "Segments": described}
+    made = derive(server, ct, **body, Image=base64.b64encode(npy(label_map)).decode())
+    (dataset,) = server.download(made["ID"])
+    masks = masks_of(dataset, parent)
+    assert len(masks) == 104 and np.array_equal(masks["structure 103"], label_map == 103)
