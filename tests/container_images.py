@@ -91,6 +91,7 @@ def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-def containers() -> list[str]:
-    """The names of our containers that are there, running or not."""
-    return [name for name in podman("ps", "--all", "--format", "{{.Names}}").split() if "derived-series" in name]
+def containers(image: str = "localhost/derived-series-") -> list[str]:
+    """The names of the containers that are there, running or not. :param image: what their image's name begins with."""
+    lines = podman("ps", "--all", "--format", "{{.Image}} {{.Names}}").splitlines()
+    return [line.split()[-1] for line in lines if line.startswith(image)]

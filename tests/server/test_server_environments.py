@@ -134,7 +134,7 @@ class Contained(ContainerPipeline):
     """A container that takes its time."""
 
     engine = "podman"
-    image = "localhost/derived-series-waiting"
+    image = "localhost/waiting"
     input = {"ct": Input}
     command = ["/bin/sh", "-c", "sleep 617 & touch /out/begun; sleep 617"]
     outputs = {"seg": Output("segmentation")}
@@ -287,7 +287,7 @@ def test_cancelling_leaves_no_process_and_no_file(
     if pipeline == "contained":
         lacking = container_images.missing()
         assert lacking is None, f"{lacking} is not installed: apt-get install podman runc busybox-static"
-        container_images.image("derived-series-waiting", {})
+        container_images.image("waiting", {})
     running = submit(server, series, Pipeline=pipeline)
     until(server, running, {"Running"})
     end = time.monotonic() + 60
@@ -295,21 +295,20 @@ def test_cancelling_leaves_no_process_and_no_file(
         assert time.monotonic() < end
         time.sleep(0.05)
     assert list((folder / "orthanc").rglob("ct.nii.gz"))
-    assert len(own_containers()) == (pipeline == "contained")
+    assert len(container_images.containers("localhost/waiting")) == (pipeline == "contained")
     server.post(f"/derived-series/jobs/{running}/cancel")
     assert finished(server, running)["State"] == "Failure"
     scratch = folder / "orthanc" / "storage" / "derived-series" / "scratch"
 
     def left() -> list[object]:
-        return [*sleeping(seconds), *(folder / "orthanc").rglob("ct.nii.gz"), *scratch.iterdir(), *own_containers()]
+        return [
+            *sleeping(seconds),
+            *(folder / "orthanc").rglob("ct.nii.gz"),
+            *scratch.iterdir(),
+            *container_images.containers("localhost/waiting"),
+        ]
 
     end = time.monotonic() + 30
     while left() and time.monotonic() < end:
         time.sleep(0.05)
     assert left() == []
-
-
-def own_containers() -> list[str]:
-    """Those of the image that waits; other tests may run theirs."""
-    lines = container_images.podman("ps", "--all", "--format", "{{.Image}} {{.Names}}").splitlines()
-    return [line for line in lines if "derived-series-waiting" in line]

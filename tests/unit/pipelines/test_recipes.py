@@ -164,7 +164,7 @@ def test_a_module_of_mercure(images: None, recipes: Library, tmp_path: Path) -> 
     ct = parent("ct ge 5 slices")
     results = run_recipe(recipes, "our_module", tmp_path / "work", {"parent": ct}, Level="high")
     assert np.array_equal(volume(results.series["result"]), ct.voxels()) and results.values == {"volume": Value(12.5)}
-    assert container_images.containers() == []
+    assert container_images.containers("localhost/our-") == []
 
 
 def test_a_monai_application_package(images: None, recipes: Library, tmp_path: Path) -> None:
