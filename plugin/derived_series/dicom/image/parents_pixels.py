@@ -116,11 +116,12 @@ def _type_of(
             f"the values begin at {low}, and {row.called} of this class has no negative ones (PixelRepresentation 0)",
             remedy="clip them, numpy.clip(image, 0, None), or add what makes the lowest one 0",
         )
-    for allowed in (bits, *(each for each in row.pixels.bits if each > bits)):
+    larger = [each for each in row.pixels.bits if each > bits or bits > most]
+    for allowed in (*([bits] if bits <= most else []), *larger):
         limits = (-(1 << allowed - 1), (1 << allowed - 1) - 1) if signed else (0, (1 << allowed) - 1)
-        if limits[0] <= low and high <= limits[1] and allowed <= most:
+        if limits[0] <= low and high <= limits[1]:
             kind = "<i" if signed else "<u"
-            warnings = () if allowed == bits else (
+            warnings = () if allowed <= bits else (
                 f"the values reach to {high}, beyond the {bits} bits of instance {parent.get('SOPInstanceUID')}: "
                 f"{allowed} bits are stored",
             )  # fmt: skip

@@ -12,6 +12,7 @@ from derived_series.dicom.blueprints.copy_elements import GridCopyElement, Posit
 from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue, Value
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement
+from derived_series.dicom.encoding.value_rules import values_of
 from derived_series.dicom.modules.helpers import by_position
 from derived_series.dicom.modules.image import WindowElement, voi_lut_blueprint, window_is_set
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
@@ -104,8 +105,9 @@ class _WindowElement(WindowElement):
 
 def _image_type(env: InstanceEnvironment) -> list[str]:
     """DERIVED, SECONDARY, and from value 3 on what the parent says of its content (PS3.3 C.8.7.1.1.1, C.8.5.6.1.1)."""
-    values = [str(value) for value in env.source_datasets[0].get("ImageType") or []]
-    return ["DERIVED", "SECONDARY", *values[2:]]
+    dataset = env.source_datasets[0]
+    values = values_of(dataset["ImageType"]) if "ImageType" in dataset else []
+    return ["DERIVED", "SECONDARY", *map(str, values[2:])]
 
 
 projection_blueprint = (
