@@ -225,9 +225,9 @@ def test_a_digital_x_ray_stays_what_its_parent_is(server: OrthancServer, ct: str
         headers={"X-Derived-Series-Options": json.dumps({"DryRun": True, "Preview": True})},
     )  # fmt: skip
     assert preview["Preview"]["PNG"]
-    for kind, said in (("cr", "the parent is DX"), ("ct", "no positions are in the parent's DX images")):
+    for kind, message in (("cr", "the parent is DX"), ("ct", "no positions are in the parent's DX images")):
         refused = server.post(f"/series/{series}/derive/{kind}/numpy", data=npy(image[np.newaxis]))
-        assert refused.status_code == 422 and said in refused.text and "blueprint dx" in refused.text
+        assert refused.status_code == 422 and message in refused.text and "blueprint dx" in refused.text
 
 
 def test_an_ultrasound_of_several_frames_keeps_its_times(server: OrthancServer) -> None:

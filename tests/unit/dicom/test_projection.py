@@ -322,8 +322,8 @@ def test_each_instance_names_its_sources_once() -> None:
     header = replace(header, env=replace(header.env, inputs={"us": parent, "ct": other}))
     datasets = written(factory.build(header, parent.voxels()))
     for index, dataset in enumerate(datasets):
-        own, *others = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
-        assert own == uid("PHANTOM-1", "1", "us", index)
+        parent_uid, *others = [item.ReferencedSOPInstanceUID for item in dataset.SourceImageSequence]
+        assert parent_uid == uid("PHANTOM-1", "1", "us", index)
         assert others == [instance.SOPInstanceUID for instance in other.instances]
         assert [len(item.ReferencedInstanceSequence) for item in dataset.ReferencedSeriesSequence] == [1, 2]
         assert not any("ReferencedFrameNumber" in item for item in dataset.SourceImageSequence)
