@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -190,10 +191,13 @@ def states(case: Case) -> dict[str, str]:
     return {job["ID"]: job["State"] for job in listed}
 
 
-def test_every_route_has_its_probe(case: Case) -> None:
-    """A new route fails here until this test asks it, too."""
-    assert set(probes(case)) == set(ADDRESSES)
-    for name, requests_of_row in probes(case).items():
+def test_every_route_has_its_probe() -> None:
+    """A new route fails here, without a server, until this test asks it, too."""
+    names = ("done", "failed", "running", "waiting", "with image")
+    without_server = Case(OrthancServer(Path()), "parent", "derived", "instance", dict.fromkeys(names, "job"))
+    asked = probes(without_server)
+    assert set(asked) == set(ADDRESSES), "give the new route its requests in probes() of this file"
+    for name, requests_of_row in asked.items():
         for _, path, _ in requests_of_row:
             assert re.fullmatch(ADDRESSES[name].pattern, path.partition("?")[0].rstrip("/")), (name, path)
         assert {method for method, _, _ in requests_of_row} == set(ADDRESSES[name].methods), name
@@ -269,5 +273,7 @@ def test_who_may_see_the_patient_is_answered_below_it(case: Case) -> None:
 
 
 def test_a_handler_without_its_row_is_refused() -> None:
-    with pytest.raises(DerivedSeriesError, match="secret door"):
+    with pytest.raises(
+        DerivedSeriesError, match="'secret door' has the methods of no row in the table, \\['GET'\\] in routes"
+    ):
         bound({"secret door": {"GET": lambda request: None}})  # type: ignore[dict-item, return-value]

@@ -86,5 +86,12 @@ def bound(handlers: Mapping[str, Mapping[str, Handler]]) -> list[Route]:
     asked = {name: sorted(each) for name, each in handlers.items()}
     listed = {name: sorted(row.methods) for name, row in ADDRESSES.items()}
     if wrong := sorted(name for name in asked.keys() | listed.keys() if asked.get(name) != listed.get(name)):
-        raise DerivedSeriesError(f"these routes are not as the table of addresses has them: {', '.join(wrong)}")
+        differences = [
+            f"{name!r} has {listed.get(name, 'no row')} in the table and {asked.get(name, 'no handler')} in routes()"
+            for name in wrong
+        ]
+        raise DerivedSeriesError(
+            f"these routes are not as the table of addresses has them: {'; '.join(differences)}",
+            remedy="a route is a row of ADDRESSES in orthanc/addresses.py and a handler in routes() of orthanc/app.py",
+        )
     return [Route(ADDRESSES[name].pattern, each) for name, each in handlers.items()]

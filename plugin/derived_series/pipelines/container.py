@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ class InputContainer(Mapping[str, Any]):
     """
 
     data: Mapping[str, Any]
-    headers: Mapping[str, SeriesHeader]
-    parents: Mapping[str, ParentSeries]
+    headers: Mapping[str, SeriesHeader] = field(repr=False)
+    parents: Mapping[str, ParentSeries] = field(repr=False)
     parameters: BaseModel
-    workplace: Workplace
+    workplace: Workplace = field(repr=False)
 
     @property
     def header(self) -> SeriesHeader | None:

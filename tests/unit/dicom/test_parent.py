@@ -49,6 +49,11 @@ def test_position_gives_the_order(phantom: Any, order: tuple[int, ...]) -> None:
     assert parent.modality == datasets[0].Modality
 
 
+def test_its_repr_is_one_line_that_names_nobody() -> None:
+    parent = parent_of(ct_phantom(3, 8, 6))
+    assert repr(parent) == "ParentSeries(CT, 3 instances of 8 x 6, volumes=1)"
+
+
 def test_a_folder_of_files_of_all_kinds(tmp_path: Path) -> None:
     datasets = ct_phantom(4, 4, 4)
     (tmp_path / "deeper").mkdir()

@@ -131,7 +131,7 @@ def test_imports_go_downwards_only() -> None:
                 continue
             if target not in MAY_IMPORT[room]:
                 wrong.append(f"{where(path, imported.line)} imports {imported.module}")
-    assert wrong == []
+    assert wrong == [], "a lower room knows nothing of a higher one: move the code down, or pass the value in"
 
 
 def test_the_table_itself_has_no_cycle() -> None:
@@ -144,12 +144,12 @@ def of_the_package(path: Path, when: When) -> set[str]:
 
 def test_no_import_cycles() -> None:
     """Not even by imports inside functions or for type checkers."""
-    assert find_cycle(graph_of(MODULES)) == []
+    assert find_cycle(graph_of(MODULES)) == [], "modules that import each other: move what both need to a third one"
 
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_rooms_of_a_package_import_from_lower_floors(package: str) -> None:
-    assert upward_imports(package, modules_of(package)) == []
+    assert upward_imports(package, modules_of(package)) == [], "FLOORS has the rooms' order: move the code down"
 
 
 def upward_imports(package: str, modules: dict[str, Path]) -> list[str]:
@@ -168,7 +168,8 @@ def upward_imports(package: str, modules: dict[str, Path]) -> list[str]:
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_every_room_of_a_package_has_its_floor(package: str) -> None:
-    assert {room_in(package, name) for name in modules_of(package)} == set(FLOORS[package])
+    rooms = {room_in(package, name) for name in modules_of(package)}
+    assert rooms == set(FLOORS[package]), "give the new room its floor in FLOORS, delete that of one that is gone"
 
 
 def graph_of(modules: dict[str, Path]) -> dict[str, set[str]]:
@@ -188,7 +189,7 @@ def room_in(package: str, module: str) -> str:
 
 def test_imports_are_at_the_top() -> None:
     deferring = {name for name, path in MODULES.items() if of_the_package(path, When.DEFERRED)}
-    assert deferring == set(MAY_DEFER)
+    assert deferring == set(MAY_DEFER), "import at the top of the file, or name the reason in MAY_DEFER"
 
 
 def find_cycle(graph: dict[str, set[str]]) -> list[str]:
@@ -220,12 +221,12 @@ def test_only_the_gateway_knows_orthancs_module() -> None:
         for imported in imports_of(path)
         if imported.module.split(".")[0] == "orthanc" and path != PLUGIN / PACKAGE / "orthanc" / "gateway.py"
     ]
-    assert wrong == []
+    assert wrong == [], "ask Orthanc through the Gateway of orthanc/abstract_gateway.py"
 
 
 def test_no_file_of_odds_and_ends() -> None:
     names = {"utils", "util", "misc"}
-    assert [str(path) for path in FILES if path.stem in names] == []
+    assert [str(path) for path in FILES if path.stem in names] == [], "name the file by its one idea"
 
 
 def catches_everything(path: Path) -> list[int]:
@@ -246,7 +247,7 @@ def test_everything_is_caught_at_the_boundaries_alone() -> None:
         for line in catches_everything(path)
         if path.relative_to(PLUGIN).as_posix() not in MAY_CATCH_EVERYTHING
     ]
-    assert wrong == []
+    assert wrong == [], "catch the errors that you expect, or name the reason in MAY_CATCH_EVERYTHING"
 
 
 def test_the_boundaries_are_there() -> None:
@@ -254,7 +255,7 @@ def test_the_boundaries_are_there() -> None:
     stale = [
         name for name in MAY_CATCH_EVERYTHING if not (PLUGIN / name).is_file() or not catches_everything(PLUGIN / name)
     ]
-    assert stale == []
+    assert stale == [], "delete these rows of MAY_CATCH_EVERYTHING"
 
 
 def test_the_checks_see_what_they_look_for(tmp_path: Path) -> None:

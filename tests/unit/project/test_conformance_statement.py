@@ -10,16 +10,24 @@ from building import LIBRARY
 from conformance import DOCUMENT, objects, rows_of, tables, updated
 from derived_series.kinds import KINDS
 
+COMMAND = "PYTHONPATH=plugin:tests .venv/bin/python scripts/conformance.py"
+
 
 def test_the_tables_are_those_of_the_code() -> None:
     text = DOCUMENT.read_text("utf-8")
-    assert set(re.findall(r"<!-- table: ([\w ]+) -->", text)) == set(tables())
-    assert text == updated(text), "run: PYTHONPATH=plugin:tests python scripts/conformance.py"
+    marks = set(re.findall(r"<!-- table: ([\w ]+) -->", text))
+    assert set(tables()) - marks == set(), (
+        "give the new kind a section 5.x in docs/conformance.md with the lines '<!-- table: NAME -->' and "
+        f"'<!-- end -->', then run: {COMMAND}"
+    )
+    assert marks - set(tables()) == set(), "of kinds that are gone: delete their sections in docs/conformance.md"
+    assert text == updated(text), f"run: {COMMAND}"
 
 
 def test_every_ready_blueprint_has_its_table() -> None:
     datasets = objects()
-    assert set(datasets) == set(LIBRARY.blueprints) - {"gaussian_smoothing", "suv_body_weight"}
+    of_pipelines = {"gaussian_smoothing", "suv_body_weight"}
+    assert set(datasets) == set(LIBRARY.blueprints) - of_pipelines, "each file of blueprints/ has its Kind in kinds/"
     classes = {str(dataset.SOPClassUID) for dataset in datasets.values()}
     assert classes <= set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))
     of_kinds = {row.uid for kind in KINDS for row in kind.sop_classes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from pydantic import BaseModel
 
 import architecture
 import coordinate_picture
+import phantom
 from building import build, parent_of, written
-from derived_series import Blueprint, BuildContext
+from derived_series import Blueprint, BuildContext, ParentSeries
 from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.requests.derive import ConceptRequest, DeriveRequest, SegmentRequest
@@ -37,7 +39,9 @@ MARKDOWN = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 def test_the_pictures_are_what_the_imports_say() -> None:
     document = architecture.DOCUMENT.read_text("utf-8")
-    assert document == architecture.drawn(document), "draw them again: python scripts/architecture.py"
+    assert document == architecture.drawn(document), (
+        "draw them again: PYTHONPATH=scripts .venv/bin/python scripts/architecture.py"
+    )
 
 
 def test_arrows_that_follow_from_others_are_left_out_and_no_others() -> None:
@@ -67,7 +71,7 @@ def is_there(path: str) -> bool:
 def test_the_files_that_a_document_names_are_there(name: str) -> None:
     named = paths_in((ROOT / name).read_text("utf-8"))
     assert len(named) > 5
-    assert sorted(path for path in named if not is_there(path)) == []
+    assert sorted(path for path in named if not is_there(path)) == [], f"files that {name} names and that are gone"
 
 
 def test_paths_are_seen() -> None:
@@ -87,7 +91,9 @@ def test_targets_of_make_that_a_document_names_are_there(document: Path) -> None
     targets = set(re.findall(r"^([\w-]+(?: [\w-]+)*):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
     there = {target for line in targets for target in line.split()}
     named = re.findall(r"(?:^|`)make ((?:[a-z][\w-]*[ `\n])+)", document.read_text("utf-8"), flags=re.MULTILINE)
-    assert {target for line in named for target in re.split(r"[ `\n]+", line) if target} <= there
+    assert {target for line in named for target in re.split(r"[ `\n]+", line) if target} <= there, (
+        f"make has {sorted(there)}"
+    )
 
 
 def test_the_element_of_the_guide_works() -> None:
@@ -100,12 +106,22 @@ def test_the_element_of_the_guide_works() -> None:
 
 def test_the_pipeline_of_the_guide_works(tmp_path: Path) -> None:
     (tmp_path / "threshold.py").write_text(blocks_of("CONTRIBUTING.md", "python")[1], "utf-8")
-    library = Library.load([ROOT / "blueprints", tmp_path])
+    shutil.copy(ROOT / "blueprints" / "segmentation.py", tmp_path)
+    library = Library.load([tmp_path])  # not all blueprints: who follows the guide may have put it among them
     assert library.problems == ()
     parent = parent_of(ct_phantom(3, 16, 16))
     series = run_pipeline(library, "threshold", {"ct": parent}, {"HU": 300}, Options(), BuildContext())
     (dataset,) = written(series)
     assert dataset.Modality == "SEG" and dataset.pixel_array.sum() == (parent.voxels() > 300).sum() > 0
+
+
+@pytest.mark.parametrize("modality", phantom.PHANTOMS)
+def test_the_phantom_of_the_guide_is_a_parent(tmp_path: Path, modality: str) -> None:
+    assert "scripts/phantom.py PARENT_DIR" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert phantom.main([str(tmp_path / "parent"), modality]) == 0
+    parent = ParentSeries.from_folder(tmp_path / "parent")
+    assert parent.modality == {"pet": "PT"}.get(modality, modality.upper())
+    assert phantom.main([str(tmp_path), "us"]) == 2
 
 
 def test_the_attempt_of_the_guide_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +162,8 @@ def test_a_document_names_all_that_there_is(what: str) -> None:
     document, names = NAMED[what]
     text = (ROOT / document).read_text("utf-8")
     assert names
-    assert sorted(name for name in names if not re.search(rf'[`"]{re.escape(name)}[`"]', text)) == []
+    missing = sorted(name for name in names if not re.search(rf'[`"]{re.escape(name)}[`"]', text))
+    assert missing == [], f"name these {what} in {document}, in backticks: the table there has a row for each"
 
 
 def routes_in(text: str) -> set[tuple[str, str]]:
@@ -166,7 +183,8 @@ def routes_of(address: Address) -> set[tuple[str, str]]:
 def test_the_reference_names_every_route_and_no_other() -> None:
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     routes = {route for row in ADDRESSES.values() for route in routes_of(row)}
-    assert routes_in(text) == routes
+    assert sorted(routes - routes_in(text)) == [], "give the route a row under Routes in docs/reference.md"
+    assert sorted(routes_in(text) - routes) == [], "docs/reference.md names a route that is not in orthanc/addresses.py"
 
 
 def links_in(text: str) -> list[str]:
@@ -189,7 +207,7 @@ def test_links_lead_somewhere(document: Path) -> None:
         target = document if not file else document.parent / file
         if not target.exists() or (anchor and anchor not in anchors_of(target.read_text("utf-8"))):
             broken.append(link)
-    assert broken == []
+    assert broken == [], f"links of {document.name} whose file or heading is not there"
 
 
 def table_of_kinds() -> dict[str, set[str]]:
@@ -206,5 +224,10 @@ def table_of_kinds() -> dict[str, set[str]]:
 
 def test_the_table_of_kinds_is_that_of_their_declarations() -> None:
     table = table_of_kinds()
-    assert set(table) == {kind.blueprint for kind in KINDS}
-    assert {kind.blueprint: kind.factory for kind in KINDS if kind.factory not in table[kind.blueprint]} == {}
+    kinds = {kind.blueprint for kind in KINDS}
+    assert sorted(kinds - set(table)) == [], (
+        "give the kind a row in the table `| blueprint | what it makes |` of README.md"
+    )
+    assert sorted(set(table) - kinds) == [], "README.md has a row for a kind that is not in kinds/"
+    wrong = {kind.blueprint: kind.factory for kind in KINDS if kind.factory not in table[kind.blueprint]}
+    assert wrong == {}, "the last cell of the kind's row in README.md is its factory, as here"

@@ -39,7 +39,9 @@ def test_unit_tests_are_by_room() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_each_test_is_where_it_belongs(path: Path) -> None:
     if path != Path(__file__):
-        assert place(path).partition("/")[0] == place_by_text(path.read_text("utf-8"))
+        assert place(path).partition("/")[0] == place_by_text(path.read_text("utf-8")), (
+            "by what it uses it belongs there"
+        )
 
 
 def test_what_a_test_uses_is_seen() -> None:
@@ -50,4 +52,4 @@ def test_what_a_test_uses_is_seen() -> None:
 
 def test_names_of_test_files_differ() -> None:
     """They are imported by their names alone."""
-    assert [name for name, count in Counter(path.name for path in FILES).items() if count > 1] == []
+    assert [name for name, count in Counter(path.name for path in FILES).items() if count > 1] == [], "rename one"

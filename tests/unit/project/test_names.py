@@ -36,7 +36,7 @@ def test_names_say_what_a_thing_is(folder: str) -> None:
         f"{path.relative_to(REPOSITORY)}:{line}: {name}"
         for path in files
         for line, name in names_of_acts(ast.parse(path.read_text("utf-8")))
-    ] == []
+    ] == [], "say what the value is (grid, warnings, dataset)"
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ class ParentSeries:
         keep_bytes(self.instances, self.varying)
         object.__setattr__(self, "as_stored", detached(self.pivot, {}))
 
+    def __repr__(self) -> str:
+        """One line without a patient's data, for debuggers and logs."""
+        size = f"{self.pivot.get('Rows')} x {self.pivot.get('Columns')}"
+        return f"ParentSeries({self.modality}, {len(self.instances)} instances of {size}, volumes={self.volumes})"
+
     def detached(self) -> ParentSeries:
         """The same series with instances of its own, which may be changed: this one stays as it is stored."""
         memo: Memo = {}
