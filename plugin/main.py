@@ -14,16 +14,20 @@ MINOR = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def find_venv() -> Path | None:
-    """The virtual environment with the dependencies: DERIVED_SERIES_VENV, or .venv beside the plugin folder.
+    """The virtual environment with the dependencies: DERIVED_SERIES_VENV, the one that this script is installed in, or
+    .venv beside the plugin folder.
 
     Its Python must be of the version of the one inside Orthanc.
     """
     named = os.environ.get("DERIVED_SERIES_VENV")
-    venv = Path(named) if named else HERE.parent / ".venv"
+    installed = HERE.parents[3] if HERE.parent.name == "site-packages" else None
+    venv = Path(named) if named else installed or HERE.parent / ".venv"
     if (venv / "lib" / MINOR / "site-packages").is_dir():
         return venv
     if named:
         raise SystemExit(f"DERIVED_SERIES_VENV: {venv} is not a virtual environment of {MINOR}")
+    if installed:
+        raise SystemExit(f"{venv} is not an environment of {MINOR}, which Orthanc runs: make it again with {MINOR}")
     return None
 
 

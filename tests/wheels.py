@@ -17,7 +17,8 @@ def build_wheel(folder: Path) -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    shutil.copytree(ROOT / "plugin", source / "plugin", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("plugin", "blueprints"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     offline = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []  # else pip fetches it
     _pip("wheel", "--no-deps", *offline, "--wheel-dir", str(folder), str(source))
     (wheel,) = folder.glob("*.whl")

@@ -1,4 +1,5 @@
-"""``derived-series`` (or ``python -m derived_series``): build, explain, lint and list without a server."""
+"""``derived-series`` (or ``python -m derived_series``): build, explain, lint and list without a server; install and
+doctor for one's own Orthanc."""
 
 from __future__ import annotations
 
@@ -22,14 +23,16 @@ from derived_series.dicom.source.selection import Part, Plane, Selection
 from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import IODS, errors, lint
 from derived_series.errors import Choice, DerivedSeriesError, InvalidImage, InvalidRequest
+from derived_series.installation.commands import COMMANDS, add_commands
+from derived_series.installation.places import ready_blueprints
 from derived_series.kinds import readable_suffixes, reader_of
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint, run_pipeline
 from derived_series.transfer_syntaxes import WRITTEN
 
-#: The folder of the repository, beside plugin/; when it is not there --blueprints must name another.
-DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "blueprints"
+#: The blueprints that come with the package; when they are not there --blueprints must name others.
+DEFAULT_FOLDER = ready_blueprints()
 
 #: How the choices that errors speak of are made here.
 _CHOICES: dict[Choice, str] = {
@@ -55,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when ``lint`` finds errors, or 2 with one line on stderr when the input is bad."""
     options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
+        if options.command in COMMANDS:
+            return COMMANDS[options.command](options)
         library = Library.load(options.blueprints or [DEFAULT_FOLDER])
         for problem in library.problems:
             print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
@@ -112,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     lint.add_argument("--iod", metavar="IOD", help=f"{', '.join(IODS)}; by default that of the SOPClassUID")
     lint.add_argument("--json", action="store_true", help="the findings as JSON")
     commands.add_parser("list", help="list blueprints, pipelines and factories")
+    add_commands(commands)
     return parser
 
 

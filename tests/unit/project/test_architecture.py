@@ -37,8 +37,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "review": {"dicom", "errors"},
     "orthanc": {"kinds", "identifiers", "jobs", "review", "dicomweb", "pipelines", "dicom", "software", "errors"},
+    "installation": {"orthanc", "jobs", "software", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},
-    "__main__": {"kinds", "dicom_factory", "pipelines", "dicom", "transfer_syntaxes", "errors"},
+    "__main__": {"kinds", "installation", "dicom_factory", "pipelines", "dicom", "transfer_syntaxes", "errors"},
 }
 
 #: The floors of a package's rooms: a room imports from itself and from lower floors only. Imports inside functions and

@@ -23,7 +23,9 @@ from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.plain import encodable
 from derived_series.jobs.record import JobRecord, Problem, State
 
-_VERSION = 1
+#: The file in the jobs folder, and its version: SQLite's user_version.
+DATABASE, VERSION = "jobs.sqlite", 1
+
 _FIELDS = tuple(field.name for field in dataclasses.fields(JobRecord))
 #: Columns whose names are not those of the fields: databases of older versions have them.
 _COLUMN_OF = {"has_leftovers": "dirty", "attempts_lost_to_restarts": "lost"}
@@ -74,7 +76,7 @@ class JobStore:
         try:
             if not in_memory:
                 folder.mkdir(parents=True, exist_ok=True)
-            place = ":memory:" if in_memory else folder / "jobs.sqlite"
+            place = ":memory:" if in_memory else folder / DATABASE
             self._db = sqlite3.connect(place, timeout=5, check_same_thread=False)
             try:
                 self._prepare()
@@ -94,15 +96,15 @@ class JobStore:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
+        if version not in (0, VERSION):
             raise DerivedSeriesError(
-                f"{self.folder / 'jobs.sqlite'} has version {version}, this plugin knows {_VERSION}",
+                f"{self.folder / DATABASE} has version {version}, this plugin knows {VERSION}",
                 remedy="use the plugin's version that wrote it, or another JobsFolder",
             )
         self._db.executescript(_SCHEMA)
         if "lost" not in {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}:  # jobs of older versions
             self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
-        self._db.execute(f"PRAGMA user_version={_VERSION}")
+        self._db.execute(f"PRAGMA user_version={VERSION}")
         with self._db:  # whether there is room for what is written at a start
             self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM])
         with self._db:

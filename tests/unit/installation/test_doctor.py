@@ -1,0 +1,207 @@
+"""``derived-series doctor`` finds what is wrong with a configuration, and says what to do about each."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from derived_series.__main__ import main
+from derived_series.installation.checks_of_files import SetUp, check_files
+from derived_series.installation.configuration import read_configuration
+from derived_series.installation.finding import Finding, Severity
+from derived_series.installation.rights import Account
+from orthanc_folder import plugin_files, sound_sections, write_folder
+
+Sections = dict[str, Any]
+GIGABYTE = 1 << 30
+OURSELVES = Account("ourselves", 0, frozenset())
+
+
+def diagnosed(folder: Path, account: Account = OURSELVES, free: int = 100 * GIGABYTE) -> list[Finding]:
+    return check_files(SetUp(read_configuration(folder), account, lambda path: free))
+
+
+def test_a_sound_set_up_has_no_finding(tmp_path: Path) -> None:
+    assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sound_sections(tmp_path)})) == []
+
+
+def other_script(sections: Sections, folder: Path) -> None:
+    (folder / "theirs.py").write_text("print('hello')\n")
+    sections["PythonScript"] = str(folder / "theirs.py")
+
+
+def newer_jobs(sections: Sections, folder: Path) -> None:
+    jobs = folder / "storage" / "derived-series"
+    jobs.mkdir()
+    database = sqlite3.connect(jobs / "jobs.sqlite")
+    database.execute("PRAGMA user_version=99")
+    database.close()
+
+
+def without_environment(sections: Sections, folder: Path) -> None:
+    script = folder / "copy" / "plugin" / "main.py"
+    script.parent.mkdir(parents=True)
+    script.write_text("from derived_series.orthanc.app import start\n")
+    sections["PythonScript"] = str(script)
+
+
+def authorization(sections: Sections, folder: Path) -> None:
+    sections["Authorization"] = {
+        "WebServiceRootUrl": "http://auth/",
+        "ExtraPermissions": [["get", "^/derived-series/.*", "review"], ["post", "^/series/.*/derive", "derive"]],
+    }
+
+
+#: Broken set-ups: what was done to a sound one, the finding's name, and words of it.
+BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
+    "no Python plugin": (
+        lambda s, f: s["Plugins"].append(s["Plugins"].pop() + "/libOrthancDicomWeb.so"),
+        "python plugin",
+        "loads no libOrthancPython.so",
+    ),
+    "no DICOMweb plugin": (
+        lambda s, f: (f / "plugins" / "libOrthancDicomWeb.so").unlink(),
+        "dicomweb",
+        "loads no libOrthancDicomWeb.so",
+    ),
+    "DICOMweb switched off": (lambda s, f: s["DicomWeb"].update(Enable=False), "dicomweb", "DicomWeb.Enable is false"),
+    "no script": (lambda s, f: s.pop("PythonScript"), "python script", "no file sets PythonScript"),
+    "a script that is gone": (
+        lambda s, f: s.update(PythonScript="/nowhere/main.py"),
+        "python script",
+        "names /nowhere/main.py, which is not there",
+    ),
+    "another script": (other_script, "python script", "does not load this plugin"),
+    "no environment": (without_environment, "environment", "has no virtual environment"),
+    "no AllowThreads": (lambda s, f: s.pop("Python"), "allow threads", "Python.AllowThreads is not set"),
+    "an unknown setting": (
+        lambda s, f: s["DerivedSeries"].update(Wokers=2),
+        "settings",
+        "Wokers",
+    ),
+    "no folder of blueprints": (
+        lambda s, f: s["DerivedSeries"]["BlueprintFolders"].append("/nowhere"),
+        "blueprint folders",
+        "names /nowhere",
+    ),
+    "without the ready blueprints": (
+        lambda s, f: s["DerivedSeries"].update(BlueprintFolders=[str(f / "storage")]),
+        "blueprint folders",
+        "ready blueprints",
+    ),
+    "an environment that is gone": (
+        lambda s, f: s["DerivedSeries"].update(Environments={"torch": {"Python": "/nowhere/python"}}),
+        "environments",
+        "torch: /nowhere/python",
+    ),
+    "more workers than processors": (
+        lambda s, f: s["DerivedSeries"].update(Workers=64) or s.update(HttpThreadsCount=1000),
+        "workers",
+        "Workers is 64",
+    ),
+    "few HTTP threads": (lambda s, f: s.update(HttpThreadsCount=4), "http threads", "HttpThreadsCount is 4"),
+    "open to all": (
+        lambda s, f: s.update(RemoteAccessAllowed=True, AuthenticationEnabled=False),
+        "authentication",
+        "may do everything",
+    ),
+    "no permission to review": (authorization, "authorization", "no permission for POST /series/1-2-3-4-5/review"),
+    "jobs of a newer version": (newer_jobs, "jobs", "is of a newer version of the plugin (99"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_set_up_is_found_with_its_remedy(what: str, tmp_path: Path) -> None:
+    breaking, name, words = BROKEN[what]
+    sections = sound_sections(tmp_path)
+    breaking(sections, tmp_path)
+    (finding,) = diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections}))
+    assert finding.name == name and words in finding.message and finding.remedy
+
+
+def test_another_python_than_orthancs(tmp_path: Path) -> None:
+    sections = sound_sections(tmp_path)
+    sections["Plugins"] = [str(plugin_files(tmp_path / "others", python="3.99"))]
+    (finding,) = diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections}))
+    assert finding.name == "python version" and "runs Python 3.99" in finding.message and "python3.99" in finding.remedy
+
+
+def test_a_plugin_without_threads_is_not_asked_for_them(tmp_path: Path) -> None:
+    sections = sound_sections(tmp_path)
+    sections["Plugins"] = [str(plugin_files(tmp_path / "others", version="4.0"))]
+    del sections["Python"]
+    assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections})) == []
+
+
+def test_files_that_orthanc_refuses_are_all_that_is_told(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "orthanc", {"a.json": {"Name": "x"}, "b.json": {"Name": "y", "PythonScript": "z"}})
+    (finding,) = diagnosed(folder)
+    assert finding.name == "configuration" and "Name is set in" in finding.message
+
+
+@pytest.mark.parametrize(("free", "severity"), [(GIGABYTE // 2, Severity.ERROR), (5 * GIGABYTE, Severity.WARNING)])
+def test_a_full_disk(free: int, severity: Severity, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sound_sections(tmp_path)})
+    (finding,) = diagnosed(folder, free=free)
+    assert (finding.name, finding.severity) == ("disk", severity) and "GB left" in finding.message
+
+
+def test_a_storage_that_orthancs_user_may_not_write(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sound_sections(tmp_path)})
+    findings = diagnosed(folder, Account("orthanc", 54321, frozenset()))
+    assert any(
+        finding.name == "rights" and f"{tmp_path / 'storage'} cannot be written by the user orthanc" in finding.message
+        for finding in findings
+    )
+
+
+def test_rights_are_those_of_owner_group_and_others(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    file.chmod(0o640)
+    owner, group = file.stat().st_uid + 7, file.stat().st_gid
+    assert not Account("other", owner, frozenset())._has(file, os.R_OK)
+    assert Account("member", owner, frozenset([group]))._has(file, os.R_OK)
+    assert not Account("member", owner, frozenset([group]))._has(file, os.W_OK)
+
+
+def test_the_command_answers_json_and_its_exit_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sections = sound_sections(tmp_path)
+    folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sections})
+    root = ["doctor", "--orthanc", str(folder), "--offline", "--as", "root", "--json"]
+    errors = [each for each in json.loads(_said(root, capsys, 0))["Findings"] if each["Severity"] == "Error"]
+    assert errors == []
+    sections["DicomWeb"] = {"Enable": False}
+    (folder / "orthanc.json").write_text(json.dumps(sections))
+    names = [each["Name"] for each in json.loads(_said(root, capsys, 1))["Findings"]]
+    assert "dicomweb" in names
+    assert "set it to true" in _said(root[:-1], capsys, 1), "the remedy"
+    assert main(["doctor"]) == 2
+
+
+def _said(arguments: list[str], capsys: pytest.CaptureFixture[str], status: int) -> str:
+    assert main(arguments) == status
+    return capsys.readouterr().out
+
+
+def test_a_server_that_does_not_run_and_another_program_on_its_port(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        port = other.server_port
+        sections = {**sound_sections(tmp_path), "HttpPort": port}
+        folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sections})
+        thread = Thread(target=other.serve_forever)
+        thread.start()
+        assert f"http://127.0.0.1:{port} is not Orthanc" in _said(["doctor", "--orthanc", str(folder)], capsys, 1)
+        other.shutdown()
+        thread.join()
+    assert f"nothing listens at http://127.0.0.1:{port}" in _said(["doctor", "--orthanc", str(folder)], capsys, 1)
