@@ -32,5 +32,5 @@ def environment_of(script: Path) -> Path | None:
 
 def python_of(venv: Path) -> str | None:
     """The version of an environment's Python, such as ``3.11``."""
-    found = sorted(venv.glob("lib/python3.*/site-packages"))
-    return found[-1].parent.name.removeprefix("python") if found else None
+    versions = sorted(venv.glob("lib/python3.*/site-packages"))
+    return versions[-1].parent.name.removeprefix("python") if versions else None

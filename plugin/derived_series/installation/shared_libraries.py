@@ -28,13 +28,13 @@ def loaded_plugin(configuration: Configuration, name: str) -> Path | None:
 def linked_python(plugin: Path) -> str | None:
     """The version of Python, such as ``3.13``, that a plugin is linked with; None where the file names none."""
     try:
-        found = re.search(rb"libpython(3\.\d+)", plugin.read_bytes())
+        match = re.search(rb"libpython(3\.\d+)", plugin.read_bytes())
     except OSError:
         return None
-    return found[1].decode() if found else None
+    return match[1].decode() if match else None
 
 
 def version_of(plugin: Path) -> tuple[int, ...] | None:
     """The plugin's version by the name of its file (Debian: ``libOrthancPython.so.5.0``); None where it has none."""
-    found = re.search(r"\.so\.(\d+(?:\.\d+)*)$", plugin.resolve().name)
-    return tuple(int(number) for number in found[1].split(".")) if found else None
+    match = re.search(r"\.so\.(\d+(?:\.\d+)*)$", plugin.resolve().name)
+    return tuple(int(number) for number in match[1].split(".")) if match else None

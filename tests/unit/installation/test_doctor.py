@@ -177,17 +177,17 @@ def test_the_command_answers_json_and_its_exit_status(tmp_path: Path, capsys: py
     sections = sound_sections(tmp_path)
     folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sections})
     root = ["doctor", "--orthanc", str(folder), "--offline", "--as", "root", "--json"]
-    errors = [each for each in json.loads(_said(root, capsys, 0))["Findings"] if each["Severity"] == "Error"]
+    errors = [each for each in json.loads(_output(root, capsys, 0))["Findings"] if each["Severity"] == "Error"]
     assert errors == []
     sections["DicomWeb"] = {"Enable": False}
     (folder / "orthanc.json").write_text(json.dumps(sections))
-    names = [each["Name"] for each in json.loads(_said(root, capsys, 1))["Findings"]]
+    names = [each["Name"] for each in json.loads(_output(root, capsys, 1))["Findings"]]
     assert "dicomweb" in names
-    assert "set it to true" in _said(root[:-1], capsys, 1), "the remedy"
+    assert "set it to true" in _output(root[:-1], capsys, 1), "the remedy"
     assert main(["doctor"]) == 2
 
 
-def _said(arguments: list[str], capsys: pytest.CaptureFixture[str], status: int) -> str:
+def _output(arguments: list[str], capsys: pytest.CaptureFixture[str], status: int) -> str:
     assert main(arguments) == status
     return capsys.readouterr().out
 
@@ -201,7 +201,7 @@ def test_a_server_that_does_not_run_and_another_program_on_its_port(
         folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sections})
         thread = Thread(target=other.serve_forever)
         thread.start()
-        assert f"http://127.0.0.1:{port} is not Orthanc" in _said(["doctor", "--orthanc", str(folder)], capsys, 1)
+        assert f"http://127.0.0.1:{port} is not Orthanc" in _output(["doctor", "--orthanc", str(folder)], capsys, 1)
         other.shutdown()
         thread.join()
-    assert f"nothing listens at http://127.0.0.1:{port}" in _said(["doctor", "--orthanc", str(folder)], capsys, 1)
+    assert f"nothing listens at http://127.0.0.1:{port}" in _output(["doctor", "--orthanc", str(folder)], capsys, 1)

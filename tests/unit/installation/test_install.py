@@ -36,9 +36,9 @@ def test_without_yes_it_shows_the_file_and_writes_nothing(debians: Path, capsys:
     before = contents(debians)
     assert run("install", "--orthanc", debians) == 0
     assert contents(debians) == before and not (debians / "blueprints").exists()
-    said = capsys.readouterr().out
-    assert f"{debians / 'derived-series.json'} would be written" in said and "Nothing was written" in said
-    assert json.dumps(str(ready_blueprints())) in said
+    output = capsys.readouterr().out
+    assert f"{debians / 'derived-series.json'} would be written" in output and "Nothing was written" in output
+    assert json.dumps(str(ready_blueprints())) in output
 
 
 def test_beside_debians_files_it_writes_what_they_do_not_say(debians: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,9 +50,9 @@ def test_beside_debians_files_it_writes_what_they_do_not_say(debians: Path, caps
     assert {name: text for name, text in contents(debians).items() if name in before} == before
     assert (debians / "blueprints").is_dir()
     assert (debians / "derived-series.json").stat().st_mode & 0o777 == 0o644, "Orthanc's user reads it"
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     sed = f"""sed -i 's#"/etc/orthanc/sample.py"#"{plugin_script()}"#' {debians / "python.json"}"""
-    assert sed in said and f"runpy.run_path({str(plugin_script())!r})" in said
+    assert sed in output and f"runpy.run_path({str(plugin_script())!r})" in output
 
 
 @pytest.mark.parametrize("how", ["named", "chained"])
@@ -105,8 +105,8 @@ def test_what_a_users_file_has_to_say_otherwise_is_told(
 ) -> None:
     folder = write_folder(tmp_path / "orthanc", {"theirs.json": section})
     assert run("install", "--orthanc", folder, "--yes") == 1
-    said = capsys.readouterr().out
-    assert words in said and str(folder / "theirs.json") in said
+    output = capsys.readouterr().out
+    assert words in output and str(folder / "theirs.json") in output
     assert not set(section) & set(written(folder)), "Orthanc takes each section from one file"
 
 
