@@ -224,8 +224,8 @@ def test_segments_that_share_voxels_are_no_label_map() -> None:
         SegmentationGrinder()(ParentSeries.from_objects([shared]))
     assert "StructuresInput" in str(caught.value.remedy)
     parts_of_one = encode(Segmentation(list(CT.instances), masks * np.float32(0.8), "FRACTIONAL", parts, *ids))
-    found = SegmentationGrinder()(ParentSeries.from_objects([parts_of_one])).on(CT)
-    assert np.array_equal(found, np.where(masks[..., 0], 1, np.where(masks[..., 1], 2, 0)))
+    labels = SegmentationGrinder()(ParentSeries.from_objects([parts_of_one])).on(CT)
+    assert np.array_equal(labels, np.where(masks[..., 0], 1, np.where(masks[..., 1], 2, 0)))
 
 
 def _segmentation(parent: ParentSeries, labels: Any, kind: str, second: int) -> bytes:
