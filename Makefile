@@ -1,7 +1,7 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
 # test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
-# ohif: fetch the OHIF viewer from npm; the plugin serves it under /ohif/ from the next start on.
+# ohif: fetch the OHIF viewer from npm; the plugin serves it under /derived-series-ohif/ from the next start on.
 .PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-readers test-bookworm test-trixie test-sid lint format fuzz bench clean
 
 # Every server and worker that a test starts would compile all sources again.

@@ -1,6 +1,7 @@
-"""The tables of docs/conformance.md, from the ready blueprints and from a series of each kind made by them.
+"""The tables of docs/conformance.md, from the ready blueprints and from a series of each kind made by them; and what
+the authorization plugin has to know, in docs/authorization.md and in the package.
 
-PYTHONPATH=plugin:tests python scripts/conformance.py    # rewrites the tables in docs/conformance.md
+PYTHONPATH=plugin:tests python scripts/conformance.py    # rewrites the tables in the documents, and the package's file
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+import authorization_matrix
 from building import build, ready
 from derived_series import ParentSeries
 from derived_series.dicom.blueprints.blueprint import Blueprint
@@ -40,12 +42,14 @@ from derived_series.dicom.series.rules import MARK_TAGS, PATIENT_AND_STUDY, PIXE
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from derived_series.kinds import KINDS, sop_class
+from derived_series.orthanc.permissions import SHIPPED, authorization, shipped_text
 from derived_series.transfer_syntaxes import WRITTEN
 from kinds_matrix import FILES, compact, markdown, matrix
 from parents_of_kinds import phantom_for
 from phantoms import ct_phantom
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "conformance.md"
+AUTHORIZATION = DOCUMENT.with_name("authorization.md")
 _CHARSET, _CLASS = 0x00080005, 0x00080016
 #: Kinds whose SOP class depends on the image.
 _BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)
@@ -74,7 +78,9 @@ class Row:
 
 
 def main() -> int:
-    DOCUMENT.write_text(updated(DOCUMENT.read_text("utf-8")), "utf-8")
+    SHIPPED.write_text(shipped_text(), "utf-8")
+    for document in (DOCUMENT, AUTHORIZATION):
+        document.write_text(updated(document.read_text("utf-8")), "utf-8")
     return 0
 
 
@@ -96,6 +102,8 @@ def tables() -> dict[str, str]:
     common = set.intersection(*map(set, rows.values()))
     sections = {"classes": _classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
     sections["kinds and parents"] = markdown(*compact(matrix()))
+    sections["authorization"] = authorization_matrix.markdown(authorization())
+    sections["authorization plugin"] = f"```json\n{shipped_text()}```\n"
     return sections | {name: _table(set(each) - common) for name, each in rows.items()}
 
 

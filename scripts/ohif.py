@@ -1,4 +1,4 @@
-"""Fetch OHIF's viewer from npm, pinned and checked, and prepare it to be served by the plugin under /ohif/."""
+"""Fetch OHIF's viewer from npm, pinned and checked, and prepare it to be served by the plugin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LEFT_OUT = re.compile(
     r"\.map$|(^|/)ort/|^sw\.js$|^init-service-worker\.js$|^app-config\.js$|^google\.js$|^_|^serve\.json$"
 )
 
-#: Where the plugin serves the configuration, seen from /ohif/.
+#: Where the plugin serves the configuration, seen from /derived-series-ohif/.
 CONFIGURATION = "../derived-series/app/ohif/ohif-config.js"
 
 #: What a prepared folder was made of: another package or another address is prepared again.

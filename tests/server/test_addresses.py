@@ -182,7 +182,7 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
         "form page": [("GET", f"{ours}/derive.html?series={parent}", None)],
         "review page": [("GET", f"{ours}/review/{derived}", None)],
         "files of pages": [("GET", f"{ours}/app/shared/page.js", None)],
-        "viewer": [("GET", "/ohif/index.html", None)],
+        "viewer": [("GET", "/derived-series-ohif/index.html", None)],
     }
 
 

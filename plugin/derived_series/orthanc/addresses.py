@@ -3,6 +3,9 @@
 Orthanc's filters and its authorization plugin decide by the address: ``/series/{id}/...`` and ``/instances/{id}/...``
 name the resource, and with it the patient; ``/derived-series/...`` names none. What is about no resource therefore
 carries identifiers, states and times, and nothing of a patient. A test asks every row as two users.
+
+Each row also says what permission a user needs by the authorization plugin, which knows nothing of our routes by
+itself: ``permissions.py`` makes its configuration of that.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.orthanc.http import Handler, Route
@@ -21,59 +24,73 @@ _JOB = f"{_SERIES}/jobs/{_NAME}"
 _OWN = "/derived-series"
 
 
+#: What a user of the authorization plugin needs: ``view`` is one of its own permissions, the others are ours.
+Permission: TypeAlias = Literal["view", "derive", "review", "admin"]
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """A row of the table.
 
     :param pattern: a regular expression for the whole path; a resource's identifier is its first group.
+    :param methods: what each method needs: users have one of these permissions. None: a file of the package, which
+        browsers ask for without saying who asks.
     :param about: the level of the resource that it names; None: it carries nothing of a patient.
     """
 
     pattern: str
-    methods: tuple[str, ...] = ("GET",)
+    methods: Mapping[str, tuple[Permission, ...] | None]
     about: Literal["series", "instances"] | None = None
 
 
-def _of_series(path: str, *methods: str) -> Address:
-    return Address(path, methods or ("GET",), "series")
+_VIEW: Mapping[str, tuple[Permission, ...]] = MappingProxyType({"GET": ("view",)})
+_FILE: Mapping[str, None] = MappingProxyType({"GET": None})
+
+
+def _post(*permissions: Permission) -> Mapping[str, tuple[Permission, ...]]:
+    return {"POST": permissions}
+
+
+def _of_series(path: str, methods: Mapping[str, tuple[Permission, ...]] = _VIEW) -> Address:
+    return Address(path, methods, "series")
 
 
 ADDRESSES: Mapping[str, Address] = MappingProxyType(
     {
-        "derive": _of_series(f"{_SERIES}/derive", "POST"),
-        "derive image": _of_series(f"{_SERIES}/derive/{_NAME}/{_NAME}", "POST"),
+        "derive": _of_series(f"{_SERIES}/derive", _post("derive")),
+        "derive image": _of_series(f"{_SERIES}/derive/{_NAME}/{_NAME}", _post("derive")),
         "derived": _of_series(f"{_SERIES}/derived"),
         "provenance": _of_series(f"{_SERIES}/provenance"),
-        "verdict": _of_series(f"{_SERIES}/review", "GET", "POST"),
+        "verdict": _of_series(f"{_SERIES}/review", {**_VIEW, **_post("review")}),
         "sources": _of_series(f"{_SERIES}/sources"),
         "manifest": _of_series(f"{_SERIES}/manifest"),
         "fitting pipelines": _of_series(f"{_SERIES}/pipelines"),
-        "try rules": _of_series(f"{_SERIES}/rules/simulate", "POST"),
+        "try rules": _of_series(f"{_SERIES}/rules/simulate", _post("admin")),
         "jobs of a series": _of_series(f"{_SERIES}/jobs"),
-        "job of a series": _of_series(_JOB, "GET", "DELETE"),
-        "cancel": _of_series(f"{_JOB}/cancel", "POST"),
-        "resubmit": _of_series(f"{_JOB}/resubmit", "POST"),
+        "job of a series": _of_series(_JOB, {**_VIEW, "DELETE": ("admin",)}),
+        "cancel": _of_series(f"{_JOB}/cancel", _post("derive", "admin")),
+        "resubmit": _of_series(f"{_JOB}/resubmit", _post("derive", "admin")),
         "image": _of_series(f"{_JOB}/image"),
-        "progress": _of_series(f"{_JOB}/progress", "POST"),
+        "progress": _of_series(f"{_JOB}/progress", _post("admin")),
         "log": _of_series(f"{_JOB}/log"),
-        "pixels": Address(f"/instances/{_NAME}/pixels/{_NAME}/{_NAME}", about="instances"),
-        "status": Address(f"{_OWN}/status"),
-        "blueprints": Address(f"{_OWN}/blueprints"),
-        "blueprint": Address(f"{_OWN}/blueprints/{_NAME}"),
-        "factories": Address(f"{_OWN}/factories"),
-        "pipelines": Address(f"{_OWN}/pipelines"),
-        "pipeline": Address(f"{_OWN}/pipelines/{_NAME}"),
-        "rules": Address(f"{_OWN}/rules"),
-        "simulate": Address(f"{_OWN}/rules/simulate", ("POST",)),
-        "jobs": Address(f"{_OWN}/jobs"),
-        "job": Address(f"{_OWN}/jobs/{_NAME}", ("GET", "DELETE")),
-        "job, to change": Address(f"{_OWN}/jobs/{_NAME}/(cancel|resubmit)", ("POST",)),
-        "recent": Address(f"{_OWN}/recent"),
-        "start page": Address(_OWN),  # Orthanc cuts the slash at the end off
-        "form page": Address(f"{_OWN}/derive.html"),
-        "review page": Address(f"{_OWN}/review/{_NAME}"),
-        "files of pages": Address(f"{_OWN}/app/{_NAME}/{_NAME}"),
-        "viewer": Address("/ohif/(.*)"),
+        "pixels": Address(f"/instances/{_NAME}/pixels/{_NAME}/{_NAME}", _VIEW, "instances"),
+        "status": Address(f"{_OWN}/status", _VIEW),
+        "blueprints": Address(f"{_OWN}/blueprints", _VIEW),
+        "blueprint": Address(f"{_OWN}/blueprints/{_NAME}", _VIEW),
+        "factories": Address(f"{_OWN}/factories", _VIEW),
+        "pipelines": Address(f"{_OWN}/pipelines", _VIEW),
+        "pipeline": Address(f"{_OWN}/pipelines/{_NAME}", _VIEW),
+        "rules": Address(f"{_OWN}/rules", _VIEW),
+        "simulate": Address(f"{_OWN}/rules/simulate", _post("admin")),
+        "jobs": Address(f"{_OWN}/jobs", _VIEW),
+        "job": Address(f"{_OWN}/jobs/{_NAME}", {**_VIEW, "DELETE": ("admin",)}),
+        "job, to change": Address(f"{_OWN}/jobs/{_NAME}/(cancel|resubmit)", _post("derive", "admin")),
+        "recent": Address(f"{_OWN}/recent", _VIEW),
+        "start page": Address(_OWN, _FILE),  # Orthanc cuts the slash at the end off
+        "form page": Address(f"{_OWN}/derive.html", _FILE),
+        "review page": Address(f"{_OWN}/review/{_NAME}", _FILE),
+        "files of pages": Address(f"{_OWN}/app/{_NAME}/{_NAME}", _FILE),
+        "viewer": Address(f"{_OWN}-ohif/(.*)", _FILE),
     }
 )
 

@@ -290,13 +290,6 @@ def test_a_parent_of_another_kind_is_refused_with_the_kind_that_it_is(blueprint:
     assert f"blueprint {other}" in str(caught.value.remedy)
 
 
-@pytest.mark.parametrize("blueprint", ["secondary_capture", "multiframe_secondary_capture"])
-def test_a_picture_of_a_projection_keeps_its_laterality(blueprint: str) -> None:
-    parents = mammograms(views=1)
-    (dataset,) = written(build(parent_of(parents), np.ones((1, 16, 12), np.uint8), blueprint=blueprint))
-    assert dataset.ImageLaterality == "R" and new_errors(dataset, parents) == []
-
-
 @pytest.mark.parametrize("blueprint", ["ct", "mr", "pet"])
 def test_a_projection_is_no_volume(blueprint: str) -> None:
     with pytest.raises((GeometryError, HeaderError), match="DX") as caught:

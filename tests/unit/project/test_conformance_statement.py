@@ -7,21 +7,21 @@ import re
 import pytest
 
 from building import LIBRARY
-from conformance import DOCUMENT, objects, rows_of, tables, updated
+from conformance import AUTHORIZATION, DOCUMENT, objects, rows_of, tables, updated
 from derived_series.kinds import KINDS
 
 COMMAND = "PYTHONPATH=plugin:tests .venv/bin/python scripts/conformance.py"
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    text = DOCUMENT.read_text("utf-8")
-    marks = set(re.findall(r"<!-- table: ([\w ]+) -->", text))
+    texts = [document.read_text("utf-8") for document in (DOCUMENT, AUTHORIZATION)]
+    marks = {name for text in texts for name in re.findall(r"<!-- table: ([\w ]+) -->", text)}
     assert set(tables()) - marks == set(), (
         "give the new kind a section 5.x in docs/conformance.md with the lines '<!-- table: NAME -->' and "
         f"'<!-- end -->', then run: {COMMAND}"
     )
     assert marks - set(tables()) == set(), "of kinds that are gone: delete their sections in docs/conformance.md"
-    assert text == updated(text), f"run: {COMMAND}"
+    assert texts == [updated(text) for text in texts], f"run: {COMMAND}"
 
 
 def test_every_ready_blueprint_has_its_table() -> None:

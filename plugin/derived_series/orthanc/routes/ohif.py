@@ -1,4 +1,7 @@
-"""OHIF's viewer under ``/ohif/``, when ``make ohif`` has fetched it."""
+"""OHIF's viewer under ``/derived-series-ohif/``, when ``make ohif`` has fetched it.
+
+``/ohif/`` is the folder of Orthanc's own OHIF plugin, which may be there as well.
+"""
 
 from __future__ import annotations
 
@@ -64,4 +67,5 @@ class Ohif:
         series = f"SeriesInstanceUIDs={quote(parent)},{quote(derived)}"
         both = f"parent={quote(parent)}&derived={quote(derived)}"
         both += {"SEG": "&overlay=1", "CT": "&window=1"}.get(modality, "")
-        return f"ohif/viewer?StudyInstanceUIDs={quote(study)}&{series}&{both}&hangingProtocolId=parent-and-derived"
+        shown = f"StudyInstanceUIDs={quote(study)}&{series}&{both}&hangingProtocolId=parent-and-derived"
+        return f"derived-series-ohif/viewer?{shown}"

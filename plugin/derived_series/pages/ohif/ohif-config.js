@@ -1,10 +1,10 @@
-// The configuration of OHIF when it is served by the plugin under /ohif/: its data come from the same Orthanc, and a
+// The configuration of OHIF when it is served by the plugin under /derived-series-ohif/: its data come from the same Orthanc, and a
 // derived series is shown beside its parent, at the same place.
 
 "use strict";
 
 /** The viewer's own path; Orthanc may be behind a proxy that puts something before it. */
-const PUBLIC_URL = location.pathname.replace(/\/ohif(\/.*)?$/, "/ohif/");
+const PUBLIC_URL = location.pathname.replace(/\/derived-series-ohif(\/.*)?$/, "/derived-series-ohif/");
 
 // Used by the viewer's bundle, which expects both to be global.
 Object.assign(window, { PUBLIC_URL, browserImportFunction: (name) => import(name) });

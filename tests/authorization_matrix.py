@@ -1,0 +1,61 @@
+"""Which role may ask which of our routes, where the authorization plugin decides: the table of docs/conformance.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from authorization_plugin import ANONYMOUS, AuthorizationPlugin, Profile
+from derived_series.orthanc.addresses import ADDRESSES
+
+#: Series and instances of a study that has the label "ours"; the other reader may see those with "other" alone.
+RESOURCE = "0123abcd-0123abcd-0123abcd-0123abcd-0123abcd"
+
+#: The roles by the heading of their column; "doctor" and "admin" are those of the plugin's own service.
+ROLES: Mapping[str, Profile] = {
+    "nobody": ANONYMOUS,
+    "view": Profile("vera", frozenset({"view"})),
+    "view, of other studies": Profile("otto", frozenset({"view", "derive", "review"}), frozenset({"other"})),
+    "doctor": Profile("doris", frozenset({"view", "download", "share", "send"})),
+    "view, derive": Profile("dora", frozenset({"view", "derive"})),
+    "view, review": Profile("rita", frozenset({"view", "review"})),
+    "view, admin": Profile("adam", frozenset({"view", "admin"})),
+    "all": Profile("alma", frozenset({"all"})),
+}
+
+
+def example(pattern: str) -> str:
+    """An address that a pattern of the table fits."""
+    path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", rf"\1/{RESOURCE}", pattern)
+    return re.sub(r"\(\.\*\)", "index.html", re.sub(r"\(\[\^/\]\+\)", "x", path)).replace("(cancel|resubmit)", "cancel")
+
+
+def shown(pattern: str) -> str:
+    """A pattern as documents write addresses."""
+    path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", r"\1/{id}", pattern).replace("(cancel|resubmit)", "{verb}")
+    return re.sub(r"\(\[\^/\]\+\)", "{…}", path).replace("(.*)", "{…}")
+
+
+def matrix(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, bool]]:
+    """Whether each role may ask, by route and method.
+
+    :param section: ``Authorization`` of the configuration.
+    """
+    plugin = AuthorizationPlugin(section, labels={RESOURCE: frozenset({"ours"})})
+    return {
+        (name, method): {
+            role: plugin.allows(method, example(address.pattern), profile) for role, profile in ROLES.items()
+        }
+        for name, address in ADDRESSES.items()
+        for method in address.methods
+    }
+
+
+def markdown(section: Mapping[str, Any]) -> str:
+    """The table as Markdown."""
+    lines = [f"| route | {' | '.join(ROLES)} |", "|---" * (len(ROLES) + 1) + "|"]
+    for (name, method), roles in matrix(section).items():
+        answers = " | ".join("yes" if allowed else "–" for allowed in roles.values())
+        lines.append(f"| `{method} {shown(ADDRESSES[name].pattern)}` | {answers} |")
+    return "\n".join(lines) + "\n"
