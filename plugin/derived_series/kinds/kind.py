@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from derived_series.kinds.files import FileType
 
@@ -90,10 +90,14 @@ class RequestKey:
     """A key of a request that only some kinds take.
 
     :param name: as it is in JSON; :param keyword: the attribute that it sets.
+    :param module: of ``dicom/modules``, whose ``elements_of_request`` makes a blueprint of the key's value.
+    :param form: the type of the value, as pydantic has it: null, where None is one of it, is as if it were not there.
     """
 
     name: str
     keyword: str
+    module: str
+    form: Any = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)

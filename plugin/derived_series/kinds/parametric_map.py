@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from derived_series.kinds.kind import Kind, RequestKey, SopClass
 
 #: What the values are measured in.
-UNITS = RequestKey("Units", "RealWorldValueMappingSequence")
+UNITS = RequestKey(
+    "Units",
+    "RealWorldValueMappingSequence",
+    module="parametric_map",
+    form=Annotated[str, Field(min_length=1, max_length=16)] | None,
+)
 
 PARAMETRIC_MAP = SopClass(uid="1.2.840.10008.5.1.4.1.1.30", name="Parametric Map Storage", single_instance=True)
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
+from derived_series.json_model import JsonModel
 from derived_series.kinds.encapsulated_pdf import ENCAPSULATED_PDF
 from derived_series.kinds.kind import Kind, RequestKey
 from derived_series.kinds.secondary_capture import SECONDARY_CAPTURE
 from derived_series.kinds.segmentation import SEGMENTS
 
+
+class PictureRequest(JsonModel):
+    """How labels are drawn over their parent."""
+
+    fill: Annotated[float, Field(ge=0, le=1)] | None = None
+    legend: bool | None = None
+    note: bool | None = None
+    patient: bool | None = None
+    sheet: Annotated[int, Field(ge=0, le=64)] | None = None
+
+
 #: What is drawn; the attribute itself is not written.
 _SIGN = "GraphicAnnotationSequence"
-PICTURE = RequestKey("Picture", _SIGN)
+PICTURE = RequestKey("Picture", _SIGN, module="picture", form=PictureRequest | None)
 
 _SUMMARY = "one page of a label map: names, volumes in ml, and three planes through the largest structure"
 

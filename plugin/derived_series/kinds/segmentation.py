@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from derived_series.kinds.kind import Kind, RequestKey, SopClass
+from derived_series.kinds.segment_request import SEGMENTS_FORM
 
 #: What the labels of a label map are.
-SEGMENTS = RequestKey("Segments", "SegmentSequence")
+SEGMENTS = RequestKey("Segments", "SegmentSequence", module="segments_of_request", form=SEGMENTS_FORM)
 
 SEGMENTATION = SopClass(
     uid="1.2.840.10008.5.1.4.1.1.66.4",

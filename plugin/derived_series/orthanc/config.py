@@ -11,8 +11,8 @@ from pydantic import Field, field_validator, model_validator
 
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
-from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.jobs.rules.model import Rule, repeated
+from derived_series.json_model import JsonModel
 from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -12,7 +13,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydicom.dataset import Dataset
-from pydicom.sr.coding import Code
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.build_context import BuildContext
@@ -23,9 +23,8 @@ from derived_series.dicom.encoding.tags import TagLike, dictionary_vr, to_tag
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import FACTORIES, ObjectFactory
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.dicom.modules import Measurement, Segment, derivation, real_world_values, segments
-from derived_series.dicom.modules.picture import PictureElement
-from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
+from derived_series.dicom.modules import Measurement, derivation
+from derived_series.dicom.modules.segments_of_request import DescribedSegments
 from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.dicom.series.header import SeriesHeader
@@ -97,7 +96,6 @@ class Options:
 REPORT = next(kind for kind in KINDS if kind.builder == "measurement_report")
 
 #: The segments of a request: objects with the keys of ``Segments``, the name of a table, or ``{"Table": text}``.
-DescribedSegments = Sequence[Mapping[str, Any]] | Mapping[str, str] | str
 
 
 def extra_blueprint(
@@ -107,9 +105,9 @@ def extra_blueprint(
     described: DescribedSegments = (),
     units: str | None = None,
     pictured: Mapping[str, Any] | None = None,
+    of_kinds: Mapping[str, Any] | None = None,
 ) -> Blueprint:
-    """The blueprint of a request's ``Replace``, ``SeriesDescription``, ``Derivation``, ``Segments``, ``Units`` and
-    ``Picture``.
+    """The blueprint of a request's ``Replace``, ``SeriesDescription``, ``Derivation``, and of the keys of kinds.
 
     :param replace: keyword or "gggg,eeee" -> value; None empties the tag; lists of objects are sequence items.
     :param derived_by: name or value of a code of CID 7203.
@@ -117,6 +115,7 @@ def extra_blueprint(
         the name of a table, or ``{"Table": text}``.
     :param units: what a parametric map's values are measured in, as UCUM has it.
     :param pictured: settings of ``picture(...)`` by name.
+    :param of_kinds: the keys that only some kinds take (``Segments``, ``Units``, ``Picture``...), as in the request.
     :raises InvalidRequest: a tag that there is not, a value that its VR does not allow.
     """
     elements: list[VirtualElement] = []
@@ -129,49 +128,20 @@ def extra_blueprint(
         if derived_by is not None:
             code = derivation("", derived_by)["DerivationCodeSequence"]
             extra = extra + Blueprint([code], name="request")
-        if described:
-            extra = extra + Blueprint(_segments(described), name="request")
-        if units is not None:
-            extra = extra + Blueprint(real_world_values(units), name="request")
-        if pictured:
-            extra = extra + Blueprint([PictureElement(pictured)], name="request")
+        asked = {"Segments": described or None, "Units": units, "Picture": pictured or None, **(of_kinds or {})}
+        for key in REQUEST_KEYS:
+            if (value := asked.get(key.name)) is not None:
+                extra = extra + Blueprint(_elements(key, value), name="request")
         return extra
     except BlueprintError as error:
         raise InvalidRequest(f"the request's tags: {error.message}", remedy=error.remedy) from error
 
 
-def _segments(described: DescribedSegments) -> Blueprint:
-    """:raises BlueprintError: a table that there is not; a name is never that of a file."""
-    if isinstance(described, str):
-        if described not in TABLES:
-            raise BlueprintError(
-                f"there is no table of segments {described!r}",
-                remedy=f'name one of {", ".join(TABLES)}, or give its text: {{"Table": "number,name\\n1,Liver"}}',
-            )
-        return segments_from(described)
-    if isinstance(described, Mapping):
-        return segments_of_text(described["Table"], "Segments")
-    return segments(*map(_segment, described))
-
-
-def _segment(document: Mapping[str, Any]) -> Segment:
-    return Segment(
-        number=document["Number"],
-        label=document["Label"],
-        type=_concept(document.get("Type")),
-        category=_concept(document.get("Category")),
-        color=document.get("Color"),
-        description=document.get("Description"),
-        modifier=_concept(document.get("Modifier")),
-        region=_concept(document.get("Region")),
-        region_modifier=_concept(document.get("RegionModifier")),
-        tracking_id=document.get("TrackingID"),
-        tracking_uid=document.get("TrackingUID"),
-    )
-
-
-def _concept(concept: str | Mapping[str, str] | None) -> Code | str | None:
-    return Code(concept["Value"], concept["Scheme"], concept["Meaning"]) if isinstance(concept, Mapping) else concept
+def _elements(key: RequestKey, value: Any) -> Blueprint:
+    """The elements that a key of a request stands for, by the module that its kind names."""
+    module = importlib.import_module(f"derived_series.dicom.modules.{key.module}")
+    elements: Blueprint = module.elements_of_request(value)
+    return elements
 
 
 def _fits(header: SeriesHeader, options: Options) -> SeriesHeader:

@@ -27,8 +27,9 @@ REPOSITORY = PACKAGE.parent.parent
 DECLARATION = '''"""Raw data: notes beside the images."""
 
 from derived_series.kinds.files import FileType
-from derived_series.kinds.kind import Kind, SopClass
+from derived_series.kinds.kind import Kind, RequestKey, SopClass
 
+AUTHOR = RequestKey("NoteAuthor", "ContentCreatorName", module="note_author", form=str | None)
 NOTES = FileType("file of notes", ".notes", (b"NOTES",), "use the factory notes", "notes", lines_from=None)
 RAW_DATA = SopClass("1.2.840.10008.5.1.4.1.1.66", "Raw Data Storage", modality="OT", single_instance=True)
 KINDS = (
@@ -40,9 +41,27 @@ KINDS = (
         builder="raw_notes",
         made_from="File",
         files=(NOTES,),
+        keys=(AUTHOR,),
     ),
 )
 '''
+AUTHOR_MODULE = '''"""Who wrote the notes."""
+
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.blueprints.element import StaticElement
+
+
+def elements_of_request(name):
+    return Blueprint([StaticElement("ContentCreatorName", "PN", name)])
+'''
+#: A request with the key of the new kind.
+ASKED = """
+from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.work.options import options_of
+
+request = DeriveRequest.of({"Blueprint": "raw_notes", "Factory": "notes", "NoteAuthor": "Doe^Jane"})
+print(request.to_json()["NoteAuthor"], options_of(request, "Strict").extra["ContentCreatorName"].value)
+"""
 BUILDER = '''"""Raw data from notes."""
 
 import numpy as np
@@ -127,6 +146,7 @@ def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     """The factory, the list, the command and the SOP class follow from the declaration."""
     package = tmp_path / "plugin" / "derived_series"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "*.js", "*.css", "*.html"))
+    shutil.copy(PACKAGE.parent / "main.py", package.parent)  # it tells a checkout from an installed package
     (package / "kinds" / "raw_notes.py").write_text(DECLARATION)
     (package / "dicom" / "objects" / "raw_notes.py").write_text(BUILDER)
     shutil.copytree(REPOSITORY / "blueprints", tmp_path / "blueprints")
@@ -136,6 +156,7 @@ def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     assert last in text
     table.write_text(text.replace(last, f'{last}    "raw_notes",\n'))
 
+    (package / "dicom" / "modules" / "note_author.py").write_text(AUTHOR_MODULE)
     parent, notes, out = tmp_path / "parent", tmp_path / "a.notes", tmp_path / "out"
     parent.mkdir()
     for number, dataset in enumerate(ct_phantom(2, 8, 8)):
@@ -143,8 +164,11 @@ def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     notes.write_bytes(b"NOTES all is well")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return python("-m", "derived_series", *arguments)
+
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "derived_series", *arguments],
+            [sys.executable, *arguments],
             env={**os.environ, "PYTHONPATH": str(package.parent)},
             capture_output=True,
             text=True,
@@ -158,6 +182,8 @@ def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     assert completed.returncode == 0, completed.stderr
     dataset = dcmread(next(out.iterdir()))
     assert (dataset.SOPClassUID, dataset.TextValue) == ("1.2.840.10008.5.1.4.1.1.66", "NOTES all is well")
+    asked = python("-c", ASKED)
+    assert asked.stdout.split() == ["Doe^Jane", "Doe^Jane"], asked.stderr
     wrong = run("build", str(parent), str(tmp_path / "other"), "--blueprint", "ct", "--image", str(notes))
     assert wrong.returncode == 2 and "NotesFactory makes no CT Image Storage" in wrong.stderr
 

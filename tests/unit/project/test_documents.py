@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -17,8 +18,7 @@ from building import build, parent_of, written
 from derived_series import Blueprint, BuildContext, ParentSeries
 from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
-from derived_series.jobs.requests.derive import ConceptRequest, DeriveRequest, SegmentRequest
-from derived_series.jobs.requests.retrieval import RetrieveRequest
+from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.requests.verdict import ReviewRequest
 from derived_series.jobs.rules.model import COUNT, METADATA, Condition, Match, Rule
 from derived_series.kinds import KINDS
@@ -145,10 +145,20 @@ def keys_of(*models: type[BaseModel]) -> set[str]:
     return {field.alias or name for model in models for name, field in model.model_fields.items()}
 
 
+def models_in(form: Any) -> set[type[BaseModel]]:
+    """A model and those that its keys have as values, however deep; those of a type."""
+    if isinstance(form, type) and issubclass(form, BaseModel):
+        return {form}.union(*(models_in(field.annotation) for field in form.model_fields.values()))
+    return set().union(*map(models_in, get_args(form)))
+
+
 #: What stands in which document, in backticks or as a key in JSON.
 NAMED: dict[str, tuple[str, set[str]]] = {
     "settings": ("docs/reference.md", keys_of(Settings, PipelineLimits, EnvironmentSettings)),
-    "keys of a request": ("docs/reference.md", keys_of(DeriveRequest, SegmentRequest, ConceptRequest, RetrieveRequest)),
+    "keys of a request": (
+        "docs/reference.md",
+        keys_of(*models_in(DeriveRequest)),
+    ),
     "keys of a verdict": ("docs/reference.md", keys_of(ReviewRequest)),
     "keys of a rule": ("docs/on-stable-series.md", keys_of(Rule, Match, Condition)),
     "names that a match may use": ("docs/on-stable-series.md", {*METADATA, COUNT}),

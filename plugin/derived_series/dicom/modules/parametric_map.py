@@ -23,6 +23,11 @@ def real_world_values(
     return Blueprint([StaticElement("RealWorldValueMappingSequence", "SQ", [item])])
 
 
+def elements_of_request(units: str) -> Blueprint:
+    """The elements of a request's ``Units``, in UCUM."""
+    return real_world_values(units)
+
+
 def real_world_value_item(
     units: Code | str, label: str = "REAL", explanation: str = "Real world values", quantity: Code | None = None
 ) -> Dataset:

@@ -98,6 +98,11 @@ def _check(name: str, value: Setting) -> None:
         raise BlueprintError(f"the setting {name} of a picture cannot be {value!r}", remedy=f"give {wanted}")
 
 
+def elements_of_request(settings: Mapping[str, Setting]) -> Blueprint:
+    """The elements of a request's ``Picture``. :param settings: those of ``picture``, in JSON's case or in Python's."""
+    return Blueprint([PictureElement({name.lower(): value for name, value in settings.items()})])
+
+
 def picture(
     *,
     fill: float | None = None,

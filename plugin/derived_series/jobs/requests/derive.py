@@ -7,23 +7,23 @@ import binascii
 import json
 import math
 import re
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
-    Discriminator,
     Field,
     JsonValue,
-    Tag,
     ValidationError,
+    create_model,
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_pascal
+from pydantic.alias_generators import to_pascal, to_snake
 
 from derived_series.errors import InvalidImage, InvalidRequest
-from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.jobs.requests.retrieval import RetrieveRequest
+from derived_series.json_model import JsonModel
+from derived_series.kinds import REQUEST_KEYS
 from derived_series.shortening import shortened
 from derived_series.transfer_syntaxes import written_uid
 
@@ -41,53 +41,20 @@ Cosines = Annotated[list[float], Field(min_length=6, max_length=6)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class ConceptRequest(JsonModel):
-    """A coded concept of any scheme."""
-
-    value: Annotated[str, Field(min_length=1, max_length=16)]
-    scheme: Annotated[str, Field(min_length=1, max_length=16)]
-    meaning: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class SegmentRequest(JsonModel):
-    """What a label of a label map stands for; codes of SNOMED CT by name or value."""
-
-    number: Annotated[int, Field(ge=1, le=65535)]
-    label: Annotated[str, Field(min_length=1, max_length=64)]
-    category: Name | ConceptRequest | None = None
-    type: Name | ConceptRequest | None = None
-    color: Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")] | None = None
-    description: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
-    modifier: Name | ConceptRequest | None = None
-    region: Name | ConceptRequest | None = None
-    region_modifier: Name | ConceptRequest | None = None
-    tracking_id: Annotated[str | None, Field(alias="TrackingID", min_length=1, max_length=1024)] = None
-    tracking_uid: Annotated[str | None, Field(alias="TrackingUID", min_length=1, max_length=64)] = None
+if TYPE_CHECKING:
+    KeysOfKinds = JsonModel
+else:
+    KeysOfKinds = create_model(
+        "KeysOfKinds",
+        __base__=JsonModel,
+        **{to_snake(key.name): (key.form, Field(None, alias=key.name)) for key in REQUEST_KEYS},
+    )
 
 
-class TableRequest(JsonModel):
-    """The text of a file that describes segments."""
-
-    table: Annotated[str, Field(min_length=1, repr=False)]
-
-
-class PictureRequest(JsonModel):
-    """How labels are drawn over their parent."""
-
-    fill: Annotated[float, Field(ge=0, le=1)] | None = None
-    legend: bool | None = None
-    note: bool | None = None
-    patient: bool | None = None
-    sheet: Annotated[int, Field(ge=0, le=64)] | None = None
-
-
-def _form_of_segments(value: object) -> str:
-    """Which form of "Segments" a value has, so that the errors are those of that form alone."""
-    return "<list>" if isinstance(value, list) else "<table>" if isinstance(value, dict | TableRequest) else "<name>"
-
-
-class DeriveRequest(JsonModel):
+class DeriveRequest(KeysOfKinds):
     """A derivation as it is asked for; keys in JSON are CamelCase (``SeriesDescription``).
+
+    Those that only some kinds of objects take are of the kinds' declarations.
 
     Either ``Pipeline`` (with ``Parameters``), which makes the image, or ``Blueprint``, ``Factory`` and an image
     (without one the parent's own values are taken).
@@ -106,14 +73,6 @@ class DeriveRequest(JsonModel):
     replace: dict[Name, JsonValue] = {}
     series_description: Annotated[str, Field(max_length=64)] | None = None
     derivation: Name | None = None
-    segments: Annotated[
-        Annotated[list[SegmentRequest], Tag("<list>")]
-        | Annotated[TableRequest, Tag("<table>")]
-        | Annotated[Name, Tag("<name>")],
-        Discriminator(_form_of_segments),
-    ] = []
-    units: Annotated[str, Field(min_length=1, max_length=16)] | None = None
-    picture: PictureRequest | None = None
     nan: Annotated[float | None, Field(alias="NaN")] = None
     grid: Literal["Own", "Parent"] = "Own"
     interpolation: Literal["Linear", "Nearest"] | None = None
@@ -170,6 +129,12 @@ class DeriveRequest(JsonModel):
             raise ValueError(f"Retrieve and Inputs both name {', '.join(both)}")
         if self.if_exists == "Reuse":
             raise ValueError('what another server has, only the job learns: ask without "IfExists": "Reuse"')
+
+    def of_kinds(self) -> dict[str, Any]:
+        """The values of the keys that only some kinds of objects take, in JSON; what is empty says nothing."""
+        names = {to_snake(key.name) for key in REQUEST_KEYS}
+        values = self.model_dump(by_alias=True, include=names, exclude_none=True)
+        return {name: value for name, value in values.items() if value not in ([], {})}
 
     @property
     def is_synchronous(self) -> bool:
@@ -326,5 +291,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a model as they are in JSON."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+    """The keys of a model as they are in JSON, those of its base last."""
+    names = sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
+    return [model.model_fields[name].alias or name for name in names]

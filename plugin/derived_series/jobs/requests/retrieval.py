@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from derived_series.jobs.requests.json_model import JsonModel
+from derived_series.json_model import JsonModel
 
 Keyword = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,63}$")]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from derived_series.errors import InvalidRequest
 from derived_series.jobs.requests.derive import validated
-from derived_series.jobs.requests.json_model import JsonModel
+from derived_series.json_model import JsonModel
 
 ACCEPTED, REJECTED = "Accepted", "Rejected"
 

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 
 from derived_series.jobs.requests.derive import DeriveRequest, Name
-from derived_series.jobs.requests.json_model import JsonModel
+from derived_series.json_model import JsonModel
 
 Scalar = str | int | float
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.jobs.requests.derive import DeriveRequest, SegmentRequest, TableRequest
+from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.pipelines.gate import Validation
-from derived_series.pipelines.run import DescribedSegments, Options, extra_blueprint
+from derived_series.pipelines.run import Options, extra_blueprint
 
 
 def options_of(request: DeriveRequest, validation: Validation) -> Options:
@@ -18,12 +18,7 @@ def options_of(request: DeriveRequest, validation: Validation) -> Options:
     return Options(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
         extra=extra_blueprint(
-            request.replace,
-            request.series_description,
-            request.derivation,
-            _described(request.segments),
-            request.units,
-            request.picture.model_dump(exclude_none=True) if request.picture else None,
+            request.replace, request.series_description, request.derivation, of_kinds=request.of_kinds()
         ),
         nan=request.nan,
         resampling=Resampling(request.interpolation, request.outside) if request.grid == "Parent" else None,
@@ -37,12 +32,3 @@ def _validation(request: DeriveRequest, default: Validation) -> Validation:
     """A dry run shows what would be refused."""
     asked = request.validation or default
     return "Warn" if request.dry_run and asked == "Strict" else asked
-
-
-def _described(
-    asked: list[SegmentRequest] | TableRequest | str,
-) -> DescribedSegments:
-    """The request's segments as ``extra_blueprint`` takes them."""
-    if isinstance(asked, list):
-        return [segment.model_dump(by_alias=True) for segment in asked]
-    return asked if isinstance(asked, str) else asked.model_dump(by_alias=True)

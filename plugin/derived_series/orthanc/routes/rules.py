@@ -12,10 +12,10 @@ from derived_series.errors import Busy, InvalidRequest, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
-from derived_series.jobs.requests.json_model import JsonModel
 from derived_series.jobs.rules.evaluate import Case, Evaluation, evaluate_all
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.rules.model import Rule
+from derived_series.json_model import JsonModel
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.http import Answer, Request

@@ -1,0 +1,53 @@
+"""Segments as a request describes them: a list in JSON, or a table by its name or its text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydicom.sr.coding import Code
+
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.modules.segmentation import Segment, segments
+from derived_series.dicom.modules.segments_from import TABLES, segments_from, segments_of_text
+from derived_series.errors import BlueprintError
+
+DescribedSegments = Sequence[Mapping[str, Any]] | Mapping[str, str] | str
+
+
+def elements_of_request(described: DescribedSegments) -> Blueprint:
+    """The elements of a request's ``Segments``.
+
+    :param described: a list of objects with the request's keys, the name of a table, or ``{"Table": text}``.
+    :raises BlueprintError: a table that there is not; a name is never that of a file.
+    """
+    if isinstance(described, str):
+        if described not in TABLES:
+            raise BlueprintError(
+                f"there is no table of segments {described!r}",
+                remedy=f'name one of {", ".join(TABLES)}, or give its text: {{"Table": "number,name\\n1,Liver"}}',
+            )
+        return segments_from(described)
+    if isinstance(described, Mapping):
+        return segments_of_text(described["Table"], "Segments")
+    return segments(*map(_segment, described))
+
+
+def _segment(document: Mapping[str, Any]) -> Segment:
+    return Segment(
+        number=document["Number"],
+        label=document["Label"],
+        type=_concept(document.get("Type")),
+        category=_concept(document.get("Category")),
+        color=document.get("Color"),
+        description=document.get("Description"),
+        modifier=_concept(document.get("Modifier")),
+        region=_concept(document.get("Region")),
+        region_modifier=_concept(document.get("RegionModifier")),
+        tracking_id=document.get("TrackingID"),
+        tracking_uid=document.get("TrackingUID"),
+    )
+
+
+def _concept(concept: str | Mapping[str, str] | None) -> Code | str | None:
+    return Code(concept["Value"], concept["Scheme"], concept["Meaning"]) if isinstance(concept, Mapping) else concept
