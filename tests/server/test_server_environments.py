@@ -263,8 +263,8 @@ def test_what_a_command_writes_is_progress_and_log_while_it_runs(
     assert [line for line in log["Lines"] if "case.nii.gz" in line and "reading" in line]
     assert server.json(f"{path}/log?since={log['Next']}")["Lines"] == []
     (tmp_path / "go").touch()
-    made = finished(server, running)["Content"]["Result"]
-    assert np.array_equal(voxels(server, made["ID"]), voxels(server, series))
+    result = finished(server, running)["Content"]["Result"]
+    assert np.array_equal(voxels(server, result["ID"]), voxels(server, series))
 
 
 def sleeping(seconds: int) -> list[str]:

@@ -265,7 +265,7 @@ def test_a_description_of_104_labels_that_no_header_holds_in_one_call(server: Or
     ]
     assert len(json.dumps(described)) > 23 << 10
     body = {"Blueprint": "label_map_segmentation", "Factory": "numpy", "Segments": described}
-    made = derive(server, ct, **body, Image=base64.b64encode(npy(label_map)).decode())
-    (dataset,) = server.download(made["ID"])
+    answer = derive(server, ct, **body, Image=base64.b64encode(npy(label_map)).decode())
+    (dataset,) = server.download(answer["ID"])
     masks = masks_of(dataset, parent)
     assert len(masks) == 104 and np.array_equal(masks["structure 103"], label_map == 103)

@@ -172,11 +172,11 @@ def test_a_parent_in_colour_stays_so(name: str) -> None:
     labels = np.zeros(parent.shape, np.uint8)
     labels[0, 10:60, 10:90] = 3
     image = pixels(draw(labels, picture(legend=False), parent=parent)[0])
-    own = ShownSlices(parent).picture(0)
-    assert own.shape == (*parent.shape[-2:], 3) and np.ptp(own.astype(int), axis=-1).max() > 30
+    shown = ShownSlices(parent).picture(0)
+    assert shown.shape == (*parent.shape[-2:], 3) and np.ptp(shown.astype(int), axis=-1).max() > 30
     assert count_of(image, (255, 0, 0)) > 50
-    if image.shape == own.shape:
-        assert np.array_equal(image[100:], own[100:])
+    if image.shape == shown.shape:
+        assert np.array_equal(image[100:], shown[100:])
 
 
 def test_over_a_4d_parent_labels_are_drawn_on_the_first_volume() -> None:

@@ -185,11 +185,11 @@ def peer_of(client: Client, name: str) -> Peer:
 
 def _by_keyword(answer: Mapping[str, Any]) -> Found:
     """An answer of Orthanc (``0008,0060``) or in DICOM JSON (``00080060``), of what is text or a number."""
-    found = {}
+    values = {}
     for tag, element in answer.items():
         keyword = keyword_for_tag(int(tag.replace(",", ""), 16))
         value = element.get("Value")
         parts = value if isinstance(value, list) else [value]
         if keyword and parts and all(isinstance(part, str | int | float) for part in parts):
-            found[keyword] = "\\".join(str(part).strip(" \0") for part in parts)
-    return found
+            values[keyword] = "\\".join(str(part).strip(" \0") for part in parts)
+    return values
