@@ -24,7 +24,7 @@ from bench_data import COLUMNS, ROWS, parent_files, volume
 from bench_tables import Table, Target, interleaved, ratio, spread
 from derived_series.dicom.factories.base import NumpyFactory
 from derived_series.dicom.series.classic import DerivedSeries
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.pipelines.library import Library
 
 BLUEPRINTS = Path(__file__).resolve().parent.parent / "blueprints"

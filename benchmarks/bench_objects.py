@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from bench_data import COLUMNS, ROWS, parent_files, volume
 from bench_tables import Table, Target, interleaved, ratio, spread
 from derived_series import Blueprint, NumpyFactory, Segment, real_world_values, segments
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.pipelines.gate import STRICT, check_series
 from derived_series.pipelines.library import Library
 

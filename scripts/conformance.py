@@ -38,7 +38,7 @@ from derived_series.dicom.modules import (
     general_reference_blueprint,
     general_series_blueprint,
 )
-from derived_series.dicom.series.rules import MARK_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, complete
+from derived_series.dicom.series.header_rules import MARK_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, complete
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.standard import Module, iod_of, modules_of
 from derived_series.kinds import KINDS, sop_class

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.jobs.pool.process import main

@@ -19,8 +19,8 @@ from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules.picture import SETTINGS
 from derived_series.dicom.modules.segments_from import TABLES, segments_from
 from derived_series.dicom.series.interface import Series
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.selection import Part, Plane, Selection
-from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicom.validation import IODS, errors, lint
 from derived_series.errors import Choice, DerivedSeriesError, InvalidImage, InvalidRequest
 from derived_series.installation.commands import COMMANDS, add_commands

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from pydicom.uid import MRImageStorage
 
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from multiframe import enhanced
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom, mr_phantom

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, JPEG2000Lossless
 
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.transfer_syntaxes import DEFAULT, WRITTEN

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from derived_series.jobs.work.output import output_of
+from derived_series.jobs.work.log_lines import output_of
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import finished, settings, submit

@@ -51,8 +51,8 @@ from derived_series.dicom.modules import *  # noqa: F403  # its __all__ is the l
 from derived_series.dicom.modules import __all__ as _modules
 from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.selection import Selection
-from derived_series.dicom.source.series import ParentSeries
 
 __all__ = [
     "ABSENT",

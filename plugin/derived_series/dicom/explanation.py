@@ -19,7 +19,7 @@ from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.shortening import shortened
 
 _VALUE_CHARACTERS = 64

@@ -12,7 +12,7 @@ from collections.abc import Container, Mapping
 from types import MappingProxyType
 
 from derived_series.kinds import parents
-from derived_series.kinds.files import IMAGE_FILES, FileType
+from derived_series.kinds.file_types import IMAGE_FILES, FileType
 from derived_series.kinds.kind import Kind, RequestKey, SopClass
 
 #: The files of this package that declare kinds, in the order of the documents.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from derived_series.kinds.files import FileType
+from derived_series.kinds.file_types import FileType
 
 #: What an object is made from: any image, labels, floats, whole numbers, or the bytes of a file that is not an image.
 MadeFrom = Literal["Image", "Labels", "Floats", "Whole numbers", "File"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derived_series.kinds.files import FileType
+from derived_series.kinds.file_types import FileType
 from derived_series.kinds.kind import Kind, SopClass
 
 JSON = FileType(

@@ -18,8 +18,8 @@ from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
 from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
 from derived_series.jobs.queue.runner import JobRunner
-from derived_series.jobs.queue.series_numbers import SeriesNumbers
 from derived_series.jobs.queue.store import JobStore, is_full
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State

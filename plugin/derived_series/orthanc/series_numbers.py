@@ -6,7 +6,7 @@ from typing import Any
 
 from derived_series.errors import NotFound
 from derived_series.identifiers import series_uids_of
-from derived_series.jobs.queue.series_numbers import SeriesNumbers
+from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
 from derived_series.jobs.record import JobRecord
 from derived_series.orthanc.abstract_gateway import Gateway
 

@@ -18,7 +18,7 @@ from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import ObjectFactory
 from derived_series.dicom.source.instances import is_dicom
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
 from derived_series.pipelines.arguments import Arguments, check, placed
 from derived_series.pipelines.container import InputContainer

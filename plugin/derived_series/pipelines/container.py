@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.pipelines.workplace import Workplace, temporary_folder
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.series.required import of_other_modality
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.validation import Finding, errors, validate
 from derived_series.errors import ValidationFailed
 

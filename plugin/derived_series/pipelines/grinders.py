@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
 from derived_series.dicom.objects.stored_label_map import LabelMap, label_map
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import InvalidParent
 
 Grinder: TypeAlias = Callable[[ParentSeries], Any]

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.dicom.objects.structures import Labels, labels_on
 from derived_series.dicom.source.multiframe.frame import FrameDataset
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError, InvalidRequest
 from derived_series.pipelines.grinders import Grinder, SeriesGrinder
 

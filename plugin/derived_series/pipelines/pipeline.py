@@ -12,7 +12,7 @@ from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError
 from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.input import Input

@@ -29,7 +29,7 @@ from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import (
     Advice,
     BlueprintError,

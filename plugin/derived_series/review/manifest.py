@@ -11,10 +11,10 @@ from pydicom.uid import CTImageStorage
 
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.selection import ALL, Selection
-from derived_series.dicom.source.series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
-from derived_series.review.pixels import FORMAT_TAGS, FrameFormat
+from derived_series.review.frame_bytes import FORMAT_TAGS, FrameFormat
 from derived_series.review.segments import class_name, is_segmentation, segmentation_document
 
 _TEXTS = (

@@ -15,8 +15,8 @@ from pydicom.uid import SegmentationStorage
 from derived_series.dicom.grid import SAME_POSITION_MM
 from derived_series.dicom.modules.cielab import PALETTE, srgb
 from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
+from derived_series.review.frame_bytes import FrameFormat
 from derived_series.review.frame_places import FramePlace, frame_places
-from derived_series.review.pixels import FrameFormat
 
 #: pydicom does not know its name.
 _LABEL_MAP = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}

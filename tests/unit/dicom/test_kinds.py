@@ -26,7 +26,7 @@ REPOSITORY = PACKAGE.parent.parent
 #: A kind that is made from a text file: its declaration, its builder and its blueprint.
 DECLARATION = '''"""Raw data: notes beside the images."""
 
-from derived_series.kinds.files import FileType
+from derived_series.kinds.file_types import FileType
 from derived_series.kinds.kind import Kind, RequestKey, SopClass
 
 AUTHOR = RequestKey("NoteAuthor", "ContentCreatorName", module="note_author", form=str | None)

@@ -551,7 +551,7 @@ def test_every_builder_has_its_module_and_every_kind_its_factory() -> None:
 
 
 def test_highdicom_is_loaded_when_it_is_needed() -> None:
-    code = "import sys, derived_series.jobs.work.derivation, derived_series.__main__; print('highdicom' in sys.modules)"
+    code = "import sys, derived_series.jobs.work.deriving, derived_series.__main__; print('highdicom' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(derived_series.__file__).parent.parent)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

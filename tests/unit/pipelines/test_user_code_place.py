@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from derived_series.dicom.blueprints.build_context import BuildContext
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import UserCodeError
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, run_pipeline

@@ -101,7 +101,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/user_code.py": "an exception of a user's class may raise when it is asked for its text",
     "derived_series/jobs/plain.py": "an object of a user's class may raise when it is asked for its text",
     "derived_series/jobs/pool/relay.py": "a log line of user code may have no text, its pipe no other end",
-    "derived_series/jobs/work/output.py": "what user code logs may raise when it is asked for its text",
+    "derived_series/jobs/work/log_lines.py": "what user code logs may raise when it is asked for its text",
     "derived_series/jobs/pool/executor.py": "what a worker sends may raise anything while it is read",
     "derived_series/jobs/work/attempt.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/jobs/queue/runner.py": "the boundary of the scheduler's thread: without it no job would run",

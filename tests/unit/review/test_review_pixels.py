@@ -19,9 +19,9 @@ from derived_series.dicom.modules.cielab import cielab, srgb
 from derived_series.dicom.source.instances import read_file
 from derived_series.errors import InvalidParent, InvalidRequest
 from derived_series.review import segments
+from derived_series.review.frame_bytes import FrameFormat, frames
 from derived_series.review.frame_places import frame_places
 from derived_series.review.manifest import series_document
-from derived_series.review.pixels import FrameFormat, frames
 from phantoms import compressed, ct_phantom, decoded, encode, mr_phantom, pet_phantom
 
 

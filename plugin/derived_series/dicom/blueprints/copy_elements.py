@@ -25,7 +25,7 @@ from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.errors import BlueprintError
 
 if TYPE_CHECKING:
-    from derived_series.dicom.source.series import ParentSeries
+    from derived_series.dicom.source.parent_series import ParentSeries
 
 _STEP = re.compile(r"^(?P<keyword>\w+)\[(?P<item>\d+)\]$")
 

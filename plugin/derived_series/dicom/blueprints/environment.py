@@ -19,7 +19,7 @@ from derived_series.dicom.grid import Grid, Vector
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.image.stored_pixels import StoredPixels
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.volumes import descends
 
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from derived_series.dicom.blueprints.copy_elements import GridCopyElement, PositionCopyElement
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 
 class FillingStrategy(Enum):

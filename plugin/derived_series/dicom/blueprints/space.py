@@ -10,7 +10,7 @@ from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.overlap import apart, box, not_overlapping, off_planes, partly_outside
 from derived_series.dicom.image.placement import OtherInput, Placement, every_source, place
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import Advice, Choice, GeometryError
 
 #: Whose coordinates an image has: the parent's (or those of the input that it says it is on), or new ones.

@@ -24,7 +24,7 @@ from derived_series.dicom.blueprints.space import FrameChoice, in_space
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
 from derived_series.dicom.factories.image_files import require
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
-from derived_series.dicom.image.itk import is_sitk, placed_image
+from derived_series.dicom.image.from_itk import is_sitk, placed_image
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.image.stored_pixels import require_encodable
@@ -34,11 +34,11 @@ from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.classic import build_series
 from derived_series.dicom.series.header import SeriesHeader, make_header
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import Advice, Choice, GeometryError, InvalidImage, PixelError, ShapeMismatch
 from derived_series.kinds import kind_of, sop_class
-from derived_series.kinds.files import NPY, ZIP
+from derived_series.kinds.file_types import NPY, ZIP
 
 #: What says where an image is.
 _OF_PLACE = ("ImagePositionPatient", "FrameOfReferenceUID")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from derived_series.errors import InvalidImage
 from derived_series.kinds import file_type
-from derived_series.kinds.files import FileType
+from derived_series.kinds.file_types import FileType
 
 
 def require(path: str | Path, *types: FileType, reader: str) -> None:

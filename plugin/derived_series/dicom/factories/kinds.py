@@ -23,10 +23,10 @@ from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.objects import file_builder_of
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import Advice, Choice, GeometryError, HeaderError, InvalidImage, InvalidOption, Missing
 from derived_series.kinds import KINDS, file_type, kind_of, kinds_of_factory
-from derived_series.kinds.files import FileType
+from derived_series.kinds.file_types import FileType
 
 
 class ObjectFactory(DicomFactory):

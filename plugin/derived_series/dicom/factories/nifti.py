@@ -24,9 +24,9 @@ from derived_series.dicom.grid import FARTHEST_MM, LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.image.placement import Placement, on_parent, place, tolerance
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import GeometryError, InvalidImage, ShapeMismatch
-from derived_series.kinds.files import GZIP, NIFTI
+from derived_series.kinds.file_types import GZIP, NIFTI
 
 _READ_ERRORS = (
     ImageFileError,

@@ -8,7 +8,7 @@ from pydicom.dataelem import DataElement
 from pydicom.tag import Tag
 
 from derived_series.dicom.encoding.tags import Key
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.identifiers import uid_of
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from derived_series.dicom.grid import SAME_ANGLE, Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 #: A voxel may be this many mm, or this part of the smallest voxel size, off and still be the parent's voxel.
 SNAP_MM, SNAP_PART = 1e-3, 0.01

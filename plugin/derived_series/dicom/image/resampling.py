@@ -15,7 +15,7 @@ import numpy.typing as npt
 from derived_series.dicom.grid import Affine, Grid
 from derived_series.dicom.image.overlap import box, box_of_affine, not_overlapping
 from derived_series.dicom.image.placement import Placement, over_volumes
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import PixelError
 from derived_series.kinds import sop_class
 

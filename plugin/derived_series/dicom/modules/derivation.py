@@ -26,7 +26,7 @@ from derived_series.dicom.encoding.writer import encode_element, encode_text, se
 from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.references import Reference, references, whole_references
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError
 
 #: Marks that, once set, stay set, and the value that sets them.

@@ -14,7 +14,7 @@ from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import InvalidImage
 
 

@@ -31,7 +31,7 @@ from derived_series.dicom.objects.pen import (
     write_names,
 )
 from derived_series.dicom.objects.shown_slices import ShownSlices, picture_size, pixel_size
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import ShapeMismatch
 
 Picture = npt.NDArray[np.uint8]

@@ -34,7 +34,7 @@ from derived_series.dicom.series.plausibility import no_picture
 from derived_series.dicom.series.settling import settle
 from derived_series.dicom.source.instances import varying_tags
 from derived_series.dicom.source.multiframe.frame import source_of
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import GeometryError, HeaderError, InvalidParent, Missing, ShapeMismatch
 from derived_series.kinds import sop_class

@@ -15,7 +15,7 @@ from pydicom.pixels.utils import pixel_array
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import Window, displayed, window_of, windows_of
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.kinds.kind import PixelRules
 

@@ -31,7 +31,7 @@ from derived_series.dicom.modules.image import COMPRESSION
 from derived_series.dicom.series.classic import enforce_derived
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.series.rules import PIXEL_TAGS
+from derived_series.dicom.series.header_rules import PIXEL_TAGS
 from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import settle_dataset
 from derived_series.errors import GeometryError, HeaderError, ShapeMismatch

@@ -16,7 +16,7 @@ from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.objects.stored_segments import StoredSegments
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import InvalidParent
 
 

@@ -18,7 +18,7 @@ from derived_series.dicom.modules.cielab import srgb
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Mask, Points, mask_of
 from derived_series.dicom.objects.stored_segments import StoredSegments
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
 
 #: Contours may be this part of the distance of the slices off a slice and still be on it.

@@ -26,7 +26,7 @@ from derived_series.dicom.objects.pen import (
 )
 from derived_series.dicom.objects.reformats import Plane, planes
 from derived_series.dicom.objects.shown_slices import ShownSlices
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 _WIDTH, _MARGIN, _PANEL = 1280, 24, 392
 _TITLE, _TEXT, _SMALL = 26, 18, 15

@@ -30,11 +30,11 @@ from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.derivation import UNSPECIFIED, as_derived, tell_resampling
 from derived_series.dicom.modules.image import general_image_blueprint, image_pixel_blueprint
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.header_rules import MARK_TAGS, PIXEL_TAGS, enforce_identity
 from derived_series.dicom.series.plausibility import implausible_values
-from derived_series.dicom.series.rules import MARK_TAGS, PIXEL_TAGS, enforce_identity
 from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import HeaderError, Missing
 from derived_series.kinds import sop_class

@@ -21,11 +21,11 @@ from derived_series.dicom.encoding.writer import encode_dataset
 from derived_series.dicom.modules.derivation import as_derived, marks_of
 from derived_series.dicom.series.finished_place import require_overlap
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.header_rules import PATIENT_AND_STUDY, parent_element
 from derived_series.dicom.series.making import tell_making
-from derived_series.dicom.series.rules import PATIENT_AND_STUDY, parent_element
 from derived_series.dicom.series.text import settle_dataset
 from derived_series.dicom.source.detached import detached
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import HeaderError, Missing, UserCodeError
 from derived_series.transfer_syntaxes import written_uid
 

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.overlap import Points, apart, box, not_overlapping
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 #: Half the thickness of a slice that does not say it, in mm.
 _HALF_OF_ONE = 2.5

@@ -17,10 +17,10 @@ from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
 from derived_series.dicom.encoding.tags import Key, TagLike, describe, to_tag
+from derived_series.dicom.series.header_rules import PATIENT_AND_STUDY, complete, enforce_identity, parent_element
 from derived_series.dicom.series.required import OtherModality, of_other_class, of_other_modality
-from derived_series.dicom.series.rules import PATIENT_AND_STUDY, complete, enforce_identity, parent_element
 from derived_series.dicom.series.settling import settle
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.volumes import LAST_RESORT
 from derived_series.errors import HeaderError, Missing
 from derived_series.kinds import sop_class

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 
 @runtime_checkable

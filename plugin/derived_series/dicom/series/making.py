@@ -18,7 +18,7 @@ from derived_series.dicom.encoding.times import (
     read_datetime,
     zone_of,
 )
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 #: Dates and times, by keyword, that say when an object was made.
 _MADE = (

@@ -14,7 +14,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.encoding.tags import Key
 from derived_series.dicom.series.likeness import Samples, other_way_round
 from derived_series.dicom.source.multiframe.frame import source_of
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import InvalidParent
 from derived_series.kinds import sop_class

@@ -11,7 +11,7 @@ from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.modules.common import volume_blueprint
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.source.multiframe.frame import source_of
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.kinds import SOP_CLASSES, kind_of, kind_of_modality, sop_class
 
 

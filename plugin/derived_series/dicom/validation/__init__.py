@@ -3,6 +3,6 @@
 from derived_series.dicom.validation.attributes import warm_up
 from derived_series.dicom.validation.finding import Finding, Severity, errors
 from derived_series.dicom.validation.lint import IODS, lint
-from derived_series.dicom.validation.series import validate
+from derived_series.dicom.validation.whole_series import validate
 
 __all__ = ["IODS", "Finding", "Severity", "errors", "lint", "validate", "warm_up"]

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.series.rules import PIXEL_TAGS
+from derived_series.dicom.series.header_rules import PIXEL_TAGS
 from derived_series.dicom.source.multiframe.functional_groups import classic_keyword, is_legacy_converted
 from derived_series.dicom.validation.conditions import BY_VALUE_TYPE, CONDITIONS, SPECIALISED
 from derived_series.dicom.validation.finding import Finding, error, warning

@@ -14,8 +14,8 @@ from derived_series.dicom.blueprints.element import DiscardElement, StaticElemen
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
 from derived_series.dicom.encoding.tags import dictionary_vr
 from derived_series.dicom.encoding.value_rules import value_problem
+from derived_series.dicom.series.header_rules import OWN_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, RULES
 from derived_series.dicom.series.required import REQUIRED, required_blueprint
-from derived_series.dicom.series.rules import OWN_TAGS, PATIENT_AND_STUDY, PIXEL_TAGS, RULES
 from derived_series.dicom.validation.attributes import PIXELS
 from derived_series.dicom.validation.conditions import BY_VALUE_TYPE
 from derived_series.dicom.validation.finding import Finding, error, warning

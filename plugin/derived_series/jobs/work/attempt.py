@@ -17,7 +17,7 @@ from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.own_requests import marked
 from derived_series.jobs.plain import LONGEST, text_of
 from derived_series.jobs.pool.memory import memory_bound
-from derived_series.jobs.work.output import output_of
+from derived_series.jobs.work.log_lines import output_of
 from derived_series.jobs.work.progress import NotWanted, Progress
 from derived_series.jobs.work.reporter import Reporter
 from derived_series.user_code import described

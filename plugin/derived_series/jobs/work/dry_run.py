@@ -7,7 +7,7 @@ from typing import Any
 from derived_series.dicom.explanation import dropped, explain
 from derived_series.dicom.preview import picture
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 
 def dry_run_report(series: Series, parent: ParentSeries, *, with_picture: bool) -> dict[str, Any]:

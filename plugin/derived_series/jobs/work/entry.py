@@ -23,7 +23,7 @@ def derive(task: DeriveTask) -> Outcome:
     if "Verdict" in task.request:  # a rejection, which is a job like any other: see ``requests.verdict``
         from derived_series.jobs.work.rejection import reject as work
     else:
-        from derived_series.jobs.work.derivation import derive as work
+        from derived_series.jobs.work.deriving import derive as work
     return make_attempt(task, work)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.selection import Selection
-from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.readback import SeriesOnServer
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.jobs.work.attempt import Attempt

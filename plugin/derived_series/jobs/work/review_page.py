@@ -11,8 +11,8 @@ from derived_series.dicomweb.client import Client, Connection
 from derived_series.dicomweb.readback import describe_series, instances_held
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.jobs.work.held_files import held_file
+from derived_series.review.frame_bytes import frames
 from derived_series.review.manifest import series_document
-from derived_series.review.pixels import frames
 
 
 def describe(

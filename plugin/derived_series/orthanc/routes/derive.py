@@ -16,7 +16,7 @@ from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
 from derived_series.jobs.stored_series import stored_ids
 from derived_series.kinds import FILE_TYPES, file_type, readable_suffixes, reads
-from derived_series.kinds.files import GZIP
+from derived_series.kinds.file_types import GZIP
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import accepted, problem_answer
 from derived_series.orthanc.config import Settings

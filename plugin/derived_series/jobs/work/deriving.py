@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from derived_series.dicom.series.interface import Series
+from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.selection import ALL, Selection
-from derived_series.dicom.source.series import ParentSeries
 from derived_series.dicomweb.readback import SeriesOnServer, describe_series
 from derived_series.errors import Conflict, InvalidRequest, UserCodeError
 from derived_series.jobs.destination_states import HELD, PENDING, with_states

@@ -34,7 +34,7 @@ from derived_series.dicom.validation.values import (
 )
 
 if TYPE_CHECKING:
-    from derived_series.dicom.source.series import ParentSeries
+    from derived_series.dicom.source.parent_series import ParentSeries
 
 _POSITION = 0x00200032
 #: mm that a position may be off, and the part of a unit vector that a direction may be off.

@@ -29,11 +29,11 @@ from derived_series.dicom.source.instances import (
     read_instance,
     varying_tags,
 )
-from derived_series.dicom.source.itk import sitk_image
 from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
 from derived_series.dicom.source.selection import ALL, Selection, choose
 from derived_series.dicom.source.slices import ParentSlices
+from derived_series.dicom.source.to_itk import sitk_image
 from derived_series.dicom.source.volumes import Arrangement, arrange_volumes, time_step
 from derived_series.errors import GeometryError, InvalidParent
 

@@ -32,7 +32,7 @@ from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.series import frame_of_reference_blueprint, general_series_blueprint
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.series.required import has_place, required_blueprint, sop_class_of
-from derived_series.dicom.source.series import ParentSeries
+from derived_series.dicom.source.parent_series import ParentSeries
 
 #: Values of these tags are the parent's, exactly; so is the zone that the study's date and time are in.
 PATIENT_AND_STUDY = frozenset(
