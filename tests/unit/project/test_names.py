@@ -56,3 +56,52 @@ def test_names_say_what_a_thing_is(folder: str) -> None:
 )
 def test_every_way_to_bind_a_name_is_seen(source: str) -> None:
     assert [name.strip("_") in ACTS for _, name in names_of_acts(ast.parse(source))] == [True]
+
+
+PACKAGE = REPOSITORY / "plugin" / "derived_series"
+#: A kind of object may have a file of its name in each of these: its declaration, its elements, its builder.
+OF_A_KIND = {"kinds", "dicom/modules", "dicom/objects"}
+#: Other names of several files, and the one thing that they are about.
+OF_SEVERAL_FILES = {
+    "derive": "the request that derives, and its route",
+    "finding": "what a check has found wrong: in a series, in a set-up",
+    "library": "the loaded folders of blueprints, and the routes that list them",
+    "provenance": "where a series comes from: how it is kept, and its routes",
+    "retrieval": "inputs from another server: how they are asked for, and the work",
+    "review_page": "what the review page asks for: its routes, and the work",
+    "verdict": "accepted or rejected: the request, and its route",
+}
+
+
+def repeated_names(package: Path) -> dict[str, set[str]]:
+    """The folders of each file name that occurs more than once, without those of a kind of object."""
+    folders: dict[str, set[str]] = {}
+    for path in package.rglob("*.py"):
+        folders.setdefault(path.stem, set()).add(path.parent.relative_to(package).as_posix())
+    return {
+        name: places
+        for name, places in folders.items()
+        if len(places) > 1 and name not in ("__init__", "base") and not ("kinds" in places and places <= OF_A_KIND)
+    }
+
+
+def test_a_file_name_has_one_meaning() -> None:
+    repeated = repeated_names(PACKAGE)
+    unexplained = {name: places for name, places in repeated.items() if name not in OF_SEVERAL_FILES}
+    assert unexplained == {}, "rename one, or say in OF_SEVERAL_FILES the one thing that they are about"
+    assert sorted(set(OF_SEVERAL_FILES) - set(repeated)) == [], "delete these rows of OF_SEVERAL_FILES"
+
+
+def test_repeated_file_names_are_seen(tmp_path: Path) -> None:
+    for name in (
+        "kinds/ct",
+        "dicom/modules/ct",
+        "kinds/mr",
+        "orthanc/mr",
+        "orthanc/rules",
+        "dicom/series/rules",
+        "jobs/x",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.py").touch()
+    assert repeated_names(tmp_path) == {"mr": {"kinds", "orthanc"}, "rules": {"orthanc", "dicom/series"}}
