@@ -31,6 +31,8 @@ class FakeGateway(Gateway):
 
     :ivar resources: what GET answers, by path.
     :ivar written: what was PUT, by path.
+    :ivar acts: what the audit log was told: user, series, action, data.
+    :ivar around: the configuration beside our section.
     """
 
     def __init__(self, folder: Path, section: Mapping[str, Any]):
@@ -38,13 +40,15 @@ class FakeGateway(Gateway):
         self.section = dict(section)
         self.resources: dict[str, Any] = {"/plugins/python": {"Version": "4.2"}, "/modalities": []}
         self.written: dict[str, bytes] = {}
+        self.acts: list[tuple[str, str, str, bytes]] = []
+        self.around: dict[str, Any] = {}
         self.routes: Sequence[Route] = ()
         self.doorkeeper: Doorkeeper | None = None
         self.begin: Callable[[], None] = lambda: None
         self.end: Callable[[], None] = lambda: None
 
     def configuration(self) -> dict[str, Any]:
-        return {"Name": "none", "StorageDirectory": "storage", "DerivedSeries": self.section}
+        return {"Name": "none", "StorageDirectory": "storage", "DerivedSeries": self.section, **self.around}
 
     def configuration_path(self) -> Path:
         return self.folder / "orthanc.json"
@@ -70,6 +74,9 @@ class FakeGateway(Gateway):
         if path not in self.resources:
             raise NotFound(f"Orthanc has no {path}")
         del self.resources[path]
+
+    def audit(self, user: str, series: str, action: str, data: bytes) -> None:
+        self.acts.append((user, series, action, data))
 
     def metric(self, name: str, value: float) -> None:
         """Kept nowhere."""
@@ -149,12 +156,14 @@ class Reply:
 class RouteClient:
     """Asks the routes of a plugin that was put together as Orthanc does it.
 
-    :param folder: an empty folder. :param section: the ``DerivedSeries`` section of the configuration.
+    :param folder: an empty folder. :param around: the configuration beside the ``DerivedSeries`` section.
+    :param section: that section.
     """
 
-    def __init__(self, folder: Path, **section: Any):
+    def __init__(self, folder: Path, around: Mapping[str, Any] | None = None, **section: Any):
         (folder / "storage").mkdir()
         self.gateway = FakeGateway(folder, section)
+        self.gateway.around = dict(around or {})
         start(self.gateway, Path(sys.executable), ThreadedWorkers)
 
     def request(
@@ -171,6 +180,7 @@ class RouteClient:
                     dict(parse_qsl(query, keep_blank_values=True)),
                     {"host": "localhost", **{name.lower(): value for name, value in (headers or {}).items()}},
                     body if isinstance(body, bytes) else json.dumps(body).encode(),
+                    "192.0.2.7",
                 )
                 assert self.gateway.doorkeeper is not None
                 return Reply(respond(route, request, self.gateway.doorkeeper))

@@ -57,6 +57,7 @@ class Connection:
 
     :param base_url: the Orthanc REST API, without a slash at its end: ``http://127.0.0.1:8042``.
     :param authorization: the ``Authorization`` header, or None. Not shown by ``repr``.
+    :param headers: more headers of all requests, such as a token; they win over ``authorization``. Not shown either.
     :param dicomweb_root: the DICOMweb API below ``base_url``.
     :param timeout: seconds without any byte of an answer, after which a request has failed.
     :param store_timeout: seconds that a request with instances may last in total.
@@ -65,6 +66,7 @@ class Connection:
 
     base_url: str
     authorization: str | None = field(default=None, repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     dicomweb_root: str = "/dicom-web"
     timeout: float = 300.0
     store_timeout: float = 300.0
@@ -121,6 +123,7 @@ class Client:
             session.headers["Accept-Encoding"] = "identity"
             if self.connection.authorization is not None:
                 session.headers["Authorization"] = self.connection.authorization
+            session.headers.update(self.connection.headers)
             session.verify = self.connection.verify
             session.mount(self.connection.base_url, BoundedAdapter(_ONCE_MORE))
             with self._lock:

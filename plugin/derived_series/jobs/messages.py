@@ -31,6 +31,7 @@ class DeriveTask:
     :param supersedes: jobs whose series are removed likewise, where they are still there.
     :param accepted: those of these series that a person has accepted, by the record; their metadata may be gone.
     :param rule: what the provenance says of the rule that asked for the job.
+    :param by: who asked for the job, and from where, as the provenance says it.
     :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
     :param scratch: a folder for temporary files, where the worker shares the server's disk.
     :param memory_limit: bytes that the worker may use for this task.
@@ -57,6 +58,7 @@ class DeriveTask:
     supersedes: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
     rule: dict[str, Any] | None = None
+    by: dict[str, Any] = field(default_factory=dict)
     result: dict[str, Any] | None = None
     scratch: str | None = None
     memory_limit: int | None = None

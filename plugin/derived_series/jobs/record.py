@@ -145,7 +145,7 @@ def digest_of(series: str, request: dict[str, Any], image: bytes | None, code: s
 
     :param code: stands for the user's code that takes part, such as a hash of its file.
     """
-    without = {"Synchronous", "Asynchronous", "Priority", "Timeout", "IfExists"}
+    without = {"Synchronous", "Asynchronous", "Priority", "Timeout", "IfExists", "User"}
     relevant = {key: value for key, value in request.items() if key not in without}
     return _digest([series, relevant, None if image is None else hashlib.sha256(image).hexdigest(), code])
 

@@ -58,6 +58,13 @@ class Gateway(ABC):
         """Set a value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
 
     @abstractmethod
+    def audit(self, user: str, series: str, action: str, data: bytes) -> None:
+        """Tell Orthanc's audit log, where it has one, who did what to a series.
+
+        :raises DerivedSeriesError: it is not taken.
+        """
+
+    @abstractmethod
     def tag_number(self, keyword: str) -> str | None:
         """A tag as ``0008,0060``, by its keyword; None when Orthanc's dictionary has none of this name."""
 

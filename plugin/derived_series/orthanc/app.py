@@ -14,6 +14,7 @@ from derived_series.jobs.pool.environments import Environment, Environments, Pla
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.overflow import OverflowExecutor
+from derived_series.jobs.queue.audit_log import AuditFile, AuditLog
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
 from derived_series.jobs.queue.job_logs import JobLogs
@@ -31,6 +32,8 @@ from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import OrthancConfiguration, Settings
 from derived_series.orthanc.destinations import Destinations
@@ -91,6 +94,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     connection = Connection(
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
+        headers=tuple(settings.orthanc_headers.items()),
         dicomweb_root=around.dicomweb_root,
         store_timeout=settings.store_timeout,
         verify=True if settings.ca_bundle is None else str(around.folder / settings.ca_bundle),
@@ -98,6 +102,14 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
 
     log = FiringLog(store)
     verdicts = VerdictLog(store)
+    audit_file = AuditFile(store.folder / "audit.jsonl", settings.audit_room)
+    audit = Audit(gateway, AuditLog(store), audit_file)
+    callers = Callers(
+        connection,
+        has_profiles=around.has_profiles,
+        authenticates=around.authenticates,
+        at_once=around.http_threads // 4,
+    )
     series_numbers = SeriesNumbers(store)
     leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY_SECONDS, gateway.remove_series)
     numbers = tag_numbers(settings.rules, gateway)
@@ -125,6 +137,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             supersedes=tuple(superseded),
             accepted=tuple(each for each in former_series if (verdicts.of(each) or {}).get("State") == ACCEPTED),
             rule=None if fired is None else fired.to_json(),
+            by=audit.asked_by(job.id),
             scratch=str(scratch),
             thorough=leftovers.is_expected(job.id),
             series_number=series_number(gateway, series_numbers, job, library.outputs_of(job)),
@@ -154,16 +167,16 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed)
     destinations = Destinations(gateway, around.dicomweb_root)
     waiters = Waiters(around.waiters(settings.workers))
-    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations)
-    verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, around.authenticates)
+    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations, callers, audit)
+    verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, callers, audit)
     changes = ChangeReader(gateway, log, around.stable_age)
-    trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers)
+    trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers, audit)
     pages = Pages({"ohif/ohif-config.js": {"/dicom-web": around.dicomweb_root}})
     gateway.extend_explorer(pages.text("explorer/explorer.js"))
     served = routes(
         library,
         derive,
-        JobRoutes(runner, log, JobLogs(store)),
+        JobRoutes(runner, log, JobLogs(store), callers, audit),
         ProvenanceRoutes(gateway),
         verdict,
         pages,
@@ -190,6 +203,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         spare.shutdown()
         runner.stop()
         leftovers.stop()
+        audit_file.close()
 
     gateway.on_changes(begin, end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,9 @@ from derived_series.json_model import JsonModel
 from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20
+
+#: Settings of the authorization plugin with which it knows users: one is the root of all its services.
+_PROFILES = ("WebServiceRootUrl", "WebServiceUserProfileUrl")
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Megabytes = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -67,6 +71,8 @@ class Settings(JsonModel):
     :ivar max_image_mb: the largest image that is taken, as sent and as read.
     :ivar validation: what happens to a series that breaks a rule of its IOD, where the request does not say.
     :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
+    :ivar orthanc_headers: what workers send along with each request to this Orthanc, such as a token of their own.
+    :ivar audit_mb: room for the files of the audit trail.
     :ivar ca_bundle: certificates to trust when that is HTTPS.
     :ivar pipelines: bounds by pipeline name.
     :ivar environments: Pythons of their own for pipelines, by the name that a pipeline's ``environment`` has.
@@ -97,7 +103,9 @@ class Settings(JsonModel):
     max_image_mb: Annotated[Megabytes, Field(alias="MaxImageMB")] = 4096
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
     orthanc_url: Annotated[str, Field(pattern=r"^https?://[^/]+(/.*[^/])?$")] | None = None
+    orthanc_headers: Annotated[dict[str, str], Field(repr=False)] = {}
     ca_bundle: str | None = None
+    audit_mb: Annotated[Megabytes, Field(alias="AuditMB")] = 100
     pipelines: dict[Name, PipelineLimits] = {}
     environments: dict[Name, EnvironmentSettings] = {}
     resources: dict[ResourceName, Annotated[int, Field(ge=0, le=1024)]] = {}
@@ -114,6 +122,16 @@ class Settings(JsonModel):
         if twice := repeated(rules):
             raise ValueError(f"several rules are named {', '.join(map(repr, twice))}")
         return rules
+
+    @field_validator("orthanc_headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+                raise ValueError("the name of a header has characters that names of headers cannot have")
+            if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
+                raise ValueError(f"the value of {name} is empty, or has characters that headers cannot have")
+        return headers
 
     @model_validator(mode="after")
     def _environments_are_there(self) -> Settings:
@@ -175,6 +193,11 @@ class Settings(JsonModel):
         return document
 
     @property
+    def audit_room(self) -> int:
+        """Bytes."""
+        return self.audit_mb * _MEGABYTE
+
+    @property
     def image_limit(self) -> int:
         """Bytes."""
         return self.max_image_mb * _MEGABYTE
@@ -199,6 +222,7 @@ class OrthancConfiguration:
     :param folder: the folder that relative paths start from: the configuration file's.
     :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end. The only place that knows.
     :param authenticates: whether Orthanc lets in only users that it knows.
+    :param has_profiles: the authorization plugin is configured, and knows users.
     :param local: it serves this machine only.
     :param stable_age: seconds without a new instance after which a series is stable.
     """
@@ -211,6 +235,7 @@ class OrthancConfiguration:
     authenticates: bool
     stable_age: float
     local: bool
+    has_profiles: bool
 
     @classmethod
     def of(cls, configuration: dict[str, Any], path: Path) -> OrthancConfiguration:
@@ -228,6 +253,7 @@ class OrthancConfiguration:
                 configuration.get("AuthenticationEnabled", configuration.get("RemoteAccessAllowed", False))
             ),
             local=not configuration.get("RemoteAccessAllowed", False),
+            has_profiles=any(configuration.get("Authorization", {}).get(key) for key in _PROFILES),
             stable_age=float(configuration.get("StableAge", 60)),
         )
 

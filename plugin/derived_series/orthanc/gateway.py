@@ -6,6 +6,7 @@ import ctypes
 import json
 import logging
 import re
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -64,6 +65,7 @@ class PluginGateway(Gateway):
     def __init__(self) -> None:
         self._kept: list[Callable[..., object]] = []
         self._keeps_bodies = False
+        self._addresses: dict[int, str] = {}  # of who asks, by the thread of Orthanc's that answers
         # The threads of Orthanc's HTTP server have a stack of 100 kB: a few levels of nested JSON, checked or written
         # there, would end the whole server (SIGSEGV). These are kept for later calls: on busy processors, the kernel
         # lets a new thread wait for a tick or two (4 to 9 ms), while one that slept goes first.
@@ -115,6 +117,14 @@ class PluginGateway(Gateway):
         except orthanc.OrthancException as error:
             raise _refusal("POST", path, error) from error
 
+    def audit(self, user: str, series: str, action: str, data: bytes) -> None:
+        if not hasattr(orthanc, "EmitAuditLog"):  # from version 6.0 of the Python plugin on
+            return
+        try:
+            orthanc.EmitAuditLog("derived-series", user, orthanc.ResourceType.SERIES, series, action, data)
+        except orthanc.OrthancException as error:
+            raise DerivedSeriesError("Orthanc's audit log refuses an entry", details=str(error)) from error
+
     def metric(self, name: str, value: float) -> None:
         orthanc.SetMetricsValue(name, value, orthanc.MetricsType.DEFAULT)
 
@@ -154,6 +164,7 @@ class PluginGateway(Gateway):
         """
 
         def is_allowed(uri: str, **parts: Any) -> bool:
+            self._addresses[threading.get_ident()] = str(parts.get("ip") or "")
             if parts["method"] != orthanc.HttpMethod.POST:
                 return True
             headers = {name.lower(): value for name, value in (parts.get("headers") or {}).items()}
@@ -175,6 +186,7 @@ class PluginGateway(Gateway):
                 parts.get("get") or {},
                 {name.lower(): value for name, value in (parts.get("headers") or {}).items()},
                 parts.get("body") or b"",
+                self._addresses.pop(threading.get_ident(), ""),  # the filter was asked by this same thread
             )
             _send(output, self._threads.submit(respond, route, request, doorkeeper).result())
             if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter

@@ -16,6 +16,7 @@ class Request:
     :param groups: what the route's pattern caught.
     :param query: the query string; Orthanc gives it for GET only.
     :param headers: by lower-case name.
+    :param address: of who asks, where Orthanc tells.
     """
 
     method: str
@@ -24,6 +25,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

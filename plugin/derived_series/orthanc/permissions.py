@@ -21,10 +21,16 @@ SHIPPED = Path(__file__).resolve().with_name("authorization.json")
 #: The user of the plugin's permissions who may do all.
 _ALL = "all"
 
-#: What workers write beside a series: Orthanc's own routes, of which the plugin's defaults have none.
+#: What workers send to Orthanc's own routes, of which the plugin's defaults have nothing: the series themselves (the
+#: plugin knows STOW-RS without a study in its address), and what is kept beside them.
 _OF_WORKERS = (
-    f"^/series/([a-f0-9-]+)/metadata/({'|'.join(map(str, sorted({PROVENANCE, REVIEW, RETRIEVED})))})$",
-    f"^/series/([a-f0-9-]+)/attachments/{EXPLANATION}$",
+    ("post", "^/DICOM_WEB_ROOT/studies/([.0-9]+)$", "upload"),
+    (
+        "put",
+        f"^/series/([a-f0-9-]+)/metadata/({'|'.join(map(str, sorted({PROVENANCE, REVIEW, RETRIEVED})))})$",
+        "admin",
+    ),
+    ("put", f"^/series/([a-f0-9-]+)/attachments/{EXPLANATION}$", "admin"),
 )
 
 
@@ -50,8 +56,8 @@ def _permissions() -> Iterator[list[str]]:
         for method, permissions in address.methods.items():
             if permissions is not None and not _is_a_default(method, address):
                 yield [method.lower(), f"^{_pattern(address)}$", "|".join([_ALL, *permissions])]
-    for pattern in _OF_WORKERS:
-        yield ["put", pattern, f"{_ALL}|admin"]
+    for verb, pattern, permission in _OF_WORKERS:
+        yield [verb, pattern, f"{_ALL}|{permission}"]
 
 
 def _pattern(address: Address) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import Counter
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate, is_prior_of
 from derived_series.jobs.rules.log import Fired, FiringLog
 from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.abstract_gateway import Gateway
+from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.routes.library import LibraryRoutes
@@ -50,6 +53,7 @@ class RuleTrigger:
         changes: ChangeReader,
         settings: Settings,
         numbers: dict[str, str],
+        audit: Audit,
     ):
         self._gateway = gateway
         self._runner = runner
@@ -59,6 +63,7 @@ class RuleTrigger:
         self._settings = settings
         self._rules = settings.rules
         self._numbers = numbers
+        self._audit = audit
         self._failures: Counter[str] = Counter()
         self._prune_at = 0.0
         self._woken = threading.Event()
@@ -172,7 +177,15 @@ class RuleTrigger:
         job = JobRecord.new(
             series, request, subject=firing.subject, digest=firing.digest, priority=rule.derive.priority
         )
-        self._runner.submit(job, None, self._log.note(Fired(firing, job.id, job.created)))
+        act = Act("Derive", {"UserFrom": "Rule", "Rule": rule.name}, series, job.id)
+        notes = (self._log.note(Fired(firing, job.id, job.created)), self._audit.note(act))
+
+        def along(db: sqlite3.Connection) -> None:
+            for note in notes:
+                note(db)
+
+        self._runner.submit(job, None, along)
+        self._audit.tell(act)
         _log.warning("rule %s fires for the series %s: job %s", rule.name, series, job.id)
 
     def _parent_input(self, rule: Rule) -> str:

@@ -39,6 +39,10 @@ M = TypeVar("M", bound=BaseModel)
 OrthancId = Annotated[str, Field(pattern=rf"^{ORTHANC_ID.pattern}$")]
 Cosines = Annotated[list[float], Field(min_length=6, max_length=6)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
+#: One component group of a PN (PS3.5 6.2), not only of spaces.
+PersonName = Annotated[
+    str, Field(max_length=64, pattern=r"^[^\\=\x00-\x1f\x7f]*[^\\=\x00-\x20\x7f][^\\=\x00-\x1f\x7f]*$")
+]
 
 
 if TYPE_CHECKING:
@@ -89,6 +93,7 @@ class DeriveRequest(KeysOfKinds):
     hold_until_accepted: bool | None = None
     if_exists: Literal["New", "Reuse", "Replace"] = "New"
     timeout: Annotated[float, Field(gt=0, le=7 * 86400)] | None = None
+    user: PersonName | None = None
 
     @field_validator("transfer_syntax")
     @classmethod
@@ -239,6 +244,10 @@ def describe_problems(error: ValidationError) -> str:
     return "; ".join(dict.fromkeys(_problem(item) for item in error.errors()))
 
 
+#: Keys whose values are not quoted: passwords and tokens.
+_SECRET = frozenset({"OrthancHeaders"})
+
+
 def _place(item: Any) -> tuple[int | str, ...]:
     """The keys to a wrong value, without the tags of unions between them."""
     return tuple(part for part in item["loc"] if not re.fullmatch("<[a-z]+>", str(part)))
@@ -252,6 +261,8 @@ def _problem(item: Any) -> str:
     message = message[0].lower() + message[1:] if message.startswith("Input") else message
     if item["type"] == "value_error" and not where:
         return message
+    if where.partition(".")[0] in _SECRET:
+        return f"{where}: {message}"
     return f"{where}: {message}, not {_json_type(item['input'])} {_short(item['input'])}"
 
 

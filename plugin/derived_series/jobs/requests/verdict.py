@@ -9,16 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from derived_series.errors import InvalidRequest
-from derived_series.jobs.requests.derive import validated
+from derived_series.jobs.requests.derive import PersonName, validated
 from derived_series.json_model import JsonModel
 
 ACCEPTED, REJECTED = "Accepted", "Rejected"
 
 #: The labels of a series, where Orthanc has labels (1.12.0 and later).
 LABELS = {ACCEPTED: "accepted", REJECTED: "rejected"}
-
-#: One component group of a PN (PS3.5 6.2), not only of spaces.
-_PERSON_NAME = r"^[^\\=\x00-\x1f\x7f]*[^\\=\x00-\x20\x7f][^\\=\x00-\x1f\x7f]*$"
 
 _NAMESPACE = uuid.UUID("5c0b7f0a-3a52-5c0c-9b0e-7c1a0f1f6d42")
 
@@ -77,7 +74,7 @@ class ReviewRequest(JsonModel):
     """
 
     verdict: Literal["Accept", "Reject"]
-    user: Annotated[str, Field(max_length=64, pattern=_PERSON_NAME)] | None = None
+    user: PersonName | None = None
     code: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     known: Literal["Unreviewed", "Accepted", "Rejecting", "Rejected"] | None = None
     all: bool = False
@@ -116,9 +113,11 @@ def reason_of(code: str | None) -> Reason:
 def review_json(state: str, request: dict[str, Any], time: str, former: dict[str, Any] | None) -> dict[str, Any]:
     """What is kept with the series.
 
-    :param request: the request's JSON, with ``User``. :param time: ISO 8601. :param former: the verdict before.
+    :param request: the request's JSON, with ``User`` and what else is known of who asked.
+    :param time: ISO 8601. :param former: the verdict before.
     """
     document: dict[str, Any] = {"State": state, "User": request["User"], "Time": time}
+    document |= {key: request[key] for key in ("UserFrom", "Address", "ForwardedFor") if key in request}
     if state == REJECTED:
         reason = reason_of(request["Code"])
         document |= {"Code": reason.code, "Meaning": reason.meaning, "Title": reason.title[1]}

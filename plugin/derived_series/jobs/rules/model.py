@@ -32,6 +32,7 @@ _SETTLED = {
     "dry_run": "POST /derived-series/rules/simulate shows what would fire",
     "synchronous": "nobody waits for a rule",
     "asynchronous": "nobody waits for a rule",
+    "user": "a rule has no user: the audit trail names the rule",
     "if_exists": 'say it in the rule: "IfMoreInstances": "Replace" or "New"',
 }
 

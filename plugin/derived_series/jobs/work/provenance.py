@@ -37,6 +37,7 @@ def record_provenance(
         ],
         **{key: request[key] for key in ("Pipeline", "Parameters", "Blueprint", "Factory") if key in request},
         **({} if task.rule is None else {"Rule": task.rule}),
+        **({"By": task.by} if task.by else {}),
         "Code": dict(code),
         **of_job,
         "Request": request,

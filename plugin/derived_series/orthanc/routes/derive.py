@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from derived_series.errors import Busy, Conflict, InvalidImage, InvalidRequest, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.own_requests import HEADER
+from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
@@ -19,6 +20,8 @@ from derived_series.kinds import FILE_TYPES, file_type, readable_suffixes, reads
 from derived_series.kinds.file_types import GZIP
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import accepted, problem_answer
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.callers import Caller, Callers
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.http import Answer, Request
@@ -55,8 +58,12 @@ class DeriveRoutes:
         reviews: Reviews,
         waiters: Waiters,
         destinations: Destinations,
+        callers: Callers,
+        audit: Audit,
     ):
         self._destinations = destinations
+        self._callers = callers
+        self._audit = audit
         self._reviews = reviews
         self._gateway = gateway
         self._runner = runner
@@ -105,6 +112,7 @@ class DeriveRoutes:
         self._check_patient(series, asked.inputs)
         document = self._settings.document(asked)
         self._destinations.check(asked)
+        caller = self._callers.of(request, asked.user)
         job = JobRecord.new(
             series,
             document,
@@ -114,21 +122,30 @@ class DeriveRoutes:
             image=name,
         )
         if not waits:
-            return self._answer(request, self._accepted(asked, job, image), waits=False)
+            return self._answer(request, self._accepted(asked, job, image, caller), waits=False)
         with self._waiters.place('ask with "Asynchronous": true'):
-            return self._answer(request, self._accepted(asked, job, image), waits=True)
+            return self._answer(request, self._accepted(asked, job, image, caller), waits=True)
 
-    def _accepted(self, asked: DeriveRequest, job: JobRecord, image: bytes | None) -> JobRecord:
+    def _accepted(self, asked: DeriveRequest, job: JobRecord, image: bytes | None, caller: Caller) -> JobRecord:
         """The job that answers a request: a new one, or one that does the same already."""
         if asked.if_exists != "Reuse" or asked.dry_run:
-            self._runner.submit(job, image)
+            self._submit(job, image, caller)
             return job
         with self._reusing:  # of two at once, the second finds the job of the first
             for former in self._runner.store.with_digest(job.digest):
                 if former.state is not State.SUCCESS or self._still_there(former):
+                    self._audit.put(Act("Reuse", caller.to_json(), former.series, former.id, _what(former)))
                     return former
-            self._runner.submit(job, image)
+            self._submit(job, image, caller)
             return job
+
+    def _submit(self, job: JobRecord, image: bytes | None, caller: Caller) -> None:
+        if job.is_preview:  # nothing comes of it
+            self._runner.submit(job, image)
+            return
+        act = Act("Derive", caller.to_json(), job.series, job.id, _what(job))
+        self._runner.submit(job, image, self._audit.note(act))
+        self._audit.tell(act)
 
     def _answer(self, request: Request, job: JobRecord, *, waits: bool) -> Answer:
         if not waits:
@@ -212,6 +229,11 @@ class DeriveRoutes:
             )
         except NotFound:
             return False
+
+
+def _what(job: JobRecord) -> dict[str, str]:
+    """What a job makes, for the audit trail: names of ours, nothing of a patient."""
+    return {key: job.request[key] for key in ("Pipeline", "Blueprint", "Factory") if key in job.request}
 
 
 def _begins_without_nul(image: bytes) -> bool:

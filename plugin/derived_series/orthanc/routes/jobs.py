@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from derived_series.errors import Conflict, InvalidRequest, NotFound
+from derived_series.jobs.queue.audit_log import Act, Action
 from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.requests.derive import parse_json
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.orthanc.answers import job_json, job_path, job_summary
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.http import Answer, Request
 
 _PHASE_CHARACTERS, _TEXT_CHARACTERS = 32, 200
@@ -25,10 +28,12 @@ _NUMBER = re.compile("[0-9]{1,15}")
 class JobRoutes:
     """``/derived-series/jobs``, ``/series/{id}/jobs`` and what is below them."""
 
-    def __init__(self, runner: JobRunner, log: FiringLog, logs: JobLogs):
+    def __init__(self, runner: JobRunner, log: FiringLog, logs: JobLogs, callers: Callers, audit: Audit):
         self._runner = runner
         self._log = log
         self._logs = logs
+        self._callers = callers
+        self._audit = audit
 
     def list(self, request: Request) -> Answer:
         """Identifiers, oldest first; their states with ``?expand``; a page with ``?since=&limit=``."""
@@ -65,6 +70,8 @@ class JobRoutes:
         document = job_json(job, self._runner.progress_of(job), self._runner.phase_of(job))
         if text := self._runner.text_of(job):
             document["Content"]["Text"] = text
+        if acts := self._audit.of_job(job.id):
+            document["Content"]["Audit"] = acts
         return self._with_rule(job, document)
 
     def _with_rule(self, job: JobRecord, document: dict[str, Any]) -> dict[str, Any]:
@@ -83,15 +90,20 @@ class JobRoutes:
         return job
 
     def delete(self, request: Request) -> Answer:
-        self._runner.delete(self._job(request).id)
-        return Answer.of({})
+        return self._done(request, "Delete", self._runner.delete)
 
     def cancel(self, request: Request) -> Answer:
-        self._runner.cancel(self._job(request).id)
-        return Answer.of({})
+        return self._done(request, "Cancel", self._runner.cancel)
 
     def resubmit(self, request: Request) -> Answer:
-        self._runner.resubmit(self._job(request).id)
+        return self._done(request, "Resubmit", self._runner.resubmit)
+
+    def _done(self, request: Request, action: Action, do: Callable[[str], None]) -> Answer:
+        """Do something to the job that the address names, and write down who did."""
+        job = self._job(request)
+        caller = self._callers.of(request)
+        do(job.id)
+        self._audit.put(Act(action, caller.to_json(), job.series, job.id))
         return Answer.of({})
 
     def image(self, request: Request) -> Answer:

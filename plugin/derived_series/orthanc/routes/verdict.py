@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import threading
 from collections.abc import Mapping
 from typing import Any
 
-from derived_series.errors import Busy, Conflict, InvalidRequest
+from derived_series.errors import Busy, Conflict
 from derived_series.jobs.destination_states import DELIVERED, destinations
 from derived_series.jobs.own_requests import HEADER
+from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.derive import parse_json
@@ -18,6 +17,8 @@ from derived_series.jobs.requests.verdict import REASONS, REJECTED, ReviewReques
 from derived_series.jobs.stored_series import stored_series
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import problem_answer
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.callers import Caller, Callers
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.ohif import Ohif
@@ -36,18 +37,25 @@ class VerdictRoutes:
     """``GET`` and ``POST /series/{id}/review``.
 
     :param ohif: the viewer that is linked to.
-    :param authenticates: Orthanc lets in only users that it knows: their names are true.
     """
 
     def __init__(
-        self, gateway: Gateway, reviews: Reviews, runner: JobRunner, ohif: Ohif, waiters: Waiters, authenticates: bool
+        self,
+        gateway: Gateway,
+        reviews: Reviews,
+        runner: JobRunner,
+        ohif: Ohif,
+        waiters: Waiters,
+        callers: Callers,
+        audit: Audit,
     ):
         self._gateway = gateway
         self._ohif = ohif
         self._waiters = waiters
         self._reviews = reviews
         self._runner = runner
-        self._authenticates = authenticates
+        self._callers = callers
+        self._audit = audit
         self._lock = threading.Lock()  # verdicts are decided one after the other
 
     def get(self, request: Request) -> Answer:
@@ -61,19 +69,19 @@ class VerdictRoutes:
         provenance = self._reviews.provenance(series)
         derivation = str(provenance["Job"])
         asked = ReviewRequest.of(parse_json(request.body, "the body"))
-        user = self._user(request, asked)
+        caller = self._callers.known(request, asked.user)
         with self._lock:
             self._refuse_unseen(asked, self._state(request, series, provenance))
             if asked.verdict == "Accept":
-                self._accept(series, derivation, asked, user)
-            jobs = [] if asked.verdict == "Accept" else [self._reject(series, derivation, asked, user)]
+                self._accept(series, derivation, asked, caller)
+            jobs = [] if asked.verdict == "Accept" else [self._reject(series, derivation, asked, caller)]
             for other in self._siblings(series, derivation) if asked.all else ():
                 if other["ID"] == series or other["State"] in (REJECTED, _REJECTING):
                     continue
                 if asked.verdict == "Accept":
-                    self._accept(other["ID"], derivation, asked, user)
+                    self._accept(other["ID"], derivation, asked, caller)
                 else:
-                    jobs.append(self._reject(other["ID"], derivation, asked, user))
+                    jobs.append(self._reject(other["ID"], derivation, asked, caller))
         for begun in jobs:
             if begun is None or HEADER.lower() in request.headers:  # a job's own code would wait for its own worker
                 continue
@@ -119,7 +127,7 @@ class VerdictRoutes:
         except Busy:
             return self._runner.store.get(job.id)
 
-    def _accept(self, series: str, derivation: str, asked: ReviewRequest, user: str) -> None:
+    def _accept(self, series: str, derivation: str, asked: ReviewRequest, caller: Caller) -> None:
         verdict = self._reviews.of(series)
         rejecting = self._reviews.rejection(series, derivation)
         if (verdict is not None and verdict["State"] == REJECTED) or _is_under_way(rejecting):
@@ -129,12 +137,13 @@ class VerdictRoutes:
                 remedy="derive it again: a new derivation has new UIDs and can be accepted",
             )
         if verdict is None:
-            self._reviews.accept(series, _document(asked, user))
+            self._reviews.accept(series, _document(asked, caller))
+            self._audit.put(Act("Accept", caller.to_json(), series, derivation))
         job = self._runner.store.find(derivation)
         if job is not None:
             self._reviews.settle(job)
 
-    def _reject(self, series: str, derivation: str, asked: ReviewRequest, user: str) -> JobRecord | None:
+    def _reject(self, series: str, derivation: str, asked: ReviewRequest, caller: Caller) -> JobRecord | None:
         """The job that rejects the series; None when it is rejected already."""
         former = self._reviews.of(series)
         if former is not None and former["State"] == REJECTED:
@@ -150,7 +159,7 @@ class VerdictRoutes:
             )
         if rejecting is not None:
             self._runner.delete(rejecting.id)  # it failed, or its verdict was removed
-        document = _document(asked, user) | {"Derivation": derivation}
+        document = _document(asked, caller) | {"Derivation": derivation}
         if former is not None:
             document["Former"] = former
         if job is not None and (
@@ -159,7 +168,9 @@ class VerdictRoutes:
             document["Destinations"] = have
         identifier = rejection_job_id(series, derivation)
         job = JobRecord.new(series, document, subject=identifier, digest=identifier, priority=_PRIORITY, id=identifier)
-        self._runner.submit(job, None)
+        act = Act("Reject", caller.to_json(), series, job.id, {"Derivation": derivation, "Code": document["Code"]})
+        self._runner.submit(job, None, self._audit.note(act))
+        self._audit.tell(act)
         return job
 
     def _state(self, request: Request, series: str, provenance: dict[str, Any]) -> dict[str, Any]:
@@ -173,7 +184,7 @@ class VerdictRoutes:
             "Destinations": {} if job is None else destinations(job, series),
             "Siblings": self._siblings(series, derivation),
             "Viewer": self._viewer(series, provenance),
-            "AuthenticatedUser": self._authenticated(request.headers),
+            "AuthenticatedUser": self._callers.name_of(request),
             "Warnings": [wrong]
             if verdict["State"] != "Rejecting" and (wrong := self._reviews.discrepancy(series))
             else [],
@@ -189,34 +200,9 @@ class VerdictRoutes:
         parent = provenance["Parents"][0]["SeriesInstanceUID"]
         return self._ohif.address(study, parent, tags["SeriesInstanceUID"], tags.get("Modality", ""))
 
-    def _user(self, request: Request, asked: ReviewRequest) -> str:
-        """Who judges.
 
-        :raises InvalidRequest: no user is named, or another than the one who asks.
-        """
-        known = self._authenticated(request.headers)
-        if known is None and asked.user is None:
-            raise InvalidRequest('"User" is required', remedy="say whose verdict it is: a person name or a user name")
-        if known is not None and asked.user not in (None, known):
-            raise InvalidRequest(
-                f"the verdict is sent by {known!r}, in the name of {asked.user!r}", remedy='leave "User" out'
-            )
-        return known or asked.user or ""
-
-    def _authenticated(self, headers: Mapping[str, str]) -> str | None:
-        """The user's name that Orthanc has checked (RFC 7617)."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if not self._authenticates or scheme.lower() != "basic":
-            return None
-        try:
-            name, colon, _ = base64.b64decode(token, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
-        return name if colon and name else None
-
-
-def _document(asked: ReviewRequest, user: str) -> dict[str, Any]:
-    document = {"Verdict": asked.verdict, "User": user, "Code": asked.code, "Reason": asked.reason}
+def _document(asked: ReviewRequest, caller: Caller) -> dict[str, Any]:
+    document = {"Verdict": asked.verdict, **caller.to_json(), "Code": asked.code, "Reason": asked.reason}
     return {key: value for key, value in document.items() if value is not None}
 
 

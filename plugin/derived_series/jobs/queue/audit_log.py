@@ -1,0 +1,113 @@
+"""Who did what to jobs and their series: beside each job in the database, and in a file of JSON lines for others."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.store import JobStore
+
+_log = logging.getLogger(__name__)
+
+_SCHEMA = "CREATE TABLE IF NOT EXISTS acts (job TEXT NOT NULL, act TEXT NOT NULL)"
+
+#: The file and those before it: each has a part of the room.
+_FILES = 5
+
+Action: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody did.
+
+    :param by: who, and from where: JSON of a caller.
+    :param series: the Orthanc identifier of the parent that a job derives from; of verdicts, the series judged.
+    :param job: the job that was asked for, or that it was done to.
+    :param more: what else is told, such as the pipeline.
+    """
+
+    action: Action
+    by: Mapping[str, Any]
+    series: str
+    job: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+    time: str = field(default_factory=lambda: datetime.now().astimezone().isoformat())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "Time": self.time,
+            "Action": self.action,
+            **self.by,
+            "Series": self.series,
+            "Job": self.job,
+            **self.more,
+        }
+
+
+class AuditLog:
+    """What was done to each job that is remembered."""
+
+    def __init__(self, store: JobStore):
+        self._store = store
+        with store.transaction() as db:
+            db.execute(_SCHEMA)
+            db.execute("CREATE INDEX IF NOT EXISTS acts_by_job ON acts (job)")
+
+    def note(self, act: Act) -> Callable[[sqlite3.Connection], None]:
+        """What writes an act; for ``JobRunner.submit(along=...)``."""
+        text = json_bytes(act.to_json()).decode()
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM acts WHERE job NOT IN (SELECT id FROM jobs)")  # those of jobs that are forgotten
+            db.execute("INSERT INTO acts VALUES (?, ?)", [act.job, text])
+
+        return write
+
+    def put(self, act: Act) -> None:
+        """Write an act. :raises Busy: the disk does not take it."""
+        with self._store.transaction() as db:
+            self.note(act)(db)
+
+    def of_job(self, job: str) -> list[dict[str, Any]]:
+        """The acts on a job, the oldest first."""
+        with self._store.transaction() as db:
+            rows = db.execute("SELECT act FROM acts WHERE job = ? ORDER BY rowid", [job]).fetchall()
+        return [json.loads(act) for (act,) in rows]
+
+
+class AuditFile:
+    """JSON lines, one an act. When it has its part of the room it becomes ``.1``, that before it ``.2``, up to ``.4``.
+
+    :param room: bytes of all of them.
+    """
+
+    def __init__(self, path: Path, room: int):
+        self._handler = _Lines(
+            path, maxBytes=max(1, room // _FILES), backupCount=_FILES - 1, encoding="utf-8", delay=True
+        )
+
+    def write(self, act: Act) -> None:
+        """Never raises: what the disk does not take is an error in Orthanc's log."""
+        line = json_bytes(act.to_json()).decode()
+        self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
+
+    def close(self) -> None:
+        self._handler.close()
+
+
+class _Lines(RotatingFileHandler):
+    def format(self, record: logging.LogRecord) -> str:
+        return str(record.msg)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name in the standard library
+        """Called where writing has failed."""
+        _log.exception("an entry of the audit file cannot be written: %s", record.msg)
