@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from bench_data import COLUMNS, ROWS
-from bench_probe import PAUSE, ROUTES, Latencies, computing, copying, probing
+from bench_probe import PAUSE_SECONDS, ROUTES, Latencies, computing, copying, probing
 from bench_server import (
     ALGORITHM,
     PARAMETERS,
@@ -63,7 +63,7 @@ def latency(slices: int, seconds: float) -> tuple[Table, list[Target]]:
         ("state", "GET", "answers", "p50", "p99", "p99 to idle", "p99 to the copies"),
         tuple(rows),
         (
-            f"One client asks every {PAUSE * 1e3:.0f} ms over one connection. `Workers` is {_AT_ONCE}, so that "
+            f"One client asks every {PAUSE_SECONDS * 1e3:.0f} ms over one connection. `Workers` is {_AT_ONCE}, so that "
             f"{_AT_ONCE} derivations do run at a time; another begins when one ends. The copies are {_AT_ONCE} other "
             "processes that copy series of the same size through Orthanc without the plugin: what storing does alone. "
             "The single copy has never more than one request under way: the least that anything that stores can do. "

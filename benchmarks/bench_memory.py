@@ -14,7 +14,7 @@ from bench_server import Stored, derive, derive_image, keep_only, orthanc, uploa
 from bench_tables import Table, Target
 from orthanc_server import OrthancServer
 
-_PERIOD = 0.02
+_PERIOD_SECONDS = 0.02
 _MB = 1e6
 _FLAT_FROM = 1000
 
@@ -40,7 +40,7 @@ class Sampler:
         return pss(self.server.pid), sum(pss(pid) for pid in self.server.children())
 
     def run(self) -> None:
-        while not self.stop.wait(_PERIOD):
+        while not self.stop.wait(_PERIOD_SECONDS):
             orthanc_now, workers_now = self._sizes()
             grown = orthanc_now - self.idle_orthanc
             self.orthanc = max(self.orthanc, grown)

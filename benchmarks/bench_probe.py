@@ -23,7 +23,7 @@ from bench_through import copy
 
 #: A route of Orthanc itself, and one of the plugin's that does next to nothing.
 ROUTES = ("/system", "/derived-series/factories")
-PAUSE = 0.005
+PAUSE_SECONDS = 0.005
 
 #: Seconds of each answer, by route.
 Latencies = dict[str, list[float]]
@@ -69,7 +69,7 @@ def _probe(pipe: Connection, url: str) -> None:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     pipe.send("ready")
     for route in itertools.cycle(ROUTES):
-        if pipe.poll(PAUSE):
+        if pipe.poll(PAUSE_SECONDS):
             break
         started = time.perf_counter()
         connection.request("GET", route, headers={"Accept-Encoding": "identity"})

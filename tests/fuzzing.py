@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 #: Seconds that one input may take.
-LIMIT = 20.0
+LIMIT_SECONDS = 20.0
 #: After so many defects the last death of the child ends the run.
-_MANY = 20
+_MOST_DEFECTS = 20
 _HERE = Path(__file__).resolve().parent
 #: Answers lines of a seed and a number: {"what": ..., "end": ..., "seconds": ..., "peak": ...}.
 PROGRAM = _HERE / "fuzz_child.py"
 #: Seconds that the first answer of a process may take longer: it waits for the imports.
-_LOADING = 60.0
+_LOADING_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -79,11 +79,11 @@ class _Child:
                 pipe.close()
 
 
-def fuzz(seed: str, numbers: Iterable[int], program: Path = PROGRAM, limit: float = LIMIT) -> Result:
+def fuzz(seed: str, numbers: Iterable[int], program: Path = PROGRAM, limit: float = LIMIT_SECONDS) -> Result:
     """Derive from the damaged inputs of these numbers."""
     result = Result()
     child = _Child(program)
-    start = _LOADING
+    start = _LOADING_SECONDS
     try:
         for number in numbers:
             answer = child.ask(seed, number, limit + start)
@@ -92,9 +92,9 @@ def fuzz(seed: str, numbers: Iterable[int], program: Path = PROGRAM, limit: floa
                 result.counts["?", f"DEFECT {answer}"] += 1
                 result.defects.append((number, answer, ""))
                 child.close()
-                if len(result.defects) > _MANY:
+                if len(result.defects) > _MOST_DEFECTS:
                     raise AssertionError(f"{len(result.defects)} defects already: {result.defects[-1]}")
-                child, start = _Child(program), _LOADING
+                child, start = _Child(program), _LOADING_SECONDS
                 continue
             result.counts[answer["what"], answer["end"]] += 1
             if answer["end"].startswith("DEFECT"):

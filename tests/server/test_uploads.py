@@ -33,17 +33,21 @@ from test_server_rules import soon
 
 __all__ = ["start"]
 
-DAY = 86400.0
+DAY_SECONDS = 86400.0
 
 
 def test_what_goes_is_too_old_or_beyond_the_bound() -> None:
-    uploads = [Upload("new", 60, 100 * DAY), Upload("big", 50, 99 * DAY), Upload("small", 40, 98 * DAY)]
-    uploads.append(Upload("old", 1, 90 * DAY))
+    uploads = [
+        Upload("new", 60, 100 * DAY_SECONDS),
+        Upload("big", 50, 99 * DAY_SECONDS),
+        Upload("small", 40, 98 * DAY_SECONDS),
+    ]
+    uploads.append(Upload("old", 1, 90 * DAY_SECONDS))
     limits = Limits(upload_days=7, upload_bytes=100)
-    gone = {upload.job_id: why for upload, why in superfluous(uploads, limits, 100 * DAY)}
+    gone = {upload.job_id: why for upload, why in superfluous(uploads, limits, 100 * DAY_SECONDS)}
     assert set(gone) == {"big", "old"}
     assert "FailedUploadsMB" in gone["big"] and "FailedUploadsDays" in gone["old"]
-    assert not list(superfluous(uploads, Limits(upload_days=11, upload_bytes=151), 100 * DAY))
+    assert not list(superfluous(uploads, Limits(upload_days=11, upload_bytes=151), 100 * DAY_SECONDS))
 
 
 def test_uploads_of_failed_jobs_are_bounded_and_told(
@@ -51,8 +55,8 @@ def test_uploads_of_failed_jobs_are_bounded_and_told(
 ) -> None:
     store = JobStore(tmp_path / "jobs")
     past = {"state": State.FAILURE, "image": "image.npy"}
-    store.add(job("old", completed=time.time() - 9 * DAY, **past), b"x" * 10, most=9)
-    store.add(job("kept", completed=time.time() - DAY, **past), b"x" * 10, most=9)
+    store.add(job("old", completed=time.time() - 9 * DAY_SECONDS, **past), b"x" * 10, most=9)
+    store.add(job("kept", completed=time.time() - DAY_SECONDS, **past), b"x" * 10, most=9)
     store.close()
     limits = Limits(attempts=1, upload_days=7, upload_bytes=100)
     started = start(lambda task: Outcome(error=NotFound("gone")), limits=limits)
@@ -91,9 +95,9 @@ def test_the_log_of_firings_is_pruned_of_series_that_are_gone(start_orthanc: Sta
         row = "INSERT INTO firings SELECT rule, ?, ?, ?, ?, chain, depth, ? FROM firings LIMIT 1"
         gone = '{"": "00000000-00000000-00000000-00000000-00000000"}'
         now = time.time()
-        db.execute(row, ["gone", "gone", "gone", gone, now - 31 * DAY])
-        db.execute(row, ["young", "young", "young", gone, now - 29 * DAY])
-        db.execute("UPDATE firings SET time = ? WHERE digest NOT IN ('gone', 'young')", [now - 99 * DAY])
+        db.execute(row, ["gone", "gone", "gone", gone, now - 31 * DAY_SECONDS])
+        db.execute(row, ["young", "young", "young", gone, now - 29 * DAY_SECONDS])
+        db.execute("UPDATE firings SET time = ? WHERE digest NOT IN ('gone', 'young')", [now - 99 * DAY_SECONDS])
     server.start()
     soon(lambda: "1 firings of rules are forgotten" in server.log(), "nothing was pruned")
     with sqlite3.connect(tmp_path / "jobs" / "jobs.sqlite") as db:

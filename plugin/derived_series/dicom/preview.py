@@ -24,7 +24,7 @@ from derived_series.errors import DerivedSeriesError
 from derived_series.kinds.kind import PixelRules
 
 #: Rows and columns of a picture; larger slices are thinned out.
-_LARGEST = 512
+_LARGEST_PIXELS = 512
 
 
 def picture(series: Series) -> dict[str, Any] | None:
@@ -43,7 +43,7 @@ def picture(series: Series) -> dict[str, Any] | None:
         pixels = np.asarray(pixel_array(dataset, index=frame))
     except (AttributeError, NotImplementedError, RuntimeError, ValueError):
         return None  # datasets that a pipeline finished itself may be in any transfer syntax
-    step = -(-max(pixels.shape[:2]) // _LARGEST)
+    step = -(-max(pixels.shape[:2]) // _LARGEST_PIXELS)
     pixels = pixels[::step, ::step]
     grey = pixels if pixels.ndim == 3 else _windowed(pixels.astype(np.float64), header)
     return {

@@ -11,7 +11,7 @@ from typing import Any
 from derived_series.shortening import shortened
 
 #: Characters that are kept of a text.
-LONGEST = 20_000
+LONGEST_CHARACTERS = 20_000
 _DEEPEST_LEVELS = 64
 _MOST_BITS = 1024
 
@@ -23,7 +23,7 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 }
 
 
-def printable(text: str, longest: int = LONGEST) -> str:
+def printable(text: str, longest: int = LONGEST_CHARACTERS) -> str:
     """A text that any log takes: NUL, other control characters and lone surrogates are escaped, its end is cut off."""
     return shortened(text, longest).translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
@@ -31,10 +31,10 @@ def printable(text: str, longest: int = LONGEST) -> str:
 def text_of(value: object) -> str:
     """Anything as a text of bounded length. User code may give an error any message."""
     if isinstance(value, str):
-        return shortened(str(value), LONGEST)
+        return shortened(str(value), LONGEST_CHARACTERS)
     try:
         text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-        return shortened(text, LONGEST)
+        return shortened(text, LONGEST_CHARACTERS)
     except Exception:  # the boundary to a class of the user's
         return f"<{type(value).__name__}>"
 

@@ -25,7 +25,7 @@ from derived_series.pipelines.supervised import Command, run
 _FLAVOURS = ("monai", "holoscan")
 
 #: Of /dev/shm, where a package's manifest does not say: what the SDK's own runner takes.
-_SHARED_MEMORY = 1 << 30
+_SHARED_MEMORY_BYTES = 1 << 30
 #: The kind of SDK whose applications get the path of their configuration.
 _HOLOSCAN = "holoscan"
 
@@ -335,7 +335,7 @@ class MonaiPackage(_DicomInOut):
             writable=True,
             folder=str(root),
             gpus=_number(needed.get("gpu")) > 0,
-            shared_memory=_bytes_of(needed.get("sharedMemory")) or _SHARED_MEMORY,
+            shared_memory=_bytes_of(needed.get("sharedMemory")) or _SHARED_MEMORY_BYTES,
             user=self.user or ("image" if os.getuid() == 0 else ""),
             seconds=_number(app.get("timeout")) or None,
         )

@@ -17,7 +17,7 @@ from derived_series.pipelines import supervisor
 
 #: Lines of a failed command's output that its error has, and characters of one line; a longer one is cut.
 LAST_LINES = 20
-_LONGEST_LINE = 2000
+_LINE_CHARACTERS = 2000
 
 #: Of the worker's environment what says how its own Python, or Orthanc, runs: nothing of it is the command's.
 _OF_OURS = ("PYTHON", "ORTHANC", "DERIVED_SERIES_", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
@@ -122,13 +122,13 @@ def _lines(output: int) -> Iterator[str]:
     rest = b""
     while block := os.read(output, 1 << 16):
         *lines, rest = (rest + block).replace(b"\r", b"\n").split(b"\n")
-        rest = rest[:_LONGEST_LINE]
+        rest = rest[:_LINE_CHARACTERS]
         yield from filter(None, map(_text, lines))
     yield from filter(None, [_text(rest)])
 
 
 def _text(line: bytes) -> str:
-    return line[:_LONGEST_LINE].decode("utf-8", "backslashreplace").strip()
+    return line[:_LINE_CHARACTERS].decode("utf-8", "backslashreplace").strip()
 
 
 def inherited() -> dict[str, str]:

@@ -115,7 +115,7 @@ def test_a_few_slices_show_how_all_are_converted(
     extra = Blueprint([InstanceCopyElement(name, Optional=True) for name in names])
     few = converted(of, kind, extra, strategy)
     assert (max(seen) < SLICES / 2) == shown, seen
-    monkeypatch.setattr(frame_templates, "_FEWEST", SLICES + 1)
+    monkeypatch.setattr(frame_templates, "_FEWEST_SLICES", SLICES + 1)
     seen.clear()
     every = converted(of, kind, extra, strategy)
     assert seen == [SLICES]

@@ -15,7 +15,7 @@ import requests
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import NotFound
 from derived_series.jobs.work import held_files
-from derived_series.jobs.work.held_files import LARGE, held_file
+from derived_series.jobs.work.held_files import LARGE_BYTES, held_file
 
 
 class Answer:
@@ -56,17 +56,17 @@ def held(server: Server, name: str, folder: Path) -> Path | None:
 
 
 def test_a_large_instance_is_fetched_once_and_a_small_one_is_not_held(tmp_path: Path) -> None:
-    server = Server(a=("x", LARGE), b=("y", LARGE - 1))
+    server = Server(a=("x", LARGE_BYTES), b=("y", LARGE_BYTES - 1))
     file = held(server, "a", tmp_path)
-    assert file is not None and file.stat().st_size == LARGE and file.stat().st_mode & 0o077 == 0
+    assert file is not None and file.stat().st_size == LARGE_BYTES and file.stat().st_mode & 0o077 == 0
     assert held(server, "a", tmp_path) == file and server.fetched == ["a"]
     assert held(server, "b", tmp_path) is None
 
 
 def test_one_that_was_replaced_or_deleted_is_not_given_out(tmp_path: Path) -> None:
-    server = Server(a=("x", LARGE))
+    server = Server(a=("x", LARGE_BYTES))
     former = held(server, "a", tmp_path)
-    server.stored["a"] = ("z", LARGE)
+    server.stored["a"] = ("z", LARGE_BYTES)
     file = held(server, "a", tmp_path)
     assert file is not None and file != former and file.read_bytes()[:1] == b"z"
     del server.stored["a"]
@@ -75,27 +75,27 @@ def test_one_that_was_replaced_or_deleted_is_not_given_out(tmp_path: Path) -> No
 
 
 def test_one_that_does_not_come_whole_is_not_held(tmp_path: Path) -> None:
-    server = Server(a=("x", LARGE))
+    server = Server(a=("x", LARGE_BYTES))
     server.broken = True
     assert held(server, "a", tmp_path) is None and list(tmp_path.iterdir()) == []
     assert held(server, "a", tmp_path / "that is not there") is None
 
 
 def test_those_that_nobody_asks_for_go_when_another_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server(a=("x", LARGE), b=("y", LARGE), c=("z", LARGE), d=("u", LARGE))
+    server = Server(a=("x", LARGE_BYTES), b=("y", LARGE_BYTES), c=("z", LARGE_BYTES), d=("u", LARGE_BYTES))
     first, second = (held(server, name, tmp_path) for name in "ab")
     assert first is not None and second is not None
     os.utime(first, (0, time.time() - 301))
     assert held(server, "c", tmp_path) is not None and not first.exists() and second.exists()
     os.utime(second, (0, time.time() - 10))
-    monkeypatch.setattr(held_files, "_MOST_BYTES", 2 * LARGE)
+    monkeypatch.setattr(held_files, "_MOST_BYTES", 2 * LARGE_BYTES)
     assert held(server, "d", tmp_path) is not None
     assert sorted(file.read_bytes()[:1] for file in tmp_path.iterdir()) == [b"u", b"z"], "the one of longest ago went"
 
 
 def test_one_that_nobody_asks_for_goes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_files, "_KEPT_SECONDS", -0.9)  # so that it is looked at after 0.1 s
-    file = held(Server(a=("x", LARGE)), "a", tmp_path)
+    file = held(Server(a=("x", LARGE_BYTES)), "a", tmp_path)
     end = time.monotonic() + 20
     while file is not None and file.exists():
         assert time.monotonic() < end

@@ -58,6 +58,58 @@ def test_every_way_to_bind_a_name_is_seen(source: str) -> None:
     assert [name.strip("_") in ACTS for _, name in names_of_acts(ast.parse(source))] == [True]
 
 
+#: Alone they leave open what is counted: _LONGEST_CHARACTERS, _PATIENCE_SECONDS.
+WITHOUT_UNIT = {
+    "LONGEST",
+    "SHORTEST",
+    "LARGEST",
+    "SMALLEST",
+    "LARGE",
+    "MOST",
+    "LEAST",
+    "FEWEST",
+    "FEW",
+    "MANY",
+}
+WITHOUT_UNIT |= {"PATIENCE", "EVERY", "PERIOD", "PAUSE", "TIMEOUT", "DAY", "PAGE", "ROOM", "LIMIT"}
+
+
+def constants_without_unit(tree: ast.Module) -> list[str]:
+    """The constants of a module that are numbers and have a name without a unit."""
+    names = [
+        (name, value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        for name, value in (
+            zip(target.elts, node.value.elts, strict=False)
+            if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
+            else [(target, node.value)]
+        )
+    ]
+    return [
+        name.id
+        for name, value in names
+        if isinstance(name, ast.Name)
+        and isinstance(value, ast.Constant | ast.BinOp)
+        and name.id.strip("_") in WITHOUT_UNIT
+    ]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_constants_carry_their_unit(folder: str) -> None:
+    assert [
+        f"{path.relative_to(REPOSITORY)}: {name}"
+        for path in sorted((REPOSITORY / folder).rglob("*.py"))
+        for name in constants_without_unit(ast.parse(path.read_text("utf-8")))
+    ] == [], "append the unit: _SECONDS, _BYTES, _MM, _CHARACTERS, ..."
+
+
+def test_constants_without_unit_are_seen() -> None:
+    source = "_LONGEST = 16\nLARGE = 8 << 20\n_MOST, LEAST_MM = 64, 16\n_DAY_SECONDS = 86400.0\nMANY = 'x', 'y'\n"
+    assert constants_without_unit(ast.parse(source)) == ["_LONGEST", "LARGE", "_MOST"]
+
+
 PACKAGE = REPOSITORY / "plugin" / "derived_series"
 #: A kind of object may have a file of its name in each of these: its declaration, its elements, its builder.
 OF_A_KIND = {"kinds", "dicom/modules", "dicom/objects"}

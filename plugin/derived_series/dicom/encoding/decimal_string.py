@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydicom.valuerep import format_number_as_ds
 
-_LONGEST = 16
+_LONGEST_CHARACTERS = 16
 
 
 def decimal_string(value: float) -> str:
@@ -14,4 +14,4 @@ def decimal_string(value: float) -> str:
     """
     text = format_number_as_ds(float(value))
     # pydicom's text is a character too long for numbers that round up to the next power of ten
-    return text if len(text) <= _LONGEST else f"{value:.9g}"
+    return text if len(text) <= _LONGEST_CHARACTERS else f"{value:.9g}"

@@ -20,8 +20,8 @@ READ_ERRORS = (
 )
 #: The most bytes that a deflated instance may unfold to: more than a frame of any modality. Of bytes without meaning
 #: pydicom reads no more than some millions a second.
-_LARGEST_UNFOLDED = 1 << 26
-_AT_ONCE = 1 << 22
+_LARGEST_UNFOLDED_BYTES = 1 << 26
+_AT_ONCE_BYTES = 1 << 22
 #: VRs with a 4 byte length (PS3.5 table 7.1-1) that file meta information may hold.
 _LONG = (b"OB", b"UN", b"OW", b"UT")
 
@@ -60,11 +60,11 @@ def refuse_bombs(data: bytes, name: str) -> None:
     rest = data[_after_meta(data) :]
     unfolded = 0
     while rest:
-        unfolded += len(unpacker.decompress(rest, _AT_ONCE))
+        unfolded += len(unpacker.decompress(rest, _AT_ONCE_BYTES))
         rest = unpacker.unconsumed_tail
-        if unfolded > _LARGEST_UNFOLDED:
+        if unfolded > _LARGEST_UNFOLDED_BYTES:
             raise InvalidParent(
-                f"{name} is deflated and unfolds to more than {_LARGEST_UNFOLDED >> 20} MB",
+                f"{name} is deflated and unfolds to more than {_LARGEST_UNFOLDED_BYTES >> 20} MB",
                 remedy="send it in another transfer syntax",
             )
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 #: A packet repeats a byte so many times at most.
-_LONGEST = 128
+_LONGEST_BYTES = 128
 #: Of the packets this part may be pixels alone: each may cost a byte more than it has to.
 _ALONE = 0.05
 #: A frame of more runs than one in so many pixels is not one of long runs.
-_SHORT = 8
+_SHORT_PIXELS = 8
 
 
 def encode_runs(frame: npt.NDArray[Any]) -> bytes | None:
@@ -44,14 +44,14 @@ def _segment(plane: npt.NDArray[np.uint8]) -> bytes | None:
     begins[:, 0] = True  # no run goes on in the next row (G.3.1)
     np.not_equal(plane[:, 1:], plane[:, :-1], out=begins[:, 1:])
     places = np.flatnonzero(begins)
-    if len(places) > plane.size // _SHORT + rows:
+    if len(places) > plane.size // _SHORT_PIXELS + rows:
         return None
     lengths = np.diff(places, append=plane.size)
-    counts = -(-lengths // _LONGEST)
+    counts = -(-lengths // _LONGEST_BYTES)
     packets = np.empty((int(counts.sum()), 2), np.uint8)
-    packets[:, 0] = 257 - _LONGEST
+    packets[:, 0] = 257 - _LONGEST_BYTES
     packets[:, 1] = np.repeat(plane.ravel()[places], counts)
-    last = lengths - (counts - 1) * _LONGEST
+    last = lengths - (counts - 1) * _LONGEST_BYTES
     if np.count_nonzero(last == 1) > _ALONE * len(packets):
         return None
     packets[np.cumsum(counts) - 1, 0] = np.where(last == 1, 0, 257 - last)

@@ -15,12 +15,12 @@ from derived_series.errors import Advice, Choice, PixelError
 from derived_series.kinds.kind import PixelRules
 
 #: Every so many slices the pages of a memory-mapped image are given back.
-_LET_GO = 32
+_LET_GO_SLICES = 32
 #: From here to its inverse a float64 and its inverse have all their digits.
 _NORMAL = 1e-300
 #: Beyond this a stored value times its slope may be more than a float64 holds.
-_LARGEST = 1e300
-_SMALLEST = 5e-324
+_LARGEST_VALUE = 1e300
+_SMALLEST_VALUE = 5e-324
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +83,7 @@ class StoredPixels:
     def _whole(self, index: int) -> npt.NDArray[Any]:
         """The stored values in a type that holds them."""
         frame: npt.NDArray[Any] = self.image[index]
-        if index % _LET_GO == 0:
+        if index % _LET_GO_SLICES == 0:
             release_mapped_pages(self.image)
         if frame.dtype.kind == "f" and self.nan is not None:
             frame = np.where(np.isfinite(frame), frame, np.float64(self.nan))
@@ -177,7 +177,7 @@ def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bo
     """(low, high, whether there is NaN or Inf to replace), a slice at a time."""
     lows, highs, bad = [], [], []
     for index, frame in enumerate(image):
-        if index % _LET_GO == 0:
+        if index % _LET_GO_SLICES == 0:
             release_mapped_pages(image)
         low, high = frame.min(), frame.max()
         if image.dtype.kind == "f" and not (np.isfinite(low) and np.isfinite(high)):
@@ -231,10 +231,10 @@ def _whole_type(dtype: np.dtype[Any], low: float, high: float, rules: PixelRules
 
 def _scaled(low: float, high: float, rules: PixelRules) -> tuple[np.dtype[Any], float, float]:
     """(type, slope, intercept) for 16 bits; slope and intercept are what their DS text says."""
-    if max(-low, high) > _LARGEST:
+    if max(-low, high) > _LARGEST_VALUE:
         raise PixelError(
             f"the image's values reach from {low:g} to {high:g}: no rescale slope can say that",
-            remedy=f"scale the image to values below {_LARGEST:g}",
+            remedy=f"scale the image to values below {_LARGEST_VALUE:g}",
         )
     if low == high:  # one value: comes back exactly
         slope = as_ds(abs(low))
@@ -242,7 +242,7 @@ def _scaled(low: float, high: float, rules: PixelRules) -> tuple[np.dtype[Any], 
     unsigned = low >= 0
     around_zero = high / 65535 if unsigned else max(high / 32767, -low / 32768)
     if rules.zero_intercept or around_zero <= 2 * (high - low) / 65535:
-        return np.dtype("u2" if unsigned else "i2"), as_ds(max(around_zero, _SMALLEST), 1), 0.0
+        return np.dtype("u2" if unsigned else "i2"), as_ds(max(around_zero, _SMALLEST_VALUE), 1), 0.0
     intercept = as_ds(low, -1)
     return np.dtype("u2"), as_ds((high - intercept) / 65535, 1), intercept
 

@@ -29,20 +29,20 @@ def _description(env: SeriesEnvironment) -> str:
     """
     element = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
     parent = one_line(" ".join(map(str, () if element is None else values_of(element))))
-    beside = min(len(parent), _LEAST) + 2 if parent else 0
-    name = cut(env.context.output_name, _LONGEST - beside - _LEAST)
+    beside = min(len(parent), _LEAST_CHARACTERS) + 2 if parent else 0
+    name = cut(env.context.output_name, _LONGEST_CHARACTERS - beside - _LEAST_CHARACTERS)
     of_output = f" ({name})" if name else ""
-    what = cut(one_line(env.derivation or env.context.maker), _LONGEST - beside - len(of_output))
+    what = cut(one_line(env.derivation or env.context.maker), _LONGEST_CHARACTERS - beside - len(of_output))
     if not what:
         ending = of_output or _DERIVED
-        return f"{cut(parent, _LONGEST - len(ending))}{ending}".strip()
+        return f"{cut(parent, _LONGEST_CHARACTERS - len(ending))}{ending}".strip()
     what += of_output
-    return f"{cut(parent, _LONGEST - len(what) - 2)}: {what}" if parent else what
+    return f"{cut(parent, _LONGEST_CHARACTERS - len(what) - 2)}: {what}" if parent else what
 
 
 _DERIVED = " (derived)"
 #: Characters of LO, and what is left of the parent's description at least.
-_LONGEST, _LEAST = 64, 16
+_LONGEST_CHARACTERS, _LEAST_CHARACTERS = 64, 16
 
 
 def _patient_position(env: SeriesEnvironment) -> Value:

@@ -35,7 +35,7 @@ _PLATEAU = 0.1
 #: Of what is left, these percentiles are black and white.
 _BLACK, _WHITE = 1.0, 99.5
 #: With so few values an image is a mask or a label map: each of them is shown.
-_FEW = 32
+_FEW_VALUES = 32
 #: What is left of a mask without its background has no more than these.
 _MASK = 2
 #: Slices in which the values are compared with the parent's.
@@ -164,7 +164,7 @@ def are_alike(env: ImageEnvironment) -> bool:
     if mine_flat.size != theirs_flat.size:
         return True  # in colour
     shown = np.isfinite(mine_flat) & np.isfinite(theirs_flat)
-    labels = _count(mine_flat[shown]) <= min(_FEW, _count(theirs_flat[shown]) / 2)
+    labels = _count(mine_flat[shown]) <= min(_FEW_VALUES, _count(theirs_flat[shown]) / 2)
     background = _plateau(mine_flat[shown])
     if background is not None and np.any(shown & (mine_flat != background)):
         shown &= mine_flat != background
@@ -264,7 +264,7 @@ def _bounds(pixels: StoredPixels, padding: float | None, whole: bool) -> tuple[f
         lowest = _plateau(left)
         if lowest is not None and lowest == left.min():
             left = left[left != lowest]
-    few = len(np.unique(left[: _FEW * _FEW])) <= _FEW and len(np.unique(left)) <= _FEW
+    few = len(np.unique(left[: _FEW_VALUES * _FEW_VALUES])) <= _FEW_VALUES and len(np.unique(left)) <= _FEW_VALUES
     if left.size < 2 or (whole and few):
         return pixels.low, pixels.high
     black, white = (float(value) for value in np.percentile(left, [_BLACK, _WHITE]))

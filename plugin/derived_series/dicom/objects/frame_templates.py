@@ -26,7 +26,7 @@ from derived_series.dicom.modules.derivation import source_of_slice
 from derived_series.dicom.series.classic import DerivedSeries
 
 #: Of fewer slices highdicom is as quick; and it makes so many at most.
-_FEWEST, _MOST = 24, 12
+_FEWEST_SLICES, _MOST_SLICES = 24, 12
 _POSITION = int(Tag("ImagePositionPatient"))
 _INDEX, _IN_STACK = int(Tag("DimensionIndexValues")), int(Tag("InStackPositionNumber"))
 _SOURCE = int(Tag("ConversionSourceAttributesSequence"))
@@ -74,7 +74,7 @@ class Slices:
     @classmethod
     def of(cls, series: DerivedSeries) -> Slices:
         """:param series: what is converted. :raises ValueError: where a few cannot stand for all."""
-        if len(series) < _FEWEST or not _is_volume(series):
+        if len(series) < _FEWEST_SLICES or not _is_volume(series):
             raise ValueError("the slices are few, or not evenly spaced")
         encoded = tuple({tag: bytes(data) for tag, data in series.encoded_elements(i)} for i in range(len(series)))
         columns = {tag: [each.get(tag) for each in encoded] for tag in sorted(set().union(*encoded))}
@@ -94,7 +94,7 @@ class Slices:
                 few.update([index for index in those if column[index] != column[those[0]]][:1])
         known = [(time, index) for index, time in enumerate(times or ()) if time is not None]
         few |= {_earliest(known)} if known else set()
-        if len(few) > _MOST:
+        if len(few) > _MOST_SLICES:
             raise ValueError("the slices differ in too many ways")
         return cls(encoded, varying, times, kinds, tuple(sorted(few)))
 

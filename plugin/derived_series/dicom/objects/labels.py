@@ -15,7 +15,7 @@ from derived_series.dicom.modules.segments_from import SegmentTable
 from derived_series.dicom.objects.single_instance import Draft
 from derived_series.errors import HeaderError, Missing, PixelError
 
-_MOST = (1 << 16) - 1
+_LARGEST_LABEL = (1 << 16) - 1
 
 
 def label_map(image: Any) -> npt.NDArray[Any]:
@@ -35,7 +35,7 @@ def label_map(image: Any) -> npt.NDArray[Any]:
             "fractional_segmentation or parametric_map",
         )
     low, high = float(array.min()), float(array.max())  # in float16 the largest label would be Inf
-    if low < 0 or high > _MOST:
+    if low < 0 or high > _LARGEST_LABEL:
         raise PixelError(
             f"a segmentation is made from a label map, but the image has values from {low:g} to {high:g}",
             remedy="give labels from 0 (no segment) to 65535, or a bool mask",

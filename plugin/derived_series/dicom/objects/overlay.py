@@ -38,9 +38,9 @@ Picture = npt.NDArray[np.uint8]
 Labels = npt.NDArray[Any]
 
 #: The longer side of a slice in a picture, in pixels.
-LEAST, MOST = 512, 2048
+LEAST_PIXELS, MOST_PIXELS = 512, 2048
 #: The longer side of a slice in a sheet.
-_IN_SHEET = 320
+_IN_SHEET_PIXELS = 320
 #: The widest that a legend may be, as a part of the slice's longer side.
 _WIDEST = 0.45
 
@@ -163,7 +163,7 @@ class OverlaySlices:
     @property
     def slice_size(self) -> tuple[int, int]:
         """Rows and columns of a slice in its picture."""
-        return picture_size(self.labels.shape, pixel_size(self.parent), LEAST, MOST)
+        return picture_size(self.labels.shape, pixel_size(self.parent), LEAST_PIXELS, MOST_PIXELS)
 
     @property
     def text_size(self) -> int:
@@ -264,7 +264,7 @@ def sheet(slices: OverlaySlices, indexes: Sequence[int]) -> Image.Image:
 
     :param indexes: of the slices.
     """
-    rows, columns = picture_size(slices.labels.shape, pixel_size(slices.parent), _IN_SHEET, _IN_SHEET)
+    rows, columns = picture_size(slices.labels.shape, pixel_size(slices.parent), _IN_SHEET_PIXELS, _IN_SHEET_PIXELS)
     drawing, text, gap = slices.drawing, 15, 4
     bar = line_height(text) + 4
     caption = bar if drawing.legend else 0

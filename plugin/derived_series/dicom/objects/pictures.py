@@ -27,7 +27,7 @@ from derived_series.errors import Advice, BlueprintError, Choice, GeometryError,
 
 _SEGMENTS = (int(Tag("SegmentSequence")), "")
 #: Pixels of a page of a PDF in an inch of paper.
-_PER_INCH = 110
+_PIXELS_PER_INCH = 110
 #: Pages of a PDF at most, where each is a slice.
 _MOST_PAGES = 64
 
@@ -145,7 +145,7 @@ def _pdf(pages: Sequence[Image.Image], header: SeriesHeader) -> bytes:
         "PDF",
         save_all=True,
         append_images=pages[1:],
-        resolution=_PER_INCH,
+        resolution=_PIXELS_PER_INCH,
         quality=92,
         title=str(header["DocumentTitle"].value),
         creationDate=created,

@@ -24,7 +24,7 @@ from derived_series.errors import BlueprintError, GeometryError, PixelError
 from derived_series.kinds.kind import PixelRules
 
 #: A stack may lean this much (degrees) and still be written as offsets along the normal.
-_STRAIGHT = 0.1
+_STRAIGHT_DEGREES = 0.1
 #: Summation types of a dose that belongs to a treatment plan, which must be named (PS3.3 C.8.8.3).
 _OF_A_PLAN = frozenset(
     "PLAN MULTI_PLAN FRACTION BEAM BRACHY FRACTION_SESSION BEAM_SESSION BRACHY_SESSION CONTROL_POINT".split()
@@ -56,7 +56,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 def _regular(grid: Grid) -> Grid:
     grid.require_regular("a dose grid")
-    if grid.shear_degrees > _STRAIGHT:
+    if grid.shear_degrees > _STRAIGHT_DEGREES:
         raise GeometryError(
             f"a dose grid is straight, but the slices lean by {grid.shear_degrees:.1f} degrees (gantry tilt)",
             remedy="resample the image to an orthogonal grid first",

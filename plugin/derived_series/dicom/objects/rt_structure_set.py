@@ -39,9 +39,9 @@ _NOT_HERE = IMAGE_ONLY - _REFERENCES
 #: The class of a study, as references of structure sets name it (PS3.3 C.8.8.5).
 _STUDY = "1.2.840.10008.3.1.2.3.1"
 #: Coordinates are rounded to this part of a pixel.
-_ROUNDED = 1e-3
+_ROUNDED_PIXELS = 1e-3
 #: What an element of a VR with a short length holds (PS3.5 7.1.2).
-_LONGEST = 0xFFFE
+_LONGEST_BYTES = 0xFFFE
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
@@ -79,7 +79,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     structure.RTROIObservationsSequence = [_observation(number, item, types) for number, item in segments.items()]
     elements = {key: element for key, element in draft.elements.items() if key[0] != Tag("SegmentSequence")}
     series = finished(replace(draft, elements=elements), list(structure), warnings)
-    if writer.longest > _LONGEST:  # Explicit VR has no room for so long a DS (PS3.3 C.8.8.6, note)
+    if writer.longest > _LONGEST_BYTES:  # Explicit VR has no room for so long a DS (PS3.3 C.8.8.6, note)
         series.datasets[0].file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     return series
 
@@ -171,7 +171,7 @@ class _Contours:
             [to.item() for to in references([draft.env.parent.instances[source] for source in sources[:1]])]
             for sources in draft.slices.sources
         ]
-        self._decimals = max(0, math.ceil(-math.log10(_ROUNDED * min(grid.pixel_spacing))))
+        self._decimals = max(0, math.ceil(-math.log10(_ROUNDED_PIXELS * min(grid.pixel_spacing))))
         self.longest = 0
 
     def of_roi(self, number: int, segment: Dataset, contours: Sequence[tuple[int, Points]], index: int) -> Dataset:

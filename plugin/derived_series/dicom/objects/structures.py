@@ -23,7 +23,7 @@ from derived_series.errors import GeometryError, InvalidParent
 
 #: Contours may be this part of the distance of the slices off a slice and still be on it.
 _ON_SLICE = 0.1
-_LARGEST = (1 << 16) - 1
+_LARGEST_LABEL = (1 << 16) - 1
 _ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
@@ -95,7 +95,7 @@ def labels_on(series: ParentSeries, images: ParentSeries) -> Labels:
 def _numbered(segments: Sequence[Segment]) -> tuple[list[int], list[Segment], list[str]]:
     """The segments with numbers from 1 to 65535, each once; from 1 on where theirs are not so."""
     numbers = [segment.number for segment in segments]
-    if len(set(numbers)) == len(numbers) and all(0 < number <= _LARGEST for number in numbers):
+    if len(set(numbers)) == len(numbers) and all(0 < number <= _LARGEST_LABEL for number in numbers):
         return numbers, list(segments), []
     again = [replace(segment, number=index) for index, segment in enumerate(segments, 1)]
     return (

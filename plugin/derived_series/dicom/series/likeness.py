@@ -20,7 +20,7 @@ Values = npt.NDArray[np.float64]
 #: So many slices are looked at, and so many rows and columns of them.
 SLICES, PIXELS = 8, 32
 #: Fewer values than this may fit by chance.
-_FEWEST = 100
+_FEWEST_VALUES = 100
 #: From this correlation on another way round fits at all,
 _FITS = 0.5
 #: where it leaves at most this part unexplained of what the image leaves as it is, and is better by so much.
@@ -83,7 +83,7 @@ def other_way_round(samples: Samples, grid: Grid | None) -> str:
 
 
 def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Grid | None) -> str:
-    if not orders or image.size < _FEWEST or np.ptp(image) == 0 or np.ptp(parent) == 0:
+    if not orders or image.size < _FEWEST_VALUES or np.ptp(image) == 0 or np.ptp(parent) == 0:
         return ""
     one, other = _standard(image), _standard(parent)
     as_is = float(np.mean(one * other))

@@ -26,7 +26,7 @@ _SUV_AT_MOST = 200
 #: How much smaller than the parent's the largest value must be to look like one in another unit.
 _FAR_BELOW = 100
 #: So many slices of the parent are looked at.
-_LOOKED_AT = 5
+_SLICES_LOOKED_AT = 5
 #: What most scanners add to HU to store them, and how near to it a difference is taken for it.
 _ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
 
@@ -160,7 +160,7 @@ def _text(elements: Mapping[Key, DataElement], name: str) -> str:
 
 
 def _chosen(parent: ParentSeries) -> list[int]:
-    return [int(index) for index in np.unique(np.linspace(0, len(parent) - 1, _LOOKED_AT).astype(int))]
+    return [int(index) for index in np.unique(np.linspace(0, len(parent) - 1, _SLICES_LOOKED_AT).astype(int))]
 
 
 def _range_of(parent: ParentSeries) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from derived_series.errors import Conflict, GeometryError, InvalidParent
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF
 #: Elements longer than this (bytes) stay in their file until they are asked for.
-_DEFERRED = 1 << 14
+_DEFERRED_BYTES = 1 << 14
 #: (0002,0000), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0012), (0008,0016)
 _FIRST_TAGS = frozenset(
     struct.pack("<HH", *tag) for tag in ((2, 0), (8, 0), (8, 1), (8, 5), (8, 8), (8, 0x12), (8, 0x16))
@@ -53,7 +53,7 @@ def read_file(path: Path) -> Dataset:
         if DeflatedExplicitVRLittleEndian.encode() in start:
             return read_instance(path.read_bytes(), path.name)  # nothing in it can be read alone
         try:
-            dataset = dcmread(path, defer_size=_DEFERRED, force=_is_bare(start[:4]))
+            dataset = dcmread(path, defer_size=_DEFERRED_BYTES, force=_is_bare(start[:4]))
         except MemoryError as error:
             raise InvalidParent(f"{path.name} announces a value of more bytes than there is memory for") from error
     size = path.stat().st_size

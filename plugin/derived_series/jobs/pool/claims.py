@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 #: Seconds between two looks whether the server stops while a claim is waited for.
-_LOOK = 0.5
+_LOOK_SECONDS = 0.5
 
 #: The environment variables by which programs see the units of a resource, such as ``0,1``.
 _VARIABLES = {"GPU": ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")}
@@ -81,7 +81,7 @@ class Claims:
             for other in idle:
                 other.release()
             with self._changed:
-                self._changed.wait(_LOOK)
+                self._changed.wait(_LOOK_SECONDS)
         return None
 
     def give_back(self, claim: Claim) -> None:

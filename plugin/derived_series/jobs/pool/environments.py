@@ -15,7 +15,7 @@ from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 
 #: Seconds without a task after which a process ends that only describes pipelines.
-_DESCRIBING = 60.0
+_DESCRIBING_SECONDS = 60.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Environment:
             initializer=warm_up,
             initargs=initargs,
             interpreter=interpreter,
-            keeping=Keeping(False, _DESCRIBING, none_of_all),
+            keeping=Keeping(False, _DESCRIBING_SECONDS, none_of_all),
             claims=claims,
         )
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 #: Parameters of mallopt(3), glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_NEVER = (1 << 31) - 1
+_NEVER_BYTES = (1 << 31) - 1
 
 
 def keep_freed() -> None:
@@ -24,7 +24,7 @@ def keep_freed() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, _NEVER)
+        mallopt(_TRIM_THRESHOLD, _NEVER_BYTES)
         mallopt(_ARENA_MAX, 1)
 
 

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 #: Bytes of one job that are kept, and bytes that are read at once.
 MOST_BYTES = 1 << 20
-_PAGE = 1 << 18
+_PAGE_BYTES = 1 << 18
 
 _FULL = "... what follows is left out: it is in Orthanc's log\n"
 
@@ -48,7 +48,7 @@ class JobLogs:
         try:
             with self._store.log_path(job_id).open("rb") as file:
                 file.seek(since)
-                data = file.read(_PAGE)
+                data = file.read(_PAGE_BYTES)
         except OSError:  # nothing was said
             return [], since
         whole = data[: data.rfind(b"\n") + 1]

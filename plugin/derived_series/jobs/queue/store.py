@@ -56,7 +56,7 @@ CREATE INDEX IF NOT EXISTS by_series ON jobs (series);
 
 
 #: Bytes that are tried at a start.
-_ROOM = 1 << 16
+_ROOM_BYTES = 1 << 16
 
 
 class JobStore:
@@ -106,7 +106,7 @@ class JobStore:
             self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
         self._db.execute(f"PRAGMA user_version={VERSION}")
         with self._db:  # whether there is room for what is written at a start
-            self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM])
+            self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM_BYTES])
         with self._db:
             self._db.execute("DELETE FROM room")
 
@@ -378,7 +378,7 @@ def is_full(folder: Path, error: Exception) -> bool:
         free = os.statvfs(folder)
     except OSError:
         return False
-    is_tight = free.f_bavail * free.f_frsize < 4 * _ROOM or free.f_favail == 0 < free.f_files
+    is_tight = free.f_bavail * free.f_frsize < 4 * _ROOM_BYTES or free.f_favail == 0 < free.f_files
     return is_tight and not free.f_flag & os.ST_RDONLY
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.store import JobStore
 
-_DAY = 86400.0
+_DAY_SECONDS = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def superfluous(uploads: Sequence[Upload], limits: Limits, now: float) -> Iterat
     """
     kept = 0
     for upload in uploads:
-        if now - upload.since > limits.upload_days * _DAY:
+        if now - upload.since > limits.upload_days * _DAY_SECONDS:
             yield upload, f"its job failed more than {limits.upload_days:g} days ago (FailedUploadsDays)"
         elif kept + upload.size > limits.upload_bytes:
             yield upload, f"uploads of failed jobs have more than {limits.upload_bytes >> 20} MB (FailedUploadsMB)"

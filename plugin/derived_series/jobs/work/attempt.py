@@ -15,7 +15,7 @@ from derived_series.errors import Conflict, DerivedSeriesError, NotFound, UserCo
 from derived_series.identifiers import series_uids_of
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.own_requests import marked
-from derived_series.jobs.plain import LONGEST, text_of
+from derived_series.jobs.plain import LONGEST_CHARACTERS, text_of
 from derived_series.jobs.pool.memory import memory_bound
 from derived_series.jobs.work.log_lines import output_of
 from derived_series.jobs.work.progress import NotWanted, Progress
@@ -139,7 +139,11 @@ def _is_removed(attempt: Attempt) -> bool:
 def _trace(error: Exception) -> str:
     """The traceback; of a long one, its beginning and its end."""
     text = "".join(traceback.format_exception(error))
-    return text if len(text) <= 2 * LONGEST else f"{text[:LONGEST]}\n...\n{text[-LONGEST:]}"
+    return (
+        text
+        if len(text) <= 2 * LONGEST_CHARACTERS
+        else f"{text[:LONGEST_CHARACTERS]}\n...\n{text[-LONGEST_CHARACTERS:]}"
+    )
 
 
 def _make_plain(error: DerivedSeriesError) -> None:

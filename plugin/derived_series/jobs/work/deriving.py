@@ -17,7 +17,7 @@ from derived_series.dicomweb.readback import SeriesOnServer, describe_series
 from derived_series.errors import Conflict, InvalidRequest, UserCodeError
 from derived_series.jobs.destination_states import HELD, PENDING, with_states
 from derived_series.jobs.messages import Outcome
-from derived_series.jobs.plain import LONGEST
+from derived_series.jobs.plain import LONGEST_CHARACTERS
 from derived_series.jobs.pool.process import one_process
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.scratch import prefix_of
@@ -232,5 +232,5 @@ def _described(name: str, series: Series) -> dict[str, Any]:
         "Output": name,
         "InstancesCount": len(series),
         "SeriesInstanceUID": series.series_instance_uid,
-        "Warnings": [shortened(str(warning), LONGEST) for warning in series.warnings],
+        "Warnings": [shortened(str(warning), LONGEST_CHARACTERS) for warning in series.warnings],
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from derived_series.dicomweb.client import Client
 
 #: Smaller instances are fetched each time.
-LARGE = 8 << 20
+LARGE_BYTES = 8 << 20
 #: Seconds without a question after which a file is removed, and bytes of all files.
 _KEPT_SECONDS = 300.0
 _MOST_BYTES = 4 << 30
@@ -31,7 +31,7 @@ def held_file(client: Client, instance: str, folder: str) -> Path | None:
     :raises NotFound: no such instance.
     """
     attachment = client.get_json(f"/instances/{instance}")
-    if int(attachment["FileSize"]) < LARGE:
+    if int(attachment["FileSize"]) < LARGE_BYTES:
         return None
     path = Path(folder) / f"instance-{attachment['FileUuid']}.dcm"
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from derived_series.jobs.plain import LONGEST, printable
+from derived_series.jobs.plain import LONGEST_CHARACTERS, printable
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class _Stream(io.RawIOBase):
     def write(self, data: Any) -> int:
         written = bytes(data)
         *lines, rest = (self._rest + written).replace(b"\r", b"\n").split(b"\n")
-        self._rest = rest[: 4 * LONGEST]  # a line without an end is not kept for ever
+        self._rest = rest[: 4 * LONGEST_CHARACTERS]  # a line without an end is not kept for ever
         for line in lines:
             self._tell_line(line)
         return len(written)

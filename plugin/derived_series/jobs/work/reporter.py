@@ -13,11 +13,11 @@ from derived_series.jobs.plain import printable
 from derived_series.jobs.work.progress import of_process
 
 #: Seconds between two messages, and seconds that one may take.
-_EVERY = 0.25
-_PATIENCE = 2.0
+_EVERY_SECONDS = 0.25
+_PATIENCE_SECONDS = 2.0
 
 #: Characters of what a pipeline says it is at.
-_LONGEST_TEXT = 200
+_TEXT_CHARACTERS = 200
 
 
 class Reporter:
@@ -45,7 +45,7 @@ class Reporter:
 
     def progress(self, part: float, text: str) -> None:
         """How far ``process`` is, from 0 to 1, and what it is at."""
-        update = {"Phase": "Processing", "Progress": of_process(part), "Text": printable(text, _LONGEST_TEXT)}
+        update = {"Phase": "Processing", "Progress": of_process(part), "Text": printable(text, _TEXT_CHARACTERS)}
         self._take(lambda: self._progress.update(update))
 
     def flush(self) -> None:
@@ -83,12 +83,12 @@ class Reporter:
             self._woken.wait()
             self._woken.clear()
             self.flush()
-            self._closing.wait(_EVERY)
+            self._closing.wait(_EVERY_SECONDS)
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
             with Client(self._connection) as client:
                 url = self._connection.url(self._route or "")
-                client.send("POST", url, data=json.dumps(message).encode(), timeout=_PATIENCE)
+                client.send("POST", url, data=json.dumps(message).encode(), timeout=_PATIENCE_SECONDS)
         except DerivedSeriesError:
             return
