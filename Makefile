@@ -2,7 +2,7 @@
 # test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /derived-series-ohif/ from the next start on.
-.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-readers test-bookworm test-trixie test-sid lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench clean
 
 # Every server and worker that a test starts would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -72,9 +72,13 @@ test-readers: setup
 fuzz: setup
 	@PYTHONPATH=plugin:tests $(PYTHON) scripts/fuzz.py
 
-# What an environment's Python installs: pip install dist/*.whl
+# What an environment's Python installs, and what stands in for a package without a wheel: see docs/install.md
 wheel: setup
-	@$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist . ./compat/pyjpegls
+
+# The commands of docs/install.md in roots of three releases of Debian that have nothing in them (needs root rights).
+test-install: setup
+	@for release in $${RELEASES:-bookworm trixie sid}; do scripts/install_test.sh $$release || exit 1; done
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) benchmarks/bench.py

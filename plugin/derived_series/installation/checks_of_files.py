@@ -65,6 +65,7 @@ def check_files(set_up: SetUp) -> list[Finding]:
         *findings,
         *_blueprints(set_up, settings),
         *_storage(set_up, settings, around),
+        *_compression(configuration),
         *_workers(set_up, settings, around),
     ]
 
@@ -161,7 +162,7 @@ def _access(configuration: Configuration) -> Iterator[Finding]:
         yield error(
             "authorization",
             f"the authorization plugin has no permission for {', '.join(lacking)}: it answers 403",
-            "add the plugin's ExtraPermissions; docs/install.md has them",
+            "add the plugin's ExtraPermissions; docs/authorization.md has them",
         )
 
 
@@ -244,6 +245,15 @@ def _database(jobs: Path) -> Iterator[Finding]:
             "jobs",
             f"{file} is of a newer version of the plugin ({version}; this one knows {VERSION})",
             "install that version again, or name another JobsFolder",
+        )
+
+
+def _compression(configuration: Configuration) -> Iterator[Finding]:
+    if configuration.merged.get("StorageCompression"):
+        yield warning(
+            "compression",
+            "StorageCompression is on: storing a series takes six times as long",
+            "set StorageCompression to false",
         )
 
 

@@ -14,7 +14,7 @@ from derived_series.installation.finding import Finding, error, warning
 from derived_series.software import version
 
 STATUS = "/derived-series/status"
-_SECONDS = 20.0
+_SECONDS = 60.0
 _CLOCK_SECONDS = 60.0
 _OLDEST = (1, 10, 0)
 
@@ -88,12 +88,6 @@ def _system(system: dict[str, Any]) -> Iterator[Finding]:
         yield error("orthanc version", f"this is Orthanc {named}", "Orthanc 1.10 or later is needed")
     if system.get("ReadOnly"):
         yield error("read only", "Orthanc is read-only (ReadOnly): nothing can be stored", "set ReadOnly to false")
-    if system.get("StorageCompression"):
-        yield warning(
-            "compression",
-            "StorageCompression is on: storing takes six times as long",
-            "set StorageCompression to false",
-        )
 
 
 def _dicomweb(server: Server, session: requests.Session) -> Iterator[Finding]:
@@ -177,7 +171,7 @@ def _forbidden(request: str) -> Finding:
     return error(
         "authorization",
         f"{request} was answered 403: the authorization plugin or a filter does not permit it to this user",
-        "give that user's permissions (ExtraPermissions of the authorization plugin, docs/install.md)",
+        "give that user's permissions (ExtraPermissions of the authorization plugin, docs/authorization.md)",
     )
 
 

@@ -107,6 +107,11 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
         "workers",
         "Workers is 64",
     ),
+    "a storage that is compressed": (
+        lambda s, f: s.update(StorageCompression=True),
+        "compression",
+        "StorageCompression is on",
+    ),
     "few HTTP threads": (lambda s, f: s.update(HttpThreadsCount=4), "http threads", "HttpThreadsCount is 4"),
     "open to all": (
         lambda s, f: s.update(RemoteAccessAllowed=True, AuthenticationEnabled=False),

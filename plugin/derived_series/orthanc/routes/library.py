@@ -33,6 +33,7 @@ class LibraryRoutes:
         ohif: bool,
     ):
         self._ohif = ohif
+        self._version = version()  # now: an upgrade replaces what is installed while this one runs on
         self._runner = runner
         self._settings = settings
         self._folders = folders
@@ -61,7 +62,7 @@ class LibraryRoutes:
         problems = [] if store.problem is None else [{"File": str(store.folder), "Message": store.problem}]
         return Answer.of(
             {
-                "Version": version(),
+                "Version": self._version,
                 "Python": platform.python_version(),
                 "Workers": self._settings.workers,
                 "Processes": self._executor.processes(),

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Runs the commands of docs/install.md in a root of a release of Debian that has nothing but its base, from the packages
+# to a series that was derived and accepted. The base is made once, with debootstrap, in .run/roots/RELEASE-base or below
+# the folder that DEBIAN_ROOTS names; what a run writes lies over it, and is gone when the run ends.
+#
+# usage: scripts/install_test.sh bookworm|trixie|sid
+set -euo pipefail
+cd "$(dirname "$0")/.."
+CHECKOUT=$PWD
+
+RELEASE=${1:-}
+fail() { printf 'install_test.sh: %s\n' "$*" >&2; exit 1; }
+[[ $RELEASE =~ ^[a-z]+$ ]] || fail "name a release of Debian: bookworm, trixie or sid"
+[ "$(id -u)" -eq 0 ] || exec sudo --preserve-env=DEBIAN_ROOTS,DEBIAN_MIRROR "$0" "$@"
+
+BASE=${DEBIAN_ROOTS:-$CHECKOUT/.run/roots}/$RELEASE-base
+MIRROR=${DEBIAN_MIRROR:-}
+PYTHON=$CHECKOUT/.venv/bin/python
+CERTIFICATES=/etc/ssl/certs/ca-certificates.crt
+
+if [ "${IN_NAMESPACE:-}" != yes ]; then
+    mkdir -p "$BASE"
+    exec 9>"$BASE.lock"
+    flock 9
+    export IN_NAMESPACE=yes
+    exec unshare --mount --propagation private --pid --fork --kill-child "$CHECKOUT/scripts/install_test.sh" "$@"
+fi
+
+if ! [ -e "$BASE/made" ]; then
+    command -v debootstrap >/dev/null || fail "there is no debootstrap here: apt-get install debootstrap"
+    find "$BASE" -mindepth 1 -xdev -delete # what an interrupted run left
+    debootstrap --variant=minbase "$RELEASE" "$BASE" ${MIRROR:+"$MIRROR"} >"$BASE.log" 2>&1 ||
+        fail "debootstrap failed: see $BASE.log"
+    printf '#!/bin/sh\nexit 101\n' >"$BASE/usr/sbin/policy-rc.d" # the package's service would take this machine's port
+    chmod +x "$BASE/usr/sbin/policy-rc.d"
+    echo 'Acquire::Check-Valid-Until "false";' >"$BASE/etc/apt/apt.conf.d/stale-mirror"
+    touch "$BASE/made"
+fi
+
+# A file system that is gone with this namespace.
+LAYERS=$BASE.layers
+mkdir -p "$LAYERS"
+mount -t tmpfs tmpfs "$LAYERS"
+mkdir "$LAYERS/upper" "$LAYERS/work" "$LAYERS/root"
+mount -t overlay overlay -o "lowerdir=$BASE,upperdir=$LAYERS/upper,workdir=$LAYERS/work" "$LAYERS/root"
+export ROOT=$LAYERS/root
+mount -t proc proc "$ROOT/proc"
+mount --rbind /dev "$ROOT/dev"
+for file in /etc/resolv.conf /etc/hosts; do
+    [ ! -e "$file" ] || cp -L "$file" "$ROOT$file"
+done
+
+HERE=$ROOT/root/install
+mkdir "$HERE"
+for source in . compat/pyjpegls; do
+    "$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$HERE" "./$source"
+done
+"$PYTHON" "$CHECKOUT/scripts/install_document.py" "$HERE/before.sh" "$HERE/after.sh"
+mkdir "$HERE/series"
+PYTHONPATH=$CHECKOUT/tests:$CHECKOUT/plugin "$PYTHON" - "$HERE/series" <<'END'
+import sys
+from pathlib import Path
+
+from phantoms import ct_phantom, encode
+
+for index, dataset in enumerate(ct_phantom(8, 32, 32)):
+    (Path(sys.argv[1]) / f"{index}.dcm").write_bytes(encode(dataset))
+END
+
+# Names, proxy and certificates are this host's: it may sit behind a proxy that has its own. All else is as a new machine
+# has it.
+in_root() {
+    local variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive) name
+    for name in http_proxy https_proxy no_proxy PIP_INDEX_URL; do
+        [ -z "${!name:-}" ] || variables+=("$name=${!name}")
+    done
+    [ ! -e "$ROOT/root/trusted.crt" ] || variables+=(PIP_CERT=/root/trusted.crt)
+    chroot "$ROOT" env -i "${variables[@]}" sh -c 'cd /root/install && exec "$@"' - "$@"
+}
+export -f in_root
+[ ! -e "$CERTIFICATES" ] || cp -L "$CERTIFICATES" "$ROOT/root/trusted.crt"
+
+in_root apt-get update -q
+in_root sh before.sh
+# Without a network from here on, but for a loopback of its own: no port of this machine is taken. There is no systemd in
+# a root: Orthanc is started as its service does it.
+cat >"$HERE/restart.sh" <<'END'
+set -eu
+/opt/derived-series/bin/python -c 'import fcntl, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 0x41))' # SIOCSIFFLAGS: IFF_UP and IFF_RUNNING
+setpriv --reuid orthanc --regid orthanc --init-groups /usr/sbin/Orthanc /etc/orthanc >/tmp/orthanc.log 2>&1 &
+for _ in $(seq 600); do
+    ! curl -s -o /dev/null http://127.0.0.1:8042/derived-series/status || break
+    sleep 0.2
+done
+for file in series/*.dcm; do
+    curl -s -f -H 'Expect:' -o /dev/null --data-binary "@$file" http://127.0.0.1:8042/instances
+done
+sh after.sh || { tail -50 /tmp/orthanc.log; exit 1; }
+curl -s "http://127.0.0.1:8042/derived-series/recent" | tee recent.json
+grep -q '"State" *: *"Accepted"' recent.json
+END
+unshare --net bash -euc 'in_root sh restart.sh'
+printf '\n%s: docs/install.md leads to a derived series that was accepted\n' "$RELEASE"
