@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from derived_series.jobs.queue.leftovers import Leftovers
-from derived_series.jobs.queue.series_numbers import SeriesNumbers
+from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
 from derived_series.jobs.queue.store import VERSION, JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, Problem, State
