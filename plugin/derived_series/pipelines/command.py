@@ -68,7 +68,8 @@ class CommandPipeline(Pipeline):
     :cvar files: output name -> the file in ``{out}``, or a pattern such as ``"**/*.dcm"``; of a pipeline without
         ``outputs`` the file alone. NIfTI, .npy, PDF and whatever else the output's factory reads; DICOM files are
         finished datasets.
-    :cvar values_file: a JSON file in ``{out}`` with numbers: ``{"liver": {"Value": 1432.1, "Unit": "ml"}, "n": 3}``.
+    :cvar values_file: a JSON file in ``{out}`` with numbers: ``{"liver": {"Value": 1432.1, "Unit": "ml"}, "n": 3}``; an
+        ``Output("measurement_report", values=True)`` is made of them, and needs no file.
     :cvar progress: a regular expression that finds the progress in a line of output: a group ``percent``, or ``done``
         and ``total``. That of tqdm by default.
     :cvar env: environment variables, in which braces mean what they do in the command.
@@ -103,11 +104,12 @@ class CommandPipeline(Pipeline):
         check(cls.command, known, f"the command of {cls.__name__}")
         check(list(cls.env.values()), known, f"env of {cls.__name__}")
         outputs = cls.all_outputs()
-        if set(cls.named_files()) != set(outputs):
+        from_files = {name for name, output in outputs.items() if not output.values}
+        if not from_files <= set(cls.named_files()) <= set(outputs):
             raise BlueprintError(
                 f"files of {cls.__name__} names {', '.join(cls.named_files()) or 'nothing'}, its outputs are "
                 f"{', '.join(outputs)}",
-                remedy='name the file of each output: files = {"seg": "seg.nii.gz"}',
+                remedy='name the file of each output: files = {"seg": "seg.nii.gz"}; one of values needs none',
             )
         try:
             groups = set(re.compile(cls.progress).groupindex)
@@ -176,7 +178,9 @@ class CommandPipeline(Pipeline):
         return collected
 
     def _result(self, out: Path, name: str, output: Output) -> Any:
-        pattern = self.named_files()[name]
+        pattern = self.named_files().get(name)
+        if pattern is None:
+            return None  # its values are in a file of their own
         matching = sorted(path for path in out.glob(pattern) if is_of(path, out))
         files = [file for path in matching for file in ([path] if path.is_file() else _files(path))]
         if not files and output.optional:
@@ -192,7 +196,15 @@ class CommandPipeline(Pipeline):
                 f"{name!r}; it wrote {listed}",
                 remedy="name the one file of the output in files" if files else None,
             )
-        return output.factory.read(files[0])
+        try:
+            return output.factory.read(files[0])
+        except DerivedSeriesError as error:
+            raise UserCodeError(
+                f"the command of pipeline {self.pipeline_name()!r} wrote {files[0].relative_to(out)} for the output "
+                f"{name!r}, which cannot be read: {error.message}",
+                remedy=error.remedy,
+                details=error.details,
+            ) from error
 
 
 def declare(pipeline: Pipeline, declared: Mapping[str, Any], known: type) -> None:

@@ -166,6 +166,16 @@ def test_labels_that_are_not_described_or_not_there_are_told() -> None:
     assert errors(series.encode(0)) == []
 
 
+def test_of_many_labels_the_first_are_named_and_the_others_counted() -> None:
+    """300 labels do not bury the other warnings."""
+    series = seg(np.arange(1, PARENT.voxels().size + 1).reshape(PARENT.shape).astype(np.uint16) % 41 * 2)
+    assert [text for text in series.warnings if "described" in text][9:] == [
+        "label 20 is not described: it is called 'Segment 20', a tissue",
+        "30 more labels are not described",
+    ]
+    assert series.warnings[-1] == "30 more labels are segments of other numbers" and len(series.warnings) == 22
+
+
 def test_labels_with_gaps_keep_their_voxels_and_their_names() -> None:
     """Segments are numbered without gaps, in the order of the labels: each label's voxels under its own name."""
     image = labels(7, 2, 4)

@@ -98,6 +98,16 @@ def test_several_files_and_numbers_of_one_command(tmp_path: Path) -> None:
     assert results.values == {"volume": Value(float((CT.voxels() > -500).sum()), "mm3"), "n": Value(3)}
 
 
+def test_a_report_is_made_of_the_numbers_and_needs_no_file(tmp_path: Path) -> None:
+    class Reported(Segmenting):
+        outputs = {"seg": Output("segmentation"), "report": Output("measurement_report", values=True)}
+        values_file = "n.json"
+
+    (report,) = written(run(Reported, tmp_path).series["report"])
+    texts = str(report)
+    assert report.Modality == "SR" and "Volume" in texts and f"{(CT.voxels() > -500).sum()}" in texts
+
+
 def test_the_one_output_of_a_pipeline_without_outputs(tmp_path: Path) -> None:
     class One(Segmenting):
         outputs = {}
@@ -142,7 +152,7 @@ def test_finished_dicom_of_a_command_passes_the_gate_as_the_parents_own(tmp_path
         ("echo done", "wrote no file 'seg.nii.gz' for the output 'seg'; it wrote nothing"),
         ("touch $0/a.nii.gz $0/b.nii.gz", "wrote no file .*it wrote a.nii.gz, b.nii.gz"),
         ("ln -s /etc/passwd $0/seg.nii.gz", "wrote no file"),
-        ("echo nonsense > $0/seg.nii.gz", "seg.nii.gz|NIfTI"),
+        ("echo nonsense > $0/seg.nii.gz", "wrote seg.nii.gz for the output 'seg', which cannot be read: .*NIfTI"),
     ],
 )
 def test_what_goes_wrong_is_told(tmp_path: Path, script: str, message: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from derived_series.dicom.objects.single_instance import Draft
 from derived_series.errors import HeaderError, Missing, PixelError
 
 _LARGEST_LABEL = (1 << 16) - 1
+#: So many labels are named, each in a warning of its own.
+_MOST_NAMED_LABELS = 10
 
 
 def label_map(image: Any) -> npt.NDArray[Any]:
@@ -66,6 +68,16 @@ class Described:
     warnings: tuple[str, ...]
 
 
+def one_by_one(warnings: Sequence[str], others: str) -> list[str]:
+    """One warning a label; of many labels those of the first ones, and one that counts the others.
+
+    :param others: what is counted: "more labels are not described".
+    """
+    if len(warnings) <= _MOST_NAMED_LABELS:
+        return list(warnings)
+    return [*warnings[:_MOST_NAMED_LABELS], f"{len(warnings) - _MOST_NAMED_LABELS} {others}"]
+
+
 def described(draft: Draft, present: Iterable[int], *, consecutive: bool) -> Described:
     """What the labels stand for; a tissue where nothing describes them.
 
@@ -85,22 +97,30 @@ def described(draft: Draft, present: Iterable[int], *, consecutive: bool) -> Des
     there = set(present)
     if isinstance(draft.header.blueprint["SegmentSequence"] if items else None, SegmentTable) and there:
         known = {label: item for label, item in known.items() if label in there}
-    warnings = []
-    for label in sorted(there - set(known)):
-        known[label] = Segment(label, f"Segment {label}").item()
-        warnings.append(f"label {label} is not described: it is called 'Segment {label}', a tissue")
+    unknown = sorted(there - set(known))
+    known |= {label: Segment(label, f"Segment {label}").item() for label in unknown}
+    warnings = one_by_one(
+        [f"label {label} is not described: it is called 'Segment {label}', a tissue" for label in unknown],
+        "more labels are not described",
+    )
     if not known:
         known[1] = Segment(1, "Segment 1").item()
         warnings.append("the label map is empty, and no segment is described")
-    for label in sorted(set(known) - there):
-        warnings.append(f"segment {label} ({known[label].get('SegmentLabel', '')}) has no voxel")
+    empty = [
+        f"segment {label} ({known[label].get('SegmentLabel', '')}) has no voxel" for label in sorted(set(known) - there)
+    ]
+    warnings += one_by_one(empty, "more segments have no voxel")
     labels = tuple(sorted(known))
+    renumbered = [(label, number) for number, label in enumerate(labels, 1) if consecutive and number != label]
+    warnings += one_by_one(
+        [f"label {label} is segment {n}: segments are numbered from 1 without gaps" for label, n in renumbered],
+        "more labels are segments of other numbers",
+    )
     numbered = []
     for number, label in enumerate(labels, 1):
         item = Dataset()
         item.update(known[label])
         if consecutive and number != label:
-            warnings.append(f"label {label} is segment {number}: segments are numbered from 1 without gaps")
             item.add_new("SegmentNumber", "US", number)  # the element is shared with what was described
         if draft.env.context.tracked and not item.get("TrackingID"):
             item.add_new("TrackingID", "UT", str(item.SegmentLabel))

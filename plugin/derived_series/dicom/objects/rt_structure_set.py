@@ -23,7 +23,7 @@ from derived_series.dicom.modules.cielab import PALETTE, srgb
 from derived_series.dicom.modules.references import references, whole_references
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Points, contours_of
-from derived_series.dicom.objects.labels import label_map
+from derived_series.dicom.objects.labels import label_map, one_by_one
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
@@ -105,12 +105,13 @@ def _described(items: Sequence[Dataset], there: Mapping[int, object]) -> tuple[d
         missing = Missing(0x00620004, "SegmentNumber", "the label that the item describes")
         raise HeaderError([missing], where=f"item {without[0]} of SegmentSequence")
     known = {int(item.SegmentNumber): item for item in items}
-    warnings = [
-        f"structure {n} ({known[n].get('SegmentLabel', '')}) has no voxel" for n in sorted(known.keys() - there)
-    ]
-    for label in sorted(there.keys() - known.keys()):
-        known[label] = Segment(label, f"Segment {label}").item()
-        warnings.append(f"label {label} is not described: it is called 'Segment {label}'")
+    empty = [f"structure {n} ({known[n].get('SegmentLabel', '')}) has no voxel" for n in sorted(known.keys() - there)]
+    unknown = sorted(there.keys() - known.keys())
+    known |= {label: Segment(label, f"Segment {label}").item() for label in unknown}
+    warnings = one_by_one(empty, "more structures have no voxel") + one_by_one(
+        [f"label {label} is not described: it is called 'Segment {label}'" for label in unknown],
+        "more labels are not described",
+    )
     if not known:
         known[1] = Segment(1, "Segment 1").item()
         warnings.append("the label map is empty, and no structure is described")
