@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
+from PIL import Image, ImageDraw
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
@@ -20,10 +21,11 @@ from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules.windows import displayed, windows_of
 from derived_series.dicom.objects.overlay import overlay
+from derived_series.dicom.objects.pen import font
 from derived_series.dicom.objects.reformats import letters, planes
 from derived_series.dicom.objects.shown_slices import ShownSlices
 from derived_series.dicom.objects.structures import labels_on
-from derived_series.dicom.objects.summary import volumes
+from derived_series.dicom.objects.summary import letter_places, volumes
 from derived_series.errors import BlueprintError, GeometryError, HeaderError, PixelError, ShapeMismatch
 from derived_series.pipelines.run import Options
 from multiframe import enhanced
@@ -114,6 +116,18 @@ def test_pictures_are_numbered_as_the_parent() -> None:
         source = dataset.SourceImageSequence[0].ReferencedSOPInstanceUID
         (instance,) = [each for each in parent.instances if each.SOPInstanceUID == source]
         assert dataset.InstanceNumber == instance.InstanceNumber
+
+
+@pytest.mark.parametrize("size", [(3, 300), (300, 3), (30, 300), (300, 40), (4, 4), (300, 300)])
+def test_letters_are_on_their_side_of_thin_planes_too(size: tuple[int, int]) -> None:
+    pen = ImageDraw.Draw(Image.new("RGB", (400, 400)))
+    to_left, to_right, above, below = (
+        pen.textbbox(at, text, font=font(16), anchor=anchor)
+        for at, text, anchor in letter_places((50, 50), size, ("AR", "PL", "H", "F"))
+    )
+    rows, columns = size
+    assert to_left[2] < 50 + columns / 2 < to_right[0]
+    assert above[3] < 50 + rows / 2 < below[1]
 
 
 @pytest.mark.parametrize("kind", KINDS)

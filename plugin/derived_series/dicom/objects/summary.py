@@ -164,12 +164,28 @@ def _panels(
         left = _MARGIN + place * room + (room - columns) // 2
         upper = top + (tallest - rows) // 2
         image.paste(drawn_over(panel.grey, panel.labels, looks, fill, size), (left, upper))
-        to_left, to_right, above, below = panel.letters
-        middle, centre = upper + rows // 2, left + columns // 2
-        for at, text, anchor in (
-            ((left + 6, middle), to_left, "lm"),
-            ((left + columns - 6, middle), to_right, "rm"),
-            ((centre, upper + 4), above, "ma"),
-            ((centre, upper + rows - 4), below, "md"),
-        ):
+        for at, text, anchor in letter_places((left, upper), size, panel.letters):
             pen.text(at, text, fill=WHITE, font=font(_TEXT), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def letter_places(
+    corner: tuple[int, int], size: tuple[int, int], letters: tuple[str, str, str, str]
+) -> list[tuple[tuple[int, int], str, str]]:
+    """(x, y), text and Pillow's anchor of each letter: inside at its side of a plane, outside where it is too thin.
+
+    :param corner: (x, y) of the plane's upper left corner. :param size: (rows, columns).
+    :param letters: what is to the left, to the right, above and below.
+    """
+    (left, upper), (rows, columns) = corner, size
+    to_left, to_right, above, below = letters
+    middle, centre = upper + rows // 2, left + columns // 2
+    widest = max(width_of(to_left, _TEXT), width_of(to_right, _TEXT))
+    # a letter inside of a thin plane would reach past the one of the other side
+    across, sides = (6, ("lm", "rm")) if columns > 2 * (widest + 12) else (-6, ("rm", "lm"))
+    down, ends = (4, ("ma", "md")) if rows > 2 * (line_height(_TEXT) + 8) else (-4, ("md", "ma"))
+    return [
+        ((left + across, middle), to_left, sides[0]),
+        ((left + columns - across, middle), to_right, sides[1]),
+        ((centre, upper + down), above, ends[0]),
+        ((centre, upper + rows - down), below, ends[1]),
+    ]
