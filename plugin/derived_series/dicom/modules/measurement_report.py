@@ -14,8 +14,12 @@ from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.dicom.modules.codes import snomed, unit
 from derived_series.dicom.source.parent_series import ParentSeries
-from derived_series.errors import InvalidImage
+from derived_series.errors import BlueprintError, InvalidImage
+
+#: The keys of a measurement that are codes, Concept first.
+_CODES = ("Concept", "Finding", "Site", "Laterality")
 
 
 class SegmentationHeader(Protocol):
@@ -123,7 +127,8 @@ class Measurement:
         """From the keys ``Of``, ``Concept``, ``Value``, ``Unit``, ``TrackingUID``, ``Segment``, ``Finding``, ``Site``
         and ``Laterality``.
 
-        :raises InvalidImage: keys that there are not, or that are missing; a value that is not a finite number.
+        :raises InvalidImage: keys that there are not, or that are missing; a value that is not a finite number; a
+            code or a unit that there is not.
         """
         known = {"Of", "Concept", "Value", "Unit", "TrackingUID", "Segment", "Finding", "Site", "Laterality"}
         lacking, unknown = {"Of", "Concept", "Value", "Unit"} - row.keys(), row.keys() - known
@@ -133,14 +138,21 @@ class Measurement:
         value, segment = row["Value"], row.get("Segment")
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InvalidImage(f"the value of {row['Of']!r} is {value!r}", remedy="give a finite number")
+        try:
+            codes_of = {key: snomed(_concept(row[key])) for key in _CODES if row.get(key) is not None}
+            units = unit(str(row["Unit"]))
+        except BlueprintError as error:
+            raise InvalidImage(
+                f"the measurement of {row['Of']!r}: {error.message}", remedy=error.remedy, advice=error.advice
+            ) from error
         return cls(
             str(row["Of"]),
-            _concept(row["Concept"]),
+            codes_of["Concept"],
             value,
-            str(row["Unit"]),
+            units,
             row.get("TrackingUID"),
             None if segment is None else _segment(segment, row["Of"]),
-            *(None if row.get(key) is None else _concept(row[key]) for key in ("Finding", "Site", "Laterality")),
+            *(codes_of.get(key) for key in _CODES[1:]),
         )
 
 
