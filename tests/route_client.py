@@ -32,6 +32,7 @@ class FakeGateway(Gateway):
     :ivar resources: what GET answers, by path.
     :ivar written: what was PUT, by path.
     :ivar acts: what the audit log was told: user, series, action, data.
+    :ivar stable: the series that were made stable.
     :ivar around: the configuration beside our section.
     """
 
@@ -42,6 +43,7 @@ class FakeGateway(Gateway):
         self.written: dict[str, bytes] = {}
         self.acts: list[tuple[str, str, str, bytes]] = []
         self.around: dict[str, Any] = {}
+        self.stable: list[str] = []
         self.routes: Sequence[Route] = ()
         self.doorkeeper: Doorkeeper | None = None
         self.begin: Callable[[], None] = lambda: None
@@ -74,6 +76,12 @@ class FakeGateway(Gateway):
         if path not in self.resources:
             raise NotFound(f"Orthanc has no {path}")
         del self.resources[path]
+
+    def features(self) -> dict[str, bool]:
+        return {"SetStableStatus": True, "EmitAuditLog": True}
+
+    def set_stable(self, series: str) -> None:
+        self.stable.append(series)
 
     def audit(self, user: str, series: str, action: str, data: bytes) -> None:
         self.acts.append((user, series, action, data))

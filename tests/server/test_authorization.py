@@ -6,6 +6,7 @@ The plugin is a stand-in (``authorization_plugin``) in a proxy through which eve
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def case(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
     with authorization_proxy(port, plugin, USERS) as proxy:
         keys = settings(folder / "library", Workers=1, OrthancUrl=proxy.url, OrthancHeaders={"token": WORKER})
         keys |= {"Authorization": {**SECTION, "WebServiceRootUrl": "http://127.0.0.1:9/"}, "HttpThreadsCount": 12}
+        keys["StableAge"] = 600  # nothing becomes stable by itself while this runs
         with OrthancServer(folder, keys) as server:
             proxy.target = server.url
             yield Case(server, proxy, server.upload(ct_phantom(slices=2)))
@@ -78,6 +80,14 @@ def test_a_job_and_a_verdict_say_whose_they_are_by_the_plugins_word(case: Case) 
     dora = {"User": "dora", "UserFrom": "AuthorizationPlugin", "Address": "127.0.0.1", "ForwardedFor": "127.0.0.1"}
     provenance = case.ask("view", "GET", f"/series/{derived['ID']}/provenance").json()
     assert provenance["By"] == dora
+
+    features = case.server.json("/derived-series/status")["Orthanc"]
+    end = time.monotonic() + 10
+    while (stable := case.server.json(f"/series/{derived['ID']}")["IsStable"]) != features["SetStableStatus"]:
+        assert time.monotonic() < end, "where Orthanc can be told that it is, a derived series is stable at once"
+        time.sleep(0.05)
+    assert not case.server.json(f"/series/{case.parent}")["IsStable"] and stable == features["SetStableStatus"]
+    assert "audit log" not in case.server.log(), "Orthanc's own has taken all acts, where it has one"
 
     page = case.ask("view, review", "GET", f"/series/{derived['ID']}/review").json()
     assert page["AuthenticatedUser"] == "rita"

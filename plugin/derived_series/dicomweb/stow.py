@@ -9,6 +9,7 @@ its caller: here bytes are sent while later ones are made, over several connecti
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -27,6 +28,9 @@ _REFERENCED_SOP_INSTANCE_UID = "00081155"
 _FAILURE_REASON = "00081197"
 _NAMED_INSTANCES = 5
 
+#: Bytes of a request beside its instances, at most: boundaries and headers of its parts.
+_AROUND_INSTANCES_BYTES = 1 << 14
+
 
 @dataclass(frozen=True, slots=True)
 class Part10:
@@ -43,11 +47,19 @@ class BatchLimits:
     :param instances: most instances of a request.
     :param size: bytes at which a request is full (one instance may be larger).
     :param connections: requests at once; as many again may wait for their turn, never more.
+    :param most: bytes that the server takes in one request; None: any number.
     """
 
     instances: int = 30
     size: int = 8 << 20
     connections: int = 4
+    most: int | None = None
+
+    def within(self, most: int | None) -> BatchLimits:
+        """The same for a server that cuts larger requests off. :param most: bytes; None: it takes any number."""
+        if most is None:
+            return self
+        return dataclasses.replace(self, size=min(self.size, max(1, most - _AROUND_INSTANCES_BYTES)), most=most)
 
 
 def store(
@@ -92,6 +104,15 @@ def _chunks(instances: Iterable[Part10], limits: BatchLimits) -> Iterator[list[P
     chunk: list[Part10] = []
     size = 0
     for instance in instances:
+        if limits.most is not None and len(instance.data) + _AROUND_INSTANCES_BYTES > limits.most:
+            raise StorageError(
+                f"the instance {instance.sop_instance_uid} has {len(instance.data)} bytes, and the server takes "
+                f"requests of {limits.most}",
+                remedy="raise MaximumRequestBodySizeMB in Orthanc's configuration",
+            )
+        if chunk and limits.most is not None and size + len(instance.data) > limits.size:
+            yield chunk
+            chunk, size = [], 0
         chunk.append(instance)
         size += len(instance.data)
         if len(chunk) >= limits.instances or size >= limits.size:

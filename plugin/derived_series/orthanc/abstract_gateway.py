@@ -58,6 +58,14 @@ class Gateway(ABC):
         """Set a value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
 
     @abstractmethod
+    def features(self) -> dict[str, bool]:
+        """What only newer Orthancs offer, by the names of their functions: whether this one does."""
+
+    @abstractmethod
+    def set_stable(self, series: str) -> None:
+        """Have Orthanc take a series for stable now, where it can be told; else it is so after StableAge."""
+
+    @abstractmethod
     def audit(self, user: str, series: str, action: str, data: bytes) -> None:
         """Tell Orthanc's audit log, where it has one, who did what to a series.
 

@@ -157,6 +157,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         remove_scratch(scratch, job)
         reviews.observe(job)
         metrics.observe(job)
+        if job.result is not None and job.state is not State.RUNNING:
+            for series in stored_ids(job.result):  # all of it is there: rules on it need not wait for StableAge
+                gateway.set_stable(series)
 
     previews = OverflowExecutor(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,), interpreter=ours))
     runner = JobRunner(
@@ -164,7 +167,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     )
     reviews = Reviews(gateway, runner, verdicts)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
-    library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed)
+    library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed, gateway.features())
     destinations = Destinations(gateway, around.dicomweb_root)
     waiters = Waiters(around.waiters(settings.workers))
     derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations, callers, audit)

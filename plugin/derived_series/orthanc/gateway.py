@@ -117,12 +117,23 @@ class PluginGateway(Gateway):
         except orthanc.OrthancException as error:
             raise _refusal("POST", path, error) from error
 
+    def features(self) -> dict[str, bool]:
+        return {name: hasattr(orthanc, name) for name in ("SetStableStatus", "EmitAuditLog")}  # Python plugin 6.0
+
+    def set_stable(self, series: str) -> None:
+        if not self.features()["SetStableStatus"]:
+            return
+        try:
+            orthanc.SetStableStatus(series, orthanc.StableStatus.STABLE)
+        except (orthanc.OrthancException, TypeError) as error:  # it was removed meanwhile, or takes other arguments
+            _log.info("the series %s is not made stable: %s", series, error)
+
     def audit(self, user: str, series: str, action: str, data: bytes) -> None:
-        if not hasattr(orthanc, "EmitAuditLog"):  # from version 6.0 of the Python plugin on
+        if not self.features()["EmitAuditLog"]:
             return
         try:
             orthanc.EmitAuditLog("derived-series", user, orthanc.ResourceType.SERIES, series, action, data)
-        except orthanc.OrthancException as error:
+        except (orthanc.OrthancException, TypeError) as error:
             raise DerivedSeriesError("Orthanc's audit log refuses an entry", details=str(error)) from error
 
     def metric(self, name: str, value: float) -> None:

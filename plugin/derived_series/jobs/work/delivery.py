@@ -37,7 +37,7 @@ def send_on(attempt: Attempt, result: dict[str, Any]) -> Outcome:
     attempt.progress.tell("Delivering")
     errors = []
     for each in states:
-        error, states[each] = _send_series(attempt.client, each, states[each])
+        error, states[each] = _send_series(attempt, each, states[each])
         errors += [] if error is None else [error]
     return Outcome(result=with_states(result, states), error=_of_all(errors))
 
@@ -55,16 +55,17 @@ def _of_all(errors: Sequence[DerivedSeriesError]) -> DerivedSeriesError | None:
 
 
 def _send_series(
-    client: Client, series: str, states: dict[str, str]
+    attempt: Attempt, series: str, states: dict[str, str]
 ) -> tuple[DerivedSeriesError | None, dict[str, str]]:
     """Send one series to its destinations; the error, and their states then."""
+    client = attempt.client
     waiting = [name for name, state in states.items() if state not in CLOSED and state != REFUSED]
     refused = [name for name, state in states.items() if state == REFUSED]
     if not waiting and not refused:
         return None, states
     failures = [Failure(name, _refusal(client, series, name), REFUSED) for name in refused]
     try:
-        failures += deliver(client, series, waiting)
+        failures += deliver(client, series, waiting, attempt.task.job_id)
     except DerivedSeriesError as error:
         return error, states | dict.fromkeys(waiting, FAILURE)
     after = states | dict.fromkeys(waiting, DELIVERED) | {failure.name: failure.state for failure in failures}
@@ -80,20 +81,22 @@ class Failure:
     state: str = FAILURE
 
 
-def deliver(client: Client, orthanc_id: str, names: Iterable[str]) -> list[Failure]:
+def deliver(client: Client, orthanc_id: str, names: Iterable[str], job_id: str) -> list[Failure]:
     """Send a series to every destination, whatever becomes of the others; those that have not taken it.
 
     Orthanc transcodes for a modality that does not take the series as it is, where it can.
 
     :param names: those that do not have it yet.
+    :param job_id: what Orthanc's own jobs say in UserData of whom they are for (from 1.12.9 on).
     """
     root = f"/{client.connection.dicomweb_root.strip('/')}/servers"
     servers = set(client.get_json(root))
+    asked = {"Resources": [orthanc_id], "Synchronous": True, "UserData": {"DerivedSeriesJob": job_id}}
     failures = []
     for name in names:
         path = f"{root}/{name}/stow" if name in servers else f"/modalities/{name}/store"
         try:
-            client.post_json(path, json.dumps({"Resources": [orthanc_id], "Synchronous": True}))
+            client.post_json(path, json.dumps(asked))
         except DerivedSeriesError as error:
             if name not in servers and _is_refusal(client, orthanc_id, name, error):
                 failures.append(Failure(name, _refusal(client, orthanc_id, name, error), REFUSED))

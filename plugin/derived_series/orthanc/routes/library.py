@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -31,9 +32,11 @@ class LibraryRoutes:
         settings: Settings,
         folders: tuple[str, ...],
         ohif: bool,
+        features: Mapping[str, bool],
     ):
         self._ohif = ohif
         self._version = version()  # now: an upgrade replaces what is installed while this one runs on
+        self._features = dict(features)
         self._runner = runner
         self._settings = settings
         self._folders = folders
@@ -84,6 +87,7 @@ class LibraryRoutes:
                 },
                 "Problems": [*problems, *catalogue.problems],
                 "Ohif": self._ohif,
+                "Orthanc": self._features,
             }
         )
 
