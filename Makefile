@@ -76,9 +76,11 @@ fuzz: setup
 wheel: setup
 	@$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist . ./compat/pyjpegls
 
-# The commands of docs/install.md in roots of three releases of Debian that have nothing in them (needs root rights).
+# The commands of docs/install.md in roots of three releases of Debian that have nothing in them (needs root rights), and
+# the container's set-up script.
 test-install: setup
 	@for release in $${RELEASES:-bookworm trixie sid}; do scripts/install_test.sh $$release || exit 1; done
+	@scripts/install_test.sh trixie container
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) benchmarks/bench.py

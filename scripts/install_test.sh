@@ -3,12 +3,15 @@
 # to a series that was derived and accepted. The base is made once, with debootstrap, in .run/roots/RELEASE-base or below
 # the folder that DEBIAN_ROOTS names; what a run writes lies over it, and is gone when the run ends.
 #
-# usage: scripts/install_test.sh bookworm|trixie|sid
+# usage: scripts/install_test.sh bookworm|trixie|sid [container]
+#
+# With "container" the same root stands for the image orthancteam/orthanc: Debian's packages, the folders that
+# docker-compose.yml mounts, its set-up script, its variables, and its health check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CHECKOUT=$PWD
 
-RELEASE=${1:-}
+RELEASE=${1:-} WAY=${2:-document}
 fail() { printf 'install_test.sh: %s\n' "$*" >&2; exit 1; }
 [[ $RELEASE =~ ^[a-z]+$ ]] || fail "name a release of Debian: bookworm, trixie or sid"
 [ "$(id -u)" -eq 0 ] || exec sudo --preserve-env=DEBIAN_ROOTS,DEBIAN_MIRROR "$0" "$@"
@@ -81,6 +84,48 @@ export -f in_root
 [ ! -e "$CERTIFICATES" ] || cp -L "$CERTIFICATES" "$ROOT/root/trusted.crt"
 
 in_root apt-get update -q
+if [ "$WAY" = container ]; then
+    OPT=$ROOT/opt/derived-series
+    mkdir -p "$OPT"
+    cp -r "$CHECKOUT"/{plugin,blueprints,scripts,pyproject.toml,LICENSE} "$OPT"
+    cp "$CHECKOUT/orthanc.json" "$HERE/image.json"
+    cat >"$HERE/variables" <<'END'
+export DERIVED_SERIES_HOME=/opt/derived-series DERIVED_SERIES_STORAGE=/var/lib/orthanc/db
+export DERIVED_SERIES_VENV=/var/lib/derived-series/venv ORTHANC_PASSWORD=secret
+END
+    cat >"$HERE/before.sh" <<'END'
+set -eux
+. ./variables
+apt-get install -y --no-install-recommends orthanc orthanc-python orthanc-dicomweb python3-venv python3-pip
+bash /opt/derived-series/scripts/container-setup.sh
+bash /opt/derived-series/scripts/container-setup.sh >second
+test ! -s second # what is there is left alone
+END
+    # What the image makes of its variables ORTHANC__...
+    cat >"$HERE/restart.sh" <<'END'
+set -eu
+. ./variables
+python3 - <<'LAID_OVER'
+import fcntl, json, socket, struct
+fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 0x41)) # SIOCSIFFLAGS: IFF_UP and IFF_RUNNING
+sections = json.load(open("image.json"))
+sections |= {"RemoteAccessAllowed": True, "AuthenticationEnabled": True, "RegisteredUsers": {"orthanc": "secret"}}
+json.dump(sections, open("/tmp/orthanc.json", "w"))
+LAID_OVER
+mkdir -p "$DERIVED_SERIES_STORAGE"
+/usr/sbin/Orthanc /tmp/orthanc.json >/tmp/orthanc.log 2>&1 &
+for _ in $(seq 100); do
+    ! python3 /opt/derived-series/scripts/container_health.py 2>/dev/null || exit 0
+    sleep 0.5
+done
+tail -50 /tmp/orthanc.log
+exit 1
+END
+    in_root sh before.sh
+    unshare --net bash -euc 'in_root sh restart.sh'
+    printf '\n%s: the set-up script of the container leads to a plugin that answers\n' "$RELEASE"
+    exit
+fi
 in_root sh before.sh
 # Without a network from here on, but for a loopback of its own: no port of this machine is taken. There is no systemd in
 # a root: Orthanc is started as its service does it.
