@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import resources
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -130,6 +131,17 @@ def test_a_broken_set_up_is_found_with_its_remedy(what: str, tmp_path: Path) -> 
     breaking(sections, tmp_path)
     (finding,) = diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections}))
     assert finding.name == name and words in finding.message and finding.remedy
+
+
+def test_the_permissions_that_the_package_ships_are_enough(tmp_path: Path) -> None:
+    shipped = json.loads(resources.files("derived_series.orthanc").joinpath("authorization.json").read_text("utf-8"))
+    sections = {**sound_sections(tmp_path), **shipped}
+    sections["Authorization"]["WebServiceRootUrl"] = "http://auth/"
+    assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections})) == []
+    sections["Authorization"].pop("ExtraPermissions")
+    (tmp_path / "orthanc" / "orthanc.json").write_text(json.dumps(sections))
+    (finding,) = diagnosed(tmp_path / "orthanc")
+    assert finding.name == "authorization" and "GET /derived-series/status" in finding.message
 
 
 def test_another_python_than_orthancs(tmp_path: Path) -> None:
