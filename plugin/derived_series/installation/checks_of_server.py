@@ -121,7 +121,7 @@ def _plugin(server: Server, session: requests.Session) -> Iterator[Finding]:
         message = problem.get("Message", answer.text[:200])
         yield error(
             "workers",
-            f"the plugin was answered {answer.status_code}: {message}",
+            f"the plugin answered {answer.status_code}: {message}",
             problem.get("Remedy") or "see Orthanc's log",
         )
         return
