@@ -302,10 +302,15 @@ def run_outputs(
                 written = replace(written, env=replace(written.env, segmentations=segmentations))
             user_header = None if written is None else written.of(theirs, inputs)
             what = _Output(name, key if len(outputs) > 1 else None, outputs[key].factory, written, user_header)
-            finished = _finish(what, images[key], parent, contexts[key], options).with_identity(parent)
-            if len(whole) > 1 and pipeline.parent_input is None:
-                finished = finished.with_warnings(_assumed(pipeline))
-            by_name[key] = options.ready(finished.with_warnings(*label_warnings), parent)
+            try:
+                finished = _finish(what, images[key], parent, contexts[key], options).with_identity(parent)
+                if len(whole) > 1 and pipeline.parent_input is None:
+                    finished = finished.with_warnings(_assumed(pipeline))
+                by_name[key] = options.ready(finished.with_warnings(*label_warnings), parent)
+            except DerivedSeriesError as error:
+                if what.key is not None and repr(key) not in error.message:
+                    error.message = f"output {key!r}: {error.message}"
+                raise
             if sop_class(by_name[key].sop_class_uid).labels and "SegmentSequence" in (first := by_name[key].dataset(0)):
                 segmentations[str(first.SOPInstanceUID)] = first
     return Results({key: by_name[key] for key in outputs if key in by_name}, values)
@@ -550,11 +555,22 @@ def _inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str
         by_name = {names[0]: next(iter(parents.values()))}
     else:
         by_name = {key: parents[key] for key in (*names, *parents) if key in parents}
-    if not needed | {pipeline.parent_name()} <= set(by_name) <= set(names):
+    missing = [key for key in names if key in needed | {pipeline.parent_name()} and key not in by_name]
+    if missing or not set(by_name) <= set(names):
+        priors = [key for key in missing if pipeline.input[key].prior]
+        searched = f"; no prior study here has a series that {' and '.join(map(repr, priors))} takes" if priors else ""
         raise InvalidRequest(
-            f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(by_name)}",
-            remedy=f'name the other series: "Inputs": {{"{names[-1]}": "<orthanc id of the series>"}}',
+            f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(by_name)}"
+            f"{searched}",
+            remedy=f'name the other series: "Inputs": {{"{(missing or names)[-1]}": "<orthanc id of the series>"}}',
         )
+    parent = by_name[pipeline.parent_name()].series_instance_uid
+    for key, series in by_name.items():
+        if pipeline.input[key].prior and series.series_instance_uid == parent and key != pipeline.parent_name():
+            raise InvalidRequest(
+                f"the prior input {key!r} of pipeline {pipeline.pipeline_name()!r} is the parent series itself",
+                remedy="name a series of a prior study, or leave the input out",
+            )
     for key, series in by_name.items():
         refusal = next(filter(None, map(pipeline.input[key].refusal, series.instances)), None)
         if refusal:
@@ -639,7 +655,8 @@ def _finish(
             what = "an image, but the output names no blueprint"
         raise UserCodeError(
             f"process of {output} returned {what}",
-            remedy="return the image (and set header_blueprint), or a list of finished datasets",
+            remedy="return the image, and write blueprint_for (or set header_blueprint, or the Output's blueprint); or "
+            "return a list of finished datasets",
         )
     if own_build:
         return _built_by(output.factory, output.theirs or output.header, result, parent, context)

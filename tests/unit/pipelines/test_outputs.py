@@ -12,7 +12,7 @@ import pytest
 from building import LIBRARY, parent_of, ready, volume, written
 from derived_series import Blueprint, BuildContext, StaticElement, derivation
 from derived_series.dicom.image.resampling import Resampling
-from derived_series.errors import BlueprintError, InvalidRequest, UserCodeError
+from derived_series.errors import BlueprintError, InvalidRequest, PixelError, UserCodeError
 from derived_series.identifiers import MOST_OUTPUTS, series_uid_of, series_uids_of
 from derived_series.pipelines import Input, Library, NumpyGrinder, Output, Pipeline, Value
 from derived_series.pipelines.library import NamedPipeline
@@ -128,6 +128,12 @@ def test_a_header_is_there_before_its_output_and_can_be_referred_to() -> None:
 def test_results_that_are_not_what_the_outputs_say(result: Any, text: str) -> None:
     with pytest.raises(UserCodeError, match=text):
         run(returning(result))
+
+
+def test_an_image_that_an_output_cannot_be_made_of_is_refused_by_the_outputs_name() -> None:
+    half = np.full(CT.shape, 0.5, np.float32)
+    with pytest.raises(PixelError, match="^output 'mask': a segmentation is made from a label map"):
+        run(returning({"mask": half, "double": half}))
 
 
 def test_the_one_output_of_the_tutorial_may_have_values_beside_it() -> None:

@@ -82,10 +82,16 @@ def test_an_optional_input_may_be_there_and_others_may_not_be_missing() -> None:
     extra = parent_of(ct_phantom(4, 6, 5, series="extra"))
     series = run({"now": NOW, "before": BEFORE, "extra": extra}).series["result"]
     assert np.array_equal(volume(series), NOW.voxels() - BEFORE.voxels())
-    with pytest.raises(InvalidRequest, match="has the inputs now, before, extra; given are now"):
+    with pytest.raises(InvalidRequest, match="given are now; no prior study here has a series that 'before' takes"):
         run({"now": NOW})
     with pytest.raises(InvalidRequest, match="given are before"):
         run({"before": BEFORE})
+
+
+def test_the_parent_is_not_its_own_prior() -> None:
+    """The difference would be nought, and look like a finding."""
+    with pytest.raises(InvalidRequest, match="'before' of pipeline 'mine' is the parent series itself"):
+        run({"now": NOW, "before": NOW})
 
 
 def test_only_an_input_that_asks_for_it_is_of_another_study_and_never_of_another_patient() -> None:

@@ -28,7 +28,8 @@ function heading(manifest) {
   }
   const values = Object.entries(manifest.Provenance?.Values ?? {});
   if (values.length) {
-    const texts = values.map(([name, { Value, Unit }]) => `${name} ${Value}${Unit === "1" ? "" : ` ${Unit}`}`);
+    const readable = (number) => (Number.isInteger(number) ? number : Number(number.toPrecision(8)));
+    const texts = values.map(([name, { Value, Unit }]) => `${name} ${readable(Value)}${Unit === "1" ? "" : ` ${Unit}`}`);
     byId("of-derived").append(el("span", { id: "values", class: "dim", text: ` ${texts.join(", ")}` }));
   }
   if (manifest.Parents.length > 1) {
@@ -87,7 +88,7 @@ function toolbar(viewer, toggle) {
 /** A result that is not an image: where it can be opened. */
 function showDocument(series) {
   const isPdf = series.SOPClass.includes("PDF");
-  byId("panes").append(el("p", {}, `The result is not an image but a ${series.SOPClass}. `,
+  byId("panes").append(el("p", {}, `The result is not an image: ${series.SOPClass}. `,
     el("a", { href: at(`instances/${series.Instance}/${isPdf ? "pdf" : "file"}`), text: isPdf ? "Open the PDF file" : "Download it" })));
 }
 
