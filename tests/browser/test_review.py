@@ -278,6 +278,7 @@ def test_projections_are_matched_by_their_order(page: Page, server: OrthancServe
     image = np.minimum(x_ray.pixel_array + 100, 4095)
     review = ReviewPage(page, server, send(server, server.upload([x_ray]), "dx/numpy", image))
     expect(page.locator("#warnings")).to_contain_text("These images have no positions")
+    expect(page.locator("#derived .caption")).to_have_text("slice 1 of 1")
     review.cursor_to("derived", 8, 5)
     assert [float(review.readout()[f"{side}Value"]) for side in ("parent", "derived")] == [
         float(x_ray.pixel_array[8, 5]),

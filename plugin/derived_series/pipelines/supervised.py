@@ -66,7 +66,9 @@ def run(command: Command, tell: Callable[[str], None]) -> list[str]:
     if status.get("Status") != 0:
         ended = f"was ended after {command.seconds:g} s" if "Late" in status else _described(status.get("Status"))
         heard = f"; its last lines: {lines}" if last else "; it wrote nothing"
-        raise UserCodeError(f"{name} {ended} in {command.folder}{heard}", details=lines or None)
+        killed = status.get("Status") in (-signal.SIGKILL, 128 + signal.SIGKILL) and "Late" not in status
+        remedy = "Linux ends so what takes more memory than there is: give it more, or less to do" if killed else None
+        raise UserCodeError(f"{name} {ended} in {command.folder}{heard}", remedy=remedy, details=lines or None)
     return last
 
 

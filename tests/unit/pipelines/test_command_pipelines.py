@@ -149,6 +149,7 @@ def test_finished_dicom_of_a_command_passes_the_gate_as_the_parents_own(tmp_path
     [
         ("echo reading; echo 'no such organ' >&2; exit 7", r"exit status 7 in (.|\n)*no such organ"),
         ("kill -SEGV $$", "ended by SIGSEGV in .*; it wrote nothing"),
+        ("kill -KILL $$", "ended by SIGKILL in .*more memory than there is"),
         ("echo done", "wrote no file 'seg.nii.gz' for the output 'seg'; it wrote nothing"),
         ("touch $0/a.nii.gz $0/b.nii.gz", "wrote no file .*it wrote a.nii.gz, b.nii.gz"),
         ("ln -s /etc/passwd $0/seg.nii.gz", "wrote no file"),

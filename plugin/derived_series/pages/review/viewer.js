@@ -266,8 +266,8 @@ export class Viewer extends EventTarget {
     Object.assign(pane.node.dataset, { slice, time: Math.min(this.time, side.volumes - 1), positionMm: slice < 0 ? "" : side.stack.distances[slice].toFixed(3) });
     const { count } = side.stack;
     const volume = side.volumes > 1 ? `, volume ${Math.min(this.time, side.volumes - 1) + 1} of ${side.volumes}` : "";
-    const place = slice >= 0 && side.stack.isPlaced ? ` at ${side.stack.distances[slice].toFixed(2)} mm` : "";
-    pane.caption.textContent = slice < 0 ? "no slice here" : `slice ${slice + 1} of ${count}${place}${volume}`;
+    const where = slice >= 0 && side.stack.isPlaced ? ` at ${side.stack.distances[slice].toFixed(2)} mm` : "";
+    pane.caption.textContent = slice < 0 ? "no slice here" : `slice ${slice + 1} of ${count}${where}${volume}`;
     if (alpha > 0) pane.say(slice < 0 ? `The ${side.role === "parent" ? "parent" : "derived series"} has no slice here` : this.errors.get(index + side.role));
     if (slice < 0) {
       pane.node.dataset.shown = "none";
