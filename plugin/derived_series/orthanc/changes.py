@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from derived_series.errors import NotFound
@@ -12,6 +12,7 @@ from derived_series.jobs.rules.log import FiringLog, Seen
 from derived_series.orthanc.abstract_gateway import Gateway
 
 _PAGE_CHANGES = 1000
+_STABLE, _INSTANCE = "StableSeries", "NewInstance"
 
 #: Seconds beyond StableAge in which Orthanc has noticed that a series is stable.
 _MARGIN_SECONDS = 10.0
@@ -33,9 +34,18 @@ class ChangeReader:
         self._marks: deque[tuple[float, int]] = deque()  # when the log had been read up to where
         self._seen = Seen(0, 0)
         self._reached = 0
+        self._filter = False  # whether Orthanc leaves out changes of other types (from 1.12.5 on, of some databases)
+
+    def _has_types(self) -> bool:
+        try:
+            capabilities = self._gateway.get("/system").get("Capabilities", {})
+        except NotFound:
+            return False
+        return bool(capabilities.get("HasExtendedChanges"))
 
     def catch_up(self) -> None:
         """Read what came since the former process's last look; the first time of all begins with what is to come."""
+        self._filter = self._has_types()
         last = self._last()
         known = self._log.seen()
         if known is None:
@@ -64,19 +74,22 @@ class ChangeReader:
 
     def _series(self, since: int, *, instances: bool) -> Iterator[str]:
         """The series that became stable since, and with ``instances`` those that instances came for."""
-        for change in self._changes(since):
-            if change["ChangeType"] == "StableSeries":
+        types = [_STABLE, *([_INSTANCE] if instances else [])]
+        for change in self._changes(since, types):
+            if change["ChangeType"] == _STABLE:
                 yield change["ID"]
-            elif instances and change["ChangeType"] == "NewInstance":
+            elif instances and change["ChangeType"] == _INSTANCE:
                 try:
                     yield self._gateway.get(f"/instances/{change['ID']}")["ParentSeries"]
                 except NotFound:  # removed since
                     continue
 
-    def _changes(self, since: int) -> Iterator[dict[str, Any]]:
+    def _changes(self, since: int, types: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """:param types: what is looked for; others come as well, where Orthanc does not leave them out."""
         self._reached = since
+        asked = f"&type={';'.join(types)}" if self._filter else ""
         while True:
-            page = self._gateway.get(f"/changes?since={self._reached}&limit={_PAGE_CHANGES}")
+            page = self._gateway.get(f"/changes?since={self._reached}&limit={_PAGE_CHANGES}{asked}")
             yield from page["Changes"]
             self._reached = max(self._reached, int(page["Last"]))
             if page["Done"]:
