@@ -394,6 +394,8 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         draw(np.zeros((4, 64, 81), np.uint8))
     with pytest.raises(PixelError, match="label map"):
         draw(PARENT.voxels())
+    with pytest.raises(PixelError, match="the image is in colour"):
+        draw(np.zeros((*PARENT.shape, 3), np.uint8))
     grid = ALL_PARENTS["axial"].require_grid()
     with pytest.raises(GeometryError, match="on another grid"):
         draw(PlacedImage(np.zeros(grid.shape, np.uint8), grid))

@@ -120,7 +120,7 @@ def test_every_wrong_key_of_the_rules_is_named() -> None:
         ({"Derive": {"Pipeline": "p", "IfExists": "New"}}, "IfMoreInstances"),
         ({"Match": None}, "give either Match, for one input, or Inputs, for several"),
         ({"Inputs": {"a": {"Modality": "CT"}, "b": {"Modality": "PT"}}}, "give either Match"),
-        ({"Match": None, "Inputs": {"a": {"Modality": "CT"}}}, "Inputs"),
+        ({"Match": None, "Inputs": {"a": {"Modality": "CT"}}}, 'conditions of the one as "Match"'),
         ({"Same": ["FrameOfReferenceUID"]}, "needs at least two"),
         (
             {

@@ -16,6 +16,8 @@ from derived_series.dicom.objects.single_instance import Draft
 from derived_series.errors import HeaderError, Missing, PixelError
 
 _LARGEST_LABEL = (1 << 16) - 1
+#: An image in colour: (slice, row, column, sample).
+_COLOUR_AXES, _SAMPLES = 4, 3
 #: So many labels are named, each in a warning of its own.
 _MOST_NAMED_LABELS = 10
 
@@ -23,9 +25,14 @@ _MOST_NAMED_LABELS = 10
 def label_map(image: Any) -> npt.NDArray[Any]:
     """The labels, in 8 bits where they fit, else in 16, (slice, row, column).
 
-    :raises PixelError: fractions, negative numbers, numbers over 65535.
+    :raises PixelError: colours, fractions, negative numbers, numbers over 65535.
     """
     array = np.stack(list(image)) if not isinstance(image, np.ndarray) else image
+    if array.ndim == _COLOUR_AXES and array.shape[-1] == _SAMPLES:
+        raise PixelError(
+            f"a label map has one number a pixel, but the image is in colour: its shape is {array.shape}",
+            remedy="give labels (0, 1, 2, ...), not the colours that they are shown in",
+        )
     if array.dtype.kind == "b":
         return array.view(np.uint8)
     with np.errstate(invalid="ignore"):

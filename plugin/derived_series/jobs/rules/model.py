@@ -126,7 +126,7 @@ class Rule(JsonModel):
 
     name: Name
     match: Match | None = None
-    inputs: Annotated[dict[Name, Match], Field(min_length=2, max_length=8)] | None = None
+    inputs: Annotated[dict[Name, Match], Field(max_length=8)] | None = None
     priors: Annotated[dict[Name, Match], Field(max_length=8)] = {}
     optional: list[Name] = []
     same: list[Name] = []
@@ -146,6 +146,10 @@ class Rule(JsonModel):
     def _consistent(self) -> Rule:
         if (self.match is None) == (self.inputs is None):
             raise ValueError("give either Match, for one input, or Inputs, for several")
+        if self.inputs is not None and len(self.inputs) < 2:
+            raise ValueError(
+                '"Inputs" is for two inputs or more beside Priors: give the conditions of the one as "Match"'
+            )
         if self.inputs is None and self.same:
             raise ValueError('"Same" needs at least two "Inputs"')
         if self.inputs is not None and self.derive.pipeline is None:
