@@ -26,12 +26,14 @@ class Server:
     :ivar login: name and password, where it asks for them.
     :ivar headers: further ones, such as a token.
     :ivar dicomweb_root: where the DICOMweb plugin is to answer.
+    :ivar ca_bundle: certificates to trust where it is HTTPS; None: those of this machine.
     """
 
     url: str
     login: tuple[str, str] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     dicomweb_root: str = "/dicom-web"
+    ca_bundle: str | None = None
 
 
 def check_server(server: Server) -> list[Finding]:
@@ -39,10 +41,11 @@ def check_server(server: Server) -> list[Finding]:
     with requests.Session() as session:
         session.trust_env = False
         session.auth = server.login
+        session.verify = True if server.ca_bundle is None else server.ca_bundle
         session.headers.update({"Accept-Encoding": "identity", **dict(server.headers)})
         try:
             return list(_findings(server, session))
-        except requests.RequestException as problem:
+        except OSError as problem:  # those of requests, and certificates that are not there
             return [
                 error(
                     "server",

@@ -36,6 +36,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     doctor.add_argument("--user", help="where Orthanc asks for a name")
     doctor.add_argument("--password", help="default: the environment variable ORTHANC_PASSWORD")
     doctor.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="such as a token's")
+    doctor.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust; default: CaBundle of the settings")
     doctor.add_argument("--as", dest="account", metavar="USER", help="who Orthanc runs as; default: orthanc")
     doctor.add_argument("--offline", action="store_true", help="only the files; Orthanc need not run")
     doctor.add_argument("--json", action="store_true", help="the findings as JSON")
@@ -106,7 +107,11 @@ def diagnosis(options: argparse.Namespace) -> list[Finding]:
     if options.offline or (configuration.problems and options.url is None):
         return findings
     around = OrthancConfiguration.of(dict(configuration.merged), configuration.path)
-    server = Server(options.url or around.url, _login(options, configuration), _headers(options), around.dicomweb_root)
+    named = options.ca_bundle or configuration.section("DerivedSeries").get("CaBundle")
+    ca_bundle = None if named is None else str(configuration.folder / named)
+    server = Server(
+        options.url or around.url, _login(options, configuration), _headers(options), around.dicomweb_root, ca_bundle
+    )
     if options.url is None and not _is_listening(around.url):
         return [*findings, error("server", f"Orthanc does not run: nothing listens at {around.url}", "start it")]
     seen = {(finding.name, finding.severity) for finding in findings}

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
+from derived_series.__main__ import main
+from derived_series.installation import commands
 from derived_series.installation.checks_of_server import STATUS, Server, check_server
+from derived_series.installation.finding import Finding
 from derived_series.software import version
+from orthanc_folder import write_folder
 
 Answers = dict[str, tuple[int, Any]]
 DERIVE = "/series/00000000-00000000-00000000-00000000-00000000/derive"
@@ -122,3 +127,23 @@ def test_the_remedy_of_the_plugins_own_error_is_given() -> None:
     with answering({**sound(), STATUS: (503, {"Message": "not loaded yet", "Remedy": "try again"})}) as server:
         (finding,) = check_server(server)
     assert finding.remedy == "try again"
+
+
+def test_the_certificates_of_the_settings_are_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of the option instead."""
+    asked: list[Server] = []
+
+    def noted(server: Server) -> list[Finding]:
+        asked.append(server)
+        return []
+
+    monkeypatch.setattr(commands, "check_server", noted)
+    folder = write_folder(tmp_path / "orthanc", {"a.json": {"DerivedSeries": {"CaBundle": "ca.pem"}}})
+    for further in ([], ["--ca-bundle", "/etc/other.pem"]):
+        main(["doctor", "--orthanc", str(folder), "--url", "https://pacs:8042", *further])
+    assert [server.ca_bundle for server in asked] == [str(folder / "ca.pem"), "/etc/other.pem"]
+
+
+def test_a_bundle_of_certificates_that_is_not_there_is_told() -> None:
+    (finding,) = check_server(Server("https://127.0.0.1:1", ca_bundle="/nowhere/ca.pem"))
+    assert finding.name == "server" and "/nowhere/ca.pem" in finding.message
