@@ -6,7 +6,7 @@ from derived_series.kinds.kind import Kind, RequestKey, SopClass
 from derived_series.kinds.segment_request import SEGMENTS_FORM
 
 #: What the labels of a label map are.
-SEGMENTS = RequestKey("Segments", "SegmentSequence", module="segments_of_request", form=SEGMENTS_FORM)
+SEGMENTS = RequestKey("Segments", "SegmentSequence", module="described_segments", form=SEGMENTS_FORM)
 
 SEGMENTATION = SopClass(
     uid="1.2.840.10008.5.1.4.1.1.66.4",

@@ -24,7 +24,7 @@ from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import FACTORIES, ObjectFactory
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules import Measurement, derivation
-from derived_series.dicom.modules.segments_of_request import DescribedSegments
+from derived_series.dicom.modules.described_segments import DescribedSegments
 from derived_series.dicom.objects.structures import Labels
 from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.dicom.series.header import SeriesHeader

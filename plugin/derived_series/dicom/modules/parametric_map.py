@@ -24,7 +24,7 @@ def real_world_values(
 
 
 def elements_of_request(units: str) -> Blueprint:
-    """The elements of a request's ``Units``, in UCUM."""
+    """The elements of a unit that somebody names, in UCUM."""
     return real_world_values(units)
 
 

@@ -99,7 +99,10 @@ def _check(name: str, value: Setting) -> None:
 
 
 def elements_of_request(settings: Mapping[str, Setting]) -> Blueprint:
-    """The elements of a request's ``Picture``. :param settings: those of ``picture``, in JSON's case or in Python's."""
+    """The elements of settings that somebody chooses by name.
+
+    :param settings: those of ``picture``, in JSON's case or in Python's.
+    """
     return Blueprint([PictureElement({name.lower(): value for name, value in settings.items()})])
 
 

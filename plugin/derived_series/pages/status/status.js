@@ -167,7 +167,7 @@ function showWorkers(status) {
     ]);
     return lines.length ? lines : [[name, "none runs", "", "", "", ""]];
   });
-  fill("workers", cells.map((row) => row.map((cell) => (typeof cell === "string" ? cell : cell.outerHTML))), () => table(["Environment", "Process", "Runs", "Loaded", "Released", "Claims"], cells));
+  fill("workers", places.map(([name, place]) => [name, place.IdleSeconds, place.Processes]), () => table(["Environment", "Process", "Runs", "Loaded", "Released", "Claims"], cells));
 }
 
 function showHealth(status) {

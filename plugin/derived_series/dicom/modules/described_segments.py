@@ -1,4 +1,4 @@
-"""Segments as a request describes them: a list in JSON, or a table by its name or its text."""
+"""Segments as plain data describes them: a list of objects, or a table by its name or its text."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ DescribedSegments = Sequence[Mapping[str, Any]] | Mapping[str, str] | str
 
 
 def elements_of_request(described: DescribedSegments) -> Blueprint:
-    """The elements of a request's ``Segments``.
+    """The elements of described segments.
 
-    :param described: a list of objects with the request's keys, the name of a table, or ``{"Table": text}``.
+    :param described: a list of objects, the name of a table, or a table's text under the key ``Table``.
     :raises BlueprintError: a table that there is not; a name is never that of a file.
     """
     if isinstance(described, str):
         if described not in TABLES:
             raise BlueprintError(
                 f"there is no table of segments {described!r}",
-                remedy=f'name one of {", ".join(TABLES)}, or give its text: {{"Table": "number,name\\n1,Liver"}}',
+                remedy=f"name one of {', '.join(TABLES)}, or give a table's text under the key Table",
             )
         return segments_from(described)
     if isinstance(described, Mapping):
