@@ -183,6 +183,15 @@ def test_probabilities_come_back_to_half_a_step() -> None:
     assert np.array_equal(single.pixel_array.max(axis=(1, 2)), np.rint(maps[0] * 255).max(axis=(1, 2))[::-1])
 
 
+def test_a_map_of_probabilities_that_is_empty_is_told() -> None:
+    parent = parent_of(ct_phantom(3, 6, 5))
+    maps = np.zeros((2, *parent.shape), np.float32)
+    maps[0, 1, 2, 3] = 0.5
+    series = build(parent, maps, segments(*NAMED[:2]), blueprint="fractional_segmentation")
+    (text,) = [warning for warning in series.warnings if "probability" in warning]
+    assert text == f"segment 2 ({NAMED[1].label}) has a probability of 0 everywhere"
+
+
 def test_as_many_maps_as_the_parent_has_volumes_are_segments_with_a_warning() -> None:
     parent = parent_of(fmri_phantom(2, 3))
     series = build(parent, np.full(parent.shape, 0.5, np.float32), blueprint="fractional_segmentation")

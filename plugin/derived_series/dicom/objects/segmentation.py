@@ -25,7 +25,7 @@ from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL, algorithm_identification
 from derived_series.dicom.objects.frame_groups import Frame, with_frames
 from derived_series.dicom.objects.highdicom_planes import in_order, planes, settle
-from derived_series.dicom.objects.labels import described, label_map, labels_of_slices
+from derived_series.dicom.objects.labels import described, label_map, labels_of_slices, one_by_one
 from derived_series.dicom.objects.single_instance import Draft, draft_of, require_grid
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
@@ -83,7 +83,13 @@ def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: flo
         present = [list(range(1, len(maps) + 1))] * len(present)
     frames = _frames(pattern, grid, present)
     pixels = b"".join(quantised[frame.segment - 1, frame.slice].tobytes() for frame in frames if frame.segment)
-    return assembled(draft, grid, pattern, frames, pixels, (*segments.warnings, *_of_volumes(header, len(maps))))
+    empty = [
+        f"segment {item.SegmentNumber} ({item.get('SegmentLabel', '')}) has a probability of 0 everywhere"
+        for item, each in zip(segments.items, quantised, strict=True)
+        if not each.any()
+    ]
+    warnings = (*segments.warnings, *one_by_one(empty, "more segments as well"), *_of_volumes(header, len(maps)))
+    return assembled(draft, grid, pattern, frames, pixels, warnings)
 
 
 def _of_volumes(header: SeriesHeader, maps: int) -> tuple[str, ...]:

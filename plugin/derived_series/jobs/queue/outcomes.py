@@ -55,7 +55,7 @@ def too_late(seconds: float) -> Problem:
     return Problem.of(
         UserCodeError(
             f"the derivation took longer than {seconds:g} s and was ended",
-            remedy='raise "Timeout" in the request, or JobTimeout in the configuration',
+            remedy='raise "Timeout" in the request, or in the configuration JobTimeout or the Timeout in Pipelines',
         )
     )
 
