@@ -296,7 +296,10 @@ def test_a_verdict_that_is_written_past_the_plugin_counts_for_nothing(
     server.restart()
     state = server.json(f"/series/{answer['ID']}/review")
     assert state["State"] == "Unreviewed" and "mallory" in state["Warnings"][0]
-    assert "written past the plugin" in server.log()
+    end = time.monotonic() + 30  # the log is written after the start, beside the requests
+    while "written past the plugin" not in server.log():
+        assert time.monotonic() < end
+        time.sleep(0.05)
     (listed,) = [each for each in server.json("/derived-series/recent") if each["ID"] == answer["ID"]]
     assert listed["State"] == "Unreviewed"
     job = server.json(f"/series/{parent}/jobs/{answer['JobID']}")

@@ -21,6 +21,7 @@ _NO_CONTEXT = "No valid presentation context"
 _NOT_SENT = "Failed to send message"
 #: What it says of a syntax that its own DICOM library does not know, from 1.12 on.
 _UNKNOWN_SYNTAX = "Unknown transfer syntax"
+_NOT_TRANSCODED = "Cannot transcode instance"  # Orthanc 1.13
 
 #: What every modality takes (PS3.5 10.1), and what nearly all do.
 _PLAIN = (ImplicitVRLittleEndian.name, ExplicitVRLittleEndian.name)
@@ -108,7 +109,7 @@ def deliver(client: Client, orthanc_id: str, names: Iterable[str], job_id: str) 
 def _is_refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesError) -> bool:
     """Whether a modality answers but does not take the kind of instances, so that asking again is of no use."""
     details = error.details or ""
-    if _NO_CONTEXT in details or _UNKNOWN_SYNTAX in details:
+    if any(words in details for words in (_NO_CONTEXT, _UNKNOWN_SYNTAX, _NOT_TRANSCODED)):
         return True
     if _NOT_SENT not in details or _kind(client, orthanc_id)[1] in _PLAIN:
         return False
