@@ -136,7 +136,7 @@ def test_probabilities_are_seen_through(page: Page, server: OrthancServer, paren
 def test_warnings_are_folded_with_their_number(page: Page, server: OrthancServer, derived: str) -> None:
     ReviewPage(page, server, derived)
     count = len(server.json(f"/series/{derived}/metadata/4300")["Warnings"])
-    assert count >= SEGMENTS
+    assert count > 2, "ten of a kind and how many more, which is not a count of segments"
     summary = page.locator("#warnings summary")
     expect(summary).to_have_text(f"{count} warnings")
     expect(page.locator("#warnings li").first).to_be_hidden()

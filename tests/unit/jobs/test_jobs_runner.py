@@ -271,6 +271,23 @@ def test_resubmitting_and_deleting(start: Start) -> None:
         started.runner.delete("a")
 
 
+def test_a_job_can_be_resubmitted_as_soon_as_its_end_is_seen(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner lets go of a job a moment after its end is on disk."""
+    started = start(lambda task: Outcome(error=NotFound("gone")))
+    update = started.store.update
+
+    def slowly(record: JobRecord) -> None:
+        update(record)
+        time.sleep(0.3 if record.state.is_final else 0)
+
+    monkeypatch.setattr(started.store, "update", slowly)
+    started.runner.submit(job("a"), None)
+    for act in (started.runner.resubmit, started.runner.delete):
+        while started.store.get("a").state is not State.FAILURE:
+            time.sleep(0.001)
+        act("a")
+
+
 def test_a_running_job_is_not_forgotten(start: Start) -> None:
     started = start(blocked)
     started.runner.submit(job("a"), None)

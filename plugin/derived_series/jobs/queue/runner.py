@@ -37,6 +37,7 @@ _DISCARD_SECONDS = 60.0
 _STOP_SECONDS = 2.0
 _TELL_AGAIN_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
+_SETTLING_SECONDS = 5.0
 
 #: What a disk raises that is full or gone: nothing that a job could help.
 _DISK = (Busy, sqlite3.OperationalError, OSError)
@@ -141,7 +142,7 @@ class JobRunner:
     def resubmit(self, job_id: str) -> None:
         """Run a failed job again. :raises Conflict: it has not failed."""
         job = self.store.get(job_id)
-        if job.state is not State.FAILURE or job_id in self._running:
+        if job.state is not State.FAILURE or not self._is_let_go(job_id):
             raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
         again = dataclasses.replace(
             reopened(job),
@@ -169,9 +170,18 @@ class JobRunner:
 
     def delete(self, job_id: str) -> None:
         """Forget a job that is over. :raises Conflict: it is not."""
-        if not self.store.get(job_id).state.is_final or job_id in self._running:
+        if not self.store.get(job_id).state.is_final or not self._is_let_go(job_id):
             raise Conflict(f"the job {job_id} is not over", remedy="cancel it first")
         self.store.delete(job_id)
+
+    def _is_let_go(self, job_id: str) -> bool:
+        """Whether a job that is over has its place back: that is done a moment after its end is on disk."""
+        end = time.monotonic() + _SETTLING_SECONDS
+        while job_id in self._running:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        return True
 
     def tell_progress(self, job_id: str, attempt: int, percent: int, phase: str = "", text: str = "") -> bool:
         """Note how far an attempt is; False when it is not the one that runs.
