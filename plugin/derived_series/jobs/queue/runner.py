@@ -86,6 +86,7 @@ class JobRunner:
         self._uploads = threading.Lock()  # nothing is resubmitted while its image is being removed
         self._tidy_at = 0.0
         self._room = WaitingRoom()
+        self._places = WaitingRoom()  # of those who wait until a job that is over has its place back
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._decide, name="job runner", daemon=True)
 
@@ -100,6 +101,7 @@ class JobRunner:
         """Let go of all who wait, and of the workers. What runs or waits is taken up at the next start."""
         self._stopping.set()
         self._room.close()
+        self._places.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._previews is not None:
             self._previews.shutdown(wait=False, cancel_futures=True)
@@ -176,12 +178,8 @@ class JobRunner:
 
     def _is_let_go(self, job_id: str) -> bool:
         """Whether a job that is over has its place back: that is done a moment after its end is on disk."""
-        end = time.monotonic() + _SETTLING_SECONDS
-        while job_id in self._running:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.01)
-        return True
+        self._places.wait(job_id, _SETTLING_SECONDS, lambda: job_id not in self._running)
+        return job_id not in self._running
 
     def tell_progress(self, job_id: str, attempt: int, percent: int, phase: str = "", text: str = "") -> bool:
         """Note how far an attempt is; False when it is not the one that runs.
@@ -423,8 +421,8 @@ class JobRunner:
             self.store.update(last)
             if has_leftovers:
                 self._leftovers.expect(job.id)
-        self._running.pop(job.id, None)
         self._progress.pop(job.id, None)
+        self._let_go(job.id)
         self._room.wake(job.id)
         return last
 
@@ -470,7 +468,7 @@ class JobRunner:
             self._discard(job, running.task)
         else:
             self._apply(job)
-            del self._running[job.id]
+            self._let_go(job.id)
 
     def _discard(self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0) -> None:
         """Have a worker remove what attempts left of a job, which then becomes what it is here.
@@ -492,7 +490,12 @@ class JobRunner:
             return
         # What could not be removed now is removed by the next attempt, or at the next start.
         self._apply(dataclasses.replace(job, has_leftovers=outcome.error is not None))
-        del self._running[job.id]
+        self._let_go(job.id)
+
+    def _let_go(self, job_id: str) -> None:
+        """Give a job's place back, and wake those who wait for that."""
+        self._running.pop(job_id, None)
+        self._places.wake(job_id)
 
     def _apply(self, job: JobRecord) -> None:
         """Write down what has become of a job: on disk first, then for those who wait."""
