@@ -76,6 +76,11 @@ class Connection:
         """The URL of a path of the REST API, such as ``/system``."""
         return self.base_url + path
 
+    @property
+    def dicomweb_servers(self) -> str:
+        """The path of the servers that Orthanc's DICOMweb plugin knows."""
+        return f"/{self.dicomweb_root.strip('/')}/servers"
+
     def dicomweb_url(self, *segments: str) -> str:
         """The URL of a DICOMweb resource: ``dicomweb_url("studies", study_instance_uid)``."""
         root = self.dicomweb_root.strip("/")

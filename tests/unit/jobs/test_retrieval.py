@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 
-from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import Conflict, InvalidRequest, NotFound, StorageError
 from derived_series.jobs.record import subject_of
 from derived_series.jobs.requests.derive import DeriveRequest
@@ -49,7 +49,7 @@ class _Stuck:
     def __init__(self) -> None:
         self.cancelled: list[str] = []
 
-    connection = type("Connection", (), {"dicomweb_root": "/dicom-web"})
+    connection = Connection("http://127.0.0.1")
 
     def get_json(self, path: str) -> Any:
         return {"State": "Running", "Progress": 30}

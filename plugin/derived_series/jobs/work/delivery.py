@@ -90,7 +90,7 @@ def deliver(client: Client, orthanc_id: str, names: Iterable[str], job_id: str) 
     :param names: those that do not have it yet.
     :param job_id: what Orthanc's own jobs say in UserData of whom they are for (from 1.12.9 on).
     """
-    root = f"/{client.connection.dicomweb_root.strip('/')}/servers"
+    root = client.connection.dicomweb_servers
     servers = set(client.get_json(root))
     asked = {"Resources": [orthanc_id], "Synchronous": True, "UserData": {"DerivedSeriesJob": job_id}}
     failures = []

@@ -169,12 +169,12 @@ class DicomWebServer(Peer):
 
     @property
     def _root(self) -> str:
-        return f"/{self.client.connection.dicomweb_root.strip('/')}/servers/{quote(self.name, safe='')}"
+        return f"{self.client.connection.dicomweb_servers}/{quote(self.name, safe='')}"
 
 
 def peer_of(client: Client, name: str) -> Peer:
     """The server of a name. :raises NotFound: the configuration has none."""
-    if name in client.get_json(f"/{client.connection.dicomweb_root.strip('/')}/servers"):
+    if name in client.get_json(client.connection.dicomweb_servers):
         return DicomWebServer(client, name)
     if name in client.get_json("/modalities"):
         return Modality(client, name)
