@@ -27,52 +27,38 @@ class PictureRequest(JsonModel):
 _SIGN = "GraphicAnnotationSequence"
 PICTURE = RequestKey("Picture", _SIGN, module="picture", form=PictureRequest | None)
 
-_SUMMARY = "one page of a label map: names, volumes in ml, and three planes through the largest structure"
-
-KINDS = (
-    Kind(
+#: Name, what it is written as, and what it is.
+_ROWS = (
+    (
         "overlay",
-        "picture",
-        (SECONDARY_CAPTURE,),
+        SECONDARY_CAPTURE,
         "a label map drawn over its parent in RGB, one picture a slice or a sheet of slices; described by "
         "`segments(...)` as a segmentation; `picture(fill=0.4, note=True, sheet=12)` says how",
-        builder="pictures",
-        made_from="Labels",
-        keys=(SEGMENTS, PICTURE),
-        shows_parent=True,
-        sign=_SIGN,
     ),
-    Kind(
+    (
         "summary",
-        "picture",
-        (SECONDARY_CAPTURE,),
-        _SUMMARY,
-        builder="pictures",
-        made_from="Labels",
-        keys=(SEGMENTS, PICTURE),
-        shows_parent=True,
-        sign=_SIGN,
+        SECONDARY_CAPTURE,
+        "one page of a label map: names, volumes in ml, and three planes through the largest structure",
     ),
-    Kind(
+    (
         "overlay_pdf",
-        "picture",
-        (ENCAPSULATED_PDF,),
+        ENCAPSULATED_PDF,
         "the pictures of `overlay` as a PDF: a sheet of 12 slices, unless asked otherwise",
-        builder="pictures",
-        made_from="Labels",
-        keys=(SEGMENTS, PICTURE),
-        shows_parent=True,
-        sign=_SIGN,
     ),
+    ("summary_pdf", ENCAPSULATED_PDF, "the page of `summary` as a PDF"),
+)
+
+KINDS = tuple(
     Kind(
-        "summary_pdf",
+        name,
         "picture",
-        (ENCAPSULATED_PDF,),
-        "the page of `summary` as a PDF",
+        (sop_class,),
+        description,
         builder="pictures",
         made_from="Labels",
         keys=(SEGMENTS, PICTURE),
         shows_parent=True,
         sign=_SIGN,
-    ),
+    )
+    for name, sop_class, description in _ROWS
 )

@@ -16,13 +16,12 @@ from building import build, parent_of, stored, volume, written
 from derived_series import ParentSeries, segments_from
 from derived_series.pipelines import Library
 from diffusion import ANISOTROPY, DIFFUSIVITY, diffusion_phantom
-from package_files import package_series
 from phantoms import ct_phantom
 from recipes_page import ENVIRONMENTS, library, masks_of, path_with, run_recipe, write_programs, write_recipes
 from shared_data import needs_series, series_folder
 from stand_in_nnunet import HU
 from stand_in_total_segmentator import STRUCTURES
-from test_recipes import n4_holds
+from test_recipes import n4_holds, parent
 
 pytestmark = pytest.mark.recipe
 
@@ -31,11 +30,7 @@ CT: list[Any] = ["oblique", "ct ge 5 slices", pytest.param("head", marks=needs_s
 
 
 def ct_of(name: str) -> ParentSeries:
-    if name == "oblique":
-        return parent_of(ct_phantom(6, 20, 16, orientation="oblique"))
-    if name == "head":
-        return ParentSeries.from_folder(series_folder("ct_axial_head_philips"))
-    return ParentSeries.from_bytes(path.read_bytes() for path in package_series(name))
+    return ParentSeries.from_folder(series_folder("ct_axial_head_philips")) if name == "head" else parent(name)
 
 
 @pytest.fixture(scope="module")
