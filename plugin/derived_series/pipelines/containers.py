@@ -16,7 +16,7 @@ from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.pipelines.arguments import placed
 from derived_series.pipelines.command import CommandPipeline, Declared, declare
 from derived_series.pipelines.container import InputContainer
-from derived_series.pipelines.engines import ENGINES, Container, Mount, chosen_engine, command_line, removal
+from derived_series.pipelines.engines import ENGINES, Container, Mount, chosen_engine, command_line, remedies, removal
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.output import VALUES, Value
 from derived_series.pipelines.supervised import Command, run
@@ -168,6 +168,7 @@ class ContainerPipeline(CommandPipeline):
             unbounded=True,
             seconds=seconds,
             name=f"the container of the image {self.image!r}",
+            remedies=remedies(engine, self.image),
         )
 
 

@@ -67,6 +67,19 @@ def command_line(engine: Engine, container: Container) -> list[str]:
     return _apptainer(container) if engine == "apptainer" else _docker(engine, container)
 
 
+def remedies(engine: Engine, image: str) -> dict[int, str]:
+    """What can be done about the exit statuses that are the engine's own ("docker run", "Exit status")."""
+    if engine == "apptainer":
+        return {}
+    program = f"the image {image!r} has no such program, or may not run it: look at the command of the pipeline"
+    return {
+        125: f"{engine} itself has failed, and its last lines say why: is the image there for the user that Orthanc "
+        f"runs as ({engine} pull {image}), and does {engine} work for that user?",
+        126: program,
+        127: program,
+    }
+
+
 def removal(engine: Engine, container: Container) -> list[list[str]]:
     """Commands that remove what is left of it, if anything is; apptainer leaves only processes of its own."""
     if engine == "apptainer":

@@ -23,6 +23,10 @@ _LINE_CHARACTERS = 2000
 _OF_OURS = ("PYTHON", "ORTHANC", "DERIVED_SERIES_", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
+_MEMORY = "Linux ends so what takes more memory than there is: give it more, or less to do"
+_OF_KILLED = {-signal.SIGKILL: _MEMORY, 128 + signal.SIGKILL: _MEMORY}
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """What is run.
@@ -35,6 +39,7 @@ class Command:
     :param unbounded: the worker's memory bound is not the command's.
     :param seconds: that it may take; None: as long as its job.
     :param name: what errors call it; by default its program.
+    :param remedies: what can be done about an exit status, where its program is known to mean something by it.
     """
 
     arguments: Sequence[str]
@@ -45,6 +50,7 @@ class Command:
     unbounded: bool = False
     seconds: float | None = None
     name: str = ""
+    remedies: Mapping[int, str] = field(default_factory=dict)
 
 
 def run(command: Command, tell: Callable[[str], None]) -> list[str]:
@@ -66,10 +72,13 @@ def run(command: Command, tell: Callable[[str], None]) -> list[str]:
     if status.get("Status") != 0:
         ended = f"was ended after {command.seconds:g} s" if "Late" in status else _described(status.get("Status"))
         heard = f"; its last lines: {lines}" if last else "; it wrote nothing"
-        killed = status.get("Status") in (-signal.SIGKILL, 128 + signal.SIGKILL) and "Late" not in status
-        remedy = "Linux ends so what takes more memory than there is: give it more, or less to do" if killed else None
-        raise UserCodeError(f"{name} {ended} in {command.folder}{heard}", remedy=remedy, details=lines or None)
+        remedy = None if "Late" in status else {**_OF_KILLED, **command.remedies}.get(_number(status.get("Status")))
+        raise UserCodeError(f"{name} {ended}{heard}", remedy=remedy, details=lines or None)
     return last
+
+
+def _number(status: object) -> int:
+    return status if isinstance(status, int) else 0
 
 
 def _described(status: object) -> str:

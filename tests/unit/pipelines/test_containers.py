@@ -122,8 +122,9 @@ def test_what_a_container_says_and_its_exit_status_are_in_the_error(images: None
     ):
         run(plain("echo lost; exit 9"), tmp_path)
     (tmp_path / "b").mkdir()
-    with pytest.raises(UserCodeError, match=r"(?s)exit status 125.*derived-series-nowhere"):
+    with pytest.raises(UserCodeError, match=r"(?s)exit status 125.*derived-series-nowhere") as failure:
         run(plain("", image="localhost/derived-series-nowhere", options=(*OPTIONS, "--pull=never")), tmp_path / "b")
+    assert "podman pull localhost/derived-series-nowhere" in str(failure.value.remedy)
     assert container_images.containers() == []
 
 
