@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from derived_series.jobs.record import JobRecord, State
 def prefix_of(job_id: str) -> str:
     """What the names of a job's folders begin with."""
     return f"derived-series-{job_id}-"
+
+
+def without_scratch(text: str, job_id: str) -> str:
+    """A text that names no folder of a job, which is gone when the text is read: they are ``{folder}`` there."""
+    return re.sub(rf"[^\s'\"=:]*{re.escape(prefix_of(job_id))}\w+(/tmp\w+)?", "{folder}", text)
 
 
 def remove_scratch(folder: Path, job: JobRecord) -> None:

@@ -17,6 +17,7 @@ from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.own_requests import marked
 from derived_series.jobs.plain import LONGEST_CHARACTERS, text_of
 from derived_series.jobs.pool.memory import memory_bound
+from derived_series.jobs.scratch import without_scratch
 from derived_series.jobs.work.log_lines import output_of
 from derived_series.jobs.work.progress import NotWanted, Progress
 from derived_series.jobs.work.reporter import Reporter
@@ -109,7 +110,7 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
 def _failed(attempt: Attempt, failure: DerivedSeriesError) -> Outcome:
     if failure.http_status == 500:  # a fault of code, not of the request: the log shows where
         failure.add_note(_trace(failure))
-    _make_plain(failure)
+    _make_plain(failure, attempt.task.job_id)
     if attempt.task.result is not None:  # the series is complete and stays
         return Outcome(result=attempt.task.result, error=failure)
     return Outcome(error=failure, clean=_is_removed(attempt), sent=attempt.client.has_sent_instances)
@@ -146,7 +147,9 @@ def _trace(error: Exception) -> str:
     )
 
 
-def _make_plain(error: DerivedSeriesError) -> None:
+def _make_plain(error: DerivedSeriesError, job_id: str) -> None:
     """Text in place of whatever user code gave an error of ours, so that it can be sent and written down."""
-    error.message = text_of(error.message) or type(error).__name__
-    error.remedy, error.details = (None if text is None else text_of(text) for text in (error.remedy, error.details))
+    error.message = without_scratch(text_of(error.message), job_id) or type(error).__name__
+    error.remedy, error.details = (
+        None if text is None else without_scratch(text_of(text), job_id) for text in (error.remedy, error.details)
+    )
