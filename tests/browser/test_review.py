@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless
 
@@ -387,6 +387,24 @@ def test_of_several_inputs_the_series_of_the_url_is_compared(
     finally:
         server.close()
     assert server.survivors == []
+
+
+def test_a_fault_of_the_page_is_said(browser: Browser, server: OrthancServer, smoothed: str) -> None:
+    """Where it cannot draw, a pane is black, as an image may be."""
+    context = browser.new_context()
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    ReviewPage(page, server, smoothed)
+    page.evaluate("""() => {
+        window.review.sliceOf = () => { throw new Error("the pen is dry"); };
+        window.review.draw();
+    }""")
+    expect(page.locator("#status")).to_contain_text("The page cannot go on: the pen is dry")
+    expect(page.locator("#status")).to_contain_text("not to be judged")
+    expect(page.locator("#status")).to_have_class("error")
+    assert page.evaluate("document.body.dataset.ready") == "failed" and faults
+    context.close()
 
 
 def test_what_cannot_be_reviewed_is_said(page: Page, server: OrthancServer, ct: str, smoothed: str) -> None:

@@ -145,8 +145,20 @@ async function start() {
   });
 }
 
-start().catch((error) => {
+/** The page has an error: what it shows then, or does not show, is not to be judged. */
+function tell(error) {
   byId("status").textContent = inOneLine(error);
   byId("status").classList.add("error");
   document.body.dataset.ready = "failed";
-});
+}
+
+/** A fault of the script itself, wherever it is met: a pane that it could not draw is black, as an image may be. */
+function tellFault(error) {
+  if (!error) return; // of the browser's own, such as a ResizeObserver that is asked again
+  const remedy = "this is a fault of the page: what it shows is not to be judged. Load it again; the browser's console has more";
+  tell(Object.assign(new Error(`The page cannot go on: ${error.message ?? error}`), { remedy }));
+}
+
+addEventListener("error", ({ error }) => tellFault(error));
+addEventListener("unhandledrejection", ({ reason }) => tellFault(reason));
+start().catch(tell);
