@@ -1,25 +1,26 @@
-"""The commands of docs/install.md that are marked to be run, as two shell scripts: before Orthanc starts, and after."""
+"""The commands of docs/install.md that are marked to be run, as shell scripts in the order in which they are run."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "install.md"
-_BLOCK = re.compile(r"^<!-- (run|restart) -->\n```sh\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^<!-- (run|restart|upgrade|uninstall) -->\n```sh\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 
 
-def scripts(text: str) -> tuple[str, str]:
-    """What is run before Orthanc is started again, and what is run then."""
-    before, after = ["set -eux"], ["set -eux"]
-    is_started = False
+def scripts(text: str) -> Mapping[str, str]:
+    """What is run before Orthanc is started with the plugin, after that, for an upgrade, and to uninstall it."""
+    lines = {name: ["set -eux"] for name in ("before", "after", "upgrade", "uninstall")}
+    part = "before"
     for mark, commands in _BLOCK.findall(text):
-        is_started = is_started or mark == "restart"
-        (after if is_started else before).append(commands)
-    return "\n".join(before), "\n".join(after)
+        part = {"restart": "after", "run": part}.get(mark, mark)
+        lines[part].append(commands)
+    return {name: "\n".join(each) for name, each in lines.items()}
 
 
 if __name__ == "__main__":
-    for name, script in zip(sys.argv[1:], scripts(DOCUMENT.read_text("utf-8")), strict=True):
-        Path(name).write_text(script, "utf-8")
+    for name, script in scripts(DOCUMENT.read_text("utf-8")).items():
+        (Path(sys.argv[1]) / f"{name}.sh").write_text(script, "utf-8")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the commands of docs/install.md in a root of a release of Debian that has nothing but its base, from the packages
-# to a series that was derived and accepted. The base is made once, with debootstrap, in .run/roots/RELEASE-base or below
+# Runs the commands of docs/install.md in a root of a release of Debian that has nothing but its base: from the packages
+# to a series that was derived and accepted, then an upgrade to a later version, then the way back. The base is made once, with debootstrap, in .run/roots/RELEASE-base or below
 # the folder that DEBIAN_ROOTS names; what a run writes lies over it, and is gone when the run ends.
 #
 # usage: scripts/install_test.sh bookworm|trixie|sid [container]
@@ -58,7 +58,7 @@ mkdir "$HERE"
 for source in . compat/pyjpegls; do
     "$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$HERE" "./$source"
 done
-"$PYTHON" "$CHECKOUT/scripts/install_document.py" "$HERE/before.sh" "$HERE/after.sh"
+"$PYTHON" "$CHECKOUT/scripts/install_document.py" "$HERE"
 mkdir "$HERE/series"
 PYTHONPATH=$CHECKOUT/tests:$CHECKOUT/plugin "$PYTHON" - "$HERE/series" <<'END'
 import sys
@@ -73,7 +73,8 @@ END
 # Names, proxy and certificates are this host's: it may sit behind a proxy that has its own. All else is as a new machine
 # has it.
 in_root() {
-    local variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive) name
+    local variables=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root) name
+    variables+=(DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1)
     for name in http_proxy https_proxy no_proxy PIP_INDEX_URL; do
         [ -z "${!name:-}" ] || variables+=("$name=${!name}")
     done
@@ -127,23 +128,66 @@ END
     exit
 fi
 in_root sh before.sh
-# Without a network from here on, but for a loopback of its own: no port of this machine is taken. There is no systemd in
-# a root: Orthanc is started as its service does it.
-cat >"$HERE/restart.sh" <<'END'
+# The later version: this one with another number.
+LATER=$LAYERS/later
+mkdir "$LATER" "$HERE/later"
+not_source=(./.git ./.venv ./.run ./.mypy_cache ./.pytest_cache ./.ruff_cache ./.hypothesis ./dist node_modules __pycache__)
+tar -c "${not_source[@]/#/--exclude=}" . | tar -x -C "$LATER"
+sed -i 's/^version = .*/version = "99.0"/' "$LATER/pyproject.toml"
+"$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$HERE/later" "$LATER"
+# There is no systemd in a root: what stands in for its command starts Orthanc as the service does it, and waits until the
+# plugin answers, where it is configured.
+cat >"$ROOT/usr/local/sbin/systemctl" <<'END'
+#!/bin/sh
+set -eu
+test "$*" = "restart orthanc"
+if [ -e /run/orthanc.pid ]; then
+    kill "$(cat /run/orthanc.pid)"
+    while kill -0 "$(cat /run/orthanc.pid)" 2>/dev/null; do sleep 0.2; done
+fi
+setpriv --reuid orthanc --regid orthanc --init-groups /usr/sbin/Orthanc /etc/orthanc >/tmp/orthanc.log 2>&1 &
+echo $! >/run/orthanc.pid
+route=system
+[ ! -e /etc/orthanc/derived-series.json ] || route=derived-series/status
+for _ in $(seq 600); do
+    ! curl -s -f -o /dev/null "http://127.0.0.1:8042/$route" || exit 0
+    sleep 0.2
+done
+tail -50 /tmp/orthanc.log
+exit 1
+END
+chmod +x "$ROOT/usr/local/sbin/systemctl"
+# Without a network from here on, but for a loopback of its own: no port of this machine is taken.
+cat >"$HERE/started.sh" <<'END'
 set -eu
 /opt/derived-series/bin/python -c 'import fcntl, socket, struct
 fcntl.ioctl(socket.socket(), 0x8914, struct.pack("16sh", b"lo", 0x41))' # SIOCSIFFLAGS: IFF_UP and IFF_RUNNING
-setpriv --reuid orthanc --regid orthanc --init-groups /usr/sbin/Orthanc /etc/orthanc >/tmp/orthanc.log 2>&1 &
-for _ in $(seq 600); do
-    ! curl -s -o /dev/null http://127.0.0.1:8042/derived-series/status || break
-    sleep 0.2
-done
+ask() { curl -s -f "http://127.0.0.1:8042$1"; }
+check() { # what was accepted is remembered as such, by the version that is meant
+    ask /derived-series/recent | grep -q '"State" *: *"Accepted"'
+    ask /derived-series/status | grep -q "\"Version\" *: *\"$1\""
+}
+systemctl restart orthanc
 for file in series/*.dcm; do
     curl -s -f -H 'Expect:' -o /dev/null --data-binary "@$file" http://127.0.0.1:8042/instances
 done
-sh after.sh || { tail -50 /tmp/orthanc.log; exit 1; }
-curl -s "http://127.0.0.1:8042/derived-series/recent" | tee recent.json
-grep -q '"State" *: *"Accepted"' recent.json
+run() { sh "$1.sh" || { tail -50 /tmp/orthanc.log; exit 1; }; }
+run after
+check "$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)"
+ask /derived-series/recent
+rm derived_series_orthanc-*.whl
+mv later/*.whl .
+run upgrade
+check 99.0
+ask /derived-series/recent >accepted.json
+run uninstall
+test ! -e /opt/derived-series
+test "$(curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8042/derived-series/status)" = 404
+test "$(ask /series | grep -o '"........-' | wc -l)" = 2 # the parent, and what was derived from it
+DERIVED=$(sed -n 's/.*"ID" *: *"\([-0-9a-f]*\)".*/\1/p' accepted.json | head -1)
+ask "/series/$DERIVED/metadata/4300" | grep -q gaussian_smoothing # its provenance
+! grep '^E' /tmp/orthanc.log
 END
-unshare --net bash -euc 'in_root sh restart.sh'
-printf '\n%s: docs/install.md leads to a derived series that was accepted\n' "$RELEASE"
+cp "$CHECKOUT/pyproject.toml" "$HERE"
+unshare --net bash -euc 'in_root sh started.sh'
+printf '\n%s: docs/install.md leads to a derived series that was accepted, to a later version, and back to Orthanc alone\n' "$RELEASE"

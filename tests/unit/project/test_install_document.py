@@ -65,11 +65,15 @@ def test_there_are_messages_and_one_that_is_gone_is_seen() -> None:
 
 
 def test_the_commands_of_the_document_are_in_their_order() -> None:
-    before, after = install_document.scripts(INSTALL)
+    scripts = install_document.scripts(INSTALL)
+    before, after, upgrade, uninstall = scripts.values()
+    assert list(scripts) == ["before", "after", "upgrade", "uninstall"]
     steps = ["apt-get install", "-m venv", "pip install", "derived-series install", "sed -i", "install --yes"]
     assert [before.index(step) for step in steps] == sorted(before.index(step) for step in steps)
     assert "doctor --orthanc /etc/orthanc" in after and after.index("doctor") < after.index("review")
-    assert before.startswith("set -eux") and after.startswith("set -eux")
+    assert all(script.startswith("set -eux") for script in scripts.values())
+    assert all("systemctl restart orthanc" in script for script in (after, upgrade, uninstall))
+    assert "pip install --upgrade" in upgrade and "doctor" in upgrade and "derived-series uninstall" in uninstall
 
 
 def test_the_document_names_commands_that_there_are() -> None:
