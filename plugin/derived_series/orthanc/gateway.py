@@ -18,6 +18,7 @@ from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
+from derived_series.orthanc.file_answer import send_file
 from derived_series.orthanc.http import Answer, Request, Route
 from derived_series.orthanc.respond import respond
 
@@ -118,7 +119,9 @@ class PluginGateway(Gateway):
             raise _refusal("POST", path, error) from error
 
     def features(self) -> dict[str, bool]:
-        return {name: hasattr(orthanc, name) for name in ("SetStableStatus", "EmitAuditLog")}  # Python plugin 6.0
+        output = getattr(orthanc, "RestOutput", None)
+        streams = {"StartStreamAnswer": hasattr(output, "StartStreamAnswer")}  # Python plugin 5.0
+        return {name: hasattr(orthanc, name) for name in ("SetStableStatus", "EmitAuditLog")} | streams  # 6.0
 
     def set_stable(self, series: str) -> None:
         if not self.features()["SetStableStatus"]:
@@ -220,6 +223,13 @@ def _send(output: Any, answer: Answer) -> None:
         return
     for name, value in answer.headers.items():
         output.SetHttpHeader(name, value)
+    if answer.file is not None:
+        try:
+            with answer.file.open("rb") as file:
+                send_file(output, file, answer.content_type)
+        except FileNotFoundError:  # removed since the route looked: its job is over
+            output.SendHttpStatusCode(404)
+        return
     if answer.status == 200:
         output.AnswerBuffer(answer.body, answer.content_type)
         return

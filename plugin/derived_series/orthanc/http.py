@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from derived_series.jobs.plain import json_bytes
@@ -30,12 +31,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A REST answer."""
+    """A REST answer.
+
+    :param file: is its content in place of the body; of status 200 only.
+    """
 
     body: bytes
     status: int = 200
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
     @classmethod
     def of(cls, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
