@@ -97,6 +97,22 @@ class Started:
 Start = Callable[..., Started]
 
 
+def test_a_job_that_has_failed_already_is_told_of_and_not_run(tmp_path: Path) -> None:
+    observed: SimpleQueue[tuple[str, State]] = SimpleQueue()
+    executor, store = Scripted(lambda task: Outcome(result={})), JobStore(tmp_path / "jobs")
+    runner = JobRunner(
+        store, executor, WORK, make_task, LIMITS, lambda record: 30.0, lambda one: observed.put((one.id, one.state))
+    )
+    runner.start()
+    runner.submit(job("a", state=State.FAILURE), None)
+    assert observed.get(timeout=10) == ("a", State.FAILURE)
+    assert executor.calls == [] and store.get("a").state is State.FAILURE
+    runner.resubmit("a")
+    assert runner.wait("a", 10).state is State.SUCCESS
+    runner.stop()
+    store.close()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     started: list[Started] = []
@@ -276,8 +292,8 @@ def test_a_job_can_be_resubmitted_as_soon_as_its_end_is_seen(start: Start, monke
     started = start(lambda task: Outcome(error=NotFound("gone")))
     update = started.store.update
 
-    def slowly(record: JobRecord) -> None:
-        update(record)
+    def slowly(record: JobRecord, along: Any = None) -> None:
+        update(record, along)
         time.sleep(0.3 if record.state.is_final else 0)
 
     monkeypatch.setattr(started.store, "update", slowly)

@@ -117,7 +117,7 @@ class JobRunner:
     def submit(
         self, job: JobRecord, image: bytes | None, along: Callable[[sqlite3.Connection], None] | None = None
     ) -> None:
-        """Accept a job; it is on disk when this returns.
+        """Accept a job; it is on disk when this returns. One that has failed already is only told of.
 
         :param along: see ``JobStore.add``.
         :raises Busy: the queue or the disk is full, or the server stops.
@@ -125,7 +125,7 @@ class JobRunner:
         if self._stopping.is_set():
             raise Busy("the server is stopping", retry_after=30)
         self.store.add(job, image, most=self.limits.queue, along=along)
-        self._messages.put(("new", job.id))
+        self._messages.put(("over" if job.state.is_final else "new", job.id))
 
     def wait(self, job_id: str, timeout: float) -> JobRecord:
         """The job once it is over or its series is stored, or as it is after ``timeout`` seconds or at a stop."""
@@ -165,9 +165,12 @@ class JobRunner:
                 )
             self.renew(again)
 
-    def renew(self, job: JobRecord) -> None:
-        """Write the new record of a job that is over; when it is pending, it runs again."""
-        self.store.update(job)
+    def renew(self, job: JobRecord, along: Callable[[sqlite3.Connection], None] | None = None) -> None:
+        """Write the new record of a job that is over; when it is pending, it runs again.
+
+        :param along: see ``JobStore.add``.
+        """
+        self.store.update(job, along)
         self._messages.put(("new", job.id))
 
     def delete(self, job_id: str) -> None:
@@ -274,6 +277,8 @@ class JobRunner:
             self._end(running, CANCELLED)
         elif kind == "cancel":
             self._cancel_waiting(job_id)
+        elif kind == "over" and (job := self.store.find(job_id)) is not None:
+            self._tell(job)
 
     def _recover(self) -> None:
         for job in self.store.unfinished():

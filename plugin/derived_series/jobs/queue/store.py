@@ -328,9 +328,10 @@ class JobStore:
             rows = self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs {condition}", values).fetchall()
         return [_from_row(row) for row in rows]
 
-    def update(self, job: JobRecord) -> JobRecord:
+    def update(self, job: JobRecord, along: Callable[[sqlite3.Connection], None] | None = None) -> JobRecord:
         """Write a job's new record; it is on disk when this returns.
 
+        :param along: see ``add``.
         :raises Busy: the disk does not take it.
         """
         names = [name for name in _COLUMNS if name != "id"]
@@ -340,6 +341,8 @@ class JobStore:
                 f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
                 [*(values[name] for name in names), job.id],
             )
+            if along is not None:
+                along(db)
         return job
 
     def delete(self, job_id: str) -> None:
