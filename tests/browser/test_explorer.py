@@ -94,6 +94,13 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "library" / "talkative.py").write_text(TALKATIVE)
     changes["DerivedSeries"]["Rules"] = [
         {"Name": "never", "Match": {"Modality": "XX"}, "Derive": {"Pipeline": "gaussian_smoothing"}},
+        {
+            "Name": "whole",
+            "Match": {"Modality": "CT"},
+            "WaitFor": {"Series": {"pet": {"Modality": "PT"}}, "Seconds": 3600},
+            "Derive": {"Pipeline": "gaussian_smoothing"},
+        },
+        {"Name": "far", "Match": {"Derived": "nothing"}, "SendTo": ["pacs"]},
     ]
     with OrthancServer(folder, changes) as server:
         yield server
@@ -300,6 +307,8 @@ def test_the_status_page(page: Page, server: OrthancServer, ct: str) -> None:
     expect(page.locator("#recent")).to_contain_text("Smooth")
     expect(page.locator("#recent")).to_contain_text("Accepted by Anna")
     expect(page.locator("#rules")).to_contain_text("never")
+    expect(page.locator("#rules")).to_contain_text("A study lacks pet (0 of 1); its time is over at")
+    expect(page.locator("#rules")).to_contain_text("sends to pacs")
     expect(page.locator("#problems")).to_contain_text("nothing_of_this_name")
     row.get_by_role("button", name="Forget").click()
     expect(rows).to_have_count(2)

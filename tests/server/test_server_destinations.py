@@ -16,6 +16,29 @@ from server_fixtures import settings
 
 SMOOTH = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 1.5}}
 
+MEASURED = '''
+"""The parent, and a number beside it."""
+from derived_series import derivation
+from derived_series.pipelines import Output, Parameters, Pipeline, Value
+
+
+class Measured(Parameters):
+    Volume: float = 0.0
+
+
+class Measuring(Pipeline):
+    name = "measured"
+    parameters = Measured
+    outputs = {"copy": Output()}
+
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints["ct"] + derivation("Nothing", "Smoothing")
+
+    def process(self, container):
+        volume = Value(container.parameters.Volume, "ml")
+        return {"copy": container["parent"].voxels(), "values": {"volume_ml": volume}}
+'''
+
 #: The two transfer syntaxes that are not compressed.
 PLAIN = ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"]
 
@@ -53,7 +76,13 @@ def ended(server: OrthancServer, job_id: str, seconds: float = 60) -> dict[str, 
 
 
 def test_a_series_reaches_a_dicomweb_server_and_a_modality(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
-    changes, http, dicom = with_destinations(tmp_path)
+    finding = {"Derived": "measured", "Output": "copy"}
+    rules = [
+        {"Name": "large", "Match": {**finding, "Values": {"volume_ml": {"Min": 30, "Unit": "ml"}}}, "SendTo": ["web"]},
+        {"Name": "small", "Match": {**finding, "Values": {"volume_ml": {"Max": 29.9}}}, "SendTo": ["pacs"]},
+    ]
+    changes, http, dicom = with_destinations(tmp_path, Rules=rules)
+    (tmp_path / "library" / "measured.py").write_text(MEASURED)
     sender, pacs = start_orthanc(changes), receiver(start_orthanc, http, dicom)
     parent = sender.upload(ct_phantom(slices=4))
     for name in ("web", "pacs"):
@@ -63,6 +92,20 @@ def test_a_series_reaches_a_dicomweb_server_and_a_modality(start_orthanc: StartO
         here, there = sender.download(answer["ID"]), pacs.download(answer["ID"])
         assert [d.SOPInstanceUID for d in here] == [d.SOPInstanceUID for d in there]
         assert [d.PixelData for d in here] == [d.PixelData for d in there]
+        pacs.delete_all()
+    for volume, rule, name in ((31, "large", "web"), (3, "small", "pacs")):  # the finding chooses
+        request = {"Pipeline": "measured", "Parameters": {"Volume": volume}, "Asynchronous": True}
+        job_id = sender.json(f"/series/{parent}/derive", "POST", json=request)["ID"]
+        job = ended(sender, job_id)
+        deadline = time.monotonic() + 30
+        while job["State"] != "Success" or "Destinations" not in job["Content"]["Result"]:
+            assert time.monotonic() < deadline, job
+            job = ended(sender, job_id)
+        assert job["Content"]["Result"]["Destinations"] == {name: "Success"}
+        assert pacs.series_ids() == {job["Content"]["Result"]["ID"]}
+        assert [act["Action"] for act in job["Content"]["Audit"]] == ["Derive", "Send"]
+        entry = {each["Name"]: each for each in sender.json("/derived-series/rules")}[rule]
+        assert entry["Fired"] == 1 and entry["LastJob"] == job_id and entry["Problems"] == []
         pacs.delete_all()
 
 

@@ -42,6 +42,18 @@ RULES: list[dict[str, Any]] = [
         "IfMoreInstances": "New",
         "Derive": {**PLAIN, "Priority": 3},
     },
+    {
+        "Name": "whole",
+        "Match": {"Modality": "CT", "Rows": 52},
+        "WaitFor": {"Series": {"phases": {"Modality": "CT", "Rows": 52, "Count": 2}}, "Seconds": 3600},
+        "Derive": PLAIN,
+    },
+    {
+        "Name": "hurried",
+        "Match": {"Modality": "CT", "Rows": 56},
+        "WaitFor": {"Series": {"pet": {"Modality": "PT", "Rows": 56}}, "Seconds": 0.1, "Otherwise": "Fail"},
+        "Derive": PLAIN,
+    },
 ]
 
 
@@ -160,6 +172,35 @@ def test_a_rule_of_two_inputs_waits_for_both(server: OrthancServer) -> None:
     assert outcomes[apart, "both"]["Reason"] == "FrameOfReferenceUID is not the same in all inputs"
     assert outcomes[pet, "both"]["Inputs"] == {"first": ct, "second": pet}
     assert (outcomes[pet, "both"]["Fires"], outcomes[pet, "both"]["Job"]) == (False, job["ID"])
+
+
+def test_a_study_is_waited_for_over_a_restart_and_not_for_ever(server: OrthancServer) -> None:
+    shape = {"slices": 2, "rows": 52, "patient_id": "whole"}
+    first = server.upload(ct_phantom(**shape, series="early"))  # type: ignore[arg-type]
+    soon(lambda: fired(server, "whole")["Waiting"], "the rule does not wait")
+    server.kill()
+    server.start()
+    (waiting,) = fired(server, "whole")["Waiting"]
+    assert waiting["State"] == "Waiting" and waiting["Missing"] == {"phases": {"There": 1, "Wanted": 2}}
+    assert jobs_of(server, first) == []
+    assert simulated(server, [first])[first, "whole"]["Reason"] == "the study is not complete: phases (1 of 2)"
+    second = server.upload(ct_phantom(**shape, series="late"))  # type: ignore[arg-type]
+    quiet(server)
+    for series in (first, second):
+        assert [job["State"] for job in jobs_of(server, series)] == ["Success"]
+    whole = fired(server, "whole")
+    assert whole["Fired"] == 2 and whole["Waiting"] == []
+    assert [each["Text"] for each in whole["Remarks"]] == ["the study is complete: 2 job(s)"]
+    # the other one gives up, and takes up again
+    shape = {"slices": 2, "rows": 56, "patient_id": "hurried"}
+    ct = server.upload(ct_phantom(**shape))  # type: ignore[arg-type]
+    (failed,) = soon(lambda: jobs_of(server, ct), "its time is not over")
+    assert failed["State"] == "Failure" and "the study lacks pet (0 of 1)" in failed["ErrorDescription"]
+    assert [each["State"] for each in fired(server, "hurried")["Waiting"]] == ["Late"]
+    server.upload(pet_phantom(**shape))  # type: ignore[arg-type]
+    quiet(server)
+    assert [job["State"] for job in jobs_of(server, ct)] == ["Failure", "Success"]
+    assert fired(server, "hurried")["Waiting"] == []
 
 
 def simulated(server: OrthancServer, series: list[str], **more: Any) -> dict[tuple[str, str], dict[str, Any]]:

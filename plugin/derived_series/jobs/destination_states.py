@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from derived_series.jobs.record import JobRecord, State
@@ -66,6 +66,17 @@ def released(job: JobRecord, series: str) -> JobRecord:
     """The job with a series' held destinations to be delivered: it runs once more, for them alone."""
     again = dataclasses.replace(job, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)
     return _changed(dataclasses.replace(again, problem=None), series, lambda s: PENDING if s == HELD else s)
+
+
+def addressed(job: JobRecord, series: str, names: Iterable[str], state: str) -> JobRecord:
+    """The job with further destinations for a series, unless it has them: it runs once more for those ``PENDING``."""
+    there = {each: destinations(job, each) for each in stored_ids(job.result)}
+    there[series] = {**dict.fromkeys(names, state), **there[series]}
+    changed = dataclasses.replace(job, result=with_states(job.result or {}, there))
+    if state != PENDING or changed == job:
+        return changed
+    again = dataclasses.replace(changed, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)
+    return dataclasses.replace(again, problem=None)
 
 
 def reopened(job: JobRecord) -> JobRecord:

@@ -41,6 +41,7 @@ class DeriveTask:
         that Orthanc has threads and processors left for others.
     :param thorough: instances of a former attempt may still arrive: every instance is compared after it was stored.
     :param retrieve_timeout: seconds that it may take to bring an input from another server.
+    :param announced: SeriesInstanceUIDs that an earlier attempt was about to bring from another server.
     :param series_number: the SeriesNumber (0020,0011) that is kept free for the series in the parent's study.
     """
 
@@ -66,6 +67,7 @@ class DeriveTask:
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
     connections: int = 4
     retrieve_timeout: float = 600.0
+    announced: tuple[str, ...] = ()
     series_number: int | None = None
     thorough: bool = False
 

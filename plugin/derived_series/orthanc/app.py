@@ -8,7 +8,6 @@ from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy
-from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.environments import Environment, Environments, Place
@@ -21,12 +20,13 @@ from derived_series.jobs.queue.full_store import FullStore
 from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
+from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore, is_full
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
-from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.rules.logs import RuleLogs
 from derived_series.jobs.scratch import remove_scratch
 from derived_series.jobs.stored_series import stored_ids
 from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
@@ -34,19 +34,16 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.audit import Audit
-from derived_series.orthanc.bulk_checks import FitChecks
-from derived_series.orthanc.bulk_comparisons import Comparisons
-from derived_series.orthanc.bulk_driver import BulkDriver
-from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import OrthancConfiguration, Settings
-from derived_series.orthanc.derivations import Derivations
 from derived_series.orthanc.destinations import Destinations
+from derived_series.orthanc.firing import Firer
+from derived_series.orthanc.forwarding import Forwarding
 from derived_series.orthanc.http import Route
 from derived_series.orthanc.metrics import Metrics
+from derived_series.orthanc.retrieval_marks import mark_retrieved
 from derived_series.orthanc.reviews import Reviews
-from derived_series.orthanc.routes.bulk import BulkRoutes
 from derived_series.orthanc.routes.derive import DeriveRoutes
 from derived_series.orthanc.routes.fitting import FittingRoutes
 from derived_series.orthanc.routes.jobs import JobRoutes
@@ -59,6 +56,7 @@ from derived_series.orthanc.routes.rules import RuleRoutes
 from derived_series.orthanc.routes.verdict import VerdictRoutes
 from derived_series.orthanc.series_numbers import series_number
 from derived_series.orthanc.studies import tag_numbers
+from derived_series.orthanc.study_watch import StudyWatch
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.waiters import Waiters
 
@@ -107,7 +105,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         verify=True if settings.ca_bundle is None else str(around.folder / settings.ca_bundle),
     )
 
-    log = FiringLog(store)
+    logs = RuleLogs.of(store)
+    log = logs.firings
     verdicts = VerdictLog(store)
     audit_file = AuditFile(store.folder / "audit.jsonl", settings.audit_room)
     audit = Audit(gateway, AuditLog(store), audit_file)
@@ -118,6 +117,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         at_once=around.http_threads // 4,
     )
     series_numbers = SeriesNumbers(store)
+    retrievals = Retrievals(store)
     leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY_SECONDS, gateway.remove_series)
     numbers = tag_numbers(settings.rules, gateway)
 
@@ -153,6 +153,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             memory_limit=settings.memory_limit(pipeline := job.request.get("Pipeline"), environments.name_of(pipeline)),
             image_limit=settings.image_limit,
             retrieve_timeout=settings.retrieve_timeout,
+            announced=tuple(retrievals.of_job(job.id)),
         )
 
     def timeout_of(job: JobRecord) -> float:
@@ -163,7 +164,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     def observe(job: JobRecord) -> None:
         remove_scratch(scratch, job)
         reviews.observe(job)
-        bulk.observe(job)
+        mark_retrieved(gateway, retrievals, job)
         metrics.observe(job)
         if job.result is not None and job.state is not State.RUNNING:
             for series in stored_ids(job.result):  # all of it is there: rules on it need not wait for StableAge
@@ -176,43 +177,39 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     reviews = Reviews(gateway, runner, verdicts)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed, gateway.features())
-    destinations = Destinations(gateway, around.dicomweb_root)
+    destinations = Destinations(gateway, connection)
     waiters = Waiters(around.waiters(settings.workers))
-    derivations = Derivations(gateway, runner, library, settings, reviews, destinations, audit)
-    derive = DeriveRoutes(derivations, runner, settings, waiters, callers)
+    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations, callers, audit)
     verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, callers, audit)
     changes = ChangeReader(gateway, log, around.stable_age)
-    trigger = RuleTrigger(gateway, runner, library, log, changes, settings, numbers, audit)
-    finder = MemberFinder(gateway, reviews, library)
-    checks = FitChecks(spare, environments, library.catalogues, connection, folders)
-    bulk_log, reports = BulkLog(store), store.folder / "reports"
-    bulk = BulkDriver(
+    firer = Firer(runner, library, logs, settings, audit)
+    watch = StudyWatch(settings.rules, logs, firer)
+    forwarding = Forwarding(store, reviews, logs, audit, settings.hold_until_accepted)
+    trigger = RuleTrigger(
         gateway,
         runner,
-        bulk_log,
-        finder,
-        checks,
-        derivations,
-        reviews,
-        audit,
-        settings.workers,
-        lambda wake: Comparisons(spare, connection, str(scratch), wake),
-        reports,
+        logs,
+        retrievals,
+        changes,
+        settings.rules,
+        numbers,
+        firer,
+        watch,
+        forwarding,
     )
     pages = Pages({"ohif/ohif-config.js": {"/dicom-web": around.dicomweb_root}})
     gateway.extend_explorer(pages.text("explorer/explorer.js"))
     served = routes(
         library,
         derive,
-        JobRoutes(runner, log, JobLogs(store), callers, audit),
+        JobRoutes(runner, log, JobLogs(store), retrievals, callers, audit),
         ProvenanceRoutes(gateway),
         verdict,
         pages,
         ReviewRoutes(gateway, spare, connection, waiters, scratch),
         ohif,
-        RuleRoutes(gateway, spare, library, store, log, settings.rules, destinations),
+        RuleRoutes(gateway, spare, library, store, logs, retrievals, watch, settings.rules, destinations),
         FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
-        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports),
     )
     gateway.serve(served, around.doorkeeper(settings))
 
@@ -225,12 +222,10 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         leftovers.start()
         runner.start()  # first: what fails below costs no job
         trigger.start()
-        bulk.start()
         reviews.settle_all()
 
     def end() -> None:
         trigger.stop()
-        bulk.stop()
         spare.shutdown()
         runner.stop()
         leftovers.stop()
@@ -297,7 +292,6 @@ def routes(
     ohif: Ohif,
     rules: RuleRoutes,
     fitting: FittingRoutes,
-    bulk: BulkRoutes,
 ) -> list[Route]:
     """All routes of the plugin, each with its row in the table of addresses."""
     return bound(
@@ -331,15 +325,8 @@ def routes(
             "job": {"GET": jobs.point, "DELETE": jobs.point},
             "job, to change": {"POST": jobs.point},
             "recent": {"GET": fitting.recent},
-            "bulk": {"GET": bulk.list, "POST": bulk.start},
-            "bulk run": {"GET": bulk.get, "DELETE": bulk.delete},
-            "bulk run, to change": {"POST": bulk.change},
-            "bulk table": {"GET": bulk.table},
-            "bulk table as CSV": {"GET": bulk.table_csv},
-            "bulk report": {"GET": bulk.report},
             "start page": {"GET": pages.page("status/status.html")},
             "form page": {"GET": pages.page("derive/derive.html")},
-            "bulk page": {"GET": pages.page("bulk/bulk.html")},
             "review page": {"GET": pages.page("review/review.html")},
             "files of pages": {"GET": pages.file},
             "viewer": {"GET": ohif.file},

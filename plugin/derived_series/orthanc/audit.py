@@ -36,10 +36,8 @@ class Audit:
         self.tell(act)
 
     def tell(self, act: Act) -> None:
-        """To the file, and to Orthanc, whose log is about resources."""
+        """To the file, and to Orthanc."""
         self._file.write(act)
-        if not act.series:
-            return
         try:
             self._gateway.audit(act.by.get("User") or "", act.series, act.action, json_bytes(act.to_json()))
         except DerivedSeriesError as error:
@@ -51,6 +49,6 @@ class Audit:
 
     def asked_by(self, job: str) -> dict[str, Any]:
         """Who asked for a job: ``UserFrom`` and what else is known."""
-        keys = ("User", "UserFrom", "Rule", "Bulk", "Address", "ForwardedFor")
+        keys = ("User", "UserFrom", "Rule", "Address", "ForwardedFor")
         first = next(iter(self._acts.of_job(job)), {})
         return {key: first[key] for key in keys if key in first}

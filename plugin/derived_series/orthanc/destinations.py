@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from derived_series.dicomweb.client import Connection
 from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -12,12 +13,12 @@ from derived_series.orthanc.abstract_gateway import Gateway
 class Destinations:
     """The servers of the DICOMweb plugin, and the DICOM modalities.
 
-    :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end.
+    :param connection: knows where the DICOMweb plugin answers.
     """
 
-    def __init__(self, gateway: Gateway, dicomweb_root: str):
+    def __init__(self, gateway: Gateway, connection: Connection):
         self._gateway = gateway
-        self._servers = f"{dicomweb_root}/servers"
+        self._servers = connection.dicomweb_servers
 
     def check(self, asked: DeriveRequest) -> None:
         """What a request names: where its series go, and where its inputs come from.
@@ -25,7 +26,7 @@ class Destinations:
         :raises NotFound: a name that is neither, naming those there are.
         :raises InvalidRequest: a query by something that is no DICOM tag.
         """
-        self._check_names(asked.destinations, "destination")
+        self.check_names(asked.destinations)
         self._check_names([each.from_ for each in asked.retrieve.values()], "server to retrieve from")
         keywords = dict.fromkeys(keyword for each in asked.retrieve.values() for keyword in each.query)
         unknown = [keyword for keyword in keywords if self._gateway.tag_number(keyword) is None]
@@ -33,6 +34,10 @@ class Destinations:
             raise InvalidRequest(
                 f"Retrieve: there is no tag {', '.join(map(repr, unknown))}", remedy="use keywords of DICOM tags"
             )
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """:raises NotFound: a name that is not a destination."""
+        self._check_names(names, "destination")
 
     def _check_names(self, names: Iterable[str], what: str) -> None:
         names = list(names)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from derived_series.errors import Conflict, NotFound
-from derived_series.jobs.destination_states import DELETED, destinations, is_held, released, withdrawn
+from derived_series.jobs.destination_states import (
+    DELETED,
+    HELD,
+    PENDING,
+    addressed,
+    destinations,
+    is_held,
+    released,
+    withdrawn,
+)
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
@@ -149,6 +160,36 @@ class Reviews:
         for series in stored_ids(job.result):
             if destinations(job, series):
                 self._settle(job, series)
+
+    def send_on(
+        self,
+        job_id: str,
+        series: str,
+        names: Sequence[str],
+        *,
+        hold: bool,
+        notes: Sequence[Callable[[sqlite3.Connection], None]],
+    ) -> bool:
+        """Give a series further destinations, which its job delivers; False while the job is not over.
+
+        Those that wait are settled at once, where there is a verdict.
+
+        :param hold: they wait for a verdict. :param notes: what is written with it or not at all.
+        :raises Busy: the disk does not take it.
+        """
+
+        def along(db: sqlite3.Connection) -> None:
+            for note in notes:
+                note(db)
+
+        with self._lock:
+            job = self._runner.store.find(job_id)
+            if job is None or not job.state.is_final:
+                return False
+            self._runner.renew(addressed(job, series, names, HELD if hold else PENDING), along)
+        if (current := self._runner.store.find(job_id)) is not None:
+            self.settle(current)
+        return True
 
     def _settle(self, job: JobRecord, series: str) -> None:
         verdict = self.of(series)

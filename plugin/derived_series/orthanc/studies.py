@@ -9,10 +9,13 @@ from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
 from derived_series.jobs.metadata import RETRIEVED
+from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
 from derived_series.jobs.rules.evaluate import SeriesFacts
-from derived_series.jobs.rules.model import COUNT, METADATA, Rule
+from derived_series.jobs.rules.matching import number_name, unit_name
+from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.series_conditions import COUNT, DERIVED, METADATA, OUTPUT
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.software import SOFTWARE
 
@@ -30,7 +33,7 @@ def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
     numbers: dict[str, str] = {}
     unknown: list[str] = []
     for rule in rules:
-        for name in sorted(rule.names() - {*METADATA, COUNT}):
+        for name in sorted(rule.names() - {*METADATA, COUNT, DERIVED, OUTPUT}):
             number = _number(name, gateway)
             if number is None:
                 unknown.append(f"{name!r} of the rule {rule.name!r}")
@@ -56,9 +59,11 @@ class StudyReader:
 
     :param numbers: see ``tag_numbers``.
     :param jobs: of a series that one of them stores, not all is known yet.
+    :param retrievals: what jobs are about to bring here, and have not marked yet.
     """
 
-    def __init__(self, gateway: Gateway, numbers: Mapping[str, str], jobs: JobStore):
+    def __init__(self, gateway: Gateway, numbers: Mapping[str, str], jobs: JobStore, retrievals: Retrievals):
+        self._retrievals = retrievals
         self._gateway = gateway
         self._numbers = numbers
         self._jobs = jobs
@@ -74,7 +79,11 @@ class StudyReader:
 
     def study_of(self, series: str) -> list[SeriesFacts]:
         """All series of its study."""
-        return self._series_of(self._gateway.get(f"/studies/{self.facts(series).study}"))
+        return self.of_study(self.facts(series).study)
+
+    def of_study(self, study: str) -> list[SeriesFacts]:
+        """All series of a study. :raises NotFound: no such study (any more)."""
+        return self._series_of(self._gateway.get(f"/studies/{study}"))
 
     def priors_of(self, series: str) -> Iterator[list[SeriesFacts]]:
         """The series of each study of the patient before its own, the latest study first."""
@@ -123,6 +132,7 @@ class StudyReader:
                 self._being_made.add(series)
             del self._provenances[series]  # it may have been written meanwhile
         provenance = self._provenance(series)
+        values |= _of_derivation(provenance or {})
         depth, chain = self._ancestry(series, 0)
         return SeriesFacts(
             id=series,
@@ -133,9 +143,11 @@ class StudyReader:
             depth=max(depth, _marks(tags)),
             chain=chain,
             lineage=(_rule_of(provenance).get("Subject") if provenance else None) or series,
-            is_retrieved=self._gateway.metadata(series, RETRIEVED) is not None,
+            is_retrieved=self._gateway.metadata(series, RETRIEVED) is not None
+            or self._retrievals.is_expected(document["MainDicomTags"].get("SeriesInstanceUID", "")),
             issuer=_text(tags.get("0010,0021")) or "",
             number=_number_of(_text(tags.get("0020,0011"))),
+            job=str((provenance or {}).get("Job", "")),
         )
 
     def _a_job_runs_in(self, study: str) -> bool:
@@ -169,6 +181,21 @@ class StudyReader:
 def _rule_of(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     rule = provenance.get("Rule")
     return rule if isinstance(rule, dict) else {}
+
+
+def _of_derivation(provenance: Mapping[str, Any]) -> dict[str, str | None]:
+    """What derived a series, and the numbers beside it, as texts; what is no number has a text that is none."""
+    made_by = provenance.get("Pipeline") or provenance.get("Blueprint")
+    values = {DERIVED: _text(made_by), OUTPUT: _text(provenance.get("Output"))}
+    numbers = provenance.get("Values")
+    for name, value in numbers.items() if isinstance(numbers, dict) else ():
+        entry = value if isinstance(value, dict) else {}
+        number = entry.get("Value")
+        if isinstance(number, bool):
+            number = int(number)
+        values[number_name(name)] = str(number) if isinstance(number, int | float) else "none"
+        values[unit_name(name)] = _text(entry.get("Unit"))
+    return values
 
 
 def _marks(tags: Mapping[str, Any]) -> int:

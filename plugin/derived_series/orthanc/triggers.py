@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
-from derived_series.jobs.queue.audit_log import Act
+from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
-from derived_series.jobs.record import JobRecord
-from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate, is_prior_of
-from derived_series.jobs.rules.log import Fired, FiringLog
+from derived_series.jobs.rules.evaluate import SeriesFacts, evaluate, ineligible, is_prior_of
+from derived_series.jobs.rules.logs import RuleLogs
+from derived_series.jobs.rules.matching import lacking_numbers
 from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.abstract_gateway import Gateway
-from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.changes import ChangeReader
-from derived_series.orthanc.config import Settings
-from derived_series.orthanc.routes.library import LibraryRoutes
+from derived_series.orthanc.firing import Firer
+from derived_series.orthanc.forwarding import Forwarding
 from derived_series.orthanc.studies import StudyReader
+from derived_series.orthanc.study_watch import StudyWatch
 
 _log = logging.getLogger(__name__)
 
@@ -48,22 +49,27 @@ class RuleTrigger:
         self,
         gateway: Gateway,
         runner: JobRunner,
-        library: LibraryRoutes,
-        log: FiringLog,
+        logs: RuleLogs,
+        retrievals: Retrievals,
         changes: ChangeReader,
-        settings: Settings,
-        numbers: dict[str, str],
-        audit: Audit,
+        rules: Sequence[Rule],
+        numbers: Mapping[str, str],
+        firer: Firer,
+        watch: StudyWatch,
+        forwarding: Forwarding,
     ):
         self._gateway = gateway
         self._runner = runner
-        self._library = library
-        self._log = log
+        self._log = logs.firings
+        self._sendings = logs.sendings
+        self._remarks = logs.remarks
+        self._retrievals = retrievals
         self._changes = changes
-        self._settings = settings
-        self._rules = settings.rules
+        self._rules = rules
         self._numbers = numbers
-        self._audit = audit
+        self._firer = firer
+        self._watch = watch
+        self._forwarding = forwarding
         self._failures: Counter[str] = Counter()
         self._prune_at = 0.0
         self._woken = threading.Event()
@@ -72,6 +78,7 @@ class RuleTrigger:
 
     def start(self) -> None:
         """Begin with what came since the last look of the former process."""
+        self._watch.begin()
         if self._rules:
             self._thread.start()
         else:
@@ -101,6 +108,9 @@ class RuleTrigger:
                 if time.monotonic() >= self._prune_at:
                     self._prune()
                 patience = _LOOK_SECONDS if self._look_at_all() else _LOOK_SOON_SECONDS
+                left = self._watch.look_at_time(self._reader(), self._stopping.is_set)
+                if left is not None:
+                    patience = max(_LOOK_SOON_SECONDS, min(patience, left))
             except Busy as error:  # the queue or the disk is full: all that waits is tried again
                 _log.info("rules wait: %s", error)
                 patience = _LOOK_SOON_SECONDS
@@ -112,15 +122,28 @@ class RuleTrigger:
     def _prune(self) -> None:
         """Forget old firings on series that are gone: there is nothing left that could fire them a second time."""
         self._prune_at = time.monotonic() + _PRUNE_SECONDS
-        gone = []
+        gone, unsent = [], []
         for fired in self._log.before(time.time() - _KEPT_SECONDS):
             if self._stopping.is_set():  # what Orthanc answers now may be wrong
                 return
             if not all(map(self._gateway.has_series, fired.firing.inputs.values())):
                 gone.append(fired)
-        if gone and not self._stopping.is_set():
+        for sending in self._sendings.before(time.time() - _KEPT_SECONDS):
+            if self._stopping.is_set():
+                return
+            if not self._gateway.has_series(sending.series):
+                unsent.append(sending)
+        self._watch.forget_gone(self._has_study)
+        if (gone or unsent) and not self._stopping.is_set():
             self._log.forget(gone)
-            _log.warning("%d firings of rules are forgotten, whose series are gone", len(gone))
+            self._sendings.forget(unsent)
+            _log.warning("%d firings of rules are forgotten, whose series are gone", len(gone) + len(unsent))
+
+    def _has_study(self, study: str) -> bool:
+        try:
+            return bool(self._gateway.get(f"/studies/{study}"))
+        except NotFound:
+            return self._stopping.is_set()  # what Orthanc answers then may be wrong
 
     def _look_at_all(self) -> bool:
         """Whether all series that waited are done."""
@@ -128,7 +151,7 @@ class RuleTrigger:
         for series in self._log.waiting():
             if self._stopping.is_set():
                 return True
-            if self._is_done(series):
+            if self.apply(series):
                 if not self._stopping.is_set():  # else what Orthanc answered may be wrong
                     self._log.done(series)
                     self._failures.pop(series, None)
@@ -136,20 +159,17 @@ class RuleTrigger:
                 done = False
         return done
 
-    def _is_done(self, series: str) -> bool:
-        """Fire what is to be fired for a series; False when it has to be looked at again.
+    def apply(self, series: str) -> bool:
+        """Do what rules want of a series; False when it has to be looked at again.
 
         :raises Busy: no job is taken now.
         """
-        reader = StudyReader(self._gateway, self._numbers, self._runner.store)
+        reader = self._reader()
         try:
             facts = reader.facts(series)
             if reader.is_being_made(series):
                 return False
-            for rule in self._rules:
-                self._look(reader, rule, facts)
-                for each in reader.later_than(series) if is_prior_of(rule, facts) else ():
-                    self._look(reader, rule, each)
+            done = [self._is_applied(reader, rule, facts) for rule in self._rules]
         except NotFound:  # it was removed, and with it all reason to look
             return True
         except Busy:
@@ -158,41 +178,41 @@ class RuleTrigger:
             self._failures[series] += 1
             _log.error("rules cannot be applied to the series %s: %s", series, error)
             return self._failures[series] >= _ATTEMPTS
+        return all(done)
+
+    def _reader(self) -> StudyReader:
+        return StudyReader(self._gateway, self._numbers, self._runner.store, self._retrievals)
+
+    def _is_applied(self, reader: StudyReader, rule: Rule, facts: SeriesFacts) -> bool:
+        if rule.derive is None:
+            return self._is_sent(rule, facts)
+        self._look(reader, rule, facts)
+        for each in reader.later_than(facts.id) if is_prior_of(rule, facts) else ():
+            self._look(reader, rule, each)
         return True
 
     def _look(self, reader: StudyReader, rule: Rule, facts: SeriesFacts) -> None:
         """Fire a rule for a series, where it has not fired for the same inputs."""
+        self._tell_lacking(rule, facts)
+        if rule.wait_for is not None:
+            self._watch.look(reader, rule, facts)
+            return
         series = facts.id
         evaluation = evaluate(rule, facts, lambda: reader.study_of(series), lambda: reader.priors_of(series))
-        for firing in evaluation.firings:
-            if self._log.find(rule.name, firing.digest) is None:
-                self._fire(rule, firing)
+        if rule.derive is not None:
+            self._firer.fire(rule, evaluation, rule.derive)
 
-    def _fire(self, rule: Rule, firing: Firing) -> None:
-        inputs = dict(firing.inputs)
-        series = inputs.pop(self._parent_input(rule))
-        request = self._settings.document(rule.derive) | {"IfExists": rule.if_more_instances}
-        if inputs:
-            request["Inputs"] = inputs
-        job = JobRecord.new(
-            series, request, subject=firing.subject, digest=firing.digest, priority=rule.derive.priority
-        )
-        act = Act("Derive", {"UserFrom": "Rule", "Rule": rule.name}, series, job.id)
-        notes = (self._log.note(Fired(firing, job.id, job.created)), self._audit.note(act))
+    def _is_sent(self, rule: Rule, facts: SeriesFacts) -> bool:
+        self._tell_lacking(rule, facts)
+        return all([self._forwarding.send(rule, facts, firing) for firing in evaluate(rule, facts, tuple).firings])
 
-        def along(db: sqlite3.Connection) -> None:
-            for note in notes:
-                note(db)
-
-        self._runner.submit(job, None, along)
-        self._audit.tell(act)
-        _log.warning("rule %s fires for the series %s: job %s", rule.name, series, job.id)
-
-    def _parent_input(self, rule: Rule) -> str:
-        """The input that is the parent; a pipeline that is not there leaves it to the job to say so."""
-        first = next(iter(rule.wanted))
-        if rule.inputs is None:
-            return first
-        known = self._library.catalogue().pipelines.get(rule.derive.pipeline or "", {})
-        named = known.get("ParentInput", first)
-        return named if named in rule.inputs else first
+    def _tell_lacking(self, rule: Rule, facts: SeriesFacts) -> None:
+        """Say of a series that a rule is for that a number is missing: a person expects an effect of it."""
+        if any(ineligible(rule, name, facts) is None for name in rule.wanted):
+            return
+        for lacking in itertools.chain.from_iterable(
+            lacking_numbers(match, facts.values) for match in rule.wanted.values()
+        ):
+            text = f"it does not fire: {lacking}"
+            if self._remarks.put(rule.name, f"/series/{facts.id}", text):
+                _log.warning("rule %s, series %s: %s", rule.name, facts.id, text)

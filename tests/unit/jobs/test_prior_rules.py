@@ -83,6 +83,37 @@ def test_an_optional_input_of_the_study_is_taken_when_it_is_there() -> None:
     assert "for ct" in str(reason(both, series("seg", "SEG")))
 
 
+def test_an_optional_input_that_does_not_go_with_the_others_is_left_out() -> None:
+    """Not the whole rule for it."""
+    both = rule(
+        Match=None,
+        Inputs={"ct": {"Modality": "CT"}, "mask": {"Modality": "SEG"}},
+        Optional=["mask"],
+        Same=["FrameOfReferenceUID"],
+        Priors=None,
+    )
+
+    def framed(name: str, modality: str, frame: str) -> SeriesFacts:
+        return dataclasses.replace(series(name, modality), values={"Modality": modality, "FrameOfReferenceUID": frame})
+
+    ct = framed("ct", "CT", "1")
+    other, fitting = framed("other", "SEG", "2"), framed("mask", "SEG", "1")
+    assert fire(both, ct, study=(other,)).inputs == {"ct": "ct"}
+    assert fire(both, ct, study=(other, fitting)).inputs == {"ct": "ct", "mask": "mask"}
+    assert evaluate(both, other, lambda: [ct, other]).reason == "FrameOfReferenceUID is not the same in all inputs"
+    two = evaluate(both, ct, lambda: [ct, fitting, framed("more", "SEG", "1")]).firings
+    assert [each.inputs["mask"] for each in two] == ["mask", "more"], "each that goes with it"
+
+
+def test_an_optional_input_like_a_needed_one_is_not_needed() -> None:
+    alike = rule(Match=None, Inputs={"a": {"Modality": "CT"}, "b": {"Modality": "CT"}}, Optional=["b"], Priors=None)
+    alone = fire(alike, series("one"))
+    assert alone.inputs == {"a": "one"}
+    pairs = evaluate(alike, series("two"), lambda: [series("one"), series("two")]).firings
+    assert sorted((each.inputs["a"], each.inputs["b"]) for each in pairs) == [("one", "two"), ("two", "one")]
+    assert alone.subject in [each.subject for each in pairs]
+
+
 def test_all_rules_for_all_cases() -> None:
     case = Case(series("now"), priors=[[series("p")]])
     assert [each[0].firings[0].inputs for each in evaluate_all([rule()], [case])] == [{"": "now", "before": "p"}]

@@ -17,7 +17,8 @@ from derived_series.jobs.record import JobRecord
 from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate
 from derived_series.jobs.rules.log import Fired, FiringLog, Seen
 from derived_series.jobs.rules.matching import refusal
-from derived_series.jobs.rules.model import Match, Rule
+from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.series_conditions import Match
 from derived_series.orthanc.config import Settings
 
 CT = {

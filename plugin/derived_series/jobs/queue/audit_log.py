@@ -22,11 +22,7 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS acts (job TEXT NOT NULL, act TEXT NOT NULL
 #: The file and those before it: each has a part of the room.
 _FILES = 5
 
-OfJob: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete"]
-OfRun: TypeAlias = Literal[
-    "StartRun", "PauseRun", "ResumeRun", "CancelRun", "DeleteRun", "ReplaceInRun", "DiscardInRun"
-]
-Action: TypeAlias = OfJob | OfRun
+Action: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete", "Send"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +30,8 @@ class Act:
     """What somebody did.
 
     :param by: who, and from where: JSON of a caller.
-    :param series: the Orthanc identifier of the parent that a job derives from; of verdicts, the series judged; empty
-        for what was done to a run over many series.
-    :param job: the job that was asked for, or that it was done to; empty as well.
+    :param series: the Orthanc identifier of the parent that a job derives from; of verdicts, the series judged.
+    :param job: the job that was asked for, or that it was done to.
     :param more: what else is told, such as the pipeline.
     """
 
@@ -52,8 +47,8 @@ class Act:
             "Time": self.time,
             "Action": self.action,
             **self.by,
-            **({"Series": self.series} if self.series else {}),
-            **({"Job": self.job} if self.job else {}),
+            "Series": self.series,
+            "Job": self.job,
             **self.more,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -10,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from derived_series.jobs.rules.matching import Values, refusal
-from derived_series.jobs.rules.model import Match, Rule
+from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.series_conditions import Match
 
 #: A rule of several inputs fires for so many combinations of a study's series at once; more are a mistake.
 _MOST_FIRINGS = 16
@@ -28,6 +30,7 @@ class SeriesFacts:
     :param lineage: stands for the series whenever it is made again: the subject of the firing that made it, or its
         identifier.
     :param issuer: IssuerOfPatientID (0010,0021); :param number: SeriesNumber (0020,0011).
+    :param job: the job that derived it.
     """
 
     id: str
@@ -41,6 +44,7 @@ class SeriesFacts:
     is_retrieved: bool = False
     issuer: str = ""
     number: int = 0
+    job: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +117,69 @@ def evaluate_all(rules: Sequence[Rule], cases: Sequence[Case]) -> list[list[Eval
 
 
 def _evaluate_case(rule: Rule, case: Case) -> Evaluation:
-    return evaluate(rule, case.series, lambda: case.study, lambda: case.priors)
+    evaluation = evaluate(rule, case.series, lambda: case.study, lambda: case.priors)
+    if evaluation.reason is None and (lacking := missing(rule, case.study)):
+        return Evaluation(reason=f"the study is not complete: {missing_text(lacking)}")
+    return evaluation
+
+
+def evaluate_study(
+    rule: Rule, study: Sequence[SeriesFacts], priors: Callable[[SeriesFacts], Iterable[Sequence[SeriesFacts]]]
+) -> Evaluation:
+    """The firings of a rule for all series of a study, each once; without any, the reason of a series that it is for.
+
+    :param priors: of a series: see ``evaluate``.
+    """
+    firings: dict[str, Firing] = {}
+    reasons = []
+    for series in study:
+        evaluation = evaluate(rule, series, lambda: study, lambda series=series: priors(series))  # type: ignore[misc]
+        firings |= {firing.digest: firing for firing in evaluation.firings}
+        if evaluation.reason is not None and any(ineligible(rule, name, series) is None for name in rule.wanted):
+            reasons.append(evaluation.reason)
+    if firings:
+        return Evaluation(tuple(firings.values()))
+    return Evaluation(reason=reasons[0] if reasons else "no stable series of the study is an input of it")
+
+
+def instead(evaluation: Evaluation) -> Evaluation:
+    """The firings for something else than the rule's own derivation: the same inputs still fire that."""
+    firings = (dataclasses.replace(each, digest=_hash([each.digest, "Otherwise"])) for each in evaluation.firings)
+    return Evaluation(tuple(firings), evaluation.reason)
+
+
+def subject_of_study(rule: Rule, study: str) -> str:
+    """The subject of a job that stands for a study as a whole."""
+    return _hash([rule.name, "study", study])
+
+
+def missing(rule: Rule, study: Iterable[SeriesFacts]) -> dict[str, tuple[int, int]]:
+    """What a study has not got that a rule waits for: by name, how many stable series there are, and are wanted."""
+    there = list(study)
+    counts = {name: sum(_counts(rule, each, match) for each in there) for name, match in rule.expected.items()}
+    return {name: (counts[name], match.count) for name, match in rule.expected.items() if counts[name] < match.count}
+
+
+def missing_text(lacking: Mapping[str, tuple[int, int]]) -> str:
+    """What is missing, in words."""
+    return ", ".join(f"{name} ({there} of {wanted})" for name, (there, wanted) in lacking.items())
+
+
+def is_coming(rule: Rule, study: Iterable[SeriesFacts]) -> bool:
+    """Whether a series that a rule waits for is there, and is not stable yet."""
+    return any(
+        not each.stable and unfit(rule, match, each) is None for each in study for match in rule.expected.values()
+    )
+
+
+def concerns(rule: Rule, series: SeriesFacts) -> bool:
+    """Whether a rule that waits for a study waits for this series, or derives from it."""
+    matches = (*rule.wanted.values(), *rule.expected.values())
+    return not series.is_retrieved and any(_counts(rule, series, match) for match in matches)
+
+
+def _counts(rule: Rule, series: SeriesFacts, match: Match) -> bool:
+    return series.stable and unfit(rule, match, series) is None
 
 
 def is_prior_of(rule: Rule, series: SeriesFacts) -> bool:
@@ -122,8 +188,7 @@ def is_prior_of(rule: Rule, series: SeriesFacts) -> bool:
 
 
 def _is_prior(rule: Rule, match: Match, series: SeriesFacts) -> bool:
-    is_derived = rule.name in series.chain or series.depth > rule.max_depth
-    return series.stable and not is_derived and refusal(match, series.values) is None
+    return series.stable and unfit(rule, match, series) is None
 
 
 def _priors(
@@ -145,42 +210,58 @@ def _priors(
 
 def ineligible(rule: Rule, name: str, series: SeriesFacts) -> str | None:
     """Why a series cannot be an input of a rule."""
-    if why := refusal(rule.wanted[name], series.values):
+    if why := unfit(rule, rule.wanted[name], series):
+        return why
+    return None if series.stable else "it is not stable yet"
+
+
+def unfit(rule: Rule, match: Match, series: SeriesFacts) -> str | None:
+    """Why a series is not one that a match of a rule is for, stable or not."""
+    if why := refusal(match, series.values):
         return why
     if rule.name in series.chain:
         return "it comes from this rule itself"
-    if series.depth > rule.max_depth:
-        return f"it is derived ({series.depth} step(s) deep), MaxDepth is {rule.max_depth}"
-    return None if series.stable else "it is not stable yet"
+    if series.depth > (most := rule.deepest(match)):
+        return f"it is derived ({series.depth} step(s) deep), MaxDepth is {most}"
+    return None
 
 
 def _combinations(
     rule: Rule, series: SeriesFacts, takes: list[str], study: list[SeriesFacts], before: Mapping[str, SeriesFacts]
 ) -> Evaluation:
-    """Every choice of one series an input that has the new one in it, and agrees in the tags that must be the same."""
-    choices: dict[str, list[SeriesFacts]] = {}
+    """Every choice of one series an input that has the new one in it, and agrees in the tags that must be the same.
+
+    Optional inputs are left out only where nothing goes with the others.
+    """
+    choices: dict[str, list[SeriesFacts | None]] = {}
     for name in rule.wanted:
         others = [each for each in study if each.id != series.id and ineligible(rule, name, each) is None]
-        choices[name] = ([series] if name in takes else []) + others
-    choices = {name: each for name, each in choices.items() if each or name not in rule.optional}
+        candidates = ([series] if name in takes else []) + others
+        choices[name] = [*candidates, *([None] if name in rule.optional else [])]
     lacking = [name for name, candidates in choices.items() if not candidates]
     if lacking:
         return Evaluation(reason=f"there is no stable series for {', '.join(lacking)} in the study")
     too_many = Evaluation(reason=f"more than {_MOST_FIRINGS} combinations of series match: narrow its Inputs")
     if math.prod(map(len, choices.values())) > _MOST_COMBINATIONS:
         return too_many
-    firings: list[Firing] = []
+    fitting: list[dict[str, SeriesFacts]] = []
+    most = _MOST_FIRINGS << len(set(rule.optional).intersection(choices))
     apart: str | None = "the inputs must be different series"
-    for chosen in itertools.product(*choices.values()):
-        ids = {each.id for each in chosen}
+    for combination in itertools.product(*choices.values()):
+        chosen = {name: each for name, each in zip(choices, combination, strict=True) if each is not None}
+        ids = {each.id for each in chosen.values()}
         if series.id not in ids or len(ids) < len(chosen):
             continue
-        apart = _differing(rule, chosen)
-        if apart is None:
-            firings.append(_firing(rule, dict(zip(choices, chosen, strict=True)), before))
-        if len(firings) > _MOST_FIRINGS:
+        if (why := _differing(rule, chosen.values())) is None:
+            fitting.append(chosen)
+        else:
+            apart = why
+        if len(fitting) > most:  # each whole one has at most so many parts
             return too_many
-    return Evaluation(tuple(firings), None if firings else apart)
+    whole = [chosen for chosen in fitting if not any(chosen.items() < more.items() for more in fitting)]
+    if len(whole) > _MOST_FIRINGS:
+        return too_many
+    return Evaluation(tuple(_firing(rule, chosen, before) for chosen in whole), None if whole else apart)
 
 
 def _differing(rule: Rule, chosen: Iterable[SeriesFacts]) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
-from derived_series.jobs.rules.model import Condition, Match, Scalar
+from derived_series.jobs.rules.series_conditions import Condition, Match, NumberCondition, Scalar
 from derived_series.shortening import shortened
 
 #: Of a value that a reason quotes.
@@ -15,20 +16,46 @@ _VALUE_CHARACTERS = 60
 Values = Mapping[str, str | None]
 
 
+def number_name(name: str) -> str:
+    """Where the values of a series have a number that a pipeline returned beside it."""
+    return f"Values.{name}"
+
+
+def unit_name(name: str) -> str:
+    """Where they have its unit."""
+    return f"Unit of {number_name(name)}"
+
+
+def lacking_numbers(match: Match, values: Values) -> list[str]:
+    """Which of the numbers that it asks for are missing or are no numbers, of a series that is else as it says."""
+    if _unlike_texts(match, values):
+        return []
+    return _no_numbers(match, values)
+
+
 def refusal(match: Match, values: Values) -> str | None:
     """Why values do not match: all that speaks against them; None when they match."""
-    reasons_against = [
-        f"{name} {why}" for name, each in match.conditions.items() if (why := _unlike(each, values.get(name)))
-    ]
+    reasons_against = _unlike_texts(match, values)
+    for name, number in match.values.items():
+        if why := _unlike_number(number, name, values):
+            reasons_against.append(f"{number_name(name)} {why}")
     reasons_against += [why for inner in match.all if (why := refusal(inner, values))]
     if match.any is not None:
         reasons = [refusal(inner, values) for inner in match.any]
         if None not in reasons:
             reasons_against.append("none of Any: " + " / ".join(f"({why})" for why in reasons))
+    if match.not_ is not None:  # of a number that is not there, nothing can be said
+        reasons_against += _no_numbers(match.not_, values)
     if match.not_ is not None and refusal(match.not_, values) is None:
         names = dict.fromkeys(name for name, _ in match.not_.each_condition())
+        names |= dict.fromkeys(number_name(name) for name, _ in match.not_.each_number())
         reasons_against.append("Not: " + ", ".join(f"{name} is {_shown(values.get(name))}" for name in names))
     return "; ".join(reasons_against) or None
+
+
+def _unlike_texts(match: Match, values: Values) -> list[str]:
+    """What speaks against them, of its conditions on texts alone."""
+    return [f"{name} {why}" for name, each in match.conditions.items() if (why := _unlike(each, values.get(name)))]
 
 
 def _unlike(condition: Condition, value: str | None) -> str | None:
@@ -45,6 +72,47 @@ def _unlike(condition: Condition, value: str | None) -> str | None:
     if any(all(_fits(condition, wish, part) for wish in wishes) for part in parts):
         return None
     return f"is {_shown(value)}, wanted {' and '.join(_wish_text(condition, wish) for wish in wishes)}"
+
+
+def _unlike_number(condition: NumberCondition, name: str, values: Values) -> str | None:
+    """Why a number is not as the condition says."""
+    text = values.get(number_name(name))
+    if condition.exists is not None and condition.exists != (text is not None):
+        return "is missing" if condition.exists else f"is there: {_shown(text)}"
+    if condition.exists is False:
+        return None
+    number, why = _number_of(text)
+    if number is None:
+        return why
+    unit = values.get(unit_name(name)) or ""
+    if condition.unit is not None and condition.unit != unit:
+        return f"is in {_shown(unit)}, wanted {_shown(condition.unit)}"
+    wishes = (
+        (condition.equals, "", number == condition.equals),
+        (condition.in_, "one of ", number in (condition.in_ or ())),
+        (condition.min, "at least ", condition.min is not None and number >= condition.min),
+        (condition.max, "at most ", condition.max is not None and number <= condition.max),
+    )
+    missed = [f"{words}{wanted}" for wanted, words, holds in wishes if wanted is not None and not holds]
+    return f"is {text}, wanted {' and '.join(missed)}" if missed else None
+
+
+def _no_numbers(match: Match, values: Values) -> list[str]:
+    """Which of the numbers that are compared are missing or are no numbers."""
+    names = dict.fromkeys(name for name, each in match.each_number() if each.exists is None)
+    reasons = {number_name(name): _number_of(values.get(number_name(name)))[1] for name in names}
+    return [f"{name} {why}" for name, why in reasons.items() if why]
+
+
+def _number_of(text: str | None) -> tuple[float | None, str | None]:
+    """A number, or why it is none."""
+    if text is None:
+        return None, "is missing"
+    try:
+        number = float(text)
+    except ValueError:
+        return None, "is not a number"
+    return (number, None) if math.isfinite(number) else (None, "is not a number")
 
 
 def _wishes(condition: Condition) -> list[str]:

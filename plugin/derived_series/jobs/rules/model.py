@@ -1,29 +1,16 @@
-"""Rules: what is derived from which series as soon as they are stable; ``"Rules"`` in the configuration."""
+"""Rules: what becomes of which series as soon as they are stable; ``"Rules"`` in the configuration."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from pydantic.alias_generators import to_pascal
 
 from derived_series.jobs.requests.derive import DeriveRequest, Name
+from derived_series.jobs.rules.series_conditions import Match
 from derived_series.json_model import JsonModel
-
-Scalar = str | int | float
-
-#: Names that a match may use beside DICOM tags: Orthanc's metadata of an instance, and the number of instances.
-METADATA = ("RemoteAET", "CalledAET", "RemoteIP", "Origin", "HttpUsername")
-COUNT = "InstancesCount"
 
 #: Keys of a derivation that a rule settles itself.
 _SETTLED = {
@@ -36,78 +23,60 @@ _SETTLED = {
     "if_exists": 'say it in the rule: "IfMoreInstances": "Replace" or "New"',
 }
 
+#: Seconds that a rule may wait for a study: 30 days.
+_MOST_SECONDS = 30 * 86400
 
-class Condition(JsonModel):
-    """What a value must be. ``"CT"`` is short for ``{"Equals": "CT"}``, ``["CT", "PT"]`` for ``{"In": ["CT", "PT"]}``.
+#: The most steps of derivation of a series that a match asks for as one that was derived.
+_MOST_STEPS = 100
 
-    A value of several parts (``ORIGINAL\\\\PRIMARY``) fits as a whole or by any of its parts. Numbers are compared as
-    numbers, texts as texts (so dates and times, too).
+#: Keys of a rule that have no meaning with SendTo.
+_OF_DERIVE = ("inputs", "priors", "optional", "same", "wait_for", "if_more_instances")
+
+
+def _of_rule(asked: DeriveRequest) -> DeriveRequest:
+    """:raises ValueError: keys that a rule settles itself."""
+    wrong = [f"leave out {to_pascal(key)}: {why}" for key, why in _SETTLED.items() if key in asked.model_fields_set]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return asked
+
+
+class Expected(Match):
+    """Series that a study is to have. :ivar count: so many at least."""
+
+    count: Annotated[int, Field(ge=1, le=1000)] = 1
+
+
+class OtherDerivation(JsonModel):
+    """What a rule derives when the study is not complete in time. :ivar derive: as that of the rule."""
+
+    derive: DeriveRequest
+
+    @field_validator("derive")
+    @classmethod
+    def _leaves_the_rest(cls, asked: DeriveRequest) -> DeriveRequest:
+        return _of_rule(asked)
+
+
+def _form(otherwise: object) -> str:
+    return "<derivation>" if isinstance(otherwise, dict | OtherDerivation) else "<word>"
+
+
+class WaitFor(JsonModel):
+    """A study that is waited for until it is complete.
+
+    :ivar series: name -> the series that it is to have, stable. One series counts wherever it fits.
+    :ivar seconds: from when the first of them, or of the rule's inputs, is stable.
+    :ivar otherwise: what is done then: ``"Run"`` with what is there, ``"Nothing"``, ``"Fail"``: a failed job that says
+        what is missing; or another derivation.
     """
 
-    equals: Scalar | None = None
-    in_: Annotated[list[Scalar] | None, Field(alias="In", min_length=1)] = None
-    regex: str | None = None
-    min: Scalar | None = None
-    max: Scalar | None = None
-    exists: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, condition: object) -> object:
-        if isinstance(condition, list):
-            return {"In": condition}
-        return condition if isinstance(condition, dict | Condition) else {"Equals": condition}
-
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from error
-        return pattern
-
-    @model_serializer(mode="wrap")
-    def _as_written(self, write: SerializerFunctionWrapHandler) -> object:
-        if self.model_fields_set == {"equals"}:
-            return self.equals
-        return self.in_ if self.model_fields_set == {"in_"} else write(self)
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Condition:
-        if all(getattr(self, name) is None for name in type(self).model_fields):
-            raise ValueError("says nothing: give Equals, In, Regex, Min, Max or Exists")
-        return self
-
-
-class Match(JsonModel):
-    """Conditions by tag (keyword or ``0008,0060``) or by a name of ``METADATA``; all of them must hold.
-
-    ``All``, ``Any`` and ``Not`` hold further ones.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Condition]
-
-    all: list[Match] = []
-    any: Annotated[list[Match], Field(min_length=1)] | None = None
-    not_: Annotated[Match | None, Field(alias="Not")] = None
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Match:
-        if not self.conditions and not self.all and self.any is None and self.not_ is None:
-            raise ValueError('is empty and would match every series: name a tag, such as "Modality": "CT"')
-        return self
-
-    @property
-    def conditions(self) -> Mapping[str, Condition]:
-        return self.__pydantic_extra__ or {}
-
-    def each_condition(self) -> Iterator[tuple[str, Condition]]:
-        """All names of tags and metadata with their conditions, those further down included."""
-        yield from self.conditions.items()
-        for inner in (*self.all, *(self.any or ()), *([self.not_] if self.not_ else [])):
-            yield from inner.each_condition()
+    series: Annotated[dict[Name, Expected], Field(min_length=1, max_length=32)]
+    seconds: Annotated[float, Field(gt=0, le=_MOST_SECONDS)]
+    otherwise: Annotated[
+        Annotated[Literal["Run", "Nothing", "Fail"], Tag("<word>")] | Annotated[OtherDerivation, Tag("<derivation>")],
+        Discriminator(_form),
+    ] = "Fail"
 
 
 class Rule(JsonModel):
@@ -119,8 +88,12 @@ class Rule(JsonModel):
     :ivar priors: input -> match; each is of the latest study of the patient before that of the others that has one.
     :ivar optional: names of inputs and priors without which it fires, too.
     :ivar same: tags that have the same value in all inputs.
+    :ivar wait_for: the series that the study must have before it fires.
     :ivar derive: the JSON of ``POST /series/{id}/derive``.
-    :ivar max_depth: the most steps of derivation that an input may be away from a series that was not derived.
+    :ivar send_to: destinations that a derived series is sent to, in place of a derivation.
+    :ivar hold_until_accepted: these wait for a reviewer's "Accept"; None is the configuration's word.
+    :ivar max_depth: the most steps of derivation that an input may be away from a series that was not derived; None: 0
+        where the match does not ask for a derived one.
     :ivar if_more_instances: what becomes of its earlier result when it fires again for more instances.
     """
 
@@ -130,20 +103,26 @@ class Rule(JsonModel):
     priors: Annotated[dict[Name, Match], Field(max_length=8)] = {}
     optional: list[Name] = []
     same: list[Name] = []
-    derive: DeriveRequest
-    max_depth: Annotated[int, Field(ge=0, le=100)] = 0
+    wait_for: WaitFor | None = None
+    derive: DeriveRequest | None = None
+    send_to: Annotated[list[Name], Field(min_length=1, max_length=16)] | None = None
+    hold_until_accepted: bool | None = None
+    max_depth: Annotated[int, Field(ge=0, le=_MOST_STEPS)] | None = None
     if_more_instances: Literal["Replace", "New"] = "Replace"
 
     @field_validator("derive")
     @classmethod
-    def _leaves_the_rest(cls, asked: DeriveRequest) -> DeriveRequest:
-        wrong = [f"leave out {to_pascal(key)}: {why}" for key, why in _SETTLED.items() if key in asked.model_fields_set]
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return asked
+    def _leaves_the_rest(cls, asked: DeriveRequest | None) -> DeriveRequest | None:
+        return None if asked is None else _of_rule(asked)
 
     @model_validator(mode="after")
     def _consistent(self) -> Rule:
+        if (self.derive is None) == (self.send_to is None):
+            raise ValueError("give either Derive, what is derived, or SendTo, where a derived series is sent")
+        if self.derive is None:
+            self._check_sending()
+        elif self.hold_until_accepted is not None:
+            raise ValueError('HoldUntilAccepted is of SendTo: in "Derive" it stands beside its Destinations')
         if (self.match is None) == (self.inputs is None):
             raise ValueError("give either Match, for one input, or Inputs, for several")
         if self.inputs is not None and len(self.inputs) < 2:
@@ -152,16 +131,26 @@ class Rule(JsonModel):
             )
         if self.inputs is None and self.same:
             raise ValueError('"Same" needs at least two "Inputs"')
-        if self.inputs is not None and self.derive.pipeline is None:
+        if self.inputs is not None and self.derive is not None and self.derive.pipeline is None:
             raise ValueError("several Inputs are for a Pipeline; Derive has none")
+        if self.max_depth == 0 and any(match.asks_for_derived for match in self._matches()):
+            raise ValueError("MaxDepth 0 leaves out derived series, which Derived, Output and Values ask for")
         self._check_priors()
         return self
 
+    def _check_sending(self) -> None:
+        wrong = [to_pascal(key) for key in _OF_DERIVE if key in self.model_fields_set]
+        if wrong:
+            raise ValueError(f"SendTo is for one series, as it is: leave out {', '.join(wrong)}")
+        if self.match is not None and not self.match.asks_for_derived:
+            raise ValueError('SendTo is for derived series: name in Match what made them, such as "Derived": "nodules"')
+
     def _check_priors(self) -> None:
         inputs = self.inputs or {}
-        if self.priors and self.derive.pipeline is None:
+        retrieve = {} if self.derive is None else self.derive.retrieve
+        if self.priors and self.derive is not None and self.derive.pipeline is None:
             raise ValueError("Priors are for a Pipeline; Derive has none")
-        if both := sorted(set(self.priors) & {*inputs, *self.derive.retrieve}):
+        if both := sorted(set(self.priors) & {*inputs, *retrieve}):
             raise ValueError(f"Priors and Inputs, or Retrieve, both name {', '.join(both)}")
         if unknown := sorted(set(self.optional) - {*inputs, *self.priors}):
             raise ValueError(f"Optional names {', '.join(unknown)}, which is in neither Inputs nor Priors")
@@ -173,8 +162,26 @@ class Rule(JsonModel):
         """Input -> match; the input of a rule with one has an empty name."""
         return self.inputs if self.inputs is not None else {"": self.match} if self.match is not None else {}
 
+    @property
+    def expected(self) -> Mapping[str, Expected]:
+        """Name -> the series that the study must have before it fires."""
+        return self.wait_for.series if self.wait_for is not None else {}
+
+    @property
+    def derivations(self) -> list[DeriveRequest]:
+        """All that it may ask for."""
+        otherwise = None if self.wait_for is None else self.wait_for.otherwise
+        other = [otherwise.derive] if isinstance(otherwise, OtherDerivation) else []
+        return [*([] if self.derive is None else [self.derive]), *other]
+
+    def deepest(self, match: Match) -> int:
+        """The most steps of derivation of a series that one of its matches is for."""
+        if self.max_depth is not None:
+            return self.max_depth
+        return _MOST_STEPS if match.asks_for_derived else 0
+
     def _matches(self) -> list[Match]:
-        return [*self.wanted.values(), *self.priors.values()]
+        return [*self.wanted.values(), *self.priors.values(), *self.expected.values()]
 
     def names(self) -> set[str]:
         """All names of tags and metadata that it looks at."""

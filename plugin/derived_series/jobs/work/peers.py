@@ -53,17 +53,21 @@ class Peer(ABC):
         """The same for the series of a study. :param study: its StudyInstanceUID."""
 
     @abstractmethod
-    def begin(self, study: str, series: str) -> str:
-        """Have Orthanc retrieve a series, by its UIDs; the identifier of Orthanc's job."""
+    def begin(self, study: str, series: str, more: Mapping[str, Any]) -> str:
+        """Have Orthanc retrieve a series, by its UIDs; the identifier of Orthanc's job.
 
-    def retrieve(self, study: str, series: str, within: float, report: Callable[[int], None]) -> None:
+        :param more: goes into the request.
+        """
+
+    def retrieve(self, study: str, series: str, within: float, job_id: str, report: Callable[[int], None]) -> None:
         """Retrieve a series, and wait until all of it has come.
 
         :param within: seconds that it may take.
+        :param job_id: what Orthanc's own job says in UserData of whom it is for (from 1.12.9 on).
         :param report: is called with the percentage that has come; what it raises ends the retrieval.
         :raises StorageError: transient, unless it was too slow.
         """
-        job = self.begin(study, series)
+        job = self.begin(study, series, {"Synchronous": False, "UserData": {"DerivedSeriesJob": job_id}})
         is_over = False
         end = time.monotonic() + within
         try:
@@ -106,11 +110,11 @@ class Modality(Peer):
     def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
         return self._find("Series", {**keys, "StudyInstanceUID": study})
 
-    def begin(self, study: str, series: str) -> str:
+    def begin(self, study: str, series: str, more: Mapping[str, Any]) -> str:
         query, matches = self._query("Series", {"StudyInstanceUID": study, "SeriesInstanceUID": series})
         try:
             place = next(at for at, each in enumerate(matches) if each.get("SeriesInstanceUID") == series)
-            job = self.client.post_json(f"{query}/answers/{place}/retrieve", json.dumps({"Synchronous": False}))
+            job = self.client.post_json(f"{query}/answers/{place}/retrieve", json.dumps(more))
         except StopIteration as error:
             raise NotFound(f"the series {series} is no longer at {self.name!r}") from error
         finally:
@@ -140,8 +144,8 @@ class DicomWebServer(Peer):
     def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
         return self._qido(f"/studies/{study}/series", keys)
 
-    def begin(self, study: str, series: str) -> str:
-        asked = {"Resources": [{"Study": study, "Series": series}], "Synchronous": False}
+    def begin(self, study: str, series: str, more: Mapping[str, Any]) -> str:
+        asked = {"Resources": [{"Study": study, "Series": series}], **more}
         return str(self.client.post_json(f"{self._root}/retrieve", json.dumps(asked))["ID"])
 
     def _qido(self, uri: str, keys: Mapping[str, str]) -> list[Found]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from derived_series.dicomweb.client import Client
+from derived_series.dicomweb.client import Client, check
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound
 
 #: Seconds between two messages, between those of two phases, and seconds that one may take.
@@ -93,6 +93,20 @@ class Progress:
             return
         if answer.status_code in (Conflict.http_status, NotFound.http_status):
             raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
+
+    def announce(self, series_uid: str, origin: Mapping[str, Any]) -> None:
+        """Have the server write down which series is about to be brought here, before anything of it comes.
+
+        :raises NotWanted: see there. :raises StorageError: it has not written it down.
+        """
+        if self._route is None:
+            return
+        message = {"Attempt": self._attempt, "Retrieves": {"SeriesInstanceUID": series_uid, **origin}}
+        url = self._client.connection.url(self._route)
+        answer = self._client.send("POST", url, data=json.dumps(message).encode())
+        if answer.status_code in (Conflict.http_status, NotFound.http_status):
+            raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
+        check(answer)
 
     def seconds(self) -> dict[str, float]:
         """Seconds by phase, so far."""

@@ -73,8 +73,15 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
     uid, count = chosen["SeriesInstanceUID"], chosen.get("NumberOfSeriesRelatedInstances", "")
     expected = int(count) if count.isdecimal() else 0
     here, instances = _held(client, uid, parent.patient)
+    is_announced = uid in task.announced
+    is_brought = here is None or is_announced  # what had come by itself before is no less a series of its own then
+    of_origin = {"Input": name, "From": peer.name, "SeriesInstanceUID": uid}
     if here is not None and instances >= max(expected, 1):
-        return Retrieved(here, _mark_of(client, here, task.job_id))
+        mark = _mark_of(client, here, task.job_id)
+        if mark is None and is_announced:  # the attempt that has brought it was ended before it could say so
+            mark = {**of_origin, "ID": here, "InstancesCount": instances}
+            _mark(client, here, task.job_id, mark)
+        return Retrieved(here, mark)
     if task.request.get("DryRun"):
         raise Conflict(
             f"a dry run retrieves nothing: the input {name!r} would be the series {uid} of {peer.name!r}",
@@ -82,11 +89,14 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
         )
     began = time.monotonic()
     attempt.progress.tell("Retrieving")
+    if is_brought:
+        attempt.progress.announce(uid, of_origin)
     attempt.reporter.line(f"the input {name!r}: series {uid} is retrieved from the {peer.kind} {peer.name!r}")
     peer.retrieve(
         chosen["StudyInstanceUID"],
         uid,
         task.retrieve_timeout,
+        task.job_id,
         lambda percent: attempt.progress.tell("Retrieving", percent, 100),
     )
     series, instances = _held(client, uid, parent.patient)
@@ -98,15 +108,13 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
             transient=series is not None,
         )
     origin = {
-        "Input": name,
-        "From": peer.name,
+        **of_origin,
         "ID": series,
-        "SeriesInstanceUID": uid,
         "InstancesCount": instances,
         "Seconds": round(time.monotonic() - began, 3),
     }
-    if here is None:  # what had come by itself before is no less a series of its own now
-        client.put(f"/series/{series}/metadata/{RETRIEVED}", json_bytes({"Job": task.job_id, **origin}))
+    if is_brought:
+        _mark(client, series, task.job_id, origin)
     attempt.reporter.line(f"the input {name!r}: {instances} instances have come from {peer.name!r}")
     return Retrieved(series, origin)
 
@@ -246,6 +254,10 @@ def _held(client: Client, series_instance_uid: str, patient: str) -> tuple[str |
         if client.get_json(f"/series/{each}/patient")["ID"] == patient:
             return each, len(client.get_json(f"/series/{each}")["Instances"])
     return None, 0
+
+
+def _mark(client: Client, series: str, job: str, origin: Mapping[str, Any]) -> None:
+    client.put(f"/series/{series}/metadata/{RETRIEVED}", json_bytes({"Job": job, **origin}))
 
 
 def _mark_of(client: Client, series: str, job: str) -> Mapping[str, Any] | None:

@@ -12,6 +12,7 @@ from typing import Any
 from derived_series.errors import Conflict, InvalidRequest, NotFound
 from derived_series.jobs.queue.audit_log import Act, Action
 from derived_series.jobs.queue.job_logs import JobLogs
+from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.requests.derive import parse_json
@@ -28,7 +29,16 @@ _NUMBER = re.compile("[0-9]{1,15}")
 class JobRoutes:
     """``/derived-series/jobs``, ``/series/{id}/jobs`` and what is below them."""
 
-    def __init__(self, runner: JobRunner, log: FiringLog, logs: JobLogs, callers: Callers, audit: Audit):
+    def __init__(
+        self,
+        runner: JobRunner,
+        log: FiringLog,
+        logs: JobLogs,
+        retrievals: Retrievals,
+        callers: Callers,
+        audit: Audit,
+    ):
+        self._retrievals = retrievals
         self._runner = runner
         self._log = log
         self._logs = logs
@@ -77,8 +87,6 @@ class JobRoutes:
     def _with_rule(self, job: JobRecord, document: dict[str, Any]) -> dict[str, Any]:
         if (fired := self._log.of_job(job.id)) is not None:
             document["Content"]["Rule"] = fired.firing.rule
-        if bulk := self._audit.asked_by(job.id).get("Bulk"):
-            document["Content"]["Bulk"] = bulk
         return document
 
     def _job(self, request: Request) -> JobRecord:
@@ -114,21 +122,26 @@ class JobRoutes:
         path = self._runner.store.image_path(job)
         if path is None or not path.exists():
             raise NotFound(f"the job {job.id} has no image (any more)")
-        return Answer(path.read_bytes(), content_type="application/octet-stream")
+        return Answer(b"", content_type="application/octet-stream", file=path)
 
     def progress(self, request: Request) -> Answer:
-        """Workers tell here how far they are and what user code says.
+        """Workers tell here how far they are, what user code says, and which series they are about to retrieve.
 
         409 tells a worker that its attempt is not wanted any more.
         """
         report = parse_json(request.body, "the body")
-        keys = ("Attempt", "Progress", "Phase", "Text", "Lines")
-        attempt, percent, phase, text, lines = (report.get(key) if isinstance(report, dict) else None for key in keys)
-        if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list)):
+        keys = ("Attempt", "Progress", "Phase", "Text", "Lines", "Retrieves")
+        attempt, percent, phase, text, lines, retrieves = (
+            report.get(key) if isinstance(report, dict) else None for key in keys
+        )
+        uid = retrieves.pop("SeriesInstanceUID", None) if isinstance(retrieves, dict) else None
+        if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list) or uid):
             raise InvalidRequest('the body does not tell progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
         if not self._runner.runs(job.id, attempt):
             raise Conflict(f"attempt {attempt} of job {job.id} is not running")
+        if isinstance(retrieves, dict) and isinstance(uid, str):
+            self._retrievals.expect(uid, job.id, {**retrieves, "SeriesInstanceUID": uid})
         if isinstance(lines, list):
             self._logs.append(job.id, list(map(str, lines)))
         if isinstance(percent, int):

@@ -10,10 +10,11 @@ from pydantic import Field
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
 from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.store import JobStore
-from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
+from derived_series.jobs.requests.derive import DeriveRequest, OrthancId, parse_json, validated
 from derived_series.jobs.rules.evaluate import Case, Evaluation, evaluate_all
-from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.rules.logs import RuleLogs
 from derived_series.jobs.rules.model import Rule
 from derived_series.json_model import JsonModel
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -21,9 +22,13 @@ from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import StudyReader, tag_numbers
+from derived_series.orthanc.study_watch import StudyWatch
 
 #: Changes that are read at once, from the newest ones back.
 _PAGE_CHANGES = 2000
+
+#: Remarks that are listed of a rule.
+_LISTED_REMARKS = 10
 
 #: Seconds that rules which a client sends may take.
 _MATCH_SECONDS = 5.0
@@ -70,31 +75,39 @@ class RuleRoutes:
         executor: Executor,
         library: LibraryRoutes,
         jobs: JobStore,
-        log: FiringLog,
+        logs: RuleLogs,
+        retrievals: Retrievals,
+        watch: StudyWatch,
         rules: list[Rule],
         destinations: Destinations,
     ):
+        self._log = logs.firings
+        self._sendings = logs.sendings
+        self._remarks = logs.remarks
+        self._retrievals = retrievals
+        self._watch = watch
         self._destinations = destinations
         self._gateway = gateway
         self._executor = executor
         self._library = library
         self._jobs = jobs
-        self._log = log
         self._rules = rules
 
     def rules(self, request: Request) -> Answer:
         """All rules of the configuration, with what they did."""
-        summary = self._log.summary()
+        fired, sent = self._log.summary(), self._sendings.summary()
         catalogue = self._library.catalogue()
         entries = []
         for rule in self._rules:
-            count, last = summary.get(rule.name, (0, None))
+            count, last = (fired if rule.derive is not None else sent).get(rule.name, (0, None))
             entries.append(
                 {
                     **rule.to_json(),
                     "Fired": count,
                     "LastTime": None if last is None else datetime.fromtimestamp(last.time, UTC).isoformat(),
                     "LastJob": None if last is None else last.job,
+                    "Waiting": self._watch.to_json(rule),
+                    "Remarks": [each.to_json() for each in self._remarks.of_rule(rule.name, _LISTED_REMARKS)],
                     "Problems": self._problems(rule, catalogue),
                 }
             )
@@ -102,18 +115,21 @@ class RuleRoutes:
 
     def _problems(self, rule: Rule, catalogue: Catalogue) -> list[str]:
         """Why each of its jobs would fail: what it names is not there."""
-        asked, problems = rule.derive, []
-        for kind, name, there in (
-            ("pipeline", asked.pipeline, catalogue.pipelines),
-            ("blueprint", asked.blueprint, catalogue.blueprints),
-            ("factory", asked.factory, catalogue.factories),
-        ):
-            if name is not None and name not in there:
-                problems.append(f"there is no {kind} {name!r}")
-        if (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
-            problems += _problems_of_inputs(rule, pipeline)
+        problems = []
+        for asked in rule.derivations:
+            for kind, name, there in (
+                ("pipeline", asked.pipeline, catalogue.pipelines),
+                ("blueprint", asked.blueprint, catalogue.blueprints),
+                ("factory", asked.factory, catalogue.factories),
+            ):
+                if name is not None and name not in there:
+                    problems.append(f"there is no {kind} {name!r}")
+            if asked is rule.derive and (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
+                problems += _problems_of_inputs(rule, asked, pipeline)
         try:
-            self._destinations.check(asked)
+            for asked in rule.derivations:
+                self._destinations.check(asked)
+            self._destinations.check_names(rule.send_to or ())
         except (NotFound, InvalidRequest) as error:
             problems.append(error.message)
         return problems
@@ -121,7 +137,7 @@ class RuleRoutes:
     def simulate(self, request: Request) -> Answer:
         """Which series would fire which rules of the configuration. Nothing is derived, no value of a tag is shown."""
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
-        reader = StudyReader(self._gateway, tag_numbers(self._rules, self._gateway), self._jobs)
+        reader = StudyReader(self._gateway, tag_numbers(self._rules, self._gateway), self._jobs, self._retrievals)
         cases = []
         for series in asked.series if asked.series is not None else self._last_stable(asked.last):
             try:
@@ -141,7 +157,7 @@ class RuleRoutes:
         series = request.groups[0]
         asked = TryRequest.of(parse_json(request.body or b"{}", "the body"))
         rules = self._rules if asked.rules is None else asked.rules
-        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs)
+        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs, self._retrievals)
         (outcome,) = self._outcomes_of_cases(rules, [self._case(reader, rules, series)])
         return Answer.of(outcome)
 
@@ -149,7 +165,7 @@ class RuleRoutes:
         """A series, with those around it where a rule looks at them. :raises NotFound: no such series."""
         return Case(
             reader.facts(series),
-            reader.study_of(series) if any(rule.inputs for rule in rules) else (),
+            reader.study_of(series) if any(rule.inputs or rule.expected for rule in rules) else (),
             tuple(reader.priors_of(series)) if any(rule.priors for rule in rules) else (),
         )
 
@@ -190,8 +206,11 @@ class RuleRoutes:
             return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
         outcomes = []
         for firing in evaluation.firings:
-            fired = self._log.find(rule.name, firing.digest)
+            before = self._log if rule.derive is not None else self._sendings
+            fired = before.find(rule.name, firing.digest)
             outcome: dict[str, Any] = {"Rule": rule.name, "Fires": fired is None, "Reason": _MATCHES}
+            if rule.send_to is not None:
+                outcome["SendTo"] = rule.send_to
             if fired is not None:
                 outcome |= {"Reason": _HAS_FIRED, "Job": fired.job}
             if rule.inputs is not None or rule.priors:
@@ -213,12 +232,12 @@ class RuleRoutes:
         return list(series)[:count]
 
 
-def _problems_of_inputs(rule: Rule, pipeline: dict[str, Any]) -> list[str]:
+def _problems_of_inputs(rule: Rule, asked: DeriveRequest, pipeline: dict[str, Any]) -> list[str]:
     """Inputs that the pipeline has not, and those that it needs and does not get."""
     inputs = set(pipeline["Inputs"])
     needed = inputs - {*pipeline["OptionalInputs"], *pipeline["PriorInputs"]}  # a job looks for priors itself
-    named = {*(rule.inputs or [pipeline["ParentInput"]]), *rule.priors, *rule.derive.retrieve}
+    named = {*(rule.inputs or [pipeline["ParentInput"]]), *rule.priors, *asked.retrieve}
     if not needed <= named <= inputs:
-        return [f"the inputs of the pipeline {rule.derive.pipeline!r} are {', '.join(pipeline['Inputs'])}"]
+        return [f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(pipeline['Inputs'])}"]
     lacking = needed.intersection(rule.optional)
-    return [f"the pipeline {rule.derive.pipeline!r} needs {', '.join(sorted(lacking))}"] if lacking else []
+    return [f"the pipeline {asked.pipeline!r} needs {', '.join(sorted(lacking))}"] if lacking else []

@@ -5,6 +5,7 @@ import { at } from "./server.js";
 
 /** Addresses of the pages for a series. */
 export const inExplorer = (series) => at(`app/explorer.html#series?uuid=${encodeURIComponent(series)}`);
+export const studyInExplorer = (study) => at(`app/explorer.html#study?uuid=${encodeURIComponent(study)}`);
 export const inReview = (series) => at(`derived-series/review/${encodeURIComponent(series)}`);
 export const toDerive = (series) => at(`derived-series/derive.html?series=${encodeURIComponent(series)}`);
 

@@ -2,10 +2,11 @@
 
 import { byId, el } from "../shared/dom.js";
 import { formatTime } from "../shared/format.js";
-import { inExplorer, inReview, isOver, problem, stateOf, table } from "../shared/page.js";
+import { inExplorer, inReview, isOver, problem, stateOf, studyInExplorer, table } from "../shared/page.js";
 import { ask, pause } from "../shared/server.js";
 
 const PAGE = 20; // jobs of one page of the table
+const REMARKS = 3; // of a rule, the newest
 const BUSY_MILLISECONDS = 700;
 const QUIET_MILLISECONDS = 4000;
 
@@ -149,9 +150,26 @@ async function showRecent(listed) {
 }
 
 function showRules(rules) {
-  const cells = (rules ?? []).map((rule) => [rule.Name, rule.Derive?.Pipeline ?? rule.Derive?.Blueprint, rule.Fired, formatTime(rule.LastTime), el("code", { text: JSON.stringify(rule.Match ?? rule.Inputs ?? {}) })]);
-  fill("rules", rules, () => (cells.length ? table(["Name", "Runs", "Fired", "Last", "On series with"], cells) : none("No rules are configured.")));
+  const cells = (rules ?? []).map((rule) => [
+    rule.Name,
+    rule.SendTo ? `sends to ${rule.SendTo.join(", ")}` : (rule.Derive?.Pipeline ?? rule.Derive?.Blueprint),
+    rule.Fired,
+    formatTime(rule.LastTime),
+    el("code", { text: JSON.stringify(rule.Match ?? rule.Inputs ?? {}) }),
+    el("div", {}, ...(rule.Waiting ?? []).map(awaited), ...(rule.Remarks ?? []).slice(0, REMARKS).map(remark)),
+  ]);
+  const head = ["Name", "Runs", "Fired", "Last", "On series with", "Waits for, and remarks"];
+  fill("rules", rules, () => (cells.length ? table(head, cells) : none("No rules are configured.")));
 }
+
+/** A study that a rule waits for, or that is late, with what it lacks. */
+function awaited({ Study, State, Until, Missing }) {
+  const lacks = Object.entries(Missing).map(([name, { There, Wanted }]) => `${name} (${There} of ${Wanted})`).join(", ");
+  const late = State === "Late";
+  return el("div", { class: late ? "error" : "" }, el("a", { href: studyInExplorer(Study), text: "A study" }), ` lacks ${lacks}; `, `${late ? "its time was over at" : "its time is over at"} ${formatTime(Until)}`);
+}
+
+const remark = ({ Time, Text }) => el("div", { class: "dim", text: `${formatTime(Time)}: ${Text}` });
 
 /** The processes: where they run, what they do, and what they have loaded until they have been idle for long. */
 function showWorkers(status) {

@@ -1,0 +1,67 @@
+"""The series that jobs are about to bring from other servers; in the database of the jobs.
+
+Written down before anything comes: a worker that is killed while it waits cannot mark what it has brought.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.store import JobStore
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS retrievals (
+    series_uid TEXT NOT NULL, job TEXT NOT NULL, origin TEXT NOT NULL, time REAL NOT NULL,
+    PRIMARY KEY (series_uid, job)
+)
+"""
+
+#: Seconds after which what was announced and has not come is not expected any more.
+_EXPECTED_SECONDS = 86400.0
+
+
+class Retrievals:
+    """By SeriesInstanceUID and job; an entry goes when its series is marked."""
+
+    def __init__(self, store: JobStore):
+        self._store = store
+        with store.transaction() as db:
+            db.execute(_SCHEMA)
+
+    def expect(self, series_uid: str, job: str, origin: Mapping[str, Any]) -> None:
+        """A job is about to bring a series. It is on disk when this returns.
+
+        :param origin: what the mark of the series says of it. :raises Busy: the disk does not take it.
+        """
+        now = time.time()
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM retrievals WHERE time < ?", [now - _EXPECTED_SECONDS])
+            db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job])
+            db.execute(
+                "INSERT INTO retrievals (series_uid, job, origin, time) VALUES (?, ?, ?, ?)",
+                [series_uid, job, json_bytes(dict(origin)).decode(), now],
+            )
+
+    def of_job(self, job: str) -> dict[str, dict[str, Any]]:
+        """SeriesInstanceUID -> origin."""
+        with self._store.transaction() as db:
+            rows = db.execute("SELECT series_uid, origin FROM retrievals WHERE job = ?", [job]).fetchall()
+        return {series_uid: json.loads(origin) for series_uid, origin in rows}
+
+    def is_expected(self, series_uid: str) -> bool:
+        """Whether a job brings a series, or was about to."""
+        with self._store.transaction() as db:
+            row = db.execute(
+                "SELECT 1 FROM retrievals WHERE series_uid = ? AND time >= ? LIMIT 1",
+                [series_uid, time.time() - _EXPECTED_SECONDS],
+            ).fetchone()
+        return row is not None
+
+    def forget(self, series_uid: str, job: str) -> None:
+        """A series is marked."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job])

@@ -1,0 +1,153 @@
+"""Conditions that a series must fulfil: on its tags, and on what derived it and the numbers that came with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from derived_series.json_model import JsonModel
+
+Scalar = str | int | float
+
+#: Names that a match may use beside DICOM tags: Orthanc's metadata of an instance, and the number of instances.
+METADATA = ("RemoteAET", "CalledAET", "RemoteIP", "Origin", "HttpUsername")
+COUNT = "InstancesCount"
+
+#: What is known of a derived series: the pipeline or blueprint that made it, and which output of it it is.
+DERIVED, OUTPUT = "Derived", "Output"
+
+
+class _Wish(JsonModel):
+    """What a value must be. A value alone is short for ``{"Equals": value}``, a list for ``{"In": list}``."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, condition: object) -> object:
+        if isinstance(condition, list):
+            return {"In": condition}
+        return condition if isinstance(condition, dict | _Wish) else {"Equals": condition}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, write: SerializerFunctionWrapHandler) -> object:
+        if self.model_fields_set in ({"equals"}, {"in_"}):
+            return getattr(self, next(iter(self.model_fields_set)))
+        return write(self)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> _Wish:
+        if all(getattr(self, name) is None for name in type(self).model_fields):
+            keys = [field.alias or name for name, field in type(self).model_fields.items()]
+            raise ValueError(f"says nothing: give {', '.join(keys[:-1])} or {keys[-1]}")
+        return self
+
+
+class Condition(_Wish):
+    """What a text must be. ``"CT"`` is short for ``{"Equals": "CT"}``, ``["CT", "PT"]`` for ``{"In": ["CT", "PT"]}``.
+
+    A value of several parts (``ORIGINAL\\\\PRIMARY``) fits as a whole or by any of its parts. Numbers are compared as
+    numbers, texts as texts (so dates and times, too).
+    """
+
+    equals: Scalar | None = None
+    in_: Annotated[list[Scalar] | None, Field(alias="In", min_length=1)] = None
+    regex: str | None = None
+    min: Scalar | None = None
+    max: Scalar | None = None
+    exists: bool | None = None
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from error
+        return pattern
+
+
+class NumberCondition(_Wish):
+    """What a number must be that a pipeline has returned beside its series. ``3`` is short for ``{"Equals": 3}``.
+
+    :ivar unit: the unit that it must be in (UCUM), such as ``"ml"``: 30 mm3 are not 30 ml.
+    """
+
+    equals: float | None = None
+    in_: Annotated[list[float] | None, Field(alias="In", min_length=1)] = None
+    min: float | None = None
+    max: float | None = None
+    unit: Annotated[str, Field(min_length=1)] | None = None
+    exists: bool | None = None
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> NumberCondition:
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"no number is at least {self.min:g} and at most {self.max:g}")
+        return self
+
+
+class Match(JsonModel):
+    """Conditions by tag (keyword or ``0008,0060``) or by a name of ``METADATA``; all of them must hold.
+
+    ``All``, ``Any`` and ``Not`` hold further ones.
+
+    :ivar derived: of the pipeline or blueprint that made the series.
+    :ivar output: of the name of the output of that pipeline.
+    :ivar values: of the numbers that it returned beside its series, by their names.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Condition]
+
+    all: list[Match] = []
+    any: Annotated[list[Match], Field(min_length=1)] | None = None
+    not_: Annotated[Match | None, Field(alias="Not")] = None
+    derived: Condition | None = None
+    output: Condition | None = None
+    values: Annotated[dict[str, NumberCondition], Field(max_length=32)] = {}
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Match:
+        if not self.conditions and not self.all and self.any is None and self.not_ is None and not self.values:
+            raise ValueError('is empty and would match every series: name a tag, such as "Modality": "CT"')
+        return self
+
+    @property
+    def conditions(self) -> Mapping[str, Condition]:
+        """Of texts, by name."""
+        of_derived = {DERIVED: self.derived, OUTPUT: self.output}
+        return {**(self.__pydantic_extra__ or {}), **{name: each for name, each in of_derived.items() if each}}
+
+    @property
+    def inner(self) -> list[Match]:
+        """The further conditions, one step down."""
+        return [*self.all, *(self.any or ()), *([self.not_] if self.not_ else [])]
+
+    @property
+    def asks_for_derived(self) -> bool:
+        """Whether no series fits that was not derived here."""
+        named = (self.derived, self.output, *self.values.values())
+        return any(each is not None and each.exists is not False for each in named) or any(
+            each.asks_for_derived for each in self.all
+        )
+
+    def each_condition(self) -> Iterator[tuple[str, Condition]]:
+        """All names of tags and metadata with their conditions, those further down included."""
+        yield from self.conditions.items()
+        for inner in self.inner:
+            yield from inner.each_condition()
+
+    def each_number(self) -> Iterator[tuple[str, NumberCondition]]:
+        """The names of all numbers that it asks for with their conditions, those further down included."""
+        yield from self.values.items()
+        for inner in self.inner:
+            yield from inner.each_number()

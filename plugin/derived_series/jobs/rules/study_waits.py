@@ -1,0 +1,104 @@
+"""The studies that rules wait for until they are complete; in the database of the jobs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from derived_series.jobs.queue.store import JobStore
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS study_waits (
+    rule TEXT NOT NULL, study TEXT NOT NULL, since REAL NOT NULL, state TEXT NOT NULL, missing TEXT NOT NULL,
+    changed REAL NOT NULL, PRIMARY KEY (rule, study)
+)
+"""
+_COLUMNS = "rule, study, since, state, missing, changed"
+
+
+class WaitState(Enum):
+    """Of a study that a rule waits for. ``LATE``: its time is over, and something is missing still."""
+
+    WAITING = "Waiting"
+    COMPLETE = "Complete"
+    LATE = "Late"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyWait:
+    """A study that a rule waits for, or did.
+
+    :param study: its Orthanc identifier.
+    :param since: when the first series was stable; seconds since 1970.
+    :param missing: name -> how many series there are, and are wanted.
+    :param changed: when the state became what it is.
+    """
+
+    rule: str
+    study: str
+    since: float
+    state: WaitState = WaitState.WAITING
+    missing: Mapping[str, tuple[int, int]] | None = None
+    changed: float = 0.0
+
+
+class StudyWaits:
+    """One entry a rule and study. It stays when the study is complete or late: what comes after that finds it."""
+
+    def __init__(self, store: JobStore):
+        self._store = store
+        with store.transaction() as db:
+            db.execute(_SCHEMA)
+
+    def of(self, rule: str, study: str) -> StudyWait | None:
+        """The wait of a rule for a study."""
+        return next(iter(self._select("WHERE rule = ? AND study = ?", [rule, study])), None)
+
+    def in_state(self, state: WaitState) -> list[StudyWait]:
+        """The waits of a state, the oldest first."""
+        return self._select("WHERE state = ?", [state.value])
+
+    def note(self, wait: StudyWait) -> Callable[[sqlite3.Connection], None]:
+        """What writes a wait; for ``JobRunner.submit(along=...)``."""
+        missing = json.dumps({name: list(counts) for name, counts in (wait.missing or {}).items()})
+        row = [wait.rule, wait.study, wait.since, wait.state.value, missing, wait.changed]
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
+            db.execute(f"INSERT INTO study_waits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
+
+        return write
+
+    def put(self, wait: StudyWait) -> None:
+        """Write a wait; it is on disk when this returns. :raises Busy: the disk does not take it."""
+        with self._store.transaction() as db:
+            self.note(wait)(db)
+
+    def forget(self, waits: Collection[StudyWait]) -> None:
+        """Forget waits: their studies are gone."""
+        with self._store.transaction() as db:
+            for wait in waits:
+                db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
+
+    def keep_only(self, rules: Collection[str]) -> None:
+        """Forget the waits of all other rules: they are not configured any more, or do not wait."""
+        self.forget([wait for wait in self._select("") if wait.rule not in rules])
+
+    def all(self) -> list[StudyWait]:
+        """All of them, the oldest first."""
+        return self._select("")
+
+    def _select(self, condition: str, values: Sequence[Any] = ()) -> list[StudyWait]:
+        with self._store.transaction() as db:
+            rows = db.execute(f"SELECT {_COLUMNS} FROM study_waits {condition} ORDER BY since, study", values)
+            return [_wait(row) for row in rows.fetchall()]
+
+
+def _wait(row: Sequence[Any]) -> StudyWait:
+    rule, study, since, state, missing, changed = row
+    counts = {name: (there, wanted) for name, (there, wanted) in json.loads(missing).items()}
+    return StudyWait(rule, study, since, WaitState(state), counts, changed)

@@ -1,0 +1,126 @@
+"""Rules that wait for a study: what is missing, and what fires when nothing is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derived_series.errors import InvalidRequest
+from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.rules.evaluate import (
+    Case,
+    SeriesFacts,
+    concerns,
+    evaluate_all,
+    evaluate_study,
+    instead,
+    is_coming,
+    missing,
+)
+from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.remarks import Remarks
+from derived_series.jobs.rules.study_waits import StudyWait, StudyWaits, WaitState
+from derived_series.orthanc.config import Settings
+
+EXPECTED = {"ct": {"Modality": "CT", "Count": 2}, "pet": {"Modality": "PT"}}
+
+
+def rule(**keys: Any) -> Rule:
+    document = {
+        "Name": "r",
+        "Match": {"Modality": "CT"},
+        "WaitFor": {"Series": EXPECTED, "Seconds": 60},
+        "Derive": {"Pipeline": "p"},
+        **keys,
+    }
+    return Rule.model_validate({key: value for key, value in document.items() if value is not None})
+
+
+def series(name: str, modality: str = "CT", **more: Any) -> SeriesFacts:
+    return SeriesFacts(name, "study", (f"{name}-1",), True, {"Modality": modality}, lineage=name, **more)
+
+
+def test_what_is_missing_is_counted() -> None:
+    assert missing(rule(), []) == {"ct": (0, 2), "pet": (0, 1)}
+    assert missing(rule(), [series("a"), series("p", "PT")]) == {"ct": (1, 2)}
+    assert missing(rule(), [series("a"), series("b"), series("c"), series("p", "PT")]) == {}
+    coming = [series("a"), dataclasses.replace(series("b"), stable=False), series("p", "PT")]
+    assert missing(rule(), coming) == {"ct": (1, 2)} and is_coming(rule(), coming)
+    assert not is_coming(rule(), [dataclasses.replace(series("m", "MR"), stable=False)])
+    derived = [series("a"), series("b", depth=1, chain=frozenset({"r"})), series("p", "PT")]
+    assert missing(rule(), derived) == {"ct": (1, 2)}, "what the rule itself has made does not count"
+
+
+def test_what_a_study_is_waited_for_by() -> None:
+    assert concerns(rule(), series("a")) and concerns(rule(), series("p", "PT"))
+    assert not concerns(rule(), series("m", "MR"))
+    assert not concerns(rule(), series("p", "PT", is_retrieved=True))
+
+
+def test_all_series_of_a_complete_study_fire_once_each() -> None:
+    study = [series("a"), series("b"), series("p", "PT")]
+    evaluation = evaluate_study(rule(), study, lambda each: ())
+    assert [firing.inputs[""] for firing in evaluation.firings] == ["a", "b"]
+    others = instead(evaluation).firings
+    assert [each.subject for each in others] == [each.subject for each in evaluation.firings]
+    assert {each.digest for each in others}.isdisjoint(each.digest for each in evaluation.firings)
+    alone = evaluate_study(rule(), [series("p", "PT")], lambda each: ())
+    assert alone.reason == "no stable series of the study is an input of it"
+
+
+def test_a_simulation_says_what_is_missing() -> None:
+    cases = [Case(series("a"), study) for study in ([series("a")], [series("a"), series("b"), series("p", "PT")])]
+    (one,), (whole,) = evaluate_all([rule()], cases)
+    assert one.reason == "the study is not complete: ct (1 of 2), pet (0 of 1)"
+    assert whole.reason is None and len(whole.firings) == 1
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        ({"Series": {}, "Seconds": 60}, "Rules.0.WaitFor.Series"),
+        ({"Series": {"ct": {"Count": 2}}, "Seconds": 60}, "Rules.0.WaitFor.Series.ct: is empty"),
+        ({"Series": {"ct": {"Modality": "CT", "Count": 0}}, "Seconds": 60}, "Rules.0.WaitFor.Series.ct.Count"),
+        ({"Series": EXPECTED}, "Rules.0.WaitFor.Seconds"),
+        ({"Series": EXPECTED, "Seconds": 0}, "Rules.0.WaitFor.Seconds"),
+        ({"Series": EXPECTED, "Seconds": 60, "Otherwise": "Maybe"}, "Rules.0.WaitFor.Otherwise: input should be 'Run'"),
+        (
+            {"Series": EXPECTED, "Seconds": 60, "Otherwise": {"Derive": {"Pipeline": "q", "DryRun": True}}},
+            "Rules.0.WaitFor.Otherwise.Derive: leave out DryRun",
+        ),
+    ],
+)
+def test_a_wrong_wait_is_named(wait: dict[str, Any], words: str) -> None:
+    document = {"Name": "r", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}, "WaitFor": wait}
+    with pytest.raises(InvalidRequest) as caught:
+        Settings.of({"Rules": [document]})
+    assert words.lower() in caught.value.message.lower()
+
+
+def test_a_wait_is_told_as_it_was_written() -> None:
+    wait = {"Series": EXPECTED, "Seconds": 60.0, "Otherwise": {"Derive": {"Pipeline": "q"}}}
+    assert rule(WaitFor=wait).to_json()["WaitFor"] == wait
+
+
+def test_waits_and_remarks_survive_a_restart(tmp_path: Path) -> None:
+    store = JobStore(tmp_path)
+    wait = StudyWait("r", "study", 1.5, WaitState.WAITING, {"pet": (0, 1)}, 2.5)
+    StudyWaits(store).put(wait)
+    late = dataclasses.replace(wait, study="other", state=WaitState.LATE)
+    StudyWaits(store).put(late)
+    remarks = Remarks(store)
+    assert remarks.put("r", "/studies/study", "first") and not remarks.put("r", "/studies/study", "first")
+    for number in range(60):
+        remarks.put("r", "/series/s", str(number))
+    store.close()
+    again = JobStore(tmp_path)
+    waits = StudyWaits(again)
+    assert waits.of("r", "study") == wait and waits.in_state(WaitState.LATE) == [late]
+    assert [each.text for each in Remarks(again).of_rule("r", 2)] == ["59", "58"]
+    assert len(Remarks(again).of_rule("r", 1000)) == 50
+    waits.keep_only({"s"})
+    assert waits.all() == []
+    again.close()

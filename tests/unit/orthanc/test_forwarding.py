@@ -1,0 +1,113 @@
+"""Rules that send a derived series on: the number that came with it chooses where to, once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derived_series.jobs.destination_states import destinations
+from derived_series.jobs.record import State
+from rule_world import Pipelines, RuleGateway, World
+
+LARGE = {"Derived": "nodules", "Values": {"volume_ml": {"Min": 30}}}
+RULES: list[dict[str, Any]] = [
+    {"Name": "large", "Match": LARGE, "SendTo": ["surgeon", "archive"]},
+    {"Name": "held", "Match": {"Derived": "lungs"}, "SendTo": ["ward"], "HoldUntilAccepted": True},
+    {"Name": "next", "Match": LARGE, "Derive": {"Pipeline": "p"}},
+]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path, RULES, Pipelines(p=["seg"]), RuleGateway(tmp_path, {}))
+    yield world
+    world.close()
+
+
+def value(number: Any) -> dict[str, Any]:
+    return {"Pipeline": "nodules", "Values": {"volume_ml": {"Value": number, "Unit": "ml"}}}
+
+
+def test_a_large_finding_is_sent_and_starts_the_next_pipeline_once(world: World) -> None:
+    world.derived("s", "j", **value(31))
+    for _ in range(2):
+        assert world.trigger.apply("s")
+    job, following = world.jobs()
+    assert destinations(job, "s") == {"surgeon": "Pending", "archive": "Pending"}
+    assert job.state is State.PENDING, "it runs once more, to deliver"
+    assert (following.series, following.request["Pipeline"]) == ("s", "p")
+    assert world.texts("large") == ["it is sent to surgeon, archive"]
+    assert [(action, user) for user, _, action, _ in world.gateway.acts if action == "Send"] == [("Send", "")]
+
+
+@pytest.mark.parametrize(
+    ("provenance", "remarks"),
+    [
+        (value(29.9), []),
+        (value("31"), ["it does not fire: Values.volume_ml is not a number"]),
+        (value(None), ["it does not fire: Values.volume_ml is not a number"]),
+        (value(10**400), ["it does not fire: Values.volume_ml is not a number"]),
+        ({"Pipeline": "nodules"}, ["it does not fire: Values.volume_ml is missing"]),
+        ({"Pipeline": "nodules", "Values": [31]}, ["it does not fire: Values.volume_ml is missing"]),
+        ({"Pipeline": "bones"}, []),
+    ],
+)
+def test_without_such_a_number_it_does_not_fire_and_says_so(
+    world: World, provenance: dict[str, Any], remarks: list[str]
+) -> None:
+    world.derived("s", "j", **provenance)
+    assert world.trigger.apply("s")
+    (job,) = world.jobs()
+    assert destinations(job, "s") == {} and job.state is State.SUCCESS
+    assert world.texts("large") == world.texts("next") == remarks
+
+
+def test_a_series_that_waits_for_its_verdict_is_held(world: World) -> None:
+    world.derived("s", "j", Pipeline="lungs")
+    assert world.trigger.apply("s")
+    (job,) = world.jobs()
+    assert destinations(job, "s") == {"ward": "Held"} and job.state is State.SUCCESS
+    world.reviews.accept("s", {"User": "Anna"})
+    world.reviews.settle(job)
+    (job,) = world.jobs()
+    assert destinations(job, "s") == {"ward": "Pending"} and job.state is State.PENDING
+
+
+def test_an_accepted_series_waits_for_nobody(world: World) -> None:
+    world.derived("s", "j", Pipeline="lungs")
+    world.reviews.accept("s", {"User": "Anna"})
+    assert world.trigger.apply("s")
+    assert destinations(world.jobs()[0], "s") == {"ward": "Pending"}
+
+
+def test_a_rejected_series_goes_nowhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.derived("s", "j", **value(31))
+    monkeypatch.setattr(world.reviews, "of", lambda series: {"State": "Rejected", "User": "Anna"})
+    assert world.trigger.apply("s")
+    assert set(destinations(world.jobs()[0], "s").values()) == {"Rejected"}
+    assert world.texts("large") == ["it is sent nowhere: it is rejected"]
+
+
+def test_it_waits_until_its_job_is_over(world: World) -> None:
+    world.derived("s", "j", **value(31))
+    world.store.update(replaced(world, State.RETRY))
+    assert not world.trigger.apply("s")
+    assert destinations(world.jobs()[0], "s") == {}
+    world.store.update(replaced(world, State.SUCCESS))
+    assert world.trigger.apply("s") and destinations(world.jobs()[0], "s")
+
+
+def replaced(world: World, state: State) -> Any:
+    return dataclasses.replace(world.store.get("j"), state=state)
+
+
+def test_a_series_whose_job_is_forgotten_or_is_another_ones_is_not_sent(world: World) -> None:
+    world.derived("s", "j", **value(31))
+    world.add("t", "SEG", provenance={"Job": "j", **value(99)})
+    assert world.trigger.apply("t")
+    assert world.texts("large") == ["it is not sent: the job that made it is not remembered any more"]
+    assert destinations(world.jobs()[0], "s") == {}
