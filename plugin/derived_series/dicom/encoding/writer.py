@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 from pydicom import config, dcmwrite
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement
@@ -200,10 +201,23 @@ def as_read(element: bytes) -> RawDataElement:
 
 
 def encode_dataset(dataset: Dataset) -> bytes:
-    """A dataset as a complete Part 10 file: the bytes that pydicom would write for it.
+    """A dataset as a complete Part 10 file: the bytes that pydicom would write for it."""
+    return b"".join(_file_pieces(dataset))
 
-    Pixels and encoded sequences are put where they belong without being taken apart.
-    """
+
+def encode_dataset_as_buffer(dataset: Dataset) -> memoryview:
+    """The same in memory of numpy's, whose large pages a system gives several times sooner than those of bytes."""
+    pieces = _file_pieces(dataset)
+    file = np.empty(sum(map(len, pieces)), np.uint8)
+    begin = 0
+    for piece in pieces:
+        file[begin : begin + len(piece)] = np.frombuffer(piece, np.uint8)
+        begin += len(piece)
+    return memoryview(file)  # type: ignore[arg-type]
+
+
+def _file_pieces(dataset: Dataset) -> list[bytes]:
+    """A complete Part 10 file in pieces: pixels and encoded sequences are put where they belong as they are."""
     whole = with_stored_text(dataset)
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     elements = dict(whole.items())
@@ -211,7 +225,7 @@ def encode_dataset(dataset: Dataset) -> bytes:
     if not apart or syntax.is_implicit_VR or not syntax.is_little_endian or syntax.is_deflated:
         buffer = DicomBytesIO()
         dcmwrite(buffer, whole, enforce_file_format=True)
-        return buffer.getvalue()
+        return [buffer.getvalue()]
     sequences = {tag: element for tag in apart if isinstance(element := elements[tag], RawDataElement)}
     plain = correct_ambiguous_vr(Dataset({tag: e for tag, e in elements.items() if tag not in sequences}), True)
     values = {tag: sequences.get(tag) or plain.pop(tag) for tag in apart}
@@ -230,7 +244,7 @@ def encode_dataset(dataset: Dataset) -> bytes:
         if tag in values:
             pieces += _pieces(values[tag], syntax)
         begin = tag + 1
-    return b"".join(pieces)
+    return pieces
 
 
 def _is_encoded(element: DataElement | RawDataElement) -> bool:

@@ -26,6 +26,7 @@ from derived_series.dicom.encoding.writer import encode_element, encode_text, se
 from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.references import Reference, references, whole_references
+from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError
 
@@ -149,9 +150,18 @@ class _ReferencedSeriesElement(FunctionalElement):
 
 
 def _encoded_referenced_series(env: InstanceEnvironment) -> bytes:
+    image_env = env.image_env
+    if not image_env.others and len(image_env.sources[env.index]) == 1 and _is_whole(env):
+        # what SourceImageSequence refers to, encoded once for both
+        return sequence(0x00081115, [_encoded_series(env.parent, [to for to, _ in _encoded_sources(env)])])
     return sequence(
         0x00081115, [_encoded_series(series, [to.encode() for to in named]) for series, named in _by_series(env)]
     )
+
+
+def _is_whole(env: InstanceEnvironment) -> bool:
+    """Whether a slice's sources are instances, and not frames."""
+    return not any(isinstance(dataset, FrameDataset) for dataset in env.source_datasets)
 
 
 def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:

@@ -154,17 +154,18 @@ def are_alike(env: ImageEnvironment) -> bool:
     step = max(1, int(np.sqrt(env.pixels.rows * env.pixels.columns * _COMPARED / _SAMPLES)))
     mine, theirs = [], []
     try:
-        slices = parent.slices()
-        for index in np.unique(np.linspace(0, env.count - 1, _COMPARED).astype(int)):
-            mine.append(np.asarray(image[int(index)])[::step, ::step].astype(np.float64))
-            theirs.append(slices[env.sources[int(index)][0]][::step, ::step])
+        compared = sorted(set(np.linspace(0, env.count - 1, _COMPARED).astype(int).tolist()))
+        slices = parent.slices([env.sources[index][0] for index in compared])
+        for number, index in enumerate(compared):
+            mine.append(np.asarray(image[index])[::step, ::step].astype(np.float64))
+            theirs.append(slices[number][::step, ::step])
     except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
         return True
     mine_flat, theirs_flat = np.stack(mine).ravel(), np.stack(theirs).ravel().astype(np.float64)
     if mine_flat.size != theirs_flat.size:
         return True  # in colour
     shown = np.isfinite(mine_flat) & np.isfinite(theirs_flat)
-    labels = _count(mine_flat[shown]) <= min(_FEW_VALUES, _count(theirs_flat[shown]) / 2)
+    labels = _are_few(mine_flat[shown], _FEW_VALUES) and _count(mine_flat[shown]) <= _count(theirs_flat[shown]) / 2
     background = _plateau(mine_flat[shown])
     if background is not None and np.any(shown & (mine_flat != background)):
         shown &= mine_flat != background
@@ -174,6 +175,11 @@ def are_alike(env: ImageEnvironment) -> bool:
     if labels and _count(mine_flat) <= _MASK:
         return False
     return _are_of_one_unit(mine_flat, theirs_flat, labels=labels)
+
+
+def _are_few(values: npt.NDArray[np.float64], most: int) -> bool:
+    """Whether the values are of so many kinds at most; the first of them tell it of nearly every image."""
+    return _count(values[: most * most]) <= most and _count(values) <= most
 
 
 def _count(values: npt.NDArray[np.float64]) -> int:
@@ -264,7 +270,7 @@ def _bounds(pixels: StoredPixels, padding: float | None, whole: bool) -> tuple[f
         lowest = _plateau(left)
         if lowest is not None and lowest == left.min():
             left = left[left != lowest]
-    few = len(np.unique(left[: _FEW_VALUES * _FEW_VALUES])) <= _FEW_VALUES and len(np.unique(left)) <= _FEW_VALUES
+    few = _are_few(left, _FEW_VALUES)
     if left.size < 2 or (whole and few):
         return pixels.low, pixels.high
     black, white = (float(value) for value in np.percentile(left, [_BLACK, _WHITE]))

@@ -17,7 +17,7 @@ from derived_series.dicom.encoding.codecs import compress
 from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
-from derived_series.dicom.encoding.writer import encode_dataset
+from derived_series.dicom.encoding.writer import encode_dataset, encode_dataset_as_buffer
 from derived_series.dicom.modules.derivation import as_derived, marks_of
 from derived_series.dicom.series.finished_place import require_overlap
 from derived_series.dicom.series.header import SeriesHeader
@@ -105,9 +105,9 @@ class FinishedSeries:
         """One instance as a complete Part 10 file."""
         return encode_dataset(self.datasets[index])
 
-    def buffer(self, index: int) -> bytes:
-        """The same as ``encode``; see ``DerivedSeries.buffer``."""
-        return self.encode(index)
+    def buffer(self, index: int) -> memoryview:
+        """The bytes of ``encode``; see ``DerivedSeries.buffer``."""
+        return encode_dataset_as_buffer(self.datasets[index])
 
 
 #: What file meta information says of the instance: whatever stood there, it is this one.

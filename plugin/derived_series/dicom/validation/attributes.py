@@ -122,20 +122,19 @@ def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator
 
 def _is_of_its_kind(item: Dataset, attribute: Attribute) -> bool:
     """Whether an item of a content tree (or its root, the dataset) is of the ValueType that has the attribute."""
-    is_content = "ValueType" in item or "ReferencedContentItemIdentifier" in item
-    rule = BY_VALUE_TYPE.get(attribute.keyword) if is_content else None
-    return rule is None or rule(item)
+    rule = BY_VALUE_TYPE.get(attribute.keyword)
+    if rule is None or not ("ValueType" in item or "ReferencedContentItemIdentifier" in item):
+        return True
+    return rule(item)
 
 
 def _problem(item: Dataset, attribute: Attribute) -> str | None:
-    kind = attribute.type
-    if kind in ("1C", "2C") and not CONDITIONS[attribute.keyword](item):
+    kind, present = attribute.type, attribute.tag in item
+    if present and (kind[0] == "2" or not item[attribute.tag].is_empty):
         return None
-    if attribute.tag not in item:
-        return f"is missing: it is of type {kind}"
-    if kind[0] == "1" and item[attribute.tag].is_empty:
-        return f"is empty: it is of type {kind}"
-    return None
+    if kind in ("1C", "2C") and not CONDITIONS[attribute.keyword](item):  # some look at all of an item: asked last
+        return None
+    return f"is {'empty' if present else 'missing'}: it is of type {kind}"
 
 
 def _excused(dataset: Dataset, parent: Dataset, attribute: Attribute, same_kind: bool) -> bool:
