@@ -7,8 +7,14 @@ from derived_series.dicom.encoding.times import Moment, moment_of, read_date_and
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input, Pipeline
 
-#: A dose below this (Bq) is given to nobody; scanners that write MBq write numbers from some tens to some thousands.
-LEAST_DOSE = 1e5
+#: Doses that are given lie between these: to a mouse, and of yttrium-90 to a liver.
+LEAST_BQ, MOST_BQ = 1e5, 1e10
+#: A tenth of what the weakest scans are made with, per kg of weight.
+LEAST_BQ_PER_KG = 2e4
+#: So few decays in all make no image, even of an isotope that is gone after minutes.
+LEAST_DECAYS_PER_KG = 2e7
+#: What doses are written in where they are not in Bq.
+UNITS_IN_BQ = {"kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
 #: After so many half-lives a thousandth of the dose is left: nothing to make an image of.
 MOST_HALF_LIVES = 10
 #: Two times of one injection may differ by this part of a half-life, which changes the SUV by 0.7 %.
@@ -54,12 +60,27 @@ def suv_factor(series):
             f"PatientWeight is {weight} kg and RadionuclideTotalDose {dose} Bq: both must be positive",
             remedy="correct them in the parent series",
         )
-    if dose < LEAST_DOSE:
+    half_life = float(isotope.get("RadionuclideHalfLife") or 0)
+    if not _makes_an_image(dose, weight, half_life):
+        units = [
+            unit
+            for unit, bq in UNITS_IN_BQ.items()
+            if dose * bq <= MOST_BQ and _makes_an_image(dose * bq, weight, half_life)
+        ]
+        meant = f"which can only be meant as {' or '.join(units)}" if units else "which is no dose in any unit"
+        values = ", or ".join(f"{dose:.12g} {unit} are {dose * UNITS_IN_BQ[unit]:.0f} Bq" for unit in units)
         raise InvalidParent(
-            f"RadionuclideTotalDose (0018,1074) is {dose:g} Bq, which can only be meant as MBq",
-            remedy=f"correct it in the parent series: {dose:g} MBq are {dose * 1e6:.0f} Bq",
+            f"RadionuclideTotalDose (0018,1074) is {dose:.12g} Bq for {weight:g} kg, {meant}",
+            remedy=f"correct it in the parent series{': ' + values if values else ', or PatientWeight'}",
         )
     return weight * 1000 / (dose * _decay(series, isotope))
+
+
+def _makes_an_image(dose, weight, half_life):
+    """Whether a dose in Bq is enough for a weight in kg; the half-life in s is 0 where nothing tells it."""
+    per_kg = dose / weight
+    lasting = per_kg * half_life >= LEAST_DECAYS_PER_KG or half_life <= 0
+    return dose >= LEAST_BQ and per_kg >= LEAST_BQ_PER_KG and lasting
 
 
 def _radiopharmaceutical(pivot):

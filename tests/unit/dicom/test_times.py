@@ -167,6 +167,7 @@ KINDS = sorted(
 )
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("server", ["UTC", "America/New_York"])
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_made_at_the_time_of_the_parents_zone(name: str, server: str) -> None:
@@ -263,6 +264,7 @@ def suv(zone: str | None = None, half_life: float = 6586.2, **changes: Any) -> f
     return float(values.max() / parent.voxels().max() / (72500 / 370e6))
 
 
+@pytest.mark.wide(quick=5)
 @pytest.mark.parametrize(
     ("zone", "start", "clock", "minutes"),
     [
@@ -329,13 +331,35 @@ def test_three_days_of_zirconium_are_right() -> None:
             },
             "after the scan began",
         ),
-        ({"RadionuclideTotalDose": "370"}, "370 Bq, which can only be meant as MBq.*370000000 Bq"),
+        ({"RadionuclideTotalDose": "370"}, "370 Bq for 72.5 kg, which can only be meant as MBq.*370000000 Bq"),
+        ({"RadionuclideTotalDose": "370000"}, "370000 Bq for 72.5 kg, which can only be meant as kBq.*370000000 Bq"),
+        ({"RadionuclideTotalDose": "37000"}, "can only be meant as kBq.*37000 kBq are 37000000 Bq"),
+        ({"RadionuclideTotalDose": "0.37"}, "can only be meant as GBq.*370000000 Bq"),
+        ({"RadionuclideTotalDose": "5000"}, "meant as kBq or MBq.*5000000 Bq, or 5000 MBq are 5000000000 Bq"),
+        ({"RadionuclideTotalDose": "2200000", "RadionuclideHalfLife": "75"}, "2200000 Bq .*only be meant as kBq"),
+        ({"RadionuclideTotalDose": "1e-9"}, "which is no dose in any unit.*or PatientWeight"),
         ({"RadiopharmaceuticalStartDateTime": "2024", "RadiopharmaceuticalStartTime": None}, "tells when the dose"),
     ],
 )
 def test_an_injection_that_cannot_be_this_scans_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidParent, match=words):
         suv(**changes)
+
+
+@pytest.mark.parametrize(
+    ("dose", "half_life", "what"),
+    [
+        ("20000000", 6586, "FDG on a scanner of the whole body"),
+        ("18500000", 282240, "zirconium-89"),
+        ("50000000", 122, "oxygen-15"),
+        ("2200000000", 75, "rubidium-82"),
+    ],
+)
+def test_doses_that_are_given_are_taken(dose: str, half_life: float, what: str) -> None:
+    """However few or many Bq they are."""
+    changes = {"RadiopharmaceuticalStartDateTime": "20240312102900", "RadiopharmaceuticalStartTime": "102900"}
+    expected = 370e6 / float(dose) * 2 ** (60 / half_life)
+    assert suv(half_life=half_life, RadionuclideTotalDose=dose, **changes) == pytest.approx(expected, rel=1e-3), what
 
 
 def test_several_radiopharmaceuticals_are_refused() -> None:
