@@ -8,9 +8,19 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from building import LIBRARY, build, parent_of, positions, ready, stored, volume, written
-from derived_series import BuildContext, Grid, NiftiFactory, NumpyFactory, ParentSeries, PlacedImage
+from derived_series import (
+    BuildContext,
+    Grid,
+    NiftiFactory,
+    NumpyFactory,
+    ParentSeries,
+    PlacedImage,
+    Segment,
+    segments,
+)
 from derived_series.__main__ import main
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.series.finished import from_user_datasets
@@ -80,6 +90,47 @@ def test_finished_datasets_beside_the_parent_are_refused(blueprint: str) -> None
     for dataset in datasets:
         dataset.FrameOfReferenceUID = "1.2.3"
     from_user_datasets(datasets, PARENT, BuildContext())
+
+
+def structures(*names: str) -> Dataset:
+    """An RT structure set of user code: a box under each name."""
+    labels = np.zeros(PARENT.shape, np.uint8)
+    for number in range(len(names)):
+        labels[2:4, 4 * number + 2 : 4 * number + 5, 3:9] = number + 1
+    described = segments(*(Segment(number, name, "Liver") for number, name in enumerate(names, 1)))
+    (dataset,) = build(PARENT, labels, described, blueprint="rt_structure_set")
+    return dataset
+
+
+def move_contours(dataset: Dataset, millimetres: float, *names: str) -> None:
+    """Along x, LPS."""
+    numbers = [roi.ROINumber for roi in dataset.StructureSetROISequence if roi.ROIName in names]
+    for drawn in dataset.ROIContourSequence:
+        if drawn.ReferencedROINumber in numbers:
+            for contour in drawn.ContourSequence:
+                points = np.array(contour.ContourData, float).reshape(-1, 3) + [millimetres, 0, 0]
+                contour.ContourData = [f"{value:.4f}" for value in points.ravel()]
+
+
+def test_contours_of_user_code_beside_the_parent_are_refused() -> None:
+    """Unless they are in a frame of reference of their own, which each structure names."""
+    dataset = structures("Liver", "Spleen")
+    assert warnings_of(from_user_datasets([dataset], PARENT, BuildContext())) == []
+    move_contours(dataset, 500, "Liver")
+    move_contours(dataset, -700, "Spleen")  # what encloses both encloses the parent
+    pattern = r"nearest structure, Liver, does not overlap the parent series: in mm .*they are 49\d\.\d mm apart"
+    with pytest.raises(GeometryError, match=pattern):
+        from_user_datasets([dataset], PARENT, BuildContext())
+    for roi in dataset.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
+    from_user_datasets([dataset], PARENT, BuildContext())
+
+
+def test_one_structure_of_several_beside_the_parent_is_told() -> None:
+    dataset = structures("Liver", "Spleen")
+    move_contours(dataset, 500, "Spleen")
+    (warning,) = (w for w in from_user_datasets([dataset], PARENT, BuildContext()).warnings if "contours" in w)
+    assert warning == "all contours of the structure Spleen lie beside the parent series"
 
 
 def test_arrays_with_a_grid_are_held_to_it_too() -> None:

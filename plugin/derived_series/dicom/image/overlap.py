@@ -29,6 +29,15 @@ def box(grid: Grid) -> Points:
     return np.concatenate([grid.corners(0) + outwards - half, grid.corners(-1) + outwards + half])
 
 
+def box_of_points(points: Points, of: Grid) -> Points:
+    """The same of pixels of a grid's size about points (n, 3) in LPS mm, along the axes of that grid."""
+    axes, sizes = _axes(box(of)), np.array([of.slice_spacing or 2 * _HALF_OF_ONE, *of.pixel_spacing])
+    along = points @ axes.T
+    low, high = along.min(axis=0) - sizes / 2, along.max(axis=0) + sizes / 2
+    corners = [(n, r, c) for n in (low[0], high[0]) for c in (low[2], high[2]) for r in (low[1], high[1])]
+    return np.asarray(np.array(corners) @ axes)
+
+
 def box_of_affine(affine_lps: Affine, shape: tuple[int, ...]) -> Points:
     """The same of an image whose axes need not be at right angles."""
     ends = np.array(list(product(*[(-0.5, n - 0.5) for n in shape])))
@@ -49,10 +58,10 @@ def apart(first: Points, second: Points) -> float:
     return max(_gap(first, second, _axes(points)) for points in (first, second))
 
 
-def not_overlapping(image: Points, series: Points, whose: str) -> GeometryError:
-    """The error for an image that is not where a series is."""
+def not_overlapping(image: Points, series: Points, whose: str, what: str = "the image") -> GeometryError:
+    """The error for an image, or what else has a place, that is not where a series is."""
     return GeometryError(
-        f"the image does not overlap {whose}: in mm (x, y, z, LPS) it reaches {extent(image)}, {whose} "
+        f"{what} does not overlap {whose}: in mm (x, y, z, LPS) it reaches {extent(image)}, {whose} "
         f"{extent(series)}; they are {apart(image, series):.1f} mm apart",
         remedy=_cause(image, series),
     )

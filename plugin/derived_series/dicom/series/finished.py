@@ -121,14 +121,14 @@ def from_user_datasets(
 
     :param maker: what returned them, for errors.
     :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
-    :raises GeometryError: images in the parent's frame of reference, and beside the parent.
+    :raises GeometryError: images or contours in the parent's frame of reference, and beside the parent.
     """
     several = isinstance(datasets, Sequence) and not isinstance(datasets, str)
     if not several or not datasets or not all(isinstance(dataset, Dataset) for dataset in datasets):
         raise UserCodeError(f"{maker} returned no datasets", remedy="return a list of pydicom Datasets")
     if any(not dataset.get("SOPClassUID") for dataset in datasets):
         raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
-    require_overlap(datasets, parent)
+    place_warnings = require_overlap(datasets, parent)
     context = context.seeded()  # one series, whatever is asked of it
     taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
     foreign = (
@@ -137,7 +137,7 @@ def from_user_datasets(
         or any(str(d.get("SOPInstanceUID")) in taken for d in datasets)
         or str(datasets[0].get("SeriesInstanceUID")) != context.uid("series")
     )
-    warnings = list(parent.warnings)
+    warnings = [*parent.warnings, *place_warnings]
     adopted = []
     for index, source in enumerate(datasets):
         dataset = copy.deepcopy(source)

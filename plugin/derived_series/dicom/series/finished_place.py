@@ -1,4 +1,4 @@
-"""Where finished datasets lie: in the parent's frame of reference they overlap the parent, or are refused."""
+"""Where finished datasets lie: in the parent's frame of reference, images and contours overlap the parent."""
 
 from __future__ import annotations
 
@@ -8,29 +8,54 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
-from derived_series.dicom.image.overlap import Points, apart, box, not_overlapping
+from derived_series.dicom.image.overlap import Points, apart, box, box_of_points, not_overlapping
 from derived_series.dicom.source.parent_series import ParentSeries
 
 #: Half the thickness of a slice that does not say it, in mm.
 _HALF_OF_ONE = 2.5
 
 
-def require_overlap(datasets: Sequence[Dataset], parent: ParentSeries) -> None:
+def require_overlap(datasets: Sequence[Dataset], parent: ParentSeries) -> list[str]:
     """Nothing is asked of datasets without a place, or in a frame of reference that is not the parent's.
 
-    :raises GeometryError: images that are all beside the parent.
+    :return: warnings that name structures whose contours all lie beside the parent, where others do not.
+    :raises GeometryError: images that are all beside the parent, or a structure set whose contours are.
     """
     frame = FrameOfReference.of(parent).uid
     if parent.grid is None or not frame:
-        return
+        return []
+    series = box(parent.grid)
     planes = [
         plane for dataset in datasets if dataset.get("FrameOfReferenceUID") == frame for plane in _planes(dataset)
     ]
-    if not planes:
-        return
-    image, series = np.concatenate(planes), box(parent.grid)
-    if apart(image, series):
-        raise not_overlapping(image, series, "the parent series")
+    if planes and apart(np.concatenate(planes), series):
+        raise not_overlapping(np.concatenate(planes), series, "the parent series")
+    structures = [structure for dataset in datasets for structure in _structures(dataset, frame)]
+    boxes = [(name, box_of_points(points, parent.grid)) for name, points in structures]
+    beside = [(name, corners) for name, corners in boxes if apart(corners, series)]
+    if boxes and len(beside) == len(boxes):
+        name, nearest = min(beside, key=lambda structure: apart(structure[1], series))
+        raise not_overlapping(nearest, series, "the parent series", f"the nearest structure, {name},")
+    return [f"all contours of the structure {name} lie beside the parent series" for name, _ in beside]
+
+
+def _structures(dataset: Dataset, frame: str) -> Iterator[tuple[str, Points]]:
+    """The name and the points, (n, 3), of each structure that has contours in a frame of reference."""
+    drawn = {item.get("ReferencedROINumber"): item for item in dataset.get("ROIContourSequence") or ()}
+    for roi in dataset.get("StructureSetROISequence") or ():
+        uid = roi.get("ReferencedFrameOfReferenceUID") or dataset.get("FrameOfReferenceUID")
+        contours = drawn.get(roi.get("ROINumber"), Dataset()).get("ContourSequence") or ()
+        points = [_points(contour) for contour in contours]
+        if uid == frame and sum(len(each) for each in points):
+            yield str(roi.get("ROIName") or roi.get("ROINumber")), np.concatenate(points)
+
+
+def _points(contour: Dataset) -> Points:
+    """Those of a contour, (n, 3), LPS mm; none of one that the gate refuses."""
+    try:
+        return np.array([float(value) for value in contour.get("ContourData") or ()]).reshape(-1, 3)
+    except (TypeError, ValueError):
+        return np.empty((0, 3))
 
 
 def _planes(dataset: Dataset) -> Iterator[Points]:
