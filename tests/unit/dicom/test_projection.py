@@ -17,6 +17,7 @@ from building import build, parent_of, ready, written
 from dciodvfy import new_errors
 from derived_series import (
     Blueprint,
+    DiscardElement,
     FillingStrategy,
     NiftiFactory,
     NumpyFactory,
@@ -77,6 +78,7 @@ def errors_of(series: Any, parent: ParentSeries) -> list[str]:
     return [str(finding) for finding in errors(validate(series, parent))]
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("name", PARENTS)
 def test_each_image_stays_what_its_parent_image_is(name: str, strategy: FillingStrategy) -> None:
@@ -291,7 +293,7 @@ def test_a_parent_of_another_kind_is_refused_with_the_kind_that_it_is(blueprint:
 
 
 @pytest.mark.parametrize("blueprint", ["ct", "mr", "pet"])
-def test_a_projection_is_no_volume(blueprint: str) -> None:
+def test_a_projection_is_not_a_volume(blueprint: str) -> None:
     with pytest.raises((GeometryError, HeaderError), match="DX") as caught:
         build(parent_of(digital_x_ray()), np.ones((1, 16, 12), np.uint8), blueprint=blueprint)
     assert "blueprint dx" in str(caught.value.remedy)
@@ -354,3 +356,145 @@ def test_real_files_stay_what_they_are(name: str, blueprint: str) -> None:
     assert dataset.SOPClassUID == parent.instances[0].SOPClassUID
     assert np.array_equal(dataset.pixel_array.reshape(image.shape), parent.stored())
     assert dataset.get("RescaleSlope") == parent.pivot.get("RescaleSlope")
+
+
+# ---- what of the parent's pixels holds for the image's
+
+
+def padded(limit: int | None = None) -> list[Dataset]:
+    """A radiograph whose first two columns are padding."""
+    (dataset,) = digital_x_ray()
+    pixels = dataset.pixel_array.copy()
+    pixels[:, 0], pixels[:, 1] = 4095, 4095 if limit is None else limit
+    dataset.PixelData = pixels.tobytes()
+    dataset.add_new("PixelPaddingValue", "US", 4095)
+    if limit is not None:
+        dataset.add_new("PixelPaddingRangeLimit", "US", limit)
+    return [dataset]
+
+
+@pytest.mark.parametrize("limit", [None, 4090])
+def test_the_padding_value_is_kept_where_padding_is_padding(limit: int | None) -> None:
+    parent = parent_of(padded(limit))
+    image = parent.voxels()
+    image[:, :, 2:] *= 0.9
+    series = build(parent, image, blueprint="dx")
+    (dataset,) = written(series)
+    assert (dataset.PixelPaddingValue, dataset.get("PixelPaddingRangeLimit")) == (4095, limit)
+    assert not any("PixelPadding" in warning for warning in series.warnings)
+    assert errors_of(series, parent) == [] and new_errors(dataset, padded(limit)) == []
+
+
+def _as_they_are(image: Any) -> Any:
+    return image
+
+
+def _with_a_bright_pixel(image: Any) -> Any:
+    image[0, 5, 5] = 4095
+    return image
+
+
+@pytest.mark.parametrize(
+    ("change", "values", "reason"),
+    [
+        ({}, lambda image: image * 0.9, "the image has no padding"),
+        ({}, _with_a_bright_pixel, "1 pixels of the image have such a value where the parent has none"),
+        ({"RescaleSlope": 2}, _as_they_are, "not in the parent's stored units"),
+        ({"PixelPaddingValue": None}, _as_they_are, "cannot be compared"),
+    ],
+)
+def test_the_padding_value_is_left_out_where_it_is_none(change: Any, values: Any, reason: str) -> None:
+    parents = padded(limit=4094)
+    for keyword, value in change.items():
+        setattr(parents[0], keyword, value)
+    parent = parent_of(parents)
+    series = build(parent, values(parent.voxels()), blueprint="dx")
+    (dataset,) = written(series)
+    assert "PixelPaddingValue" not in dataset and "PixelPaddingRangeLimit" not in dataset
+    (warning,) = (each for each in series.warnings if "PixelPaddingValue" in each)
+    assert reason in warning and str(parents[0].SOPInstanceUID) in warning
+
+
+def with_overlay(dataset: Dataset, group: int = 0x6000, frames: int | None = None) -> Dataset:
+    """With an ROI drawn over it: every third pixel."""
+    size = dataset.Rows * dataset.Columns * (frames or 1)
+    bits = np.packbits(np.arange(size) % 3 == 0, bitorder="little").tobytes()
+    for element, vr, value in (
+        (0x0010, "US", dataset.Rows),
+        (0x0011, "US", dataset.Columns),
+        (0x0040, "CS", "R"),
+        (0x0050, "SS", [1, 1]),
+        (0x0100, "US", 1),
+        (0x0102, "US", 0),
+        (0x1301, "IS", 64),
+        (0x1302, "DS", "17.5"),
+        (0x1500, "LO", "Lesion"),
+        (0x3000, "OW", bits + b"\0" * (len(bits) % 2)),
+        *([(0x0015, "IS", frames)] if frames else []),
+    ):
+        dataset.add_new((group, element), vr, value)
+    return dataset
+
+
+def overlay_of(dataset: Dataset, group: int = 0x6000) -> dict[int, Any]:
+    return {int(element.tag) & 0xFFFF: element.value for element in dataset if element.tag.group == group}
+
+
+@pytest.mark.parametrize("strategy", FillingStrategy)
+def test_overlays_are_kept_on_the_parents_rows_and_columns(strategy: FillingStrategy) -> None:
+    (source,) = digital_x_ray()
+    with_overlay(with_overlay(source), 0x6004)
+    parent = parent_of([source])
+    series = build(parent, parent.voxels() * 0.9, blueprint="dx", strategy=strategy)
+    (dataset,) = written(series)
+    expected = overlay_of(source)
+    del expected[0x1302]  # the mean of the parent's values
+    assert overlay_of(dataset) == overlay_of(dataset, 0x6004) == expected
+    assert np.array_equal(dataset.overlay_array(0x6000), source.overlay_array(0x6000))
+    assert sum("of the parent's values" in warning for warning in series.warnings) == 2
+    assert errors_of(series, parent) == [] and new_errors(dataset, [source]) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "image", "reason"),
+    [
+        (
+            with_overlay(ultrasound(frames=3, colour=False)[0]),
+            lambda v: v.repeat(2, axis=1),
+            "the image's rows and columns are others",
+        ),
+        (with_overlay(ultrasound(frames=3)[0], frames=3), lambda v: v[:1], "the image has 1 frame, that instance 3"),
+        (with_overlay(angiogram(bits=10)[0], frames=5), lambda v: v, "in unused bits of the parent's pixels"),
+    ],
+    ids=["rows", "frames", "bits"],
+)
+def test_overlays_that_do_not_lie_on_the_image_are_left_out(source: Dataset, image: Any, reason: str) -> None:
+    if "bits" in reason:
+        source[0x60000100].value = 16
+        del source[0x60003000]
+    parent = parent_of([source])
+    series = build(parent, image(values_of(parent)), blueprint="us" if source.Modality == "US" else "xa")
+    (dataset,) = written(series)
+    assert overlay_of(dataset) == {}
+    assert any(warning.startswith("the overlay plane 6000 ") and reason in warning for warning in series.warnings)
+
+
+def test_a_colour_profile_is_kept_with_the_colours() -> None:
+    (source,) = ultrasound()
+    source.ICCProfile, source.ColorSpace = b"profile!", "SRGB"
+    parent = parent_of([source])
+    (dataset,) = written(build(parent, parent.stored().repeat(2, axis=1), blueprint="us"))
+    assert (dataset.ICCProfile, dataset.ColorSpace) == (b"profile!", "SRGB")
+    series = build(parent, parent.stored()[..., 0], blueprint="us")
+    assert not {"ICCProfile", "ColorSpace"} & {element.keyword for element in written(series)[0]}
+    assert any("ICCProfile" in warning and "the image is grey" in warning for warning in series.warnings)
+
+
+def test_what_the_blueprint_says_of_them_stands() -> None:
+    (source,) = ultrasound()
+    source.ICCProfile, source.ColorSpace = b"profile!", "SRGB"
+    with_overlay(source)
+    parent = parent_of([source])
+    without = Blueprint([DiscardElement("ICCProfile"), DiscardElement(0x60003000)])
+    (dataset,) = written(build(parent, parent.stored(), without, blueprint="us"))
+    assert "ICCProfile" not in dataset and overlay_of(dataset) == {} and dataset.ColorSpace == "SRGB"

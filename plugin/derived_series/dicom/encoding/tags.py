@@ -58,7 +58,8 @@ def require_vr(tag: BaseTag, vr: str | None, what: str) -> str:
 def keyword(tag: int) -> str:
     """The keyword of PS3.6, '' for private and unknown tags."""
     tag = BaseTag(tag)
-    return "" if tag.is_private or not dictionary_has_tag(tag) else dictionary_keyword(tag)
+    known = not tag.is_private and (dictionary_has_tag(tag) or repeater_has_tag(tag))
+    return dictionary_keyword(tag) if known else ""
 
 
 def number(tag: int) -> str:

@@ -26,6 +26,7 @@ from derived_series.dicom.image.stored_pixels import StoredPixels
 from derived_series.dicom.modules.derivation import MARKS, marks_of
 from derived_series.dicom.modules.image import image_pixel_blueprint
 from derived_series.dicom.modules.projection import CINE, MASK, MaskElement, number_of_frames
+from derived_series.dicom.objects.carried_over import carried_over
 from derived_series.dicom.objects.single_instance import Draft, finished
 from derived_series.dicom.series.classic import ask, enforce_derived
 from derived_series.dicom.series.finished import FinishedSeries
@@ -80,9 +81,13 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     drafts = [_without_mask(draft, part, stored) for draft, part, stored in zip(drafts, parts, pixels, strict=True)]
     for draft, part in zip(drafts, parts, strict=True):
         _require_timing(draft, part)
+    carried = [
+        carried_over(part.source, header.parent, part.members, stored, header.blueprint)
+        for part, stored in zip(parts, pixels, strict=True)
+    ]
     built = [
-        finished(draft, _encoding(draft, part, stored, row))
-        for draft, part, stored in zip(drafts, parts, pixels, strict=True)
+        finished(draft, [*_encoding(draft, part, stored, row), *parents.elements], parents.warnings)
+        for draft, part, stored, parents in zip(drafts, parts, pixels, carried, strict=True)
     ]
     warnings = [*(w for one in built for w in one.warnings), *(w for stored in pixels for w in stored.warnings)]
     warnings += no_picture(env, row)

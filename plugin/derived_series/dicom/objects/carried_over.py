@@ -1,0 +1,131 @@
+"""What of a parent image holds for an image of its pixels too: padding, overlay planes, the colour profile.
+
+Padding and overlays are of the parent's rows and columns and of its stored units (PS3.3 C.7.5.1.1.2, C.9.2); a colour
+profile is of its colours (C.11.15). Where an image has others, they are left out, and a warning says why.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.image.parents_pixels import ParentsPixels
+from derived_series.dicom.modules.projection import number_of_frames
+from derived_series.dicom.source.parent_series import ParentSeries
+from derived_series.dicom.source.pixels import PixelFormat
+from derived_series.errors import InvalidParent
+
+_PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+_PROFILE = ("ICCProfile", "ColorSpace")
+#: The groups of overlay planes: even, up to sixteen (PS3.5 7.6).
+_OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
+_OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA = 0x0100, 0x3000
+#: Elements of an overlay that tell of the parent's values, not of its rows and columns: mean and deviation of an ROI.
+_OF_VALUES = (0x1302, 0x1303)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """The parent's elements that hold for the image, and why others do not."""
+
+    elements: tuple[DataElement, ...]
+    warnings: tuple[str, ...]
+
+
+def carried_over(
+    source: Dataset, parent: ParentSeries, members: Sequence[int], pixels: ParentsPixels, blueprint: Blueprint
+) -> Carried:
+    """What holds of one stored instance for the image that is made from it.
+
+    :param members: the indexes of the parent's instances that are it, or its frames.
+    :param blueprint: what it names is left to it.
+    """
+    elements: list[DataElement] = []
+    warnings: list[str] = []
+
+    def keep(tags: Sequence[int], reason: str, called: str = "") -> None:
+        if reason:
+            names = called or " and ".join(map(describe, tags))
+            are = "are" if len(tags) > 1 and not called else "is"
+            warnings.append(f"{names} of instance {source.SOPInstanceUID} {are} left out: {reason}")
+        else:
+            elements.extend(copy.deepcopy(source[tag]) for tag in tags)
+
+    padding, profile = (
+        [int(to_tag(name)) for name in names if name in source and name not in blueprint]
+        for names in (_PADDING, _PROFILE)
+    )
+    if padding:
+        keep(padding, _why_other_padding(source, parent, members, pixels))
+    if profile:
+        keep(profile, "" if pixels.samples == 3 else "the image is grey")
+    for tags in _overlays(source, blueprint):
+        reason = _why_other_overlay(source, tags, pixels)
+        of_values = [tag for tag in tags if tag & 0xFFFF in _OF_VALUES and not reason]
+        keep([tag for tag in tags if tag not in of_values], reason, f"the overlay plane {tags[0] >> 16:04X}")
+        if of_values:
+            keep(of_values, "of the parent's values")
+    return Carried(tuple(elements), tuple(warnings))
+
+
+def _overlays(source: Dataset, blueprint: Blueprint) -> Iterator[list[int]]:
+    """The tags of each overlay plane that the blueprint names nothing of."""
+    named = {int(element.tag) >> 16 for element in blueprint}
+    for group in _OVERLAY_GROUPS:
+        tags = [int(tag) for tag in source.keys() if tag.group == group and tag.element]
+        if tags and group not in named:
+            yield sorted(tags)
+
+
+def _why_other_overlay(source: Dataset, tags: Sequence[int], pixels: ParentsPixels) -> str:
+    """Why an overlay plane does not lie on the image; empty where it does."""
+    group = tags[0] >> 16
+    bits = source.get((group, _OVERLAY_BITS_ALLOCATED))
+    if (group, _OVERLAY_DATA) not in source or (bits is not None and bits.value not in (None, 1)):
+        return "it is in unused bits of the parent's pixels"
+    return _why_other_frames(source, pixels)
+
+
+def _why_other_frames(source: Dataset, pixels: ParentsPixels) -> str:
+    """In what the frames of an image are not those of its parent instance; empty where they are."""
+    frames, had = len(pixels.stored), number_of_frames(source)
+    if pixels.stored.shape[1:3] != (int(source.Rows), int(source.Columns)):
+        return "the image's rows and columns are others"
+    return f"the image has {frames} frame{'s' if frames > 1 else ''}, that instance {had}" if frames != had else ""
+
+
+def _why_other_padding(source: Dataset, parent: ParentSeries, members: Sequence[int], pixels: ParentsPixels) -> str:
+    """Why the parent's padding value is not the image's; empty where it is."""
+    pixel_format = PixelFormat.of(source)
+    if pixels.samples == 3:
+        return "the image is in colour"
+    units = (pixel_format.slope, pixel_format.intercept, pixel_format.dtype.startswith("<i"))
+    if pixel_format.has_modality_lut or units != (pixels.slope, pixels.intercept, pixels.stored.dtype.kind == "i"):
+        return "the image is not in the parent's stored units"
+    frames = _why_other_frames(source, pixels)
+    if frames:
+        return frames
+    try:
+        real = np.stack([np.asarray(frame, np.float64) for frame in parent.slices(list(members))])
+        low, high = sorted(int(source.get(name, source.PixelPaddingValue)) for name in _PADDING)
+    except (InvalidParent, AttributeError, TypeError, ValueError):
+        return "the parent's pixels cannot be compared with the image's"
+    before = _within(np.rint((real - pixels.intercept) / pixels.slope), low, high)
+    after = _within(pixels.stored, low, high)
+    stray = int(np.count_nonzero(after & ~before))
+    if stray:
+        return f"{stray} pixels of the image have such a value where the parent has none"
+    return "the image has no padding" if before.any() and not after.any() else ""
+
+
+def _within(values: npt.NDArray[Any], low: int, high: int) -> npt.NDArray[np.bool_]:
+    return np.asarray((values >= low) & (values <= high))
