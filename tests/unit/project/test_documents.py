@@ -245,3 +245,19 @@ def test_the_table_of_kinds_is_that_of_their_declarations() -> None:
     assert sorted(set(table) - kinds) == [], "README.md has a row for a kind that is not in kinds/"
     wrong = {kind.blueprint: kind.factory for kind in KINDS if kind.factory not in table[kind.blueprint]}
     assert wrong == {}, "the last cell of the kind's row in README.md is its factory, as here"
+
+
+#: Of a picture of the gallery: dozens are on one page.
+LARGEST_PICTURE_BYTES = 40_000
+
+
+def test_the_gallery_has_a_picture_of_each_kind() -> None:
+    text = (ROOT / "docs" / "kinds.md").read_text("utf-8")
+    rows = re.findall(r"^\| !\[[^]]+\]\(kinds/(\w+)\.png\) \| `(\w+)` \| .+ \|$", text, re.MULTILINE)
+    assert [name for file, name in rows if file != name] == [], "the picture of a kind has the name of its blueprint"
+    assert sorted(name for _, name in rows) == sorted(kind.blueprint for kind in KINDS), (
+        "docs/kinds.md has a row for each kind, and no other"
+    )
+    files = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "kinds").iterdir()}
+    assert sorted(files) == sorted(name for _, name in rows), "run scripts/kind_pictures.py"
+    assert {name: size for name, size in files.items() if size > LARGEST_PICTURE_BYTES} == {}
