@@ -114,7 +114,7 @@ def test_an_error_of_ours_with_anything_in_it(message: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 99, 9999, "x", None])
-def test_an_error_with_a_status_that_is_none(status: Any) -> None:
+def test_an_error_with_a_status_that_http_does_not_have(status: Any) -> None:
     kind = type("Mine", (DerivedSeriesError,), {"http_status": status})
     answer = error_answer(kind("x"), Request("GET", "/"))
     assert answer.status in {each.value for each in HTTPStatus if each.value >= 400}

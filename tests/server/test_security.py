@@ -223,7 +223,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_names_and_no_paths(server: OrthancServer, ct: str, name: str) -> None:
+def test_names_are_names_and_not_paths(server: OrthancServer, ct: str, name: str) -> None:
     """Looked up in what was loaded; nothing is read, written or run by them."""
     absolute = str(server.folder / "bait")
     for asked in (name, absolute):

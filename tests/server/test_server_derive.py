@@ -423,7 +423,7 @@ def test_a_series_that_breaks_a_rule_is_not_stored(empty: OrthancServer, ct: str
     assert empty.series_ids() == {ct, warned["ID"], silent["ID"]}
 
 
-def test_wrong_parameters_are_no_job(empty: OrthancServer, ct: str) -> None:
+def test_wrong_parameters_do_not_become_a_job(empty: OrthancServer, ct: str) -> None:
     before = len(empty.json("/derived-series/jobs"))
     for parameters, problem in (
         ({"Sigma": 1}, "'Sigma' was unexpected"),

@@ -27,20 +27,20 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 EVEN_MM, EVEN_PART = 0.01, 0.005
 #: Two slices nearer than this (mm) are at the same position.
 SAME_POSITION_MM = 1e-3
-#: Directions may differ by this angle (radians) and still be the same: DS values are rounded.
-SAME_ANGLE = 2e-3
+#: Directions may differ by this angle and still be the same: DS values are rounded.
+SAME_ANGLE_RADIANS = 2e-3
 #: Positions, distances and sizes of voxels (mm) are below this: what is not is a mistake.
 FARTHEST_MM = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Planes of one orientation.
+    """Planes of one orientation (PS3.3 C.7.6.2); an array on it is (slice, row, column).
 
-    :param row_cosines: direction of growing column index (first three values of ImageOrientationPatient).
-    :param column_cosines: direction of growing row index (last three values).
+    :param row_cosines: unit vector, direction of growing column index (first three values of ImageOrientationPatient).
+    :param column_cosines: unit vector, direction of growing row index (last three values).
     :param pixel_spacing: mm between rows, mm between columns, as PixelSpacing (0028,0030).
-    :param positions: ImagePositionPatient of every slice, ascending along the normal.
+    :param positions: ImagePositionPatient of every slice, LPS mm, ascending along the normal.
     :param rows: number of rows; :param columns: number of columns.
     """
 
@@ -222,7 +222,7 @@ def _refuse_angles(
     )
     for first, second, a, b in pairs:
         off = float(np.degrees(np.arcsin(np.clip(abs(a @ b), 0, 1))))
-        if off > np.degrees(SAME_ANGLE):
+        if off > np.degrees(SAME_ANGLE_RADIANS):
             raise GeometryError(
                 f"the affine is not orthogonal: its {first} and {second} axes are {90 - off:.2f} degrees apart, "
                 f"{off:.2f} from a right angle",

@@ -38,7 +38,7 @@ _OF_USERS = (
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """What is looked at.
+    """An installation that is checked.
 
     :ivar account: who Orthanc runs as.
     :ivar free_bytes: how much room the disk of a folder has.

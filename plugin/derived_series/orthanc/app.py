@@ -266,7 +266,7 @@ def _opened(folder: Path, holder: str) -> JobStore:
 
 
 def _emptied(folder: Path) -> Path:
-    """Delete and make again the workers' scratch folder: what a former process left there is of no use."""
+    """Delete and create again the workers' scratch folder."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(exist_ok=True)

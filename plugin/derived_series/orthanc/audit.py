@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from derived_series.errors import DerivedSeriesError
-from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.queue.audit_log import Act, AuditFile, AuditLog
 from derived_series.orthanc.abstract_gateway import Gateway
 
@@ -39,7 +38,7 @@ class Audit:
         """To the file, and to Orthanc."""
         self._file.write(act)
         try:
-            self._gateway.audit(act.by.get("User") or "", act.series, act.action, json_bytes(act.to_json()))
+            self._gateway.audit(act.by.get("User") or "", act.series, act.action, act.content())
         except DerivedSeriesError as error:
             _log.error("Orthanc's audit log has not taken %s on the job %s: %s", act.action, act.job, error.message)
 

@@ -150,7 +150,7 @@ REFUSED: list[tuple[Callable[[list[Dataset]], None], type[DerivedSeriesError], s
     (_studies, Conflict, "2 different StudyInstanceUIDs: .*'1.2.3'"),
     (_series, InvalidParent, "2 different values of SeriesInstanceUID: .*1.2.3"),
     (_classes, InvalidParent, "2 different values of SOPClassUID: .*1.1.7"),
-    (_twice, InvalidParent, "there twice, among them 1.2.826"),
+    (_twice, InvalidParent, "occur more than once, such as 1.2.826"),
     (
         _same_place,
         GeometryError,
@@ -172,7 +172,7 @@ REFUSED: list[tuple[Callable[[list[Dataset]], None], type[DerivedSeriesError], s
 
 
 @pytest.mark.parametrize(("spoil", "kind", "text"), REFUSED, ids=[spoil.__name__ for spoil, _, _ in REFUSED])
-def test_what_is_no_volume_is_refused_by_name(spoil: Any, kind: type[DerivedSeriesError], text: str) -> None:
+def test_what_is_not_a_volume_is_refused_by_name(spoil: Any, kind: type[DerivedSeriesError], text: str) -> None:
     datasets = ct_phantom(4, 4, 4)
     spoil(datasets)
     with pytest.raises(kind, match=text) as error:
@@ -186,7 +186,7 @@ def test_no_instance_at_all() -> None:
         ParentSeries.from_datasets([])
 
 
-def test_bytes_that_are_no_dicom() -> None:
+def test_bytes_that_are_not_dicom() -> None:
     whole = encode(ct_phantom(1)[0])
     for content in (b"", b"text" * 100, whole[:140]):
         with pytest.raises(InvalidParent):
@@ -250,6 +250,7 @@ def test_integers_of_all_sizes(dtype: str) -> None:
     assert np.array_equal(parent.voxels(), wanted) and np.array_equal(parent.stored(), wanted)
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize(
     "syntax",
     [RLELossless, JPEGLSLossless, JPEG2000Lossless, ImplicitVRLittleEndian, ExplicitVRBigEndian]

@@ -18,10 +18,13 @@ from derived_series import ParentSeries
 from derived_series.pipelines import Library, Value
 from package_files import package_series
 from phantoms import ct_phantom, mr_phantom
-from recipes_page import library, masks_of, path_with, run_recipe, write_programs, write_recipes
+from recipes_page import library, masks_of, path_with, run_recipe, write_programs
 from stand_in_bet import brain_mask
 from stand_in_nnunet import HU
 from stand_in_total_segmentator import STRUCTURES
+
+pytestmark = pytest.mark.slow
+pytest_plugins = ["recipe_fixtures"]
 
 #: Series by name: phantoms, and real ones that come with packages.
 CT = ["oblique", "ct ge 5 slices"]
@@ -34,11 +37,6 @@ def parent(name: str) -> ParentSeries:
     if name == "sagittal":
         return parent_of(mr_phantom(8, 32, 24))
     return ParentSeries.from_bytes(path.read_bytes() for path in package_series(name))
-
-
-@pytest.fixture(scope="module")
-def recipes(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return library(write_recipes(tmp_path_factory.mktemp("recipes") / "blueprints"))
 
 
 @pytest.fixture(autouse=True)

@@ -17,13 +17,14 @@ from derived_series import ParentSeries, segments_from
 from derived_series.pipelines import Library
 from diffusion import ANISOTROPY, DIFFUSIVITY, diffusion_phantom
 from phantoms import ct_phantom
-from recipes_page import ENVIRONMENTS, library, masks_of, path_with, run_recipe, write_programs, write_recipes
+from recipes_page import ENVIRONMENTS, masks_of, path_with, run_recipe, write_programs
 from shared_data import needs_series, series_folder
 from stand_in_nnunet import HU
 from stand_in_total_segmentator import STRUCTURES
 from test_recipes import n4_holds, parent
 
 pytestmark = pytest.mark.recipe
+pytest_plugins = ["recipe_fixtures"]
 
 PYTHON = ENVIRONMENTS / "commands" / "bin" / "python"
 CT: list[Any] = ["oblique", "ct ge 5 slices", pytest.param("head", marks=needs_series("ct_axial_head_philips"))]
@@ -31,11 +32,6 @@ CT: list[Any] = ["oblique", "ct ge 5 slices", pytest.param("head", marks=needs_s
 
 def ct_of(name: str) -> ParentSeries:
     return ParentSeries.from_folder(series_folder("ct_axial_head_philips")) if name == "head" else parent(name)
-
-
-@pytest.fixture(scope="module")
-def recipes(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    return library(write_recipes(tmp_path_factory.mktemp("recipes") / "blueprints"))
 
 
 @pytest.fixture(autouse=True)

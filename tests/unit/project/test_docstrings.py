@@ -120,6 +120,15 @@ def test_every_ready_blueprint_names_its_source() -> None:
     )
 
 
+def test_every_factory_of_a_kind_names_what_it_takes_and_its_source() -> None:
+    base = dicom.ObjectFactory
+    of_kinds = [kind for kind in CLASSES.values() if issubclass(kind, base) and kind is not base]
+    assert len(of_kinds) > 5
+    assert [kind.__name__ for kind in of_kinds if not re.search(r"PS3\.3 A\.\d", kind.__doc__ or "")] == []
+    silent = [kind.__name__ for kind in of_kinds if not re.search(_SHAPE.pattern + "|bytes", kind.__doc__ or "")]
+    assert silent == [], "its docstring says the axes: (slice, row, column), or that it takes bytes"
+
+
 def test_the_api_page_has_each_public_name_once() -> None:
     listed = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), flags=re.MULTILINE)
     wanted = [f"derived_series.dicom.{name}" for name in dicom.__all__]

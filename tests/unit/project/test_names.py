@@ -1,13 +1,23 @@
 """Names say what a thing is, not that somebody found, made or gave it."""
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 FOLDERS = ("plugin", "blueprints", "scripts", "benchmarks", "tests")
+
+
+@cache
+def trees(folder: str) -> dict[Path, ast.Module]:
+    """The files of a folder, parsed."""
+    return {path: ast.parse(path.read_text("utf-8")) for path in sorted((REPOSITORY / folder).rglob("*.py"))}
+
+
 #: They tell how a value came about and leave open what it is.
 ACTS = {"found", "said", "told", "made", "own", "given"}
 
@@ -30,12 +40,11 @@ def names_of_acts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_names_say_what_a_thing_is(folder: str) -> None:
-    files = sorted((REPOSITORY / folder).rglob("*.py"))
-    assert files
+    assert trees(folder)
     assert [
         f"{path.relative_to(REPOSITORY)}:{line}: {name}"
-        for path in files
-        for line, name in names_of_acts(ast.parse(path.read_text("utf-8")))
+        for path, tree in trees(folder).items()
+        for line, name in names_of_acts(tree)
     ] == [], "say what the value is (grid, warnings, dataset)"
 
 
@@ -71,7 +80,18 @@ WITHOUT_UNIT = {
     "FEW",
     "MANY",
 }
-WITHOUT_UNIT |= {"PATIENCE", "EVERY", "PERIOD", "PAUSE", "TIMEOUT", "DAY", "PAGE", "ROOM", "LIMIT"}
+WITHOUT_UNIT |= {"ANGLE", "SAME_ANGLE"}
+WITHOUT_UNIT |= {
+    "PATIENCE",
+    "EVERY",
+    "PERIOD",
+    "PAUSE",
+    "TIMEOUT",
+    "DAY",
+    "PAGE",
+    "ROOM",
+    "LIMIT",
+}
 
 
 def constants_without_unit(tree: ast.Module) -> list[str]:
@@ -100,8 +120,8 @@ def constants_without_unit(tree: ast.Module) -> list[str]:
 def test_constants_carry_their_unit(folder: str) -> None:
     assert [
         f"{path.relative_to(REPOSITORY)}: {name}"
-        for path in sorted((REPOSITORY / folder).rglob("*.py"))
-        for name in constants_without_unit(ast.parse(path.read_text("utf-8")))
+        for path, tree in trees(folder).items()
+        for name in constants_without_unit(tree)
     ] == [], "append the unit: _SECONDS, _BYTES, _MM, _CHARACTERS, ..."
 
 
@@ -157,3 +177,19 @@ def test_repeated_file_names_are_seen(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / f"{name}.py").touch()
     assert repeated_names(tmp_path) == {"mr": {"kinds", "orthanc"}, "rules": {"orthanc", "dicom/series"}}
+
+
+#: "What is not a volume", not "what is no volume"; "there is no volume" is another matter.
+NOT_A = re.compile(r"(?<!there)_(is|are)_no_")
+
+
+def test_names_of_tests_say_not_a_and_not_no() -> None:
+    names = [
+        node.name
+        for tree in trees("tests").values()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    ]
+    assert len(names) > 1000
+    assert [name for name in names if NOT_A.search(name)] == []
+    assert NOT_A.search("test_what_is_no_volume") and not NOT_A.search("test_there_is_no_volume")

@@ -224,7 +224,7 @@ class InstanceEnvironment:
 
     @property
     def position(self) -> Vector | None:
-        """ImagePositionPatient, LPS mm; None without geometry."""
+        """ImagePositionPatient (PS3.3 C.7.6.2.1.1), LPS mm; None without geometry."""
         return None if self.image_env.grid is None else self.image_env.grid.positions[self.slice_index]
 
     @property

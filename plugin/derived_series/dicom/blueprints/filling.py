@@ -14,7 +14,9 @@ from derived_series.dicom.source.parent_series import ParentSeries
 
 
 class FillingStrategy(Enum):
-    """``DISCARD``: they are not in the derived series. ``COPY``: they are, where they are still true.
+    """What becomes of the parent's tags that a blueprint does not name.
+
+    ``DISCARD``: they are not in the derived series. ``COPY``: they are, where they are still true.
 
     Patient, study, UIDs, derivation and pixel encoding do not depend on it: they are written always.
     """

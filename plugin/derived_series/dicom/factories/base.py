@@ -86,7 +86,11 @@ class DicomFactory:
         return make_header(SeriesEnvironment(series, self, context or BuildContext()), blueprint, strategy)
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """The image as a (slice, row, column) array with its place in space; (time, slice, row, column) in 4D."""
+        """The image as a (slice, row, column) array with its place in space; (time, slice, row, column) in 4D.
+
+        :raises InvalidImage: not an image that the factory takes. :raises ShapeMismatch: it needs another shape.
+        :raises GeometryError: its place cannot be right.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say what its images are: define arrange()")
 
     @classmethod
@@ -114,7 +118,7 @@ class DicomFactory:
         return resample(array, placement.grid.affine_lps, header.parent, header.sop_class_uid, how)
 
     def own_image(self, parent: ParentSeries) -> Any:
-        """What ``build`` takes for the parent's own real-world values."""
+        """What ``build`` takes for the parent's own real-world values, as an array (slice, row, column)."""
         return parent.slices()
 
     def build(

@@ -80,46 +80,53 @@ def _factory(image: Any) -> DicomFactory:
 
 
 class CTFactory(ObjectFactory):
-    """CT images, from values in HU (blueprints: ct, legacy_enhanced_ct)."""
+    """CT images, from (slice, row, column) of HU (blueprints: ct, legacy_enhanced_ct; PS3.3 A.3, A.70)."""
 
     name = "ct"
 
 
 class MRFactory(ObjectFactory):
-    """MR images (blueprints: mr, legacy_enhanced_mr)."""
+    """MR images, from (slice, row, column) of any unit (blueprints: mr, legacy_enhanced_mr; PS3.3 A.4, A.71)."""
 
     name = "mr"
 
 
 class PETFactory(ObjectFactory):
-    """PET images (blueprints: pet, legacy_enhanced_pet)."""
+    """PET images, from (slice, row, column) in the unit of Units (0054,1001).
+
+    Blueprints: pet, legacy_enhanced_pet (PS3.3 A.21, A.72).
+    """
 
     name = "pet"
 
 
 class SecondaryCaptureFactory(ObjectFactory):
-    """Secondary captures, grey or RGB (blueprints: secondary_capture, multiframe_secondary_capture)."""
+    """Secondary captures (PS3.3 A.8), from (slice, row, column), or (slice, row, column, 3) of uint8 in RGB.
+
+    Blueprints: secondary_capture, multiframe_secondary_capture.
+    """
 
     name = "secondary_capture"
 
 
 class SegmentationFactory(ObjectFactory):
-    """Segmentation, from a label map or a mask (segmentation, label_map_segmentation), or from probabilities.
+    """Segmentations (PS3.3 A.51), from a label map or a mask, (slice, row, column) of whole numbers or bool.
 
-    Those go with the blueprint fractional_segmentation.
+    Blueprints: segmentation, label_map_segmentation. From probabilities, 0 to 1, (slice, row, column) or
+    (segment, slice, row, column): fractional_segmentation.
     """
 
     name = "segmentation"
 
 
 class ParametricMapFactory(ObjectFactory):
-    """Parametric map, from floats that are measured in any unit (blueprint: parametric_map)."""
+    """Parametric maps (PS3.3 A.75), from (slice, row, column) of floats in any unit (blueprint: parametric_map)."""
 
     name = "parametric_map"
 
 
 class RtDoseFactory(ObjectFactory):
-    """RT Dose, from doses in Gy on evenly spaced slices (blueprint: rt_dose)."""
+    """RT Dose (PS3.3 A.18.3), from (slice, row, column) in Gy on evenly spaced slices (blueprint: rt_dose)."""
 
     name = "rt_dose"
 
@@ -167,7 +174,7 @@ class FileFactory(ObjectFactory):
 
 
 class EncapsulatedPdfFactory(FileFactory):
-    """Encapsulated PDF, from the bytes of a PDF file (blueprint: encapsulated_pdf)."""
+    """Encapsulated PDF (PS3.3 A.45.1), from the bytes of a PDF file (blueprint: encapsulated_pdf)."""
 
     name = "pdf"
 

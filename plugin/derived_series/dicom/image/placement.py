@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from derived_series.dicom.grid import SAME_ANGLE, Grid
+from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.source.parent_series import ParentSeries
 
@@ -146,7 +146,7 @@ def _same_planes(grid: Grid, parent: Grid) -> tuple[int, ...] | None:
     if (grid.rows, grid.columns) != (parent.rows, parent.columns):
         return None
     off = np.abs(np.subtract([*grid.row_cosines, *grid.column_cosines], [*parent.row_cosines, *parent.column_cosines]))
-    if off.max() > SAME_ANGLE:
+    if off.max() > SAME_ANGLE_RADIANS:
         return None
     allowed = tolerance(parent)
     corners = np.stack([parent.corners(k) for k in range(len(parent.positions))])

@@ -43,7 +43,7 @@ class Resampling:
 
 
 def resample(
-    image: npt.NDArray[Any], affine_lps: Affine, parent: ParentSeries, sop_class_uid: str, how: Resampling
+    image: npt.NDArray[Any], affine_lps: Affine, parent: ParentSeries, sop_class_uid: str, resampling: Resampling
 ) -> tuple[npt.NDArray[Any], Placement]:
     """The image's values at the parent's positions, (slice, row, column) or of each time as given, with their place.
 
@@ -64,12 +64,12 @@ def resample(
             f"an image of dtype {image.dtype} cannot be resampled", remedy="give one integer or float a pixel"
         )
     grid = parent.require_grid()
-    interpolation = how.interpolation_of(image.dtype, sop_class_uid)
+    interpolation = resampling.interpolation_of(image.dtype, sop_class_uid)
     nearest = interpolation == "Nearest"
     values = image.view(np.uint8) if image.dtype.kind == "b" else np.asarray(image, dtype=_known_type(image.dtype))
     out = np.empty(image.shape[:-3] + grid.shape, dtype=values.dtype if nearest else _between(values.dtype))
     pairs = [(values, out)] if image.ndim == 3 else list(zip(values, out, strict=True))
-    fill = _outside(values, out.dtype, how.outside, sop_class_uid, nearest)
+    fill = _outside(values, out.dtype, resampling.outside, sop_class_uid, nearest)
     inverse = np.asarray(np.linalg.inv(affine_lps), dtype=np.float64)
     touched = []
     missed = 0

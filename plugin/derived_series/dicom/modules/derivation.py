@@ -112,14 +112,16 @@ def _description(env: ImageEnvironment) -> str:
     return f"Computed from series {env.parent.series_instance_uid}, {where}"
 
 
-def tell_resampling(elements: dict[tuple[int, str], DataElement], how: str) -> None:
-    """Add to the description and to the codes that the image was resampled."""
+def tell_resampling(elements: dict[tuple[int, str], DataElement], notice: str) -> None:
+    """Add to the description and to the codes that the image was resampled.
+
+    :param notice: what was done, in words.
+    """
     description, code = (int(to_tag(k)) for k in ("DerivationDescription", "DerivationCodeSequence"))
     description_element = elements.get((description, ""))
     if description_element is not None:
-        elements[description, ""] = DataElement(
-            description_element.tag, "ST", f"{description_element.value}; {how}" if description_element.value else how
-        )
+        text = f"{description_element.value}; {notice}" if description_element.value else notice
+        elements[description, ""] = DataElement(description_element.tag, "ST", text)
     code_element = elements.get((code, ""))
     if code_element is not None:
         kept = [item for item in code_element.value or [] if item.get("CodeValue") != UNSPECIFIED.value]

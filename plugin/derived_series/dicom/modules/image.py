@@ -203,7 +203,7 @@ image_pixel_blueprint = Blueprint(
 
 
 def _rescale_type(env: ImageEnvironment) -> Value:
-    """The Modality LUT module wants a type where there is a rescale; CT's HU goes without saying, a mask's not."""
+    """RescaleType: required with a rescale (PS3.3 C.11.1); in a CT image it is HU unless it says US, as for masks."""
     rules = sop_class(env.sop_class_uid).pixels
     if rules.rescale_always:
         return "US" if env.pixels.is_mask and env.parent.modality == "CT" else ABSENT

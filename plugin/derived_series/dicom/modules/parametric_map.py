@@ -18,7 +18,13 @@ from derived_series.dicom.modules.derivation import is_marked
 def real_world_values(
     units: Code | str, *, label: str = "REAL", explanation: str = "Real world values", quantity: Code | None = None
 ) -> Blueprint:
-    """The blueprint that says what the values of a parametric map are measured in; see real_world_value_item."""
+    """The blueprint that says what the values of a parametric map are measured in (PS3.3 C.7.6.16.2.11).
+
+    :param units: a code of UCUM (``"mm2/s"``; ``"1"`` for none).
+    :param label: LUTLabel, at most 16 characters; :param explanation: LUTExplanation.
+    :param quantity: what is measured, of CID 7180 such as ``Code("113041", "DCM", "Apparent Diffusion Coefficient")``.
+    :raises BlueprintError: text that is not a unit.
+    """
     item = real_world_value_item(units, label, explanation, quantity)
     return Blueprint([StaticElement("RealWorldValueMappingSequence", "SQ", [item])])
 

@@ -163,9 +163,9 @@ def _title(env: SeriesEnvironment) -> str:
     return f"Segments of series {env.pivot.get('SeriesNumber') or env.parent.series_instance_uid}"
 
 
-def _image(settings: Mapping[str, Setting], how: Iterable[VirtualElement]) -> Blueprint:
+def _image(settings: Mapping[str, Setting], further: Iterable[VirtualElement]) -> Blueprint:
     elements = [PictureElement(settings), StaticElement("ImageType", "CS", ["DERIVED", "SECONDARY"])]
-    return secondary_capture_blueprint + Blueprint([*elements, _BurnedInElement(None), *how])
+    return secondary_capture_blueprint + Blueprint([*elements, _BurnedInElement(None), *further])
 
 
 def _document(settings: Mapping[str, Setting]) -> Blueprint:

@@ -98,8 +98,9 @@ class Segment:
 
 
 def segments(*described: Segment) -> Blueprint:
-    """The blueprint that says what the labels of a label map stand for.
+    """The blueprint that says what the labels of a label map stand for (PS3.3 C.8.20.2, C.8.20.4).
 
+    :param described: a Segment for each label.
     :raises BlueprintError: a number that is there twice, codes and colours that there are not.
     """
     numbers = Counter(segment.number for segment in described)

@@ -65,7 +65,8 @@ class SegmentTable(StaticElement):
 def segments_from(table: str | Path) -> Blueprint:
     """The blueprint that says what the labels of a label map stand for, from a table.
 
-    :param table: the name of one of ``TABLES``, or a file.
+    :param table: the name of one of ``TABLES`` (``"totalsegmentator"``, ``"freesurfer"``), or a file: CSV or TSV with a
+        heading, BIDS dseg.tsv, ITK-SNAP's label descriptions, 3D Slicer's colour table, dcmqi's JSON.
     :raises BlueprintError: no such table, or one that cannot be read.
     """
     name = str(table)

@@ -1,7 +1,7 @@
 """Legacy Converted Enhanced CT, MR, PET (PS3.3 A.70 to A.72): a classic derived series as one multi-frame instance.
 
-The classic series is built as ever and converted by highdicom, of many slices a few that show where everything goes;
-it is stored nowhere, so what refers to it there refers to the parent's images here.
+The classic series is built in memory and converted by highdicom: of many slices a few, which show where all goes. It is
+never stored, so references to its instances become references to the parent's images.
 """
 
 from __future__ import annotations

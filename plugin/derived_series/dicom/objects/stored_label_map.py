@@ -37,8 +37,8 @@ class LabelMap:
 
         :raises GeometryError: where slices between others are missing, so that they are not evenly spaced.
         """
-        how = Resampling("Nearest", 0)
-        return resample(self.array, self.grid.affine_lps, parent, str(SegmentationStorage), how)[0]
+        nearest = Resampling("Nearest", 0)
+        return resample(self.array, self.grid.affine_lps, parent, str(SegmentationStorage), nearest)[0]
 
 
 @reading("the segmentation")

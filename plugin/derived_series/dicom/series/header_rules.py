@@ -124,10 +124,10 @@ def enforce_identity(
             continue  # left out, which the standard allows
         current_value, wanted = _value(current), _value(parent_value)
         if current_value != wanted:
-            how = (
+            change = (
                 "discarded" if current is None else "emptied" if current_value is None else f"set to {current_value!r}"
             )
-            warnings.append(f"{describe(tag)} cannot be {how}: it is the parent's")
+            warnings.append(f"{describe(tag)} cannot be {change}: it is the parent's")
         if parent_value is None and current_value is not None:
             del enforced[key]
         elif parent_value is not None and (current is None or current_value != wanted):

@@ -99,10 +99,10 @@ def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Gr
     left = 1 - max(as_is, 0.0) ** 2
     if changes == 0 or fit < _FITS or fit - as_is < _BETTER or 1 - fit**2 > _PART * left:
         return ""
-    how = " and ".join(_names(order, flips, grid))
+    turns = " and ".join(_names(order, flips, grid))
     return (
-        f"the image fits its parent far better {how}: {fit:.2f} against {as_is:.2f} as it is (correlation): check the "
-        "order and the direction of its axes"
+        f"the image fits its parent far better {turns}: {fit:.2f} against {as_is:.2f} as it is (correlation): check "
+        "the order and the direction of its axes"
     )
 
 

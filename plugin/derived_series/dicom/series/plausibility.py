@@ -1,4 +1,4 @@
-"""Doubts about a series whose class or units its values belie: told as warnings, since they may be meant."""
+"""Warn where pixel values do not fit the SOP class or the units: masks stored as CT, SUV stored as Bq/ml."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def _shifted(by: float) -> str:
     """A CT of another zero than that of HU."""
     if abs(abs(by) - _ZERO_OF_STORED) > _NEAR_ZERO_OF_STORED:
         return ""
-    how = "above" if by > 0 else "below"
+    side = "above" if by > 0 else "below"
     return (
-        f"the values are about {abs(by):.0f} {how} the parent's, which are HU: they look like stored values before or "
+        f"the values are about {abs(by):.0f} {side} the parent's, which are HU: they look like stored values before or "
         "after the rescale; add RescaleIntercept once, and only once"
     )
 
@@ -159,19 +159,20 @@ def _text(elements: Mapping[Key, DataElement], name: str) -> str:
     return "" if element is None else str(element.value or "")
 
 
-def _chosen(parent: ParentSeries) -> list[int]:
+def _looked_at(parent: ParentSeries) -> list[int]:
+    """The indexes of a few of the parent's slices, evenly spread."""
     return [int(index) for index in np.unique(np.linspace(0, len(parent) - 1, _SLICES_LOOKED_AT).astype(int))]
 
 
 def _range_of(parent: ParentSeries) -> tuple[float, float]:
     """The lowest and the highest value of some of the parent's slices. :raises InvalidParent: it cannot be decoded."""
-    ranges = [(float(frame.min()), float(frame.max())) for frame in parent.slices(_chosen(parent))]
+    ranges = [(float(frame.min()), float(frame.max())) for frame in parent.slices(_looked_at(parent))]
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _largest(parent: ParentSeries) -> float:
     """The largest value of some of the parent's slices; by their headers when the pixels are not at hand."""
-    chosen = _chosen(parent)
+    indexes = _looked_at(parent)
     if "PixelData" in parent.pivot:
         try:
             return _range_of(parent)[1]
@@ -180,5 +181,5 @@ def _largest(parent: ParentSeries) -> float:
     if parent.is_constant("RescaleSlope"):
         return 0.0
     # a slope of its own for each slice is there to fill what is stored
-    headers = [parent.instances[index] for index in chosen]
+    headers = [parent.instances[index] for index in indexes]
     return max(float(d.get("RescaleSlope") or 1) * ((1 << int(d.get("BitsStored") or 16) - 1) - 1) for d in headers)

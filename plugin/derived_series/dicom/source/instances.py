@@ -149,7 +149,7 @@ def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:
     uids = Counter(str(dataset.SOPInstanceUID) for dataset in instances)
     repeated = [uid for uid, count in uids.items() if count > 1]
     if repeated:
-        raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs are there twice, among them {repeated[0]}")
+        raise InvalidParent(f"{len(repeated)} SOPInstanceUIDs occur more than once, such as {repeated[0]}")
 
 
 def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:

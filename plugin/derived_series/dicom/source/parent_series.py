@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.encoding.character_sets import keep_bytes, keep_bytes_in_sequences
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
-from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE, Affine, Grid
+from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE_RADIANS, Affine, Grid
 from derived_series.dicom.source.detached import Memo, detached
 from derived_series.dicom.source.file_meta import disagreements
 from derived_series.dicom.source.files import save
@@ -313,7 +313,7 @@ def _grid(instances: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arra
         raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
     row, column = orientations[0, :3], orientations[0, 3:]
     lengths = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
-    if min(lengths) < 0.9 or abs(row @ column) > 10 * SAME_ANGLE:
+    if min(lengths) < 0.9 or abs(row @ column) > 10 * SAME_ANGLE_RADIANS:
         raise GeometryError(
             f"ImageOrientationPatient is not two unit vectors at a right angle: {orientations[0].tolist()}"
         )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.encoding.tags import to_tag
-from derived_series.dicom.grid import SAME_ANGLE
+from derived_series.dicom.grid import SAME_ANGLE_RADIANS
 from derived_series.errors import Advice, Choice, GeometryError, InvalidParent
 
 Plane = Literal["Axial", "Sagittal", "Coronal"]
@@ -100,11 +100,11 @@ def _of_orientation(instances: list[Dataset], varying: frozenset[int], selection
         if len(groups) > 1:
             planes = {group.plane for group in groups}
             by_name = len(planes) == len(groups)
-            how = " or ".join(f'"{p}"' for p in sorted(planes)) if by_name else "the six numbers of one of them"
+            names = " or ".join(f'"{p}"' for p in sorted(planes)) if by_name else "the six numbers of one of them"
             raise GeometryError(
                 f"the parent has {len(groups)} orientations (ImageOrientationPatient): {_named(groups, instances)}",
-                remedy=f"choose one, {how}, or give a series of one; localizers are not volumes",
-                advice=Advice(Choice.ORIENTATION, how if by_name else "[...]"),
+                remedy=f"choose one, {names}, or give a series of one; localizers are not volumes",
+                advice=Advice(Choice.ORIENTATION, names if by_name else "[...]"),
             )
         return instances
     fitting = [group for group in groups if _fits(group, wanted)]
@@ -130,7 +130,7 @@ def _groups(instances: Sequence[Dataset]) -> list[_Group]:
         if cosines.shape != (6,) or not np.abs(cosines).max() < 2:
             continue
         for group in groups:
-            if np.abs(cosines - group.cosines).max() <= SAME_ANGLE:
+            if np.abs(cosines - group.cosines).max() <= SAME_ANGLE_RADIANS:
                 group.members.append(index)
                 break
         else:

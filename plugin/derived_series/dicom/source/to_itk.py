@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from derived_series.dicom.grid import SAME_ANGLE, Grid
+from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
 from derived_series.errors import GeometryError, UserCodeError
 
 
@@ -24,7 +24,7 @@ def sitk_image(voxels: npt.NDArray[Any], grid: Grid, time_step: float | None) ->
     except ImportError as error:
         raise UserCodeError("SimpleITK is not installed here", remedy="pip install SimpleITK") from error
     grid.require_regular("a SimpleITK image")
-    if np.radians(grid.shear_degrees) > SAME_ANGLE:
+    if np.radians(grid.shear_degrees) > SAME_ANGLE_RADIANS:
         raise GeometryError(
             f"the slices are sheared by {grid.shear_degrees:.2f} degrees (gantry tilt), which a SimpleITK image cannot "
             "hold",

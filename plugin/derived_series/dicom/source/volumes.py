@@ -219,7 +219,7 @@ def _check_groups(groups: list[list[int]], positions: npt.NDArray[np.float64], s
             raise GeometryError(
                 f"two instances are at one distance along the normal, but {off.max():.3f} mm apart in their plane, at "
                 f"{positions[group[0]].tolist()} and {positions[group[int(off.argmax())]].tolist()} mm",
-                remedy="give a series of one stack of slices",
+                remedy="choose one stack of slices",
             )
 
 

@@ -88,10 +88,11 @@ def check_codes(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Findi
     """
     for element in dataset:
         if element.VR == "SQ" and parent.get(element.tag) != element:
-            yield from _doubts(element, where)
+            yield from _other_meanings(element, where)
 
 
-def _doubts(sequence: DataElement, where: str) -> Iterator[Finding]:
+def _other_meanings(sequence: DataElement, where: str) -> Iterator[Finding]:
+    """Warnings about the codes of a sequence, and of those within it."""
     for number, item in enumerate(sequence.value or ()):
         place = f"{sequence.keyword or sequence.tag}[{number}]"
         place = f"{where}, {place}" if where else place
@@ -101,7 +102,7 @@ def _doubts(sequence: DataElement, where: str) -> Iterator[Finding]:
             yield warning(0, doubt, place)
         for element in item:
             if element.VR == "SQ":
-                yield from _doubts(element, place)
+                yield from _other_meanings(element, place)
 
 
 def check_image(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Finding]:

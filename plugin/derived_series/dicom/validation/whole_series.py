@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _POSITION = 0x00200032
 #: mm that a position may be off, and the part of a unit vector that a direction may be off.
-_NEAR, _ANGLE = 1e-2, 2e-3
+_NEAR, _ANGLE_RADIANS = 1e-2, 2e-3
 
 
 def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
@@ -262,7 +262,8 @@ def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Ite
         yield error(0x00200037, f"has {len(orientation)} values, not 6")
         return
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
-    if abs(np.linalg.norm(row) - 1) > _ANGLE or abs(np.linalg.norm(column) - 1) > _ANGLE or abs(row @ column) > _ANGLE:
+    off = max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column))
+    if off > _ANGLE_RADIANS:
         yield error(0x00200037, f"is not two unit vectors at a right angle: {orientation}")
         return
     if not positions or any(len(position) != 3 for position in positions):

@@ -52,6 +52,10 @@ class Act:
             **self.more,
         }
 
+    def content(self) -> bytes:
+        """The act as one line of JSON: beside its job, in the file and for Orthanc's log."""
+        return json_bytes(self.to_json())
+
 
 class AuditLog:
     """What was done to each job that is remembered."""
@@ -64,7 +68,7 @@ class AuditLog:
 
     def note(self, act: Act) -> Callable[[sqlite3.Connection], None]:
         """What writes an act; for ``JobRunner.submit(along=...)``."""
-        text = json_bytes(act.to_json()).decode()
+        text = act.content().decode()
 
         def write(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM acts WHERE job NOT IN (SELECT id FROM jobs)")  # those of jobs that are forgotten
@@ -97,7 +101,7 @@ class AuditFile:
 
     def write(self, act: Act) -> None:
         """Never raises: what the disk does not take is an error in Orthanc's log."""
-        line = json_bytes(act.to_json()).decode()
+        line = act.content().decode()
         self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
 
     def close(self) -> None:

@@ -6,8 +6,8 @@ export const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * 
 /** a + s * b */
 export const along = (a, b, s) => [a[0] + s * b[0], a[1] + s * b[1], a[2] + s * b[2]];
 
-/** Directions may differ by this (radians), as the plugin has it. */
-const SAME_ANGLE = 2e-3;
+/** Directions may differ by this, as the plugin has it. */
+const SAME_ANGLE_RADIANS = 2e-3;
 
 /** The slices of one volume: of the `Grid` of a series' document. */
 export class Stack {
@@ -87,16 +87,19 @@ export class Stack {
   }
 }
 
+/** Whether two unit vectors lie along one line, in whichever direction. */
+const onOneLine = (a, b) => Math.hypot(...cross(a, b)) <= SAME_ANGLE_RADIANS;
+
 /** Whether slices of both are in parallel planes. */
 export function areParallel(a, b) {
-  return Math.abs(dot(a.normal, b.normal)) > 1 - SAME_ANGLE;
+  return onOneLine(a.normal, b.normal);
 }
 
 /** In what two grids differ, in words; empty when each voxel of one is at a voxel of the other. */
 export function differences(a, b) {
   const words = [];
   if (!areParallel(a, b)) words.push("orientation of the slices");
-  else if (dot(a.normal, b.normal) < 0 || dot(a.rowDirection, b.rowDirection) < 1 - SAME_ANGLE) words.push("orientation in the plane");
+  else if (dot(a.normal, b.normal) < 0 || dot(a.rowDirection, b.rowDirection) < 0 || !onOneLine(a.rowDirection, b.rowDirection)) words.push("orientation in the plane");
   const near = (x, y) => Math.abs(x - y) <= 1e-3 * Math.max(x, y);
   if (!near(a.rowSpacing, b.rowSpacing) || !near(a.columnSpacing, b.columnSpacing)) words.push("pixel spacing");
   if (a.rows !== b.rows || a.columns !== b.columns) words.push("rows and columns");
