@@ -89,7 +89,7 @@ def authorization_proxy(
 ) -> Iterator[AuthorizationProxy]:
     """A proxy that listens; give it its ``target``, the URL of an Orthanc."""
     proxy = AuthorizationProxy(port, plugin, users)
-    thread = threading.Thread(target=proxy.http.serve_forever, daemon=True)
+    thread = threading.Thread(target=proxy.http.serve_forever, args=[0.01], daemon=True)
     thread.start()
     try:
         yield proxy

@@ -12,11 +12,12 @@ from hypothesis import settings
 from browser_fixtures import browser, page  # noqa: F401  # fixtures for all tests
 from installed import not_installed
 from orthanc_server import PLUGIN_SCRIPT, OrthancServer, orthanc_program
+from quick_loop import mark_left_out
 from run_summary import coverage_lines, measured, skip_lines
 from shared_data import NO_DATA
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
-settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=10)
+settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=4)
 settings.load_profile("repeatable")
 
 
@@ -26,18 +27,24 @@ _SECTIONS = {"report": "what real series became", "table": "what each kind of ob
 
 #: Fixtures that a test has only if it needs an Orthanc or a browser.
 _OF_SERVERS = {"orthanc_installed", "browser"}
+#: One that a test has only if it runs containers.
+_OF_CONTAINERS = "images"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own.
+    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own, containers or
+    readers, and of matrices all but a sample.
 
     Those marked ``recipe`` need what scripts/recipes.py installs: they run with ``-m recipe`` alone.
     """
     for item in items:
         if any(mark.kwargs.get("reason") == NO_DATA for mark in item.iter_markers("skipif")):
             item.add_marker("slow")
+        if _OF_CONTAINERS in getattr(item, "fixturenames", ()) or item.get_closest_marker("readers"):
+            item.add_marker("slow")
         if _OF_SERVERS.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("server")
+    mark_left_out(items)
     if "recipe" not in str(config.getoption("markexpr")):
         left_out = [item for item in items if item.get_closest_marker("recipe")]
         config.hook.pytest_deselected(items=left_out)

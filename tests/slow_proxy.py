@@ -111,7 +111,7 @@ def _handler(proxy: SlowProxy) -> type[BaseHTTPRequestHandler]:
 def slow_proxy(port: int) -> Iterator[SlowProxy]:
     """A proxy that listens; give it its ``server``."""
     proxy = SlowProxy(port)
-    thread = threading.Thread(target=proxy.http.serve_forever, daemon=True)
+    thread = threading.Thread(target=proxy.http.serve_forever, args=[0.01], daemon=True)
     thread.start()
     try:
         yield proxy

@@ -65,7 +65,7 @@ class Nothing(BaseHTTPRequestHandler):
 def foreign() -> Iterator[int]:
     """The port of a server of other pages."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as web_server:
-        threading.Thread(target=web_server.serve_forever, daemon=True).start()
+        threading.Thread(target=web_server.serve_forever, args=[0.01], daemon=True).start()
         yield web_server.server_address[1]
         web_server.shutdown()
 

@@ -156,7 +156,7 @@ def test_29_old_pixels_under_the_same_uid_are_noticed(empty_orthanc: OrthancServ
         verify(client, uids_of(datasets)[1], [part.sop_instance_uid for part in parts], samples)
 
 
-def test_transcoding_when_received_is_no_difference(start_orthanc: StartOrthanc) -> None:
+def test_transcoding_when_received_is_not_a_difference(start_orthanc: StartOrthanc) -> None:
     server = start_orthanc({"IngestTranscoding": str(JPEGLSLossless)})
     datasets = ct_phantom(slices=2)
     parts = part10(datasets)
@@ -243,7 +243,7 @@ def failed(uid: str, reason: int) -> bytes:
 def test_25_an_answer_is_read_to_the_last_instance(status: int, body: bytes, match: str, transient: bool) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Lying)
     server.answer = (status, body)  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
         with Client(Connection(f"http://127.0.0.1:{server.server_port}")) as client:
@@ -285,7 +285,7 @@ def test_a_connection_closed_as_it_is_used_again(method: str, methods: list[str]
     """A request that may be repeated is; another is an error that says it may pass."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hasty)
     server.methods = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
         with Client(Connection(f"http://127.0.0.1:{server.server_port}")) as client:
@@ -324,7 +324,7 @@ class Unwilling(BaseHTTPRequestHandler):
 def test_neither_a_status_nor_a_time_out_is_asked_for_twice() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Unwilling)
     server.paths, server.goes_on = [], threading.Event()  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     try:
         with Client(Connection(f"http://127.0.0.1:{server.server_port}", timeout=0.3)) as client:

@@ -259,7 +259,7 @@ def _worker_token(server: OrthancServer) -> str:
             pass
 
     listener = HTTPServer(("127.0.0.1", 0), Seeing)
-    thread = threading.Thread(target=listener.serve_forever)
+    thread = threading.Thread(target=listener.serve_forever, args=[0.01])
     thread.start()
     try:
         ct = next(iter(server.series_ids()))

@@ -157,7 +157,7 @@ def test_private_tags_of_two_creators_live_side_by_side() -> None:
     assert len(both) == 0
 
 
-def test_a_private_creator_is_no_element_of_its_own() -> None:
+def test_a_private_creator_is_not_an_element_of_its_own() -> None:
     with pytest.raises(BlueprintError, match="private creator"):
         StaticElement(0x00090010, "LO", "ACME")
     with pytest.raises(BlueprintError, match="not a private tag"):

@@ -100,6 +100,7 @@ def plain(name: PersonName) -> str:
     return str(name).rstrip("=")
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("name", NAMES)
 def test_names_stay_byte_for_byte(name: str, strategy: FillingStrategy) -> None:
@@ -247,6 +248,7 @@ def raw_text(content: bytes) -> list[bytes]:
     ]
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize("kind", ["classic", "copied", "object", "legacy", "finished", "multi-frame parent"])
 @pytest.mark.parametrize(("charset", "data"), ODD, ids=[name for name, _ in ODD])
@@ -276,6 +278,7 @@ def test_bytes_outside_of_the_character_set_are_kept(charset: str, data: bytes, 
         assert any(name in warning and "not all bytes" in warning for warning in series.warnings)
 
 
+@pytest.mark.wide(quick=7)
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize("kind", ["classic", "object", "legacy", "finished", "pipeline's copy"])
 @pytest.mark.parametrize(("charset", "data"), ODD, ids=[name for name, _ in ODD])

@@ -83,6 +83,7 @@ def in_files(folder: Path, contents: list[bytes]) -> ParentSeries:
     return ParentSeries.from_files(paths)
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda uid: uid.keyword)
 @pytest.mark.parametrize("phantom", [ct_phantom, mr_phantom])
 def test_lossless_parents_are_read_exactly(syntax: UID, phantom: Any, tmp_path: Path) -> None:

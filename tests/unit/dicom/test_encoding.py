@@ -59,6 +59,7 @@ def assert_same(series: DerivedSeries) -> None:
         assert series.encode(index) == pydicoms(series, index)
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("name", ["ct", "mr", "pet", "secondary_capture"])
 @pytest.mark.parametrize("kind", ["int16", "float32", "bool", "uint8"])
@@ -113,6 +114,7 @@ def test_a_seed_repeats_a_build_byte_for_byte() -> None:
     assert [one.encode(index) for index in range(3)] == [two.encode(index) for index in range(3)]
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize(("charset", "name"), NAMES)
 def test_names_come_back(charset: Any, name: str) -> None:
     for phantom in (phantoms.ct_phantom, phantoms.mr_phantom, phantoms.pet_phantom):
@@ -149,6 +151,7 @@ BEYOND = {
 }
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("where", BEYOND)
 @pytest.mark.parametrize(("charset", "name"), [("ISO_IR 100", "Søren^Åse"), ("", "Phantom^Head")])
 def test_text_beyond_the_repertoire_turns_the_series_to_utf8(where: str, charset: str, name: str) -> None:
@@ -232,6 +235,7 @@ CONTEXT = BuildContext(datetime(2024, 3, 12, 10, 30), "seed")
 @example("AcquisitionNumber", ["1", " 2"])
 @example("ConcatenationUID", DSfloat(0.5))
 @example("SeriesDescription", "y" * 40 + "\\" + "z" * 40)
+@pytest.mark.slow
 def test_values_of_functions_are_written_as_pydicom_writes_them(tag: str, value: Any) -> None:
     """The same bytes, or the same kind of error."""
     extra = Blueprint([FunctionalElement(tag, lambda env: value)])

@@ -94,6 +94,7 @@ PARENTS: dict[str, Make] = {
 IRREGULAR = ("uneven", "a slice missing")
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("name", PARENTS)
 def test_the_derived_series_is_where_its_parent_is(name: str) -> None:
     slices = PARENTS[name]()
@@ -245,7 +246,7 @@ def test_files_without_meta_information_are_read(tmp_path: Path) -> None:
         assert np.array_equal(volume(build(parent, extra=DONE)), wanted.voxels())
 
 
-def test_colours_of_a_palette_are_no_values() -> None:
+def test_colours_of_a_palette_are_not_values() -> None:
     slices = ct_phantom(2, 8, 8)
     for dataset in slices:
         dataset.PhotometricInterpretation = "PALETTE COLOR"
@@ -272,6 +273,6 @@ def test_a_series_of_two_encodings() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no DICOM at all", bytes(300), b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100"])
-def test_files_that_are_no_instances_are_refused(content: bytes) -> None:
+def test_files_that_are_not_instances_are_refused(content: bytes) -> None:
     with pytest.raises(InvalidParent, match="instance 0 cannot be read as DICOM|nothing tells whose"):
         ParentSeries.from_bytes([content])

@@ -154,7 +154,7 @@ def test_sheared_affines_are_refused_naming_the_angle(degrees: float, axes: tupl
     [(np.zeros((4, 4)), "singular"), (np.full((4, 4), np.nan), "finite"), (np.eye(3), "4x4")]
     + [(np.diag([1.0, 1.0, 0.0, 1.0]), "singular")],
 )  # fmt: skip
-def test_affines_that_are_none_are_refused(affine: Any, text: str) -> None:
+def test_affines_that_are_not_affines_are_refused(affine: Any, text: str) -> None:
     with pytest.raises(GeometryError, match=text):
         Grid.from_affine(affine, (2, 2, 2))
 

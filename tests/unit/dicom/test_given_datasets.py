@@ -162,6 +162,7 @@ def phantom() -> list[Dataset]:
     return datasets
 
 
+@pytest.mark.wide(quick=5)
 @pytest.mark.parametrize(("process", "fields"), WAYS, ids=[way.__name__ for way, _ in WAYS])
 def test_patient_and_study_are_those_of_the_parent_as_it_is_stored(
     process: Callable[[Any, Any], Any], fields: dict[str, Any]

@@ -178,6 +178,7 @@ HighBit PixelRepresentation SamplesPerPixel PhotometricInterpretation RescaleSlo
 WindowWidth WindowCenterWidthExplanation""".split()
 
 
+@pytest.mark.wide(quick=12)
 @pytest.mark.parametrize("tag", sorted(NEVER_COPIED), ids=lambda tag: Tag(tag).json_key)
 def test_copy_leaks_nothing_that_is_never_copied(tag: int) -> None:
     from pydicom.datadict import dictionary_keyword
@@ -225,6 +226,7 @@ def test_copy_takes_no_private_tag_at_any_depth_and_no_overlay_curve_or_signatur
     assert "secret" in str(parent[0])  # the parent is as it was
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("phantom", [ct_phantom, mr_phantom, pet_phantom])
 @pytest.mark.parametrize("named", [True, False])

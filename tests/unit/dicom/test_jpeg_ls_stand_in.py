@@ -88,7 +88,7 @@ def test_the_stream_has_no_header_of_another_format(stand_in: ModuleType) -> Non
     assert encoded(stand_in, samples(12), 12)[:4] == b"\xff\xd8\xff\xf7"
 
 
-def test_what_is_no_jpeg_ls_and_what_is_too_short_is_refused(stand_in: ModuleType) -> None:
+def test_what_is_not_jpeg_ls_and_what_is_too_short_is_refused(stand_in: ModuleType) -> None:
     for stream in (b"", b"\xff\xd8", b"\xff\xd8\xff\xda" + bytes(20), bytes(64)):
         with pytest.raises(ValueError, match="not a JPEG-LS stream"):
             stand_in.decode_pixel_data(stream)

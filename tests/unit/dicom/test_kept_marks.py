@@ -28,6 +28,7 @@ IMAGES = sorted(
 # ---- lossy compression
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("differing", [False, True])
 @pytest.mark.parametrize("name", IMAGES)
 def test_the_lossy_mark_with_ratio_and_method_is_on_top_of_every_image(name: str, differing: bool) -> None:
@@ -66,6 +67,7 @@ def test_ratios_by_position() -> None:
     assert enhanced.LossyImageCompressionRatio == 11, "of the middle one"
 
 
+@pytest.mark.wide(quick=5)
 @pytest.mark.parametrize("name", IMAGES)
 def test_what_was_not_compressed_is_not_marked(name: str) -> None:
     parent = parent_of(phantom_for(name, 3, 8, 8))

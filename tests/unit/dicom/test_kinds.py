@@ -142,6 +142,7 @@ def test_files_are_read_by_the_factory_of_their_name() -> None:
     assert [reader_of(name) for name in names] == ["numpy", "nifti", "nifti", "pdf", "nifti"]
 
 
+@pytest.mark.slow
 def test_a_new_kind_is_its_own_files_and_one_line(tmp_path: Path) -> None:
     """The factory, the list, the command and the SOP class follow from the declaration."""
     package = tmp_path / "plugin" / "derived_series"

@@ -10,6 +10,8 @@ from derived_series.kinds import KINDS
 from kinds_matrix import PARENTS, compact, matrix, plain_text
 from parents_of_kinds import PROJECTION
 
+pytestmark = pytest.mark.slow
+
 VOLUMES = ("axial", "sagittal", "oblique", "tilted", "enhanced", "4D")
 #: Documents and pictures, which have no place in space.
 ANYWHERE = ("secondary_capture", "multiframe_secondary_capture", "measurement_report", "encapsulated_pdf")

@@ -21,6 +21,7 @@ def _as_axes(image: Any, axes: str) -> Any:
     return image.as_reoriented(turn)
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("axes", ["RAS", "LAS", "LPI", "PSR", "PIL", "SAR", "IPL", "ASL"])
 @pytest.mark.parametrize("orientation", ["axial", "sagittal", "coronal", "oblique"])
 def test_lesson_20_the_nifti_affine_ignored_and_output_mirrored(axes: str, orientation: str) -> None:

@@ -29,6 +29,7 @@ MR = parent_of(mr_phantom(4, 6, 5))
 SHAPE = (4, 6, 5)
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("value", [-1000, 0, 3, 64536, -32768, 65535, 0.25, -0.25, 1e-30, -7e20])
 @pytest.mark.parametrize("dtype", [np.int32, np.float32, np.float64])
 def test_lesson_10_a_constant_slice_written_with_the_wrong_number_of_bytes(value: float, dtype: Any) -> None:
@@ -58,6 +59,7 @@ def test_lesson_11_int16_arithmetic_that_overflows() -> None:
         assert all(float(str(dataset.get("RescaleSlope", "1"))) > 0 for dataset in written(build(CT, scaled)))
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_lesson_12_nan_written_as_a_rescale_slope(bad: float, dtype: Any) -> None:
@@ -119,6 +121,7 @@ def test_lesson_15_a_mask_of_0_and_1_becoming_0_and_65535(dtype: Any, blueprint:
         assert 0 < width <= 2 and abs(float(str(dataset.WindowCenter)) - 0.5) <= 1  # the window shows it
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int8, np.int16, np.uint16, np.int32, np.float32])
 def test_lesson_16_bits_allocated_changed_alone(strategy: FillingStrategy, dtype: Any) -> None:

@@ -115,7 +115,7 @@ def test_the_gate_passes_it() -> None:
         (b'[{"Of": "Liver"}]', "lacks Concept, Unit, Value"),
     ],
 )
-def test_what_is_no_measurement_is_refused(content: bytes, message: str) -> None:
+def test_what_is_not_a_measurement_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(InvalidImage, match=message):
         report(content)
 

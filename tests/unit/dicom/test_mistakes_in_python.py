@@ -68,7 +68,7 @@ def test_flags_are_given_by_name() -> None:
 
 
 @pytest.mark.parametrize("kind", [CopyOrElseElement, PositionCopyElement, StaticElement])
-def test_truth_values_are_no_values(kind: Any) -> None:
+def test_truth_values_are_not_values(kind: Any) -> None:
     with pytest.raises(BlueprintError, match="KVP.*True is not a value"):
         kind("KVP", True)
 

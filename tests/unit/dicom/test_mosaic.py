@@ -22,6 +22,7 @@ from shared_data import needs_series, series_files
 DONE = derivation("nothing", "PixelByPixelMean")
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("orientation", ["axial", "sagittal", "oblique"])
 @pytest.mark.parametrize("slices", [4, 7, 10])

@@ -64,6 +64,7 @@ def test_frames_are_the_slices_that_they_were(phantom: Any, orientation: str) ->
     assert positions(written(one)) == positions(written(other)) == positions(classic.instances)
 
 
+@pytest.mark.wide(quick=2)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("phantom", CLASSIC)
 def test_the_derived_series_is_classic_and_refers_to_frames(phantom: Any, strategy: FillingStrategy) -> None:
@@ -328,7 +329,7 @@ def test_copy_takes_nothing_that_only_enhanced_objects_say() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR")
-def test_values_that_are_no_numbers_are_refused() -> None:
+def test_values_that_are_not_numbers_are_refused() -> None:
     number = encode(enhanced(ct_phantom(3, 4, 4))).replace(b"IS\x02\0003 ", b"IS\x02\0003x")
     with pytest.raises(InvalidParent, match="NumberOfFrames .* is not a number: .*3x"):
         ParentSeries.from_bytes([number])

@@ -57,6 +57,7 @@ def step_of(datasets: list[Any]) -> float:
     return float(str(datasets[0].get("RescaleSlope", "1"))) / 2 * (1 + 1e-6)
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("axes", ALL_48)
 def test_round_trip_on_the_parents_grid(axes: str, tmp_path: Path) -> None:
     """Every slice finds its parent slice, from files of both kinds, packed or not."""
@@ -85,6 +86,7 @@ def another_grid(parent: ParentSeries, scale: float = 0.6) -> Any:
     return nib.Nifti1Image(data, affine)
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("axes", ALL_48)
 def test_round_trip_on_another_grid(axes: str) -> None:
     for parent in PARENTS.values():
@@ -114,6 +116,7 @@ def test_oblique_images_and_oblique_parents(angles: Any, axes: str, name: str) -
     assert_same_world(image, written(build(parent, image, factory=NiftiFactory())))
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.float32, np.float64, np.int64])
 @pytest.mark.parametrize("scaling", [None, (1.0, 0.0), (1.0, -1024.0), (0.01, 5.0), (-2.5, 0.0)])
 def test_types_and_scaling(dtype: Any, scaling: tuple[float, float] | None, tmp_path: Path) -> None:
@@ -195,7 +198,7 @@ def test_an_image_that_does_not_say_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("broken", ["singular", "nan", "none"])
-def test_affines_that_are_none(broken: str) -> None:
+def test_affines_that_are_not_affines(broken: str) -> None:
     parent = PARENTS["axial"]
     image = parent.to_nifti()
     if broken == "singular":
@@ -227,7 +230,7 @@ def test_other_shapes_and_kinds() -> None:
     assert np.all(volume(build(parent, nib.Nifti1Image(nan, affine), factory=NiftiFactory(nan=3))) == 3)
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_files_that_are_not_nifti(tmp_path: Path) -> None:
     whole = mr_bytes()
     bad = {
         "text.nii": b"not a nifti file",

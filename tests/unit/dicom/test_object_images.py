@@ -172,7 +172,7 @@ def test_colour_where_there_is_none() -> None:
             build(CT, RGB.astype(dtype), blueprint="secondary_capture")
 
 
-def test_three_columns_are_no_colour() -> None:
+def test_three_columns_are_not_colour() -> None:
     parent = parent_of(ct_phantom(4, 6, 3))
     series = build(parent, parent.voxels().astype(np.int16), blueprint="secondary_capture")
     assert len(series) == 4 and written(series)[0].SamplesPerPixel == 1
@@ -197,6 +197,7 @@ def frames(dataset: Dataset) -> list[Dataset]:
     return datasets
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("scale", [1, 1.37])
 @pytest.mark.parametrize("orientation", ["axial", "oblique"])
 @pytest.mark.parametrize("name", PHANTOMS)
@@ -302,7 +303,7 @@ def test_a_multiframe_secondary_capture_of_one_page(shape: tuple[int, ...]) -> N
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_a_label_map_with_values_that_are_no_labels_is_refused(dtype: str, value: float) -> None:
+def test_a_label_map_with_values_that_are_not_labels_is_refused(dtype: str, value: float) -> None:
     labels = np.ones(CT.shape, dtype)
     labels[1, 2, 3] = value
     with pytest.raises(PixelError, match="made from a label map"):

@@ -213,7 +213,7 @@ def test_a_mask_is_segment_one_even_an_empty_one() -> None:
         (labels(1) * 70000, "70000"),
     ],
 )
-def test_what_is_no_label_map_is_refused(image: Any, message: str) -> None:
+def test_what_is_not_a_label_map_is_refused(image: Any, message: str) -> None:
     with pytest.raises(PixelError, match=message) as caught:
         seg(image)
     assert caught.value.remedy and "bool mask" in caught.value.remedy
@@ -493,6 +493,7 @@ def test_codes_are_checked() -> None:
     assert snomed(synonym) is synonym  # value and scheme decide (PS3.3 8.3)
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize(
     ("code", "text"),
     [

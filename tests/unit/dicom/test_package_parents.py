@@ -77,6 +77,7 @@ def test_the_values_are_those_of_the_file(name: str) -> None:
     assert np.allclose(parent.voxels(), wanted, rtol=1e-6)
 
 
+@pytest.mark.wide(quick=7)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("name", VOLUMES)
 def test_values_positions_and_conformance(name: str, strategy: FillingStrategy) -> None:
@@ -128,7 +129,7 @@ def test_a_mask_of_a_picture_is_a_secondary_capture(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_volume_is_refused(name: str) -> None:
+def test_what_is_not_a_volume_is_refused(name: str) -> None:
     kind, text = REFUSED[name]
     with pytest.raises(kind, match=text):
         load(name)

@@ -74,6 +74,7 @@ def with_a_zero(*keywords: str) -> Callable[[Dataset], None]:
     return change
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize(("kind", "blueprint"), MADE)
 def test_identity_removed_without_a_method(kind: str, blueprint: str, tmp_path: Path) -> None:
     _, series = derive(kind, blueprint, lambda d: setattr(d, "PatientIdentityRemoved", "YES"), tmp_path)
@@ -91,6 +92,7 @@ def test_what_the_request_itself_has_wrong_is_refused() -> None:
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize(("kind", "blueprint"), MADE)
 def test_uids_with_leading_zeros(kind: str, blueprint: str, tmp_path: Path) -> None:
     parent, series = derive(kind, blueprint, with_a_zero(*UIDS), tmp_path)
@@ -117,6 +119,7 @@ def test_a_uid_with_a_leading_zero_that_is_not_the_parents_is_refused() -> None:
         run_blueprint(LIBRARY, "ct", "numpy", parent, None, Options(extra=extra), BuildContext())
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize(("kind", "blueprint"), MADE)
 @pytest.mark.parametrize("keyword", ["PatientWeight", "PixelSpacing", "SliceThickness"])
 def test_decimal_strings_of_17_characters(kind: str, blueprint: str, keyword: str, tmp_path: Path) -> None:
@@ -152,6 +155,7 @@ def test_laterality_that_nothing_tells(kind: str, blueprint: str, laterality: st
     assert is_warned_of(series, "FrameLaterality")
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize(("kind", "blueprint"), ENHANCED)
 @pytest.mark.parametrize("number", [b"70000", b"-1", b"1.5"])
 def test_acquisition_numbers_that_a_frame_cannot_hold(kind: str, blueprint: str, number: bytes, tmp_path: Path) -> None:
@@ -163,6 +167,7 @@ def test_acquisition_numbers_that_a_frame_cannot_hold(kind: str, blueprint: str,
     assert any("FrameAcquisitionNumber" in w and f"parent's {number.decode()}" in w for w in series.warnings)
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize(("kind", "blueprint"), MADE)
 @pytest.mark.parametrize("number", [b"2147483647", b"-2147483648", b"2147483000", b"1.5", b"3000000000"])
 def test_series_numbers_at_the_ends_of_their_range(kind: str, blueprint: str, number: bytes, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_letters_are_on_their_side_of_thin_planes_too(size: tuple[int, int]) -> 
     assert above[3] < 50 + rows / 2 < below[1]
 
 
+@pytest.mark.wide(quick=2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_burned_in_annotation_is_true(kind: str) -> None:
     secret = parent_of(ct_phantom(4, 64, 80, patient_name="Geheim^Frieda"))
@@ -249,6 +250,7 @@ def test_volumes_are_those_of_the_voxels(name: str) -> None:
     assert volumes(grid.subset([0]), labels[:1], None) == {}
 
 
+@pytest.mark.wide(quick=2)
 @pytest.mark.parametrize("name", ALL_PARENTS)
 def test_planes_are_in_millimetres_and_straight(name: str) -> None:
     """A ball is round in each plane, whatever the slices are like."""
@@ -319,6 +321,7 @@ def test_planes_are_looked_at_as_usual() -> None:
             assert (left, right) in (("R", "L"), ("A", "P")) and (above, below) in (("A", "P"), ("H", "F"))
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["oblique", "tilted", "enhanced"])
 def test_objects_are_valid(kind: str, name: str) -> None:

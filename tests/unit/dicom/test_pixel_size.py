@@ -43,6 +43,7 @@ def pictures(shape: tuple[int, ...]) -> list[np.ndarray[Any, Any]]:
     return [np.zeros(shape, "u1"), np.zeros((*shape, 3), "u1")]
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("blueprint", ["secondary_capture", "multiframe_secondary_capture"])
 @pytest.mark.parametrize("strategy", BOTH)
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_an_aspect_ratio_beside_a_spacing_is_left_out() -> None:
     assert sizes(dataset) == {"PixelAspectRatio": [2, 1]}
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("strategy", BOTH)
 @pytest.mark.parametrize("blueprint", ["secondary_capture", "multiframe_secondary_capture"])
 @pytest.mark.parametrize("shape", [(1, 32, 24), (1, 8, 6), (3, 16, 12)])

@@ -127,6 +127,7 @@ def test_constants(value: float, name: str) -> None:
             assert np.array_equal(real(dataset).astype(np.float32), narrow[0])
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("name", sorted(BARE))
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_the_extremes_of_a_type(name: str, dtype: Any) -> None:
@@ -233,6 +234,7 @@ def test_one_slice_may_be_two_dimensional() -> None:
     assert len(build(CT, image, blueprint="secondary_capture")) == 1  # no geometry: any shape is an image
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("name", ["ct", "mr", "pet", "secondary_capture"])
 @pytest.mark.parametrize("kind", ["noise", "constant", "mask", "tiny", "empty"])
 def test_the_window_shows_the_image(name: str, kind: str) -> None:
@@ -265,13 +267,13 @@ def test_mr_says_what_its_scaled_values_are() -> None:
 
 
 @pytest.mark.parametrize("bad", [None, "text", [[1, 2], [3]], {"a": 1}, b"bytes"])
-def test_what_is_no_array_is_refused(bad: Any) -> None:
+def test_what_is_not_an_array_is_refused(bad: Any) -> None:
     header = NumpyFactory().make_series_header(CT, BARE["ct"])
     with pytest.raises((PixelError, InvalidImage)):
         NumpyFactory().build(header, bad)
 
 
-def test_files_that_are_no_array(tmp_path: Path) -> None:
+def test_files_that_are_not_arrays(tmp_path: Path) -> None:
     np.save(tmp_path / "fine.npy", np.asfortranarray(np.arange(24, dtype=">i2").reshape(SHAPE)))
     array = NumpyFactory.read(tmp_path / "fine.npy")
     assert np.array_equal(array, np.arange(24).reshape(SHAPE)) and not array.flags.writeable

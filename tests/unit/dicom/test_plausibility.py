@@ -29,7 +29,7 @@ def part(parent: ParentSeries) -> Any:
 
 
 @pytest.mark.parametrize("modality", PARENTS)
-def test_masks_and_probabilities_are_no_images(modality: str) -> None:
+def test_masks_and_probabilities_are_not_images_of_a_modality(modality: str) -> None:
     parent = PARENTS[modality]
     (warning,) = warnings_of(parent, part(parent))
     assert "probabilities" in warning and "parametric_map" in warning

@@ -59,6 +59,7 @@ def parent_for(name: str) -> ParentSeries:
     return PARENTS.get(name, PARENTS["mr"])
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("image", IMAGES)
 @pytest.mark.parametrize("name", NAMES)
 def test_dciodvfy_finds_nothing_that_the_parent_does_not_have(name: str, image: str) -> None:
@@ -69,6 +70,7 @@ def test_dciodvfy_finds_nothing_that_the_parent_does_not_have(name: str, image: 
         assert errors(series.encode(1)) == []  # the phantoms have none themselves
 
 
+@pytest.mark.wide(quick=2)
 @pytest.mark.parametrize("name", ["ct", "mr", "pet"])
 @pytest.mark.parametrize("orientation", ["sagittal", "oblique"])
 def test_dciodvfy_on_another_grid(name: str, orientation: str) -> None:

@@ -80,6 +80,6 @@ def test_every_reason_is_a_code_of_the_standard() -> None:
 
 
 @pytest.mark.parametrize("user", ["", " ", "a=b", "a\\b", "a\nb", "x" * 65])
-def test_users_that_are_no_person_name_are_refused(user: str) -> None:
+def test_users_that_are_not_person_names_are_refused(user: str) -> None:
     with pytest.raises(InvalidRequest, match="User"):
         ReviewRequest.of({"Verdict": "Accept", "User": user})

@@ -92,6 +92,7 @@ def on_parent(parent: ParentSeries, image: Any, **how: Any) -> Any:
     return factory.build(header, image, resampling=Resampling(**how))
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("name", PARENTS)
 @pytest.mark.parametrize(
     ("turn", "sizes", "shear"),

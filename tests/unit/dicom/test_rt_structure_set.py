@@ -102,6 +102,7 @@ PARENTS = {
 }
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("name", PARENTS)
 def test_the_label_map_comes_back_exactly(name: str) -> None:
     parent = PARENTS[name]

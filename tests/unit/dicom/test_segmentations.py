@@ -86,6 +86,7 @@ def groups(dataset: Dataset) -> list[tuple[Any, ...]]:
     return items
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("numbers", [(1,), (1, 2, 3)], ids=["one", "three"])
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
@@ -205,7 +206,7 @@ def test_as_many_maps_as_the_parent_has_volumes_are_segments_with_a_warning() ->
     ("image", "extra", "message"),
     [(1.5, (), "values from 1.5"), (np.nan, (), "NaN"), (0.5, NAMED, r"1 map\(s\) of probabilities")],
 )
-def test_what_is_no_probability_is_refused(image: float, extra: tuple[Segment, ...], message: str) -> None:
+def test_what_is_not_a_probability_is_refused(image: float, extra: tuple[Segment, ...], message: str) -> None:
     parent = PARENTS["axial"]
     with pytest.raises(PixelError, match=message):
         build(parent, np.full(parent.shape, image), segments(*extra), blueprint="fractional_segmentation")

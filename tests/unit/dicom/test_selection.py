@@ -127,6 +127,7 @@ def _ge(dataset: Dataset, part: str) -> None:
 MARKS = [_image_type, _philips, _philips_software, _philips_late, _in_words, _component, _ge]
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("mark", MARKS)
 def test_magnitude_and_phase_are_told_apart(mark: Any) -> None:
     stacks = {part: mr_phantom(4, 8, 8, series=f"mr {part}") for part in "MP"}

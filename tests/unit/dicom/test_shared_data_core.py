@@ -105,7 +105,7 @@ def test_nifti_of_it_finds_every_slice(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_volume_is_refused(name: str) -> None:
+def test_what_is_not_a_volume_is_refused(name: str) -> None:
     kind, text = REFUSED[name]
     with pytest.raises(kind, match=text):
         load(name)

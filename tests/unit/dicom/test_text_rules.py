@@ -174,7 +174,7 @@ def test_the_same_text_of_the_parent_is_a_warning() -> None:
     assert written(series)[0].ProtocolName == "a\rb\tc"
 
 
-def test_escape_sequences_that_were_read_are_no_control_characters() -> None:
+def test_escape_sequences_that_were_read_are_not_control_characters() -> None:
     dataset = ct_phantom(1, 8, 8)[0]
     dataset.ProtocolName = "a\x1b$)Ab"  # as pydicom leaves it in the text of ISO 2022 IR 58
     assert value_problem(dataset["ProtocolName"]) is None
@@ -212,7 +212,7 @@ def test_units_that_are_meant(text: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["foo", "mm2/", "", "mm//s", "[HU]", "m)", "(m", "m2s", "x" * 17, "mm 2x"])
-def test_texts_that_are_no_unit(text: str) -> None:
+def test_texts_that_are_not_units(text: str) -> None:
     with pytest.raises(BlueprintError, match="not a UCUM code"):
         unit(text)
     assert unit(Code(text, "99MINE", "x")).value == text

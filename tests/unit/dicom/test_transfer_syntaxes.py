@@ -48,6 +48,7 @@ IMAGES: dict[str, npt.NDArray[Any]] = {
 }
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize("kind", IMAGES)
 def test_values_come_back_from_pydicoms_bytes(name: str, kind: str) -> None:

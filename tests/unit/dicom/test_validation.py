@@ -60,6 +60,7 @@ def datasets(parent: ParentSeries) -> FinishedSeries:
     return FinishedSeries(tuple(series), ())
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize(
     ("name", "phantom"),
     [("ct", ct_phantom), ("mr", mr_phantom), ("pet", pet_phantom), ("secondary_capture", ct_phantom)],
@@ -224,6 +225,7 @@ FAULTS: dict[str, tuple[Callable[[list[Dataset]], None], str]] = {
 }
 
 
+@pytest.mark.wide(quick=14)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found(parent: ParentSeries, fault: str) -> None:
     apply, message = FAULTS[fault]

@@ -77,6 +77,7 @@ def same_times(datasets: list[Dataset]) -> None:
         dataset.AcquisitionTime = "103000"
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize(
     ("change", "key"),
     [

@@ -70,6 +70,7 @@ def test_a_real_functional_mr(tmp_path: Path, name: str, key: str, step: float) 
     assert converted_image.header.get_zooms()[3] == theirs.header.get_zooms()[3] == step
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("phantom", [fmri_phantom, dti_phantom, dynamic_pet_phantom])
 @pytest.mark.parametrize("shape", ["of each", "one", "two"])
 def test_nothing_new_is_wrong(phantom: Any, shape: str) -> None:

@@ -91,6 +91,7 @@ KINDS = [("ct", "ct"), ("mr", "mr"), ("pet", "pet"), ("ct", "secondary_capture")
 ]
 
 
+@pytest.mark.wide(quick=8)
 @pytest.mark.parametrize("scale", [1.0, 1e-3, 3.0, 100.0])
 @pytest.mark.parametrize(("phantom", "name"), KINDS)
 def test_a_map_is_shown_in_greys(phantom: str, name: str, scale: float) -> None:
@@ -224,6 +225,7 @@ def kept(dataset: Dataset) -> dict[str, Any]:
     return {keyword: [str(one) for one in window[keyword].value] for keyword in SEVERAL}
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("name", ["ct", "secondary_capture", "legacy_enhanced_ct"])
 @pytest.mark.parametrize("change", ["own values", "smoother", "floats", "part of the body"])
 def test_the_parents_windows_are_kept(name: str, change: str) -> None:

@@ -102,6 +102,6 @@ def test_the_boundary_of_an_answer() -> None:
 
 
 @pytest.mark.parametrize("header", ["", "application/json", "multipart/related", "multipart/related; boundary="])
-def test_an_answer_that_is_no_multipart_is_refused(header: str) -> None:
+def test_an_answer_that_is_not_multipart_is_refused(header: str) -> None:
     with pytest.raises(StorageError):
         boundary_of(header)

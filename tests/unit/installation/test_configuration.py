@@ -10,7 +10,7 @@ from derived_series.errors import InvalidRequest
 from derived_series.installation.configuration import read_configuration, read_file
 
 
-def test_comments_and_last_commas_are_no_part_of_it_and_strings_are_kept(tmp_path: Path) -> None:
+def test_comments_and_last_commas_are_not_a_part_of_it_and_strings_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "a.json"
     file.write_text('// one\n{"A": "http://x/*y*/", /* two\n // */ "B": [1, 2,], "C": {"D": "a,]",}, // three\n}')
     assert read_file(file) == {"A": "http://x/*y*/", "B": [1, 2], "C": {"D": "a,]"}}

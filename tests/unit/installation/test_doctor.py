@@ -216,7 +216,7 @@ def test_a_server_that_does_not_run_and_another_program_on_its_port(
         port = other.server_port
         sections = {**sound_sections(tmp_path), "HttpPort": port}
         folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sections})
-        thread = Thread(target=other.serve_forever)
+        thread = Thread(target=other.serve_forever, args=[0.01])
         thread.start()
         assert f"http://127.0.0.1:{port} is not Orthanc" in _output(["doctor", "--orthanc", str(folder)], capsys, 1)
         other.shutdown()

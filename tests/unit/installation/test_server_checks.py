@@ -59,7 +59,7 @@ def answering(answers: Answers) -> Iterator[Server]:
             del format, args
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, args=[0.01])
         thread.start()
         try:
             yield Server(f"http://127.0.0.1:{server.server_port}")

@@ -83,6 +83,7 @@ def started() -> Iterator[list[Any]]:
         each.shutdown()
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_python(python: Path, started: list[Any]) -> None:
     """It has what only that one has, and none of our path; it is started when there is work."""
     executor = ProcessExecutor(
@@ -102,6 +103,7 @@ def test_a_worker_of_another_python(python: Path, started: list[Any]) -> None:
         ({"digest": lambda: "f" * 64}, r"but of other sources \([0-9a-f]{12} there, ffffffffffff here\)"),
     ],
 )
+@pytest.mark.slow
 def test_another_version_of_the_package_is_refused_by_name(
     python: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch, here: dict[str, Any], message: str
 ) -> None:
@@ -119,6 +121,7 @@ def test_another_version_of_the_package_is_refused_by_name(
     assert executor.submit(nap, 0.0).result(60) == 0.0
 
 
+@pytest.mark.slow
 def test_a_python_without_the_package_says_what_to_install(tmp_path: Path, started: list[Any]) -> None:
     venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
     python = tmp_path / "bare" / "bin" / "python"
@@ -140,6 +143,7 @@ def test_a_python_that_is_not_there_costs_its_task(tmp_path: Path, started: list
         executor.submit(pid).result(60)
 
 
+@pytest.mark.slow
 def test_the_next_task_goes_to_the_process_that_has_worked_last(started: list[Any]) -> None:
     """What one has loaded is used again, however many others wait."""
     executor = ProcessExecutor(3, initializer=nothing)
@@ -147,6 +151,7 @@ def test_the_next_task_goes_to_the_process_that_has_worked_last(started: list[An
     assert len({executor.submit(pid).result(60) for _ in range(20)}) == 1
 
 
+@pytest.mark.slow
 def test_what_is_prepared_is_told_and_let_go_when_idle(started: list[Any]) -> None:
     executor = ProcessExecutor(1, initializer=nothing, keeping=Keeping(idle=0.3))
     started.append(executor)
@@ -169,6 +174,7 @@ def environment(name: str, claims: Claims, **place: Any) -> Environment:
     return ready
 
 
+@pytest.mark.slow
 def test_two_environments_share_one_gpu_and_never_at_once(started: list[Any]) -> None:
     claims = Claims({"GPU": 1})
     one, two = (environment(name, claims, resources={"GPU": 1}) for name in ("one", "two"))
@@ -183,6 +189,7 @@ def test_two_environments_share_one_gpu_and_never_at_once(started: list[Any]) ->
     assert one.executor.has_place, "it would be had from the idle one"
 
 
+@pytest.mark.slow
 def test_each_process_sees_its_own_gpus_alone(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
     claims = Claims({"GPU": 2})
@@ -214,6 +221,7 @@ def test_claims_are_whole_units() -> None:
     assert Claim({"GPU": (1,), "Licence": (0,)}).variables()["DERIVED_SERIES_LICENCE"] == "0"
 
 
+@pytest.mark.slow
 def test_a_cancelled_task_waits_for_no_claim(started: list[Any]) -> None:
     claims = Claims({"GPU": 1})
     one, two = (environment(name, claims, resources={"GPU": 1}) for name in ("one", "two"))
@@ -268,6 +276,7 @@ def test_a_wrong_configuration_is_told(section: dict[str, Any], message: str) ->
         Settings.of(section)
 
 
+@pytest.mark.slow
 def test_the_process_of_another_python_ends_with_ours(python: Path, tmp_path: Path) -> None:
     script = (
         "import sys, time; sys.path[:0] = sys.argv[2:]\n"

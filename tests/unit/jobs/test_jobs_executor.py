@@ -110,6 +110,7 @@ def test_a_warm_worker_is_used_again(executor: ProcessExecutor) -> None:
         (os.abort, (), -signal.SIGABRT),
     ],
 )
+@pytest.mark.slow
 def test_a_death_ends_one_task_and_no_other(executor: ProcessExecutor, function: Any, args: Any, code: int) -> None:
     other = executor.submit(nap, 1.0)
     executor.submit(nap, 0.01).result(20)
@@ -122,6 +123,7 @@ def test_a_death_ends_one_task_and_no_other(executor: ProcessExecutor, function:
     assert executor.submit(nap, 0.01).result(20) == 0.01
 
 
+@pytest.mark.slow
 def test_a_kill_while_idle_is_not_seen_by_the_next_task(executor: ProcessExecutor) -> None:
     for _ in range(5):
         victim = executor.submit(pid).result(20)
@@ -132,6 +134,7 @@ def test_a_kill_while_idle_is_not_seen_by_the_next_task(executor: ProcessExecuto
         assert executor.submit(nap, 0.0).result(20) == 0.0
 
 
+@pytest.mark.slow
 def test_cancelling_a_running_task_has_ended_it_when_it_returns(executor: ProcessExecutor) -> None:
     victim = executor.submit(pid).result(20)
     futures = [executor.submit(deaf_spin), executor.submit(deaf_spin)]
@@ -147,6 +150,7 @@ def test_cancelling_a_running_task_has_ended_it_when_it_returns(executor: Proces
     assert waiting.result(20) == 0.0
 
 
+@pytest.mark.slow
 def test_cancelling_a_waiting_task(executor: ProcessExecutor) -> None:
     running = [executor.submit(nap, 0.5) for _ in range(2)]
     waiting = executor.submit(nap, 99.0)
@@ -167,12 +171,13 @@ def test_errors_cross_with_their_fields(executor: ProcessExecutor) -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.slow
 def test_exits_of_user_code_are_its_errors(executor: ProcessExecutor, error: BaseException) -> None:
     with pytest.raises(type(error)):
         executor.submit(fail, error).result(20)
 
 
-def test_what_cannot_be_sent_is_an_error_and_no_hang(executor: ProcessExecutor) -> None:
+def test_what_cannot_be_sent_is_an_error_and_does_not_hang(executor: ProcessExecutor) -> None:
     for function in (unpicklable, fail_unreadably):
         with pytest.raises(RuntimeError, match="cannot be sent"):
             executor.submit(function).result(20)
@@ -180,6 +185,7 @@ def test_what_cannot_be_sent_is_an_error_and_no_hang(executor: ProcessExecutor) 
         executor.submit(lambda: 1)
 
 
+@pytest.mark.slow
 def test_shutdown_is_quick_with_deaf_tasks_running_and_others_waiting() -> None:
     executor = ProcessExecutor(2, initializer=nothing)
     victims = {executor.submit(pid).result(20) for _ in range(10)}
@@ -196,6 +202,7 @@ def test_shutdown_is_quick_with_deaf_tasks_running_and_others_waiting() -> None:
         executor.submit(pid)
 
 
+@pytest.mark.slow
 def test_many_threads_and_many_kills() -> None:
     """200 tasks from 8 threads, workers killed all the while: every future is resolved, none is lost."""
     executor = ProcessExecutor(2, initializer=nothing)
@@ -231,6 +238,7 @@ def test_many_threads_and_many_kills() -> None:
     assert results.count("done") > 100
 
 
+@pytest.mark.slow
 def test_no_child_outlives_a_killed_parent(tmp_path: Path) -> None:
     """Even one whose native code holds the GIL, nor what it has started."""
     script = (

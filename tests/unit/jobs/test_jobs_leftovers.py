@@ -71,6 +71,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_33_what_arrives_late_is_removed_each_time(begin: Begin, held: Held) -> None:
     begin().expect("a")
     for looks in (1, 2, 3):
@@ -110,6 +111,7 @@ def test_it_looks_for_as_long_as_a_request_may_last(begin: Begin, held: Held) ->
     assert not begin().is_expected("a")
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_is_asked_again(begin: Begin, held: Held) -> None:
     held.refuses, held.series = True, {series_uid_of("a")}
     begin(span=0.1).expect("a")

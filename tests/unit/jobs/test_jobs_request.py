@@ -111,7 +111,7 @@ def test_long_values_are_not_repeated_at_length() -> None:
 
 
 @pytest.mark.parametrize("image", ["%%%", "AAA", "AAAA\n====", "é"])
-def test_an_image_that_is_no_base64(image: str) -> None:
+def test_an_image_that_is_not_base64(image: str) -> None:
     request = DeriveRequest.of({"Blueprint": "ct", "Factory": "numpy", "Image": image})
     with pytest.raises(InvalidImage, match="base64"):
         request.image_bytes()
@@ -130,7 +130,7 @@ def test_an_image_that_is_no_base64(image: str) -> None:
         (b"[" * 40 + b"]" * 40, "nested"),
     ],
 )
-def test_what_is_no_json(body: bytes, match: str) -> None:
+def test_what_is_not_json(body: bytes, match: str) -> None:
     with pytest.raises(InvalidRequest, match=match):
         parse_json(body, "the body")
 

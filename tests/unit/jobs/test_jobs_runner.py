@@ -425,6 +425,7 @@ def test_28_an_unexpected_error_does_not_stop_the_others(start: Start) -> None:
     assert started.run("a").state is State.SUCCESS
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_a_while_loses_no_outcome(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     started = start(lambda task: Outcome(result={"ID": "x"}))
     update, refusals = started.store.update, iter(range(2))
@@ -439,6 +440,7 @@ def test_a_disk_that_is_full_for_a_while_loses_no_outcome(start: Start, monkeypa
     assert done.state is State.SUCCESS and started.executor.calls == [("derive", "a", 1)]
 
 
+@pytest.mark.slow
 def test_500_concurrent_submissions(start: Start) -> None:
     limits = dataclasses.replace(LIMITS, queue=300)
     gate = threading.Event()

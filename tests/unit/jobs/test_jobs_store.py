@@ -59,6 +59,7 @@ def test_an_unknown_job(store: JobStore) -> None:
         store.get("x")
 
 
+@pytest.mark.slow
 def test_a_killed_process_has_lost_nothing_that_it_accepted(tmp_path: Path) -> None:
     script = (
         "import sys, time; sys.path[:0] = sys.argv[2:]\n"

@@ -62,7 +62,7 @@ def test_the_authorization_plugin_is_asked_with_the_callers_own_headers(proxy: A
     assert who.name_of(asked(token="of anna")) == "anna" and who.name_of(asked()) is None
 
 
-def test_a_plugin_that_does_not_answer_is_no_reason_to_believe_the_request() -> None:
+def test_a_plugin_that_does_not_answer_is_not_a_reason_to_believe_the_request() -> None:
     who = callers(f"http://127.0.0.1:{free_port()}", has_profiles=True, authenticates=True)
     with pytest.raises(Busy, match="does not say who asks"):
         who.known(asked(authorization=BASIC), "otto")
@@ -89,7 +89,7 @@ def test_headers_of_workers_are_in_no_text() -> None:
         assert "OrthancHeaders" in str(caught.value) and "hush" not in str(caught.value)
 
 
-def test_who_asks_is_no_part_of_what_is_made() -> None:
+def test_who_asks_is_not_a_part_of_what_is_made() -> None:
     request = {"Pipeline": "p"}
     assert digest_of(SERIES, {**request, "User": "anna"}, None, "") == digest_of(SERIES, request, None, "")
 

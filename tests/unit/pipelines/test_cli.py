@@ -60,6 +60,7 @@ def test_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", "ct", "--iod", "XX"]) == 2 and "there is no IOD 'XX'" in capsys.readouterr().err
 
 
+@pytest.mark.wide(quick=6)
 @pytest.mark.parametrize("name", sorted({*LIBRARY.blueprints} - {"gaussian_smoothing", "suv_body_weight"}))
 def test_lint_finds_nothing_in_ready_blueprints(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", name]) == 0
@@ -217,6 +218,7 @@ BAD: dict[str, Any] = {
 }
 
 
+@pytest.mark.wide(quick=10)
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_one_line_and_nothing_is_written(
     case: str, parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -292,6 +294,7 @@ def test_a_failure_in_the_middle_of_writing_leaves_nothing(
     assert after == before
 
 
+@pytest.mark.slow
 def test_as_a_program_of_its_own(parent: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "derived_series"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugin")}
@@ -330,6 +333,7 @@ def test_values_that_begin_with_a_minus(form: str, parent: Path, tmp_path: Path)
     assert main(["explain", str(parent), "--blueprint", "ct", "--orientation", "-1,0,0,0,-1"]) == 2
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run_as_they_are_printed(tmp_path: Path) -> None:
     lines = (REPOSITORY / "README.md").read_text("utf-8").splitlines()
     commands = [line.split("#")[0].split() for line in lines if line.startswith(".venv/bin/derived-series ")]

@@ -86,6 +86,7 @@ def test_a_command_segments_what_it_reads(tmp_path: Path) -> None:
     assert [part for part, _ in parts] == [0.0, 0.5] and "1/2" in parts[1][1]
 
 
+@pytest.mark.slow
 def test_several_files_and_numbers_of_one_command(tmp_path: Path) -> None:
     class Both(Segmenting):
         outputs = {"seg": Output("segmentation"), "twice": Output("ct"), "none": Output("ct", optional=True)}
@@ -98,6 +99,7 @@ def test_several_files_and_numbers_of_one_command(tmp_path: Path) -> None:
     assert results.values == {"volume": Value(float((CT.voxels() > -500).sum()), "mm3"), "n": Value(3)}
 
 
+@pytest.mark.slow
 def test_a_report_is_made_of_the_numbers_and_needs_no_file(tmp_path: Path) -> None:
     class Reported(Segmenting):
         outputs = {"seg": Output("segmentation"), "report": Output("measurement_report", values=True)}
@@ -108,6 +110,7 @@ def test_a_report_is_made_of_the_numbers_and_needs_no_file(tmp_path: Path) -> No
     assert report.Modality == "SR" and "Volume" in texts and f"{(CT.voxels() > -500).sum()}" in texts
 
 
+@pytest.mark.slow
 def test_the_one_output_of_a_pipeline_without_outputs(tmp_path: Path) -> None:
     class One(Segmenting):
         outputs = {}
@@ -118,6 +121,7 @@ def test_the_one_output_of_a_pipeline_without_outputs(tmp_path: Path) -> None:
     assert np.array_equal(mask_of(series), CT.voxels() > -990)
 
 
+@pytest.mark.slow
 def test_finished_dicom_of_a_command_passes_the_gate_as_the_parents_own(tmp_path: Path) -> None:
     class Finished(Segmenting):
         command = [
@@ -274,6 +278,7 @@ run(Command(["sh", "-c", script], folder, remove=[folder]), print)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_worker_leaves_no_process_and_no_file_of_its_command(tmp_path: Path) -> None:
     """One that does not listen to SIGTERM, with a child in a session of its own."""
     folder = tmp_path / "scratch"

@@ -212,7 +212,7 @@ def test_slices_that_the_parent_lacks_are_empty() -> None:
     assert int(label_map.array.sum()) == labels.sum()
 
 
-def test_segments_that_share_voxels_are_no_label_map() -> None:
+def test_segments_that_share_voxels_are_not_a_label_map() -> None:
     masks = np.zeros((5, 6, 4, 2), np.uint8)
     masks[1:3, 1:4, 1:3, 0], masks[2:4, 3:6, 0:2, 1] = 1, 1
     parts = [
@@ -243,7 +243,7 @@ def _segmentation(parent: ParentSeries, labels: Any, kind: str, second: int) -> 
     return encode(segmentation)
 
 
-def test_what_is_no_single_segmentation_is_refused() -> None:
+def test_what_is_not_a_single_segmentation_is_refused() -> None:
     with pytest.raises(InvalidParent, match="holds 5 segmentations"):
         SegmentationGrinder()(CT)
     with pytest.raises(InvalidParent, match="is not a segmentation"):

@@ -111,7 +111,7 @@ class Mine(Pipeline):
         ([Dataset()], HeaderError, "SOPClassUID"),
     ],
 )
-def test_results_that_are_no_image(result: Any, kind: type[Exception], text: str) -> None:
+def test_results_that_are_not_images(result: Any, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
         run(type("Bad", (Mine,), {"result": result}), CT)
 

@@ -160,7 +160,7 @@ def test_the_health_check(status: int | None, expected: int, tmp_path: Path) -> 
             del format, args
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=[0.01])
     thread.start()
     script = (REPOSITORY / "scripts" / "container_health.py").read_text("utf-8")
     port = server.server_port

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from installed import needs_program, not_installed
+from quick_loop import left_out, mark_left_out
 from run_summary import coverage_lines, skip_lines
 
 
@@ -43,3 +44,23 @@ def test_coverage_is_that_of_each_package_and_of_all(tmp_path: Path) -> None:
     assert whole.startswith("75 % of 16 lines")
     assert parts == "files beside them 100 %, jobs 50 %"
     assert coverage_lines({"files": {}}, tmp_path) == []
+
+
+def test_the_quick_loop_runs_a_sample_of_a_matrix() -> None:
+    cases = [f"test_x.py::test_matrix[{a}-{b}]" for a in "abcd" for b in range(9)]
+    names = left_out(6, cases)
+    assert len(names) == 30 and names < set(cases) and names == left_out(6, cases[::-1])
+    kept = sorted(set(cases) - names)
+    assert len({name.split("[")[1][0] for name in kept}) > 1, "not one row of it"
+    assert len({name[-2] for name in kept}) > 1, "not one column of it"
+    assert left_out(99, cases) == set()
+
+
+@pytest.mark.wide(quick=2)
+@pytest.mark.parametrize("case", range(5))
+def test_the_others_of_it_are_slow(case: int, request: pytest.FixtureRequest) -> None:
+    """Two of these five, whatever part of the suite runs."""
+    items = [item for item in request.session.items if item.nodeid.partition("[")[0] == request.node.nodeid[:-3]]
+    quick = [item for item in items if not item.get_closest_marker("slow")]
+    assert len(quick) <= 2 and (len(items) < 5 or len(quick) == 2), case
+    mark_left_out([])

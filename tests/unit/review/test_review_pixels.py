@@ -219,7 +219,7 @@ def test_colours_come_back(color: str) -> None:
     assert srgb(cielab(color)) == color
 
 
-def test_an_unlabelled_class_is_no_hounsfield_unit() -> None:
+def test_an_unlabelled_class_is_not_in_hounsfield_units() -> None:
     datasets = copy.deepcopy(ct_phantom(2))
     for dataset in datasets:
         dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
