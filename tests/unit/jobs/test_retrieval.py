@@ -311,7 +311,7 @@ def store(tmp_path: Path) -> Iterator[JobStore]:
     jobs.close()
 
 
-def test_what_is_announced_is_no_series_for_rules_and_is_marked_when_its_job_is_over(
+def test_what_is_announced_is_not_a_series_for_rules_and_is_marked_when_its_job_is_over(
     tmp_path: Path, store: JobStore
 ) -> None:
     gateway, retrievals = RuleGateway(tmp_path, {}), Retrievals(store)
