@@ -108,6 +108,12 @@ def _study(name: str, day: str, **changes: Any) -> list[Any]:
     return datasets
 
 
+def _keeps_user_data(server: OrthancServer, series: str) -> bool:
+    """Whether Orthanc's jobs say what they were asked to say (from 1.12.9 on)."""
+    job = server.json(f"/series/{series}/archive", "POST", json={"Asynchronous": True, "UserData": "x"})["ID"]
+    return bool(server.json(f"/jobs/{job}").get("UserData") == "x")
+
+
 @pytest.mark.parametrize("source", ["pacs", "web"])
 def test_the_latest_prior_is_brought_from_another_server_once(
     here: OrthancServer, pacs: OrthancServer, source: str
@@ -131,6 +137,8 @@ def test_the_latest_prior_is_brought_from_another_server_once(
     assert here.json(path)["Content"]["Result"]["Retrieved"] == [entry]
     assert any(source in line for line in here.json(f"{path}/log")["Lines"])
     assert len(here.json("/series")) == 3, "of other studies nothing has come"
+    if _keeps_user_data(here, parent):
+        assert {"DerivedSeriesJob": answer["JobID"]} in [each.get("UserData") for each in here.json("/jobs?expand")]
     again = derive(here, parent, **request)
     assert "Retrieved" not in again, "it is here"
     assert here.json("/queries") == [], "no query is left"

@@ -43,8 +43,6 @@ class Forwarding:
         if job is None or series.id not in stored_ids(job.result):
             self._remark(rule, series, "it is not sent: the job that made it is not remembered any more")
             return True
-        if not job.state.is_final:
-            return False
         sending = Sending(rule.name, firing.digest, series.id, job.id, tuple(rule.send_to), time.time())
         by = {"UserFrom": "Rule", "Rule": rule.name}
         act = Act("Send", by, series.id, job.id, {"Destinations": list(rule.send_to)})

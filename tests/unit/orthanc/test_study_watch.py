@@ -49,6 +49,7 @@ def test_it_fires_once_when_the_last_series_is_stable_over_restarts(start: Start
     since = world.wait_of("r").since
     world = start(rule())
     world.came("m", "MR")
+    assert world.trigger.apply("c"), "it has become stable again"
     assert world.wait_of("r").since == since and world.jobs() == []
     world.came("p", "PT")
     (job,) = world.jobs()
