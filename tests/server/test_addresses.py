@@ -191,6 +191,16 @@ def states(case: Case) -> dict[str, str]:
     return {job["ID"]: job["State"] for job in listed}
 
 
+def test_an_image_is_given_out_as_it_was_sent(case: Case) -> None:
+    """In pieces, where this Orthanc's Python plugin can."""
+    path = f"/series/{case.parent}/jobs/{case.jobs['with image']}/image"
+    answer = case.ask(ANNA, "GET", path)
+    assert answer.content == npy(np.zeros((3, 32, 24), np.int16))
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    is_streamed = answer.headers.get("Transfer-Encoding") == "chunked"
+    assert is_streamed == case.ask(ANNA, "GET", "/derived-series/status").json()["Orthanc"]["StartStreamAnswer"]
+
+
 def test_every_route_has_its_probe() -> None:
     """A new route fails here, without a server, until this test asks it, too."""
     names = ("done", "failed", "running", "waiting", "with image")
