@@ -28,12 +28,14 @@ ROLES: Mapping[str, Profile] = {
 def example(pattern: str) -> str:
     """An address that a pattern of the table fits."""
     path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", rf"\1/{RESOURCE}", pattern)
-    return re.sub(r"\(\.\*\)", "index.html", re.sub(r"\(\[\^/\]\+\)", "x", path)).replace("(cancel|resubmit)", "cancel")
+    path = re.sub(r"\(\.\*\)", "index.html", re.sub(r"\(\[\^/\]\+\)", "x", path))
+    return re.sub(r"\((\w+)\|[\w|]+\)", r"\1", path)
 
 
 def shown(pattern: str) -> str:
     """A pattern as documents write addresses."""
-    path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", r"\1/{id}", pattern).replace("(cancel|resubmit)", "{verb}")
+    path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", r"\1/{id}", pattern)
+    path = re.sub(r"\(\w+\|[\w|]+\)", "{verb}", path)
     return re.sub(r"\(\[\^/\]\+\)", "{…}", path).replace("(.*)", "{…}")
 
 

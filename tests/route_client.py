@@ -174,6 +174,15 @@ class RouteClient:
         self.gateway.around = dict(around or {})
         start(self.gateway, Path(sys.executable), ThreadedWorkers)
 
+    @classmethod
+    def again(cls, former: RouteClient) -> RouteClient:
+        """The plugin put together once more on what a former one has left."""
+        client = cls.__new__(cls)
+        client.gateway = FakeGateway(former.gateway.folder, former.gateway.section)
+        client.gateway.around, client.gateway.resources = former.gateway.around, former.gateway.resources
+        start(client.gateway, Path(sys.executable), ThreadedWorkers)
+        return client
+
     def request(
         self, method: str, path: str, body: bytes | object = b"", headers: Mapping[str, str] | None = None
     ) -> Reply:

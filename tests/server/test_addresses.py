@@ -75,6 +75,7 @@ class Case:
     derived: str
     instance: str
     jobs: dict[str, str]
+    run: str
 
     def ask(self, user: tuple[str, str], method: str, path: str, body: Any = None) -> requests.Response:
         return requests.request(method, self.server.url + path, auth=user, json=body, allow_redirects=False, timeout=60)
@@ -117,8 +118,23 @@ def case(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
         ids += [each for series in ids[:2] for each in server.json(f"/series/{series}")["Instances"]]
         (folder / "denied").write_text("\n".join(ids) + "\n")
         instance = server.json(f"/series/{parent}")["Instances"][0]
-        yield Case(server, parent, answer["ID"], instance, jobs)
+        run = cancelled_run(server)
+        yield Case(server, parent, answer["ID"], instance, jobs, run)
         server.post(f"/series/{parent}/jobs/{running}/cancel")
+
+
+def cancelled_run(server: OrthancServer) -> str:
+    """The address of a run that asked for the patient, and has begun nothing."""
+    hour = time.localtime().tm_hour
+    hours = [f"{(hour + 2) % 24:02}:00-{(hour + 3) % 24:02}:00"]
+    asked = {"Query": {"Query": {"PatientID": "SECRET-ID"}}, "Pipeline": "telltale", "Hours": hours}
+    path = str(server.json("/derived-series/bulk", "POST", json=asked)["Path"])
+    server.json(f"{path}/cancel", "POST", json={})
+    end = time.monotonic() + 20
+    while server.json(path)["State"] != "Cancelled":
+        assert time.monotonic() < end, server.json(path)
+        time.sleep(0.05)
+    return path
 
 
 def _above(server: OrthancServer, series: str) -> list[str]:
@@ -177,6 +193,19 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
             ("POST", f"{ours}/jobs/{jobs['waiting']}/cancel", {}),
             ("POST", f"{ours}/jobs/{jobs['failed']}/resubmit", {}),
         ],
+        "bulk": [
+            ("GET", f"{ours}/bulk?expand", None),
+            ("POST", f"{ours}/bulk", {"Query": {}, "Pipeline": "telltale", "DryRun": True}),
+            ("POST", f"{ours}/bulk", {"Again": {"Pipeline": "telltale"}, "DryRun": True}),
+        ],
+        "bulk run": [("GET", case.run, None), ("DELETE", case.run, None)],
+        "bulk run, to change": [
+            *(("POST", f"{case.run}/{verb}", {}) for verb in ("resume", "discard")),
+        ],
+        "bulk table": [("GET", f"{case.run}/table", None)],
+        "bulk table as CSV": [("GET", f"{case.run}/table.csv", None)],
+        "bulk report": [("GET", f"{case.run}/report", None)],
+        "bulk page": [("GET", f"{ours}/bulk.html", None)],
         "recent": [("GET", f"{ours}/recent", None)],
         "start page": [("GET", f"{ours}/", None)],
         "form page": [("GET", f"{ours}/derive.html?series={parent}", None)],
@@ -204,7 +233,9 @@ def test_an_image_is_given_out_as_it_was_sent(case: Case) -> None:
 def test_every_route_has_its_probe() -> None:
     """A new route fails here, without a server, until this test asks it, too."""
     names = ("done", "failed", "running", "waiting", "with image")
-    without_server = Case(OrthancServer(Path()), "parent", "derived", "instance", dict.fromkeys(names, "job"))
+    without_server = Case(
+        OrthancServer(Path()), "parent", "derived", "instance", dict.fromkeys(names, "job"), "/derived-series/bulk/run"
+    )
     asked = probes(without_server)
     assert set(asked) == set(ADDRESSES), "give the new route its requests in probes() of this file"
     for name, requests_of_row in asked.items():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy
+from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.environments import Environment, Environments, Place
@@ -34,9 +35,14 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.bulk_checks import FitChecks
+from derived_series.orthanc.bulk_comparisons import Comparisons
+from derived_series.orthanc.bulk_driver import BulkDriver
+from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.changes import ChangeReader
 from derived_series.orthanc.config import OrthancConfiguration, Settings
+from derived_series.orthanc.derivations import Derivations
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.firing import Firer
 from derived_series.orthanc.forwarding import Forwarding
@@ -44,6 +50,7 @@ from derived_series.orthanc.http import Route
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.retrieval_marks import mark_retrieved
 from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.routes.bulk import BulkRoutes
 from derived_series.orthanc.routes.derive import DeriveRoutes
 from derived_series.orthanc.routes.fitting import FittingRoutes
 from derived_series.orthanc.routes.jobs import JobRoutes
@@ -164,6 +171,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     def observe(job: JobRecord) -> None:
         remove_scratch(scratch, job)
         reviews.observe(job)
+        bulk.observe(job)
         mark_retrieved(gateway, retrievals, job)
         metrics.observe(job)
         if job.result is not None and job.state is not State.RUNNING:
@@ -179,7 +187,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed, gateway.features())
     destinations = Destinations(gateway, connection)
     waiters = Waiters(around.waiters(settings.workers))
-    derive = DeriveRoutes(gateway, runner, library, settings, reviews, waiters, destinations, callers, audit)
+    derivations = Derivations(gateway, runner, library, settings, reviews, destinations, audit)
+    derive = DeriveRoutes(derivations, runner, settings, waiters, callers)
     verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, callers, audit)
     changes = ChangeReader(gateway, log, around.stable_age)
     firer = Firer(runner, library, logs, settings, audit)
@@ -197,6 +206,22 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         watch,
         forwarding,
     )
+    finder = MemberFinder(gateway, reviews, library)
+    checks = FitChecks(spare, environments, library.catalogues, connection, folders)
+    bulk_log, reports = BulkLog(store), store.folder / "reports"
+    bulk = BulkDriver(
+        gateway,
+        runner,
+        bulk_log,
+        finder,
+        checks,
+        derivations,
+        reviews,
+        audit,
+        settings.workers,
+        lambda wake: Comparisons(spare, connection, str(scratch), wake),
+        reports,
+    )
     pages = Pages({"ohif/ohif-config.js": {"/dicom-web": around.dicomweb_root}})
     gateway.extend_explorer(pages.text("explorer/explorer.js"))
     served = routes(
@@ -210,6 +235,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         ohif,
         RuleRoutes(gateway, spare, library, store, logs, retrievals, watch, settings.rules, destinations),
         FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
+        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports),
     )
     gateway.serve(served, around.doorkeeper(settings))
 
@@ -222,10 +248,12 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         leftovers.start()
         runner.start()  # first: what fails below costs no job
         trigger.start()
+        bulk.start()
         reviews.settle_all()
 
     def end() -> None:
         trigger.stop()
+        bulk.stop()
         spare.shutdown()
         runner.stop()
         leftovers.stop()
@@ -292,6 +320,7 @@ def routes(
     ohif: Ohif,
     rules: RuleRoutes,
     fitting: FittingRoutes,
+    bulk: BulkRoutes,
 ) -> list[Route]:
     """All routes of the plugin, each with its row in the table of addresses."""
     return bound(
@@ -325,8 +354,15 @@ def routes(
             "job": {"GET": jobs.point, "DELETE": jobs.point},
             "job, to change": {"POST": jobs.point},
             "recent": {"GET": fitting.recent},
+            "bulk": {"GET": bulk.list, "POST": bulk.start},
+            "bulk run": {"GET": bulk.get, "DELETE": bulk.delete},
+            "bulk run, to change": {"POST": bulk.change},
+            "bulk table": {"GET": bulk.table},
+            "bulk table as CSV": {"GET": bulk.table_csv},
+            "bulk report": {"GET": bulk.report},
             "start page": {"GET": pages.page("status/status.html")},
             "form page": {"GET": pages.page("derive/derive.html")},
+            "bulk page": {"GET": pages.page("bulk/bulk.html")},
             "review page": {"GET": pages.page("review/review.html")},
             "files of pages": {"GET": pages.file},
             "viewer": {"GET": ohif.file},

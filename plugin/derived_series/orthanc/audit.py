@@ -35,8 +35,10 @@ class Audit:
         self.tell(act)
 
     def tell(self, act: Act) -> None:
-        """To the file, and to Orthanc."""
+        """To the file, and to Orthanc, whose log is about resources."""
         self._file.write(act)
+        if not act.series:
+            return
         try:
             self._gateway.audit(act.by.get("User") or "", act.series, act.action, act.content())
         except DerivedSeriesError as error:
@@ -48,6 +50,6 @@ class Audit:
 
     def asked_by(self, job: str) -> dict[str, Any]:
         """Who asked for a job: ``UserFrom`` and what else is known."""
-        keys = ("User", "UserFrom", "Rule", "Address", "ForwardedFor")
+        keys = ("User", "UserFrom", "Rule", "Bulk", "Address", "ForwardedFor")
         first = next(iter(self._acts.of_job(job)), {})
         return {key: first[key] for key in keys if key in first}

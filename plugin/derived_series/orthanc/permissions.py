@@ -38,7 +38,9 @@ def authorization() -> dict[str, Any]:
     """The section ``"Authorization"``, as far as it is about our routes: to be merged with one's own."""
     return {
         "ExtraPermissions": [*_permissions()],
-        "UncheckedResources": ["/derived-series", "/derived-series/", "/derived-series/derive.html"],
+        "UncheckedResources": [
+            *("/derived-series", "/derived-series/", "/derived-series/derive.html", "/derived-series/bulk.html")
+        ],
         "UncheckedFolders": ["/derived-series/app/", "/derived-series/review/", "/derived-series-ohif/"],
     }
 

@@ -75,6 +75,7 @@ FLOORS: dict[str, dict[str, int]] = {
     },
     "jobs": {
         "__init__": 0,
+        "hours": 0,
         "plain": 0,
         "remedies": 0,
         "own_requests": 0,
@@ -89,6 +90,7 @@ FLOORS: dict[str, dict[str, int]] = {
         "queue": 3,  # Orthanc's process, as the rules
         "work": 3,  # a worker's process
         "rules": 4,
+        "bulk": 4,
     },
 }
 
@@ -107,6 +109,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/queue/runner.py": "the boundary of the scheduler's thread: without it no job would run",
     "derived_series/jobs/queue/leftovers.py": "the boundary of a thread: without it nothing would be removed any more",
     "derived_series/orthanc/triggers.py": "the boundary of the rules' thread: without it no rule would fire any more",
+    "derived_series/orthanc/bulk_driver.py": "the boundary of the runs' thread: without it no run would go on any more",
     "derived_series/orthanc/gateway.py": "a log line costs nothing but itself",
     "derived_series/orthanc/respond.py": "the boundary of callbacks: beyond it is a bare HTTP 500",
     "derived_series/jobs/pool/process.py": "the end of a child process: what its task raised is sent, if it can be",

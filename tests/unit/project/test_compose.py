@@ -114,6 +114,16 @@ def test_orthanc_explorer_2_has_the_buttons(level: str, orthanc_service: dict[st
     assert "./orthanc.json:/etc/orthanc/orthanc.json:ro" in orthanc_service["volumes"]
 
 
+def test_orthanc_explorer_2_has_the_button_of_several_studies() -> None:
+    """It replaces {CommaSeparatedUUIDs} by the identifiers of the studies that are ticked, where a button of the level
+    "bulk-studies" has it in its Url (replaceResourceTagsInStringPlainText in its resource-helpers.js)."""
+    config = json.loads((REPOSITORY / "orthanc.json").read_text("utf-8"))
+    (button,) = config["OrthancExplorer2"]["UiOptions"]["CustomButtons"]["bulk-studies"]
+    assert set(button) == {"HttpMethod", "Id", "Tooltip", "Icon", "Target", "Url"} and button["HttpMethod"] == "GET"
+    address = urljoin("http://host/prefix/ui/app/", button["Url"].replace("{CommaSeparatedUUIDs}", "1-2,3-4"))
+    assert address == "http://host/prefix/derived-series/bulk.html?studies=1-2,3-4"
+
+
 def test_the_container_installs_once(tmp_path: Path) -> None:
     """container-setup.sh with a stand-in for pip: nothing is downloaded here, the order of steps is what counts."""
     home, venv, programs = tmp_path / "home", tmp_path / "state" / "venv", tmp_path / "bin"

@@ -18,6 +18,7 @@ from building import build, parent_of, written
 from derived_series import Blueprint, BuildContext, ParentSeries
 from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
+from derived_series.jobs.requests.bulk import BulkKeys
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.requests.verdict import ReviewRequest
 from derived_series.jobs.rules.model import Expected, OtherDerivation, Rule, WaitFor
@@ -25,6 +26,7 @@ from derived_series.jobs.rules.series_conditions import COUNT, METADATA, Conditi
 from derived_series.kinds import KINDS
 from derived_series.orthanc.addresses import ADDRESSES, Address
 from derived_series.orthanc.config import EnvironmentSettings, PipelineLimits, Settings
+from derived_series.orthanc.routes.bulk import DecisionRequest
 from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, run_pipeline
 from derived_series.transfer_syntaxes import WRITTEN
@@ -161,6 +163,7 @@ NAMED: dict[str, tuple[str, set[str]]] = {
         keys_of(*models_in(DeriveRequest)),
     ),
     "keys of a verdict": ("docs/reference.md", keys_of(ReviewRequest)),
+    "keys of a run": ("docs/bulk.md", keys_of(*models_in(BulkKeys), DecisionRequest)),
     "keys of a rule": (
         "docs/on-stable-series.md",
         keys_of(Rule, Match, Condition, NumberCondition, WaitFor, Expected, OtherDerivation),

@@ -135,6 +135,7 @@ PACKAGE = REPOSITORY / "plugin" / "derived_series"
 OF_A_KIND = {"kinds", "dicom/modules", "dicom/objects"}
 #: Other names of several files, and the one thing that they are about.
 OF_SEVERAL_FILES = {
+    "bulk": "runs over many series: how they are asked for, and their routes",
     "derive": "the request that derives, and its route",
     "finding": "what a check has found wrong: in a series, in a set-up",
     "library": "the loaded folders of blueprints, and the routes that list them",

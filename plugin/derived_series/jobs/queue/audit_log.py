@@ -22,7 +22,11 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS acts (job TEXT NOT NULL, act TEXT NOT NULL
 #: The file and those before it: each has a part of the room.
 _FILES = 5
 
-Action: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete", "Send"]
+OfJob: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete", "Send"]
+OfRun: TypeAlias = Literal[
+    "StartRun", "PauseRun", "ResumeRun", "CancelRun", "DeleteRun", "ReplaceInRun", "DiscardInRun"
+]
+Action: TypeAlias = OfJob | OfRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,9 @@ class Act:
     """What somebody did.
 
     :param by: who, and from where: JSON of a caller.
-    :param series: the Orthanc identifier of the parent that a job derives from; of verdicts, the series judged.
-    :param job: the job that was asked for, or that it was done to.
+    :param series: the Orthanc identifier of the parent that a job derives from; of verdicts, the series judged; empty
+        for what was done to a run over many series.
+    :param job: the job that was asked for, or that it was done to; empty as well.
     :param more: what else is told, such as the pipeline.
     """
 
@@ -47,8 +52,8 @@ class Act:
             "Time": self.time,
             "Action": self.action,
             **self.by,
-            "Series": self.series,
-            "Job": self.job,
+            **({"Series": self.series} if self.series else {}),
+            **({"Job": self.job} if self.job else {}),
             **self.more,
         }
 

@@ -52,6 +52,22 @@ def fit(connection: Connection, series: str, folders: tuple[str, ...]) -> list[d
     return fitting(connection, series, folders)
 
 
+def fit_each(
+    connection: Connection, series: Sequence[str], folders: tuple[str, ...], pipeline: str
+) -> list[dict[str, Any]]:
+    """Whether one pipeline takes each of several series."""
+    from derived_series.jobs.work.fit import fitting_each
+
+    return fitting_each(connection, series, folders, pipeline)
+
+
+def compare(connection: Connection, pairs: Sequence[tuple[str, str, str]], scratch: str) -> dict[str, Any]:
+    """How pairs of series differ, by output. :param pairs: output, former and new Orthanc identifiers."""
+    from derived_series.jobs.work.comparing import compare_each
+
+    return compare_each(connection, pairs, scratch)
+
+
 def warm_up(folders: tuple[str, ...]) -> None:
     """Do once in a new worker what every task needs: imports, the user's files, the tables of the standard."""
     from derived_series.dicom.validation import warm_up as read_tables

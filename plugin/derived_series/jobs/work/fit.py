@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.encoding.tags import describe, to_tag
 from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicomweb.client import Client, Connection
-from derived_series.errors import DerivedSeriesError
+from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.work.catalogue import library_of, pipeline_json
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import NamedPipeline
@@ -38,6 +39,10 @@ class StudyHeads:
         """Why an input does not take a series; None when it does."""
         head = self._head(series)
         return head if isinstance(head, str) else _asked(wanted, head)
+
+    def is_readable(self, series: Mapping[str, Any]) -> bool:
+        """Whether there is an instance to look at."""
+        return not isinstance(self._head(series), str)
 
     def issuer(self, series: Mapping[str, Any]) -> str:
         """Who gave the PatientID of a series; empty where nothing says so."""
@@ -92,6 +97,65 @@ def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> li
         parent = client.get_json(f"/series/{series}")
         heads = StudyHeads(client, series)
         return [_fit(named[name], parent, heads) for name in sorted(named)]
+
+
+def fitting_each(
+    connection: Connection, series: Sequence[str], folders: tuple[str, ...], pipeline: str
+) -> list[dict[str, Any]]:
+    """Whether a pipeline takes each of several series, told without a value of a tag.
+
+    ``Fits`` (None: it cannot be told now), ``Reason`` where it does not, and ``Inputs``: of each other input the one
+    series of the study that it takes.
+
+    :param series: the Orthanc identifiers.
+    """
+    named = library_of(folders).pipelines.get(pipeline)
+    with Client(connection) as client:
+        return [_fit_of(client, each, named, pipeline) for each in series]
+
+
+def _fit_of(client: Client, series: str, named: NamedPipeline | None, pipeline: str) -> dict[str, Any]:
+    if named is None:
+        return _refused(f"there is no pipeline {pipeline!r} in its Python")
+    try:
+        parent = client.get_json(f"/series/{series}")
+        heads = StudyHeads(client, series)
+    except NotFound:
+        return _refused("it is not in Orthanc any more")
+    except DerivedSeriesError:
+        return {"Fits": None, "Reason": "Orthanc did not answer", "Inputs": {}}
+    if not heads.is_readable(parent):
+        return {"Fits": None, "Reason": "its first instance cannot be read", "Inputs": {}}
+    wanted = named.pipeline.input
+    parent_name = named.pipeline.parent_name()
+    if heads.refusal(parent, wanted[parent_name]) is not None:
+        return _refused(f"the input {parent_name!r} does not take it{_wish(wanted[parent_name])}")
+    inputs: dict[str, str] = {}
+    for name, each in wanted.items():
+        if name == parent_name or each.prior:
+            continue
+        taken = [str(other["ID"]) for other in heads.others if heads.refusal(other, each) is None]
+        if len(taken) > 1:
+            return _refused(f"{len(taken)} series of its study are taken as the input {name!r}: derive it by itself")
+        if not taken and not each.optional:
+            return _refused(f"no other series of its study is taken as the input {name!r}{_wish(each)}")
+        if taken:
+            inputs[name] = taken[0]
+    return {"Fits": True, "Reason": "", "Inputs": inputs}
+
+
+def _refused(reason: str) -> dict[str, Any]:
+    return {"Fits": False, "Reason": reason, "Inputs": {}}
+
+
+def _wish(wanted: type[Input]) -> str:
+    """What an input requires, as its class says it: nothing of what the series has."""
+    values = [
+        f"{describe(to_tag(tag))} {' or '.join(map(repr, value if isinstance(value, tuple | list) else [value]))}"
+        for tag, value in wanted.required_values.items()
+    ]
+    wishes = [*values, *(describe(to_tag(tag)) for tag in wanted.required_tags)]
+    return f", which wants {', '.join(wishes)}" if wishes else ""
 
 
 def _fit(named: NamedPipeline, parent: Mapping[str, Any], heads: StudyHeads) -> dict[str, Any]:

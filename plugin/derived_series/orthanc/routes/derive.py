@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import threading
 import zlib
-from collections.abc import Mapping
 
-from derived_series.errors import Busy, Conflict, InvalidImage, InvalidRequest, NotFound
-from derived_series.jobs.messages import Catalogue
+from derived_series.errors import Busy, Conflict, InvalidImage, InvalidRequest
 from derived_series.jobs.own_requests import HEADER
-from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.runner import JobRunner
-from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
+from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
-from derived_series.jobs.stored_series import stored_ids
 from derived_series.kinds import FILE_TYPES, file_type, readable_suffixes, reads
 from derived_series.kinds.file_types import GZIP
-from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import accepted, problem_answer
-from derived_series.orthanc.audit import Audit
-from derived_series.orthanc.callers import Caller, Callers
+from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.config import Settings
-from derived_series.orthanc.destinations import Destinations
+from derived_series.orthanc.derivations import Derivations
 from derived_series.orthanc.http import Answer, Request
-from derived_series.orthanc.parameters import check_parameters
-from derived_series.orthanc.reviews import Reviews
-from derived_series.orthanc.routes.library import LibraryRoutes, named
 from derived_series.orthanc.waiters import Waiters
 
 #: Options of the image route, whose body is the image: Orthanc's plugins get no query string of a POST.
@@ -51,26 +39,17 @@ class DeriveRoutes:
 
     def __init__(
         self,
-        gateway: Gateway,
+        derivations: Derivations,
         runner: JobRunner,
-        library: LibraryRoutes,
         settings: Settings,
-        reviews: Reviews,
         waiters: Waiters,
-        destinations: Destinations,
         callers: Callers,
-        audit: Audit,
     ):
-        self._destinations = destinations
+        self._derivations = derivations
         self._callers = callers
-        self._audit = audit
-        self._reviews = reviews
-        self._gateway = gateway
         self._runner = runner
-        self._library = library
         self._settings = settings
         self._waiters = waiters
-        self._reusing = threading.Lock()
 
     def derive(self, request: Request) -> Answer:
         """The body is a JSON object: see ``DeriveRequest``."""
@@ -104,48 +83,12 @@ class DeriveRoutes:
                 'with "Asynchronous": true and do not wait for that job',
             )
         name = None if image is None else self._image_name(image, asked.factory)
-        code = _code_of(self._library.catalogue(), asked)
-        series = request.groups[0]
-        parents = [self._instances(each) for each in (series, *asked.inputs.values())]
-        if _finds_priors(self._library.catalogue(), asked):
-            parents.append(self._other_studies(series))
-        self._check_patient(series, asked.inputs)
-        document = self._settings.document(asked)
-        self._destinations.check(asked)
-        caller = self._callers.of(request, asked.user)
-        job = JobRecord.new(
-            series,
-            document,
-            subject=subject_of(series, document),
-            digest=digest_of(series, document, image, json.dumps([code, parents])),
-            priority=asked.priority,
-            image=name,
-        )
+        job = self._derivations.job(request.groups[0], asked, image, name)
+        by = self._callers.of(request, asked.user).to_json()
         if not waits:
-            return self._answer(request, self._accepted(asked, job, image, caller), waits=False)
+            return self._answer(request, self._derivations.accepted(asked, job, image, by), waits=False)
         with self._waiters.place('ask with "Asynchronous": true'):
-            return self._answer(request, self._accepted(asked, job, image, caller), waits=True)
-
-    def _accepted(self, asked: DeriveRequest, job: JobRecord, image: bytes | None, caller: Caller) -> JobRecord:
-        """The job that answers a request: a new one, or one that does the same already."""
-        if asked.if_exists != "Reuse" or asked.dry_run:
-            self._submit(job, image, caller)
-            return job
-        with self._reusing:  # of two at once, the second finds the job of the first
-            for former in self._runner.store.with_digest(job.digest):
-                if former.state is not State.SUCCESS or self._still_there(former):
-                    self._audit.put(Act("Reuse", caller.to_json(), former.series, former.id, _what(former)))
-                    return former
-            self._submit(job, image, caller)
-            return job
-
-    def _submit(self, job: JobRecord, image: bytes | None, caller: Caller) -> None:
-        if job.is_preview:  # nothing comes of it
-            self._runner.submit(job, image)
-            return
-        act = Act("Derive", caller.to_json(), job.series, job.id, _what(job))
-        self._runner.submit(job, image, self._audit.note(act))
-        self._audit.tell(act)
+            return self._answer(request, self._derivations.accepted(asked, job, image, by), waits=True)
 
     def _answer(self, request: Request, job: JobRecord, *, waits: bool) -> Answer:
         if not waits:
@@ -188,53 +131,6 @@ class DeriveRoutes:
             )
         return f"image{kind.suffix}"
 
-    def _instances(self, series: str) -> str:
-        """A digest of the instances of a series. :raises NotFound: no such series."""
-        return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
-
-    def _other_studies(self, series: str) -> str:
-        """A digest of the series of the patient's other studies, among which a job looks for a prior one."""
-        study_id = self._gateway.series(series)["ParentStudy"]
-        studies = self._gateway.get(f"/patients/{self._patient(series)}")["Studies"]
-        others = [
-            sorted(each["Instances"])
-            for study in sorted(studies)
-            if study != study_id
-            for each in self._gateway.get(f"/studies/{study}/series")
-        ]
-        return hashlib.sha256(json.dumps(sorted(others)).encode()).hexdigest()
-
-    def _check_patient(self, series: str, inputs: Mapping[str, str]) -> None:
-        """That all inputs are of the patient whom the address names: no filter sees who they are.
-
-        :raises Conflict: one is of another; it tells nothing of whom.
-        """
-        for name, other in inputs.items():
-            if self._patient(other) != self._patient(series):
-                raise Conflict(
-                    f"the input {name!r} (series {other}) is of another patient than the series {series}",
-                    remedy="give series of one patient",
-                )
-
-    def _patient(self, series: str) -> str:
-        study = self._gateway.series(series)["ParentStudy"]
-        return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
-
-    def _still_there(self, job: JobRecord) -> bool:
-        """Whether the series of a job can be used again: all are in Orthanc, and none is rejected."""
-        series = stored_ids(job.result)
-        try:
-            return bool(series) and all(
-                self._gateway.series(each) and not self._reviews.is_rejected(each) for each in series
-            )
-        except NotFound:
-            return False
-
-
-def _what(job: JobRecord) -> dict[str, str]:
-    """What a job makes, for the audit trail: names of ours, nothing of a patient."""
-    return {key: job.request[key] for key in ("Pipeline", "Blueprint", "Factory") if key in job.request}
-
 
 def _begins_without_nul(image: bytes) -> bool:
     """Whether an image begins as a known file does whose NULs were taken out."""
@@ -258,22 +154,3 @@ def _is_mangled(image: bytes) -> bool:
     except zlib.error:
         return True
     return False
-
-
-def _finds_priors(catalogue: Catalogue, asked: DeriveRequest) -> bool:
-    """Whether the job will look for a prior study that the request does not name."""
-    known = catalogue.pipelines.get(asked.pipeline or "", {})
-    return any(name not in asked.inputs for name in known.get("PriorInputs", ()))
-
-
-def _code_of(catalogue: Catalogue, asked: DeriveRequest) -> str:
-    """The hash of the code that a request runs or applies, with its helper files and weights.
-
-    :raises NotFound: naming the ones there are. :raises InvalidRequest: parameters that the pipeline does not take.
-    """
-    if asked.pipeline is not None:
-        pipeline = named("pipeline", asked.pipeline, catalogue)
-        check_parameters(asked.pipeline, pipeline["Parameters"], asked.parameters)
-        return str(pipeline.get("Code", pipeline["Sha256"]))
-    named("factory", asked.factory or "", catalogue)
-    return str(named("blueprint", asked.blueprint or "", catalogue)["Sha256"])

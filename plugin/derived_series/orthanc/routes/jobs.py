@@ -87,6 +87,8 @@ class JobRoutes:
     def _with_rule(self, job: JobRecord, document: dict[str, Any]) -> dict[str, Any]:
         if (fired := self._log.of_job(job.id)) is not None:
             document["Content"]["Rule"] = fired.firing.rule
+        if bulk := self._audit.asked_by(job.id).get("Bulk"):
+            document["Content"]["Bulk"] = bulk
         return document
 
     def _job(self, request: Request) -> JobRecord:

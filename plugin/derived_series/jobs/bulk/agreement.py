@@ -1,0 +1,53 @@
+"""Whether the figures of two series are within limits, and what is wrong where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from derived_series.jobs.requests.bulk import AgreementLimits
+
+#: What figures are of.
+IMAGES, LABELS, NOTHING = "Images", "Labels", "Nothing"
+
+
+def disagreements(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]:
+    """Why two series do not agree; empty where they do.
+
+    :param figures: of one output: see ``review.comparison``.
+    """
+    if figures.get("Problem"):
+        return [str(figures["Problem"])]
+    if figures.get("Geometry"):
+        return [f"geometry: {figures['Geometry']}"]
+    if figures["Kind"] == LABELS:
+        return _of_labels(figures["Dice"], limits.dice)
+    return _of_images(figures, limits)
+
+
+def agree(comparison: Mapping[str, Mapping[str, Any]], limits: AgreementLimits) -> bool:
+    """:param comparison: the figures by output."""
+    return bool(comparison) and not any(disagreements(figures, limits) for figures in comparison.values())
+
+
+def _of_labels(dice: Mapping[str, float | None], least: float | None) -> list[str]:
+    if least is None:
+        return []
+    return [
+        f"Dice of label {label} is {value:.4f}, below {least:g}"
+        for label, value in dice.items()
+        if value is not None and value < least
+    ]
+
+
+def _of_images(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]:
+    correlation, difference = figures["Correlation"], figures["LargestDifference"]
+    wrong = []
+    if limits.correlation is not None:
+        if correlation is None:  # one of them has one value alone
+            wrong += [] if difference == 0 else ["they have no correlation: one of them has one value alone"]
+        elif correlation < limits.correlation:
+            wrong.append(f"the correlation is {correlation:.5f}, below {limits.correlation:g}")
+    if limits.largest_difference is not None and difference > limits.largest_difference:
+        wrong.append(f"the largest difference is {difference:g}, above {limits.largest_difference:g}")
+    return wrong

@@ -1,0 +1,257 @@
+"""The runs over many series and their members, in the database of the jobs: each job is begun once, whatever ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from derived_series.errors import NotFound
+from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
+from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.store import JobStore
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS bulk_runs (
+    id TEXT PRIMARY KEY, created REAL NOT NULL, state TEXT NOT NULL, document TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS bulk_members (
+    run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, submitted REAL, completed REAL,
+    decision TEXT, uncompared INTEGER NOT NULL, agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
+);
+CREATE INDEX IF NOT EXISTS bulk_members_by_state ON bulk_members (run, state);
+CREATE INDEX IF NOT EXISTS bulk_members_by_job ON bulk_members (job)
+"""
+_MEMBER_COLUMNS = ("number", "state", "job", "submitted", "completed", "decision", "uncompared", "agrees", "document")
+#: More members than a run has.
+_MOST_MEMBERS = 10_000_000
+_OVER = ", ".join(f"'{state.value}'" for state in MemberState if state.is_over)
+
+
+class BulkLog:
+    """Beside the jobs, so that a job and the member that it is of are written together or not at all."""
+
+    def __init__(self, store: JobStore):
+        self._store = store
+        with store.transaction() as db:
+            for statement in _SCHEMA.split(";\n"):
+                db.execute(statement)
+
+    # -- runs --------------------------------------------------------------------------------------------------
+
+    def add(self, run: BulkRun) -> None:
+        """Accept a run; it is on disk when this returns. :raises Busy: the disk does not take it."""
+        with self._store.transaction() as db:
+            db.execute("INSERT INTO bulk_runs VALUES (?, ?, ?, ?)", _run_row(run))
+
+    def change(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+        """Replace a run's record by what is made of it, at once: nothing else is written in between.
+
+        :raises NotFound: no such run.
+        """
+        with self._store.transaction() as db:
+            return _change(db, run_id, change)
+
+    def get(self, run_id: str) -> BulkRun:
+        """:raises NotFound: no such run."""
+        runs = self._runs("WHERE id = ?", [run_id])
+        if not runs:
+            raise _no_run(run_id)
+        return runs[0]
+
+    def runs(self, since: int = 0, limit: int = 100) -> list[BulkRun]:
+        """The newest first."""
+        return self._runs("ORDER BY created DESC, id LIMIT ? OFFSET ?", [limit, since])
+
+    def open_runs(self) -> list[BulkRun]:
+        """Those that are not over, the oldest first."""
+        over = [state.value for state in RunState if state.is_over]
+        return self._runs(f"WHERE state NOT IN ({', '.join('?' * len(over))}) ORDER BY created, id", over)
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run and its members; its jobs and series stay."""
+        with self._store.transaction() as db:
+            db.execute("DELETE FROM bulk_members WHERE run = ?", [run_id])
+            db.execute("DELETE FROM bulk_runs WHERE id = ?", [run_id])
+
+    def _runs(self, condition: str, values: Sequence[Any] = ()) -> list[BulkRun]:
+        with self._store.transaction() as db:
+            rows = db.execute(f"SELECT document FROM bulk_runs {condition}", values).fetchall()
+        return [_run(document) for (document,) in rows]
+
+    # -- members -----------------------------------------------------------------------------------------------
+
+    def put(self, run_id: str, members: Iterable[Member], change: Callable[[BulkRun], BulkRun]) -> None:
+        """Write all members of a run and its new record, in place of what an earlier search has written.
+
+        :raises NotFound: the run was deleted meanwhile.
+        """
+        rows = [(run_id, *_member_row(member)) for member in members]
+        columns = ", ".join(("run", *_MEMBER_COLUMNS))
+        marks = ", ".join("?" * (1 + len(_MEMBER_COLUMNS)))
+        with self._store.transaction() as db:
+            _change(db, run_id, change)
+            db.execute("DELETE FROM bulk_members WHERE run = ?", [run_id])
+            db.executemany(f"INSERT INTO bulk_members ({columns}) VALUES ({marks})", rows)
+
+    def note(self, run_id: str, member: Member) -> Callable[[sqlite3.Connection], None]:
+        """What writes a member's new record; for ``JobRunner.submit(along=...)``."""
+        number, *values = _member_row(member)
+        columns = ", ".join(f"{name} = ?" for name in _MEMBER_COLUMNS[1:])
+
+        def write(db: sqlite3.Connection) -> None:
+            db.execute(f"UPDATE bulk_members SET {columns} WHERE run = ? AND number = ?", [*values, run_id, number])
+
+        return write
+
+    def write(self, run_id: str, members: Iterable[Member]) -> None:
+        """Write the new records of members, together."""
+        with self._store.transaction() as db:
+            for member in members:
+                self.note(run_id, member)(db)
+
+    def members(self, run_id: str, since: int = 0, limit: int = 100) -> list[Member]:
+        """In the order of their numbers."""
+        return self._members("run = ? ORDER BY number LIMIT ? OFFSET ?", [run_id, limit, since])
+
+    def member(self, run_id: str, number: int) -> Member | None:
+        """A member by its number."""
+        return next(iter(self._members("run = ? AND number = ?", [run_id, number])), None)
+
+    def in_state(self, run_id: str, state: MemberState, limit: int = _MOST_MEMBERS) -> list[Member]:
+        """The first members in a state."""
+        return self._members("run = ? AND state = ? ORDER BY number LIMIT ?", [run_id, state.value, limit])
+
+    def uncompared(self, run_id: str, limit: int) -> list[Member]:
+        """The first members that succeeded, have a reference and no figures yet."""
+        condition = "run = ? AND state = ? AND uncompared = 1 ORDER BY number LIMIT ?"
+        return self._members(condition, [run_id, MemberState.SUCCESS.value, limit])
+
+    def undecided(self) -> list[tuple[str, Member]]:
+        """The members with what was asked for and is not done yet, each with its run."""
+        asked = [Decision.REPLACE.value, Decision.DISCARD.value]
+        with self._store.transaction() as db:
+            rows = db.execute(
+                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE decision IN (?, ?)", asked
+            ).fetchall()
+        return [(run, _member(row)) for run, *row in rows]
+
+    def of_job(self, job: str) -> list[tuple[str, Member]]:
+        """The members that a job is of, each with its run: several, where runs share it."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE job = ? ORDER BY run", [job]
+            ).fetchall()
+        return [(run, _member(row)) for run, *row in rows]
+
+    def counts(self, run_id: str) -> dict[MemberState, int]:
+        """The number of members in each state."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT state, count(*) FROM bulk_members WHERE run = ? GROUP BY state", [run_id]
+            ).fetchall()
+        counts = {MemberState(state): count for state, count in rows}
+        return {state: counts.get(state, 0) for state in MemberState}
+
+    def agreeing(self, run_id: str) -> dict[bool, int]:
+        """The number of members that were compared, by whether they agree."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT agrees, count(*) FROM bulk_members WHERE run = ? AND agrees IS NOT NULL GROUP BY agrees",
+                [run_id],
+            ).fetchall()
+        counts = {bool(agrees): count for agrees, count in rows}
+        return {agrees: counts.get(agrees, 0) for agrees in (True, False)}
+
+    def decide(self, run_id: str, decision: Decision, numbers: Sequence[int] | None) -> int:
+        """Ask for something to be done with members that were compared and that nothing was asked for; how many.
+
+        :param numbers: of the members; None: of all that agree.
+        """
+        condition = "run = ? AND agrees IS NOT NULL AND decision IS NULL AND "
+        with self._store.transaction() as db:
+            if numbers is None:
+                statement = f"UPDATE bulk_members SET decision = ? WHERE {condition} agrees = 1"
+                return int(db.execute(statement, [decision.value, run_id]).rowcount)
+            statement = f"UPDATE bulk_members SET decision = ? WHERE {condition} number = ?"
+            return sum(int(db.execute(statement, [decision.value, run_id, number]).rowcount) for number in numbers)
+
+    def submitted_since(self, run_id: str, when: float) -> list[float]:
+        """When jobs were begun after a time, the earliest first."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                "SELECT submitted FROM bulk_members WHERE run = ? AND submitted > ? ORDER BY submitted", [run_id, when]
+            ).fetchall()
+        return [submitted for (submitted,) in rows]
+
+    def last_ends(self, run_id: str, most: int) -> list[float]:
+        """When the last members that had a job were over, the latest first."""
+        with self._store.transaction() as db:
+            rows = db.execute(
+                f"SELECT completed FROM bulk_members WHERE run = ? AND state IN ({_OVER}) AND job IS NOT NULL "
+                "AND completed IS NOT NULL ORDER BY completed DESC LIMIT ?",
+                [run_id, most],
+            ).fetchall()
+        return [completed for (completed,) in rows]
+
+    def _members(self, condition: str, values: Sequence[Any]) -> list[Member]:
+        with self._store.transaction() as db:
+            rows = db.execute(
+                f"SELECT {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE {condition}", values
+            ).fetchall()
+        return [_member(row) for row in rows]
+
+
+def _change(db: sqlite3.Connection, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+    row = db.execute("SELECT document FROM bulk_runs WHERE id = ?", [run_id]).fetchone()
+    if row is None:
+        raise _no_run(run_id)
+    run = change(_run(row[0]))
+    _, *values = _run_row(run)
+    db.execute("UPDATE bulk_runs SET created = ?, state = ?, document = ? WHERE id = ?", [*values, run_id])
+    return run
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"there is no run {run_id[:40]}", remedy="GET /derived-series/bulk lists them")
+
+
+def _run_row(run: BulkRun) -> tuple[Any, ...]:
+    document = dataclasses.asdict(run) | {"state": run.state.value}
+    return (run.id, run.created, run.state.value, json_bytes(document).decode())
+
+
+def _run(text: str) -> BulkRun:
+    document = json.loads(text)
+    return BulkRun(**{**document, "state": RunState(document["state"]), "acts": tuple(document["acts"])})
+
+
+#: What a member's columns have; the rest is in its document.
+_OF_COLUMNS = ("number", "state", "job", "submitted", "completed", "decision", "agrees")
+
+
+def _member_row(member: Member) -> tuple[Any, ...]:
+    document = {key: value for key, value in dataclasses.asdict(member).items() if key not in _OF_COLUMNS}
+    return (
+        *(member.number, member.state.value, member.job, member.submitted, member.completed),
+        None if member.decision is None else member.decision.value,
+        int(bool(member.reference) and not member.comparison),
+        None if member.agrees is None else int(member.agrees),
+        json_bytes(document).decode(),
+    )
+
+
+def _member(row: Sequence[Any]) -> Member:
+    number, state, job, submitted, completed, decision, _, agrees, document = row
+    return Member(
+        number=number,
+        state=MemberState(state),
+        job=job,
+        submitted=submitted,
+        completed=completed,
+        decision=None if decision is None else Decision(decision),
+        agrees=None if agrees is None else bool(agrees),
+        **json.loads(document),
+    )

@@ -1,0 +1,234 @@
+"""What a client may ask of a run over many series: the JSON body of ``POST /derived-series/bulk``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic.alias_generators import to_pascal
+
+from derived_series.errors import InvalidRequest
+from derived_series.jobs.hours import Window
+from derived_series.jobs.requests.derive import DeriveRequest, Name, OrthancId, PersonName, known_keys, validated
+from derived_series.json_model import JsonModel
+
+#: The priority of a run's jobs: whatever a person asks for by itself goes before.
+PRIORITY = -100
+
+#: Series or studies that a request may list.
+_MOST_RESOURCES = 10_000
+
+#: Members of a dry run that one answer looks at.
+_MOST_LOOKED_AT = 500
+
+#: Keys of a derivation that one run over many series cannot have.
+_OF_ONE_SERIES = ("Image", "Inputs", "Preview", "Synchronous", "Asynchronous", "Timeout")
+_SEVERAL = "name one of Query, Resources, Again and Compare"
+
+
+class BulkQuery(JsonModel):
+    """As of Orthanc's ``/tools/find``. :ivar query: values by tag, with ``*`` and ``?``; ranges of dates."""
+
+    level: Literal["Patient", "Study", "Series"] = "Study"
+    query: dict[Name, Annotated[str, Field(max_length=1024)]] = {}
+    labels: Annotated[list[Name], Field(max_length=100)] = []
+    labels_constraint: Literal["All", "Any", "None"] = "All"
+    case_sensitive: bool = False
+
+
+class Again(JsonModel):
+    """What a former version of a pipeline has made.
+
+    :ivar version: the SHA-256 of its code, or how that begins; None: any but the present one.
+    :ivar older_than: ISO 8601; what was made before.
+    """
+
+    pipeline: Name
+    version: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    older_than: str | None = None
+
+    @field_validator("older_than")
+    @classmethod
+    def _is_a_time(cls, text: str | None) -> str | None:
+        if text is not None:
+            datetime.fromisoformat(text)
+        return text
+
+
+class Pair(JsonModel):
+    """A parent, and what its derived series is to be compared with."""
+
+    parent: OrthancId
+    reference: OrthancId
+
+
+class Compare(JsonModel):
+    """The reference set of a commissioning.
+
+    :ivar pairs: each parent with its reference.
+    :ivar accepted: a pipeline: what it has made and a person has accepted is the reference.
+    """
+
+    pairs: Annotated[list[Pair], Field(max_length=_MOST_RESOURCES)] = []
+    accepted: Name | None = None
+
+    @model_validator(mode="after")
+    def _has_references(self) -> Compare:
+        if bool(self.pairs) == (self.accepted is not None):
+            raise ValueError("name either Pairs of Parent and Reference, or Accepted, a pipeline")
+        return self
+
+
+class AgreementLimits(JsonModel):
+    """Within which two series agree. None: it is not looked at.
+
+    :ivar correlation: at least, of images. :ivar largest_difference: at most, in the values' unit.
+    :ivar dice: at least, of each label.
+    """
+
+    correlation: Annotated[float, Field(ge=-1, le=1)] | None = 0.99
+    largest_difference: Annotated[float, Field(ge=0)] | None = None
+    dice: Annotated[float, Field(ge=0, le=1)] | None = 0.95
+
+
+class Throttle(JsonModel):
+    """How fast a run may go.
+
+    :ivar at_once: jobs of it that wait or run; None: one fewer than there are workers, at least one.
+    :ivar per_hour: jobs of it that are begun within any hour.
+    """
+
+    at_once: Annotated[int, Field(ge=1, le=1000)] | None = None
+    per_hour: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+
+
+class BulkKeys(JsonModel):
+    """The keys of a run; all others of the body are those of ``DeriveRequest``, for each of its jobs.
+
+    :ivar name: what the run is shown by. :ivar derived: series that this plugin has made are parents, too.
+    :ivar hours: when it goes on: ``20:00-06:00``, by Orthanc's clock; always when there are none.
+    :ivar since, limit: of a dry run, which members are looked at.
+    """
+
+    query: BulkQuery | None = None
+    resources: Annotated[list[OrthancId], Field(max_length=_MOST_RESOURCES)] | None = None
+    again: Again | None = None
+    compare: Compare | None = None
+    limits: AgreementLimits = AgreementLimits()
+    name: Annotated[str, Field(max_length=64)] = ""
+    derived: bool = False
+    throttle: Throttle = Throttle()
+    hours: Annotated[list[str], Field(max_length=24)] = []
+    dry_run: bool = False
+    since: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=_MOST_LOOKED_AT)] = 100
+    user: PersonName | None = None
+
+    @field_validator("hours")
+    @classmethod
+    def _are_windows(cls, hours: list[str]) -> list[str]:
+        for text in hours:
+            Window.of(text)
+        return hours
+
+    @model_validator(mode="after")
+    def _one_set(self) -> BulkKeys:
+        if sum(each is not None for each in (self.query, self.resources, self.again, self.compare)) != 1:
+            raise ValueError(_SEVERAL)
+        return self
+
+    @property
+    def compares(self) -> bool:
+        """Whether each result is compared with another series."""
+        return self.again is not None or self.compare is not None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkRequest:
+    """A run as it is asked for.
+
+    :param derive: what is derived from each series; None: what was asked for when the old one was made.
+    :param derive_keys: the same as JSON, as it was given.
+    """
+
+    keys: BulkKeys
+    derive: DeriveRequest | None
+    derive_keys: dict[str, JsonValue]
+
+    @classmethod
+    def of(cls, document: object) -> BulkRequest:
+        """Check a decoded JSON body.
+
+        :raises InvalidRequest: naming every wrong key, and what is expected there.
+        """
+        if not isinstance(document, dict):
+            raise InvalidRequest(
+                "the body is not a JSON object",
+                remedy='send an object such as {"Query": {"Level": "Study", "Query": {"ModalitiesInStudy": "CT"}}, '
+                '"Pipeline": "gaussian_smoothing"}',
+            )
+        ours = set(known_keys(BulkKeys))
+        keys = validated(BulkKeys, {key: value for key, value in document.items() if key in ours})
+        derive_keys = {key: value for key, value in document.items() if key not in ours}
+        if wrong := [key for key in _OF_ONE_SERIES if key in derive_keys]:
+            raise InvalidRequest(
+                f"{', '.join(wrong)} cannot be asked of a run over many series",
+                remedy="leave it out: other inputs are looked for in each study, and jobs are never waited for",
+            )
+        if keys.again is not None:
+            if derive_keys.keys() - {"Priority"}:
+                raise InvalidRequest(
+                    f"with Again each series is derived as it was asked for then: "
+                    f"{', '.join(sorted(derive_keys.keys() - {'Priority'}))} cannot be chosen",
+                    remedy="leave it out, or name the parents in Resources",
+                )
+            derive_keys["Pipeline"] = keys.again.pipeline
+        if keys.compares and "Destinations" in derive_keys:
+            raise InvalidRequest(
+                "Destinations cannot be chosen where results are compared: they wait for a decision",
+                remedy="leave it out, and send on what is to stay",
+            )
+        asked = _derive_request(derive_keys)
+        if asked.priority >= 0 and "Priority" in derive_keys:
+            raise InvalidRequest(
+                f"Priority is {asked.priority}: that of a run over many series is below 0",
+                remedy="single derivations have 0: nobody who waits for one is to wait for the run",
+            )
+        request = cls(keys, None if keys.again is not None else asked, derive_keys)
+        request.for_one()  # what cannot be asked of one series is refused now
+        return request
+
+    def to_json(self) -> dict[str, Any]:
+        """What is kept of it: the keys that were given."""
+        return {
+            **self.keys.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            **{key: value for key, value in self.derive_keys.items() if self.derive is not None or key == "Priority"},
+        }
+
+    def for_one(self, former: dict[str, Any] | None = None) -> DeriveRequest:
+        """The request for one series of the run.
+
+        :param former: of ``Again``: the request that the old series was made by.
+        :raises InvalidRequest: this version does not take it (any more).
+        """
+        if former is None:
+            kept = {**self.derive_keys}
+            default = "New" if "Retrieve" in kept else "Reuse"  # what another server has, only the job learns
+            kept["IfExists"] = "New" if self.keys.compares else kept.get("IfExists", default)
+        else:
+            dropped = ("Destinations", "HoldUntilAccepted", "Priority", "Synchronous", "Asynchronous", "User")
+            kept = {key: value for key, value in former.items() if key not in dropped} | {"IfExists": "New"}
+        return _derive_request({**kept, "Priority": self.derive_keys.get("Priority", PRIORITY)})
+
+
+def _derive_request(keys: dict[str, Any]) -> DeriveRequest:
+    try:
+        return DeriveRequest.of(keys)
+    except InvalidRequest as error:
+        raise InvalidRequest(error.message, remedy=f"{error.remedy}; of a run: {_keys()}") from error
+
+
+def _keys() -> str:
+    return ", ".join(map(to_pascal, BulkKeys.model_fields))

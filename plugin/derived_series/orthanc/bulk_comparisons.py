@@ -1,0 +1,83 @@
+"""The comparisons of runs: one at a time, in a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Executor, Future
+from typing import Any
+
+from derived_series.dicomweb.client import Connection
+from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.bulk.agreement import NOTHING, agree
+from derived_series.jobs.bulk.bulk_run import Member
+from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.requests.bulk import AgreementLimits
+from derived_series.jobs.work.entry import compare
+from derived_series.orthanc.bulk_finder import FIRST_OUTPUT
+
+#: Workers that one comparison may cost, and the Orthancs that do not answer.
+_ATTEMPTS = 3
+
+
+class Comparisons:
+    """Compares the new series of a member with the old ones.
+
+    :param wake: is called when there is something to take.
+    """
+
+    def __init__(self, executor: Executor, connection: Connection, scratch: str, wake: Callable[[], None]):
+        self._executor = executor
+        self._connection = connection
+        self._scratch = scratch
+        self._wake = wake
+        self._running: tuple[str, Member, AgreementLimits, Future[dict[str, Any]]] | None = None
+        self._attempts = 0
+
+    def is_of(self, run: str) -> bool:
+        """Whether the one that runs is of a run."""
+        return self._running is not None and self._running[0] == run
+
+    @property
+    def is_free(self) -> bool:
+        return self._running is None
+
+    def begin(self, run: str, member: Member, limits: AgreementLimits) -> None:
+        """Begin the comparison of a member; ``take`` has it when it is done."""
+        future = self._executor.submit(compare, self._connection, pairs_of(member), self._scratch)
+        self._running = (run, member, limits, future)
+        future.add_done_callback(lambda _: self._wake())
+
+    def take(self) -> tuple[str, Member] | None:
+        """The run and the member of the comparison that is done, with its figures."""
+        if self._running is None or not self._running[3].done():
+            return None
+        run, member, limits, future = self._running
+        self._running = None
+        try:
+            comparison = future.result()
+        except (WorkerDied, CancelledError, DerivedSeriesError) as error:
+            self._attempts += 1
+            if self._attempts < _ATTEMPTS:
+                return None  # it is begun again
+            problem = {"Kind": NOTHING, "Problem": f"the comparison could not be made ({type(error).__name__})"}
+            comparison = dict.fromkeys(member.reference, problem)
+        self._attempts = 0
+        comparison |= {
+            output: {"Kind": NOTHING, "Problem": "the new result has no such output"}
+            for output in member.reference
+            if output not in comparison
+        }
+        return run, dataclasses.replace(member, comparison=comparison, agrees=agree(comparison, limits))
+
+
+def pairs_of(member: Member) -> list[tuple[str, str, str]]:
+    """What is compared with what: output, former and new series."""
+    pairs = []
+    for output, former in member.reference.items():
+        new = member.derived.get(output)
+        if new is None and output == FIRST_OUTPUT:
+            new = next(iter(member.derived.values()), None)
+        if new is not None:
+            pairs.append((output, former, new))
+    return pairs

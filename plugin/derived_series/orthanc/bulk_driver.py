@@ -1,0 +1,327 @@
+"""Drives runs over many series: a thread finds their series, begins their jobs at their pace, and has them compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from derived_series.errors import Busy, Conflict, DerivedSeriesError, InvalidRequest, NotFound
+from derived_series.jobs.bulk.bulk_log import BulkLog
+from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState, RunState
+from derived_series.jobs.bulk.commissioning_report import written_report
+from derived_series.jobs.bulk.pace import Pace
+from derived_series.jobs.hours import Hours
+from derived_series.jobs.queue.outcomes import CANCELLED
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.requests.bulk import BulkRequest
+from derived_series.jobs.stored_series import stored_series
+from derived_series.orthanc.abstract_gateway import Gateway
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.bulk_checks import FitChecks, Look
+from derived_series.orthanc.bulk_comparisons import Comparisons
+from derived_series.orthanc.bulk_decisions import carried_out
+from derived_series.orthanc.bulk_finder import MemberFinder
+from derived_series.orthanc.derivations import Derivations
+from derived_series.orthanc.reviews import Reviews
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks when nothing wakes the thread: while runs are open, after an error, and else.
+_LOOK_SECONDS, _LOOK_SOON_SECONDS, _QUIET_SECONDS = 5.0, 1.0, 60.0
+_STOP_SECONDS = 2.0
+
+#: Seconds between two looks for jobs whose end was not noticed.
+_RECONCILE_SECONDS = 30.0
+
+#: Series that one worker looks at in one go, and looks that tell nothing before a series is skipped.
+_LOOKED_AT_SERIES, _MOST_LOOKS = 10, 3
+
+#: Members that are written or cancelled at once.
+_PAGE_MEMBERS = 500
+
+
+class BulkDriver:
+    """The thread. What it has to do is on disk: after a restart it goes on where it was.
+
+    :param workers: worker processes; by default a run leaves one of them to others.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        runner: JobRunner,
+        log: BulkLog,
+        finder: MemberFinder,
+        checks: FitChecks,
+        derivations: Derivations,
+        reviews: Reviews,
+        audit: Audit,
+        workers: int,
+        comparisons: Callable[[Callable[[], None]], Comparisons],
+        reports: Path,
+    ):
+        self._gateway = gateway
+        self._runner = runner
+        self._log = log
+        self._finder = finder
+        self._checks = checks
+        self._derivations = derivations
+        self._reviews = reviews
+        self._audit = audit
+        self._workers = workers
+        self._reports = reports
+        self._looks: Counter[tuple[str, int]] = Counter()
+        self._reconcile_at = 0.0
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._comparisons = comparisons(self._woken.set)
+        self._thread = threading.Thread(target=self._work, name="bulk", daemon=True)
+
+    def start(self) -> None:
+        """Go on with the runs that are open."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A run has changed. Returns at once."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """What is left is on disk."""
+        self._stopping.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_SECONDS)
+
+    def pace_of(self, request: BulkRequest) -> Pace:
+        """What bounds a run."""
+        throttle = request.keys.throttle
+        at_once = throttle.at_once or max(1, self._workers - 1)
+        return Pace(at_once, throttle.per_hour, Hours.of(request.keys.hours))
+
+    def observe(self, job: JobRecord) -> None:
+        """A job has another state: note it with the members that it is of. Told twice, it does nothing more.
+
+        :raises Busy: the disk does not take it.
+        """
+        if not job.state.is_final:
+            return
+        for run, member in self._log.of_job(job.id):
+            if (settled := _settled(member, job)) != member:
+                self._log.write(run, [settled])
+                self._woken.set()
+
+    # -- the thread --------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.clear()
+            patience = _LOOK_SOON_SECONDS
+            try:
+                self._take_comparison()
+                self._carry_out_decisions()
+                if time.monotonic() >= self._reconcile_at:
+                    self._reconcile()
+                runs = self._log.open_runs()
+                for run in runs:
+                    if not self._stopping.is_set():
+                        self._advance(run)
+                patience = _LOOK_SECONDS if runs else _QUIET_SECONDS
+            except Busy as error:  # the queue, the workers or the disk: all that waits is tried again
+                _log.info("runs wait: %s", error)
+            except Exception:  # the one boundary of this thread
+                if not self._stopping.is_set():
+                    _log.exception("the thread of runs over many series has met an error")
+            self._woken.wait(patience)
+
+    def _reconcile(self) -> None:
+        """Look for jobs whose end was not noticed, as that of those that ended while nobody observed."""
+        for run in self._log.open_runs():
+            for member in self._log.in_state(run.id, MemberState.SUBMITTED):
+                job = self._runner.store.find(member.job or "")
+                if job is None:
+                    reason = "its job is not remembered any more"
+                    lost = dataclasses.replace(member, state=MemberState.FAILURE, reason=reason, completed=time.time())
+                    self._log.write(run.id, [lost])
+                else:
+                    self.observe(job)
+        self._reconcile_at = time.monotonic() + _RECONCILE_SECONDS
+
+    def _advance(self, run: BulkRun) -> None:
+        request = BulkRequest.of(run.request)
+        if run.state is RunState.FINDING:
+            self._find(run, request)
+            self._woken.set()
+        elif run.state is RunState.RUNNING:
+            self._begin_jobs(run, request)
+            self._begin_comparison(run, request)
+            self._end_if_over(run, request)
+        elif run.state is RunState.CANCELLING:
+            self._cancel(run)
+
+    def _find(self, run: BulkRun, request: BulkRequest) -> None:
+        problem = None
+        try:
+            members = list(self._finder.members(request))
+        except (Conflict, NotFound) as error:
+            members, problem = [], error.message
+
+        def change(current: BulkRun) -> BulkRun:
+            state = RunState.RUNNING if current.state is RunState.FINDING else current.state
+            why = problem or (None if members else "no series was found")
+            return dataclasses.replace(current, state=state, has_members=True, problem=why)
+
+        if not self._stopping.is_set():  # else what Orthanc answered may be wrong
+            self._log.put(run.id, members, change)
+            _log.warning("run %s has %d series", run.id, len(members))
+
+    def _begin_jobs(self, run: BulkRun, request: BulkRequest) -> None:
+        pace, now = self.pace_of(request), time.time()
+        counts = self._log.counts(run.id)
+        begun = self._log.submitted_since(run.id, now - 3600.0) if pace.per_hour is not None else []
+        allowed = pace.allowed(now, counts[MemberState.SUBMITTED], begun)
+        members = self._log.in_state(run.id, MemberState.WAITING, min(allowed, _LOOKED_AT_SERIES))
+        if not members:
+            return
+        for member, look in zip(members, self._looks_at(members, request), strict=True):
+            if self._stopping.is_set() or self._log.get(run.id).state is not RunState.RUNNING:
+                return
+            if look.fits:
+                self._submit(run, request, member, look)
+            else:
+                self._pass_over(run, member, look)
+        self._woken.set()  # there may be more to begin
+
+    def _looks_at(self, members: Sequence[Member], request: BulkRequest) -> list[Look]:
+        if request.derive is None:  # it has been derived from before
+            return [Look(True) for _ in members]
+        return self._checks.looks([member.series for member in members], request.derive)
+
+    def _pass_over(self, run: BulkRun, member: Member, look: Look) -> None:
+        """Skip a member that does not fit; one at which nothing could be seen, when that has happened several times."""
+        place = (run.id, member.number)
+        if look.fits is None:
+            self._looks[place] += 1
+            if self._looks[place] < _MOST_LOOKS:
+                raise Busy(f"series {member.series}: {look.reason}")
+        self._looks.pop(place, None)
+        self._skip(run, member, look.reason)
+
+    def _skip(self, run: BulkRun, member: Member, reason: str) -> None:
+        skipped = dataclasses.replace(member, state=MemberState.SKIPPED, reason=reason, completed=time.time())
+        self._log.write(run.id, [skipped])
+
+    def _submit(self, run: BulkRun, request: BulkRequest, member: Member, look: Look) -> None:
+        try:
+            asked = request.for_one(member.former)
+            if look.inputs:
+                asked = asked.model_copy(update={"inputs": look.inputs})
+            job = self._derivations.job(member.series, asked)
+        except (NotFound, Conflict) as error:
+            self._skip(run, member, error.message)
+            return
+        except InvalidRequest:  # its message may quote parameters
+            self._skip(run, member, "this version of the pipeline does not take the request")
+            return
+        now = time.time()
+        accepted = self._derivations.accepted(
+            asked,
+            job,
+            None,
+            {**run.by, "Bulk": run.id},
+            lambda taken: self._log.note(
+                run.id, dataclasses.replace(member, state=MemberState.SUBMITTED, job=taken.id, submitted=now)
+            ),
+        )
+        if (current := self._runner.store.find(accepted.id)) is not None:
+            self.observe(current)  # one that is used again may be over
+
+    def _take_comparison(self) -> None:
+        if (compared := self._comparisons.take()) is None:
+            return
+        run, member = compared
+        current = self._log.member(run, member.number)
+        if current is not None:
+            figured = dataclasses.replace(current, comparison=member.comparison, agrees=member.agrees)
+            self._log.write(run, [figured])
+
+    def _begin_comparison(self, run: BulkRun, request: BulkRequest) -> None:
+        if not request.keys.compares or not self._comparisons.is_free:
+            return
+        for member in self._log.uncompared(run.id, 1):
+            self._comparisons.begin(run.id, member, request.keys.limits)
+
+    def _end_if_over(self, run: BulkRun, request: BulkRequest) -> None:
+        counts = self._log.counts(run.id)
+        is_open = counts[MemberState.WAITING] + counts[MemberState.SUBMITTED] > 0
+        if is_open or self._comparisons.is_of(run.id) or self._log.uncompared(run.id, 1):
+            return
+
+        def change(current: BulkRun) -> BulkRun:
+            if current.state is not RunState.RUNNING:
+                return current
+            return dataclasses.replace(current, state=RunState.DONE, completed=time.time())
+
+        done = dataclasses.replace(run, state=RunState.DONE, completed=time.time())
+        if request.keys.compares:
+            written_report(self._reports, done, request.keys.limits, self._log)
+        self._log.change(run.id, change)
+        _log.warning("run %s is over: %s", run.id, {state.value: count for state, count in counts.items() if count})
+
+    def _cancel(self, run: BulkRun) -> None:
+        while waiting := self._log.in_state(run.id, MemberState.WAITING, _PAGE_MEMBERS):
+            cancelled = [dataclasses.replace(each, state=MemberState.CANCELLED) for each in waiting]
+            self._log.write(run.id, cancelled)
+        submitted = self._log.in_state(run.id, MemberState.SUBMITTED)
+        for member in submitted:
+            self._cancel_job(run, member)
+        if not self._log.counts(run.id)[MemberState.SUBMITTED]:
+            self._log.change(
+                run.id,
+                lambda current: dataclasses.replace(current, state=RunState.CANCELLED, completed=time.time()),
+            )
+
+    def _cancel_job(self, run: BulkRun, member: Member) -> None:
+        job = self._runner.store.find(member.job or "")
+        if job is None or self._audit.asked_by(job.id).get("Bulk") != run.id:  # it is gone, or another's
+            self._log.write(run.id, [dataclasses.replace(member, state=MemberState.CANCELLED)])
+        elif job.state.is_final:
+            self.observe(job)
+        else:
+            try:
+                self._runner.cancel(job.id)
+            except Conflict:  # it is over just now
+                return
+
+    def _carry_out_decisions(self) -> None:
+        for run, member in self._log.undecided():
+            if self._stopping.is_set():
+                return
+            try:
+                self._log.write(run, [carried_out(member, self._gateway, self._reviews)])
+            except Busy:
+                raise
+            except DerivedSeriesError as error:
+                _log.error("run %s, member %d: %s", run, member.number, error)
+
+
+def _settled(member: Member, job: JobRecord) -> Member:
+    """A member with what has become of its job."""
+    if member.state not in (MemberState.SUBMITTED, MemberState.FAILURE):  # a failed job may be run again
+        return member
+    derived = {str(each["Output"]): str(each["ID"]) for each in stored_series(job.result)}
+    if job.state is State.SUCCESS:
+        state, reason = MemberState.SUCCESS, ""
+    elif job.problem is not None and job.problem.kind == CANCELLED.kind:
+        state, reason = MemberState.CANCELLED, "its job was cancelled"
+    else:
+        kind = "" if job.problem is None else job.problem.kind
+        state, reason = MemberState.FAILURE, kind
+    return dataclasses.replace(
+        member, state=state, reason=reason, derived=derived, completed=job.completed or time.time()
+    )

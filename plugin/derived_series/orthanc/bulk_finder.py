@@ -1,0 +1,221 @@
+"""The series of a run: those of a query or a list, and those that a pipeline has made before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from derived_series.errors import Conflict, NotFound
+from derived_series.jobs.bulk.bulk_run import Member, MemberState
+from derived_series.jobs.requests.bulk import Again, BulkQuery, BulkRequest, Compare
+from derived_series.jobs.requests.verdict import ACCEPTED, REJECTED
+from derived_series.orthanc.abstract_gateway import Gateway
+from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.routes.library import LibraryRoutes
+
+#: Resources of a query, and series that are listed at once.
+_MOST_RESOURCES, _PAGE_SERIES = 100_000, 500
+
+#: The output of a reference that is compared with the first one of the new result.
+FIRST_OUTPUT = ""
+
+
+class MemberFinder:
+    """Looks for the series of a run through Orthanc's REST API, one after the other."""
+
+    def __init__(self, gateway: Gateway, reviews: Reviews, library: LibraryRoutes):
+        self._gateway = gateway
+        self._reviews = reviews
+        self._library = library
+
+    def members(self, request: BulkRequest, seconds: float | None = None) -> Iterator[Member]:
+        """The members by number, from 1; those that are known not to be derived from are skipped, with the reason.
+
+        :param seconds: after these it is given up. :raises TimeoutError: it was given up.
+        :raises Conflict: labels are asked for and Orthanc has none.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        for number, (series, more) in enumerate(self._each(request, end), 1):
+            yield Member(number, series, **more)
+
+    def _each(self, request: BulkRequest, end: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        keys = request.keys
+        if keys.again is not None:
+            yield from self._again(keys.again, end)
+        elif keys.compare is not None:
+            yield from self._compare(keys.compare, end)
+        elif keys.resources is not None:
+            yield from self._below(dict.fromkeys(keys.resources), keys.derived, end)
+        elif keys.query is not None:
+            yield from self._below(self._matches(keys.query), keys.derived, end)
+
+    def _matches(self, query: BulkQuery) -> dict[str, str | None]:
+        """The resources that match, each with its level."""
+        document: dict[str, Any] = {
+            "Level": query.level,
+            "Query": query.query,
+            "CaseSensitive": query.case_sensitive,
+            "Expand": False,
+            "Limit": _MOST_RESOURCES,
+        }
+        if query.labels:
+            if not self._gateway.get("/system").get("HasLabels"):
+                raise Conflict(
+                    "this Orthanc has no labels: it would answer all resources",
+                    remedy="leave Labels out, or use Orthanc 1.12.0 or a later one",
+                )
+            document |= {"Labels": query.labels, "LabelsConstraint": query.labels_constraint}
+        return dict.fromkeys(self._gateway.post("/tools/find", json.dumps(document)), query.level)
+
+    def _below(
+        self, resources: Mapping[str, str | None], with_derived: bool, end: float | None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The series of resources, each once. :param resources: with their levels, where these are known."""
+        seen: set[str] = set()
+        for resource, level in resources.items():
+            series = self._series_of(resource, level)
+            if series is None:
+                if level is None:  # it was listed
+                    yield resource, _skipped("there is no such series, study or patient in Orthanc")
+                continue
+            for each in series:
+                _check(end)
+                if each in seen:
+                    continue
+                seen.add(each)
+                is_named = level is None and each == resource
+                if not (with_derived or is_named) and self._gateway.provenance(each) is not None:
+                    yield each, _skipped("this plugin has derived it")
+                else:
+                    yield each, {}
+
+    def _series_of(self, resource: str, level: str | None) -> list[str] | None:
+        if level in (None, "Series") and self._gateway.has_series(resource):
+            return [resource]
+        if level in (None, "Study") and (study := self._resource(f"/studies/{resource}")) is not None:
+            return list(study["Series"])
+        if level in (None, "Patient") and (patient := self._resource(f"/patients/{resource}")) is not None:
+            studies = [self._resource(f"/studies/{study}") for study in patient["Studies"]]
+            return [series for study in studies if study is not None for series in study["Series"]]
+        return None
+
+    def _resource(self, path: str) -> dict[str, Any] | None:
+        try:
+            document: dict[str, Any] = self._gateway.get(path)
+        except NotFound:
+            return None
+        return document
+
+    # -- what was derived before -------------------------------------------------------------------------------
+
+    def _again(self, again: Again, end: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        present = self._library.catalogue().pipelines.get(again.pipeline, {})
+        code = str(present.get("Code", present.get("Sha256", "")))
+        for outputs, provenance in self._made_by(again.pipeline, end):
+            if not _is_meant(again, provenance, code):
+                continue
+            states = {self._state_of(series) for series in outputs.values()}
+            member: dict[str, Any] = {"reference": outputs, "former": provenance["Request"]}
+            member["reference_code"] = code_of(provenance)
+            if REJECTED in states:
+                member |= _skipped("it was rejected")
+            elif not self._gateway.has_series(provenance["ParentSeries"]):
+                member |= _skipped("its parent is not in Orthanc any more")
+            yield provenance["ParentSeries"], member
+
+    def _made_by(self, pipeline: str, end: float | None) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+        """The series that jobs of a pipeline have made, by output, and their provenance; one pair a job."""
+        seen: set[str] = set()
+        for series in self._all_series(end):
+            provenance = self._provenance(series)
+            if provenance is None or provenance.get("Pipeline") != pipeline or provenance["Job"] in seen:
+                continue
+            seen.add(provenance["Job"])
+            siblings = {each["Output"]: each["ID"] for each in provenance.get("Series", ())}
+            outputs = siblings or {str(provenance.get("Output", FIRST_OUTPUT)): series}
+            yield {name: each for name, each in outputs.items() if self._gateway.has_series(each)}, provenance
+
+    def _all_series(self, end: float | None) -> Iterator[str]:
+        since = 0
+        while page := self._gateway.get(f"/series?since={since}&limit={_PAGE_SERIES}"):
+            for series in page:
+                _check(end)
+                yield series
+            since += len(page)
+
+    def _provenance(self, series: str) -> dict[str, Any] | None:
+        try:
+            provenance = self._gateway.provenance(series)
+        except ValueError:  # somebody has written something else there
+            return None
+        keys = ("Job", "ParentSeries", "Request")
+        return provenance if isinstance(provenance, dict) and all(key in provenance for key in keys) else None
+
+    def _state_of(self, series: str) -> str:
+        verdict = self._reviews.of(series)
+        return "" if verdict is None else str(verdict["State"])
+
+    # -- references --------------------------------------------------------------------------------------------
+
+    def _compare(self, compare: Compare, end: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        for pair in compare.pairs:
+            _check(end)
+            yield pair.parent, self._pair(pair.parent, pair.reference)
+        if compare.accepted is None:
+            return
+        for outputs, provenance in self._made_by(compare.accepted, end):
+            accepted = {name: series for name, series in outputs.items() if self._state_of(series) == ACCEPTED}
+            if accepted and self._gateway.has_series(provenance["ParentSeries"]):
+                yield provenance["ParentSeries"], {"reference": accepted, "reference_code": code_of(provenance)}
+
+    def _pair(self, parent: str, reference: str) -> dict[str, Any]:
+        for what, series in (("the parent", parent), ("the reference", reference)):
+            if not self._gateway.has_series(series):
+                return _skipped(f"{what} is not in Orthanc")
+        if self._patient(parent) != self._patient(reference):
+            return _skipped("the reference is of another patient than the parent")
+        provenance = self._provenance(reference)
+        output = FIRST_OUTPUT if provenance is None else str(provenance.get("Output", FIRST_OUTPUT))
+        return {"reference": {output: reference}, "reference_code": "" if provenance is None else code_of(provenance)}
+
+    def _patient(self, series: str) -> str:
+        study = self._gateway.series(series)["ParentStudy"]
+        return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
+
+
+def _skipped(reason: str) -> dict[str, Any]:
+    return {"state": MemberState.SKIPPED, "reason": reason}
+
+
+def _check(end: float | None) -> None:
+    if end is not None and time.monotonic() > end:
+        raise TimeoutError
+
+
+def code_of(provenance: Mapping[str, Any]) -> str:
+    """The digest of the code that has made a series, as the catalogue has it of the present one (``Code.digest``)."""
+    code = provenance.get("Code") or {}
+    sha256 = str(code.get("Sha256", ""))
+    more = {key: code[key] for key in ("Helpers", "Algorithm") if key in code}
+    return hashlib.sha256(json.dumps([sha256, more], sort_keys=True).encode()).hexdigest() if more else sha256
+
+
+def _is_meant(again: Again, provenance: Mapping[str, Any], present: str) -> bool:
+    code, sha256 = code_of(provenance), str((provenance.get("Code") or {}).get("Sha256", ""))
+    if again.older_than is not None and not _is_older(str(provenance.get("Created", "")), again.older_than):
+        return False
+    if again.version is not None:
+        return code.startswith(again.version) or sha256.startswith(again.version)
+    return again.older_than is not None or code != present
+
+
+def _is_older(created: str, than: str) -> bool:
+    try:
+        one, other = (datetime.fromisoformat(text).astimezone() for text in (created, than))
+    except ValueError:
+        return False
+    return one < other

@@ -1,0 +1,198 @@
+"""Derivations that are asked for, by a request or by a run over many series: checked, made into jobs, and accepted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from derived_series.errors import Conflict, NotFound
+from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.queue.audit_log import Act
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
+from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.stored_series import stored_ids
+from derived_series.orthanc.abstract_gateway import Gateway
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.config import Settings
+from derived_series.orthanc.destinations import Destinations
+from derived_series.orthanc.parameters import check_parameters
+from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.routes.library import LibraryRoutes, named
+
+Along = Callable[[sqlite3.Connection], None]
+
+
+class Derivations:
+    """From a request to a job that is on disk."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        runner: JobRunner,
+        library: LibraryRoutes,
+        settings: Settings,
+        reviews: Reviews,
+        destinations: Destinations,
+        audit: Audit,
+    ):
+        self._gateway = gateway
+        self._runner = runner
+        self._library = library
+        self._settings = settings
+        self._reviews = reviews
+        self._destinations = destinations
+        self._audit = audit
+        self._reusing = threading.Lock()
+
+    def job(self, series: str, asked: DeriveRequest, image: bytes | None = None, name: str | None = None) -> JobRecord:
+        """The job that a request is for; it is not accepted yet.
+
+        :param series: the Orthanc identifier of the parent.
+        :param name: the file name of the image.
+        :raises NotFound: no such series, pipeline, blueprint, factory or destination.
+        :raises Conflict: inputs of another patient. :raises InvalidRequest: parameters that the pipeline does not take.
+        """
+        code = self.code_of(asked)
+        parents = [self._instances(each) for each in (series, *asked.inputs.values())]
+        if _finds_priors(self._library.catalogue(), asked):
+            parents.append(self._other_studies(series))
+        self._check_patient(series, asked.inputs)
+        document = self._settings.document(asked)
+        self._destinations.check(asked)
+        return JobRecord.new(
+            series,
+            document,
+            subject=subject_of(series, document),
+            digest=digest_of(series, document, image, json.dumps([code, parents])),
+            priority=asked.priority,
+            image=name,
+        )
+
+    def accepted(
+        self,
+        asked: DeriveRequest,
+        job: JobRecord,
+        image: bytes | None,
+        by: Mapping[str, Any],
+        along: Callable[[JobRecord], Along] | None = None,
+    ) -> JobRecord:
+        """The job that answers a request: this one, on disk, or one that does the same already.
+
+        :param by: who asks: JSON of a caller.
+        :param along: for the job that it is to be, what is written together with it or not at all.
+        :raises Busy: the queue or the disk is full.
+        """
+        if asked.if_exists != "Reuse" or asked.dry_run:
+            self._submit(job, image, by, along)
+            return job
+        with self._reusing:  # of two at once, the second finds the job of the first
+            if (former := self.reusable(job)) is not None:
+                if along is not None:
+                    with self._runner.store.transaction() as db:
+                        along(former)(db)
+                self._audit.put(Act("Reuse", by, former.series, former.id, _what(former)))
+                return former
+            self._submit(job, image, by, along)
+            return job
+
+    def reusable(self, job: JobRecord) -> JobRecord | None:
+        """A former job that does the same, whose series are still there, or will be."""
+        for former in self._runner.store.with_digest(job.digest):
+            if former.state is not State.SUCCESS or self._still_there(former):
+                return former
+        return None
+
+    def code_of(self, asked: DeriveRequest) -> str:
+        """The hash of the code that a request runs or applies, with its helper files and weights.
+
+        :raises NotFound: naming the ones there are. :raises InvalidRequest: parameters that the pipeline does not take.
+        """
+        catalogue = self._library.catalogue()
+        if asked.pipeline is not None:
+            pipeline = named("pipeline", asked.pipeline, catalogue)
+            check_parameters(asked.pipeline, pipeline["Parameters"], asked.parameters)
+            return str(pipeline.get("Code", pipeline["Sha256"]))
+        named("factory", asked.factory or "", catalogue)
+        return str(named("blueprint", asked.blueprint or "", catalogue)["Sha256"])
+
+    def check_destinations(self, asked: DeriveRequest) -> None:
+        """:raises NotFound: one that is not configured."""
+        self._destinations.check(asked)
+
+    def _submit(
+        self,
+        job: JobRecord,
+        image: bytes | None,
+        by: Mapping[str, Any],
+        along: Callable[[JobRecord], Along] | None,
+    ) -> None:
+        if job.is_preview:  # nothing comes of it
+            self._runner.submit(job, image)
+            return
+        act = Act("Derive", by, job.series, job.id, _what(job))
+        notes = [self._audit.note(act), *([] if along is None else [along(job)])]
+
+        def write(db: sqlite3.Connection) -> None:
+            for note in notes:
+                note(db)
+
+        self._runner.submit(job, image, write)
+        self._audit.tell(act)
+
+    def _instances(self, series: str) -> str:
+        """A digest of the instances of a series. :raises NotFound: no such series."""
+        return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
+
+    def _other_studies(self, series: str) -> str:
+        """A digest of the series of the patient's other studies, among which a job looks for a prior one."""
+        study_id = self._gateway.series(series)["ParentStudy"]
+        studies = self._gateway.get(f"/patients/{self._patient(series)}")["Studies"]
+        others = [
+            sorted(each["Instances"])
+            for study in sorted(studies)
+            if study != study_id
+            for each in self._gateway.get(f"/studies/{study}/series")
+        ]
+        return hashlib.sha256(json.dumps(sorted(others)).encode()).hexdigest()
+
+    def _check_patient(self, series: str, inputs: Mapping[str, str]) -> None:
+        """That all inputs are of the patient whom the address names: no filter sees who they are.
+
+        :raises Conflict: one is of another; it tells nothing of whom.
+        """
+        for name, other in inputs.items():
+            if self._patient(other) != self._patient(series):
+                raise Conflict(
+                    f"the input {name!r} (series {other}) is of another patient than the series {series}",
+                    remedy="give series of one patient",
+                )
+
+    def _patient(self, series: str) -> str:
+        study = self._gateway.series(series)["ParentStudy"]
+        return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
+
+    def _still_there(self, job: JobRecord) -> bool:
+        """Whether the series of a job can be used again: all are in Orthanc, and none is rejected."""
+        series = stored_ids(job.result)
+        try:
+            return bool(series) and all(
+                self._gateway.series(each) and not self._reviews.is_rejected(each) for each in series
+            )
+        except NotFound:
+            return False
+
+
+def _what(job: JobRecord) -> dict[str, str]:
+    """What a job makes, for the audit trail: names of ours, nothing of a patient."""
+    return {key: job.request[key] for key in ("Pipeline", "Blueprint", "Factory") if key in job.request}
+
+
+def _finds_priors(catalogue: Catalogue, asked: DeriveRequest) -> bool:
+    """Whether the job will look for a prior study that the request does not name."""
+    known = catalogue.pipelines.get(asked.pipeline or "", {})
+    return any(name not in asked.inputs for name in known.get("PriorInputs", ()))

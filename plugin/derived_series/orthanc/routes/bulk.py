@@ -1,0 +1,388 @@
+"""The routes of runs over many series. They carry identifiers, states, times and figures, and nothing of a patient."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from derived_series.errors import Conflict, InvalidRequest, NotFound
+from derived_series.jobs.bulk.bulk_log import BulkLog
+from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
+from derived_series.jobs.bulk.commissioning_report import report_path
+from derived_series.jobs.bulk.pace import RATE_ENDS, expected_end, per_hour
+from derived_series.jobs.bulk.result_table import csv_text, row
+from derived_series.jobs.queue.audit_log import Act, Action
+from derived_series.jobs.requests.bulk import BulkRequest
+from derived_series.jobs.requests.derive import parse_json, validated
+from derived_series.json_model import JsonModel
+from derived_series.orthanc.audit import Audit
+from derived_series.orthanc.bulk_checks import FitChecks, Look
+from derived_series.orthanc.bulk_driver import BulkDriver
+from derived_series.orthanc.bulk_finder import MemberFinder
+from derived_series.orthanc.callers import Callers
+from derived_series.orthanc.derivations import Derivations
+from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.routes.library import LibraryRoutes, named
+from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters
+from derived_series.software import version
+
+#: Bytes of a body: 10,000 identifiers are half a megabyte.
+_BODY_BYTES = 4 << 20
+
+#: Members of one page of the table, unless asked otherwise and at most; and that are read at once for CSV.
+_PAGE_MEMBERS, _MOST_MEMBERS = 100, 1000
+
+#: Seconds that a dry run may look for series, and series that are looked at in one go.
+_FIND_SECONDS, _LOOKED_AT_SERIES = 15.0, 50
+
+_REPORT_POLICY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class DecisionRequest(JsonModel):
+    """Whose old or new series are removed: ``Members`` by number, or all that are ``Agreeing``."""
+
+    members: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
+    agreeing: bool = False
+
+    @model_validator(mode="after")
+    def _of_some(self) -> DecisionRequest:
+        if (self.members is not None) == self.agreeing:
+            raise ValueError('name Members by their numbers, or ask for "Agreeing": true')
+        return self
+
+
+class BulkRoutes:
+    """``/derived-series/bulk`` and what is below it.
+
+    :param reports: the folder of the reports.
+    """
+
+    def __init__(
+        self,
+        log: BulkLog,
+        driver: BulkDriver,
+        finder: MemberFinder,
+        checks: FitChecks,
+        derivations: Derivations,
+        library: LibraryRoutes,
+        callers: Callers,
+        audit: Audit,
+        waiters: Waiters,
+        reports: Path,
+    ):
+        self._log = log
+        self._driver = driver
+        self._finder = finder
+        self._checks = checks
+        self._derivations = derivations
+        self._library = library
+        self._callers = callers
+        self._audit = audit
+        self._waiters = waiters
+        self._reports = reports
+
+    def start(self, request: Request) -> Answer:
+        """Begin a run, or tell which series it would derive from: see ``BulkRequest``."""
+        if len(request.body) > _BODY_BYTES:
+            raise InvalidRequest(f"the body has {len(request.body)} bytes, over the limit of {_BODY_BYTES}")
+        asked = BulkRequest.of(parse_json(request.body, "the body"))
+        versions = self._versions(asked)
+        if asked.keys.dry_run:
+            with self._waiters.place(PAGE_REMEDY):
+                return Answer.of(self._dry_run(asked))
+        by = self._callers.of(request, asked.keys.user).to_json()
+        run = BulkRun(str(uuid.uuid4()), asked.to_json(), by, versions, time.time())
+        act = _act("StartRun", by, run.id, {"Name": versions["Name"]})
+        self._log.add(dataclasses.replace(run, acts=(act.to_json(),)))
+        self._audit.tell(act)
+        self._driver.wake()
+        return Answer.of({"ID": run.id, "Path": _path(run)})
+
+    def _versions(self, asked: BulkRequest) -> dict[str, str]:
+        """Of what will derive. :raises NotFound: there is none of this name, or no destination of one."""
+        if asked.derive is None:
+            name = asked.keys.again.pipeline if asked.keys.again is not None else ""
+            pipeline = named("pipeline", name, self._library.catalogue())
+            code = str(pipeline.get("Code", pipeline["Sha256"]))
+        else:
+            code = self._derivations.code_of(asked.derive)
+            self._derivations.check_destinations(asked.derive)
+            name = asked.derive.pipeline or asked.derive.blueprint or ""
+        return {"Software": version(), "Name": name, "Code": code}
+
+    # -- the dry run -------------------------------------------------------------------------------------------
+
+    def _dry_run(self, asked: BulkRequest) -> dict[str, Any]:
+        keys = asked.keys
+        members: list[Member] = []
+        stopped = False
+        try:
+            for member in itertools.islice(
+                self._finder.members(asked, _FIND_SECONDS), keys.since, keys.since + keys.limit + 1
+            ):
+                members.append(member)
+        except TimeoutError:
+            stopped = True
+        more, members = len(members) > keys.limit, members[: keys.limit]
+        looks = self._looks(asked, members)
+        entries = [self._would_run(asked, member, looks.get(member.number)) for member in members]
+        return {
+            "DryRun": True,
+            "Since": keys.since,
+            "Limit": keys.limit,
+            "WouldRun": sum(entry["Runs"] for entry in entries),
+            "Members": entries,
+            "More": more,
+            "Stopped": f"after {_FIND_SECONDS:g} s: a run would look on" if stopped else "",
+        }
+
+    def _looks(self, asked: BulkRequest, members: list[Member]) -> dict[int, Look]:
+        if asked.derive is None:
+            return {}
+        waiting = [member for member in members if member.state is MemberState.WAITING]
+        looks: dict[int, Look] = {}
+        for batch in (waiting[at : at + _LOOKED_AT_SERIES] for at in range(0, len(waiting), _LOOKED_AT_SERIES)):
+            batch_looks = self._checks.looks([member.series for member in batch], asked.derive)
+            looks |= {member.number: look for member, look in zip(batch, batch_looks, strict=True)}
+        return looks
+
+    def _would_run(self, asked: BulkRequest, member: Member, look: Look | None) -> dict[str, Any]:
+        reason = member.reason if look is None else look.reason
+        job = None
+        if not reason:
+            try:
+                one = asked.for_one(member.former)
+                if look is not None and look.inputs:
+                    one = one.model_copy(update={"inputs": look.inputs})
+                if one.if_exists == "Reuse":
+                    job = self._derivations.reusable(self._derivations.job(member.series, one))
+                reason = "" if job is None else "it has been derived already"
+            except (NotFound, Conflict) as error:
+                reason = error.message
+            except InvalidRequest:
+                reason = "this version of the pipeline does not take the request"
+        return {
+            "Number": member.number,
+            "Series": member.series,
+            "Path": f"/series/{member.series}",
+            "Runs": not reason,
+            "Reason": reason,
+            **({} if job is None else {"Job": job.id}),
+            **({"Reference": list(member.reference.values())} if member.reference else {}),
+        }
+
+    # -- what there is -----------------------------------------------------------------------------------------
+
+    def list(self, request: Request) -> Answer:
+        """Identifiers, the newest first; with ``?expand`` their states; a page with ``?since=&limit=``."""
+        runs = self._log.runs(_number(request.query, "since", 0), _number(request.query, "limit", _PAGE_MEMBERS))
+        if "expand" not in request.query:
+            return Answer.of([run.id for run in runs])
+        return Answer.of([self._document(run) for run in runs])
+
+    def get(self, request: Request) -> Answer:
+        """How far a run is."""
+        return Answer.of(self._document(self._log.get(request.groups[0])))
+
+    def table(self, request: Request) -> Answer:
+        """Its members, a page of them with ``?since=&limit=``, with all figures."""
+        run = self._log.get(request.groups[0])
+        limits = BulkRequest.of(run.request).keys.limits
+        since = _number(request.query, "since", 0)
+        limit = min(_number(request.query, "limit", _PAGE_MEMBERS), _MOST_MEMBERS)
+        members = self._log.members(run.id, since, limit)
+        total = sum(self._log.counts(run.id).values())
+        rows = [row(member, limits) | {"Comparison": member.comparison} for member in members]
+        return Answer.of({"Since": since, "Total": total, "Members": rows})
+
+    def table_csv(self, request: Request) -> Answer:
+        """All of its members as CSV."""
+        run = self._log.get(request.groups[0])
+        limits = BulkRequest.of(run.request).keys.limits
+        pages = (self._log.members(run.id, since, _MOST_MEMBERS) for since in itertools.count(0, _MOST_MEMBERS))
+        members = itertools.chain.from_iterable(itertools.takewhile(bool, pages))
+        return Answer(
+            csv_text(members, limits).encode(),
+            content_type="text/csv; charset=utf-8; header=present",
+            headers={
+                "Content-Disposition": f'attachment; filename="{run.id}.csv"',
+                "X-Content-Type-Options": "nosniff",
+            },
+        )
+
+    def report(self, request: Request) -> Answer:
+        """The report of a run that compares, as a file. It is there when the run is over, and stays."""
+        run_id = request.groups[0]
+        try:
+            path = report_path(self._reports, str(uuid.UUID(run_id)))
+            body = path.read_bytes()
+        except (ValueError, OSError) as error:
+            raise NotFound(
+                f"there is no report of the run {run_id[:40]}",
+                remedy="a run with Again or Compare has one when it is done",
+            ) from error
+        headers = {"Content-Disposition": f'attachment; filename="comparison-{path.name}"', **_REPORT_POLICY}
+        return Answer(body, content_type="text/html; charset=utf-8", headers=headers)
+
+    def _document(self, run: BulkRun) -> dict[str, Any]:
+        asked = BulkRequest.of(run.request)
+        counts = self._log.counts(run.id)
+        left = counts[MemberState.WAITING] + counts[MemberState.SUBMITTED]
+        now, pace = time.time(), self._driver.pace_of(asked)
+        rate = per_hour(self._log.last_ends(run.id, RATE_ENDS))
+        what, until = pace.waits(now, self._log.submitted_since(run.id, now - 3600.0))
+        goes_on = run.state is RunState.RUNNING
+        document: dict[str, Any] = {
+            "ID": run.id,
+            "Path": _path(run),
+            "Name": asked.keys.name,
+            "State": run.state.value,
+            "CreationTime": _time(run.created),
+            "CompletionTime": _time(run.completed),
+            "By": run.by,
+            "Asked": shown_request(run.request),
+            "Versions": run.versions,
+            "Series": sum(counts.values()),
+            "Counts": {state.value: count for state, count in counts.items()},
+            "PerHour": None if rate is None else round(rate, 1),
+            "ExpectedEnd": _time(expected_end(now, left, rate, pace.hours)) if goes_on else None,
+            "Waits": {"For": what, "Until": _time(until)} if goes_on and what and left else None,
+            "Throttle": {"AtOnce": pace.at_once, "PerHour": pace.per_hour},
+            "Problem": run.problem,
+            "Audit": list(run.acts),
+        }
+        if asked.keys.compares:
+            agreeing = self._log.agreeing(run.id)
+            document["Compared"] = {"Agree": agreeing[True], "Disagree": agreeing[False]}
+            if report_path(self._reports, run.id).exists():
+                document["Report"] = f"{_path(run)}/report"
+        return document
+
+    # -- what is done to a run ---------------------------------------------------------------------------------
+
+    def change(self, request: Request) -> Answer:
+        """Pause, resume or cancel it; replace or discard what was compared."""
+        run_id, verb = request.groups
+        if verb in ("replace", "discard"):
+            return self._decide(request, run_id, Decision.REPLACE if verb == "replace" else Decision.DISCARD)
+        action, change = _CHANGES[verb]
+        by = self._callers.of(request).to_json()
+        act = _act(action, by, run_id, {})
+        run = self._log.change(run_id, lambda current: _with_act(change(current), act))
+        self._audit.tell(act)
+        self._driver.wake()
+        return Answer.of(self._document(run))
+
+    def _decide(self, request: Request, run_id: str, decision: Decision) -> Answer:
+        asked = validated(DecisionRequest, parse_json(request.body or b"{}", "the body"))
+        run = self._log.get(run_id)
+        keys = BulkRequest.of(run.request).keys
+        if not keys.compares or (decision is Decision.REPLACE and keys.again is None):
+            what = "compares nothing" if not keys.compares else "compares with references, which stay"
+            raise Conflict(
+                f"the run {run_id} {what}", remedy="replace in a run with Again, discard there or with Compare"
+            )
+        by = self._callers.of(request).to_json()
+        count = self._log.decide(run_id, decision, asked.members)
+        action: Action = "ReplaceInRun" if decision is Decision.REPLACE else "DiscardInRun"
+        act = _act(action, by, run_id, {"Members": asked.members or "Agreeing", "Count": count})
+        self._log.change(run_id, lambda current: _with_act(current, act))
+        self._audit.tell(act)
+        self._driver.wake()
+        return Answer.of({"Count": count})
+
+    def delete(self, request: Request) -> Answer:
+        """Forget a run that is over. Its jobs, its series and its report stay."""
+        run = self._log.get(request.groups[0])
+        if not run.state.is_over:
+            raise Conflict(f"the run {run.id} is not over", remedy="cancel it first")
+        by = self._callers.of(request).to_json()
+        self._log.delete(run.id)
+        self._audit.tell(_act("DeleteRun", by, run.id, {}))
+        return Answer.of({})
+
+
+def shown_request(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run says of its request: names of ours and of tags, and no value that a patient may have."""
+    keys = (
+        "Pipeline",
+        "Blueprint",
+        "Factory",
+        "IfExists",
+        "Priority",
+        "Again",
+        "Limits",
+        "Throttle",
+        "Hours",
+        "Derived",
+    )
+    document: dict[str, Any] = {key: request[key] for key in keys if request.get(key) is not None}
+    if request.get("Query"):
+        query = request["Query"]
+        document["Query"] = {"Level": query.get("Level", "Study"), "Tags": sorted(query.get("Query", {}))}
+    if request.get("Resources") is not None:
+        document["Resources"] = len(request["Resources"])
+    if request.get("Compare"):
+        compare = request["Compare"]
+        document["Compare"] = {"Pairs": len(compare.get("Pairs", [])), "Accepted": compare.get("Accepted")}
+    return document
+
+
+def _act(action: Action, by: Mapping[str, Any], run: str, more: Mapping[str, Any]) -> Act:
+    return Act(action, by, "", "", {"Run": run, **more})
+
+
+def _with_act(run: BulkRun, act: Act) -> BulkRun:
+    return dataclasses.replace(run, acts=(*run.acts, act.to_json()))
+
+
+def _paused(run: BulkRun) -> BulkRun:
+    if run.state not in (RunState.FINDING, RunState.RUNNING):
+        raise Conflict(f"the run {run.id} is {run.state.value}: only one that goes on can be paused")
+    return dataclasses.replace(run, state=RunState.PAUSED)
+
+
+def _resumed(run: BulkRun) -> BulkRun:
+    if run.state is not RunState.PAUSED:
+        raise Conflict(f"the run {run.id} is {run.state.value}: only a paused one can be resumed")
+    return dataclasses.replace(run, state=RunState.RUNNING if run.has_members else RunState.FINDING)
+
+
+def _cancelling(run: BulkRun) -> BulkRun:
+    if run.state.is_over:
+        raise Conflict(f"the run {run.id} is over and cannot be cancelled")
+    return dataclasses.replace(run, state=RunState.CANCELLING)
+
+
+#: By the verb of the address.
+_CHANGES: Mapping[str, tuple[Action, Callable[[BulkRun], BulkRun]]] = {
+    "pause": ("PauseRun", _paused),
+    "resume": ("ResumeRun", _resumed),
+    "cancel": ("CancelRun", _cancelling),
+}
+
+
+def _path(run: BulkRun) -> str:
+    return f"/derived-series/bulk/{run.id}"
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _number(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise InvalidRequest(f"{name} is {text[:40]!r}, not a number", remedy="give it as up to 15 digits")
+    return int(text)

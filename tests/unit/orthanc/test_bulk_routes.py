@@ -1,0 +1,230 @@
+"""Runs over many series without a server: what is asked, told, paused, cancelled, and refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from derived_series.errors import UserCodeError
+from derived_series.jobs.messages import DeriveTask, Outcome, Work
+from derived_series.jobs.metadata import PROVENANCE
+from derived_series.orthanc.bulk_finder import code_of
+from derived_series.pipelines.code import Code
+from orthanc_server import REPOSITORY
+from route_client import RouteClient
+
+ONE, TWO, DERIVED, STUDY = (f"{digit * 8}-" * 4 + digit * 8 for digit in "abcd")
+CT = {"Blueprint": "ct", "Factory": "numpy"}  # without a pipeline, no worker looks
+
+
+def attempt(task: DeriveTask) -> Outcome:
+    """What stands in for the work: one series is derived, the other cannot be."""
+    if task.series == TWO:
+        return Outcome(error=UserCodeError("of SECRET"))
+    series = {"Output": "result", "ID": "new", "Path": "/series/new", "InstancesCount": 1, "Warnings": []}
+    return Outcome(result={"Type": "Series", "ID": "new", "Path": "/series/new", "Series": [series]})
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RouteClient]:
+    monkeypatch.setattr("derived_series.orthanc.app.WORK", Work(attempt, lambda task: Outcome()))
+    route_client = RouteClient(tmp_path, BlueprintFolders=[str(REPOSITORY / "blueprints")], Workers=3)
+    gateway = route_client.gateway
+    for series, instance in ((ONE, "i1"), (TWO, "i2"), (DERIVED, "i3")):
+        gateway.add_series(series, instance, study=STUDY)
+    provenance = {"Job": "j", "ParentSeries": ONE, "Request": {"Pipeline": "x"}, "Pipeline": "x", "Output": "result"}
+    gateway.resources[f"/series/{DERIVED}/metadata/{PROVENANCE}"] = provenance
+    yield route_client
+    gateway.end()
+
+
+def begun(client: RouteClient, **request: Any) -> str:
+    """The address of a new run; its thread is not running unless a test starts it."""
+    reply = client.post("/derived-series/bulk", {**CT, "Resources": [STUDY], **request})
+    assert reply.status == 200, reply.json
+    return str(reply.json["Path"])
+
+
+def until(condition: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + 20
+    while not (result := condition()):
+        assert time.monotonic() < end, what
+        time.sleep(0.01)
+    return result
+
+
+def dry_run(client: RouteClient, **request: Any) -> Any:
+    reply = client.post("/derived-series/bulk", {**CT, "DryRun": True, **request})
+    assert reply.status == 200, reply.json
+    return reply.json
+
+
+def test_a_dry_run_says_which_series_would_run_and_why_others_would_not(client: RouteClient) -> None:
+    missing = ONE.replace("a", "e")
+    answer = dry_run(client, Resources=[STUDY, missing])
+    assert [(each["Series"], each["Runs"], each["Reason"]) for each in answer["Members"]] == [
+        (ONE, True, ""),
+        (TWO, True, ""),
+        (DERIVED, False, "this plugin has derived it"),
+        (missing, False, "there is no such series, study or patient in Orthanc"),
+    ]
+    assert answer["WouldRun"] == 2 and not answer["More"]
+    assert client.get("/derived-series/bulk").json == [] == client.get("/derived-series/jobs").json
+    assert dry_run(client, Resources=[DERIVED])["WouldRun"] == 1, "it was named itself"
+    assert dry_run(client, Resources=[STUDY], Derived=True)["WouldRun"] == 3
+
+
+def test_a_dry_run_is_a_page(client: RouteClient) -> None:
+    first = dry_run(client, Resources=[STUDY], Limit=1)
+    assert [each["Number"] for each in first["Members"]] == [1] and first["More"]
+    last = dry_run(client, Resources=[STUDY], Limit=2, Since=1)
+    assert [each["Number"] for each in last["Members"]] == [2, 3] and not last["More"]
+
+
+def test_a_dry_run_knows_what_has_been_derived_already(client: RouteClient) -> None:
+    job = client.post(f"/series/{ONE}/derive", {**CT, "Asynchronous": True}).json["ID"]
+    (entry, _) = dry_run(client, Resources=[ONE, TWO])["Members"]
+    assert (entry["Runs"], entry["Reason"], entry["Job"]) == (False, "it has been derived already", job)
+    assert dry_run(client, Resources=[ONE], IfExists="New")["WouldRun"] == 1
+
+
+def test_a_query_is_orthancs(client: RouteClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def find(path: str, body: str) -> Any:
+        asked.append((path, json.loads(body)))
+        return [STUDY, STUDY.replace("d", "e")]  # the second is removed meanwhile
+
+    monkeypatch.setattr(client.gateway, "post", find)
+    client.gateway.resources["/system"] = {"HasLabels": True}
+    query = {
+        "Query": {"Level": "Study", "Query": {"PatientID": "SECRET*"}, "Labels": ["new"], "LabelsConstraint": "Any"}
+    }
+    assert dry_run(client, **query)["WouldRun"] == 2
+    ((path, body),) = asked
+    assert path == "/tools/find" and body["Level"] == "Study" and body["Query"] == {"PatientID": "SECRET*"}
+    assert body["Labels"] == ["new"] and body["LabelsConstraint"] == "Any" and body["Expand"] is False
+    client.gateway.resources["/system"] = {}
+    reply = client.post("/derived-series/bulk", {**CT, **query, "DryRun": True})
+    assert reply.status == 409 and "no labels" in reply.json["Message"], "else it would answer all resources"
+
+
+def test_a_run_is_told_without_what_it_asked_for(client: RouteClient) -> None:
+    path = begun(client, Resources=None, Query={"Query": {"PatientID": "SECRET"}}, Name="night", Parameters={})
+    text = json.dumps([client.get(path).json, client.get("/derived-series/bulk?expand").json])
+    assert "SECRET" not in text
+    document = client.get(path).json
+    assert document["Asked"]["Query"] == {"Level": "Study", "Tags": ["PatientID"]} and document["Name"] == "night"
+    assert document["State"] == "Finding" and document["Versions"]["Name"] == "ct" and document["Versions"]["Code"]
+
+
+def test_a_run_is_paused_resumed_cancelled_and_forgotten_by_somebody(client: RouteClient) -> None:
+    path = begun(client)
+    assert client.delete(path).status == 409, "it is not over"
+    assert client.post(f"{path}/resume").status == 409, "it is not paused"
+    assert client.post(f"{path}/pause").json["State"] == "Paused"
+    assert client.post(f"{path}/pause").status == 409
+    assert client.post(f"{path}/resume").json["State"] == "Finding", "its series were not looked for yet"
+    assert client.post(f"{path}/cancel").json["State"] == "Cancelling"
+    client.gateway.begin()
+    document = until(lambda: (run := client.get(path).json)["State"] == "Cancelled" and run, "it is not cancelled")
+    acts = [(act["Action"], act["Address"]) for act in document["Audit"]]
+    assert [action for action, _ in acts] == ["StartRun", "PauseRun", "ResumeRun", "CancelRun"]
+    assert {address for _, address in acts} == {"192.0.2.7"}
+    assert client.post(f"{path}/cancel").status == 409 and client.delete(path).status == 200
+    assert client.get(path).status == 404
+    lines = (client.gateway.folder / "storage" / "derived-series" / "audit.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["Action"] for line in lines] == [
+        *("StartRun", "PauseRun", "ResumeRun", "CancelRun", "DeleteRun"),
+    ]
+    assert all(json.loads(line)["Run"] == path.rpartition("/")[2] for line in lines)
+
+
+def test_each_job_is_begun_once_after_those_that_people_ask_for_and_names_its_run(client: RouteClient) -> None:
+    path = begun(client, Throttle={"AtOnce": 5}, Hours=["00:00-24:00"])
+    client.gateway.begin()
+    until(lambda: client.get(path).json["State"] == "Done", "it is not done")
+    jobs = client.get("/derived-series/jobs?expand").json
+    assert sorted(job["Content"]["ParentSeries"] for job in jobs) == [ONE, TWO]
+    run = path.rpartition("/")[2]
+    for job in jobs:
+        assert job["Priority"] == -100 and job["Content"]["Bulk"] == run
+        (act,) = client.get(job["Path"]).json["Content"]["Audit"]
+        assert act["Action"] == "Derive" and act["Bulk"] == run and act["Address"] == "192.0.2.7"
+    table = client.get(f"{path}/table").json
+    assert table["Total"] == 3 and "SECRET" not in json.dumps(table)
+    rows = [(each["State"], each["Reason"], each["Derived"]) for each in table["Members"]]
+    assert rows[:2] == [("Success", "", ["new"]), ("Failure", "UserCodeError", [])] and rows[2][0] == "Skipped"
+    assert client.get(f"{path}/table?since=2&limit=1").json["Members"][0]["Series"] == DERIVED
+    answer = client.get(f"{path}/table.csv").answer
+    assert answer.content_type.startswith("text/csv") and answer.body.count(b"\r\n") == 4
+    assert client.get(f"{path}/report").status == 404, "it compares nothing"
+
+
+def test_a_run_leaves_a_worker_to_others_unless_it_is_told_not_to(client: RouteClient) -> None:
+    assert client.get(begun(client)).json["Throttle"] == {"AtOnce": 2, "PerHour": None}
+    throttle = {"AtOnce": 7, "PerHour": 1}
+    path = begun(client, Throttle=throttle)
+    assert client.get(path).json["Throttle"] == throttle
+    client.gateway.begin()
+    document = until(lambda: (run := client.get(path).json)["Counts"]["Success"] and run, "nothing is derived")
+    assert document["Waits"]["For"] == "PerHour" and document["Counts"]["Waiting"] == 1
+
+
+def test_outside_its_hours_a_run_begins_nothing_and_says_until_when(client: RouteClient) -> None:
+    hour = time.localtime().tm_hour
+    path = begun(client, Hours=[f"{(hour + 3) % 24:02}:00-{(hour + 4) % 24:02}:00"])
+    client.gateway.begin()
+    document = until(lambda: (run := client.get(path).json)["State"] == "Running" and run, "its series are not found")
+    assert document["Waits"]["For"] == "Hours" and document["Waits"]["Until"] and document["Counts"]["Waiting"] == 2
+    assert client.get("/derived-series/jobs").json == []
+
+
+def test_what_is_open_at_a_stop_goes_on_at_the_next_start(client: RouteClient, tmp_path: Path) -> None:
+    path = begun(client)
+    client.gateway.end()
+    other = RouteClient.again(client)
+    try:
+        other.gateway.begin()
+        until(lambda: other.get(path).json["State"] == "Done", "it does not go on")
+    finally:
+        other.gateway.end()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"Resources": [ONE], "Pipeline": "none"}, 404, "no pipeline 'none'"),
+        ({"Again": {"Pipeline": "none"}}, 404, "no pipeline 'none'"),
+        ({"Resources": [ONE], **CT, "Destinations": ["nowhere"]}, 404, "nowhere"),
+        ({"Resources": [ONE], "Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": -1}}, 400, "SigmaMm"),
+        ({"Resources": [ONE]}, 400, "Pipeline"),
+    ],
+)
+def test_a_wrong_run_is_refused_before_it_is_one(client: RouteClient, body: Any, status: int, words: str) -> None:
+    reply = client.post("/derived-series/bulk", body)
+    assert reply.status == status and words in reply.json["Message"]
+    assert client.get("/derived-series/bulk").json == []
+
+
+def test_only_what_is_compared_is_decided(client: RouteClient) -> None:
+    path = begun(client)
+    assert client.post(f"{path}/replace", {"Agreeing": True}).status == 409
+    assert client.post(f"{path}/discard", {}).status == 400
+    pairs = {"Pairs": [{"Parent": ONE, "Reference": TWO}]}
+    compared = client.post("/derived-series/bulk", {**CT, "Compare": pairs}).json["Path"]
+    refusal = client.post(f"{compared}/replace", {"Agreeing": True})
+    assert refusal.status == 409 and "which stay" in refusal.json["Message"]
+    assert client.post(f"{compared}/discard", {"Agreeing": True}).json == {"Count": 0}
+
+
+def test_the_code_of_a_provenance_is_the_catalogues() -> None:
+    for code in (Code(), Code({"_helper.py": "0a"})):
+        provenance = {"Code": {"Name": "x", "File": "x.py", "Sha256": "ab", **code.to_json()}}
+        assert code_of(provenance) == code.digest("ab")
+    assert code_of({}) == ""
