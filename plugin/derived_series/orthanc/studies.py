@@ -184,7 +184,7 @@ def _rule_of(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_derivation(provenance: Mapping[str, Any]) -> dict[str, str | None]:
-    """What derived a series, and the numbers beside it, as texts; what is no number has a text that is none."""
+    """What derived a series, and the numbers beside it, as texts; what is not a number has a text that is not one."""
     made_by = provenance.get("Pipeline") or provenance.get("Blueprint")
     values = {DERIVED: _text(made_by), OUTPUT: _text(provenance.get("Output"))}
     numbers = provenance.get("Values")

@@ -58,7 +58,7 @@ def test_the_clock_on_the_wall_decides_in_the_nights_when_it_jumps() -> None:
 
 
 @pytest.mark.parametrize("text", ["20-06", "25:00-06:00", "20:00-06:00 ", "20:60-06:00", "06:00-06:00", "20:00-24:30"])
-def test_what_is_no_window_is_refused(text: str) -> None:
+def test_what_is_not_a_window_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a window"):
         Hours.of([text])
 

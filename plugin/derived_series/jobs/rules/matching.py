@@ -27,7 +27,7 @@ def unit_name(name: str) -> str:
 
 
 def lacking_numbers(match: Match, values: Values) -> list[str]:
-    """Which of the numbers that it asks for are missing or are no numbers, of a series that is else as it says."""
+    """Which of the numbers that it asks for are missing or are not numbers, of a series that is else as it says."""
     if _unlike_texts(match, values):
         return []
     return _no_numbers(match, values)
@@ -98,7 +98,7 @@ def _unlike_number(condition: NumberCondition, name: str, values: Values) -> str
 
 
 def _no_numbers(match: Match, values: Values) -> list[str]:
-    """Which of the numbers that are compared are missing or are no numbers."""
+    """Which of the numbers that are compared are missing or are not numbers."""
     names = dict.fromkeys(name for name, each in match.each_number() if each.exists is None)
     reasons = {number_name(name): _number_of(values.get(number_name(name)))[1] for name in names}
     return [f"{name} {why}" for name, why in reasons.items() if why]
