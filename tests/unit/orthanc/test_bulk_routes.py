@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 from derived_series.errors import UserCodeError
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
+from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import code_of
 from derived_series.pipelines.code import Code
 from orthanc_server import REPOSITORY
 from route_client import RouteClient
 
-ONE, TWO, DERIVED, STUDY = (f"{digit * 8}-" * 4 + digit * 8 for digit in "abcd")
+ONE, TWO, DERIVED, STUDY, NEW = (f"{digit * 8}-" * 4 + digit * 8 for digit in "abcd1")
 CT = {"Blueprint": "ct", "Factory": "numpy"}  # without a pipeline, no worker looks
 
 
@@ -26,8 +28,10 @@ def attempt(task: DeriveTask) -> Outcome:
     """What stands in for the work: one series is derived, the other cannot be."""
     if task.series == TWO:
         return Outcome(error=UserCodeError("of SECRET"))
-    series = {"Output": "result", "ID": "new", "Path": "/series/new", "InstancesCount": 1, "Warnings": []}
-    return Outcome(result={"Type": "Series", "ID": "new", "Path": "/series/new", "Series": [series]})
+    series = {"Output": "result", "ID": NEW, "Path": f"/series/{NEW}", "InstancesCount": 1, "Warnings": []}
+    return Outcome(
+        result={"Type": "Series", "ID": NEW, "Path": f"/series/{NEW}", "InstancesCount": 1, "Series": [series]}
+    )
 
 
 @pytest.fixture
@@ -159,7 +163,7 @@ def test_each_job_is_begun_once_after_those_that_people_ask_for_and_names_its_ru
     table = client.get(f"{path}/table").json
     assert table["Total"] == 3 and "SECRET" not in json.dumps(table)
     rows = [(each["State"], each["Reason"], each["Derived"]) for each in table["Members"]]
-    assert rows[:2] == [("Success", "", ["new"]), ("Failure", "UserCodeError", [])] and rows[2][0] == "Skipped"
+    assert rows[:2] == [("Success", "", [NEW]), ("Failure", "UserCodeError", [])] and rows[2][0] == "Skipped"
     assert client.get(f"{path}/table?since=2&limit=1").json["Members"][0]["Series"] == DERIVED
     answer = client.get(f"{path}/table.csv").answer
     assert answer.content_type.startswith("text/csv") and answer.body.count(b"\r\n") == 4
@@ -174,6 +178,19 @@ def test_a_run_leaves_a_worker_to_others_unless_it_is_told_not_to(client: RouteC
     client.gateway.begin()
     document = until(lambda: (run := client.get(path).json)["Counts"]["Success"] and run, "nothing is derived")
     assert document["Waits"]["For"] == "PerHour" and document["Counts"]["Waiting"] == 1
+
+
+def test_what_is_there_already_is_used_again_and_is_no_job_of_the_run(client: RouteClient) -> None:
+    client.gateway.add_series(NEW, "i4", study="another")
+    client.gateway.begin()
+    first = begun(client, Resources=[ONE])
+    until(lambda: client.get(first).json["State"] == "Done", "the first is not done")
+    second = begun(client, Resources=[ONE])
+    until(lambda: client.get(second).json["State"] == "Done", "the second is not done")
+    rows = [client.get(f"{path}/table").json["Members"][0] for path in (first, second)]
+    assert rows[0]["Job"] == rows[1]["Job"] and rows[1]["State"] == "Success" and rows[1]["Derived"] == [NEW]
+    (job,) = client.get("/derived-series/jobs?expand").json
+    assert job["Content"]["Bulk"] == first.rpartition("/")[2]
 
 
 def test_outside_its_hours_a_run_begins_nothing_and_says_until_when(client: RouteClient) -> None:
@@ -193,6 +210,58 @@ def test_what_is_open_at_a_stop_goes_on_at_the_next_start(client: RouteClient, t
         other.gateway.begin()
         until(lambda: other.get(path).json["State"] == "Done", "it does not go on")
     finally:
+        other.gateway.end()
+
+
+def jobs_that_are_over(client: RouteClient) -> list[Any]:
+    """The jobs, when there are two and all are over."""
+    jobs: list[Any] = client.get("/derived-series/jobs?expand").json
+    return jobs if len(jobs) == 2 and all("CompletionTime" in job for job in jobs) else []
+
+
+def test_a_job_whose_end_nobody_noticed_is_looked_up(client: RouteClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = begun(client)
+    with monkeypatch.context() as deaf:
+        deaf.setattr(BulkDriver, "observe", lambda driver, job: None)
+        client.gateway.begin()
+        jobs = until(lambda: jobs_that_are_over(client), "the jobs do not end")
+        assert client.get(path).json["Counts"]["Submitted"] == 2
+        client.gateway.end()
+    (failed,) = (job["Path"] for job in jobs if job["State"] == "Failure")
+    assert client.delete(failed).status == 200
+    other = RouteClient.again(client)
+    try:
+        other.gateway.begin()
+        until(lambda: other.get(path).json["State"] == "Done", "it does not go on")
+        rows = [(each["State"], each["Reason"]) for each in other.get(f"{path}/table").json["Members"]]
+        assert rows[:2] == [("Success", ""), ("Failure", "its job is not remembered any more")]
+    finally:
+        other.gateway.end()
+
+
+def test_cancelling_leaves_a_job_alone_that_somebody_else_has_asked_for(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    goes_on = threading.Event()
+
+    def slow(task: DeriveTask) -> Outcome:
+        goes_on.wait(20)
+        return attempt(task)
+
+    monkeypatch.setattr("derived_series.orthanc.app.WORK", Work(slow, lambda task: Outcome()))
+    other = RouteClient.again(client)
+    try:
+        single = other.post(f"/series/{ONE}/derive", {**CT, "Asynchronous": True}).json["Path"]
+        path = begun(other, Throttle={"AtOnce": 1})
+        other.gateway.begin()
+        until(lambda: other.get(path).json["Counts"]["Submitted"] == 1, "its job is not begun")
+        other.post(f"{path}/cancel")
+        document = until(lambda: (run := other.get(path).json)["State"] == "Cancelled" and run, "it is not cancelled")
+        assert document["Counts"]["Cancelled"] == 2 and other.get(single).json["State"] == "Running"
+        goes_on.set()
+        until(lambda: other.get(single).json["State"] == "Success", "the single one was cancelled")
+    finally:
+        goes_on.set()
         other.gateway.end()
 
 

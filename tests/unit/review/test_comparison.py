@@ -76,9 +76,9 @@ def segmentation(labels: npt.NDArray[Any], kind: str = "segmentation", parent: P
 
 def two_labels() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     one = np.zeros(PARENT.shape, np.uint8)
-    one[1:3, 2:8, 2:8], one[2, 10:12] = 1, 2
+    one[1:4, 2:8, 2:8], one[2, 10:12] = 1, 2
     other = np.zeros(PARENT.shape, np.uint8)
-    other[1, 3:9, 2:8], other[2, 10:12] = 1, 2  # nothing of label 1 in slice 2
+    other[1, 3:9, 2:8], other[2, 10:12] = 1, 2  # nothing of label 1 in slice 2, nothing at all in slice 3
     return one, other
 
 
