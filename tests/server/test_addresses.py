@@ -200,7 +200,7 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
         ],
         "bulk run": [("GET", case.run, None), ("DELETE", case.run, None)],
         "bulk run, to change": [
-            *(("POST", f"{case.run}/{verb}", {}) for verb in ("resume", "discard")),
+            *(("POST", f"{case.run}/{verb}", {}) for verb in ("resume", "retry", "discard")),
         ],
         "bulk table": [("GET", f"{case.run}/table", None)],
         "bulk table as CSV": [("GET", f"{case.run}/table.csv", None)],

@@ -88,7 +88,9 @@ ADDRESSES: Mapping[str, Address] = MappingProxyType(
         "recent": Address(f"{_OWN}/recent", _VIEW),
         "bulk": Address(f"{_OWN}/bulk", {**_VIEW, **_post("admin")}),
         "bulk run": Address(f"{_OWN}/bulk/{_NAME}", {**_VIEW, "DELETE": ("admin",)}),
-        "bulk run, to change": Address(f"{_OWN}/bulk/{_NAME}/(pause|resume|cancel|replace|discard)", _post("admin")),
+        "bulk run, to change": Address(
+            f"{_OWN}/bulk/{_NAME}/(pause|resume|cancel|retry|replace|discard)", _post("admin")
+        ),
         "bulk table": Address(f"{_OWN}/bulk/{_NAME}/table", _VIEW),
         "bulk table as CSV": Address(f"{_OWN}/bulk/{_NAME}/table.csv", _VIEW),
         "bulk report": Address(f"{_OWN}/bulk/{_NAME}/report", _VIEW),

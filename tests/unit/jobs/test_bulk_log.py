@@ -78,13 +78,31 @@ def test_a_search_that_was_cut_short_begins_again(store: JobStore) -> None:
 def test_what_is_decided_is_decided_once_and_only_where_there_are_figures(store: JobStore) -> None:
     log = filled(store)
     one, other, _ = log.members("run")
-    log.write("run", [dataclasses.replace(one, agrees=True), dataclasses.replace(other, agrees=False)])
+    success = MemberState.SUCCESS
+    log.write("run", [dataclasses.replace(one, state=success, agrees=True)])
+    log.write("run", [dataclasses.replace(other, state=success, agrees=False)])
     assert log.decide("run", Decision.REPLACE, None) == 1, "all that agree"
     assert log.decide("run", Decision.DISCARD, [1, 2, 3]) == 1, "1 is decided, 3 was not compared"
     assert [(run, member.number, member.decision) for run, member in log.undecided()] == [
         ("run", 1, Decision.REPLACE),
         ("run", 2, Decision.DISCARD),
     ]
+
+
+def test_what_failed_waits_again_as_it_was_at_first(store: JobStore) -> None:
+    log = filled(store)
+    first, *others = log.members("run")
+    failed = dataclasses.replace(first, state=MemberState.FAILURE, job="a", submitted=1.0, completed=2.0, reason="x")
+    log.write("run", [failed])
+    log.retry("run", lambda run: dataclasses.replace(run, state=RunState.RUNNING))
+    assert log.members("run") == [first, *others]
+
+
+def test_what_is_not_wanted_any_more_is_discarded_before_it_is_compared(store: JobStore) -> None:
+    log = filled(store)
+    log.write("run", [dataclasses.replace(log.members("run")[0], state=MemberState.SUCCESS, derived={"": "new"})])
+    assert log.decide("run", Decision.REPLACE, [1, 2]) == 0
+    assert log.decide("run", Decision.DISCARD, [1, 2]) == 1, "2 has made nothing"
 
 
 def test_only_what_has_succeeded_and_has_a_reference_is_to_be_compared(store: JobStore) -> None:

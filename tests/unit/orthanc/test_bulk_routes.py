@@ -180,7 +180,19 @@ def test_a_run_leaves_a_worker_to_others_unless_it_is_told_not_to(client: RouteC
     assert document["Waits"]["For"] == "PerHour" and document["Counts"]["Waiting"] == 1
 
 
-def test_what_is_there_already_is_used_again_and_is_no_job_of_the_run(client: RouteClient) -> None:
+def test_what_failed_is_begun_again_when_somebody_says_so(client: RouteClient) -> None:
+    path = begun(client)
+    client.gateway.begin()
+    until(lambda: client.get(path).json["State"] == "Done", "it is not done")
+    failed = {each["Series"]: each["Job"] for each in client.get(f"{path}/table").json["Members"]}[TWO]
+    assert client.post(f"{path}/retry").json["State"] == "Running"
+    until(lambda: client.get(path).json["State"] == "Done", "it is not done again")
+    rows = {each["Series"]: each for each in client.get(f"{path}/table").json["Members"]}
+    assert rows[TWO]["State"] == "Failure" and rows[TWO]["Job"] != failed, "with another job"
+    assert len(client.get("/derived-series/jobs").json) == 3, "what has succeeded is left alone"
+
+
+def test_what_is_there_already_is_used_again_and_not_made(client: RouteClient) -> None:
     client.gateway.add_series(NEW, "i4", study="another")
     client.gateway.begin()
     first = begun(client, Resources=[ONE])

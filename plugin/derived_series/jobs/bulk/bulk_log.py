@@ -21,7 +21,11 @@ CREATE TABLE IF NOT EXISTS bulk_members (
     run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, submitted REAL, completed REAL,
     decision TEXT, uncompared INTEGER NOT NULL, agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
 );
-CREATE INDEX IF NOT EXISTS bulk_members_by_state ON bulk_members (run, state);
+CREATE INDEX IF NOT EXISTS bulk_members_by_state ON bulk_members (run, state, number);
+CREATE INDEX IF NOT EXISTS bulk_members_by_submission ON bulk_members (run, submitted);
+CREATE INDEX IF NOT EXISTS bulk_members_by_end ON bulk_members (run, completed);
+CREATE INDEX IF NOT EXISTS bulk_members_by_decision ON bulk_members (decision);
+CREATE INDEX IF NOT EXISTS bulk_members_to_compare ON bulk_members (run, number) WHERE uncompared = 1;
 CREATE INDEX IF NOT EXISTS bulk_members_by_job ON bulk_members (job)
 """
 _MEMBER_COLUMNS = ("number", "state", "job", "submitted", "completed", "decision", "uncompared", "agrees", "document")
@@ -126,15 +130,28 @@ class BulkLog:
 
     def uncompared(self, run_id: str, limit: int) -> list[Member]:
         """The first members that succeeded, have a reference and no figures yet."""
-        condition = "run = ? AND state = ? AND uncompared = 1 ORDER BY number LIMIT ?"
-        return self._members(condition, [run_id, MemberState.SUCCESS.value, limit])
+        return self._members("run = ? AND uncompared = 1 ORDER BY number LIMIT ?", [run_id, limit])
+
+    def retry(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+        """Have the members that failed wait again, and write the run's new record.
+
+        :raises NotFound: no such run.
+        """
+        failed = self.in_state(run_id, MemberState.FAILURE)
+        with self._store.transaction() as db:
+            run = _change(db, run_id, change)
+            for member in failed:
+                self.note(run_id, Member(member.number, member.series, **_asked(member)))(db)
+        return run
 
     def undecided(self) -> list[tuple[str, Member]]:
         """The members with what was asked for and is not done yet, each with its run."""
         asked = [Decision.REPLACE.value, Decision.DISCARD.value]
         with self._store.transaction() as db:
             rows = db.execute(
-                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE decision IN (?, ?)", asked
+                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE decision IN (?, ?) "
+                "ORDER BY run, number",
+                asked,
             ).fetchall()
         return [(run, _member(row)) for run, *row in rows]
 
@@ -166,11 +183,14 @@ class BulkLog:
         return {agrees: counts.get(agrees, 0) for agrees in (True, False)}
 
     def decide(self, run_id: str, decision: Decision, numbers: Sequence[int] | None) -> int:
-        """Ask for something to be done with members that were compared and that nothing was asked for; how many.
+        """Ask for something to be done with members that nothing was asked for; how many.
+
+        Old series are replaced where they were compared, new ones are discarded where there are any.
 
         :param numbers: of the members; None: of all that agree.
         """
-        condition = "run = ? AND agrees IS NOT NULL AND decision IS NULL AND "
+        is_there = "agrees IS NOT NULL" if decision is Decision.REPLACE else f"state = '{MemberState.SUCCESS.value}'"
+        condition = f"run = ? AND {is_there} AND decision IS NULL AND "
         with self._store.transaction() as db:
             if numbers is None:
                 statement = f"UPDATE bulk_members SET decision = ? WHERE {condition} agrees = 1"
@@ -214,6 +234,12 @@ def _change(db: sqlite3.Connection, run_id: str, change: Callable[[BulkRun], Bul
     return run
 
 
+def _asked(member: Member) -> dict[str, Any]:
+    """What a member was when its run had begun, beside its number and series."""
+    keys = ("reference", "reference_code", "former")
+    return {key: getattr(member, key) for key in keys}
+
+
 def _no_run(run_id: str) -> NotFound:
     return NotFound(f"there is no run {run_id[:40]}", remedy="GET /derived-series/bulk lists them")
 
@@ -237,7 +263,7 @@ def _member_row(member: Member) -> tuple[Any, ...]:
     return (
         *(member.number, member.state.value, member.job, member.submitted, member.completed),
         None if member.decision is None else member.decision.value,
-        int(bool(member.reference) and not member.comparison),
+        int(member.state is MemberState.SUCCESS and bool(member.reference) and not member.comparison),
         None if member.agrees is None else int(member.agrees),
         json_bytes(document).decode(),
     )

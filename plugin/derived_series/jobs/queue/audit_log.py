@@ -24,7 +24,7 @@ _FILES = 5
 
 OfJob: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete", "Send"]
 OfRun: TypeAlias = Literal[
-    "StartRun", "PauseRun", "ResumeRun", "CancelRun", "DeleteRun", "ReplaceInRun", "DiscardInRun"
+    "StartRun", "PauseRun", "ResumeRun", "CancelRun", "RetryRun", "DeleteRun", "ReplaceInRun", "DiscardInRun"
 ]
 Action: TypeAlias = OfJob | OfRun
 

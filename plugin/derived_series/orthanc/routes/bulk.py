@@ -272,14 +272,15 @@ class BulkRoutes:
     # -- what is done to a run ---------------------------------------------------------------------------------
 
     def change(self, request: Request) -> Answer:
-        """Pause, resume or cancel it; replace or discard what was compared."""
+        """Pause, resume or cancel it, or try again what has failed; replace or discard what was compared."""
         run_id, verb = request.groups
         if verb in ("replace", "discard"):
             return self._decide(request, run_id, Decision.REPLACE if verb == "replace" else Decision.DISCARD)
         action, change = _CHANGES[verb]
         by = self._callers.of(request).to_json()
         act = _act(action, by, run_id, {})
-        run = self._log.change(run_id, lambda current: _with_act(change(current), act))
+        write = self._log.retry if verb == "retry" else self._log.change
+        run = write(run_id, lambda current: _with_act(change(current), act))
         self._audit.tell(act)
         self._driver.wake()
         return Answer.of(self._document(run))
@@ -365,11 +366,19 @@ def _cancelling(run: BulkRun) -> BulkRun:
     return dataclasses.replace(run, state=RunState.CANCELLING)
 
 
+def _tried_again(run: BulkRun) -> BulkRun:
+    if run.state in (RunState.CANCELLING, RunState.CANCELLED):
+        raise Conflict(f"the run {run.id} was cancelled", remedy="begin another one")
+    state = RunState.RUNNING if run.state is RunState.DONE else run.state
+    return dataclasses.replace(run, state=state, completed=None)
+
+
 #: By the verb of the address.
 _CHANGES: Mapping[str, tuple[Action, Callable[[BulkRun], BulkRun]]] = {
     "pause": ("PauseRun", _paused),
     "resume": ("ResumeRun", _resumed),
     "cancel": ("CancelRun", _cancelling),
+    "retry": ("RetryRun", _tried_again),
 }
 
 

@@ -25,6 +25,7 @@ export class RunRow {
       pause: this.#action("Pause", "POST", "/pause"),
       resume: this.#action("Resume", "POST", "/resume"),
       cancel: this.#action("Cancel", "POST", "/cancel"),
+      retry: this.#action("Try failed ones again", "POST", "/retry"),
       forget: this.#action("Forget", "DELETE", ""),
     };
     const series = el("button", { type: "button", text: "Series" });
@@ -63,6 +64,7 @@ export class RunRow {
     this.actions.pause.hidden = !["Finding", "Running"].includes(run.State);
     this.actions.resume.hidden = run.State !== "Paused";
     this.actions.cancel.hidden = !isOpen(run) || run.State === "Cancelling";
+    this.actions.retry.hidden = !run.Counts.Failure || run.State.startsWith("Cancel");
     this.actions.forget.hidden = isOpen(run);
     const files = [["CSV", `${this.path}/table.csv`], ...(run.Report ? [["Report", `${this.path}/report`]] : [])];
     this.links.replaceChildren(...files.map(([text, path]) => el("a", { href: at(path), download: true, text })));
