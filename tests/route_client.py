@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,9 @@ class FakeGateway(Gateway):
             raise NotFound(f"Orthanc has no {path}")
         del self.resources[path]
 
+    def log_as(self, lines: logging.Formatter) -> None:
+        """There is no log of Orthanc's."""
+
     def features(self) -> dict[str, bool]:
         return {"SetStableStatus": True, "EmitAuditLog": True}
 
@@ -138,6 +142,9 @@ class ThreadedWorkers(ProcessExecutor):
 
     def processes(self) -> list[dict[str, Any]]:
         return []
+
+    def replace_dead(self) -> None:
+        """None is."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._threads_of_tasks.submit(fn, *args, **kwargs)

@@ -207,6 +207,8 @@ def probes(case: Case) -> dict[str, list[tuple[str, str, Any]]]:
         "bulk report": [("GET", f"{case.run}/report", None)],
         "bulk page": [("GET", f"{ours}/bulk.html", None)],
         "recent": [("GET", f"{ours}/recent", None)],
+        "health": [("GET", f"{ours}/health", None)],
+        "metrics": [("GET", f"{ours}/metrics", None)],
         "start page": [("GET", f"{ours}/", None)],
         "form page": [("GET", f"{ours}/derive.html?series={parent}", None)],
         "review page": [("GET", f"{ours}/review/{derived}", None)],

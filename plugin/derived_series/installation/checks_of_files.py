@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from derived_series.errors import InvalidRequest
 from derived_series.installation.configuration import Configuration
@@ -21,9 +22,9 @@ from derived_series.installation.rights import Account
 from derived_series.installation.shared_libraries import DICOMWEB, PYTHON, linked_python, loaded_plugin, version_of
 from derived_series.jobs.queue.store import DATABASE, VERSION
 from derived_series.orthanc.config import OrthancConfiguration, Settings
+from derived_series.orthanc.health import FULL_BYTES, TIGHT_BYTES
 
 _GIGABYTE = 1 << 30
-_FULL_BYTES, _TIGHT_BYTES = _GIGABYTE, 10 * _GIGABYTE
 
 #: From this version of the Python plugin on, AllowThreads is there.
 _WITH_THREADS = (4, 3)
@@ -67,6 +68,7 @@ def check_files(set_up: SetUp) -> list[Finding]:
         *_storage(set_up, settings, around),
         *_compression(configuration),
         *_workers(set_up, settings, around),
+        *_receivers(set_up, settings),
     ]
 
 
@@ -219,8 +221,8 @@ def _storage(set_up: SetUp, settings: Settings, around: OrthancConfiguration) ->
             )
             return
         free = set_up.free_bytes(there)
-        if free < _TIGHT_BYTES:
-            is_full = free < _FULL_BYTES
+        if free < TIGHT_BYTES:
+            is_full = free < FULL_BYTES
             yield (error if is_full else warning)(
                 "disk",
                 f"the disk of the {what} folder {folder} has {free / _GIGABYTE:.1f} GB left",
@@ -272,6 +274,35 @@ def _workers(set_up: SetUp, settings: Settings, around: OrthancConfiguration) ->
             f"HttpThreadsCount is {around.http_threads}; {settings.workers} workers need {needed}, and users some more",
             f"set it to {needed + 10}, or Workers to fewer",
         )
+
+
+def _receivers(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
+    for receiver in settings.notify:
+        where = f"Notify: {receiver.key}"
+        if receiver.secret is None and "secret" not in receiver.model_fields_set:
+            yield warning(
+                "notify",
+                f"{where} has no Secret: it cannot know that a notice is from this Orthanc",
+                'set Secret to the output of: echo "whsec_$(openssl rand -base64 32)"; '
+                '"Secret": null says that it checks no signature',
+            )
+        url = urlsplit(receiver.url)
+        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+            of_patients = receiver.include_patient_data
+            what = "patient data" if of_patients else "what is told"
+            yield (error if of_patients else warning)(
+                "notify",
+                f"{where} is reached by http: who is in between reads {what}",
+                "give it an https URL",
+            )
+        if receiver.ca_bundle is not None:
+            file = set_up.configuration.folder / receiver.ca_bundle
+            if not file.is_file() or not set_up.account.may(file, os.R_OK):
+                yield error(
+                    "notify",
+                    f"{where}: CaBundle {file} cannot be read by the user {set_up.account.name}",
+                    "name a file with the certificates to trust",
+                )
 
 
 def _where(configuration: Configuration, section: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -56,6 +57,10 @@ class Gateway(ABC):
     @abstractmethod
     def metric(self, name: str, value: float) -> None:
         """Set a value on Orthanc's page for Prometheus, ``/tools/metrics-prometheus``."""
+
+    @abstractmethod
+    def log_as(self, lines: logging.Formatter) -> None:
+        """Write the plugin's lines of Orthanc's log in another way."""
 
     @abstractmethod
     def features(self) -> dict[str, bool]:

@@ -34,7 +34,7 @@ class Address:
 
     :param pattern: a regular expression for the whole path; a resource's identifier is its first group.
     :param methods: what each method needs: users have one of these permissions. None: a file of the package, which
-        browsers ask for without saying who asks.
+        browsers ask for without saying who asks, or numbers for probes, which have no user.
     :param about: the level of the resource that it names; None: it carries nothing of a patient.
     """
 
@@ -45,6 +45,7 @@ class Address:
 
 _VIEW: Mapping[str, tuple[Permission, ...]] = MappingProxyType({"GET": ("view",)})
 _FILE: Mapping[str, None] = MappingProxyType({"GET": None})
+_OPEN = _FILE  # what watches over servers has no user; it is told numbers and states
 
 
 def _post(*permissions: Permission) -> Mapping[str, tuple[Permission, ...]]:
@@ -94,6 +95,8 @@ ADDRESSES: Mapping[str, Address] = MappingProxyType(
         "bulk table": Address(f"{_OWN}/bulk/{_NAME}/table", _VIEW),
         "bulk table as CSV": Address(f"{_OWN}/bulk/{_NAME}/table.csv", _VIEW),
         "bulk report": Address(f"{_OWN}/bulk/{_NAME}/report", _VIEW),
+        "health": Address(f"{_OWN}/health", _OPEN),
+        "metrics": Address(f"{_OWN}/metrics", _VIEW),
         "start page": Address(_OWN, _FILE),  # Orthanc cuts the slash at the end off
         "form page": Address(f"{_OWN}/derive.html", _FILE),
         "bulk page": Address(f"{_OWN}/bulk.html", _FILE),

@@ -10,6 +10,9 @@ from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.messages import DeriveTask
+from derived_series.jobs.notices.messenger import Messenger
+from derived_series.jobs.notices.notifier import Notifier
+from derived_series.jobs.notices.outbox import Outbox
 from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.environments import Environment, Environments, Place
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
@@ -46,8 +49,11 @@ from derived_series.orthanc.derivations import Derivations
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.firing import Firer
 from derived_series.orthanc.forwarding import Forwarding
+from derived_series.orthanc.health import Health
 from derived_series.orthanc.http import Route
+from derived_series.orthanc.log_format import JsonLines, JsonLog
 from derived_series.orthanc.metrics import Metrics
+from derived_series.orthanc.patients import patient_of
 from derived_series.orthanc.retrieval_marks import mark_retrieved
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.bulk import BulkRoutes
@@ -55,6 +61,7 @@ from derived_series.orthanc.routes.derive import DeriveRoutes
 from derived_series.orthanc.routes.fitting import FittingRoutes
 from derived_series.orthanc.routes.jobs import JobRoutes
 from derived_series.orthanc.routes.library import LibraryRoutes
+from derived_series.orthanc.routes.monitoring import MonitoringRoutes
 from derived_series.orthanc.routes.ohif import Ohif
 from derived_series.orthanc.routes.pages import Pages
 from derived_series.orthanc.routes.provenance import ProvenanceRoutes
@@ -91,6 +98,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
     holder = f"{configuration.get('Name', 'Orthanc')!r} at {around.url}"
     store = _opened(_jobs_folder(settings, around), holder)
+    json_log = _log_as_configured(gateway, settings, store)
     store.remove_stray_images()  # now, before the first request can bring another
     scratch = store.folder / "scratch"
     ours = Interpreter.ours(executable)
@@ -167,6 +175,18 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         return float(job.request.get("Timeout") or settings.timeout(job.request.get("Pipeline")))
 
     metrics = Metrics(gateway, store)
+    outbox = Outbox(store, [receiver.key for receiver in settings.notify])
+    messengers = [
+        Messenger(each, outbox, True if each.ca_bundle is None else str(around.folder / each.ca_bundle))
+        for each in settings.notify
+    ]
+    notifier = Notifier(
+        outbox,
+        messengers,
+        str(configuration.get("Name", "Orthanc")),
+        rule_of=lambda job_id: None if (fired := log.of_job(job_id)) is None else fired.firing.rule,
+        patient_of=lambda series: patient_of(gateway, series),
+    )
 
     def observe(job: JobRecord) -> None:
         remove_scratch(scratch, job)
@@ -180,18 +200,31 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
 
     previews = OverflowExecutor(executor, lambda: pool(1, initializer=warm_up, initargs=(folders,), interpreter=ours))
     runner = JobRunner(
-        store, executor, WORK, make_task, settings.limits, timeout_of, observe, leftovers, previews, environments
+        store,
+        executor,
+        WORK,
+        make_task,
+        settings.limits,
+        timeout_of,
+        observe,
+        leftovers,
+        previews,
+        environments,
+        notifier,
     )
-    reviews = Reviews(gateway, runner, verdicts)
+    reviews = Reviews(gateway, runner, verdicts, notifier)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
-    library = LibraryRoutes(executor, environments, runner, settings, folders, ohif.is_installed, gateway.features())
+    library = LibraryRoutes(
+        executor, environments, runner, settings, folders, ohif.is_installed, gateway.features(), notifier
+    )
+    health = Health(runner, executor, library.catalogues, outbox, settings, around.storage)
     destinations = Destinations(gateway, connection)
     waiters = Waiters(around.waiters(settings.workers))
     derivations = Derivations(gateway, runner, library, settings, reviews, destinations, audit)
     derive = DeriveRoutes(derivations, runner, settings, waiters, callers)
     verdict = VerdictRoutes(gateway, reviews, runner, ohif, waiters, callers, audit)
     changes = ChangeReader(gateway, log, around.stable_age)
-    firer = Firer(runner, library, logs, settings, audit)
+    firer = Firer(runner, library, logs, settings, audit, notifier)
     watch = StudyWatch(settings.rules, logs, firer)
     forwarding = Forwarding(store, reviews, logs, audit, settings.hold_until_accepted)
     trigger = RuleTrigger(
@@ -205,6 +238,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         firer,
         watch,
         forwarding,
+        notifier,
     )
     finder = MemberFinder(gateway, reviews, library)
     checks = FitChecks(spare, environments, library.catalogues, connection, folders)
@@ -236,6 +270,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         RuleRoutes(gateway, spare, library, store, logs, retrievals, watch, settings.rules, destinations),
         FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
         BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports),
+        MonitoringRoutes(health, metrics, outbox, settings),
     )
     gateway.serve(served, around.doorkeeper(settings))
 
@@ -247,6 +282,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             return
         leftovers.start()
         runner.start()  # first: what fails below costs no job
+        notifier.start()
         trigger.start()
         bulk.start()
         reviews.settle_all()
@@ -257,11 +293,22 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         spare.shutdown()
         runner.stop()
         leftovers.stop()
+        notifier.stop()
         audit_file.close()
+        if json_log is not None:
+            json_log.close()
 
     gateway.on_changes(begin, end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
     return gateway
+
+
+def _log_as_configured(gateway: Gateway, settings: Settings, store: JobStore) -> JsonLog | None:
+    """Have lines of the log be JSON, where that is asked for; in a file of the jobs folder as well."""
+    if settings.log_format == "Text":
+        return None
+    gateway.log_as(JsonLines())
+    return JsonLog(store.folder / "log.jsonl", settings.log_room)
 
 
 def _environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> Environments:
@@ -321,6 +368,7 @@ def routes(
     rules: RuleRoutes,
     fitting: FittingRoutes,
     bulk: BulkRoutes,
+    monitoring: MonitoringRoutes,
 ) -> list[Route]:
     """All routes of the plugin, each with its row in the table of addresses."""
     return bound(
@@ -360,6 +408,8 @@ def routes(
             "bulk table": {"GET": bulk.table},
             "bulk table as CSV": {"GET": bulk.table_csv},
             "bulk report": {"GET": bulk.report},
+            "health": {"GET": monitoring.health},
+            "metrics": {"GET": monitoring.metrics},
             "start page": {"GET": pages.page("status/status.html")},
             "form page": {"GET": pages.page("derive/derive.html")},
             "bulk page": {"GET": pages.page("bulk/bulk.html")},

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.about_job import about_job
 from derived_series.jobs.queue.audit_log import Act, AuditFile, AuditLog
 from derived_series.orthanc.abstract_gateway import Gateway
 
@@ -31,7 +32,8 @@ class Audit:
         try:
             self._acts.put(act)
         except DerivedSeriesError as error:
-            _log.error("the act %s on the job %s cannot be written down: %s", act.action, act.job, error.message)
+            with about_job(act.job):
+                _log.error("the act %s on the job %s cannot be written down: %s", act.action, act.job, error.message)
         self.tell(act)
 
     def tell(self, act: Act) -> None:
@@ -42,7 +44,8 @@ class Audit:
         try:
             self._gateway.audit(act.by.get("User") or "", act.series, act.action, act.content())
         except DerivedSeriesError as error:
-            _log.error("Orthanc's audit log has not taken %s on the job %s: %s", act.action, act.job, error.message)
+            with about_job(act.job):
+                _log.error("Orthanc's audit log has not taken %s on the job %s: %s", act.action, act.job, error.message)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The acts on a job, the oldest first."""

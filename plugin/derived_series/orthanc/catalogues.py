@@ -99,6 +99,25 @@ class Catalogues:
                 failed[name] = str(error)
         return merged(by_environment, failed, self.environment_of)
 
+    def peek(self) -> Catalogue | None:
+        """What is known now: nothing is waited for, nor loaded again. None: not all is loaded."""
+        with self._lock:
+            loading = dict(self._loading)
+        if any(not each.done() or each.cancelled() for each in loading.values()) or loading[OURS].exception():
+            return None
+        known = {name: each.result() for name, each in loading.items() if each.exception() is None}
+        return merged(known, dict.fromkeys(self.failed_environments(), "it cannot be used"), self.environment_of)
+
+    def failed_environments(self) -> list[str]:
+        """The environments that could not say what they have."""
+        with self._lock:
+            loading = dict(self._loading)
+        return [
+            name
+            for name, each in loading.items()
+            if name != OURS and each.done() and not each.cancelled() and each.exception() is not None
+        ]
+
     def _of(self, name: str) -> Catalogue:
         for _ in range(_TRIES):
             with self._lock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from derived_series.jobs.notices.receiver import Receiver, check_headers, repeated_receivers
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
 from derived_series.jobs.rules.model import Rule, repeated
@@ -84,6 +84,9 @@ class Settings(JsonModel):
     :ivar allowed_origins: whose pages may have a browser change something here, beside Orthanc's own.
     :ivar allowed_hosts: names that Orthanc is asked by, beside localhost and addresses.
     :ivar rules: what is derived from which series as soon as they are stable.
+    :ivar notify: who is told what becomes of jobs.
+    :ivar log_format: ``Json``: our lines of the log are objects, in a file of their own as well.
+    :ivar log_mb: room for the files of that log.
     """
 
     blueprint_folders: list[str] = ["blueprints"]
@@ -115,6 +118,9 @@ class Settings(JsonModel):
     allowed_origins: list[Annotated[str, Field(pattern=r"^https?://[^/\s]+$")]] = []
     allowed_hosts: list[Annotated[str, Field(pattern=r"^[^/\s]+$")]] = []
     rules: list[Rule] = []
+    notify: Annotated[list[Receiver], Field(max_length=20)] = []
+    log_format: Literal["Text", "Json"] = "Text"
+    log_mb: Annotated[Megabytes, Field(alias="LogMB")] = 100
 
     @field_validator("rules")
     @classmethod
@@ -126,12 +132,20 @@ class Settings(JsonModel):
     @field_validator("orthanc_headers")
     @classmethod
     def _can_be_sent(cls, headers: dict[str, str]) -> dict[str, str]:
-        for name, value in headers.items():
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-                raise ValueError("the name of a header has characters that names of headers cannot have")
-            if not re.fullmatch(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?", value):
-                raise ValueError(f"the value of {name} is empty, or has characters that headers cannot have")
+        check_headers(headers)
         return headers
+
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, word: object) -> object:
+        return word.capitalize() if isinstance(word, str) else word
+
+    @field_validator("notify")
+    @classmethod
+    def _can_be_told_apart(cls, receivers: list[Receiver]) -> list[Receiver]:
+        if twice := repeated_receivers(receivers):
+            raise ValueError(f"several receivers go by {', '.join(map(repr, twice))}: give each a Name")
+        return receivers
 
     @model_validator(mode="after")
     def _environments_are_there(self) -> Settings:
@@ -196,6 +210,11 @@ class Settings(JsonModel):
     def audit_room(self) -> int:
         """Bytes."""
         return self.audit_mb * _MEGABYTE
+
+    @property
+    def log_room(self) -> int:
+        """Bytes."""
+        return self.log_mb * _MEGABYTE
 
     @property
     def image_limit(self) -> int:

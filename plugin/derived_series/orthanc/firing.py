@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from derived_series.errors import Conflict
+from derived_series.jobs.about_job import about_job
+from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, Problem, State
@@ -36,7 +38,9 @@ class Firer:
         logs: RuleLogs,
         settings: Settings,
         audit: Audit,
+        notifier: Notifier,
     ):
+        self._notifier = notifier
         self._runner = runner
         self._library = library
         self._log = logs.firings
@@ -64,7 +68,8 @@ class Firer:
             return False
         job = self._job(rule, asked, *inputs, subject=firing.subject, digest=firing.digest)
         self._accept(job, rule, self._log.note(Fired(firing, job.id, job.created)))
-        _log.warning("rule %s fires for the series %s: job %s", rule.name, job.series, job.id)
+        with about_job(job.id):
+            _log.warning("rule %s fires for the series %s: job %s", rule.name, job.series, job.id)
         return True
 
     def fail(self, rule: Rule, firing: Firing | None, instead: tuple[str, str], why: str, along: Along) -> None:
@@ -84,8 +89,10 @@ class Firer:
             why, remedy="send what is missing: the rule fires then. Resubmit the job to derive from what is here"
         )
         job = dataclasses.replace(job, state=State.FAILURE, problem=Problem.of(error), completed=time.time())
-        self._accept(job, rule, along)
-        _log.warning("rule %s: job %s has failed: %s", rule.name, job.id, why)
+        self._accept(job, rule, along, self._notifier.of_new_job(job, rule.name))
+        self._notifier.wake()
+        with about_job(job.id):
+            _log.warning("rule %s: job %s has failed: %s", rule.name, job.id, why)
 
     def _job(
         self,
@@ -102,9 +109,9 @@ class Firer:
             request["Inputs"] = dict(inputs)
         return JobRecord.new(series, request, subject=subject, digest=digest, priority=asked.priority)
 
-    def _accept(self, job: JobRecord, rule: Rule, note: Along) -> None:
+    def _accept(self, job: JobRecord, rule: Rule, *more: Along) -> None:
         act = Act("Derive", {"UserFrom": "Rule", "Rule": rule.name}, job.series, job.id)
-        notes = (note, self._audit.note(act))
+        notes = (*more, self._audit.note(act))
 
         def along(db: sqlite3.Connection) -> None:
             for each in notes:

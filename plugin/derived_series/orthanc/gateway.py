@@ -20,6 +20,7 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
 from derived_series.orthanc.file_answer import send_file
 from derived_series.orthanc.http import Answer, Request, Route
+from derived_series.orthanc.log_format import LOGGER, TextLines
 from derived_series.orthanc.respond import respond
 
 _log = logging.getLogger(__name__)
@@ -71,10 +72,10 @@ class PluginGateway(Gateway):
         # there, would end the whole server (SIGSEGV). These are kept for later calls: on busy processors, the kernel
         # lets a new thread wait for a tick or two (4 to 9 ms), while one that slept goes first.
         self._threads = ThreadPoolExecutor(_MOST_THREADS, thread_name_prefix="derived-series-route")
-        handler = OrthancLog()
-        handler.setFormatter(logging.Formatter("derived-series: %(message)s"))
-        logger = logging.getLogger("derived_series")
-        logger.addHandler(handler)
+        self._log = OrthancLog()
+        self._log.setFormatter(TextLines())
+        logger = logging.getLogger(LOGGER)
+        logger.addHandler(self._log)
         logger.setLevel(logging.INFO)
         logger.propagate = False
 
@@ -117,6 +118,9 @@ class PluginGateway(Gateway):
             return json.loads(orthanc.RestApiPost(path, body))
         except orthanc.OrthancException as error:
             raise _refusal("POST", path, error) from error
+
+    def log_as(self, lines: logging.Formatter) -> None:
+        self._log.setFormatter(lines)
 
     def features(self) -> dict[str, bool]:
         output = getattr(orthanc, "RestOutput", None)

@@ -39,7 +39,11 @@ def authorization() -> dict[str, Any]:
     return {
         "ExtraPermissions": [*_permissions()],
         "UncheckedResources": [
-            *("/derived-series", "/derived-series/", "/derived-series/derive.html", "/derived-series/bulk.html")
+            "/derived-series",
+            "/derived-series/",
+            "/derived-series/derive.html",
+            "/derived-series/bulk.html",
+            "/derived-series/health",
         ],
         "UncheckedFolders": ["/derived-series/app/", "/derived-series/review/", "/derived-series-ohif/"],
     }

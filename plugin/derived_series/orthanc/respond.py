@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 
 from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.about_job import about_job
 from derived_series.orthanc.answers import error_answer, method_not_allowed
 from derived_series.orthanc.browsers import Doorkeeper
 from derived_series.orthanc.http import Answer, Request, Route
@@ -12,8 +14,18 @@ from derived_series.orthanc.http import Answer, Request, Route
 _log = logging.getLogger(__name__)
 
 
+#: The job that an address names.
+_JOB = re.compile(r"/jobs/([0-9a-f-]{36})(/|$)")
+
+
 def respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
     """Call the handler of a route; turn every exception into an error answer."""
+    job = _JOB.search(request.uri)
+    with about_job(job[1] if job else ""):
+        return _respond(route, request, doorkeeper)
+
+
+def _respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
     try:
         doorkeeper.check(request)
         handler = route.handlers.get(request.method)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from derived_series.errors import Conflict, NotFound
+from derived_series.jobs.about_job import about_job
 from derived_series.jobs.destination_states import (
     DELETED,
     HELD,
@@ -22,6 +23,7 @@ from derived_series.jobs.destination_states import (
     withdrawn,
 )
 from derived_series.jobs.metadata import REVIEW
+from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord
@@ -36,8 +38,9 @@ _log = logging.getLogger(__name__)
 class Reviews:
     """The verdicts that were given; the log has the record, metadata of each series a copy for other programs."""
 
-    def __init__(self, gateway: Gateway, runner: JobRunner, log: VerdictLog):
+    def __init__(self, gateway: Gateway, runner: JobRunner, log: VerdictLog, notifier: Notifier):
         self._log = log
+        self._notifier = notifier
         self._gateway = gateway
         self._runner = runner
         self._lock = threading.Lock()  # two may settle the same job
@@ -121,7 +124,9 @@ class Reviews:
     def accept(self, series: str, request: dict[str, Any]) -> None:
         """Write that a series is accepted."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
-        self._log.put(series, verdict)  # first: a copy that differs is only reported, and counts for nothing
+        along = self._notifier.of_verdict(series, verdict.get("User"))
+        self._log.put(series, verdict, along)  # first: a copy that differs is only reported, and counts for nothing
+        self._notifier.wake()
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
         try:
             self._gateway.put(f"/series/{series}/labels/{LABELS[ACCEPTED]}", b"")
@@ -157,9 +162,10 @@ class Reviews:
 
     def settle(self, job: JobRecord) -> None:
         """Send a job's held series on when they are accepted; those rejected or gone, send nowhere any more."""
-        for series in stored_ids(job.result):
-            if destinations(job, series):
-                self._settle(job, series)
+        with about_job(job.id):
+            for series in stored_ids(job.result):
+                if destinations(job, series):
+                    self._settle(job, series)
 
     def send_on(
         self,

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.record import Problem
 from derived_series.jobs.rules.evaluate import SeriesFacts, evaluate, ineligible, is_prior_of
 from derived_series.jobs.rules.logs import RuleLogs
 from derived_series.jobs.rules.matching import lacking_numbers
@@ -57,7 +59,9 @@ class RuleTrigger:
         firer: Firer,
         watch: StudyWatch,
         forwarding: Forwarding,
+        notifier: Notifier,
     ):
+        self._notifier = notifier
         self._gateway = gateway
         self._runner = runner
         self._log = logs.firings
@@ -71,6 +75,7 @@ class RuleTrigger:
         self._watch = watch
         self._forwarding = forwarding
         self._failures: Counter[str] = Counter()
+        self._problems: dict[str, Problem] = {}  # why series are given up
         self._prune_at = 0.0
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -153,11 +158,18 @@ class RuleTrigger:
                 return True
             if self.apply(series):
                 if not self._stopping.is_set():  # else what Orthanc answered may be wrong
-                    self._log.done(series)
-                    self._failures.pop(series, None)
+                    self._leave(series)
             else:
                 done = False
         return done
+
+    def _leave(self, series: str) -> None:
+        """Look at a series no more; where that is because it cannot be done, it is told with that."""
+        problem = self._problems.pop(series, None)
+        along = None if problem is None else self._notifier.of_rules(series, problem)
+        self._log.done(series, along)
+        self._failures.pop(series, None)
+        self._notifier.wake()
 
     def apply(self, series: str) -> bool:
         """Do what rules want of a series; False when it has to be looked at again.
@@ -177,7 +189,10 @@ class RuleTrigger:
         except DerivedSeriesError as error:
             self._failures[series] += 1
             _log.error("rules cannot be applied to the series %s: %s", series, error)
-            return self._failures[series] >= _ATTEMPTS
+            if self._failures[series] < _ATTEMPTS:
+                return False
+            self._problems[series] = Problem.of(error)
+            return True
         return all(done)
 
     def _reader(self) -> StudyReader:

@@ -61,6 +61,11 @@ def authorization(sections: Sections, folder: Path) -> None:
     }
 
 
+def notifies(**keys: Any) -> Callable[[Sections, Path], object]:
+    """Adds a receiver."""
+    return lambda sections, folder: sections["DerivedSeries"].update(Notify=[{"URL": "https://example.org/", **keys}])
+
+
 #: Broken set-ups: what was done to a sound one, the finding's name, and words of it.
 BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
     "no Python plugin": (
@@ -120,6 +125,22 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
         "may do everything",
     ),
     "no permission to review": (authorization, "authorization", "no permission for POST /series/1-2-3-4-5/review"),
+    "a receiver without an address": (notifies(URL="hooks.example.org"), "settings", "Notify.0.URL: it is not a URL"),
+    "a receiver of an unknown event": (notifies(Events=["Failed"]), "settings", "Notify.0.Events.0"),
+    "a receiver's unknown key": (notifies(Secrets="x"), "settings", "unknown key 'Notify.0.Secrets'"),
+    "a receiver's short secret": (notifies(Secret="short"), "settings", "Notify.0.Secret: it has 5 bytes"),
+    "a receiver without a secret": (notifies(), "notify", "example.org has no Secret"),
+    "a receiver by http": (notifies(URL="http://example.org/", Secret=None), "notify", "who is in between reads what"),
+    "a receiver of patient data by http": (
+        notifies(URL="http://example.org/", Secret=None, IncludePatientData=True),
+        "notify",
+        "who is in between reads patient data",
+    ),
+    "a receiver's certificates": (
+        notifies(Secret=None, CaBundle="nowhere.pem"),
+        "notify",
+        "nowhere.pem cannot be read",
+    ),
     "jobs of a newer version": (newer_jobs, "jobs", "is of a newer version of the plugin (99"),
 }
 
@@ -162,6 +183,20 @@ def test_files_that_orthanc_refuses_are_all_that_is_told(tmp_path: Path) -> None
     folder = write_folder(tmp_path / "orthanc", {"a.json": {"Name": "x"}, "b.json": {"Name": "y", "PythonScript": "z"}})
     (finding,) = diagnosed(folder)
     assert finding.name == "configuration" and "Name is set in" in finding.message
+
+
+def test_receivers_that_are_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret by a variable; null for one that checks none."""
+    monkeypatch.setenv("NOTIFY_SECRET", "a secret of some length")
+    monkeypatch.setenv("CHAT_URL", "https://chat.example.org/hook")
+    sections = sound_sections(tmp_path)
+    receivers = [
+        {"URL": "https://example.org/", "Secret": "${NOTIFY_SECRET}"},
+        {"URL": "${CHAT_URL}", "Name": "chat", "Secret": None},
+        {"URL": "http://localhost:9000/", "Secret": None},
+    ]
+    sections["DerivedSeries"]["Notify"] = receivers
+    assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections})) == []
 
 
 @pytest.mark.parametrize(("free", "severity"), [(GIGABYTE // 2, Severity.ERROR), (5 * GIGABYTE, Severity.WARNING)])

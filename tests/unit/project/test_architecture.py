@@ -78,6 +78,7 @@ FLOORS: dict[str, dict[str, int]] = {
         "hours": 0,
         "plain": 0,
         "remedies": 0,
+        "about_job": 0,
         "own_requests": 0,
         "metadata": 0,
         "stored_series": 0,
@@ -91,6 +92,7 @@ FLOORS: dict[str, dict[str, int]] = {
         "work": 3,  # a worker's process
         "rules": 4,
         "bulk": 4,
+        "notices": 4,
     },
 }
 
@@ -107,6 +109,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/pool/executor.py": "what a worker sends may raise anything while it is read",
     "derived_series/jobs/work/attempt.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/jobs/queue/runner.py": "the boundary of the scheduler's thread: without it no job would run",
+    "derived_series/jobs/notices/messenger.py": "the boundary of a thread: without it a receiver would hear of nothing",
     "derived_series/jobs/queue/leftovers.py": "the boundary of a thread: without it nothing would be removed any more",
     "derived_series/orthanc/triggers.py": "the boundary of the rules' thread: without it no rule would fire any more",
     "derived_series/orthanc/bulk_driver.py": "the boundary of the runs' thread: without it no run would go on any more",

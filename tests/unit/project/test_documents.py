@@ -18,6 +18,8 @@ from building import build, parent_of, written
 from derived_series import Blueprint, BuildContext, ParentSeries
 from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
+from derived_series.jobs.notices.fields import EVENTS, OF_A_PATIENT, OF_NOBODY
+from derived_series.jobs.notices.receiver import Receiver
 from derived_series.jobs.requests.bulk import BulkKeys
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.requests.verdict import ReviewRequest
@@ -168,6 +170,8 @@ NAMED: dict[str, tuple[str, set[str]]] = {
         "docs/on-stable-series.md",
         keys_of(Rule, Match, Condition, NumberCondition, WaitFor, Expected, OtherDerivation),
     ),
+    "keys of a receiver": ("docs/monitoring.md", keys_of(Receiver)),
+    "fields and events of notices": ("docs/monitoring.md", {*EVENTS, *OF_NOBODY, *OF_A_PATIENT}),
     "names that a match may use": ("docs/on-stable-series.md", {*METADATA, COUNT}),
     "transfer syntaxes": ("docs/reference.md", set(WRITTEN)),
     "kinds of objects": ("README.md", {kind.factory for kind in KINDS}),

@@ -118,9 +118,10 @@ class _Worker:
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def run(self, message: bytes) -> tuple[bool, Any]:
+    def run(self, message: bytes, job: str | None = None) -> tuple[bool, Any]:
         """Have a task run: (True, its result) or (False, its exception).
 
+        :param job: the job that it is of: what the process logs meanwhile is about that.
         :raises WorkerDied: the process ended, or ends now because its answer cannot be read.
         """
         try:
@@ -135,7 +136,7 @@ class _Worker:
                 elif kind == PREPARED:
                     self.prepared.append({**value, "Since": _now()})
                 elif kind == LOG:
-                    _log.log(value[0], "%s", value[1])
+                    _log.log(value[0], "%s", value[1], extra={"job": job, "worker": self.process.pid})
                 else:
                     return bool(kind), value
         except (OSError, EOFError):
@@ -275,6 +276,13 @@ class ProcessExecutor(Executor):
             if worker.is_alive
         ]
 
+    def replace_dead(self) -> None:
+        """Have processes started for those that have ended while they waited; else a task would find them gone."""
+        with self._lock:
+            for seat in self._waiting:
+                if seat.worker is not None and not seat.worker.is_alive:
+                    seat.inbox.put(None)
+
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn`` in a worker; it and its arguments must be picklable.
 
@@ -317,7 +325,7 @@ class ProcessExecutor(Executor):
                 self._finish(call, False, CancelledError() if call.cancelled else refusal)
                 continue
             try:
-                self._finish(call, *worker.run(call.message))
+                self._finish(call, *worker.run(call.message, call.job))
             except WorkerDied as death:
                 self._finish(call, False, CancelledError() if call.cancelled else death)
                 self._end(seat)

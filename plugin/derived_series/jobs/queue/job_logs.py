@@ -38,7 +38,7 @@ class JobLogs:
                     elif size < MOST_BYTES:
                         file.write(_FULL.encode() + b"\n" * (MOST_BYTES - size))
         except OSError as error:
-            _log.info("lines of the job %s cannot be kept: %s", job_id, error)
+            _log.info("lines of the job %s cannot be kept: %s", job_id, error, extra={"job": job_id})
 
     def read(self, job_id: str, since: int) -> tuple[list[str], int]:
         """The whole lines from a place on, and the place of what comes next.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.identifiers import series_uids_of
+from derived_series.jobs.about_job import about_job
 from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
@@ -92,13 +93,17 @@ class Leftovers:
             for job_id in list(self._until):
                 if self._stopping.is_set():
                     return
-                try:
-                    self._look(job_id)
-                except DerivedSeriesError as error:  # Orthanc or the disk: the next look tries again
-                    _log.warning("what the job %s has left cannot be removed yet: %s", job_id, error)
-                except Exception:  # the one boundary of this thread: without it, nothing would be removed any more
-                    if not self._stopping.is_set():
-                        _log.exception("what the job %s has left cannot be removed yet", job_id)
+                with about_job(job_id):
+                    self._try(job_id)
+
+    def _try(self, job_id: str) -> None:
+        try:
+            self._look(job_id)
+        except DerivedSeriesError as error:  # Orthanc or the disk: the next look tries again
+            _log.warning("what the job %s has left cannot be removed yet: %s", job_id, error)
+        except Exception:  # the one boundary of this thread: without it, nothing would be removed any more
+            if not self._stopping.is_set():
+                _log.exception("what the job %s has left cannot be removed yet", job_id)
 
     def _look(self, job_id: str) -> None:
         with self._lock:  # so that no attempt begins meanwhile

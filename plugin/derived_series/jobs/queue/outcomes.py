@@ -31,6 +31,11 @@ def outcome_of(future: Future[Outcome]) -> Outcome:
     return Outcome(error=_as_ours(error), clean=False)
 
 
+def is_death(future: Future[Outcome]) -> bool:
+    """Whether an attempt that is over ended because its worker process did, by itself or from outside."""
+    return not future.cancelled() and isinstance(future.exception(), WorkerDied)
+
+
 def _as_ours(error: BaseException) -> DerivedSeriesError:
     if isinstance(error, DerivedSeriesError):
         return error

@@ -16,13 +16,15 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
+from derived_series.jobs.about_job import about_job
 from derived_series.jobs.destination_states import reopened
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.pool.environments import Environments
+from derived_series.jobs.queue.announcer import Announcer
 from derived_series.jobs.queue.clock import SteadyClock
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.limits import Limits
-from derived_series.jobs.queue.outcomes import CANCELLED, is_overdue, outcome_of, taken_up, too_late, verdict
+from derived_series.jobs.queue.outcomes import CANCELLED, is_death, is_overdue, outcome_of, taken_up, too_late, verdict
 from derived_series.jobs.queue.running import Running
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.uploads import Upload, failed_uploads, superfluous
@@ -53,6 +55,7 @@ class JobRunner:
     :param leftovers: looks for what arrives after the end of attempts; by default, nothing does.
     :param previews: where a dry run goes while other jobs have all workers; None: it waits like any other.
     :param environments: where the jobs of pipelines run that have an environment of their own.
+    :param announcer: tells others what becomes of jobs; what it has to tell is written with the job's record.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class JobRunner:
         leftovers: Leftovers | None = None,
         previews: Executor | None = None,
         environments: Environments | None = None,
+        announcer: Announcer | None = None,
     ):
         self.store = store
+        self._announcer = announcer or Announcer()
         self.limits = limits
         self._executor = executor
         self._work = work
@@ -109,6 +114,11 @@ class JobRunner:
         self._messages.put(("stop", ""))
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread is there: without it, no job is begun or ended."""
+        return self._thread.is_alive()
 
     @property
     def is_stopping(self) -> bool:
@@ -228,7 +238,8 @@ class JobRunner:
                 except Empty:
                     pass
                 if kind and not self._stopping.is_set():
-                    self._handle(kind, job_id)
+                    with about_job(job_id):
+                        self._handle(kind, job_id)
                 self._end_late_ones()
                 self._tell_again()
                 self._hand_out()
@@ -236,12 +247,12 @@ class JobRunner:
                     self._tidy()
             except _DISK as error:
                 # The disk is full or gone. Nothing has been decided: what was reported is reported again.
-                _log.error("the jobs cannot be written: %s", error)
+                _log.error("the jobs cannot be written: %s", error, extra={"job": job_id})
                 if kind:
                     self._messages.put((kind, job_id))
                 self._stopping.wait(1.0)
             except Exception:  # the one boundary of this thread: without it, nothing would run any more
-                _log.exception("the job runner has met an error (%s %s)", kind, job_id)
+                _log.exception("the job runner has met an error (%s %s)", kind, job_id, extra={"job": job_id})
                 self._stopping.wait(0.1)
 
     def failed_uploads(self) -> list[Upload]:
@@ -255,7 +266,8 @@ class JobRunner:
         with self._uploads:
             for upload, why in superfluous(failed_uploads(self.store), self.limits, self._clock.now()):
                 self.store.remove_image(upload.job_id)
-                _log.warning("the image of job %s (%d bytes) is removed: %s", upload.job_id, upload.size, why)
+                with about_job(upload.job_id):
+                    _log.warning("the image of job %s (%d bytes) is removed: %s", upload.job_id, upload.size, why)
 
     def _patience(self) -> float:
         """Seconds until something is due without a message."""
@@ -285,7 +297,7 @@ class JobRunner:
             if job.state is State.RUNNING and job.id not in self._running:
                 if job.has_leftovers:
                     self._leftovers.expect(job.id)
-                self.store.update(taken_up(job))
+                self._write(taken_up(job))
             elif is_overdue(job, self._clock.now()):
                 self.store.update(dataclasses.replace(job, next_try=self._clock.now()))
         for job in self.store.with_leftovers():
@@ -295,7 +307,7 @@ class JobRunner:
                 except _DISK:
                     raise
                 except Exception:  # one that cannot be discarded keeps no other from being so
-                    _log.exception("what job %s left cannot be removed", job.id)
+                    _log.exception("what job %s left cannot be removed", job.id, extra={"job": job.id})
 
     def _hand_out(self) -> None:
         """Give jobs to workers while both are there."""
@@ -304,13 +316,14 @@ class JobRunner:
             if job is None:
                 return
             try:
-                elsewhere = self._environments.executor_of(job.request.get("Pipeline"))
-                self._begin(job, elsewhere or previews or self._executor)
+                with about_job(job.id):
+                    elsewhere = self._environments.executor_of(job.request.get("Pipeline"))
+                    self._begin(job, elsewhere or previews or self._executor)
             except _DISK:
                 self._running.pop(job.id, None)
                 raise
             except Exception as error:  # the boundary to whatever a job says: without it, it would be first for ever
-                _log.exception("job %s cannot be begun", job.id)
+                _log.exception("job %s cannot be begun", job.id, extra={"job": job.id})
                 self._give_up(job, error)
 
     def _next(self) -> tuple[JobRecord | None, Executor | None]:
@@ -423,7 +436,7 @@ class JobRunner:
             last = dataclasses.replace(
                 last, state=State.FAILURE, problem=problem, completed=time.time(), has_leftovers=has_leftovers
             )
-            self.store.update(last)
+            self._write(last)
             if has_leftovers:
                 self._leftovers.expect(job.id)
         self._progress.pop(job.id, None)
@@ -435,12 +448,13 @@ class JobRunner:
         """Tell the observer of a job that has another state; what it raises costs nothing else."""
         self._untold.pop(job.id, None)
         try:
-            self._observe(job)
+            with about_job(job.id):
+                self._observe(job)
         except Busy as error:  # the disk does not take what the observer has to write: told again
-            _log.error("the jobs cannot be written: %s", error)
+            _log.error("the jobs cannot be written: %s", error, extra={"job": job.id})
             self._untold[job.id] = time.monotonic() + _TELL_AGAIN_SECONDS
         except Exception:  # the boundary to observers
-            _log.exception("what observes the jobs has met an error (job %s)", job.id)
+            _log.exception("what observes the jobs has met an error (job %s)", job.id, extra={"job": job.id})
 
     def _tell_again(self) -> None:
         now = time.monotonic()
@@ -461,6 +475,7 @@ class JobRunner:
         if stored is None and outcome.error is not None and (outcome.sent or has_leftovers):
             self._leftovers.expect(running.job.id)
         job = dataclasses.replace(running.job, runtime=spent, has_leftovers=has_leftovers, result=stored)
+        worker_died = is_death(running.future) and running.stopping is None
         if outcome.error is None:
             job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
         else:
@@ -470,12 +485,14 @@ class JobRunner:
             else:
                 job = verdict(job, outcome.error, self.limits, self._clock.now())
         if job.has_leftovers:
-            self._discard(job, running.task)
+            self._discard(job, running.task, worker_died=worker_died)
         else:
-            self._apply(job)
+            self._apply(job, worker_died=worker_died)
             self._let_go(job.id)
 
-    def _discard(self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0) -> None:
+    def _discard(
+        self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0, *, worker_died: bool = False
+    ) -> None:
         """Have a worker remove what attempts left of a job, which then becomes what it is here.
 
         The job's place among those that run is kept for that.
@@ -485,16 +502,19 @@ class JobRunner:
         future = self._executor.submit(self._work.discard, task)
         now = time.monotonic()
         deadline = now + _DISCARD_SECONDS
-        self._running[job.id] = Running(job, task, future, now, deadline, verdict=job, discards=discards + 1)
+        self._running[job.id] = Running(
+            job, task, future, now, deadline, verdict=job, discards=discards + 1, worker_died=worker_died
+        )
         self._listen(job.id, future)
 
     def _after_discard(self, running: Running, job: JobRecord, outcome: Outcome) -> None:
         if outcome.error is not None and running.discards < _DISCARD_ATTEMPTS:
             self._stopping.wait(0.2)
-            self._discard(job, running.task, running.discards)
+            self._discard(job, running.task, running.discards, worker_died=running.worker_died)
             return
         # What could not be removed now is removed by the next attempt, or at the next start.
-        self._apply(dataclasses.replace(job, has_leftovers=outcome.error is not None))
+        last = dataclasses.replace(job, has_leftovers=outcome.error is not None)
+        self._apply(last, worker_died=running.worker_died)
         self._let_go(job.id)
 
     def _let_go(self, job_id: str) -> None:
@@ -502,18 +522,25 @@ class JobRunner:
         self._running.pop(job_id, None)
         self._places.wake(job_id)
 
-    def _apply(self, job: JobRecord) -> None:
+    def _write(self, job: JobRecord, *, worker_died: bool = False) -> None:
+        """Write a job's new record, and what others are told of it: both or neither."""
+        along = self._announcer.of_job(job, worker_died=worker_died)
+        self.store.update(job, along)
+        if along is not None:
+            self._announcer.wake()
+
+    def _apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
         """Write down what has become of a job: on disk first, then for those who wait."""
         if job.result is not None:
             self._leftovers.forget(job.id)
         if not job.state.is_final:
-            self.store.update(job)
+            self._write(job, worker_died=worker_died)
             _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
             self._tell(job)
             if job.result is not None:
                 self._room.wake(job.id)
             return
-        self.store.update(dataclasses.replace(job, completed=job.completed or time.time()))
+        self._write(dataclasses.replace(job, completed=job.completed or time.time()), worker_died=worker_died)
         if job.state is State.SUCCESS:
             self.store.remove_image(job.id)  # a failed job may be resubmitted
         elif job.problem is not None:

@@ -16,6 +16,7 @@ class Running:
     :param deadline: of the monotonic clock.
     :param stopping: why the attempt is being ended from outside.
     :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
+    :param worker_died: the attempt ended because its worker process did.
     :param extra: a preview beside the jobs that have the workers; :param elsewhere: it runs in an environment.
     """
 
@@ -27,5 +28,6 @@ class Running:
     stopping: Problem | None = None
     verdict: JobRecord | None = None
     discards: int = 0
+    worker_died: bool = False
     extra: bool = False
     elsewhere: bool = False

@@ -275,6 +275,20 @@ class JobStore:
         )
         return jobs[0] if jobs else None
 
+    def oldest_waiting(self) -> float | None:
+        """When the oldest of the jobs that have never run was accepted, in seconds since 1970."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT min(created) FROM jobs WHERE state = 'Pending' AND started IS NULL"
+            ).fetchone()
+        return row[0]  # type: ignore[no-any-return]
+
+    def try_to_write(self) -> None:
+        """Write a little. :raises Busy: the disk does not take it."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM room WHERE one = 2")
+            db.execute("INSERT INTO room VALUES (2, NULL)")
+
     def next_time(self) -> float | None:
         """When the first of the jobs that wait for another attempt is due."""
         with self._lock:
@@ -331,18 +345,19 @@ class JobStore:
     def update(self, job: JobRecord, along: Callable[[sqlite3.Connection], None] | None = None) -> JobRecord:
         """Write a job's new record; it is on disk when this returns.
 
-        :param along: see ``add``.
+        :param along: writes what is kept with it or not at all: it is called in the same transaction, and sees the
+            record as it was.
         :raises Busy: the disk does not take it.
         """
         names = [name for name in _COLUMNS if name != "id"]
         values = dict(zip(_COLUMNS, _to_row(job), strict=True))
         with self.transaction() as db:
+            if along is not None:
+                along(db)
             db.execute(
                 f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
                 [*(values[name] for name in names), job.id],
             )
-            if along is not None:
-                along(db)
         return job
 
     def delete(self, job_id: str) -> None:

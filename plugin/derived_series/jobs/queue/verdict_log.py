@@ -6,7 +6,8 @@ Anybody who may write to Orthanc can write metadata; here is only what was said 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from derived_series.jobs.plain import json_bytes
@@ -35,9 +36,14 @@ class VerdictLog:
         verdict: dict[str, Any] = json.loads(row[0])
         return verdict
 
-    def put(self, series: str, verdict: Mapping[str, Any]) -> None:
-        """Write a verdict; it is on disk when this returns. :raises Busy: the disk does not take it."""
-        self._put({series: verdict})
+    def put(
+        self, series: str, verdict: Mapping[str, Any], along: Callable[[sqlite3.Connection], None] | None = None
+    ) -> None:
+        """Write a verdict; it is on disk when this returns.
+
+        :param along: is called in the same transaction. :raises Busy: the disk does not take it.
+        """
+        self._put({series: verdict}, along)
 
     @property
     def is_new(self) -> bool:
@@ -48,7 +54,13 @@ class VerdictLog:
         """Write what older versions kept, once."""
         self._put({**verdicts, _TAKEN_OVER: {}})
 
-    def _put(self, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    def _put(
+        self,
+        verdicts: Mapping[str, Mapping[str, Any]],
+        along: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> None:
         rows = [(series, json_bytes(dict(verdict)).decode()) for series, verdict in verdicts.items()]
         with self._store.transaction() as db:
+            if along is not None:
+                along(db)
             db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)

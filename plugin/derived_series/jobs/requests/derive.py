@@ -245,7 +245,7 @@ def describe_problems(error: ValidationError) -> str:
 
 
 #: Keys whose values are not quoted: passwords and tokens.
-_SECRET = frozenset({"OrthancHeaders"})
+_SECRET = frozenset({"OrthancHeaders", "Notify"})
 
 
 def _place(item: Any) -> tuple[int | str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,9 +131,11 @@ class FiringLog:
         with self._store.transaction() as db:
             return [series for (series,) in db.execute("SELECT series FROM stable_series ORDER BY seq")]
 
-    def done(self, series: str) -> None:
-        """The rules have seen this series."""
+    def done(self, series: str, along: Callable[[sqlite3.Connection], None] | None = None) -> None:
+        """The rules have seen this series. :param along: is called in the same transaction."""
         with self._store.transaction() as db:
+            if along is not None:
+                along(db)
             db.execute("DELETE FROM stable_series WHERE series = ?", [series])
 
 

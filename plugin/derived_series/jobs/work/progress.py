@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from derived_series.dicomweb.client import Client, check
@@ -60,6 +61,7 @@ class Progress:
         self._last_message = time.monotonic()
         self._phase = ""
         self._times: list[tuple[str, float]] = []
+        self._parts: dict[tuple[str, str], float] = {}  # seconds by phase and by what was done within it
 
     def tell(self, phase: str, done: int = 0, total: int = 1) -> None:
         """Only some of the calls send a message; a new phase does.
@@ -109,12 +111,25 @@ class Progress:
         check(answer)
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase, so far."""
+        """Seconds by phase and part, so far, each once: what is stored while another part is done is not seen."""
         ends = [began for _, began in self._times[1:]] + [time.monotonic()]
         spent = dict.fromkeys((phase for phase, _ in self._times), 0.0)
         for (phase, began), end in zip(self._times, ends, strict=True):
             spent[phase] += end - began
+        for (phase, part), value in self._parts.items():
+            spent[phase] = max(0.0, spent.get(phase, 0.0) - value)
+            spent[part] = spent.get(part, 0.0) + value
         return {phase: round(value, 3) for phase, value in spent.items()}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is done within a phase and counts for itself, by one thread at a time: ``Encoding``, ``Verifying``."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            key = (self._times[-1][0] if self._times else name, name)
+            self._parts[key] = self._parts.get(key, 0.0) + time.monotonic() - began
 
     def counted(self, phase: str, items: Iterable[T], total: int) -> Iterator[T]:
         """Pass items on, telling how many have come."""

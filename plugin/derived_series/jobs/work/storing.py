@@ -30,7 +30,8 @@ def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) 
 
     def encoded() -> Iterator[Part10]:
         for index, uid in enumerate(uids):
-            data = series.buffer(index)
+            with progress.part("Encoding"):
+                data = series.buffer(index)
             if index in compared:
                 samples.append(Sample(uid, data))
             yield Part10(uid, data)
@@ -42,12 +43,13 @@ def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) 
         limits=BatchLimits(connections=task.connections).within(_largest_request(attempt)),
         stored=lambda count: progress.tell("Storing", before + count, total),
     )
-    if not task.thorough:
-        return verify(client, series.series_instance_uid, uids, samples)
-    try:
-        return verify(client, series.series_instance_uid, uids, _all(series, uids))
-    except StorageError as error:  # something of a former attempt has come in between
-        raise StorageError(error.message, remedy=error.remedy, details=error.details, transient=True) from error
+    with progress.part("Verifying"):
+        if not task.thorough:
+            return verify(client, series.series_instance_uid, uids, samples)
+        try:
+            return verify(client, series.series_instance_uid, uids, _all(series, uids))
+        except StorageError as error:  # something of a former attempt has come in between
+            raise StorageError(error.message, remedy=error.remedy, details=error.details, transient=True) from error
 
 
 def _largest_request(attempt: Attempt) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from derived_series.errors import Busy, NotFound, UserCodeError
 from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.queue.runner import JobRunner
@@ -33,7 +34,9 @@ class LibraryRoutes:
         folders: tuple[str, ...],
         ohif: bool,
         features: Mapping[str, bool],
+        notifier: Notifier,
     ):
+        self._notifier = notifier
         self._ohif = ohif
         self._version = version()  # now: an upgrade replaces what is installed while this one runs on
         self._features = dict(features)
@@ -86,6 +89,7 @@ class LibraryRoutes:
                     "MaxDays": limits.upload_days,
                 },
                 "Problems": [*problems, *catalogue.problems],
+                "Notify": self._notifier.status(),
                 "Ohif": self._ohif,
                 "Orthanc": self._features,
             }

@@ -1,0 +1,88 @@
+"""What a job's new record is to those who are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from derived_series.jobs.destination_states import HELD, destinations
+from derived_series.jobs.notices.fields import REMEDIES, Event, known_kind
+from derived_series.jobs.queue.outcomes import CANCELLED
+from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.stored_series import stored_ids
+
+_TEXTS: Mapping[Event, str] = {
+    "Success": "{what} is done",
+    "Failure": "{what} has failed: {error}",
+    "DeliveryFailure": "the result of {what} is stored, and was not taken everywhere: {error}",
+    "Cancelled": "{what} was cancelled",
+    "WorkerGone": "the worker process of {what} has ended by itself",
+    "WaitingForReview": "the result of {what} waits for a review",
+    "Rejected": "a result was rejected",
+    "Delivered": "the accepted result of {what} was sent on",
+}
+
+
+def may_tell(job: JobRecord, *, worker_died: bool) -> bool:
+    """Whether a record is one that could be told; what it was before decides."""
+    return worker_died or job.state.is_final
+
+
+def events_of(job: JobRecord, before: State, *, worker_died: bool) -> list[Event]:
+    """What is to be told when a job gets a new record.
+
+    :param before: its state until now: what is written twice is told once.
+    """
+    events: list[Event] = []
+    if worker_died and before is State.RUNNING:
+        events.append("WorkerGone")
+    if job.state.is_final and not before.is_final and not job.is_preview:
+        events += _end(job)
+    return events
+
+
+def _end(job: JobRecord) -> list[Event]:
+    if job.state is State.FAILURE:
+        if job.problem is not None and job.problem.kind == CANCELLED.kind:
+            return ["Cancelled"]
+        return ["DeliveryFailure" if stored_ids(job.result) else "Failure"]
+    if "Verdict" in job.request:
+        return ["Rejected"]
+    states = destinations(job)
+    if job.request.get("HoldUntilAccepted") and states:
+        # It has run before, for the series, where what was held then is no longer so.
+        return ["Success", "WaitingForReview"] if set(states.values()) == {HELD} else ["Delivered"]
+    return ["Success"]
+
+
+def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
+    """What may be told to anybody. :param rule: the name of the rule that asked for it."""
+    request = job.request
+    derivation = request.get("Pipeline") or request.get("Blueprint")
+    series = [job.series] if "Verdict" in request else stored_ids(job.result)
+    kind = None if job.problem is None else known_kind(job.problem.kind)
+    what = "the rejection" if "Verdict" in request else f"the derivation by {derivation}"
+    text = _TEXTS[event].format(what=what, error=kind or "")
+    return {
+        "Event": event,
+        "Text": text[0].upper() + text[1:],
+        "Job": job.id,
+        "JobPath": f"/series/{job.series}/jobs/{job.id}",
+        "Parent": None if "Verdict" in request else job.series,
+        "Series": series,
+        "ReviewPath": f"/derived-series/review/{series[0]}" if series else None,
+        "Pipeline": request.get("Pipeline"),
+        "Blueprint": request.get("Blueprint"),
+        "Rule": rule,
+        "Attempt": job.attempt,
+        "Error": kind,
+        "Remedy": None if kind is None else REMEDIES[kind],
+        "Destinations": destinations(job),
+    }
+
+
+def words_of(job: JobRecord) -> dict[str, Any]:
+    """What only those are told who may have a patient's data."""
+    problem = job.problem
+    message = None if problem is None else " ".join(filter(None, (problem.message, problem.remedy)))
+    return {"User": job.request.get("User"), "Message": message}

@@ -1,0 +1,89 @@
+"""What a notice says: its events, its fields, and which of them may carry a patient's data."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
+
+#: What is told. ``DeliveryFailure`` is a failure too: see ``Receiver.wants``.
+Event: TypeAlias = Literal[
+    "Success",
+    "Failure",
+    "DeliveryFailure",
+    "Cancelled",
+    "RuleFailure",
+    "WorkerGone",
+    "WaitingForReview",
+    "Accepted",
+    "Rejected",
+    "Delivered",
+]
+
+EVENTS: tuple[Event, ...] = get_args(Event)
+
+#: What a template may name. None of it is of a patient, nor typed by a user of Orthanc: identifiers of Orthanc (hashes)
+#: and of jobs (random), names of the configuration, numbers, classes of errors with words of ours.
+OF_NOBODY = (
+    "Event",
+    "ID",
+    "Time",
+    "Server",
+    "Text",
+    "Job",
+    "JobPath",
+    "Parent",
+    "Series",
+    "ReviewPath",
+    "Pipeline",
+    "Blueprint",
+    "Rule",
+    "Attempt",
+    "Error",
+    "Remedy",
+    "Destinations",
+)
+
+#: What is added with ``IncludePatientData``: tags, DICOM's UIDs, who asked, and what an error says in its own words.
+OF_A_PATIENT = (
+    "PatientID",
+    "PatientName",
+    "PatientBirthDate",
+    "AccessionNumber",
+    "StudyDate",
+    "StudyDescription",
+    "StudyInstanceUID",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "User",
+    "Message",
+)
+
+#: What a class of errors means, and what to do: words of ours in place of the error's, which may quote tags.
+REMEDIES = MappingProxyType(
+    {
+        "Cancelled": "somebody has cancelled it: resubmit it if it is wanted",
+        "InvalidRequest": "the request is wrong: mend it",
+        "InvalidOption": "the request asks for what there is not: mend it",
+        "InvalidImage": "the image cannot be read: send it again as .npy or NIfTI",
+        "Forbidden": "it may not be asked from there, or by that user",
+        "NotFound": "a series, a pipeline or a server that is needed is not there: send it, or mend the request",
+        "Conflict": "the state of the patient, the study or the series forbids it: look at the job",
+        "InvalidParent": "the series cannot be the parent of this derivation: choose another, or another pipeline",
+        "GeometryError": "the slices are not the volume that is needed: look for missing or repeated ones",
+        "ShapeMismatch": "the image's shape is not the parent's: mend the pipeline",
+        "PixelError": "values that cannot be stored: mend the pipeline, or say what NaN becomes",
+        "HeaderError": "the blueprint lacks attributes: complete it",
+        "ValidationFailed": "the result breaks rules of its IOD: mend the blueprint",
+        "BlueprintError": "the blueprint or the pipeline is wrong: mend its file",
+        "InvalidValue": "a value of the blueprint is not allowed there: mend its file",
+        "UserCodeError": "the pipeline's code has failed: the job's log says where",
+        "StorageError": "Orthanc, a destination or a worker was not there, or refused: see to it, and resubmit the job",
+        "Busy": "the queue or the disk is full: make room",
+        "DerivedSeriesError": "the plugin has failed: Orthanc's log says where",
+    }
+)
+
+
+def known_kind(kind: str) -> str:
+    """The class of an error, as it may be told: a class of a user's own may have any name."""
+    return kind if kind in REMEDIES else "DerivedSeriesError"

@@ -1,0 +1,147 @@
+"""Tells the receivers of the configuration what becomes of jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from derived_series.jobs.notices.events import events_of, fields_of, may_tell, words_of
+from derived_series.jobs.notices.fields import REMEDIES, Event, known_kind
+from derived_series.jobs.notices.messenger import Messenger
+from derived_series.jobs.notices.outbox import Notice, Outbox
+from derived_series.jobs.queue.announcer import Announcer
+from derived_series.jobs.record import JobRecord, Problem, State
+
+_STOP_SECONDS = 2.0
+
+Write = Callable[[sqlite3.Connection], None]
+
+
+class Notifier(Announcer):
+    """Writes down what is to be told, and has it sent.
+
+    :param server: the name of this Orthanc. :param rule_of: the name of the rule that asked for a job.
+    :param patient_of: the tags of a series, its study and its patient that are told with ``IncludePatientData``.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        messengers: Sequence[Messenger],
+        server: str,
+        rule_of: Callable[[str], str | None],
+        patient_of: Callable[[str], Mapping[str, Any]],
+    ):
+        self._outbox = outbox
+        self._messengers = tuple(messengers)
+        self._server = server
+        self._rule_of = rule_of
+        self._patient_of = patient_of
+
+    def start(self) -> None:
+        """Send what a former process has left, and what comes."""
+        for messenger in self._messengers:
+            messenger.start()
+
+    def stop(self) -> None:
+        """What is not sent is on disk."""
+        for messenger in self._messengers:
+            messenger.stop()
+        end = time.monotonic() + _STOP_SECONDS
+        for messenger in self._messengers:
+            messenger.join(end - time.monotonic())
+
+    def wake(self) -> None:
+        for messenger in self._messengers:
+            messenger.wake()
+
+    def status(self) -> list[dict[str, Any]]:
+        """Each receiver, what waits for it, and what has become of the rest."""
+        tallies = self._outbox.tallies()
+        return [
+            {
+                "Name": each.receiver.key,
+                "Events": list(each.receiver.events),
+                "Waiting": tallies[each.receiver.key].waiting,
+                "Sent": tallies[each.receiver.key].sent,
+                "GivenUp": tallies[each.receiver.key].given_up,
+                "Problem": each.problem,
+            }
+            for each in self._messengers
+        ]
+
+    def of_job(self, job: JobRecord, *, worker_died: bool) -> Write | None:
+        if not self._messengers or not may_tell(job, worker_died=worker_died):
+            return None
+        rule = self._rule_of(job.id)  # before the transaction: it reads the same database
+        of_patient = self._of_patient(job.series, words_of(job))
+
+        def write(db: sqlite3.Connection) -> None:
+            row = db.execute("SELECT state FROM jobs WHERE id = ?", [job.id]).fetchone()
+            if row is None:
+                return
+            for event in events_of(job, State(row[0]), worker_died=worker_died):
+                self._put(db, event, fields_of(event, job, rule), of_patient)
+
+        return write
+
+    def of_new_job(self, job: JobRecord, rule: str | None) -> Write:
+        """What writes down that a job was made that is over already. :param rule: the one that it is of."""
+        of_patient = self._of_patient(job.series, words_of(job))
+
+        def write(db: sqlite3.Connection) -> None:
+            for event in events_of(job, State.PENDING, worker_died=False):
+                self._put(db, event, fields_of(event, job, rule), of_patient)
+
+        return write
+
+    def of_verdict(self, series: str, user: str | None) -> Write | None:
+        """What writes down that a series was accepted."""
+        fields = {"Text": "A result was accepted", "Series": [series], "ReviewPath": f"/derived-series/review/{series}"}
+        return self._of_series("Accepted", series, fields, {"User": user})
+
+    def of_rules(self, series: str, problem: Problem) -> Write | None:
+        """What writes down that no rule could be applied to a series."""
+        kind = known_kind(problem.kind)
+        fields = {"Text": f"The rules cannot be applied to a series: {kind}", "Parent": series, "Error": kind}
+        return self._of_series(
+            "RuleFailure", series, {**fields, "Remedy": REMEDIES[kind]}, {"Message": problem.message}
+        )
+
+    def _of_series(
+        self, event: Event, series: str, fields: Mapping[str, Any], words: Mapping[str, Any]
+    ) -> Write | None:
+        if not any(each.receiver.wants(event) for each in self._messengers):
+            return None
+        of_patient = self._of_patient(series, words)
+        return lambda db: self._put(db, event, {"Event": event, **fields}, of_patient)
+
+    def _of_patient(self, series: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is only told to those who may know it; nothing is read for others."""
+        if not any(each.receiver.include_patient_data for each in self._messengers):
+            return {}
+        return {**self._patient_of(series), **words}
+
+    def _put(
+        self, db: sqlite3.Connection, event: Event, fields: Mapping[str, Any], of_patient: Mapping[str, Any]
+    ) -> None:
+        notice_id = f"msg_{uuid.uuid4().hex}"
+        time_text = datetime.now().astimezone().isoformat(timespec="seconds")
+        common = {"ID": notice_id, "Time": time_text, "Server": self._server, **fields}
+        self._outbox.put(
+            db,
+            [
+                Notice(
+                    notice_id,
+                    each.receiver.key,
+                    {**common, **of_patient} if each.receiver.include_patient_data else common,
+                    time.time(),
+                )
+                for each in self._messengers
+                if each.receiver.wants(event)
+            ],
+        )

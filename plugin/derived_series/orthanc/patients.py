@@ -1,0 +1,20 @@
+"""Tags of a patient, for those who may be told them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.notices.fields import OF_A_PATIENT
+from derived_series.orthanc.abstract_gateway import Gateway
+
+
+def patient_of(gateway: Gateway, series: str) -> dict[str, Any]:
+    """The tags of a series, its study and its patient that a notice may have; none of one that is gone."""
+    try:
+        tags = dict(gateway.series(series)["MainDicomTags"])
+        study = gateway.get(f"/series/{series}/study")
+    except (DerivedSeriesError, ValueError):  # the end of the job counts, not what can be said beside it
+        return {}
+    tags |= study.get("MainDicomTags", {}) | study.get("PatientMainDicomTags", {})
+    return {name: tags[name] for name in OF_A_PATIENT if name in tags}
