@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "dicom",
         "software",
         "errors",
+        "shortening",
     },
     "installation": {"orthanc", "jobs", "software", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},

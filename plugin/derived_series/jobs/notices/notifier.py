@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from derived_series.jobs.notices.events import events_of, fields_of, may_tell, words_of
-from derived_series.jobs.notices.fields import REMEDIES, Event, known_kind
+from derived_series.jobs.notices.fields import OF_NOBODY, REMEDIES, Event, known_kind
 from derived_series.jobs.notices.messenger import Messenger
 from derived_series.jobs.notices.outbox import Notice, Outbox
 from derived_series.jobs.queue.announcer import Announcer
@@ -131,7 +131,8 @@ class Notifier(Announcer):
     ) -> None:
         notice_id = f"msg_{uuid.uuid4().hex}"
         time_text = datetime.now().astimezone().isoformat(timespec="seconds")
-        common = {"ID": notice_id, "Time": time_text, "Server": self._server, **fields}
+        every = dict.fromkeys(OF_NOBODY)  # whoever reads them finds each, in their order
+        common = {**every, "ID": notice_id, "Time": time_text, "Server": self._server, **fields}
         self._outbox.put(
             db,
             [
