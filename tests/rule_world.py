@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.notices.messenger import Messenger
+from derived_series.jobs.notices.notifier import Notifier
+from derived_series.jobs.notices.outbox import Outbox
+from derived_series.jobs.notices.receiver import Receiver
 from derived_series.jobs.queue.audit_log import AuditFile, AuditLog
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.retrievals import Retrievals
@@ -55,7 +59,10 @@ class Pipelines:
 
 
 class World:
-    """:ivar gateway: Orthanc. :ivar store: the jobs, which no worker takes."""
+    """:ivar gateway: Orthanc. :ivar store: the jobs, which no worker takes.
+
+    :ivar outbox: what is to be told to the receiver ``watch``, which nobody sends.
+    """
 
     def __init__(self, folder: Path, rules: Sequence[dict[str, Any]], pipelines: Pipelines, gateway: FakeGateway):
         self.gateway = gateway
@@ -63,14 +70,19 @@ class World:
         self.rules = self.settings.rules
         self.store = JobStore(folder / "jobs")
         self.runner = JobRunner(self.store, ThreadPoolExecutor(1), WORK, cast(Any, None), Limits(), lambda job: 60.0)
-        self.reviews = Reviews(gateway, self.runner, VerdictLog(self.store))
+        self.outbox = Outbox(self.store, ["watch"])
+        watch = Receiver.model_validate({"URL": "http://watch/"})
+        notifier = Notifier(
+            self.outbox, [Messenger(watch, self.outbox)], "here", lambda job_id: None, lambda series: {}
+        )
+        self.reviews = Reviews(gateway, self.runner, VerdictLog(self.store), notifier)
         self.retrievals = Retrievals(self.store)
         logs = RuleLogs.of(self.store)
         self.remarks, self.waits = logs.remarks, logs.waits
         self.numbers = tag_numbers(self.rules, gateway)
         self._audit_file = AuditFile(folder / "audit.jsonl", 1 << 20)
         audit = Audit(gateway, AuditLog(self.store), self._audit_file)
-        firer = Firer(self.runner, cast(LibraryRoutes, pipelines), logs, self.settings, audit)
+        firer = Firer(self.runner, cast(LibraryRoutes, pipelines), logs, self.settings, audit, notifier)
         self.watch = StudyWatch(self.rules, logs, firer)
         self.watch.begin()
         forwarding = Forwarding(self.store, self.reviews, logs, audit, hold=False)
@@ -86,6 +98,7 @@ class World:
             firer,
             self.watch,
             forwarding,
+            notifier,
         )
 
     def add(self, series: str, modality: str, *, study: str = "study", provenance: Any = None) -> None:

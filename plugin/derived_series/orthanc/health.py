@@ -182,9 +182,8 @@ class Health:
         catalogue = self._catalogues.peek()
         if catalogue is None:
             return Check("Configuration", figures={"Loaded": False})
-        missing = [
-            rule.name for rule in self._settings.rules if rule.derive.pipeline not in (None, *catalogue.pipelines)
-        ]
+        known = (None, *catalogue.pipelines)
+        missing = [rule for rule in self._settings.rules if rule.derive and rule.derive.pipeline not in known]
         figures = {"Loaded": True, "Problems": len(catalogue.problems) + len(missing)}
         if missing or catalogue.problems:
             what = "files of the blueprint folders cannot be loaded, or rules name pipelines that are not there"

@@ -525,9 +525,11 @@ class JobRunner:
     def _write(self, job: JobRecord, *, worker_died: bool = False) -> None:
         """Write a job's new record, and what others are told of it: both or neither."""
         along = self._announcer.of_job(job, worker_died=worker_died)
+        if along is None:
+            self.store.update(job)
+            return
         self.store.update(job, along)
-        if along is not None:
-            self._announcer.wake()
+        self._announcer.wake()
 
     def _apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
         """Write down what has become of a job: on disk first, then for those who wait."""
