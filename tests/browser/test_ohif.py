@@ -207,6 +207,42 @@ def greens(page: Page, viewport: Locator) -> int:
     return int(((picture[..., 1] - picture[..., 0] > 0.2) & (picture[..., 1] - picture[..., 2] > 0.2)).sum())
 
 
+def lit(page: Page) -> int:
+    """Pixels of the viewports that are not black, without their frames."""
+    from matplotlib.image import imread
+
+    box = page.locator('[data-cy="viewport-grid"]').bounding_box()
+    assert box is not None
+    inner = {"x": box["x"] + 12, "y": box["y"] + 12, "width": box["width"] - 24, "height": box["height"] - 24}
+    picture = imread(io.BytesIO(page.screenshot(clip=inner)), format="png")[..., :3]  # type: ignore[arg-type]
+    return int((picture.max(axis=2) > 0.15).sum())
+
+
+def eventually_lit(page: Page, is_lit: bool) -> bool:
+    """Whether something, or nothing, is drawn in the end."""
+    for _ in range(60):
+        if (lit(page) > 0) == is_lit:
+            return True
+        page.wait_for_timeout(250)
+    return False
+
+
+def test_a_report_is_listed_and_nothing_of_it_is_drawn(page: Page, server: OrthancServer, parent: str) -> None:
+    """As docs/reference.md says: OHIF shows measurements that have coordinates, and these refer to segments."""
+    measured = [{"Of": "Liver", "Concept": "118565006", "Value": 1432.5, "Unit": "ml", "Finding": "Liver"}]
+    address = f"/series/{parent}/derive/measurement_report/measurement_report"
+    server.json(address, "POST", data=json.dumps(measured).encode())
+    study = server.json(f"/series/{parent}/study")["MainDicomTags"]["StudyInstanceUID"]
+    page.goto(f"{server.url}/derived-series-ohif/viewer?StudyInstanceUIDs={study}")
+    entry = page.locator('[data-cy="study-browser-thumbnail-no-image"]').filter(has_text="measurement_report")
+    expect(entry).to_be_visible(timeout=60_000)
+    expect(entry).to_contain_text("SR")
+    assert eventually_lit(page, True), "the study's images"
+    entry.dblclick()
+    assert eventually_lit(page, False)
+    expect(page.get_by_text("1432.5")).to_have_count(0)
+
+
 @pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="DERIVED_SERIES_SCREENSHOTS is not set")
 def test_the_picture_of_the_readme(page: Page, server: OrthancServer) -> None:
     parent = server.upload(ct_phantom(24, 256, 256, pixel_spacing=(0.8, 0.8), patient_id="PHANTOM-2", series="picture"))
