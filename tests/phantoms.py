@@ -6,9 +6,10 @@ The head and its place are described in phantom_head.
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +57,32 @@ _BQML = {
 }  # fmt: skip
 
 
+P = ParamSpec("P")
+
+
+def _from_files(make: Callable[P, list[Dataset]]) -> Callable[P, list[Dataset]]:
+    """The same series, read from its files each time: these are made once, which takes most of the time."""
+
+    @functools.lru_cache(maxsize=512)
+    def files(*args: Any, **options: Any) -> tuple[bytes, ...]:
+        return tuple(encode(dataset) for dataset in make(*args, **options))
+
+    @functools.wraps(make)
+    def phantom(*args: P.args, **options: P.kwargs) -> list[Dataset]:
+        hashable = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+        return [_unbound(decoded(content)) for content in files(*args, **hashable)]
+
+    return phantom
+
+
+def _unbound(file: Dataset) -> Dataset:
+    """The dataset of a file without the encoding that it was read from."""
+    dataset = Dataset(file)
+    dataset.file_meta = file.file_meta
+    return dataset
+
+
+@_from_files
 def ct_phantom(
     slices: int = 8,
     rows: int = 32,
@@ -110,6 +137,7 @@ def ct_phantom(
     return datasets
 
 
+@_from_files
 def mr_phantom(
     slices: int = 8,
     rows: int = 32,
@@ -160,6 +188,7 @@ def mr_phantom(
     return datasets
 
 
+@_from_files
 def pet_phantom(
     slices: int = 8,
     rows: int = 32,
@@ -241,9 +270,7 @@ def compressed(datasets: Iterable[Dataset], transfer_syntax: str) -> list[Datase
     """Copies in another transfer syntax: RLE, JPEG-LS, JPEG 2000 (lossless; from 32 x 32 on), or uncompressed."""
     copies = []
     for dataset in datasets:
-        file = decoded(encode(dataset))
-        copy = Dataset(file)  # forgets the encoding it was read from
-        copy.file_meta = file.file_meta
+        copy = _unbound(decoded(encode(dataset)))
         if transfer_syntax in _UNCOMPRESSED:
             copy.file_meta.TransferSyntaxUID = UID(transfer_syntax)
             if transfer_syntax == ExplicitVRBigEndian:
