@@ -100,7 +100,7 @@ def plain(name: PersonName) -> str:
     return str(name).rstrip("=")
 
 
-@pytest.mark.wide(quick=8)
+@pytest.mark.wide(quick=5)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("name", NAMES)
 def test_names_stay_byte_for_byte(name: str, strategy: FillingStrategy) -> None:
@@ -131,6 +131,7 @@ def test_names_of_implicit_vr_and_of_each_instance_stay_too() -> None:
     assert_same(series)  # type: ignore[arg-type]
 
 
+@pytest.mark.wide(quick=5)
 @pytest.mark.parametrize("name", CONVERTED)
 def test_text_beyond_the_repertoire_turns_all_to_utf8(name: str) -> None:
     charset, data, says = NAMES[name]
@@ -248,7 +249,7 @@ def raw_text(content: bytes) -> list[bytes]:
     ]
 
 
-@pytest.mark.wide(quick=8)
+@pytest.mark.wide(quick=5)
 @pytest.mark.filterwarnings("ignore:.*")
 @pytest.mark.parametrize("kind", ["classic", "copied", "object", "legacy", "finished", "multi-frame parent"])
 @pytest.mark.parametrize(("charset", "data"), ODD, ids=[name for name, _ in ODD])

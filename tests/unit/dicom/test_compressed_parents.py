@@ -83,7 +83,7 @@ def in_files(folder: Path, contents: list[bytes]) -> ParentSeries:
     return ParentSeries.from_files(paths)
 
 
-@pytest.mark.wide(quick=6)
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda uid: uid.keyword)
 @pytest.mark.parametrize("phantom", [ct_phantom, mr_phantom])
 def test_lossless_parents_are_read_exactly(syntax: UID, phantom: Any, tmp_path: Path) -> None:
@@ -98,6 +98,7 @@ def test_lossless_parents_are_read_exactly(syntax: UID, phantom: Any, tmp_path: 
         assert "LossyImageCompression" not in series.dataset(0)
 
 
+@pytest.mark.wide(quick=2)
 @pytest.mark.parametrize("syntax", LOSSY, ids=lambda uid: uid.keyword)
 def test_lossy_parents_are_read_as_their_codec_does(syntax: UID, tmp_path: Path) -> None:
     encoder, bits, tolerance = LOSSY[syntax]

@@ -97,7 +97,7 @@ CASES: dict[str, tuple[list[Dataset], str, tuple[Callable[[int, Dataset], None],
 }
 
 
-@pytest.mark.wide(quick=4)
+@pytest.mark.wide(quick=2)
 @pytest.mark.parametrize(
     ("case", "strategy"),
     [

@@ -78,6 +78,7 @@ def test_lesson_21_slice_thickness_used_as_spacing() -> None:
     assert {float(dataset.SpacingBetweenSlices) for dataset in written(every_second)} == {5.0}
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("descending", [False, True])
 def test_lesson_22_sorting_by_the_z_coordinate_alone(orientation: str, descending: bool) -> None:

@@ -561,6 +561,7 @@ def test_every_builder_has_its_module_and_every_kind_its_factory() -> None:
     assert all(factory.__doc__ and factory.__doc__.strip() for factory in FACTORIES.values())
 
 
+@pytest.mark.slow
 def test_highdicom_is_loaded_when_it_is_needed() -> None:
     code = "import sys, derived_series.jobs.work.deriving, derived_series.__main__; print('highdicom' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(derived_series.__file__).parent.parent)}

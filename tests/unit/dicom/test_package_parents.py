@@ -77,7 +77,7 @@ def test_the_values_are_those_of_the_file(name: str) -> None:
     assert np.allclose(parent.voxels(), wanted, rtol=1e-6)
 
 
-@pytest.mark.wide(quick=7)
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("strategy", FillingStrategy)
 @pytest.mark.parametrize("name", VOLUMES)
 def test_values_positions_and_conformance(name: str, strategy: FillingStrategy) -> None:
@@ -106,6 +106,7 @@ def test_values_positions_and_conformance(name: str, strategy: FillingStrategy) 
         assert new_errors(series.encode(0), files) == []
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize("name", [name for name, (_, even) in VOLUMES.items() if even])
 def test_a_nifti_file_of_it_comes_back_slice_by_slice(name: str) -> None:
     parent = load(name)

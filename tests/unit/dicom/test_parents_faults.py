@@ -131,6 +131,7 @@ def test_decimal_strings_of_17_characters(kind: str, blueprint: str, keyword: st
     )
 
 
+@pytest.mark.wide(quick=4)
 @pytest.mark.parametrize(("kind", "blueprint"), MADE)
 def test_positions_of_17_characters(kind: str, blueprint: str, tmp_path: Path) -> None:
     """Of sagittal slices as well, each of which has another one in its first value."""

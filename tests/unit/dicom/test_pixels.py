@@ -213,6 +213,7 @@ def test_the_image_is_not_changed() -> None:
     assert np.isnan(with_nan[0, 0, 0])
 
 
+@pytest.mark.wide(quick=3)
 @pytest.mark.parametrize("dtype", [complex, "U3", object, "M8[s]", [("a", "i2")]])
 def test_types_without_an_encoding_are_refused(dtype: Any) -> None:
     with pytest.raises(PixelError, match="has no pixel encoding"):

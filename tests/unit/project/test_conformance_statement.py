@@ -13,6 +13,7 @@ from derived_series.kinds import KINDS
 COMMAND = "PYTHONPATH=plugin:tests .venv/bin/python scripts/conformance.py"
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_the_code() -> None:
     texts = [document.read_text("utf-8") for document in (DOCUMENT, AUTHORIZATION)]
     marks = {name for text in texts for name in re.findall(r"<!-- table: ([\w ]+) -->", text)}
