@@ -96,3 +96,16 @@ def test_what_was_made_again_is_replaced_when_it_is_ticked(page: Page, server: O
     page.get_by_role("button", name="Replace those ticked").click()
     expect(page.locator("#table tbody tr")).to_contain_text("Replaced")
     assert former not in server.series_ids() and len(server.series_ids()) == 2
+    (reference,) = server.series_ids() - {parent}
+    page.get_by_label("Compare with references").check()
+    page.get_by_label("Parents and references").fill(f"{parent} {reference}\n\n")
+    page.get_by_label("SigmaMm").fill("4")
+    page.get_by_label("Largest difference", exact=True).fill("0.5")
+    page.get_by_role("button", name="Start").click()
+    row = page.locator("#runs tr").first
+    expect(row).to_contain_text("compared with references")
+    expect(row).to_contain_text("0 agree, 1 do not")
+    with page.expect_download() as download:
+        row.get_by_role("link", name="Report").click()
+    text = download.value.path().read_text("utf-8")
+    assert "FAILED: 0 of 1" in text and reference in text and "largest difference at most 0.5" in text

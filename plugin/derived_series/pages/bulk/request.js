@@ -27,6 +27,10 @@ export class RunForm {
     return /** @type {any} */ (document.querySelector('input[name="which"]:checked')).value;
   }
 
+  get #compares() {
+    return this.which === "again" || this.which === "compare";
+  }
+
   #choose() {
     const pipeline = this.pipelines[byId("pipeline").selectedIndex];
     this.fields = new Fields(pipeline?.Parameters ?? {});
@@ -38,14 +42,28 @@ export class RunForm {
   #show() {
     byId("query").hidden = this.which !== "query";
     byId("list").parentNode.hidden = this.which !== "list";
+    byId("pairs").parentNode.hidden = this.which !== "compare";
+    byId("limits").hidden = !this.#compares;
     byId("parameters").hidden = this.which === "again" || !this.fields.fields.length;
   }
 
   #series() {
     if (this.which === "list") return { Resources: words(byId("list").value) };
     if (this.which === "again") return { Again: { Pipeline: byId("pipeline").value } };
+    if (this.which === "compare") return { Compare: this.#references() };
     const filled = TAGS.map((tag) => [tag, byId(`tag-${tag}`).value.trim()]).filter(([, value]) => value);
     return { Query: { Level: "Series", Query: Object.fromEntries(filled) } };
+  }
+
+  #references() {
+    const lines = byId("pairs").value.split("\n").map(words).filter((line) => line.length);
+    if (!lines.length) return { Accepted: byId("pipeline").value };
+    return { Pairs: lines.map(([Parent, Reference = ""]) => ({ Parent, Reference })) };
+  }
+
+  #limits() {
+    const bound = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
+    return { Correlation: bound("correlation"), LargestDifference: bound("largest-difference"), Dice: bound("dice") };
   }
 
   /** The request; null where something is wrong, which is shown beside it. */
@@ -56,6 +74,7 @@ export class RunForm {
     return {
       ...this.#series(),
       ...(this.which === "again" ? {} : { Pipeline: byId("pipeline").value, Parameters: parameters }),
+      ...(this.#compares ? { Limits: this.#limits() } : {}),
       Throttle: { AtOnce: whole("at-once"), PerHour: whole("per-hour") },
       Hours: words(byId("hours").value),
       Name: byId("name").value,
