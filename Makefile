@@ -2,7 +2,7 @@
 # test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /derived-series-ohif/ from the next start on.
-.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-postgresql test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench clean
 
 # Every server and worker that a test starts would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -58,10 +58,15 @@ test-recipes:
 test-bookworm test-trixie test-sid:
 	@scripts/debian.sh $(@:test-%=%)
 
-# 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets.
+# 100 kills over 200 jobs, at other moments each time: it prints its seed, which CRASH_SEED sets. Then as many of two
+# Orthancs and their PostgreSQL.
 test-crash: setup
-	@CRASH_KILLS=100 CRASH_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} $(PYTHON) -m pytest tests/server/test_crash.py \
-		tests/server/test_server_outputs.py::test_all_are_there_or_none_whatever_is_killed
+	@CRASH_KILLS=100 CRASH_JOBS=200 NODE_KILLS=100 NODE_JOBS=200 CRASH_SEED=$${CRASH_SEED:-$$(date +%s)} \
+		$(PYTHON) -m pytest tests/server/test_crash.py tests/server/test_crash_nodes.py tests/server/test_server_outputs.py::test_all_are_there_or_none_whatever_is_killed
+
+# The server tests with Orthanc's index, its files and the plugin's jobs in a PostgreSQL, which they start.
+test-postgresql: setup
+	OVER_POSTGRESQL=1 CI=true $(PYTHON) -m pytest -n 2 --dist loadfile -m "server and not sqlite" tests/server $(TESTS)
 
 # What others' programs read of our objects: plastimatch, dcmrtstruct2nii and dcmqi, installed first.
 test-readers: setup

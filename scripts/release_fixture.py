@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import sys
 import tempfile
 from contextlib import closing
@@ -14,7 +15,9 @@ from pathlib import Path
 
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
-from derived_series.jobs.queue.store import VERSION, JobStore
+from derived_series.jobs.queue.schema import VERSION
+from derived_series.jobs.queue.sqlite_database import DATABASE
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.rules.evaluate import Firing
@@ -85,7 +88,7 @@ def write(folder: Path) -> None:
         log.see(Seen(7, 6), [PARENT])
         verdicts.put(DERIVED, VERDICT)
         numbers.reserve("waits", "study", 1, lambda: [1, 2])
-        with store.transaction() as database:
+        with closing(sqlite3.connect(Path(jobs) / DATABASE)) as database:
             lines = [*database.iterdump(), f"PRAGMA user_version={VERSION};"]
     (folder / "jobs.sql").write_text("\n".join(lines) + "\n", "utf-8")
     metadata = {"4300": PROVENANCE, "4301": VERDICT}

@@ -75,8 +75,21 @@ install_test_tools() {
     command -v curl >/dev/null || apt_install curl
     command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
         apt_install chromium || say "no Chromium could be installed: the tests of pages will be skipped"
+    install_postgresql || say "no PostgreSQL could be installed: the tests with one will be skipped"
     install_container_tools || say "no podman could be installed: the tests of containers will be skipped"
     command -v dsrdump >/dev/null || apt_install dcmtk || say "dcmtk could not be installed: some tests will be skipped"
+}
+
+# PostgreSQL's programs and Orthanc's plugins for it. Tests start servers of their own: that of the package is off, unless
+# it was there before.
+install_postgresql() {
+    local plugins=$PLUGINS/libOrthancPostgreSQLIndex.so
+    if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+        as_root mkdir -p /etc/postgresql-common/createcluster.d
+        echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/derived-series.conf >/dev/null
+        apt_install postgresql || return 1
+    fi
+    [ -e "$plugins" ] || apt_install orthanc-postgresql
 }
 
 # Podman and what its tests make an image of; docker's command line, which newer releases have in a package of its own.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +12,11 @@ from hypothesis import settings
 
 from browser_fixtures import browser, page  # noqa: F401  # fixtures for all tests
 from installed import not_installed
-from orthanc_server import PLUGIN_SCRIPT, OrthancServer, orthanc_program
+from orthanc_server import OVER_POSTGRESQL, PLUGIN_SCRIPT, OrthancServer, orthanc_program
 from quick_loop import mark_left_out
 from run_summary import coverage_lines, measured, skip_lines
 from shared_data import NO_DATA
+from store_places import jobs_address, postgresql, store_place  # noqa: F401  # fixtures for all tests
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=4)
@@ -101,10 +103,15 @@ class StartOrthanc(Protocol):
 
 
 @pytest.fixture(scope="session")
-def orthanc_installed() -> None:
-    """Skips when Orthanc is not installed; fails instead where CI=true."""
+def orthanc_installed(request: pytest.FixtureRequest) -> None:
+    """Skips when Orthanc is not installed; fails instead where CI=true.
+
+    With ``OVER_POSTGRESQL=1``, all that start from now on keep all that they have in a PostgreSQL.
+    """
     if orthanc_program() is None:
         not_installed("Orthanc with its Python and DICOMweb plugins", "run scripts/setup.sh")
+    if os.environ.get("OVER_POSTGRESQL"):
+        os.environ[OVER_POSTGRESQL] = str(request.getfixturevalue("postgresql").port)
 
 
 @pytest.fixture(scope="session")

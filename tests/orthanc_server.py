@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 import re
@@ -26,6 +27,10 @@ from phantoms import decoded, encode
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGIN_SCRIPT = REPOSITORY / "plugin" / "main.py"
 PLUGIN_FOLDER = Path("/usr/share/orthanc/plugins")
+#: Orthanc's plugins that keep its index and its files in PostgreSQL.
+INDEX_PLUGINS = [PLUGIN_FOLDER / "libOrthancPostgreSQLIndex.so", PLUGIN_FOLDER / "libOrthancPostgreSQLStorage.so"]
+#: The variable with the port of the PostgreSQL in which all servers keep all (make test-postgresql).
+OVER_POSTGRESQL = "OVER_POSTGRESQL_PORT"
 NEEDED = [PLUGIN_FOLDER / "libOrthancPython.so", PLUGIN_FOLDER / "libOrthancDicomWeb.so"]
 
 START_SECONDS, STOP_SECONDS, ORPHAN_SECONDS = 60.0, 20.0, 5.0
@@ -122,7 +127,10 @@ class OrthancServer:
         program = orthanc_program()
         if program is None:
             raise OrthancFailed("Orthanc, its Python or its DICOMweb plugin is not installed", "", None)
-        self.config = merged(_default_config(self.folder, self.script, free_port()), self.changes)
+        config = _default_config(self.folder, self.script, free_port())
+        if port := os.environ.get(OVER_POSTGRESQL):
+            config = merged(config, _over_postgresql(self.folder, int(port), config))
+        self.config = merged(config, self.changes)
         users = self.config.get("RegisteredUsers")
         if self.config.get("AuthenticationEnabled") and users:
             self.session.auth = next(iter(users.items()))
@@ -306,6 +314,37 @@ def _default_config(folder: Path, script: Path, port: int) -> dict[str, Any]:
     if script == PLUGIN_SCRIPT:
         config["DerivedSeries"] = {"BlueprintFolders": [str(REPOSITORY / "blueprints")]}
     return config
+
+
+def postgresql_section(port: int, database: str) -> dict[str, Any]:
+    """The section of an Orthanc that has its index and its files in a PostgreSQL of the tests."""
+    return {
+        "EnableIndex": True,
+        "EnableStorage": True,
+        "Host": "127.0.0.1",
+        "Port": port,
+        "Database": database,
+        "Username": "tests",
+        "Password": "tests",
+        "Lock": False,
+        "IndexConnectionsCount": 10,
+        "MaximumConnectionRetries": 60,
+        "ConnectionRetryInterval": 1,
+    }
+
+
+def _over_postgresql(folder: Path, port: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a configuration one of an Orthanc that keeps all in a database of its own, which is made."""
+    import psycopg
+
+    name = f"orthanc-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    address = f"postgresql://tests@127.0.0.1:{port}"
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    plugins = [*config["Plugins"], *map(str, INDEX_PLUGINS)]
+    jobs = {"DerivedSeries": {"JobsDatabase": f"{address}/{name}"}} if "DerivedSeries" in config else {}
+    return {"Plugins": plugins, "PostgreSQL": postgresql_section(port, name), **jobs}
 
 
 def _environment() -> dict[str, str]:

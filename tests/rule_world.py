@@ -99,6 +99,7 @@ class World:
             self.watch,
             forwarding,
             notifier,
+            self.runner.nodes,
         )
 
     def add(self, series: str, modality: str, *, study: str = "study", provenance: Any = None) -> None:

@@ -92,8 +92,10 @@ class Submissions:
 class Submitters:
     """Threads that submit at random moments, whatever becomes of the server; most of them wait for their turn."""
 
-    def __init__(self, server: OrthancServer, parents: list[Parent], submissions: Submissions, more: dict[str, Any]):
-        self.server = server
+    def __init__(
+        self, servers: list[OrthancServer], parents: list[Parent], submissions: Submissions, more: dict[str, Any]
+    ):
+        self.servers = servers
         self.parents = parents
         self.submissions = submissions
         self.more = more
@@ -123,7 +125,8 @@ class Submitters:
         parent = self.parents[index]
         number = self.submissions.next_number(index)
         options = {"SeriesDescription": f"job {number}", "Asynchronous": True, **self.more}
-        route = f"{self.server.url}/series/{parent.orthanc_id}/derive"
+        server = chance.choice(self.servers)
+        route = f"{server.url}/series/{parent.orthanc_id}/derive"
         try:
             if "IfExists" in self.more or chance.random() < 0.5:
                 parameters = {"By": number, "Seconds": chance.choice([0.0, 0.05, 0.2])}
@@ -139,6 +142,8 @@ class Submitters:
             return
         if answer.status_code == 200:
             self.submissions.answered[number] = answer.json()["ID"]
+        elif len(self.servers) > 1:  # with the database it goes away in the midst of what it had accepted
+            self.submissions.unanswered.add(number)
         elif answer.status_code != 503 or int(answer.headers["Retry-After"]) < 1:  # 503: it starts, or it stops
             self.submissions.refused.append(answer.text)
 
@@ -214,7 +219,7 @@ def kill_and_submit(
     chance = random.Random(SEED)
     submissions = Submissions()
     kinds: Counter[str] = Counter()
-    with Submitters(server, parents, submissions, more) as submitters:
+    with Submitters([server], parents, submissions, more) as submitters:
         for number in range(kills):
             submitters.allow(8 + jobs * (number + 1) // kills)
             wait_for_some_to_finish(server, chance.choice([0, 1, 1, 2, 3]))

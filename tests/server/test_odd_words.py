@@ -260,6 +260,9 @@ def test_a_row_that_is_not_json_stops_no_other(tmp_path: Path) -> None:
     store.add(job("a", state=State.SUCCESS, result={"ID": "x"}), None, most=9)
     with store.transaction() as db:
         db.execute("UPDATE jobs SET result = '{\"ID\": NaN}', request = '{\"x\": Infinity}'")
+        db.execute("PRAGMA user_version=1")
+    store.close()
+    store = JobStore(tmp_path)
     store.add(job("b"), None, most=9)
     ready = store.next_ready(0.0)
     assert ready is not None and ready.id == "b"

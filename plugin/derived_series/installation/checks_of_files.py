@@ -14,13 +14,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from derived_series.errors import InvalidRequest
+from derived_series.installation.checks_of_database import check_database
 from derived_series.installation.configuration import Configuration
 from derived_series.installation.finding import Finding, error, warning
 from derived_series.installation.install import leads_to
 from derived_series.installation.places import environment_of, plugin_script, python_of, ready_blueprints
 from derived_series.installation.rights import Account
 from derived_series.installation.shared_libraries import DICOMWEB, PYTHON, linked_python, loaded_plugin, version_of
-from derived_series.jobs.queue.store import DATABASE, VERSION
+from derived_series.jobs.queue.schema import VERSION
+from derived_series.jobs.queue.sqlite_database import DATABASE
 from derived_series.orthanc.config import OrthancConfiguration, Settings
 from derived_series.orthanc.health import FULL_BYTES, TIGHT_BYTES
 
@@ -229,7 +231,10 @@ def _storage(set_up: SetUp, settings: Settings, around: OrthancConfiguration) ->
                 "make room: a full disk stops all derivations",
             )
             return
-    yield from _database(jobs)
+    if settings.jobs_database is None:
+        yield from _database(jobs)
+    else:
+        yield from check_database(settings.jobs_database)
 
 
 def _database(jobs: Path) -> Iterator[Finding]:

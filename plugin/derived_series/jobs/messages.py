@@ -23,7 +23,7 @@ class DeriveTask:
     :param request: JSON of ``DeriveRequest``; of a rejection, that of ``ReviewRequest``.
     :param now: what the series is written with; the same in every attempt.
     :param folders: the blueprint folders.
-    :param image_path: the uploaded image, where the worker shares the server's disk.
+    :param image_path: the uploaded image, where the worker shares the server's disk; else its name.
     :param image_route: the uploaded image in the REST API, for a worker that does not.
     :param progress_route: where to send progress.
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified; not those that

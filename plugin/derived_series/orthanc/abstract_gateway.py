@@ -33,7 +33,10 @@ class Gateway(ABC):
 
     @abstractmethod
     def get(self, path: str) -> Any:
-        """GET of Orthanc's own REST API. :raises NotFound: no such resource."""
+        """GET of Orthanc's own REST API.
+
+        :raises NotFound: no such resource. :raises Busy: its database does not answer.
+        """
 
     @abstractmethod
     def get_any(self, path: str) -> Any:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from derived_series.dicomweb.client import Connection
-from derived_series.errors import Busy
+from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.notices.messenger import Messenger
@@ -19,14 +23,18 @@ from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.overflow import OverflowExecutor
 from derived_series.jobs.queue.audit_log import AuditFile, AuditLog
+from derived_series.jobs.queue.database import Database
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
+from derived_series.jobs.queue.job_files import TableFiles
 from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.nodes import BULK, GONE, STABLE, Nodes, OneNode, Part
 from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
-from derived_series.jobs.queue.store import JobStore, is_full
+from derived_series.jobs.queue.sqlite_database import is_full
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
@@ -74,6 +82,9 @@ from derived_series.orthanc.study_watch import StudyWatch
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.waiters import Waiters
 
+if TYPE_CHECKING:
+    from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+
 _log = logging.getLogger(__name__)
 
 #: Requests that store instances at once, of all jobs that run.
@@ -97,7 +108,11 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     around = OrthancConfiguration.of(configuration, gateway.configuration_path())
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
     holder = f"{configuration.get('Name', 'Orthanc')!r} at {around.url}"
-    store = _opened(_jobs_folder(settings, around), holder)
+    name = settings.node_name or f"{socket.gethostname()[:30]}-{urlsplit(around.url).port}"
+    folder = _jobs_folder(settings, around, name)
+    database = None if settings.jobs_database is None else _shared_database(settings.jobs_database, name)
+    store = _opened(folder, holder, database)
+    nodes = OneNode() if database is None else _nodes(database)
     json_log = _log_as_configured(gateway, settings, store)
     store.remove_stray_images()  # now, before the first request can bring another
     scratch = store.folder / "scratch"
@@ -133,11 +148,12 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     )
     series_numbers = SeriesNumbers(store)
     retrievals = Retrievals(store)
-    leftovers = Leftovers(store, settings.store_timeout + _ON_THE_WAY_SECONDS, gateway.remove_series)
+    on_the_way = settings.store_timeout + _ON_THE_WAY_SECONDS
+    leftovers = Leftovers(store, on_the_way, gateway.remove_series, lambda: nodes.leads)
     numbers = tag_numbers(settings.rules, gateway)
 
     def make_task(job: JobRecord) -> DeriveTask:
-        path = store.image_path(job)
+        path = job.image and str(store.image_path(job) or job.image)
         fired = log.of_job(job.id)
         replaced = store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
         superseded = [] if fired is None else log.replaced_by(fired)
@@ -151,7 +167,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             now=job.now,
             connection=connection,
             folders=folders,
-            image_path=None if path is None else str(path),
+            image_path=path,
             image_route=None if path is None else f"{job_path(job)}/image",
             progress_route=f"{job_path(job)}/progress",
             result=job.result,
@@ -177,7 +193,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     metrics = Metrics(gateway, store)
     outbox = Outbox(store, [receiver.key for receiver in settings.notify])
     messengers = [
-        Messenger(each, outbox, True if each.ca_bundle is None else str(around.folder / each.ca_bundle))
+        Messenger(
+            each, outbox, True if each.ca_bundle is None else str(around.folder / each.ca_bundle), lambda: nodes.leads
+        )
         for each in settings.notify
     ]
     notifier = Notifier(
@@ -211,6 +229,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         previews,
         environments,
         notifier,
+        nodes,
     )
     reviews = Reviews(gateway, runner, verdicts, notifier)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
@@ -239,6 +258,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         watch,
         forwarding,
         notifier,
+        nodes,
     )
     finder = MemberFinder(gateway, reviews, library)
     checks = FitChecks(spare, environments, library.catalogues, connection, folders)
@@ -255,6 +275,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         settings.workers,
         lambda wake: Comparisons(spare, connection, str(scratch), wake),
         reports,
+        nodes,
     )
     pages = Pages({"ohif/ohif-config.js": {"/dicom-web": around.dicomweb_root}})
     gateway.extend_explorer(pages.text("explorer/explorer.js"))
@@ -285,21 +306,48 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         notifier.start()
         trigger.start()
         bulk.start()
-        reviews.settle_all()
+        nodes.start(Part(lead, resign, hear))
+
+    def lead() -> None:
+        leftovers.lead()
+        if not nodes.is_alone:
+            runner.lead()
+        trigger.lead()
+        if nodes.is_alone:
+            reviews.settle_all()
+        else:  # beside the thread that has to say every second that this Orthanc is there
+            threading.Thread(target=reviews.settle_all, name="reviews", daemon=True).start()
+
+    def resign() -> None:
+        leftovers.resign()
+        runner.resign()
+
+    def hear(what: str, job_id: str) -> None:
+        runner.hear(what, job_id)
+        if what == STABLE and nodes.leads:
+            trigger.wake()
+        elif what == BULK and nodes.leads:
+            bulk.wake()
+        elif what == GONE and nodes.leads:
+            trigger.catch_up()
 
     def end() -> None:
+        nodes.stop()
         trigger.stop()
         bulk.stop()
         spare.shutdown()
         runner.stop()
         leftovers.stop()
         notifier.stop()
+        if database is not None:  # with its session the lock of the one that leads goes to another, at once
+            database.close()
         audit_file.close()
         if json_log is not None:
             json_log.close()
 
     gateway.on_changes(begin, end, trigger.wake)
-    _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, store.folder, ", ".join(folders))
+    place = store.folder if database is None else f"PostgreSQL (this Orthanc is {name})"
+    _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, place, ", ".join(folders))
     return gateway
 
 
@@ -321,10 +369,29 @@ def _environments(settings: Settings, folder: Path, folders: tuple[str, ...]) ->
     return Environments({name: Environment(name, place, claims, warm_up, folders) for name, place in places.items()})
 
 
-def _opened(folder: Path, holder: str) -> JobStore:
-    """The jobs, for this Orthanc alone; where their disk is full, what stands in for them.
+def _shared_database(address: str, name: str) -> PostgresqlDatabase:
+    """:raises DerivedSeriesError: it cannot be had, or what speaks to it is not installed."""
+    try:
+        from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+    except ImportError as error:
+        raise DerivedSeriesError(
+            f"JobsDatabase names PostgreSQL, which cannot be spoken to: {error}",
+            remedy="install it beside the plugin: pip install 'derived-series-orthanc[postgresql]'",
+        ) from error
+    return PostgresqlDatabase(address, name)
 
-    :raises DerivedSeriesError: another Orthanc has them, or the folder cannot be used.
+
+def _nodes(database: PostgresqlDatabase) -> Nodes:
+    from derived_series.jobs.queue.postgresql_nodes import ManyNodes
+
+    return ManyNodes(database)
+
+
+def _opened(folder: Path, holder: str, database: Database | None) -> JobStore:
+    """The jobs; where their disk is full, what stands in for them.
+
+    :param folder: for this Orthanc alone. :param database: where it shares the jobs with others.
+    :raises DerivedSeriesError: another Orthanc has the folder, or it cannot be used.
     """
     try:
         try:
@@ -334,7 +401,7 @@ def _opened(folder: Path, holder: str) -> JobStore:
                 raise Busy(f"the disk of the jobs folder {folder} is full") from error
             _log.warning("the jobs folder %s cannot be locked: %s", folder, error)
         _emptied(folder / "scratch")
-        return JobStore(folder)
+        return JobStore(folder, database, None if database is None else TableFiles(database))
     except Busy as error:
         _log.error("%s: Orthanc starts, but nothing is derived; make room there and restart Orthanc", error.message)
         return FullStore(folder, error.message)
@@ -350,10 +417,10 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
-def _jobs_folder(settings: Settings, around: OrthancConfiguration) -> Path:
-    if settings.jobs_folder is None:
-        return around.storage / "derived-series"
-    return around.folder / settings.jobs_folder
+def _jobs_folder(settings: Settings, around: OrthancConfiguration, name: str) -> Path:
+    """Where this Orthanc's own files are. :param name: of this Orthanc among those that share the jobs."""
+    folder = around.storage / "derived-series" if settings.jobs_folder is None else around.folder / settings.jobs_folder
+    return folder if settings.jobs_database is None else folder / name
 
 
 def routes(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import Callable
 from typing import Any
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.about_job import about_job
 from derived_series.jobs.queue.audit_log import Act, AuditFile, AuditLog
+from derived_series.jobs.queue.database import Note
 from derived_series.orthanc.abstract_gateway import Gateway
 
 _log = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ class Audit:
         self._acts = acts
         self._file = file
 
-    def note(self, act: Act) -> Callable[[sqlite3.Connection], None]:
+    def note(self, act: Act) -> Note:
         """What writes an act beside its job, together with the job itself; ``tell`` it when that is done."""
         return self._acts.note(act)
 

@@ -16,6 +16,7 @@ from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState, RunS
 from derived_series.jobs.bulk.commissioning_report import written_report
 from derived_series.jobs.bulk.pace import Pace
 from derived_series.jobs.hours import Hours
+from derived_series.jobs.queue.nodes import BULK, Nodes
 from derived_series.jobs.queue.outcomes import CANCELLED
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State
@@ -65,7 +66,9 @@ class BulkDriver:
         workers: int,
         comparisons: Callable[[Callable[[], None]], Comparisons],
         reports: Path,
+        nodes: Nodes,
     ):
+        self._nodes = nodes
         self._gateway = gateway
         self._runner = runner
         self._log = log
@@ -90,6 +93,8 @@ class BulkDriver:
     def wake(self) -> None:
         """A run has changed. Returns at once."""
         self._woken.set()
+        if not self._nodes.leads:
+            self._nodes.tell(BULK)
 
     def stop(self) -> None:
         """What is left is on disk."""
@@ -122,6 +127,9 @@ class BulkDriver:
         while not self._stopping.is_set():
             self._woken.clear()
             patience = _LOOK_SOON_SECONDS
+            if not self._nodes.leads:
+                self._woken.wait(_LOOK_SECONDS)
+                continue
             try:
                 self._take_comparison()
                 self._carry_out_decisions()

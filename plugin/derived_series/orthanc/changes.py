@@ -46,6 +46,7 @@ class ChangeReader:
     def catch_up(self) -> None:
         """Read what came since the former process's last look; the first time of all begins with what is to come."""
         self._filter = self._has_types()
+        self._marks.clear()
         last = self._last()
         known = self._log.seen()
         if known is None:

@@ -57,6 +57,8 @@ class Settings(JsonModel):
     :ivar blueprint_folders: where blueprints and pipelines are; relative to the configuration file.
     :ivar workers: worker processes, and so derivations at once.
     :ivar jobs_folder: where accepted jobs are kept; default: ``derived-series`` in Orthanc's storage folder.
+    :ivar jobs_database: a PostgreSQL that several Orthancs share, in place of a file in that folder.
+    :ivar node_name: what this Orthanc is called among them; default: the machine's name and HttpPort.
     :ivar queue_size: jobs that may wait or run; the next one is answered 503.
     :ivar jobs_history: finished jobs that are remembered.
     :ivar failed_uploads_days: how long uploaded images of failed jobs are kept, which may be resubmitted.
@@ -92,6 +94,8 @@ class Settings(JsonModel):
     blueprint_folders: list[str] = ["blueprints"]
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     jobs_folder: str | None = None
+    jobs_database: Annotated[str | None, Field(pattern=r"^postgres(ql)?://", repr=False)] = None
+    node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")] | None = None
     queue_size: Count = 1000
     jobs_history: Count = 1000
     failed_uploads_days: Annotated[float, Field(gt=0, le=36500)] = 7.0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from derived_series.errors import Conflict, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.audit_log import Act
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest
@@ -24,7 +23,7 @@ from derived_series.orthanc.parameters import check_parameters
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.library import LibraryRoutes, named
 
-Along = Callable[[sqlite3.Connection], None]
+Along = Note
 
 
 class Derivations:
@@ -47,7 +46,6 @@ class Derivations:
         self._reviews = reviews
         self._destinations = destinations
         self._audit = audit
-        self._reusing = threading.Lock()
 
     def job(self, series: str, asked: DeriveRequest, image: bytes | None = None, name: str | None = None) -> JobRecord:
         """The job that a request is for; it is not accepted yet.
@@ -90,7 +88,7 @@ class Derivations:
         if asked.if_exists != "Reuse" or asked.dry_run:
             self._submit(job, image, by, along)
             return job
-        with self._reusing:  # of two at once, the second finds the job of the first
+        with self._runner.nodes.alone("reuse"):  # of two at once, the second finds the job of the first
             if (former := self.reusable(job)) is not None:
                 if along is not None:
                     with self._runner.store.transaction() as db:
@@ -137,7 +135,7 @@ class Derivations:
         act = Act("Derive", by, job.series, job.id, _what(job))
         notes = [self._audit.note(act), *([] if along is None else [along(job)])]
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             for note in notes:
                 note(db)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from derived_series.errors import Conflict
 from derived_series.jobs.about_job import about_job
 from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.queue.audit_log import Act
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.requests.derive import DeriveRequest
@@ -25,7 +25,7 @@ from derived_series.orthanc.routes.library import LibraryRoutes
 
 _log = logging.getLogger(__name__)
 
-Along = Callable[[sqlite3.Connection], None]
+Along = Note
 
 
 class Firer:
@@ -67,7 +67,10 @@ class Firer:
             self._remarks.put(rule.name, f"/series/{next(iter(firing.inputs.values()))}", text)
             return False
         job = self._job(rule, asked, *inputs, subject=firing.subject, digest=firing.digest)
-        self._accept(job, rule, self._log.note(Fired(firing, job.id, job.created)))
+        try:
+            self._accept(job, rule, self._log.note(Fired(firing, job.id, job.created)))
+        except Conflict:  # it was fired meanwhile, by an Orthanc that led before
+            return False
         with about_job(job.id):
             _log.warning("rule %s fires for the series %s: job %s", rule.name, job.series, job.id)
         return True
@@ -113,7 +116,7 @@ class Firer:
         act = Act("Derive", {"UserFrom": "Rule", "Rule": rule.name}, job.series, job.id)
         notes = (*more, self._audit.note(act))
 
-        def along(db: sqlite3.Connection) -> None:
+        def along(db: Transaction) -> None:
             for each in notes:
                 each(db)
 

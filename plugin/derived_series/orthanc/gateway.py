@@ -14,7 +14,7 @@ from typing import Any
 
 import orthanc
 
-from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
@@ -33,6 +33,9 @@ _ENTRY_CHARACTERS = 100_000
 
 #: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
 _KEEPS_BODIES = ("4.0",)
+
+#: Orthanc's errors that pass: of its database.
+_OF_DATABASE = ("DATABASE", "DATABASE_PLUGIN", "DATABASE_UNAVAILABLE", "DATABASE_CANNOT_SERIALIZE")
 
 
 _FORM = (
@@ -93,13 +96,13 @@ class PluginGateway(Gateway):
         try:
             return json.loads(orthanc.RestApiGet(path))
         except orthanc.OrthancException as error:
-            raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
+            raise _lack(path, error) from error
 
     def get_any(self, path: str) -> Any:
         try:
             return json.loads(orthanc.RestApiGetAfterPlugins(path))
         except orthanc.OrthancException as error:
-            raise NotFound(f"Orthanc has no {path}", details=str(error)) from error
+            raise _lack(path, error) from error
 
     def put(self, path: str, body: bytes) -> None:
         try:
@@ -214,8 +217,22 @@ class PluginGateway(Gateway):
         orthanc.RegisterRestCallback(route.pattern, callback)
 
 
+def _is_of_database(error: Exception) -> bool:
+    """Whether Orthanc's database was away or in the way of itself, as one does that other Orthancs write to."""
+    codes = [getattr(orthanc.ErrorCode, name, None) for name in _OF_DATABASE]
+    return bool(error.args) and error.args[0] in codes
+
+
+def _lack(path: str, error: Exception) -> DerivedSeriesError:
+    if _is_of_database(error):
+        return Busy(f"Orthanc's database does not answer: GET {path}: {error}", retry_after=5)
+    return NotFound(f"Orthanc has no {path}", details=str(error))
+
+
 def _refusal(method: str, path: str, error: Exception) -> DerivedSeriesError:
     code = error.args[0] if error.args else None
+    if _is_of_database(error):
+        return Busy(f"Orthanc's database does not answer: {method} {path}: {error}", retry_after=5)
     if code in (orthanc.ErrorCode.UNKNOWN_RESOURCE, orthanc.ErrorCode.INEXISTENT_ITEM):
         return NotFound(f"Orthanc has no {path}", details=str(error))
     return DerivedSeriesError(f"{method} {path} failed in Orthanc", remedy="see Orthanc's log", details=str(error))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from derived_series.jobs.destination_states import (
 )
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.notices.notifier import Notifier
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord
@@ -33,6 +33,9 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.rejection_notes import rejection_in_study
 
 _log = logging.getLogger(__name__)
+
+#: Times that a record is written that others change meanwhile.
+_ATTEMPTS = 5
 
 
 class Reviews:
@@ -174,7 +177,7 @@ class Reviews:
         names: Sequence[str],
         *,
         hold: bool,
-        notes: Sequence[Callable[[sqlite3.Connection], None]],
+        notes: Sequence[Note],
     ) -> bool:
         """Give a series further destinations, which its job delivers; False while the job is not over.
 
@@ -184,7 +187,7 @@ class Reviews:
         :raises Busy: the disk does not take it.
         """
 
-        def along(db: sqlite3.Connection) -> None:
+        def along(db: Transaction) -> None:
             for note in notes:
                 note(db)
 
@@ -192,7 +195,10 @@ class Reviews:
             job = self._runner.store.find(job_id)
             if job is None or not job.state.is_final:
                 return False
-            self._runner.renew(addressed(job, series, names, HELD if hold else PENDING), along)
+            try:
+                self._runner.renew(job, addressed(job, series, names, HELD if hold else PENDING), along)
+            except Conflict:  # it was changed by another Orthanc meanwhile
+                return False
         if (current := self._runner.store.find(job_id)) is not None:
             self.settle(current)
         return True
@@ -206,14 +212,25 @@ class Reviews:
                 return
             verdict = {"State": DELETED}
         with self._lock:
-            current = self._runner.store.find(job.id)
-            if current is None or not current.state.is_final:
-                return
-            if verdict["State"] in (REJECTED, DELETED):
-                if (last := withdrawn(current, verdict["State"], series)) != current:
-                    self._runner.renew(last)
-            elif verdict["State"] == ACCEPTED and is_held(current, series):
-                self._runner.renew(released(current, series))
+            for _ in range(_ATTEMPTS):
+                current = self._runner.store.find(job.id)
+                if current is None or not current.state.is_final:
+                    return
+                last = _after_verdict(current, verdict["State"], series)
+                if last == current:
+                    return
+                try:
+                    self._runner.renew(current, last)
+                    return
+                except Conflict:  # it was changed by another Orthanc meanwhile
+                    continue
+
+
+def _after_verdict(job: JobRecord, state: str, series: str) -> JobRecord:
+    """The record of a job that is over, once a verdict on one of its series counts."""
+    if state in (REJECTED, DELETED):
+        return withdrawn(job, state, series)
+    return released(job, series) if state == ACCEPTED and is_held(job, series) else job
 
 
 def _rejection(job: JobRecord) -> dict[str, Any] | None:

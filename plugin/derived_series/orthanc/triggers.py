@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.notices.notifier import Notifier
+from derived_series.jobs.queue.nodes import STABLE, Nodes
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import Problem
@@ -45,6 +46,7 @@ class RuleTrigger:
     """The thread. Orthanc's callback only wakes it: what it has to do is in Orthanc's log of changes and on disk.
 
     :param numbers: see ``tag_numbers``.
+    :param nodes: of the Orthancs that share the jobs, the one that leads looks.
     """
 
     def __init__(
@@ -60,8 +62,12 @@ class RuleTrigger:
         watch: StudyWatch,
         forwarding: Forwarding,
         notifier: Notifier,
+        nodes: Nodes,
     ):
         self._notifier = notifier
+        self._nodes = nodes
+        self._losses = 0  # ends of Orthancs that are known, and of those the ones that were caught up with
+        self._caught_up_with = -1
         self._gateway = gateway
         self._runner = runner
         self._log = logs.firings
@@ -82,16 +88,28 @@ class RuleTrigger:
         self._thread = threading.Thread(target=self._work, name="rules", daemon=True)
 
     def start(self) -> None:
-        """Begin with what came since the last look of the former process."""
-        self._watch.begin()
+        """Look, while this Orthanc leads."""
         if self._rules:
             self._thread.start()
+
+    def lead(self) -> None:
+        """Begin with what came since the last look of the former process, or of another Orthanc."""
+        self._watch.begin()
+        if self._rules:
+            self.catch_up()
         else:
             self._log.forget_seen()
 
-    def wake(self) -> None:
-        """A series has become stable. Returns at once."""
+    def catch_up(self) -> None:
+        """An Orthanc has ended: it has not said of all series that they are stable. Returns at once."""
+        self._losses += 1
         self._woken.set()
+
+    def wake(self) -> None:
+        """A series has become stable here. Returns at once."""
+        self._woken.set()
+        if not self._nodes.is_alone and not self._nodes.leads:
+            self._nodes.tell(STABLE)
 
     def stop(self) -> None:
         """What waits is on disk."""
@@ -101,14 +119,16 @@ class RuleTrigger:
             self._thread.join(_STOP_SECONDS)
 
     def _work(self) -> None:
-        caught_up = False
         while not self._stopping.is_set():
             self._woken.clear()
             patience = _LOOK_SECONDS
+            if not self._nodes.leads:
+                self._woken.wait(_LOOK_SECONDS)
+                continue
             try:
-                if not caught_up:
+                if (losses := self._losses) != self._caught_up_with:
                     self._changes.catch_up()
-                    caught_up = True
+                    self._caught_up_with = losses
                 self._changes.read()
                 if time.monotonic() >= self._prune_at:
                     self._prune()

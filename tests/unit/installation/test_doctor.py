@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import resources
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 
 from derived_series.__main__ import main
+from derived_series.installation import checks_of_database
 from derived_series.installation.checks_of_files import SetUp, check_files
 from derived_series.installation.configuration import read_configuration
 from derived_series.installation.finding import Finding, Severity
 from derived_series.installation.rights import Account
 from orthanc_folder import plugin_files, sound_sections, write_folder
+from orthanc_server import free_port
 
 Sections = dict[str, Any]
 GIGABYTE = 1 << 30
@@ -143,6 +148,33 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
     ),
     "jobs of a newer version": (newer_jobs, "jobs", "is of a newer version of the plugin (99"),
 }
+
+
+def findings_of_database(folder: Path, address: str) -> list[str]:
+    sections = sound_sections(folder)
+    sections["DerivedSeries"]["JobsDatabase"] = address
+    findings = diagnosed(write_folder(folder / "orthanc", {"a.json": sections}))
+    return [f"{each.name}: {each.message}" for each in findings]
+
+
+def test_a_database_is_asked_for_its_version_and_its_clock(
+    tmp_path: Path, jobs_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert findings_of_database(tmp_path, jobs_address) == []
+    (tmp_path / "later").mkdir()
+    with psycopg.connect(jobs_address) as connection:
+        connection.execute("CREATE SCHEMA derived_series")
+        connection.execute("CREATE TABLE derived_series.versions (one BIGINT, version BIGINT)")
+        connection.execute("INSERT INTO derived_series.versions VALUES (1, 99)")
+    clock = time.time
+    monkeypatch.setattr(checks_of_database, "time", SimpleNamespace(time=lambda: clock() - 100))
+    newer, ahead = findings_of_database(tmp_path / "later", jobs_address)
+    assert "is of a newer version of the plugin (99" in newer and "100 s ahead" in ahead
+
+
+def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    (finding,) = findings_of_database(tmp_path, f"postgresql://me:secret@127.0.0.1:{free_port()}/jobs")
+    assert "does not answer" in finding and "secret" not in finding
 
 
 @pytest.mark.parametrize("what", BROKEN)

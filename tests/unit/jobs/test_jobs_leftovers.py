@@ -53,6 +53,7 @@ def begin(tmp_path: Path, held: Held) -> Iterator[Begin]:
         leftovers = Leftovers(stores[-1], span, held.remove)
         begun.append(leftovers)
         leftovers.start()
+        leftovers.lead()
         return leftovers
 
     yield start

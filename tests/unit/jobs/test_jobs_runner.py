@@ -292,9 +292,10 @@ def test_a_job_can_be_resubmitted_as_soon_as_its_end_is_seen(start: Start, monke
     started = start(lambda task: Outcome(error=NotFound("gone")))
     update = started.store.update
 
-    def slowly(record: JobRecord, along: Any = None) -> None:
-        update(record, along)
+    def slowly(record: JobRecord) -> bool:
+        is_written = update(record)
         time.sleep(0.3 if record.state.is_final else 0)
+        return is_written
 
     monkeypatch.setattr(started.store, "update", slowly)
     started.runner.submit(job("a"), None)
@@ -430,7 +431,7 @@ def test_a_disk_that_is_full_for_a_while_loses_no_outcome(start: Start, monkeypa
     started = start(lambda task: Outcome(result={"ID": "x"}))
     update, refusals = started.store.update, iter(range(2))
 
-    def unwilling(record: JobRecord) -> JobRecord:
+    def unwilling(record: JobRecord) -> bool:
         if record.state is State.SUCCESS and next(refusals, None) is not None:
             raise Busy("the disk is full")
         return update(record)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sqlite3
 import subprocess
 import sys
@@ -12,12 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
-from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.errors import Busy, Conflict, DerivedSeriesError, NotFound
+from derived_series.jobs.queue.job_files import FolderFiles
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.jobs.rules.evaluate import Firing
+from derived_series.jobs.rules.log import Fired, FiringLog
+from store_places import StorePlace
 
 
 def job(name: str, **changes: object) -> JobRecord:
@@ -34,23 +39,121 @@ def job(name: str, **changes: object) -> JobRecord:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[JobStore]:
-    with closing(JobStore(tmp_path / "jobs")) as opened:
+def store(store_place: StorePlace) -> Iterator[JobStore]:
+    with closing(store_place.open()) as opened:
         yield opened
 
 
-def test_a_record_comes_back_as_it_was(store: JobStore) -> None:
-    record = job("a", image="image.npy", priority=3, problem=Problem("NotFound", 404, "m", "r", None))
+def test_a_record_comes_back_as_it_was(store: JobStore, store_place: StorePlace) -> None:
+    record = job("a", image="image.npy", priority=3, attempt=2, problem=Problem("NotFound", 404, "m", "r", None))
     store.add(record, b"bytes", most=10)
     assert store.get("a") == record
     changed = dataclasses.replace(
-        record, state=State.SUCCESS, attempt=2, progress=100, completed=1.5, has_leftovers=True, result={"ID": "x"}
+        record, state=State.SUCCESS, progress=100, completed=1.5, has_leftovers=True, result={"ID": "x"}
     )
-    store.update(changed)
-    with closing(JobStore(store.folder)) as again:
+    assert store.update(changed)
+    with closing(store_place.open()) as again:
         assert again.get("a") == changed
-    path = store.image_path(changed)
-    assert path is not None and path.read_bytes() == b"bytes"
+    assert store.image_size(changed) == 5 and store.read_image(changed) == b"bytes"
+    assert store.read_image(changed, 1, 3) == b"yte" and store.read_image(changed, 4, 9) == b"s"
+    store.remove_image("a")
+    assert store.image_size(changed) is None
+    with pytest.raises(NotFound, match="no image"):
+        store.read_image(changed)
+
+
+def test_an_image_of_several_parts_is_read_from_any_place(store: JobStore) -> None:
+    image = bytes(range(256)) * (5 << 12)  # 5 MB
+    store.add(job("a", image="image.npy"), image, most=9)
+    record = store.get("a")
+    assert store.read_image(record) == image
+    for start, count in ((0, 1), ((1 << 20) - 1, 2), (3 << 20, 1 << 20), (len(image) - 3, 99), (len(image), 5)):
+        assert store.read_image(record, start, count) == image[start : start + count]
+
+
+def test_an_attempt_is_begun_once_and_its_results_count_while_it_is_the_last(store: JobStore) -> None:
+    store.add(job("a"), None, most=9)
+    first = dataclasses.replace(store.get("a"), state=State.RUNNING, attempt=1)
+    assert store.claim(first) and not store.claim(first), "not twice"
+    again = dataclasses.replace(first, state=State.PENDING, attempts_lost_to_restarts=1)
+    assert store.update(again)
+    second = dataclasses.replace(again, state=State.RUNNING, attempt=2)
+    assert store.claim(second)
+    assert not store.update(dataclasses.replace(first, state=State.SUCCESS, result={"ID": "late"}))
+    assert store.get("a") == second
+    done = dataclasses.replace(second, state=State.SUCCESS, result={"ID": "x"})
+    assert store.update(done) and not store.claim(dataclasses.replace(second, attempt=3)), "it waits no more"
+    store.delete("a")
+    assert not store.update(done) and store.find("a") is None, "what is forgotten does not come back"
+
+
+def test_a_record_is_exchanged_for_what_was_made_from_it_alone(store: JobStore) -> None:
+    store.add(job("a", state=State.FAILURE), None, most=9)
+    failed = store.get("a")
+    assert store.exchange(failed, dataclasses.replace(failed, state=State.PENDING))
+    assert not store.exchange(failed, dataclasses.replace(failed, state=State.PENDING, progress=7))
+    assert store.get("a").progress == 0 and not store.exchange(job("b"), job("b"))
+
+
+def test_the_same_identifier_or_firing_is_refused_and_leaves_nothing(store: JobStore) -> None:
+    store.add(job("a"), None, most=9)
+    with pytest.raises(Conflict):
+        store.add(job("a", image="image.npy", priority=7), b"x", most=9)
+    log = FiringLog(store)
+    firing = Firing("r", {"": "s"}, "subject", "digest", ("r",), 1)
+    store.add(job("b"), None, most=9, along=log.note(Fired(firing, "b", 1.0)))
+    with pytest.raises(Conflict):
+        store.add(job("c"), None, most=9, along=log.note(Fired(firing, "c", 2.0)))
+    assert [each.id for each in store.page()] == ["a", "b"] and store.get("a").priority == 0
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800", "\x7f\u2028 %s ? ' \\", "x" * 100_000])
+def test_any_text_comes_back(store: JobStore, text: str) -> None:
+    """In what a request, an error or a result says; a database takes neither NUL nor half a character."""
+    record = job("a", request={"Pipeline": "p", "Parameters": {"t": text}}, result={"Warnings": [text]})
+    store.add(dataclasses.replace(record, problem=Problem("UserCodeError", 500, text)), None, most=9)
+    assert store.get("a").request["Parameters"]["t"] == text
+    problem = store.get("a").problem
+    assert problem is not None and problem.message == text and store.get("a").result == {"Warnings": [text]}
+
+
+def test_what_is_looked_for_in_requests_and_results(store: JobStore) -> None:
+    store.add(job("one", result={"ID": "x"}), None, most=99)
+    store.add(job("two", result={"Series": [{"ID": "y_"}, {"ID": "z"}]}), None, most=99)
+    store.add(job("rejection", request={"Verdict": "Reject"}, result={"ID": "note"}), None, most=99)
+    store.add(job("preview", request={"Pipeline": "p", "DryRun": True}, result={"DryRun": True}), None, most=99)
+    makers = {series: store.maker_of(series) for series in ("x", "y_", "z", "note", "y", "yz", "%")}
+    assert {series: maker and maker.id for series, maker in makers.items()} == {
+        **{"x": "one", "y_": "two", "z": "two"},
+        **dict.fromkeys(["note", "y", "yz", "%"]),
+    }
+    assert [each.id for each in store.newest_series(9)] == ["two", "one"]
+    assert [each.id for each in store.newest_series(1)] == ["two"] and len(store.newest_series(-1)) == 2
+    assert [each.id for each in store.rejections()] == ["rejection"]
+    ready = store.next_ready(0.0, preview=True)
+    assert ready is not None and ready.id == "preview"
+
+
+def test_jobs_are_taken_by_pipeline(store: JobStore) -> None:
+    store.add(job("p"), None, most=99)
+    store.add(job("q", request={"Pipeline": "q"}), None, most=99)
+    store.add(job("none", request={"Blueprint": "ct"}), None, most=99)
+
+    def ready(**which: Any) -> str | None:
+        taken = store.next_ready(0.0, **which)
+        return None if taken is None else taken.id
+
+    assert ready(only=["q", "r"]) == "q" and ready(only=[]) is None
+    assert ready(without=["p"]) == "q" and ready(without=["p", "q"]) == "none" and ready(pipelines=False) == "none"
+
+
+def test_what_is_asked_to_end_is_known_until_it_is_over(store: JobStore) -> None:
+    store.add(job("a"), None, most=9)
+    with store.transaction() as db:
+        db.execute("INSERT INTO cancellations (job) VALUES ('a')")
+    assert store.cancellations() == ["a"]
+    store.update(dataclasses.replace(store.get("a"), state=State.FAILURE))
+    assert store.cancellations() == []
 
 
 def test_an_unknown_job(store: JobStore) -> None:
@@ -60,43 +163,42 @@ def test_an_unknown_job(store: JobStore) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_has_lost_nothing_that_it_accepted(tmp_path: Path) -> None:
+def test_a_killed_process_has_lost_nothing_that_it_accepted(store_place: StorePlace) -> None:
     script = (
-        "import sys, time; sys.path[:0] = sys.argv[2:]\n"
+        "import sys, time; sys.path[:0] = sys.argv[3:]\n"
         "from test_jobs_store import *\n"
-        "store = JobStore(Path(sys.argv[1]))\n"
+        "store = StorePlace(Path(sys.argv[1]), sys.argv[2] or None).open()\n"
         "for number in range(10**6):\n"
         "    store.add(job(f'{number}', image='image.npy'), b'x' * 5000, most=10**6)\n"
         "    print(number, flush=True)\n"
     )
-    for _ in range(3):
-        folder = tmp_path / "jobs"
-        arguments = [sys.executable, "-c", script, str(folder), *sys.path]
+    for _ in range(3 if store_place.address is None else 1):
+        arguments = [sys.executable, "-c", script, str(store_place.folder), store_place.address or "", *sys.path]
         with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             accepted = [process.stdout.readline().strip() for _ in range(20)]
             process.kill()
             accepted += process.stdout.read().split()
-        store = JobStore(folder)
+        store = store_place.open()
         for name in accepted:
-            path = store.image_path(store.get(name))
-            assert path is not None and path.stat().st_size == 5000
+            assert store.image_size(store.get(name)) == 5000
         store.remove_stray_images()
-        assert {path.name for path in (folder / "images").iterdir()} == {stored.id for stored in store.page()}
+        assert store_place.kept_images() == {stored.id for stored in store.page()}
         for stored in store.page():
             store.delete(stored.id)
         store.close()
 
 
-def test_what_a_crash_left_of_images_is_removed(store: JobStore) -> None:
+def test_what_a_crash_left_of_images_is_removed(store: JobStore, store_place: StorePlace) -> None:
     for name, state in (("done", State.SUCCESS), ("failed", State.FAILURE), ("waits", State.PENDING)):
         store.add(job(name, image="image.npy", state=state), b"x", most=10)
-    store.job_folder("never accepted").mkdir()
+    if isinstance(store.files, FolderFiles):
+        store.files.job_folder("never accepted").mkdir()
     store.remove_stray_images()
-    assert sorted(os.listdir(store.folder / "images")) == ["failed", "waits"], "a failed job may be resubmitted"
+    assert store_place.kept_images() == {"failed", "waits"}, "a failed job may be resubmitted"
 
 
-def test_the_queue_is_bounded_whoever_comes(store: JobStore) -> None:
+def test_the_queue_is_bounded_whoever_comes(store: JobStore, store_place: StorePlace) -> None:
     refused: list[str] = []
 
     def submit(thread: int) -> None:
@@ -113,7 +215,7 @@ def test_the_queue_is_bounded_whoever_comes(store: JobStore) -> None:
     for thread in threads:
         thread.join()
     assert len(store.unfinished()) == 50 and len(refused) == 110
-    assert len(list((store.folder / "images").iterdir())) == 50, "nothing is left of those that were refused"
+    assert len(store_place.kept_images()) == 50, "nothing is left of those that were refused"
 
 
 def test_a_full_disk_is_busy_and_leaves_nothing(tmp_path: Path) -> None:
@@ -129,7 +231,7 @@ def test_a_full_disk_is_busy_and_leaves_nothing(tmp_path: Path) -> None:
         with pytest.raises(Busy, match="is full") as caught:
             store.add(job("does not", image="image.npy"), b"x" * 2_000_000, most=10)
         assert caught.value.http_status == 503
-        assert store.find("does not") is None and not store.job_folder("does not").exists()
+        assert store.find("does not") is None and not (folder / "jobs" / "images" / "does not").exists()
         filler = folder / "filler"
         with filler.open("wb", buffering=0) as file, pytest.raises(OSError):
             while True:
@@ -152,8 +254,10 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert caught.value.remedy and "JobsFolder" in caught.value.remedy
 
 
-def test_a_database_of_another_version_is_refused_and_closed(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    store._db.execute("PRAGMA user_version=99")
+def test_a_database_of_another_version_is_refused_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = JobStore(tmp_path)
+    with store.transaction() as db:
+        db.execute("PRAGMA user_version=99")
     store.close()
     opened: list[sqlite3.Connection] = []
     connect = sqlite3.connect
@@ -162,6 +266,15 @@ def test_a_database_of_another_version_is_refused_and_closed(store: JobStore, mo
         JobStore(store.folder)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].execute("SELECT 1")
+
+
+def test_a_postgresql_of_a_newer_version_is_refused_with_words(jobs_address: str, tmp_path: Path) -> None:
+    StorePlace(tmp_path, jobs_address).open().close()
+    with psycopg.connect(jobs_address) as connection:
+        connection.execute("UPDATE derived_series.versions SET version = 99")
+    with pytest.raises(DerivedSeriesError, match="version 99, this plugin knows") as refusal:
+        StorePlace(tmp_path, jobs_address).open()
+    assert "on all Orthancs" in str(refusal.value)
 
 
 def test_the_order_of_jobs(store: JobStore) -> None:
@@ -194,7 +307,7 @@ def test_one_that_replaces_waits_for_others_on_its_subject(store: JobStore) -> N
     assert [former.id for former in store.succeeded_on("subject", but="replacing")] == ["running"]
 
 
-def test_pages_and_history(store: JobStore) -> None:
+def test_pages_and_history(store: JobStore, store_place: StorePlace) -> None:
     for number in range(10):
         state = State.PENDING if number == 0 else State.SUCCESS
         store.add(job(str(number), state=state, image="image.npy"), b"x", most=100)
@@ -202,7 +315,7 @@ def test_pages_and_history(store: JobStore) -> None:
     assert [listed.id for listed in store.page(8)] == ["8", "9"]
     store.forget_oldest(4)
     assert [listed.id for listed in store.page()] == ["0", "6", "7", "8", "9"]
-    assert sorted(os.listdir(store.folder / "images")) == ["0", "6", "7", "8", "9"]
+    assert store_place.kept_images() == {"0", "6", "7", "8", "9"}
     assert store.counts()[State.SUCCESS] == 4
 
 

@@ -15,7 +15,9 @@ import pytest
 import release_fixture
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.metadata import EXPLANATION
-from derived_series.jobs.queue.store import DATABASE, VERSION, JobStore
+from derived_series.jobs.queue.schema import VERSION
+from derived_series.jobs.queue.sqlite_database import DATABASE
+from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.rules.log import FiringLog, Seen
 from release_fixture import DERIVED, FIRED, JOBS, PARENT, PROVENANCE, RELEASES, RESULT, VERDICT

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import sqlite3
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from derived_series.errors import Busy, InvalidRequest
+from derived_series.errors import Busy, Conflict, DerivedSeriesError, InvalidRequest
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord
 from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate
@@ -20,6 +18,7 @@ from derived_series.jobs.rules.matching import refusal
 from derived_series.jobs.rules.model import Rule
 from derived_series.jobs.rules.series_conditions import Match
 from derived_series.orthanc.config import Settings
+from store_places import StorePlace
 
 CT = {
     "Modality": "CT",
@@ -236,8 +235,8 @@ def test_one_series_is_not_two_inputs_and_too_many_pairs_are_refused() -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Any:
-    jobs = JobStore(tmp_path / "jobs")
+def store(store_place: StorePlace) -> Any:
+    jobs = store_place.open()
     yield jobs
     jobs.close()
 
@@ -251,7 +250,7 @@ def test_a_job_and_its_firing_are_written_together_or_not_at_all(store: JobStore
     first = Fired(firings(rule(), series("a"))[0], "1", 1.0)
     store.add(record("1"), None, most=2, along=log.note(first))
     assert log.find("r", first.firing.digest) == log.of_job("1") == first
-    with pytest.raises(Busy):  # the same firing twice
+    with pytest.raises(Conflict):  # the same firing twice
         store.add(record("2"), None, most=2, along=log.note(dataclasses.replace(first, job="2")))
     assert store.find("2") is None
     second = Fired(firings(rule(), dataclasses.replace(series("a"), instances=("x",)))[0], "3", 2.0)
@@ -272,9 +271,9 @@ def test_what_waits_is_written_with_what_was_seen(store: JobStore) -> None:
     log.see(Seen(9, 7), ["c", "b"])
     assert FiringLog(store).waiting() == ["a", "b", "c"] and FiringLog(store).seen() == Seen(9, 7)
     log.done("a")
-    with pytest.raises(Busy), store.transaction() as db:
+    with pytest.raises(DerivedSeriesError), store.transaction() as db:
         db.execute("INSERT INTO stable_series (series) VALUES ('d')")
-        raise sqlite3.OperationalError("the machine is gone")
+        db.execute("INSERT INTO nowhere (series) VALUES ('d')")
     assert log.waiting() == ["b", "c"]
     log.forget_seen()
     assert log.seen() is None and log.waiting() == []

@@ -111,6 +111,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/work/attempt.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/jobs/queue/runner.py": "the boundary of the scheduler's thread: without it no job would run",
     "derived_series/jobs/notices/messenger.py": "the boundary of a thread: without it a receiver would hear of nothing",
+    "derived_series/jobs/queue/postgresql_nodes.py": "the boundary of threads: without them none would lead",
     "derived_series/jobs/queue/leftovers.py": "the boundary of a thread: without it nothing would be removed any more",
     "derived_series/orthanc/triggers.py": "the boundary of the rules' thread: without it no rule would fire any more",
     "derived_series/orthanc/bulk_driver.py": "the boundary of the runs' thread: without it no run would go on any more",
@@ -121,6 +122,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
 
 #: Which modules import others of the package inside a function, and why. Anything else is imported at the top.
 MAY_DEFER: dict[str, str] = {
+    "derived_series.orthanc.app": "psycopg is there only where JobsDatabase needs it",
     "derived_series.jobs.work.entry": "the tasks' libraries are loaded in the worker, not in Orthanc's interpreter",
 }
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from derived_series.errors import NotFound
 from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
 from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS bulk_runs (
-    id TEXT PRIMARY KEY, created REAL NOT NULL, state TEXT NOT NULL, document TEXT NOT NULL
+    id TEXT PRIMARY KEY, created DOUBLE PRECISION NOT NULL, state TEXT NOT NULL, document TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS bulk_members (
-    run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, job TEXT, submitted REAL, completed REAL,
-    decision TEXT, uncompared INTEGER NOT NULL, agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
+    run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, job TEXT,
+    submitted DOUBLE PRECISION, completed DOUBLE PRECISION, decision TEXT, uncompared INTEGER NOT NULL, agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
 );
 CREATE INDEX IF NOT EXISTS bulk_members_by_state ON bulk_members (run, state, number);
 CREATE INDEX IF NOT EXISTS bulk_members_by_submission ON bulk_members (run, submitted);
@@ -81,7 +81,7 @@ class BulkLog:
             db.execute("DELETE FROM bulk_runs WHERE id = ?", [run_id])
 
     def _runs(self, condition: str, values: Sequence[Any] = ()) -> list[BulkRun]:
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(f"SELECT document FROM bulk_runs {condition}", values).fetchall()
         return [_run(document) for (document,) in rows]
 
@@ -100,12 +100,12 @@ class BulkLog:
             db.execute("DELETE FROM bulk_members WHERE run = ?", [run_id])
             db.executemany(f"INSERT INTO bulk_members ({columns}) VALUES ({marks})", rows)
 
-    def note(self, run_id: str, member: Member) -> Callable[[sqlite3.Connection], None]:
+    def note(self, run_id: str, member: Member) -> Note:
         """What writes a member's new record; for ``JobRunner.submit(along=...)``."""
         number, *values = _member_row(member)
         columns = ", ".join(f"{name} = ?" for name in _MEMBER_COLUMNS[1:])
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             db.execute(f"UPDATE bulk_members SET {columns} WHERE run = ? AND number = ?", [*values, run_id, number])
 
         return write
@@ -147,7 +147,7 @@ class BulkLog:
     def undecided(self) -> list[tuple[str, Member]]:
         """The members with what was asked for and is not done yet, each with its run."""
         asked = [Decision.REPLACE.value, Decision.DISCARD.value]
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE decision IN (?, ?) "
                 "ORDER BY run, number",
@@ -157,7 +157,7 @@ class BulkLog:
 
     def of_job(self, job: str) -> list[tuple[str, Member]]:
         """The members that a job is of, each with its run: several, where runs share it."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE job = ? ORDER BY run", [job]
             ).fetchall()
@@ -165,7 +165,7 @@ class BulkLog:
 
     def counts(self, run_id: str) -> dict[MemberState, int]:
         """The number of members in each state."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 "SELECT state, count(*) FROM bulk_members WHERE run = ? GROUP BY state", [run_id]
             ).fetchall()
@@ -174,7 +174,7 @@ class BulkLog:
 
     def agreeing(self, run_id: str) -> dict[bool, int]:
         """The number of members that were compared, by whether they agree."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 "SELECT agrees, count(*) FROM bulk_members WHERE run = ? AND agrees IS NOT NULL GROUP BY agrees",
                 [run_id],
@@ -200,7 +200,7 @@ class BulkLog:
 
     def submitted_since(self, run_id: str, when: float) -> list[float]:
         """When jobs were begun after a time, the earliest first."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 "SELECT submitted FROM bulk_members WHERE run = ? AND submitted > ? ORDER BY submitted", [run_id, when]
             ).fetchall()
@@ -208,7 +208,7 @@ class BulkLog:
 
     def last_ends(self, run_id: str, most: int) -> list[float]:
         """When the last members that had a job were over, the latest first."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT completed FROM bulk_members WHERE run = ? AND state IN ({_OVER}) AND job IS NOT NULL "
                 "AND completed IS NOT NULL ORDER BY completed DESC LIMIT ?",
@@ -217,14 +217,14 @@ class BulkLog:
         return [completed for (completed,) in rows]
 
     def _members(self, condition: str, values: Sequence[Any]) -> list[Member]:
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE {condition}", values
             ).fetchall()
         return [_member(row) for row in rows]
 
 
-def _change(db: sqlite3.Connection, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+def _change(db: Transaction, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
     row = db.execute("SELECT document FROM bulk_runs WHERE id = ?", [run_id]).fetchone()
     if row is None:
         raise _no_run(run_id)

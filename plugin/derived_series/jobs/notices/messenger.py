@@ -55,9 +55,17 @@ class Messenger:
     """One receiver's thread.
 
     :param verify: the file with the certificates to trust; True: those that Python trusts.
+    :param leads: whether this Orthanc is the one that sends.
     """
 
-    def __init__(self, receiver: Receiver, outbox: Outbox, verify: str | bool = True):
+    def __init__(
+        self,
+        receiver: Receiver,
+        outbox: Outbox,
+        verify: str | bool = True,
+        leads: Callable[[], bool] = lambda: True,
+    ):
+        self._leads = leads
         self._receiver = receiver
         self._outbox = outbox
         self._verify = verify
@@ -109,6 +117,8 @@ class Messenger:
 
     def _step(self) -> float:
         """Send what is due; the seconds until there is something to do again."""
+        if not self._leads():
+            return _LOOK_SECONDS
         notice = self._outbox.first(self._receiver.key)
         if notice is None:
             return _LOOK_SECONDS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +13,12 @@ from derived_series.jobs.notices.fields import OF_NOBODY, REMEDIES, Event, known
 from derived_series.jobs.notices.messenger import Messenger
 from derived_series.jobs.notices.outbox import Notice, Outbox
 from derived_series.jobs.queue.announcer import Announcer
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.record import JobRecord, Problem, State
 
 _STOP_SECONDS = 2.0
 
-Write = Callable[[sqlite3.Connection], None]
+Write = Note
 
 
 class Notifier(Announcer):
@@ -80,7 +80,7 @@ class Notifier(Announcer):
         rule = self._rule_of(job.id)  # before the transaction: it reads the same database
         of_patient = self._of_patient(job.series, words_of(job))
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             row = db.execute("SELECT state FROM jobs WHERE id = ?", [job.id]).fetchone()
             if row is None:
                 return
@@ -93,7 +93,7 @@ class Notifier(Announcer):
         """What writes down that a job was made that is over already. :param rule: the one that it is of."""
         of_patient = self._of_patient(job.series, words_of(job))
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             for event in events_of(job, State.PENDING, worker_died=False):
                 self._put(db, event, fields_of(event, job, rule), of_patient)
 
@@ -126,9 +126,7 @@ class Notifier(Announcer):
             return {}
         return {**self._patient_of(series), **words}
 
-    def _put(
-        self, db: sqlite3.Connection, event: Event, fields: Mapping[str, Any], of_patient: Mapping[str, Any]
-    ) -> None:
+    def _put(self, db: Transaction, event: Event, fields: Mapping[str, Any], of_patient: Mapping[str, Any]) -> None:
         notice_id = f"msg_{uuid.uuid4().hex}"
         time_text = datetime.now().astimezone().isoformat(timespec="seconds")
         every = dict.fromkeys(OF_NOBODY)  # whoever reads them finds each, in their order

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from derived_series.errors import Busy
 from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.database import Transaction
 from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS notices (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, receiver TEXT NOT NULL, fields TEXT NOT NULL,
-    created REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_try REAL NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS notices_by_receiver ON notices (receiver, seq);
-CREATE TABLE IF NOT EXISTS notice_counts (
-    receiver TEXT PRIMARY KEY, sent INTEGER NOT NULL DEFAULT 0, given_up INTEGER NOT NULL DEFAULT 0
-)
-"""
 
 #: Notices that wait for one receiver; beyond them the oldest is given up.
 MOST_WAITING = 10_000
@@ -71,8 +60,6 @@ class Outbox:
         self._most = most
         self._receivers = tuple(receivers)
         with store.transaction() as db:
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
             rows = db.execute("SELECT receiver, count(*) FROM notices GROUP BY receiver").fetchall()
             gone = {receiver: count for receiver, count in rows if receiver not in self._receivers}
             for receiver, count in gone.items():
@@ -81,7 +68,7 @@ class Outbox:
         for receiver, count in gone.items():
             _log.warning("%d notices are given up: the receiver %s is not in Notify any more", count, receiver)
 
-    def put(self, db: sqlite3.Connection, notices: Sequence[Notice]) -> None:
+    def put(self, db: Transaction, notices: Sequence[Notice]) -> None:
         """Write notices, in the transaction of what they tell of."""
         for notice in notices:
             db.execute(
@@ -99,7 +86,7 @@ class Outbox:
 
     def first(self, receiver: str) -> Notice | None:
         """The notice that a receiver is to be told next."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             row = db.execute(
                 "SELECT id, receiver, fields, created, attempts, next_try, seq FROM notices "
                 "WHERE receiver = ? ORDER BY seq LIMIT 1",
@@ -143,7 +130,7 @@ class Outbox:
         return {name: Tally(*now.get(name, (0, None)), *ever.get(name, (0, 0))) for name in self._receivers}
 
 
-def _count(db: sqlite3.Connection, receiver: str, *, sent: int = 0, given_up: int = 0) -> None:
+def _count(db: Transaction, receiver: str, *, sent: int = 0, given_up: int = 0) -> None:
     db.execute(
         "INSERT INTO notice_counts (receiver, sent, given_up) VALUES (?, ?, ?) ON CONFLICT (receiver) DO UPDATE SET "
         "sent = notice_counts.sent + excluded.sent, given_up = notice_counts.given_up + excluded.given_up",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.record import JobRecord
 
 
 class Announcer:
     """Tells nobody; the notices' one tells those who are configured."""
 
-    def of_job(self, job: JobRecord, *, worker_died: bool) -> Callable[[sqlite3.Connection], None] | None:
+    def of_job(self, job: JobRecord, *, worker_died: bool) -> Note | None:
         """What writes down that a job is about to have this record; for ``JobStore.update(along=...)``.
 
         :param worker_died: its attempt has ended because the worker process did.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from logging.handlers import RotatingFileHandler
@@ -13,11 +12,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
-
-_SCHEMA = "CREATE TABLE IF NOT EXISTS acts (job TEXT NOT NULL, act TEXT NOT NULL)"
 
 #: The file and those before it: each has a part of the room.
 _FILES = 5
@@ -67,17 +65,15 @@ class AuditLog:
 
     def __init__(self, store: JobStore):
         self._store = store
-        with store.transaction() as db:
-            db.execute(_SCHEMA)
-            db.execute("CREATE INDEX IF NOT EXISTS acts_by_job ON acts (job)")
 
-    def note(self, act: Act) -> Callable[[sqlite3.Connection], None]:
+    def note(self, act: Act) -> Note:
         """What writes an act; for ``JobRunner.submit(along=...)``."""
         text = act.content().decode()
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             db.execute("DELETE FROM acts WHERE job NOT IN (SELECT id FROM jobs)")  # those of jobs that are forgotten
-            db.execute("INSERT INTO acts VALUES (?, ?)", [act.job, text])
+            ((number,),) = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM acts WHERE job = ?", [act.job]).fetchall()
+            db.execute("INSERT INTO acts (job, act, seq) VALUES (?, ?, ?)", [act.job, text, number])
 
         return write
 
@@ -88,8 +84,8 @@ class AuditLog:
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The acts on a job, the oldest first."""
-        with self._store.transaction() as db:
-            rows = db.execute("SELECT act FROM acts WHERE job = ? ORDER BY rowid", [job]).fetchall()
+        with self._store.reading() as db:
+            rows = db.execute("SELECT act FROM acts WHERE job = ? ORDER BY seq", [job]).fetchall()
         return [json.loads(act) for (act,) in rows]
 
 

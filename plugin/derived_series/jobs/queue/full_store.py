@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from derived_series.errors import Busy
+from derived_series.jobs.queue.database import Note, Transaction
+from derived_series.jobs.queue.sqlite_database import SqliteDatabase
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord
 
@@ -19,7 +20,7 @@ class FullStore(JobStore):
     """
 
     def __init__(self, folder: Path, problem: str):
-        super().__init__(folder, in_memory=True)
+        super().__init__(folder, SqliteDatabase(folder, in_memory=True))
         self.problem = problem
         self._is_shut = False
 
@@ -33,7 +34,7 @@ class FullStore(JobStore):
         image: bytes | None,
         *,
         most: int,
-        along: Callable[[sqlite3.Connection], None] | None = None,
+        along: Note | None = None,
     ) -> None:
         raise self._refusal()
 
@@ -48,10 +49,17 @@ class FullStore(JobStore):
         return 0
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self, *, leading: bool = False) -> Iterator[Transaction]:
         if self._is_shut:
             raise self._refusal()
-        with super().transaction() as db:
+        with super().transaction(leading=leading) as db:
+            yield db
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        if self._is_shut:
+            raise self._refusal()
+        with super().reading() as db:
             yield db
 
     def _refusal(self) -> Busy:

@@ -1,4 +1,4 @@
-"""What the code of jobs has said, a file a job in the jobs folder: so much of it, as long as the job is known."""
+"""What the code of jobs has said: so much of it, as long as the job is known."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 import threading
 from collections.abc import Sequence
 
+from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of one job that are kept, and bytes that are read at once.
+#: Bytes of one job that are kept.
 MOST_BYTES = 1 << 20
-_PAGE_BYTES = 1 << 18
 
 _FULL = "... what follows is left out: it is in Orthanc's log\n"
 
@@ -26,18 +26,11 @@ class JobLogs:
 
     def append(self, job_id: str, lines: Sequence[str]) -> None:
         """Keep lines. A disk that does not take them costs nothing but them."""
-        path = self._store.log_path(job_id)
         text = "".join(line.replace("\n", " ") + "\n" for line in lines).encode("utf-8", "backslashreplace")
         try:
             with self._lock:
-                path.parent.mkdir(exist_ok=True)
-                with path.open("ab") as file:
-                    size = file.tell()
-                    if size + len(text) <= MOST_BYTES:
-                        file.write(text)
-                    elif size < MOST_BYTES:
-                        file.write(_FULL.encode() + b"\n" * (MOST_BYTES - size))
-        except OSError as error:
+                self._store.files.append_log(job_id, text, MOST_BYTES, _FULL.encode())
+        except (OSError, DerivedSeriesError) as error:
             _log.info("lines of the job %s cannot be kept: %s", job_id, error, extra={"job": job_id})
 
     def read(self, job_id: str, since: int) -> tuple[list[str], int]:
@@ -45,12 +38,7 @@ class JobLogs:
 
         :param since: 0, or a place that was answered before.
         """
-        try:
-            with self._store.log_path(job_id).open("rb") as file:
-                file.seek(since)
-                data = file.read(_PAGE_BYTES)
-        except OSError:  # nothing was said
-            return [], since
+        data = self._store.files.read_log(job_id, since)
         whole = data[: data.rfind(b"\n") + 1]
         lines = [line for line in whole.decode("utf-8", "replace").splitlines() if line]
         return lines, since + len(whole)

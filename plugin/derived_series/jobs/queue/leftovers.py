@@ -19,25 +19,28 @@ _LOOK_SECONDS = 0.5
 
 _STOP_SECONDS = 2.0
 
-_SCHEMA = "CREATE TABLE IF NOT EXISTS leftovers (job TEXT PRIMARY KEY) WITHOUT ROWID"
-
 
 class Leftovers:
     """A thread that looks, and removes what it finds at once. On disk are the jobs it looks for: a start begins again.
 
     :param span: seconds after the end of an attempt in which something may arrive: as long as a request may last.
     :param remove: removes all that Orthanc holds under SeriesInstanceUIDs; the number of series.
+    :param leads: whether this Orthanc is the one that removes.
     """
 
-    def __init__(self, store: JobStore, span: float, remove: Callable[[tuple[str, ...]], int]):
+    def __init__(
+        self,
+        store: JobStore,
+        span: float,
+        remove: Callable[[tuple[str, ...]], int],
+        leads: Callable[[], bool] = lambda: True,
+    ):
+        self._leads = leads
         self._store = store
         self._span = span
         self._remove = remove
         self._lock = threading.RLock()
-        with store.transaction() as db:
-            db.execute(_SCHEMA)
-            known = [job for (job,) in db.execute("SELECT job FROM leftovers")]
-        self._until = dict.fromkeys(known, time.monotonic() + span)
+        self._until: dict[str, float] = {}
         self._running: set[str] = set()  # what arrives now may be of the attempt that runs
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -45,7 +48,20 @@ class Leftovers:
 
     def start(self) -> None:
         self._thread.start()
+
+    def lead(self) -> None:
+        """Look for what all are looked for whose marks are on disk. :raises Busy: it cannot be read."""
+        with self._lock:
+            with self._store.reading() as db:
+                known = [job for (job,) in db.execute("SELECT job FROM leftovers").fetchall()]
+            self._until = dict.fromkeys(known, time.monotonic() + self._span) | self._until
         self._woken.set()
+
+    def resign(self) -> None:
+        """Another looks for all of it now."""
+        with self._lock:
+            self._until.clear()
+            self._running.clear()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -59,8 +75,8 @@ class Leftovers:
         :raises Busy: the disk does not take it.
         """
         with self._lock:
-            with self._store.transaction() as db:
-                db.execute("INSERT OR IGNORE INTO leftovers VALUES (?)", [job_id])
+            with self._store.transaction(leading=True) as db:
+                db.execute("INSERT INTO leftovers (job) VALUES (?) ON CONFLICT DO NOTHING", [job_id])
             self._running.discard(job_id)
             self._until[job_id] = time.monotonic() + self._span
         self._woken.set()
@@ -76,7 +92,7 @@ class Leftovers:
         with self._lock:
             if not self.is_expected(job_id):
                 return
-            with self._store.transaction() as db:
+            with self._store.transaction(leading=True) as db:
                 db.execute("DELETE FROM leftovers WHERE job = ?", [job_id])
             self._until.pop(job_id, None)
             self._running.discard(job_id)
@@ -108,7 +124,7 @@ class Leftovers:
     def _look(self, job_id: str) -> None:
         with self._lock:  # so that no attempt begins meanwhile
             until = self._until.get(job_id)
-            if until is None:
+            if until is None or not self._leads():
                 return
             now = time.monotonic()
             if removed := self._remove(series_uids_of(job_id)):

@@ -7,12 +7,6 @@ from collections.abc import Callable, Collection
 from derived_series.identifiers import free_series_numbers
 from derived_series.jobs.queue.store import JobStore
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS series_numbers (
-    job TEXT PRIMARY KEY, study TEXT NOT NULL, number INTEGER NOT NULL, count INTEGER NOT NULL DEFAULT 1
-) WITHOUT ROWID
-"""
-
 #: A job that is over needs its number no more: its series, if it made one, is in the study.
 _UNFINISHED = "job IN (SELECT id FROM jobs WHERE state IN ('Pending', 'Running', 'Retry'))"
 
@@ -22,10 +16,6 @@ class SeriesNumbers:
 
     def __init__(self, store: JobStore):
         self._store = store
-        with store.transaction() as db:
-            db.execute(_SCHEMA)
-            if "count" not in {row[1] for row in db.execute("PRAGMA table_info(series_numbers)")}:  # an older version's
-                db.execute("ALTER TABLE series_numbers ADD COLUMN count INTEGER NOT NULL DEFAULT 1")
 
     def reserve(
         self,
@@ -44,7 +34,7 @@ class SeriesNumbers:
             job can be over or get a number: one that has just stored its series is seen here or there.
         :raises Busy: the disk does not take it.
         """
-        with self._store.transaction() as db:
+        with self._store.transaction(leading=True) as db:
             db.execute(f"DELETE FROM series_numbers WHERE job <> ? AND NOT {_UNFINISHED}", [job_id])
             taken = set(in_study())
             rows = db.execute("SELECT job, number, count FROM series_numbers WHERE study = ?", [study]).fetchall()
@@ -54,7 +44,8 @@ class SeriesNumbers:
                 former = free_series_numbers(parent_number, taken, count)
             number = int(former)
             db.execute(
-                "INSERT OR REPLACE INTO series_numbers (job, study, number, count) VALUES (?, ?, ?, ?)",
+                "INSERT INTO series_numbers (job, study, number, count) VALUES (?, ?, ?, ?) ON CONFLICT (job) "
+                "DO UPDATE SET study = excluded.study, number = excluded.number, count = excluded.count",
                 [job_id, study, number, count],
             )
         return number

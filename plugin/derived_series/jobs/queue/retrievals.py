@@ -15,7 +15,7 @@ from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS retrievals (
-    series_uid TEXT NOT NULL, job TEXT NOT NULL, origin TEXT NOT NULL, time REAL NOT NULL,
+    series_uid TEXT NOT NULL, job TEXT NOT NULL, origin TEXT NOT NULL, time DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (series_uid, job)
 )
 """
@@ -48,13 +48,13 @@ class Retrievals:
 
     def of_job(self, job: str) -> dict[str, dict[str, Any]]:
         """SeriesInstanceUID -> origin."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute("SELECT series_uid, origin FROM retrievals WHERE job = ?", [job]).fetchall()
         return {series_uid: json.loads(origin) for series_uid, origin in rows}
 
     def is_expected(self, series_uid: str) -> bool:
         """Whether a job brings a series, or was about to."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             row = db.execute(
                 "SELECT 1 FROM retrievals WHERE series_uid = ? AND time >= ? LIMIT 1",
                 [series_uid, time.time() - _EXPECTED_SECONDS],

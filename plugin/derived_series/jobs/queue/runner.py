@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -22,9 +21,12 @@ from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.queue.announcer import Announcer
 from derived_series.jobs.queue.clock import SteadyClock
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.limits import Limits
+from derived_series.jobs.queue.nodes import CANCEL, NEW, OVER, Nodes, OneNode
 from derived_series.jobs.queue.outcomes import CANCELLED, is_death, is_overdue, outcome_of, taken_up, too_late, verdict
+from derived_series.jobs.queue.progress_board import ProgressReport
 from derived_series.jobs.queue.running import Running
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.uploads import Upload, failed_uploads, superfluous
@@ -40,9 +42,10 @@ _STOP_SECONDS = 2.0
 _TELL_AGAIN_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
 _SETTLING_SECONDS = 5.0
+_UNSURE_SECONDS = 0.2
 
 #: What a disk raises that is full or gone: nothing that a job could help.
-_DISK = (Busy, sqlite3.OperationalError, OSError)
+_DISK = (Busy, OSError)
 
 
 class JobRunner:
@@ -56,6 +59,7 @@ class JobRunner:
     :param previews: where a dry run goes while other jobs have all workers; None: it waits like any other.
     :param environments: where the jobs of pipelines run that have an environment of their own.
     :param announcer: tells others what becomes of jobs; what it has to tell is written with the job's record.
+    :param nodes: the Orthancs that share the jobs; by default, this one alone.
     """
 
     def __init__(
@@ -71,9 +75,11 @@ class JobRunner:
         previews: Executor | None = None,
         environments: Environments | None = None,
         announcer: Announcer | None = None,
+        nodes: Nodes | None = None,
     ):
         self.store = store
         self._announcer = announcer or Announcer()
+        self.nodes = nodes or OneNode()
         self.limits = limits
         self._executor = executor
         self._work = work
@@ -85,8 +91,10 @@ class JobRunner:
         self._leftovers = leftovers or Leftovers(store, 0.0, lambda series_uid: 0)
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running: dict[str, Running] = {}
-        self._progress: dict[str, tuple[int, int, str, str]] = {}  # by job: attempt, percent, phase, text
         self._untold: dict[str, float] = {}  # jobs whose state the observer has still to hear of: when
+        self._orders: SimpleQueue[str] = SimpleQueue()  # to lead, and to resign
+        self._in_office = False  # between the two: even while it is not sure to lead, what runs here is this Orthanc's
+        self._recovery = False  # what is on disk is to be compared with what runs
         self._clock = SteadyClock()
         self._uploads = threading.Lock()  # nothing is resubmitted while its image is being removed
         self._tidy_at = 0.0
@@ -98,9 +106,27 @@ class JobRunner:
     # -- for any thread ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Take up what a former process left, and run."""
-        self._messages.put(("recover", ""))
+        """Run. What is there is taken up by the one that leads."""
         self._thread.start()
+        if self.nodes.is_alone:
+            self.lead()
+
+    def lead(self) -> None:
+        """From now on this Orthanc hands out: take up what a former process or another Orthanc left."""
+        self._orders.put("lead")
+        self._messages.put((NEW, ""))
+
+    def resign(self) -> None:
+        """From now on another Orthanc hands out: end what runs here, which that one takes up."""
+        self._orders.put("resign")
+        self._messages.put((NEW, ""))
+
+    def hear(self, what: str, job_id: str) -> None:
+        """One of the Orthancs has said something."""
+        if what == OVER:
+            self._room.wake(job_id)
+        elif what in (NEW, CANCEL) and self.nodes.leads:
+            self._messages.put((what, job_id))
 
     def stop(self) -> None:
         """Let go of all who wait, and of the workers. What runs or waits is taken up at the next start."""
@@ -124,9 +150,7 @@ class JobRunner:
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
-    def submit(
-        self, job: JobRecord, image: bytes | None, along: Callable[[sqlite3.Connection], None] | None = None
-    ) -> None:
+    def submit(self, job: JobRecord, image: bytes | None, along: Note | None = None) -> None:
         """Accept a job; it is on disk when this returns. One that has failed already is only told of.
 
         :param along: see ``JobStore.add``.
@@ -135,12 +159,29 @@ class JobRunner:
         if self._stopping.is_set():
             raise Busy("the server is stopping", retry_after=30)
         self.store.add(job, image, most=self.limits.queue, along=along)
-        self._messages.put(("over" if job.state.is_final else "new", job.id))
+        self._say(OVER if job.state.is_final else NEW, job.id)
 
     def wait(self, job_id: str, timeout: float) -> JobRecord:
         """The job once it is over or its series is stored, or as it is after ``timeout`` seconds or at a stop."""
-        self._room.wait(job_id, timeout, lambda: _is_told(self.store.get(job_id)))
-        return self.store.get(job_id)
+        end = time.monotonic() + timeout
+        while True:
+            left = end - time.monotonic()
+            patience = left if self.nodes.look_seconds is None else min(left, self.nodes.look_seconds)
+            try:
+                self._room.wait(job_id, patience, lambda: _is_told(self.store.get(job_id)))
+                job = self.store.get(job_id)
+            except Busy:  # the database is away for a while
+                if self.nodes.is_alone or time.monotonic() >= end or self._stopping.wait(_UNSURE_SECONDS):
+                    raise
+                continue
+            if _is_told(job) or time.monotonic() >= end or self._stopping.is_set() or self.nodes.is_alone:
+                return job
+
+    def _say(self, what: str, job_id: str) -> None:
+        """To this runner, and to that of the Orthanc that leads."""
+        self._messages.put((what, job_id))
+        if not self.nodes.is_alone:
+            self.nodes.tell(what, job_id)
 
     def cancel(self, job_id: str) -> None:
         """Ask for a job's end; it becomes a failure as soon as nothing of it is left.
@@ -149,7 +190,9 @@ class JobRunner:
         """
         if self.store.get(job_id).state.is_final:
             raise Conflict(f"the job {job_id} is over and cannot be cancelled")
-        self._messages.put(("cancel", job_id))
+        if not self.nodes.is_alone:
+            self.nodes.ask_to_cancel(job_id)
+        self._messages.put((CANCEL, job_id))
 
     def resubmit(self, job_id: str) -> None:
         """Run a failed job again. :raises Conflict: it has not failed."""
@@ -167,21 +210,22 @@ class JobRunner:
             next_try=0.0,
         )
         with self._uploads:
-            path = self.store.image_path(job)
-            if path is not None and job.result is None and not path.exists():
+            if job.image is not None and job.result is None and self.store.image_size(job) is None:
                 raise Conflict(
                     f"the image of job {job_id} is not kept any more",
                     remedy="send it again as a new request; FailedUploadsDays and FailedUploadsMB say what is kept",
                 )
-            self.renew(again)
+            self.renew(job, again)
 
-    def renew(self, job: JobRecord, along: Callable[[sqlite3.Connection], None] | None = None) -> None:
+    def renew(self, former: JobRecord, job: JobRecord, along: Note | None = None) -> None:
         """Write the new record of a job that is over; when it is pending, it runs again.
 
         :param along: see ``JobStore.add``.
+        :raises Conflict: its record is another one than ``former`` by now.
         """
-        self.store.update(job, along)
-        self._messages.put(("new", job.id))
+        if not self.store.exchange(former, job, along):
+            raise Conflict(f"the job {job.id} has changed meanwhile", remedy="look at it again")
+        self._say(NEW, job.id)
 
     def delete(self, job_id: str) -> None:
         """Forget a job that is over. :raises Conflict: it is not."""
@@ -201,11 +245,13 @@ class JobRunner:
         """
         if not self.runs(job_id, attempt):
             return False
-        self._progress[job_id] = (attempt, max(0, min(percent, 99)), phase, text)
+        self.nodes.board.put(job_id, ProgressReport(attempt, max(0, min(percent, 99)), phase, text))
         return True
 
     def runs(self, job_id: str, attempt: int) -> bool:
-        """Whether an attempt is the one that runs, and is wanted."""
+        """Whether an attempt is the one that runs, and is wanted. :raises Busy: that cannot be known now."""
+        if not self.nodes.leads:
+            return self.nodes.wants(job_id, attempt)
         running = self._running.get(job_id)
         return not (running is None or running.job.attempt != attempt or running.stopping or running.verdict)
 
@@ -222,9 +268,10 @@ class JobRunner:
         return self._told_of(job)[2]
 
     def _told_of(self, job: JobRecord) -> tuple[int, str, str]:
-        attempt, percent, phase, text = self._progress.get(job.id, (0, 0, "", ""))
-        if job.state is State.RUNNING and attempt == job.attempt:
-            return percent, phase, text
+        if job.state is State.RUNNING:
+            report = self.nodes.board.of(job.id)
+            if report is not None and report.attempt == job.attempt:
+                return report.percent, report.phase, report.text
         return job.progress, "", ""
 
     # -- the thread ----------------------------------------------------------------------------------------
@@ -237,6 +284,12 @@ class JobRunner:
                     kind, job_id = self._messages.get(timeout=self._patience())
                 except Empty:
                     pass
+                self._obey()
+                if not self.nodes.leads:
+                    self._hold_back(kind, job_id)
+                    continue
+                if self._recovery:
+                    self._take_up()
                 if kind and not self._stopping.is_set():
                     with about_job(job_id):
                         self._handle(kind, job_id)
@@ -272,7 +325,10 @@ class JobRunner:
     def _patience(self) -> float:
         """Seconds until something is due without a message."""
         now = time.monotonic()
-        due = [60.0, *(running.deadline - now for running in self._running.values())]
+        due = [self.nodes.look_seconds or 60.0]
+        if not self.nodes.leads:
+            return due[0]
+        due += [*(running.deadline - now for running in self._running.values())]
         due += [due_at - now for due_at in self._untold.values()]
         retry = self.store.next_time()
         if retry is not None and (self._has_place or self._environments.ready()):
@@ -281,16 +337,44 @@ class JobRunner:
 
     def _handle(self, kind: str, job_id: str) -> None:
         running = self._running.get(job_id)
-        if kind == "recover":
-            self._recover()
-        elif kind == "done" and running is not None and running.future.done():
+        if kind == "done" and running is not None and running.future.done():
             self._take_or_end(running)
-        elif kind == "cancel" and running is not None:
+        elif kind == CANCEL and running is not None:
             self._end(running, CANCELLED)
-        elif kind == "cancel":
+        elif kind == CANCEL:
             self._cancel_waiting(job_id)
-        elif kind == "over" and (job := self.store.find(job_id)) is not None:
+        elif kind == OVER and (job := self.store.find(job_id)) is not None:
             self._tell(job)
+
+    def _obey(self) -> None:
+        """Do what it has to when it begins to lead, or does so no more, in the order in which that came."""
+        while not self._orders.empty():
+            self._in_office = self._orders.get() == "lead"
+            if not self._in_office:
+                self._let_go_of_all()
+            self._recovery = self._in_office
+
+    def _take_up(self) -> None:
+        self._recovery = False
+        try:
+            self._recover()
+        except _DISK:
+            self._recovery = True
+            raise
+
+    def _hold_back(self, kind: str, job_id: str) -> None:
+        """Keep a message until it is known who leads. One who does not needs none: who begins to lead looks at all."""
+        if kind and self._in_office:
+            self._messages.put((kind, job_id))
+            self._stopping.wait(_UNSURE_SECONDS)
+
+    def _let_go_of_all(self) -> None:
+        """End what runs here. What becomes of it is another Orthanc's to write."""
+        for running in self._running.values():
+            running.future.cancel()
+        for job_id in list(self._running):
+            self._let_go(job_id)
+        self._untold.clear()
 
     def _recover(self) -> None:
         for job in self.store.unfinished():
@@ -308,6 +392,8 @@ class JobRunner:
                     raise
                 except Exception:  # one that cannot be discarded keeps no other from being so
                     _log.exception("what job %s left cannot be removed", job.id, extra={"job": job.id})
+        for job_id in self.store.cancellations():
+            self._messages.put((CANCEL, job_id))
 
     def _hand_out(self) -> None:
         """Give jobs to workers while both are there."""
@@ -321,6 +407,7 @@ class JobRunner:
                     self._begin(job, elsewhere or previews or self._executor)
             except _DISK:
                 self._running.pop(job.id, None)
+                self._recovery = True  # whether it has begun, by what is written, is seen then
                 raise
             except Exception as error:  # the boundary to whatever a job says: without it, it would be first for ever
                 _log.exception("job %s cannot be begun", job.id, extra={"job": job.id})
@@ -352,7 +439,7 @@ class JobRunner:
 
     def nudge(self) -> None:
         """Look again for jobs that can begin: it has become known which pipelines run where."""
-        self._messages.put(("new", ""))
+        self._messages.put((NEW, ""))
 
     def _begin(self, job: JobRecord, executor: Executor) -> None:
         begun = job.started or time.time()
@@ -365,7 +452,8 @@ class JobRunner:
             has_leftovers=job.result is None and not job.is_preview,
         )
         task = self._make_task(job)
-        self.store.update(job)
+        if not self.store.claim(job):
+            return  # it was taken back or is another's
         self._leftovers.begin(job.id)
         self._send(job, task, executor)
         self._tell(job)
@@ -439,9 +527,9 @@ class JobRunner:
             self._write(last)
             if has_leftovers:
                 self._leftovers.expect(job.id)
-        self._progress.pop(job.id, None)
+        self.nodes.board.forget(job.id)
         self._let_go(job.id)
-        self._room.wake(job.id)
+        self._wake(job.id)
         return last
 
     def _tell(self, job: JobRecord) -> None:
@@ -522,27 +610,33 @@ class JobRunner:
         self._running.pop(job_id, None)
         self._places.wake(job_id)
 
-    def _write(self, job: JobRecord, *, worker_died: bool = False) -> None:
-        """Write a job's new record, and what others are told of it: both or neither."""
+    def _write(self, job: JobRecord, *, worker_died: bool = False) -> bool:
+        """Write what has become of an attempt, and what others are told of it: both or neither.
+
+        :returns: False: another attempt counts by now; nothing was written.
+        """
         along = self._announcer.of_job(job, worker_died=worker_died)
-        if along is None:
-            self.store.update(job)
-            return
-        self.store.update(job, along)
-        self._announcer.wake()
+        is_written = self.store.update(job) if along is None else self.store.update(job, along)
+        if not is_written:
+            _log.warning("what attempt %d at job %s has come to is late", job.attempt, job.id)
+        elif along is not None:
+            self._announcer.wake()
+        return is_written
 
     def _apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
         """Write down what has become of a job: on disk first, then for those who wait."""
         if job.result is not None:
             self._leftovers.forget(job.id)
         if not job.state.is_final:
-            self._write(job, worker_died=worker_died)
+            if not self._write(job, worker_died=worker_died):
+                return
             _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
             self._tell(job)
             if job.result is not None:
-                self._room.wake(job.id)
+                self._wake(job.id)
             return
-        self._write(dataclasses.replace(job, completed=job.completed or time.time()), worker_died=worker_died)
+        if not self._write(dataclasses.replace(job, completed=job.completed or time.time()), worker_died=worker_died):
+            return
         if job.state is State.SUCCESS:
             self.store.remove_image(job.id)  # a failed job may be resubmitted
         elif job.problem is not None:
@@ -550,9 +644,15 @@ class JobRunner:
         if job.state is State.FAILURE and job.image is not None:
             self._tidy_at = 0.0
         self.store.forget_oldest(self.limits.history)
-        self._progress.pop(job.id, None)
-        self._room.wake(job.id)
+        self.nodes.board.forget(job.id)
+        self._wake(job.id)
         self._tell(job)
+
+    def _wake(self, job_id: str) -> None:
+        """Wake those who wait for a job, wherever."""
+        self._room.wake(job_id)
+        if not self.nodes.is_alone:
+            self.nodes.tell(OVER, job_id)
 
 
 def _is_told(job: JobRecord) -> bool:

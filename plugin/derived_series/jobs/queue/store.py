@@ -1,133 +1,84 @@
-"""The jobs on disk: SQLite, and a folder for each job that has an image.
+"""The jobs: rows of a database, and beside them the images that were uploaded for them.
 
-What ``add`` has returned from survives a crash of the process and of the machine (WAL, synchronous=FULL;
-files are flushed before the row that names them is written).
+What ``add`` has returned from survives a crash of the process and of the machine (an image is on disk before the row
+that names it).
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import json
-import os
-import shutil
-import sqlite3
-import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.jobs.destination_states import CLOSED, HELD
 from derived_series.jobs.plain import encodable
+from derived_series.jobs.queue.database import Database, Note, Transaction
+from derived_series.jobs.queue.job_files import FolderFiles, JobFiles
+from derived_series.jobs.queue.schema import VERSION
+from derived_series.jobs.queue.sqlite_database import SqliteDatabase, full
 from derived_series.jobs.record import JobRecord, Problem, State
-
-#: The file in the jobs folder, and its version: SQLite's user_version.
-DATABASE, VERSION = "jobs.sqlite", 1
+from derived_series.jobs.stored_series import stored_series
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(JobRecord))
 #: Columns whose names are not those of the fields: databases of older versions have them.
 _COLUMN_OF = {"has_leftovers": "dirty", "attempts_lost_to_restarts": "lost"}
 _COLUMNS = tuple(_COLUMN_OF.get(name, name) for name in _FIELDS)
+#: Columns of what is looked for in the JSON of the others.
+_DERIVED = ("pipeline", "replaces", "preview", "verdict", "made", "held", "undelivered")
 _JSON = frozenset({"request", "result"})
-#: SQLite ends a whole query at one text that is not JSON (a NaN in it, say): such a row is passed over.
-_REQUEST, _RESULT = (f"CASE WHEN json_valid({name}) THEN {name} END" for name in ("request", "result"))
-_WITH_DESTINATIONS = f"EXISTS (SELECT 1 FROM json_each({_RESULT}, '$.Destinations') AS destination WHERE %s)"
-_HELD = "destination.value = 'Held'"
-_OPEN = "destination.value NOT IN ('Success', 'Rejected', 'Deleted')"
 _UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
 
-#: What the disk has no part in: trying again would end the same.
-_REFUSED_VALUES = (sqlite3.DataError, sqlite3.InterfaceError)
-
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    {", ".join(name for name in _COLUMNS if name != "id")}
-);
-CREATE TABLE IF NOT EXISTS room (one INTEGER PRIMARY KEY, bytes BLOB);
-CREATE INDEX IF NOT EXISTS by_state ON jobs (state, next_try);
-CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest);
-CREATE INDEX IF NOT EXISTS by_subject ON jobs (subject);
-CREATE INDEX IF NOT EXISTS by_series ON jobs (series);
-"""
-
-
-#: Bytes that are tried at a start.
-_ROOM_BYTES = 1 << 16
+#: The LIMIT of a query that has none.
+_ALL = 1 << 62
 
 
 class JobStore:
-    """All jobs, of one process at a time. Safe for threads.
+    """All jobs. Safe for threads.
 
     :param folder: is made when it is not there.
-    :param in_memory: nothing of it is read or written.
+    :param database: where the rows are; by default a file in the folder, of one process at a time.
+    :param files: where images and logs are; by default files in the folder.
     :raises Busy: its disk is full. :raises DerivedSeriesError: it cannot be written.
     """
 
     #: Why nothing is derived, where nothing is.
     problem: str | None = None
 
-    def __init__(self, folder: Path, *, in_memory: bool = False):
+    def __init__(self, folder: Path, database: Database | None = None, files: JobFiles | None = None):
         self.folder = folder
-        self._lock = threading.Lock()
+        self.files = FolderFiles(folder) if files is None else files
+        self.database = SqliteDatabase(folder) if database is None else database
         try:
-            if not in_memory:
-                folder.mkdir(parents=True, exist_ok=True)
-            place = ":memory:" if in_memory else folder / DATABASE
-            self._db = sqlite3.connect(place, timeout=5, check_same_thread=False)
-            try:
-                self._prepare()
-            except (OSError, sqlite3.Error, DerivedSeriesError):
-                self._db.close()
-                raise
-        except (OSError, sqlite3.Error) as error:
-            if is_full(folder, error):
-                raise Busy(f"the disk of the jobs folder {folder} is full", retry_after=60) from error
-            raise DerivedSeriesError(
-                f"the jobs folder {folder} cannot be used: {error}",
-                remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
-            ) from error
+            if self.database.version < VERSION:
+                self._bring_up_to_date()
+        except DerivedSeriesError:
+            self.database.close()
+            raise
 
-    def _prepare(self) -> None:
-        """Give a new database its tables, and one of an older version what it lacks."""
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, VERSION):
-            raise DerivedSeriesError(
-                f"{self.folder / DATABASE} has version {version}, this plugin knows {VERSION}",
-                remedy="use the plugin's version that wrote it, or another JobsFolder",
-            )
-        self._db.executescript(_SCHEMA)
-        if "lost" not in {row[1] for row in self._db.execute("PRAGMA table_info(jobs)")}:  # jobs of older versions
-            self._db.execute("ALTER TABLE jobs ADD COLUMN lost DEFAULT 0")
-        self._db.execute(f"PRAGMA user_version={VERSION}")
-        with self._db:  # whether there is room for what is written at a start
-            self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM_BYTES])
-        with self._db:
-            self._db.execute("DELETE FROM room")
+    def _bring_up_to_date(self) -> None:
+        """Write what older versions did not: columns of what is in the JSON of others."""
+        with self.database.transaction() as db:
+            rows = db.execute("SELECT id, request, result FROM jobs").fetchall()
+            changed = [
+                [*_looked_for(_object(request), _object(result)).values(), job_id] for job_id, request, result in rows
+            ]
+            db.executemany(f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _DERIVED)} WHERE id = ?", changed)
+        self.database.set_version()
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self.database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One writer at a time.
+    def transaction(self, *, leading: bool = False) -> AbstractContextManager[Transaction]:
+        """See ``Database.transaction``."""
+        return self.database.transaction(leading=leading)
 
-        :raises Busy: the disk does not take it; nothing was changed.
-        """
-        with self._lock:
-            try:
-                with self._db:
-                    yield self._db
-            except _REFUSED_VALUES as error:
-                raise DerivedSeriesError(f"a job cannot be written down: {error}") from error
-            except sqlite3.Error as error:
-                raise _full(self.folder, error) from error
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """See ``Database.reading``."""
+        return self.database.reading()
 
     def add(
         self,
@@ -135,7 +86,7 @@ class JobStore:
         image: bytes | None,
         *,
         most: int,
-        along: Callable[[sqlite3.Connection], None] | None = None,
+        along: Note | None = None,
     ) -> None:
         """Accept a job: when this returns, it is on disk.
 
@@ -146,68 +97,54 @@ class JobStore:
         self._check_room(most)
         accepted = False
         try:
-            if image is not None and job.image is not None:
-                self._write_image(job, image)
+            if image is not None and job.image is not None and self.files.apart:
+                self.files.write_image(None, job.id, job.image, image)
             with self.transaction() as db:
+                if image is not None and job.image is not None and not self.files.apart:
+                    self.files.write_image(db, job.id, job.image, image)
                 if self._count_unfinished(db) >= most:
                     raise _queue_full(most)
-                marks = ", ".join("?" * len(_COLUMNS))
-                db.execute(f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({marks})", _to_row(job))
+                row = _to_row(job)
+                marks = ", ".join("?" * len(row))
+                db.execute(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({marks})", list(row.values()))
                 if along is not None:
                     along(db)
             accepted = True
         except OSError as error:
-            raise _full(self.folder, error) from error
+            raise full(self.folder, error) from error
         finally:
-            if not accepted:
+            if not accepted and self.files.apart:
                 self.remove_image(job.id)
 
     def _check_room(self, most: int) -> None:
-        with self._lock:
-            if self._count_unfinished(self._db) >= most:
+        with self.database.reading() as db:
+            if self._count_unfinished(db) >= most:
                 raise _queue_full(most)
 
     @staticmethod
-    def _count_unfinished(db: sqlite3.Connection) -> int:
+    def _count_unfinished(db: Transaction) -> int:
         count: int = db.execute(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}").fetchone()[0]
         return count
 
-    def job_folder(self, job_id: str) -> Path:
-        return self.folder / "images" / job_id
-
-    def log_path(self, job_id: str) -> Path:
-        """The file of what a job's code has said."""
-        return self.folder / "logs" / f"{job_id}.log"
-
     def image_path(self, job: JobRecord) -> Path | None:
-        """The uploaded image's file."""
-        return None if job.image is None else self.job_folder(job.id) / job.image
+        """The uploaded image's file, where it is one."""
+        return None if job.image is None else self.files.image_path(job.id, job.image)
 
-    def _write_image(self, job: JobRecord, image: bytes) -> None:
-        folder = self.job_folder(job.id)
-        folder.mkdir(parents=True)
-        with (folder / (job.image or "")).open("wb") as file:
-            file.write(image)
-            file.flush()
-            os.fsync(file.fileno())
-        for directory in (folder, folder.parent):
-            handle = os.open(directory, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+    def image_size(self, job: JobRecord) -> int | None:
+        """Bytes of the uploaded image; None: there is none (any more)."""
+        return None if job.image is None else self.files.image_size(job.id, job.image)
+
+    def read_image(self, job: JobRecord, start: int = 0, count: int | None = None) -> bytes:
+        """Bytes of the uploaded image. :param count: None: all from ``start`` on. :raises NotFound: there is none."""
+        return self.files.read_image(job.id, job.image or "", start, count)
 
     def remove_image(self, job_id: str) -> None:
         """Forget the uploaded image of a job."""
-        shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
+        self.files.remove_image(job_id)
 
     def remove_stray_images(self) -> int:
         """Remove images whose jobs were never accepted, have succeeded or are gone (a crash between two steps)."""
-        root = self.folder / "images"
-        strays = [path for path in root.glob("*") if self._is_done_with(path.name)] if root.exists() else []
-        for path in strays:
-            shutil.rmtree(path, ignore_errors=True)
-        return len(strays)
+        return self.files.remove_stray_images(self._is_done_with)
 
     def _is_done_with(self, job_id: str) -> bool:
         job = self.find(job_id)
@@ -226,7 +163,7 @@ class JobStore:
 
     def page(self, since: int = 0, limit: int = 0) -> list[JobRecord]:
         """Jobs in the order of their acceptance; ``limit`` 0 is all of them."""
-        return self._select("ORDER BY seq LIMIT ? OFFSET ?", [limit or -1, since])
+        return self._select("ORDER BY seq LIMIT ? OFFSET ?", [limit or _ALL, since])
 
     def of_series(self, series: str) -> list[JobRecord]:
         """Jobs whose parent a series is, in the order of their acceptance; those that reject it, too."""
@@ -237,7 +174,7 @@ class JobStore:
 
     def with_leftovers(self) -> list[JobRecord]:
         """Failed jobs of which something may still be in Orthanc."""
-        return self._select("WHERE state = 'Failure' AND dirty ORDER BY seq")
+        return self._select("WHERE state = 'Failure' AND dirty <> 0 ORDER BY seq")
 
     def failed_with_image(self) -> list[JobRecord]:
         """Failed jobs whose image was uploaded."""
@@ -260,39 +197,40 @@ class JobStore:
         :param only: the pipelines of which jobs are taken; None takes any job.
         :param without: the pipelines of which no job is taken; with ``pipelines=False`` none of any pipeline is.
         """
-        request = _REQUEST.replace("request", "waiting.request")
+        wanted: list[str] = []
+        names: list[str] = []
+        if preview:
+            wanted.append("preview <> 0")
+        if not pipelines:
+            wanted.append("pipeline IS NULL")
+        if only is not None:
+            wanted.append(f"pipeline IN ({_marks(only)})")
+            names += only
+        if without:
+            wanted.append(f"(pipeline IS NULL OR pipeline NOT IN ({_marks(without)}))")
+            names += without
         jobs = self._select(
-            "AS waiting WHERE (state = 'Pending' OR (state = 'Retry' AND next_try <= ?)) AND NOT EXISTS ("
-            "SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject "
-            f"AND json_extract({request}, '$.IfExists') = 'Replace' "
-            f"AND NOT ifnull(json_extract({request}, '$.DryRun'), 0)) "
-            f"AND (NOT ? OR json_extract({request}, '$.DryRun')) "
-            f"AND (? OR json_extract({request}, '$.Pipeline') IN (SELECT value FROM json_each(?))) "
-            f"AND ifnull(json_extract({request}, '$.Pipeline'), '') NOT IN (SELECT value FROM json_each(?)) "
-            f"AND (? OR json_extract({request}, '$.Pipeline') IS NULL) "
-            "ORDER BY priority DESC, seq LIMIT 1",
-            [now, preview, only is None, json.dumps(list(only or ())), json.dumps(list(without)), pipelines],
+            "AS waiting WHERE (state = 'Pending' OR (state = 'Retry' AND next_try <= ?)) AND (replaces = 0 OR NOT "
+            "EXISTS (SELECT 1 FROM jobs AS other WHERE other.state = 'Running' AND other.subject = waiting.subject)) "
+            f"{''.join(f'AND {each} ' for each in wanted)}ORDER BY priority DESC, seq LIMIT 1",
+            [now, *names],
         )
         return jobs[0] if jobs else None
 
     def oldest_waiting(self) -> float | None:
         """When the oldest of the jobs that have never run was accepted, in seconds since 1970."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT min(created) FROM jobs WHERE state = 'Pending' AND started IS NULL"
-            ).fetchone()
+        with self.database.reading() as db:
+            row = db.execute("SELECT min(created) FROM jobs WHERE state = 'Pending' AND started IS NULL").fetchone()
         return row[0]  # type: ignore[no-any-return]
 
     def try_to_write(self) -> None:
         """Write a little. :raises Busy: the disk does not take it."""
-        with self.transaction() as db:
-            db.execute("DELETE FROM room WHERE one = 2")
-            db.execute("INSERT INTO room VALUES (2, NULL)")
+        self.database.try_to_write()
 
     def next_time(self) -> float | None:
         """When the first of the jobs that wait for another attempt is due."""
-        with self._lock:
-            row = self._db.execute("SELECT min(next_try) FROM jobs WHERE state = 'Retry'").fetchone()
+        with self.database.reading() as db:
+            row = db.execute("SELECT min(next_try) FROM jobs WHERE state = 'Retry'").fetchone()
         return row[0]  # type: ignore[no-any-return]
 
     def with_digest(self, digest: str) -> list[JobRecord]:
@@ -305,110 +243,155 @@ class JobStore:
 
     def undelivered(self) -> list[JobRecord]:
         """Jobs that are over and have destinations that did not take their series, or wait for a verdict."""
-        return self._select(f"WHERE state IN ('Success', 'Failure') AND {_WITH_DESTINATIONS % _OPEN} ORDER BY seq")
+        return self._select("WHERE state IN ('Success', 'Failure') AND undelivered <> 0 ORDER BY seq")
 
     def maker_of(self, series: str) -> JobRecord | None:
         """The job that stored a series. :param series: its Orthanc identifier."""
-        jobs = self._select(
-            f"WHERE (json_extract({_RESULT}, '$.ID') = ? OR EXISTS (SELECT 1 FROM json_each({_RESULT}, '$.Series') AS "
-            "each WHERE json_extract(each.value, '$.ID') = ?)) "
-            f"AND json_extract({_REQUEST}, '$.Verdict') IS NULL LIMIT 1",
-            [series, series],
-        )
+        jobs = self._select("WHERE made LIKE ? ESCAPE '!' AND verdict IS NULL ORDER BY seq LIMIT 1", [_pattern(series)])
         return jobs[0] if jobs else None
 
     def newest_series(self, most: int) -> list[JobRecord]:
-        """The jobs that stored series, newest first."""
-        return self._select(
-            f"WHERE ifnull(json_extract({_RESULT}, '$.ID'), json_extract({_RESULT}, '$.Series[0].ID')) IS NOT NULL "
-            f"AND json_extract({_REQUEST}, '$.Verdict') IS NULL "
-            "ORDER BY seq DESC LIMIT ?",
-            [most],
-        )
+        """The jobs that stored series, newest first. :param most: -1: all of them."""
+        limit = _ALL if most < 0 else most
+        return self._select("WHERE made <> '' AND verdict IS NULL ORDER BY seq DESC LIMIT ?", [limit])
 
     def rejections(self) -> list[JobRecord]:
         """The jobs that rejected a series and stored the document that says so."""
-        return self._select("WHERE result IS NOT NULL AND json_extract(request, '$.Verdict') = 'Reject' ORDER BY seq")
+        return self._select("WHERE result IS NOT NULL AND verdict = 'Reject' ORDER BY seq")
+
+    def cancellations(self) -> list[str]:
+        """The jobs that are to be ended."""
+        with self.database.reading() as db:
+            return [job for (job,) in db.execute("SELECT job FROM cancellations").fetchall()]
 
     def counts(self) -> dict[State, int]:
         """The number of jobs in each state."""
-        with self._lock:
-            rows = self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
+        with self.database.reading() as db:
+            rows = db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
         counts = {State(state): count for state, count in rows}
         return {state: counts.get(state, 0) for state in State}
 
     def _select(self, condition: str, values: Sequence[Any] = ()) -> list[JobRecord]:
-        with self._lock:
-            rows = self._db.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs {condition}", values).fetchall()
+        with self.database.reading() as db:
+            rows = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs {condition}", values).fetchall()
         return [_from_row(row) for row in rows]
 
-    def update(self, job: JobRecord, along: Callable[[sqlite3.Connection], None] | None = None) -> JobRecord:
-        """Write a job's new record; it is on disk when this returns.
+    def claim(self, job: JobRecord) -> bool:
+        """Begin an attempt, as the Orthanc that leads; on disk when this returns.
+
+        :param job: the record of the new attempt.
+        :returns: False: it does not wait any more, or another attempt has begun.
+        :raises Busy: the disk does not take it.
+        """
+        return self._write(job, "attempt = ? AND state IN ('Pending', 'Retry')", [job.attempt - 1], None)
+
+    def update(self, job: JobRecord, along: Note | None = None) -> bool:
+        """Write what has become of an attempt, as the Orthanc that leads; on disk when this returns.
 
         :param along: writes what is kept with it or not at all: it is called in the same transaction, and sees the
             record as it was.
+        :returns: False: the job's attempt is another one by now, or it is gone; nothing was written.
         :raises Busy: the disk does not take it.
         """
-        names = [name for name in _COLUMNS if name != "id"]
-        values = dict(zip(_COLUMNS, _to_row(job), strict=True))
+        return self._write(job, "attempt = ?", [job.attempt], along)
+
+    def _write(self, job: JobRecord, condition: str, values: Sequence[Any], along: Note | None) -> bool:
+        with self.transaction(leading=True) as db:
+            if along is not None and _is_there(db, job, condition, values):
+                along(db)
+            return _written(db, job, condition, values)
+
+    def exchange(self, former: JobRecord, job: JobRecord, along: Note | None = None) -> bool:
+        """Write a job's new record, whoever leads; it is on disk when this returns.
+
+        :param former: what it is made from. :param along: see ``update``.
+        :returns: False: the record is another one by now; nothing was written.
+        :raises Busy: the disk does not take it.
+        """
         with self.transaction() as db:
+            row = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE id = ?", [former.id]).fetchone()
+            if row is None or _from_row(row) != former:
+                return False
             if along is not None:
                 along(db)
-            db.execute(
-                f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in names)} WHERE id = ?",
-                [*(values[name] for name in names), job.id],
-            )
-        return job
+            return _written(db, job, "id = id", [])
 
     def delete(self, job_id: str) -> None:
         """Forget a job, its image and its log."""
         with self.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
-        self.remove_image(job_id)
-        with contextlib.suppress(OSError):
-            self.log_path(job_id).unlink(missing_ok=True)
+        self.files.remove(job_id)
 
     def forget_oldest(self, keep: int) -> None:
         """Forget the oldest jobs that are over, but for the newest ``keep``; as Orthanc's JobsHistorySize.
 
         Those whose destinations wait for a verdict are kept.
         """
-        over = f"state IN ('Success', 'Failure') AND NOT dirty AND NOT {_WITH_DESTINATIONS % _HELD}"
-        old = self._select(f"WHERE {over} ORDER BY seq DESC LIMIT -1 OFFSET ?", [keep])
+        over = "state IN ('Success', 'Failure') AND dirty = 0 AND held = 0"
+        old = self._select(f"WHERE {over} ORDER BY seq DESC LIMIT ? OFFSET ?", [_ALL, keep])
         for job in old:
             self.delete(job.id)
+
+
+def _is_there(db: Transaction, job: JobRecord, condition: str, values: Sequence[Any]) -> bool:
+    row = db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND {condition}", [job.id, *values]).fetchone()
+    return row is not None
+
+
+def _written(db: Transaction, job: JobRecord, condition: str, values: Sequence[Any]) -> bool:
+    row = _to_row(job)
+    del row["id"]
+    columns = ", ".join(f"{name} = ?" for name in row)
+    changed = db.execute(f"UPDATE jobs SET {columns} WHERE id = ? AND {condition}", [*row.values(), job.id, *values])
+    if job.state.is_final:
+        db.execute("DELETE FROM cancellations WHERE job = ?", [job.id])
+    return changed.rowcount == 1
 
 
 def _queue_full(most: int) -> Busy:
     return Busy(f"the queue is full: {most} jobs wait or run", remedy="try again later, or raise QueueSize")
 
 
-def is_full(folder: Path, error: Exception) -> bool:
-    """Whether an error comes of a full disk. SQLite tells of some only that they are errors of the disk."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code == sqlite3.SQLITE_FULL:
-        return True
-    if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
-        return False
+def _marks(values: Collection[str]) -> str:
+    """The marks of a list of values; of an empty one, a list that has none of them."""
+    return ", ".join("?" * len(values)) or "NULL"
+
+
+def _pattern(series: str) -> str:
+    """What is LIKE a list that names a series."""
+    escaped = series.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return f"% {escaped} %"
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """A JSON object; an empty one where it is none."""
     try:
-        free = os.statvfs(folder)
-    except OSError:
-        return False
-    is_tight = free.f_bavail * free.f_frsize < 4 * _ROOM_BYTES or free.f_favail == 0 < free.f_files
-    return is_tight and not free.f_flag & os.ST_RDONLY
+        value = None if text is None else json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
-def _full(folder: Path, error: Exception) -> Busy:
-    """The disk does not take a job: nothing that trying again at once would mend."""
-    what = "is full" if is_full(folder, error) or "full" in str(error) else f"cannot be written: {error}"
-    return Busy(f"the disk of the jobs folder {folder} {what}", retry_after=60)
+def _looked_for(request: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the derived columns."""
+    series = [each["ID"] for each in stored_series(result) if isinstance(each.get("ID"), str)]
+    destinations = result.get("Destinations")
+    states = set(destinations.values()) if isinstance(destinations, dict) else set()
+    preview = bool(request.get("DryRun"))
+    return {
+        "pipeline": request.get("Pipeline"),
+        "replaces": int(request.get("IfExists") == "Replace" and not preview),
+        "preview": int(preview),
+        "verdict": request.get("Verdict"),
+        "made": f" {' '.join(series)} " if series else "",
+        "held": int(HELD in states),
+        "undelivered": int(bool(states - (CLOSED - {HELD}))),
+    }
 
 
-def _to_row(job: JobRecord) -> list[Any]:
-    row = []
-    for name in _FIELDS:
+def _to_row(job: JobRecord) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, column in zip(_FIELDS, _COLUMNS, strict=True):
         value = getattr(job, name)
         if isinstance(value, State):
             value = value.value
@@ -416,8 +399,10 @@ def _to_row(job: JobRecord) -> list[Any]:
             value = json.dumps(encodable(value.to_json()))
         elif name in _JSON and value is not None:
             value = json.dumps(encodable(value))
-        row.append(value)
-    return row
+        elif isinstance(value, bool):
+            value = int(value)
+        row[column] = value
+    return {**row, **_looked_for(job.request, job.result or {})}
 
 
 def _from_row(row: Sequence[Any]) -> JobRecord:

@@ -24,12 +24,8 @@ def failed_uploads(store: JobStore) -> list[Upload]:
     """What is there, that of the newest failure first."""
     uploads = []
     for job in store.failed_with_image():
-        path = store.image_path(job)
-        try:
-            if path is not None:
-                uploads.append(Upload(job.id, path.stat().st_size, job.completed or job.created))
-        except OSError:  # removed before
-            continue
+        if (size := store.image_size(job)) is not None:  # else it was removed before
+            uploads.append(Upload(job.id, size, job.completed or job.created))
     return sorted(uploads, key=lambda upload: upload.since, reverse=True)
 
 

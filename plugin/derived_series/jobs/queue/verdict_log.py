@@ -6,14 +6,12 @@ Anybody who may write to Orthanc can write metadata; here is only what was said 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from derived_series.jobs.plain import json_bytes
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.store import JobStore
-
-_SCHEMA = "CREATE TABLE IF NOT EXISTS verdicts (series TEXT PRIMARY KEY, verdict TEXT NOT NULL) WITHOUT ROWID"
 
 #: The row that says that what was kept as metadata alone, by older versions, has been taken over.
 _TAKEN_OVER = ""
@@ -24,21 +22,17 @@ class VerdictLog:
 
     def __init__(self, store: JobStore):
         self._store = store
-        with store.transaction() as db:
-            db.execute(_SCHEMA)
 
     def of(self, series: str) -> dict[str, Any] | None:
         """The verdict on a series."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             row = db.execute("SELECT verdict FROM verdicts WHERE series = ?", [series]).fetchone()
         if row is None:
             return None
         verdict: dict[str, Any] = json.loads(row[0])
         return verdict
 
-    def put(
-        self, series: str, verdict: Mapping[str, Any], along: Callable[[sqlite3.Connection], None] | None = None
-    ) -> None:
+    def put(self, series: str, verdict: Mapping[str, Any], along: Note | None = None) -> None:
         """Write a verdict; it is on disk when this returns.
 
         :param along: is called in the same transaction. :raises Busy: the disk does not take it.
@@ -57,10 +51,14 @@ class VerdictLog:
     def _put(
         self,
         verdicts: Mapping[str, Mapping[str, Any]],
-        along: Callable[[sqlite3.Connection], None] | None = None,
+        along: Note | None = None,
     ) -> None:
         rows = [(series, json_bytes(dict(verdict)).decode()) for series, verdict in verdicts.items()]
         with self._store.transaction() as db:
             if along is not None:
                 along(db)
-            db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+            db.executemany(
+                "INSERT INTO verdicts (series, verdict) VALUES (?, ?) "
+                "ON CONFLICT (series) DO UPDATE SET verdict = excluded.verdict",
+                rows,
+            )

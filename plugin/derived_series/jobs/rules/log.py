@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.rules.evaluate import Firing
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS firings (
-    rule TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT NOT NULL, job TEXT NOT NULL UNIQUE,
-    inputs TEXT NOT NULL, chain TEXT NOT NULL, depth INTEGER NOT NULL, time REAL NOT NULL,
-    PRIMARY KEY (rule, digest)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS firings_by_subject ON firings (subject);
-CREATE TABLE IF NOT EXISTS stable_series (seq INTEGER PRIMARY KEY AUTOINCREMENT, series TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS seen_changes (one INTEGER PRIMARY KEY CHECK (one = 1), seen INTEGER, settled INTEGER);
-"""
 _COLUMNS = "rule, digest, subject, job, inputs, chain, depth, time"
 
 
@@ -61,11 +51,8 @@ class FiringLog:
 
     def __init__(self, store: JobStore):
         self._store = store
-        with store.transaction() as db:
-            for statement in _SCHEMA.split(";\n"):
-                db.execute(statement)
 
-    def note(self, fired: Fired) -> Any:
+    def note(self, fired: Fired) -> Note:
         """What writes a firing; for ``JobRunner.submit(along=...)``."""
         firing = fired.firing
         row = [
@@ -97,12 +84,13 @@ class FiringLog:
 
     def summary(self) -> dict[str, tuple[int, Fired]]:
         """Rule -> how often it has fired, and the last time."""
-        with self._store.transaction() as db:
-            rows = db.execute(f"SELECT count(*), {_COLUMNS}, max(time) FROM firings GROUP BY rule").fetchall()
-        return {row[1]: (row[0], _fired(row[1:-1])) for row in rows}
+        with self._store.reading() as db:
+            counts = db.execute("SELECT rule, count(*), max(time) FROM firings GROUP BY rule").fetchall()
+        last = {rule: self._select("WHERE rule = ? AND time = ?", [rule, time])[-1:] for rule, _, time in counts}
+        return {rule: (count, last[rule][0]) for rule, count, _ in counts if last[rule]}
 
     def _select(self, condition: str, values: Sequence[Any]) -> list[Fired]:
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM firings {condition} ORDER BY time", values).fetchall()
         return [_fired(row) for row in rows]
 
@@ -110,37 +98,43 @@ class FiringLog:
 
     def seen(self) -> Seen | None:
         """None: no changes were ever read."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             row = db.execute("SELECT seen, settled FROM seen_changes").fetchone()
         return None if row is None else Seen(*row)
 
     def see(self, seen: Seen, stable: Iterable[str]) -> None:
         """Changes were read; these series wait from now on. Written together or not at all."""
-        with self._store.transaction() as db:
+        with self._store.transaction(leading=True) as db:
             _put(db, stable)
-            db.execute("INSERT OR REPLACE INTO seen_changes VALUES (1, ?, ?)", [seen.seen, seen.settled])
+            db.execute(
+                "INSERT INTO seen_changes (one, seen, settled) VALUES (1, ?, ?) "
+                "ON CONFLICT (one) DO UPDATE SET seen = excluded.seen, settled = excluded.settled",
+                [seen.seen, seen.settled],
+            )
 
     def forget_seen(self) -> None:
         """Without rules nothing is followed: later rules begin with what comes later."""
-        with self._store.transaction() as db:
+        with self._store.transaction(leading=True) as db:
             db.execute("DELETE FROM seen_changes")
             db.execute("DELETE FROM stable_series")
 
     def waiting(self) -> list[str]:
         """The series that wait, in the order in which they became stable."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             return [series for (series,) in db.execute("SELECT series FROM stable_series ORDER BY seq")]
 
-    def done(self, series: str, along: Callable[[sqlite3.Connection], None] | None = None) -> None:
+    def done(self, series: str, along: Note | None = None) -> None:
         """The rules have seen this series. :param along: is called in the same transaction."""
-        with self._store.transaction() as db:
+        with self._store.transaction(leading=True) as db:
             if along is not None:
                 along(db)
             db.execute("DELETE FROM stable_series WHERE series = ?", [series])
 
 
-def _put(db: sqlite3.Connection, stable: Iterable[str]) -> None:
-    db.executemany("INSERT OR IGNORE INTO stable_series (series) VALUES (?)", [(series,) for series in stable])
+def _put(db: Transaction, stable: Iterable[str]) -> None:
+    db.executemany(
+        "INSERT INTO stable_series (series) VALUES (?) ON CONFLICT DO NOTHING", [(series,) for series in stable]
+    )
 
 
 def _fired(row: Sequence[Any]) -> Fired:

@@ -11,7 +11,9 @@ from typing import Any
 from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS rule_remarks (rule TEXT NOT NULL, time REAL NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL)
+CREATE TABLE IF NOT EXISTS rule_remarks (
+    rule TEXT NOT NULL, time DOUBLE PRECISION NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL
+)
 """
 
 #: Of each rule; older ones are forgotten.
@@ -63,7 +65,7 @@ class Remarks:
 
     def of_rule(self, rule: str, most: int) -> list[Remark]:
         """The newest remarks of a rule, the newest first."""
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows: Sequence[Any] = db.execute(
                 "SELECT rule, path, text, time FROM rule_remarks WHERE rule = ? ORDER BY time DESC LIMIT ?",
                 [rule, most],

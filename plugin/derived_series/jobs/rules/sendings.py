@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sendings (
     rule TEXT NOT NULL, digest TEXT NOT NULL, series TEXT NOT NULL, job TEXT NOT NULL, destinations TEXT NOT NULL,
-    time REAL NOT NULL, PRIMARY KEY (rule, digest)
+    time DOUBLE PRECISION NOT NULL, PRIMARY KEY (rule, digest)
 )
 """
 _COLUMNS = "rule, digest, series, job, destinations, time"
@@ -45,12 +45,12 @@ class Sendings:
         with store.transaction() as db:
             db.execute(_SCHEMA)
 
-    def note(self, sending: Sending) -> Callable[[sqlite3.Connection], None]:
+    def note(self, sending: Sending) -> Note:
         """What writes a sending."""
         destinations = json.dumps(sending.destinations)
         row = [sending.rule, sending.digest, sending.series, sending.job, destinations, sending.time]
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             db.execute(f"INSERT INTO sendings ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
 
         return write
@@ -62,7 +62,7 @@ class Sendings:
     def summary(self) -> dict[str, tuple[int, Sending]]:
         """Rule -> how often it has sent something, and the last time."""
         by_rule: dict[str, tuple[int, Sending]] = {}
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             counts = dict(db.execute("SELECT rule, count(*) FROM sendings GROUP BY rule").fetchall())
         for rule, count in counts.items():
             for last in self._select("WHERE rule = ? ORDER BY time DESC LIMIT 1", [rule]):
@@ -80,7 +80,7 @@ class Sendings:
                 db.execute("DELETE FROM sendings WHERE rule = ? AND digest = ?", [each.rule, each.digest])
 
     def _select(self, condition: str, values: Sequence[Any]) -> list[Sending]:
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM sendings {condition}", values).fetchall()
         return [_sending(row) for row in rows]
 

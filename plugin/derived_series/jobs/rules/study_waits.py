@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS study_waits (
-    rule TEXT NOT NULL, study TEXT NOT NULL, since REAL NOT NULL, state TEXT NOT NULL, missing TEXT NOT NULL,
-    changed REAL NOT NULL, PRIMARY KEY (rule, study)
+    rule TEXT NOT NULL, study TEXT NOT NULL, since DOUBLE PRECISION NOT NULL, state TEXT NOT NULL,
+    missing TEXT NOT NULL, changed DOUBLE PRECISION NOT NULL, PRIMARY KEY (rule, study)
 )
 """
 _COLUMNS = "rule, study, since, state, missing, changed"
@@ -62,12 +62,12 @@ class StudyWaits:
         """The waits of a state, the oldest first."""
         return self._select("WHERE state = ?", [state.value])
 
-    def note(self, wait: StudyWait) -> Callable[[sqlite3.Connection], None]:
+    def note(self, wait: StudyWait) -> Note:
         """What writes a wait; for ``JobRunner.submit(along=...)``."""
         missing = json.dumps({name: list(counts) for name, counts in (wait.missing or {}).items()})
         row = [wait.rule, wait.study, wait.since, wait.state.value, missing, wait.changed]
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
             db.execute(f"INSERT INTO study_waits ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", row)
 
@@ -93,7 +93,7 @@ class StudyWaits:
         return self._select("")
 
     def _select(self, condition: str, values: Sequence[Any] = ()) -> list[StudyWait]:
-        with self._store.transaction() as db:
+        with self._store.reading() as db:
             rows = db.execute(f"SELECT {_COLUMNS} FROM study_waits {condition} ORDER BY since, study", values)
             return [_wait(row) for row in rows.fetchall()]
 

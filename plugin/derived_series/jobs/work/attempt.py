@@ -130,7 +130,10 @@ def _deletion(attempt: Attempt) -> Conflict | None:
 def _is_removed(attempt: Attempt) -> bool:
     """Remove the attempt's partial series; False when that fails."""
     try:
+        attempt.progress.check()
         remove_series(attempt.client, *attempt.series_uids)
+    except NotWanted:  # another attempt may have stored them
+        return False
     except DerivedSeriesError as error:
         _log.warning("job %s: its partial series could not be removed yet: %s", attempt.task.job_id, error)
         return False

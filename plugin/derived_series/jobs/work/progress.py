@@ -60,6 +60,7 @@ class Progress:
         self._attempt = attempt
         self._last_message = time.monotonic()
         self._phase = ""
+        self._percent = 0
         self._times: list[tuple[str, float]] = []
         self._parts: dict[tuple[str, str], float] = {}  # seconds by phase and by what was done within it
 
@@ -82,12 +83,27 @@ class Progress:
             **(_OF_OTHER_SERVERS if "Retrieving" in begun else {}),
         }
         low, high = phases[phase]
-        percent = low + (high - low) * done // max(total, 1)
-        message = {"Attempt": self._attempt, "Phase": phase, "Progress": min(percent, 99)}
+        self._percent = min(low + (high - low) * done // max(total, 1), 99)
+        self._send()
+
+    def check(self) -> None:
+        """Ask whether the attempt is still wanted: before what another one has stored could be removed by it.
+
+        :raises NotWanted: see there.
+        """
+        if self._route is not None:
+            self._send()
+
+    def _send(self) -> None:
+        message = {
+            "Attempt": self._attempt,
+            "Phase": self._times[-1][0] if self._times else "",
+            "Progress": self._percent,
+        }
         try:
             answer = self._client.send(
                 "POST",
-                self._client.connection.url(self._route),
+                self._client.connection.url(self._route or ""),
                 data=json.dumps(message).encode(),
                 timeout=_ANSWER_SECONDS,
             )

@@ -19,6 +19,8 @@ def remove_former(attempt: Attempt) -> list[str]:
     for job in task.supersedes:
         former += find_any_series(client, series_uids_of(job))
     kept = [series for series in former if series in task.accepted or _is_accepted(client, series)]
+    if former:
+        attempt.progress.check()
     for series in former:
         if series not in kept:
             client.delete(f"/series/{series}")

@@ -24,7 +24,9 @@ def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) 
     uids = [series.instance_uid(index) for index in range(len(series))]
     if (complete := _stored_already(attempt, series, uids)) is not None:
         return complete
-    remove_series(client, series.series_instance_uid)
+    if find_series(client, series.series_instance_uid):
+        progress.check()  # what another attempt stores is not to be removed
+        remove_series(client, series.series_instance_uid)
     samples: list[Sample] = []
     compared = {0, len(uids) // 2, len(uids) - 1}
 

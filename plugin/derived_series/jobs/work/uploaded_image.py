@@ -18,7 +18,7 @@ def uploaded_image(attempt: Attempt) -> Iterator[Path | None]:
     """The uploaded image as a file: the server's own, or a copy where the worker has another disk. None: no image."""
     task = attempt.task
     path = None if task.image_path is None else Path(task.image_path)
-    if path is None or path.exists():
+    if path is None or (path.is_absolute() and path.exists()):
         _check_size(path, task.image_limit)
         yield path
         return

@@ -121,10 +121,11 @@ class JobRoutes:
     def image(self, request: Request) -> Answer:
         """The uploaded image of a job that is not over; workers on other machines read it here."""
         job = self._job(request)
-        path = self._runner.store.image_path(job)
-        if path is None or not path.exists():
+        if job.image is None:
             raise NotFound(f"the job {job.id} has no image (any more)")
-        return Answer(b"", content_type="application/octet-stream", file=path)
+        if (path := self._runner.store.image_path(job)) is not None and path.exists():
+            return Answer(b"", content_type="application/octet-stream", file=path)
+        return Answer(self._runner.store.read_image(job), content_type="application/octet-stream")
 
     def progress(self, request: Request) -> Answer:
         """Workers tell here how far they are, what user code says, and which series they are about to retrieve.

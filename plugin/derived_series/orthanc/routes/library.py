@@ -82,6 +82,7 @@ class LibraryRoutes:
                 "Pipelines": list(catalogue.pipelines),
                 "Rules": [rule.name for rule in self._settings.rules],
                 "Deriving": store.problem is None,
+                "Nodes": self._runner.nodes.status(),
                 "FailedUploads": {
                     "Count": len(uploads),
                     "Bytes": sum(upload.size for upload in uploads),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +55,6 @@ class VerdictRoutes:
         self._runner = runner
         self._callers = callers
         self._audit = audit
-        self._lock = threading.Lock()  # verdicts are decided one after the other
 
     def get(self, request: Request) -> Answer:
         """The verdict, and what can be said."""
@@ -70,7 +68,7 @@ class VerdictRoutes:
         derivation = str(provenance["Job"])
         asked = ReviewRequest.of(parse_json(request.body, "the body"))
         caller = self._callers.known(request, asked.user)
-        with self._lock:
+        with self._runner.nodes.alone("verdicts"):  # they are decided one after the other
             self._refuse_unseen(asked, self._state(request, series, provenance))
             if asked.verdict == "Accept":
                 self._accept(series, derivation, asked, caller)

@@ -1,0 +1,153 @@
+"""Several Orthancs over one PostgreSQL: who leads, and what they say to each other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from derived_series.errors import Busy, DerivedSeriesError
+from derived_series.jobs.queue.nodes import CANCEL, GONE, NEW, Nodes, Part, Purpose
+from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+from derived_series.jobs.queue.progress_board import TableBoard
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks at who leads, as long as that is known and while it is not.
+_TICK_SECONDS = 1.0
+_SOON_SECONDS = 0.25
+
+#: Every so many looks, the one that leads looks which others there are.
+_TICKS_OF_OTHERS = 2
+
+_STOP_SECONDS = 2.0
+
+
+class ManyNodes(Nodes):
+    """This Orthanc among others."""
+
+    look_seconds = 2.0
+
+    def __init__(self, database: PostgresqlDatabase):
+        self.board = TableBoard(database)
+        self._database = database
+        self._part: Part | None = None
+        self._term: int | None = None  # of which this one acts as the one that leads
+        self._others: set[str] = set()
+        self._ticks = 0
+        self._locks: dict[Purpose, threading.Lock] = {"reuse": threading.Lock(), "verdicts": threading.Lock()}
+        self._stopping = threading.Event()
+        self._ticking = threading.Thread(target=self._work, name="nodes", daemon=True)
+        self._listening = threading.Thread(target=self._listen, name="nodes, listening", daemon=True)
+
+    @property
+    def leads(self) -> bool:
+        return self._term is not None and self._database.leads
+
+    def start(self, part: Part) -> None:
+        self._part = part
+        self._ticking.start()
+        self._listening.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._ticking.is_alive():
+            self._ticking.join(_STOP_SECONDS)
+
+    def tell(self, what: str, job_id: str = "") -> None:
+        with suppress(DerivedSeriesError):
+            self._database.tell(f"{what} {job_id}")
+
+    def ask_to_cancel(self, job_id: str) -> None:
+        with self._database.transaction() as db:
+            db.execute(
+                "INSERT INTO cancellations (job) SELECT id FROM jobs WHERE id = ? AND state NOT IN ('Success', "
+                "'Failure') ON CONFLICT DO NOTHING",
+                [job_id],
+            )
+        self.tell(CANCEL, job_id)
+
+    def wants(self, job_id: str, attempt: int) -> bool:
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT 1 FROM jobs WHERE id = ? AND state = 'Running' AND attempt = ? "
+                "AND id NOT IN (SELECT job FROM cancellations)",
+                [job_id, attempt],
+            ).fetchone()
+        return row is not None
+
+    @contextmanager
+    def alone(self, purpose: Purpose) -> Iterator[None]:
+        with self._locks[purpose], self._database.locked(purpose):
+            yield
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "Name": self._database.node,
+            "Leads": self.leads,
+            "All": [name.split()[0] for name in self._database.sessions()],
+        }
+
+    # -- the threads -----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            pause = _TICK_SECONDS
+            try:
+                self._tick()
+            except Busy as error:
+                if self._term is not None and not self._database.leads:
+                    _log.warning("this Orthanc leads no more: %s", error.message)
+                    self._resign()
+                pause = _SOON_SECONDS
+            except Exception:  # the one boundary of this thread
+                if not self._stopping.is_set():
+                    _log.exception("the thread that asks who leads has met an error")
+            self._stopping.wait(pause)
+
+    def _tick(self) -> None:
+        term = self._database.contend()
+        if term != self._term and self._term is not None:
+            _log.warning("another Orthanc has led meanwhile")
+            self._resign()
+        if term is not None and self._term is None:
+            self._term = term
+            _log.warning("this Orthanc leads: it hands out the jobs and reads the changes")
+            done = False
+            try:
+                self._others = set(self._database.sessions())
+                if self._part is not None:
+                    self._part.lead()
+                done = True
+            finally:
+                if not done:
+                    self._resign()  # it is begun again
+        self._ticks += 1
+        if term is not None and self._ticks % _TICKS_OF_OTHERS == 0:
+            others = set(self._database.sessions())
+            for name in self._others - others:
+                _log.warning("the Orthanc %s is gone", name.split()[0])
+                self._hear(GONE, name.split()[0])
+            self._others = others
+
+    def _resign(self) -> None:
+        self._term = None
+        if self._part is not None:
+            self._part.resign()
+
+    def _hear(self, what: str, subject: str) -> None:
+        if self._part is not None and not self._stopping.is_set():
+            self._part.hear(what, subject)
+
+    def _listen(self) -> None:
+        def hear(text: str) -> None:
+            what, _, subject = text.partition(" ")
+            self._hear(what, subject)
+
+        try:
+            self._database.listen(hear, lambda: self._hear(NEW, ""))
+        except Exception:  # the one boundary of this thread; others are looked after all the same, later
+            if not self._stopping.is_set():
+                _log.exception("what other Orthancs say is not heard any more")

@@ -1,0 +1,120 @@
+"""The tables of jobs and of what belongs to them, and how those of an older version become those of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+#: The version of the tables. One that is newer than this is refused. Another table alone needs no other version.
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What one database calls otherwise than another.
+
+    :param counter: a column that numbers its rows in their order.
+    :param bytes: a column of bytes.
+    """
+
+    counter: str
+    bytes: str
+
+
+#: The columns of ``jobs``: those of ``JobRecord`` (some under older names), and then what is looked for in its JSON.
+JOB_COLUMNS: Mapping[str, str] = {
+    "id": "TEXT NOT NULL UNIQUE",
+    "series": "TEXT",
+    "request": "TEXT",
+    "image": "TEXT",
+    "subject": "TEXT",
+    "digest": "TEXT",
+    "created": "DOUBLE PRECISION",
+    "priority": "BIGINT",
+    "state": "TEXT",
+    "attempt": "BIGINT",
+    "progress": "BIGINT",
+    "next_try": "DOUBLE PRECISION",
+    "started": "DOUBLE PRECISION",
+    "completed": "DOUBLE PRECISION",
+    "runtime": "DOUBLE PRECISION",
+    "dirty": "BIGINT",
+    "problem": "TEXT",
+    "result": "TEXT",
+    "lost": "BIGINT DEFAULT 0",
+    "pipeline": "TEXT",
+    "replaces": "BIGINT DEFAULT 0",
+    "preview": "BIGINT DEFAULT 0",
+    "verdict": "TEXT",
+    "made": "TEXT DEFAULT ''",
+    "held": "BIGINT DEFAULT 0",
+    "undelivered": "BIGINT DEFAULT 0",
+}
+
+
+def tables(dialect: Dialect) -> Iterator[str]:
+    """The statements that make what is not there; on a whole schema they change nothing."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in JOB_COLUMNS.items())
+    yield f"CREATE TABLE IF NOT EXISTS jobs (seq {dialect.counter}, {columns})"
+    yield "CREATE INDEX IF NOT EXISTS by_state ON jobs (state, next_try)"
+    yield "CREATE INDEX IF NOT EXISTS by_digest ON jobs (digest)"
+    yield "CREATE INDEX IF NOT EXISTS by_subject ON jobs (subject)"
+    yield "CREATE INDEX IF NOT EXISTS by_series ON jobs (series)"
+    yield "CREATE TABLE IF NOT EXISTS acts (job TEXT NOT NULL, act TEXT NOT NULL, seq BIGINT)"
+    yield "CREATE INDEX IF NOT EXISTS acts_by_job ON acts (job)"
+    yield "CREATE TABLE IF NOT EXISTS verdicts (series TEXT PRIMARY KEY, verdict TEXT NOT NULL)"
+    yield "CREATE TABLE IF NOT EXISTS leftovers (job TEXT PRIMARY KEY)"
+    yield "CREATE TABLE IF NOT EXISTS cancellations (job TEXT PRIMARY KEY)"
+    yield (
+        "CREATE TABLE IF NOT EXISTS series_numbers (job TEXT PRIMARY KEY, study TEXT NOT NULL, "
+        "number BIGINT NOT NULL, count BIGINT NOT NULL DEFAULT 1)"
+    )
+    yield (
+        "CREATE TABLE IF NOT EXISTS firings (rule TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT NOT NULL, "
+        "job TEXT NOT NULL UNIQUE, inputs TEXT NOT NULL, chain TEXT NOT NULL, depth BIGINT NOT NULL, "
+        "time DOUBLE PRECISION NOT NULL, PRIMARY KEY (rule, digest))"
+    )
+    yield "CREATE INDEX IF NOT EXISTS firings_by_subject ON firings (subject)"
+    yield f"CREATE TABLE IF NOT EXISTS stable_series (seq {dialect.counter}, series TEXT NOT NULL UNIQUE)"
+    yield (
+        f"CREATE TABLE IF NOT EXISTS notices (seq {dialect.counter}, id TEXT NOT NULL, receiver TEXT NOT NULL, "
+        "fields TEXT NOT NULL, created DOUBLE PRECISION NOT NULL, attempts BIGINT NOT NULL DEFAULT 0, "
+        "next_try DOUBLE PRECISION NOT NULL DEFAULT 0)"
+    )
+    yield "CREATE INDEX IF NOT EXISTS notices_by_receiver ON notices (receiver, seq)"
+    yield (
+        "CREATE TABLE IF NOT EXISTS notice_counts (receiver TEXT PRIMARY KEY, sent BIGINT NOT NULL DEFAULT 0, "
+        "given_up BIGINT NOT NULL DEFAULT 0)"
+    )
+    yield (
+        "CREATE TABLE IF NOT EXISTS seen_changes (one BIGINT PRIMARY KEY CHECK (one = 1), seen BIGINT, settled BIGINT)"
+    )
+
+
+def shared_tables(dialect: Dialect) -> Iterator[str]:
+    """The tables that several Orthancs need beside the others: what one of them alone has in files and in memory."""
+    yield (
+        f"CREATE TABLE IF NOT EXISTS images (job TEXT NOT NULL, place BIGINT NOT NULL, bytes {dialect.bytes} NOT NULL, "
+        "PRIMARY KEY (job, place))"
+    )
+    yield (
+        f"CREATE TABLE IF NOT EXISTS logs (job TEXT NOT NULL, place BIGINT NOT NULL, bytes {dialect.bytes} NOT NULL, "
+        "PRIMARY KEY (job, place))"
+    )
+    yield (
+        "CREATE TABLE IF NOT EXISTS progress (job TEXT PRIMARY KEY, attempt BIGINT NOT NULL, percent BIGINT NOT NULL, "
+        "phase TEXT NOT NULL, text TEXT NOT NULL)"
+    )
+
+
+def lacking(there: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str]]:
+    """The columns that tables of an older version lack, each with its table, as ``ALTER TABLE`` adds them.
+
+    :param there: the columns that a table has, by the table's name.
+    """
+    wanted = {"jobs": JOB_COLUMNS, "acts": {"seq": "BIGINT"}, "series_numbers": {"count": "BIGINT NOT NULL DEFAULT 1"}}
+    for table, columns in wanted.items():
+        known = set(there.get(table, ()))
+        for name, kind in columns.items() if known else ():
+            if name not in known:
+                yield table, f"{name} {kind}"

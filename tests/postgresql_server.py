@@ -1,0 +1,137 @@
+"""A real PostgreSQL on a free port, with a folder of its own, that is killed and frozen as a test wants."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from orthanc_server import free_port, postgresql_section
+
+_START_SECONDS, _STOP_SECONDS = 30.0, 20.0
+
+
+def programs() -> Path | None:
+    """The folder with ``postgres`` and ``initdb``; None where PostgreSQL is not installed."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name.split(".")[0]))
+    there = [folder for folder in folders if (folder / "initdb").exists()]
+    return there[-1] if there else None
+
+
+class PostgresqlServer:
+    """:param folder: is made; where tests run as root, it is another user's: PostgreSQL does not run as root."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> PostgresqlServer:
+        self.folder.mkdir()
+        binaries = programs()
+        assert binaries is not None
+        self._binaries = binaries
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            for above in self.folder.parents:
+                if above.stat().st_mode & 0o001 == 0:
+                    above.chmod(above.stat().st_mode | 0o011)
+        self._run("initdb", "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        return self.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        command = [str(self._binaries / program), *arguments]
+        if os.geteuid() != 0:
+            return command
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = self._command(program, *arguments)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> PostgresqlServer:
+        """Start it, on the port that it had, and wait until it answers."""
+        settings = {
+            "port": str(self.port),
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "off",  # what survives the end of processes is tested, not that of the machine
+            "max_connections": "200",
+            "logging_collector": "off",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self._command("postgres", "-D", "data", *options)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        end = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.address("postgres"), connect_timeout=2).close()
+                return self
+            except psycopg.OperationalError:
+                assert time.monotonic() < end, (self.folder / "log").read_text("utf-8", "replace")[-2000:]
+                time.sleep(0.05)
+
+    def address(self, database: str) -> str:
+        return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
+
+    def new_database(self, name: str) -> str:
+        """Make an empty database; its address."""
+        with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return self.address(name)
+
+    def orthanc(self, database: str) -> dict[str, object]:
+        """The section of an Orthanc that has its index and its files here."""
+        return postgresql_section(self.port, database)
+
+    def processes(self) -> list[int]:
+        """The server's and those of its sessions."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return []
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
+        return [process.pid, *map(int, children.stdout.split())]
+
+    def kill(self) -> None:
+        """End all of it at once, as the end of its machine would."""
+        self._signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait(_STOP_SECONDS)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It lives, and answers nothing."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.processes():
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                continue

@@ -1,0 +1,72 @@
+"""Where a job store can be: a file of SQLite, or a PostgreSQL. What is tested of one is tested of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from derived_series.jobs.queue.job_files import TableFiles
+from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+from derived_series.jobs.queue.store import JobStore
+from installed import not_installed
+from postgresql_server import PostgresqlServer, programs
+
+KINDS = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True)
+class StorePlace:
+    """:param address: None: a file in the folder."""
+
+    folder: Path
+    address: str | None = None
+
+    def open(self, node: str = "node") -> JobStore:
+        """The store of an Orthanc that leads, unless another does; what was in it is there."""
+        if self.address is None:
+            return JobStore(self.folder)
+        database = PostgresqlDatabase(self.address, node)
+        database.contend()
+        return JobStore(self.folder, database, TableFiles(database))
+
+    def kept_images(self) -> set[str]:
+        """The jobs whose images take room."""
+        if self.address is None:
+            images = self.folder / "images"
+            return {path.name for path in images.iterdir()} if images.exists() else set()
+        with psycopg.connect(self.address) as connection:
+            rows = connection.execute("SELECT DISTINCT job FROM derived_series.images").fetchall()
+        return {job for (job,) in rows}
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlServer]:
+    """One PostgreSQL for the session; skips where it is not installed."""
+    if programs() is None:
+        not_installed("PostgreSQL", "run scripts/setup.sh")
+    with PostgresqlServer(tmp_path_factory.mktemp("postgresql") / "server") as server:
+        server.new_database("jobs")
+        yield server
+
+
+@pytest.fixture
+def jobs_address(postgresql: PostgresqlServer) -> str:
+    """A database without tables of ours."""
+    address = postgresql.address("jobs")
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'jobs' AND pid <> pg_backend_pid()"
+        )
+        connection.execute("DROP SCHEMA IF EXISTS derived_series CASCADE")
+    return address
+
+
+@pytest.fixture(params=KINDS)
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> StorePlace:
+    """Each of the databases."""
+    address = request.getfixturevalue("jobs_address") if request.param == "postgresql" else None
+    return StorePlace(tmp_path / "jobs", address)
