@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,24 +28,22 @@ def programs() -> Path | None:
 
 
 class PostgresqlServer:
-    """:param folder: is made; where tests run as root, it is another user's: PostgreSQL does not run as root."""
+    """In a folder of its own below the system's for temporary files: where tests run as root, it belongs to another user,
+    who may not enter those of pytest. PostgreSQL does not run as root.
+    """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="derived-series-postgresql-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PostgresqlServer:
-        self.folder.mkdir()
         binaries = programs()
         assert binaries is not None
         self._binaries = binaries
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-            for above in self.folder.parents:
-                if above.stat().st_mode & 0o001 == 0:
-                    above.chmod(above.stat().st_mode | 0o011)
         self._run("initdb", "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
         return self.start()
 

@@ -44,11 +44,11 @@ class StorePlace:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresqlServer]:
+def postgresql() -> Iterator[PostgresqlServer]:
     """One PostgreSQL for the session; skips where it is not installed."""
     if programs() is None:
         not_installed("PostgreSQL", "run scripts/setup.sh")
-    with PostgresqlServer(tmp_path_factory.mktemp("postgresql") / "server") as server:
+    with PostgresqlServer() as server:
         server.new_database("jobs")
         yield server
 

@@ -110,7 +110,7 @@ def test_what_is_accepted_is_done_once_whatever_dies(
     kinds: Counter[str] = Counter()
     began = time.monotonic()
     with (
-        PostgresqlServer(tmp_path / "postgresql") as postgresql,
+        PostgresqlServer() as postgresql,
         TwoOrthancs(tmp_path, postgresql, "all", {"DerivedSeries": {"Rules": [RULE]}}) as two,
     ):
         (tmp_path / "library" / "shift.py").write_text(SHIFT)

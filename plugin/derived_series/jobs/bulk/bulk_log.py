@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS bulk_runs (
 );
 CREATE TABLE IF NOT EXISTS bulk_members (
     run TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL, job TEXT,
-    submitted DOUBLE PRECISION, completed DOUBLE PRECISION, decision TEXT, uncompared INTEGER NOT NULL, agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
+    submitted DOUBLE PRECISION, completed DOUBLE PRECISION, decision TEXT, uncompared INTEGER NOT NULL,
+    agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
 );
 CREATE INDEX IF NOT EXISTS bulk_members_by_state ON bulk_members (run, state, number);
 CREATE INDEX IF NOT EXISTS bulk_members_by_submission ON bulk_members (run, submitted);
