@@ -28,7 +28,7 @@ def programs() -> Path | None:
 
 
 class PostgresqlServer:
-    """In a folder of its own below the system's for temporary files: where tests run as root, it belongs to another user,
+    """In a folder of its own for temporary files: where tests run as root it is of another user,
     who may not enter those of pytest. PostgreSQL does not run as root.
     """
 

@@ -29,7 +29,7 @@ from derived_series.jobs.queue.full_store import FullStore
 from derived_series.jobs.queue.job_files import TableFiles
 from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.leftovers import Leftovers
-from derived_series.jobs.queue.nodes import BULK, GONE, STABLE, Nodes, OneNode, Part
+from derived_series.jobs.queue.nodes import BULK, GONE, NOTICE, STABLE, Nodes, OneNode, Part
 from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
@@ -204,6 +204,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         str(configuration.get("Name", "Orthanc")),
         rule_of=lambda job_id: None if (fired := log.of_job(job_id)) is None else fired.firing.rule,
         patient_of=lambda series: patient_of(gateway, series),
+        tell_who_sends=lambda: None if nodes.leads else nodes.tell(NOTICE),
     )
 
     def observe(job: JobRecord) -> None:
@@ -313,6 +314,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         if not nodes.is_alone:
             runner.lead()
         trigger.lead()
+        notifier.wake_here()
+        bulk.wake()
         if nodes.is_alone:
             reviews.settle_all()
         else:  # beside the thread that has to say every second that this Orthanc is there
@@ -328,6 +331,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             trigger.wake()
         elif what == BULK and nodes.leads:
             bulk.wake()
+        elif what == NOTICE and nodes.leads:
+            notifier.wake_here()
         elif what == GONE and nodes.leads:
             trigger.catch_up()
 

@@ -26,6 +26,7 @@ from derived_series.jobs.notices.receiver import Receiver
 from derived_series.jobs.notices.signature import signed_headers
 from derived_series.jobs.notices.template import fields_in, rendered
 from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.queue.database import Transaction
 from derived_series.jobs.queue.outcomes import CANCELLED
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
@@ -336,7 +337,7 @@ def test_what_cannot_be_written_is_not_told_and_nothing_is_written_without_it(tm
         record = job("a", state=State.RUNNING)
         store.add(record, None, most=9)
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Transaction) -> None:
             outbox.put(db, [Notice("msg_1", "r", {}, 0.0)])
             raise sqlite3.OperationalError("disk full")
 

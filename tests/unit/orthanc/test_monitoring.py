@@ -15,6 +15,7 @@ import pytest
 
 from derived_series.errors import Busy
 from derived_series.jobs.notices.outbox import Notice, Outbox
+from derived_series.jobs.queue.sqlite_database import SqliteDatabase
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.orthanc.metrics import Metrics
@@ -201,7 +202,7 @@ def test_a_histograms_buckets_count_all_below() -> None:
 
 def observed(folder: Path, *records: JobRecord) -> dict[str, Any]:
     """The families of the jobs, after these have been observed."""
-    with closing(JobStore(folder, in_memory=True)) as store:
+    with closing(JobStore(folder, SqliteDatabase(folder, in_memory=True))) as store:
         metrics = Metrics(FakeGateway(folder, {}), store)
         for record in records:
             metrics.observe(record)

@@ -26,6 +26,7 @@ class Notifier(Announcer):
 
     :param server: the name of this Orthanc. :param rule_of: the name of the rule that asked for a job.
     :param patient_of: the tags of a series, its study and its patient that are told with ``IncludePatientData``.
+    :param tell_who_sends: tells the Orthanc that sends, where that is another, that there is something to send.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class Notifier(Announcer):
         server: str,
         rule_of: Callable[[str], str | None],
         patient_of: Callable[[str], Mapping[str, Any]],
+        tell_who_sends: Callable[[], None] = lambda: None,
     ):
+        self._tell_who_sends = tell_who_sends
         self._outbox = outbox
         self._messengers = tuple(messengers)
         self._server = server
@@ -56,6 +59,11 @@ class Notifier(Announcer):
             messenger.join(end - time.monotonic())
 
     def wake(self) -> None:
+        self.wake_here()
+        self._tell_who_sends()
+
+    def wake_here(self) -> None:
+        """Have what is written down sent, if this Orthanc is the one that sends."""
         for messenger in self._messengers:
             messenger.wake()
 

@@ -27,8 +27,8 @@ class Part:
 
 
 #: What Orthancs say to each other: a job is to be looked at, is to be ended, is over; a series has become stable;
-#: a run over many series has changed; another Orthanc is gone.
-NEW, CANCEL, OVER, STABLE, BULK, GONE = "new", "cancel", "over", "stable", "bulk", "gone"
+#: a run over many series has changed; there is a notice to send; another Orthanc is gone.
+NEW, CANCEL, OVER, STABLE, BULK, NOTICE, GONE = "new", "cancel", "over", "stable", "bulk", "notice", "gone"
 
 #: What is done by one at a time: to look for a job that does the same already, and to decide a verdict.
 Purpose: TypeAlias = Literal["reuse", "verdicts"]
