@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
-
 from orthanc_server import free_port, postgresql_section
 
 _START_SECONDS, _STOP_SECONDS = 30.0, 20.0
@@ -83,6 +81,8 @@ class PostgresqlServer:
                 stderr=log,
                 start_new_session=True,
             )
+        import psycopg
+
         end = time.monotonic() + _START_SECONDS
         while True:
             try:
@@ -97,6 +97,8 @@ class PostgresqlServer:
 
     def new_database(self, name: str) -> str:
         """Make an empty database; its address."""
+        import psycopg
+
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.address(name)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from derived_series.jobs.queue.job_files import TableFiles
-from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
 from derived_series.jobs.queue.store import JobStore
 from installed import not_installed
 from postgresql_server import PostgresqlServer, programs
@@ -29,6 +28,8 @@ class StorePlace:
         """The store of an Orthanc that leads, unless another does; what was in it is there."""
         if self.address is None:
             return JobStore(self.folder)
+        from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+
         database = PostgresqlDatabase(self.address, node)
         database.contend()
         return JobStore(self.folder, database, TableFiles(database))
@@ -38,6 +39,8 @@ class StorePlace:
         if self.address is None:
             images = self.folder / "images"
             return {path.name for path in images.iterdir()} if images.exists() else set()
+        import psycopg
+
         with psycopg.connect(self.address) as connection:
             rows = connection.execute("SELECT DISTINCT job FROM derived_series.images").fetchall()
         return {job for (job,) in rows}
@@ -46,8 +49,8 @@ class StorePlace:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
     """One PostgreSQL for the session; skips where it is not installed."""
-    if programs() is None:
-        not_installed("PostgreSQL", "run scripts/setup.sh")
+    if programs() is None or find_spec("psycopg") is None:
+        not_installed("PostgreSQL, or psycopg", "run scripts/setup.sh")
     with PostgresqlServer() as server:
         server.new_database("jobs")
         yield server
@@ -56,6 +59,8 @@ def postgresql() -> Iterator[PostgresqlServer]:
 @pytest.fixture
 def jobs_address(postgresql: PostgresqlServer) -> str:
     """A database without tables of ours."""
+    import psycopg
+
     address = postgresql.address("jobs")
     with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(

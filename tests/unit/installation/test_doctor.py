@@ -14,7 +14,6 @@ from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
-import psycopg
 import pytest
 
 from derived_series.__main__ import main
@@ -162,6 +161,8 @@ def test_a_database_is_asked_for_its_version_and_its_clock(
 ) -> None:
     assert findings_of_database(tmp_path, jobs_address) == []
     (tmp_path / "later").mkdir()
+    import psycopg
+
     with psycopg.connect(jobs_address) as connection:
         connection.execute("CREATE SCHEMA derived_series")
         connection.execute("CREATE TABLE derived_series.versions (one BIGINT, version BIGINT)")
@@ -173,6 +174,7 @@ def test_a_database_is_asked_for_its_version_and_its_clock(
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
     (finding,) = findings_of_database(tmp_path, f"postgresql://me:secret@127.0.0.1:{free_port()}/jobs")
     assert "does not answer" in finding and "secret" not in finding
 

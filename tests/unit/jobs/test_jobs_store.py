@@ -13,7 +13,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, NotFound
@@ -270,6 +269,8 @@ def test_a_database_of_another_version_is_refused_and_closed(tmp_path: Path, mon
 
 def test_a_postgresql_of_a_newer_version_is_refused_with_words(jobs_address: str, tmp_path: Path) -> None:
     StorePlace(tmp_path, jobs_address).open().close()
+    import psycopg
+
     with psycopg.connect(jobs_address) as connection:
         connection.execute("UPDATE derived_series.versions SET version = 99")
     with pytest.raises(DerivedSeriesError, match="version 99, this plugin knows") as refusal:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
+
+pytest.importorskip("psycopg")
+import psycopg
 
 from derived_series.errors import Busy, Conflict
 from derived_series.jobs.messages import DeriveTask, Outcome
