@@ -136,7 +136,8 @@ def test_a_run_loses_and_doubles_nothing_when_orthanc_is_killed(server: OrthancS
 
 
 def test_a_new_version_makes_them_again_and_replaces_what_is_decided(server: OrthancServer, parents: list[str]) -> None:
-    """After the first test: each CT has been derived from once, by version 1."""
+    first = begun(server, **EVERY_CT, Pipeline="graded", Parameters={"Seconds": 0.4})
+    in_state(server, first, "Done")  # of the test before, where that has run
     former = {parent: server.json(f"/series/{parent}/derived")[0]["ID"] for parent in parents[:4]}
     server.json(f"/series/{former[parents[1]]}/review", "POST", json={"Verdict": "Accept", "User": "Anna"})
     (server.folder / "library" / "graded.py").write_text(GRADED.format(version=2))
@@ -198,9 +199,26 @@ def test_a_version_is_commissioned_against_references_with_a_report_to_keep(
     assert server.get(f"{other}/report").text == report.text == kept.read_text("utf-8"), "it is to be kept"
 
 
+def test_other_inputs_are_the_one_series_of_the_study_that_is_taken(server: OrthancServer) -> None:
+    two = [server.upload(ct_phantom(3, patient_id="Q1", study="6", series=f"s{each}")) for each in (1, 2)]
+    three = [server.upload(ct_phantom(3, patient_id="Q2", study="7", series=f"t{each}")) for each in (1, 2, 3)]
+    alone = server.upload(ct_phantom(3, patient_id="Q3", study="8"))
+    path = begun(server, Resources=[*two, *three, alone], Pipeline="sum")
+    in_state(server, path, "Done")
+    rows = {row["Series"]: row for row in server.json(f"{path}/table")["Members"]}
+    for first, second in (two, reversed(two)):  # what is derived from the one is not taken for the other
+        provenance = server.json(f"/series/{rows[first]['Derived'][0]}/metadata/4300")
+        assert {each["Input"]: each["ID"] for each in provenance["Parents"]} == {"first": first, "second": second}
+    assert {rows[each]["Reason"] for each in three} == {
+        "2 series of its study are taken as the input 'second': derive it by itself",
+    }
+    assert rows[alone]["Reason"] == "no other series of its study is taken as the input 'second'"
+
+
 def test_what_was_accepted_is_a_reference_too(server: OrthancServer, parents: list[str]) -> None:
-    """After the second test, which has accepted one series."""
-    path = begun(server, Compare={"Accepted": "graded"}, Pipeline="graded")
-    run = in_state(server, path, "Done")
+    accepted, other = (derive(server, parents[2], Pipeline="masked")["ID"] for _ in range(2))
+    server.json(f"/series/{accepted}/review", "POST", json={"Verdict": "Accept", "User": "Anna"})
+    path = begun(server, Compare={"Accepted": "masked"}, Pipeline="masked")
+    in_state(server, path, "Done")
     (row,) = server.json(f"{path}/table")["Members"]
-    assert row["Series"] == parents[1] and row["LargestDifference"] == pytest.approx(1.0) and run["Series"] == 1
+    assert row["Series"] == parents[2] and row["Reference"] == [accepted] != [other] and row["Dice"] == 1

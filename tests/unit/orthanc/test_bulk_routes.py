@@ -14,6 +14,7 @@ import pytest
 from derived_series.errors import UserCodeError
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
+from derived_series.orthanc.bulk_checks import FitChecks, Look
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import code_of
 from derived_series.pipelines.code import Code
@@ -249,6 +250,51 @@ def test_a_job_whose_end_nobody_noticed_is_looked_up(client: RouteClient, monkey
         assert rows[:2] == [("Success", ""), ("Failure", "its job is not remembered any more")]
     finally:
         other.gateway.end()
+
+
+def test_who_asks_for_one_series_does_not_wait_for_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begins, order = threading.Event(), []
+
+    def slow(task: DeriveTask) -> Outcome:
+        begins.wait(20)
+        order.append("run" if task.by.get("Bulk") else "person")
+        return attempt(task)
+
+    monkeypatch.setattr("derived_series.orthanc.app.WORK", Work(slow, lambda task: Outcome()))
+    alone = RouteClient(tmp_path, BlueprintFolders=[str(REPOSITORY / "blueprints")], Workers=1)
+    many = [f"{index:08x}-" * 4 + f"{index:08x}" for index in range(1, 7)]
+    for series in (*many, ONE):
+        alone.gateway.add_series(series, f"i{series[:8]}", study=STUDY)
+    try:
+        alone.gateway.begin()
+        path = begun(alone, Resources=many, Throttle={"AtOnce": 6})
+        until(lambda: alone.get(path).json["Counts"]["Submitted"] == 6, "its jobs are not begun")
+        alone.post(f"/series/{ONE}/derive", {**CT, "Asynchronous": True})
+        begins.set()
+        until(lambda: alone.get(path).json["State"] == "Done", "it is not done")
+    finally:
+        begins.set()
+        alone.gateway.end()
+    assert order == ["run", "person", *["run"] * 5], "after the one that ran already"
+
+
+def test_a_series_at_which_nothing_can_be_seen_is_passed_over_in_the_end(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+
+    def blind(checks: FitChecks, series: list[str], asked: Any) -> list[Look]:
+        looks.append(len(series))
+        return [Look(None, "its first instance cannot be read") if each == ONE else Look(True) for each in series]
+
+    monkeypatch.setattr(FitChecks, "looks", blind)
+    monkeypatch.setattr("derived_series.orthanc.bulk_driver._LOOK_SOON_SECONDS", 0.01)
+    path = begun(client, Throttle={"AtOnce": 9})
+    client.gateway.begin()
+    until(lambda: client.get(path).json["State"] == "Done", "it is not done")
+    rows = {each["Series"]: each for each in client.get(f"{path}/table").json["Members"]}
+    assert (rows[ONE]["State"], rows[ONE]["Reason"]) == ("Skipped", "its first instance cannot be read")
+    assert rows[TWO]["Job"] and len(looks) == 3
 
 
 def test_cancelling_leaves_a_job_alone_that_somebody_else_has_asked_for(

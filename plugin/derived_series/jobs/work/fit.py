@@ -12,6 +12,7 @@ from derived_series.dicom.encoding.tags import describe, to_tag
 from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import DerivedSeriesError, NotFound
+from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.work.catalogue import library_of, pipeline_json
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import NamedPipeline
@@ -135,6 +136,8 @@ def _fit_of(client: Client, series: str, named: NamedPipeline | None, pipeline: 
         if name == parent_name or each.prior:
             continue
         taken = [str(other["ID"]) for other in heads.others if heads.refusal(other, each) is None]
+        if len(taken) > 1:  # what a run itself has made is not what it looks for
+            taken = [other for other in taken if not _is_derived(client, other)]
         if len(taken) > 1:
             return _refused(f"{len(taken)} series of its study are taken as the input {name!r}: derive it by itself")
         if not taken and not each.optional:
@@ -142,6 +145,14 @@ def _fit_of(client: Client, series: str, named: NamedPipeline | None, pipeline: 
         if taken:
             inputs[name] = taken[0]
     return {"Fits": True, "Reason": "", "Inputs": inputs}
+
+
+def _is_derived(client: Client, series: str) -> bool:
+    try:
+        client.get_json(f"/series/{series}/metadata/{PROVENANCE}")
+    except NotFound:
+        return False
+    return True
 
 
 def _refused(reason: str) -> dict[str, Any]:
