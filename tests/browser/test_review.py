@@ -462,12 +462,14 @@ def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) ->
             Positions: z.map(each => [5, 6, each]), SliceThickness: 3, ...more });
         const uneven = new Stack(grid([0, 1, 5]), 4, 3), one = new Stack(grid([7]), 4, 3);
         const moved = new Stack(grid([0, 1, 5], { Positions: [[5.5, 6, 0], [5.5, 6, 1], [5.5, 6, 5]] }), 4, 3);
+        const turned = by => new Stack(grid([0, 1, 5], { ColumnCosines: [0, Math.cos(by), Math.sin(by)] }), 4, 3);
         const back = new Stack(grid([-5, -1, 0], { RowCosines: [-1, 0, 0] }), 4, 3);
         return {
             at: [-0.6, -0.4, 0.4, 0.6, 2.9, 3.1, 6.9, 7.1].map(z => uneven.sliceAt([0, 0, z])),
             alone: [5.4, 5.6, 8.4].map(z => one.sliceAt([0, 0, z])),
             voxel: uneven.voxelAt([6.4, 9.1, 5]), outside: uneven.voxelAt([4.4, 6, 0]),
             same: differences(uneven, uneven), moved: differences(uneven, moved), back: differences(uneven, back),
+            turned: [0.001, 0.0175].map(by => differences(uneven, turned(by)).join().includes("of the slices")),
             map: pixelMap(uneven, 0, moved, 0),
         };
     }"""
@@ -479,6 +481,7 @@ def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) ->
         and compared["moved"] == ["position"]
         and compared["back"][0] == "orientation in the plane"
     )
+    assert compared["turned"] == [False, True], "by a degree, and by less than rounded cosines"
     assert compared["map"] == {"start": [0, -0.5], "byRow": [1, 0], "byColumn": [0, 1]}
 
 

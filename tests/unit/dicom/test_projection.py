@@ -403,7 +403,7 @@ def _with_a_bright_pixel(image: Any) -> Any:
         ({"PixelPaddingValue": None}, _as_they_are, "cannot be compared"),
     ],
 )
-def test_the_padding_value_is_left_out_where_it_is_none(change: Any, values: Any, reason: str) -> None:
+def test_the_padding_value_is_left_out_where_it_does_not_hold(change: Any, values: Any, reason: str) -> None:
     parents = padded(limit=4094)
     for keyword, value in change.items():
         setattr(parents[0], keyword, value)
