@@ -17,6 +17,7 @@ from derived_series.errors import NotFound
 from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.remote.attempts import Attempts
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.app import start
 from derived_series.orthanc.browsers import Doorkeeper
@@ -102,7 +103,7 @@ class FakeGateway(Gateway):
     def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
         self.begin, self.end = start, stop
 
-    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper) -> None:
+    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper, attempts: Attempts) -> None:
         self.routes, self.doorkeeper = routes, doorkeeper
 
     def add_series(self, series: str, *instances: str, study: str = "study", **tags: str) -> None:

@@ -1,5 +1,5 @@
 """``derived-series`` (or ``python -m derived_series``): build, explain, lint and list without a server; install and
-doctor for one's own Orthanc."""
+doctor for one's own Orthanc; worker, scheduler and certificates for other machines."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from derived_series.errors import Choice, DerivedSeriesError, InvalidImage, Inva
 from derived_series.installation.commands import COMMANDS, add_commands
 from derived_series.installation.places import ready_blueprints
 from derived_series.kinds import readable_suffixes, reader_of
+from derived_series.machines import machine_commands as machines
 from derived_series.pipelines.gate import Validation
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint, run_pipeline
@@ -58,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code: 0, 1 when ``lint`` finds errors, or 2 with one line on stderr when the input is bad."""
     options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
-        if options.command in COMMANDS:
-            return COMMANDS[options.command](options)
+        if (command_of_machines := {**COMMANDS, **machines.COMMANDS}.get(options.command)) is not None:
+            return command_of_machines(options)
         library = Library.load(options.blueprints or [DEFAULT_FOLDER])
         for problem in library.problems:
             print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     lint.add_argument("--json", action="store_true", help="the findings as JSON")
     commands.add_parser("list", help="list blueprints, pipelines and factories")
     add_commands(commands)
+    machines.add_commands(commands)
     return parser
 
 

@@ -141,6 +141,12 @@ class Conflict(DerivedSeriesError):
     http_status = 409
 
 
+class Superseded(DerivedSeriesError):
+    """What asks is an attempt at a job that has ended, was cancelled, or whose place another attempt has taken."""
+
+    http_status = 410
+
+
 class InvalidParent(DerivedSeriesError):
     """The parent series cannot be the parent of a derivation."""
 

@@ -23,7 +23,7 @@ from derived_series.installation.rights import Account
 from derived_series.installation.shared_libraries import DICOMWEB, PYTHON, linked_python, loaded_plugin, version_of
 from derived_series.jobs.queue.schema import VERSION
 from derived_series.jobs.queue.sqlite_database import DATABASE
-from derived_series.orthanc.config import OrthancConfiguration, Settings
+from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings
 from derived_series.orthanc.health import FULL_BYTES, TIGHT_BYTES
 
 _GIGABYTE = 1 << 30
@@ -202,12 +202,27 @@ def _blueprints(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
             f"add {ready_blueprints()}",
         )
     for name, environment in settings.environments.items():
+        if environment.python is None:
+            yield from _certificates(set_up, name, environment)
+            continue
         python = set_up.configuration.folder / environment.python
         if not python.exists() or not set_up.account.may(python, os.X_OK):
             yield error(
                 "environments",
                 f"Environments: {name}: {python} is not a program that the user {set_up.account.name} may run",
                 "name the Python of an environment in which this package is installed",
+            )
+
+
+def _certificates(set_up: SetUp, name: str, environment: EnvironmentSettings) -> Iterator[Finding]:
+    """Of workers on other machines: files that Orthanc's user may read."""
+    for each in ("ca.pem", "cert.pem", "key.pem") if environment.certificates is not None else ():
+        file = set_up.configuration.folder / str(environment.certificates) / each
+        if not file.exists() or not set_up.account.may(file, os.R_OK):
+            yield error(
+                "environments",
+                f"Environments: {name}: {file} is not a file that the user {set_up.account.name} may read",
+                "derived-series certificates makes it: see docs/many-machines.md",
             )
 
 

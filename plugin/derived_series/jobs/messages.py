@@ -25,6 +25,7 @@ class DeriveTask:
     :param folders: the blueprint folders.
     :param image_path: the uploaded image, where the worker shares the server's disk; else its name.
     :param image_route: the uploaded image in the REST API, for a worker that does not.
+    :param image_name: the name of its file, and :param image_size: its bytes.
     :param progress_route: where to send progress.
     :param replaces: Orthanc identifiers of series that are removed when the new one has been verified; not those that
         were accepted.
@@ -54,6 +55,8 @@ class DeriveTask:
     folders: tuple[str, ...]
     image_path: str | None = None
     image_route: str | None = None
+    image_name: str = ""
+    image_size: int = 0
     progress_route: str | None = None
     replaces: tuple[str, ...] = ()
     supersedes: tuple[str, ...] = ()

@@ -22,5 +22,10 @@ def without_scratch(text: str, job_id: str) -> str:
 def remove_scratch(folder: Path, job: JobRecord) -> None:
     """Remove what is left of a job that does not run: nothing of a patient stays there."""
     if job.state is not State.RUNNING:
-        for left in folder.glob(f"{prefix_of(job.id)}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        remove_folders(folder, job.id)
+
+
+def remove_folders(folder: Path, job_id: str = "") -> None:
+    """Remove the folders of a job; by default of all jobs."""
+    for left in folder.glob(f"{prefix_of(job_id)}*" if job_id else "derived-series-*"):
+        shutil.rmtree(left, ignore_errors=True)

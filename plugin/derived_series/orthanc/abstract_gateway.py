@@ -11,6 +11,7 @@ from typing import Any
 
 from derived_series.errors import NotFound
 from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.remote.attempts import Attempts
 from derived_series.jobs.requests.derive import ORTHANC_ID
 from derived_series.orthanc.browsers import Doorkeeper
 from derived_series.orthanc.http import Route
@@ -94,8 +95,8 @@ class Gateway(ABC):
         stable. Other changes wait as long as they run."""
 
     @abstractmethod
-    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper) -> None:
-        """Register the routes."""
+    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper, attempts: Attempts) -> None:
+        """Register the routes, and have refused what an attempt sends that has ended: see ``Attempts.is_live``."""
 
     def series(self, orthanc_id: str) -> dict[str, Any]:
         """A series by its Orthanc identifier. :raises NotFound: no such series."""

@@ -6,6 +6,7 @@ import logging
 import shutil
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from derived_series.jobs.notices.messenger import Messenger
 from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.notices.outbox import Outbox
 from derived_series.jobs.pool.claims import Claims
-from derived_series.jobs.pool.environments import Environment, Environments, Place
+from derived_series.jobs.pool.environments import AnyEnvironment, Environment, Environments, Place
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.overflow import OverflowExecutor
@@ -37,6 +38,8 @@ from derived_series.jobs.queue.sqlite_database import is_full
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.remote.attempts import Attempts
+from derived_series.jobs.remote.bundles import Bundles
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.jobs.rules.logs import RuleLogs
 from derived_series.jobs.scratch import remove_scratch
@@ -62,6 +65,7 @@ from derived_series.orthanc.http import Route
 from derived_series.orthanc.log_format import JsonLines, JsonLog
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.patients import patient_of
+from derived_series.orthanc.remote_environments import remote_environments
 from derived_series.orthanc.retrieval_marks import mark_retrieved
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.bulk import BulkRoutes
@@ -73,6 +77,7 @@ from derived_series.orthanc.routes.monitoring import MonitoringRoutes
 from derived_series.orthanc.routes.ohif import Ohif
 from derived_series.orthanc.routes.pages import Pages
 from derived_series.orthanc.routes.provenance import ProvenanceRoutes
+from derived_series.orthanc.routes.remote import RemoteRoutes
 from derived_series.orthanc.routes.review_page import ReviewRoutes
 from derived_series.orthanc.routes.rules import RuleRoutes
 from derived_series.orthanc.routes.verdict import VerdictRoutes
@@ -124,7 +129,14 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         interpreter=ours,
         keeping=Keeping(idle=settings.idle_seconds),
     )
-    environments = _environments(settings, around.folder, folders)
+    attempts = Attempts()
+    bundles = Bundles(folders)
+    environments = Environments(
+        {
+            **_environments(settings, around.folder, folders),
+            **remote_environments(settings, around, ours, attempts, bundles, store.folder / "environments"),
+        }
+    )
     spare = OverflowExecutor(executor, lambda: pool(1, initializer=warm_up_for_pages, interpreter=ours))
     connection = Connection(
         settings.orthanc_url or around.url,
@@ -169,6 +181,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             folders=folders,
             image_path=path,
             image_route=None if path is None else f"{job_path(job)}/image",
+            image_name=job.image or "",
+            image_size=store.image_size(job) or 0,
             progress_route=f"{job_path(job)}/progress",
             result=job.result,
             replaces=tuple(series for each in replaced for series in stored_ids(each.result)),
@@ -238,6 +252,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         executor, environments, runner, settings, folders, ohif.is_installed, gateway.features(), notifier
     )
     health = Health(runner, executor, library.catalogues, outbox, settings, around.storage)
+    for name, environment in environments.items():
+        environment.listen(partial(library.catalogues.look_again, name))
     destinations = Destinations(gateway, connection)
     waiters = Waiters(around.waiters(settings.workers))
     derivations = Derivations(gateway, runner, library, settings, reviews, destinations, audit)
@@ -283,7 +299,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     served = routes(
         library,
         derive,
-        JobRoutes(runner, log, JobLogs(store), retrievals, callers, audit),
+        JobRoutes(runner, log, JobLogs(store), retrievals, callers, audit, attempts),
         ProvenanceRoutes(gateway),
         verdict,
         pages,
@@ -293,8 +309,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
         BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports),
         MonitoringRoutes(health, metrics, outbox, settings),
+        RemoteRoutes(attempts, bundles, runner),
     )
-    gateway.serve(served, around.doorkeeper(settings))
+    gateway.serve(served, around.doorkeeper(settings), attempts)
 
     if isinstance(store, FullStore):
         store.shut()
@@ -303,6 +320,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         if store.problem is not None:
             return
         leftovers.start()
+        environments.start()
         runner.start()  # first: what fails below costs no job
         notifier.start()
         trigger.start()
@@ -364,14 +382,15 @@ def _log_as_configured(gateway: Gateway, settings: Settings, store: JobStore) ->
     return JsonLog(store.folder / "log.jsonl", settings.log_room)
 
 
-def _environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> Environments:
-    """Those of the configuration. :param folder: what relative paths start from."""
+def _environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> dict[str, AnyEnvironment]:
+    """Those of the configuration that are on this machine. :param folder: what relative paths start from."""
     claims = Claims(settings.total_resources)
     places = {
         name: Place(folder / each.python, each.workers, each.idle_seconds, each.resources)
         for name, each in settings.environments.items()
+        if each.python is not None
     }
-    return Environments({name: Environment(name, place, claims, warm_up, folders) for name, place in places.items()})
+    return {name: Environment(name, place, claims, warm_up, folders) for name, place in places.items()}
 
 
 def _shared_database(address: str, name: str) -> PostgresqlDatabase:
@@ -441,6 +460,7 @@ def routes(
     fitting: FittingRoutes,
     bulk: BulkRoutes,
     monitoring: MonitoringRoutes,
+    remote: RemoteRoutes,
 ) -> list[Route]:
     """All routes of the plugin, each with its row in the table of addresses."""
     return bound(
@@ -461,6 +481,7 @@ def routes(
             "image": {"GET": jobs.image},
             "progress": {"POST": jobs.progress},
             "log": {"GET": jobs.log},
+            "attempt": {"POST": remote.of_job},
             "pixels": {"GET": review.pixels},
             "status": {"GET": library.status},
             "blueprints": {"GET": library.blueprints},
@@ -473,6 +494,9 @@ def routes(
             "jobs": {"GET": jobs.list},
             "job": {"GET": jobs.point, "DELETE": jobs.point},
             "job, to change": {"POST": jobs.point},
+            "environment": {"POST": remote.of_environment},
+            "bundle": {"GET": remote.bundle},
+            "file of a bundle": {"GET": remote.file},
             "recent": {"GET": fitting.recent},
             "bulk": {"GET": bulk.list, "POST": bulk.start},
             "bulk run": {"GET": bulk.get, "DELETE": bulk.delete},

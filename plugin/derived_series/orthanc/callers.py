@@ -32,7 +32,7 @@ _SECONDS = 5.0
 _NOT_OF_THE_USER = frozenset(
     {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect", "accept", "accept-encoding"}
     | {"content-length", "content-type", "content-encoding", "if-none-match", "if-modified-since", "range", "prefer"}
-    | {"origin", "referer", "x-derived-series-options", "x-derived-series-job"}
+    | {"origin", "referer", "x-derived-series-options", "x-derived-series-job", "x-derived-series-attempt"}
 )
 _LONGEST_NAME, _LONGEST_ADDRESS = 64, 200
 

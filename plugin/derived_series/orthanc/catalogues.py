@@ -58,6 +58,14 @@ class Catalogues:
         loading.add_done_callback(lambda _: self._tell())
         return loading
 
+    def look_again(self, name: str) -> None:
+        """Other workers of an environment are there: they may know what those before did not."""
+        with self._lock:
+            loading = self._loading[name]
+        if loading.done() and not loading.cancelled():
+            self._load(name)
+        self._known()
+
     def _tell(self) -> None:
         """Say which pipelines run where, once that is known of all."""
         if not self._environments:

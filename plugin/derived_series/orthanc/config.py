@@ -11,12 +11,17 @@ from pydantic import Field, field_validator, model_validator
 
 from derived_series.jobs.notices.receiver import Receiver, check_headers, repeated_receivers
 from derived_series.jobs.queue.limits import Limits
+from derived_series.jobs.remote.versions import Strictness
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
 from derived_series.jobs.rules.model import Rule, repeated
 from derived_series.json_model import JsonModel
 from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20
+_URL = r"^https?://[^/]+(/.*[^/])?$"
+
+#: Fields of an environment whose workers are on other machines.
+_OF_OTHER_MACHINES = frozenset({"certificates", "orthanc_url", "ca_bundle", "lost_after_seconds", "versions"})
 
 #: Settings of the authorization plugin with which it knows users: one is the root of all its services.
 _PROFILES = ("WebServiceRootUrl", "WebServiceUserProfileUrl")
@@ -35,20 +40,46 @@ class PipelineLimits(JsonModel):
 
 
 class EnvironmentSettings(JsonModel):
-    """A Python of its own for pipelines.
+    """A Python of its own for pipelines, here or on other machines.
 
     :ivar python: the program, with this package installed; relative to the configuration file.
+    :ivar scheduler: of dask, in place of ``python``: its workers run the jobs, on whatever machines they are.
+    :ivar certificates: for ``tls://``: a folder with ca.pem, cert.pem and key.pem, as ``derived-series certificates``
+        makes it.
+    :ivar orthanc_url: where these workers reach this Orthanc; default: the section's.
+    :ivar ca_bundle: certificates that they trust there; default: the section's.
+    :ivar lost_after_seconds: without a word of a worker for so long, its job is given to another one.
+    :ivar versions: which have to be the same there: those of the plugin, pydicom and numpy, or only the plugin's.
     :ivar workers: its processes, and so its jobs at once.
     :ivar memory_mb: private memory that one of them may use.
     :ivar resources: units of each resource, such as ``GPU``, that each of them claims.
     :ivar idle_seconds: after so long without a job they end, with what their pipelines have prepared.
     """
 
-    python: Annotated[str, Field(min_length=1)]
+    python: Annotated[str | None, Field(min_length=1)] = None
+    scheduler: Annotated[str | None, Field(pattern=r"^(tcp|tls)://[^/\s]+:[0-9]+$")] = None
+    certificates: Annotated[str | None, Field(min_length=1)] = None
+    orthanc_url: Annotated[str | None, Field(pattern=_URL)] = None
+    ca_bundle: str | None = None
+    lost_after_seconds: Seconds = 30.0
+    versions: Strictness = "Same"
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None
     resources: dict[ResourceName, Annotated[int, Field(ge=0, le=1024)]] = {}
     idle_seconds: Seconds = 600.0
+
+    @model_validator(mode="after")
+    def _here_or_elsewhere(self) -> EnvironmentSettings:
+        if (self.python is None) == (self.scheduler is None):
+            raise ValueError("it has either a Python, or the Scheduler of workers on other machines")
+        if self.scheduler is None:
+            if only := sorted(self.model_fields_set & _OF_OTHER_MACHINES):
+                raise ValueError(f"{', '.join(only)}: only of workers on other machines, which have a Scheduler")
+        elif self.scheduler.startswith("tls:") and self.certificates is None:
+            raise ValueError("a Scheduler with tls:// needs Certificates: derived-series certificates makes them")
+        elif self.scheduler.startswith("tcp:") and self.certificates is not None:
+            raise ValueError("Certificates are for a Scheduler with tls://")
+        return self
 
 
 class Settings(JsonModel):
@@ -109,7 +140,7 @@ class Settings(JsonModel):
     worker_memory_mb: Annotated[Megabytes | None, Field(alias="WorkerMemoryMB")] = None
     max_image_mb: Annotated[Megabytes, Field(alias="MaxImageMB")] = 4096
     validation: Literal["Strict", "Warn", "Off"] = "Strict"
-    orthanc_url: Annotated[str, Field(pattern=r"^https?://[^/]+(/.*[^/])?$")] | None = None
+    orthanc_url: Annotated[str, Field(pattern=_URL)] | None = None
     orthanc_headers: Annotated[dict[str, str], Field(repr=False)] = {}
     ca_bundle: str | None = None
     audit_mb: Annotated[Megabytes, Field(alias="AuditMB")] = 100
@@ -160,7 +191,7 @@ class Settings(JsonModel):
                     f"Pipelines: {pipeline}: Environments has no {entry.environment!r}; there are: {there}"
                 )
         for name, environment in self.environments.items():
-            for resource, count in environment.resources.items():
+            for resource, count in environment.resources.items() if environment.scheduler is None else ():
                 if count > self.total_resources[resource]:
                     raise ValueError(
                         f"Environments: {name}: each process claims {count} {resource}, Resources has "
@@ -170,10 +201,10 @@ class Settings(JsonModel):
 
     @property
     def total_resources(self) -> dict[str, int]:
-        """How many units there are of each resource that is claimed or configured."""
+        """How many units this machine has of each resource that is claimed or configured."""
         most: dict[str, int] = {}
         for environment in self.environments.values():
-            for resource, count in environment.resources.items():
+            for resource, count in environment.resources.items() if environment.scheduler is None else ():
                 most[resource] = max(count, most.get(resource, 0))
         return {**most, **self.resources}
 

@@ -16,6 +16,7 @@ import orthanc
 
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
+from derived_series.jobs.remote.attempts import HEADER, Attempts
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
 from derived_series.orthanc.file_answer import send_file
@@ -37,6 +38,8 @@ _KEEPS_BODIES = ("4.0",)
 #: Orthanc's errors that pass: of its database.
 _OF_DATABASE = ("DATABASE", "DATABASE_PLUGIN", "DATABASE_UNAVAILABLE", "DATABASE_CANNOT_SERIALIZE")
 
+
+_ATTEMPT = HEADER.lower()
 
 _FORM = (
     "a form of several parts (multipart/form-data) was sent to %s and refused with 403: send the file itself, with "
@@ -173,22 +176,27 @@ class PluginGateway(Gateway):
         self._kept.append(changed)
         orthanc.RegisterOnChangeCallback(changed)
 
-    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper) -> None:
+    def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper, attempts: Attempts) -> None:
         for route in routes:
             self._serve(route, doorkeeper)
-        self._refuse_forms([re.compile(route.pattern) for route in routes])
+        self._filter([re.compile(route.pattern) for route in routes], attempts)
 
-    def _refuse_forms(self, patterns: Sequence[re.Pattern[str]]) -> None:
-        """Have Orthanc refuse forms of several parts before it takes them apart; see ``is_form``.
+    def _filter(self, patterns: Sequence[re.Pattern[str]], attempts: Attempts) -> None:
+        """Have Orthanc refuse forms of several parts before it takes them apart (see ``is_form``), and whatever an
+        attempt on another machine sends that has ended: what arrives late becomes no series.
+
+        Our own routes say that themselves, with 410.
 
         It asks about each request, in threads with small stacks: what is not such a form is let through at once.
         """
 
         def is_allowed(uri: str, **parts: Any) -> bool:
             self._addresses[threading.get_ident()] = str(parts.get("ip") or "")
+            headers = {name.lower(): value for name, value in (parts.get("headers") or {}).items()}
+            if (token := headers.get(_ATTEMPT)) is not None and not attempts.is_live(token):
+                return leads_to(uri, patterns)
             if parts["method"] != orthanc.HttpMethod.POST:
                 return True
-            headers = {name.lower(): value for name, value in (parts.get("headers") or {}).items()}
             if not is_form(headers) or not leads_to(uri, patterns):
                 return True
             self._threads.submit(_log.warning, _FORM, uri)

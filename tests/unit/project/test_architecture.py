@@ -51,9 +51,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "shortening",
     },
+    "machines": {"errors"},
     "installation": {"orthanc", "jobs", "software", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},
-    "__main__": {"kinds", "installation", "dicom_factory", "pipelines", "dicom", "transfer_syntaxes", "errors"},
+    "__main__": {
+        "kinds",
+        "installation",
+        "machines",
+        "dicom_factory",
+        "pipelines",
+        "dicom",
+        "transfer_syntaxes",
+        "errors",
+    },
 }
 
 #: The floors of a package's rooms: a room imports from itself and from lower floors only. Imports inside functions and
@@ -91,9 +101,11 @@ FLOORS: dict[str, dict[str, int]] = {
         "scratch": 2,
         "queue": 3,  # Orthanc's process, as the rules
         "work": 3,  # a worker's process
+        "remote": 3,  # Orthanc's process, the one that speaks to dask, and what both ends say
         "rules": 4,
         "bulk": 4,
         "notices": 4,
+        "box": 4,  # a worker of dask, on another machine
     },
 }
 
@@ -109,6 +121,8 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/work/log_lines.py": "what user code logs may raise when it is asked for its text",
     "derived_series/jobs/pool/executor.py": "what a worker sends may raise anything while it is read",
     "derived_series/jobs/work/attempt.py": "the boundary of a worker process: a defect of ours fails one job",
+    "derived_series/jobs/remote/bridge.py": "dask may raise anything: it is connected to again",
+    "derived_series/jobs/remote/remote_environment.py": "a worker may tell anything: who has asked hears of it",
     "derived_series/jobs/queue/runner.py": "the boundary of the scheduler's thread: without it no job would run",
     "derived_series/jobs/notices/messenger.py": "the boundary of a thread: without it a receiver would hear of nothing",
     "derived_series/jobs/queue/postgresql_nodes.py": "the boundary of threads: without them none would lead",
@@ -124,6 +138,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
 MAY_DEFER: dict[str, str] = {
     "derived_series.orthanc.app": "psycopg is there only where JobsDatabase needs it",
     "derived_series.jobs.work.entry": "the tasks' libraries are loaded in the worker, not in Orthanc's interpreter",
+    "derived_series.machines.machine_commands": "the packages of the extra need not be there for the other commands",
 }
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from derived_series.errors import UserCodeError
 from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.pool.placed import PlacedExecutor
 
 #: Seconds without a task after which a process ends that only describes pipelines.
 _DESCRIBING_SECONDS = 60.0
@@ -36,8 +37,34 @@ class Place:
     resources: Mapping[str, int] = field(default_factory=dict)
 
 
+class AnyEnvironment(Protocol):
+    """An environment, wherever its pipelines run."""
+
+    @property
+    def executor(self) -> PlacedExecutor:
+        """What runs attempts at its jobs."""
+
+    def start(self) -> None:
+        """Orthanc has started."""
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Have something called when who runs its jobs is not who was there before."""
+
+    def describe(self, describe: Callable[[tuple[str, ...]], T], folders: tuple[str, ...], /) -> Future[T]:
+        """What the blueprint folders hold there."""
+
+    def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None:
+        """Which pipelines take a series; None where only a job finds out."""
+
+    def status(self) -> dict[str, Any]:
+        """As the status tells of it."""
+
+    def shutdown(self) -> None:
+        """End all that runs there."""
+
+
 class Environment:
-    """One environment. Its processes start when there is work for them.
+    """One environment of this machine. Its processes start when there is work for them.
 
     :param warm_up: is called in each new process, with ``initargs``.
     """
@@ -48,7 +75,7 @@ class Environment:
         interpreter = Interpreter(place.python, None, name)
         none_of_all = dict.fromkeys(claims.total, 0)  # what is not claimed is not seen either
         keeping = Keeping(False, place.idle, {**none_of_all, **place.resources})
-        self.executor = ProcessExecutor(
+        self._executor = ProcessExecutor(
             place.workers,
             initializer=warm_up,
             initargs=initargs,
@@ -65,9 +92,23 @@ class Environment:
             claims=claims,
         )
 
+    @property
+    def executor(self) -> ProcessExecutor:
+        return self._executor
+
+    def start(self) -> None:
+        """Its processes start when there is work."""
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """They are what they are."""
+
     def describe(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run what only looks at the environment's pipelines, beside its jobs."""
         return self._describing.submit(fn, *args, **kwargs)
+
+    def fit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See ``describe``."""
+        return self.describe(fn, *args, **kwargs)
 
     def status(self) -> dict[str, Any]:
         return {
@@ -83,19 +124,19 @@ class Environment:
         self.executor.shutdown()
 
 
-class Environments(Mapping[str, Environment]):
+class Environments(Mapping[str, AnyEnvironment]):
     """All environments by name, and which pipelines run in which.
 
     :param environments: none, where all pipelines run in Orthanc's own Python.
     """
 
-    def __init__(self, environments: Mapping[str, Environment] | None = None):
+    def __init__(self, environments: Mapping[str, AnyEnvironment] | None = None):
         self._environments = dict(environments or {})
         self._lock = threading.Lock()
         self._pipelines: dict[str, str] = {}
         self._is_known = not self._environments
 
-    def __getitem__(self, name: str) -> Environment:
+    def __getitem__(self, name: str) -> AnyEnvironment:
         return self._environments[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -125,7 +166,7 @@ class Environments(Mapping[str, Environment]):
         """The environment of a pipeline; None for Orthanc's own Python."""
         return self.pipelines.get(pipeline or "")
 
-    def executor_of(self, pipeline: str | None) -> ProcessExecutor | None:
+    def executor_of(self, pipeline: str | None) -> PlacedExecutor | None:
         """Where a pipeline's jobs run; None for Orthanc's own Python.
 
         :raises UserCodeError: its environment is not configured.
@@ -144,6 +185,15 @@ class Environments(Mapping[str, Environment]):
         """The pipelines of environments of which a job could begin now."""
         places = {name: environment.executor.has_place for name, environment in self._environments.items()}
         return [pipeline for pipeline, name in self.pipelines.items() if places.get(name)]
+
+    def lack(self, pipeline: str | None) -> str | None:
+        """What the jobs of a pipeline wait for, where that is not for others that run."""
+        environment = self._environments.get(self.name_of(pipeline) or "")
+        return None if environment is None else environment.executor.lack
+
+    def start(self) -> None:
+        for environment in self._environments.values():
+            environment.start()
 
     def shutdown(self) -> None:
         for environment in self._environments.values():

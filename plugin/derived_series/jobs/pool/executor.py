@@ -18,7 +18,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from typing import Any, ParamSpec, TypeVar
 from derived_series.errors import Busy, UserCodeError
 from derived_series.jobs.pool.claims import Claim, Claims
 from derived_series.jobs.pool.launch import HELLO, PREPARED, Interpreter, check_greeting, launch, refusal_of
+from derived_series.jobs.pool.placed import PlacedExecutor
 from derived_series.jobs.pool.relay import LOG
 
 _log = logging.getLogger(__name__)
@@ -204,7 +205,7 @@ class _Seat:
         self.inbox.put(None)
 
 
-class ProcessExecutor(Executor):
+class ProcessExecutor(PlacedExecutor):
     """Runs functions in a bounded number of spawned processes.
 
     :param workers: number of processes.

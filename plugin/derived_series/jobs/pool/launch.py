@@ -33,11 +33,12 @@ _OF_OUR_PYTHON = ("PYTHON", "VIRTUAL_ENV")
 _BOOT = """
 import json, pickle, platform, sys
 from multiprocessing.connection import Connection
-pipe, life, ending, path = json.loads(sys.argv[1])
+pipe, life, ending, path, module = json.loads(sys.argv[1])
 if path is not None:
     sys.path[:] = path
 try:
-    from derived_series.jobs.pool.process import main
+    from importlib import import_module
+    main = import_module(module).main
 except Exception as error:
     hello = {"Error": type(error).__name__ + ": " + str(error), "Python": platform.python_version()}
     Connection(pipe).send_bytes(pickle.dumps(("hello", hello)))
@@ -88,10 +89,12 @@ class Launched:
         os.close(self.life)
 
 
-def launch(interpreter: Interpreter, variables: Mapping[str, str]) -> Launched:
+def launch(
+    interpreter: Interpreter, variables: Mapping[str, str], *, module: str = "derived_series.jobs.pool.process"
+) -> Launched:
     """Start a process, as the leader of a group of its own. :raises OSError: no memory, no process, no such Python.
 
-    :param variables: of the environment, in addition.
+    :param variables: of the environment, in addition. :param module: the one whose ``main`` is run.
     """
     ours, theirs = socket.socketpair()
     life, lasting = os.pipe()
@@ -99,7 +102,7 @@ def launch(interpreter: Interpreter, variables: Mapping[str, str]) -> Launched:
     environment = {**os.environ, **variables}
     if interpreter.path is None:
         environment = {name: value for name, value in environment.items() if not name.startswith(_OF_OUR_PYTHON)}
-    boot_arguments = json.dumps([theirs.fileno(), life, ending, interpreter.path])
+    boot_arguments = json.dumps([theirs.fileno(), life, ending, interpreter.path, module])
     try:
         process = subprocess.Popen(
             [str(interpreter.executable), "-P", "-c", _BOOT, boot_arguments],

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from math import inf
 from queue import Empty, SimpleQueue
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
@@ -19,6 +20,7 @@ from derived_series.jobs.about_job import about_job
 from derived_series.jobs.destination_states import reopened
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.pool.environments import Environments
+from derived_series.jobs.pool.placed import PlacedExecutor
 from derived_series.jobs.queue.announcer import Announcer
 from derived_series.jobs.queue.clock import SteadyClock
 from derived_series.jobs.queue.database import Note
@@ -255,6 +257,16 @@ class JobRunner:
         running = self._running.get(job_id)
         return not (running is None or running.job.attempt != attempt or running.stopping or running.verdict)
 
+    def begun(self, job_id: str) -> None:
+        """A worker elsewhere has taken a job that was sent out: its time runs from now on."""
+        self._messages.put(("begun", job_id))
+
+    def lack(self, job: JobRecord) -> str | None:
+        """What a job waits for that has not begun, where that is not for others that run."""
+        if job.state not in (State.PENDING, State.RETRY):
+            return None
+        return self._environments.lack(job.request.get("Pipeline"))
+
     def progress_of(self, job: JobRecord) -> int:
         """Percent."""
         return self._told_of(job)[0]
@@ -339,6 +351,9 @@ class JobRunner:
         running = self._running.get(job_id)
         if kind == "done" and running is not None and running.future.done():
             self._take_or_end(running)
+        elif kind == "begun" and running is not None and running.deadline == inf:
+            running.began = time.monotonic()
+            running.deadline = running.began + self._timeout_of(running.job)
         elif kind == CANCEL and running is not None:
             self._end(running, CANCELLED)
         elif kind == CANCEL:
@@ -465,7 +480,9 @@ class JobRunner:
             task,
             Future(),
             now,
-            now + self._timeout_of(job),
+            now + self._timeout_of(job)
+            if not isinstance(executor, PlacedExecutor) or not executor.begins_later
+            else inf,
             extra=executor is self._previews,
             elsewhere=executor is not self._executor and executor is not self._previews,
         )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from derived_series.dicomweb.client import Client, check
-from derived_series.errors import Conflict, DerivedSeriesError, NotFound
+from derived_series.errors import Conflict, DerivedSeriesError, NotFound, Superseded
 
 #: Seconds between two messages, between those of two phases, and seconds that one may take.
 _MESSAGE_SECONDS = 0.25
@@ -33,6 +33,9 @@ _OF_OTHER_SERVERS = {"Retrieving": (0, 20), "Fetching": (20, 30)}
 
 #: A pipeline may take long and tell how far it is: after it, storing has less of the whole.
 _OF_A_PIPELINE = {"Processing": (30, 80), "Storing": (80, 99)}
+
+#: The server's words for an attempt that it does not know, or not any more.
+_NOT_WANTED = frozenset({Conflict.http_status, NotFound.http_status, Superseded.http_status})
 
 T = TypeVar("T")
 
@@ -109,7 +112,7 @@ class Progress:
             )
         except DerivedSeriesError:
             return
-        if answer.status_code in (Conflict.http_status, NotFound.http_status):
+        if answer.status_code in _NOT_WANTED:
             raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
 
     def announce(self, series_uid: str, origin: Mapping[str, Any]) -> None:
@@ -122,7 +125,7 @@ class Progress:
         message = {"Attempt": self._attempt, "Retrieves": {"SeriesInstanceUID": series_uid, **origin}}
         url = self._client.connection.url(self._route)
         answer = self._client.send("POST", url, data=json.dumps(message).encode())
-        if answer.status_code in (Conflict.http_status, NotFound.http_status):
+        if answer.status_code in _NOT_WANTED:
             raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
         check(answer)
 

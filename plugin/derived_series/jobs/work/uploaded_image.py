@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from derived_series.dicom.factories.nifti import announced_size
-from derived_series.errors import InvalidImage
+from derived_series.errors import InvalidImage, StorageError
+from derived_series.jobs.scratch import prefix_of
 from derived_series.jobs.work.attempt import Attempt
 from derived_series.kinds import reader_of
 
@@ -18,15 +19,26 @@ def uploaded_image(attempt: Attempt) -> Iterator[Path | None]:
     """The uploaded image as a file: the server's own, or a copy where the worker has another disk. None: no image."""
     task = attempt.task
     path = None if task.image_path is None else Path(task.image_path)
-    if path is None or (path.is_absolute() and path.exists()):
+    if task.image_route is None or (path is not None and path.is_absolute() and path.exists()):
         _check_size(path, task.image_limit)
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="derived-series-") as folder:
-        copy = Path(folder) / path.name
-        copy.write_bytes(attempt.client.get_bytes(task.image_route or ""))
+    with tempfile.TemporaryDirectory(prefix=prefix_of(task.job_id), dir=task.scratch) as folder:
+        copy = Path(folder) / (path.name if path is not None else task.image_name)
+        _fetch(attempt, copy)
         _check_size(copy, task.image_limit)
         yield copy
+
+
+def _fetch(attempt: Attempt, copy: Path) -> None:
+    """Part after part, none larger than the server gives at once."""
+    size = attempt.task.image_size
+    with copy.open("wb") as file:
+        while file.tell() < size:
+            part = attempt.client.get_bytes(f"{attempt.task.image_route}?offset={file.tell()}")
+            if not part:
+                raise StorageError(f"the uploaded image ends after {file.tell()} of {size} bytes", transient=True)
+            file.write(part)
 
 
 def _check_size(path: Path | None, limit: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Container
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any
@@ -61,14 +62,26 @@ class FittingRoutes:
         asked = (self._connection, series, self._folders)
         with self._waiters.place(PAGE_REMEDY):
             answers = {OURS: self._executor.submit(fit, *asked)}
-            answers |= {name: each.describe(fit, *asked) for name, each in self._environments.items()}
-            entries = {entry["Name"]: entry for entry in self._of(OURS, answer_of(answers.pop(OURS)))}
+            elsewhere = {name: each.fit(fit, *asked) for name, each in self._environments.items()}
+            answers |= {name: answer for name, answer in elsewhere.items() if answer is not None}
+            ours = answer_of(answers.pop(OURS))
+            entries = {entry["Name"]: entry for entry in self._of(OURS, ours)}
+            entries |= self._unseen([name for name, answer in elsewhere.items() if answer is None], ours)
             for name, answer in answers.items():
                 try:
                     entries |= {entry["Name"]: entry for entry in self._of(name, answer_of(answer))}
                 except DerivedSeriesError as error:
                     _log.warning("the environment %s does not say which series its pipelines take: %s", name, error)
         return Answer.of([entries[name] for name in sorted(entries)])
+
+    def _unseen(self, environments: Container[str], ours: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Those that run on other machines: as Orthanc's own Python has them, where it has; else a job finds out."""
+        known = {entry["Name"]: entry for entry in ours}
+        return {
+            name: {"Fits": True, "Reason": None, "Others": {}, **known.get(name, entry), "Environment": environment}
+            for name, entry in self._catalogues.catalogue().pipelines.items()
+            if (environment := entry.get("Environment")) in environments
+        }
 
     def _of(self, environment: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Those of the pipelines that run in an environment."""

@@ -15,6 +15,8 @@ from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord
+from derived_series.jobs.remote.attempts import HEADER, Attempts
+from derived_series.jobs.remote.bundle import PART_BYTES
 from derived_series.jobs.requests.derive import parse_json
 from derived_series.jobs.rules.log import FiringLog
 from derived_series.orthanc.answers import job_json, job_path, job_summary
@@ -37,6 +39,7 @@ class JobRoutes:
         retrievals: Retrievals,
         callers: Callers,
         audit: Audit,
+        attempts: Attempts,
     ):
         self._retrievals = retrievals
         self._runner = runner
@@ -44,6 +47,7 @@ class JobRoutes:
         self._logs = logs
         self._callers = callers
         self._audit = audit
+        self._attempts = attempts
 
     def list(self, request: Request) -> Answer:
         """Identifiers, oldest first; their states with ``?expand``; a page with ``?since=&limit=``."""
@@ -85,6 +89,8 @@ class JobRoutes:
         return self._with_rule(job, document)
 
     def _with_rule(self, job: JobRecord, document: dict[str, Any]) -> dict[str, Any]:
+        if lack := self._runner.lack(job):
+            document["Content"]["Waiting"] = lack
         if (fired := self._log.of_job(job.id)) is not None:
             document["Content"]["Rule"] = fired.firing.rule
         if bulk := self._audit.asked_by(job.id).get("Bulk"):
@@ -119,13 +125,26 @@ class JobRoutes:
         return Answer.of({})
 
     def image(self, request: Request) -> Answer:
-        """The uploaded image of a job that is not over; workers on other machines read it here."""
+        """The uploaded image of a job that is not over; with ``?offset=`` up to 16 MB of it, from there on.
+
+        Workers on other machines read it here.
+        """
         job = self._job(request)
+        self._check_token(request, job)
         if job.image is None:
             raise NotFound(f"the job {job.id} has no image (any more)")
+        if "offset" in request.query:
+            part = self._runner.store.read_image(job, _number(request.query, "offset"), PART_BYTES)
+            return Answer(part, content_type="application/octet-stream")
         if (path := self._runner.store.image_path(job)) is not None and path.exists():
             return Answer(b"", content_type="application/octet-stream", file=path)
         return Answer(self._runner.store.read_image(job), content_type="application/octet-stream")
+
+    def _check_token(self, request: Request, job: JobRecord) -> None:
+        """:raises Superseded: who asks is an attempt that has ended, or speaks for one without its token."""
+        token = request.headers.get(HEADER.lower())
+        if token is not None or (request.method == "POST" and self._attempts.has(job.id)):
+            self._attempts.of(token, job.id)
 
     def progress(self, request: Request) -> Answer:
         """Workers tell here how far they are, what user code says, and which series they are about to retrieve.
@@ -141,6 +160,7 @@ class JobRoutes:
         if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list) or uid):
             raise InvalidRequest('the body does not tell progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
+        self._check_token(request, job)
         if not self._runner.runs(job.id, attempt):
             raise Conflict(f"attempt {attempt} of job {job.id} is not running")
         if isinstance(retrieves, dict) and isinstance(uid, str):
@@ -162,5 +182,5 @@ class JobRoutes:
 def _number(query: Mapping[str, str], name: str) -> int:
     text = query.get(name, "0")
     if not _NUMBER.fullmatch(text):
-        raise InvalidRequest(f"{name} is {text[:40]!r}, not a number of jobs", remedy="give it as up to 15 digits")
+        raise InvalidRequest(f"{name} is {text[:40]!r}, not a whole number", remedy="give it as up to 15 digits")
     return int(text)

@@ -177,15 +177,15 @@ function showWorkers(status) {
   const cells = places.flatMap(([name, place]) => {
     const lines = place.Processes.map((process) => [
       name,
-      `${process.Pid}, since ${formatTime(process.Started)}`,
-      process.Job ? el("a", { href: `../derived-series/jobs/${process.Job}`, text: "a job" }) : process.Idle ? "waits" : "works",
+      `${process.Worker ? `${process.Worker}: ` : ""}${process.Pid ?? "?"}, since ${process.Started ? formatTime(process.Started) : "?"}`,
+      process.Job ? el("a", { href: `../derived-series/jobs/${process.Job}`, text: "a job" }) : process.Problem ?? (process.Idle ? "waits" : "works"),
       el("span", {}, ...process.Prepared.map(({ Pipeline, Seconds, Since }) => el("div", { text: `${Pipeline}: ${Seconds} s, at ${formatTime(Since)}` }))),
       process.Prepared.length ? `after ${place.IdleSeconds} s without a job` : "",
       Object.entries(process.Resources).filter(([, units]) => units.length).map(([resource, units]) => `${resource} ${units.join(", ")}`).join("; "),
     ]);
-    return lines.length ? lines : [[name, "none runs", "", "", "", ""]];
+    return lines.length ? lines : [[name, place.Waiting ?? "none runs", "", "", "", ""]];
   });
-  fill("workers", places.map(([name, place]) => [name, place.IdleSeconds, place.Processes]), () => table(["Environment", "Process", "Runs", "Loaded", "Released", "Claims"], cells));
+  fill("workers", places.map(([name, place]) => [name, place.IdleSeconds, place.Waiting, place.Processes]), () => table(["Environment", "Process", "Runs", "Loaded", "Released", "Claims"], cells));
 }
 
 function showHealth(status) {

@@ -1,0 +1,293 @@
+"""A box: a machine's worker that makes attempts for an Orthanc elsewhere.
+
+dask's process asks Orthanc for the task and tells it how that ended. The work itself is done by a child process, as
+Orthanc's own workers are, which is ended when Orthanc does not want the attempt any more, and ends with dask's process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError, Future, TimeoutError
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from derived_series.dicomweb.client import Client, Connection, check
+from derived_series.errors import DerivedSeriesError, StorageError, Superseded
+from derived_series.jobs.box.cache import BundleCache
+from derived_series.jobs.messages import Outcome
+from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
+from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.queue.outcomes import outcome_of
+from derived_series.jobs.remote.attempts import HEADER
+from derived_series.jobs.remote.errand import Errand
+from derived_series.jobs.remote.versions import versions
+from derived_series.jobs.remote.wire import catalogue_to_json, outcome_to_json, task_from_json
+from derived_series.jobs.scratch import remove_folders
+from derived_series.jobs.work.entry import derive, describe, warm_up
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two words to Orthanc, that one may take, and between two tries of one.
+_BEAT_SECONDS = 1.0
+_ANSWER_SECONDS = 10.0
+_AGAIN_SECONDS = 0.5
+#: Seconds that Orthanc is asked for a task that dask has brought.
+_CLAIM_SECONDS = 20.0
+
+_NOT_WANTED = frozenset({404, Superseded.http_status})
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A child process for one bundle of blueprint folders."""
+
+    bundle: str
+    folders: tuple[str, ...]
+    executor: ProcessExecutor
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a box keeps its things.
+
+    :param scratch: a folder for what jobs need while they run, and for blueprint folders.
+    :param headers: who it is to Orthanc.
+    """
+
+    scratch: Path
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+class Box:
+    """Runs one errand at a time. :param name: what the scheduler calls the worker."""
+
+    def __init__(self, name: str, place: Place):
+        self._name = name
+        self._place = place
+        self._cache = BundleCache(place.scratch / "blueprints")
+        self._jobs = place.scratch / f"jobs-{name.replace('/', '_')}"
+        self._jobs.mkdir(parents=True, exist_ok=True)
+        remove_folders(self._jobs)  # of a process that was killed
+        self._versions = versions()
+        self._ready: _Ready | None = None
+        self._lock = threading.Lock()
+        self._one = threading.Lock()
+        self._closing = threading.Event()
+        self._unreached: str | None = None
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def report(self) -> dict[str, Any]:
+        """What Orthanc's status tells of this worker; it goes through dask."""
+        with self._lock:
+            ready = self._ready
+        prepared = [each for process in (ready.executor.processes() if ready else []) for each in process["Prepared"]]
+        return {
+            "Versions": self._versions,
+            "Pid": os.getpid(),
+            "Started": self._started,
+            "Prepared": prepared,
+            "Unreached": self._unreached,
+        }
+
+    def _look_for(self, connection: Connection) -> None:
+        """Say that Orthanc is not reached, which keeps jobs away, until it is."""
+        with self._lock:
+            if self._unreached is not None:
+                return
+            self._unreached = connection.base_url
+        threading.Thread(target=self._wait_for, args=(connection,), name="looks for Orthanc", daemon=True).start()
+
+    def _wait_for(self, connection: Connection) -> None:
+        while not self._closing.wait(_BEAT_SECONDS):
+            with Client(connection) as client:
+                try:
+                    client.send("GET", connection.url("/system"), timeout=_ANSWER_SECONDS)
+                except StorageError:
+                    continue
+            self._unreached = None
+            return
+
+    def run(self, errand: str) -> str:
+        """Make the attempt that an errand is about; the outcome goes to Orthanc.
+
+        :raises StorageError: Orthanc is not reached.
+        """
+        with self._one, _trusted(Errand.from_json(errand)) as (task, verify):
+            connection = Connection(
+                task.url,
+                headers=self._place.headers,
+                dicomweb_root=task.dicomweb_root,
+                store_timeout=task.store_timeout,
+                verify=verify,
+            )
+            try:
+                document = self._claim(connection, task)
+            except Superseded as error:
+                return error.message
+            token = (*connection.headers, (HEADER, document["Token"]))
+            self._make(task, dataclasses.replace(connection, headers=token), document)
+            return "done"
+
+    def _claim(self, connection: Connection, errand: Errand) -> dict[str, Any]:
+        body = {"Ticket": errand.ticket, "Worker": self._name, "Versions": self._versions}
+        if self._unreached is not None:
+            raise StorageError(f"the worker {self._name} does not reach Orthanc at {self._unreached}", transient=True)
+        end = time.monotonic() + _CLAIM_SECONDS
+        with Client(connection) as client:
+            while True:
+                try:
+                    document: dict[str, Any] = _post(client, f"{errand.path}/claim", body)
+                    return document
+                except StorageError as error:
+                    if error.transient and time.monotonic() > end:
+                        self._look_for(connection)
+                    if not error.transient or time.monotonic() > end:
+                        raise
+                self._closing.wait(_AGAIN_SECONDS)
+
+    def _make(self, errand: Errand, connection: Connection, document: Mapping[str, Any]) -> None:
+        with Client(connection) as client:
+            try:
+                outcome = self._outcome(client, errand, document)
+            except _NotWanted:
+                _log.info("an attempt is not wanted any more")
+                return
+            except DerivedSeriesError as error:
+                outcome = Outcome(error=error, clean=False)
+            self._tell(client, errand, outcome, float(document["LostAfter"]))
+
+    def _outcome(self, client: Client, errand: Errand, document: Mapping[str, Any]) -> Outcome:
+        folders = self._folders(client, str(document["Bundle"]))
+        executor = self._executor(str(document["Bundle"]), folders, float(document["IdleSeconds"]))
+        if "Task" not in document:
+            described = self._watched(client, errand, document, executor.submit(_described, folders))
+            return self._ended(described)
+        task = task_from_json(document["Task"], client.connection, folders, str(self._jobs))
+        try:
+            return self._ended(self._watched(client, errand, document, executor.submit(derive, task)))
+        finally:
+            remove_folders(self._jobs)
+
+    def _ended(self, attempted: Future[Outcome]) -> Outcome:
+        if self._closing.is_set() and attempted.exception() is not None:
+            error = StorageError("the worker on another machine was stopped", transient=True)
+            return Outcome(error=error, clean=False, sent=True)
+        return outcome_of(attempted)
+
+    def _folders(self, client: Client, bundle: str) -> tuple[str, ...]:
+        route = f"/derived-series/bundles/{bundle}"
+        return self._cache.folders(
+            bundle,
+            lambda: client.get_bytes(route),
+            lambda sha256, offset: client.get_bytes(f"{route}/{sha256}?offset={offset}"),
+        )
+
+    def _executor(self, bundle: str, folders: tuple[str, ...], idle: float) -> ProcessExecutor:
+        with self._lock:
+            if self._ready is not None and self._ready.bundle != bundle:
+                self._ready.executor.shutdown()
+                self._ready = None
+            if self._ready is None:
+                executor = ProcessExecutor(
+                    1,
+                    initializer=warm_up,
+                    initargs=(folders,),
+                    interpreter=Interpreter.ours(Path(sys.executable)),
+                    keeping=Keeping(always=False, idle=idle),
+                )
+                self._ready = _Ready(bundle, folders, executor)
+            return self._ready.executor
+
+    def _watched(self, client: Client, errand: Errand, document: Mapping[str, Any], future: Future[T]) -> Future[T]:
+        """The same future once it is done; meanwhile Orthanc hears that it is made, and may end it.
+
+        :raises _NotWanted: Orthanc has ended it, or was not reached for so long that it has given up.
+        """
+        heard = time.monotonic()
+        while True:
+            try:
+                future.exception(_BEAT_SECONDS)
+            except TimeoutError:
+                pass
+            except CancelledError:
+                return future
+            if future.done():
+                return future
+            try:
+                _post(client, f"{errand.path}/attempt", {}, timeout=_ANSWER_SECONDS)
+                heard = time.monotonic()
+            except DerivedSeriesError as error:
+                lost = time.monotonic() - heard > float(document["LostAfter"])
+                if lost:
+                    self._look_for(client.connection)
+                if isinstance(error, Superseded) or lost or not getattr(error, "transient", False):
+                    future.cancel()
+                    raise _NotWanted from error
+
+    def _tell(self, client: Client, errand: Errand, outcome: Outcome, seconds: float) -> None:
+        """Tell Orthanc the outcome, until it has heard it or does not want it."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                _post(client, f"{errand.path}/outcome", outcome_to_json(outcome))
+                return
+            except DerivedSeriesError as problem:
+                is_late = self._closing.is_set() or time.monotonic() >= end
+                if not getattr(problem, "transient", False) or is_late:
+                    _log.warning("the outcome of an attempt is not taken: %s", problem.message)
+                    return
+            time.sleep(_AGAIN_SECONDS)
+
+    def close(self) -> None:
+        """End what runs; Orthanc hears that it was stopped."""
+        self._closing.set()
+        with self._lock:
+            ready = self._ready
+        if ready is not None:
+            ready.executor.shutdown()
+        with self._one:  # until it has been told
+            remove_folders(self._jobs)
+
+
+class _NotWanted(Exception):
+    """Orthanc has ended the attempt."""
+
+
+def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float | None = None) -> Any:
+    """:raises Superseded: the attempt has ended. :raises DerivedSeriesError: any other failure."""
+    answer = client.send(
+        "POST", client.connection.url(path), data=json.dumps(body).encode(), timeout=timeout or _ANSWER_SECONDS
+    )
+    if answer.status_code in _NOT_WANTED:
+        raise Superseded("Orthanc does not want this attempt any more")
+    return check(answer).json()
+
+
+@contextmanager
+def _trusted(errand: Errand) -> Iterator[tuple[Errand, bool | str]]:
+    """An errand, with the file of the certificates to trust."""
+    if errand.ca is None:
+        yield errand, True
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="derived-series-", suffix=".pem") as file:
+        file.write(errand.ca)
+        file.flush()
+        yield errand, file.name
+
+
+def _described(folders: tuple[str, ...]) -> Outcome:
+    """In the child: what the blueprint folders hold."""
+    return Outcome(result=catalogue_to_json(describe(folders)))

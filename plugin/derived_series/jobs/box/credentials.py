@@ -1,0 +1,33 @@
+"""Who a worker is to Orthanc: from a file on its own machine, which goes through nobody else's hands."""
+
+from __future__ import annotations
+
+import base64
+import stat
+from pathlib import Path
+
+from derived_series.errors import InvalidRequest
+
+
+def read_credentials(file: Path) -> tuple[tuple[str, str], ...]:
+    """The headers of a file: a line ``user:password``, or lines ``Name: value``.
+
+    :raises InvalidRequest: others may read the file, or it has neither.
+    """
+    try:
+        mode = file.stat().st_mode
+        lines = [line.strip() for line in file.read_text().splitlines() if line.strip() and line[0] != "#"]
+    except OSError as error:
+        raise InvalidRequest(f"the file of credentials {file} cannot be read: {error}") from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise InvalidRequest(f"others may read {file}", remedy=f"chmod 600 {file}")
+    headers = []
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise InvalidRequest(f"a line of {file} is neither user:password nor Name: value")
+        if value[:1] in (" ", "\t"):
+            headers.append((name.strip(), value.strip()))
+        else:
+            headers.append(("Authorization", f"Basic {base64.b64encode(line.encode()).decode()}"))
+    return tuple(headers)

@@ -1,0 +1,109 @@
+"""An environment on other machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from derived_series.errors import DerivedSeriesError, InvalidRequest, StorageError
+from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
+from derived_series.jobs.remote.wire import catalogue_from_json, catalogue_to_json
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class RemoteEnvironment:
+    """What its pipelines are is told by a worker, and kept in a file for times when none is there.
+
+    :param file: where that is kept.
+    """
+
+    def __init__(self, name: str, cluster: Cluster, executor: RemoteExecutor, file: Path, bundle: Callable[[], str]):
+        self.name = name
+        self._cluster = cluster
+        self._executor = executor
+        self._file = file
+        self._bundle = bundle
+
+    @property
+    def executor(self) -> RemoteExecutor:
+        return self._executor
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """See ``RemoteExecutor.listen``."""
+        self._executor.listen(changed)
+
+    def start(self) -> None:
+        """Connect to the scheduler."""
+        self._executor.start()
+
+    def describe(self, describe: Callable[[tuple[str, ...]], Any], folders: tuple[str, ...], /) -> Future[Any]:
+        """What a worker there finds in the blueprint folders; while none is there, what one has found last.
+
+        :param describe, folders: of this machine; the workers have their own.
+        """
+        kept = self._kept()
+        if kept is not None and (kept[0] == self._bundle() or self._executor.lack is not None):
+            return _done(kept[1])
+        if (lack := self._executor.lack) is not None:
+            return _done(StorageError(f"what its pipelines are is not known yet: it {lack}", transient=True))
+        answer: Future[Catalogue] = Future()
+        answer.set_running_or_notify_cancel()
+        bundle = self._bundle()
+        self._executor.describe().add_done_callback(lambda future: self._take(bundle, future, answer))
+        return answer
+
+    def _take(self, bundle: str, future: Future[Any], answer: Future[Catalogue]) -> None:
+        try:
+            catalogue = catalogue_from_json(future.result())
+        except BaseException as error:  # the boundary to a worker: who asked hears of it
+            answer.set_exception(error)
+            return
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps({"Bundle": bundle, "Catalogue": catalogue_to_json(catalogue)}))
+        except OSError as error:  # a full disk: it is asked for again at the next start
+            _log.warning("%s cannot be written: %s", self._file, error)
+        answer.set_result(catalogue)
+
+    def _kept(self) -> tuple[str, Catalogue] | None:
+        """What the file says, and of which blueprint folders."""
+        try:
+            document = json.loads(self._file.read_text())
+            return str(document["Bundle"]), catalogue_from_json(document["Catalogue"])
+        except (OSError, ValueError, LookupError, TypeError, InvalidRequest):
+            return None
+
+    def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """A person who waits for a page does not wait for a worker that may be at something else for an hour."""
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "Scheduler": self._cluster.scheduler,
+            "Problem": self._executor.problem,
+            "Waiting": self._executor.lack,
+            "Workers": self._cluster.workers,
+            "IdleSeconds": self._cluster.idle,
+            "Resources": dict(self._cluster.resources),
+            "Processes": self._executor.processes(),
+        }
+
+    def shutdown(self) -> None:
+        self._executor.shutdown()
+
+
+def _done(value: Catalogue | DerivedSeriesError) -> Future[Catalogue]:
+    future: Future[Catalogue] = Future()
+    if isinstance(value, DerivedSeriesError):
+        future.set_exception(value)
+    else:
+        future.set_result(value)
+    return future

@@ -1,0 +1,453 @@
+"""Jobs on other machines behind the ``concurrent.futures.Executor`` shape.
+
+dask is spoken to by a process of its own (``bridge.py``): Orthanc's has neither its event loop nor its modules. What
+becomes of an attempt is told by the worker over HTTP (``Attempts``); dask only says that one will not be told of.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection as Pipe
+from typing import Any, ParamSpec, TypeVar
+
+from derived_series.errors import Busy, DerivedSeriesError, StorageError, UserCodeError
+from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
+from derived_series.jobs.pool.launch import Interpreter, Launched, launch
+from derived_series.jobs.pool.placed import PlacedExecutor
+from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
+from derived_series.jobs.remote.errand import Errand
+from derived_series.jobs.remote.versions import Strictness, difference
+from derived_series.jobs.remote.wire import task_to_json
+
+_log = logging.getLogger(__name__)
+
+#: The module that the process runs which speaks to dask.
+_BRIDGE = "derived_series.jobs.remote.bridge"
+
+_DEATH_SECONDS = 5.0
+_LOOK_SECONDS = 1.0
+_START_AGAIN_SECONDS = 5.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the configuration says of an environment on other machines.
+
+    :param scheduler: dask's address of it, such as ``tls://box:8786``.
+    :param ca, certificate, key: files for TLS; empty without.
+    :param workers: jobs at once; :param resources: units of each resource that a job claims.
+    :param url: where the workers reach Orthanc. :param ca_bundle: certificates to trust there, in PEM.
+    :param lost_after: seconds without a word of a worker after which its job is given to another one.
+    :param strictness: which versions have to be the same at both ends.
+    :param idle: seconds without a job after which a worker lets go of what its pipelines have prepared.
+    """
+
+    scheduler: str
+    url: str
+    dicomweb_root: str
+    store_timeout: float
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    workers: int = 1
+    resources: Mapping[str, int] = field(default_factory=dict)
+    ca_bundle: str | None = None
+    lost_after: float = 30.0
+    strictness: Strictness = "Same"
+    idle: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteWorker:
+    """A worker as the scheduler tells of it.
+
+    :param report: what it says of itself; None: it has not our preload.
+    :param silent: the scheduler has not heard of it for so long that it may be frozen or cut off.
+    """
+
+    address: str
+    name: str
+    resources: Mapping[str, float]
+    report: Mapping[str, Any] | None
+    threads: int
+    silent: bool
+
+
+class _RemoteFuture(Future[T]):
+    """A future whose ``cancel`` ends the attempt at once: nothing that it sends afterwards is taken."""
+
+    def __init__(self, stop: Callable[[], bool]):
+        super().__init__()
+        self._stop = stop
+
+    def cancel(self) -> bool:
+        return self._stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """:param restricted: the only workers that may have it, by their addresses; empty: any may."""
+
+    key: str
+    future: Future[Any]
+    task: DeriveTask | None
+    message: Mapping[str, Any] = field(repr=False)
+
+
+class RemoteExecutor(PlacedExecutor):
+    """Has attempts at jobs made by workers on other machines.
+
+    :param name: of the environment. :param versions: what runs here.
+    :param bundle: the digest of the blueprint folders.
+    """
+
+    begins_later = True
+
+    def __init__(
+        self,
+        name: str,
+        cluster: Cluster,
+        interpreter: Interpreter,
+        attempts: Attempts,
+        versions: Mapping[str, str],
+        bundle: Callable[[], str],
+    ):
+        self._name = name
+        self._cluster = cluster
+        self._interpreter = interpreter
+        self._attempts = attempts
+        self._versions = dict(versions)
+        self._bundle = bundle
+        self._changed: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+        self._calls: dict[str, _Call] = {}
+        self._workers: tuple[RemoteWorker, ...] = ()
+        self._problem: str | None = "the scheduler has not answered yet"
+        self._stopping = threading.Event()
+        self._launched: Launched | None = None
+        self._threads = [
+            threading.Thread(target=work, name=f"{work.__name__} {name}", daemon=True)
+            for work in (self._serve, self._watch)
+        ]
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Have something called when other workers are there than before."""
+        self._changed = changed
+
+    def start(self) -> None:
+        """Connect to the scheduler, and go on trying."""
+        for thread in self._threads:
+            thread.start()
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def _refusal(self, worker: RemoteWorker) -> str | None:
+        """Why a worker gets no jobs of this environment; None: it does."""
+        if worker.silent:
+            return "the scheduler hears nothing of it"
+        if (unreached := (worker.report or {}).get("Unreached")) is not None:
+            return f"it does not reach Orthanc at {unreached}"
+        if worker.report is None:
+            return "it runs without the plugin's preload: start it by derived-series worker"
+        if worker.threads != 1:
+            return f"it has {worker.threads} threads, where one job at a time is safe: start it with one"
+        lacking = [name for name, count in self._cluster.resources.items() if worker.resources.get(name, 0) < count]
+        if lacking:
+            return f"it has not the {', '.join(lacking)} that a job claims"
+        return difference(self._versions, worker.report.get("Versions") or {}, self._cluster.strictness)
+
+    def _fitting(self) -> list[RemoteWorker]:
+        return [worker for worker in self._workers if self._refusal(worker) is None]
+
+    @property
+    def has_place(self) -> bool:
+        with self._lock:
+            most = min(self._cluster.workers, len(self._fitting()))
+            jobs = sum(call.task is not None for call in self._calls.values())
+            return not self._stopping.is_set() and jobs < most
+
+    @property
+    def lack(self) -> str | None:
+        """Why no job can begin, as a job tells that waits; None: nothing but others that run."""
+        with self._lock:
+            workers, problem = self._workers, self._problem
+            if self._fitting():
+                return None
+            refusals = [f"{worker.name}: {self._refusal(worker)}" for worker in workers]
+        claimed = ", ".join(
+            name if count == 1 else f"{count} {name}" for name, count in self._cluster.resources.items()
+        )
+        wanted = f"waits for a worker with {claimed}" if claimed else "waits for a worker"
+        if problem is not None:
+            return f"{wanted}: the scheduler {self._cluster.scheduler} is not reached: {problem}"
+        if not workers:
+            return f"{wanted}: none is connected"
+        return f"{wanted}: none of those that are connected can take it ({'; '.join(refusals)})"
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The workers, as the status tells of them."""
+        with self._lock:
+            workers = [(worker, self._refusal(worker)) for worker in self._workers]
+            jobs = {call.key: call.task.job_id for call in self._calls.values() if call.task is not None}
+        running = {attempt.worker: attempt.job for attempt in self._attempts.claimed(jobs)}
+        return [
+            {
+                "Pid": report.get("Pid"),
+                "Worker": worker.name,
+                "Address": worker.address,
+                "Idle": worker.name not in running,
+                "Job": running.get(worker.name),
+                "Started": report.get("Started"),
+                "Python": (report.get("Versions") or {}).get("Python"),
+                "Prepared": report.get("Prepared") or [],
+                "Resources": {name: [f"{count:g}"] for name, count in worker.resources.items()},
+                "Problem": refusal,
+            }
+            for worker, refusal in workers
+            for report in [worker.report or {}]
+        ]
+
+    @property
+    def problem(self) -> str | None:
+        """Why the scheduler is not reached; None: it is."""
+        return self._problem
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Have an attempt made. :param fn: what workers run of an attempt anyway. :param args: the ``DeriveTask``.
+
+        The future fails with a transient ``StorageError`` when the worker is lost, and with ``CancelledError`` after
+        ``cancel``.
+
+        :raises Busy: the executor has been shut down.
+        """
+        (task,) = args
+        if not isinstance(task, DeriveTask):
+            raise TypeError("only attempts at jobs are made on other machines")
+        document = {
+            "Task": task_to_json(task),
+            "Bundle": self._bundle(),
+            "IdleSeconds": self._cluster.idle,
+            "LostAfter": self._cluster.lost_after,
+        }
+        path = f"/series/{task.series}/jobs/{task.job_id}"
+        return self._submit(f"{task.job_id}-{task.attempt}", task.job_id, task, document, path, self._cluster.resources)
+
+    def describe(self) -> Future[Catalogue]:
+        """Have a worker load the blueprint folders and tell what they hold."""
+        document = {"Bundle": self._bundle(), "IdleSeconds": self._cluster.idle, "LostAfter": self._cluster.lost_after}
+        path = f"/derived-series/environments/{self._name}"
+        return self._submit("catalogue", self._name, None, document, path, {})
+
+    def _submit(
+        self,
+        title: str,
+        job: str,
+        task: DeriveTask | None,
+        document: Mapping[str, Any],
+        path: str,
+        resources: Mapping[str, int],
+    ) -> Future[Any]:
+        key = f"derived-series-{title}-{uuid.uuid4().hex[:8]}"
+        future: Future[Any] = _RemoteFuture(lambda: self._end(key, CancelledError()))
+        future.set_running_or_notify_cancel()
+        number = 0 if task is None else task.attempt
+        attempt = RemoteAttempt(key, job, number, dict(document), lambda outcome: self._take(key, outcome), self._check)
+        ticket = self._attempts.begin(attempt)
+        cluster = self._cluster
+        errand = Errand(cluster.url, path, ticket, cluster.ca_bundle, cluster.dicomweb_root, cluster.store_timeout)
+        with self._lock:
+            fitting = self._fitting()
+            restricted = [worker.address for worker in fitting] if len(fitting) < len(self._workers) else []
+            message = {"Do": "run", "Key": key, "Errand": errand.to_json(), "Resources": dict(resources)}
+            call = _Call(key, future, task, {**message, "Workers": restricted})
+            if self._stopping.is_set():
+                self._attempts.end(key)
+                raise Busy("the workers are being stopped", retry_after=30)
+            self._calls[key] = call
+            self._send(call.message)
+        return future
+
+    def _check(self, versions: Mapping[str, Any]) -> DerivedSeriesError | None:
+        different = difference(self._versions, versions, self._cluster.strictness)
+        if different is None:
+            return None
+        return UserCodeError(
+            f"the worker of the environment {self._name!r} is refused: {different}",
+            remedy="install the same versions there, and start it again",
+        )
+
+    def _take(self, key: str, outcome: Outcome) -> None:
+        """The outcome of an attempt, told by its worker: the last that is taken of it."""
+        call = self._drop(key)
+        if call is None:
+            return
+        if call.task is not None or outcome.error is None:
+            call.future.set_result(outcome if call.task is not None else outcome.result)
+        else:
+            call.future.set_exception(outcome.error)
+
+    def _end(self, key: str, error: BaseException) -> bool:
+        call = self._drop(key)
+        if call is None:
+            return False
+        call.future.set_exception(error)
+        return True
+
+    def _drop(self, key: str) -> _Call | None:
+        """Let go of an attempt: what is sent for it from now on is refused."""
+        self._attempts.end(key)
+        with self._lock:
+            call = self._calls.pop(key, None)
+            if call is not None:
+                self._send({"Do": "forget", "Key": key})
+        return call
+
+    def _lost(self, key: str, why: str) -> None:
+        self._end(
+            key,
+            StorageError(
+                f"the worker on another machine was lost: {why}",
+                remedy="it is tried again; docs/many-machines.md says what to look at",
+                transient=True,
+            ),
+        )
+
+    # -- the process that speaks to dask ---------------------------------------------------------------------------
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        """Under the lock. What a process that has ended does not hear of, the next one is told."""
+        if self._launched is None:
+            return
+        try:
+            self._launched.pipe.send_bytes(json.dumps(message).encode())
+        except OSError:
+            return
+
+    def _serve(self) -> None:
+        """Start the process, hear it, and start it again when it has ended."""
+        self._bundle()  # now: reading the blueprint folders may take a while, and no job waits for it yet
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            pipe = self._start()
+            if pipe is not None:
+                self._hear(pipe)
+                self._let_go()
+            self._stopping.wait(max(0.0, began + _START_AGAIN_SECONDS - time.monotonic()))
+
+    def _start(self) -> Pipe | None:
+        cluster = self._cluster
+        connect = {
+            "Do": "connect",
+            "Scheduler": cluster.scheduler,
+            "Ca": cluster.ca,
+            "Certificate": cluster.certificate,
+            "Key": cluster.key,
+            "LostAfter": cluster.lost_after,
+        }
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            try:
+                self._launched = launch(self._interpreter, {}, module=_BRIDGE)
+            except OSError as error:
+                _log.error("the process that speaks to %s cannot be started: %s", cluster.scheduler, error)
+                return None
+            self._send(connect)
+            claimed = {attempt.key for attempt in self._attempts.claimed(self._calls)}
+            for call in self._calls.values():
+                if call.key not in claimed:  # who has one goes on, and speaks to Orthanc
+                    self._send(call.message)
+            return self._launched.pipe
+
+    def _hear(self, pipe: Pipe) -> None:
+        while True:
+            try:
+                message = json.loads(pipe.recv_bytes())
+            except (OSError, EOFError, ValueError):
+                return
+            what = message.get("Say")
+            if what == "state":
+                self._note(message)
+            elif what == "ended":
+                self._lost(str(message["Key"]), str(message["Why"]))
+            elif what == "failed":
+                error = UserCodeError(
+                    f"a worker of the environment {self._name!r} cannot take jobs: {message['Why']}",
+                    remedy="install the plugin there as docs/many-machines.md says, and start it again",
+                )
+                self._end(str(message["Key"]), error)
+            elif what == "log":
+                _log.log(int(message["Level"]), "environment %s: %s", self._name, message["Text"])
+
+    def _note(self, message: Mapping[str, Any]) -> None:
+        workers = tuple(
+            RemoteWorker(*(each[key] for key in ("Address", "Name", "Resources", "Report", "Threads", "Silent")))
+            for each in message["Workers"]
+        )
+        with self._lock:
+            before = {(each.address, self._refusal(each)) for each in self._workers}, self._problem is None
+            self._workers, self._problem = workers, message["Problem"]
+            after = {(each.address, self._refusal(each)) for each in self._workers}, self._problem is None
+            there = {worker.address for worker in workers}
+            gone = [
+                call.key
+                for call in self._calls.values()
+                if call.message["Workers"] and self._problem is None and not there & set(call.message["Workers"])
+            ]
+        for key in gone:
+            self._lost(key, "it is not connected any more")
+        if before != after:
+            if before[1] != after[1]:
+                _log.warning("environment %s: %s", self._name, self._problem or "the scheduler is connected")
+            self._changed()
+
+    def _let_go(self) -> None:
+        with self._lock:
+            launched, self._launched = self._launched, None
+            self._workers, self._problem = (), "the process that speaks to it has ended"
+        if launched is not None:
+            _end_process(launched)
+        if not self._stopping.is_set():
+            _log.error(
+                "environment %s: the process that speaks to the scheduler has ended; another is started", self._name
+            )
+            self._changed()
+
+    def _watch(self) -> None:
+        """Give up on workers that are silent."""
+        while not self._stopping.wait(min(_LOOK_SECONDS, self._cluster.lost_after / 4)):
+            for attempt in self._attempts.silent(self._cluster.lost_after):
+                self._lost(attempt.key, f"nothing was heard of {attempt.worker} for {self._cluster.lost_after:g} s")
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let go of all attempts; their workers are told so when they speak next."""
+        self._stopping.set()
+        with self._lock:
+            calls: Sequence[_Call] = list(self._calls.values())
+            launched = self._launched
+        for call in calls:
+            self._end(call.key, CancelledError())
+        if launched is not None:
+            launched.process.send_signal(signal.SIGTERM)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(_DEATH_SECONDS / len(self._threads))
+
+
+def _end_process(launched: Launched) -> None:
+    launched.process.kill()
+    launched.process.wait(_DEATH_SECONDS)
+    launched.close()

@@ -1,0 +1,120 @@
+"""``derived-series worker``, ``scheduler`` and ``certificates``: what other machines run for an Orthanc."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from derived_series.errors import InvalidRequest
+
+#: The ports that are listened at: a firewall names them.
+SCHEDULER_PORT = 8786
+WORKER_PORTS = "8788:8797"
+
+#: The module that a worker loads.
+PRELOAD = "derived_series.jobs.box.preload"
+
+_CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the three to the command's parser."""
+    worker = commands.add_parser("worker", help="run jobs of an Orthanc on this machine")
+    worker.add_argument("scheduler", metavar="SCHEDULER", help="such as tls://box:8786")
+    worker.add_argument("--resources", default="", metavar="NAME=N", help="what this worker has, such as GPU=1")
+    worker.add_argument("--scratch", type=Path, required=True, metavar="DIR", help="for what jobs need while they run")
+    worker.add_argument("--credentials", type=Path, metavar="FILE", help="who it is to Orthanc: a line user:password")
+    worker.add_argument("--name", help="as the status calls it; default: this machine's name and the port")
+    worker.add_argument("--port", default=WORKER_PORTS, help=f"that it listens at; default: one of {WORKER_PORTS}")
+    scheduler = commands.add_parser("scheduler", help="run dask's scheduler, between Orthanc and its workers")
+    scheduler.add_argument("--host", default="", help="the address to listen at; default: all of this machine")
+    scheduler.add_argument("--port", type=int, default=SCHEDULER_PORT, help=f"default: {SCHEDULER_PORT}")
+    scheduler.add_argument(
+        "--dashboard", metavar="HOST:PORT", help="dask's pages there; they ask nobody for a password"
+    )
+    for each in (worker, scheduler):
+        each.add_argument("--certificates", type=Path, metavar="DIR", help="for TLS; without, nothing is encrypted")
+    certificates = commands.add_parser("certificates", help="make the certificates for TLS between machines")
+    certificates.add_argument("folder", type=Path, metavar="DIR", help="keep it: its ca/key.pem lets machines in")
+    certificates.add_argument(
+        "machines", nargs="+", metavar="MACHINE", help="a name or an address; a folder is made of each"
+    )
+
+
+def _worker(options: argparse.Namespace) -> int:
+    _check_extra()
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    os.environ["DERIVED_SERIES_SCRATCH"] = str(options.scratch.resolve())
+    if options.credentials is not None:
+        os.environ["DERIVED_SERIES_CREDENTIALS"] = str(options.credentials.resolve())
+    arguments = [
+        *("worker", options.scheduler, "--no-nanny", "--nthreads", "1", "--preload", PRELOAD),
+        *("--worker-port", options.port, "--no-dashboard", "--memory-limit", "0"),
+        *("--local-directory", str(options.scratch.resolve())),
+        *(("--name", options.name) if options.name else ()),
+        *(("--resources", options.resources.replace(",", " ")) if options.resources else ()),
+        *_tls(options.certificates, options.scheduler),
+    ]
+    return _dask(arguments)
+
+
+def _scheduler(options: argparse.Namespace) -> int:
+    _check_extra()
+    os.environ.setdefault("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    dashboard = ["--dashboard-address", options.dashboard] if options.dashboard else ["--no-dashboard", "--no-show"]
+    protocol = "tls" if options.certificates else "tcp"
+    arguments = [
+        *("scheduler", "--protocol", protocol, "--port", str(options.port)),
+        *(("--host", options.host) if options.host else ()),
+        *dashboard,
+        *_tls(options.certificates, f"{protocol}://"),
+    ]
+    return _dask(arguments)
+
+
+def _tls(folder: Path | None, address: str) -> tuple[str, ...]:
+    if folder is None:
+        if address.startswith("tls:"):
+            raise InvalidRequest(f"{address} needs --certificates", remedy="derived-series certificates makes them")
+        return ()
+    ca, certificate, key = (folder / each for each in _CERTIFICATES)
+    for each in (ca, certificate, key):
+        if not each.is_file():
+            raise InvalidRequest(f"{each} is not there", remedy="derived-series certificates makes it")
+    return ("--tls-ca-file", str(ca), "--tls-cert", str(certificate), "--tls-key", str(key))
+
+
+def _dask(arguments: list[str]) -> int:
+    """Become dask's own command: signals and logs are its."""
+    os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])
+
+
+def _certificates(options: argparse.Namespace) -> int:
+    _check_extra()
+    from derived_series.machines.certificates import make_certificates
+
+    for folder in make_certificates(options.folder, options.machines):
+        print(f"{folder}: copy it to {folder.name}, readable for its service alone")
+    print(f"Keep {options.folder / 'ca' / 'key.pem'} where only you can read it: it lets machines in.")
+    return 0
+
+
+def _check_extra() -> None:
+    """:raises InvalidRequest: the packages of the extra are not there."""
+    if lacking := [name for name in ("distributed", "cryptography") if find_spec(name) is None]:
+        raise InvalidRequest(
+            f"{' and '.join(lacking)} of the extra [dask] is not installed",
+            remedy="pip install 'derived-series-orthanc[dask]'",
+        )
+
+
+#: What each does; the exit status.
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "worker": _worker,
+    "scheduler": _scheduler,
+    "certificates": _certificates,
+}

@@ -1,0 +1,106 @@
+"""The environments of the configuration whose workers are on other machines."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from derived_series.errors import InvalidRequest
+from derived_series.jobs.pool.environments import AnyEnvironment
+from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.remote.attempts import Attempts
+from derived_series.jobs.remote.bundles import Bundles
+from derived_series.jobs.remote.remote_environment import RemoteEnvironment
+from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
+from derived_series.jobs.remote.versions import versions
+from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings
+
+#: What the process that speaks to dask imports.
+_MODULE = "distributed"
+
+#: The files of a folder of certificates.
+_CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+
+_LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def remote_environments(
+    settings: Settings,
+    around: OrthancConfiguration,
+    interpreter: Interpreter,
+    attempts: Attempts,
+    bundles: Bundles,
+    kept: Path,
+) -> dict[str, AnyEnvironment]:
+    """By their names; none where the configuration has none.
+
+    :param interpreter: Orthanc's own Python. :param kept: a folder for what is known of them.
+    :raises InvalidRequest: what they need is not there, or their workers cannot reach this Orthanc.
+    """
+    wanted = {name: each for name, each in settings.environments.items() if each.scheduler is not None}
+    if not wanted:
+        return {}
+    if find_spec(_MODULE) is None:
+        raise InvalidRequest(
+            f"Environments: {', '.join(wanted)}: a Scheduler needs the extra [dask], which is not installed",
+            remedy="pip install 'derived-series-orthanc[dask]' into the Python that Orthanc's plugin uses",
+        )
+    here = versions()
+    environments: dict[str, AnyEnvironment] = {}
+    for name, each in wanted.items():
+        cluster = _cluster(name, each, settings, around)
+        executor = RemoteExecutor(name, cluster, interpreter, attempts, here, bundles.digest)
+        environments[name] = RemoteEnvironment(name, cluster, executor, kept / f"{name}.json", bundles.digest)
+    return environments
+
+
+def _cluster(name: str, environment: EnvironmentSettings, settings: Settings, around: OrthancConfiguration) -> Cluster:
+    scheduler = environment.scheduler or ""
+    url = environment.orthanc_url or settings.orthanc_url or around.url
+    is_elsewhere = urlsplit(scheduler).hostname not in _LOCAL
+    if is_elsewhere and urlsplit(url).hostname in _LOCAL:
+        raise InvalidRequest(
+            f"Environments: {name}: workers on other machines do not reach Orthanc at {url}",
+            remedy=f'say where they do: "OrthancUrl" of the environment {name}',
+        )
+    if is_elsewhere and around.local:
+        raise InvalidRequest(
+            f"Environments: {name}: Orthanc serves this machine only, and the scheduler {scheduler} is on another one",
+            remedy='set "RemoteAccessAllowed" in Orthanc\'s configuration, with users: docs/many-machines.md',
+        )
+    files = _certificates(name, environment, around.folder)
+    bundle = environment.ca_bundle or settings.ca_bundle
+    return Cluster(
+        scheduler,
+        url,
+        around.dicomweb_root,
+        settings.store_timeout,
+        *files,
+        workers=environment.workers,
+        resources=environment.resources,
+        ca_bundle=None if bundle is None else _text(name, around.folder / bundle),
+        lost_after=environment.lost_after_seconds,
+        strictness=environment.versions,
+        idle=environment.idle_seconds,
+    )
+
+
+def _certificates(name: str, environment: EnvironmentSettings, folder: Path) -> tuple[str, str, str]:
+    """CA, certificate and key, for dask."""
+    if environment.certificates is None:
+        return "", "", ""
+    ca, certificate, key = (folder / environment.certificates / each for each in _CERTIFICATES)
+    for each in (ca, certificate, key):
+        _text(name, each)
+    return str(ca), str(certificate), str(key)
+
+
+def _text(name: str, file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise InvalidRequest(
+            f"Environments: {name}: {file} cannot be read: {error.strerror}",
+            remedy="derived-series certificates makes the certificates of docs/many-machines.md",
+        ) from error

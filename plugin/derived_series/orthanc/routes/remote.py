@@ -1,0 +1,85 @@
+"""The routes that workers on other machines ask: for their tasks and the blueprint folders, and to say how it goes.
+
+Each is asked with a ticket, or with the token that it was exchanged for: see ``jobs/remote/attempts.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from derived_series.errors import InvalidRequest, NotFound, Superseded
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.jobs.remote.attempts import HEADER, Attempts
+from derived_series.jobs.remote.bundles import Bundles
+from derived_series.jobs.remote.wire import outcome_from_json
+from derived_series.jobs.requests.derive import parse_json
+from derived_series.orthanc.http import Answer, Request
+
+_NAME_CHARACTERS = 200
+
+
+class RemoteRoutes:
+    """Below ``/series/{id}/jobs/{job}``, ``/derived-series/environments`` and ``/derived-series/bundles``."""
+
+    def __init__(self, attempts: Attempts, bundles: Bundles, runner: JobRunner):
+        self._attempts = attempts
+        self._bundles = bundles
+        self._runner = runner
+
+    def of_job(self, request: Request) -> Answer:
+        """Of an attempt at a job: its task for its ticket; that it goes on; its outcome.
+
+        410 tells a worker that its attempt is not wanted any more.
+        """
+        series, job_id, verb = request.groups
+        job = self._runner.store.find(job_id)
+        if job is None or job.series != series:
+            raise Superseded(f"the series {series} has no job {job_id} (any more)")
+        answer = self._answer(request, job_id, verb)
+        if verb == "claim":
+            self._runner.begun(job_id)
+        return answer
+
+    def of_environment(self, request: Request) -> Answer:
+        """The same for what an environment's pipelines are."""
+        return self._answer(request, *request.groups)
+
+    def _answer(self, request: Request, subject: str, verb: str) -> Answer:
+        document = parse_json(request.body, "the body")
+        if not isinstance(document, dict):
+            raise InvalidRequest("the body is not a JSON object")
+        if verb == "claim":
+            return Answer.of(self._claim(document, subject))
+        attempt = self._attempts.of(request.headers.get(HEADER.lower()), subject)
+        if verb == "outcome":
+            attempt.ended(outcome_from_json(document))
+        return Answer.of({})
+
+    def _claim(self, document: dict[str, Any], subject: str) -> dict[str, Any]:
+        ticket, worker, versions = (document.get(key) for key in ("Ticket", "Worker", "Versions"))
+        if not isinstance(ticket, str) or not isinstance(worker, str) or not isinstance(versions, dict):
+            raise InvalidRequest('the body is not a claim: {"Ticket": "...", "Worker": "box-1", "Versions": {}}')
+        attempt, token = self._attempts.claim(ticket, subject, worker[:_NAME_CHARACTERS], versions)
+        return {"Token": token, **attempt.task}
+
+    def bundle(self, request: Request) -> Answer:
+        """The list of the files of the blueprint folders, by its digest."""
+        self._check(request)
+        bundle = self._bundles.bundle()
+        if bundle.digest != request.groups[0]:
+            raise NotFound("the blueprint folders were read again since: there is no such list (any more)")
+        return Answer(bundle.manifest)
+
+    def file(self, request: Request) -> Answer:
+        """Up to 16 MB of one of these files, by its digest, from ``?offset=`` on."""
+        self._check(request)
+        offset = request.query.get("offset", "0")
+        if not offset.isascii() or not offset.isdigit() or len(offset) > 15:
+            raise InvalidRequest("offset is not a whole number")
+        content = self._bundles.bundle().part(request.groups[1], int(offset))
+        return Answer(content, content_type="application/octet-stream")
+
+    def _check(self, request: Request) -> None:
+        """:raises Superseded: who asks makes no attempt."""
+        if not self._attempts.is_live(request.headers.get(HEADER.lower(), "")):
+            raise Superseded("only workers that make an attempt read the blueprint folders, with its token")

@@ -1,0 +1,393 @@
+"""What goes between Orthanc and workers on other machines, and who may say what: without dask and without a server."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import pickle
+from concurrent.futures import CancelledError
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+import derived_series.errors as errors
+from derived_series.dicomweb.client import Connection
+from derived_series.errors import Advice, Choice, Conflict, DerivedSeriesError, InvalidRequest, StorageError, Superseded
+from derived_series.jobs.box.cache import BundleCache
+from derived_series.jobs.box.credentials import read_credentials
+from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
+from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
+from derived_series.jobs.remote.bundle import PART_BYTES, Bundle
+from derived_series.jobs.remote.errand import Errand, to_be_done
+from derived_series.jobs.remote.remote_environment import RemoteEnvironment
+from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
+from derived_series.jobs.remote.versions import difference, versions
+from derived_series.jobs.remote.wire import (
+    catalogue_from_json,
+    catalogue_to_json,
+    error_from_json,
+    error_to_json,
+    outcome_from_json,
+    outcome_to_json,
+    task_from_json,
+    task_to_json,
+)
+from derived_series.orthanc.config import EnvironmentSettings, Settings
+
+HERE = {"Plugin": "1.2", "Digest": "d" * 64, "Python": "3.11.2", "pydicom": "3.0.1", "numpy": "2.1.0"}
+
+
+def task(job: str = "job", attempt: int = 1, **fields: Any) -> DeriveTask:
+    secret = Connection("http://127.0.0.1:8042", authorization="Bearer of all rights")
+    return DeriveTask(job, attempt, "series", {"Pipeline": "p"}, datetime(2026, 1, 2), secret, ("/here",), **fields)
+
+
+def unused(task: DeriveTask) -> Outcome:
+    """What stands in for the work: the executor runs it nowhere."""
+    raise AssertionError(task)
+
+
+def test_a_task_is_the_same_at_the_other_end_but_for_what_is_of_its_machine() -> None:
+    sent = task(image_path="/here/image.npy", scratch="/here", replaces=("a",), rule={"Name": "r"}, series_number=7)
+    text = json.dumps(task_to_json(sent))
+    assert "all rights" not in text and "/here" not in text
+    there = Connection("https://orthanc", headers=(("a", "b"),))
+    received = task_from_json(json.loads(text), there, ("/there",), "/scratch")
+    expected = task(replaces=("a",), rule={"Name": "r"}, series_number=7, scratch="/scratch")
+    fields = {name for name in DeriveTask.__slots__ if name not in ("connection", "folders")}
+    assert {name: getattr(received, name) for name in fields} == {name: getattr(expected, name) for name in fields}
+    assert (received.connection, received.folders) == (there, ("/there",))
+
+
+@pytest.mark.parametrize(
+    "kind", [each for _, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, DerivedSeriesError)]
+)
+def test_every_error_is_the_same_at_the_other_end(kind: type[DerivedSeriesError]) -> None:
+    error: DerivedSeriesError
+    if kind is errors.HeaderError:
+        error = errors.HeaderError([errors.Missing(0x00080060, "Modality", "no value")])
+    elif kind is errors.ValidationFailed:
+        error = errors.ValidationFailed(["one", "two"])
+    elif kind is StorageError:
+        error = StorageError("message", details="details", transient=True)
+    elif kind is errors.Busy:
+        error = errors.Busy("message", retry_after=7)
+    else:
+        error = kind("message", remedy="remedy", details="details", advice=Advice(Choice.NAN, "0"))
+    error.add_note("a trace")
+    read = error_from_json(json.loads(json.dumps(error_to_json(error))))
+    assert type(read) is kind and str(read) == str(error) and read.args == error.args
+    assert vars(read) == vars(error)
+
+
+def test_an_error_of_a_class_of_the_users_is_the_nearest_of_ours() -> None:
+    class Mine(errors.PixelError):
+        pass
+
+    assert type(error_from_json(error_to_json(Mine("x")))) is errors.PixelError
+
+
+@pytest.mark.parametrize(
+    "document", [[], {}, {"Result": 1}, {"Error": 3}, {"Error": {"Kind": "Choice", "Message": ""}}, {"Result": None}]
+)
+def test_what_is_not_an_outcome_is_refused(document: object) -> None:
+    with pytest.raises(InvalidRequest):
+        outcome_from_json(document)
+
+
+def test_outcomes_and_catalogues() -> None:
+    outcome = Outcome({"ID": "x"}, None, clean=True, sent=True)
+    assert outcome_from_json(json.loads(json.dumps(outcome_to_json(outcome)))) == outcome
+    failed = outcome_from_json(outcome_to_json(Outcome(error=Conflict("no"), clean=False)))
+    assert isinstance(failed.error, Conflict) and not failed.clean
+    catalogue = Catalogue({"ct": {}}, {"p": {}}, {"numpy": {}}, [{"File": "x"}])
+    assert catalogue_from_json(json.loads(json.dumps(catalogue_to_json(catalogue)))) == catalogue
+
+
+def test_an_errand_has_where_to_ask_and_a_ticket_and_no_more() -> None:
+    errand = Errand("https://orthanc", "/series/x/jobs/y", "the ticket", "PEM", "/dicom-web", 300.0)
+    assert Errand.from_json(errand.to_json()) == errand
+    carried = to_be_done(json.dumps, errand.to_json())
+    assert json.loads(pickle.loads(carried)) == errand.to_json(), "reading it runs it"
+
+
+# -- who may speak for an attempt ----------------------------------------------------------------------------------
+
+
+def begun(attempts: Attempts, key: str = "key", job: str = "job", **changes: Any) -> tuple[str, list[Outcome]]:
+    ends: list[Outcome] = []
+    fields = {"ended": ends.append, "check": lambda versions: None, **changes}
+    return attempts.begin(RemoteAttempt(key, job, 1, {"Task": 1}, **fields)), ends
+
+
+def test_a_ticket_is_exchanged_once_and_a_token_ends_with_its_attempt() -> None:
+    attempts = Attempts()
+    ticket, _ = begun(attempts)
+    with pytest.raises(Superseded):
+        attempts.claim(ticket, "another job", "w", {})
+    ticket, _ = begun(attempts)
+    attempt, token = attempts.claim(ticket, "job", "w", {})
+    assert attempt.worker == "w" and attempts.is_live(token) and attempts.of(token, "job") is attempt
+    for wrong in [(ticket, "job"), (token, "job"), ("", "job")]:
+        with pytest.raises(Superseded):
+            attempts.claim(*wrong, "w", {})
+    for secret, job in [(token, "another job"), (ticket, "job"), (None, "job")]:
+        with pytest.raises(Superseded):
+            attempts.of(secret, job)
+    assert [each.key for each in attempts.silent(-1.0)] == ["key"] and attempts.silent(60.0) == []
+    attempts.end("key")
+    assert not attempts.is_live(token) and not attempts.has("job")
+    with pytest.raises(Superseded):
+        attempts.of(token, "job")
+
+
+def test_a_ticket_of_an_attempt_that_has_ended_is_worth_nothing() -> None:
+    attempts = Attempts()
+    ticket, _ = begun(attempts)
+    attempts.end("key")
+    with pytest.raises(Superseded):
+        attempts.claim(ticket, "job", "w", {})
+
+
+def test_a_worker_that_may_not_have_it_ends_the_attempt_with_words() -> None:
+    attempts = Attempts()
+    ticket, ends = begun(attempts, check=lambda versions: Conflict(f"numpy {versions['numpy']}"))
+    with pytest.raises(Conflict, match=r"numpy 1\.26"):
+        attempts.claim(ticket, "job", "w", {"numpy": "1.26"})
+    assert [str(each.error) for each in ends] == ["numpy 1.26"]
+
+
+# -- versions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"Python": "3.14.0", "pydicom": "3.0.9", "numpy": "2.4.1"}, None),
+        ({"Plugin": "1.1"}, "it has version 1.1 of the plugin, Orthanc has 1.2"),
+        ({"Digest": "e" * 64}, "but of other sources (eeeeeeeeeeee, dddddddddddd)"),
+        ({"pydicom": "3.1.0"}, "it has pydicom 3.1.0, Orthanc has 3.0.1"),
+        ({"numpy": "1.26.4"}, "it has numpy 1.26.4, Orthanc has 2.1.0"),
+    ],
+)
+def test_versions_that_matter(changes: dict[str, str], words: str | None) -> None:
+    words_of_it = difference(HERE, {**HERE, **changes}, "Same")
+    assert (words_of_it is None) if words is None else (words_of_it is not None and words in words_of_it)
+    assert (difference(HERE, {**HERE, **changes}, "Any") is None) == (not changes.keys() & {"Plugin", "Digest"})
+
+
+def test_here_is_what_is_installed_here() -> None:
+    import numpy
+    import pydicom
+
+    assert difference(versions(), versions(), "Same") is None
+    assert (versions()["numpy"], versions()["pydicom"]) == (numpy.__version__, pydicom.__version__)
+
+
+# -- blueprint folders ---------------------------------------------------------------------------------------------
+
+
+def library(folder: Path) -> Bundle:
+    (folder / "one" / "package").mkdir(parents=True)
+    (folder / "one" / "__pycache__").mkdir()
+    (folder / "two").mkdir()
+    (folder / "one" / "a.py").write_text("A = 1\n")
+    (folder / "one" / "package" / "__init__.py").write_text("")
+    (folder / "one" / "__pycache__" / "a.pyc").write_text("no")
+    (folder / "one" / ".hidden").write_text("no")
+    (folder / "two" / "weights.bin").write_bytes(bytes(range(256)) * (PART_BYTES // 256) + b"the rest")
+    return Bundle.of([str(folder / "one"), str(folder / "two")])
+
+
+def test_blueprint_folders_travel_by_their_content(tmp_path: Path) -> None:
+    bundle = library(tmp_path / "here")
+    assert sorted(bundle.files) == ["0/a.py", "0/package/__init__.py", "1/weights.bin"]
+    asked: list[tuple[str, int]] = []
+
+    def part(sha256: str, offset: int) -> bytes:
+        asked.append((sha256, offset))
+        content = bundle.part(sha256, offset)
+        assert len(content) <= PART_BYTES
+        return content
+
+    cache = BundleCache(tmp_path / "there")
+    folders = cache.folders(bundle.digest, lambda: bundle.manifest, part)
+    assert Path(folders[0], "a.py").read_text() == "A = 1\n" and Path(folders[0], "package", "__init__.py").exists()
+    assert Path(folders[1], "weights.bin").read_bytes() == (tmp_path / "here" / "two" / "weights.bin").read_bytes()
+    assert len(asked) == 3, "the empty file has no part"
+    asked.clear()
+    assert BundleCache(tmp_path / "there").folders(bundle.digest, lambda: b"", part) == folders and asked == []
+    (tmp_path / "here" / "one" / "a.py").write_text("A = 2\n")
+    changed = Bundle.of([str(tmp_path / "here" / "one"), str(tmp_path / "here" / "two")])
+    assert changed.digest != bundle.digest
+    again = cache.folders(changed.digest, lambda: changed.manifest, changed.part)
+    assert Path(again[0], "a.py").read_text() == "A = 2\n" and Path(folders[0], "a.py").read_text() == "A = 1\n"
+
+
+def test_what_is_not_what_its_digest_says_is_refused(tmp_path: Path) -> None:
+    bundle = library(tmp_path / "here")
+    cache = BundleCache(tmp_path / "there")
+    with pytest.raises(StorageError, match="list of the blueprint folders is not what"):
+        cache.folders(bundle.digest, lambda: bundle.manifest + b" ", bundle.part)
+    with pytest.raises(StorageError, match="0/a.py is not what"):
+        cache.folders(bundle.digest, lambda: bundle.manifest, lambda sha256, offset: b"B = 1\n")
+    with pytest.raises(StorageError, match="is not what"):
+        cache.folders(bundle.digest, lambda: bundle.manifest, lambda sha256, offset: b"")
+    evil = json.dumps({"Folders": 1, "Files": {"0/../../evil.py": ["0" * 64, 1]}}).encode()
+    with pytest.raises(StorageError, match="is not what"):
+        cache.folders(hashlib.sha256(evil).hexdigest(), lambda: evil, bundle.part)
+    assert list((tmp_path / "there" / "bundles").iterdir()) == []
+    (tmp_path / "here" / "one" / "a.py").write_text("A = 12345\n")
+    with pytest.raises(Conflict, match=r"a\.py has changed since"):
+        bundle.part(hashlib.sha256(b"A = 1\n").hexdigest(), 0)
+
+
+# -- the executor, without a scheduler -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def executor() -> RemoteExecutor:
+    cluster = Cluster("tls://box:1", "https://orthanc", "/dicom-web", 300.0, workers=2, resources={"GPU": 1})
+    return RemoteExecutor("gpu", cluster, Interpreter.ours(), Attempts(), HERE, lambda: "0" * 64)
+
+
+def note(executor: RemoteExecutor, *workers: dict[str, Any], problem: str | None = None) -> None:
+    plain = {"Resources": {"GPU": 1.0}, "Threads": 1, "Report": {"Versions": HERE}, "Silent": False}
+    named = [{"Address": f"tls://{n}", "Name": f"w{n}", **plain, **worker} for n, worker in enumerate(workers)]
+    executor._note({"Problem": problem, "Workers": named})
+
+
+def test_a_job_says_what_it_waits_for(executor: RemoteExecutor) -> None:
+    assert "the scheduler tls://box:1 is not reached" in str(executor.lack) and not executor.has_place
+    note(executor)
+    assert executor.lack == "waits for a worker with GPU: none is connected"
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"Resources": {}}, "it has not the GPU that a job claims"),
+        ({"Report": None}, "without the plugin's preload"),
+        ({"Threads": 4}, "it has 4 threads"),
+        ({"Silent": True}, "the scheduler hears nothing of it"),
+        ({"Report": {"Versions": HERE, "Unreached": "https://orthanc"}}, "does not reach Orthanc at https://orthanc"),
+        ({"Report": {"Versions": {**HERE, "numpy": "1.26.4"}}}, "it has numpy 1.26.4, Orthanc has 2.1.0"),
+    ]
+    for worker, words in wrong:
+        note(executor, worker)
+        assert words in str(executor.lack) and "w0" in str(executor.lack) and not executor.has_place
+        assert words in executor.processes()[0]["Problem"]
+    note(executor, {})
+    assert executor.lack is None and executor.has_place
+    note(executor, problem="TimeoutError")
+    assert "TimeoutError" in str(executor.lack) and not executor.has_place
+
+
+def test_no_more_jobs_at_once_than_workers_that_can_take_them(executor: RemoteExecutor) -> None:
+    note(executor, {}, {"Resources": {}})
+    first = executor.submit(unused, task("one"))
+    assert not executor.has_place
+    assert executor._calls.popitem()[1].message["Workers"] == ["tls://0"], "dask gives it to none that cannot take it"
+    note(executor, {}, {}, {})
+    executor.submit(unused, task("two"))
+    executor.submit(unused, task("three"))
+    assert not executor.has_place, "as the configuration says"
+    assert not first.done()
+
+
+def test_cancelling_takes_effect_at_once(executor: RemoteExecutor) -> None:
+    note(executor, {})
+    future = executor.submit(unused, task())
+    (call,) = executor._calls.values()
+    ticket = json.loads(call.message["Errand"])["ticket"]
+    _, token = executor._attempts.claim(ticket, "job", "w0", HERE)
+    assert [each["Job"] for each in executor.processes()] == ["job"]
+    assert future.cancel() and isinstance(future.exception(), CancelledError)
+    assert not executor._attempts.is_live(token) and executor.has_place and not future.cancel()
+
+
+def test_a_worker_of_other_versions_is_refused_when_it_asks(executor: RemoteExecutor) -> None:
+    """It may have connected after the task was sent."""
+    note(executor, {})
+    future = executor.submit(unused, task())
+    (call,) = executor._calls.values()
+    with pytest.raises(DerivedSeriesError):
+        executor._attempts.claim(json.loads(call.message["Errand"])["ticket"], "job", "w", {**HERE, "pydicom": "2.4"})
+    outcome: Any = future.result(0)
+    assert "'gpu' is refused: it has pydicom 2.4, Orthanc has 3.0.1" in outcome.error.message
+
+
+def test_a_silent_worker_is_given_up(executor: RemoteExecutor) -> None:
+    note(executor, {})
+    future = executor.submit(unused, task())
+    (call,) = executor._calls.values()
+    executor._lost(call.key, "nothing was heard of it")
+    error = future.exception(0)
+    assert isinstance(error, StorageError) and error.transient and "nothing was heard" in error.message
+
+
+def test_a_restricted_task_whose_workers_have_gone_is_tried_again(executor: RemoteExecutor) -> None:
+    note(executor, {}, {"Resources": {}})
+    future = executor.submit(unused, task())
+    note(executor, {"Address": "tls://another"})
+    assert isinstance(future.exception(0), StorageError)
+
+
+def test_what_its_pipelines_are_is_kept_for_times_without_a_worker(executor: RemoteExecutor, tmp_path: Path) -> None:
+    file = tmp_path / "environments" / "gpu.json"
+    digest = ["a"]
+    environment = RemoteEnvironment("gpu", executor._cluster, executor, file, lambda: digest[0])
+    with pytest.raises(StorageError, match="none is connected|not reached"):
+        environment.describe(len, ()).result(0)
+    note(executor, {})
+    asked = environment.describe(len, ())
+    (call,) = executor._calls.values()
+    attempt, _ = executor._attempts.claim(json.loads(call.message["Errand"])["ticket"], "gpu", "w0", HERE)
+    catalogue = Catalogue({}, {"p": {"Name": "p", "Environment": "gpu"}}, {}, [])
+    attempt.ended(Outcome(result=catalogue_to_json(catalogue)))
+    assert asked.result(0) == catalogue
+    note(executor)
+    digest[0] = "b"
+    assert environment.describe(len, ()).result(0) == catalogue, "of other blueprints, which is better than nothing"
+    note(executor, {})
+    assert not environment.describe(len, ()).done(), "a worker is asked"
+
+
+# -- configuration -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "either a Python, or the Scheduler"),
+        ({"Python": "python", "Scheduler": "tcp://box:1"}, "either a Python, or the Scheduler"),
+        ({"Python": "python", "Certificates": "x"}, "only of workers on other machines"),
+        ({"Scheduler": "tls://box:1"}, "needs Certificates"),
+        ({"Scheduler": "tcp://box:1", "Certificates": "x"}, "tls://"),
+        ({"Scheduler": "box:1"}, "Scheduler"),
+    ],
+)
+def test_an_environment_is_here_or_elsewhere(keys: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        EnvironmentSettings.model_validate(keys)
+
+
+def test_what_other_machines_have_is_not_counted_here() -> None:
+    far = {"Scheduler": "tcp://box:1", "Resources": {"GPU": 4}}
+    here = {"Python": "python", "Resources": {"GPU": 1}}
+    settings = Settings.of({"Environments": {"far": far, "here": here}, "Resources": {"GPU": 2}})
+    assert settings.total_resources == {"GPU": 2}
+
+
+def test_credentials_are_nobody_elses_to_read(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("# of the box\nworker:pass:word\ntoken: abc\n")
+    with pytest.raises(InvalidRequest, match="others may read"):
+        read_credentials(file)
+    file.chmod(0o600)
+    assert read_credentials(file) == (("Authorization", "Basic d29ya2VyOnBhc3M6d29yZA=="), ("token", "abc"))
+    file.write_text("nothing\n")
+    with pytest.raises(InvalidRequest, match="neither user:password nor"):
+        read_credentials(file)
