@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import tarfile
 from collections.abc import Iterator
@@ -21,8 +20,9 @@ from derived_series import ParentSeries
 from derived_series.errors import NotFound
 from derived_series.orthanc.http import Request
 from derived_series.orthanc.routes.ohif import Ohif
-from orthanc_server import REPOSITORY, OrthancServer
+from orthanc_server import OrthancServer
 from phantoms import ct_phantom
+from screenshots import save, takes_a_picture
 from server_fixtures import npy
 
 INDEX = (
@@ -243,7 +243,7 @@ def test_a_report_is_listed_and_nothing_of_it_is_drawn(page: Page, server: Ortha
     expect(page.get_by_text("1432.5")).to_have_count(0)
 
 
-@pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="DERIVED_SERIES_SCREENSHOTS is not set")
+@takes_a_picture
 def test_the_picture_of_the_readme(page: Page, server: OrthancServer) -> None:
     parent = server.upload(ct_phantom(24, 256, 256, pixel_spacing=(0.8, 0.8), patient_id="PHANTOM-2", series="picture"))
     derived = server.json(f"/series/{parent}/derive", "POST", json={"Pipeline": "gaussian_smoothing"})["ID"]
@@ -251,4 +251,4 @@ def test_the_picture_of_the_readme(page: Page, server: OrthancServer) -> None:
     scroll(page, left, 3)
     agree(page, left, right, 0.1)
     page.wait_for_timeout(2000)  # thumbnails
-    page.screenshot(path=str(REPOSITORY / "docs" / "ohif.png"))
+    save(page, "ohif.png")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +18,12 @@ from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, JPEGLSLossless
 from derived_series import ParentSeries
 from derived_series.dicom.modules.windows import displayed
 from multiframe import enhanced, mosaic
-from orthanc_server import REPOSITORY, OrthancServer
+from orthanc_server import OrthancServer
 from phantoms import compressed, ct_phantom, mr_phantom
 from phantoms_4d import fmri_phantom
 from phantoms_projection import angiogram, digital_x_ray
 from review_page import ReviewPage
+from screenshots import save, takes_a_picture
 from server_fixtures import derive, job, npy, settings, submit, until
 from shared_data import needs_series, series_datasets
 
@@ -485,14 +485,14 @@ def test_grids_are_compared_in_the_browser(page: Page, server: OrthancServer) ->
     assert compared["map"] == {"start": [0, -0.5], "byRow": [1, 0], "byColumn": [0, 1]}
 
 
-@pytest.mark.skipif(not os.environ.get("DERIVED_SERIES_SCREENSHOTS"), reason="DERIVED_SERIES_SCREENSHOTS is not set")
+@takes_a_picture
 def test_the_picture_of_the_readme(page: Page, server: OrthancServer) -> None:
     parent = server.upload(ct_phantom(24, 256, 256, pixel_spacing=(0.8, 0.8), patient_id="PHANTOM-2", series="picture"))
     derived = derive(server, parent, Pipeline="gaussian_smoothing", SeriesDescription="Smoothed")["ID"]
     review = ReviewPage(page, server, derived).press("d", "t", "ArrowUp").cursor_to("derived", 120, 140)
     expect(page.locator("#tags tr[data-kind='changed']").first).to_be_visible()
     review.settled()
-    page.screenshot(path=str(REPOSITORY / "docs" / "review.png"))
+    save(page, "review.png")
 
 
 @needs_series("mr_perslice_rescale_nonsquare", "mr_mosaic_siemens_2vol", "mr_sag_siemens_rle_4sl")

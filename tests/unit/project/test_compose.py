@@ -101,15 +101,53 @@ def test_orthanc_json_has_no_path_of_one_machine() -> None:
     assert all(path.startswith("/usr/share/orthanc/plugins/") for path in config["Plugins"])
 
 
-@pytest.mark.parametrize("level", ["study", "series"])
-def test_orthanc_explorer_2_has_the_buttons(level: str, orthanc_service: dict[str, Any]) -> None:
+#: The keys of a button, by its method, as Orthanc Explorer 2 documents them in its Plugin/DefaultConfiguration.json.
+_KEYS_OF_BUTTONS = {
+    "GET": {"HttpMethod", "Id", "Tooltip", "Target", "Icon", "Url"},
+    "POST": {"HttpMethod", "Id", "Tooltip", "Icon", "Url", "Payload", "Refresh"},
+    "PUT": {"HttpMethod", "Id", "Tooltip", "Icon", "Url", "Payload", "Refresh"},
+}
+
+
+def custom_buttons(text: str) -> dict[str, list[dict[str, Any]]]:
+    buttons: dict[str, list[dict[str, Any]]] = json.loads(text)["OrthancExplorer2"]["UiOptions"]["CustomButtons"]
+    return buttons
+
+
+def test_the_buttons_have_the_form_that_orthanc_explorer_2_documents() -> None:
+    """It is not in Debian: what it makes of them is not shown here."""
+    by_level = custom_buttons((REPOSITORY / "orthanc.json").read_text("utf-8"))
+    buttons = [button for level in ("study", "series", "instance") for button in by_level[level]]
+    assert len({button["Id"] for button in buttons}) == len(buttons)
+    for button in buttons:
+        assert set(button) == _KEYS_OF_BUTTONS[button["HttpMethod"]], button["Id"]
+        assert re.fullmatch(r"bi bi-[a-z0-9-]+", button["Icon"]) and button["Target"] in ("_self", "_blank")
+        assert re.findall(r"\{[^}]*\}", button["Url"]) == ["{UUID}"]
+
+
+def test_the_documents_have_the_same_buttons() -> None:
+    text = (REPOSITORY / "docs" / "install.md").read_text("utf-8")
+    (block,) = [each for each in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if "CustomButtons" in each]
+    assert custom_buttons(block) == custom_buttons((REPOSITORY / "orthanc.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("level", "page"),
+    [
+        ("study", "derive.html?study=1-2"),
+        ("series", "derive.html?series=1-2"),
+        ("series", "review/1-2"),
+    ],
+)
+def test_orthanc_explorer_2_has_the_buttons(level: str, page: str, orthanc_service: dict[str, Any]) -> None:
     """Orthanc Explorer 2 puts Orthanc's identifier in the place of {UUID}; its page is /ui/app/."""
     config = json.loads((REPOSITORY / "orthanc.json").read_text("utf-8"))
     explorer = config["OrthancExplorer2"]
-    (button,) = explorer["UiOptions"]["CustomButtons"][level]
-    assert set(button) == {"HttpMethod", "Id", "Tooltip", "Icon", "Target", "Url"} and button["HttpMethod"] == "GET"
-    address = urljoin("http://host/prefix/ui/app/", button["Url"].replace("{UUID}", "1-2"))
-    assert explorer["Enable"] and address == f"http://host/prefix/derived-series/derive.html?{level}=1-2"
+    addresses = [
+        urljoin("http://host/prefix/ui/app/", button["Url"].replace("{UUID}", "1-2"))
+        for button in explorer["UiOptions"]["CustomButtons"][level]
+    ]
+    assert explorer["Enable"] and f"http://host/prefix/derived-series/{page}" in addresses
     # In the container Orthanc Explorer 2 is there, with the same file.
     assert "./orthanc.json:/etc/orthanc/orthanc.json:ro" in orthanc_service["volumes"]
 

@@ -10,7 +10,10 @@ from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.encoding.tags import keyword, number
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.messages import Catalogue
+from derived_series.kinds.file_types import IMAGE_FILES
+from derived_series.kinds.kind import Kind
 from derived_series.pipelines.library import Library, NamedPipeline
+from derived_series.pipelines.run import kind_made_by
 
 
 @lru_cache(maxsize=1)
@@ -29,6 +32,7 @@ def catalogue(folders: tuple[str, ...]) -> Catalogue:
                 "Description": named.description,
                 "File": named.file.name,
                 "Sha256": named.sha256,
+                "Kind": kind_json(kind_made_by(named.blueprint)),
                 "Elements": _elements(named.blueprint),
             }
             for name, named in sorted(library.blueprints.items())
@@ -44,6 +48,35 @@ def catalogue(folders: tuple[str, ...]) -> Catalogue:
         },
         problems=[{"File": str(problem.file), "Message": problem.message} for problem in library.problems],
     )
+
+
+def kind_json(kind: Kind | None) -> dict[str, Any] | None:
+    """What a form has to know of a kind of object to make one from a file; None where a blueprint does not say which.
+
+    ``Modality`` is what a parent's must be, where that matters; ``OnParent`` says that an array is on the parent's
+    slices, and so of their shape; ``Files`` are those that it is made from, and what is taken for one by mistake:
+    ``Starts`` are their first bytes, as hexadecimal digits.
+    """
+    if kind is None:
+        return None
+    first = kind.sop_classes[0]
+    return {
+        "Name": kind.blueprint,
+        "Factory": kind.factory,
+        "Modality": first.modality if first.copies_acquisition else None,
+        "OnParent": (first.placed or kind.shows_parent) and not kind.files,
+        "Keys": [key.name for key in kind.keys],
+        "Files": [
+            {
+                "Name": file.name,
+                "Suffix": file.suffix,
+                "Starts": [start.hex() for start in file.starts],
+                "Factory": file.factory,
+                "Remedy": file.remedy,
+            }
+            for file in kind.files or IMAGE_FILES
+        ],
+    }
 
 
 def _elements(blueprint: Blueprint) -> list[dict[str, Any]]:
@@ -69,6 +102,7 @@ def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
         "Name": named.name,
         "Description": named.description,
         "File": named.file.name,
+        "Folder": str(named.file.parent),
         "Sha256": named.sha256,
         "Code": named.code.digest(named.sha256),
         "Inputs": list(pipeline.input),

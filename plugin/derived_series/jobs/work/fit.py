@@ -88,7 +88,8 @@ def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> li
     """All pipelines as the catalogue has them, with what this series is to each.
 
     ``Fits``, and ``Reason`` where it does not; ``Others``: by name of each other input the series of the study,
-    each with ``ID``, ``Modality``, ``Description``, ``Fits`` and ``Reason``.
+    each with ``ID``, ``Modality``, ``Number``, ``Description``, ``Fits`` and ``Reason``; ``Lacking``: inputs that
+    none of them is taken as, and for which alone it does not fit.
 
     :param series: the Orthanc identifier of the parent to be.
     :raises NotFound: no such series.
@@ -187,7 +188,7 @@ def _fit(named: NamedPipeline, parent: Mapping[str, Any], heads: StudyHeads) -> 
         reason = "; ".join(
             f"no other series of the study is taken as the input {name!r}{_reasons(others[name])}" for name in lacking
         )
-    return {**pipeline_json(named), "Fits": reason is None, "Reason": reason, "Others": others}
+    return {**pipeline_json(named), "Fits": reason is None, "Reason": reason, "Others": others, "Lacking": lacking}
 
 
 def _other(heads: StudyHeads, wanted: type[Input], series: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,6 +197,7 @@ def _other(heads: StudyHeads, wanted: type[Input], series: Mapping[str, Any]) ->
     return {
         "ID": series["ID"],
         "Modality": tags.get("Modality", ""),
+        "Number": tags.get("SeriesNumber", ""),
         "Description": tags.get("SeriesDescription", ""),
         "Fits": reason is None,
         "Reason": reason,

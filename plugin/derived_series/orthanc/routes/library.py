@@ -75,6 +75,7 @@ class LibraryRoutes:
                 "IdleSeconds": self._settings.idle_seconds,
                 "Environments": {name: each.status() for name, each in self._environments.items()},
                 "QueueSize": self._settings.queue_size,
+                "MaxImageMB": self._settings.max_image_mb,
                 "Jobs": {state.value: count for state, count in counts.items()},
                 "BlueprintFolders": list(self._folders),
                 "Blueprints": list(catalogue.blueprints),

@@ -1,43 +1,59 @@
-// The form: choose a pipeline for a series, see what it would store, start it, watch it.
+// The form: choose what makes the result of a series, see what would be stored, start it, watch it.
 
+import { about } from "../shared/about.js";
 import { byId, el } from "../shared/dom.js";
+import { personName, quantity, seriesText } from "../shared/format.js";
 import { inExplorer, inReview, isOver, problem, stateOf, table, toDerive } from "../shared/page.js";
-import { ask, at, pause } from "../shared/server.js";
+import { ask, at, isPassing, pause, upload } from "../shared/server.js";
+import { choices, FILE } from "./choices.js";
 import { Fields } from "./form.js";
+import { Inputs, servers } from "./inputs.js";
 import { previewOf } from "./preview.js";
+import { onDrop, UploadForm } from "./upload_form.js";
 
 const POLL_MILLISECONDS = 300;
 const SILENT_MILLISECONDS = 1000; // between two questions to a server that does not answer
 const SILENT_TIMES = 60; // so often it is asked again
 const WATCHED_PRIORITY = 1000; // the highest priority: a person looks at the page
 const parts = Object.fromEntries(
-  ["parent", "trouble", "form", "pipelines", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back", "log"].map((id) => [id, byId(id)]),
+  ["parent", "trouble", "form", "pipelines", "file", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back", "log"].map((id) => [id, byId(id)]),
 );
 const buttons = [byId("preview-button"), byId("start-button")];
+
+/** What becomes of files that are dropped anywhere on the page. @type {(files: File[]) => void} */
+let takeDropped = () => refuse({ message: "Drop the file onto the series that it was made from.", remedy: "" });
 
 function refuse(error) {
   parts.trouble.replaceChildren(problem(error));
 }
 
-const describe = (tags) => [tags.Modality, tags.SeriesDescription || "series without description"].filter(Boolean).join(" – ");
+const patientText = ({ PatientName, PatientID }) => `${personName(PatientName) || "Patient without a name"} (${PatientID || "without an ID"})`;
 
 /** The numbers that a run has given beside its series. */
 function valuesOf({ Values }) {
   if (!Values) return [];
   const rows = Object.entries(Values).map(([name, { Value, Unit }]) => [name, String(Value), Unit === "1" ? "" : Unit]);
-  return [el("div", { class: "values" }, table(["Value", "", "Unit"], rows))];
+  return [el("div", { class: "values" }, table(["Name", "Value", "Unit"], rows))];
 }
 
-/** The page for a study: which series? */
+/** The page for a study: which series? A file may be dropped onto one. */
 async function chooseSeries(study) {
   const [answer, all] = await Promise.all([ask(`studies/${study}`), ask(`studies/${study}/series`)]);
   parts.back.href = at(`app/explorer.html#study?uuid=${encodeURIComponent(study)}`);
-  const { PatientName, PatientID } = answer.PatientMainDicomTags;
-  parts.parent.textContent = `${PatientName ?? ""} (${PatientID ?? ""}): choose the series to derive from`;
-  const items = all.map((series) =>
-    el("li", {}, el("a", { href: toDerive(series.ID), text: describe(series.MainDicomTags) }), el("span", { class: "dim", text: ` ${series.Instances.length} instance(s)` })),
-  );
-  parts.trouble.before(el("ul", { id: "choice" }, ...items));
+  parts.parent.textContent = `${patientText(answer.PatientMainDicomTags)}: choose the series to derive from, or drop an image file onto its parent`;
+  const byNumber = all.sort((one, other) => Number(one.MainDicomTags.SeriesNumber ?? Infinity) - Number(other.MainDicomTags.SeriesNumber ?? Infinity));
+  const list = el("ul", { id: "choice" });
+  for (const series of byNumber) {
+    const item = el("li", {}, el("a", { href: toDerive(series.ID), text: seriesText(series.MainDicomTags) }), el("span", { class: "dim", text: ` ${quantity(series.Instances.length, "instance")}` }));
+    onDrop(item, "over", (files) => {
+      list.remove();
+      history.pushState(null, "", toDerive(series.ID));
+      open(new Derivation(series.ID).open(files));
+    });
+    list.append(item);
+  }
+  addEventListener("popstate", () => location.reload());
+  parts.trouble.before(list);
 }
 
 /** The page for a series. */
@@ -46,25 +62,27 @@ class Derivation {
     this.series = series;
   }
 
-  async open() {
+  /** @param {File[]} files that were dropped onto the series */
+  async open(files = []) {
     const path = `series/${this.series}`;
     parts.back.href = inExplorer(this.series);
-    const [series, patient] = await Promise.all([ask(path), ask(`${path}/patient`)]);
-    const { PatientName, PatientID } = patient.MainDicomTags;
-    const title = `${PatientName ?? ""} (${PatientID ?? ""}): ${describe(series.MainDicomTags)}, ${series.Instances.length} instance(s)`;
-    document.title = `Derive from ${describe(series.MainDicomTags)}`;
+    const [whole, tags] = await Promise.all([ask(path), about(this.series)]);
+    const title = `${patientText(tags)}: ${seriesText(tags)}, ${quantity(whole.Instances.length, "instance")}`;
+    document.title = `Derive from ${seriesText(tags)}`;
     parts.parent.textContent = title;
     const busy = (why) => { parts.parent.textContent = `${title}. Waiting: ${why}`; };
     this.pipelines = await ask(`${path}/pipelines`, { busy });
+    this.servers = this.pipelines.some(({ Inputs: all }) => all.length > 1) ? await servers() : [];
     parts.parent.textContent = title;
-    parts.pipelines.append(...this.pipelines.map((pipeline) => this.#choice(pipeline)));
+    parts.pipelines.append(...choices(this.pipelines, (pipeline) => this.#choose(pipeline), (pipeline) => this.#canBring(pipeline)));
+    this.upload = new UploadForm(this.series, tags.Modality, () => { if (parts.run.hidden) this.#clear(); });
+    parts.file.append(...this.upload.nodes);
     const first = this.pipelines.find((pipeline) => pipeline.Fits);
-    if (first) this.#choose(first);
-    else {
-      parts.parameters.hidden = true;
-      refuse({ message: this.pipelines.length ? "No pipeline takes this series." : "There are no pipelines.", remedy: "Put one into a blueprint folder and restart Orthanc." });
+    this.#choose(files.length ? null : (first ?? null));
+    if (!first && !files.length) {
+      const why = this.pipelines.length ? "No pipeline takes this series: the reasons are below." : "There are no pipelines.";
+      refuse({ message: why, remedy: "A result that is there already can be stored from its file." });
     }
-    for (const button of buttons) button.disabled = !first;
     parts.form.hidden = false;
     parts.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -72,44 +90,39 @@ class Derivation {
     });
     byId("preview-button").addEventListener("click", () => this.#preview());
     parts.cancel.addEventListener("click", () => this.#cancel());
+    takeDropped = (dropped) => this.#take(dropped);
+    if (files.length) await this.upload.take(files);
   }
 
-  #choice(pipeline) {
-    const id = `pipeline-${pipeline.Name}`;
-    const radio = el("input", { type: "radio", name: "pipeline", value: pipeline.Name, id, disabled: !pipeline.Fits, "aria-describedby": `${id}-text` });
-    radio.addEventListener("change", () => this.#choose(pipeline));
-    return el(
-      "div",
-      { class: pipeline.Fits ? "choice" : "choice refused" },
-      radio,
-      el("label", { for: id, text: pipeline.Name }),
-      el("span", { id: `${id}-text` }, el("span", { class: "dim", text: pipeline.Description }), pipeline.Fits ? "" : el("span", { class: "reason", text: ` Not for this series: ${pipeline.Reason}` })),
-    );
+  #take(files) {
+    if (!parts.run.hidden) return; // a job runs
+    this.#choose(null);
+    this.upload.take(files);
   }
 
+  /** Whether all that a pipeline lacks could be brought from another server. */
+  #canBring({ Fits, Lacking }) {
+    return !Fits && Lacking?.length > 0 && this.servers.length > 0;
+  }
+
+  /** @param {any} pipeline null: an image file */
   #choose(pipeline) {
     this.pipeline = pipeline;
-    byId(`pipeline-${pipeline.Name}`).checked = true;
-    this.fields = new Fields(pipeline.Parameters);
+    const value = pipeline ? pipeline.Name : FILE;
+    for (const radio of parts.form.querySelectorAll("[name=pipeline]")) radio.checked = radio.value === value;
+    parts.file.hidden = Boolean(pipeline);
+    parts.parameters.hidden = !pipeline;
+    this.#clear();
+    this.fields = new Fields(pipeline?.Parameters ?? {});
+    this.inputs = pipeline ? new Inputs(pipeline, this.servers) : null;
+    parts.inputs.hidden = !this.inputs?.nodes.length;
+    if (!pipeline) {
+      this.upload.open().catch(refuse);
+      return;
+    }
     parts.parameters.replaceChildren(el("legend", { text: "Parameters" }), ...this.fields.nodes);
     if (!this.fields.fields.length) parts.parameters.append(el("p", { class: "dim", text: "This pipeline has none." }));
-    this.inputs = Object.entries(pipeline.Others).map(([name, all]) => this.#input(name, all, pipeline.OptionalInputs.includes(name)));
-    parts.inputs.replaceChildren(el("legend", { text: "Other inputs" }), ...this.inputs.map(({ node }) => node));
-    parts.inputs.hidden = !this.inputs.length;
-    this.#clear();
-  }
-
-  #input(name, all, isOptional) {
-    const id = `input-${name}`;
-    const none = isOptional ? [el("option", { value: "", text: "none" })] : [];
-    const select = el("select", { id }, ...none, ...all.map((series) => this.#option(series)));
-    select.selectedIndex = isOptional ? 0 : all.findIndex((series) => series.Fits);
-    return { name, select, node: el("div", { class: "field" }, el("label", { for: id, text: name }), select) };
-  }
-
-  #option(series) {
-    const text = describe({ Modality: series.Modality, SeriesDescription: series.Description });
-    return el("option", { value: series.ID, disabled: !series.Fits, text: series.Fits ? text : `${text} (${series.Reason})` });
+    parts.inputs.replaceChildren(el("legend", { text: "Other inputs" }), ...this.inputs.nodes);
   }
 
   #clear() {
@@ -117,16 +130,30 @@ class Derivation {
     parts.trouble.replaceChildren();
   }
 
-  /** The request, or null when a parameter is wrong. */
-  #request() {
+  /** What sends the request, with more keys; null when something of it is wrong: the page says what. */
+  async #request() {
+    if (!this.pipeline) {
+      const sent = await this.upload.read();
+      return sent && ((more) => this.#send(sent, { ...sent.options, ...more }));
+    }
     const parameters = this.fields.read();
     if (parameters === null) return null;
-    const inputs = Object.fromEntries(this.inputs.filter(({ select }) => select.value).map(({ name, select }) => [name, select.value]));
-    return { Pipeline: this.pipeline.Name, Parameters: parameters, Inputs: inputs, Asynchronous: true };
+    const request = { Pipeline: this.pipeline.Name, Parameters: parameters, ...this.inputs.read() };
+    return (more) => ask(`series/${this.series}/derive`, { method: "POST", json: { ...request, ...more } });
+  }
+
+  /** Send a file, showing how far it is. */
+  #send({ path, file }, details) {
+    this.sending = new AbortController();
+    const sent = (part) => {
+      parts.progress.value = 100 * part;
+      parts.state.textContent = part < 1 ? `Sending the file, ${Math.floor(100 * part)} %` : "Sent; waiting for the server";
+    };
+    return upload(path, file, { details, sent, signal: this.sending.signal }).finally(() => { this.sending = null; });
   }
 
   /** Run a request to its end: the job, or null when it failed; then the page says why. */
-  async #run(request) {
+  async #run(send, more) {
     this.#clear();
     for (const button of buttons) button.disabled = true;
     Object.assign(parts.progress, { value: 0 });
@@ -135,9 +162,10 @@ class Derivation {
     parts.log.replaceChildren();
     parts.log.hidden = true;
     this.heard = 0;
+    this.job = null;
     parts.run.hidden = false;
     try {
-      const { Path } = await ask(`series/${this.series}/derive`, { method: "POST", json: request });
+      const { Path } = await send({ ...more, Asynchronous: true });
       this.job = Path.slice(1);
       const job = await this.#end();
       if (job.State === "Success") return job;
@@ -159,7 +187,7 @@ class Derivation {
         job = await ask(this.job);
         silent = 0;
       } catch (error) {
-        if (error.status < 500 || ++silent > SILENT_TIMES) throw error; // it restarts: the job goes on after that
+        if (!isPassing(error) || ++silent > SILENT_TIMES) throw error; // it restarts: the job goes on after that
         parts.state.textContent = "Orthanc does not answer; asking again";
         await pause(SILENT_MILLISECONDS);
         continue;
@@ -190,13 +218,14 @@ class Derivation {
 
   async #cancel() {
     parts.cancel.disabled = true;
-    await ask(`${this.job}/cancel`, { method: "POST", json: {} }).catch(refuse);
+    if (this.sending) this.sending.abort(new DOMException("The file was not sent: you cancelled it.", "AbortError"));
+    else if (this.job) await ask(`${this.job}/cancel`, { method: "POST", json: {} }).catch(refuse);
   }
 
   async #preview() {
-    const request = this.#request();
-    if (!request) return;
-    const job = await this.#run({ ...request, DryRun: true, Preview: true, Priority: WATCHED_PRIORITY });
+    const send = await this.#request();
+    if (!send) return;
+    const job = await this.#run(send, { DryRun: true, Preview: true, Priority: WATCHED_PRIORITY });
     if (this.job) await ask(this.job, { method: "DELETE" }).catch(() => {}); // nobody looks for it among the jobs
     if (!job) return;
     const { Result } = job.Content;
@@ -208,12 +237,13 @@ class Derivation {
   }
 
   async #start() {
-    const request = this.#request();
-    if (!request) return;
-    const job = await this.#run(request);
+    const send = await this.#request();
+    if (!send) return;
+    const job = await this.#run(send, {});
     if (!job) return;
     const { Result } = job.Content;
     const { InstancesCount, Warnings, Series } = Result;
+    const all = await Promise.all(Series.map(({ ID }) => about(ID)));
     const links = Series.map(({ ID, Output }, index) => {
       const [review, explorer] = index ? [`review-link-${Output}`, `explorer-link-${Output}`] : ["review-link", "explorer-link"];
       const what = Series.length > 1 ? `${Output}: review it` : "Review it";
@@ -222,10 +252,11 @@ class Derivation {
         { class: "links" },
         el("a", { id: review, href: inReview(ID), text: `${what} beside its parent` }),
         el("a", { id: explorer, href: inExplorer(ID), text: "Open it in Orthanc Explorer" }),
+        el("span", { class: "dim", text: all[index].IsThere ? seriesText(all[index]) : "" }),
       );
     });
     parts.done.replaceChildren(
-      el("p", { class: "good", text: `Stored: ${Series.length > 1 ? `${Series.length} series, ` : ""}${InstancesCount} instance(s).` }),
+      el("p", { class: "good", text: `Stored: ${Series.length > 1 ? `${Series.length} series, ` : ""}${quantity(InstancesCount, "instance")}.` }),
       ...valuesOf(Result),
       ...(Warnings.length ? [el("ul", { class: "warning" }, ...Warnings.map((text) => el("li", { text })))] : []),
       ...links,
@@ -235,15 +266,20 @@ class Derivation {
   }
 }
 
-const query = new URLSearchParams(location.search);
-const [series, study] = ["series", "study"].map((level) => query.get(level));
-const opened = series ? new Derivation(encodeURIComponent(series)).open() : study ? chooseSeries(encodeURIComponent(study)) : null;
-if (opened === null) {
-  parts.parent.textContent = "";
-  refuse({ message: "The address names no series.", remedy: "Open this page with the button of a series or a study in Orthanc Explorer." });
-} else {
-  opened.catch((error) => {
+/** Say what keeps the page from being shown. */
+function open(page) {
+  page.catch((error) => {
     parts.parent.textContent = "";
     refuse(error);
   });
+}
+
+onDrop(document, "dragging", (files) => takeDropped(files));
+const query = new URLSearchParams(location.search);
+const [series, study] = ["series", "study"].map((level) => query.get(level));
+if (series) open(new Derivation(encodeURIComponent(series)).open());
+else if (study) open(chooseSeries(encodeURIComponent(study)));
+else {
+  parts.parent.textContent = "";
+  refuse({ message: "The address names no series.", remedy: "Open this page with the button of a series or a study in Orthanc Explorer." });
 }

@@ -8,7 +8,7 @@ const GROUPS = [
   ["Copied", "Copied from the parent"],
   ["Computed", "Computed"],
 ];
-const LARGEST = 400;
+const LARGEST_PIXELS = 400;
 
 /** Elements for the answer of a dry run. */
 export function previewOf({ Header, Dropped, Preview, InstancesCount, Warnings }) {
@@ -22,9 +22,10 @@ function picture(preview, count) {
   if (!preview) return el("p", { class: "dim", text: "The result is not an image that can be drawn here." });
   const image = el("img", { alt: "The middle slice of the result" });
   image.addEventListener("load", () => {
-    const scale = LARGEST / Math.max(image.naturalWidth, image.naturalHeight * preview.Aspect);
-    image.width = Math.round(image.naturalWidth * scale);
-    image.height = Math.round(image.naturalHeight * preview.Aspect * scale);
+    const scale = LARGEST_PIXELS / Math.max(image.naturalWidth, image.naturalHeight * preview.Aspect);
+    const [width, height] = [image.naturalWidth * scale, image.naturalHeight * preview.Aspect * scale].map(Math.round);
+    Object.assign(image, { width, height });
+    image.style.aspectRatio = `${width} / ${height}`; // pixels need not be square
   });
   image.src = `data:image/png;base64,${preview.PNG}`;
   return el("figure", {}, image, el("figcaption", { class: "dim", text: `Instance ${preview.Instance} of ${count}, frame ${preview.Frame}` }));

@@ -24,7 +24,7 @@ export class Pane {
     }
     this.presets = el("select", { "aria-label": `${title}: window preset`, on: { change: () => this.#chosen(onPreset) } });
     this.presets.append(el("option", { value: "", text: "Window" }), ...presets.map((name) => el("option", { value: name, text: name })));
-    this.controls = el("span", { class: "window", hidden: colour }, this.presets, el("label", {}, "C ", this.centre), el("label", {}, "W ", this.width));
+    this.controls = el("span", { class: "window", hidden: colour }, this.presets, el("label", {}, "Centre ", this.centre), el("label", {}, "Width ", this.width));
     this.node = el(
       "section", { class: "pane", id, "aria-label": title },
       el("header", {}, this.title, this.controls),

@@ -36,7 +36,8 @@ export class Readout {
         texts.derived = labels.join(", ") || "no segment";
         data.derivedValue = labels.join(", ");
       } else if (!Number.isNaN(gap)) {
-        texts.difference = `${gap > 0 ? "+" : ""}${formatNumber(gap)}`;
+        const units = parent.series.Units === derived.series.Units ? ` ${derived.series.Units}` : "";
+        texts.difference = `${gap > 0 ? "+" : ""}${formatNumber(gap)}${units}`;
         data.differenceValue = String(gap);
       }
     }

@@ -1,6 +1,7 @@
 // The review page: a parent and what was derived from it, side by side. Its address is /derived-series/review/{id}.
 
 import { byId, el } from "../shared/dom.js";
+import { formatDate, personName } from "../shared/format.js";
 import { inExplorer } from "../shared/page.js";
 import { ask, at, inOneLine } from "../shared/server.js";
 import { Histograms } from "./histogram.js";
@@ -17,8 +18,8 @@ const SERIES = decodeURIComponent(location.pathname.replace(/\/+$/, "").split("/
 /** Patient, study and both series, in words. */
 function heading(manifest) {
   const { Derived, Parent } = manifest;
-  const patient = [Derived.PatientName.replaceAll("^", " ").trim(), Derived.PatientID, Derived.PatientBirthDate].filter(Boolean).join(" · ");
-  const study = [Derived.StudyDate, Derived.StudyDescription].filter(Boolean).join(" · ");
+  const patient = [personName(Derived.PatientName), Derived.PatientID, formatDate(Derived.PatientBirthDate)].filter(Boolean).join(" · ");
+  const study = [formatDate(Derived.StudyDate), Derived.StudyDescription].filter(Boolean).join(" · ");
   byId("patient").textContent = patient;
   byId("study").textContent = study;
   document.title = `Review: ${Derived.SeriesDescription || Derived.SeriesInstanceUID} · ${Derived.PatientID}`;

@@ -1,6 +1,7 @@
 // The tags in which the two instances shown differ, and who set each.
 
 import { el } from "../shared/dom.js";
+import { quantity } from "../shared/format.js";
 import { ask, inOneLine } from "../shared/server.js";
 
 const PIXELS = new Set(["7fe0,0010", "7fe0,0008", "7fe0,0009"]);
@@ -24,7 +25,7 @@ function text(element) {
   const { Type, Value } = element;
   if (Type === "Sequence") {
     const inner = Value.map((item) => Object.values(item).map((one) => `${one.Name}: ${text(one)}`).join("; "));
-    return `${Value.length} item(s) ${inner.map((one) => `{${one}}`).join(" ")}`.slice(0, 400);
+    return `${quantity(Value.length, "item")} ${inner.map((one) => `{${one}}`).join(" ")}`.slice(0, 400);
   }
   return Type === "String" ? String(Value).slice(0, 400) : Type === "TooLong" ? "(long)" : "";
 }

@@ -15,14 +15,14 @@ export function problem({ message, remedy = "" }) {
   return el("div", { class: "problem" }, ...lines);
 }
 
-/** A table: `head` are texts, `rows` are arrays of texts and elements. */
+/** A table: `head` are texts, `rows` are arrays of texts and elements. On narrow screens each row is a card. */
 export function table(head, rows) {
-  const cells = (row) => row.map((cell) => (cell instanceof Node ? el("td", {}, cell) : el("td", { text: cell ?? "" })));
+  const cell = (content, column) => el("td", { "data-label": head[column] }, content instanceof Node ? content : String(content ?? ""));
   return el(
     "table",
-    {},
-    el("thead", {}, el("tr", {}, ...head.map((text) => el("th", { scope: "col", text })))),
-    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...cells(row)))),
+    { class: "cards" },
+    el("thead", {}, el("tr", {}, ...head.map((text) => (text ? el("th", { scope: "col", text }) : el("td"))))),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map(cell)))),
   );
 }
 
@@ -30,7 +30,14 @@ export function table(head, rows) {
 export function stateOf(job) {
   const { State, Progress, Content } = job;
   if (State === "Running") return `${Content.Phase ?? "Running"}${Content.Text ? `: ${Content.Text}` : ""}, ${Progress} %`;
-  return { Pending: "Waits for a worker", Retry: "Is tried again" }[State] ?? State;
+  if (State === "Retry" && Content.Error) return `Is tried again: ${Content.Error.Message}`;
+  return { Pending: "Waits for a worker", Retry: "Is tried again", Success: "Succeeded", Failure: "Failed" }[State] ?? State;
 }
 
 export const isOver = (job) => job.State === "Success" || job.State === "Failure";
+
+/** The verdict on a series, in words: its state, and who gave it. */
+export function verdictText({ State, User }) {
+  const states = { Unreviewed: "Waiting for review", Rejecting: "Is being rejected" };
+  return `${states[State] ?? State}${User ? ` by ${User}` : ""}`;
+}

@@ -1,152 +1,103 @@
-// The status page: jobs, what was derived lately, rules, workers, and whether the configuration is well.
+// The status page: what to look at first, jobs, what was derived lately, rules, workers, and whether all is well.
 
+import { about } from "../shared/about.js";
 import { byId, el } from "../shared/dom.js";
-import { formatTime } from "../shared/format.js";
-import { inExplorer, inReview, isOver, problem, stateOf, studyInExplorer, table } from "../shared/page.js";
+import { formatTime, personName, seriesText } from "../shared/format.js";
+import { inExplorer, inReview, isOver, problem, studyInExplorer, table, verdictText } from "../shared/page.js";
 import { ask, pause } from "../shared/server.js";
+import { first } from "./first.js";
+import { JobRow } from "./job_row.js";
+import { isEmpty, JobSearch } from "./job_search.js";
 
-const PAGE = 20; // jobs of one page of the table
+const PAGE_JOBS = 20; // of one page of the table
 const REMARKS = 3; // of a rule, the newest
+const FAILURES = 8; // that are listed first
 const BUSY_MILLISECONDS = 700;
 const QUIET_MILLISECONDS = 4000;
+const SEARCH_MILLISECONDS = 8000; // a search asks for many jobs
+const TYPING_MILLISECONDS = 300;
 
-/** A row of the table of jobs; it stays in the document while its job changes, so that it keeps the focus. */
-class JobRow {
-  constructor(id) {
-    this.id = id;
-    this.stage = ""; // what a change of makes the page ask for the whole job
-    this.path = "";
-    this.whole = null;
-    this.shown = "";
-    this.cells = [1, 2, 3, 4].map(() => el("td"));
-    this.node = el("tr", { "data-job": id }, ...this.cells);
-    this.progress = el("progress", { max: 100, "aria-label": "Progress" });
-    this.words = el("span");
-    this.trouble = el("div");
-    this.cells[2].append(this.progress, " ", this.words, this.trouble);
-    this.actions = {
-      cancel: this.#action("Cancel", "POST", "/cancel"),
-      resubmit: this.#action("Resubmit", "POST", "/resubmit"),
-      forget: this.#action("Forget", "DELETE", ""),
-    };
-    this.links = el("span", { class: "links" });
-    this.cells[3].append(...Object.values(this.actions), this.links);
-  }
+const JOB_STATES = { Pending: "waiting", Running: "running", Retry: "to be tried again", Success: "succeeded", Failure: "failed" };
 
-  #action(text, method, path) {
-    const button = el("button", { type: "button", text, hidden: true });
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        await ask(`${this.path}${path}`, { method, json: method === "POST" ? {} : undefined });
-        refreshSoon();
-      } catch (error) {
-        this.trouble.replaceChildren(problem(error));
-      } finally {
-        button.disabled = false;
-      }
-    });
-    return button;
-  }
-
-  /** What may quote the parent's tags is below it: whoever may not see it sees the rest. */
-  async show(summary) {
-    const stage = JSON.stringify([summary.State, summary.Content.Attempt, summary.CompletionTime, summary.Content.Result?.Destinations]);
-    if (stage !== this.stage) {
-      this.stage = stage;
-      this.path = summary.Path.slice(1);
-      this.#draw(summary);
-      this.whole = await ask(this.path).catch(() => null);
-    }
-    this.#draw(this.whole ? { ...this.whole, ...summary, Content: { ...this.whole.Content, Phase: summary.Content.Phase } } : summary);
-  }
-
-  #draw(job) {
-    const { Content, State } = job;
-    const shown = JSON.stringify([State, job.Progress, Content, this.whole]);
-    if (shown === this.shown) return;
-    this.shown = shown;
-    this.node.dataset.state = State;
-    this.cells[0].textContent = formatTime(job.CreationTime);
-    this.cells[1].replaceChildren(what(job), el("br"), el("a", { href: inExplorer(Content.ParentSeries), text: "its series" }));
-    Object.assign(this.progress, { value: job.Progress, hidden: State !== "Running" });
-    this.words.textContent = stateOf(job) + sent(Content.Result);
-    const wrong = Content.Error;
-    this.trouble.replaceChildren(...(wrong ? [problem({ message: wrong.Message, remedy: wrong.Remedy })] : []));
-    this.actions.cancel.hidden = isOver(job);
-    this.actions.resubmit.hidden = State !== "Failure";
-    this.actions.forget.hidden = !isOver(job);
-    const derived = State === "Success" && job.Type !== "Rejection" ? madeBy(Content.Result) : [];
-    this.links.replaceChildren(...derived.flatMap(({ ID, text }) => [el("a", { href: inReview(ID), text }), " "]));
-  }
-}
-
-/** The series of a job with the texts of their links: of several, the outputs' names. */
-function madeBy(result) {
-  const series = result?.Series ?? (result?.ID ? [result] : []);
-  return series.filter(({ ID }) => ID).map(({ ID, Output }) => ({ ID, text: series.length > 1 ? `Review ${Output}` : "Review" }));
-}
-
-function what({ Type, Content: { Request, Rule } }) {
-  if (Type === "Rejection") return `Rejection by ${Request.User ?? "a person"}`;
-  const name = Request.Pipeline ?? Request.Blueprint;
-  const parameters = Object.entries(Request.Parameters ?? {}).map(([key, value]) => `${key} ${JSON.stringify(value)}`);
-  return `${name}${parameters.length ? ` (${parameters.join(", ")})` : ""}${Request.DryRun ? ", dry run" : ""}${Rule ? `, by the rule ${Rule}` : ""}`;
-}
-
-function sent(result) {
-  const states = Object.entries(result?.Destinations ?? {}).map(([name, state]) => `${name}: ${state}`);
-  return states.length ? ` (${states.join(", ")})` : "";
-}
-
+const search = new JobSearch();
+/** @type {Map<string, JobRow>} */
 const rows = new Map();
+const filters = byId("filters");
 let newest = 0; // jobs that are passed over, from the newest back
 /** @type {(value?: any) => void} */
 let wake = () => {};
 const refreshSoon = () => wake();
 
-async function showJobs(total) {
+/** What the form says. @returns {import("./job_search.js").Filter} */
+function filter() {
+  const entry = (name) => filters.elements[name].value.trim();
+  return { state: entry("state"), pipeline: entry("pipeline"), patient: entry("patient"), text: entry("text") };
+}
+
+/** Fill the form, and with it the address: a link leads to what is shown. */
+function setFilter(entries) {
+  for (const name of ["state", "pipeline", "patient", "text"]) {
+    const control = filters.elements[name];
+    const value = entries[name] ?? "";
+    if (name === "pipeline" && value && ![...control.options].some((option) => option.value === value)) control.append(el("option", { text: value }));
+    control.value = value;
+  }
+}
+
+function filterBy(entries) {
+  setFilter(entries);
+  filtered();
+  byId("jobs-title").scrollIntoView();
+}
+
+function filtered() {
+  newest = 0;
+  const set = Object.entries(filter()).filter(([, value]) => value);
+  history.replaceState(null, "", set.length ? `?${new URLSearchParams(set)}` : location.pathname);
+  refreshSoon();
+}
+
+/** The pipelines that jobs can be chosen by: those there are, and the blueprints. */
+function offer(status) {
+  const control = filters.elements.pipeline;
+  const there = new Set([...control.options].map(({ value }) => value));
+  for (const name of [...status.Pipelines, ...status.Blueprints]) if (!there.has(name)) control.append(el("option", { text: name }));
+}
+
+async function showJobs(total, verdicts) {
   newest = Math.min(newest, Math.max(0, total - 1));
-  const since = Math.max(0, total - newest - PAGE);
-  const limit = total - newest - since;
-  const jobs = limit ? (await ask(`derived-series/jobs?expand&since=${since}&limit=${limit}`)).reverse() : [];
+  const shown = filter();
+  const { jobs, isLast, isCut } = await search.page(shown, total, newest, PAGE_JOBS);
   for (const id of [...rows.keys()]) if (!jobs.some((job) => job.ID === id)) rows.delete(id);
-  const nodes = jobs.map((job) => {
-    if (!rows.has(job.ID)) rows.set(job.ID, new JobRow(job.ID));
-    rows.get(job.ID).show(job);
-    return rows.get(job.ID).node;
+  const nodes = jobs.flatMap((job) => {
+    if (!rows.has(job.ID)) rows.set(job.ID, new JobRow(job.ID, search.detailsOf(job.ID), refreshSoon));
+    const row = rows.get(job.ID);
+    row.show(job, verdicts);
+    return row.nodes;
   });
   const body = byId("jobs");
   if (nodes.length !== body.children.length || nodes.some((node, index) => node !== body.children[index])) body.replaceChildren(...nodes);
+  const all = isEmpty(shown);
   byId("no-jobs").hidden = jobs.length > 0;
+  byId("no-jobs").textContent = all ? "No job is remembered." : isCut ? "None of the newest jobs matches." : "No job matches.";
   byId("newer").disabled = newest === 0;
-  byId("older").disabled = since === 0;
-  byId("place").textContent = jobs.length ? `${newest + 1} to ${newest + jobs.length} of ${total}, newest first` : "";
+  byId("older").disabled = isLast;
+  const range = `${newest + 1} to ${newest + jobs.length}`;
+  const cut = isCut ? "; older ones were not looked at: choose a state or a pipeline, too" : "";
+  byId("place").textContent = jobs.length ? `${range} of ${all ? total : "those that match"}, newest first${cut}` : "";
   return jobs.some((job) => !isOver(job));
 }
 
-const tagsOf = new Map(); // by series, asked at its own addresses
-
-/** Whose a series is and what it shows; empty for whoever may not see it. */
-async function about(id) {
-  if (!tagsOf.has(id)) {
-    const [series, patient] = await Promise.all([`series/${id}`, `series/${id}/patient`].map((path) => ask(path).catch(() => ({}))));
-    tagsOf.set(id, { ...patient.MainDicomTags, ...series.MainDicomTags });
-  }
-  return tagsOf.get(id);
-}
-
-async function showRecent(listed) {
-  const all = await Promise.all(listed.map(async (series) => ({ ...series, ...(await about(series.ID)) })));
+async function showRecent(all) {
   const cells = all.map((series) => [
     formatTime(series.Created),
-    series.PatientName || series.PatientID,
-    [series.Modality, series.SeriesDescription].filter(Boolean).join(" – "),
+    [personName(series.PatientName), series.PatientID].filter(Boolean).join(" · "),
+    series.IsThere ? seriesText(series) : "",
     series.By,
-    el("span", { class: { Accepted: "good", Rejected: "error" }[series.State] ?? "", text: series.State + (series.User ? ` by ${series.User}` : "") }),
+    el("span", { class: { Accepted: "good", Rejected: "error", Unreviewed: "warning" }[series.State] ?? "", text: verdictText(series) }),
     el("span", {}, el("a", { href: inReview(series.ID), text: "Review" }), " ", el("a", { href: inExplorer(series.ID), text: "Explorer" })),
   ]);
-  fill("recent", all, () => (all.length ? table(["Made", "Patient", "Series", "By", "Verdict", ""], cells) : none("Nothing has been derived yet.")));
+  fill("recent", all, () => (all.length ? table(["Derived", "Patient", "Series", "By", "Verdict", ""], cells) : none("Nothing has been derived yet.")));
 }
 
 function showRules(rules) {
@@ -193,15 +144,15 @@ function showHealth(status) {
     Version: status.Version,
     Python: status.Python,
     Workers: status.Workers,
-    Jobs: Object.entries(status.Jobs).map(([state, count]) => `${count} ${state}`).join(", "),
+    Jobs: Object.entries(status.Jobs).map(([state, number]) => `${number} ${JOB_STATES[state] ?? state}`).join(", "),
     "Blueprint folders": status.BlueprintFolders.join(", "),
     Pipelines: status.Pipelines.join(", "),
     Blueprints: status.Blueprints.join(", "),
   };
   fill("health", status, () => {
     const list = el("dl", {}, ...Object.entries(items).flatMap(([name, text]) => [el("dt", { text: name }), el("dd", { text })]));
-    const wrong = status.Problems.map(({ File, Message }) => problem({ message: `${File}: ${Message}` }));
-    return el("div", {}, wrong.length ? el("div", { id: "problems" }, el("p", { text: "Files that could not be loaded:" }), ...wrong) : el("p", { class: "good", text: "All files could be loaded." }), list);
+    const files = status.Problems.length ? el("p", { class: "error", text: "Some files could not be loaded: see above." }) : el("p", { class: "good", text: "All files could be loaded." });
+    return el("div", {}, files, list);
   });
 }
 
@@ -218,13 +169,19 @@ function fill(id, shown, make) {
 
 async function refresh() {
   const status = await ask("derived-series/status");
-  const total = Object.values(status.Jobs).reduce((sum, count) => sum + count, 0);
-  const [active, recent, rules] = await Promise.all([
-    showJobs(total),
+  offer(status);
+  const total = Object.values(status.Jobs).reduce((sum, number) => sum + number, 0);
+  const [listed, rules, failures] = await Promise.all([
     ask("derived-series/recent"),
     ask("derived-series/rules"),
+    search.failures(total, status.Jobs.Failure, FAILURES),
   ]);
-  await showRecent(recent);
+  const verdicts = new Map(listed.map((series) => [series.ID, series]));
+  const active = await showJobs(total, verdicts);
+  const recent = await Promise.all(listed.map(async (series) => ({ ...series, ...(await about(series.ID)) })));
+  const node = await first(status, recent, failures, search, filterBy);
+  fill("first", [node.textContent], () => node);
+  showRecent(recent);
   showRules(rules);
   showWorkers(status);
   showHealth(status);
@@ -236,8 +193,22 @@ function turn(step) {
   refreshSoon();
 }
 
-byId("newer").addEventListener("click", () => turn(-PAGE));
-byId("older").addEventListener("click", () => turn(PAGE));
+byId("newer").addEventListener("click", () => turn(-PAGE_JOBS));
+byId("older").addEventListener("click", () => turn(PAGE_JOBS));
+let typing = 0;
+filters.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(filtered, TYPING_MILLISECONDS);
+});
+filters.addEventListener("submit", (event) => event.preventDefault());
+filters.addEventListener("reset", () => setTimeout(filtered));
+byId("first").addEventListener("click", (event) => {
+  const failed = event.target.closest("[data-failed]");
+  if (!failed) return;
+  event.preventDefault();
+  filterBy({ text: failed.dataset.failed });
+});
+setFilter(Object.fromEntries(new URLSearchParams(location.search)));
 
 for (;;) {
   let active = false;
@@ -246,7 +217,9 @@ for (;;) {
     active = await refresh();
     byId("trouble").replaceChildren();
   } catch (error) {
-    byId("trouble").replaceChildren(problem({ message: error.message, remedy: error.remedy || "This page asks again." }));
+    byId("trouble").replaceChildren(problem({ message: error.message, remedy: [error.remedy, "This page asks again."].filter(Boolean).join(" ") }));
   }
-  await Promise.race([pause(active ? BUSY_MILLISECONDS : QUIET_MILLISECONDS), woken]);
+  const { patient, text } = filter();
+  const milliseconds = patient || text ? SEARCH_MILLISECONDS : active ? BUSY_MILLISECONDS : QUIET_MILLISECONDS;
+  await Promise.race([pause(milliseconds), woken]);
 }
