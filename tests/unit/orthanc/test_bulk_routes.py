@@ -17,6 +17,7 @@ from derived_series.jobs.metadata import PROVENANCE
 from derived_series.orthanc.bulk_checks import FitChecks, Look
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import code_of
+from derived_series.orthanc.reviews import Reviews
 from derived_series.pipelines.code import Code
 from orthanc_server import REPOSITORY
 from route_client import RouteClient
@@ -337,6 +338,50 @@ def test_a_wrong_run_is_refused_before_it_is_one(client: RouteClient, body: Any,
     reply = client.post("/derived-series/bulk", body)
     assert reply.status == status and words in reply.json["Message"]
     assert client.get("/derived-series/bulk").json == []
+
+
+def test_what_other_versions_made_is_looked_for_by_its_provenance(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    present = client.get("/derived-series/pipelines/gaussian_smoothing").json["Sha256"]
+    old, gone = "0" * 64, NEW.replace("1", "9")
+    series = {name: f"{number:08x}-" * 4 + f"{number:08x}" for number, name in enumerate("abcdef", 2)}
+
+    def derived(name: str, code: str = old, parent: str = ONE, pipeline: str = "gaussian_smoothing") -> None:
+        client.gateway.add_series(series[name], name)
+        client.gateway.resources[f"/series/{series[name]}/metadata/{PROVENANCE}"] = {
+            **{"Job": f"job of {name}", "Created": f"2026-01-0{len(series)}T00:00:00", "ParentSeries": parent},
+            **{"Pipeline": pipeline, "Output": "result", "Code": {"Sha256": code}, "Request": {"Pipeline": pipeline}},
+        }
+
+    derived("a")
+    derived("b", code=present)
+    derived("c", parent=gone)
+    derived("d", pipeline="median")
+    derived("e")
+    client.gateway.add_series(series["f"], "f")  # somebody else has written there
+    client.gateway.resources[f"/series/{series['f']}/metadata/{PROVENANCE}"] = ["nothing of ours"]
+    everything = [ONE, TWO, *series.values()]
+    client.gateway.resources["/series?since=0&limit=500"] = everything
+    client.gateway.resources[f"/series?since={len(everything)}&limit=500"] = []
+    rejected = {"State": "Rejected"}
+    monkeypatch.setattr(Reviews, "of", lambda reviews, each: rejected if each == series["e"] else None)
+
+    def again(**keys: str) -> list[tuple[str, bool, str]]:
+        reply = client.post(
+            "/derived-series/bulk", {"Again": {"Pipeline": "gaussian_smoothing", **keys}, "DryRun": True}
+        )
+        return [(each["Reference"][0], each["Runs"], each["Reason"]) for each in reply.json["Members"]]
+
+    others = [
+        (series["a"], True, ""),
+        (series["c"], False, "its parent is not in Orthanc any more"),
+        (series["e"], False, "it was rejected"),
+    ]
+    assert again() == others == again(Version="00000000")
+    assert again(Version=present[:12]) == [(series["b"], True, "")]
+    assert [each for each, _, _ in again(OlderThan="2026-02-01")] == [series[name] for name in "abce"]
+    assert again(OlderThan="2025-01-01") == []
 
 
 def test_only_what_is_compared_is_decided(client: RouteClient) -> None:
