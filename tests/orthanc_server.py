@@ -178,6 +178,13 @@ class OrthancServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.config['HttpPort']}"
 
+    @property
+    def jobs_folder(self) -> Path:
+        """The plugin's own files, where no JobsFolder is configured."""
+        section = self.config.get("DerivedSeries", {})
+        folder = self.folder / "storage" / "derived-series"
+        return folder / section["NodeName"] if "JobsDatabase" in section else folder
+
     def children(self) -> list[int]:
         """The living processes that this Orthanc started, directly or not."""
         return [pid for pid in _session_members(self.pid) if pid != self.pid]
@@ -343,7 +350,11 @@ def _over_postgresql(folder: Path, port: int, config: Mapping[str, Any]) -> dict
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
     plugins = [*config["Plugins"], *map(str, INDEX_PLUGINS)]
-    jobs = {"DerivedSeries": {"JobsDatabase": f"{address}/{name}"}} if "DerivedSeries" in config else {}
+    jobs = (
+        {"DerivedSeries": {"JobsDatabase": f"{address}/{name}", "NodeName": "tests"}}
+        if "DerivedSeries" in config
+        else {}
+    )
     return {"Plugins": plugins, "PostgreSQL": postgresql_section(port, name), **jobs}
 
 

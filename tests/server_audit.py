@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,18 @@ def jobs_folder_is_tidy(folder: Path) -> None:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     finally:
         database.close()
+
+
+def rows_of_jobs(server: OrthancServer, statement: str) -> list[tuple[Any, ...]]:
+    """What the database of the jobs answers, while Orthanc uses it, whichever it is."""
+    if address := server.config["DerivedSeries"].get("JobsDatabase"):
+        import psycopg
+
+        with psycopg.connect(address, options="-c search_path=derived_series") as connection:
+            return connection.execute(statement.encode()).fetchall()
+    path = server.jobs_folder / "jobs.sqlite"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return database.execute(statement).fetchall()
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def test_a_job_and_a_verdict_say_whose_they_are_by_the_plugins_word(case: Case) 
     assert {**dora, "User": "rita"}.items() <= kept.items()
 
     assert case.ask("view, admin", "DELETE", f"/series/{case.parent}/jobs/{derived['JobID']}").status_code == 200
-    lines = (case.server.folder / "storage" / "derived-series" / "audit.jsonl").read_text("utf-8").splitlines()
+    lines = (case.server.jobs_folder / "audit.jsonl").read_text("utf-8").splitlines()
     acts = [json.loads(line) for line in lines if derived["JobID"] in line]
     assert [(act["Action"], act["User"]) for act in acts] == [
         ("Derive", "dora"),

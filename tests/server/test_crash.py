@@ -251,6 +251,7 @@ def accepted(jobs: list[Any], submissions: Submissions) -> dict[int, Any]:
     return by_number
 
 
+@pytest.mark.sqlite
 def test_what_is_accepted_is_done_once(server: OrthancServer, capsys: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
     parents = upload_parents(server, SLICES)
@@ -279,7 +280,7 @@ def test_what_is_accepted_is_done_once(server: OrthancServer, capsys: pytest.Cap
     instances += sum(job["Content"]["Result"]["InstancesCount"] for job in jobs.values())
     assert server.json("/statistics")["CountInstances"] == instances
     assert server.stop() == 0 and server.survivors == []
-    jobs_folder_is_tidy(server.folder / "storage" / "derived-series")
+    jobs_folder_is_tidy(server.jobs_folder)
 
 
 def test_what_is_replaced_is_there_once(server: OrthancServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,8 @@ from phantoms import ct_phantom
 from server_audit import all_jobs, all_over, fill, fingerprint, jobs_folder_is_tidy, remount, small_disk, volume
 from server_fixtures import derive, finished, npy, settings, submit, until
 
+pytestmark = pytest.mark.sqlite  # it looks at the disk
+
 SLICES, ROWS, COLUMNS = 20, 192, 192  # 1.5 MB
 PLAIN = {"Pipeline": "plain"}
 SLOW = {"Pipeline": "plain", "Parameters": {"Seconds": 1.0}}

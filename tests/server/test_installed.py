@@ -21,6 +21,8 @@ from phantoms import ct_phantom, encode
 from test_environments import make_python
 from wheels import build_wheel, install, pretend_version
 
+pytestmark = pytest.mark.sqlite  # it looks at the disk
+
 ADMIN, READER = ("admin", "secret"), ("reader", "secret")
 LUA = """
 function IncomingHttpRequestFilter(method, uri, ip, username, headers)

@@ -74,6 +74,7 @@ def library(tmp_path: Path, **keys: Any) -> dict[str, Any]:
     return keys_and_folder
 
 
+@pytest.mark.sqlite
 def test_500_submissions_at_the_same_moment(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
     """As many as the queue holds are accepted, to the last place; the others are told to come again, and do."""
     server = start_orthanc(library(tmp_path, QueueSize=QUEUE))
@@ -106,7 +107,7 @@ def test_500_submissions_at_the_same_moment(start_orthanc: StartOrthanc, tmp_pat
     assert server.json("/derived-series/status")["Jobs"]["Pending"] == QUEUE - len(blockers)
     accepted = {number: answer.json()["ID"] for number, answer in answers.items() if answer.ok}
     assert {job["ID"] for job in all_jobs(server)} == {*blockers, *accepted.values()}
-    images = server.folder / "storage" / "derived-series" / "images"
+    images = server.jobs_folder / "images"
     assert len(list(images.iterdir())) == sum(number % 5 == 0 for number in accepted), "none of a refused request"
     for number in answers.keys() - accepted.keys():
         assert 1 <= int(answers[number].headers["Retry-After"]) <= 60
@@ -137,7 +138,7 @@ def test_500_submissions_at_the_same_moment(start_orthanc: StartOrthanc, tmp_pat
         derived = volume(server, jobs[accepted[number]]["Content"]["Result"]["ID"])
         assert np.array_equal(derived.voxels(), values + number)
     assert server.stop() == 0
-    jobs_folder_is_tidy(server.folder / "storage" / "derived-series")
+    jobs_folder_is_tidy(server.jobs_folder)
 
 
 def _busy_server(start_orthanc: StartOrthanc, tmp_path: Path) -> tuple[OrthancServer, list[int]]:

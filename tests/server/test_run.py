@@ -15,7 +15,7 @@ import server
 from orthanc_server import REPOSITORY, OrthancServer, free_port
 
 #: The server outlives the object that started it, on purpose.
-pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+pytestmark = [pytest.mark.sqlite, pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")]
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def ct(server: OrthancServer) -> Iterator[str]:
     server.delete_all()
     series = server.upload(ct_phantom(slices=4))
     yield series
-    images = server.folder / "storage" / "derived-series" / "images"
+    images = server.jobs_folder / "images"
     failed = {job["ID"] for job in all_jobs(server) if job["State"] == "Failure"}
     assert {path.name for path in images.glob("*")} <= failed, "kept for a resubmission only"
     for job_id in failed:
@@ -150,6 +150,7 @@ def test_strangers_are_refused_on_every_route(server: OrthancServer, ct: str, st
     assert nothing_stored(server, ct)
 
 
+@pytest.mark.sqlite
 def test_the_token_is_seen_nowhere(server: OrthancServer, ct: str, tmp_path: Path) -> None:
     """Not in the log, the database, a file, an answer, a command line or an environment."""
     loot = tmp_path / "loot"

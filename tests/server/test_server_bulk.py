@@ -195,7 +195,7 @@ def test_a_version_is_commissioned_against_references_with_a_report_to_keep(
     assert f"Dice by label: 1 {rows[0]['Dice']:.4f}" in report.text
     assert "PASSED: 2 of 2" in server.get(f"{same}/report").text
     server.json(other, "DELETE")
-    kept = server.folder / "storage" / "derived-series" / "reports" / f"{run['ID']}.html"
+    kept = server.jobs_folder / "reports" / f"{run['ID']}.html"
     assert server.get(f"{other}/report").text == report.text == kept.read_text("utf-8"), "it is to be kept"
 
 

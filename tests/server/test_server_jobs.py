@@ -6,7 +6,6 @@ import concurrent.futures
 import json
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from conftest import StartOrthanc
 from orthanc_server import OrthancFailed, OrthancServer, merged
 from phantoms import ct_phantom
-from server_audit import survivors
+from server_audit import rows_of_jobs, survivors
 from server_fixtures import derive, finished, job, npy, settings, submit, until
 
 
@@ -324,10 +323,7 @@ def test_storing_fails_while_the_disk_is_full(start_orthanc: StartOrthanc, tmp_p
 
 def test_the_accepted_request_is_on_disk_before_the_answer(server: OrthancServer, ct: str) -> None:
     mine = submit(server, ct, **nap(0.5))
-    database = server.folder / "storage" / "derived-series" / "jobs.sqlite"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        (request,) = connection.execute("SELECT request FROM jobs WHERE id = ?", [mine]).fetchone()
-    connection.close()
+    ((request,),) = rows_of_jobs(server, f"SELECT request FROM jobs WHERE id = '{mine}'")
     assert json.loads(request)["Pipeline"] == "plain"
     finished(server, mine)
 

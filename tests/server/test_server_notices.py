@@ -202,7 +202,7 @@ def test_every_line_that_belongs_to_a_job_says_so_and_is_json(case: Case) -> Non
     request = {"Pipeline": "telltale", "Parameters": {"Raise": True}}
     job_id = submit(case.server, case.parent, **request)
     finished(case.server, job_id)
-    file = case.server.folder / "storage" / "derived-series" / "log.jsonl"
+    file = case.server.jobs_folder / "log.jsonl"
     lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     known = set(case.server.json("/derived-series/jobs"))
     for line in lines:

@@ -270,13 +270,14 @@ def test_who_has_a_rejected_series_is_told(server: OrthancServer, away: OrthancS
     assert job["State"] == "Success" and job["Content"]["Result"]["Destinations"] == {"away": "Success"}
 
 
+@pytest.mark.sqlite
 def test_a_series_that_was_accepted_just_before_a_crash_is_sent_on_after_it(
     server: OrthancServer, away: OrthancServer, parent: str
 ) -> None:
     """Between the verdict and the job that sends: as if Orthanc had been killed there."""
     answer = derive(server, parent, Destinations=["away"], HoldUntilAccepted=True)
     server.kill()
-    path = server.folder / "storage" / "derived-series" / "jobs.sqlite"
+    path = server.jobs_folder / "jobs.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
         verdict = '{"State": "Accepted", "User": "a", "Time": ""}'
         database.execute("INSERT INTO verdicts VALUES (?, ?)", [answer["ID"], verdict])
@@ -315,12 +316,13 @@ def test_a_verdict_that_is_written_past_the_plugin_counts_for_nothing(
     assert "rejected" in refused(server, answer["ID"], 409, Verdict="Accept", User="a")
 
 
+@pytest.mark.sqlite
 def test_verdicts_of_an_older_version_are_taken_over(server: OrthancServer, parent: str) -> None:
     """It kept them as metadata alone: those that are there when the record is begun were said to it."""
     series = derive(server, parent)["ID"]
     verdict = review(server, series, Verdict="Accept", User="Anna")
     server.stop()
-    path = server.folder / "storage" / "derived-series" / "jobs.sqlite"
+    path = server.jobs_folder / "jobs.sqlite"
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("DROP TABLE verdicts")
     server.restart()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import requests
 from conftest import StartOrthanc
 from orthanc_server import OrthancFailed, OrthancServer, free_port, merged
 from phantoms import ct_phantom, mr_phantom, pet_phantom
+from server_audit import rows_of_jobs
 from server_fixtures import finished, settings, submit, until
 
 PLAIN = {"Pipeline": "plain"}
@@ -87,10 +86,8 @@ def _is_quiet(server: OrthancServer) -> bool:
         return False
     if not all(series["IsStable"] for series in server.json("/series?expand")):
         return False
-    path = server.folder / "storage" / "derived-series" / "jobs.sqlite"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        (waiting,) = database.execute("SELECT count(*) FROM stable_series").fetchone()
-        ((seen,),) = database.execute("SELECT seen FROM seen_changes").fetchall() or [(0,)]
+    ((waiting,),) = rows_of_jobs(server, "SELECT count(*) FROM stable_series")
+    ((seen,),) = rows_of_jobs(server, "SELECT seen FROM seen_changes") or [(0,)]
     later = server.json(f"/changes?since={seen}&limit=1000")["Changes"]
     return waiting == 0 and not any(change["ChangeType"] == "StableSeries" for change in later)
 

@@ -31,6 +31,8 @@ from test_jobs_runner import Start, start
 from test_jobs_store import job
 from test_server_rules import soon
 
+pytestmark = pytest.mark.sqlite  # it looks at the disk
+
 __all__ = ["start"]
 
 DAY_SECONDS = 86400.0

@@ -126,7 +126,7 @@ class Settings(JsonModel):
     workers: Annotated[int, Field(ge=1, le=64)] = 2
     jobs_folder: str | None = None
     jobs_database: Annotated[str | None, Field(pattern=r"^postgres(ql)?://", repr=False)] = None
-    node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,40}$")] | None = None
+    node_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")] | None = None
     queue_size: Count = 1000
     jobs_history: Count = 1000
     failed_uploads_days: Annotated[float, Field(gt=0, le=36500)] = 7.0
