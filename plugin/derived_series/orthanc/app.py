@@ -423,6 +423,11 @@ def _opened(folder: Path, holder: str, database: Database | None) -> JobStore:
         except OSError as error:
             if is_full(folder, error):
                 raise Busy(f"the disk of the jobs folder {folder} is full") from error
+            if database is not None:  # a file in it would tell
+                raise DerivedSeriesError(
+                    f"the jobs folder {folder} cannot be used: {error}",
+                    remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
+                ) from error
             _log.warning("the jobs folder %s cannot be locked: %s", folder, error)
         _emptied(folder / "scratch")
         return JobStore(folder, database, None if database is None else TableFiles(database))
