@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
+from accessibility import violations, width_beside_the_screen
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom, mr_phantom
 from server_fixtures import derive, settings
@@ -105,6 +106,13 @@ def test_what_was_made_again_is_replaced_when_it_is_ticked(page: Page, server: O
     row = page.locator("#runs tr").first
     expect(row).to_contain_text("compared with references")
     expect(row).to_contain_text("0 agree, 1 do not")
+    page.get_by_role("button", name="Which series?").click()
+    expect(page.locator("#dry-table tbody tr")).to_have_count(1)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations(page) == [], scheme
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert width_beside_the_screen(page) == 0 and violations(page) == []
     with page.expect_download() as download:
         row.get_by_role("link", name="Report").click()
     text = download.value.path().read_text("utf-8")
