@@ -379,7 +379,7 @@ def test_a_receiver_that_is_down_hears_all_in_order_and_delays_no_other(start: S
 def test_an_attempt_that_failed_is_made_again_with_the_same_identifier(
     start: Start, hook: NoticeReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers = iter([(500, {}), (302, {"Location": "http://127.0.0.1:9/"}), (429, {"Retry-After": "0"}), (404, {})])
+    answers = iter([(500, {}), (302, {"Location": f"http://127.0.0.1:{hook.port}/elsewhere"}), (429, {"Retry-After": "0"}), (404, {})])
     hook.answer = lambda request: next(answers, (200, {}))
     with caplog.at_level(logging.INFO, "derived_series"):
         start(fails_until(9, NotFound("gone")), receiver(hook.url)).run("a")
@@ -409,10 +409,20 @@ def test_a_receiver_may_ask_to_be_left_alone_for_a_while(tmp_path: Path, hook: N
         assert notice.next_try > time.time() + 500 and messenger.problem == "HTTP 503"
 
 
-def test_what_is_refused_or_too_old_is_given_up_with_a_line_and_a_count(
+def test_what_a_receiver_refuses_keeps_none_behind_it(start: Start, hook: NoticeReceiver) -> None:
+    statuses = iter([400, 413])
+    hook.answer = lambda request: (next(statuses, 200), {})
+    started = start(fails_until(9, NotFound("gone")), receiver(hook.url, RetryPause=3600))
+    for name in "abc":
+        started.run(name)
+    assert events_in(hook.wait(lambda requests: len(requests) == 1)) == [("Failure", "c")]
+    assert [request.status for request in hook.requests] == [400, 413, 200]
+
+
+def test_what_is_too_old_is_given_up_with_a_line_and_a_count(
     start: Start, hook: NoticeReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    statuses = iter([400, 500, 500])
+    statuses = iter([500, 503, 404])
     hook.answer = lambda request: (next(statuses, 200), {})
     short = receiver(hook.url, GiveUpHours=1e-9)
     started = start(fails_until(9, NotFound("gone")), short)
@@ -422,10 +432,10 @@ def test_what_is_refused_or_too_old_is_given_up_with_a_line_and_a_count(
         assert events_in(hook.wait(lambda requests: len(requests) == 1)) == [("Failure", "d")], (
             "it keeps none behind it"
         )
-    assert [request.status for request in hook.requests] == [400, 500, 500, 200]
+    assert [request.status for request in hook.requests] == [500, 503, 404, 200]
     given_up = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
     assert given_up == [
-        f"Failure to 127.0.0.1 is not told, given up after 1 attempts: HTTP {status}" for status in (400, 500, 500)
+        f"Failure to 127.0.0.1 is not told, given up after 1 attempts: HTTP {status}" for status in (500, 503, 404)
     ]
     started.wait_until_sent(1)
     assert started.outbox.tallies()["127.0.0.1"].given_up == 3
