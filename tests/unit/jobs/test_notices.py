@@ -379,7 +379,8 @@ def test_a_receiver_that_is_down_hears_all_in_order_and_delays_no_other(start: S
 def test_an_attempt_that_failed_is_made_again_with_the_same_identifier(
     start: Start, hook: NoticeReceiver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers = iter([(500, {}), (302, {"Location": f"http://127.0.0.1:{hook.port}/elsewhere"}), (429, {"Retry-After": "0"}), (404, {})])
+    elsewhere = {"Location": f"http://127.0.0.1:{hook.port}/elsewhere"}
+    answers = iter([(500, {}), (302, elsewhere), (429, {"Retry-After": "0"}), (404, {})])
     hook.answer = lambda request: next(answers, (200, {}))
     with caplog.at_level(logging.INFO, "derived_series"):
         start(fails_until(9, NotFound("gone")), receiver(hook.url)).run("a")
