@@ -290,9 +290,10 @@ def test_one_that_was_cut_off_lets_go_of_what_another_has_taken_up(
         end_sessions(jobs_address, "a")
         assert b.runner.wait("x", 20).result == {"ID": "x by b"}
         del other
-    late.set()
     a.database.connect = real  # type: ignore[method-assign]
     soon(lambda: "resign" in a.parts)
+    soon(a.executor.futures[0].done)  # what runs is ended
+    late.set()
     assert not a.nodes.leads and a.store.get("x").result == {"ID": "x by b"}
     assert not a.runner.runs("x", 1)
 
@@ -308,7 +309,14 @@ def test_an_outage_that_no_other_has_used_costs_no_attempt(start: Callable[..., 
     soon(lambda: a.nodes.leads)
     a.runner.submit(job("x"), None)
     soon(lambda: a.store.get("x").state is State.RUNNING)
+    real = a.database.connect
+    a.database.connect = lambda purpose="": (_ for _ in ()).throw(psycopg.OperationalError("away"))  # type: ignore[method-assign]
     end_sessions(jobs_address, "a")
+    soon(lambda: not a.nodes.leads)
+    time.sleep(1.5)
+    with pytest.raises(Busy):  # it cannot be known: a worker is not told that it is not wanted
+        a.runner.runs("x", 1)
+    a.database.connect = real  # type: ignore[method-assign]
     gate.set()
     done = a.runner.wait("x", 20)
     assert done.state is State.SUCCESS and done.attempt == 1

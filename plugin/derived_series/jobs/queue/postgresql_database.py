@@ -285,6 +285,11 @@ class PostgresqlDatabase(Database):
         leading = self._leading
         return leading is not None and not leading.closed and time.monotonic() - self._contact < self._silent
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether this node has not been heard of for so long that another may have taken up what it runs."""
+        return time.monotonic() - self._contact > self._silent
+
     def contend(self) -> int | None:
         """Lead if no other does; the number of the term, which is another one whenever another node has led.
 

@@ -98,7 +98,7 @@ class ManyNodes(Nodes):
             try:
                 self._tick()
             except Busy as error:
-                if self._term is not None and not self._database.leads:
+                if self._term is not None and self._database.is_silent:
                     _log.warning("this Orthanc leads no more: %s", error.message)
                     self._resign()
                 pause = _SOON_SECONDS

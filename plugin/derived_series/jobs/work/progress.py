@@ -92,17 +92,22 @@ class Progress:
     def check(self) -> None:
         """Ask whether the attempt is still wanted: before what another one has stored could be removed by it.
 
-        :raises NotWanted: see there.
+        :raises NotWanted: see there. :raises StorageError: the server does not know now.
         """
-        if self._route is not None:
-            self._send()
+        if self._route is None:
+            return
+        url = self._client.connection.url(self._route)
+        answer = self._client.send("POST", url, data=json.dumps(self._message()).encode())
+        if answer.status_code in _NOT_WANTED:
+            raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
+        check(answer)
+
+    def _message(self) -> dict[str, Any]:
+        phase = self._times[-1][0] if self._times else ""
+        return {"Attempt": self._attempt, "Phase": phase, "Progress": self._percent}
 
     def _send(self) -> None:
-        message = {
-            "Attempt": self._attempt,
-            "Phase": self._times[-1][0] if self._times else "",
-            "Progress": self._percent,
-        }
+        message = self._message()
         try:
             answer = self._client.send(
                 "POST",
