@@ -2,7 +2,7 @@
 # test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /derived-series-ohif/ from the next start on.
-.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-postgresql test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-machines test-postgresql test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench clean
 
 # Every server and worker that a test starts would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -67,6 +67,12 @@ test-crash: setup
 # The server tests with Orthanc's index, its files and the plugin's jobs in a PostgreSQL, which they start.
 test-postgresql: setup
 	OVER_POSTGRESQL=1 CI=true $(PYTHON) -m pytest -n 2 --dist loadfile -m "server and not sqlite" tests/server $(TESTS)
+
+# Jobs on a box without the server's disk, in namespaces (needs root rights), while workers, scheduler, Orthanc and the
+# cable break: MACHINES_SEED sets which and when, and is printed.
+test-machines: setup
+	@MACHINES_JOBS=$${MACHINES_JOBS:-200} MACHINES_BREAKS=$${MACHINES_BREAKS:-100} MACHINES_CANCELS=$${MACHINES_CANCELS:-50} \
+		MACHINES_SEED=$${MACHINES_SEED:-$$(date +%s)} $(PYTHON) -m pytest -s tests/server/test_machines.py
 
 # What others' programs read of our objects: plastimatch, dcmrtstruct2nii and dcmqi, installed first.
 test-readers: setup

@@ -16,6 +16,9 @@ from orthanc_server import REPOSITORY, free_port
 
 START_SECONDS = 60.0
 
+#: Processes end with the test run.
+_DYING = ["setpriv", "--pdeathsig", "KILL"]
+
 
 class Cluster:
     """Processes that end with the test run. Each writes a log of its own.
@@ -25,6 +28,8 @@ class Cluster:
 
     def __init__(self, folder: Path, *, encrypted: bool = True):
         self.folder = folder
+        self.host = "127.0.0.1"
+        self.prefix: list[str] = []  # of the command lines
         self.port = free_port()
         self.dashboard = free_port()
         self.certificates = folder / "certificates"
@@ -43,7 +48,7 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        return f"{'tls' if self.encrypted else 'tcp'}://127.0.0.1:{self.port}"
+        return f"{'tls' if self.encrypted else 'tcp'}://{self.host}:{self.port}"
 
     def environment(self, **keys: object) -> dict[str, object]:
         """What Orthanc's configuration says of it."""
@@ -54,10 +59,10 @@ class Cluster:
         return ["--certificates", str(self.certificates / machine)] if self.encrypted else []
 
     def start_scheduler(self) -> None:
-        dashboard = ["--dashboard", f"127.0.0.1:{self.dashboard}"]
-        arguments = ["scheduler", "--host", "127.0.0.1", "--port", str(self.port), *dashboard, *self._tls("scheduler")]
+        dashboard = ["--dashboard", f"{self.host}:{self.dashboard}"]
+        arguments = ["scheduler", "--host", self.host, "--port", str(self.port), *dashboard, *self._tls("scheduler")]
         self.run("scheduler", arguments)
-        wait_for_port(self.port)
+        wait_for_port(self.port, self.host)
 
     def start_worker(self, name: str, *, resources: str = "GPU=1", credentials: str = "worker:of the box") -> None:
         secret = self.folder / f"{name}.credentials"
@@ -76,7 +81,7 @@ class Cluster:
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugin"), **(variables or {})}
         with self.log_file(name).open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "derived_series", *arguments],
+                [*_DYING, *self.prefix, sys.executable, "-m", "derived_series", *arguments],
                 cwd=self.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -111,11 +116,11 @@ class Cluster:
         process.wait(10)
 
 
-def wait_for_port(port: int, seconds: float = START_SECONDS) -> None:
-    end = time.monotonic() + seconds
+def wait_for_port(port: int, host: str) -> None:
+    end = time.monotonic() + START_SECONDS
     while True:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
+            with socket.create_connection((host, port), timeout=1):
                 return
         except OSError:
             assert time.monotonic() < end, f"nothing listens at {port}"

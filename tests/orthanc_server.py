@@ -90,6 +90,7 @@ class OrthancServer:
         self.changes = dict(changes or {})
         self.config: dict[str, Any] = {}
         self.survivors: list[int] = []
+        self.prefix: list[str] = []  # of its command line
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy, no .netrc
         self.session.headers["Accept-Encoding"] = "identity"  # compressed answers are slower by far
@@ -136,7 +137,7 @@ class OrthancServer:
             self.session.auth = next(iter(users.items()))
         config_path = self.folder / "orthanc.json"
         config_path.write_text(json.dumps(self.config, indent=2))
-        command = [program, str(config_path)]
+        command = [*self.prefix, program, str(config_path)]
         if shutil.which("setpriv"):  # so that it ends when the test run is killed
             command = ["setpriv", "--pdeathsig", "TERM", *command]
         with self._log_path.open("ab") as log:
