@@ -48,6 +48,6 @@ def test_it_goes_as_the_time_of_day_goes() -> None:
 
 @pytest.mark.parametrize("text", ["1" * 24, "9" * 5000, "-1", "1.5", "x", "", "\u0661"])
 def test_numbers_of_jobs_that_are_not_numbers(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="not a number of jobs"):
+    with pytest.raises(InvalidRequest, match="not a whole number"):
         _number({"since": text}, "since")
     assert _number({"since": "12"}, "since") == 12 and _number({}, "since") == 0
