@@ -29,22 +29,23 @@ _SECTIONS = {"report": "what real series became", "table": "what each kind of ob
 
 #: Fixtures that a test has only if it needs an Orthanc or a browser.
 _OF_SERVERS = {"orthanc_installed", "browser"}
-#: One that a test has only if it runs containers.
-_OF_CONTAINERS = "images"
+#: Those that a test has only if it runs containers or a PostgreSQL.
+_OF_PROGRAMS = {"images", "jobs_address", "postgresql"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own, containers or
-    readers, and of matrices all but a sample.
+    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own, a
+    PostgreSQL, containers or readers, and of matrices all but a sample.
 
     Those marked ``recipe`` need what scripts/recipes.py installs: they run with ``-m recipe`` alone.
     """
     for item in items:
         if any(mark.kwargs.get("reason") == NO_DATA for mark in item.iter_markers("skipif")):
             item.add_marker("slow")
-        if _OF_CONTAINERS in getattr(item, "fixturenames", ()) or item.get_closest_marker("readers"):
+        fixtures = getattr(item, "fixturenames", ())
+        if _OF_PROGRAMS.intersection(fixtures) or item.get_closest_marker("readers"):
             item.add_marker("slow")
-        if _OF_SERVERS.intersection(getattr(item, "fixturenames", ())):
+        if _OF_SERVERS.intersection(fixtures):
             item.add_marker("server")
     mark_left_out(items)
     if "recipe" not in str(config.getoption("markexpr")):

@@ -14,8 +14,6 @@ from derived_series.jobs.queue.store import JobStore
 from installed import not_installed
 from postgresql_server import PostgresqlServer, programs
 
-KINDS = ("sqlite", "postgresql")
-
 
 @dataclass(frozen=True)
 class StorePlace:
@@ -70,7 +68,7 @@ def jobs_address(postgresql: PostgresqlServer) -> str:
     return address
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> StorePlace:
     """Each of the databases."""
     address = request.getfixturevalue("jobs_address") if request.param == "postgresql" else None
