@@ -10,9 +10,10 @@ from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.encoding.tags import keyword, number
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.messages import Catalogue
+from derived_series.kinds import KINDS
 from derived_series.kinds.file_types import IMAGE_FILES
 from derived_series.kinds.kind import Kind
-from derived_series.pipelines.library import Library, NamedPipeline
+from derived_series.pipelines.library import Library, NamedBlueprint, NamedPipeline
 from derived_series.pipelines.run import kind_made_by
 
 
@@ -32,7 +33,7 @@ def catalogue(folders: tuple[str, ...]) -> Catalogue:
                 "Description": named.description,
                 "File": named.file.name,
                 "Sha256": named.sha256,
-                "Kind": kind_json(kind_made_by(named.blueprint)),
+                "Kind": kind_json(_kind_of(named)),
                 "Elements": _elements(named.blueprint),
             }
             for name, named in sorted(library.blueprints.items())
@@ -48,6 +49,15 @@ def catalogue(folders: tuple[str, ...]) -> Catalogue:
         },
         problems=[{"File": str(problem.file), "Message": problem.message} for problem in library.problems],
     )
+
+
+def _kind_of(named: NamedBlueprint) -> Kind | None:
+    """The kind of object that a blueprint makes: of several of one SOP class, and where its parent has the class, the
+    one of its name."""
+    made_by = kind_made_by(named.blueprint)
+    namesake = next((kind for kind in KINDS if kind.blueprint == named.name), None)
+    is_of_class = namesake is not None and (made_by is None or made_by.sop_classes == namesake.sop_classes)
+    return namesake if is_of_class else made_by
 
 
 def kind_json(kind: Kind | None) -> dict[str, Any] | None:
