@@ -216,14 +216,17 @@ def _blueprints(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
 
 def _certificates(set_up: SetUp, name: str, environment: EnvironmentSettings) -> Iterator[Finding]:
     """Of workers on other machines: files that Orthanc's user may read."""
-    for each in ("ca.pem", "cert.pem", "key.pem") if environment.certificates is not None else ():
-        file = set_up.configuration.folder / str(environment.certificates) / each
-        if not file.exists() or not set_up.account.may(file, os.R_OK):
-            yield error(
-                "environments",
-                f"Environments: {name}: {file} is not a file that the user {set_up.account.name} may read",
-                "derived-series certificates makes it: see docs/many-machines.md",
-            )
+    if environment.certificates is None:
+        return
+    folder = set_up.configuration.folder / environment.certificates
+    files = [folder / each for each in ("ca.pem", "cert.pem", "key.pem")]
+    lacking = [str(file) for file in files if not file.exists() or not set_up.account.may(file, os.R_OK)]
+    if lacking:
+        yield error(
+            "environments",
+            f"Environments: {name}: {', '.join(lacking)}: not files that the user {set_up.account.name} may read",
+            "derived-series certificates makes them: see docs/many-machines.md",
+        )
 
 
 def _storage(set_up: SetUp, settings: Settings, around: OrthancConfiguration) -> Iterator[Finding]:

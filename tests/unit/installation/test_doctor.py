@@ -112,6 +112,13 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
         "environments",
         "torch: /nowhere/python",
     ),
+    "certificates that are gone": (
+        lambda s, f: s["DerivedSeries"].update(
+            Environments={"gpu": {"Scheduler": "tls://box:8786", "Certificates": "/nowhere"}}
+        ),
+        "environments",
+        "gpu: /nowhere/ca.pem",
+    ),
     "more workers than processors": (
         lambda s, f: s["DerivedSeries"].update(Workers=64) or s.update(HttpThreadsCount=1000),
         "workers",

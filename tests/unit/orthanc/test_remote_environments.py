@@ -1,0 +1,135 @@
+"""Environments on other machines as the configuration has them, and the commands that these machines run."""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import derived_series.machines.machine_commands as commands
+import derived_series.orthanc.remote_environments as places
+from derived_series.__main__ import main
+from derived_series.errors import InvalidRequest
+from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.remote.attempts import Attempts
+from derived_series.jobs.remote.bundles import Bundles
+from derived_series.machines.certificates import make_certificates
+from derived_series.orthanc.config import OrthancConfiguration, Settings
+
+ELSEWHERE = {"Scheduler": "tcp://box:8786", "OrthancUrl": "https://orthanc:8042"}
+
+
+def environments(folder: Path, environment: dict[str, Any], **around: Any) -> dict[str, Any]:
+    settings = Settings.of({"Environments": {"gpu": environment}})
+    configuration = OrthancConfiguration.of({"RemoteAccessAllowed": True, **around}, folder)
+    interpreter, bundles = Interpreter.ours(), Bundles([])
+    return places.remote_environments(settings, configuration, interpreter, Attempts(), bundles, folder / "kept")
+
+
+def test_one_is_made_of_what_is_said_of_it(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("PEM")
+    made_of = {**ELSEWHERE, "CaBundle": "ca.pem", "Workers": 3, "Resources": {"GPU": 1}}
+    environment = environments(tmp_path, made_of)["gpu"]
+    status = environment.status()
+    assert (status["Scheduler"], status["Workers"], status["Resources"]) == ("tcp://box:8786", 3, {"GPU": 1})
+    assert environment.executor._cluster.ca_bundle == "PEM", "the certificates travel, not where they are"
+    assert environments(tmp_path, {"Python": "python"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("environment", "around", "words"),
+    [
+        ({"Scheduler": "tcp://box:8786"}, {}, "do not reach Orthanc at http://127.0.0.1:8042"),
+        (ELSEWHERE, {"RemoteAccessAllowed": False}, "Orthanc serves this machine only"),
+        ({**ELSEWHERE, "CaBundle": "nothing.pem"}, {}, "nothing.pem cannot be read"),
+        ({**ELSEWHERE, "Scheduler": "tls://box:1", "Certificates": "none"}, {}, "ca.pem cannot be read"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_start(
+    tmp_path: Path, environment: dict[str, Any], around: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        environments(tmp_path, environment, **around)
+
+
+def test_without_the_extra_only_a_scheduler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "find_spec", lambda name: None)
+    assert environments(tmp_path, {"Python": "python"}) == {}
+    with pytest.raises(InvalidRequest, match=r"needs the extra \[dask\], which is not installed"):
+        environments(tmp_path, ELSEWHERE)
+
+
+def test_the_commands_say_what_is_lacking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran: list[list[str]] = []
+
+    def run(arguments: list[str]) -> int:
+        ran.append(arguments)
+        return 0
+
+    monkeypatch.setattr(commands, "_dask", run)
+    worker = ["worker", "tls://box:8786", "--scratch", str(tmp_path / "scratch")]
+    assert main(worker) == 2 and "needs --certificates" in capsys.readouterr().err
+    assert main([*worker, "--certificates", str(tmp_path)]) == 2
+    assert "ca.pem is not there" in capsys.readouterr().err
+    assert ran == []
+    assert main(["certificates", str(tmp_path / "all"), "box"]) == 0
+    assert main([*worker, "--certificates", str(tmp_path / "all" / "box"), "--resources", "GPU=1"]) == 0
+    assert main(["scheduler", "--certificates", str(tmp_path / "all" / "box")]) == 0
+    (of_worker, of_scheduler) = ran
+    assert [of_worker[of_worker.index(each) + 1] for each in ("--nthreads", "--worker-port")] == ["1", "8788:8797"]
+    assert of_scheduler[of_scheduler.index("--port") + 1] == "8786"
+    monkeypatch.setattr(commands, "find_spec", lambda name: None)
+    assert main(worker) == 2 and "of the extra [dask] is not installed" in capsys.readouterr().err
+
+
+def test_certificates_are_of_one_authority_which_is_kept(tmp_path: Path) -> None:
+    first = make_certificates(tmp_path, ["orthanc", "10.0.0.7"])
+    authority = (tmp_path / "ca" / "ca.pem").read_text()
+    assert [each.name for each in first] == ["orthanc", "10.0.0.7"]
+    (later,) = make_certificates(tmp_path, ["orthanc", "box"])
+    assert later.name == "box" and (tmp_path / "ca" / "ca.pem").read_text() == authority
+    for folder in (*first, later):
+        assert (folder / "ca.pem").read_text() == authority
+        assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
+    assert not (tmp_path / "box" / "ca-key.pem").exists()
+    for name in ("../x", "ca", ""):
+        with pytest.raises(InvalidRequest, match="not the name of a machine"):
+            make_certificates(tmp_path, [name])
+
+
+@pytest.mark.parametrize(("ours", "trusted"), [("one", True), ("another", False)])
+def test_only_machines_of_the_authority_are_let_in(tmp_path: Path, ours: str, trusted: bool) -> None:
+    for authority in ("one", "another"):
+        make_certificates(tmp_path / authority, ["box", "orthanc"])
+    there, here = tmp_path / "one" / "box", tmp_path / ours / "orthanc"
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    client = ssl.create_default_context(cafile=str(there / "ca.pem"))
+    for context, folder in ((server, there), (client, here)):
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    server.load_verify_locations(there / "ca.pem")
+    server.verify_mode = ssl.CERT_REQUIRED
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname="box"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+
+    def shake() -> None:
+        for _ in range(6):
+            for end in ends:
+                try:
+                    end.do_handshake()
+                except ssl.SSLWantReadError:
+                    continue
+
+    if trusted:
+        shake()
+        assert ends[1].getpeercert() is not None
+    else:
+        with pytest.raises(ssl.SSLError):
+            shake()
