@@ -1,0 +1,62 @@
+"""A scheduler of the site's own, without this package, and a plain ``dask worker`` with our preload."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import distributed
+import pytest
+
+from dask_cluster import wait_for_port
+from derived_series.errors import StorageError
+from derived_series.jobs.remote.errand import Errand, to_be_done
+from derived_series.jobs.remote.runs import REPORT, run_here
+from orthanc_server import REPOSITORY, free_port
+
+#: Runs dask's own command where there is nothing of ours.
+WITHOUT_US = "import sys; sys.modules['derived_series'] = None; from dask.cli import run_cli; run_cli()"
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    dying = ["setpriv", "--pdeathsig", "KILL", sys.executable]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "plugin"), "DERIVED_SERIES_SCRATCH": str(tmp_path)}
+    scheduler = ["-c", WITHOUT_US, "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
+    worker = ["-m", "dask", "worker", f"tcp://127.0.0.1:{port}", "--nthreads", "1", "--no-dashboard"]
+    worker += ["--resources", "GPU=1", "--preload", "derived_series.jobs.box.preload"]
+    processes = []
+    try:
+        for arguments in (scheduler, worker):
+            command = [*dying, *arguments]
+            processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL))
+            wait_for_port(port, "127.0.0.1")
+        yield f"tcp://127.0.0.1:{port}"
+    finally:
+        for process in reversed(processes):
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(address: str) -> None:
+    make: Any = distributed.Client
+    with make(address, set_as_default=False, timeout=30) as client:
+        end = time.monotonic() + 60
+        while not (workers := client.scheduler_info()["workers"]):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        (worker,) = workers.values()
+        assert worker["metrics"][REPORT]["Unreached"] is None and worker["resources"] == {"GPU": 1}
+        errand = Errand(f"http://127.0.0.1:{free_port()}", "/nowhere", "ticket", None, "/dicom-web", 1.0)
+        carried = to_be_done(run_here, errand.to_json())
+        error = client.submit(pickle.loads, carried, resources={"GPU": 1}, retries=0, pure=False).exception(90)
+        assert isinstance(error, StorageError) and "/nowhere/claim: no answer" in error.message
