@@ -7,6 +7,7 @@ import { inReview } from "../shared/page.js";
 import { whatOf } from "./job_row.js";
 
 const LISTED = 8; // of each sort; how many there are is said
+const RECENT = 50; // so many the server lists at most
 
 const patientOf = ({ PatientName, PatientID }) => personName(PatientName) || PatientID || "";
 
@@ -55,6 +56,7 @@ async function failureLine(job, search) {
  */
 export async function first(status, recent, failures, search, filterBy) {
   const waiting = recent.filter(({ State }) => State === "Unreviewed").sort((one, other) => Math.sign(other.Warnings) - Math.sign(one.Warnings));
+  const among = recent.length < RECENT ? "" : ` of the ${recent.length} derived last`; // older ones are not looked at
   const failed = status.Jobs.Failure ?? 0;
   const all = el("button", { type: "button", text: `Show all ${failed} failed jobs`, on: { click: () => filterBy({ state: "Failure" }) } });
   const wrong = status.Problems.map(({ File, Message }) => line("urgent", el("span", { class: "error", text: `${File}: ${Message}` })));
@@ -62,7 +64,7 @@ export async function first(status, recent, failures, search, filterBy) {
   const groups = [
     ...group("stopped", "Standstill", stopped),
     ...group("failed", `Failed: ${quantity(failed, "job")}`, await Promise.all(failures.slice(0, LISTED).map((job) => failureLine(job, search))), failed > 1 ? [all] : []),
-    ...group("waiting", `Waiting for review: ${quantity(waiting.length, "series", "series")}`, waiting.slice(0, LISTED).map(waitingLine), more(waiting.length, ", below under Derived lately")),
+    ...group("waiting", `Waiting for review: ${quantity(waiting.length, "series", "series")}${among}`, waiting.slice(0, LISTED).map(waitingLine), more(waiting.length, ", below under Derived lately")),
     ...group("problems", "Files that could not be loaded", wrong),
   ];
   return el("div", {}, ...(groups.length ? groups : [el("p", { class: "good", text: "Nothing waits: no failure, and no series of the last ones without a verdict." })]));
