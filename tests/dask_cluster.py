@@ -59,10 +59,14 @@ class Cluster:
         return ["--certificates", str(self.certificates / machine)] if self.encrypted else []
 
     def start_scheduler(self) -> None:
+        """Start it, and wait until it listens."""
+        self.run_scheduler()
+        wait_for_port(self.port, self.host)
+
+    def run_scheduler(self) -> None:
         dashboard = ["--dashboard", f"{self.host}:{self.dashboard}"]
         arguments = ["scheduler", "--host", self.host, "--port", str(self.port), *dashboard, *self._tls("scheduler")]
         self.run("scheduler", arguments)
-        wait_for_port(self.port, self.host)
 
     def start_worker(self, name: str, *, resources: str = "GPU=1", credentials: str = "worker:of the box") -> None:
         secret = self.folder / f"{name}.credentials"

@@ -110,13 +110,10 @@ class Services(threading.Thread):
             for name, process in list(self.cluster.processes.items()):
                 if process.poll() is None:
                     continue
-                try:
-                    if name == "scheduler":
-                        self.cluster.start_scheduler()
-                    else:
-                        self.cluster.start_worker(name)
-                except AssertionError as error:  # it was frozen or cut off at once: the next look sees to it
-                    print(f"{name}: {error}")
+                if name == "scheduler":
+                    self.cluster.run_scheduler()
+                else:
+                    self.cluster.start_worker(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
         os.set_inheritable(number, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(life)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is to be known is told over the pipe
+    logging.disable()  # of dask's own loggers: what is to be known is told over the pipe
     asyncio.run(Bridge(Connection(pipe)).serve())
 
 
