@@ -95,7 +95,7 @@ class FakeGateway(Gateway):
         """Kept nowhere."""
 
     def tag_number(self, keyword: str) -> str | None:
-        return {"Modality": "0008,0060", "SeriesDescription": "0008,103e"}.get(keyword)
+        return {"Modality": "0008,0060", "SeriesDescription": "0008,103e", "PatientID": "0010,0020"}.get(keyword)
 
     def extend_explorer(self, script: str) -> None:
         """There is no Explorer."""

@@ -80,6 +80,7 @@ class BulkDriver:
         self._workers = workers
         self._reports = reports
         self._looks: Counter[tuple[str, int]] = Counter()
+        self._refused: set[tuple[str, int]] = set()
         self._reconcile_at = 0.0
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -138,7 +139,7 @@ class BulkDriver:
                 runs = self._log.open_runs()
                 for run in runs:
                     if not self._stopping.is_set():
-                        self._advance(run)
+                        self._advance_or_fail(run)
                 patience = _LOOK_SECONDS if runs else _QUIET_SECONDS
             except Busy as error:  # the queue, the workers or the disk: all that waits is tried again
                 _log.info("runs wait: %s", error)
@@ -146,6 +147,32 @@ class BulkDriver:
                 if not self._stopping.is_set():
                     _log.exception("the thread of runs over many series has met an error")
             self._woken.wait(patience)
+
+    def _advance_or_fail(self, run: BulkRun) -> None:
+        """One step of a run. What goes wrong with it ends that run alone: others go on."""
+        try:
+            self._advance(run)
+        except Busy as error:
+            _log.info("run %s waits: %s", run.id, error)
+        except Exception as error:  # the boundary of each run
+            if self._stopping.is_set():  # what Orthanc answers at its end says nothing
+                return
+            if isinstance(error, DerivedSeriesError):
+                problem = str(error)
+                _log.error("run %s has failed: %s", run.id, error)
+            else:  # its text may quote anything
+                problem = f"an error of the plugin ({type(error).__name__}): Orthanc's log has more"
+                _log.exception("run %s has failed", run.id)
+            self._fail(run, problem)
+
+    def _fail(self, run: BulkRun, problem: str) -> None:
+        def change(current: BulkRun) -> BulkRun:
+            return dataclasses.replace(current, state=RunState.FAILED, problem=problem, completed=time.time())
+
+        try:
+            self._log.change(run.id, change)
+        except NotFound:  # it was deleted meanwhile
+            return
 
     def _reconcile(self) -> None:
         """Look for jobs whose end was not noticed, as that of those that ended while nobody observed."""
@@ -173,6 +200,7 @@ class BulkDriver:
             self._cancel(run)
 
     def _find(self, run: BulkRun, request: BulkRequest) -> None:
+        self._finder.check(request)
         problem = None
         try:
             members = list(self._finder.members(request))
@@ -314,8 +342,11 @@ class BulkDriver:
                 self._log.write(run, [carried_out(member, self._gateway, self._reviews)])
             except Busy:
                 raise
-            except DerivedSeriesError as error:
-                _log.error("run %s, member %d: %s", run, member.number, error)
+            except Exception as error:  # the boundary of each decision; it is tried again
+                place = (run, member.number)
+                if place not in self._refused and not self._stopping.is_set():  # it is said once
+                    self._refused.add(place)
+                    _log.error("run %s, member %d: what was decided is not done yet: %s", run, member.number, error)
 
 
 def _settled(member: Member, job: JobRecord) -> Member:

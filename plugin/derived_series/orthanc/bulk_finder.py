@@ -16,6 +16,7 @@ from derived_series.jobs.requests.verdict import ACCEPTED, REJECTED
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.library import LibraryRoutes
+from derived_series.orthanc.studies import check_tags
 
 #: Resources of a query, and series that are listed at once.
 _MOST_RESOURCES, _PAGE_SERIES = 100_000, 500
@@ -41,6 +42,14 @@ class MemberFinder:
         end = None if seconds is None else time.monotonic() + seconds
         for number, (series, more) in enumerate(self._each(request, end), 1):
             yield Member(number, series, **more)
+
+    def check(self, request: BulkRequest) -> None:
+        """What a request names, without a look for series.
+
+        :raises InvalidRequest: a query by something that is not a DICOM tag, naming each.
+        """
+        if request.keys.query is not None:
+            check_tags(request.keys.query.query, "Query", self._gateway)
 
     def _each(self, request: BulkRequest, end: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
         keys = request.keys

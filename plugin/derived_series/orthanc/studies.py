@@ -19,7 +19,7 @@ from derived_series.jobs.rules.series_conditions import COUNT, DERIVED, METADATA
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.software import SOFTWARE
 
-_NUMBER = re.compile(r"([0-9a-fA-F]{4}),?([0-9a-fA-F]{4})")
+_NUMBER = re.compile(r"([0-9a-fA-F]{4})[,-]?([0-9a-fA-F]{4})")
 
 #: Steps of derivation that are followed from parent to parent.
 _DEEPEST_STEPS = 200
@@ -45,6 +45,19 @@ def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
             remedy=f"use keywords or numbers of DICOM tags, or {', '.join((*METADATA, COUNT))}",
         )
     return numbers
+
+
+def check_tags(names: Iterable[str], what: str, gateway: Gateway) -> None:
+    """Whether names are keywords or numbers of DICOM tags.
+
+    :param what: the key that has them. :raises InvalidRequest: naming every name that is not a tag.
+    """
+    unknown = [name for name in names if _number(name, gateway) is None]
+    if unknown:
+        raise InvalidRequest(
+            f"{what}: there is no tag {', '.join(repr(name[:64]) for name in unknown)}",
+            remedy="use keywords or numbers of DICOM tags",
+        )
 
 
 def _number(name: str, gateway: Gateway) -> str | None:

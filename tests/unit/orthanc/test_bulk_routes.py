@@ -6,12 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from derived_series.errors import UserCodeError
+from derived_series.errors import StorageError, UserCodeError
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
 from derived_series.orthanc.bulk_checks import FitChecks, Look
@@ -54,6 +55,10 @@ def begun(client: RouteClient, **request: Any) -> str:
     reply = client.post("/derived-series/bulk", {**CT, "Resources": [STUDY], **request})
     assert reply.status == 200, reply.json
     return str(reply.json["Path"])
+
+
+def is_done(client: RouteClient, path: str) -> bool:
+    return bool(client.get(path).json["State"] == "Done")
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -225,6 +230,57 @@ def test_what_is_open_at_a_stop_goes_on_at_the_next_start(client: RouteClient, t
         until(lambda: other.get(path).json["State"] == "Done", "it does not go on")
     finally:
         other.gateway.end()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (StorageError("Orthanc answers 500"), "Orthanc answers 500"),
+        (ValueError("of SECRET"), "an error of the plugin (ValueError)"),
+    ],
+)
+def test_a_run_that_meets_an_error_fails_alone_and_says_it_once(
+    client: RouteClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    words: str,
+) -> None:
+    def find(path: str, body: str) -> Any:
+        raise error
+
+    monkeypatch.setattr(client.gateway, "post", find)
+    monkeypatch.setattr("derived_series.orthanc.bulk_driver._LOOK_SOON_SECONDS", 0.01)
+    monkeypatch.setattr("derived_series.orthanc.bulk_driver._LOOK_SECONDS", 0.01)
+    wrong = begun(client, Resources=None, Query={"Query": {"PatientID": "SECRET"}})
+    others = [begun(client, Resources=[ONE]), begun(client, Resources=[ONE], IfExists="New")]
+    client.gateway.begin()
+    for path in others:
+        until(partial(is_done, client, path), "the others do not go on")
+    document = client.get(wrong).json
+    assert document["State"] == "Failed" and words in document["Problem"] and "SECRET" not in json.dumps(document)
+    assert sum("has failed" in record.getMessage() for record in caplog.records) == 1
+    assert "has failed" in client.post(f"{wrong}/pause").json["Message"]
+    monkeypatch.setattr(client.gateway, "post", lambda path, body: [])
+    assert client.post(f"{wrong}/resume").json["Problem"] is None
+    until(lambda: client.get(wrong).json["State"] == "Done", "it does not go on")
+    assert client.delete(wrong).status == 200
+
+
+@pytest.mark.parametrize("more", [{}, {"DryRun": True}])
+def test_a_mistyped_tag_is_refused_before_there_is_a_run(client: RouteClient, more: Any) -> None:
+    query = {"Query": {"PatientIDD": "x", "0010,0020": "x", "0010-0020": "x", "PatientID": "x", "Modalty": "CT"}}
+    reply = client.post("/derived-series/bulk", {**CT, "Query": query, **more})
+    assert reply.status == 400 and "there is no tag 'PatientIDD', 'Modalty'" in reply.json["Message"]
+    assert client.get("/derived-series/bulk").json == []
+
+
+def test_what_cannot_be_done_to_a_run_is_said_in_words(client: RouteClient) -> None:
+    path = begun(client)
+    client.post(f"{path}/pause")
+    assert client.post(f"{path}/pause").json["Message"].endswith("is paused already")
+    client.post(f"{path}/cancel")
+    assert client.post(f"{path}/cancel").json["Message"].endswith("is being cancelled already")
 
 
 def jobs_that_are_over(client: RouteClient) -> list[Any]:

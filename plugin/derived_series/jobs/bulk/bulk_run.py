@@ -8,7 +8,10 @@ from typing import Any
 
 
 class RunState(Enum):
-    """``FINDING``: its series are being looked for. ``CANCELLING``: its jobs are being cancelled."""
+    """``FINDING``: its series are being looked for. ``CANCELLING``: its jobs are being cancelled.
+
+    ``FAILED``: it has met an error that is not a job's; its problem says which. It can be resumed.
+    """
 
     FINDING = "Finding"
     RUNNING = "Running"
@@ -16,10 +19,11 @@ class RunState(Enum):
     CANCELLING = "Cancelling"
     CANCELLED = "Cancelled"
     DONE = "Done"
+    FAILED = "Failed"
 
     @property
     def is_over(self) -> bool:
-        return self in (RunState.CANCELLED, RunState.DONE)
+        return self in (RunState.CANCELLED, RunState.DONE, RunState.FAILED)
 
 
 class MemberState(Enum):
@@ -59,7 +63,7 @@ class BulkRun:
     :param by: who asked for it: JSON of a caller.
     :param versions: of what derives: ``Software``, ``Name`` and ``Code`` of the pipeline or blueprint.
     :param created: seconds since 1970, as all times here.
-    :param problem: why it has ended early, or no series was found.
+    :param problem: why it has failed, or has no series.
     :param has_members: whether its series have been looked for.
     :param acts: what people did to it, as JSON, the oldest first.
     """

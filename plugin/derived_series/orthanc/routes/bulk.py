@@ -97,6 +97,7 @@ class BulkRoutes:
         if len(request.body) > _BODY_BYTES:
             raise InvalidRequest(f"the body has {len(request.body)} bytes, over the limit of {_BODY_BYTES}")
         asked = BulkRequest.of(parse_json(request.body, "the body"))
+        self._finder.check(asked)
         versions = self._versions(asked)
         if asked.keys.dry_run:
             with self._waiters.place(PAGE_REMEDY):
@@ -348,27 +349,46 @@ def _with_act(run: BulkRun, act: Act) -> BulkRun:
     return dataclasses.replace(run, acts=(*run.acts, act.to_json()))
 
 
+#: How a run is, in a sentence.
+_IN_WORDS: Mapping[RunState, str] = {
+    RunState.FINDING: "is looking for its series already",
+    RunState.RUNNING: "is running already",
+    RunState.PAUSED: "is paused already",
+    RunState.CANCELLING: "is being cancelled already",
+    RunState.CANCELLED: "was cancelled",
+    RunState.DONE: "is done",
+    RunState.FAILED: "has failed",
+}
+
+
 def _paused(run: BulkRun) -> BulkRun:
     if run.state not in (RunState.FINDING, RunState.RUNNING):
-        raise Conflict(f"the run {run.id} is {run.state.value}: only one that goes on can be paused")
+        raise Conflict(f"the run {run.id} {_IN_WORDS[run.state]}", remedy="only a run that goes on can be paused")
     return dataclasses.replace(run, state=RunState.PAUSED)
 
 
 def _resumed(run: BulkRun) -> BulkRun:
-    if run.state is not RunState.PAUSED:
-        raise Conflict(f"the run {run.id} is {run.state.value}: only a paused one can be resumed")
-    return dataclasses.replace(run, state=RunState.RUNNING if run.has_members else RunState.FINDING)
+    if run.state not in (RunState.PAUSED, RunState.FAILED):
+        raise Conflict(
+            f"the run {run.id} {_IN_WORDS[run.state]}", remedy="only a run that is paused or has failed can be resumed"
+        )
+    state = RunState.RUNNING if run.has_members else RunState.FINDING
+    return dataclasses.replace(run, state=state, problem=None, completed=None)
 
 
 def _cancelling(run: BulkRun) -> BulkRun:
-    if run.state.is_over:
-        raise Conflict(f"the run {run.id} is over and cannot be cancelled")
+    if run.state in (RunState.DONE, RunState.CANCELLED, RunState.CANCELLING):
+        raise Conflict(
+            f"the run {run.id} {_IN_WORDS[run.state]}", remedy="only a run that is not over can be cancelled"
+        )
     return dataclasses.replace(run, state=RunState.CANCELLING)
 
 
 def _tried_again(run: BulkRun) -> BulkRun:
     if run.state in (RunState.CANCELLING, RunState.CANCELLED):
         raise Conflict(f"the run {run.id} was cancelled", remedy="begin another one")
+    if run.state is RunState.FAILED:
+        raise Conflict(f"the run {run.id} {_IN_WORDS[run.state]}", remedy="resume it: then it goes on where it was")
     state = RunState.RUNNING if run.state is RunState.DONE else run.state
     return dataclasses.replace(run, state=state, completed=None)
 

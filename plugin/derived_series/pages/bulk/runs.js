@@ -7,7 +7,7 @@ import { ask, at } from "../shared/server.js";
 
 const OVER = ["Success", "Failure", "Skipped", "Cancelled"];
 
-export const isOpen = (run) => run.State !== "Done" && run.State !== "Cancelled";
+export const isOpen = (run) => !["Done", "Cancelled", "Failed"].includes(run.State);
 
 /** A row; it stays in the document while its run changes, so that it keeps the focus. */
 export class RunRow {
@@ -62,9 +62,9 @@ export class RunRow {
     Object.assign(this.progress, { max: Math.max(1, run.Series), value: over, hidden: !run.Series });
     this.words.textContent = words(run, over);
     this.actions.pause.hidden = !["Finding", "Running"].includes(run.State);
-    this.actions.resume.hidden = run.State !== "Paused";
+    this.actions.resume.hidden = !["Paused", "Failed"].includes(run.State);
     this.actions.cancel.hidden = !isOpen(run) || run.State === "Cancelling";
-    this.actions.retry.hidden = !run.Counts.Failure || run.State.startsWith("Cancel");
+    this.actions.retry.hidden = !run.Counts.Failure || run.State === "Failed" || run.State.startsWith("Cancel");
     this.actions.forget.hidden = isOpen(run);
     const files = [["CSV", `${this.path}/table.csv`], ...(run.Report ? [["Report", `${this.path}/report`]] : [])];
     this.links.replaceChildren(...files.map(([text, path]) => el("a", { href: at(path), download: true, text })));
