@@ -8,6 +8,11 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from derived_series.errors import InvalidRequest
+from derived_series.jobs.requests.wrong_values import place_text
+from derived_series.shortening import shortened
+
+#: Of one message of jsonschema's, which quotes names and values.
+_MESSAGE_CHARACTERS = 300
 
 
 def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
@@ -26,5 +31,6 @@ def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mappi
 
 
 def _problem_text(error: ValidationError) -> str:
-    where = ".".join(map(str, error.path))
-    return f"{where}: {error.message}" if where else error.message
+    where = place_text(list(error.path))
+    message = shortened(error.message, _MESSAGE_CHARACTERS)
+    return f"{where}: {message}" if where else message

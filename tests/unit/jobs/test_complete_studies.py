@@ -86,7 +86,10 @@ def test_a_simulation_says_what_is_missing() -> None:
         ({"Series": {"ct": {"Modality": "CT", "Count": 0}}, "Seconds": 60}, "Rules.0.WaitFor.Series.ct.Count"),
         ({"Series": EXPECTED}, "Rules.0.WaitFor.Seconds"),
         ({"Series": EXPECTED, "Seconds": 0}, "Rules.0.WaitFor.Seconds"),
-        ({"Series": EXPECTED, "Seconds": 60, "Otherwise": "Maybe"}, "Rules.0.WaitFor.Otherwise: input should be 'Run'"),
+        (
+            {"Series": EXPECTED, "Seconds": 60, "Otherwise": "Maybe"},
+            "Rules.0.WaitFor.Otherwise: 'Run', 'Nothing' or 'Fail' is expected",
+        ),
         (
             {"Series": EXPECTED, "Seconds": 60, "Otherwise": {"Derive": {"Pipeline": "q", "DryRun": True}}},
             "Rules.0.WaitFor.Otherwise.Derive: leave out DryRun",

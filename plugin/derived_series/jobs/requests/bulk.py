@@ -53,7 +53,10 @@ class Again(JsonModel):
     @classmethod
     def _is_a_time(cls, text: str | None) -> str | None:
         if text is not None:
-            datetime.fromisoformat(text)
+            try:
+                datetime.fromisoformat(text)
+            except ValueError as error:
+                raise ValueError("a time such as 2024-05-31T20:00:00 is expected") from error
         return text
 
 

@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_pascal, to_snake
 
 from derived_series.errors import InvalidImage, InvalidRequest
 from derived_series.jobs.requests.retrieval import RetrieveRequest
+from derived_series.jobs.requests.wrong_values import json_type, place_of, place_text, problems_in_words
 from derived_series.json_model import JsonModel
 from derived_series.kinds import REQUEST_KEYS
 from derived_series.shortening import shortened
@@ -31,8 +32,7 @@ from derived_series.transfer_syntaxes import written_uid
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _DEEPEST_LEVELS = 32
-#: Of a wrong value that an error quotes.
-_VALUE_CHARACTERS = 60
+_REMEDY = "correct it: docs/reference.md says what each key takes"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -160,7 +160,7 @@ class DeriveRequest(KeysOfKinds):
         """
         if not isinstance(document, dict):
             raise InvalidRequest(
-                f"the request is a JSON {_json_type(document)}, not an object",
+                f"the request is a JSON {json_type(document)}, not an object",
                 remedy='send an object such as {"Pipeline": "gaussian_smoothing", "Parameters": {}}',
             )
         return validated(cls, document)
@@ -222,7 +222,8 @@ def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {shortened(twice, 60)!r} is there twice")
     return document
 
 
@@ -230,49 +231,15 @@ def validated(model: type[M], document: object, where: str = "") -> M:
     """Check a decoded JSON document.
 
     :param where: what the message begins with.
-    :raises InvalidRequest: naming every wrong key, and the known ones.
+    :raises InvalidRequest: naming every wrong key, and, where one is unknown, those of that object.
     """
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        remedy = "; ".join(dict.fromkeys(_known(model, _place(item)[:-1]) for item in error.errors()))
-        raise InvalidRequest(where + describe_problems(error), remedy=remedy) from error
-
-
-def describe_problems(error: ValidationError) -> str:
-    """All that pydantic found, one clause each, keys as the client wrote them."""
-    return "; ".join(dict.fromkeys(_problem(item) for item in error.errors()))
-
-
-#: Keys whose values are not quoted: passwords and tokens.
-_SECRET = frozenset({"OrthancHeaders", "Notify"})
-
-
-def _place(item: Any) -> tuple[int | str, ...]:
-    """The keys to a wrong value, without the tags of unions between them."""
-    return tuple(part for part in item["loc"] if not re.fullmatch("<[a-z]+>", str(part)))
-
-
-def _problem(item: Any) -> str:
-    where = ".".join(map(str, _place(item)))
-    if item["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    message: str = item["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:] if message.startswith("Input") else message
-    if item["type"] == "value_error" and not where:
-        return message
-    if where.partition(".")[0] in _SECRET:
-        return f"{where}: {message}"
-    return f"{where}: {message}, not {_json_type(item['input'])} {_short(item['input'])}"
-
-
-def _json_type(value: object) -> str:
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
-
-
-def _short(value: object) -> str:
-    return shortened(json.dumps(value, ensure_ascii=False, default=str), _VALUE_CHARACTERS)
+        items = error.errors()
+        unknown = [place_of(item, document)[:-1] for item in items if item["type"] == "extra_forbidden"]
+        remedy = "; ".join(dict.fromkeys(_known(model, place) for place in unknown)) or _REMEDY
+        raise InvalidRequest(where + problems_in_words(items, document), remedy=remedy) from error
 
 
 def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
@@ -280,7 +247,7 @@ def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
     models: list[type[BaseModel]] = [model]
     for part in place:
         models = [each for one in models for each in _models_below(one, part)] or models
-    where = ".".join(map(str, place)) if models != [model] else ""
+    where = place_text(place) if models != [model] else ""
     keys = ", ".join(dict.fromkeys(key for one in models for key in known_keys(one)))
     return f"known keys{f' of {where}' if where else ''}: {keys}"
 
