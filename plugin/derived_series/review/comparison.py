@@ -28,10 +28,13 @@ def compare_images(former: ParentSeries, new: ParentSeries) -> dict[str, Any]:
 
     ``Geometry`` says how their places differ; there are no others then. ``Correlation`` is Pearson's, None where one
     has a single value; ``LargestDifference`` has no sign, ``At`` is its (slice, row, column), in 4D (time, ...).
+    ``RelativeDifference`` is the root mean square of the difference over the former's standard deviation, None where
+    the former has a single value.
     """
     geometry = _geometry(former, new)
     if geometry:
-        return {"Kind": "Images", "Geometry": geometry, "Correlation": None, "LargestDifference": None, "At": None}
+        figures = dict.fromkeys(("Correlation", "RelativeDifference", "LargestDifference", "At"))
+        return {"Kind": "Images", "Geometry": geometry, **figures}
     sums = _Sums()
     for index, (one, other) in enumerate(_slices(former, new)):
         sums.add(index, one, other)
@@ -40,6 +43,7 @@ def compare_images(former: ParentSeries, new: ParentSeries) -> dict[str, Any]:
         "Kind": "Images",
         "Geometry": "",
         "Correlation": sums.correlation(),
+        "RelativeDifference": sums.relative_difference(),
         "LargestDifference": sums.largest,
         "At": [*first, *sums.largest_place],
     }
@@ -58,7 +62,7 @@ def _slices(former: ParentSeries, new: ParentSeries) -> Iterator[tuple[Values, V
 
 @dataclass(slots=True)
 class _Sums:
-    """What correlation and largest difference follow from. The first slice's means are taken off, for the digits."""
+    """What the figures of two images follow from. The first slice's means are taken off, for the digits."""
 
     count: int = 0
     one: float = 0.0
@@ -66,6 +70,7 @@ class _Sums:
     one_squared: float = 0.0
     other_squared: float = 0.0
     both: float = 0.0
+    difference_squared: float = 0.0
     largest: float = 0.0
     largest_slice: int = 0
     largest_place: tuple[int, ...] = (0, 0)
@@ -76,6 +81,7 @@ class _Sums:
         if self.means is None:
             self.means = float(one.mean()), float(other.mean())
         difference = np.abs(one - other)
+        self.difference_squared += float(np.vdot(difference, difference))
         place = np.unravel_index(int(difference.argmax()), difference.shape)
         if float(difference[place]) > self.largest:
             self.largest = float(difference[place])
@@ -87,6 +93,12 @@ class _Sums:
         self.one_squared += float(np.vdot(one, one))
         self.other_squared += float(np.vdot(other, other))
         self.both += float(np.vdot(one, other))
+
+    def relative_difference(self) -> float | None:
+        spread = self.one_squared - self.one**2 / self.count
+        if spread <= 1e-12 * max(self.one_squared, 1e-300):
+            return None
+        return float(np.sqrt(self.difference_squared / spread))
 
     def correlation(self) -> float | None:
         one = self.one_squared - self.one**2 / self.count
@@ -103,11 +115,19 @@ def _geometry(former: ParentSeries, new: ParentSeries) -> str:
         return "one is in colour, the other is not"
     if former.shape != new.shape:
         return f"{_size(former)} and {_size(new)} voxels"
+    if frames := _frames_of_reference(former.pivot, new.pivot):
+        return frames
     if former.grid is None or new.grid is None:
         return "" if former.grid is new.grid else "only one of them says where its slices are"
     one, other = former.grid, new.grid
     far = float(np.abs(np.asarray(one.positions) - np.asarray(other.positions)).max())
     return _in_plane(one, other) or (f"their slices are up to {far:.2f} mm apart" if far > _SAME_MM else "")
+
+
+def _frames_of_reference(former: Dataset, new: Dataset) -> str:
+    """That two series are in spaces of which neither says where the other is (PS3.3 C.7.4.1); empty: they are not."""
+    one, other = (str(each.get("FrameOfReferenceUID") or "") for each in (former, new))
+    return "their frames of reference (FrameOfReferenceUID) are not the same" if one and other and one != other else ""
 
 
 def _size(series: ParentSeries) -> str:
@@ -132,7 +152,8 @@ def compare_segmentations(former: Dataset, new: Dataset) -> dict[str, Any]:
     """
     one, other = StoredSegments.of(former), StoredSegments.of(new)
     sizes = [(int(each.Rows), int(each.Columns)) for each in (former, new)]
-    geometry = f"{sizes[0]} and {sizes[1]} rows and columns" if sizes[0] != sizes[1] else _in_plane(one, other)
+    geometry = f"{sizes[0]} and {sizes[1]} rows and columns" if sizes[0] != sizes[1] else ""
+    geometry = geometry or _frames_of_reference(former, new) or _in_plane(one, other)
     figures: dict[str, Any] = {"Kind": "Labels", "Geometry": geometry, "Dice": {}, "Voxels": {}}
     if geometry:
         return figures

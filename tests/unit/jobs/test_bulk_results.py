@@ -16,7 +16,10 @@ from derived_series.jobs.bulk.result_table import COLUMNS, csv_text, row
 from derived_series.jobs.requests.bulk import AgreementLimits
 
 LIMITS = AgreementLimits.model_validate({"LargestDifference": 2.0})
-IMAGES = {"Kind": "Images", "Geometry": "", "Correlation": 0.995, "LargestDifference": 1.5, "At": [0, 1, 2]}
+IMAGES = {
+    **{"Kind": "Images", "Geometry": "", "Correlation": 0.995, "RelativeDifference": 0.04},
+    **{"LargestDifference": 1.5, "At": [0, 1, 2]},
+}
 LABELS = {"Kind": "Labels", "Geometry": "", "Dice": {"1": 0.97, "2": None}, "Voxels": {}}
 MEMBER = Member(
     1,
@@ -66,6 +69,11 @@ def test_a_negative_number_stays_one() -> None:
         ({**IMAGES, "LargestDifference": 2.5}, ["the largest difference is 2.5, above 2"]),
         ({**IMAGES, "Correlation": None, "LargestDifference": 0.0}, []),
         ({**IMAGES, "Correlation": None}, ["they have no correlation: one of them has one value alone"]),
+        ({**IMAGES, "RelativeDifference": 1.0}, ["the relative difference is 1.00000, above 0.05"]),
+        (
+            {**IMAGES, "RelativeDifference": None},
+            ["there is no relative difference: the old one has one value alone"],
+        ),
         ({**IMAGES, "Geometry": "3 x 4"}, ["geometry: 3 x 4"]),
         ({**LABELS, "Dice": {"1": 0.9}}, ["Dice of label 1 is 0.9000, below 0.95"]),
         ({"Kind": "Nothing", "Problem": "of other classes"}, ["of other classes"]),
@@ -78,7 +86,7 @@ def test_the_limits_decide_and_say_why(figures: dict[str, Any], words: list[str]
 
 
 def test_without_limits_nothing_but_geometry_disagrees() -> None:
-    none = AgreementLimits.model_validate({"Correlation": None, "Dice": None})
+    none = AgreementLimits.model_validate({"Correlation": None, "RelativeDifference": None, "Dice": None})
     assert agree({"a": {**IMAGES, "Correlation": -1.0}, "b": {**LABELS, "Dice": {"1": 0.0}}}, none)
     assert not agree({"a": {**IMAGES, "Geometry": "x"}}, none)
 
@@ -107,9 +115,11 @@ def test_the_report_has_versions_limits_figures_and_the_verdict() -> None:
         "new 1",
     ):
         assert words in text, words
-    assert "correlation 0.995000, largest difference 1.5 at (0, 1, 2)" in text
+    assert "correlation 0.995000, relative difference 0.040000, largest difference 1.5 at (0, 1, 2)" in text
     assert "Dice by label: 1 0.9700, 2 in neither" in text
-    assert "correlation at least 0.99, largest difference at most 2, Dice of each label at least 0.95" in text
+    limits = "correlation at least 0.99, relative difference at most 0.05, largest difference at most 2, Dice of each"
+    assert f"{limits} label at least 0.95" in text
+    assert "a: Correlation holds, a: RelativeDifference holds, a: LargestDifference holds, b: Dice holds" in text
     assert "&lt;b&gt;new&lt;/b&gt; version" in text and "<b>new" not in text
 
 
@@ -117,9 +127,12 @@ def test_one_that_fails_or_was_not_compared_fails_the_whole_report() -> None:
     failed = Member(2, "other", MemberState.FAILURE, reason="UserCodeError", reference={"a": "old"})
     text = report(RUN, LIMITS, [MEMBER, failed])
     assert "FAILED: 1 of 2" in text and '<td class="failed">Failure: UserCodeError</td>' in text
-    assert "FAILED: 0 of 0" in report(RUN, LIMITS, [])
+    assert "NOTHING WAS COMPARED: no series was found" in report(RUN, LIMITS, [])
+    skipped = Member(1, "other", MemberState.SKIPPED, reason="it was rejected", reference={"a": "old"})
+    assert "NOTHING WAS COMPARED: 1 series, all skipped" in report(RUN, LIMITS, [skipped])
     low = dataclasses.replace(MEMBER, comparison={"result": {**IMAGES, "Correlation": 0.1}}, agrees=False)
-    assert '<td class="failed">the correlation is 0.10000, below 0.99</td>' in report(RUN, LIMITS, [low])
+    words = '<td class="failed">the correlation is 0.10000, below 0.99 (Correlation does not hold, '
+    assert words in report(RUN, LIMITS, [low])
 
 
 def test_a_row_says_what_was_decided() -> None:

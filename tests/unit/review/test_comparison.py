@@ -12,6 +12,8 @@ from building import build, parent_of, written
 from derived_series import ParentSeries, Segment, segments
 from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.series.interface import Series
+from derived_series.jobs.bulk.agreement import agree
+from derived_series.jobs.requests.bulk import AgreementLimits
 from derived_series.review.comparison import compare_images, compare_segmentations
 from phantoms import ct_phantom
 
@@ -44,6 +46,31 @@ def test_the_same_series_twice_and_its_opposite() -> None:
     assert compare_images(one, one)["LargestDifference"] == 0
     assert compare_images(one, one)["Correlation"] == pytest.approx(1.0, abs=1e-12)
     assert compare_images(one, read(build(PARENT, -PARENT.voxels())))["Correlation"] == pytest.approx(-1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("spoil", [lambda values: values * 2, lambda values: values + 1024])
+def test_a_wrong_scale_or_offset_does_not_agree_by_default(spoil: Any) -> None:
+    values = PARENT.voxels()
+    one, two = read(build(PARENT, values)), read(build(PARENT, spoil(values.astype(np.float64))))
+    figures = compare_images(one, two)
+    first, second = one.voxels().astype(float), two.voxels().astype(float)
+    relative = np.sqrt(((first - second) ** 2).mean()) / first.std()
+    assert figures["RelativeDifference"] == pytest.approx(relative, rel=1e-9)
+    assert figures["Correlation"] > 0.999
+    assert not agree({"result": figures}, AgreementLimits())
+    assert agree({"result": compare_images(one, one)}, AgreementLimits())
+
+
+def test_series_of_another_frame_of_reference_are_not_at_the_same_place() -> None:
+    words = "their frames of reference (FrameOfReferenceUID) are not the same"
+    moved = ct_phantom(4, 16, 12)
+    for dataset in moved:
+        dataset.FrameOfReferenceUID = "1.2.3.4"
+    figures = compare_images(PARENT, parent_of(moved))
+    assert figures["Geometry"] == words and not agree({"result": figures}, AgreementLimits())
+    labels, _ = two_labels()
+    other = compare_segmentations(segmentation(labels), segmentation(labels, parent=parent_of(moved)))
+    assert other["Geometry"] == words and other["Dice"] == {}
 
 
 def test_one_value_alone_has_no_correlation() -> None:

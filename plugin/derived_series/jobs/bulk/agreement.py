@@ -9,6 +9,7 @@ from derived_series.jobs.requests.bulk import AgreementLimits
 
 #: What figures are of.
 IMAGES, LABELS, NOTHING = "Images", "Labels", "Nothing"
+_NO_LIMITS = dict.fromkeys(("Correlation", "RelativeDifference", "LargestDifference", "Dice"))
 
 
 def disagreements(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]:
@@ -23,6 +24,31 @@ def disagreements(figures: Mapping[str, Any], limits: AgreementLimits) -> list[s
     if figures["Kind"] == LABELS:
         return _of_labels(figures["Dice"], limits.dice)
     return _of_images(figures, limits)
+
+
+def held_limits(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]:
+    """The limits that were looked at, each with whether it holds.
+
+    :param figures: of one output: see ``review.comparison``.
+    """
+    if figures.get("Problem") or figures.get("Geometry"):
+        return []
+    if figures["Kind"] == LABELS:
+        asked = {"Dice": limits.dice}
+    else:
+        asked = {
+            "Correlation": limits.correlation,
+            "RelativeDifference": limits.relative_difference,
+            "LargestDifference": limits.largest_difference,
+        }
+    lines = []
+    for name, limit in asked.items():
+        if limit is None or name not in figures:
+            lines.append(f"{name} was not looked at")
+            continue
+        alone = AgreementLimits.model_validate({**_NO_LIMITS, name: limit})
+        lines.append(f"{name} {'does not hold' if disagreements(figures, alone) else 'holds'}")
+    return lines
 
 
 def agree(comparison: Mapping[str, Mapping[str, Any]], limits: AgreementLimits) -> bool:
@@ -48,6 +74,12 @@ def _of_images(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]
             wrong += [] if difference == 0 else ["they have no correlation: one of them has one value alone"]
         elif correlation < limits.correlation:
             wrong.append(f"the correlation is {correlation:.5f}, below {limits.correlation:g}")
+    if limits.relative_difference is not None and "RelativeDifference" in figures:
+        relative = figures["RelativeDifference"]
+        if relative is None:  # the former has one value alone
+            wrong += [] if difference == 0 else ["there is no relative difference: the old one has one value alone"]
+        elif relative > limits.relative_difference:
+            wrong.append(f"the relative difference is {relative:.5f}, above {limits.relative_difference:g}")
     if limits.largest_difference is not None and difference > limits.largest_difference:
         wrong.append(f"the largest difference is {difference:g}, above {limits.largest_difference:g}")
     return wrong

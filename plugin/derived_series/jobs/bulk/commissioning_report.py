@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from derived_series.jobs.bulk.agreement import disagreements
+from derived_series.jobs.bulk.agreement import disagreements, held_limits
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState
 from derived_series.jobs.requests.bulk import AgreementLimits
@@ -56,9 +56,13 @@ def report(run: BulkRun, limits: AgreementLimits, members: Sequence[Member]) -> 
     """The report as HTML, one file that needs no other. It names series by Orthanc's identifiers."""
     passed = [member for member in members if member.agrees]
     verdict = "PASSED" if members and len(passed) == len(members) else "FAILED"
+    result = f"{verdict}: {len(passed)} of {len(members)} series agree with their reference"
+    if all(member.state is MemberState.SKIPPED for member in members):
+        why = f"{len(members)} series, all skipped" if members else "no series was found"
+        result = f"NOTHING WAS COMPARED: {why}"
     against = sorted({member.reference_code for member in members if member.reference_code})
     facts = {
-        "Result": f"{verdict}: {len(passed)} of {len(members)} series agree with their reference",
+        "Result": result,
         "Run": f"{run.id} {run.request.get('Name', '')}".strip(),
         "Asked for by": f"{run.by.get('User') or 'nobody named'} ({run.by.get('UserFrom', '')})",
         "Begun": _time(run.created),
@@ -89,7 +93,10 @@ def _row(member: Member, limits: AgreementLimits) -> str:
     elif not member.comparison:
         wrong = ["it was not compared"]
     figures = "; ".join(f"{_named(name)}{_figures(each)}" for name, each in member.comparison.items())
-    result = '<td class="passed">passed</td>' if member.agrees else f'<td class="failed">{_text("; ".join(wrong))}</td>'
+    held = [f"{_named(name)}{text}" for name, each in member.comparison.items() for text in held_limits(each, limits)]
+    wrong = ["passed"] if member.agrees else wrong
+    lines = "; ".join(wrong) + (f" ({', '.join(held)})" if held else "")
+    result = f'<td class="{"passed" if member.agrees else "failed"}">{_text(lines)}</td>'
     cells = [
         str(member.number),
         member.series,
@@ -112,13 +119,16 @@ def _figures(figures: dict[str, Any]) -> str:
         correlation = figures["Correlation"]
         shown = "none" if correlation is None else f"{correlation:.6f}"
         place = ", ".join(map(str, figures["At"]))
-        return f"correlation {shown}, largest difference {figures['LargestDifference']:g} at ({place})"
+        relative = figures.get("RelativeDifference")
+        spread = "" if relative is None else f"relative difference {relative:.6f}, "
+        return f"correlation {shown}, {spread}largest difference {figures['LargestDifference']:g} at ({place})"
     return "none"
 
 
 def _limits(limits: AgreementLimits) -> str:
     texts = {
         "correlation at least": limits.correlation,
+        "relative difference at most": limits.relative_difference,
         "largest difference at most": limits.largest_difference,
         "Dice of each label at least": limits.dice,
     }

@@ -14,7 +14,16 @@ from derived_series.jobs.requests.bulk import AgreementLimits
 
 COLUMNS = (
     *("Number", "Series", "State", "Reason", "Job", "Derived", "Submitted", "Completed", "Seconds"),
-    *("Reference", "Correlation", "LargestDifference", "Dice", "Agrees", "Disagreement", "Decision"),
+    *(
+        "Reference",
+        "Correlation",
+        "RelativeDifference",
+        "LargestDifference",
+        "Dice",
+        "Agrees",
+        "Disagreement",
+        "Decision",
+    ),
 )
 
 #: What a spreadsheet takes for the beginning of a formula.
@@ -26,6 +35,7 @@ def row(member: Member, limits: AgreementLimits) -> dict[str, Any]:
     figures = list(member.comparison.values())
     correlations = [each["Correlation"] for each in figures if each.get("Correlation") is not None]
     differences = [each["LargestDifference"] for each in figures if each.get("LargestDifference") is not None]
+    relative = [each["RelativeDifference"] for each in figures if each.get("RelativeDifference") is not None]
     dice = [value for each in figures for value in each.get("Dice", {}).values() if value is not None]
     spent = None
     if member.submitted is not None and member.completed is not None:
@@ -43,6 +53,7 @@ def row(member: Member, limits: AgreementLimits) -> dict[str, Any]:
         "Seconds": spent,
         "Reference": list(member.reference.values()),
         "Correlation": min(correlations, default=None),
+        "RelativeDifference": max(relative, default=None),
         "LargestDifference": max(differences, default=None),
         "Dice": min(dice, default=None),
         "Agrees": member.agrees,

@@ -88,11 +88,14 @@ class AgreementLimits(JsonModel):
     """Within which two series agree. None: it is not looked at.
 
     :ivar correlation: at least, of images. :ivar largest_difference: at most, in the values' unit.
+    :ivar relative_difference: at most, of images: the root mean square of the difference over the standard deviation
+        of the reference. Correlation is blind to scale and offset; this is not.
     :ivar dice: at least, of each label.
     """
 
     correlation: Annotated[float, Field(ge=-1, le=1)] | None = 0.99
     largest_difference: Annotated[float, Field(ge=0)] | None = None
+    relative_difference: Annotated[float, Field(ge=0)] | None = 0.05
     dice: Annotated[float, Field(ge=0, le=1)] | None = 0.95
 
 

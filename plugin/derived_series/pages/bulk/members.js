@@ -92,7 +92,7 @@ export class Members {
 
 const state = ({ State, Reason }) => (Reason ? `${State}: ${Reason}` : State);
 
-function figures({ Correlation, LargestDifference, Dice }) {
-  const named = Object.entries({ correlation: Correlation, "largest difference": LargestDifference, Dice });
+function figures({ Correlation, RelativeDifference, LargestDifference, Dice }) {
+  const named = Object.entries({ correlation: Correlation, "relative difference": RelativeDifference, "largest difference": LargestDifference, Dice });
   return named.filter(([, value]) => value !== null).map(([name, value]) => `${name} ${formatNumber(value)}`).join(", ");
 }

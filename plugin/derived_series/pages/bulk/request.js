@@ -63,7 +63,7 @@ export class RunForm {
 
   #limits() {
     const bound = (id) => (byId(id).value === "" ? null : Number(byId(id).value));
-    return { Correlation: bound("correlation"), LargestDifference: bound("largest-difference"), Dice: bound("dice") };
+    return { Correlation: bound("correlation"), RelativeDifference: bound("relative-difference"), LargestDifference: bound("largest-difference"), Dice: bound("dice") };
   }
 
   /** The request; null where something is wrong, which is shown beside it. */
