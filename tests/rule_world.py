@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.notices.fields import EVENTS
 from derived_series.jobs.notices.messenger import Messenger
 from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.notices.outbox import Outbox
@@ -71,7 +72,7 @@ class World:
         self.store = JobStore(folder / "jobs")
         self.runner = JobRunner(self.store, ThreadPoolExecutor(1), WORK, cast(Any, None), Limits(), lambda job: 60.0)
         self.outbox = Outbox(self.store, ["watch"])
-        watch = Receiver.model_validate({"URL": "http://watch/"})
+        watch = Receiver.model_validate({"URL": "http://watch/", "Events": list(EVENTS)})
         notifier = Notifier(
             self.outbox, [Messenger(watch, self.outbox)], "here", lambda job_id: None, lambda series: {}
         )

@@ -187,7 +187,7 @@ def test_a_study_is_waited_for_over_a_restart_and_not_for_ever(server: OrthancSe
         assert [job["State"] for job in jobs_of(server, series)] == ["Success"]
     whole = fired(server, "whole")
     assert whole["Fired"] == 2 and whole["Waiting"] == []
-    assert [each["Text"] for each in whole["Remarks"]] == ["the study is complete: 2 job(s)"]
+    assert [each["Text"] for each in whole["Remarks"]] == ["the study is complete: 2 jobs are made"]
     # the other one gives up, and takes up again
     shape = {"slices": 2, "rows": 56, "patient_id": "hurried"}
     ct = server.upload(ct_phantom(**shape))  # type: ignore[arg-type]

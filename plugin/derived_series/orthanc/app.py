@@ -219,6 +219,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         rule_of=lambda job_id: None if (fired := log.of_job(job_id)) is None else fired.firing.rule,
         patient_of=lambda series: patient_of(gateway, series),
         tell_who_sends=lambda: None if nodes.leads else nodes.tell(NOTICE),
+        job_of=store.find,
     )
 
     def observe(job: JobRecord) -> None:

@@ -49,7 +49,8 @@ class Forwarding:
         notes = (self._sendings.note(sending), self._audit.note(act))
         hold = self._hold if rule.hold_until_accepted is None else rule.hold_until_accepted
         is_rejected = self._reviews.is_rejected(series.id)
-        if not self._reviews.send_on(job.id, series.id, rule.send_to, hold=hold or is_rejected, notes=notes):
+        hold_it = hold or is_rejected
+        if not self._reviews.send_on(job.id, series.id, rule.send_to, hold=hold_it, notes=notes, rule=rule.name):
             return False
         self._audit.tell(act)
         when = " when it is accepted" if hold else ""

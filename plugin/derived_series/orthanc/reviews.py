@@ -127,7 +127,7 @@ class Reviews:
     def accept(self, series: str, request: dict[str, Any]) -> None:
         """Write that a series is accepted."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
-        along = self._notifier.of_verdict(series, verdict.get("User"))
+        along = self._notifier.of_verdict(series, verdict.get("User"), self._runner.store.maker_of(series))
         self._log.put(series, verdict, along)  # first: a copy that differs is only reported, and counts for nothing
         self._notifier.wake()
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
@@ -178,27 +178,34 @@ class Reviews:
         *,
         hold: bool,
         notes: Sequence[Note],
+        rule: str,
     ) -> bool:
         """Give a series further destinations, which its job delivers; False while the job is not over.
 
         Those that wait are settled at once, where there is a verdict.
 
         :param hold: they wait for a verdict. :param notes: what is written with it or not at all.
+        :param rule: the rule that sends it on.
         :raises Busy: the disk does not take it.
         """
-
-        def along(db: Transaction) -> None:
-            for note in notes:
-                note(db)
-
+        has_verdict = self.of(series) is not None or self.is_rejected(series)
         with self._lock:
             job = self._runner.store.find(job_id)
             if job is None or not job.state.is_final:
                 return False
+            last = addressed(job, series, names, HELD if hold else PENDING)
+            begins_to_wait = is_held(last, series) and not is_held(job, series) and not has_verdict
+            waiting = self._notifier.of_waiting(series, last, rule) if begins_to_wait else None
+
+            def along(db: Transaction) -> None:
+                for note in (*notes, *([] if waiting is None else [waiting])):
+                    note(db)
+
             try:
-                self._runner.renew(job, addressed(job, series, names, HELD if hold else PENDING), along)
+                self._runner.renew(job, last, along)
             except Conflict:  # it was changed by another Orthanc meanwhile
                 return False
+        self._notifier.wake()
         if (current := self._runner.store.find(job_id)) is not None:
             self.settle(current)
         return True

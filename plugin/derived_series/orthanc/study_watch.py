@@ -108,7 +108,7 @@ class StudyWatch:
         if wait.state is WaitState.COMPLETE and not jobs:
             return
         late = ", after its time" if wait.state is WaitState.LATE else ""
-        why = f", but it does not fire: {evaluation.reason}" if evaluation.reason else f": {jobs} job(s)"
+        why = f", but it does not fire: {evaluation.reason}" if evaluation.reason else f": {_jobs_text(jobs)} made"
         self._remark(rule, wait, f"the study is complete{late}{why}")
         self._waits.put(dataclasses.replace(wait, state=WaitState.COMPLETE, missing=None, changed=time.time()))
 
@@ -120,7 +120,9 @@ class StudyWatch:
         else:
             jobs = self._derive_late(rule, evaluation)
             self._waits.put(late)
-            done = "nothing is derived" if _otherwise(rule) == "Nothing" else f"{jobs} job(s) with what is there"
+            done = (
+                "nothing is derived" if _otherwise(rule) == "Nothing" else f"{_jobs_text(jobs)} made from what is there"
+            )
             if evaluation.reason and _otherwise(rule) != "Nothing":
                 done = f"nothing can be derived: {evaluation.reason}"
         self._remark(rule, late, f"{lacking}: {done}")
@@ -181,3 +183,7 @@ def _wait_json(rule: Rule, wait: StudyWait) -> dict[str, Any]:
         "Until": datetime.fromtimestamp(wait.since + _seconds_of(rule), UTC).isoformat(),
         "Missing": {name: {"There": there, "Wanted": wanted} for name, (there, wanted) in (wait.missing or {}).items()},
     }
+
+
+def _jobs_text(count: int) -> str:
+    return "1 job is" if count == 1 else f"{count} jobs are"

@@ -280,7 +280,7 @@ def test_resubmitting_and_deleting(start: Start) -> None:
     started.runner.resubmit("a")
     done = started.runner.wait("a", 10)
     assert done.state is State.SUCCESS and done.attempt == 1 and done.problem is None
-    with pytest.raises(Conflict, match="only a failed job"):
+    with pytest.raises(Conflict, match="has succeeded: only a failed job"):
         started.runner.resubmit("a")
     started.runner.delete("a")
     with pytest.raises(NotFound):

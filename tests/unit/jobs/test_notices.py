@@ -77,6 +77,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"URL": "ftp://example.org/T0KEN"}, "not a URL that can be sent to"),
     ({"URL": "http://example.org:port/T0KEN"}, "its host or its port cannot be read"),
     ({"URL": "http://example.org/T0 KEN"}, "blanks"),
+    ({"Events": ["Failure", "Success", "Failure"]}, "Events: Failure is there more than once"),
+    ({"Template": ""}, "Template: it is empty"),
+    ({"URL": "https://example.org/a b"}, "it has blanks, which a URL cannot have"),
     ({"Events": ["Failed"]}, "'Success', 'Failure'"),
     ({"Events": []}, "at least one is needed"),
     ({"Secret": "T0KEN"}, "it has 5 bytes"),
@@ -387,8 +390,9 @@ def test_an_attempt_that_failed_is_made_again_with_the_same_identifier(
         hook.wait(lambda requests: len(requests) == 1)
     assert [request.status for request in hook.requests] == [500, 302, 429, 404, 200]
     assert len({request.id for request in hook.requests}) == len({request.body for request in hook.requests}) == 1
-    lines = [record for record in caplog.records if "is not told yet" in record.message]
-    assert "Failure to 127.0.0.1 is not told yet: HTTP 500; next in 0.1 s" in lines[0].message.replace("0.05", "0.1")
+    lines = [record for record in caplog.records if "has not reached" in record.message]
+    line = 'the notice "Failure" has not reached "127.0.0.1" yet: HTTP 500; next attempt in 0.1 s'
+    assert line in lines[0].message.replace("0.05", "0.1")
     assert {record.job for record in lines} == {"a"}  # type: ignore[attr-defined]
     assert "T0KEN" not in caplog.text
 
@@ -436,7 +440,8 @@ def test_what_is_too_old_is_given_up_with_a_line_and_a_count(
     assert [request.status for request in hook.requests] == [500, 503, 404, 200]
     given_up = [record.getMessage() for record in caplog.records if "given up" in record.getMessage()]
     assert given_up == [
-        f"Failure to 127.0.0.1 is not told, given up after 1 attempts: HTTP {status}" for status in (500, 503, 404)
+        f'the notice "Failure" was not taken by "127.0.0.1" and is given up after 1 attempt: HTTP {status}'
+        for status in (500, 503, 404)
     ]
     started.wait_until_sent(1)
     assert started.outbox.tallies()["127.0.0.1"].given_up == 3
@@ -452,3 +457,37 @@ def test_so_many_wait_and_no_more(tmp_path: Path) -> None:
         first = outbox.first("r")
         assert first is not None and first.id == "msg_2"
         assert outbox.tallies()["r"].given_up == 2 and outbox.tallies()["other"].waiting == 1
+
+
+def test_a_ca_bundle_that_is_not_there_is_a_warning_and_a_problem(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(JobStore(tmp_path)) as store:
+        outbox = Outbox(store, ["hook"])
+        messenger = Messenger(receiver(Name="hook"), outbox, str(tmp_path / "ca.pem"))
+        messenger.start()
+        messenger.stop()
+        messenger.join(5)
+        assert messenger.problem == f"its CaBundle {tmp_path / 'ca.pem'} is not there"
+        assert f'the receiver "hook" of notices: {messenger.problem}' in caplog.text
+        (tmp_path / "ca.pem").touch()
+        assert messenger.problem is None
+
+
+def test_a_rejection_tells_the_job_that_made_the_series(tmp_path: Path) -> None:
+    with closing(JobStore(tmp_path)) as store:
+        outbox = Outbox(store, ["hook"])
+        made_by = job("maker", state=State.SUCCESS, result={"ID": "x"})
+        store.add(made_by, None, most=9)
+        watch = Messenger(receiver(Name="hook", Events=["Rejected"]), outbox)
+        notifier = Notifier(outbox, [watch], "here", lambda _: "a rule", lambda _: {}, job_of=store.find)
+        rejection = job("rejection", request={"Verdict": "Reject", "Derivation": "maker"})
+        rejection = dataclasses.replace(rejection, series="x", state=State.RUNNING)
+        store.add(rejection, None, most=9)
+        over = dataclasses.replace(rejection, state=State.SUCCESS)
+        store.update(over, notifier.of_job(over, worker_died=False))
+        notice = outbox.first("hook")
+    assert notice is not None
+    wanted = {"Event": "Rejected", "Job": "maker", "Parent": made_by.series, "Series": ["x"], "Rule": "a rule"}
+    assert wanted.items() <= notice.fields.items()
+    assert notice.fields["JobPath"] == f"/series/{made_by.series}/jobs/maker" and notice.fields["Pipeline"] == "p"

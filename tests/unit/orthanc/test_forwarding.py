@@ -111,3 +111,32 @@ def test_a_series_whose_job_is_forgotten_or_is_another_ones_is_not_sent(world: W
     assert world.trigger.apply("t")
     assert world.texts("large") == ["it is not sent: the job that made it is not remembered any more"]
     assert destinations(world.jobs()[0], "s") == {}
+
+
+def test_a_series_that_begins_to_wait_is_told_once_and_so_is_its_verdict(world: World) -> None:
+    world.derived("s", "j", Pipeline="lungs")
+    for _ in range(2):
+        assert world.trigger.apply("s")
+    waiting = world.outbox.first("watch")
+    assert waiting is not None
+    wanted = {"Event": "WaitingForReview", "Job": "j", "Series": ["s"], "Pipeline": "p", "Rule": "held"}
+    assert wanted.items() <= waiting.fields.items() and waiting.fields["Destinations"] == {"ward": "Held"}
+    world.outbox.sent(waiting)
+    assert world.outbox.first("watch") is None
+    world.reviews.accept("s", {"User": "Anna"})
+    accepted = world.outbox.first("watch")
+    assert accepted is not None
+    (job,) = world.jobs()
+    wanted = {"Event": "Accepted", "Job": "j", "Parent": job.series, "Pipeline": "p", "Series": ["s"]}
+    assert wanted.items() <= accepted.fields.items()
+    assert accepted.fields["JobPath"] == f"/series/{job.series}/jobs/j"
+
+
+def test_an_accepted_series_does_not_begin_to_wait(world: World) -> None:
+    world.derived("s", "j", Pipeline="lungs")
+    world.reviews.accept("s", {"User": "Anna"})
+    assert world.trigger.apply("s")
+    accepted = world.outbox.first("watch")
+    assert accepted is not None and accepted.fields["Event"] == "Accepted"
+    world.outbox.sent(accepted)
+    assert world.outbox.first("watch") is None

@@ -64,7 +64,7 @@ def test_it_fires_once_when_the_last_series_is_stable_over_restarts(start: Start
     world = start(rule())
     assert world.look_at_time() is None and len(world.jobs()) == 1
     assert world.wait_of("r").state is WaitState.COMPLETE and world.watch.to_json(world.rules[0]) == []
-    assert world.texts("r") == ["the study is complete: 1 job(s)"]
+    assert world.texts("r") == ["the study is complete: 1 job is made"]
 
 
 @pytest.mark.parametrize("otherwise", ["Run", "Nothing", "Fail", {"Derive": {"Pipeline": "q"}}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def report(run: BulkRun, limits: AgreementLimits, members: Sequence[Member]) -> 
     facts = {
         "Result": result,
         "Run": f"{run.id} {run.request.get('Name', '')}".strip(),
-        "Asked for by": f"{run.by.get('User') or 'nobody named'} ({run.by.get('UserFrom', '')})",
+        "Asked for by": _person(run.by),
         "Begun": _time(run.created),
         "Completed": _time(run.completed),
         "Software": run.versions.get("Software", ""),
@@ -141,3 +141,7 @@ def _time(seconds: float | None) -> str:
 
 def _text(value: str) -> str:
     return html.escape(value)
+
+
+def _person(by: Mapping[str, Any]) -> str:
+    return f"{by['User']} ({by.get('UserFrom', '')})" if by.get("User") else "not known: no user was named"

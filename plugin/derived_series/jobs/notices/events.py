@@ -14,10 +14,11 @@ from derived_series.jobs.stored_series import stored_ids
 _TEXTS: Mapping[Event, str] = {
     "Success": "{what} is done",
     "Failure": "{what} has failed: {error}",
-    "DeliveryFailure": "the result of {what} is stored, and was not taken everywhere: {error}",
+    "DeliveryFailure": "the result of {what} is stored, but not every destination has taken it: {error}",
     "Cancelled": "{what} was cancelled",
     "WorkerGone": "the worker process of {what} has ended by itself",
     "WaitingForReview": "the result of {what} waits for a review",
+    "Accepted": "a result was accepted",
     "Rejected": "a result was rejected",
     "Delivered": "the accepted result of {what} was sent on",
 }
@@ -55,13 +56,42 @@ def _end(job: JobRecord) -> list[Event]:
     return ["Success"]
 
 
+def verdict_fields(
+    event: Event, series: str, derivation: JobRecord | None, rule: str | None, states: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What may be told to anybody of a verdict on one series, or of its wait for one.
+
+    :param derivation: the job that made the series; None: it is not remembered any more.
+    :param states: of its destinations; None: those that ``derivation`` has.
+    """
+    about = {} if derivation is None else fields_of(event, derivation, rule)
+    text = _TEXTS[event].format(what=_what(derivation), error="")
+    if states is None:
+        states = {} if derivation is None else destinations(derivation, series)
+    return {
+        **about,
+        "Event": event,
+        "Text": text[0].upper() + text[1:],
+        "Series": [series],
+        "ReviewPath": f"/derived-series/review/{series}",
+        "Error": None,
+        "Remedy": None,
+        "Destinations": dict(states),
+    }
+
+
+def _what(job: JobRecord | None) -> str:
+    if job is None:
+        return "a derivation"
+    return f"the derivation by {job.request.get('Pipeline') or job.request.get('Blueprint')}"
+
+
 def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
     """What may be told to anybody. :param rule: the name of the rule that asked for it."""
     request = job.request
-    derivation = request.get("Pipeline") or request.get("Blueprint")
     series = [job.series] if "Verdict" in request else stored_ids(job.result)
     kind = None if job.problem is None else known_kind(job.problem.kind)
-    what = "the rejection" if "Verdict" in request else f"the derivation by {derivation}"
+    what = "the rejection" if "Verdict" in request else _what(job)
     text = _TEXTS[event].format(what=what, error=kind or "")
     return {
         "Event": event,

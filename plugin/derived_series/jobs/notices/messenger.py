@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import requests
 
@@ -81,10 +82,17 @@ class Messenger:
 
     @property
     def problem(self) -> str | None:
-        """Why the last attempt failed; None when it did not."""
-        return self._problem
+        """What keeps it from sending, or why the last attempt failed; None when nothing is wrong."""
+        return self._missing_bundle() or self._problem
+
+    def _missing_bundle(self) -> str | None:
+        if not isinstance(self._verify, str) or Path(self._verify).exists():
+            return None
+        return f"its CaBundle {self._verify} is not there"
 
     def start(self) -> None:
+        if missing := self._missing_bundle():
+            _log.warning('the receiver "%s" of notices: %s', self._receiver.key, missing)
         self._thread.start()
 
     def wake(self) -> None:
@@ -131,22 +139,25 @@ class Messenger:
     def _settle(self, notice: Notice, reply: Reply) -> None:
         receiver, about = self._receiver, {"job": notice.fields.get("Job")}
         self._problem = reply.reason or None
-        what = f"{notice.fields.get('Event')} to {receiver.key}"
+        event = notice.fields.get("Event")
         if reply.result is Result.SENT:
             self._insist(lambda: self._outbox.sent(notice))
-            _log.info("told %s", what, extra=about)
+            _log.info('the notice "%s" has reached "%s"', event, receiver.key, extra=about)
             return
         age = self._clock.now() - notice.created
         if reply.result is Result.REFUSED or age > receiver.give_up_hours * _HOUR_SECONDS:
             self._insist(lambda: self._outbox.give_up(notice))
             count = notice.attempts + 1
-            _log.error("%s is not told, given up after %d attempts: %s", what, count, reply.reason, extra=about)
+            text = 'the notice "%s" was not taken by "%s" and is given up after %d %s: %s'
+            attempts = "attempt" if count == 1 else "attempts"
+            _log.error(text, event, receiver.key, count, attempts, reply.reason, extra=about)
             return
         pause = min(receiver.retry_pause * 2.0 ** min(notice.attempts, 30), _LONGEST_PAUSE_SECONDS)
         pause = min(max(pause, reply.pause), _LONGEST_PAUSE_SECONDS)
         self._insist(lambda: self._outbox.postpone(notice, self._clock.now() + pause))
         level = logging.WARNING if notice.attempts == 0 else logging.INFO
-        _log.log(level, "%s is not told yet: %s; next in %g s", what, reply.reason, round(pause, 1), extra=about)
+        text = 'the notice "%s" has not reached "%s" yet: %s; next attempt in %g s'
+        _log.log(level, text, event, receiver.key, reply.reason, round(pause, 1), extra=about)
 
     def _insist(self, write: Callable[[], None]) -> None:
         """Write what has become of a notice, as soon as the disk takes it: it is not sent again before."""

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from derived_series.jobs.notices.events import events_of, fields_of, may_tell, words_of
+from derived_series.jobs.destination_states import destinations
+from derived_series.jobs.notices.events import events_of, fields_of, may_tell, verdict_fields, words_of
 from derived_series.jobs.notices.fields import OF_NOBODY, REMEDIES, Event, known_kind
 from derived_series.jobs.notices.messenger import Messenger
 from derived_series.jobs.notices.outbox import Notice, Outbox
@@ -26,6 +27,7 @@ class Notifier(Announcer):
 
     :param server: the name of this Orthanc. :param rule_of: the name of the rule that asked for a job.
     :param patient_of: the tags of a series, its study and its patient that are told with ``IncludePatientData``.
+    :param job_of: the record of a job, if it is remembered.
     :param tell_who_sends: tells the Orthanc that sends, where that is another, that there is something to send.
     """
 
@@ -37,7 +39,9 @@ class Notifier(Announcer):
         rule_of: Callable[[str], str | None],
         patient_of: Callable[[str], Mapping[str, Any]],
         tell_who_sends: Callable[[], None] = lambda: None,
+        job_of: Callable[[str], JobRecord | None] = lambda job_id: None,
     ):
+        self._job_of = job_of
         self._tell_who_sends = tell_who_sends
         self._outbox = outbox
         self._messengers = tuple(messengers)
@@ -86,6 +90,8 @@ class Notifier(Announcer):
         if not self._messengers or not may_tell(job, worker_died=worker_died):
             return None
         rule = self._rule_of(job.id)  # before the transaction: it reads the same database
+        derivation = self._job_of(str(job.request["Derivation"])) if "Derivation" in job.request else None
+        rule_of_derivation = None if derivation is None else self._rule_of(derivation.id)
         of_patient = self._of_patient(job.series, words_of(job))
 
         def write(db: Transaction) -> None:
@@ -93,7 +99,12 @@ class Notifier(Announcer):
             if row is None:
                 return
             for event in events_of(job, State(row[0]), worker_died=worker_died):
-                self._put(db, event, fields_of(event, job, rule), of_patient)
+                if event == "Rejected":
+                    states = destinations(job)
+                    fields = verdict_fields(event, job.series, derivation, rule_of_derivation, states)
+                else:
+                    fields = fields_of(event, job, rule)
+                self._put(db, event, fields, of_patient)
 
         return write
 
@@ -107,10 +118,15 @@ class Notifier(Announcer):
 
         return write
 
-    def of_verdict(self, series: str, user: str | None) -> Write | None:
-        """What writes down that a series was accepted."""
-        fields = {"Text": "A result was accepted", "Series": [series], "ReviewPath": f"/derived-series/review/{series}"}
-        return self._of_series("Accepted", series, fields, {"User": user})
+    def of_verdict(self, series: str, user: str | None, derivation: JobRecord | None) -> Write | None:
+        """What writes down that a series was accepted. :param derivation: the job that made it, if it is remembered."""
+        rule = None if derivation is None else self._rule_of(derivation.id)
+        return self._of_series("Accepted", series, verdict_fields("Accepted", series, derivation, rule), {"User": user})
+
+    def of_waiting(self, series: str, derivation: JobRecord, rule: str) -> Write | None:
+        """What writes down that a series waits for a verdict. :param rule: the one that holds it."""
+        fields = verdict_fields("WaitingForReview", series, derivation, rule)
+        return self._of_series("WaitingForReview", derivation.series, fields, words_of(derivation))
 
     def of_rules(self, series: str, problem: Problem) -> Write | None:
         """What writes down that no rule could be applied to a series."""

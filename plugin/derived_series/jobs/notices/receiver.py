@@ -63,6 +63,20 @@ class Receiver(JsonModel):
             raise ValueError(problem)
         return url
 
+    @field_validator("events")
+    @classmethod
+    def _each_once(cls, events: list[Event]) -> list[Event]:
+        if twice := sorted({event for event in events if events.count(event) > 1}):
+            raise ValueError(f"{', '.join(twice)} is there more than once: name each event once")
+        return events
+
+    @field_validator("template")
+    @classmethod
+    def _says_something(cls, template: Template) -> Template:
+        if template == "":
+            raise ValueError("it is empty: leave it out to have all fields sent as JSON")
+        return template
+
     @field_validator("secret")
     @classmethod
     def _is_a_key(cls, secret: str | None) -> str | None:
@@ -111,7 +125,7 @@ def problem_of_url(url: str) -> str | None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return "it is not a URL that can be sent to: https://host/path"
     if re.search(r"[\s\x00-\x1f]", url):
-        return "it has blanks, which belong into no URL"
+        return "it has blanks, which a URL cannot have"
     return None
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from math import inf
 from queue import Empty, SimpleQueue
+from types import MappingProxyType
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
 from derived_series.jobs.about_job import about_job
@@ -37,6 +38,17 @@ from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
+
+#: Why a job cannot be resubmitted.
+_IN_WORDS = MappingProxyType(
+    {
+        State.PENDING: "waits for its turn",
+        State.RUNNING: "is running",
+        State.RETRY: "waits for its next attempt",
+        State.SUCCESS: "has succeeded",
+        State.FAILURE: "has failed a moment ago and is not put away yet",
+    }
+)
 
 _DISCARD_ATTEMPTS = 5
 _DISCARD_SECONDS = 60.0
@@ -200,7 +212,7 @@ class JobRunner:
         """Run a failed job again. :raises Conflict: it has not failed."""
         job = self.store.get(job_id)
         if job.state is not State.FAILURE or not self._is_let_go(job_id):
-            raise Conflict(f"the job {job_id} is {job.state.value}: only a failed job can be resubmitted")
+            raise Conflict(f"the job {job_id} {_IN_WORDS[job.state]}: only a failed job can be resubmitted")
         again = dataclasses.replace(
             reopened(job),
             state=State.PENDING,

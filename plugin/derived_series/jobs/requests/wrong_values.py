@@ -31,7 +31,7 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
         r"^(tcp|tls)://[^/\s]+:[0-9]+$": "an address such as tls://host:8786",
         r"^https?://[^/]+(/.*[^/])?$": "a URL such as https://host:8042, without / at its end",
         r"^postgres(ql)?://": "a URL such as postgresql://user@host/database",
-        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$": "a name of 1 to 40 letters, digits, ., _ and - (not first)",
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$": "a name (1 to 40 letters, digits, ., _ and -; first a letter or digit)",
         r"^https?://[^/\s]+$": "an origin (such as https://host:8042, without a path)",
         r"^[^/\s]+$": "the name of a host (without blanks and /)",
     }

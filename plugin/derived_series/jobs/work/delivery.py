@@ -150,7 +150,7 @@ def _undelivered(orthanc_id: str, failures: Sequence[Failure]) -> StorageError |
         "(AllowTranscoding of the modality), then resubmit the job"
     )
     return StorageError(
-        f"the series is stored here as /series/{orthanc_id}, but was not taken everywhere: {failures_text}",
+        f"the series is stored here as /series/{orthanc_id}, but not every destination has taken it: {failures_text}",
         remedy="; ".join([again] * bool(passing) + [otherwise] * (len(passing) < len(failures))),
         details="\n".join(failure.error.details or "" for failure in failures),
         transient=bool(passing),

@@ -113,7 +113,7 @@ class VerdictRoutes:
         """:raises Conflict: another verdict was given since the sender looked."""
         if asked.known not in (None, state["State"]):
             raise Conflict(
-                f"the series {state['Series']} is {_verdict_in_words(state)} since you looked at it",
+                f"the series {state['Series']} {_verdict_in_words(state)} since you looked at it",
                 remedy="look at that verdict first",
             )
 
@@ -130,8 +130,8 @@ class VerdictRoutes:
         rejecting = self._reviews.rejection(series, derivation)
         if (verdict is not None and verdict["State"] == REJECTED) or _is_under_way(rejecting):
             raise Conflict(
-                f"the series {series} is {_verdict_in_words(verdict or {'State': 'Rejecting'})}, and others may "
-                "have been told: that is final",
+                f"the series {series} {_verdict_in_words(verdict or {'State': 'Rejecting'})}, and others may "
+                "have been told: this cannot be changed",
                 remedy="derive it again: a new derivation has new UIDs and can be accepted",
             )
         if verdict is None:
@@ -205,14 +205,14 @@ def _document(asked: ReviewRequest, caller: Caller) -> dict[str, Any]:
 
 
 def _verdict_in_words(verdict: Mapping[str, Any]) -> str:
-    """A verdict in words: who gave it, and when."""
+    """What has become of a series, in words: who gave the verdict, and when."""
     words = {
-        "Unreviewed": "not reviewed",
-        "Accepted": "accepted",
-        "Rejected": "rejected",
-        "Rejecting": "being rejected",
+        "Unreviewed": "has lost its verdict",
+        "Accepted": "was accepted",
+        "Rejected": "was rejected",
+        "Rejecting": "is being rejected",
     }
-    parts = [words.get(verdict["State"], verdict["State"])]
+    parts = [words.get(verdict["State"], f"is {verdict['State']}")]
     parts += [f"by {verdict['User']}"] if verdict.get("User") else []
     parts += [f"on {verdict['Time']}"] if verdict.get("Time") else []
     return " ".join(parts)
