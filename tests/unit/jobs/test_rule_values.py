@@ -59,6 +59,27 @@ def test_what_is_missing_is_told_of_the_series_that_a_rule_is_for_alone() -> Non
     assert lacking_numbers(match, {**NODULE, "Derived": "lungs"}) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "lacking"),
+    [
+        ({"Max": 1e9, "Unit": "mm3"}, ['Values.volume_ml is in "ml", wanted "mm3"']),
+        ({"Exists": True, "Unit": "mm3"}, ['Values.volume_ml is in "ml", wanted "mm3"']),
+        ({"Min": 31, "Unit": "ml"}, []),
+        ({"Min": 31}, []),
+    ],
+)
+def test_a_number_in_another_unit_is_remarked_on(values: dict[str, Any], lacking: list[str]) -> None:
+    match = {"Derived": "nodules", "Values": {"volume_ml": values}}
+    assert lacking_numbers(Match.model_validate(match), NODULE) == lacking
+    denied = {"Not": {"Values": {"volume_ml": {"Max": 3, "Unit": "mm3"}}}}
+    assert refusal(Match.model_validate(denied), NODULE) == 'Values.volume_ml is in "ml", wanted "mm3"'
+
+
+def test_either_of_two_units_will_do() -> None:
+    either = [{"Values": {"volume_ml": {"Min": 40, "Unit": unit}}} for unit in ("ml", "mm3")]
+    assert lacking_numbers(Match.model_validate({"Any": either}), NODULE) == []
+
+
 def rule(**keys: Any) -> Rule:
     document = {"Name": "r", "Match": {"Derived": "nodules"}, "SendTo": ["surgeon"], **keys}
     return Rule.model_validate({key: value for key, value in document.items() if value is not None})
@@ -79,6 +100,7 @@ def test_derived_series_are_reached_at_any_depth_unless_the_rule_says_how_deep()
         ({"Match": {"Values": {"volume_ml": {"Regex": "3"}}}}, "unknown key 'Rules.0.Match.Values.volume_ml.Regex'"),
         ({"Match": {"Values": {"volume_ml": {}}}}, "says nothing: give Equals, In, Min, Max, Unit or Exists"),
         ({"Match": {"Values": {"volume_ml": {"Min": 3, "Max": 2}}}}, "no number is at least 3 and at most 2"),
+        ({"Match": {"Derived": "nodules", "Values": {}}}, "Rules.0.Match.Values: "),
         ({"Match": {"Values": {"volume_ml": "large"}}}, "Rules.0.Match.Values.volume_ml.Equals: "),
         ({"Match": {"Modality": "SEG"}}, "SendTo is for derived series: name in Match what made them"),
         ({"Match": {"Derived": {"Exists": False}}}, "SendTo is for derived series"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pickle
 import time
 from typing import Any
 
@@ -30,6 +31,44 @@ CT = {
     "RemoteAET": "CT1",
     "InstancesCount": "40",
 }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        ("(?i)thorax", "CT THORAX lung", True),
+        ("^thorax", "CT thorax", False),
+        ("lung$", "CT lung", True),
+        ("lung$", "lung 2", False),
+        (r"\bTÊTE\b", "la TÊTE", True),
+        (r"(?i)tête", "TÊTE", True),
+        (r"^\d{2}\s\w+$", "12 été", True),
+        ("^(x+)+y$", "x" * 40, False),  # Python's own engine takes years for it, and stops all of Orthanc meanwhile
+        ("^(([a-z])+.)+[A-Z]([a-z])+$", "a" * 60, False),
+    ],
+)
+def test_regular_expressions_match_in_linear_time(pattern: str, text: str, matches: bool) -> None:
+    match = Match.model_validate({"SeriesDescription": {"Regex": pattern}})
+    assert (refusal(match, {"SeriesDescription": text}) is None) is matches
+    assert (refusal(pickle.loads(pickle.dumps(match)), {"SeriesDescription": text}) is None) is matches
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"Regex": "(?=a)b"}, "look-around, including look-ahead and look-behind, is not supported"),
+        ({"Regex": r"(a)\1"}, "backreferences are not supported"),
+        ({"Regex": "a" * 501}, "has 501 characters; a regular expression may have 500"),
+        ({"Regex": "(x{1000}){1000}"}, "size limit"),
+        ({"Min": 5, "Max": 1}, "no value is at least 5 and at most 1"),
+        ({"Min": "b", "Max": "a"}, "no value is at least b and at most a"),
+        ({"Exists": False, "Min": 1}, "give Exists alone"),
+    ],
+)
+def test_a_condition_that_cannot_be_used_is_refused(condition: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        Settings.of({"Rules": [{"Name": "r", "Match": {"Rows": condition}, "Derive": {"Pipeline": "p"}}]})
+    assert words in caught.value.message
 
 
 @pytest.mark.parametrize(

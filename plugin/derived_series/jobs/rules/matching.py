@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 from derived_series.jobs.rules.series_conditions import Condition, Match, NumberCondition, Scalar
@@ -27,7 +26,9 @@ def unit_name(name: str) -> str:
 
 
 def lacking_numbers(match: Match, values: Values) -> list[str]:
-    """Which of the numbers that it asks for are missing or are not numbers, of a series that is else as it says."""
+    """Which numbers that it asks for are missing, are not numbers or in another unit, of a series that is else as
+    it says.
+    """
     if _unlike_texts(match, values):
         return []
     return _no_numbers(match, values)
@@ -98,10 +99,24 @@ def _unlike_number(condition: NumberCondition, name: str, values: Values) -> str
 
 
 def _no_numbers(match: Match, values: Values) -> list[str]:
-    """Which of the numbers that are compared are missing or are not numbers."""
-    names = dict.fromkeys(name for name, each in match.each_number() if each.exists is None)
-    reasons = {number_name(name): _number_of(values.get(number_name(name)))[1] for name in names}
+    """Which of the numbers that are compared are missing, are not numbers, or are in another unit than any wanted."""
+    conditions: dict[str, list[NumberCondition]] = {}
+    for name, each in match.each_number():
+        conditions.setdefault(name, []).append(each)
+    reasons = {number_name(name): _not_comparable(each, name, values) for name, each in conditions.items()}
     return [f"{name} {why}" for name, why in reasons.items() if why]
+
+
+def _not_comparable(conditions: list[NumberCondition], name: str, values: Values) -> str | None:
+    """Why nothing can be said of a number."""
+    number, why = _number_of(values.get(number_name(name)))
+    if number is None:
+        return why if any(each.exists is None for each in conditions) else None
+    units = {each.unit for each in conditions if each.exists is not False}
+    unit = values.get(unit_name(name)) or ""
+    if not units or None in units or unit in units:
+        return None
+    return f"is in {_shown(unit)}, wanted {' or '.join(map(_shown, sorted(filter(None, units))))}"
 
 
 def _number_of(text: str | None) -> tuple[float | None, str | None]:
@@ -126,7 +141,7 @@ def _fits(condition: Condition, wish: str, part: str) -> bool:
     if wish == "in_":
         return any(_equal(part, each) for each in wanted)
     if wish == "regex":
-        return re.search(wanted, part) is not None
+        return condition.has_match(part)
     order = _order(part, wanted)
     return order is not None and (order >= 0 if wish == "min" else order <= 0)
 

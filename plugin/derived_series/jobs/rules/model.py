@@ -188,7 +188,7 @@ class Rule(JsonModel):
         return {name for match in self._matches() for name, _ in match.each_condition()} | set(self.same)
 
     def patterns(self) -> set[str]:
-        """All regular expressions; some take for ever to find that there is no match."""
+        """All regular expressions."""
         regexes = (each.regex for match in self._matches() for _, each in match.each_condition())
         return {pattern for pattern in regexes if pattern is not None}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Annotated, Any
 
 from pydantic import (
     ConfigDict,
@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from derived_series.jobs.rules.patterns import searcher
 from derived_series.json_model import JsonModel
 
 Scalar = str | int | float
@@ -68,11 +69,35 @@ class Condition(_Wish):
     @field_validator("regex")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"not a regular expression ({error})") from error
+        searcher(pattern or "")
         return pattern
+
+    @cached_property
+    def has_match(self) -> Callable[[str], bool]:
+        """Whether a text has a match of its regular expression."""
+        return searcher(self.regex or "")
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Without the compiled expression, which another process makes again."""
+        state = super().__getstate__()
+        return {**state, "__dict__": {name: each for name, each in state["__dict__"].items() if name != "has_match"}}
+
+    @model_validator(mode="after")
+    def _can_hold(self) -> Condition:
+        low, high = self.min, self.max
+        if low is not None and high is not None and _is_above(low, high):
+            raise ValueError(f"no value is at least {low} and at most {high}")
+        others = self.model_fields_set - {"exists"}
+        if self.exists is False and any(getattr(self, name) is not None for name in others):
+            raise ValueError("no value is missing and like something: give Exists alone")
+        return self
+
+
+def _is_above(low: Scalar, high: Scalar) -> bool:
+    """Whether two that can be compared leave nothing between them."""
+    if isinstance(low, str) or isinstance(high, str):
+        return isinstance(low, str) and isinstance(high, str) and low > high
+    return low > high
 
 
 class NumberCondition(_Wish):
@@ -113,7 +138,7 @@ class Match(JsonModel):
     not_: Annotated[Match | None, Field(alias="Not")] = None
     derived: Condition | None = None
     output: Condition | None = None
-    values: Annotated[dict[str, NumberCondition], Field(max_length=32)] = {}
+    values: Annotated[dict[str, NumberCondition], Field(min_length=1, max_length=32)] = {}
 
     @model_validator(mode="after")
     def _says_something(self) -> Match:

@@ -184,7 +184,7 @@ class RuleRoutes:
         ]
 
     def _evaluations(self, rules: list[Rule], cases: list[Case]) -> list[list[Evaluation]]:
-        """By series and rule. A client's regular expression may run for ever: it does so in a worker."""
+        """By series and rule. What a client's regular expressions take, they take in a worker."""
         known = {pattern for rule in self._rules for pattern in rule.patterns()}
         if all(rule.patterns() <= known for rule in rules):
             return evaluate_all(rules, cases)
@@ -197,7 +197,7 @@ class RuleRoutes:
             if started:
                 raise InvalidRequest(
                     f"the rules took longer than {_MATCH_SECONDS:g} s to match",
-                    remedy="look for repetitions inside repetitions in their regular expressions",
+                    remedy="try fewer at once, and regular expressions with fewer repetitions",
                 ) from error
             raise Busy("no worker was free to try the rules", remedy="try again later, or without Regex") from error
 
