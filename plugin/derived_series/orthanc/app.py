@@ -278,9 +278,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         notifier,
         nodes,
     )
-    finder = MemberFinder(gateway, reviews, library)
-    checks = FitChecks(spare, environments, library.catalogues, connection, folders)
     bulk_log, reports = BulkLog(store), store.folder / "reports"
+    finder = MemberFinder(gateway, reviews, library, bulk_log)
+    checks = FitChecks(spare, environments, library.catalogues, connection, folders)
     bulk = BulkDriver(
         gateway,
         runner,
@@ -308,7 +308,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         ohif,
         RuleRoutes(gateway, spare, library, store, logs, retrievals, watch, settings.rules, destinations),
         FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
-        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports),
+        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports, gateway),
         MonitoringRoutes(health, metrics, outbox, settings),
         RemoteRoutes(attempts, bundles, runner),
     )

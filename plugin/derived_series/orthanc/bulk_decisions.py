@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from derived_series.errors import NotFound
-from derived_series.jobs.bulk.bulk_run import Decision, Member
+from derived_series.jobs.bulk.bulk_run import Decision, Member, MemberState
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -26,6 +26,24 @@ def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
         return dataclasses.replace(member, decision=Decision.KEPT)
     _remove(series, gateway)
     return dataclasses.replace(member, decision=Decision.REPLACED if replaces else Decision.DISCARDED)
+
+
+def refusal(member: Member, decision: Decision, replaced: Mapping[str, str], gateway: Gateway) -> str:
+    """Why a decision cannot be taken; empty where it can.
+
+    :param replaced: old series that other runs replace, with their run.
+    """
+    if member.decision is not None:
+        return f"it is decided already ({member.decision.value})"
+    if decision is Decision.DISCARD:
+        return "" if member.state is MemberState.SUCCESS else f"it has no new series: it is {member.state.value}"
+    if member.agrees is None:
+        return "it was not compared"
+    if others := [replaced[series] for series in member.reference.values() if series in replaced]:
+        return f"its old series is replaced by run {others[0]}: discard the new one, or leave it"
+    if not any(map(gateway.has_series, member.reference.values())):
+        return "its old series is not in Orthanc any more: discard the new one, or leave it"
+    return ""
 
 
 def _is_accepted(series: str, gateway: Gateway, reviews: Reviews) -> bool:

@@ -203,7 +203,7 @@ class BulkDriver:
         self._finder.check(request)
         problem = None
         try:
-            members = list(self._finder.members(request))
+            members = list(self._finder.members(request, run=run.id))
         except (Conflict, NotFound) as error:
             members, problem = [], error.message
 

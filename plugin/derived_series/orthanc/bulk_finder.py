@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from derived_series.errors import Conflict, NotFound
+from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import Member, MemberState
 from derived_series.jobs.requests.bulk import Again, BulkQuery, BulkRequest, Compare
 from derived_series.jobs.requests.verdict import ACCEPTED, REJECTED
@@ -28,19 +29,20 @@ FIRST_OUTPUT = ""
 class MemberFinder:
     """Looks for the series of a run through Orthanc's REST API, one after the other."""
 
-    def __init__(self, gateway: Gateway, reviews: Reviews, library: LibraryRoutes):
+    def __init__(self, gateway: Gateway, reviews: Reviews, library: LibraryRoutes, log: BulkLog):
+        self._log = log
         self._gateway = gateway
         self._reviews = reviews
         self._library = library
 
-    def members(self, request: BulkRequest, seconds: float | None = None) -> Iterator[Member]:
+    def members(self, request: BulkRequest, seconds: float | None = None, run: str = "") -> Iterator[Member]:
         """The members by number, from 1; those that are known not to be derived from are skipped, with the reason.
 
-        :param seconds: after these it is given up. :raises TimeoutError: it was given up.
+        :param seconds: after these it is given up. :param run: whose they are. :raises TimeoutError: it was given up.
         :raises Conflict: labels are asked for and Orthanc has none.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        for number, (series, more) in enumerate(self._each(request, end), 1):
+        for number, (series, more) in enumerate(self._each(request, end, run), 1):
             yield Member(number, series, **more)
 
     def check(self, request: BulkRequest) -> None:
@@ -51,10 +53,10 @@ class MemberFinder:
         if request.keys.query is not None:
             check_tags(request.keys.query.query, "Query", self._gateway)
 
-    def _each(self, request: BulkRequest, end: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _each(self, request: BulkRequest, end: float | None, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
         keys = request.keys
         if keys.again is not None:
-            yield from self._again(keys.again, end)
+            yield from self._again(keys.again, end, run)
         elif keys.compare is not None:
             yield from self._compare(keys.compare, end)
         elif keys.resources is not None:
@@ -121,9 +123,10 @@ class MemberFinder:
 
     # -- what was derived before -------------------------------------------------------------------------------
 
-    def _again(self, again: Again, end: float | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _again(self, again: Again, end: float | None, run: str) -> Iterator[tuple[str, dict[str, Any]]]:
         present = self._library.catalogue().pipelines.get(again.pipeline, {})
         code = str(present.get("Code", present.get("Sha256", "")))
+        undecided = self._undecided(run)
         for outputs, provenance in self._made_by(again.pipeline, end):
             if not _is_meant(again, provenance, code):
                 continue
@@ -132,9 +135,24 @@ class MemberFinder:
             member["reference_code"] = code_of(provenance)
             if REJECTED in states:
                 member |= _skipped("it was rejected")
+            elif others := [undecided[series] for series in outputs.values() if series in undecided]:
+                member |= _skipped(f"made again by run {others[0]}, not decided")
             elif not self._gateway.has_series(provenance["ParentSeries"]):
                 member |= _skipped("its parent is not in Orthanc any more")
             yield provenance["ParentSeries"], member
+
+    def _undecided(self, run: str) -> dict[str, str]:
+        """The old series that other runs have made again, or are about to, and nobody has decided about: their run."""
+        return {
+            series: other
+            for other, member in self._log.made_again(besides=run)
+            if not (member.decision is not None and member.decision.is_done) and self._may_be_there(member)
+            for series in member.reference.values()
+        }
+
+    def _may_be_there(self, member: Member) -> bool:
+        """Whether the new series of a member is there, or will be."""
+        return not member.state.is_over or any(map(self._gateway.has_series, member.derived.values()))
 
     def _made_by(self, pipeline: str, end: float | None) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         """The series that jobs of a pipeline have made, by output, and their provenance; one pair a job."""

@@ -50,6 +50,26 @@ def test_again_asks_for_what_was_asked_for_then_and_sends_nothing_on() -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
+        ({**SMOOTHED, "Since": 0}, "Since: only with DryRun"),
+        ({**SMOOTHED, "Since": 1, "Limit": 1}, "Since and Limit: only with DryRun"),
+        ({**SMOOTHED, "Resources": []}, "Resources is empty"),
+        ({"Compare": {"Pairs": [{"Parent": SERIES, "Reference": SERIES}]}, "Pipeline": "x"}, "its own Reference"),
+    ],
+)
+def test_what_a_new_run_must_not_ask_for_is_read_where_it_is_on_disk(document: Any, words: str) -> None:
+    request = BulkRequest.of(document)
+    with pytest.raises(InvalidRequest) as refusal:
+        request.check_new()
+    assert words in refusal.value.message and refusal.value.remedy is not None
+
+
+def test_a_dry_run_may_ask_for_a_page() -> None:
+    BulkRequest.of({**SMOOTHED, "DryRun": True, "Since": 1, "Limit": 1}).check_new()
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
         ([], "not a JSON object"),
         ({"Pipeline": "x"}, "name one of Query, Resources, Again and Compare"),
         ({**SMOOTHED, "Query": {}}, "name one of Query"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 import time
@@ -13,8 +14,11 @@ from typing import Any
 import pytest
 
 from derived_series.errors import StorageError, UserCodeError
+from derived_series.jobs.bulk.bulk_log import BulkLog
+from derived_series.jobs.bulk.bulk_run import Decision, Member, MemberState, RunState
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.queue.store import JobStore
 from derived_series.orthanc.bulk_checks import FitChecks, Look
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import code_of
@@ -388,6 +392,9 @@ def test_cancelling_leaves_a_job_alone_that_somebody_else_has_asked_for(
         ({"Resources": [ONE], **CT, "Destinations": ["nowhere"]}, 404, "nowhere"),
         ({"Resources": [ONE], "Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": -1}}, 400, "SigmaMm"),
         ({"Resources": [ONE]}, 400, "Pipeline"),
+        ({"Resources": [], **CT}, 400, "Resources is empty"),
+        ({"Resources": [ONE], **CT, "Limit": 1}, 400, "Limit: only with DryRun"),
+        ({"Compare": {"Accepted": "nope"}, **CT}, 404, "no pipeline 'nope'"),
     ],
 )
 def test_a_wrong_run_is_refused_before_it_is_one(client: RouteClient, body: Any, status: int, words: str) -> None:
@@ -449,6 +456,98 @@ def test_only_what_is_compared_is_decided(client: RouteClient) -> None:
     refusal = client.post(f"{compared}/replace", {"Agreeing": True})
     assert refusal.status == 409 and "which stay" in refusal.json["Message"]
     assert client.post(f"{compared}/discard", {"Agreeing": True}).json == {"Count": 0}
+
+
+OLD = NEW.replace("1", "7")
+AGAIN = {"Again": {"Pipeline": "gaussian_smoothing"}}
+
+
+@pytest.fixture
+def made_before(client: RouteClient) -> RouteClient:
+    """An old version has derived from both series; the runs' thread is not running."""
+    everything = [ONE, TWO]
+    for parent in (ONE, TWO):
+        old = OLD if parent == ONE else OLD.replace("7", "8")
+        client.gateway.add_series(old, f"of {old}")
+        client.gateway.resources[f"/series/{old}/metadata/{PROVENANCE}"] = {
+            **{"Job": f"job of {old}", "ParentSeries": parent, "Pipeline": "gaussian_smoothing", "Output": "result"},
+            **{"Code": {"Sha256": "0" * 64}, "Request": {"Pipeline": "gaussian_smoothing"}},
+        }
+        everything.append(old)
+    client.gateway.resources["/series?since=0&limit=500"] = everything
+    client.gateway.resources[f"/series?since={len(everything)}&limit=500"] = []
+    return client
+
+
+def made_of(new: str, number: int) -> str:
+    digits = f"{new}{number}" * 4
+    return f"{digits}-" * 4 + digits
+
+
+def compared(client: RouteClient, new: str) -> tuple[str, BulkLog]:
+    """A run that has made both again, the second of which disagrees: its address, and the log."""
+    run = client.post("/derived-series/bulk", AGAIN).json["ID"]
+    log = BulkLog(JobStore(client.gateway.folder / "storage" / "derived-series"))
+    olds = [OLD, OLD.replace("7", "8")]
+    members = []
+    for at, (parent, old) in enumerate(zip((ONE, TWO), olds, strict=True), 1):
+        client.gateway.add_series(made_of(new, at), f"{new}-{at}")
+        derived, reference = {"result": made_of(new, at)}, {"result": old}
+        member = Member(at, parent, MemberState.SUCCESS, derived=derived, reference=reference, agrees=at == 1)
+        members.append(dataclasses.replace(member, comparison={"result": {"Kind": "Nothing", "Problem": "x"}}))
+    log.put(run, members, lambda current: dataclasses.replace(current, state=RunState.DONE, has_members=True))
+    return f"/derived-series/bulk/{run}", log
+
+
+def test_what_another_run_has_made_again_is_passed_over_until_it_is_decided(made_before: RouteClient) -> None:
+    client = made_before
+    path, log = compared(client, "2")
+    run = path.rpartition("/")[2]
+
+    def reasons() -> list[str]:
+        answer = client.post("/derived-series/bulk", {**AGAIN, "DryRun": True}).json
+        return [each["Reason"] for each in answer["Members"]]
+
+    assert reasons() == [f"made again by run {run}, not decided"] * 2
+    one, two = log.members(run)
+    log.write(run, [dataclasses.replace(one, decision=Decision.DISCARD), two])
+    assert reasons() == [f"made again by run {run}, not decided"] * 2, "it is not done yet"
+    log.write(run, [dataclasses.replace(one, decision=Decision.DISCARDED)])
+    client.gateway.delete(f"/series/{made_of('2', 2)}")
+    assert reasons() == ["", ""], "nothing new is there any more"
+
+
+def test_an_old_series_is_replaced_once(made_before: RouteClient) -> None:
+    client = made_before
+    (first, _), (second, _) = compared(client, "2"), compared(client, "3")
+    assert client.post(f"{first}/replace", {"Agreeing": True}).json == {"Count": 1}
+    answer = client.post(f"{second}/replace", {"Agreeing": True}).json
+    reason = f"its old series is replaced by run {first.rpartition('/')[2]}: discard the new one, or leave it"
+    assert answer == {"Count": 0, "Refused": [{"Number": 1, "Reason": reason}]}
+    client.gateway.delete(f"/series/{OLD.replace('7', '8')}")
+    gone = client.post(f"{second}/replace", {"Members": [1, 2]})
+    assert gone.status == 409 and reason in gone.json["Message"]
+    assert "2: its old series is not in Orthanc any more" in gone.json["Message"]
+    assert client.post(f"{second}/discard", {"Members": [1, 2]}).json == {"Count": 2}
+
+
+def test_a_decision_names_members_that_there_are(made_before: RouteClient) -> None:
+    client = made_before
+    path, log = compared(client, "2")
+    for verb in ("replace", "discard"):
+        reply = client.post(f"{path}/{verb}", {"Members": [1, 99, -1]})
+        assert reply.status == 404 and "has no members 99, -1" in reply.json["Message"]
+    assert log.undecided() == [], "nothing was done"
+    assert client.post(f"{path}/replace", {"Members": [1]}).json == {"Count": 1}
+    refusal = client.post(f"{path}/discard", {"Members": [1]})
+    assert refusal.status == 409 and "1: it is decided already (Replace)" in refusal.json["Message"]
+    answer = client.post(f"{path}/discard", {"Members": [1, 2]}).json
+    assert answer == {"Count": 1, "Refused": [{"Number": 1, "Reason": "it is decided already (Replace)"}]}
+
+
+def test_a_page_of_the_table_has_a_bound(client: RouteClient) -> None:
+    refusal = client.get(f"{begun(client)}/table?limit=5000")
+    assert refusal.status == 400 and "above the 1000 members of one page" in refusal.json["Message"]
 
 
 def test_the_code_of_a_provenance_is_the_catalogues() -> None:

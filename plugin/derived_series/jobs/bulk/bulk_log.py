@@ -156,6 +156,19 @@ class BulkLog:
             ).fetchall()
         return [(run, _member(row)) for run, *row in rows]
 
+    def made_again(self, besides: str = "") -> list[tuple[str, Member]]:
+        """The members of runs with ``Again`` that have a new series or will have one, each with its run.
+
+        :param besides: the run whose members are left out.
+        """
+        runs = [run for run in self._runs("") if "Again" in run.request and run.id != besides]
+        going_on = [MemberState.WAITING, MemberState.SUBMITTED]
+        members = []
+        for run in runs:
+            states = [MemberState.SUCCESS, *([] if run.state.is_over else going_on)]
+            members += [(run.id, member) for state in states for member in self.in_state(run.id, state)]
+        return members
+
     def of_job(self, job: str) -> list[tuple[str, Member]]:
         """The members that a job is of, each with its run: several, where runs share it."""
         with self._store.reading() as db:

@@ -54,6 +54,10 @@ class Decision(Enum):
     DISCARDED = "Discarded"
     KEPT = "Kept"
 
+    @property
+    def is_done(self) -> bool:
+        return self in (Decision.REPLACED, Decision.DISCARDED, Decision.KEPT)
+
 
 @dataclass(frozen=True, slots=True)
 class BulkRun:

@@ -206,6 +206,32 @@ class BulkRequest:
         request.for_one()  # what cannot be asked of one series is refused now
         return request
 
+    def check_new(self) -> None:
+        """What a new run must not ask for, though one that is on disk may have.
+
+        :raises InvalidRequest: a page of a run that is not a dry run, no series, or a series that is compared with
+            itself.
+        """
+        keys = self.keys
+        if not keys.dry_run and (
+            pages := [to_pascal(key) for key in ("since", "limit") if key in keys.model_fields_set]
+        ):
+            raise InvalidRequest(
+                f"{' and '.join(pages)}: only with DryRun",
+                remedy="leave it out: a run derives from all series; or list those that are meant in Resources",
+            )
+        if keys.resources == []:
+            raise InvalidRequest(
+                "Resources is empty: there is nothing to derive from",
+                remedy="list the Orthanc identifiers of series, studies or patients",
+            )
+        pairs = [] if keys.compare is None else keys.compare.pairs
+        if selves := [str(at) for at, pair in enumerate(pairs) if pair.parent == pair.reference]:
+            raise InvalidRequest(
+                f"Compare.Pairs {', '.join(selves[:20])}: the Parent is its own Reference",
+                remedy="name the series that the new result has to agree with",
+            )
+
     def to_json(self) -> dict[str, Any]:
         """What is kept of it: the keys that were given."""
         return {

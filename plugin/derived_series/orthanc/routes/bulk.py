@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,8 +24,10 @@ from derived_series.jobs.queue.audit_log import Act, Action
 from derived_series.jobs.requests.bulk import BulkRequest
 from derived_series.jobs.requests.derive import parse_json, validated
 from derived_series.json_model import JsonModel
+from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.bulk_checks import FitChecks, Look
+from derived_series.orthanc.bulk_decisions import refusal
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.callers import Callers
@@ -42,6 +45,9 @@ _PAGE_MEMBERS, _MOST_MEMBERS = 100, 1000
 
 #: Seconds that a dry run may look for series, and series that are looked at in one go.
 _FIND_SECONDS, _LOOKED_AT_SERIES = 15.0, 50
+
+#: Members that an error names.
+_NAMED_MEMBERS = 20
 
 _REPORT_POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -80,7 +86,10 @@ class BulkRoutes:
         audit: Audit,
         waiters: Waiters,
         reports: Path,
+        gateway: Gateway,
     ):
+        self._gateway = gateway
+        self._deciding = threading.Lock()
         self._log = log
         self._driver = driver
         self._finder = finder
@@ -97,6 +106,7 @@ class BulkRoutes:
         if len(request.body) > _BODY_BYTES:
             raise InvalidRequest(f"the body has {len(request.body)} bytes, over the limit of {_BODY_BYTES}")
         asked = BulkRequest.of(parse_json(request.body, "the body"))
+        asked.check_new()
         self._finder.check(asked)
         versions = self._versions(asked)
         if asked.keys.dry_run:
@@ -112,6 +122,8 @@ class BulkRoutes:
 
     def _versions(self, asked: BulkRequest) -> dict[str, str]:
         """Of what will derive. :raises NotFound: there is none of this name, or no destination of one."""
+        if asked.keys.compare is not None and asked.keys.compare.accepted is not None:
+            named("pipeline", asked.keys.compare.accepted, self._library.catalogue())
         if asked.derive is None:
             name = asked.keys.again.pipeline if asked.keys.again is not None else ""
             pipeline = named("pipeline", name, self._library.catalogue())
@@ -201,7 +213,12 @@ class BulkRoutes:
         run = self._log.get(request.groups[0])
         limits = BulkRequest.of(run.request).keys.limits
         since = _number(request.query, "since", 0)
-        limit = min(_number(request.query, "limit", _PAGE_MEMBERS), _MOST_MEMBERS)
+        limit = _number(request.query, "limit", _PAGE_MEMBERS)
+        if limit > _MOST_MEMBERS:
+            raise InvalidRequest(
+                f"limit is {limit}, above the {_MOST_MEMBERS} members of one page",
+                remedy="ask for several pages with since, or for table.csv, which has all",
+            )
         members = self._log.members(run.id, since, limit)
         total = sum(self._log.counts(run.id).values())
         rows = [row(member, limits) | {"Comparison": member.comparison} for member in members]
@@ -296,13 +313,47 @@ class BulkRoutes:
                 f"the run {run_id} {what}", remedy="replace in a run with Again, discard there or with Compare"
             )
         by = self._callers.of(request).to_json()
-        count = self._log.decide(run_id, decision, asked.members)
+        with self._deciding:
+            numbers, refused = self._decidable(run_id, decision, asked)
+            count = self._log.decide(run_id, decision, numbers)
+        if refused and asked.members is not None and not count:
+            reasons = "; ".join(f"{each['Number']}: {each['Reason']}" for each in refused[:_NAMED_MEMBERS])
+            raise Conflict(f"nothing is done with members of the run {run_id}: {reasons}")
         action: Action = "ReplaceInRun" if decision is Decision.REPLACE else "DiscardInRun"
         act = _act(action, by, run_id, {"Members": asked.members or "Agreeing", "Count": count})
         self._log.change(run_id, lambda current: _with_act(current, act))
         self._audit.tell(act)
         self._driver.wake()
-        return Answer.of({"Count": count})
+        return Answer.of({"Count": count, **({"Refused": refused} if refused else {})})
+
+    def _decidable(
+        self, run_id: str, decision: Decision, asked: DecisionRequest
+    ) -> tuple[Sequence[int], Sequence[dict[str, Any]]]:
+        """The members that a decision is taken about, and those that it cannot be, with the reason.
+
+        :raises NotFound: numbers that no member has.
+        """
+        pages = (self._log.members(run_id, since, _MOST_MEMBERS) for since in itertools.count(0, _MOST_MEMBERS))
+        members = {each.number: each for each in itertools.chain.from_iterable(itertools.takewhile(bool, pages))}
+        if asked.members is None:
+            numbers = [each.number for each in members.values() if each.agrees and each.decision is None]
+        else:
+            numbers = list(dict.fromkeys(asked.members))
+        if unknown := [str(number) for number in numbers if number not in members]:
+            raise NotFound(
+                f"the run {run_id} has no members {', '.join(unknown[:_NAMED_MEMBERS])}",
+                remedy=f"they are numbered from 1 to {len(members)}; nothing was done" if members else "it has none",
+            )
+        replaces = (Decision.REPLACE, Decision.REPLACED)
+        replaced = {
+            series: other
+            for other, member in self._log.made_again(besides=run_id)
+            if member.decision in replaces
+            for series in member.reference.values()
+        }
+        reasons = {number: refusal(members[number], decision, replaced, self._gateway) for number in numbers}
+        refused = [{"Number": number, "Reason": reason} for number, reason in reasons.items() if reason]
+        return [number for number, reason in reasons.items() if not reason], refused
 
     def delete(self, request: Request) -> Answer:
         """Forget a run that is over. Its jobs, its series and its report stay."""

@@ -42,9 +42,11 @@ export class Members {
     const trouble = byId("trouble");
     try {
       trouble.replaceChildren();
-      await ask(`derived-series/bulk/${this.run}/${verb}`, { method: "POST", json });
+      const answer = await ask(`derived-series/bulk/${this.run}/${verb}`, { method: "POST", json });
       this.ticked.clear();
       await this.refresh();
+      const refused = (answer.Refused ?? []).map(({ Number: number, Reason }) => el("p", { text: `${number}: ${Reason}` }));
+      trouble.replaceChildren(...refused);
     } catch (error) {
       trouble.replaceChildren(problem(error));
     }
