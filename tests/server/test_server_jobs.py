@@ -278,7 +278,7 @@ def _worker_token(server: OrthancServer) -> str:
     [
         ({"Worker": 2}, ["unknown key 'Worker'", "Workers"]),
         ({"Workers": "2"}, ["Workers", "integer"]),
-        ({"Workers": 0}, ["Workers", "greater than or equal to 1"]),
+        ({"Workers": 0}, ["Workers", "a number of at least 1 is expected, not number 0"]),
         ({"OrthancUrl": "ftp://x"}, ["OrthancUrl"]),
         ({"Pipelines": {"x": {"Timeouts": 1}}}, ["Pipelines.x.Timeouts"]),
         ({"BlueprintFolders": "blueprints"}, ["BlueprintFolders"]),

@@ -138,3 +138,8 @@ def test_one_that_fails_or_was_not_compared_fails_the_whole_report() -> None:
 def test_a_row_says_what_was_decided() -> None:
     assert row(MEMBER, LIMITS)["Decision"] is None
     assert row(Member(1, "s"), LIMITS)["Correlation"] is None
+
+
+def test_a_report_that_no_user_has_asked_for_says_it_in_words() -> None:
+    text = report(dataclasses.replace(RUN, by={"UserFrom": "Nobody"}), LIMITS, [MEMBER])
+    assert "not known: no user was named" in text and "Nobody" not in text

@@ -157,6 +157,12 @@ def test_what_a_change_tells(what: str) -> None:
         assert set(fields) <= set(OF_NOBODY)
 
 
+def test_what_was_not_delivered_is_told_in_a_sentence() -> None:
+    record = job("a", state=State.FAILURE, result=SENT_ON, problem=Problem.of(StorageError("no")))
+    text = fields_of("DeliveryFailure", record, None)["Text"]
+    assert text.endswith("is stored, but not every destination has taken it (StorageError)")
+
+
 def test_every_event_can_be_told() -> None:
     from_jobs = {event for *_, events in CHANGES.values() for event in events}
     assert from_jobs | {"Accepted", "RuleFailure"} == set(EVENTS)

@@ -143,7 +143,8 @@ def test_a_verdict_is_written_once_and_seen(client: RouteClient) -> None:
     assert client.post(path, {"Verdict": "Accept", "User": "Ann"}).json["State"] == "Accepted"
     assert json.loads(client.gateway.written[f"/series/{OTHER}/metadata/4301"])["User"] == "Ann"
     late = client.post(path, {"Verdict": "Reject", "User": "Bob", "Code": "MotionBlur", "Known": "Unreviewed"})
-    assert late.status == 409 and "accepted by Ann" in late.json["Message"]
+    assert late.status == 409 and f"the series {OTHER} was accepted by Ann on 2" in late.json["Message"]
+    assert late.json["Message"].endswith(" since you looked at it")
     assert client.post(path, {"Verdict": "Reject", "User": "Bob", "Code": "Ugly"}).status == 400
 
 

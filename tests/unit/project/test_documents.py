@@ -208,6 +208,13 @@ def test_the_reference_names_every_route_and_no_other() -> None:
     assert sorted(routes_in(text) - routes) == [], "docs/reference.md names a route that is not in orthanc/addresses.py"
 
 
+def test_the_document_on_installing_names_the_variables_of_the_configuration() -> None:
+    named = set(re.findall(r"\$\{(\w+)", (ROOT / "orthanc.json").read_text("utf-8")))
+    document = (ROOT / "docs" / "install.md").read_text("utf-8")
+    section = document.partition("## One file and ports of your own")[2].partition("\n## ")[0]
+    assert named and {name for name in named if f"| `{name}` |" not in section} == set()
+
+
 def links_in(text: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
 

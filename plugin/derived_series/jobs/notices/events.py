@@ -14,7 +14,7 @@ from derived_series.jobs.stored_series import stored_ids
 _TEXTS: Mapping[Event, str] = {
     "Success": "{what} is done",
     "Failure": "{what} has failed: {error}",
-    "DeliveryFailure": "the result of {what} is stored, but not every destination has taken it: {error}",
+    "DeliveryFailure": "the result of {what} is stored, but not every destination has taken it ({error})",
     "Cancelled": "{what} was cancelled",
     "WorkerGone": "the worker process of {what} has ended by itself",
     "WaitingForReview": "the result of {what} waits for a review",
