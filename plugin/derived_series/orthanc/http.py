@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from derived_series.errors import InvalidRequest
 from derived_series.jobs.plain import json_bytes
+
+#: In the names of parameters by which gateways say who asks.
+_ADDED = ("token", "auth", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,24 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     address: str = ""
+
+    def check_query(self, *known: str) -> None:
+        """Refuse parameters that a route does not have, as a misspelt one would answer something else unseen.
+
+        What gateways and browsers add passes: tokens, and ``_``, by which caches are kept away.
+
+        :raises InvalidRequest: naming those there are.
+        """
+        unknown = [
+            name
+            for name in self.query
+            if name not in (*known, "_") and not any(part in name.lower() for part in _ADDED)
+        ]
+        if unknown:
+            raise InvalidRequest(
+                f"{self.uri} has no parameter {', '.join(repr(name[:40]) for name in unknown)}",
+                remedy=f"it has {', '.join(known)}" if known else "it has none",
+            )
 
 
 @dataclass(frozen=True, slots=True)

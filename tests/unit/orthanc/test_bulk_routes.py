@@ -545,6 +545,21 @@ def test_a_decision_names_members_that_there_are(made_before: RouteClient) -> No
     assert answer == {"Count": 1, "Refused": [{"Number": 1, "Reason": "it is decided already (Replace)"}]}
 
 
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/derived-series/jobs?state=Failure", "expand, since, limit"),
+        ("/derived-series/bulk?state=Failed", "expand, since, limit"),
+        ("/derived-series/recent?limit=-1", "it has none"),
+        ("/derived-series/pipelines?expanded", "expand"),
+    ],
+)
+def test_a_parameter_that_a_list_does_not_have_is_refused(client: RouteClient, path: str, known: str) -> None:
+    refusal = client.get(path)
+    assert refusal.status == 400 and "has no parameter" in refusal.json["Message"] and known in json.dumps(refusal.json)
+    assert client.get(f"{path.partition('?')[0]}?_=1&token=x&api-key=y").status == 200, "what others add"
+
+
 def test_a_page_of_the_table_has_a_bound(client: RouteClient) -> None:
     refusal = client.get(f"{begun(client)}/table?limit=5000")
     assert refusal.status == 400 and "above the 1000 members of one page" in refusal.json["Message"]

@@ -199,6 +199,7 @@ class BulkRoutes:
 
     def list(self, request: Request) -> Answer:
         """Identifiers, the newest first; with ``?expand`` their states; a page with ``?since=&limit=``."""
+        request.check_query("expand", "since", "limit")
         runs = self._log.runs(_number(request.query, "since", 0), _number(request.query, "limit", _PAGE_MEMBERS))
         if "expand" not in request.query:
             return Answer.of([run.id for run in runs])
@@ -210,6 +211,7 @@ class BulkRoutes:
 
     def table(self, request: Request) -> Answer:
         """Its members, a page of them with ``?since=&limit=``, with all figures."""
+        request.check_query("since", "limit")
         run = self._log.get(request.groups[0])
         limits = BulkRequest.of(run.request).keys.limits
         since = _number(request.query, "since", 0)

@@ -94,6 +94,7 @@ class FittingRoutes:
     def recent(self, request: Request) -> Answer:
         """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not
         said here."""
+        request.check_query()
         jobs = self._runner.store.newest_series(_MOST_RECENT)
         entries = [self._recent(job, series) for job in jobs for series in stored_series(job.result)]
         return Answer.of([each for each in entries if each is not None])

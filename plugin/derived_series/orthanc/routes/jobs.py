@@ -51,6 +51,7 @@ class JobRoutes:
 
     def list(self, request: Request) -> Answer:
         """Identifiers, oldest first; their states with ``?expand``; a page with ``?since=&limit=``."""
+        request.check_query("expand", "since", "limit")
         jobs = self._runner.store.page(_number(request.query, "since"), _number(request.query, "limit"))
         if "expand" not in request.query:
             return Answer.of([job.id for job in jobs])

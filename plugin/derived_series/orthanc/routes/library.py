@@ -115,6 +115,7 @@ class LibraryRoutes:
 
 def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:
     """Names, or with ``?expand`` all that is known; as Orthanc lists its resources."""
+    request.check_query("expand")
     return Answer.of(list(there.values()) if "expand" in request.query else list(there))
 
 
