@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -120,19 +121,31 @@ def test_an_image_that_is_not_base64(image: str) -> None:
 @pytest.mark.parametrize(
     ("body", "match"),
     [
-        (b"", "not JSON"),
+        (b"", "the body is empty"),
+        (b" \n", "the body is empty"),
         (b"{", "line 1, column 2"),
         (b'{"a": NaN}', "NaN is not a JSON value"),
         (b'{"a": 1, "a": 2}', "'a' is there twice"),
         (b"\xff\xfe{}", "not JSON"),
         (b"\xc3\x28", "not JSON"),
-        (b"[" * 100000, "not JSON|nested"),
+        (b"[" * 100000, "nested more than"),
+        (b'{"a": ' + b"7" * 5000 + b"}", "7777... is too large"),
         (b"[" * 40 + b"]" * 40, "nested"),
     ],
 )
 def test_what_is_not_json(body: bytes, match: str) -> None:
-    with pytest.raises(InvalidRequest, match=match):
+    with pytest.raises(InvalidRequest, match=match) as caught:
         parse_json(body, "the body")
+    assert caught.value.remedy
+    assert not re.search("recursion|codec|int_max|ValueError", caught.value.message), "it speaks of JSON, not of Python"
+
+
+@pytest.mark.parametrize("image", ["", "  "])
+def test_an_empty_image(image: str) -> None:
+    request = DeriveRequest.of({"Blueprint": "ct", "Factory": "numpy", "Image": image})
+    with pytest.raises(InvalidImage, match="Image is empty") as caught:
+        request.image_bytes()
+    assert caught.value.remedy
 
 
 @given(st.binary(max_size=40))

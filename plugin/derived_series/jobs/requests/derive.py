@@ -33,6 +33,10 @@ ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _DEEPEST_LEVELS = 32
 _REMEDY = "correct it: docs/reference.md says what each key takes"
+#: Digits of the longest number without a point that is read.
+_INTEGER_DIGITS = 1000
+#: What helps where a body is not JSON.
+_JSON_REMEDY = 'send JSON in UTF-8, such as {"Pipeline": "gaussian_smoothing", "Parameters": {}}'
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -172,11 +176,13 @@ class DeriveRequest(KeysOfKinds):
         """
         if self.image is None:
             return None
+        if not self.image.strip():
+            raise InvalidImage("Image is empty", remedy="give the file in base64, or leave Image out")
         try:
             return base64.b64decode(self.image, validate=True)
         except (binascii.Error, ValueError) as error:
             raise InvalidImage(
-                f"Image is not base64: {error}",
+                "Image is not base64 (RFC 4648): letters, digits, + and /, with = at the end and no line feeds",
                 remedy="or send the file itself: POST /series/{id}/derive/{blueprint}/{factory}",
             ) from error
 
@@ -186,18 +192,37 @@ def parse_json(body: bytes, what: str) -> Any:
 
     :raises InvalidRequest: naming the place.
     """
+    if not body.strip():
+        raise InvalidRequest(f"{what} is empty", remedy=_JSON_REMEDY)
     try:
-        document = json.loads(body, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_repetition)
-    except (ValueError, RecursionError) as error:
-        place = (
-            f"{error.msg} at line {error.lineno}, column {error.colno}"
-            if isinstance(error, json.JSONDecodeError)
-            else str(error)
+        document = json.loads(
+            body.decode(json.detect_encoding(body), "surrogatepass"),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_no_repetition,
         )
-        raise InvalidRequest(f"{what} is not JSON: {place}") from error
+    except json.JSONDecodeError as error:
+        place = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"{what} is not JSON: {place}", remedy=_JSON_REMEDY) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            f"{what} is not JSON: it is not text in UTF-8, from byte {error.start + 1} on", remedy=_JSON_REMEDY
+        ) from error
+    except RecursionError as error:
+        raise _too_deep(what) from error
+    except ValueError as error:  # of the functions below
+        raise InvalidRequest(f"{what} is not JSON: {error}", remedy=_JSON_REMEDY) from error
     if _depth(document) > _DEEPEST_LEVELS:
-        raise InvalidRequest(f"{what} is nested more than {_DEEPEST_LEVELS} levels deep")
+        raise _too_deep(what)
     return document
+
+
+def _too_deep(what: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{what} is nested more than {_DEEPEST_LEVELS} levels deep",
+        remedy="send objects and arrays in fewer levels; the keys of a request are in docs/reference.md",
+    )
 
 
 def _depth(value: object, level: int = 1) -> int:
@@ -216,6 +241,12 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"the number {text[:40]} is too large")
     return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _INTEGER_DIGITS:
+        raise ValueError(f"the number {text[:40]}... is too large")
+    return int(text)
 
 
 def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
