@@ -12,9 +12,9 @@ from enum import Enum
 from http import HTTPStatus
 from typing import Any
 
-from derived_series.errors import DerivedSeriesError
+from derived_series.errors import DerivedSeriesError, UserCodeError
 from derived_series.jobs.plain import text_of
-from derived_series.jobs.remedies import WORDS
+from derived_series.jobs.remedies import CODE_FAILED, WORDS
 
 #: Statuses that an error may be answered with.
 _STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
@@ -51,6 +51,8 @@ class Problem:
     def of(cls, error: DerivedSeriesError) -> Problem:
         """User code may raise an error of ours with anything in it."""
         remedy, details = (None if text is None else text_of(text) for text in (error.remedy_in(WORDS), error.details))
+        if isinstance(error, UserCodeError):
+            remedy = remedy or CODE_FAILED
         status = error.http_status if error.http_status in _STATUSES else DerivedSeriesError.http_status
         return cls(type(error).__name__, status, text_of(error.message), remedy, details)
 

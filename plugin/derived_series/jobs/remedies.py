@@ -1,4 +1,5 @@
-"""How a client of the routes makes the choices that errors speak of."""
+"""What a client of the routes can do about errors: how it makes the choices that they speak of, and what is said of
+those of a user's code."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from derived_series.errors import Choice
+
+#: Of an error of a user's code that has no remedy of its own.
+CODE_FAILED = "the pipeline's code has failed: the job's log says where"
 
 #: Keys of a request.
 WORDS: Mapping[Choice, str] = MappingProxyType(
