@@ -252,10 +252,10 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     library = LibraryRoutes(
         executor, environments, runner, settings, folders, ohif.is_installed, gateway.features(), notifier
     )
-    health = Health(runner, executor, library.catalogues, outbox, settings, around.storage)
+    destinations = Destinations(gateway, connection)
+    health = Health(runner, executor, library.catalogues, outbox, settings, destinations, around.storage)
     for name, environment in environments.items():
         environment.listen(partial(library.catalogues.look_again, name))
-    destinations = Destinations(gateway, connection)
     waiters = Waiters(around.waiters(settings.workers))
     derivations = Derivations(gateway, runner, library, settings, reviews, destinations, audit)
     derive = DeriveRoutes(derivations, runner, settings, waiters, callers)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future
@@ -12,6 +14,9 @@ from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.executor import WorkerDied
 from derived_series.jobs.work.entry import describe
+from derived_series.user_code import described
+
+_log = logging.getLogger(__name__)
 
 #: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
 _LOADING_SECONDS = 60.0
@@ -55,8 +60,17 @@ class Catalogues:
             loading = self._environments[name].describe(describe, self._folders)
         with self._lock:
             self._loading[name] = loading
+        loading.add_done_callback(lambda _: self._log_failure(name, loading))
         loading.add_done_callback(lambda _: self._tell())
         return loading
+
+    @staticmethod
+    def _log_failure(name: str, loading: Future[Catalogue]) -> None:
+        """Log why the folders could not be loaded: once, with the cause first."""
+        if loading.cancelled() or (error := loading.exception()) is None:
+            return
+        what = f"the blueprint folders could not be loaded{f' in the environment {name!r}' if name != OURS else ''}"
+        _log.error("%s: %s", described(error), what, exc_info=_unexpected(error))
 
     def look_again(self, name: str) -> None:
         """Other workers of an environment are there: they may know what those before did not."""
@@ -103,7 +117,7 @@ class Catalogues:
                 by_environment[name] = self._of(name)
             except Busy:
                 raise
-            except (DerivedSeriesError, OSError, RuntimeError) as error:  # without them, no pipeline would be listed
+            except DerivedSeriesError as error:  # without them, no pipeline would be listed
                 failed[name] = str(error)
         return merged(by_environment, failed, self.environment_of)
 
@@ -115,6 +129,12 @@ class Catalogues:
             return None
         known = {name: each.result() for name, each in loading.items() if each.exception() is None}
         return merged(known, dict.fromkeys(self.failed_environments(), "it cannot be used"), self.environment_of)
+
+    def is_failed(self) -> bool:
+        """Whether Orthanc's own Python could not load the folders, for a reason that loading them again repeats."""
+        with self._lock:
+            loading = self._loading[OURS]
+        return loading.done() and not loading.cancelled() and _is_lasting(loading.exception())
 
     def failed_environments(self) -> list[str]:
         """The environments that could not say what they have."""
@@ -131,23 +151,46 @@ class Catalogues:
             with self._lock:
                 loading = self._loading[name]
             try:
-                return loading.result(_LOADING_SECONDS)
-            except (TimeoutError, CancelledError) as error:
-                raise Busy("the blueprint folders are still being loaded") from error
-            except WorkerDied as error:
-                if not error.is_from_outside:
-                    raise UserCodeError(
-                        f"loading the blueprint folders ended the worker process ({error})",
-                        remedy=f"take the newest file out of {', '.join(self._folders)} and restart Orthanc",
-                    ) from error
-                self._load_again(name, loading)
+                error = loading.exception(_LOADING_SECONDS)
+            except (TimeoutError, CancelledError) as not_yet:
+                raise Busy("the blueprint folders are still being loaded") from not_yet
+            if error is None:
+                return loading.result()
+            if _is_lasting(error):
+                raise self._failure(error)
+            self._load_again(name, loading)
         raise Busy("the blueprint folders could not be loaded: each time the worker process was killed")
+
+    def _failure(self, error: BaseException) -> DerivedSeriesError:
+        """A new error for each who asks: one that is raised again and again grows by its traceback."""
+        folders = ", ".join(self._folders)
+        if isinstance(error, WorkerDied):
+            return UserCodeError(
+                f"loading the blueprint folders ended the worker process ({error})",
+                remedy=f"take the newest file out of {folders} and restart Orthanc",
+            )
+        if isinstance(error, DerivedSeriesError):
+            return copy.copy(error)
+        return UserCodeError(
+            f"the blueprint folders could not be loaded: {described(error)}",
+            remedy=f"Orthanc's log says where; take the newest file out of {folders} and restart Orthanc",
+        )
 
     def _load_again(self, name: str, failed: Future[Catalogue]) -> None:
         with self._lock:
             is_ours = self._loading[name] is failed  # else another request has seen to it
         if is_ours:
             self._load(name)
+
+
+def _unexpected(error: BaseException) -> BaseException | None:
+    """The error, where its traceback says more than its text."""
+    return None if isinstance(error, DerivedSeriesError | WorkerDied) else error
+
+
+def _is_lasting(error: BaseException | None) -> bool:
+    """Whether loading the folders again would fail again: it would not where only the worker was killed."""
+    return error is not None and not (isinstance(error, WorkerDied) and error.is_from_outside)
 
 
 def merged(

@@ -10,13 +10,17 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from derived_series.errors import Busy
+from derived_series.errors import Busy, DerivedSeriesError
+from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.notices.outbox import Outbox
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import State
+from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.catalogues import Catalogues
 from derived_series.orthanc.config import Settings
+from derived_series.orthanc.destinations import Destinations
+from derived_series.orthanc.rule_problems import problems_of_rule
 
 _GIGABYTE = 1 << 30
 
@@ -49,7 +53,7 @@ class Check:
 
 
 class Health:
-    """Looks at what is in this process and on its disk; nobody else is asked.
+    """Looks at what is in this process and on its disk, and at the names that Orthanc has for servers.
 
     :param storage: Orthanc's storage folder.
     :param free_bytes: how much room the disk of a folder has.
@@ -62,6 +66,7 @@ class Health:
         catalogues: Catalogues,
         outbox: Outbox,
         settings: Settings,
+        destinations: Destinations,
         storage: Path,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ):
@@ -71,6 +76,7 @@ class Health:
         self._catalogues = catalogues
         self._outbox = outbox
         self._settings = settings
+        self._destinations = destinations
         self._storage = storage
         self._free_bytes = free_bytes
 
@@ -179,16 +185,28 @@ class Health:
         return Check("Notifications", figures=figures)
 
     def _configuration(self) -> Check:
+        if self._catalogues.is_failed():
+            what = "the blueprint folders cannot be loaded, nothing is derived: Orthanc's log says why"
+            return Check("Configuration", Grade.ERROR, what, {"Loaded": False})
         catalogue = self._catalogues.peek()
         if catalogue is None:
             return Check("Configuration", figures={"Loaded": False})
-        known = (None, *catalogue.pipelines)
-        missing = [rule for rule in self._settings.rules if rule.derive and rule.derive.pipeline not in known]
-        figures = {"Loaded": True, "Problems": len(catalogue.problems) + len(missing)}
-        if missing or catalogue.problems:
-            what = "files of the blueprint folders cannot be loaded, or rules name pipelines that are not there"
+        wrong = sum(self._is_wrong(rule, catalogue) for rule in self._settings.rules)
+        figures = {"Loaded": True, "Problems": len(catalogue.problems) + wrong}
+        if wrong or catalogue.problems:
+            what = (
+                "files of the blueprint folders cannot be loaded, or rules name what is not there: "
+                "/derived-series/status and /derived-series/rules say which"
+            )
             return Check("Configuration", Grade.WARNING, what, figures)
         return Check("Configuration", figures=figures)
+
+    def _is_wrong(self, rule: Rule, catalogue: Catalogue) -> bool:
+        """Whether each job of a rule would fail; not while Orthanc cannot say which servers it knows."""
+        try:
+            return bool(problems_of_rule(rule, catalogue, self._destinations))
+        except DerivedSeriesError:
+            return False
 
 
 def worst(checks: list[Check]) -> Grade:

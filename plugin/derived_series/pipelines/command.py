@@ -22,6 +22,7 @@ from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
 from derived_series.pipelines.arguments import Arguments, check, placed
 from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.declaration import check_declaration
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.output import RESULT, VALUES, Output, Value
 from derived_series.pipelines.pipeline import Pipeline
@@ -95,6 +96,7 @@ class CommandPipeline(Pipeline):
     @classmethod
     def check(cls) -> None:
         """:raises BlueprintError: names in braces that there are not, outputs without a file, a bad expression."""
+        check_declaration(cls)
         known = [*cls.input, *cls.folders, *cls.parameters.model_fields]
         if twice := sorted({name for name in known if known.count(name) > 1}):
             raise BlueprintError(

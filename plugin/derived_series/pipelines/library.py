@@ -17,7 +17,7 @@ from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.code import Code, code_of
-from derived_series.pipelines.output import checked_outputs
+from derived_series.pipelines.declaration import check_declaration
 from derived_series.pipelines.pipeline import Pipeline, snake_case
 from derived_series.user_code import described
 
@@ -100,7 +100,7 @@ class Library:
                 except (
                     Exception
                 ) as error:  # the boundary to user files: whatever they raise is reported, and stops no other file
-                    _log.warning("%s cannot be loaded", file.name, exc_info=True)
+                    _log.info("%s cannot be loaded: %s", file.name, described(error), exc_info=True)
                     problems.append(Problem(file, described(error)))
         return cls(
             MappingProxyType(blueprints), MappingProxyType(pipelines), MappingProxyType(factories), tuple(problems)
@@ -158,8 +158,8 @@ def _collect(
         )
     for member in classes:
         if issubclass(member, Pipeline):
+            check_declaration(member)
             member.parent_name()
-            checked_outputs(member.__name__, member.outputs)
             name = member.pipeline_name()
             code = code_of(file, member.algorithm)
             _put(

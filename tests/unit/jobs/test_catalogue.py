@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,3 +37,71 @@ def test_what_has_to_be_like_the_parent() -> None:
 
 def test_of_an_unknown_kind_nothing_is_said() -> None:
     assert kind_json(None) is None
+
+
+MISTAKES = {
+    "parameters = {'Factor': 0.5}": ("parameters", "class Settings(Parameters)"),
+    "parameters = None": ("parameters is None", "class Settings(Parameters)"),
+    "parameters = int": ("parameters is the class int", "class Settings(Parameters)"),
+    "filling_strategy = 'Discard'": ("filling_strategy", "FillingStrategy.DISCARD"),
+    "input = [Input]": ("input", 'input = {"ct": CT}'),
+    "input = {1: Input}": ("the name of an input", 'input = {"ct": CT}'),
+    "input = {'ct': Input(required_tags='Rows')}": ("required_tags", "list of tags"),
+    "environment = 5": ("environment", 'environment = "torch"'),
+    "dicom_factory = NumpyFactory": ("dicom_factory is the class NumpyFactory", "NumpyFactory()"),
+    "header_blueprint = 'ct'": ("header_blueprint", "give a Blueprint"),
+    "outputs = [Output('ct')]": ("outputs", "Outputs by their names"),
+    "outputs = {'a': Output('ct', filling_strategy='Copy')}": ("filling_strategy", "FillingStrategy.COPY"),
+    "name = 5": ("name is of type int: 5", "give a text"),
+    "name = 'a/b'": ("cannot stand in an address", "give a text"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_class_is_a_problem_of_its_file_alone(mistake: str, tmp_path: Path) -> None:
+    (tmp_path / "wrong.py").write_text(
+        "from derived_series import *\nfrom derived_series.pipelines import Input, Output, Pipeline\n"
+        f"class Wrong(Pipeline):\n    {mistake}\n"
+    )
+    sound_pipeline(tmp_path)
+    known = catalogue((str(tmp_path),))
+    assert list(known.pipelines) == ["sound"]
+    (problem,) = known.problems
+    what, remedy = MISTAKES[mistake]
+    assert problem["File"].endswith("wrong.py")
+    assert "BlueprintError" in problem["Message"] and what in problem["Message"] and remedy in problem["Message"]
+
+
+def sound_pipeline(folder: Path) -> None:
+    (folder / "zsound.py").write_text(
+        "from derived_series.pipelines import Pipeline\nclass Sound(Pipeline):\n    'It is sound.'\n"
+    )
+
+
+def test_what_cannot_be_described_is_a_problem_of_its_file_alone(tmp_path: Path) -> None:
+    """Whatever a class raises that is asked what it is."""
+    (tmp_path / "wrong.py").write_text(
+        "from derived_series import *\n"
+        "from derived_series.pipelines import Pipeline\n"
+        "class Liar(StaticElement):\n    def __repr__(self): raise LookupError('it will not tell')\n"
+        "blueprint = Blueprint([Liar('EchoTime', 'DS', 3)])\n"
+        "class Wrong(Pipeline):\n"
+        "    @classmethod\n    def all_outputs(cls): raise RuntimeError('no outputs today')\n"
+    )
+    sound_pipeline(tmp_path)
+    known = catalogue((str(tmp_path),))
+    assert list(known.pipelines) == ["sound"] and not known.blueprints
+    messages = [problem["Message"] for problem in known.problems]
+    assert any("blueprint 'wrong'" in text and "it will not tell" in text for text in messages), messages
+    assert any("pipeline 'wrong'" in text and "no outputs today (wrong.py, line" in text for text in messages), messages
+
+
+def test_parameters_without_a_schema_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from typing import Callable\n"
+        "from derived_series.pipelines import Parameters, Pipeline\n"
+        "class Settings(Parameters):\n    function: Callable[[int], int] = abs\n"
+        "class Odd(Pipeline):\n    parameters = Settings\n"
+    )
+    known = catalogue((str(tmp_path),))
+    assert "it has no schema" in known.pipelines["odd"]["Parameters"]["description"] and not known.problems

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from derived_series.jobs.notices.outbox import Notice, Outbox
 from derived_series.jobs.queue.sqlite_database import SqliteDatabase
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.orthanc import catalogues
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.prometheus import Family, Histogram, Sample, exposition
 from installed import not_installed
@@ -150,6 +152,52 @@ def test_a_file_that_cannot_be_loaded_is_a_fault(start: Start, tmp_path: Path) -
     (tmp_path / "ours" / "broken.py").write_text("import nothing_of_this_name\n")
     status, grade, checks = health(start(BlueprintFolders=[str(tmp_path / "ours")]))
     assert (status, grade) == (200, "Warning") and checks["Configuration"]["Problems"] == 1
+
+
+UNKNOWN_DESTINATION = {"Name": "r", "Match": {"Derived": "ct"}, "SendTo": ["NOWHERE"]}
+WRONG_INPUT = {
+    "Name": "r",
+    "Inputs": {"ct": {"Modality": "CT"}, "mask": {"Modality": "SEG"}},
+    "Derive": {"Pipeline": "gaussian_smoothing"},
+}
+
+
+@pytest.mark.parametrize("rule", [UNKNOWN_DESTINATION, WRONG_INPUT], ids=["destination", "input"])
+def test_a_rule_that_names_what_is_not_there_is_a_fault(start: Start, rule: dict[str, Any]) -> None:
+    client = start(Rules=[rule])
+    (listed,) = client.get("/derived-series/rules").json
+    assert len(listed["Problems"]) == 1
+    status, grade, checks = health(client)
+    assert (status, grade) == (200, "Warning") and checks["Configuration"]["Problems"] == 1, checks
+    assert "/derived-series/rules" in checks["Configuration"]["Message"]
+
+
+def test_folders_that_cannot_be_loaded_are_an_error_that_does_not_grow(
+    tmp_path: Path, sound: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the cause once, at the beginning of its entry."""
+    cause = AttributeError("'dict' object has no attribute 'of ours'")
+
+    def fail(folders: tuple[str, ...]) -> None:
+        raise cause
+
+    monkeypatch.setattr(catalogues, "describe", fail)
+    client = RouteClient(tmp_path, BlueprintFolders=[str(REPOSITORY / "blueprints")], Workers=1)
+    client.gateway.begin()
+    try:
+        replies = [client.get("/derived-series/status") for _ in range(5)]
+        depth = len(list(traceback.walk_tb(cause.__traceback__)))
+        replies += [client.get("/derived-series/pipelines") for _ in range(20)]
+        assert len(list(traceback.walk_tb(cause.__traceback__))) == depth, "its traceback does not grow"
+        for reply in replies:
+            assert reply.status == 500 and str(cause) in reply.json["Message"] and "log" in reply.json["Remedy"]
+        status, _, checks = health(client)
+        assert status == 503 and checks["Configuration"]["Status"] == "Error", checks
+    finally:
+        client.gateway.end()
+    entries = [each.getMessage() for each in caplog.records if str(cause) in each.getMessage()]
+    assert len(entries) == 1 and entries[0].startswith(f"AttributeError: {cause}"), entries
+    assert sum(each.exc_info is not None for each in caplog.records) == 1
 
 
 # -- metrics ---------------------------------------------------------------------------------------------------------

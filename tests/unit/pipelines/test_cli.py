@@ -343,3 +343,17 @@ def test_the_commands_of_the_readme_run_as_they_are_printed(tmp_path: Path) -> N
         pytest.skip("there is no .venv in the checkout")
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert "segmentation" in done.stdout
+
+
+def test_broken_files_are_one_line_each_of_the_list(tmp_path: Path) -> None:
+    """As a program: nothing handles the log's records there but Python's last resort."""
+    (tmp_path / "number.py").write_text(
+        "from derived_series.pipelines import Pipeline\nclass Wrong(Pipeline):\n    name = 5\n"
+    )
+    (tmp_path / "broken.py").write_text("import nothing_of_this_name\n")
+    command = [sys.executable, "-m", "derived_series", "--blueprints", str(tmp_path), "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "pipelines:" in done.stdout, done.stderr
+    lines = done.stderr.splitlines()
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines] == ["broken.py", "number.py"], done.stderr
+    assert "nothing_of_this_name" in lines[0] and "name is of type int: 5" in lines[1]

@@ -2,53 +2,110 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.encoding.tags import keyword, number
-from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.plain import encodable, text_of
 from derived_series.kinds import KINDS
 from derived_series.kinds.file_types import IMAGE_FILES
 from derived_series.kinds.kind import Kind
-from derived_series.pipelines.library import Library, NamedBlueprint, NamedPipeline
+from derived_series.pipelines.library import Library, NamedBlueprint, NamedPipeline, Problem
 from derived_series.pipelines.run import kind_made_by
+from derived_series.user_code import described, place
+
+_log = logging.getLogger(__name__)
+
+Named = TypeVar("Named", NamedBlueprint, NamedPipeline)
+Entry: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedLibrary:
+    """What can be described of a library, and so be used.
+
+    :param blueprints: their descriptions by name; :param pipelines: those of pipelines.
+    """
+
+    library: Library
+    blueprints: Mapping[str, Entry]
+    pipelines: Mapping[str, Entry]
 
 
 @lru_cache(maxsize=1)
+def described_library(folders: tuple[str, ...]) -> DescribedLibrary:
+    """The library, loaded once a process: a changed file is seen after a restart.
+
+    What cannot be described is a problem of its file, and not in the library.
+    """
+    library = Library.load(Path(folder) for folder in folders)
+    problems = list(library.problems)
+    blueprints = _entries("blueprint", library.blueprints, blueprint_json, problems)
+    pipelines = _entries("pipeline", library.pipelines, pipeline_json, problems)
+    for problem in problems:
+        _log.warning("%s cannot be loaded: %s", problem.file.name, problem.message)
+    usable = replace(
+        library,
+        blueprints={name: library.blueprints[name] for name in blueprints},
+        pipelines={name: library.pipelines[name] for name in pipelines},
+        problems=tuple(problems),
+    )
+    return DescribedLibrary(usable, blueprints, pipelines)
+
+
+def _entries(
+    kind: str, there: Mapping[str, Named], describe: Callable[[Named], Entry], problems: list[Problem]
+) -> dict[str, Entry]:
+    entries = {}
+    for name, named in sorted(there.items()):
+        try:
+            entries[name] = encodable(describe(named))
+        except Exception as error:  # the boundary to user files: it stops no other
+            where = f" ({place(error)})" if place(error) else ""
+            message = f"the {kind} {name!r} cannot be described: {described(error)}{where}"
+            problems.append(Problem(named.file, message))
+    return entries
+
+
 def library_of(folders: tuple[str, ...]) -> Library:
-    """The library, loaded once a process: a changed file is seen after a restart."""
-    return Library.load(Path(folder) for folder in folders)
+    """The library of a process."""
+    return described_library(folders).library
 
 
 def catalogue(folders: tuple[str, ...]) -> Catalogue:
     """Describe all that the folders hold."""
-    library = library_of(folders)
+    known = described_library(folders)
     return Catalogue(
-        blueprints={
-            name: {
-                "Name": name,
-                "Description": named.description,
-                "File": named.file.name,
-                "Sha256": named.sha256,
-                "Kind": kind_json(_kind_of(named)),
-                "Elements": _elements(named.blueprint),
-            }
-            for name, named in sorted(library.blueprints.items())
-        },
-        pipelines={name: pipeline_json(named) for name, named in sorted(library.pipelines.items())},
+        blueprints=dict(known.blueprints),
+        pipelines=dict(known.pipelines),
         factories={
             name: {
                 "Name": name,
                 "Class": factory.__name__,
-                "Description": (factory.__doc__ or "").strip().split("\n")[0],
+                "Description": text_of(factory.__doc__ or "").strip().split("\n")[0],
             }
-            for name, factory in sorted(library.factories.items())
+            for name, factory in sorted(known.library.factories.items())
         },
-        problems=[{"File": str(problem.file), "Message": problem.message} for problem in library.problems],
+        problems=[{"File": str(problem.file), "Message": problem.message} for problem in known.library.problems],
     )
+
+
+def blueprint_json(named: NamedBlueprint) -> Entry:
+    """A blueprint as it is listed."""
+    return {
+        "Name": named.name,
+        "Description": named.description,
+        "File": named.file.name,
+        "Sha256": named.sha256,
+        "Kind": kind_json(_kind_of(named)),
+        "Elements": _elements(named.blueprint),
+    }
 
 
 def _kind_of(named: NamedBlueprint) -> Kind | None:
@@ -106,8 +163,9 @@ def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
     pipeline = named.pipeline
     try:
         parameters = pipeline.parameters.model_json_schema()
-    except (TypeError, ValueError, DerivedSeriesError) as error:  # a field without a JSON schema
-        parameters = {"description": f"no schema: {error}"}
+    except Exception as error:  # the boundary to a model of the user's: a field may have no JSON schema
+        _log.info("the parameters of the pipeline %s have no schema", named.name, exc_info=True)
+        parameters = {"description": f"it has no schema: {described(error)}"}
     return {
         "Name": named.name,
         "Description": named.description,

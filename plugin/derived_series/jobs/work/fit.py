@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -13,9 +14,12 @@ from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.metadata import PROVENANCE
-from derived_series.jobs.work.catalogue import library_of, pipeline_json
+from derived_series.jobs.work.catalogue import described_library, library_of
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import NamedPipeline
+from derived_series.user_code import raised_message
+
+_log = logging.getLogger(__name__)
 
 #: Series of a study that are looked at for a pipeline's other inputs.
 _MOST_SERIES = 200
@@ -80,8 +84,9 @@ def _asked(wanted: type[Input], head: Dataset) -> str | None:
         return wanted.refusal(head if wanted.reads_objects() else split_into_slices([head])[0])
     except DerivedSeriesError as error:
         return error.message
-    except (AttributeError, LookupError, TypeError, ValueError) as error:  # a pipeline's own refusal
-        return f"refusal of the input {wanted.__name__} raised {type(error).__name__}: {error}"
+    except Exception as error:  # the boundary to a pipeline's own refusal
+        _log.info("refusal of the input %s", wanted.__name__, exc_info=True)
+        return raised_message(f"refusal of the input {wanted.__name__}", error)
 
 
 def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -94,11 +99,13 @@ def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> li
     :param series: the Orthanc identifier of the parent to be.
     :raises NotFound: no such series.
     """
-    named = library_of(folders).pipelines
+    known = described_library(folders)
     with Client(connection) as client:
         parent = client.get_json(f"/series/{series}")
         heads = StudyHeads(client, series)
-        return [_fit(named[name], parent, heads) for name in sorted(named)]
+        return [
+            {**entry, **_fit(known.library.pipelines[name], parent, heads)} for name, entry in known.pipelines.items()
+        ]
 
 
 def fitting_each(
@@ -188,7 +195,7 @@ def _fit(named: NamedPipeline, parent: Mapping[str, Any], heads: StudyHeads) -> 
         reason = "; ".join(
             f"no other series of the study is taken as the input {name!r}{_reasons(others[name])}" for name in lacking
         )
-    return {**pipeline_json(named), "Fits": reason is None, "Reason": reason, "Others": others, "Lacking": lacking}
+    return {"Fits": reason is None, "Reason": reason, "Others": others, "Lacking": lacking}
 
 
 def _other(heads: StudyHeads, wanted: type[Input], series: Mapping[str, Any]) -> dict[str, Any]:

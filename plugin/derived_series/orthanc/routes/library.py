@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from derived_series.errors import Busy, NotFound, UserCodeError
+from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.pool.environments import Environments
@@ -55,7 +55,7 @@ class LibraryRoutes:
         """How many series a job may make; 1 where its pipeline is not known (any more), which the job will find out."""
         try:
             known = self.catalogue().pipelines.get(str(job.request.get("Pipeline")), {})
-        except (Busy, UserCodeError):
+        except DerivedSeriesError:
             return 1
         return len(known.get("Outputs", [1]))
 

@@ -9,10 +9,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
-from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.store import JobStore
-from derived_series.jobs.requests.derive import DeriveRequest, OrthancId, parse_json, validated
+from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
 from derived_series.jobs.rules.evaluate import Case, Evaluation, evaluate_all
 from derived_series.jobs.rules.logs import RuleLogs
 from derived_series.jobs.rules.model import Rule
@@ -21,6 +20,7 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.routes.library import LibraryRoutes
+from derived_series.orthanc.rule_problems import problems_of_rule
 from derived_series.orthanc.studies import StudyReader, tag_numbers
 from derived_series.orthanc.study_watch import StudyWatch
 
@@ -108,31 +108,10 @@ class RuleRoutes:
                     "LastJob": None if last is None else last.job,
                     "Waiting": self._watch.to_json(rule),
                     "Remarks": [each.to_json() for each in self._remarks.of_rule(rule.name, _LISTED_REMARKS)],
-                    "Problems": self._problems(rule, catalogue),
+                    "Problems": problems_of_rule(rule, catalogue, self._destinations),
                 }
             )
         return Answer.of(entries)
-
-    def _problems(self, rule: Rule, catalogue: Catalogue) -> list[str]:
-        """Why each of its jobs would fail: what it names is not there."""
-        problems = []
-        for asked in rule.derivations:
-            for kind, name, there in (
-                ("pipeline", asked.pipeline, catalogue.pipelines),
-                ("blueprint", asked.blueprint, catalogue.blueprints),
-                ("factory", asked.factory, catalogue.factories),
-            ):
-                if name is not None and name not in there:
-                    problems.append(f"there is no {kind} {name!r}")
-            if asked is rule.derive and (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
-                problems += _problems_of_inputs(rule, asked, pipeline)
-        try:
-            for asked in rule.derivations:
-                self._destinations.check(asked)
-            self._destinations.check_names(rule.send_to or ())
-        except (NotFound, InvalidRequest) as error:
-            problems.append(error.message)
-        return problems
 
     def simulate(self, request: Request) -> Answer:
         """Which series would fire which rules of the configuration. Nothing is derived, no value of a tag is shown."""
@@ -230,14 +209,3 @@ class RuleRoutes:
                     series.setdefault(change["ID"])
             end = since
         return list(series)[:count]
-
-
-def _problems_of_inputs(rule: Rule, asked: DeriveRequest, pipeline: dict[str, Any]) -> list[str]:
-    """Inputs that the pipeline has not, and those that it needs and does not get."""
-    inputs = set(pipeline["Inputs"])
-    needed = inputs - {*pipeline["OptionalInputs"], *pipeline["PriorInputs"]}  # a job looks for priors itself
-    named = {*(rule.inputs or [pipeline["ParentInput"]]), *rule.priors, *asked.retrieve}
-    if not needed <= named <= inputs:
-        return [f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(pipeline['Inputs'])}"]
-    lacking = needed.intersection(rule.optional)
-    return [f"the pipeline {asked.pipeline!r} needs {', '.join(sorted(lacking))}"] if lacking else []

@@ -1,0 +1,44 @@
+"""What is wrong with a rule of the configuration, apart from its form: it names what is not there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from derived_series.errors import InvalidRequest, NotFound
+from derived_series.jobs.messages import Catalogue
+from derived_series.jobs.requests.derive import DeriveRequest
+from derived_series.jobs.rules.model import Rule
+from derived_series.orthanc.destinations import Destinations
+
+
+def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destinations) -> list[str]:
+    """Why each of its jobs would fail: what it names is not there."""
+    problems = []
+    for asked in rule.derivations:
+        for kind, name, there in (
+            ("pipeline", asked.pipeline, catalogue.pipelines),
+            ("blueprint", asked.blueprint, catalogue.blueprints),
+            ("factory", asked.factory, catalogue.factories),
+        ):
+            if name is not None and name not in there:
+                problems.append(f"there is no {kind} {name!r}")
+        if asked is rule.derive and (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
+            problems += _problems_of_inputs(rule, asked, pipeline)
+    try:
+        for asked in rule.derivations:
+            destinations.check(asked)
+        destinations.check_names(rule.send_to or ())
+    except (NotFound, InvalidRequest) as error:
+        problems.append(error.message)
+    return problems
+
+
+def _problems_of_inputs(rule: Rule, asked: DeriveRequest, pipeline: dict[str, Any]) -> list[str]:
+    """Inputs that the pipeline has not, and those that it needs and does not get."""
+    inputs = set(pipeline["Inputs"])
+    needed = inputs - {*pipeline["OptionalInputs"], *pipeline["PriorInputs"]}  # a job looks for priors itself
+    named = {*(rule.inputs or [pipeline["ParentInput"]]), *rule.priors, *asked.retrieve}
+    if not needed <= named <= inputs:
+        return [f"the inputs of the pipeline {asked.pipeline!r} are {', '.join(pipeline['Inputs'])}"]
+    lacking = needed.intersection(rule.optional)
+    return [f"the pipeline {asked.pipeline!r} needs {', '.join(sorted(lacking))}"] if lacking else []
