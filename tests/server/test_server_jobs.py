@@ -277,7 +277,7 @@ def _worker_token(server: OrthancServer) -> str:
     ("section", "words"),
     [
         ({"Worker": 2}, ["unknown key 'Worker'", "Workers"]),
-        ({"Workers": "2"}, ["Workers", "integer"]),
+        ({"Workers": "2"}, ["Workers: a whole number is expected, not string"]),
         ({"Workers": 0}, ["Workers", "a number of at least 1 is expected, not number 0"]),
         ({"OrthancUrl": "ftp://x"}, ["OrthancUrl"]),
         ({"Pipelines": {"x": {"Timeouts": 1}}}, ["Pipelines.x.Timeouts"]),
