@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
 
 from derived_series.dicomweb.client import Connection
-from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.bulk.agreement import NOTHING, agree
 from derived_series.jobs.bulk.bulk_run import Member
-from derived_series.jobs.pool.executor import WorkerDied
 from derived_series.jobs.requests.bulk import AgreementLimits
 from derived_series.jobs.work.entry import compare
 from derived_series.orthanc.bulk_finder import FIRST_OUTPUT
+
+_log = logging.getLogger(__name__)
 
 #: Workers that one comparison may cost, and the Orthancs that do not answer.
 _ATTEMPTS = 3
@@ -56,8 +57,9 @@ class Comparisons:
         self._running = None
         try:
             comparison = future.result()
-        except (WorkerDied, CancelledError, DerivedSeriesError) as error:
+        except (Exception, CancelledError) as error:  # the boundary of each comparison: other runs go on
             self._attempts += 1
+            _log.warning("run %s, member %d could not be compared: %s", run, member.number, type(error).__name__)
             if self._attempts < _ATTEMPTS:
                 return None  # it is begun again
             problem = {"Kind": NOTHING, "Problem": f"the comparison could not be made ({type(error).__name__})"}
