@@ -80,7 +80,7 @@ class World:
         self.retrievals = Retrievals(self.store)
         logs = RuleLogs.of(self.store)
         self.remarks, self.waits = logs.remarks, logs.waits
-        self.numbers = tag_numbers(self.rules, gateway)
+        self.numbers = tag_numbers(self.rules, gateway.tag_number)
         self._audit_file = AuditFile(folder / "audit.jsonl", 1 << 20)
         audit = Audit(gateway, AuditLog(self.store), self._audit_file)
         firer = Firer(self.runner, cast(LibraryRoutes, pipelines), logs, self.settings, audit, notifier)

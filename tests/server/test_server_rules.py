@@ -300,6 +300,18 @@ def test_what_a_rule_names_and_is_not_there_is_told(server: OrthancServer) -> No
     assert fired(server, "lost")["Problems"] == ["there is no pipeline 'none'", "there is no destination 'nowhere'"]
 
 
+def test_what_would_fail_is_told_of_rules_to_try(server: OrthancServer) -> None:
+    series = sorted(server.series_ids())[0]
+    wrong = {"Name": "x", "Match": {"Modality": "none"}, "Derive": {**PLAIN, "Parameters": {"Seconds": "x"}}}
+    waits = {"Series": {"ct": {"Modality": "CT"}}, "Seconds": 1, "Otherwise": {"Derive": {"Pipeline": "none"}}}
+    tried = simulated(server, [series], Rules=[wrong, {**wrong, "Name": "y", "Derive": PLAIN, "WaitFor": waits}])
+    (problem,) = tried[series, "x"]["Problems"]
+    assert problem.startswith("parameters of pipeline 'plain': Seconds: 'x' is not of type")
+    assert tried[series, "y"]["Problems"] == ["there is no pipeline 'none'"]
+    twice = server.post(f"/series/{series}/rules/simulate", json={"Rules": [wrong, wrong]})
+    assert twice.status_code == 400 and "several rules are named 'x'" in twice.json()["Message"]
+
+
 def test_a_restart_and_a_full_queue_miss_nothing(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
     slow = {"Name": "slow", "Match": {"Modality": "CT"}, "Derive": {**PLAIN, "Parameters": {"Seconds": 0.7}}}
     keys = {"Workers": 1, "QueueSize": 1, "Rules": [slow]}

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydicom.datadict import tag_for_keyword
+
 from derived_series.errors import InvalidRequest
 from derived_series.installation.checks_of_database import check_database
 from derived_series.installation.configuration import Configuration
@@ -25,6 +27,7 @@ from derived_series.jobs.queue.schema import VERSION
 from derived_series.jobs.queue.sqlite_database import DATABASE
 from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings
 from derived_series.orthanc.health import FULL_BYTES, TIGHT_BYTES
+from derived_series.orthanc.studies import tag_numbers
 
 _GIGABYTE = 1 << 30
 
@@ -66,6 +69,7 @@ def check_files(set_up: SetUp) -> list[Finding]:
     around = OrthancConfiguration.of(dict(configuration.merged), configuration.path)
     return [
         *findings,
+        *_rules(configuration, settings),
         *_blueprints(set_up, settings),
         *_storage(set_up, settings, around),
         *_compression(configuration),
@@ -179,6 +183,21 @@ def _is_permitted(method: str, uri: str, entries: list[Any]) -> bool:
     return any(
         str(entry[0]).lower() in ("any", method) and re.search(str(entry[1]), uri) is not None for entry in entries
     )
+
+
+def _rules(configuration: Configuration, settings: Settings) -> Iterator[Finding]:
+    """Names of tags that Orthanc cannot know, with which it does not start."""
+    own_tags = configuration.section("Dictionary")  # number -> [VR, name, ...]
+    names = {str(entry[1]): number for number, entry in own_tags.items() if isinstance(entry, list) and len(entry) > 1}
+
+    def number_of(keyword: str) -> str | None:
+        tag = tag_for_keyword(keyword)
+        return names.get(keyword) if tag is None else f"{tag >> 16:04x},{tag & 0xFFFF:04x}"
+
+    try:
+        tag_numbers(settings.rules, number_of)
+    except InvalidRequest as problem:
+        yield error("rules", f"{_where(configuration, 'DerivedSeries')}: {problem.message}", problem.remedy or "")
 
 
 def _blueprints(set_up: SetUp, settings: Settings) -> Iterator[Finding]:

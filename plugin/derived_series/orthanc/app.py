@@ -162,7 +162,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     retrievals = Retrievals(store)
     on_the_way = settings.store_timeout + _ON_THE_WAY_SECONDS
     leftovers = Leftovers(store, on_the_way, gateway.remove_series, lambda: nodes.leads)
-    numbers = tag_numbers(settings.rules, gateway)
+    numbers = tag_numbers(settings.rules, gateway.tag_number)
 
     def make_task(job: JobRecord) -> DeriveTask:
         path = job.image and str(store.image_path(job) or job.image)

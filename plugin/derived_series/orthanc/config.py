@@ -13,7 +13,7 @@ from derived_series.jobs.notices.receiver import Receiver, check_headers, repeat
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.remote.versions import Strictness
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
-from derived_series.jobs.rules.model import Rule, repeated
+from derived_series.jobs.rules.model import Rule, check_names
 from derived_series.json_model import JsonModel
 from derived_series.orthanc.browsers import Doorkeeper
 
@@ -160,8 +160,7 @@ class Settings(JsonModel):
     @field_validator("rules")
     @classmethod
     def _named_once(cls, rules: list[Rule]) -> list[Rule]:
-        if twice := repeated(rules):
-            raise ValueError(f"several rules are named {', '.join(map(repr, twice))}")
+        check_names(rules)
         return rules
 
     @field_validator("orthanc_headers")

@@ -1,4 +1,4 @@
-"""What is wrong with a rule of the configuration, apart from its form: it names what is not there."""
+"""What is wrong with a rule of the configuration, apart from its form: what it names is not there, or a parameter is wrong."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.rules.model import Rule
 from derived_series.orthanc.destinations import Destinations
+from derived_series.orthanc.parameters import check_parameters
 
 
 def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destinations) -> list[str]:
-    """Why each of its jobs would fail: what it names is not there."""
+    """Why each of its jobs would fail: what it names is not there, or a parameter is wrong."""
     problems = []
     for asked in rule.derivations:
         for kind, name, there in (
@@ -22,6 +23,7 @@ def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destination
         ):
             if name is not None and name not in there:
                 problems.append(f"there is no {kind} {name!r}")
+        problems += _problems_of_parameters(asked, catalogue)
         if asked is rule.derive and (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
             problems += _problems_of_inputs(rule, asked, pipeline)
     try:
@@ -31,6 +33,17 @@ def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destination
     except (NotFound, InvalidRequest) as error:
         problems.append(error.message)
     return problems
+
+
+def _problems_of_parameters(asked: DeriveRequest, catalogue: Catalogue) -> list[str]:
+    """Parameters that the pipeline does not take."""
+    pipeline = catalogue.pipelines.get(asked.pipeline or "")
+    try:
+        if pipeline is not None:
+            check_parameters(str(asked.pipeline), pipeline["Parameters"], asked.parameters)
+    except InvalidRequest as error:
+        return [error.message]
+    return []
 
 
 def _problems_of_inputs(rule: Rule, asked: DeriveRequest, pipeline: dict[str, Any]) -> list[str]:

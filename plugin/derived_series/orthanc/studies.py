@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
@@ -25,16 +25,17 @@ _NUMBER = re.compile(r"([0-9a-fA-F]{4})[,-]?([0-9a-fA-F]{4})")
 _DEEPEST_STEPS = 200
 
 
-def tag_numbers(rules: Iterable[Rule], gateway: Gateway) -> dict[str, str]:
+def tag_numbers(rules: Iterable[Rule], number_of: Callable[[str], str | None]) -> dict[str, str]:
     """The tags that rules name, as ``0008,0060``; by the name in the rule.
 
+    :param number_of: the number of a keyword, such as Orthanc knows it; None: there is no such tag.
     :raises InvalidRequest: naming every name that is not a tag.
     """
     numbers: dict[str, str] = {}
     unknown: list[str] = []
     for rule in rules:
         for name in sorted(rule.names() - {*METADATA, COUNT, DERIVED, OUTPUT}):
-            number = _number(name, gateway)
+            number = _number(name, number_of)
             if number is None:
                 unknown.append(f"{name!r} of the rule {rule.name!r}")
             else:
@@ -52,7 +53,7 @@ def check_tags(names: Iterable[str], what: str, gateway: Gateway) -> None:
 
     :param what: the key that has them. :raises InvalidRequest: naming every name that is not a tag.
     """
-    unknown = [name for name in names if _number(name, gateway) is None]
+    unknown = [name for name in names if _number(name, gateway.tag_number) is None]
     if unknown:
         raise InvalidRequest(
             f"{what}: there is no tag {', '.join(repr(name[:64]) for name in unknown)}",
@@ -60,11 +61,11 @@ def check_tags(names: Iterable[str], what: str, gateway: Gateway) -> None:
         )
 
 
-def _number(name: str, gateway: Gateway) -> str | None:
+def _number(name: str, number_of: Callable[[str], str | None]) -> str | None:
     digits = _NUMBER.fullmatch(name)
     if digits is not None:
         return f"{digits[1]},{digits[2]}".lower()
-    return gateway.tag_number(name)
+    return number_of(name)
 
 
 class StudyReader:

@@ -38,6 +38,13 @@ def test_a_sound_set_up_has_no_finding(tmp_path: Path) -> None:
     assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sound_sections(tmp_path)})) == []
 
 
+def test_a_tag_of_orthancs_own_dictionary_is_a_tag(tmp_path: Path) -> None:
+    sections = sound_sections(tmp_path)
+    dictionary = {"0009,1001": ["LO", "OwnTag", 1, 1, "Creator"]}
+    fires({"OwnTag": "1", "0008,0060": "CT", "Modality": "CT"}, Dictionary=dictionary)(sections, tmp_path)
+    assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections})) == []
+
+
 def other_script(sections: Sections, folder: Path) -> None:
     (folder / "theirs.py").write_text("print('hello')\n")
     sections["PythonScript"] = str(folder / "theirs.py")
@@ -70,8 +77,21 @@ def notifies(**keys: Any) -> Callable[[Sections, Path], object]:
     return lambda sections, folder: sections["DerivedSeries"].update(Notify=[{"URL": "https://example.org/", **keys}])
 
 
+def fires(match: dict[str, Any], **sections_beside: Any) -> Callable[[Sections, Path], object]:
+    """Adds a rule, and sections of Orthanc's."""
+
+    def change(sections: Sections, folder: Path) -> None:
+        sections["DerivedSeries"]["Rules"] = [{"Name": "r", "Match": match, "Derive": {"Pipeline": "p"}}]
+        sections.update(sections_beside)
+
+    return change
+
+
 #: Broken set-ups: what was done to a sound one, the finding's name, and words of it.
 BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
+    "a rule on a tag that is not there": (fires({"Nope": "1"}), "rules", "there is no tag 'Nope' of the rule 'r'"),
+    "a rule with an unusable expression": (fires({"Rows": {"Regex": "(?=a)"}}), "settings", "look-around"),
+    "a rule that can never fire": (fires({"Rows": {"Min": 5, "Max": 1}}), "settings", "at least 5 and at most 1"),
     "no Python plugin": (
         lambda s, f: s["Plugins"].append(s["Plugins"].pop() + "/libOrthancDicomWeb.so"),
         "python plugin",

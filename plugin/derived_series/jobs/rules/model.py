@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -197,7 +197,8 @@ class Rule(JsonModel):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def repeated(rules: list[Rule]) -> list[str]:
-    """Names that several rules have."""
+def check_names(rules: Sequence[Rule]) -> None:
+    """:raises ValueError: several rules of one name."""
     names = [rule.name for rule in rules]
-    return sorted({name for name in names if names.count(name) > 1})
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"several rules are named {', '.join(map(repr, twice))}")

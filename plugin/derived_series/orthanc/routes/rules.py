@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from derived_series.errors import Busy, InvalidRequest, NotFound
 from derived_series.jobs.queue.retrievals import Retrievals
@@ -14,7 +14,7 @@ from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
 from derived_series.jobs.rules.evaluate import Case, Evaluation, evaluate_all
 from derived_series.jobs.rules.logs import RuleLogs
-from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.model import Rule, check_names
 from derived_series.json_model import JsonModel
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.destinations import Destinations
@@ -42,6 +42,12 @@ class TryRequest(JsonModel):
     """``Rules`` to try on a series instead of the configuration's."""
 
     rules: Annotated[list[Rule], Field(max_length=100)] | None = None
+
+    @field_validator("rules")
+    @classmethod
+    def _named_once(cls, rules: list[Rule] | None) -> list[Rule] | None:
+        check_names(rules or [])
+        return rules
 
     @classmethod
     def of(cls, document: object) -> TryRequest:
@@ -116,7 +122,9 @@ class RuleRoutes:
     def simulate(self, request: Request) -> Answer:
         """Which series would fire which rules of the configuration. Nothing is derived, no value of a tag is shown."""
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
-        reader = StudyReader(self._gateway, tag_numbers(self._rules, self._gateway), self._jobs, self._retrievals)
+        reader = StudyReader(
+            self._gateway, tag_numbers(self._rules, self._gateway.tag_number), self._jobs, self._retrievals
+        )
         cases = []
         for series in asked.series if asked.series is not None else self._last_stable(asked.last):
             try:
@@ -136,9 +144,14 @@ class RuleRoutes:
         series = request.groups[0]
         asked = TryRequest.of(parse_json(request.body or b"{}", "the body"))
         rules = self._rules if asked.rules is None else asked.rules
-        reader = StudyReader(self._gateway, tag_numbers(rules, self._gateway), self._jobs, self._retrievals)
+        reader = self._reader(rules)
         (outcome,) = self._outcomes_of_cases(rules, [self._case(reader, rules, series)])
         return Answer.of(outcome)
+
+    def _reader(self, rules: list[Rule]) -> StudyReader:
+        """:raises InvalidRequest: rules name what is not a tag."""
+        numbers = tag_numbers(rules, self._gateway.tag_number)
+        return StudyReader(self._gateway, numbers, self._jobs, self._retrievals)
 
     def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> Case:
         """A series, with those around it where a rule looks at them. :raises NotFound: no such series."""
@@ -149,12 +162,14 @@ class RuleRoutes:
         )
 
     def _outcomes_of_cases(self, rules: list[Rule], cases: list[Case]) -> list[dict[str, Any]]:
+        catalogue = self._library.catalogue()
+        problems = {rule.name: problems_of_rule(rule, catalogue, self._destinations) for rule in rules}
         return [
             {
                 "Series": case.series.id,
                 "Path": f"/series/{case.series.id}",
                 "Rules": [
-                    outcome
+                    {**outcome, "Problems": problems[rule.name]} if problems[rule.name] else outcome
                     for rule, evaluation in zip(rules, evaluations, strict=True)
                     for outcome in self._outcomes(rule, evaluation)
                 ],
