@@ -1,4 +1,4 @@
-"""What is wrong with a rule of the configuration, apart from its form: what it names is not there, or a parameter is wrong."""
+"""What is wrong with a rule apart from its form: it names what is not there, or has a wrong parameter."""
 
 from __future__ import annotations
 
