@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from derived_series.errors import UserCodeError
+from derived_series.jobs.notices.fields import REMEDIES
+from derived_series.jobs.record import Problem
 from derived_series.jobs.work.catalogue import catalogue, kind_json
 from derived_series.kinds import KINDS, file_type, reads
 from orthanc_server import REPOSITORY
@@ -105,3 +108,8 @@ def test_parameters_without_a_schema_stop_nothing(tmp_path: Path) -> None:
     )
     known = catalogue((str(tmp_path),))
     assert "it has no schema" in known.pipelines["odd"]["Parameters"]["description"] and not known.problems
+
+
+def test_a_failure_of_user_code_says_where_to_look() -> None:
+    assert Problem.of(UserCodeError("process raised KeyError")).remedy == REMEDIES["UserCodeError"]
+    assert Problem.of(UserCodeError("it is too slow", remedy="raise Timeout")).remedy == "raise Timeout"

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib import format as npy_format
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -22,7 +23,7 @@ from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.blueprints.space import FrameChoice, in_space
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
-from derived_series.dicom.factories.image_files import require
+from derived_series.dicom.factories.image_files import CUT_OFF, require
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.from_itk import is_sitk, placed_image
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
@@ -248,9 +249,22 @@ class NumpyFactory(DicomFactory):
             array.close()
             raise InvalidImage("the image is an archive of arrays (.npz)", remedy="write one array with numpy.save")
         except _READ_ERRORS as error:
+            if _is_cut_off(path):
+                raise InvalidImage("the .npy file is shorter than its header says", remedy=CUT_OFF) from error
             raise InvalidImage(
                 f"the image is not a readable .npy file: {error}", remedy="write it with numpy.save(file, array)"
             ) from error
+
+
+def _is_cut_off(path: str | Path) -> bool:
+    """Whether a .npy file with a header that can be read ends before the array does."""
+    read = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+    try:
+        with Path(path).open("rb") as file:
+            shape, _, dtype = read[npy_format.read_magic(file)](file)
+            return Path(path).stat().st_size < file.tell() + math.prod(shape) * dtype.itemsize
+    except (*_READ_ERRORS, LookupError):
+        return False
 
 
 def _volume(image: Any) -> npt.NDArray[Any]:

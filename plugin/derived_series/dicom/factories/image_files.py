@@ -8,6 +8,9 @@ from derived_series.errors import InvalidImage
 from derived_series.kinds import file_type
 from derived_series.kinds.file_types import FileType
 
+#: Of a file that is shorter than its header says.
+CUT_OFF = "it was cut off while it was written or sent: send the whole file again"
+
 
 def require(path: str | Path, *types: FileType, reader: str) -> None:
     """:param types: what is read; :param reader: the name of the factory that reads it.

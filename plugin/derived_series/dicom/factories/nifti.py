@@ -18,7 +18,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from derived_series.dicom.blueprints.space import require_patient_space
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory, require_colour
-from derived_series.dicom.factories.image_files import require
+from derived_series.dicom.factories.image_files import CUT_OFF, require
 from derived_series.dicom.factories.nifti_space import require_scalars, says_where, template_of, two_places
 from derived_series.dicom.grid import FARTHEST_MM, LPS_TO_RAS, Affine, Grid
 from derived_series.dicom.image.placement import Placement, on_parent, place, tolerance
@@ -100,6 +100,8 @@ class NiftiFactory(DicomFactory):
         require(path, NIFTI, GZIP, reader="nifti")
         try:
             return _unpacked(Path(path)) if Path(path).suffix == ".gz" else nib.load(path)
+        except EOFError as error:
+            raise InvalidImage("the compressed NIfTI file ends before its end mark", remedy=CUT_OFF) from error
         except _READ_ERRORS as error:
             raise InvalidImage(
                 f"the image is not a readable NIfTI file: {str(error).replace(str(path), Path(path).name)}",
@@ -255,7 +257,11 @@ def _values(image: Any) -> npt.NDArray[Any]:
     try:
         array = np.asanyarray(image.dataobj)
     except _READ_ERRORS as error:
-        raise InvalidImage(f"the values of the NIfTI image cannot be read: {error}") from error
+        raise InvalidImage(
+            "the values of the NIfTI image cannot be read: its file is shorter than its header says, or damaged",
+            remedy=CUT_OFF,
+            details=str(error),
+        ) from error
     values: npt.NDArray[Any] = array.reshape(shape, order="A") if array.shape != shape else array
     return values
 
