@@ -72,7 +72,7 @@ test-postgresql: setup
 # cable break: MACHINES_SEED sets which and when, and is printed.
 test-machines: setup
 	@MACHINES_JOBS=$${MACHINES_JOBS:-200} MACHINES_BREAKS=$${MACHINES_BREAKS:-100} MACHINES_CANCELS=$${MACHINES_CANCELS:-50} \
-		MACHINES_SEED=$${MACHINES_SEED:-$$(date +%s)} $(PYTHON) -m pytest -s tests/server/test_machines.py
+		MACHINES_SEED=$${MACHINES_SEED:-$$(date +%s)} $(PYTHON) -m pytest -s tests/server/test_remote_workers.py tests/server/test_machines.py
 
 # What others' programs read of our objects: plastimatch, dcmrtstruct2nii and dcmqi, installed first.
 test-readers: setup
@@ -82,6 +82,8 @@ test-readers: setup
 # 5,000 damaged DICOM, NIfTI and .npy inputs, others each time: it prints its seed, which FUZZ_SEED sets.
 fuzz: setup
 	@PYTHONPATH=plugin:tests $(PYTHON) scripts/fuzz.py
+	@$(PYTHON) -m pytest -q -n 2 --hypothesis-profile thorough tests/unit/dicom/test_pixels.py tests/unit/dicom/test_nifti.py \
+		tests/unit/dicom/test_encoding.py tests/unit/dicom/test_contours.py tests/unit/dicom/test_any_image.py
 
 # What an environment's Python installs, and what stands in for a package without a wheel: see docs/install.md
 wheel: setup

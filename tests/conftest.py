@@ -18,7 +18,8 @@ from run_summary import coverage_lines, measured, skip_lines
 from shared_data import NO_DATA
 from store_places import jobs_address, postgresql, store_place  # noqa: F401  # fixtures for all tests
 
-settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True, max_examples=30)
+settings.register_profile("thorough", settings.get_profile("repeatable"), max_examples=300)
 settings.register_profile("quick", settings.get_profile("repeatable"), max_examples=4)
 settings.load_profile("repeatable")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import signal
 import time
@@ -32,6 +33,9 @@ from orthanc_server import REPOSITORY, OrthancServer, free_port
 from phantoms import ct_phantom, encode
 from recording_proxy import RecordingProxy
 from server_fixtures import finished, npy, submit, until
+
+#: What waits long for somebody to be missed.
+LONG = pytest.mark.skipif("MACHINES_JOBS" not in os.environ, reason="takes long (make test-machines runs it)")
 
 PIPELINES = '''
 """Pipelines of the box."""
@@ -253,7 +257,7 @@ def test_a_crash_of_the_code_is_the_jobs(two: Site) -> None:
     assert "crashed its process (SIGSEGV)" in two.whole(job)["Content"]["Error"]["Message"]
 
 
-@pytest.mark.parametrize("how", ["killed", "frozen", "cut off"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("frozen", marks=LONG), pytest.param("cut off", marks=LONG)])
 def test_a_worker_that_is_lost_costs_no_job_and_doubles_none(two: Site, how: str) -> None:
     job, mark = two.slow(3)
     two.eventually(mark.exists, "it does not begin")
@@ -330,6 +334,7 @@ def test_a_ticket_is_good_once(two: Site) -> None:
     finished(two.server, job)
 
 
+@LONG
 def test_the_scheduler_dies_and_comes_back(two: Site) -> None:
     jobs = [two.slow(1.0)[0] for _ in range(4)]
     until(two.server, jobs[0], {"Running", "Success"})
@@ -345,6 +350,7 @@ def test_the_scheduler_dies_and_comes_back(two: Site) -> None:
     assert [len(two.of_job(job)) for job in jobs] == [1] * 4
 
 
+@LONG
 def test_orthanc_dies_and_comes_back(two: Site) -> None:
     job, mark = two.slow(3)
     two.eventually(mark.exists, "it does not begin")

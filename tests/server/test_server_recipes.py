@@ -99,6 +99,8 @@ def test_the_recipe_for_python(empty_orthanc: OrthancServer) -> None:
 
 
 def test_the_rules_of_the_text_are_rules() -> None:
-    (text,) = blocks("json")
-    rules = Settings.of(json.loads("{" + text + "}")).rules
+    whole, waiting, chosen = blocks("json")
+    rules = Settings.of(json.loads("{" + whole + "}")).rules
     assert [rule.name for rule in rules] == ["smooth thin thorax CTs", "fuse"]
+    rules = Settings.of({"Rules": [json.loads(waiting), *json.loads(f"[{chosen}]")]}).rules
+    assert [rule.name for rule in rules] == ["fuse the whole study", "large", "small"]

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.spatial.transform import Rotation
@@ -56,7 +56,6 @@ def turn_of(angles: tuple[float, float, float]) -> npt.NDArray[np.float64]:
 
 
 @pytest.mark.filterwarnings("ignore:The number of bytes of compressed pixel data matches")  # by chance, in tiny images
-@settings(max_examples=60)
 @given(
     images([np.dtype(bool), *INTEGERS, *FLOATS]),
     ANGLES,
@@ -89,7 +88,6 @@ def test_an_array_anywhere(
         assert np.array_equal(one.pixel_array, other.pixel_array)
 
 
-@settings(max_examples=60)
 @given(images([*INTEGERS, *FLOATS[1:]]), ANGLES, SIZES, st.sampled_from(ALL_48), st.sampled_from(sorted(PARENTS)))
 def test_a_nifti_image_anywhere(image: npt.NDArray[Any], angles: Any, sizes: Any, axes: str, name: str) -> None:
     affine = np.eye(4)

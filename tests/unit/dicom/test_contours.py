@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -67,7 +67,6 @@ def test_contours_enclose_the_centres_of_the_pixels(name: str) -> None:
     assert np.array_equal(sum(mask_of([points], shape.shape).astype(int) for points in contours), shape)  # add up
 
 
-@settings(max_examples=200, deadline=None)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
 def test_any_mask_comes_back(shape: npt.NDArray[np.bool_]) -> None:
     contours = contours_of(shape)
@@ -79,7 +78,6 @@ def test_any_mask_comes_back(shape: npt.NDArray[np.bool_]) -> None:
     assert np.array_equal(mask_of(noisy, shape.shape), shape)
 
 
-@settings(max_examples=100, deadline=None)
 @given(arrays(np.bool_, (8, 8)))
 def test_a_reader_that_rounds_vertices_draws_within_the_mask(shape: npt.NDArray[np.bool_]) -> None:
     drawn = np.zeros_like(shape)
