@@ -35,8 +35,8 @@ _DEEPEST_LEVELS = 32
 _REMEDY = "correct it: docs/reference.md says what each key takes"
 #: Digits of the longest number without a point that is read.
 _INTEGER_DIGITS = 1000
-#: What helps where a body is not JSON.
-_JSON_REMEDY = 'send JSON in UTF-8, such as {"Pipeline": "gaussian_smoothing", "Parameters": {}}'
+#: What helps where a body is empty or not JSON.
+_JSON_REMEDY = "send a JSON object in UTF-8: docs/reference.md says which keys a route takes"
 
 M = TypeVar("M", bound=BaseModel)
 
