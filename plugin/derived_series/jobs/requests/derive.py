@@ -122,9 +122,7 @@ class DeriveRequest(KeysOfKinds):
         if self.grid == "Own" and (self.interpolation is not None or self.outside is not None):
             raise ValueError('Interpolation and Outside tell how to resample: ask for "Grid": "Parent"')
         if self.grid == "Parent" and self.frame_of_reference == "New":
-            raise ValueError(
-                'an image on the parent\'s grid has the parent\'s frame of reference: ask for "Grid": "Own"'
-            )
+            raise ValueError('FrameOfReference is the parent\'s on the parent\'s grid: ask for "Grid": "Own"')
         if self.preview and not self.dry_run:
             raise ValueError('Preview is a slice of what would be stored: ask for "DryRun": true')
         if self.synchronous is not None and self.synchronous == self.asynchronous:
