@@ -141,11 +141,15 @@ def others(slices: int, repeats: int) -> tuple[Table, list[Target]]:
     images: dict[str, npt.NDArray[Any]] = {
         "fractional_segmentation": (organs > 0)[None] * np.float32(0.75),
         "rt_structure_set": organs,
+        "overlay": organs,
+        "summary": organs,
     }
     extra = {
         "parametric_map": real_world_values("[hnsf'U]"),
         "fractional_segmentation": segments(*_described(1)),
         "rt_structure_set": segments(*_described(24)),
+        "overlay": segments(*_described(24)),
+        "summary": segments(*_described(24)),
     }
     bounds = {"parametric_map": 3, "legacy_enhanced_ct": 2.5}
     seconds = interleaved(
@@ -156,7 +160,7 @@ def others(slices: int, repeats: int) -> tuple[Table, list[Target]]:
         repeats,
     )
     rows = tuple((name, spread(times), f"{ratio(seconds, name, 'ct'):.2f}x") for name, times in seconds.items())
-    notes = ("The fractional segmentation is of one map of probabilities, the structures are 24 ellipsoids.",)
+    notes = ("The fractional segmentation is of one map of probabilities; all else is of 24 ellipsoids.",)
     table = Table(
         f"8. Other objects of {slices} slices", ("blueprint", "s", "time to the classic series'"), rows, notes
     )
