@@ -91,7 +91,7 @@ def test_what_was_made_again_is_replaced_when_it_is_ticked(page: Page, server: O
     row = page.locator("#runs tr").first
     expect(row).to_contain_text("1 agree, 0 do not")
     row.get_by_role("button", name="Series").click()
-    expect(page.locator("#table tbody tr")).to_contain_text("correlation 1, largest difference 0")
+    expect(page.locator("#table tbody tr")).to_contain_text("relative difference 0, largest difference 0")
     assert former in server.series_ids()
     page.get_by_label("Series 1", exact=True).check()
     page.get_by_role("button", name="Replace those ticked").click()

@@ -170,7 +170,7 @@ def test_a_rejected_series_that_comes_back_is_known_by_the_note_in_its_study(
     for key in ("State", "User", "Code", "Meaning", "Title", "KeyObjects"):
         assert state[key] == rejected[key]
     assert state["Job"] == first["JobID"]
-    assert "is rejected" in refused(server, first["ID"], 409, Verdict="Accept", User="b")
+    assert "was rejected" in refused(server, first["ID"], 409, Verdict="Accept", User="b")
     second = derive(server, parent, IfExists="Reuse")
     assert second["SeriesInstanceUID"] != first["SeriesInstanceUID"]
     assert server.json(f"/series/{second['ID']}/review")["State"] == "Unreviewed"
@@ -193,7 +193,7 @@ def test_the_notes_of_a_study_count_where_nothing_else_is_known(
     for key in ("State", "User", "Code", "Meaning", "Title", "KeyObjects"):
         assert state[key] == rejected[key]
     assert state["Time"][:19] == rejected["Time"][:19]
-    assert "is rejected" in refused(other, series, 409, Verdict="Accept", User="b")
+    assert "was rejected" in refused(other, series, 409, Verdict="Accept", User="b")
     assert other.get(f"/series/{parent}/review").status_code == 409
 
 
@@ -348,7 +348,7 @@ def test_a_rejection_that_a_crash_cut_short_is_finished_after_it(server: Orthanc
         while server.json(f"/series/{series}/review")["State"] != "Rejecting":
             assert time.monotonic() < end
             time.sleep(0.02)
-        assert "final" in refused(server, series, 409, Verdict="Accept", User="a")
+        assert "cannot be changed" in refused(server, series, 409, Verdict="Accept", User="a")
         assert server.get(f"/series/{series}/metadata/4301").status_code == 404
         server.kill()
         with pytest.raises(OSError):
@@ -390,4 +390,4 @@ def test_a_verdict_on_what_the_sender_has_not_seen_is_refused(server: OrthancSer
     assert review(server, series, Known="Accepted", **REJECT)["State"] == "Rejected"
     who = server.json(f"/series/{series}/review")
     message = refused(server, series, 409, Verdict="Accept", User="Eva")
-    assert f"rejected by {who['User']} on {who['Time']}" in message and "final" in message
+    assert f"rejected by {who['User']} on {who['Time']}" in message and "cannot be changed" in message

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread, dcmwrite
 from pydicom.dataset import Dataset
@@ -230,6 +230,7 @@ SMALL = Blueprint([StaticElement("SeriesDescription", "small")])
 CONTEXT = BuildContext(datetime(2024, 3, 12, 10, 30), "seed")
 
 
+@settings(max_examples=100)
 @given(st.sampled_from(TAGS), VALUES)
 @example("SliceLocation", " 7 ")
 @example("AcquisitionNumber", ["1", " 2"])
