@@ -10,7 +10,7 @@ from typing import Any
 from derived_series.errors import Conflict, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.audit_log import Act
-from derived_series.jobs.queue.database import Note, Transaction
+from derived_series.jobs.queue.database import Note, together
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest
@@ -22,8 +22,6 @@ from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.parameters import check_parameters
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.library import LibraryRoutes, named
-
-Along = Note
 
 
 class Derivations:
@@ -77,7 +75,7 @@ class Derivations:
         job: JobRecord,
         image: bytes | None,
         by: Mapping[str, Any],
-        along: Callable[[JobRecord], Along] | None = None,
+        along: Callable[[JobRecord], Note] | None = None,
     ) -> JobRecord:
         """The job that answers a request: this one, on disk, or one that does the same already.
 
@@ -127,19 +125,14 @@ class Derivations:
         job: JobRecord,
         image: bytes | None,
         by: Mapping[str, Any],
-        along: Callable[[JobRecord], Along] | None,
+        along: Callable[[JobRecord], Note] | None,
     ) -> None:
         if job.is_preview:  # nothing comes of it
             self._runner.submit(job, image)
             return
         act = Act("Derive", by, job.series, job.id, _what(job))
         notes = [self._audit.note(act), *([] if along is None else [along(job)])]
-
-        def write(db: Transaction) -> None:
-            for note in notes:
-                note(db)
-
-        self._runner.submit(job, image, write)
+        self._runner.submit(job, image, together(*notes))
         self._audit.tell(act)
 
     def _instances(self, series: str) -> str:

@@ -11,7 +11,7 @@ from derived_series.errors import Conflict
 from derived_series.jobs.about_job import about_job
 from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.queue.audit_log import Act
-from derived_series.jobs.queue.database import Note, Transaction
+from derived_series.jobs.queue.database import Note, together
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.requests.derive import DeriveRequest
@@ -24,8 +24,6 @@ from derived_series.orthanc.config import Settings
 from derived_series.orthanc.routes.library import LibraryRoutes
 
 _log = logging.getLogger(__name__)
-
-Along = Note
 
 
 class Firer:
@@ -75,7 +73,7 @@ class Firer:
             _log.warning("rule %s fires for the series %s: job %s", rule.name, job.series, job.id)
         return True
 
-    def fail(self, rule: Rule, firing: Firing | None, instead: tuple[str, str], why: str, along: Along) -> None:
+    def fail(self, rule: Rule, firing: Firing | None, instead: tuple[str, str], why: str, along: Note) -> None:
         """Write a failed job in place of one that is not asked for; resubmitted, it derives from what is here.
 
         :param firing: what could be derived from that; None: nothing.
@@ -112,15 +110,9 @@ class Firer:
             request["Inputs"] = dict(inputs)
         return JobRecord.new(series, request, subject=subject, digest=digest, priority=asked.priority)
 
-    def _accept(self, job: JobRecord, rule: Rule, *more: Along) -> None:
+    def _accept(self, job: JobRecord, rule: Rule, *more: Note) -> None:
         act = Act("Derive", {"UserFrom": "Rule", "Rule": rule.name}, job.series, job.id)
-        notes = (*more, self._audit.note(act))
-
-        def along(db: Transaction) -> None:
-            for each in notes:
-                each(db)
-
-        self._runner.submit(job, None, along)
+        self._runner.submit(job, None, together(*more, self._audit.note(act)))
         self._audit.tell(act)
 
     def _inputs_for(

@@ -23,7 +23,7 @@ from derived_series.jobs.destination_states import (
 )
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.notices.notifier import Notifier
-from derived_series.jobs.queue.database import Note, Transaction
+from derived_series.jobs.queue.database import Note, together
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord
@@ -196,13 +196,8 @@ class Reviews:
             last = addressed(job, series, names, HELD if hold else PENDING)
             begins_to_wait = is_held(last, series) and not is_held(job, series) and not has_verdict
             waiting = self._notifier.of_waiting(series, last, rule) if begins_to_wait else None
-
-            def along(db: Transaction) -> None:
-                for note in (*notes, *([] if waiting is None else [waiting])):
-                    note(db)
-
             try:
-                self._runner.renew(job, last, along)
+                self._runner.renew(job, last, together(*notes, *([] if waiting is None else [waiting])))
             except Conflict:  # it was changed by another Orthanc meanwhile
                 return False
         self._notifier.wake()

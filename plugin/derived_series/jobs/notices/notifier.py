@@ -19,8 +19,6 @@ from derived_series.jobs.record import JobRecord, Problem, State
 
 _STOP_SECONDS = 2.0
 
-Write = Note
-
 
 class Notifier(Announcer):
     """Writes down what is to be told, and has it sent.
@@ -86,7 +84,7 @@ class Notifier(Announcer):
             for each in self._messengers
         ]
 
-    def of_job(self, job: JobRecord, *, worker_died: bool) -> Write | None:
+    def of_job(self, job: JobRecord, *, worker_died: bool) -> Note | None:
         if not self._messengers or not may_tell(job, worker_died=worker_died):
             return None
         rule = self._rule_of(job.id)  # before the transaction: it reads the same database
@@ -108,7 +106,7 @@ class Notifier(Announcer):
 
         return write
 
-    def of_new_job(self, job: JobRecord, rule: str | None) -> Write:
+    def of_new_job(self, job: JobRecord, rule: str | None) -> Note:
         """What writes down that a job was made that is over already. :param rule: the one that it is of."""
         of_patient = self._of_patient(job.series, words_of(job))
 
@@ -118,17 +116,17 @@ class Notifier(Announcer):
 
         return write
 
-    def of_verdict(self, series: str, user: str | None, derivation: JobRecord | None) -> Write | None:
+    def of_verdict(self, series: str, user: str | None, derivation: JobRecord | None) -> Note | None:
         """What writes down that a series was accepted. :param derivation: the job that made it, if it is remembered."""
         rule = None if derivation is None else self._rule_of(derivation.id)
         return self._of_series("Accepted", series, verdict_fields("Accepted", series, derivation, rule), {"User": user})
 
-    def of_waiting(self, series: str, derivation: JobRecord, rule: str) -> Write | None:
+    def of_waiting(self, series: str, derivation: JobRecord, rule: str) -> Note | None:
         """What writes down that a series waits for a verdict. :param rule: the one that holds it."""
         fields = verdict_fields("WaitingForReview", series, derivation, rule)
         return self._of_series("WaitingForReview", derivation.series, fields, words_of(derivation))
 
-    def of_rules(self, series: str, problem: Problem) -> Write | None:
+    def of_rules(self, series: str, problem: Problem) -> Note | None:
         """What writes down that no rule could be applied to a series."""
         kind = known_kind(problem.kind)
         fields = {"Text": f"The rules cannot be applied to a series: {kind}", "Parent": series, "Error": kind}
@@ -136,9 +134,7 @@ class Notifier(Announcer):
             "RuleFailure", series, {**fields, "Remedy": REMEDIES[kind]}, {"Message": problem.message}
         )
 
-    def _of_series(
-        self, event: Event, series: str, fields: Mapping[str, Any], words: Mapping[str, Any]
-    ) -> Write | None:
+    def _of_series(self, event: Event, series: str, fields: Mapping[str, Any], words: Mapping[str, Any]) -> Note | None:
         if not any(each.receiver.wants(event) for each in self._messengers):
             return None
         of_patient = self._of_patient(series, words)

@@ -37,6 +37,16 @@ class Transaction(Protocol):
 Note: TypeAlias = Callable[[Transaction], object]
 
 
+def together(*notes: Note) -> Note:
+    """Several notes as one, written in their order."""
+
+    def write(db: Transaction) -> None:
+        for note in notes:
+            note(db)
+
+    return write
+
+
 class Database(ABC):
     """Tables of jobs and of what belongs to them. Safe for threads."""
 
