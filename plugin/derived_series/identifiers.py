@@ -1,11 +1,14 @@
-"""UIDs and SeriesNumbers of derived series: values that follow from others, for Orthanc's process and the workers."""
+"""Values that follow from others, for Orthanc's process and the workers: UIDs, SeriesNumbers, digests of code."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from itertools import count
+from typing import Any
 
 #: Added to the parent's SeriesNumber (0020,0011); moved on by one while the study has the number.
 SERIES_NUMBER_OFFSET = 1000
@@ -14,6 +17,17 @@ SERIES_NUMBER_OFFSET = 1000
 _LARGEST_NUMBER = 2**31 - 1
 
 _NAMESPACE = uuid.UUID("0a2f4c5e-6f0f-5d3c-9d53-1d2f5f8f6a11")
+
+
+def code_digest(sha256: str, beside: Mapping[str, Any]) -> str:
+    """What changes with any of a pipeline's code.
+
+    :param sha256: of its file; with nothing beside it, it is the digest.
+    :param beside: helper files and algorithm, with the keys of the provenance.
+    """
+    if not beside:
+        return sha256
+    return hashlib.sha256(json.dumps([sha256, dict(beside)], sort_keys=True).encode()).hexdigest()
 
 
 def uid_of(seed: str, *role: str | int) -> str:

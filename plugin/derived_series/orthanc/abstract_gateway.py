@@ -118,6 +118,10 @@ class Gateway(ABC):
         except NotFound:
             return False
 
+    def patient_resource(self, series: str) -> str:
+        """The Orthanc identifier of the patient of a series. :raises NotFound: no such series."""
+        return str(self.get(f"/studies/{self.series(series)['ParentStudy']}")["ParentPatient"])
+
     def metadata(self, series: str, number: int) -> Any:
         """User-defined metadata of a series, which is JSON; None without it. :raises ValueError: not JSON."""
         try:

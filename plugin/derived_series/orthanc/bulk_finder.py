@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from derived_series.errors import Conflict, NotFound
+from derived_series.identifiers import code_digest
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import Member, MemberState
 from derived_series.jobs.requests.bulk import Again, BulkQuery, BulkRequest, Compare
@@ -203,15 +203,11 @@ class MemberFinder:
         for what, series in (("the parent", parent), ("the reference", reference)):
             if not self._gateway.has_series(series):
                 return _skipped(f"{what} is not in Orthanc")
-        if self._patient(parent) != self._patient(reference):
+        if self._gateway.patient_resource(parent) != self._gateway.patient_resource(reference):
             return _skipped("the reference is of another patient than the parent")
         provenance = self._provenance(reference)
         output = FIRST_OUTPUT if provenance is None else str(provenance.get("Output", FIRST_OUTPUT))
         return {"reference": {output: reference}, "reference_code": "" if provenance is None else code_of(provenance)}
-
-    def _patient(self, series: str) -> str:
-        study = self._gateway.series(series)["ParentStudy"]
-        return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
 
 
 def _skipped(reason: str) -> dict[str, Any]:
@@ -227,8 +223,7 @@ def code_of(provenance: Mapping[str, Any]) -> str:
     """The digest of the code that has made a series, as the catalogue has it of the present one (``Code.digest``)."""
     code = provenance.get("Code") or {}
     sha256 = str(code.get("Sha256", ""))
-    more = {key: code[key] for key in ("Helpers", "Algorithm") if key in code}
-    return hashlib.sha256(json.dumps([sha256, more], sort_keys=True).encode()).hexdigest() if more else sha256
+    return code_digest(sha256, {key: code[key] for key in ("Helpers", "Algorithm") if key in code})
 
 
 def _is_meant(again: Again, provenance: Mapping[str, Any], present: str) -> bool:

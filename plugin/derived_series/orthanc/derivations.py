@@ -142,7 +142,7 @@ class Derivations:
     def _other_studies(self, series: str) -> str:
         """A digest of the series of the patient's other studies, among which a job looks for a prior one."""
         study_id = self._gateway.series(series)["ParentStudy"]
-        studies = self._gateway.get(f"/patients/{self._patient(series)}")["Studies"]
+        studies = self._gateway.get(f"/patients/{self._gateway.patient_resource(series)}")["Studies"]
         others = [
             sorted(each["Instances"])
             for study in sorted(studies)
@@ -157,15 +157,11 @@ class Derivations:
         :raises Conflict: one is of another; it tells nothing of whom.
         """
         for name, other in inputs.items():
-            if self._patient(other) != self._patient(series):
+            if self._gateway.patient_resource(other) != self._gateway.patient_resource(series):
                 raise Conflict(
                     f"the input {name!r} (series {other}) is of another patient than the series {series}",
                     remedy="give series of one patient",
                 )
-
-    def _patient(self, series: str) -> str:
-        study = self._gateway.series(series)["ParentStudy"]
-        return str(self._gateway.get(f"/studies/{study}")["ParentPatient"])
 
     def _still_there(self, job: JobRecord) -> bool:
         """Whether the series of a job can be used again: all are in Orthanc, and none is rejected."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from derived_series.dicom.blueprints.algorithm import Algorithm
 from derived_series.errors import BlueprintError
+from derived_series.identifiers import code_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,7 @@ class Code:
 
     def digest(self, sha256: str) -> str:
         """What changes with any of it. :param sha256: of the pipeline's file; alone it is the digest."""
-        if not self.helpers and self.algorithm is None:
-            return sha256
-        return hashlib.sha256(json.dumps([sha256, self.to_json()], sort_keys=True).encode()).hexdigest()
+        return code_digest(sha256, self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """With the keys of the provenance; nothing for nothing."""
