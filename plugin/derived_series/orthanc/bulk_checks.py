@@ -13,6 +13,9 @@ from derived_series.jobs.work.entry import fit_each
 from derived_series.orthanc.catalogues import Catalogues
 from derived_series.orthanc.waiters import answer_of
 
+#: Why a series is skipped whose request is refused; what is wrong with it may quote parameters.
+NOT_TAKEN = "this version of the pipeline does not take the request"
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -24,7 +24,7 @@ from derived_series.jobs.requests.bulk import BulkRequest
 from derived_series.jobs.stored_series import stored_series
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
-from derived_series.orthanc.bulk_checks import FitChecks, Look
+from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look
 from derived_series.orthanc.bulk_comparisons import Comparisons
 from derived_series.orthanc.bulk_decisions import carried_out
 from derived_series.orthanc.bulk_finder import MemberFinder
@@ -166,11 +166,8 @@ class BulkDriver:
             self._fail(run, problem)
 
     def _fail(self, run: BulkRun, problem: str) -> None:
-        def change(current: BulkRun) -> BulkRun:
-            return dataclasses.replace(current, state=RunState.FAILED, problem=problem, completed=time.time())
-
         try:
-            self._log.change(run.id, change)
+            self._log.change(run.id, lambda current: _over(current, RunState.FAILED, problem))
         except NotFound:  # it was deleted meanwhile
             return
 
@@ -254,15 +251,13 @@ class BulkDriver:
 
     def _submit(self, run: BulkRun, request: BulkRequest, member: Member, look: Look) -> None:
         try:
-            asked = request.for_one(member.former)
-            if look.inputs:
-                asked = asked.model_copy(update={"inputs": look.inputs})
+            asked = request.for_one(member.former, look.inputs)
             job = self._derivations.job(member.series, asked)
         except (NotFound, Conflict) as error:
             self._skip(run, member, error.message)
             return
         except InvalidRequest:  # its message may quote parameters
-            self._skip(run, member, "this version of the pipeline does not take the request")
+            self._skip(run, member, NOT_TAKEN)
             return
         now = time.time()
         accepted = self._derivations.accepted(
@@ -298,15 +293,11 @@ class BulkDriver:
         if is_open or self._comparisons.is_of(run.id) or self._log.uncompared(run.id, 1):
             return
 
-        def change(current: BulkRun) -> BulkRun:
-            if current.state is not RunState.RUNNING:
-                return current
-            return dataclasses.replace(current, state=RunState.DONE, completed=time.time())
-
-        done = dataclasses.replace(run, state=RunState.DONE, completed=time.time())
         if request.keys.compares:
-            written_report(self._reports, done, request.keys.limits, self._log)
-        self._log.change(run.id, change)
+            written_report(self._reports, _over(run, RunState.DONE), request.keys.limits, self._log)
+        self._log.change(
+            run.id, lambda current: _over(current, RunState.DONE) if current.state is RunState.RUNNING else current
+        )
         _log.warning("run %s is over: %s", run.id, {state.value: count for state, count in counts.items() if count})
 
     def _cancel(self, run: BulkRun) -> None:
@@ -317,10 +308,7 @@ class BulkDriver:
         for member in submitted:
             self._cancel_job(run, member)
         if not self._log.counts(run.id)[MemberState.SUBMITTED]:
-            self._log.change(
-                run.id,
-                lambda current: dataclasses.replace(current, state=RunState.CANCELLED, completed=time.time()),
-            )
+            self._log.change(run.id, lambda current: _over(current, RunState.CANCELLED))
 
     def _cancel_job(self, run: BulkRun, member: Member) -> None:
         job = self._runner.store.find(member.job or "")
@@ -347,6 +335,11 @@ class BulkDriver:
                 if place not in self._refused and not self._stopping.is_set():  # it is said once
                     self._refused.add(place)
                     _log.error("run %s, member %d: what was decided is not done yet: %s", run, member.number, error)
+
+
+def _over(run: BulkRun, state: RunState, problem: str | None = None) -> BulkRun:
+    """A run that ends now. :param problem: why, in place of what was known before."""
+    return dataclasses.replace(run, state=state, problem=problem or run.problem, completed=time.time())
 
 
 def _settled(member: Member, job: JobRecord) -> Member:

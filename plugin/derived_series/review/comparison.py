@@ -185,10 +185,9 @@ class _Plane:
 
 def _frames(stored: StoredSegments) -> dict[int, _Plane]:
     """The frames of each plane, by its distance along the normal in tenths of a mm."""
-    normal = np.cross(stored.row_cosines, stored.column_cosines)
     planes: dict[int, _Plane] = {}
     for frame, position in enumerate(stored.positions):
-        key = round(float(position @ normal) * 10)
+        key = round(float(position @ stored.normal) * 10)
         planes.setdefault(key, _Plane(position, [])).frames.append(frame)
     return planes
 

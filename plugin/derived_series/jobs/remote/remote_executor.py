@@ -97,7 +97,10 @@ class _RemoteFuture(Future[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """:param restricted: the only workers that may have it, by their addresses; empty: any may."""
+    """An attempt that a worker has or is to have.
+
+    :param task: None: a catalogue is asked for. :param message: what the process that speaks to dask is told of it.
+    """
 
     key: str
     future: Future[Any]
@@ -236,20 +239,14 @@ class RemoteExecutor(PlacedExecutor):
         (task,) = args
         if not isinstance(task, DeriveTask):
             raise TypeError("only attempts at jobs are made on other machines")
-        document = {
-            "Task": task_to_json(task),
-            "Bundle": self._bundle(),
-            "IdleSeconds": self._cluster.idle,
-            "LostAfter": self._cluster.lost_after,
-        }
+        document = {"Task": task_to_json(task)}
         path = f"/series/{task.series}/jobs/{task.job_id}"
         return self._submit(f"{task.job_id}-{task.attempt}", task.job_id, task, document, path, self._cluster.resources)
 
     def describe(self) -> Future[Catalogue]:
         """Have a worker load the blueprint folders and tell what they hold."""
-        document = {"Bundle": self._bundle(), "IdleSeconds": self._cluster.idle, "LostAfter": self._cluster.lost_after}
         path = f"/derived-series/environments/{self._name}"
-        return self._submit("catalogue", self._name, None, document, path, {})
+        return self._submit("catalogue", self._name, None, {}, path, {})
 
     def _submit(
         self,
@@ -264,7 +261,13 @@ class RemoteExecutor(PlacedExecutor):
         future: Future[Any] = _RemoteFuture(lambda: self._end(key, CancelledError()))
         future.set_running_or_notify_cancel()
         number = 0 if task is None else task.attempt
-        attempt = RemoteAttempt(key, job, number, dict(document), lambda outcome: self._take(key, outcome), self._check)
+        document = {
+            **document,
+            "Bundle": self._bundle(),
+            "IdleSeconds": self._cluster.idle,
+            "LostAfter": self._cluster.lost_after,
+        }
+        attempt = RemoteAttempt(key, job, number, document, lambda outcome: self._take(key, outcome), self._check)
         ticket = self._attempts.begin(attempt)
         cluster = self._cluster
         errand = Errand(cluster.url, path, ticket, cluster.ca_bundle, cluster.dicomweb_root, cluster.store_timeout)

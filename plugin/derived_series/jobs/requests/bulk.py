@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -239,10 +240,11 @@ class BulkRequest:
             **{key: value for key, value in self.derive_keys.items() if self.derive is not None or key == "Priority"},
         }
 
-    def for_one(self, former: dict[str, Any] | None = None) -> DeriveRequest:
+    def for_one(self, former: dict[str, Any] | None = None, inputs: Mapping[str, str] | None = None) -> DeriveRequest:
         """The request for one series of the run.
 
         :param former: of ``Again``: the request that the old series was made by.
+        :param inputs: the series of its study that are taken as other inputs, by name.
         :raises InvalidRequest: this version does not take it (any more).
         """
         if former is None:
@@ -252,7 +254,8 @@ class BulkRequest:
         else:
             dropped = ("Destinations", "HoldUntilAccepted", "Priority", "Synchronous", "Asynchronous", "User")
             kept = {key: value for key, value in former.items() if key not in dropped} | {"IfExists": "New"}
-        return _derive_request({**kept, "Priority": self.derive_keys.get("Priority", PRIORITY)})
+        asked = _derive_request({**kept, "Priority": self.derive_keys.get("Priority", PRIORITY)})
+        return asked.model_copy(update={"inputs": dict(inputs)}) if inputs else asked
 
 
 def _derive_request(keys: dict[str, Any]) -> DeriveRequest:

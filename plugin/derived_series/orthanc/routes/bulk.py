@@ -26,7 +26,7 @@ from derived_series.jobs.requests.derive import parse_json, validated
 from derived_series.json_model import JsonModel
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
-from derived_series.orthanc.bulk_checks import FitChecks, Look
+from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look
 from derived_series.orthanc.bulk_decisions import refusal
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import MemberFinder
@@ -175,16 +175,14 @@ class BulkRoutes:
         job = None
         if not reason:
             try:
-                one = asked.for_one(member.former)
-                if look is not None and look.inputs:
-                    one = one.model_copy(update={"inputs": look.inputs})
+                one = asked.for_one(member.former, None if look is None else look.inputs)
                 if one.if_exists == "Reuse":
                     job = self._derivations.reusable(self._derivations.job(member.series, one))
                 reason = "" if job is None else "it has been derived already"
             except (NotFound, Conflict) as error:
                 reason = error.message
             except InvalidRequest:
-                reason = "this version of the pipeline does not take the request"
+                reason = NOT_TAKEN
         return {
             "Number": member.number,
             "Series": member.series,
