@@ -44,7 +44,7 @@ import os
 import time
 from pathlib import Path
 
-from _helper import PLUS
+from _helper_of_the_box import PLUS
 
 from derived_series import derivation
 from derived_series.pipelines import Parameters, Pipeline
@@ -141,7 +141,7 @@ def site(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
     library = folder / "library"
     library.mkdir()
     (library / "boxed.py").write_text(PIPELINES)
-    (library / "_helper.py").write_text("PLUS = 5\n")
+    (library / "_helper_of_the_box.py").write_text("PLUS = 5\n")
     with Cluster(folder / "cluster") as cluster, RecordingProxy(free_port()) as proxy:
         cluster.start_scheduler()
         gpu = cluster.environment(Resources={"GPU": 1}, Workers=2, OrthancUrl=proxy.url, LostAfterSeconds=LOST_SECONDS)
