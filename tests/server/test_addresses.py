@@ -20,6 +20,7 @@ from derived_series.orthanc.addresses import ADDRESSES, bound
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import derive, npy, settings, submit, until
+from telltale import SECRETS, TELLTALE
 
 ANNA, EVE = ("anna", "one"), ("eve", "two")
 
@@ -34,36 +35,6 @@ function IncomingHttpRequestFilter(method, uri, ip, username, headers)
    return true
 end
 """
-
-#: What belongs to the patient, in whatever place: tags, what a request says of them, what an error quotes.
-SECRETS = ["SECRET", "19591231", "Doe^Jane", "confidential"]
-
-TELLTALE = '''
-"""A pipeline whose errors and warnings quote the parent."""
-import warnings
-
-from derived_series import derivation
-from derived_series.pipelines import Parameters, Pipeline
-
-
-class Settings(Parameters):
-    Raise: bool = False
-    Note: str = ""
-
-
-class Telltale(Pipeline):
-    """Quotes."""
-
-    parameters = Settings
-
-    def blueprint_for(self, parent, parameters, blueprints):
-        return blueprints["ct"] + derivation("nothing", "Smoothing")
-
-    def process(self, container):
-        if container.parameters.Raise:
-            raise ValueError(f"cannot do {container['parent'].instances[0].PatientName}")
-        return container["parent"].voxels()
-'''
 
 
 @dataclass(frozen=True, slots=True)

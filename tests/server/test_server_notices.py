@@ -20,38 +20,7 @@ from notice_receiver import SECRET, NoticeReceiver, Received, notice_receiver
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import derive, finished, job, settings, submit
-
-#: What belongs to the patient, in the parent's tags, in requests and in errors that quote them.
-SECRETS = ["SECRET", "19591231", "Doe^Jane", "confidential"]
-
-TELLTALE = '''
-"""A pipeline whose errors, output and warnings quote the parent."""
-import logging
-
-from derived_series import derivation
-from derived_series.pipelines import Parameters, Pipeline
-
-
-class Settings(Parameters):
-    Raise: bool = False
-    Note: str = ""
-
-
-class Telltale(Pipeline):
-    """Quotes."""
-
-    parameters = Settings
-
-    def blueprint_for(self, parent, parameters, blueprints):
-        return blueprints["ct"] + derivation("nothing", "Smoothing")
-
-    def process(self, container):
-        logging.getLogger("telltale").info("it begins")
-        print("it goes on")
-        if container.parameters.Raise:
-            raise ValueError(f"cannot do {container['parent'].instances[0].PatientName}")
-        return container["parent"].voxels()
-'''
+from telltale import SECRETS, TELLTALE
 
 
 @dataclass(frozen=True, slots=True)
