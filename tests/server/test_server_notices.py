@@ -105,8 +105,8 @@ def test_nothing_of_the_patient_is_told_to_whom_it_is_not_meant(case: Case) -> N
     answer = derive(case.server, case.parent, Pipeline="telltale", SeriesDescription="SECRET result", User="SECRET")
     verdict = {"Verdict": "Accept", "Reason": "confidential", "User": "SECRET"}
     case.server.json(f"/series/{answer['ID']}/review", "POST", json=verdict)
-    assert case.events(answer["JobID"], 1) == ["Success"]
-    accepted = case.receiver.wait(lambda requests: requests[-1].json["Event"] == "Accepted")[-1]
+    assert case.events(answer["JobID"], 2) == ["Success", "Accepted"]
+    accepted = case.of(answer["JobID"])[1]
     assert accepted.json["Series"] == [answer["ID"]]
     uids = [
         answer["SeriesInstanceUID"],
