@@ -213,7 +213,7 @@ def encode_dataset_as_buffer(dataset: Dataset) -> memoryview:
     for piece in pieces:
         file[begin : begin + len(piece)] = np.frombuffer(piece, np.uint8)
         begin += len(piece)
-    return memoryview(file)  # type: ignore[arg-type]
+    return file.data
 
 
 def _file_pieces(dataset: Dataset) -> list[bytes]:
