@@ -16,6 +16,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import STR_VR, validate_value
 
 from derived_series.dicom.encoding.character_sets import ESCAPE, TEXT_VRS
+from derived_series.dicom.encoding.late_pixels import LatePixels
 from derived_series.dicom.encoding.tags import describe
 
 #: Those whose values pydicom's own rules are asked about.
@@ -93,7 +94,7 @@ _PLAIN_DS, _LONGEST_DS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?"), 16
 
 def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
     """The first value that is not allowed, and why."""
-    if isinstance(element.value, bytes):
+    if isinstance(element, LatePixels) or isinstance(element.value, bytes):
         return
     texts = [text_of(value) for value in values_of(element)]
     if len(texts) > 1 and element.VR in STR_VR and has_one_value(element.tag):

@@ -26,6 +26,7 @@ from pydicom.uid import UID
 from pydicom.valuerep import DSfloat, validate_value
 
 from derived_series.dicom.encoding.character_sets import as_stored, with_stored_text
+from derived_series.dicom.encoding.late_pixels import LatePixels
 
 PIXEL_DATA, PER_FRAME = Tag("PixelData"), Tag("PerFrameFunctionalGroupsSequence")
 _PIXELS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), PIXEL_DATA)
@@ -37,6 +38,7 @@ _LONGEST_SHORT = 0xFFFE
 _PLAIN = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")
 #: Group, element, VR and length; a length of 4 bytes comes after 2 reserved ones.
 #: Ends a value of undefined length (FFFE,E0DD).
+_REFERENCED_UID = re.compile(rb"\x08\x00\x55\x11UI(..)", re.DOTALL)
 _END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 #: Begins an item of a sequence (FFFE,E000).
 ITEM = b"\xfe\xff\x00\xe0"
@@ -202,21 +204,26 @@ def as_read(element: bytes) -> RawDataElement:
 
 def encode_dataset(dataset: Dataset) -> bytes:
     """A dataset as a complete Part 10 file: the bytes that pydicom would write for it."""
-    return b"".join(_file_pieces(dataset))
+    return b"".join(piece if isinstance(piece, bytes) else piece.value for piece in _file_pieces(dataset))
 
 
 def encode_dataset_as_buffer(dataset: Dataset) -> memoryview:
     """The same in memory of numpy's, whose large pages a system gives several times sooner than those of bytes."""
     pieces = _file_pieces(dataset)
-    file = np.empty(sum(map(len, pieces)), np.uint8)
+    sizes = [len(piece) if isinstance(piece, bytes) else piece.size for piece in pieces]
+    file = np.empty(sum(sizes), np.uint8)
     begin = 0
-    for piece in pieces:
-        file[begin : begin + len(piece)] = np.frombuffer(piece, np.uint8)
-        begin += len(piece)
+    for piece, size in zip(pieces, sizes, strict=True):
+        place = file[begin : begin + size]
+        if isinstance(piece, bytes):
+            place[:] = np.frombuffer(piece, np.uint8)
+        else:
+            piece.write(place)
+        begin += size
     return file.data
 
 
-def _file_pieces(dataset: Dataset) -> list[bytes]:
+def _file_pieces(dataset: Dataset) -> list[bytes | LatePixels]:
     """A complete Part 10 file in pieces: pixels and encoded sequences are put where they belong as they are."""
     whole = with_stored_text(dataset)
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
@@ -229,7 +236,7 @@ def _file_pieces(dataset: Dataset) -> list[bytes]:
     sequences = {tag: element for tag in apart if isinstance(element := elements[tag], RawDataElement)}
     plain = correct_ambiguous_vr(Dataset({tag: e for tag, e in elements.items() if tag not in sequences}), True)
     values = {tag: sequences.get(tag) or plain.pop(tag) for tag in apart}
-    pieces: list[bytes] = []
+    pieces: list[bytes | LatePixels] = []
     begin = 0
     for tag in (*apart, BaseTag(0xFFFFFFFF)):
         part = Dataset({one: plain.get_item(one) for one in plain.keys() if begin <= one < tag})
@@ -249,12 +256,16 @@ def _file_pieces(dataset: Dataset) -> list[bytes]:
 
 def _is_encoded(element: DataElement | RawDataElement) -> bool:
     """Whether the value is to be written as it is."""
+    if isinstance(element, LatePixels) and element.is_late:
+        return True
     if not isinstance(element.value, bytes):
         return False
     return element.VR == "SQ" if isinstance(element, RawDataElement) else element.tag in _PIXELS
 
 
-def _pieces(element: DataElement | RawDataElement, syntax: UID) -> list[bytes]:
+def _pieces(element: DataElement | RawDataElement, syntax: UID) -> list[bytes | LatePixels]:
+    if isinstance(element, LatePixels) and element.is_late:
+        return [long_element_head(element.tag, str(element.VR), element.size), element]
     value = element.value or b""
     if element.tag == PIXEL_DATA and syntax.is_encapsulated:
         return [long_element_head(PIXEL_DATA, "OB", 0xFFFFFFFF), value, _END]
@@ -269,6 +280,14 @@ def first_and_last_item(value: bytes) -> bytes:
         place += 8 + int.from_bytes(value[place + 4 : place + 8], "little")
         ends.append(place)
     return value if len(ends) < 4 else value[: ends[1]] + value[ends[-2] :]
+
+
+def referenced_instance_uids(value: bytes) -> list[str]:
+    """Each ReferencedSOPInstanceUID in an encoded sequence's value, explicit VR little endian."""
+    return [
+        value[each.end() : each.end() + int.from_bytes(each[1], "little")].rstrip(b"\0 ").decode("ascii")
+        for each in _REFERENCED_UID.finditer(value)
+    ]
 
 
 def _split_meta(meta: FileMetaDataset) -> tuple[bytes, bytes]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydicom.tag import BaseTag
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.late_pixels import LatePixels
 from derived_series.dicom.source.slices import release_mapped_pages
 from derived_series.errors import Advice, Choice, PixelError
 from derived_series.kinds.kind import PixelRules
@@ -115,17 +117,18 @@ class StoredPixels:
         self.write(index, place)
         return place.tobytes()
 
-    def together(self, order: Iterable[int]) -> bytes:
-        """The slices one after the other, padded once at the end."""
-        frames = list(order)
+    def together(self, order: Sequence[int], tag: BaseTag, vr: str) -> LatePixels:
+        """The slices one after the other, padded once at the end, as an element that is computed when it is written."""
         size = self.rows * self.columns * self.samples * self.dtype.itemsize
-        place = np.empty(len(frames) * size + len(frames) * size % 2, np.uint8)
-        place[-1:] = 0
-        for number, index in enumerate(frames):
-            values = place[number * size : (number + 1) * size].view(self.dtype)
-            frame = self._whole(index)
-            np.copyto(values.reshape(frame.shape), frame, casting="unsafe")
-        return place.tobytes()
+
+        def write(place: npt.NDArray[np.uint8]) -> None:
+            place[-1:] = 0
+            for number, index in enumerate(order):
+                values = place[number * size : (number + 1) * size].view(self.dtype)
+                frame = self._whole(index)
+                np.copyto(values.reshape(frame.shape), frame, casting="unsafe")
+
+        return LatePixels(tag, vr, len(order) * size + len(order) * size % 2, write)
 
 
 def require_encodable(dtype: np.dtype[Any]) -> None:

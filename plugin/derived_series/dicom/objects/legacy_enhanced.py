@@ -30,7 +30,7 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.encoding.tags import describe
-from derived_series.dicom.encoding.writer import PER_FRAME, as_read, encode_element, sequence
+from derived_series.dicom.encoding.writer import PER_FRAME, PIXEL_DATA, as_read, encode_element, sequence
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.modules.derivation import (
@@ -133,7 +133,7 @@ def _finished(
         frames = sequence(int(PER_FRAME), items)
         enhanced.NumberOfFrames, enhanced.Rows, enhanced.Columns = len(classic), grid.rows, grid.columns
         order = range(len(classic)) if ascending else range(len(classic) - 1, -1, -1)
-        enhanced.PixelData = classic.env.pixels.together(order)
+        enhanced[PIXEL_DATA] = classic.env.pixels.together(order, PIXEL_DATA, enhanced[PIXEL_DATA].VR)
     dataset = Dataset()
     dataset.update(enhanced)
     close_table(enhanced)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 
+from derived_series.dicom.encoding.late_pixels import LatePixels
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
@@ -24,6 +26,7 @@ from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import PixelError
 from derived_series.kinds.kind import PixelRules
 
+_FLOAT_PIXELS = Tag("FloatPixelData")
 _MAPPING = int(Tag("RealWorldValueMappingSequence"))
 
 
@@ -68,19 +71,20 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     settle(draft, grid, pattern)
     order = in_order(pattern, grid)
     frames = [Frame(index, (rank,)) for rank, index in enumerate(order, 1)]
-    pattern[Tag("FloatPixelData")].value = _values(pixels, order)
+    pattern[_FLOAT_PIXELS] = _values(pixels, order)
     return with_frames(draft, grid, pattern, frames, ("PixelPresentation", "AcquisitionContextSequence"), warnings)
 
 
-def _values(pixels: StoredPixels, order: range) -> bytes:
+def _values(pixels: StoredPixels, order: range) -> LatePixels:
     """The slices in float32, NaN and Inf replaced."""
-    if pixels.nan is None and isinstance(pixels.image, np.ndarray):
-        return pixels.image[:: order.step].astype("<f4", copy=False).tobytes()
-    values = np.empty((len(order), pixels.rows, pixels.columns), np.dtype("<f4"))
-    for place, index in enumerate(order):
-        frame = pixels.image[index]
-        values[place] = frame if pixels.nan is None else np.where(np.isfinite(frame), frame, pixels.nan)
-    return values.tobytes()
+
+    def write(place: npt.NDArray[np.uint8]) -> None:
+        values = place.view(np.dtype("<f4")).reshape(len(order), pixels.rows, pixels.columns)
+        for number, index in enumerate(order):
+            frame = pixels.image[index]
+            values[number] = frame if pixels.nan is None else np.where(np.isfinite(frame), frame, pixels.nan)
+
+    return LatePixels(_FLOAT_PIXELS, "OF", len(order) * pixels.rows * pixels.columns * 4, write)
 
 
 def _mapping(items: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:

@@ -10,6 +10,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, PositronEmissionTomographyImageStorage
 
+from derived_series.dicom.encoding.late_pixels import LatePixels
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.value_rules import text_of, values_of, wrong_values
 from derived_series.dicom.modules.codes import meaning_doubt
@@ -161,8 +162,10 @@ def _check_length(dataset: Dataset, samples: int, allocated: int, where: str) ->
     frames = int(dataset.get("NumberOfFrames") or 1)
     bits = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * frames * samples * allocated
     needed = (bits + 7) // 8
-    if len(dataset.PixelData) != needed + needed % 2:
-        yield error(0x7FE00010, f"has {len(dataset.PixelData)} bytes; Rows, Columns and bits ask for {needed}", where)
+    pixels = dataset["PixelData"]
+    length = pixels.size if isinstance(pixels, LatePixels) and pixels.is_late else len(pixels.value)
+    if length != needed + needed % 2:
+        yield error(0x7FE00010, f"has {length} bytes; Rows, Columns and bits ask for {needed}", where)
 
 
 def _check_window(dataset: Dataset, where: str) -> Iterator[Finding]:

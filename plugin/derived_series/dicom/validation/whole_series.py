@@ -11,13 +11,14 @@ import numpy as np
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from derived_series.dicom.blueprints.copy_elements import CopyElement
 from derived_series.dicom.blueprints.element import ABSENT
 from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.value_rules import is_uid, value_problem
-from derived_series.dicom.encoding.writer import first_and_last_item
+from derived_series.dicom.encoding.writer import first_and_last_item, referenced_instance_uids
 from derived_series.dicom.series.classic import DerivedSeries, ask
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.validation.attributes import check_attributes
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from derived_series.dicom.source.parent_series import ParentSeries
 
 _POSITION = 0x00200032
+_REFERENCED_SERIES, _REFERENCED_INSTANCES = Tag("ReferencedSeriesSequence"), Tag("ReferencedInstanceSequence")
 #: mm that a position may be off, and the part of a unit vector that a direction may be off.
 _NEAR, _ANGLE_RADIANS = 1e-2, 2e-3
 
@@ -56,7 +58,10 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
     values = ParentValues([instance for each in inputs for instance in each.instances])
     findings: list[Finding] = []
     for index, dataset in checked:
-        findings += _instance(dataset, parent, values, known, f"instance {index + 1}" if len(series) > 1 else "")
+        where = f"instance {index + 1}" if len(series) > 1 else ""
+        findings += _instance(dataset, parent, values, where)
+        whole = dataset if isinstance(series, DerivedSeries) else series.dataset(index)
+        findings += _references(whole, parent, known, where)
     findings += _identity(series, parent, known)
     if isinstance(series, DerivedSeries):
         positions = _positions(series)
@@ -72,21 +77,29 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
 
 
 def _in_short(dataset: Dataset) -> Dataset:
-    """The dataset with the first and the last item of sequences that are as this package encoded them.
+    """The dataset with the first and the last item of sequences that are as this package encoded them, at any depth.
 
     Those between differ in numbers, in places, which are the grid's, and in the instances that they refer to.
     """
-    short = {
-        tag: element._replace(value=items, length=len(items))
-        for tag, element in dict(dataset.items()).items()
-        if isinstance(element, RawDataElement) and element.VR == "SQ" and element.value
-        for items in [first_and_last_item(element.value)]
-    }
+    short: dict[BaseTag, RawDataElement] = {}
+    for tag, element in dict(dataset.items()).items():
+        if isinstance(element, RawDataElement) and _is_encoded(element):
+            items = first_and_last_item(element.value or b"")
+            short[tag] = element._replace(value=items, length=len(items))
     if not short:
         return dataset
     shortened = Dataset({**dict(dataset.items()), **short})
-    shortened.file_meta = dataset.file_meta
+    if hasattr(dataset, "file_meta"):
+        shortened.file_meta = dataset.file_meta
+    for tag in short:
+        shortened[tag].value = [_in_short(item) for item in shortened[tag].value]
     return shortened
+
+
+def _is_encoded(element: RawDataElement) -> bool:
+    """Whether an element is a sequence in explicit VR little endian that nobody has parsed."""
+    plain = element.is_little_endian and not element.is_implicit_VR
+    return element.VR == "SQ" and bool(element.value) and plain
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
@@ -107,10 +120,7 @@ def _header(series: DerivedSeries, index: int) -> Dataset:
     return dataset
 
 
-def _instance(
-    dataset: Dataset, parent: ParentSeries, values: ParentValues, known: frozenset[str], where: str
-) -> Iterator[Finding]:
-    """:param known: the SOPInstanceUIDs of the parent."""
+def _instance(dataset: Dataset, parent: ParentSeries, values: ParentValues, where: str) -> Iterator[Finding]:
     sop_class = str(dataset.get("SOPClassUID", ""))
     iod = iod_of(sop_class)
     if iod is None:
@@ -121,21 +131,20 @@ def _instance(
     yield from check_codes(dataset, parent.pivot, where)
     yield from check_image(dataset, parent.pivot, where)
     yield from check_report(dataset, where)
-    yield from _references(dataset, parent, known, where)
 
 
 def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], where: str) -> Iterator[Finding]:
-    """Instances that the series says it comes from."""
+    """Instances that the series says it comes from.
+
+    :param known: the SOPInstanceUIDs of the parent.
+    """
     own_uid = str(dataset.get("SOPInstanceUID", ""))
     if "SourceImageSequence" not in dataset and "ReferencedSeriesSequence" not in dataset:
         if "Rows" in dataset:
             yield warning(0x00082112, "is missing: nothing tells what the image comes from", where)
         return
     named = [str(item.get("ReferencedSOPInstanceUID", "")) for item in dataset.get("SourceImageSequence") or ()]
-    for series in dataset.get("ReferencedSeriesSequence") or ():
-        if series.get("SeriesInstanceUID") == parent.series_instance_uid:
-            items = series.get("ReferencedInstanceSequence") or ()
-            named += [str(item.get("ReferencedSOPInstanceUID", "")) for item in items]
+    named += _instances_of_series(dataset, parent.series_instance_uid)
     if own_uid in named:
         yield error(0x00082112, "names the instance itself as its source", where)
     foreign = [uid for uid in named if uid not in known and uid != own_uid]
@@ -143,6 +152,22 @@ def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], w
         yield warning(
             0x00082112, f"names {len(foreign)} instance(s) that the parent does not have: {foreign[0]}", where
         )
+
+
+def _instances_of_series(dataset: Dataset, series_instance_uid: str) -> Iterator[str]:
+    """The SOPInstanceUIDs that a dataset refers to in a series, all of them; its encoded sequences stay so."""
+    elements = dict(dataset.items())
+    if _REFERENCED_SERIES not in elements:
+        return
+    for series in Dataset({_REFERENCED_SERIES: elements[_REFERENCED_SERIES]})[_REFERENCED_SERIES].value or ():
+        if series.get("SeriesInstanceUID") != series_instance_uid:
+            continue
+        sequence = dict(series.items()).get(_REFERENCED_INSTANCES)
+        if isinstance(sequence, RawDataElement) and _is_encoded(sequence):
+            yield from referenced_instance_uids(sequence.value or b"")
+        else:
+            items = series.get("ReferencedInstanceSequence") or ()
+            yield from (str(item.get("ReferencedSOPInstanceUID", "")) for item in items)
 
 
 def _identity(series: Series, parent: ParentSeries, known: frozenset[str]) -> Iterator[Finding]:
