@@ -235,6 +235,7 @@ CONTEXT = BuildContext(datetime(2024, 3, 12, 10, 30), "seed")
 @example("SliceLocation", " 7 ")
 @example("AcquisitionNumber", ["1", " 2"])
 @example("ConcatenationUID", DSfloat(0.5))
+@example("AcquisitionDate", ["20240312", "20240312"])
 @example("SeriesDescription", "y" * 40 + "\\" + "z" * 40)
 @pytest.mark.slow
 def test_values_of_functions_are_written_as_pydicom_writes_them(tag: str, value: Any) -> None:

@@ -27,6 +27,7 @@ from pydicom.valuerep import DSfloat, validate_value
 
 from derived_series.dicom.encoding.character_sets import as_stored, with_stored_text
 from derived_series.dicom.encoding.late_pixels import LatePixels
+from derived_series.dicom.encoding.value_rules import has_one_value
 
 PIXEL_DATA, PER_FRAME = Tag("PixelData"), Tag("PerFrameFunctionalGroupsSequence")
 _PIXELS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), PIXEL_DATA)
@@ -130,6 +131,8 @@ def _quick(tag: int, vr: str, value: Any, checked: bool) -> bytes | None:
         values = list(value)
     else:
         return None
+    if not checked and len(values) > 1 and has_one_value(BaseTag(tag)):
+        return None  # pydicom's way says so
     texts = []
     for one in values:
         kept = getattr(one, "original_string", None) if vr in ("DS", "IS") else None
