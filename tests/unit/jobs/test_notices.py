@@ -122,7 +122,7 @@ def test_receivers_are_told_apart_and_show_no_tokens() -> None:
 # -- what is told of which change ------------------------------------------------------------------------------------
 
 HELD, SENT_ON = ({"ID": "x", "Destinations": {"pacs": state}} for state in ("Held", "Success"))
-HOLD = {"Pipeline": "p", "HoldUntilAccepted": True}
+HOLD = {"Pipeline": "p", "HoldUntilAccepted": True, "Destinations": ["pacs"]}
 CHANGES: dict[str, tuple[State, dict[str, Any], bool, list[Event]]] = {
     "success": (State.RUNNING, {"state": State.SUCCESS, "result": {"ID": "x"}}, False, ["Success"]),
     "success, written again": (State.SUCCESS, {"state": State.SUCCESS}, False, []),
@@ -142,6 +142,7 @@ CHANGES: dict[str, tuple[State, dict[str, Any], bool, list[Event]]] = {
         ["Success", "WaitingForReview"],
     ),
     "released": (State.RUNNING, {"state": State.SUCCESS, "request": HOLD, "result": SENT_ON}, False, ["Delivered"]),
+    "sent on by a rule": (State.RUNNING, {"state": State.SUCCESS, "result": SENT_ON}, False, ["Delivered"]),
     "rejected": (State.RUNNING, {"state": State.SUCCESS, "request": {"Verdict": "Reject"}}, False, ["Rejected"]),
 }
 

@@ -20,7 +20,7 @@ _TEXTS: Mapping[Event, str] = {
     "WaitingForReview": "the result of {what} waits for a review",
     "Accepted": "a result was accepted",
     "Rejected": "a result was rejected",
-    "Delivered": "the accepted result of {what} was sent on",
+    "Delivered": "the result of {what} was sent on",
 }
 
 
@@ -50,6 +50,8 @@ def _end(job: JobRecord) -> list[Event]:
     if "Verdict" in job.request:
         return ["Rejected"]
     states = destinations(job)
+    if not states.keys() <= set(job.request.get("Destinations") or ()):
+        return ["Delivered"]  # a rule's SendTo gave it them after its end
     if job.request.get("HoldUntilAccepted") and states:
         # It has run before, for the series, where what was held then is no longer so.
         return ["Success", "WaitingForReview"] if set(states.values()) == {HELD} else ["Delivered"]
