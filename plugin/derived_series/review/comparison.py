@@ -163,15 +163,14 @@ def compare_segmentations(former: Dataset, new: Dataset) -> dict[str, Any]:
     labels = sorted({int(item.SegmentNumber) for each in (one, other) for item in each.items})
     counts = {label: [0, 0, 0] for label in labels}
     for plane in sorted(frames[0].keys() | frames[1].keys()):
-        for label in labels:
-            masks = [
-                _mask(stored, by_plane.get(plane), label, sizes[0])
-                for stored, by_plane in zip((one, other), frames, strict=True)
-            ]
+        first, second = (
+            _masks(stored, by_plane.get(plane), sizes[0]) for stored, by_plane in zip((one, other), frames, strict=True)
+        )
+        for label in counts.keys() & (first.keys() | second.keys()):
             count = counts[label]
-            count[0] += int(masks[0].sum())
-            count[1] += int(masks[1].sum())
-            count[2] += int((masks[0] & masks[1]).sum())
+            count[0] += int(first[label].sum()) if label in first else 0
+            count[1] += int(second[label].sum()) if label in second else 0
+            count[2] += int((first[label] & second[label]).sum()) if label in first and label in second else 0
     figures["Dice"] = {str(label): 2 * both / (a + b) if a + b else None for label, (a, b, both) in counts.items()}
     figures["Voxels"] = {str(label): [a, b] for label, (a, b, _) in counts.items()}
     return figures
@@ -199,9 +198,11 @@ def _apart(one: dict[int, _Plane], other: dict[int, _Plane]) -> float:
     return max(float(np.linalg.norm(a.position - b.position)) for a, b in pairs)
 
 
-def _mask(stored: StoredSegments, plane: _Plane | None, label: int, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    mask = np.zeros(size, bool)
+def _masks(stored: StoredSegments, plane: _Plane | None, size: tuple[int, int]) -> dict[int, npt.NDArray[np.bool_]]:
+    """Where a plane has each of its labels."""
+    masks: dict[int, npt.NDArray[np.bool_]] = {}
     for frame in () if plane is None else plane.frames:
-        if stored.is_label_map or stored.numbers[frame] == label:
-            mask |= stored.mask(frame, label)
-    return mask
+        for label in stored.shown_in(frame):
+            masks.setdefault(label, np.zeros(size, bool))
+            masks[label] |= stored.mask(frame, label)
+    return masks

@@ -92,6 +92,12 @@ class StoredSegments:
         shown: Mask = pixels == number if self.is_label_map else 2 * pixels.astype(np.int64) >= self.maximum
         return shown
 
+    def shown_in(self, frame: int) -> list[int]:
+        """The numbers of the segments that a frame may show, of a label map those that it does; without background."""
+        if not self.is_label_map:
+            return [self.numbers[frame]]
+        return [int(number) for number in np.unique(self.pixels(frame)) if number != 0]
+
     def planes(self) -> tuple[npt.NDArray[np.float64], tuple[int, ...]]:
         """The planes of the frames, ascending along the normal, and the number of the plane of each frame.
 
