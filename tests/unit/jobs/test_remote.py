@@ -272,15 +272,15 @@ def test_a_job_says_what_it_waits_for(executor: RemoteExecutor) -> None:
         ({"Report": None}, "without the plugin's preload"),
         ({"Threads": 4}, "it has 4 threads"),
         ({"Silent": True}, "the scheduler hears nothing of it"),
-        ({"Report": {"Versions": HERE, "Unreached": "https://orthanc"}}, "does not reach Orthanc at https://orthanc"),
+        ({"Report": {"Versions": HERE, "Unreached": ["https://orthanc"]}}, "does not reach Orthanc at https://orthanc"),
         ({"Report": {"Versions": {**HERE, "numpy": "1.26.4"}}}, "it has numpy 1.26.4, Orthanc has 2.1.0"),
     ]
     for worker, words in wrong:
         note(executor, worker)
         assert words in str(executor.lack) and "w0" in str(executor.lack) and not executor.has_place
         assert words in executor.processes()[0]["Problem"]
-    note(executor, {})
-    assert executor.lack is None and executor.has_place
+    note(executor, {"Report": {"Versions": HERE, "Unreached": ["https://another-orthanc"]}})
+    assert executor.lack is None and executor.has_place, "it reaches this one"
     note(executor, problem="TimeoutError")
     assert "TimeoutError" in str(executor.lack) and not executor.has_place
 

@@ -86,7 +86,7 @@ class Box:
         self._lock = threading.Lock()
         self._one = threading.Lock()
         self._closing = threading.Event()
-        self._unreached: str | None = None
+        self._unreached: frozenset[str] = frozenset()  # of several Orthancs, some may be reached
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def report(self) -> dict[str, Any]:
@@ -99,40 +99,47 @@ class Box:
             "Pid": os.getpid(),
             "Started": self._started,
             "Prepared": prepared,
-            "Unreached": self._unreached,
+            "Unreached": sorted(self._unreached),
         }
 
-    def _look_for(self, connection: Connection) -> None:
-        """Say that Orthanc is not reached, which keeps jobs away, until it is."""
+    def _look_for(self, errand: Errand) -> None:
+        """Say that an errand's Orthanc is not reached, which keeps its jobs away, until it is."""
         with self._lock:
-            if self._unreached is not None:
+            if errand.url in self._unreached:
                 return
-            self._unreached = connection.base_url
-        threading.Thread(target=self._wait_for, args=(connection,), name="looks for Orthanc", daemon=True).start()
+            self._unreached |= {errand.url}
+        threading.Thread(target=self._wait_for, args=(errand,), name="looks for Orthanc", daemon=True).start()
 
-    def _wait_for(self, connection: Connection) -> None:
-        while not self._closing.wait(_BEAT_SECONDS):
-            with Client(connection) as client:
-                try:
-                    client.send("GET", connection.url("/system"), timeout=_ANSWER_SECONDS)
-                except StorageError:
-                    continue
-            self._unreached = None
-            return
+    def _wait_for(self, errand: Errand) -> None:
+        with _trusted(errand) as verify:  # the errand that tells of it has ended, and its file of certificates with it
+            connection = self._connection(errand, verify)
+            while not self._closing.wait(_BEAT_SECONDS):
+                with Client(connection) as client:
+                    try:
+                        client.send("GET", connection.url("/system"), timeout=_ANSWER_SECONDS)
+                    except StorageError:
+                        continue
+                break
+        with self._lock:
+            self._unreached -= {errand.url}
+
+    def _connection(self, errand: Errand, verify: bool | str) -> Connection:
+        return Connection(
+            errand.url,
+            headers=self._place.headers,
+            dicomweb_root=errand.dicomweb_root,
+            store_timeout=errand.store_timeout,
+            verify=verify,
+        )
 
     def run(self, errand: str) -> str:
         """Make the attempt that an errand is about; the outcome goes to Orthanc.
 
         :raises StorageError: Orthanc is not reached.
         """
-        with self._one, _trusted(Errand.from_json(errand)) as (task, verify):
-            connection = Connection(
-                task.url,
-                headers=self._place.headers,
-                dicomweb_root=task.dicomweb_root,
-                store_timeout=task.store_timeout,
-                verify=verify,
-            )
+        task = Errand.from_json(errand)
+        with self._one, _trusted(task) as verify:
+            connection = self._connection(task, verify)
             try:
                 document = self._claim(connection, task)
             except Superseded as error:
@@ -143,8 +150,8 @@ class Box:
 
     def _claim(self, connection: Connection, errand: Errand) -> dict[str, Any]:
         body = {"Ticket": errand.ticket, "Worker": self._name, "Versions": self._versions}
-        if self._unreached is not None:
-            raise StorageError(f"the worker {self._name} does not reach Orthanc at {self._unreached}", transient=True)
+        if errand.url in self._unreached:
+            raise StorageError(f"the worker {self._name} does not reach Orthanc at {errand.url}", transient=True)
         end = time.monotonic() + _CLAIM_SECONDS
         with Client(connection) as client:
             while True:
@@ -153,7 +160,7 @@ class Box:
                     return document
                 except StorageError as error:
                     if error.transient and time.monotonic() > end:
-                        self._look_for(connection)
+                        self._look_for(errand)
                     if not error.transient or time.monotonic() > end:
                         raise
                 self._closing.wait(_AGAIN_SECONDS)
@@ -232,7 +239,7 @@ class Box:
             except DerivedSeriesError as error:
                 lost = time.monotonic() - heard > float(document["LostAfter"])
                 if lost:
-                    self._look_for(client.connection)
+                    self._look_for(errand)
                 if isinstance(error, Superseded) or lost or not getattr(error, "transient", False):
                     future.cancel()
                     raise _NotWanted from error
@@ -277,15 +284,15 @@ def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float 
 
 
 @contextmanager
-def _trusted(errand: Errand) -> Iterator[tuple[Errand, bool | str]]:
-    """An errand, with the file of the certificates to trust."""
+def _trusted(errand: Errand) -> Iterator[bool | str]:
+    """The file of the certificates to trust."""
     if errand.ca is None:
-        yield errand, True
+        yield True
         return
     with tempfile.NamedTemporaryFile("w", prefix="derived-series-", suffix=".pem") as file:
         file.write(errand.ca)
         file.flush()
-        yield errand, file.name
+        yield file.name
 
 
 def _described(folders: tuple[str, ...]) -> Outcome:

@@ -159,8 +159,8 @@ class RemoteExecutor(PlacedExecutor):
         """Why a worker gets no jobs of this environment; None: it does."""
         if worker.silent:
             return "the scheduler hears nothing of it"
-        if (unreached := (worker.report or {}).get("Unreached")) is not None:
-            return f"it does not reach Orthanc at {unreached}"
+        if self._cluster.url in ((worker.report or {}).get("Unreached") or ()):
+            return f"it does not reach Orthanc at {self._cluster.url}"
         if worker.report is None:
             return "it runs without the plugin's preload: start it by derived-series worker"
         if worker.threads != 1:
