@@ -550,6 +550,7 @@ def test_a_decision_names_members_that_there_are(made_before: RouteClient) -> No
     [
         ("/derived-series/jobs?state=Failure", "expand, since, limit"),
         ("/derived-series/bulk?state=Failed", "expand, since, limit"),
+        ("/series/0-0-0-0-0/jobs?since=3", "expand"),
         ("/derived-series/recent?limit=-1", "it has none"),
         ("/derived-series/pipelines?expanded", "expand"),
     ],

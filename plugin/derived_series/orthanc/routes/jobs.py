@@ -73,6 +73,7 @@ class JobRoutes:
 
     def of_series(self, request: Request) -> Answer:
         """Those that a series is the parent of, and the rejections of it; whole jobs with ``?expand``."""
+        request.check_query("expand")
         jobs = self._runner.store.of_series(request.groups[0])
         if "expand" not in request.query:
             return Answer.of([job.id for job in jobs])
