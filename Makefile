@@ -1,8 +1,8 @@
 # setup: install everything.  run: start Orthanc with the plugin and derive a sample series.  stop: end it.
-# test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  format: rewrite the sources as `test` wants them.
+# test: format, lint, types, tests.  test-quick: the tests that need no server and are not slow.  test-recipes: docs/recipes.md.  bench: measure.  soak: an hour of load.  format: rewrite the sources as `test` wants them.
 # docs: the documents and the reference of the API as a site, in .run/site.
 # ohif: fetch the OHIF viewer from npm; the plugin serves it under /derived-series-ohif/ from the next start on.
-.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-machines test-postgresql test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench clean
+.PHONY: wheel ohif setup run stop test test-quick test-recipes docs test-crash test-machines test-postgresql test-readers test-bookworm test-trixie test-sid test-install lint format fuzz bench soak clean
 
 # Every server and worker that a test starts would compile all sources again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -97,6 +97,10 @@ test-install: setup
 
 bench: setup
 	@PYTHONPATH=tests $(PYTHON) benchmarks/bench.py
+
+# 1,500 studies in an hour, a day of the heavy case. SOAK_MINUTES says for how long studies come, SOAK_SEED what is done with each.
+soak: setup
+	@PYTHONPATH=tests:tests/server $(PYTHON) benchmarks/soak.py
 
 # Not .run/storage: it holds what was stored in Orthanc.
 clean: stop

@@ -22,16 +22,18 @@ import bench_plot
 import bench_review
 import bench_through
 from bench_tables import Table, Target, machine, targets_table
+from kept_section import rewritten
 from orthanc_server import OrthancFailed
 
 ROOT = Path(__file__).resolve().parent.parent
 PLOT = ROOT / "docs" / "benchmark-growth.svg"
 
 _HOW_TO_READ = """\
-`make bench` measures all of this again and rewrites this file. The seconds are of one machine on one day; what carries
-over are the ratios. Ways that are compared run in turns, A B C A B C ..., after one round that does not count; a ratio
-is the median over the rounds of the ratios within a round. All series are 512 x 512 CT, 0.52 MB a slice as stored.
-Where first touching memory is dear (see the line above), so is everything that holds a volume; the copy holds none.
+`make bench` measures all of this again and rewrites this file, but for what `make soak` has written at its end. The
+seconds are of one machine on one day; what carries over are the ratios. Ways that are compared run in turns,
+A B C A B C ..., after one round that does not count; a ratio is the median over the rounds of the ratios within a
+round. All series are 512 x 512 CT, 0.52 MB a slice as stored. Where first touching memory is dear (see the line
+above), so is everything that holds a volume; the copy holds none.
 """
 
 Part = tuple[Table, list[Target]]
@@ -124,7 +126,9 @@ def _write(tables: list[Table], targets: list[Target], quick: bool, described: s
     if not quick:
         growth = f"## 6. Growth with the number of slices\n\n![seconds over slices]({PLOT.relative_to(ROOT)})\n"
         parts.append(growth)
-    (ROOT / "BENCHMARKS.md").write_text("\n".join(parts))
+    path = ROOT / "BENCHMARKS.md"
+    former = path.read_text() if path.exists() else ""
+    path.write_text(rewritten(former, "\n".join(parts)))
     print(f"bench: wrote BENCHMARKS.md{'' if quick else f' and {PLOT.relative_to(ROOT)}'}")
 
 
