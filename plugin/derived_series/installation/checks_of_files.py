@@ -25,6 +25,7 @@ from derived_series.installation.rights import Account
 from derived_series.installation.shared_libraries import DICOMWEB, PYTHON, linked_python, loaded_plugin, version_of
 from derived_series.jobs.queue.schema import VERSION
 from derived_series.jobs.queue.sqlite_database import DATABASE
+from derived_series.loopback import is_loopback
 from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings
 from derived_series.orthanc.health import FULL_BYTES, TIGHT_BYTES
 from derived_series.orthanc.studies import tag_numbers
@@ -234,7 +235,14 @@ def _blueprints(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
 
 
 def _certificates(set_up: SetUp, name: str, environment: EnvironmentSettings) -> Iterator[Finding]:
-    """Of workers on other machines: files that Orthanc's user may read."""
+    """Of workers on other machines: files that Orthanc's user may read, and that there are some."""
+    if environment.is_unencrypted:
+        yield warning(
+            "environments",
+            f"Environments: {name}: {environment.scheduler} is not encrypted: whoever reaches it, or is in between, "
+            "may run any program on the workers",
+            "use tls:// with the Certificates that derived-series certificates makes: see docs/many-machines.md",
+        )
     if environment.certificates is None:
         return
     folder = set_up.configuration.folder / environment.certificates
@@ -329,7 +337,7 @@ def _receivers(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
                 '"Secret": null says that it checks no signature',
             )
         url = urlsplit(receiver.url)
-        if url.scheme == "http" and url.hostname not in ("localhost", "127.0.0.1", "::1"):
+        if url.scheme == "http" and not is_loopback(url.hostname):
             of_patients = receiver.include_patient_data
             what = "patient data" if of_patients else "what is told"
             yield (error if of_patients else warning)(

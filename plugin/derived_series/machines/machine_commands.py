@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from derived_series.errors import InvalidRequest
+from derived_series.loopback import is_unencrypted
 
 #: The ports that are listened at: a firewall names them.
 SCHEDULER_PORT = 8786
@@ -37,7 +38,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--dashboard", metavar="HOST:PORT", help="dask's pages there; they ask nobody for a password"
     )
     for each in (worker, scheduler):
-        each.add_argument("--certificates", type=Path, metavar="DIR", help="for TLS; without, nothing is encrypted")
+        each.add_argument("--certificates", type=Path, metavar="DIR", help="for TLS; only one machine needs none")
+        each.add_argument(
+            "--allow-unencrypted", action="store_true", help="speak to other machines without certificates"
+        )
     certificates = commands.add_parser("certificates", help="make the certificates for TLS between machines")
     certificates.add_argument("folder", type=Path, metavar="DIR", help="keep it: its ca/key.pem lets machines in")
     certificates.add_argument(
@@ -57,7 +61,7 @@ def _worker(options: argparse.Namespace) -> int:
         *("--local-directory", str(options.scratch.resolve())),
         *(("--name", options.name) if options.name else ()),
         *(("--resources", options.resources.replace(",", " ")) if options.resources else ()),
-        *_tls(options.certificates, options.scheduler),
+        *_tls(options, options.scheduler),
     ]
     return _dask(arguments)
 
@@ -65,19 +69,29 @@ def _worker(options: argparse.Namespace) -> int:
 def _scheduler(options: argparse.Namespace) -> int:
     _check_extra()
     os.environ.setdefault("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    host = f"[{options.host}]" if ":" in options.host else options.host or "0.0.0.0"
     dashboard = ["--dashboard-address", options.dashboard] if options.dashboard else ["--no-dashboard", "--no-show"]
     protocol = "tls" if options.certificates else "tcp"
     arguments = [
         *("scheduler", "--protocol", protocol, "--port", str(options.port)),
         *(("--host", options.host) if options.host else ()),
         *dashboard,
-        *_tls(options.certificates, f"{protocol}://"),
+        *_tls(options, f"{protocol}://{host}:{options.port}"),
     ]
     return _dask(arguments)
 
 
-def _tls(folder: Path | None, address: str) -> tuple[str, ...]:
+def _tls(options: argparse.Namespace, address: str) -> tuple[str, ...]:
+    """dask's options for the connections of an address, which others reach by TLS alone, unless it is allowed."""
+    folder: Path | None = options.certificates
     if folder is None:
+        if is_unencrypted(address) and not options.allow_unencrypted:
+            raise InvalidRequest(
+                f"{address} is not of this machine alone, and not encrypted: whoever reaches it may run any program "
+                "on the workers",
+                remedy="use tls:// and --certificates, or --allow-unencrypted in a network that you trust as a whole; "
+                "on one machine, the address 127.0.0.1",
+            )
         if address.startswith("tls:"):
             raise InvalidRequest(f"{address} needs --certificates", remedy="derived-series certificates makes them")
         return ()

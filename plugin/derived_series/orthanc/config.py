@@ -15,13 +15,16 @@ from derived_series.jobs.remote.versions import Strictness
 from derived_series.jobs.requests.derive import DeriveRequest, Name, validated
 from derived_series.jobs.rules.model import Rule, check_names
 from derived_series.json_model import JsonModel
+from derived_series.loopback import is_unencrypted
 from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20
 _URL = r"^https?://[^/]+(/.*[^/])?$"
 
 #: Fields of an environment whose workers are on other machines.
-_OF_OTHER_MACHINES = frozenset({"certificates", "orthanc_url", "ca_bundle", "lost_after_seconds", "versions"})
+_OF_OTHER_MACHINES = frozenset(
+    {"certificates", "allow_unencrypted", "orthanc_url", "ca_bundle", "lost_after_seconds", "versions"}
+)
 
 #: Settings of the authorization plugin with which it knows users: one is the root of all its services.
 _PROFILES = ("WebServiceRootUrl", "WebServiceUserProfileUrl")
@@ -46,6 +49,7 @@ class EnvironmentSettings(JsonModel):
     :ivar scheduler: of dask, in place of ``python``: its workers run the jobs, on whatever machines they are.
     :ivar certificates: for ``tls://``: a folder with ca.pem, cert.pem and key.pem, as ``derived-series certificates``
         makes it.
+    :ivar allow_unencrypted: ``tcp://`` to another machine is not refused.
     :ivar orthanc_url: where these workers reach this Orthanc; default: the section's.
     :ivar ca_bundle: certificates that they trust there; default: the section's.
     :ivar lost_after_seconds: without a word of a worker for so long, its job is given to another one.
@@ -59,6 +63,7 @@ class EnvironmentSettings(JsonModel):
     python: Annotated[str | None, Field(min_length=1)] = None
     scheduler: Annotated[str | None, Field(pattern=r"^(tcp|tls)://[^/\s]+:[0-9]+$")] = None
     certificates: Annotated[str | None, Field(min_length=1)] = None
+    allow_unencrypted: bool = False
     orthanc_url: Annotated[str | None, Field(pattern=_URL)] = None
     ca_bundle: str | None = None
     lost_after_seconds: Seconds = 30.0
@@ -79,7 +84,18 @@ class EnvironmentSettings(JsonModel):
             raise ValueError("a Scheduler with tls:// needs Certificates: derived-series certificates makes them")
         elif self.scheduler.startswith("tcp:") and self.certificates is not None:
             raise ValueError("Certificates are for a Scheduler with tls://")
+        elif self.is_unencrypted and not self.allow_unencrypted:
+            raise ValueError(
+                f"the Scheduler {self.scheduler} is on another machine and not encrypted: whoever reaches it, or is in "
+                "between, may run any program on the workers; use tls:// and Certificates, or, in a network that you "
+                'trust as a whole, set "AllowUnencrypted": true'
+            )
         return self
+
+    @property
+    def is_unencrypted(self) -> bool:
+        """Whether its scheduler is on another machine and spoken to without TLS."""
+        return self.scheduler is not None and is_unencrypted(self.scheduler)
 
 
 class Settings(JsonModel):

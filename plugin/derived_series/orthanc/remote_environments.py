@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,15 +15,16 @@ from derived_series.jobs.remote.bundles import Bundles
 from derived_series.jobs.remote.remote_environment import RemoteEnvironment
 from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
 from derived_series.jobs.remote.versions import versions
+from derived_series.loopback import is_loopback
 from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings
+
+_log = logging.getLogger(__name__)
 
 #: What the process that speaks to dask imports.
 _MODULE = "distributed"
 
 #: The files of a folder of certificates.
 _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
-
-_LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def remote_environments(
@@ -58,8 +60,8 @@ def remote_environments(
 def _cluster(name: str, environment: EnvironmentSettings, settings: Settings, around: OrthancConfiguration) -> Cluster:
     scheduler = environment.scheduler or ""
     url = environment.orthanc_url or settings.orthanc_url or around.url
-    is_elsewhere = urlsplit(scheduler).hostname not in _LOCAL
-    if is_elsewhere and urlsplit(url).hostname in _LOCAL:
+    is_elsewhere = not is_loopback(urlsplit(scheduler).hostname)
+    if is_elsewhere and is_loopback(urlsplit(url).hostname):
         raise InvalidRequest(
             f"Environments: {name}: workers on other machines do not reach Orthanc at {url}",
             remedy=f'say where they do: "OrthancUrl" of the environment {name}',
@@ -68,6 +70,13 @@ def _cluster(name: str, environment: EnvironmentSettings, settings: Settings, ar
         raise InvalidRequest(
             f"Environments: {name}: Orthanc serves this machine only, and the scheduler {scheduler} is on another one",
             remedy='set "RemoteAccessAllowed" in Orthanc\'s configuration, with users: docs/many-machines.md',
+        )
+    if environment.is_unencrypted:
+        _log.warning(
+            "Environments: %s: what is sent to %s is not encrypted: whoever reaches it, or is in between, may run any "
+            "program on the workers",
+            name,
+            scheduler,
         )
     files = _certificates(name, environment, around.folder)
     bundle = environment.ca_bundle or settings.ca_bundle

@@ -139,6 +139,13 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
         "environments",
         "gpu: /nowhere/ca.pem",
     ),
+    "a scheduler without TLS": (
+        lambda s, f: s["DerivedSeries"].update(
+            Environments={"gpu": {"Scheduler": "tcp://box:8786", "AllowUnencrypted": True}}
+        ),
+        "environments",
+        "gpu: tcp://box:8786 is not encrypted",
+    ),
     "more workers than processors": (
         lambda s, f: s["DerivedSeries"].update(Workers=64) or s.update(HttpThreadsCount=1000),
         "workers",

@@ -366,6 +366,9 @@ def test_what_its_pipelines_are_is_kept_for_times_without_a_worker(executor: Rem
         ({"Python": "python", "Certificates": "x"}, "only of workers on other machines"),
         ({"Scheduler": "tls://box:1"}, "needs Certificates"),
         ({"Scheduler": "tcp://box:1", "Certificates": "x"}, "tls://"),
+        ({"Scheduler": "tcp://box:1"}, 'not encrypted.* set "AllowUnencrypted": true'),
+        ({"Scheduler": "tcp://0.0.0.0:1"}, "not encrypted"),
+        ({"Python": "python", "AllowUnencrypted": True}, "only of workers on other machines"),
         ({"Scheduler": "box:1"}, "Scheduler"),
     ],
 )
@@ -374,8 +377,13 @@ def test_an_environment_is_here_or_elsewhere(keys: dict[str, str], words: str) -
         EnvironmentSettings.model_validate(keys)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.1.1", "localhost", "[::1]"])
+def test_one_machine_needs_no_encryption(host: str) -> None:
+    assert not EnvironmentSettings.model_validate({"Scheduler": f"tcp://{host}:1"}).is_unencrypted
+
+
 def test_what_other_machines_have_is_not_counted_here() -> None:
-    far = {"Scheduler": "tcp://box:1", "Resources": {"GPU": 4}}
+    far = {"Scheduler": "tcp://box:1", "AllowUnencrypted": True, "Resources": {"GPU": 4}}
     here = {"Python": "python", "Resources": {"GPU": 1}}
     settings = Settings.of({"Environments": {"far": far, "here": here}, "Resources": {"GPU": 2}})
     assert settings.total_resources == {"GPU": 2}

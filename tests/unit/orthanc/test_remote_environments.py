@@ -19,7 +19,8 @@ from derived_series.jobs.remote.bundles import Bundles
 from derived_series.machines.certificates import make_certificates
 from derived_series.orthanc.config import OrthancConfiguration, Settings
 
-ELSEWHERE = {"Scheduler": "tcp://box:8786", "OrthancUrl": "https://orthanc:8042"}
+UNENCRYPTED = {"Scheduler": "tcp://box:8786", "AllowUnencrypted": True}
+ELSEWHERE = {**UNENCRYPTED, "OrthancUrl": "https://orthanc:8042"}
 
 
 def environments(folder: Path, environment: dict[str, Any], **around: Any) -> dict[str, Any]:
@@ -39,10 +40,17 @@ def test_one_is_made_of_what_is_said_of_it(tmp_path: Path) -> None:
     assert environments(tmp_path, {"Python": "python"}) == {}
 
 
+def test_what_is_not_encrypted_is_warned_of_at_the_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    environments(tmp_path, {"Scheduler": "tcp://127.0.0.1:8786"})
+    assert caplog.text == ""
+    environments(tmp_path, ELSEWHERE)
+    assert "what is sent to tcp://box:8786 is not encrypted" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("environment", "around", "words"),
     [
-        ({"Scheduler": "tcp://box:8786"}, {}, "do not reach Orthanc at http://127.0.0.1:8042"),
+        (UNENCRYPTED, {}, "do not reach Orthanc at http://127.0.0.1:8042"),
         (ELSEWHERE, {"RemoteAccessAllowed": False}, "Orthanc serves this machine only"),
         ({**ELSEWHERE, "CaBundle": "nothing.pem"}, {}, "nothing.pem cannot be read"),
         ({**ELSEWHERE, "Scheduler": "tls://box:1", "Certificates": "none"}, {}, "ca.pem cannot be read"),
@@ -76,7 +84,13 @@ def test_the_commands_say_what_is_lacking(
     assert main(worker) == 2 and "needs --certificates" in capsys.readouterr().err
     assert main([*worker, "--certificates", str(tmp_path)]) == 2
     assert "ca.pem is not there" in capsys.readouterr().err
+    for unencrypted in (["worker", "tcp://box:8786", *worker[2:]], ["scheduler"], ["scheduler", "--host", "::"]):
+        assert main(unencrypted) == 2 and "not encrypted" in capsys.readouterr().err
     assert ran == []
+    for of_one_machine in (["worker", "tcp://127.0.0.1:8786", *worker[2:]], ["scheduler", "--host", "::1"]):
+        assert main(of_one_machine) == 0
+    assert main(["scheduler", "--allow-unencrypted"]) == 0 and len(ran) == 3
+    ran.clear()
     assert main(["certificates", str(tmp_path / "all"), "box"]) == 0
     assert main([*worker, "--certificates", str(tmp_path / "all" / "box"), "--resources", "GPU=1"]) == 0
     assert main(["scheduler", "--certificates", str(tmp_path / "all" / "box")]) == 0
