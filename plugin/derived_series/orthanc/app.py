@@ -253,7 +253,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         executor, environments, runner, settings, folders, ohif.is_installed, gateway.features(), notifier
     )
     destinations = Destinations(gateway, connection)
-    health = Health(runner, executor, library.catalogues, outbox, settings, destinations, around.storage)
+    health = Health(runner, executor, environments, library.catalogues, outbox, settings, destinations, around.storage)
     for name, environment in environments.items():
         environment.listen(partial(library.catalogues.look_again, name))
     waiters = Waiters(around.waiters(settings.workers))

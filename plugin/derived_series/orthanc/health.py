@@ -13,6 +13,7 @@ from typing import Any
 from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.notices.outbox import Outbox
+from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.executor import ProcessExecutor
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import State
@@ -63,6 +64,7 @@ class Health:
         self,
         runner: JobRunner,
         executor: ProcessExecutor,
+        environments: Environments,
         catalogues: Catalogues,
         outbox: Outbox,
         settings: Settings,
@@ -73,6 +75,7 @@ class Health:
         self._runner = runner
         self._store = runner.store
         self._executor = executor
+        self._environments_of_pipelines = environments
         self._catalogues = catalogues
         self._outbox = outbox
         self._settings = settings
@@ -163,7 +166,17 @@ class Health:
 
     def _environments(self) -> Check:
         failed = self._catalogues.failed_environments()
-        figures = {"Configured": len(self._settings.environments), "Failed": len(failed)}
+        fitting, wanted = self._environments_of_pipelines.elsewhere()
+        figures = {
+            "Configured": len(self._settings.environments),
+            "Failed": len(failed),
+            "WorkersElsewhere": fitting,
+            "WorkersElsewhereConfigured": wanted,
+        }
+        if fitting < wanted:
+            return Check(
+                "Environments", Grade.WARNING, "workers on other machines are missing: /derived-series/status", figures
+            )
         if failed:
             return Check(
                 "Environments", Grade.WARNING, "an environment cannot be used: /derived-series/status", figures

@@ -20,7 +20,9 @@ from derived_series.errors import Advice, Choice, Conflict, DerivedSeriesError, 
 from derived_series.jobs.box.cache import BundleCache
 from derived_series.jobs.box.credentials import read_credentials
 from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
+from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.queue.outcomes import is_death, outcome_of
 from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
 from derived_series.jobs.remote.bundle import PART_BYTES, Bundle
 from derived_series.jobs.remote.errand import Errand, to_be_done
@@ -297,6 +299,14 @@ def test_no_more_jobs_at_once_than_workers_that_can_take_them(executor: RemoteEx
     assert not first.done()
 
 
+def test_workers_that_are_missing_are_counted(executor: RemoteExecutor, tmp_path: Path) -> None:
+    environment = RemoteEnvironment("gpu", executor._cluster, executor, tmp_path / "gpu.json", lambda: "a")
+    environments = Environments({"gpu": environment})
+    for workers, fitting in (([], 0), ([{}, {"Silent": True}], 1), ([{}, {}, {}], 2)):
+        note(executor, *workers)
+        assert environments.elsewhere() == (fitting, 2)
+
+
 def test_cancelling_takes_effect_at_once(executor: RemoteExecutor) -> None:
     note(executor, {})
     future = executor.submit(unused, task())
@@ -323,9 +333,20 @@ def test_a_silent_worker_is_given_up(executor: RemoteExecutor) -> None:
     note(executor, {})
     future = executor.submit(unused, task())
     (call,) = executor._calls.values()
+    executor._attempts.claim(json.loads(call.message["Errand"])["ticket"], "job", "w0", HERE)
     executor._lost(call.key, "nothing was heard of it")
-    error = future.exception(0)
+    error = outcome_of(future).error
     assert isinstance(error, StorageError) and error.transient and "nothing was heard" in error.message
+    assert is_death(future), "which is told as the death of any worker"
+
+
+def test_an_attempt_that_nobody_has_is_tried_again_without_a_word_of_a_death(executor: RemoteExecutor) -> None:
+    note(executor, {})
+    future = executor.submit(unused, task())
+    (call,) = executor._calls.values()
+    executor._lost(call.key, "the scheduler has lost it")
+    error = outcome_of(future).error
+    assert isinstance(error, StorageError) and error.transient and not is_death(future)
 
 
 def test_a_restricted_task_whose_workers_have_gone_is_tried_again(executor: RemoteExecutor) -> None:

@@ -23,7 +23,7 @@ from derived_series.orthanc import catalogues
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.prometheus import Family, Histogram, Sample, exposition
 from installed import not_installed
-from orthanc_server import REPOSITORY
+from orthanc_server import REPOSITORY, free_port
 from route_client import FakeGateway, RouteClient, ThreadedWorkers
 from test_jobs_store import job
 
@@ -76,6 +76,14 @@ def test_a_sound_server(start: Start) -> None:
     assert checks["Workers"] == {"Status": "Ok", "Alive": 1, "Configured": 1}
     assert checks["Disk"] == {"Status": "Ok", "FreeBytes": 100 * GIGABYTE}
     assert checks["Queue"]["OldestWaitingSeconds"] == 0 and checks["Configuration"]["Problems"] == 0
+
+
+def test_workers_on_other_machines_that_are_missing(start: Start) -> None:
+    nobody = {"Scheduler": f"tcp://127.0.0.1:{free_port()}", "Workers": 2}
+    status, grade, checks = health(start(Environments={"gpu": nobody}))
+    assert (status, grade, checks["Environments"]["Status"]) == (200, "Warning", "Warning")
+    assert "workers on other machines are missing" in checks["Environments"]["Message"]
+    assert (checks["Environments"]["WorkersElsewhere"], checks["Environments"]["WorkersElsewhereConfigured"]) == (0, 2)
 
 
 def cannot_write(client: RouteClient, machine: SimpleNamespace, patch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,9 @@ class AnyEnvironment(Protocol):
     def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None:
         """Which pipelines take a series; None where only a job finds out."""
 
+    def elsewhere(self) -> tuple[int, int]:
+        """The workers on other machines that could take its jobs, and how many there are to be."""
+
     def status(self) -> dict[str, Any]:
         """As the status tells of it."""
 
@@ -109,6 +112,9 @@ class Environment:
     def fit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """See ``describe``."""
         return self.describe(fn, *args, **kwargs)
+
+    def elsewhere(self) -> tuple[int, int]:
+        return 0, 0
 
     def status(self) -> dict[str, Any]:
         return {
@@ -190,6 +196,11 @@ class Environments(Mapping[str, AnyEnvironment]):
         """What the jobs of a pipeline wait for, where that is not for others that run."""
         environment = self._environments.get(self.name_of(pipeline) or "")
         return None if environment is None else environment.executor.lack
+
+    def elsewhere(self) -> tuple[int, int]:
+        """The workers on other machines that could take jobs, and how many there are to be, of all environments."""
+        counts = [environment.elsewhere() for environment in self._environments.values()]
+        return sum(fitting for fitting, _ in counts), sum(wanted for _, wanted in counts)
 
     def start(self) -> None:
         for environment in self._environments.values():

@@ -63,6 +63,17 @@ class WorkerDied(Exception):
         return (WorkerDied, (self.exit_code,))
 
 
+class WorkerLost(WorkerDied):
+    """A worker on another machine is not heard of any more, with an attempt. :param why: what was noticed."""
+
+    def __init__(self, why: str):
+        super().__init__(None)
+        self.why = why
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (WorkerLost, (self.why,))
+
+
 def _now() -> str:
     """As the status tells times."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, Future
 
 from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.messages import Outcome
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.executor import WorkerDied, WorkerLost
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.user_code import described
@@ -41,6 +41,12 @@ def _as_ours(error: BaseException) -> DerivedSeriesError:
         return error
     if isinstance(error, CancelledError):
         return Conflict("the attempt was cancelled")
+    if isinstance(error, WorkerLost):
+        return StorageError(
+            f"the worker on another machine was lost: {error.why}",
+            remedy="it is tried again; docs/many-machines.md says what to look at",
+            transient=True,
+        )
     if not isinstance(error, WorkerDied):
         return UserCodeError(f"the code of the derivation ended with {described(error)}")
     if error.exit_code is None or error.is_from_outside:

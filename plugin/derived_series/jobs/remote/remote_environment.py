@@ -85,6 +85,9 @@ class RemoteEnvironment:
     def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """A person who waits for a page does not wait for a worker that may be at something else for an hour."""
 
+    def elsewhere(self) -> tuple[int, int]:
+        return min(self._executor.fitting, self._cluster.workers), self._cluster.workers
+
     def status(self) -> dict[str, Any]:
         return {
             "Scheduler": self._cluster.scheduler,

@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from derived_series.errors import Busy, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
+from derived_series.jobs.pool.executor import WorkerLost
 from derived_series.jobs.pool.launch import Interpreter, Launched, launch
 from derived_series.jobs.pool.placed import PlacedExecutor
 from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
@@ -174,6 +175,12 @@ class RemoteExecutor(PlacedExecutor):
         return [worker for worker in self._workers if self._refusal(worker) is None]
 
     @property
+    def fitting(self) -> int:
+        """How many workers are connected that could take its jobs."""
+        with self._lock:
+            return len(self._fitting())
+
+    @property
     def has_place(self) -> bool:
         with self._lock:
             most = min(self._cluster.workers, len(self._fitting()))
@@ -231,8 +238,8 @@ class RemoteExecutor(PlacedExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Have an attempt made. :param fn: what workers run of an attempt anyway. :param args: the ``DeriveTask``.
 
-        The future fails with a transient ``StorageError`` when the worker is lost, and with ``CancelledError`` after
-        ``cancel``.
+        The future fails with ``WorkerLost`` when the worker that has the attempt is lost, with a transient
+        ``StorageError`` when none has it, and with ``CancelledError`` after ``cancel``.
 
         :raises Busy: the executor has been shut down.
         """
@@ -319,14 +326,15 @@ class RemoteExecutor(PlacedExecutor):
         return call
 
     def _lost(self, key: str, why: str) -> None:
-        self._end(
-            key,
-            StorageError(
-                f"the worker on another machine was lost: {why}",
-                remedy="it is tried again; docs/many-machines.md says what to look at",
-                transient=True,
-            ),
+        if self._attempts.claimed([key]):
+            self._end(key, WorkerLost(why))
+            return
+        nobody = StorageError(
+            f"no worker on another machine has taken the attempt: {why}",
+            remedy="it is tried again; docs/many-machines.md says what to look at",
+            transient=True,
         )
+        self._end(key, nobody)
 
     # -- the process that speaks to dask ---------------------------------------------------------------------------
 
