@@ -184,14 +184,16 @@ def test_the_container_installs_once(tmp_path: Path) -> None:
         "DERIVED_SERIES_VENV": str(venv),
     }
 
-    def run() -> list[str]:
+    def run(**changes: str) -> list[str]:
         calls.write_text("")
-        subprocess.run([shutil.which("bash") or "bash", str(script)], env=environment, check=True, capture_output=True)
+        bash = shutil.which("bash") or "bash"
+        subprocess.run([bash, str(script)], env=environment | changes, check=True, capture_output=True)
         return [line for line in calls.read_text().splitlines() if line != "--version"]
 
     first = run()
-    assert len(first) == 2 and "--without-pip" in first[0] and f"--editable {home}" in first[1]
+    assert len(first) == 2 and "--without-pip" in first[0] and f"--editable {home}[htj2k]" in first[1]
     assert run() == []
+    assert f"--editable {home}[htj2k,dask]" in run(DERIVED_SERIES_EXTRAS="htj2k,dask")[1]
     (home / "pyproject.toml").write_text("two")
     assert len(run()) == 2
 
