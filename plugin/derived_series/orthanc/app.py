@@ -278,7 +278,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         notifier,
         nodes,
     )
-    bulk_log, reports = BulkLog(store), store.folder / "reports"
+    bulk_log = BulkLog(store)
     finder = MemberFinder(gateway, reviews, library, bulk_log)
     checks = FitChecks(spare, environments, library.catalogues, connection, folders)
     bulk = BulkDriver(
@@ -292,7 +292,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         audit,
         settings.workers,
         lambda wake: Comparisons(spare, connection, str(scratch), wake),
-        reports,
+        store.files,
         nodes,
     )
     pages = Pages({"ohif/ohif-config.js": {"/dicom-web": around.dicomweb_root}})
@@ -308,7 +308,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         ohif,
         RuleRoutes(gateway, spare, library, store, logs, retrievals, watch, settings.rules, destinations),
         FittingRoutes(gateway, spare, environments, library.catalogues, runner, reviews, connection, waiters, folders),
-        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, reports, gateway),
+        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, store.files, gateway),
         MonitoringRoutes(health, metrics, outbox, settings),
         RemoteRoutes(attempts, bundles, runner),
     )

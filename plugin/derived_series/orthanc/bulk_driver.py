@@ -8,14 +8,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, InvalidRequest, NotFound
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState, RunState
-from derived_series.jobs.bulk.commissioning_report import written_report
+from derived_series.jobs.bulk.commissioning_report import write_report
 from derived_series.jobs.bulk.pace import Pace
 from derived_series.jobs.hours import Hours
+from derived_series.jobs.queue.job_files import JobFiles
 from derived_series.jobs.queue.nodes import BULK, Nodes
 from derived_series.jobs.queue.outcomes import CANCELLED
 from derived_series.jobs.queue.runner import JobRunner
@@ -65,7 +65,7 @@ class BulkDriver:
         audit: Audit,
         workers: int,
         comparisons: Callable[[Callable[[], None]], Comparisons],
-        reports: Path,
+        reports: JobFiles,
         nodes: Nodes,
     ):
         self._nodes = nodes
@@ -294,7 +294,7 @@ class BulkDriver:
             return
 
         if request.keys.compares:
-            written_report(self._reports, _over(run, RunState.DONE), request.keys.limits, self._log)
+            write_report(self._reports, _over(run, RunState.DONE), request.keys.limits, self._log)
         self._log.change(
             run.id, lambda current: _over(current, RunState.DONE) if current.state is RunState.RUNNING else current
         )

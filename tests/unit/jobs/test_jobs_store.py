@@ -197,6 +197,15 @@ def test_what_a_crash_left_of_images_is_removed(store: JobStore, store_place: St
     assert store_place.kept_images() == {"failed", "waits"}, "a failed job may be resubmitted"
 
 
+def test_a_report_is_read_by_whoever_has_the_jobs(store: JobStore, store_place: StorePlace) -> None:
+    assert not store.files.has_report("run") and store.files.read_report("run") is None
+    for text in (b"<p>first", b"<p>\x00\xff again" * 100_000):
+        store.files.write_report("run", text)
+        other = store_place.open()
+        assert other.files.has_report("run") and other.files.read_report("run") == text
+        other.close()
+
+
 def test_the_queue_is_bounded_whoever_comes(store: JobStore, store_place: StorePlace) -> None:
     refused: list[str] = []
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from derived_series.jobs.bulk.agreement import disagreements, held_limits
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState
+from derived_series.jobs.queue.job_files import JobFiles
 from derived_series.jobs.requests.bulk import AgreementLimits
 
 #: Members that are read at once.
@@ -24,25 +23,12 @@ _STYLE = (
 )
 
 
-def report_path(folder: Path, run_id: str) -> Path:
-    """Where the report of a run is. It stays when the run is forgotten."""
-    return folder / f"{run_id}.html"
+def write_report(files: JobFiles, run: BulkRun, limits: AgreementLimits, log: BulkLog) -> None:
+    """Write the report of a run, all of it or nothing. It stays when the run is forgotten.
 
-
-def written_report(folder: Path, run: BulkRun, limits: AgreementLimits, log: BulkLog) -> Path:
-    """Write the report of a run, all of it or nothing; its file.
-
-    :raises OSError: the disk does not take it.
+    :raises OSError: the disk does not take it. :raises Busy: the database does not.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = report_path(folder, run.id)
-    partial = path.with_suffix(".part")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(report(run, limits, list(_all(log, run.id))))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    return path
+    files.write_report(run.id, report(run, limits, list(_all(log, run.id))).encode())
 
 
 def _all(log: BulkLog, run_id: str) -> Iterator[Member]:

@@ -1,4 +1,4 @@
-"""What belongs to a job and is no row of it: its uploaded image, and what its code has said."""
+"""What belongs to a job and is no row of it: its uploaded image, what its code has said; and reports of runs."""
 
 from __future__ import annotations
 
@@ -64,6 +64,20 @@ class JobFiles(ABC):
     @abstractmethod
     def remove(self, job_id: str) -> None:
         """Forget all of a job."""
+
+    @abstractmethod
+    def write_report(self, run: str, report: bytes) -> None:
+        """Keep the report of a run over many series, all of it or nothing.
+
+        :raises OSError: the disk does not take it. :raises Busy: the database does not.
+        """
+
+    @abstractmethod
+    def read_report(self, run: str) -> bytes | None:
+        """The report of a run; None: there is none."""
+
+    @abstractmethod
+    def has_report(self, run: str) -> bool: ...
 
 
 class FolderFiles(JobFiles):
@@ -140,6 +154,28 @@ class FolderFiles(JobFiles):
         with contextlib.suppress(OSError):
             self.log_path(job_id).unlink(missing_ok=True)
 
+    def _report_path(self, run: str) -> Path:
+        return self._folder / "reports" / f"{run}.html"
+
+    def write_report(self, run: str, report: bytes) -> None:
+        path = self._report_path(run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        with partial.open("wb") as file:
+            file.write(report)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def read_report(self, run: str) -> bytes | None:
+        try:
+            return self._report_path(run).read_bytes()
+        except OSError:
+            return None
+
+    def has_report(self, run: str) -> bool:
+        return self._report_path(run).exists()
+
 
 class TableFiles(JobFiles):
     """Rows beside the jobs, which all Orthancs read."""
@@ -212,6 +248,20 @@ class TableFiles(JobFiles):
     def remove(self, job_id: str) -> None:
         self.remove_image(job_id)
         self._delete("logs", job_id)
+
+    def write_report(self, run: str, report: bytes) -> None:
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM reports WHERE run = ?", [run])
+            db.execute("INSERT INTO reports (run, bytes) VALUES (?, ?)", [run, report])
+
+    def read_report(self, run: str) -> bytes | None:
+        with self._database.reading() as db:
+            row = db.execute("SELECT bytes FROM reports WHERE run = ?", [run]).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def has_report(self, run: str) -> bool:
+        with self._database.reading() as db:
+            return db.execute("SELECT 1 FROM reports WHERE run = ?", [run]).fetchone() is not None
 
     def _delete(self, table: str, job_id: str) -> None:
         with self._database.transaction() as db:

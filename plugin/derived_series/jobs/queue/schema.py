@@ -101,6 +101,7 @@ def shared_tables(dialect: Dialect) -> Iterator[str]:
         f"CREATE TABLE IF NOT EXISTS logs (job TEXT NOT NULL, place BIGINT NOT NULL, bytes {dialect.bytes} NOT NULL, "
         "PRIMARY KEY (job, place))"
     )
+    yield (f"CREATE TABLE IF NOT EXISTS reports (run TEXT PRIMARY KEY, bytes {dialect.bytes} NOT NULL)")
     yield (
         "CREATE TABLE IF NOT EXISTS progress (job TEXT PRIMARY KEY, attempt BIGINT NOT NULL, percent BIGINT NOT NULL, "
         "phase TEXT NOT NULL, text TEXT NOT NULL)"

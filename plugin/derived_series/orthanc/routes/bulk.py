@@ -9,7 +9,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -17,10 +16,10 @@ from pydantic import Field, model_validator
 from derived_series.errors import Conflict, InvalidRequest, NotFound
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
-from derived_series.jobs.bulk.commissioning_report import report_path
 from derived_series.jobs.bulk.pace import RATE_ENDS, expected_end, per_hour
 from derived_series.jobs.bulk.result_table import csv_text, row
 from derived_series.jobs.queue.audit_log import Act, Action
+from derived_series.jobs.queue.job_files import JobFiles
 from derived_series.jobs.requests.bulk import BulkRequest
 from derived_series.jobs.requests.derive import parse_json, validated
 from derived_series.json_model import JsonModel
@@ -71,7 +70,7 @@ class DecisionRequest(JsonModel):
 class BulkRoutes:
     """``/derived-series/bulk`` and what is below it.
 
-    :param reports: the folder of the reports.
+    :param reports: where the reports are.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class BulkRoutes:
         callers: Callers,
         audit: Audit,
         waiters: Waiters,
-        reports: Path,
+        reports: JobFiles,
         gateway: Gateway,
     ):
         self._gateway = gateway
@@ -243,14 +242,16 @@ class BulkRoutes:
         """The report of a run that compares, as a file. It is there when the run is over, and stays."""
         run_id = request.groups[0]
         try:
-            path = report_path(self._reports, str(uuid.UUID(run_id)))
-            body = path.read_bytes()
-        except (ValueError, OSError) as error:
+            known = str(uuid.UUID(run_id))
+        except ValueError:
+            known = ""
+        body = self._reports.read_report(known) if known else None
+        if body is None:
             raise NotFound(
                 f"there is no report of the run {run_id[:40]}",
                 remedy="a run with Again or Compare has one when it is done",
-            ) from error
-        headers = {"Content-Disposition": f'attachment; filename="comparison-{path.name}"', **_REPORT_POLICY}
+            )
+        headers = {"Content-Disposition": f'attachment; filename="comparison-{known}.html"', **_REPORT_POLICY}
         return Answer(body, content_type="text/html; charset=utf-8", headers=headers)
 
     def _document(self, run: BulkRun) -> dict[str, Any]:
@@ -283,7 +284,7 @@ class BulkRoutes:
         if asked.keys.compares:
             agreeing = self._log.agreeing(run.id)
             document["Compared"] = {"Agree": agreeing[True], "Disagree": agreeing[False]}
-            if report_path(self._reports, run.id).exists():
+            if self._reports.has_report(run.id):
                 document["Report"] = f"{_path(run)}/report"
         return document
 
