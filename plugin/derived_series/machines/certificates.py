@@ -21,6 +21,17 @@ from derived_series.errors import InvalidRequest
 
 _DAYS = 825
 _CA_DAYS = 3650
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def make_certificates(folder: Path, machines: Sequence[str]) -> list[Path]:
@@ -54,6 +65,7 @@ def make_certificates(folder: Path, machines: Sequence[str]) -> list[Path]:
                 critical=False,
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
             .sign(ca_key, hashes.SHA256())
         )
         _write(place, ca, certificate, key)
@@ -67,6 +79,7 @@ def _make_authority(folder: Path) -> None:
     certificate = (
         _builder("Derived Series workers", name, key, _CA_DAYS)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
         .sign(key, hashes.SHA256())
     )
     _write(folder, certificate, None, key)
@@ -82,6 +95,7 @@ def _builder(subject: str, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, d
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))  # clocks differ
         .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 
 
