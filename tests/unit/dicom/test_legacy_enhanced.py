@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pytest
+from highdicom import legacy
 from highdicom.legacy import sop
 from pydicom.dataset import Dataset
 
@@ -121,6 +123,20 @@ def test_a_few_slices_show_how_all_are_converted(
     every = converted(of, kind, extra, strategy)
     assert seen == [SLICES]
     assert few.encode(0) == every.encode(0) and few.warnings == every.warnings
+
+
+def test_what_python_warns_of_meanwhile_is_not_told_of_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a connection of another part that is collected while highdicom converts."""
+    convert = legacy.LegacyConvertedEnhancedCTImage
+
+    def warning(**options: Any) -> Dataset:
+        warnings.warn("unclosed database", ResourceWarning, stacklevel=1)
+        warnings.warn("odd", UserWarning, stacklevel=1)
+        return convert(**options)
+
+    monkeypatch.setattr(legacy, "LegacyConvertedEnhancedCTImage", warning)
+    series = converted(parent(CT), "ct", Blueprint(), FillingStrategy.DISCARD)
+    assert [text for text in series.warnings if "enhanced image" in text] == ["in the enhanced image: odd"]
 
 
 def test_each_frame_has_its_pixels_and_its_place(seen: list[int]) -> None:
