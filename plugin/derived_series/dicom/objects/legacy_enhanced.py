@@ -187,7 +187,7 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
     of_highdicom = [
         each for each in caught if issubclass(each.category, UserWarning)
-    ]  # not what is collected meanwhile
+    ]  # not what Python collects
     messages = dict.fromkeys(" ".join(str(each.message).split()) for each in of_highdicom)
     return enhanced, [f"in the enhanced image: {text}" for text in messages]
 
