@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 #: Seconds that one input may take.
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 60.0
 #: After so many defects the last death of the child ends the run.
 _MOST_DEFECTS = 20
 _HERE = Path(__file__).resolve().parent
