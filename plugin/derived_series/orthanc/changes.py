@@ -74,14 +74,20 @@ class ChangeReader:
             self._log.see(seen, stable)
 
     def _series(self, since: int, *, instances: bool) -> Iterator[str]:
-        """The series that became stable since, and with ``instances`` those that instances came for."""
+        """The series that became stable since, and with ``instances`` those that instances came for.
+
+        Orthanc is asked once for a series, however many instances of it came.
+        """
         types = [_STABLE, *([_INSTANCE] if instances else [])]
+        of_known_series: set[str] = set()
         for change in self._changes(since, types):
             if change["ChangeType"] == _STABLE:
                 yield change["ID"]
-            elif instances and change["ChangeType"] == _INSTANCE:
+            elif instances and change["ChangeType"] == _INSTANCE and change["ID"] not in of_known_series:
                 try:
-                    yield self._gateway.get(f"/instances/{change['ID']}")["ParentSeries"]
+                    series = self._gateway.get(f"/instances/{change['ID']}")["ParentSeries"]
+                    yield series
+                    of_known_series.update(self._gateway.get(f"/series/{series}")["Instances"])
                 except NotFound:  # removed since
                     continue
 

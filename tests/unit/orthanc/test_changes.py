@@ -21,6 +21,7 @@ class ChangesGateway(FakeGateway):
         super().__init__(folder, {})
         self.log: list[tuple[str, str]] = []
         self.asked: list[str] = []
+        self.read: list[str] = []  # of resources
         self.has_types = has_types
         if has_types:
             self.resources["/system"] = {"Capabilities": {"HasExtendedChanges": True}}
@@ -31,6 +32,7 @@ class ChangesGateway(FakeGateway):
     def get(self, path: str) -> Any:
         parts = urlsplit(path)
         if parts.path != "/changes":
+            self.read.append(path)
             return super().get(path)
         if parts.query == "last":
             return {"Last": len(self.log)}
@@ -70,3 +72,19 @@ def test_the_series_that_became_stable_wait_whatever_orthanc_leaves_out(tmp_path
     assert log.waiting()[-1] == "later"
     assert all(("type=StableSeries" in path) == has_types for path in gateway.asked)
     assert any("NewInstance" in path for path in gateway.asked) == has_types
+
+
+def test_the_instances_of_a_series_are_not_asked_for_one_by_one(tmp_path: Path) -> None:
+    """As many may have come while the plugin was away as an archive holds that was copied."""
+    gateway, log = ChangesGateway(tmp_path, False), FiringLog(JobStore(tmp_path / "jobs"))
+    ChangeReader(gateway, log, 1.0).catch_up()
+    instances = {f"s{series}": [f"i{series}-{number}" for number in range(50)] for series in range(20)}
+    for number in range(50):  # they come in turns
+        for series in instances:
+            gateway.add("NewInstance", instances[series][number])
+    for series, names in instances.items():
+        gateway.resources[f"/series/{series}"] = {"Instances": names}
+        gateway.resources |= {f"/instances/{name}": {"ParentSeries": series} for name in names}
+    ChangeReader(gateway, log, 1.0).catch_up()
+    assert log.waiting() == list(instances)
+    assert len([path for path in gateway.read if path != "/system"]) == 2 * len(instances)
