@@ -185,9 +185,7 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
         except READ_ERRORS as error:
             name = UID(header.sop_class_uid).name
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
-    of_highdicom = [
-        each for each in caught if issubclass(each.category, UserWarning)
-    ]  # not what Python collects
+    of_highdicom = [each for each in caught if issubclass(each.category, UserWarning)]  # not what Python collects
     messages = dict.fromkeys(" ".join(str(each.message).split()) for each in of_highdicom)
     return enhanced, [f"in the enhanced image: {text}" for text in messages]
 
