@@ -68,8 +68,8 @@ test-crash: setup
 test-postgresql: setup
 	OVER_POSTGRESQL=1 CI=true $(PYTHON) -m pytest -n 2 --dist loadfile -m "server and not sqlite" tests/server $(TESTS)
 
-# Jobs on a box without the server's disk, in namespaces (needs root rights), while workers, scheduler, Orthanc and the
-# cable break: MACHINES_SEED sets which and when, and is printed.
+# Two Orthancs over one PostgreSQL and two boxes, each a host in namespaces (needs root rights), while each of them is
+# killed, frozen and cut off: MACHINES_SEED sets which and when, and is printed.
 test-machines: setup
 	@MACHINES_JOBS=$${MACHINES_JOBS:-200} MACHINES_BREAKS=$${MACHINES_BREAKS:-100} MACHINES_CANCELS=$${MACHINES_CANCELS:-50} \
 		MACHINES_SEED=$${MACHINES_SEED:-$$(date +%s)} $(PYTHON) -m pytest -s tests/server/test_remote_workers.py tests/server/test_machines.py

@@ -36,7 +36,7 @@ class Cluster:
         self.encrypted = encrypted
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        if encrypted:
+        if encrypted and not self.certificates.exists():
             make_certificates(self.certificates, ["orthanc", "scheduler", "box"])
 
     def __enter__(self) -> Cluster:

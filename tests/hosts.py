@@ -57,10 +57,11 @@ class Network:
         script = "".join(f"mount -t tmpfs none '{folder}' && " for folder in hidden) + 'exec "$@"'
         return ["ip", "netns", "exec", self.space(name), "unshare", "-m", "sh", "-c", script, "sh"]
 
-    def refuse_connections_to(self, name: str, but: int) -> None:
+    def refuse_connections_to(self, name: str, but: int | None = None) -> None:
         """A firewall: nobody may connect to a host, except to one port."""
         rule = ["-i", "ds+", "-p", "tcp", "--syn"]
-        for port in (["--dport", str(but), "-j", "ACCEPT"], ["-j", "DROP"]):
+        let_in = [] if but is None else [["--dport", str(but), "-j", "ACCEPT"]]
+        for port in (*let_in, ["-j", "DROP"]):
             run("ip", "netns", "exec", self.space(name), "iptables", "-A", "INPUT", *rule, *port)
 
     def cut(self, name: str, *, again: bool = False) -> None:

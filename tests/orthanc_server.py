@@ -96,7 +96,8 @@ class OrthancServer:
         self.session.headers["Accept-Encoding"] = "identity"  # compressed answers are slower by far
         # A kept-alive connection that Orthanc closes (after half a second of silence) just as it is used again.
         again = Retry(total=None, connect=0, read=2, redirect=0, status=0, other=0, allowed_methods=["GET"])
-        self.session.mount("http://", HTTPAdapter(max_retries=again))
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, HTTPAdapter(max_retries=again))
         self._log_path = folder / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -125,6 +126,11 @@ class OrthancServer:
         raise AssertionError("unreachable")
 
     def _start_once(self) -> None:
+        self.launch()
+        self._wait_until_it_answers()
+
+    def launch(self) -> None:
+        """Start its process, which answers some time later."""
         program = orthanc_program()
         if program is None:
             raise OrthancFailed("Orthanc, its Python or its DICOMweb plugin is not installed", "", None)
@@ -145,7 +151,6 @@ class OrthancServer:
                 command, cwd=self.folder, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,  # its children can be told by their session
             )  # fmt: skip
-        self._wait_until_it_answers()
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -32,7 +32,11 @@ class PostgresqlServer:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="derived-series-postgresql-"))
+        self.host = "127.0.0.1"
         self.port = free_port()
+        self.prefix: list[str] = []  # of its command line
+        self.initdb_options: list[str] = ["--auth=trust"]
+        self.settings: dict[str, str] = {}  # more of them
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> PostgresqlServer:
@@ -42,7 +46,8 @@ class PostgresqlServer:
         if os.geteuid() == 0:
             user = pwd.getpwnam("postgres")
             os.chown(self.folder, user.pw_uid, user.pw_gid)
-        self._run("initdb", "-D", "data", "-U", "tests", "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C")
+        fixed = ["-D", "data", "-U", "tests", "--no-sync", "-E", "UTF8", "--locale=C"]
+        self._run("initdb", *fixed, *self.initdb_options)
         return self.start()
 
     def __exit__(self, *error: object) -> None:
@@ -64,17 +69,18 @@ class PostgresqlServer:
         """Start it, on the port that it had, and wait until it answers."""
         settings = {
             "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "unix_socket_directories": "",
             "fsync": "off",  # what survives the end of processes is tested, not that of the machine
             "max_connections": "200",
             "logging_collector": "off",
+            **self.settings,
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *self._command("postgres", "-D", "data", *options)],
+                ["setpriv", "--pdeathsig", "KILL", *self.prefix, *self._command("postgres", "-D", "data", *options)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -93,7 +99,7 @@ class PostgresqlServer:
                 time.sleep(0.05)
 
     def address(self, database: str) -> str:
-        return f"postgresql://tests@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://tests@{self.host}:{self.port}/{database}"
 
     def new_database(self, name: str) -> str:
         """Make an empty database; its address."""

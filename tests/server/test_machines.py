@@ -1,6 +1,6 @@
-"""Jobs on a box that shares neither a network nor a disk with Orthanc, while all of it breaks: ``make test-machines``.
+"""Jobs of two Orthancs on boxes that share neither a network nor a disk with them, while all of it breaks:
+``make test-machines``.
 
-Two hosts in namespaces, TLS on each connection, and a firewall that lets nobody connect to the box but dask's clients.
 ``MACHINES_JOBS``, ``MACHINES_BREAKS``, ``MACHINES_CANCELS``: how many. ``MACHINES_SEED``: which, and when.
 """
 
@@ -9,28 +9,32 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import requests
+from pydicom.dataset import Dataset
 
 from building import real
-from dask_cluster import Cluster
 from derived_series.identifiers import series_uids_of
-from derived_series.machines.certificates import make_certificates
-from hosts import Network
-from orthanc_server import REPOSITORY, OrthancServer
+from hospital import HOSTS, PASSWORD, WORKER, FarOrthanc, Hospital
+from installed import not_installed
+from job_audit import Audit, Orders, audit_of
+from orthanc_server import INDEX_PLUGINS
 from phantoms import ct_phantom
-from server_fixtures import finished, submit, until
+from postgresql_server import programs
+from server_fixtures import finished, submit
+from strikes import deck, strike
+from two_orthancs import for_rule
 
 JOBS = int(os.environ.get("MACHINES_JOBS", "0"))
 BREAKS = int(os.environ.get("MACHINES_BREAKS", "0"))
@@ -41,6 +45,7 @@ pytestmark = pytest.mark.skipif(JOBS == 0, reason="hosts in namespaces: make tes
 
 PIPELINE = '''
 """A pipeline of the box, whose result tells which job made it."""
+import os
 import time
 from pathlib import Path
 
@@ -64,219 +69,315 @@ class Shift(Pipeline):
         return blueprints["ct"] + derivation("shifted", "Smoothing")
 
     def process(self, container):
-        if container.parameters.Foreign and list(Path(container.parameters.Foreign).iterdir()):
-            raise ValueError("the server's disk is seen here")
+        for folder in filter(None, container.parameters.Foreign.split(os.pathsep)):
+            if list(Path(folder).iterdir()):
+                raise ValueError("another host's disk is seen here")
         time.sleep(container.parameters.Seconds)
         return container["parent"].voxels() + container.parameters.By
 '''
 
-SLICES = 40
-HTTP_PORT, HTTPS_PORT = 8042, 8443
+RULE = {
+    "Name": "once",
+    "Match": {"Modality": "CT", "SeriesDescription": "for the rule"},
+    "Derive": {"Pipeline": "shift"},
+}
+
+#: One request stores the smaller ones, two the largest: there are moments at which part of it is stored.
+SLICES = (2, 10, 36)
+ROWS, COLUMNS = 16, 12
+
+#: Jobs that are there and not over, at most; a series for the rule comes before every so many strikes.
+BACKLOG, STRIKES_A_SERIES = 6, 4
+
+#: Seconds for an answer of an Orthanc that may have been cut off; and in which all has to be over in the end.
+ANSWER_SECONDS, END_SECONDS = (3.0, 15.0), 900.0
+
+#: Orthanc's StableAge in the tests: after as long a pause, a rule fires for what has come.
+STABLE_SECONDS = 1.0
+
+#: Seconds after the last byte can have arrived in which what was cancelled is gone.
+GONE_SECONDS = 2.0
 
 
-class FarOrthanc(OrthancServer):
-    """An Orthanc on a host, by HTTPS, which a proxy gives it: Debian 12's own ends at the first such request."""
-
-    def __init__(self, folder: Path, changes: Mapping[str, Any], address: str, prefix: list[str], ca: Path):
-        super().__init__(folder, changes)
-        self.address = address
-        self.prefix = prefix
-        self.session.verify = str(ca)
-
-    @property
-    def url(self) -> str:
-        return f"https://{self.address}:{HTTPS_PORT}"
-
-
-class FarCluster(Cluster):
-    """Scheduler and workers on the box, which a service starts again."""
-
-    def __init__(self, folder: Path, address: str, prefix: list[str]):
-        super().__init__(folder)
-        self.host = address
-        self.prefix = prefix
-
-
-class Services(threading.Thread):
-    """Starts scheduler and workers again that have ended."""
-
-    def __init__(self, cluster: Cluster):
-        super().__init__(daemon=True)
-        self.cluster = cluster
-        self.ending = threading.Event()
-
-    def run(self) -> None:
-        while not self.ending.wait(0.3):
-            for name, process in list(self.cluster.processes.items()):
-                if process.poll() is None:
-                    continue
-                if name == "scheduler":
-                    self.cluster.run_scheduler()
-                else:
-                    self.cluster.start_worker(name)
+@dataclass(frozen=True, slots=True)
+class Parent:
+    series: str
+    voxels: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    network: Network
-    server: OrthancServer
-    cluster: Cluster
-    series: str
-
-    def of_job(self, job: str) -> list[str]:
-        query = {"Level": "Series", "Query": {"SeriesInstanceUID": "\\".join(series_uids_of(job))}}
-        return list(self.server.json("/tools/find", "POST", json=query))
+    hospital: Hospital
+    parents: list[Parent]
 
 
 @pytest.fixture(scope="module")
 def site(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("machines")
-    ours, boxes = folder / "orthanc", folder / "box"
-    for each in (ours, boxes, ours / "library"):
-        each.mkdir()
-    (ours / "library" / "shift.py").write_text(PIPELINE)
-    with Network(["orthanc", "box"]) as network:
-        orthanc, box = network.hosts["orthanc"], network.hosts["box"]
-        with FarCluster(boxes, box, network.within("box", [ours])) as cluster:
-            make_certificates(cluster.certificates, [orthanc])
-            (ours / "machines").mkdir()
-            for file in (cluster.certificates / orthanc).iterdir():
-                (ours / "machines" / file.name).write_bytes(file.read_bytes())
-            pem = (ours / "machines" / "cert.pem").read_text() + (ours / "machines" / "key.pem").read_text()
-            (ours / "https.pem").write_text(pem)
-            network.refuse_connections_to("box", but=cluster.port)
-            gpu = {
-                "Scheduler": cluster.address,
-                "Certificates": str(ours / "machines"),
-                "OrthancUrl": f"https://{orthanc}:{HTTPS_PORT}",
-                "CaBundle": str(ours / "machines" / "ca.pem"),
-                "Resources": {"GPU": 1},
-                "Workers": 2,
-                "LostAfterSeconds": 5,
-            }
-            folders = [str(REPOSITORY / "blueprints"), str(ours / "library")]
-            keys = {
-                "HttpPort": HTTP_PORT,
-                "RemoteAccessAllowed": True,
-                "AuthenticationEnabled": True,
-                "RegisteredUsers": {"anna": "one", "worker": "of the box"},
-                "DerivedSeries": {
-                    "Workers": 1,
-                    "QueueSize": 2000,
-                    "Attempts": 50,
-                    "BlueprintFolders": folders,
-                    "Environments": {"gpu": gpu},
-                },
-            }
-            cluster.start_scheduler()
-            for name in ("one", "two"):
-                cluster.start_worker(name)
-            prefix = network.within("orthanc", [boxes])
-            proxy = [sys.executable, str(REPOSITORY / "tests" / "tls_proxy.py"), str(ours / "https.pem")]
-            dying = ["setpriv", "--pdeathsig", "KILL"]
-            https = subprocess.Popen([*dying, *prefix, *proxy, str(HTTPS_PORT), str(HTTP_PORT)])
-            with https, FarOrthanc(ours, keys, orthanc, prefix, ours / "machines" / "ca.pem") as server:
-                series = server.upload(ct_phantom(slices=SLICES, patient_id="SECRET-ID", patient_name="Doe^Jane"))
-                services = Services(cluster)
-                services.start()
-                yield Site(network, server, cluster, series)
-                services.ending.set()
-                services.join()
-                https.kill()
+    if programs() is None or not all(path.exists() for path in INDEX_PLUGINS):
+        not_installed("PostgreSQL with Orthanc's plugins for it", "run scripts/setup.sh")
+    folder, library = tmp_path_factory.mktemp("hospital"), tmp_path_factory.mktemp("library")
+    (library / "shift.py").write_text(PIPELINE)
+    keys = {"QueueSize": 2000, "Attempts": 100, "RetryPause": 0.1, "JobsHistory": 100_000, "Rules": [RULE]}
+    with Hospital(folder, library, keys) as hospital:
+        parents = []
+        for number, slices in enumerate(SLICES):
+            series = hospital.a.upload(
+                ct_phantom(slices, ROWS, COLUMNS, patient_id=f"P{number}", study=f"s{number}", series=f"c{number}")
+            )
+            parents.append(Parent(series, values(hospital.a, series)))
+        yield Site(hospital, parents)
 
 
-def test_nothing_is_in_clear_on_the_wire_and_no_disk_is_shared(site: Site) -> None:
-    with site.network.capture() as capture:
-        parameters = {"By": 3, "Foreign": str(site.server.folder)}
-        job = submit(site.server, site.series, Pipeline="shift", Parameters=parameters)
-        end = finished(site.server, job, 120)
-    assert end["State"] == "Success", site.server.json(f"/series/{site.series}/jobs/{job}")
-    derived = end["Content"]["Result"]["ID"]
-    voxels = [np.array([real(each) for each in site.server.download(each)]) for each in (site.series, derived)]
-    assert np.array_equal(voxels[1], voxels[0] + 3)
-    assert len(capture.content) > 100_000, "the series went over this wire"
-    basic = requests.auth._basic_auth_str("worker", "of the box").split()[1]
-    for secret in ("Doe^Jane", "SECRET-ID", "X-Derived-Series-Attempt", "Authorization", basic, job, "DICM"):
+def values(server: FarOrthanc, series: str) -> npt.NDArray[np.float32]:
+    return np.array([real(each) for each in server.download(series)])
+
+
+def eventually(holds: Callable[[], object], what: str, seconds: float) -> None:
+    """An Orthanc that does not answer is asked again."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except (requests.RequestException, AssertionError):
+            pass
+        assert time.monotonic() < end, what
+        time.sleep(0.3)
+
+
+# -- what is between the hosts -------------------------------------------------------------------------------------
+
+
+def test_nothing_is_in_clear_on_the_wire_and_no_folder_is_in_common(site: Site) -> None:
+    hospital = site.hospital
+    for host in HOSTS:
+        for folder in hospital.foreign(host):
+            assert any(folder.iterdir())
+            listing = subprocess.run([*hospital.prefix(host), "ls", "-A", str(folder)], capture_output=True, text=True)
+            assert (listing.returncode, listing.stdout) == (0, ""), f"{host} sees {folder}"
+    leader, other = sorted(hospital.servers, key=hospital.leads, reverse=True)
+    with hospital.network.capture() as capture:
+        series = other.upload(ct_phantom(slices=40, patient_id="SECRET-ID", patient_name="Doe^Jane"))
+        parameters = {"By": 3, "Foreign": os.pathsep.join(map(str, hospital.foreign("one")[:3]))}
+        job = submit(other, series, Pipeline="shift", Parameters=parameters)
+        end = finished(leader, job, 120)
+    assert end["State"] == "Success", leader.json(f"/series/{series}/jobs/{job}")
+    derived = leader.json(f"/series/{series}/jobs/{job}")["Content"]["Result"]["ID"]
+    assert np.array_equal(values(other, derived), values(leader, series) + 3)
+    assert len(capture.content) > 500_000, "the series went over this wire, to the database, too"
+    basic = requests.auth._basic_auth_str(*WORKER).split()[1]
+    secrets = ["Doe^Jane", "SECRET-ID", "X-Derived-Series-Attempt", "Authorization", basic, job, "DICM", PASSWORD]
+    for secret in [*secrets, "INSERT INTO", "derived_series"]:
         assert secret.encode() not in capture.content, secret
+    for name in hospital.servers:
+        assert name.json("/derived-series/status")["Nodes"]["All"] == ["a", "b"]
 
 
-def break_something(site: Site, chance: random.Random) -> str:
-    """Break one thing for a moment, and have it work again."""
-    cluster, network = site.cluster, site.network
-    pause = chance.uniform(0.2, 7.0)
-    what = chance.choice(["worker killed", "worker frozen", "scheduler killed", "scheduler frozen", "cable", "orthanc"])
-    name = chance.choice(["one", "two"])
-    if what.startswith("scheduler"):
-        name = "scheduler"
-    if what == "orthanc":
-        site.server.kill()
-        site.server.restart()
-    elif what == "cable":
-        network.cut("box")
-        time.sleep(pause)
-        network.cut("box", again=True)
-    elif what.endswith("killed"):
-        cluster.processes[name].kill()
-    else:
-        cluster.processes[name].send_signal(signal.SIGSTOP)
-        time.sleep(pause)
-        cluster.processes[name].send_signal(signal.SIGCONT)
-    return f"{what} {name} {pause:.1f}"
+# -- whatever breaks -----------------------------------------------------------------------------------------------
 
 
-def test_whatever_breaks_every_job_makes_one_series(site: Site) -> None:
-    chance = random.Random(SEED)
-    print(f"MACHINES_SEED={SEED}")
-    before = site.server.series_ids()
-    jobs = {}
-    for number in range(JOBS):
-        parameters = {"By": number, "Seconds": round(chance.uniform(0.0, 1.5), 2)}
-        jobs[number] = submit(site.server, site.series, Pipeline="shift", Parameters=parameters)
-    done = []
-    for _ in range(BREAKS):
-        done.append(break_something(site, chance))
-        time.sleep(chance.uniform(0.1, 2.0))
-    ends = {number: finished(site.server, job, 1800) for number, job in jobs.items()}
-    assert {end["State"] for end in ends.values()} == {"Success"}, (
-        done,
-        [e for e in ends.values() if e["State"] != "Success"],
-    )
-    time.sleep(3)  # what is still on its way has arrived and gone
-    series = {number: site.of_job(job) for number, job in jobs.items()}
-    assert [number for number, each in series.items() if len(each) != 1] == []
-    for number, (derived,) in series.items():
-        assert len(site.server.json(f"/series/{derived}")["Instances"]) == SLICES, number
-    assert site.server.series_ids() - before == {each for (each,) in series.values()}, "nobody's series are there"
-    parent = np.array([real(each) for each in site.server.download(site.series)])
-    for number in chance.sample(sorted(series), min(10, JOBS)):
-        (derived,) = series[number]
-        assert np.allclose(np.array([real(each) for each in site.server.download(derived)]), parent + number)
+class Senders:
+    """Threads that ask for jobs, of one Orthanc or the other, whatever becomes of it."""
+
+    def __init__(self, site: Site, orders: Orders):
+        self.site = site
+        self.orders = orders
+        self.allowed = 0
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self._work, args=(number,)) for number in range(2)]
+
+    def __enter__(self) -> Senders:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _work(self, number: int) -> None:
+        chance = random.Random(f"{SEED} {number}")
+        while not self.over.wait(chance.uniform(0.05, 0.3)):
+            if len(self.orders.answered) < self.allowed:
+                self._send(chance)
+
+    def _send(self, chance: random.Random) -> None:
+        index = chance.randrange(len(self.site.parents))
+        number = self.orders.begin(index)
+        server = chance.choice(self.site.hospital.servers)
+        parameters = {"By": number, "Seconds": round(chance.uniform(0.0, 0.8), 2)}
+        order = {"Pipeline": "shift", "Parameters": parameters, "SeriesDescription": f"job {number}"}
+        route = f"/series/{self.site.parents[index].series}/derive"
+        try:
+            answer = server.post(route, json={**order, "Asynchronous": True}, timeout=ANSWER_SECONDS)
+        except requests.RequestException:
+            self.orders.unanswered.add(number)  # maybe accepted
+            return
+        if answer.status_code == 200:
+            self.orders.answered[number] = answer.json()["ID"]
+        elif answer.status_code >= 500:  # with the database it goes away in the midst of what it had accepted
+            self.orders.unanswered.add(number)
+        else:
+            self.orders.refused.append(answer.text)
 
 
-def test_of_what_is_cancelled_nothing_is_left(site: Site) -> None:
-    chance = random.Random(SEED)
-    before = site.server.series_ids()
-    for _ in range(CANCELS):
-        job = submit(site.server, site.series, Pipeline="shift", Parameters={"Seconds": 0.1})
-        until(site.server, job, {"Running", "Success"})
-        time.sleep(chance.uniform(0.0, 1.2))
-        path = f"/series/{site.series}/jobs/{job}"
-        cancelled = site.server.post(f"{path}/cancel").status_code == 200
-        end = finished(site.server, job)
-        if end["State"] == "Success":
-            assert len(site.of_job(job)) == 1
-            site.server.delete(f"/series/{site.of_job(job)[0]}")
+def send_for_rule(servers: Iterable[FarOrthanc], orders: Orders, number: int) -> None:
+    """Send a series that the rule fires for, as a modality does: to the next one when one has not taken it."""
+    datasets: list[Dataset] = for_rule(number)
+    uid = str(datasets[0].SeriesInstanceUID)
+    orders.sent[uid] = None
+    began = time.monotonic()
+    for server in servers:
+        try:
+            series = orders.sent[uid] = server.upload(datasets)
+        except (requests.RequestException, AssertionError):
             continue
-        assert cancelled
-        clear_until = time.monotonic() + 2
-        while time.monotonic() < clear_until:
-            whole = [each for each in site.of_job(job) if len(instances_of(site.server, each)) == SLICES]
-            assert whole == [], json.dumps(end)
-            time.sleep(0.1)
-        assert site.of_job(job) == []
-    assert site.server.series_ids() == before
+        if time.monotonic() - began < STABLE_SECONDS:
+            orders.at_once[series] = len(datasets)
+        return
 
 
-def instances_of(server: OrthancServer, series: str) -> list[str]:
-    answer = server.get(f"/series/{series}")
-    return list(answer.json()["Instances"]) if answer.ok else []
+def are_over(server: FarOrthanc) -> bool:
+    jobs = server.json("/derived-series/jobs?expand", timeout=ANSWER_SECONDS)
+    return all(job["State"] in ("Success", "Failure") for job in jobs)
+
+
+def test_whatever_breaks_every_job_makes_one_series(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    hospital, chance, began = site.hospital, random.Random(SEED), time.monotonic()
+    with capsys.disabled():
+        print(f"\nMACHINES_SEED={SEED}", flush=True)
+    for each in hospital.a.json("/series"):  # of the test before
+        if each not in {parent.series for parent in site.parents}:
+            hospital.a.delete(f"/series/{each}")
+    former = {job["ID"] for job in hospital.a.json("/derived-series/jobs?expand")}
+    orders, kinds, cards = Orders(), Counter[str](), deck(chance)
+    with Senders(site, orders) as senders:
+        for number in range(BREAKS):
+            senders.allowed = BACKLOG + (JOBS - BACKLOG) * (number + 1) // BREAKS
+            if number % STRIKES_A_SERIES == 0:
+                send_for_rule(chance.sample(hospital.servers, 2), orders, number)
+            time.sleep(chance.uniform(0.0, 1.0))
+            host, way = next(cards)
+            kinds[f"{host} {way}"] += 1
+            strike(hospital, host, way, chance)
+            if number % 10 == 9:
+                with capsys.disabled():
+                    spent = time.monotonic() - began
+                    print(f"{number + 1} strikes, {len(orders.answered)} jobs accepted, {spent:.0f} s", flush=True)
+        eventually(lambda: len(orders.answered) >= JOBS, "the jobs are not all accepted", END_SECONDS)
+    eventually(lambda: all(are_over(server) for server in hospital.servers), "jobs are not over", END_SECONDS)
+    whole = [series for series in orders.sent.values() if series is not None]
+    eventually(
+        lambda: all(hospital.a.json(f"/series/{each}/jobs") for each in whole), "a series for which no rule fires", 60
+    )
+    eventually(lambda: are_over(hospital.b), "a rule's jobs are not over", END_SECONDS)
+    time.sleep(3)  # what is still on its way has arrived and gone
+    summaries = hospital.b.json("/derived-series/jobs?expand")
+    jobs = [hospital.b.json(each["Path"]) for each in summaries if each["ID"] not in former]
+    listing = hospital.a.json("/series?expand")
+    slices = {parent.series: len(parent.voxels) for parent in site.parents}
+    audit = audit_of(slices, orders, jobs, listing)
+    attempts = Counter(job["Content"]["Attempt"] for job in jobs)
+    rules = sum(bool(job["Content"].get("Rule")) for job in jobs)
+    with capsys.disabled():
+        print(
+            f"machines: seed {SEED}, {kinds.total()} strikes {dict(sorted(kinds.items()))}, {len(jobs) - rules} jobs "
+            f"and {rules} of a rule, {len(orders.unanswered)} requests without an answer, attempts "
+            f"{dict(sorted(attempts.items()))}, {audit.counts()}, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    assert audit == Audit()
+    assert len(jobs) - rules >= JOBS and not orders.refused
+    assert {parent.series: values(hospital.b, parent.series).tolist() for parent in site.parents} == {
+        parent.series: parent.voxels.tolist() for parent in site.parents
+    }
+    statistics = hospital.b.json("/statistics")
+    assert statistics["CountSeries"] == len(listing)
+    assert statistics["CountInstances"] == sum(len(each["Instances"]) for each in listing)
+    by_number = {job["Content"]["Request"].get("SeriesDescription"): job for job in jobs}
+    for number in chance.sample(sorted(orders.answered), min(30, JOBS)):
+        derived = by_number[f"job {number}"]["Content"]["Result"]["ID"]
+        assert np.array_equal(values(hospital.b, derived), site.parents[orders.parents[number]].voxels + number), number
+
+
+# -- cancelling ----------------------------------------------------------------------------------------------------
+
+
+class Watch(threading.Thread):
+    """Looks at what there is of a job's series, through one Orthanc or the other, until it is ended.
+
+    :ivar most: the most instances that were there at once.
+    """
+
+    def __init__(self, servers: tuple[FarOrthanc, FarOrthanc], job: str):
+        super().__init__(daemon=True)
+        self.servers = servers
+        self.job = job
+        self.most = 0
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        while not self.ending.wait(0.05):
+            for server in self.servers:
+                try:
+                    self.most = max(self.most, instances_of(server, self.job))
+                except (requests.RequestException, AssertionError):
+                    continue
+
+    def end(self) -> int:
+        self.ending.set()
+        self.join()
+        return self.most
+
+
+def instances_of(server: FarOrthanc, job: str) -> int:
+    """How many instances are there under the UIDs of a job."""
+    query = {"Level": "Instance", "Query": {"SeriesInstanceUID": "\\".join(series_uids_of(job))}}
+    return len(server.json("/tools/find", "POST", json=query, timeout=ANSWER_SECONDS))
+
+
+def test_of_what_is_cancelled_nothing_is_left(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some while a box is frozen or cut off: what it sends comes when it is back."""
+    hospital, chance, began = site.hospital, random.Random(SEED), time.monotonic()
+    parent = site.parents[-1]
+    before = hospital.a.series_ids()
+    ways: Counter[str] = Counter()
+    tries = 0
+    while ways.total() < CANCELS:
+        tries += 1
+        assert tries < 5 * CANCELS + 20, f"most jobs are over before they are cancelled: {ways}"
+        first, second = (chance.choice(hospital.servers) for _ in range(2))
+        job = submit(first, parent.series, Pipeline="shift", Parameters={"Seconds": 0.1})
+        way, host = chance.choice(["plain", "plain", "plain", "frozen", "cut off"]), chance.choice(["one", "two"])
+        time.sleep(chance.uniform(0.0, 2.0))
+        breaking: dict[str, Any] = {
+            "plain": nullcontext,
+            "frozen": lambda: hospital.frozen(host),  # noqa: B023  # called in this same turn
+            "cut off": lambda: hospital.cut_off(host),  # noqa: B023
+        }
+        with breaking[way]():
+            answer = second.post(f"/series/{parent.series}/jobs/{job}/cancel")
+            watch = Watch(hospital.servers, job)
+            if answer.ok:
+                watch.start()
+            end = finished(first, job)
+            if way != "plain":
+                time.sleep(chance.uniform(0.0, 2.0))
+        if end["State"] == "Success":
+            watch.ending.set()
+            first.delete(f"/series/{first.json(f'/series/{parent.series}/jobs/{job}')['Content']['Result']['ID']}")
+            continue
+        assert answer.ok, answer.text
+        time.sleep(GONE_SECONDS)
+        left = [instances_of(server, job) for server in hospital.servers]
+        assert left == [0, 0], json.dumps(end)
+        assert watch.end() < len(parent.voxels), "it was there as a whole series"
+        ways[way] += 1
+    assert hospital.b.series_ids() == before
+    with capsys.disabled():
+        print(
+            f"machines: seed {SEED}, {ways.total()} cancels {dict(ways)} of {tries} jobs, nothing left, "
+            f"{time.monotonic() - began:.0f} s",
+            flush=True,
+        )
