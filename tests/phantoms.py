@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     UID,
@@ -26,7 +27,7 @@ from pydicom.uid import (
     PositronEmissionTomographyImageStorage,
     generate_uid,
 )
-from pydicom.valuerep import format_number_as_ds
+from pydicom.valuerep import AMBIGUOUS_VR, format_number_as_ds
 
 from phantom_head import CENTRE, ORIENTATIONS, Stack, head, noise_of, stack_of
 
@@ -76,10 +77,25 @@ def _from_files(make: Callable[P, list[Dataset]]) -> Callable[P, list[Dataset]]:
 
 
 def _unbound(file: Dataset) -> Dataset:
-    """The dataset of a file without the encoding that it was read from."""
+    """The dataset of a file without the encoding that it was read from; of that, its character set alone."""
     dataset = Dataset(file)
     dataset.file_meta = file.file_meta
+    dataset.set_original_encoding(None, None, file.original_character_set)
     return dataset
+
+
+def _bound(dataset: Dataset) -> Dataset:
+    """The same elements as read from a file in explicit VR, little endian: those that are as read need no encoding.
+
+    pydicom then resolves no ambiguous VR: a dataset with one is given back as it is.
+    """
+    elements = dict(dataset.items()).values()
+    if any(isinstance(element, DataElement) and element.VR in AMBIGUOUS_VR for element in elements):
+        return dataset
+    file = Dataset(dataset)
+    file.file_meta = dataset.file_meta
+    file.set_original_encoding(False, True, dataset.original_character_set)
+    return file
 
 
 @_from_files
@@ -284,7 +300,8 @@ def compressed(datasets: Iterable[Dataset], transfer_syntax: str) -> list[Datase
 def encode(dataset: Dataset) -> bytes:
     """The dataset as a Part 10 file."""
     buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
+    is_of_phantom = dataset.original_character_set and None in dataset.original_encoding
+    (_bound(dataset) if is_of_phantom else dataset).save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
