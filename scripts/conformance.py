@@ -100,7 +100,7 @@ def tables() -> dict[str, str]:
     datasets = objects()
     rows = {name: rows_of(name, dataset) for name, dataset in datasets.items()}
     common = set.intersection(*map(set, rows.values()))
-    sections = {"classes": _classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
+    sections = {"classes": classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
     sections["kinds and parents"] = markdown(*compact(matrix()))
     sections["authorization"] = authorization_matrix.markdown(authorization())
     sections["authorization plugin"] = f"```json\n{shipped_text()}```\n"
@@ -111,7 +111,7 @@ def tables() -> dict[str, str]:
 def objects() -> dict[str, Dataset]:
     """An instance of each kind by the name of its blueprint."""
     ct = ParentSeries.from_datasets(ct_phantom(4, 32, 32))
-    counts = (np.indices(ct.shape).sum(axis=0) % 3).astype(np.uint8)
+    counts = (np.indices(ct.shape).sum(axis=0) // 16 % 3).astype(np.uint8)
     images = {
         "Labels": counts,
         "Whole numbers": counts,
@@ -200,7 +200,7 @@ def _table(rows: set[Row]) -> str:
     return _HEADING + "".join(f"{row}\n" for row in sorted(rows, key=lambda row: row.tag))
 
 
-def _classes() -> str:
+def classes() -> str:
     """SOP classes that are created, by the kind of object."""
     classes = sorted(((row, kind.blueprint) for kind in KINDS for row in kind.sop_classes), key=lambda pair: pair[1])
     lines = [f"| {row.name} | {row.uid} | `{blueprint}` |\n" for row, blueprint in classes]

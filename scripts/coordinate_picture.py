@@ -6,11 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
-from matplotlib.patches import Rectangle
 
 from derived_series import Grid
 
@@ -31,6 +28,9 @@ Vector = npt.NDArray[np.float64]
 
 
 def main() -> int:
+    import matplotlib
+    import matplotlib.pyplot as plt  # takes long, and the tests import this file for its grid alone
+
     matplotlib.use("agg")
     plt.rcParams.update({"svg.hashsalt": "coordinate systems", "font.size": 9})
     figure = plt.figure(figsize=(11, 5))
@@ -74,6 +74,8 @@ def _patient(axes: Any) -> None:
 
 def _slice(axes: Any) -> None:
     """A slice as it is shown: rows down, columns to the right."""
+    from matplotlib.patches import Rectangle
+
     between_rows, between_columns = GRID.pixel_spacing
     for row in range(GRID.rows):
         for column in range(GRID.columns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from derived_series import (
 )
 from derived_series.dicom.series.interface import Series
 from derived_series.pipelines import Library
-from phantoms import decoded, encode
+from phantoms import ct_phantom, decoded, encode
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIBRARY = Library.load([REPOSITORY / "blueprints"])
@@ -35,6 +35,32 @@ def ready(name: str) -> Blueprint:
 def parent_of(datasets: Iterable[Dataset]) -> ParentSeries:
     """A parent series as it comes from a server: from the bytes of its files."""
     return ParentSeries.from_bytes(encode(dataset) for dataset in datasets)
+
+
+class Parents(Mapping[str, ParentSeries]):
+    """Parent series by name, each made when it is asked for: every process of a test run imports every test file."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], ParentSeries]]):
+        self.makers = makers
+        self._series: dict[str, ParentSeries] = {}
+
+    def __getitem__(self, name: str) -> ParentSeries:
+        if name not in self._series:
+            self._series[name] = self.makers[name]()
+        return self._series[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.makers)
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
+
+def turned_parents(slices: int, rows: int, columns: int, names: Iterable[str]) -> Parents:
+    """CT parents of this size, one in each of these orientations of phantoms."""
+    return Parents(
+        {name: lambda name=name: parent_of(ct_phantom(slices, rows, columns, orientation=name)) for name in names}  # type: ignore[misc]
+    )
 
 
 def build(

@@ -87,9 +87,11 @@ def _unbound(file: Dataset) -> Dataset:
 def _bound(dataset: Dataset) -> Dataset:
     """The same elements as read from a file in explicit VR, little endian: those that are as read need no encoding.
 
-    pydicom then resolves no ambiguous VR: a dataset with one is given back as it is.
+    pydicom then resolves no ambiguous VR, and turns no bytes round: a dataset that needs that is given back as it is.
     """
     elements = dict(dataset.items()).values()
+    if dataset.file_meta.get("TransferSyntaxUID") == ExplicitVRBigEndian:
+        return dataset
     if any(isinstance(element, DataElement) and element.VR in AMBIGUOUS_VR for element in elements):
         return dataset
     file = Dataset(dataset)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.spatial.transform import Rotation
 
-from building import parent_of, ready, written
+from building import Parents, parent_of, ready, written
 from derived_series import DerivedSeries, Grid, NiftiFactory, NumpyFactory, PlacedImage
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 from test_encoding import assert_same
@@ -23,11 +23,13 @@ from test_pixels import check
 
 pytestmark = pytest.mark.slow
 
-PARENTS = {
-    "ct": parent_of(ct_phantom(3, 4, 5)),
-    "mr": parent_of(mr_phantom(3, 4, 5, orientation="oblique")),
-    "pet": parent_of(pet_phantom(3, 4, 5)),
-}
+PARENTS = Parents(
+    {
+        "ct": lambda: parent_of(ct_phantom(3, 4, 5)),
+        "mr": lambda: parent_of(mr_phantom(3, 4, 5, orientation="oblique")),
+        "pet": lambda: parent_of(pet_phantom(3, 4, 5)),
+    }
+)
 SHAPES = st.tuples(st.integers(1, 6), st.integers(1, 12), st.integers(1, 12))
 INTEGERS = [np.dtype(kind) for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8")]
 FLOATS = [np.dtype(kind) for kind in ("f2", "f4", "f8")]

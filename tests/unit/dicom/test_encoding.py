@@ -16,7 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 import phantoms
-from building import build, parent_of, written
+from building import Parents, build, parent_of, written
 from derived_series import (
     Blueprint,
     BuildContext,
@@ -31,11 +31,13 @@ from derived_series import (
 )
 from derived_series.errors import DerivedSeriesError
 
-PARENTS = {
-    "ct": parent_of(phantoms.ct_phantom(3, 6, 5)),
-    "mr": parent_of(phantoms.mr_phantom(3, 6, 5)),
-    "pet": parent_of(phantoms.pet_phantom(3, 6, 5)),
-}
+PARENTS = Parents(
+    {
+        "ct": lambda: parent_of(phantoms.ct_phantom(3, 6, 5)),
+        "mr": lambda: parent_of(phantoms.mr_phantom(3, 6, 5)),
+        "pet": lambda: parent_of(phantoms.pet_phantom(3, 6, 5)),
+    }
+)
 NAMES = [
     ("ISO_IR 100", "Søren^Åse"),
     ("ISO_IR 192", "Søren^Åse"),

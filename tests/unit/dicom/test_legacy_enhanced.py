@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from phantoms import ct_phantom, mr_phantom, pet_phantom
 
 CONTEXT = BuildContext(now=datetime(2024, 5, 6, 7, 8, 9), uid_seed="enhanced")
 SLICES = 30
-CT, MR, PET = ct_phantom(SLICES, 6, 4), mr_phantom(SLICES, 6, 4), pet_phantom(SLICES, 6, 4)
+CT, MR, PET = (partial(phantom, SLICES, 6, 4) for phantom in (ct_phantom, mr_phantom, pet_phantom))
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def private(index: int, dataset: Dataset) -> None:
     dataset.private_block(0x0019, "ACME", create=True).add_new(0x01, "LO", f"coil {index % 3}")
 
 
-def parent(datasets: list[Dataset], *changes: Callable[[int, Dataset], None]) -> ParentSeries:
-    changed = copy.deepcopy(datasets)
+def parent(phantom: Callable[[], list[Dataset]], *changes: Callable[[int, Dataset], None]) -> ParentSeries:
+    changed = phantom()
     for index, dataset in enumerate(changed):
         for change in changes:
             change(index, dataset)
@@ -72,7 +72,7 @@ def converted(of: ParentSeries, kind: str, extra: Blueprint, strategy: FillingSt
 COPIED = ("AcquisitionNumber", "AcquisitionTime", "AcquisitionDate", "ImageComments", "SliceLocation", "TriggerTime")
 TIMES = each("AcquisitionTime", lambda k: f"1011{(47 * k) % 60:02}.5")
 #: What the slices of a parent differ in, and whether a few of them show how all are converted.
-CASES: dict[str, tuple[list[Dataset], str, tuple[Callable[[int, Dataset], None], ...], bool]] = {
+CASES: dict[str, tuple[Callable[[], list[Dataset]], str, tuple[Callable[[int, Dataset], None], ...], bool]] = {
     "plain CT": (CT, "ct", (), True),
     "plain MR": (MR, "mr", (), True),
     "plain PET": (PET, "pet", (), True),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from building import build, parent_of
+from building import Parents, build, parent_of
 from derived_series import Blueprint, NiftiFactory, ParentSeries, StaticElement, derivation
 from derived_series.dicom.series.likeness import picked
 from multiframe import enhanced
@@ -38,10 +38,14 @@ def over(datasets: Any, scale: float = 400, zero: float = 0) -> ParentSeries:
     return parent_of(ordered)
 
 
-MR = over(mr_phantom(12, 16, 16, orientation="axial"), zero=1000)
-SAGITTAL = over(mr_phantom(12, 16, 14, orientation="sagittal"), zero=1000)
-CT = over(ct_phantom(12, 16, 14))
-PARENTS = {"MR": MR, "sagittal": SAGITTAL, "CT": CT, "PET": over(pet_phantom(12, 16, 14), scale=5000, zero=9000)}
+PARENTS = Parents(
+    {
+        "MR": lambda: over(mr_phantom(12, 16, 16, orientation="axial"), zero=1000),
+        "sagittal": lambda: over(mr_phantom(12, 16, 14, orientation="sagittal"), zero=1000),
+        "CT": lambda: over(ct_phantom(12, 16, 14)),
+        "PET": lambda: over(pet_phantom(12, 16, 14), scale=5000, zero=9000),
+    }
+)
 
 
 def warnings_of(parent: ParentSeries, image: Any, extra: Blueprint | None = None, **options: Any) -> list[str]:
@@ -66,7 +70,7 @@ def test_mirrored_and_reversed(axes: tuple[int, ...], axial: str, sagittal: str)
 
 
 def test_transposed() -> None:
-    (warning,) = warnings_of(MR, MR.voxels().swapaxes(1, 2).copy())
+    (warning,) = warnings_of(PARENTS["MR"], PARENTS["MR"].voxels().swapaxes(1, 2).copy())
     assert "transposed (rows and columns swapped): 1.00 against" in warning
 
 
@@ -86,9 +90,9 @@ def test_one_bright_slice_does_not_hide_it() -> None:
 
 
 def test_what_was_filtered_is_found_too() -> None:
-    smooth = gaussian_filter(MR.voxels(), 1)
-    assert warnings_of(MR, smooth) == []
-    (warning,) = warnings_of(MR, smooth[:, :, ::-1].copy())
+    smooth = gaussian_filter(PARENTS["MR"].voxels(), 1)
+    assert warnings_of(PARENTS["MR"], smooth) == []
+    (warning,) = warnings_of(PARENTS["MR"], smooth[:, :, ::-1].copy())
     assert "mirrored left-right" in warning
 
 
@@ -98,9 +102,9 @@ def test_multi_frame_parents_and_files() -> None:
     parent = parent_of([enhanced(slices)])
     (warning,) = [w for w in warnings_of(parent, parent.voxels()[:, :, ::-1].copy(), blueprint="mr") if "fits" in w]
     assert "mirrored left-right" in warning
-    nifti = MR.to_nifti()
+    nifti = PARENTS["MR"].to_nifti()
     wrong = nib.Nifti1Image(nifti.get_fdata()[::-1].astype(np.int16), nifti.affine)
-    (warning,) = warnings_of(MR, wrong, factory=NiftiFactory())
+    (warning,) = warnings_of(PARENTS["MR"], wrong, factory=NiftiFactory())
     assert "mirrored left-right" in warning
 
 
@@ -118,7 +122,7 @@ def test_right_builds_draw_no_warning(name: str) -> None:
 def test_another_modality_is_not_compared() -> None:
     """A map in another unit may look like anything."""
     units = Blueprint([StaticElement("RescaleType", "LO", "US")])
-    assert warnings_of(CT, CT.voxels()[:, :, ::-1].copy(), units) == []
+    assert warnings_of(PARENTS["CT"], PARENTS["CT"].voxels()[:, :, ::-1].copy(), units) == []
 
 
 @pytest.mark.slow
@@ -141,12 +145,13 @@ def test_one_value_alone() -> None:
 
 
 def test_stored_values_in_place_of_hu() -> None:
-    (warning,) = warnings_of(CT, CT.voxels() + 1024)
+    (warning,) = warnings_of(PARENTS["CT"], PARENTS["CT"].voxels() + 1024)
     assert "about 1024 above the parent's, which are HU" in warning
-    (warning,) = warnings_of(CT, gaussian_filter(CT.voxels(), 0.5) - 1024)
+    (warning,) = warnings_of(PARENTS["CT"], gaussian_filter(PARENTS["CT"].voxels(), 0.5) - 1024)
     assert "about 1024 below the parent's" in warning
-    for fine in (CT.voxels() + 200, np.abs(CT.voxels()) + 1024):  # a shift of another kind; another image
-        assert warnings_of(CT, fine) == []
+    ct = PARENTS["CT"]
+    for fine in (ct.voxels() + 200, np.abs(ct.voxels()) + 1024):  # a shift of another kind; another image
+        assert warnings_of(ct, fine) == []
 
 
 @pytest.mark.parametrize("name", ["MR", "CT", "PET"])
@@ -159,7 +164,7 @@ def test_values_that_are_far_too_large(name: str) -> None:
 
 
 def test_several_volumes_of_a_parent_of_one() -> None:
-    warnings = warnings_of(MR, np.stack([MR.voxels(), MR.voxels() + 1]))
+    warnings = warnings_of(PARENTS["MR"], np.stack([PARENTS["MR"].voxels(), PARENTS["MR"].voxels() + 1]))
     assert warnings == ["the image has 2 volumes, its parent is one: they are stored as points in time"]
 
 

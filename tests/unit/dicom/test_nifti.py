@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from scipy.spatial.transform import Rotation
 
-from building import build, parent_of, positions, volume, written
+from building import build, parent_of, positions, turned_parents, volume, written
 from derived_series import NiftiFactory, ParentSeries, ct_image_blueprint, volume_blueprint
 from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
 from phantoms import ORIENTATIONS, ct_phantom, mr_phantom
 from test_geometry import patient_points, tilted
 
-PARENTS = {name: parent_of(ct_phantom(5, 7, 6, orientation=name)) for name in ORIENTATIONS}
+PARENTS = turned_parents(5, 7, 6, ORIENTATIONS)
 ALL_48 = ["".join(axes) for order in permutations(("RL", "AP", "SI")) for axes in product(*order)]
 
 

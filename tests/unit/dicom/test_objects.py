@@ -20,7 +20,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 import derived_series
-from building import LIBRARY, build, parent_of, ready, written
+from building import LIBRARY, build, parent_of, ready, turned_parents, written
 from dciodvfy import errors, new_errors
 from derived_series import (
     Blueprint,
@@ -64,7 +64,7 @@ from phantoms_4d import fmri_phantom
 
 PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
 ORIENTATIONS = ("axial", "sagittal", "oblique")
-PARENTS = {name: parent_of(ct_phantom(5, 16, 12, orientation=name)) for name in ORIENTATIONS}
+PARENTS = turned_parents(5, 16, 12, ORIENTATIONS)
 PARENT = PARENTS["oblique"]
 LIVER = Segment(1, "Liver", "Liver", color="#b5651d")
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
-from building import LIBRARY, build, parent_of, written
+from building import LIBRARY, Parents, build, parent_of, turned_parents, written
 from dciodvfy import errors
 from derived_series import Blueprint, ParentSeries, PlacedImage, Segment, picture, segments
 from derived_series.dicom.factories.kinds import FACTORIES
@@ -217,7 +217,7 @@ def test_a_sheet_has_slices_with_labels_alone() -> None:
     assert count_of(pixels(dataset), (255, 0, 0)) > 100
 
 
-PARENTS = {name: parent_of(ct_phantom(10, 20, 24, orientation=name)) for name in ("axial", "sagittal", "oblique")}
+PARENTS = turned_parents(10, 20, 24, ("axial", "sagittal", "oblique"))
 
 
 def tilted() -> ParentSeries:
@@ -229,12 +229,14 @@ def tilted() -> ParentSeries:
     return parent_of(datasets)
 
 
-ALL_PARENTS = {
-    **PARENTS,
-    "tilted": tilted(),
-    "uneven": parent_of([d for i, d in enumerate(ct_phantom(12, 20, 24)) if i not in (2, 3)]),
-    "enhanced": parent_of([enhanced(ct_phantom(10, 20, 24))]),
-}
+ALL_PARENTS = Parents(
+    {
+        **PARENTS.makers,
+        "tilted": tilted,
+        "uneven": lambda: parent_of([d for i, d in enumerate(ct_phantom(12, 20, 24)) if i not in (2, 3)]),
+        "enhanced": lambda: parent_of([enhanced(ct_phantom(10, 20, 24))]),
+    }
+)
 
 
 @pytest.mark.parametrize("name", ALL_PARENTS)

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from building import READY, build, parent_of
+from building import READY, Parents, build, parent_of
 from derived_series import Blueprint, ParentSeries, StaticElement, derivation
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 
-PARENTS = {"CT": parent_of(ct_phantom(4, 12, 10)), "MR": parent_of(mr_phantom(4, 12, 10))}
+PARENTS = Parents({"CT": lambda: parent_of(ct_phantom(4, 12, 10)), "MR": lambda: parent_of(mr_phantom(4, 12, 10))})
 PET = parent_of(pet_phantom(4, 12, 10))
 SAID = derivation("done", "Smoothing")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from building import READY, build, parent_of, ready, stored, written
+from building import READY, Parents, build, parent_of, ready, stored, written
 from dciodvfy import errors, new_errors
 from derived_series import FillingStrategy, NiftiFactory, ParentSeries, dicom
 from derived_series.dicom import modules
@@ -16,11 +16,13 @@ from derived_series.errors import HeaderError
 from multiframe import enhanced
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
-PARENTS = {
-    "ct": parent_of(ct_phantom(3, 16, 12)),
-    "mr": parent_of(mr_phantom(3, 16, 12)),
-    "pet": parent_of(pet_phantom(3, 16, 12)),
-}
+PARENTS = Parents(
+    {
+        "ct": lambda: parent_of(ct_phantom(3, 16, 12)),
+        "mr": lambda: parent_of(mr_phantom(3, 16, 12)),
+        "pet": lambda: parent_of(pet_phantom(3, 16, 12)),
+    }
+)
 NAMES = [*PARENTS, "secondary_capture"]
 
 GENERAL_1 = "StudyInstanceUID Modality SeriesInstanceUID SOPClassUID SOPInstanceUID"

@@ -15,7 +15,7 @@ from pydicom.uid import SegmentationStorage
 from scipy.spatial.transform import Rotation
 
 import dciodvfy
-from building import REPOSITORY, build, parent_of, positions, ready, volume, written
+from building import REPOSITORY, Parents, build, parent_of, positions, ready, volume, written
 from derived_series import (
     BuildContext,
     Grid,
@@ -64,12 +64,14 @@ def uneven() -> list[Any]:
     return datasets
 
 
-PARENTS = {
-    **{name: parent_of(ct_phantom(5, 9, 8, orientation=name)) for name in ORIENTATIONS},
-    "tilted": parent_of(tilted(17.0)),
-    "uneven": parent_of(uneven()),
-    "one slice": parent_of(ct_phantom(1, 9, 8)),
-}
+PARENTS = Parents(
+    {
+        **{name: lambda name=name: parent_of(ct_phantom(5, 9, 8, orientation=name)) for name in ORIENTATIONS},  # type: ignore[misc]
+        "tilted": lambda: parent_of(tilted(17.0)),
+        "uneven": lambda: parent_of(uneven()),
+        "one slice": lambda: parent_of(ct_phantom(1, 9, 8)),
+    }
+)
 
 
 def around(parent: ParentSeries, turn: Any, sizes: Any, shear: float = 0.0, margin: float = 8.0) -> nib.Nifti1Image:

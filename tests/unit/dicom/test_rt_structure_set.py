@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from scipy import ndimage
 
-from building import LIBRARY, build, parent_of, ready, written
+from building import LIBRARY, Parents, build, parent_of, ready, written
 from dciodvfy import errors, new_errors
 from derived_series import (
     BuildContext,
@@ -94,12 +94,14 @@ def tilted() -> ParentSeries:
     return parent_of(datasets)
 
 
-PARENTS = {
-    **{name: parent_of(ct_phantom(6, 40, 44, orientation=name)) for name in ORIENTATIONS},
-    "tilted": tilted(),
-    "uneven": parent_of([d for i, d in enumerate(ct_phantom(8, 40, 44)) if i not in (2, 3)]),
-    "enhanced": ParentSeries.from_datasets([enhanced(ct_phantom(6, 40, 44))]),
-}
+PARENTS = Parents(
+    {
+        **{name: lambda name=name: parent_of(ct_phantom(6, 40, 44, orientation=name)) for name in ORIENTATIONS},  # type: ignore[misc]
+        "tilted": tilted,
+        "uneven": lambda: parent_of([d for i, d in enumerate(ct_phantom(8, 40, 44)) if i not in (2, 3)]),
+        "enhanced": lambda: ParentSeries.from_datasets([enhanced(ct_phantom(6, 40, 44))]),
+    }
+)
 
 
 @pytest.mark.wide(quick=3)

@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless, RLELossless
 
-from building import build, parent_of, ready, written
+from building import build, parent_of, ready, turned_parents, written
 from dciodvfy import errors
 from derived_series import (
     Blueprint,
@@ -40,9 +40,7 @@ from phantoms import ct_phantom
 from phantoms_4d import fmri_phantom
 
 ORIENTATIONS = ("axial", "sagittal", "oblique")
-PARENTS = {
-    name: parent_of(ct_phantom(6, 18, 11, orientation=name)) for name in ORIENTATIONS
-}  # 198 is not a multiple of 8
+PARENTS = turned_parents(6, 18, 11, ORIENTATIONS)  # 198 is not a multiple of 8
 NAMED = (Segment(1, "Liver", "Liver", color="#b5651d"), Segment(2, "Spleen", "Spleen"), Segment(3, "Cyst", "Cyst"))
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import distributed
 import pytest
 
 from dask_cluster import wait_for_port
@@ -48,6 +47,8 @@ def address(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(address: str) -> None:
+    import distributed  # takes long, for the other tests of a run
+
     make: Any = distributed.Client
     with make(address, set_as_default=False, timeout=30) as client:
         end = time.monotonic() + 60

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from pydicom.dataset import Dataset
 
-from building import LIBRARY, build, parent_of, written
+from building import LIBRARY, build, parent_of, turned_parents, written
 from derived_series import BuildContext, ParentSeries, Segment, segments
 from derived_series.dicom.objects.structures import Labels, labels_on
 from derived_series.errors import GeometryError, InvalidParent, InvalidRequest
@@ -19,7 +19,7 @@ from derived_series.pipelines.run import Options, run_pipeline
 from phantoms import ct_phantom, encode
 
 LIVER, CYST = Segment(2, "Liver", "Liver", color="#b5651d"), Segment(5, "Cyst", "Cyst", algorithm="MANUAL")
-PARENTS = {name: parent_of(ct_phantom(5, 20, 24, orientation=name)) for name in ("axial", "sagittal", "oblique")}
+PARENTS = turned_parents(5, 20, 24, ("axial", "sagittal", "oblique"))
 
 
 def image_of(parent: ParentSeries) -> npt.NDArray[np.uint8]:

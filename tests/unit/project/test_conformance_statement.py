@@ -7,7 +7,7 @@ import re
 import pytest
 
 from building import LIBRARY
-from conformance import AUTHORIZATION, DOCUMENT, objects, rows_of, tables, updated
+from conformance import AUTHORIZATION, DOCUMENT, classes, objects, rows_of, tables, updated
 from derived_series.kinds import KINDS
 
 COMMAND = "PYTHONPATH=plugin:tests .venv/bin/python scripts/conformance.py"
@@ -29,10 +29,10 @@ def test_every_ready_blueprint_has_its_table() -> None:
     datasets = objects()
     of_pipelines = {"gaussian_smoothing", "suv_body_weight"}
     assert set(datasets) == set(LIBRARY.blueprints) - of_pipelines, "each file of blueprints/ has its Kind in kinds/"
-    classes = {str(dataset.SOPClassUID) for dataset in datasets.values()}
-    assert classes <= set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))
+    written = {str(dataset.SOPClassUID) for dataset in datasets.values()}
+    assert written <= set(re.findall(r"\| ([\d.]+) \|", classes()))
     of_kinds = {row.uid for kind in KINDS for row in kind.sop_classes}
-    assert of_kinds == set(re.findall(r"\| ([\d.]+) \|", tables()["classes"]))
+    assert of_kinds == set(re.findall(r"\| ([\d.]+) \|", classes()))
 
 
 @pytest.mark.parametrize("name", ["ct", "mr", "pet", "secondary_capture", "segmentation", "encapsulated_pdf"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def texts_of(source: str) -> list[str]:
     return [each for node in nodes if id(node) not in documentation and (each := text(node))]
 
 
-TEXTS = [each for file in (ROOT / "plugin").rglob("*.py") for each in texts_of(file.read_text("utf-8"))]
+@cache
+def texts_of_package() -> list[str]:
+    return [each for file in (ROOT / "plugin").rglob("*.py") for each in texts_of(file.read_text("utf-8"))]
 
 
 def messages(document: str) -> list[str]:
@@ -56,12 +59,14 @@ def messages(document: str) -> list[str]:
 @pytest.mark.parametrize("message", messages(TROUBLES))
 def test_each_message_is_in_the_code(message: str) -> None:
     pattern = re.escape(message).replace("…", ".*")
-    assert any(re.search(pattern, text) for text in TEXTS), "write what the code says, with … for what differs"
+    assert any(re.search(pattern, text) for text in texts_of_package()), (
+        "write what the code says, with … for what differs"
+    )
 
 
 def test_there_are_messages_and_one_that_is_gone_is_seen() -> None:
     assert len(messages(TROUBLES)) > 25
-    assert not any(re.search("the moon is in the wrong phase", text) for text in TEXTS)
+    assert not any(re.search("the moon is in the wrong phase", text) for text in texts_of_package())
 
 
 def test_the_commands_of_the_document_are_in_their_order() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +39,15 @@ def _mask() -> ParentSeries:
 
 
 #: The series that the pipelines of the document are run on.
-PARENTS: dict[str, dict[str, ParentSeries]] = {
-    "median": {"ct": CT},
-    "change": {"now": CT, "before": PRIOR},
-    "sitk_smoothing": {"ct": CT},
-    "adc": {"dwi": parent_of(dti_phantom())},
-    "middle": {"ct": CT},
-    "bone": {"ct": CT},
-    "segment_means": {"ct": CT, "mask": _mask()},
-    "by_program": {"ct": CT},
+PARENTS: dict[str, Callable[[], dict[str, ParentSeries]]] = {
+    "median": lambda: {"ct": CT},
+    "change": lambda: {"now": CT, "before": PRIOR},
+    "sitk_smoothing": lambda: {"ct": CT},
+    "adc": lambda: {"dwi": parent_of(dti_phantom())},
+    "middle": lambda: {"ct": CT},
+    "bone": lambda: {"ct": CT},
+    "segment_means": lambda: {"ct": CT, "mask": _mask()},
+    "by_program": lambda: {"ct": CT},
 }
 
 
@@ -69,7 +70,7 @@ def test_a_block_is_a_file_whose_pipelines_run(block: str, tmp_path: Path) -> No
     work = tmp_path / "work"
     work.mkdir()
     for name in loaded.pipelines:
-        results = run_outputs(library, name, PARENTS[name], {}, Options(), BuildContext(), Workplace(work))
+        results = run_outputs(library, name, PARENTS[name](), {}, Options(), BuildContext(), Workplace(work))
         for series in results.series.values():
             assert written(series)
             assert not any("how the image was derived" in warning for warning in series.warnings)

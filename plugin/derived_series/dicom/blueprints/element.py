@@ -26,6 +26,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment, Instan
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import VRS, TagLike, describe, dictionary_vr, require_vr, to_tag
 from derived_series.dicom.encoding.value_rules import given_problem, item_problems
+from derived_series.dicom.source.detached import copy_of
 from derived_series.errors import BlueprintError, InvalidValue
 
 #: The creator of private elements for which no other is named.
@@ -170,7 +171,7 @@ class VirtualElement:
         :raises InvalidValue: a value that the VR does not allow.
         """
         if isinstance(value, DataElement):
-            element = copy.deepcopy(value)
+            element = copy_of(value)
             if element.VR == "SQ":
                 _converted(element)
             return element if element.tag == self.tag else self._moved(element)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -34,6 +33,7 @@ from derived_series.dicom.series.header_rules import MARK_TAGS, PIXEL_TAGS, enfo
 from derived_series.dicom.series.plausibility import implausible_values
 from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import is_utf8, settle_charset, without_escapes
+from derived_series.dicom.source.detached import copy_of
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import by_slice
 from derived_series.errors import HeaderError, Missing
@@ -165,7 +165,7 @@ class DerivedSeries:
         """One instance as a Dataset that shares nothing with the others or the parent."""
         dataset = Dataset()
         for element in self.shared_elements():
-            dataset.add(copy.deepcopy(element))
+            dataset.add(copy_of(element))
         for element in self.instance_elements(index):
             dataset.add(element)
         dataset.add(self.pixel_data(index))

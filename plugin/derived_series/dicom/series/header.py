@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from derived_series.dicom.encoding.tags import Key, TagLike, describe, to_tag
 from derived_series.dicom.series.header_rules import PATIENT_AND_STUDY, complete, enforce_identity, parent_element
 from derived_series.dicom.series.required import OtherModality, of_other_class, of_other_modality
 from derived_series.dicom.series.settling import settle
+from derived_series.dicom.source.detached import copy_of
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.volumes import LAST_RESORT
 from derived_series.errors import HeaderError, Missing
@@ -87,10 +87,10 @@ class SeriesHeader:
             later = any(entry.element.tag == to_tag(tag) for entry in self.deferred)
             why = "is not settled before the image is there" if later else "is not in the header"
             raise KeyError(f"{describe(to_tag(tag))} {why}")
-        return copy.deepcopy(element)
+        return copy_of(element)
 
     def __iter__(self) -> Iterator[DataElement]:
-        return iter([copy.deepcopy(self.elements[key]) for key in sorted(self.elements)])
+        return iter([copy_of(self.elements[key]) for key in sorted(self.elements)])
 
     def __len__(self) -> int:
         return len(self.elements)

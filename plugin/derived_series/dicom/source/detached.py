@@ -43,6 +43,15 @@ def detached(dataset: Dataset, memo: Memo) -> Dataset:
     return copied
 
 
+def copy_of(element: DataElement) -> DataElement:
+    """An element that shares nothing that could be changed with this one; ``copy.deepcopy`` takes ten times as long."""
+    if element.VR == "SQ" or element.is_buffered:
+        return copy.deepcopy(element)
+    copied: DataElement = _like(element)
+    copied.__dict__["_value"] = _value(element.value, {})
+    return copied
+
+
 def _element(element: DataElement | RawDataElement, memo: Memo) -> DataElement | RawDataElement:
     if isinstance(element, RawDataElement):  # a tuple
         return element
