@@ -10,7 +10,6 @@ What an element answers is a value (None: present but empty), a pydicom DataElem
 
 from __future__ import annotations
 
-import copy
 from datetime import date, time
 from enum import Enum
 from typing import Any, Final, TypeAlias
@@ -26,7 +25,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment, Instan
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import VRS, TagLike, describe, dictionary_vr, require_vr, to_tag
 from derived_series.dicom.encoding.value_rules import given_problem, item_problems
-from derived_series.dicom.source.detached import copy_of
+from derived_series.dicom.source.detached import copy_of, copy_of_value
 from derived_series.errors import BlueprintError, InvalidValue
 
 #: The creator of private elements for which no other is named.
@@ -178,7 +177,7 @@ class VirtualElement:
         vr = require_vr(self.tag, self.VR, type(self).__name__)
         try:
             if vr == "SQ":
-                return _converted(DataElement(self.tag, vr, DicomSequence(copy.deepcopy(list(value or [])))))
+                return _converted(DataElement(self.tag, vr, DicomSequence(copy_of_value(list(value or [])))))
             if any(isinstance(v, bool) for v in _as_list(value)):
                 raise TypeError("no VR has truth values")
             problem = given_problem(self.tag, vr, value)
@@ -187,7 +186,7 @@ class VirtualElement:
             allowed = _TYPES.get(vr)
             if allowed is not None and not all(isinstance(v, allowed) for v in _as_list(value)):
                 raise TypeError("it takes " + " or ".join(kind.__name__ for kind in allowed))
-            return DataElement(self.tag, vr, copy.deepcopy(value), validation_mode=config.RAISE)
+            return DataElement(self.tag, vr, copy_of_value(value), validation_mode=config.RAISE)
         except (ValueError, TypeError, OverflowError) as error:
             why = str(error).split(" Please see")[0]
             raise InvalidValue(f"{self!r}: {value!r} is not a value for VR {vr}: {why}") from error
@@ -253,7 +252,7 @@ class StaticElement(VirtualElement):
         elif VR is _UNSET:
             VR = None
         super().__init__(tag, VR, creator)
-        self._set(_value=copy.deepcopy(value))
+        self._set(_value=copy_of_value(value))
         element = self.data_element(value)  # a wrong value is reported where it is written, not in the first build
         problem = next(item_problems(element.value or ()), None) if element.VR == "SQ" else None
         if problem is not None:
@@ -262,7 +261,7 @@ class StaticElement(VirtualElement):
     @property
     def value(self) -> Value:
         """The value; a copy, since lists and items could be changed."""
-        return copy.deepcopy(self._value)
+        return copy_of_value(self._value)
 
     def describe(self) -> str:
         return f"{len(self._value or [])} item(s)" if self.VR == "SQ" else repr(self._value)
