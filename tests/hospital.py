@@ -16,6 +16,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from dask_cluster import Cluster, children
 from derived_series.machines.certificates import make_certificates
 from hosts import Network
@@ -45,11 +47,16 @@ class FarOrthanc(OrthancServer):
         self.address = address
         self.prefix = prefix
         self.session.verify = str(ca)
-        self.session.headers["Connection"] = "close"  # what is not sent twice would meet one that is being closed
 
     @property
     def url(self) -> str:
         return f"https://{self.address}:{HTTPS_PORT}"
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Send what is not sent twice on a new connection: one that was kept may be closed just then."""
+        if method != "GET":
+            self.session.close()
+        return super().request(method, path, **options)
 
 
 class FarPostgresql(PostgresqlServer):
