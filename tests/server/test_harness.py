@@ -65,7 +65,7 @@ def test_phantoms_are_repeatable(modality: str) -> None:
 def test_phantom_slices_are_where_they_say(orientation: str, descending: bool) -> None:
     """The bright spot is found at its place in the patient, computed from position, orientation and spacing alone."""
     datasets = phantoms.ct_phantom(
-        61, 64, 60, spacing=1.1, pixel_spacing=(1.0, 1.2), noise=0, orientation=orientation,
+        31, 64, 60, spacing=2.2, pixel_spacing=(1.0, 1.2), noise=0, orientation=orientation,
         descending=descending,
     )  # fmt: skip
     inside = []

@@ -95,6 +95,7 @@ def nothing() -> None:
     """Initializes a worker."""
 
 
+@pytest.mark.slow
 def test_the_extra_process_is_not_ended_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("derived_series.jobs.pool.overflow._KEPT_SECONDS", 0.2)
     usual = ProcessExecutor(1, initializer=nothing)

@@ -349,7 +349,8 @@ def test_a_series_at_which_nothing_can_be_seen_is_passed_over_in_the_end(
         return [Look(None, "its first instance cannot be read") if each == ONE else Look(True) for each in series]
 
     monkeypatch.setattr(FitChecks, "looks", blind)
-    monkeypatch.setattr("derived_series.orthanc.bulk_driver._LOOK_SOON_SECONDS", 0.01)
+    for name in ("_LOOK_SOON_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(f"derived_series.orthanc.bulk_driver.{name}", 0.01)
     path = begun(client, Throttle={"AtOnce": 9})
     client.gateway.begin()
     until(lambda: client.get(path).json["State"] == "Done", "it is not done")

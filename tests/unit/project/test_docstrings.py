@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import derived_series
 from derived_series import Blueprint, dicom, errors, pipelines
 
@@ -58,9 +56,9 @@ def test_dir_lists_the_public_names() -> None:
     assert "__version__" not in dicom.__all__ and "ParentSeries" in dir(derived_series)
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
-def test_every_public_class_says_what_it_is(name: str) -> None:
-    assert re.match(r"[^:\s]", CLASSES[name].__doc__ or ""), "begin with one sentence"
+def test_every_public_class_says_what_it_is() -> None:
+    silent = [name for name, each in CLASSES.items() if not re.match(r"[^:\s]", each.__doc__ or "")]
+    assert CLASSES and silent == [], "begin with one sentence"
 
 
 def test_every_public_function_and_member_says_what_it_does() -> None:
