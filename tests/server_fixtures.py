@@ -137,9 +137,11 @@ def finished(server: OrthancServer, job_id: str, seconds: float = 60) -> Any:
 
 
 def until(server: OrthancServer, job_id: str, states: set[str], seconds: float = 60) -> Any:
-    """The job once it is in one of the states."""
+    """The job once it is in one of the states; asked for less often the longer it takes."""
     end = time.monotonic() + seconds
+    pause = 0.01
     while (current := job(server, job_id))["State"] not in states:
         assert time.monotonic() < end, current
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(0.06, pause * 1.3)
     return current
