@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import orthanc
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
 from derived_series.jobs.plain import printable
 from derived_series.jobs.remote.attempts import HEADER, Attempts
+from derived_series.orthanc import kept_arguments
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.browsers import Doorkeeper, is_form, leads_to
 from derived_series.orthanc.file_answer import send_file
@@ -31,9 +31,6 @@ _MOST_THREADS = 1 << 16
 
 #: Characters of one entry of the log; two traces and what they are of.
 _ENTRY_CHARACTERS = 100_000
-
-#: Versions of the Python plugin that keep one reference to each request's body for ever (mended in 4.1).
-_KEEPS_BODIES = ("4.0",)
 
 #: Orthanc's errors that pass: of its database.
 _OF_DATABASE = ("DATABASE", "DATABASE_PLUGIN", "DATABASE_UNAVAILABLE", "DATABASE_CANNOT_SERIALIZE")
@@ -72,7 +69,7 @@ class PluginGateway(Gateway):
 
     def __init__(self) -> None:
         self._kept: list[Callable[..., object]] = []
-        self._keeps_bodies = False
+        self._keeps_arguments = False
         self._addresses: dict[int, str] = {}  # of who asks, by the thread of Orthanc's that answers
         # The threads of Orthanc's HTTP server have a stack of 100 kB: a few levels of nested JSON, checked or written
         # there, would end the whole server (SIGSEGV). These are kept for later calls: on busy processors, the kernel
@@ -166,7 +163,7 @@ class PluginGateway(Gateway):
 
         def changed(change: int, level: int, resource: str) -> None:
             if change == orthanc.ChangeType.ORTHANC_STARTED:
-                self._keeps_bodies = self.get("/plugins/python").get("Version") in _KEEPS_BODIES
+                self._keeps_arguments = self.get("/plugins/python").get("Version") in kept_arguments.VERSIONS
                 start()
             elif change == orthanc.ChangeType.ORTHANC_STOPPED:
                 stop()
@@ -191,6 +188,11 @@ class PluginGateway(Gateway):
         """
 
         def is_allowed(uri: str, **parts: Any) -> bool:
+            allowed = is_wanted(uri, parts)
+            self._let_go(parts)
+            return allowed
+
+        def is_wanted(uri: str, parts: Mapping[str, Any]) -> bool:
             self._addresses[threading.get_ident()] = str(parts.get("ip") or "")
             headers = {name.lower(): value for name, value in (parts.get("headers") or {}).items()}
             if (token := headers.get(_ATTEMPT)) is not None and not attempts.is_live(token):
@@ -205,6 +207,10 @@ class PluginGateway(Gateway):
         self._kept.append(is_allowed)
         orthanc.RegisterIncomingHttpRequestFilter(is_allowed)
 
+    def _let_go(self, arguments: Mapping[str, Any]) -> None:
+        if self._keeps_arguments:
+            kept_arguments.let_go(arguments)
+
     def _serve(self, route: Route, doorkeeper: Doorkeeper) -> None:
 
         def callback(output: Any, uri: str, **parts: Any) -> None:
@@ -218,8 +224,7 @@ class PluginGateway(Gateway):
                 self._addresses.pop(threading.get_ident(), ""),  # the filter was asked by this same thread
             )
             _send(output, self._threads.submit(respond, route, request, doorkeeper).result())
-            if self._keeps_bodies and len(request.body) > 1:  # shorter ones are shared by the interpreter
-                ctypes.pythonapi.Py_DecRef(ctypes.py_object(request.body))
+            self._let_go(parts)
 
         self._kept.append(callback)
         orthanc.RegisterRestCallback(route.pattern, callback)
