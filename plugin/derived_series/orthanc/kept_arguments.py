@@ -1,7 +1,7 @@
 """What some versions of Orthanc's Python plugin never let go of: the arguments by name of the callbacks of requests.
 
-They keep one reference to each of these values, and to each value of a dict among them: with a filter of requests, about
-a kilobyte of each request to Orthanc, whoever sends it. Mended in 4.1 (its NEWS); Debian 12 has 4.0.
+They keep one reference to each of these values, and to each value of a dict among them: with a filter of requests,
+about a kilobyte of each request to Orthanc, whoever sends it. Mended in 4.1 (its NEWS); Debian 12 has 4.0.
 """
 
 from __future__ import annotations
