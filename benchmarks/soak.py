@@ -51,7 +51,7 @@ STABLE_AGE_SECONDS = 2
 #: The second half of a late study: the rule has fired for the first one by then.
 LATE_SECONDS = 10.0
 JOBS_HISTORY = 250
-_CLIENTS = 24
+_CLIENTS, _WATCHERS = 40, 6  # who watches waits for nobody
 _WAIT_SECONDS = 120.0
 _PAUSE_SECONDS = 0.5
 _NEWEST_JOBS = 50
@@ -150,21 +150,21 @@ class Soak:
         """All that happens, at its time; returns when the last study is checked and deleted."""
         clock = sched.scheduler(self.now, time.sleep)
         end = self.course.minutes * 60 + self.kept
-        with ThreadPoolExecutor(_CLIENTS, "client") as clients:
+        with ThreadPoolExecutor(_CLIENTS, "client") as clients, ThreadPoolExecutor(_WATCHERS, "watcher") as watchers:
 
-            def at(moment: float, what: Callable[[], None]) -> None:
-                clock.enterabs(moment, 0, lambda: clients.submit(self._guarded, what))
+            def at(moment: float, what: Callable[[], None], pool: ThreadPoolExecutor) -> None:
+                clock.enterabs(moment, 0, lambda: pool.submit(self._guarded, what))
 
             for plan in studies:
-                at(plan.arrives, partial(self._study, plan))
-                at(plan.arrives + self.kept, partial(self._check, plan))
+                at(plan.arrives, partial(self._study, plan), clients)
+                at(plan.arrives + self.kept, partial(self._check, plan), clients)
             for pause, what in (
                 (SAMPLE_SECONDS, self._sample), (PAGE_SECONDS, self._look_at_page),
                 (HEALTH_SECONDS, self._probe_health), (PROMETHEUS_SECONDS, self._scrape),
                 (60.0, self._tell),
             ):  # fmt: skip
                 for turn in range(1, int(end / pause) + 1):
-                    at(turn * pause, what)
+                    at(turn * pause, what, watchers)
             clock.run()
         self._guarded(self._drain)
 
