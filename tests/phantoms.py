@@ -38,6 +38,7 @@ __all__ = [
     "ct_phantom",
     "decoded",
     "encode",
+    "from_files",
     "mr_phantom",
     "pet_phantom",
     "uid",
@@ -61,7 +62,7 @@ _BQML = {
 P = ParamSpec("P")
 
 
-def _from_files(make: Callable[P, list[Dataset]]) -> Callable[P, list[Dataset]]:
+def from_files(make: Callable[P, list[Dataset]]) -> Callable[P, list[Dataset]]:
     """The same series, read from its files each time: these are made once, which takes most of the time."""
 
     @functools.lru_cache(maxsize=512)
@@ -100,7 +101,7 @@ def _bound(dataset: Dataset) -> Dataset:
     return file
 
 
-@_from_files
+@from_files
 def ct_phantom(
     slices: int = 8,
     rows: int = 32,
@@ -155,7 +156,7 @@ def ct_phantom(
     return datasets
 
 
-@_from_files
+@from_files
 def mr_phantom(
     slices: int = 8,
     rows: int = 32,
@@ -206,7 +207,7 @@ def mr_phantom(
     return datasets
 
 
-@_from_files
+@from_files
 def pet_phantom(
     slices: int = 8,
     rows: int = 32,

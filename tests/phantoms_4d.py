@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from pydicom.dataset import Dataset
 
-from phantoms import mr_phantom, pet_phantom, uid
+from phantoms import from_files, mr_phantom, pet_phantom, uid
 
 
+@from_files
 def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 6, *, tr: float = 2.0) -> list[Dataset]:
     """A functional MR, each volume a little brighter than the one before; in the order of acquisition.
 
@@ -28,6 +29,7 @@ def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 
     return datasets
 
 
+@from_files
 def dti_phantom(
     gradients: tuple[tuple[float, tuple[float, float, float] | None], ...] = (
         (0, None),
@@ -51,6 +53,7 @@ def dti_phantom(
     return datasets
 
 
+@from_files
 def dynamic_pet_phantom(
     durations: tuple[int, ...] = (10000, 10000, 10000), slices: int = 4, rows: int = 8, columns: int = 6
 ) -> list[Dataset]:

@@ -25,7 +25,7 @@ from pydicom.uid import (
     XRayRadiofluoroscopicImageStorage,
 )
 
-from phantoms import uid
+from phantoms import from_files, uid
 
 #: The views of a mammography: laterality, view, and its code of CID 4014.
 VIEWS = (
@@ -34,6 +34,7 @@ VIEWS = (
 )
 
 
+@from_files
 def radiograph(rows: int = 16, columns: int = 12, *, images: int = 1, inverted: bool = False) -> list[Dataset]:
     """CR images of 10 bits. :param inverted: MONOCHROME1."""
     datasets = [
@@ -50,6 +51,7 @@ def radiograph(rows: int = 16, columns: int = 12, *, images: int = 1, inverted: 
     return datasets
 
 
+@from_files
 def digital_x_ray(
     rows: int = 16, columns: int = 12, *, images: int = 1, inverted: bool = False, processing: bool = False
 ) -> list[Dataset]:
@@ -64,6 +66,7 @@ def digital_x_ray(
     return datasets
 
 
+@from_files
 def mammograms(rows: int = 16, columns: int = 12, *, views: int = 4, processing: bool = False) -> list[Dataset]:
     """MG images, one a view, in one series."""
     sop_class = (
@@ -88,6 +91,7 @@ def mammograms(rows: int = 16, columns: int = 12, *, views: int = 4, processing:
     return datasets
 
 
+@from_files
 def ultrasound(
     rows: int = 16, columns: int = 12, *, frames: int = 1, colour: bool = True, images: int = 1
 ) -> list[Dataset]:
@@ -116,6 +120,7 @@ def ultrasound(
     return datasets
 
 
+@from_files
 def angiogram(
     rows: int = 16,
     columns: int = 12,
