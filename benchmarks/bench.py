@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import bench_build
+import bench_crowded
 import bench_load
+import bench_machines
 import bench_memory
 import bench_objects
 import bench_plot
@@ -32,8 +34,8 @@ _HOW_TO_READ = """\
 `make bench` measures all of this again and rewrites this file, but for what `make soak` has written at its end. The
 seconds are of one machine on one day; what carries over are the ratios. Ways that are compared run in turns,
 A B C A B C ..., after one round that does not count; a ratio is the median over the rounds of the ratios within a
-round. All series are 512 x 512 CT, 0.52 MB a slice as stored. Where first touching memory is dear (see the line
-above), so is everything that holds a volume; the copy holds none.
+round. All series are 512 x 512 CT, 0.52 MB a slice as stored; those of 10b and 11 are tiny. Where first touching memory
+is dear (see the line above), so is everything that holds a volume; the copy holds none.
 """
 
 Part = tuple[Table, list[Target]]
@@ -74,9 +76,23 @@ def review(quick: bool) -> Iterator[Part]:
     yield bench_review.measure(60 if quick else 300, (3, 108), 2 if quick else 5), []
 
 
+def crowded(quick: bool) -> Iterator[Part]:
+    sizes = {30: 3} if quick else {100: 7, 300: 5}
+    tables, targets = bench_crowded.measure(100 if quick else 1000, sizes, 50 if quick else 150, 3 if quick else 7)
+    for table in tables:
+        yield table, [] if table is not tables[0] else targets
+
+
+def machines(quick: bool) -> Iterator[Part]:
+    jobs, seconds = (8, 1.0) if quick else (40, 5.0)
+    tables, targets = bench_machines.measure(jobs, seconds, 20 if quick else 60, 10.0 if quick else 60.0)
+    for table in tables:
+        yield table, [] if table is not tables[0] else targets
+
+
 PARTS: dict[str, Callable[[bool], Iterator[Part]]] = {
     "build": build, "through": through, "memory": memory, "latency": latency, "workers": workers, "objects": objects,
-    "review": review,
+    "review": review, "crowded": crowded, "machines": machines,
 }  # fmt: skip
 
 

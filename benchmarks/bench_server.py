@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydicom import dcmread
@@ -16,7 +18,7 @@ from pydicom.filebase import DicomBytesIO
 from bench_data import parent_files
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.dicomweb.stow import Part10, store
-from orthanc_server import REPOSITORY, OrthancServer
+from orthanc_server import REPOSITORY, OrthancServer, merged
 
 SECONDS = 1800.0
 
@@ -79,8 +81,13 @@ class Stored:
 
 
 @contextmanager
-def orthanc(workers: int = 2) -> Iterator[OrthancServer]:
-    """A running Orthanc; it is stopped and its storage deleted afterwards."""
+def orthanc(
+    workers: int = 2, changes: Mapping[str, Any] = MappingProxyType({}), *, storage: Path | None = None
+) -> Iterator[OrthancServer]:
+    """A running Orthanc; it is stopped and its storage deleted afterwards.
+
+    :param changes: of its configuration. :param storage: what is in its storage at the beginning.
+    """
     with tempfile.TemporaryDirectory(prefix="derived-series-bench-") as name:
         folder = Path(name)
         pipelines = folder / "pipelines"
@@ -88,7 +95,10 @@ def orthanc(workers: int = 2) -> Iterator[OrthancServer]:
         (pipelines / f"{PIPELINE}.py").write_text(HALVING)
         (pipelines / f"{ALGORITHM}.py").write_text(MEDIAN)
         folders = [str(REPOSITORY / "blueprints"), str(pipelines)]
-        server = OrthancServer(folder, {"DerivedSeries": {"BlueprintFolders": folders, "Workers": workers}})
+        section = {"DerivedSeries": {"BlueprintFolders": folders, "Workers": workers}}
+        server = OrthancServer(folder, merged(section, changes))
+        if storage is not None:
+            subprocess.run(["cp", "-a", storage, folder / "storage"], check=True)
         try:
             server.start()
             server.json("/derived-series/status")

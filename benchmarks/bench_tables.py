@@ -40,20 +40,24 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that is to be reached; ``measured`` is None when this run did not measure it."""
+    """A figure that is to be reached; ``measured`` is None when this run did not measure it.
+
+    :param unit: of both; by default, they are ratios.
+    """
 
     name: str
     bound: float
     measured: float | None
     at_least: bool = False
+    unit: str = "x"
 
     @property
     def row(self) -> tuple[str, str, str, str]:
-        wanted = f"{'>=' if self.at_least else '<='} {self.bound:g}x"
+        wanted = f"{'>=' if self.at_least else '<='} {self.bound:g}{self.unit}"
         if self.measured is None:
             return (self.name, "-", wanted, "not measured")
         met = self.measured >= self.bound if self.at_least else self.measured <= self.bound
-        return (self.name, f"{self.measured:.2f}x", wanted, "yes" if met else "no")
+        return (self.name, f"{self.measured:.2f}{self.unit}", wanted, "yes" if met else "no")
 
 
 def targets_table(targets: Sequence[Target]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -28,9 +27,12 @@ def programs() -> Path | None:
 class PostgresqlServer:
     """In a folder of its own for temporary files: where tests run as root it is of another user,
     who may not enter those of pytest. PostgreSQL does not run as root.
+
+    :param data: a folder that ``save`` has made, to begin with what is in it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None) -> None:
+        self._saved = data
         self.folder = Path(tempfile.mkdtemp(prefix="derived-series-postgresql-"))
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -43,11 +45,15 @@ class PostgresqlServer:
         binaries = programs()
         assert binaries is not None
         self._binaries = binaries
+        if self._saved is not None:
+            shutil.copytree(self._saved, self.folder / "data")
+            (self.folder / "data").chmod(0o700)
         if os.geteuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
-        fixed = ["-D", "data", "-U", "tests", "--no-sync", "-E", "UTF8", "--locale=C"]
-        self._run("initdb", *fixed, *self.initdb_options)
+            for path in (self.folder, *self.folder.rglob("*")):
+                shutil.chown(path, "postgres", "postgres")
+        if self._saved is None:
+            fixed = ["-D", "data", "-U", "tests", "--no-sync", "-E", "UTF8", "--locale=C"]
+            self._run("initdb", *fixed, *self.initdb_options)
         return self.start()
 
     def __exit__(self, *error: object) -> None:
@@ -120,6 +126,13 @@ class PostgresqlServer:
             return []
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process.pid)], capture_output=True, text=True)
         return [process.pid, *map(int, children.stdout.split())]
+
+    def save(self, data: Path) -> None:
+        """End it in order, and copy all that it holds into a new folder."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(_STOP_SECONDS)
+        shutil.copytree(self.folder / "data", data)
 
     def kill(self) -> None:
         """End all of it at once, as the end of its machine would."""
