@@ -74,6 +74,8 @@ class Boxed(Pipeline):
                 file.write(f"{os.getpid()}\\n")
         if container.parameters.How == "segfault":
             ctypes.string_at(0)
+        if container.parameters.How == "greedy":
+            bytearray(4 << 30)
         time.sleep(container.parameters.Seconds)
         return container["parent"].voxels() + self.model
 
@@ -144,7 +146,8 @@ def site(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> I
     (library / "_helper_of_the_box.py").write_text("PLUS = 5\n")
     with Cluster(folder / "cluster") as cluster, RecordingProxy(free_port()) as proxy:
         cluster.start_scheduler()
-        gpu = cluster.environment(Resources={"GPU": 1}, Workers=2, OrthancUrl=proxy.url, LostAfterSeconds=LOST_SECONDS)
+        bounds = {"Workers": 2, "MemoryMB": 1500, "LostAfterSeconds": LOST_SECONDS}
+        gpu = cluster.environment(Resources={"GPU": 1}, OrthancUrl=proxy.url, **bounds)
         section = {
             "Workers": 1,
             "BlueprintFolders": [str(REPOSITORY / "blueprints"), str(library)],
@@ -255,6 +258,13 @@ def test_a_crash_of_the_code_is_the_jobs(two: Site) -> None:
     end = finished(two.server, job)
     assert end["State"] == "Failure" and end["Content"]["Attempt"] == 1
     assert "crashed its process (SIGSEGV)" in two.whole(job)["Content"]["Error"]["Message"]
+
+
+def test_memory_is_bounded_as_the_configuration_says(two: Site) -> None:
+    job = two.submit(How="greedy")
+    end = finished(two.server, job)
+    assert end["State"] == "Failure" and end["Content"]["Attempt"] == 1
+    assert "ran out of memory" in two.whole(job)["Content"]["Error"]["Message"]
 
 
 @pytest.mark.parametrize("how", ["killed", pytest.param("frozen", marks=LONG), pytest.param("cut off", marks=LONG)])
