@@ -64,9 +64,11 @@ def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
 
 
 def find_series(client: Client, series_instance_uid: str) -> tuple[str, ...]:
-    """The Orthanc identifiers of the series with a UID (more than one when patients or studies share it)."""
-    resources = client.post_json("/tools/lookup", series_instance_uid)
-    return tuple(item["ID"] for item in resources if item["Type"] == "Series")
+    """The Orthanc identifiers of the series with a UID (more than one when patients or studies share it).
+
+    Not by ``/tools/lookup``, which looks among the UIDs of all instances, too: the longer, the more Orthanc holds.
+    """
+    return find_any_series(client, [series_instance_uid])
 
 
 def instances_held(client: Client, orthanc_id: str) -> dict[str, str]:

@@ -24,9 +24,12 @@ def rejection_in_study(gateway: Gateway, series: str) -> dict[str, Any] | None:
 
     :param series: an Orthanc identifier. :raises NotFound: no such series.
     """
-    uid = gateway.series(series)["MainDicomTags"]["SeriesInstanceUID"]
-    study = gateway.get(f"/series/{series}/study")["MainDicomTags"]["StudyInstanceUID"]
-    for note in gateway.find_series({"StudyInstanceUID": study, "Modality": "KO"}):
+    document = gateway.series(series)
+    uid = document["MainDicomTags"]["SeriesInstanceUID"]
+    # /tools/find by StudyInstanceUID and Modality takes the longer, the more series Orthanc holds
+    for note in gateway.get(f"/studies/{document['ParentStudy']}/series"):
+        if note["MainDicomTags"].get("Modality") != "KO":
+            continue
         for instance in note["Instances"]:
             try:
                 tags = gateway.get(f"/instances/{instance}/tags?short")

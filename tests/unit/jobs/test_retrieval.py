@@ -252,8 +252,8 @@ class _Here:
         return {"State": "Success", "Progress": 100}
 
     def post_json(self, path: str, text: str) -> Any:
-        if path == "/tools/lookup":
-            return [{"Type": "Series", "ID": "prior"}] * bool(self.here)
+        if path == "/tools/find":
+            return ["prior"] * bool(self.here)
         assert path.endswith(("/retrieve", "/cancel"))
         return {"ID": "7"}
 
