@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import theilslopes
 
 from bench_tables import percentile
 from soak_course import Course, Sample
@@ -53,6 +52,8 @@ class Criterion:
 
 def growth(samples: Sequence[Sample], figure: Callable[[Sample], float]) -> float:
     """How much a figure grows while a day's studies come, by the median slope of all pairs of samples (Theil-Sen)."""
+    from scipy.stats import theilslopes  # takes long, for the other tests of a process
+
     slope = theilslopes([figure(sample) for sample in samples], [sample.at for sample in samples]).slope
     return float(slope) * _DAY_SECONDS
 
