@@ -96,6 +96,9 @@ BACKLOG, STRIKES_A_SERIES = 6, 4
 #: Seconds for an answer of an Orthanc that may have been cut off; and in which all has to be over in the end.
 ANSWER_SECONDS, END_SECONDS = (3.0, 15.0), 900.0
 
+#: Seconds that a strike waits for jobs to get on.
+PROGRESS_SECONDS = 4.0
+
 #: Orthanc's StableAge in the tests: after as long a pause, a rule fires for what has come.
 STABLE_SECONDS = 1.0
 
@@ -243,6 +246,21 @@ def send_for_rule(servers: Iterable[FarOrthanc], orders: Orders, number: int) ->
         return
 
 
+def wait_for_progress(servers: Iterable[FarOrthanc], jobs: int) -> None:
+    """So that things break while jobs run, and not while they wait; but no longer than some seconds."""
+    end = time.monotonic() + PROGRESS_SECONDS
+    for server in cycle(servers):
+        try:
+            status = server.json("/derived-series/status", timeout=ANSWER_SECONDS)
+            if status["Jobs"]["Success"] >= jobs:
+                return
+        except (requests.RequestException, AssertionError):
+            pass
+        if time.monotonic() >= end:
+            return
+        time.sleep(0.2)
+
+
 def are_over(server: FarOrthanc) -> bool:
     jobs = server.json("/derived-series/jobs?expand", timeout=ANSWER_SECONDS)
     return all(job["State"] in ("Success", "Failure") for job in jobs)
@@ -262,6 +280,7 @@ def test_whatever_breaks_every_job_makes_one_series(site: Site, capsys: pytest.C
             senders.allowed = BACKLOG + (JOBS - BACKLOG) * (number + 1) // BREAKS
             if number % STRIKES_A_SERIES == 0:
                 send_for_rule(chance.sample(hospital.servers, 2), orders, number)
+            wait_for_progress(hospital.servers, len(former) + JOBS * number // BREAKS - BACKLOG)
             time.sleep(chance.uniform(0.0, 1.0))
             host, way = next(cards)
             kinds[f"{host} {way}"] += 1
