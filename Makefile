@@ -46,7 +46,7 @@ test: lint docs
 
 # While you work: the tests that need no Orthanc and no browser, without the slow ones (see CONTRIBUTING.md).
 test-quick:
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not server and not slow" --hypothesis-profile quick $(TESTS)
+	$(PYTHON) -m pytest -n 3 --dist loadfile -m "not server and not slow" --hypothesis-profile quick $(TESTS)
 
 # The recipes of docs/recipes.md that need more than .venv: it installs that, 2 GB, into .run/recipes.
 test-recipes:

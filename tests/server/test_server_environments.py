@@ -298,7 +298,7 @@ def test_cancelling_leaves_no_process_and_no_file(
     assert len(container_images.containers("localhost/waiting")) == (pipeline == "contained")
     server.post(f"/derived-series/jobs/{running}/cancel")
     assert finished(server, running)["State"] == "Failure"
-    scratch = folder / "orthanc" / "storage" / "derived-series" / "scratch"
+    scratch = server.jobs_folder / "scratch"
 
     def left() -> list[object]:
         return [

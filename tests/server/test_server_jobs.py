@@ -294,6 +294,7 @@ def test_a_wrong_configuration_is_named_and_orthanc_does_not_start(
         assert word in caught.value.log
 
 
+@pytest.mark.sqlite
 def test_storing_fails_while_the_disk_is_full(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
     """Orthanc refuses instances: the job waits for its next attempt, and succeeds when there is room."""
     import subprocess
