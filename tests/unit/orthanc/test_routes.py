@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from derived_series.errors import StorageError
 from derived_series.jobs.metadata import EXPLANATION, PROVENANCE
 from derived_series.orthanc.addresses import ADDRESSES
+from derived_series.orthanc.routes.derive import _is_mangled
 from orthanc_server import REPOSITORY
 from route_client import RouteClient
 
@@ -165,3 +167,11 @@ def test_pages_and_their_files_are_served_with_their_types(client: RouteClient) 
     for name in names:
         assert client.get(f"/derived-series/app/{name}").status == 200
     assert client.get("/derived-series/app/shared/passwd").status == 404
+
+
+def test_a_compressed_image_that_was_sent_as_text_is_told_whenever_it_was_compressed() -> None:
+    """Without its NULs, the time of compression stands where the flags of the header are read."""
+    for second in range(256):
+        whole = gzip.compress(bytes(1 << 16), mtime=0x6B090B00 + second)
+        assert not _is_mangled(whole)
+        assert _is_mangled(whole.translate(None, b"\0\r\n")), second

@@ -150,7 +150,6 @@ def _is_mangled(image: bytes) -> bool:
     if kind is not GZIP:
         return True
     try:
-        zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(image, 1)
+        return not zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(image, 1)
     except zlib.error:
         return True
-    return False
