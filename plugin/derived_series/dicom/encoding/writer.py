@@ -38,8 +38,9 @@ _LONGEST_SHORT = 0xFFFE
 #: Printable ASCII without a backslash and without spaces around it.
 _PLAIN = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")
 #: Group, element, VR and length; a length of 4 bytes comes after 2 reserved ones.
-#: Ends a value of undefined length (FFFE,E0DD).
+#: Begins a ReferencedSOPInstanceUID (0008,1155), up to its length.
 _REFERENCED_UID = re.compile(rb"\x08\x00\x55\x11UI(..)", re.DOTALL)
+#: Ends a value of undefined length (FFFE,E0DD).
 _END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 #: Begins an item of a sequence (FFFE,E000).
 ITEM = b"\xfe\xff\x00\xe0"

@@ -104,7 +104,7 @@ class StoredPixels:
     def write(self, index: int, place: npt.NDArray[np.uint8]) -> None:
         """Write the PixelData of a slice, little endian, to where it belongs.
 
-        :param place: of ``size`` bytes.
+        :param place: of ``size`` bytes, or of as many as the slice has without its padding.
         """
         frame = self._whole(index)
         place[-1:] = 0  # the padding, where there is any
@@ -124,9 +124,7 @@ class StoredPixels:
         def write(place: npt.NDArray[np.uint8]) -> None:
             place[-1:] = 0
             for number, index in enumerate(order):
-                values = place[number * size : (number + 1) * size].view(self.dtype)
-                frame = self._whole(index)
-                np.copyto(values.reshape(frame.shape), frame, casting="unsafe")
+                self.write(index, place[number * size : (number + 1) * size])
 
         return LatePixels(tag, vr, len(order) * size + len(order) * size % 2, write)
 
