@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
 from bench_data import COLUMNS, ROWS
 from bench_probe import PAUSE_SECONDS, ROUTES, Latencies, computing, copying, probing
@@ -22,6 +21,7 @@ from bench_server import (
     finished,
     keep_only,
     orthanc,
+    processor_seconds,
     submit,
     upload,
     wait,
@@ -156,18 +156,9 @@ def _all(server: OrthancServer, parent: Stored, pipeline: str) -> None:
 
 
 def _timed_all(server: OrthancServer, parent: Stored, pipeline: str, busy: list[float]) -> None:
-    before = _processor_seconds(server)
+    before = processor_seconds(server.pid, *server.children())
     _all(server, parent, pipeline)
-    busy.append(_processor_seconds(server) - before)
-
-
-def _processor_seconds(server: OrthancServer) -> float:
-    """What Orthanc and its children have used so far, in user and system mode (proc(5), stat)."""
-    ticks = 0
-    for pid in (server.pid, *server.children()):
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    busy.append(processor_seconds(server.pid, *server.children()) - before)
 
 
 def _clean(servers: dict[str, tuple[OrthancServer, Stored]]) -> None:

@@ -5,7 +5,6 @@ The pipelines sleep, as a GPU lets a processor do: what is measured is how jobs 
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from bench_server import SECONDS, finished, orthanc
+from bench_server import SECONDS, finished, orthanc, processor_seconds
 from bench_tables import Table, Target, interleaved, percentile
 from dask_cluster import Cluster
 from orthanc_server import REPOSITORY, OrthancServer
@@ -229,10 +228,10 @@ def _idle(site: Site, seconds: float) -> dict[str, Idle]:
     time.sleep(_SETTLING_SECONDS)
     (bridge,) = (pid for pid in site.server.children() if "remote.bridge" in _command(pid))
     processes = {"without": site.alone.pid, "with": site.server.pid, "bridge": bridge}
-    before = {name: _processor_seconds(pid) for name, pid in processes.items()}
+    before = {name: processor_seconds(pid) for name, pid in processes.items()}
     time.sleep(seconds)
     return {
-        name: Idle(100 * (_processor_seconds(pid) - before[name]) / seconds, _resident(pid))
+        name: Idle(100 * (processor_seconds(pid) - before[name]) / seconds, _resident(pid))
         for name, pid in processes.items()
     }
 
@@ -254,11 +253,6 @@ def _idle_table(idle: dict[str, Idle], seconds: float) -> Table:
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident(pid: int) -> float:

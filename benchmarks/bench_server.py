@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import time
@@ -163,3 +164,12 @@ def keep_only(server: OrthancServer, *parents: Stored) -> None:
     """Delete all other series."""
     for series in server.series_ids() - {parent.orthanc_id for parent in parents}:
         server.json(f"/series/{series}", "DELETE", timeout=SECONDS)
+
+
+def processor_seconds(*pids: int) -> float:
+    """What processes have used so far, in user and system mode (proc(5), stat)."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
