@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from derived_series.identifiers import series_uids_of
-
-
-@dataclass
-class Orders:
-    """What was asked for, by number: every request has one of its own, also when it had no answer."""
-
-    parents: dict[int, int] = field(default_factory=dict)
-    answered: dict[int, str] = field(default_factory=dict)
-    unanswered: set[int] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
-    sent: dict[str, str | None] = field(default_factory=dict)  # series for the rule: None: not all of it has arrived
-    at_once: dict[str, int] = field(default_factory=dict)  # the instances of those whose arrival nothing has delayed
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def begin(self, parent: int) -> int:
-        with self.lock:
-            number = len(self.parents) + 1
-            self.parents[number] = parent
-            return number
+from job_orders import Orders
 
 
 @dataclass

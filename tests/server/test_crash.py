@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pytest
 import requests
 
+from job_orders import Orders, Senders
 from orthanc_server import OrthancFailed, OrthancServer, free_port, merged
 from phantoms import ct_phantom
 from server_audit import all_over, command_line, fingerprint, jobs_folder_is_tidy, kill, survivors, volume, workers
@@ -72,58 +73,19 @@ class Parent:
     fingerprint: list[str]
 
 
-@dataclass
-class Submissions:
-    """What was sent, by number: every submission has one of its own, also when it had no answer."""
+class Submitters(Senders):
+    """Of jobs by a pipeline and by an image; most threads wait for their turn."""
 
-    parents: dict[int, int] = field(default_factory=dict)
-    answered: dict[int, str] = field(default_factory=dict)
-    unanswered: set[int] = field(default_factory=set)
-    refused: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def next_number(self, parent: int) -> int:
-        with self.lock:
-            number = len(self.parents) + 1
-            self.parents[number] = parent
-            return number
-
-
-class Submitters:
-    """Threads that submit at random moments, whatever becomes of the server; most of them wait for their turn."""
-
-    def __init__(
-        self, servers: list[OrthancServer], parents: list[Parent], submissions: Submissions, more: dict[str, Any]
-    ):
+    def __init__(self, servers: list[OrthancServer], parents: list[Parent], orders: Orders, more: dict[str, Any]):
+        super().__init__(orders, threads=3, pause=(0.0, 0.1), seed=SEED)
         self.servers = servers
         self.parents = parents
-        self.submissions = submissions
         self.more = more
-        self.allowed = 0
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._work, args=(number,)) for number in range(3)]
 
-    def __enter__(self) -> Submitters:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-
-    def _work(self, number: int) -> None:
-        chance = random.Random(f"{SEED} {number}")
-        while not self.over.is_set():
-            if len(self.submissions.answered) < self.allowed:
-                self._submit(chance)
-            time.sleep(chance.uniform(0.0, 0.1))
-
-    def _submit(self, chance: random.Random) -> None:
+    def send(self, chance: random.Random) -> None:
         index = chance.randrange(len(self.parents))
         parent = self.parents[index]
-        number = self.submissions.next_number(index)
+        number = self.orders.begin(index)
         options = {"SeriesDescription": f"job {number}", "Asynchronous": True, **self.more}
         server = chance.choice(self.servers)
         route = f"{server.url}/series/{parent.orthanc_id}/derive"
@@ -137,18 +99,15 @@ class Submitters:
                 headers = {"X-Derived-Series-Options": json.dumps(options)}
                 answer = requests.post(f"{route}/ct/numpy", data=image, headers=headers, timeout=20)
         except requests.RequestException:
-            self.submissions.unanswered.add(number)  # not accepted, unless it is found
+            self.orders.unanswered.add(number)  # not accepted, unless it is found
             time.sleep(chance.uniform(0.0, 0.5))
             return
         if answer.status_code == 200:
-            self.submissions.answered[number] = answer.json()["ID"]
+            self.orders.answered[number] = answer.json()["ID"]
         elif len(self.servers) > 1:  # with the database it goes away in the midst of what it had accepted
-            self.submissions.unanswered.add(number)
+            self.orders.unanswered.add(number)
         elif answer.status_code != 503 or int(answer.headers["Retry-After"]) < 1:  # 503: it starts, or it stops
-            self.submissions.refused.append(answer.text)
-
-    def allow(self, jobs: int) -> None:
-        self.allowed = jobs
+            self.orders.refused.append(answer.text)
 
 
 @pytest.fixture
@@ -215,13 +174,13 @@ def _start_in_vain(server: OrthancServer) -> None:
 
 def kill_and_submit(
     server: OrthancServer, parents: list[Parent], kills: int, jobs: int, more: dict[str, Any]
-) -> tuple[Submissions, Counter[str]]:
+) -> tuple[Orders, Counter[str]]:
     chance = random.Random(SEED)
-    submissions = Submissions()
+    submissions = Orders()
     kinds: Counter[str] = Counter()
     with Submitters([server], parents, submissions, more) as submitters:
         for number in range(kills):
-            submitters.allow(8 + jobs * (number + 1) // kills)
+            submitters.allowed = 8 + jobs * (number + 1) // kills
             wait_for_some_to_finish(server, chance.choice([0, 1, 1, 2, 3]))
             time.sleep(chance.uniform(0.0, 0.4))
             kind = chance.choices(["orthanc", "worker", "both", "while starting"], [4, 4, 4, 1])[0]
@@ -238,7 +197,7 @@ def number_of(job: Any) -> int:
     return int(job["Content"]["Request"]["SeriesDescription"].removeprefix("job "))
 
 
-def accepted(jobs: list[Any], submissions: Submissions) -> dict[int, Any]:
+def accepted(jobs: list[Any], submissions: Orders) -> dict[int, Any]:
     """The jobs that there are, by number: all that were answered, maybe some that were not, none twice."""
     by_number = {number_of(job): job for job in jobs}
     assert len(by_number) == len(jobs), "no submission became two jobs"
@@ -302,7 +261,7 @@ def _report(
     capsys: pytest.CaptureFixture[str],
     what: str,
     kinds: Counter[str],
-    submissions: Submissions,
+    submissions: Orders,
     jobs: list[Any],
     began: float,
 ) -> None:

@@ -17,10 +17,11 @@ import pytest
 import requests
 
 from installed import not_installed
+from job_orders import Orders
 from orthanc_server import INDEX_PLUGINS, OrthancFailed, OrthancServer
 from postgresql_server import PostgresqlServer, programs
 from server_audit import all_over, kill, survivors, volume, workers
-from test_crash import SEED, SHIFT, SLICES, Submissions, Submitters, accepted, upload_parents
+from test_crash import SEED, SHIFT, SLICES, Submitters, accepted, upload_parents
 from two_orthancs import TwoOrthancs, for_rule, frozen
 
 KILLS = int(os.environ.get("NODE_KILLS", "5"))
@@ -117,10 +118,10 @@ def test_what_is_accepted_is_done_once_whatever_dies(
         for server in two.servers:
             server.restart()
         parents = upload_parents(two.a, SLICES)
-        submissions, sent = Submissions(), []
+        submissions, sent = Orders(), []
         with Submitters(two.servers, parents, submissions, {}) as submitters:
             for number in range(KILLS):
-                submitters.allow(4 + JOBS * (number + 1) // KILLS)
+                submitters.allowed = 4 + JOBS * (number + 1) // KILLS
                 if number % 3 == 0 and (series := send_for_rule(chance.choice(two.servers), number)):
                     sent.append(series)
                 time.sleep(chance.uniform(0.0, 1.0))

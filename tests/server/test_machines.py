@@ -29,7 +29,8 @@ from building import real
 from derived_series.identifiers import series_uids_of
 from hospital import HOSTS, PASSWORD, WORKER, FarOrthanc, Hospital
 from installed import not_installed
-from job_audit import Audit, Orders, audit_of
+from job_audit import Audit, audit_of
+from job_orders import Orders, Senders
 from orthanc_server import INDEX_PLUGINS
 from phantoms import ct_phantom
 from postgresql_server import programs
@@ -184,33 +185,14 @@ def test_nothing_is_in_clear_on_the_wire_and_no_folder_is_in_common(site: Site) 
 # -- whatever breaks -----------------------------------------------------------------------------------------------
 
 
-class Senders:
-    """Threads that ask for jobs, of one Orthanc or the other, whatever becomes of it."""
+class FarSenders(Senders):
+    """Of one Orthanc or the other."""
 
     def __init__(self, site: Site, orders: Orders):
+        super().__init__(orders, threads=2, pause=(0.05, 0.3), seed=SEED)
         self.site = site
-        self.orders = orders
-        self.allowed = 0
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._work, args=(number,)) for number in range(2)]
 
-    def __enter__(self) -> Senders:
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-
-    def _work(self, number: int) -> None:
-        chance = random.Random(f"{SEED} {number}")
-        while not self.over.wait(chance.uniform(0.05, 0.3)):
-            if len(self.orders.answered) < self.allowed:
-                self._send(chance)
-
-    def _send(self, chance: random.Random) -> None:
+    def send(self, chance: random.Random) -> None:
         index = chance.randrange(len(self.site.parents))
         number = self.orders.begin(index)
         server = chance.choice(self.site.hospital.servers)
@@ -275,7 +257,7 @@ def test_whatever_breaks_every_job_makes_one_series(site: Site, capsys: pytest.C
             hospital.a.delete(f"/series/{each}")
     former = {job["ID"] for job in hospital.a.json("/derived-series/jobs?expand")}
     orders, kinds, cards = Orders(), Counter[str](), deck(chance)
-    with Senders(site, orders) as senders:
+    with FarSenders(site, orders) as senders:
         for number in range(BREAKS):
             senders.allowed = BACKLOG + (JOBS - BACKLOG) * (number + 1) // BREAKS
             if number % STRIKES_A_SERIES == 0:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from derived_series.identifiers import series_uids_of
-from job_audit import Audit, Orders, audit_of
+from job_audit import Audit, audit_of
+from job_orders import Orders
 
 Listing = list[dict[str, Any]]
 Jobs = list[dict[str, Any]]
