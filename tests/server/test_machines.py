@@ -166,7 +166,7 @@ def test_nothing_is_in_clear_on_the_wire_and_no_folder_is_in_common(site: Site) 
             assert (listing.returncode, listing.stdout) == (0, ""), f"{host} sees {folder}"
     leader, other = sorted(hospital.servers, key=hospital.leads, reverse=True)
     with hospital.network.capture() as capture:
-        series = other.upload(ct_phantom(slices=40, patient_id="SECRET-ID", patient_name="Doe^Jane"))
+        series = other.upload(ct_phantom(slices=80, patient_id="SECRET-ID", patient_name="Doe^Jane"))
         parameters = {"By": 3, "Foreign": os.pathsep.join(map(str, hospital.foreign("one")[:3]))}
         job = submit(other, series, Pipeline="shift", Parameters=parameters)
         end = finished(leader, job, 120)
