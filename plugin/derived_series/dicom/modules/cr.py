@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
-from derived_series.dicom.modules.helpers import by_position, by_position_or_empty
+from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty
 from derived_series.dicom.modules.projection import projection_blueprint, x_ray_blueprint
 from derived_series.kinds.projection import CR_IMAGE
 

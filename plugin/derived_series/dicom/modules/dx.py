@@ -7,7 +7,7 @@ from derived_series.dicom.blueprints.copy_elements import GridCopyElement, Posit
 from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import HeaderElement
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
-from derived_series.dicom.modules.helpers import by_position, by_position_or_empty
+from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty
 from derived_series.dicom.modules.projection import SpacingElement, projection_blueprint, x_ray_blueprint
 from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.kinds.projection import DX_FOR_PRESENTATION, DX_FOR_PROCESSING, MG_FOR_PROCESSING

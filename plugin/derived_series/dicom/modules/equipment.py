@@ -17,7 +17,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.blueprints.function_elements import ImageElement, SeriesElement
 from derived_series.dicom.encoding.times import as_datetime
 from derived_series.dicom.modules.codes import code_item
-from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.dicom.modules.element_lists import copies, copies_or_empty
 from derived_series.software import SOFTWARE
 
 #: IHE AIR's purpose of reference, which has no code of DICOM's own yet.

@@ -18,7 +18,7 @@ from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.encoding.writer import encode_text
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.modules.derivation import MARKS, inherited_mark
-from derived_series.dicom.modules.helpers import by_position, copies, date_and_time_of_build
+from derived_series.dicom.modules.element_lists import by_position, copies, date_and_time_of_build
 from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
 from derived_series.kinds import kind_of_modality, sop_class

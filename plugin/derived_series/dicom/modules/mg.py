@@ -5,7 +5,7 @@ from __future__ import annotations
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
 from derived_series.dicom.modules.dx import DX_REQUIRED, dx_image_blueprint
-from derived_series.dicom.modules.helpers import by_position
+from derived_series.dicom.modules.element_lists import by_position
 from derived_series.dicom.modules.projection import projection_blueprint
 from derived_series.kinds.projection import MG_FOR_PRESENTATION, MG_FOR_PROCESSING
 

@@ -12,7 +12,7 @@ from derived_series.dicom.blueprints.element import ABSENT, StaticElement, Value
 from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.modules.codes import code_item
-from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies_or_empty
+from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty, copies_or_empty
 
 
 def _real_world_value_mapping(env: ImageEnvironment) -> Value:

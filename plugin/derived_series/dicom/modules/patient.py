@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
-from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.dicom.modules.element_lists import copies, copies_or_empty
 
 patient_blueprint = Blueprint(
     copies_or_empty("PatientName", "PatientID", "PatientBirthDate", "PatientSex")

@@ -17,7 +17,7 @@ from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue,
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.encoding.decimal_string import decimal_string
-from derived_series.dicom.modules.helpers import by_position, by_position_or_empty, copies, copies_or_empty
+from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty, copies, copies_or_empty
 
 
 def _series_type(env: ImageEnvironment) -> list[str]:

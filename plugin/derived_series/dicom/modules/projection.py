@@ -13,7 +13,7 @@ from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue,
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement
 from derived_series.dicom.encoding.value_rules import values_of
-from derived_series.dicom.modules.helpers import by_position
+from derived_series.dicom.modules.element_lists import by_position
 from derived_series.dicom.modules.image import WindowElement, voi_lut_blueprint, window_is_set
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.windows import KEYWORDS, are_alike

@@ -7,7 +7,7 @@ from pydicom.uid import RTDoseStorage
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
 from derived_series.dicom.blueprints.element import DiscardElement, StaticElement
-from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.dicom.modules.element_lists import copies, copies_or_empty
 
 rt_dose_blueprint = Blueprint(
     [

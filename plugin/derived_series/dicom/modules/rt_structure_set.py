@@ -11,7 +11,7 @@ from pydicom.uid import RTStructureSetStorage
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import DiscardElement, StaticElement
 from derived_series.dicom.modules.codes import code_item
-from derived_series.dicom.modules.helpers import copies_or_empty, date_and_time_of_build
+from derived_series.dicom.modules.element_lists import copies_or_empty, date_and_time_of_build
 from derived_series.errors import BlueprintError
 
 #: Defined terms of RTROIInterpretedType (3006,00A4), PS3.3 C.8.8.8.1.

@@ -9,7 +9,7 @@ from derived_series.dicom.blueprints.copy_elements import GridCopyElement
 from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.blueprints.function_elements import ImageElement
-from derived_series.dicom.modules.helpers import date_and_time_of_build
+from derived_series.dicom.modules.element_lists import date_and_time_of_build
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 
 secondary_capture_blueprint = (

@@ -9,7 +9,7 @@ from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import HeaderElement
 from derived_series.dicom.encoding.value_rules import cut, one_line, values_of
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
-from derived_series.dicom.modules.helpers import copies, copies_or_empty, date_and_time_of_build
+from derived_series.dicom.modules.element_lists import copies, copies_or_empty, date_and_time_of_build
 from derived_series.kinds import sop_class
 
 

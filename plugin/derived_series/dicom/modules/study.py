@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyElement
-from derived_series.dicom.modules.helpers import copies, copies_or_empty
+from derived_series.dicom.modules.element_lists import copies, copies_or_empty
 
 general_study_blueprint = Blueprint(
     [

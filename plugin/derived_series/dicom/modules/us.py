@@ -8,7 +8,7 @@ from derived_series.dicom.blueprints.element import ABSENT, Value
 from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
-from derived_series.dicom.modules.helpers import by_position
+from derived_series.dicom.modules.element_lists import by_position
 from derived_series.dicom.modules.projection import FramesCopyElement, cine_blueprint, projection_blueprint
 from derived_series.kinds.projection import US_IMAGE, US_MULTI_FRAME
 

@@ -6,7 +6,7 @@ from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import GridCopyElement
 from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.blueprints.parents_class import ParentsClassElement
-from derived_series.dicom.modules.helpers import by_position, by_position_or_empty
+from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty
 from derived_series.dicom.modules.projection import (
     MASK,
     FramesCopyElement,
