@@ -199,8 +199,8 @@ def _vr(entry: Entry | None) -> str:
 
 
 def _element_text(element: VirtualElement) -> str:
-    detail = element.describe()
-    return f"{type(element).__name__}({detail})"
+    public = next(kind.__name__ for kind in type(element).__mro__ if not kind.__name__.startswith("_"))
+    return f"{public}({element.describe()})"
 
 
 def _text(element: DataElement) -> str:

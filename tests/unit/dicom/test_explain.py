@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydicom.multival import MultiValue
 
-from building import build, parent_of, ready, written
+from building import LIBRARY, build, parent_of, ready, written
 from derived_series import (
     Blueprint,
     CopyElement,
@@ -109,6 +109,19 @@ def test_values_that_only_some_instances_have() -> None:
     assert "ImageComments" not in series.dataset(0) and series.dataset(1).ImageComments == "later"
     tag_row = row(explain(series), "ImageComments")
     assert tag_row.varies and "lambda of test_explain.py, line " in tag_row.element
+
+
+def test_functions_of_ready_blueprints_have_names() -> None:
+    texts = [repr(element) for name in LIBRARY.blueprints for element in ready(name)]
+    assert len(texts) > 1000 and not [text for text in texts if "lambda" in text or "<locals>" in text]
+
+
+@pytest.mark.parametrize("name", ["ct", "pet", "segmentation", "parametric_map"])
+def test_elements_are_named_by_public_classes(name: str) -> None:
+    parent = parent_of(pet_phantom(3, 4, 4)) if name == "pet" else PARENT
+    explained = explain(ready(name), parent).rows
+    assert not [tag_row.element for tag_row in explained if tag_row.element.startswith("_")]
+    assert row(explain(ready(name), parent), "SOPInstanceUID").element == "FunctionalElement(_instance_uid)"
 
 
 def test_private_tags_name_their_creator() -> None:

@@ -47,7 +47,7 @@ class _CallingElement(VirtualElement):
         code = getattr(self.func, "__code__", None)
         if name.endswith("<lambda>") and code is not None:  # where it is tells more than that it has no name
             return f"lambda of {Path(code.co_filename).name}, line {code.co_firstlineno}"
-        return name
+        return name.rpartition("<locals>.")[2]
 
     def _call(self, *arguments: object) -> Value:
         try:

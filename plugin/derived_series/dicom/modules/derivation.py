@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
-from derived_series.dicom.blueprints.element import ABSENT, StaticElement, VirtualElement
+from derived_series.dicom.blueprints.element import ABSENT, StaticElement, Value, VirtualElement
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, ImageElement
 from derived_series.dicom.encoding.tags import to_tag
@@ -328,7 +328,16 @@ def _is_lossy(instance: Dataset) -> bool:
 
 def inherited_mark(keyword: str) -> VirtualElement:
     """An element that keeps a mark of ``MARKS`` that any parent instance has."""
-    return ImageElement(keyword, lambda env: MARKS[keyword] if is_marked(env.parent, keyword) else ABSENT)
+
+    def mark_of_parent(env: ImageEnvironment) -> Value:
+        return MARKS[keyword] if is_marked(env.parent, keyword) else ABSENT
+
+    return ImageElement(keyword, mark_of_parent)
+
+
+def lossy_compression(env: ImageEnvironment) -> str:
+    """LossyImageCompression where each object has it: 01 or 00."""
+    return MARKS["LossyImageCompression"] if is_marked(env.parent, "LossyImageCompression") else "00"
 
 
 general_reference_blueprint = Blueprint(

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from derived_series.dicom.blueprints.copy_elements import CopyElement, CopyOrElseElement, PositionCopyElement
 from derived_series.dicom.blueprints.element import ABSENT, VirtualElement
+from derived_series.dicom.blueprints.environment import SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import HeaderElement
 from derived_series.dicom.encoding.times import as_date, as_time
 
 
 def date_and_time_of_build(date: str, time: str) -> list[VirtualElement]:
     """A DA and a TM, by their keywords, that say when the series was made."""
-    return [
-        HeaderElement(date, lambda env: as_date(env.now)),
-        HeaderElement(time, lambda env: as_time(env.now)),
-    ]
+    return [HeaderElement(date, date_of_build), HeaderElement(time, time_of_build)]
+
+
+def date_of_build(env: SeriesEnvironment) -> str:
+    """DA."""
+    return as_date(env.now)
+
+
+def time_of_build(env: SeriesEnvironment) -> str:
+    """TM."""
+    return as_time(env.now)
 
 
 def copies(*keywords: str) -> list[VirtualElement]:

@@ -33,11 +33,15 @@ class _PlainElement(FunctionalElement):
         return encode_text(int(self.tag), str(self.VR), str(self._call(env)))
 
 
+def _instance_uid(env: InstanceEnvironment) -> str:
+    return env.context.uid("instance", env.index)
+
+
 SOP_common_blueprint = Blueprint(
     [
         *copies("SpecificCharacterSet", "TimezoneOffsetFromUTC"),
         CopyElement("SOPClassUID"),
-        _PlainElement("SOPInstanceUID", lambda env: env.context.uid("instance", env.index)),
+        _PlainElement("SOPInstanceUID", _instance_uid),
         *date_and_time_of_build("InstanceCreationDate", "InstanceCreationTime"),
     ]
 ).named("SOP_common")
@@ -55,6 +59,14 @@ class _TemporalPositionElement(_PlainElement):
 
     def at_image(self, env: ImageEnvironment) -> Value:
         return _temporal(env, DEFER)
+
+
+def _volume_number(env: InstanceEnvironment) -> int:
+    return env.volume_index + 1
+
+
+def _number_of_volumes(env: ImageEnvironment) -> Value:
+    return _temporal(env, env.volumes)
 
 
 def _temporal_resolution(env: ImageEnvironment) -> Value:
@@ -94,13 +106,18 @@ def _ratio(instance: Dataset) -> float:
         return 0.0
 
 
+def instance_number(env: InstanceEnvironment) -> int:
+    """Of the instance in the derived series, from 1."""
+    return env.instance_number
+
+
 general_image_blueprint = Blueprint(
     [
-        _PlainElement("InstanceNumber", lambda env: env.instance_number),
+        _PlainElement("InstanceNumber", instance_number),
         *date_and_time_of_build("ContentDate", "ContentTime"),
         *by_position("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime"),
-        _TemporalPositionElement("TemporalPositionIdentifier", lambda env: env.volume_index + 1),
-        ImageElement("NumberOfTemporalPositions", lambda env: _temporal(env, env.volumes)),
+        _TemporalPositionElement("TemporalPositionIdentifier", _volume_number),
+        ImageElement("NumberOfTemporalPositions", _number_of_volumes),
         ImageElement("TemporalResolution", _temporal_resolution),
         *map(inherited_mark, MARKS),
         *map(_CompressionElement, COMPRESSION),
@@ -184,19 +201,59 @@ def _rescale(env: ImageEnvironment, number: float) -> Value:
     return decimal_string(number) if env.pixels.rescaled or rules.rescale_always else ABSENT
 
 
+def _rescale_intercept(env: ImageEnvironment) -> Value:
+    return _rescale(env, env.pixels.intercept)
+
+
+def _rescale_slope(env: ImageEnvironment) -> Value:
+    return _rescale(env, env.pixels.slope)
+
+
+def _samples(env: ImageEnvironment) -> int:
+    return env.pixels.samples
+
+
+def _photometric_interpretation(env: ImageEnvironment) -> str:
+    return "RGB" if env.pixels.samples == 3 else "MONOCHROME2"
+
+
+def _planar_configuration(env: ImageEnvironment) -> Value:
+    return 0 if env.pixels.samples == 3 else ABSENT
+
+
+def _rows(env: ImageEnvironment) -> int:
+    return env.pixels.rows
+
+
+def _columns(env: ImageEnvironment) -> int:
+    return env.pixels.columns
+
+
+def _bits(env: ImageEnvironment) -> int:
+    return env.pixels.bits
+
+
+def _high_bit(env: ImageEnvironment) -> int:
+    return env.pixels.bits - 1
+
+
+def _sign(env: ImageEnvironment) -> int:
+    return int(env.pixels.signed)
+
+
 image_pixel_blueprint = Blueprint(
     [
-        ImageElement("SamplesPerPixel", lambda env: env.pixels.samples),
-        ImageElement("PhotometricInterpretation", lambda env: "RGB" if env.pixels.samples == 3 else "MONOCHROME2"),
-        ImageElement("PlanarConfiguration", lambda env: 0 if env.pixels.samples == 3 else ABSENT),
-        ImageElement("Rows", lambda env: env.pixels.rows),
-        ImageElement("Columns", lambda env: env.pixels.columns),
-        ImageElement("BitsAllocated", lambda env: env.pixels.bits),
-        ImageElement("BitsStored", lambda env: env.pixels.bits),
-        ImageElement("HighBit", lambda env: env.pixels.bits - 1),
-        ImageElement("PixelRepresentation", lambda env: int(env.pixels.signed)),
-        ImageElement("RescaleIntercept", lambda env: _rescale(env, env.pixels.intercept)),
-        ImageElement("RescaleSlope", lambda env: _rescale(env, env.pixels.slope)),
+        ImageElement("SamplesPerPixel", _samples),
+        ImageElement("PhotometricInterpretation", _photometric_interpretation),
+        ImageElement("PlanarConfiguration", _planar_configuration),
+        ImageElement("Rows", _rows),
+        ImageElement("Columns", _columns),
+        ImageElement("BitsAllocated", _bits),
+        ImageElement("BitsStored", _bits),
+        ImageElement("HighBit", _high_bit),
+        ImageElement("PixelRepresentation", _sign),
+        ImageElement("RescaleIntercept", _rescale_intercept),
+        ImageElement("RescaleSlope", _rescale_slope),
     ]
 ).named("image_pixel")
 """Image Pixel and Modality LUT modules (PS3.3 C.7.6.3, C.11.1): how the array is stored."""

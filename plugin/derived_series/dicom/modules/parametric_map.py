@@ -12,7 +12,7 @@ from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
 from derived_series.dicom.blueprints.element import StaticElement
 from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.modules.codes import code_item, unit
-from derived_series.dicom.modules.derivation import is_marked
+from derived_series.dicom.modules.derivation import lossy_compression
 
 
 def real_world_values(
@@ -67,9 +67,7 @@ parametric_map_image_blueprint = Blueprint(
         StaticElement("ContentQualification", "CS", "RESEARCH"),
         StaticElement("BurnedInAnnotation", "CS", "NO"),
         CopyOrElseElement("RecognizableVisualFeatures", "YES"),  # unless the parent knows better
-        ImageElement(
-            "LossyImageCompression", lambda env: "01" if is_marked(env.parent, "LossyImageCompression") else "00"
-        ),
+        ImageElement("LossyImageCompression", lossy_compression),
     ]
 ).named("parametric_map_image")
 """Parametric Map Series and Image modules (PS3.3 C.8.32.1, C.8.32.2)."""

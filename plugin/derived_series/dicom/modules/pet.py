@@ -18,6 +18,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment, Instan
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty, copies, copies_or_empty
+from derived_series.dicom.modules.image import instance_number
 
 
 def _series_type(env: ImageEnvironment) -> list[str]:
@@ -85,12 +86,20 @@ def _orientation(keyword: str) -> HeaderElement:
     return HeaderElement(keyword, codes)
 
 
+def _slices(env: ImageEnvironment) -> int:
+    return env.slices
+
+
+def _time_slices(env: ImageEnvironment) -> Value:
+    return env.volumes if _series_type(env)[0] == "DYNAMIC" else ABSENT
+
+
 pet_series_blueprint = Blueprint(
     [
         CopyElement("SeriesDate"),
         CopyElement("SeriesTime"),
-        ImageElement("NumberOfSlices", lambda env: env.slices),
-        ImageElement("NumberOfTimeSlices", lambda env: env.volumes if _series_type(env)[0] == "DYNAMIC" else ABSENT),
+        ImageElement("NumberOfSlices", _slices),
+        ImageElement("NumberOfTimeSlices", _time_slices),
         *map(_of_gated, ("NumberOfRRIntervals", "NumberOfTimeSlots")),
         CopyElement("Units"),
         ImageElement("SeriesType", _series_type),
@@ -128,7 +137,7 @@ pet_image_blueprint = Blueprint(
         _FrameMeanElement("FrameReferenceTime", required=True),
         *by_position("TriggerTime", "FrameTime"),
         *by_position("PrimaryPromptsCountsAccumulated", "ScatterFractionFactor", "DeadTimeFactor"),
-        FunctionalElement("ImageIndex", lambda env: env.instance_number),
+        FunctionalElement("ImageIndex", instance_number),
     ]
 ).named("pet_image")
 """PET Image module (PS3.3 C.8.9.4); add ``pet_series_blueprint`` and ``pet_isotope_blueprint``."""

@@ -16,7 +16,7 @@ from derived_series.dicom.blueprints.function_elements import ImageElement
 from derived_series.dicom.encoding.value_rules import is_uid
 from derived_series.dicom.modules.cielab import cielab
 from derived_series.dicom.modules.codes import code_item, snomed
-from derived_series.dicom.modules.derivation import is_marked
+from derived_series.dicom.modules.derivation import lossy_compression
 from derived_series.dicom.modules.equipment import MODEL
 from derived_series.errors import BlueprintError
 from derived_series.kinds.segmentation import LABEL_MAP_SEGMENTATION
@@ -120,9 +120,7 @@ segmentation_image_blueprint = Blueprint(
         StaticElement("ContentLabel", "CS", "SEGMENTATION"),
         StaticElement("ContentDescription", "LO", None),
         StaticElement("ContentCreatorName", "PN", None),
-        ImageElement(
-            "LossyImageCompression", lambda env: "01" if is_marked(env.parent, "LossyImageCompression") else "00"
-        ),
+        ImageElement("LossyImageCompression", lossy_compression),
     ]
 ).named("segmentation_image")
 """Segmentation Series and Segmentation Image modules (PS3.3 C.8.20.1, C.8.20.2): one binary segment a label."""

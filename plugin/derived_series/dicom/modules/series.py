@@ -51,10 +51,14 @@ def _patient_position(env: SeriesEnvironment) -> Value:
     return element if element is not None or sop_class(str(env.pivot.SOPClassUID)).has_patient_position else ABSENT
 
 
+def _series_uid(env: SeriesEnvironment) -> str:
+    return env.context.uid("series")
+
+
 general_series_blueprint = Blueprint(
     [
         CopyOrElseElement("Modality", "OT"),
-        HeaderElement("SeriesInstanceUID", lambda env: env.context.uid("series")),
+        HeaderElement("SeriesInstanceUID", _series_uid),
         HeaderElement("SeriesNumber", _series_number),
         *date_and_time_of_build("SeriesDate", "SeriesTime"),
         HeaderElement("SeriesDescription", _description),
