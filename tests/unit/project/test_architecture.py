@@ -117,7 +117,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/dicom/encoding/read_errors.py": "decoders in Rust raise what is not an Exception when they panic",
     "derived_series/dicom/blueprints/function_elements.py": "a user's function in a blueprint may raise anything",
     "derived_series/pipelines/library.py": "a user's file may raise anything while it is loaded",
-    "derived_series/pipelines/run.py": "a user's pipeline may raise anything",
+    "derived_series/pipelines/user_calls.py": "a user's pipeline may raise anything",
     "derived_series/user_code.py": "an exception of a user's class may raise when it is asked for its text",
     "derived_series/jobs/plain.py": "an object of a user's class may raise when it is asked for its text",
     "derived_series/jobs/pool/relay.py": "a log line of user code may have no text, its pipe no other end",

@@ -16,8 +16,8 @@ from derived_series.jobs.plain import encodable, text_of
 from derived_series.kinds import KINDS
 from derived_series.kinds.file_types import IMAGE_FILES
 from derived_series.kinds.kind import Kind
+from derived_series.pipelines.blueprint_kinds import kind_made_by
 from derived_series.pipelines.library import Library, NamedBlueprint, NamedPipeline, Problem
-from derived_series.pipelines.run import kind_made_by
 from derived_series.user_code import described, place
 
 _log = logging.getLogger(__name__)

@@ -34,9 +34,12 @@ from derived_series.jobs.work.removal import remove_former
 from derived_series.jobs.work.retrieval import retrieved
 from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
+from derived_series.pipelines.blueprint_kinds import kind_made_by
+from derived_series.pipelines.blueprint_run import run_blueprint
+from derived_series.pipelines.checked_parameters import checked_parameters
 from derived_series.pipelines.library import Library, NamedPipeline
 from derived_series.pipelines.output import RESULT
-from derived_series.pipelines.run import Results, checked_parameters, kind_made_by, run_blueprint, run_outputs
+from derived_series.pipelines.run import Results, run_outputs
 from derived_series.pipelines.workplace import Workplace
 from derived_series.shortening import shortened
 

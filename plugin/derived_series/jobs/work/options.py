@@ -6,7 +6,8 @@ from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.image.resampling import Resampling
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.pipelines.gate import Validation
-from derived_series.pipelines.run import Options, extra_blueprint
+from derived_series.pipelines.requested_elements import extra_blueprint
+from derived_series.pipelines.run_options import Options
 
 
 def options_of(request: DeriveRequest, validation: Validation) -> Options:

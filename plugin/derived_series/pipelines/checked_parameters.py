@@ -1,0 +1,25 @@
+"""The parameters of a request as the model of the pipeline that they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from derived_series.errors import InvalidRequest
+from derived_series.pipelines.pipeline import Pipeline
+
+
+def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
+    """The parameters as the pipeline's model. :raises InvalidRequest: with each wrong name and value."""
+    try:
+        return pipeline.parameters.model_validate(dict(parameters))
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors()]
+        names = ", ".join(pipeline.parameters.model_fields) or "none"
+        raise InvalidRequest(
+            f"parameters of pipeline {pipeline.pipeline_name()!r}: {'; '.join(problems)}",
+            remedy=f"its parameters are: {names}",
+            details="\n".join(problems),
+        ) from error

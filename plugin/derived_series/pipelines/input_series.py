@@ -1,0 +1,59 @@
+"""Which series each input of a pipeline takes, and whether they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from derived_series.dicom.source.parent_series import ParentSeries
+from derived_series.errors import Conflict, InvalidParent, InvalidRequest
+from derived_series.pipelines.pipeline import Pipeline
+
+
+def series_of_inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str, ParentSeries]:
+    names = list(pipeline.input)
+    needed = {key for key, wanted in pipeline.input.items() if not wanted.optional}
+    if len(names) == 1 and len(parents) == 1:
+        by_name = {names[0]: next(iter(parents.values()))}
+    else:
+        by_name = {key: parents[key] for key in (*names, *parents) if key in parents}
+    missing = [key for key in names if key in needed | {pipeline.parent_name()} and key not in by_name]
+    if missing or not set(by_name) <= set(names):
+        priors = [key for key in missing if pipeline.input[key].prior]
+        searched = f"; no prior study here has a series that {' and '.join(map(repr, priors))} takes" if priors else ""
+        raise InvalidRequest(
+            f"pipeline {pipeline.pipeline_name()!r} has the inputs {', '.join(names)}; given are {', '.join(by_name)}"
+            f"{searched}",
+            remedy=f'name the other series: "Inputs": {{"{(missing or names)[-1]}": "<orthanc id of the series>"}}',
+        )
+    parent = by_name[pipeline.parent_name()].series_instance_uid
+    for key, series in by_name.items():
+        if pipeline.input[key].prior and series.series_instance_uid == parent and key != pipeline.parent_name():
+            raise InvalidRequest(
+                f"the prior input {key!r} of pipeline {pipeline.pipeline_name()!r} is the parent series itself",
+                remedy="name a series of a prior study, or leave the input out",
+            )
+    for key, series in by_name.items():
+        refusal = next(filter(None, map(pipeline.input[key].refusal, series.instances)), None)
+        if refusal:
+            raise InvalidParent(
+                f"the input {key!r} of pipeline {pipeline.pipeline_name()!r} does not take "
+                f"series {series.series_instance_uid}: {refusal}"
+            )
+    return by_name
+
+
+def same_patient(parents: Mapping[str, ParentSeries], priors: Collection[str] = ()) -> None:
+    """:param priors: the names of those that may be of other studies of the patient.
+
+    :raises Conflict: when the parents are of several patients or studies, naming them.
+    """
+    for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"):
+        of_study = keyword == "StudyInstanceUID"
+        asked = {name: parent for name, parent in parents.items() if not (of_study and name in priors)}
+        values = {name: str(parent.pivot.get(keyword) or "") for name, parent in asked.items()}
+        if len(set(values.values())) > 1:
+            by_input = ", ".join(f"{name}: {value!r}" for name, value in values.items())
+            raise Conflict(
+                f"the inputs are of several {keyword}s ({by_input})",
+                remedy="all parents of a derivation are of one patient and one study",
+            )

@@ -1,0 +1,51 @@
+"""Factories whose methods a user wrote: how they are called, and what they may return."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from derived_series.dicom.blueprints.build_context import BuildContext
+from derived_series.dicom.factories.base import DicomFactory
+from derived_series.dicom.series.finished import from_user_datasets
+from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.interface import Series
+from derived_series.dicom.source.parent_series import ParentSeries
+from derived_series.errors import UserCodeError
+from derived_series.pipelines.user_calls import call_user_code, in_words
+
+
+def builds_itself(factory: DicomFactory) -> bool:
+    """Whether a factory makes its datasets by a ``build_from_header`` of its own."""
+    return type(factory).build_from_header is not DicomFactory.build_from_header
+
+
+def series_built_by(
+    factory: DicomFactory,
+    header: SeriesHeader,
+    image: Any,
+    parent: ParentSeries,
+    context: BuildContext,
+) -> Series:
+    """The datasets of a factory that builds them itself, as a series of the parent.
+
+    :param header: over instances of its own, which user code may change.
+    """
+    what = method_of(factory, "build_from_header")
+    datasets = call_user_code(what, factory.build_from_header, header, image)
+    if isinstance(datasets, Iterator):
+        datasets = call_user_code(what, list, datasets)
+    return from_user_datasets(datasets, parent, context, what)
+
+
+def require_series(result: object, factory: DicomFactory) -> None:
+    """:raises UserCodeError: a ``build`` of the user's that returns something else."""
+    if not isinstance(result, Series):
+        raise UserCodeError(
+            f"{method_of(factory, 'build')} returned {in_words(result)}",
+            remedy="return what super().build(...) returns, or define build_from_header, which returns datasets",
+        )
+
+
+def method_of(factory: DicomFactory, what: str) -> str:
+    return f"{what} of {type(factory).__name__}"
