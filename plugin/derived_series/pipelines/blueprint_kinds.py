@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from derived_series.dicom.blueprints.blueprint import Blueprint
-from derived_series.dicom.factories.kinds import FACTORIES, ObjectFactory
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import InvalidRequest
 from derived_series.kinds import KINDS, REQUEST_KEYS, kind_of, sop_class
 from derived_series.kinds.kind import Kind, RequestKey
-from derived_series.pipelines.output import Output
-from derived_series.pipelines.run_options import Options
 
 #: The kind of object that a pipeline's values are written as.
 REPORT = next(kind for kind in KINDS if kind.builder == "measurement_report")
@@ -29,21 +24,16 @@ def takes_key(blueprint: Blueprint | None, key: RequestKey) -> bool:
     return kind is not None and key in kind.keys
 
 
-def fits(header: SeriesHeader, options: Options) -> SeriesHeader:
-    """:raises InvalidRequest: a key such as Segments for a kind of object that does not have it."""
+def require_keys_of_kind(header: SeriesHeader, extra: Blueprint) -> None:
+    """Refuse keys of a request that are for another kind of object than the header's.
+
+    :param extra: the elements that the request asks for.
+    :raises InvalidRequest: a key such as Segments for a kind of object that does not have it.
+    """
     kind = kind_of(header.sop_class_uid, header.blueprint)
     for key in REQUEST_KEYS:
-        asked = key.keyword in options.extra and key.keyword in header.blueprint
+        asked = key.keyword in extra and key.keyword in header.blueprint
         if asked and (kind is None or key not in kind.keys):
             takes = ", ".join(each.blueprint for each in KINDS if key in each.keys)
             name = sop_class(header.sop_class_uid).name
             raise InvalidRequest(f'"{key.name}" is for the blueprint {takes}; the blueprint makes a {name}')
-    return header
-
-
-def with_factory(output: Output, blueprint: Blueprint | None) -> Output:
-    """With the factory of its kind, where that is made from what no image is, and the pipeline names no factory."""
-    kind = kind_made_by(blueprint)
-    if kind is None or kind.made_from != "File" or type(output.factory) is not ObjectFactory:
-        return output
-    return replace(output, factory=FACTORIES[kind.factory]())

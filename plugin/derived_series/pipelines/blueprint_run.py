@@ -10,7 +10,7 @@ from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.parent_series import ParentSeries
-from derived_series.pipelines.blueprint_kinds import fits
+from derived_series.pipelines.blueprint_kinds import require_keys_of_kind
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.run_options import Options
 from derived_series.pipelines.user_calls import call_user_code
@@ -41,7 +41,7 @@ def run_blueprint(
     header = call_user_code(
         method_of(instance, "make_series_header"), instance.make_series_header, parent, whole, strategy, context
     )
-    header = fits(header, options)
+    require_keys_of_kind(header, options.extra)
     if image is None:
         result = call_user_code(method_of(instance, "own_image"), instance.own_image, parent)
     else:

@@ -3,13 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
+from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import Conflict, InvalidParent, InvalidRequest
 from derived_series.pipelines.pipeline import Pipeline
 
 
+@dataclass(frozen=True, slots=True)
+class InputSeries:
+    """The series of one derivation.
+
+    :param parent_name: the input whose series is the parent.
+    :param series: all of them, by input name.
+    :param copies: the same with instances of their own: user code may do with them what it likes.
+    """
+
+    parent_name: str
+    series: Mapping[str, ParentSeries]
+    copies: Mapping[str, ParentSeries]
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, series: Mapping[str, ParentSeries]) -> InputSeries:
+        """Those of a pipeline, with new copies."""
+        return cls(pipeline.parent_name(), series, {name: each.detached() for name, each in series.items()})
+
+    @property
+    def parent(self) -> ParentSeries:
+        """The series that the derived ones are of."""
+        return self.series[self.parent_name]
+
+    @property
+    def parent_copy(self) -> ParentSeries:
+        """The copy of the parent."""
+        return self.copies[self.parent_name]
+
+    def header_on_copies(self, header: SeriesHeader) -> SeriesHeader:
+        """A header as user code gets it."""
+        return header.of(self.parent_copy, self.copies)
+
+
 def series_of_inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str, ParentSeries]:
+    """The series that each input takes, by its name.
+
+    :param parents: by input name; with a single input the name does not matter.
+    :raises InvalidRequest: a series is missing, is of an input that there is not, or is the parent and its own prior.
+    :raises InvalidParent: a series without what its input requires.
+    """
     names = list(pipeline.input)
     needed = {key for key, wanted in pipeline.input.items() if not wanted.optional}
     if len(names) == 1 and len(parents) == 1:
@@ -42,10 +83,11 @@ def series_of_inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) ->
     return by_name
 
 
-def same_patient(parents: Mapping[str, ParentSeries], priors: Collection[str] = ()) -> None:
-    """:param priors: the names of those that may be of other studies of the patient.
+def require_same_patient(parents: Mapping[str, ParentSeries], priors: Collection[str]) -> None:
+    """Refuse parents that are not of one patient and one study.
 
-    :raises Conflict: when the parents are of several patients or studies, naming them.
+    :param priors: the names of those that may be of other studies of the patient.
+    :raises Conflict: they are of several, naming them.
     """
     for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"):
         of_study = keyword == "StudyInstanceUID"

@@ -11,56 +11,71 @@ from pydantic import BaseModel
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
-from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.kinds import REQUEST_KEYS
 from derived_series.pipelines.blueprint_kinds import takes_key
+from derived_series.pipelines.input_series import InputSeries
 from derived_series.pipelines.library import Library
 from derived_series.pipelines.output import Output
 from derived_series.pipelines.pipeline import Pipeline
 from derived_series.pipelines.user_calls import call_user_code
 
 
-def output_blueprint(
-    name: str,
-    pipeline: Pipeline,
-    key: str,
-    output: Output,
-    parent: ParentSeries,
-    settings: BaseModel,
-    library: Library,
-    inputs: Mapping[str, ParentSeries],
+def output_blueprints(
+    library: Library, name: str, pipeline: Pipeline, inputs: InputSeries, settings: BaseModel
+) -> dict[str, Blueprint | None]:
+    """The blueprint of each output: its own, or what ``blueprint_for`` says; None of one that has neither.
+
+    :param name: the pipeline's, in the library.
+    """
+    return {
+        key: _blueprint(library, output)
+        if output.blueprint is not None
+        else _of_pipeline(library, name, pipeline, key, inputs, settings)
+        for key, output in pipeline.all_outputs().items()
+    }
+
+
+def _blueprint(library: Library, output: Output) -> Blueprint | None:
+    return library.blueprint(output.blueprint).blueprint if isinstance(output.blueprint, str) else output.blueprint
+
+
+def _of_pipeline(
+    library: Library, name: str, pipeline: Pipeline, output: str, inputs: InputSeries, settings: BaseModel
 ) -> Blueprint | None:
-    """The output's own, or what ``blueprint_for`` says; it gets what it has parameters of these names for."""
-    if isinstance(output.blueprint, str):
-        return library.blueprint(output.blueprint).blueprint
-    if output.blueprint is not None:
-        return output.blueprint
+    """What ``blueprint_for`` returns for an output; it gets what it has parameters of these names for."""
     function: Any = pipeline.blueprint_for
-    asked = inspect.signature(function).parameters
-    function = partial(function, **{k: v for k, v in {"inputs": inputs, "output": key}.items() if k in asked})
+    parameters = inspect.signature(function).parameters
+    choice = {"inputs": inputs.copies, "output": output}
+    function = partial(function, **{key: value for key, value in choice.items() if key in parameters})
     blueprint: Blueprint | None = call_user_code(
-        f"blueprint_for of pipeline {name!r}", function, parent, settings, library.plain_blueprints()
+        f"blueprint_for of pipeline {name!r}", function, inputs.parent_copy, settings, library.plain_blueprints()
     )
     return blueprint
 
 
-def with_request(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dict[str, Blueprint | None]:
-    """The blueprints with the request's tags; what is of one kind of object goes to the outputs of this kind.
+def with_requested(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dict[str, Blueprint | None]:
+    """The blueprints with the request's elements; what is of one kind of object goes to the outputs of this kind.
 
     A SeriesDescription of the request gets the output's name where there are several.
     """
-    whole = {}
-    for name, blueprint in blueprints.items():
-        theirs = extra
-        if blueprint is not None and len(blueprints) > 1:
-            theirs = extra.copy()
-            for key in REQUEST_KEYS:
-                takers = [other for other in blueprints.values() if takes_key(other, key)]
-                if key.keyword in theirs and takers and not any(blueprint is taker for taker in takers):
-                    del theirs[key.keyword]
-            if "SeriesDescription" in theirs and (text := getattr(theirs["SeriesDescription"], "value", None)):
-                theirs["SeriesDescription"] = StaticElement(
-                    "SeriesDescription", "LO", f"{str(text)[: 61 - len(name)]} ({name})"
-                )
-        whole[name] = None if blueprint is None else blueprint + theirs
-    return whole
+    if len(blueprints) == 1:
+        return {name: None if blueprint is None else blueprint + extra for name, blueprint in blueprints.items()}
+    return {
+        name: None if blueprint is None else blueprint + _of_output(name, blueprint, blueprints, extra)
+        for name, blueprint in blueprints.items()
+    }
+
+
+def _of_output(
+    name: str, blueprint: Blueprint, blueprints: Mapping[str, Blueprint | None], extra: Blueprint
+) -> Blueprint:
+    """What of the request's elements is for one output among several."""
+    elements = extra.copy()
+    for key in REQUEST_KEYS:
+        takers = [other for other in blueprints.values() if takes_key(other, key)]
+        if key.keyword in elements and takers and not any(blueprint is taker for taker in takers):
+            del elements[key.keyword]
+    if "SeriesDescription" in elements and (text := getattr(elements["SeriesDescription"], "value", None)):
+        described = f"{str(text)[: 61 - len(name)]} ({name})"
+        elements["SeriesDescription"] = StaticElement("SeriesDescription", "LO", described)
+    return elements

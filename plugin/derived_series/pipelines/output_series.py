@@ -1,61 +1,38 @@
-"""An output of a run: from what ``process`` returned for it to its series."""
+"""From what ``process`` returned for an output to its series."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
 
-from derived_series.dicom.blueprints.build_context import BuildContext
-from derived_series.dicom.factories.base import DicomFactory
 from derived_series.dicom.modules import Measurement
 from derived_series.dicom.series.finished import from_user_datasets
-from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import Advice, Choice, InvalidRequest, UserCodeError
+from derived_series.pipelines.input_series import InputSeries
+from derived_series.pipelines.planned_output import PlannedOutput
 from derived_series.pipelines.run_options import Options
 from derived_series.pipelines.user_calls import call_user_code
 from derived_series.pipelines.user_factories import builds_itself, method_of, require_series, series_built_by
 
 
-@dataclass(frozen=True, slots=True)
-class RunOutput:
-    """An output of a run.
+def series_of_output(output: PlannedOutput, result: Any, inputs: InputSeries, options: Options) -> Series:
+    """The series of what ``process`` returned for an output: an image, a file, datasets, or a finished series.
 
-    :param key: its name, where the pipeline has several; :param theirs: the header that user code gets.
+    :raises InvalidRequest: the request is to change the place of a series that the pipeline builds itself.
+    :raises UserCodeError: nothing, or what cannot be made a series.
     """
-
-    pipeline: str
-    key: str | None
-    factory: DicomFactory
-    header: SeriesHeader | None
-    theirs: SeriesHeader | None
-
-    def __str__(self) -> str:
-        return (
-            f"pipeline {self.pipeline!r}" if self.key is None else f"output {self.key!r} of pipeline {self.pipeline!r}"
-        )
-
-
-def finish(
-    output: RunOutput,
-    result: Any,
-    parent: ParentSeries,
-    context: BuildContext,
-    options: Options,
-) -> Series:
-    """What ``process`` returned for an output, as a series."""
     own_build = builds_itself(output.factory)
     if not own_build and isinstance(result, Iterator):  # such as a generator, which runs only now
         result = call_user_code(f"process of {output}", list, result)
     if not own_build and isinstance(result, Dataset):
         result = [result]
     is_finished = own_build or isinstance(result, Series | list | tuple)
-    if is_finished and output.key is not None:  # the others are still what the request is about
+    if is_finished and output.is_one_of_several:  # the others are still what the request is about
         options = replace(options, resampling=None, frame_of_reference="Parent")
     if options.resampling is not None and is_finished:
         raise InvalidRequest(
@@ -72,10 +49,10 @@ def finish(
     if isinstance(result, Series):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
-        return from_user_datasets(result, parent, context)
+        return from_user_datasets(result, inputs.parent, output.context)
     if result is None or output.header is None:
         what = "nothing" if result is None else "an image, but the pipeline names no header_blueprint"
-        if output.key is not None:
+        if output.is_one_of_several:
             what = "an image, but the output names no blueprint"
         raise UserCodeError(
             f"process of {output} returned {what}",
@@ -83,7 +60,8 @@ def finish(
             "return a list of finished datasets",
         )
     if own_build:
-        return series_built_by(output.factory, output.theirs or output.header, result, parent, context)
+        header = inputs.header_on_copies(output.header)
+        return series_built_by(output.factory, header, result, inputs.parent, output.context)
     if isinstance(result, Path):
         result = call_user_code(method_of(output.factory, "read"), output.factory.read, result)
     series = options.build(output.factory, output.header, result, options.nan)
@@ -91,14 +69,18 @@ def finish(
     return series
 
 
-def require_made(name: str, content: Any, lacking: Mapping[str, SeriesHeader]) -> None:
-    """:raises UserCodeError: a report on a segmentation that ``process`` left out."""
-    uids = {header.series_instance_uid: key for key, header in lacking.items()}
+def require_segments_of(output: PlannedOutput, content: Any, absent: Collection[PlannedOutput]) -> None:
+    """Refuse a report on segments of outputs that are not made.
+
+    :param content: what ``process`` returned for the report; :param absent: the outputs that it left out.
+    :raises UserCodeError: naming the output.
+    """
+    uids = {each.header.series_instance_uid: each.name for each in absent if each.header is not None}
     for each in content if isinstance(content, list | tuple) else ():
         segment = each.segment if isinstance(each, Measurement) else None
         if segment is not None and segment.series in uids:
             raise UserCodeError(
-                f"the report of pipeline {name!r} refers to a segment of the output {uids[segment.series]!r}, which "
-                "process left out",
+                f"the report of pipeline {output.pipeline!r} refers to a segment of the output "
+                f"{uids[segment.series]!r}, which process left out",
                 remedy="return that output as well, or the measurement without its segment",
             )

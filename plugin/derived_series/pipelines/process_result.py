@@ -11,7 +11,7 @@ from derived_series.dicom.modules import Measurement
 from derived_series.errors import UserCodeError
 from derived_series.pipelines.output import RESULT, VALUES, Value, values_of
 from derived_series.pipelines.pipeline import Pipeline
-from derived_series.pipelines.user_calls import in_words
+from derived_series.pipelines.user_calls import type_in_words
 
 
 def by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any], dict[str, Value]]:
@@ -27,7 +27,7 @@ def by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any
     if not is_named:
         if len(outputs) > 1:
             raise UserCodeError(
-                f"{what} returned {in_words(result)}, but it has the outputs {', '.join(outputs)}",
+                f"{what} returned {type_in_words(result)}, but it has the outputs {', '.join(outputs)}",
                 remedy="return a dict with what each output is made of",
             )
         return {next(iter(outputs)): result}, {}
@@ -53,7 +53,7 @@ def _listed(measurements: Any, what: str, key: str) -> list[Measurement]:
     """:raises UserCodeError: what is not a list of measurements."""
     if not isinstance(measurements, list | tuple) or not all(isinstance(each, Measurement) for each in measurements):
         raise UserCodeError(
-            f"{what} returned {in_words(measurements)} for {key!r}, a report of values",
+            f"{what} returned {type_in_words(measurements)} for {key!r}, a report of values",
             remedy="return a list of Measurement, or leave it out",
         )
     return list(measurements)

@@ -20,5 +20,6 @@ def call_user_code(what: str, function: Any, *arguments: Any) -> Any:
         raise UserCodeError(raised_message(what, error)) from error
 
 
-def in_words(result: Any) -> str:
+def type_in_words(result: object) -> str:
+    """The type of what user code returned, as an error has it: "nothing", "a dict"."""
     return "nothing" if result is None else f"a {type(result).__name__}"

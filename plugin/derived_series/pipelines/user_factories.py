@@ -12,7 +12,7 @@ from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import UserCodeError
-from derived_series.pipelines.user_calls import call_user_code, in_words
+from derived_series.pipelines.user_calls import call_user_code, type_in_words
 
 
 def builds_itself(factory: DicomFactory) -> bool:
@@ -39,13 +39,14 @@ def series_built_by(
 
 
 def require_series(result: object, factory: DicomFactory) -> None:
-    """:raises UserCodeError: a ``build`` of the user's that returns something else."""
+    """Refuse what is not a series. :raises UserCodeError: a ``build`` of the user's that returns something else."""
     if not isinstance(result, Series):
         raise UserCodeError(
-            f"{method_of(factory, 'build')} returned {in_words(result)}",
+            f"{method_of(factory, 'build')} returned {type_in_words(result)}",
             remedy="return what super().build(...) returns, or define build_from_header, which returns datasets",
         )
 
 
-def method_of(factory: DicomFactory, what: str) -> str:
-    return f"{what} of {type(factory).__name__}"
+def method_of(factory: DicomFactory, method: str) -> str:
+    """A method of a factory, as an error names it: "read of MyFactory"."""
+    return f"{method} of {type(factory).__name__}"
