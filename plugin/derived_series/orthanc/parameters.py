@@ -8,8 +8,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from derived_series.errors import InvalidRequest
-from derived_series.jobs.requests.wrong_values import place_text
 from derived_series.shortening import shortened
+from derived_series.wrong_values import place_text
 
 #: Of one message of jsonschema's, which quotes names and values.
 _MESSAGE_CHARACTERS = 300

@@ -14,9 +14,9 @@ from derived_series.errors import InvalidRequest
 from derived_series.jobs.requests.bulk import BulkKeys, BulkRequest
 from derived_series.jobs.requests.derive import DeriveRequest, parse_json
 from derived_series.jobs.requests.verdict import ReviewRequest
-from derived_series.jobs.requests.wrong_values import PATTERNS
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.parameters import check_parameters
+from derived_series.wrong_values import PATTERNS
 
 _RULE = {"Name": "x", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}}
 _OF_THE_LIBRARY = re.compile(

@@ -22,11 +22,11 @@ from pydantic.alias_generators import to_pascal, to_snake
 
 from derived_series.errors import InvalidImage, InvalidRequest
 from derived_series.jobs.requests.retrieval import RetrieveRequest
-from derived_series.jobs.requests.wrong_values import json_type, place_of, place_text, problems_in_words
 from derived_series.json_model import JsonModel
 from derived_series.kinds import REQUEST_KEYS
 from derived_series.shortening import shortened
 from derived_series.transfer_syntaxes import written_uid
+from derived_series.wrong_values import json_type, place_of, place_text, problems_in_words
 
 #: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
