@@ -1,4 +1,4 @@
-"""What is wrong with JSON that pydantic has refused, in words for people who do not know it."""
+"""What is wrong with values that pydantic has refused, in words for people who do not know it."""
 
 from __future__ import annotations
 
@@ -40,32 +40,40 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
 #: What pydantic calls a value of another type -> what is expected there.
 _TYPES: Mapping[str, str] = MappingProxyType(
     {
+        "bool_parsing": "a boolean",
         "bool_type": "a boolean",
         "dict_type": "an object",
         "finite_number": "a finite number",
+        "float_parsing": "a number",
         "float_type": "a number",
         "int_from_float": "a whole number",
+        "int_parsing": "a whole number",
         "int_type": "a whole number",
         "list_type": "an array",
         "model_attributes_type": "an object",
         "model_type": "an object",
         "none_required": "null",
         "string_type": "a string",
+        "tuple_type": "an array",
     }
 )
 
 #: What pydantic calls a value out of its bounds -> what is expected there, with its names of the bounds.
 _BOUNDS: Mapping[str, str] = MappingProxyType(
     {
-        "greater_than": "a number greater than {gt:g}",
-        "greater_than_equal": "a number of at least {ge:g}",
-        "less_than": "a number less than {lt:g}",
-        "less_than_equal": "a number of at most {le:g}",
+        "greater_than": "a number greater than {gt:.12g}",
+        "greater_than_equal": "a number of at least {ge:.12g}",
+        "less_than": "a number less than {lt:.12g}",
+        "less_than_equal": "a number of at most {le:.12g}",
+        "multiple_of": "a multiple of {multiple_of:.12g}",
     }
 )
 
 #: Keys whose values are not quoted: passwords and tokens.
 _SECRET = frozenset({"OrthancHeaders", "Notify", "JobsDatabase"})
+
+#: How pydantic begins to say what it expects, and what it puts before the sentence of a model's own check.
+_EXPECTED, _OF_CHECKS = "Input should be ", ("Value error, ", "Assertion failed, ")
 
 #: Parts of pydantic's places that are no keys: the branches of unions.
 _BRANCH = re.compile(r"<[a-z]+>|[a-z]+(-[a-z]+)*(\[.*)?", re.DOTALL)
@@ -90,9 +98,12 @@ def place_of(item: Mapping[str, Any], document: object) -> tuple[int | str, ...]
     """The keys to a wrong value, as the client wrote them, without what pydantic puts between them."""
     place: list[int | str] = []
     around: Any = document
-    for part in item["loc"]:
+    missing = len(item["loc"]) - 1 if item["type"] == "missing" else None
+    for position, part in enumerate(item["loc"]):
         if _has(around, part):
             around = around[part]
+        elif position == missing:
+            pass  # a key, whatever it looks like
         elif part == "[key]" or (isinstance(part, str) and _BRANCH.fullmatch(part)):
             continue
         else:
@@ -112,7 +123,7 @@ def place_text(place: Sequence[int | str]) -> str:
     return ".".join(_quoted_key(part) for part in place)
 
 
-def problems_in_words(items: Sequence[Mapping[str, Any]], document: object) -> str:
+def problems_in_words(items: Sequence[Mapping[str, Any]], document: object) -> list[str]:
     """All that is wrong, one clause each. :param items: pydantic's. :param document: what was refused."""
     wrongs = [_wrong(item, document) for item in items]
     places = dict.fromkeys(wrong.place for wrong in wrongs)
@@ -124,7 +135,7 @@ def problems_in_words(items: Sequence[Mapping[str, Any]], document: object) -> s
             continue  # it is of the form of another branch, and something in it is wrong
         sentences = [wrong.sentence for wrong in here if wrong.sentence]
         clauses += sentences or [_expectation(place, here)]
-    return "; ".join(dict.fromkeys(clauses))
+    return list(dict.fromkeys(clauses))
 
 
 def _wrong(item: Mapping[str, Any], document: object) -> _Wrong:
@@ -138,14 +149,16 @@ def _wrong(item: Mapping[str, Any], document: object) -> _Wrong:
         sentence = f"{where} is missing"
     elif kind in _TYPES:
         expected = _TYPES[kind]
-    elif kind in _BOUNDS:
+    elif kind in _BOUNDS and all(isinstance(bound, int | float) for bound in bounds.values()):
         expected = _BOUNDS[kind].format(**bounds)
-    elif kind == "literal_error":
+    elif kind in ("literal_error", "enum"):
         expected = bounds["expected"]
     elif kind == "string_pattern_mismatch":
-        expected = PATTERNS.get(bounds["pattern"], "a text of another form")
+        expected = PATTERNS.get(bounds["pattern"], f"a text of the form {bounds['pattern']}")
     elif kind == "string_too_short" and bounds["min_length"] == 1:
         sentence = _at(where, "it is empty: at least 1 character is needed")
+    elif kind == "string_too_short":
+        sentence = _at(where, f"at least {bounds['min_length']} characters are needed, not {len(value)}")
     elif kind == "string_too_long":
         sentence = _at(where, f"at most {bounds['max_length']} characters are allowed, not {len(value)}")
     elif kind == "too_short":
@@ -153,8 +166,13 @@ def _wrong(item: Mapping[str, Any], document: object) -> _Wrong:
         sentence = _at(where, f"at least {least} needed")
     elif kind == "too_long":
         sentence = _at(where, f"at most {bounds['max_length']} are allowed")
+    elif item["msg"].startswith(_EXPECTED):
+        text, _, _ = item["msg"].removeprefix(_EXPECTED).partition(", ")
+        expected = shortened(f"a value {text}" if kind in _BOUNDS else text, _SENTENCE_CHARACTERS)
     else:
-        message = item["msg"].removeprefix("Value error, ")
+        message = item["msg"]
+        for prefix in _OF_CHECKS:
+            message = message.removeprefix(prefix)
         sentence = _at(where, shortened(message, _SENTENCE_CHARACTERS))
     if item["loc"] and item["loc"][-1] == "[key]":
         key = f"the key {_quoted_key(place[-1])!r}"
@@ -181,13 +199,17 @@ def _at(where: str, text: str) -> str:
 
 
 def json_type(value: object) -> str:
-    """What JSON calls a value's type."""
-    names = {dict: "object", list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return names.get(type(value), "number")
+    """What JSON calls a value's type; of a value that JSON does not have, Python's name of it."""
+    names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 def _quoted(value: object) -> str:
-    return shortened(json.dumps(value, ensure_ascii=False, default=str), _VALUE_CHARACTERS)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError):  # a dict with other keys than texts, or a list in itself
+        text = repr(value)
+    return shortened(text, _VALUE_CHARACTERS)
 
 
 def _quoted_key(part: int | str) -> str:

@@ -9,14 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 from derived_series.errors import InvalidRequest
 from derived_series.pipelines.pipeline import Pipeline
+from derived_series.wrong_values import problems_in_words
 
 
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
-    """The parameters as the pipeline's model. :raises InvalidRequest: with each wrong name and value."""
+    """The parameters as the pipeline's model.
+
+    :raises InvalidRequest: with each unknown name, and with each wrong value and what is expected instead.
+    """
     try:
         return pipeline.parameters.model_validate(dict(parameters))
     except ValidationError as error:
-        problems = [f"{'.'.join(map(str, e['loc'])) or 'Parameters'}: {e['msg']}" for e in error.errors()]
+        problems = problems_in_words(error.errors(), parameters)
         names = ", ".join(pipeline.parameters.model_fields) or "none"
         raise InvalidRequest(
             f"parameters of pipeline {pipeline.pipeline_name()!r}: {'; '.join(problems)}",

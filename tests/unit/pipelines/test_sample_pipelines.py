@@ -35,10 +35,15 @@ def test_gaussian_smoothing_is_scipys(parent: ParentSeries, sigma: float) -> Non
 
 @pytest.mark.parametrize(
     ("parameters", "text"),
-    [({"SigmaMm": -1}, "SigmaMm: Input should be greater than 0"), ({"SigmaMm": "wide"}, "SigmaMm: .*valid number")]
-    + [({"Sigma": 1}, "Sigma: Extra inputs are not permitted"), ({"SigmaMm": 1e9}, "less than or equal to 50")]
-    + [({"SigmaMm": None}, "SigmaMm"), ({"SigmaMm": float("nan")}, "SigmaMm")],
-)  # fmt: skip
+    [
+        ({"SigmaMm": -1}, "SigmaMm: a number greater than 0 is expected, not number -1"),
+        ({"SigmaMm": "wide"}, 'SigmaMm: a number is expected, not string "wide"'),
+        ({"Sigma": 1}, "unknown key 'Sigma'"),
+        ({"SigmaMm": 1e9}, "a number of at most 50 is expected"),
+        ({"SigmaMm": None}, "SigmaMm: a number is expected, not null"),
+        ({"SigmaMm": float("nan")}, "SigmaMm"),
+    ],
+)
 def test_bad_parameters_are_named(parameters: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidRequest, match=text) as error:
         run("gaussian_smoothing", CT, parameters)

@@ -268,7 +268,7 @@ def validated(model: type[M], document: object, where: str = "") -> M:
         items = error.errors()
         unknown = [place_of(item, document)[:-1] for item in items if item["type"] == "extra_forbidden"]
         remedy = "; ".join(dict.fromkeys(_known(model, place) for place in unknown)) or _REMEDY
-        raise InvalidRequest(where + problems_in_words(items, document), remedy=remedy) from error
+        raise InvalidRequest(where + "; ".join(problems_in_words(items, document)), remedy=remedy) from error
 
 
 def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
