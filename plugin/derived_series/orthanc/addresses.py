@@ -125,6 +125,6 @@ def bound(handlers: Mapping[str, Mapping[str, Handler]]) -> list[Route]:
         ]
         raise DerivedSeriesError(
             f"these routes are not as the table of addresses has them: {'; '.join(differences)}",
-            remedy="a route is a row of ADDRESSES in orthanc/addresses.py and a handler in routes() of orthanc/app.py",
+            remedy="a route is a row of ADDRESSES in orthanc/addresses.py and a handler in orthanc/route_table.py",
         )
     return [Route(ADDRESSES[name].pattern, each) for name, each in handlers.items()]

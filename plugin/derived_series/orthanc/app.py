@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import socket
 import threading
 from functools import partial
@@ -12,29 +11,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from derived_series.dicomweb.client import Connection
-from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.notices.messenger import Messenger
 from derived_series.jobs.notices.notifier import Notifier
 from derived_series.jobs.notices.outbox import Outbox
-from derived_series.jobs.pool.claims import Claims
-from derived_series.jobs.pool.environments import AnyEnvironment, Environment, Environments, Place
+from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.pool.overflow import OverflowExecutor
 from derived_series.jobs.queue.audit_log import AuditFile, AuditLog
-from derived_series.jobs.queue.database import Database
-from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
-from derived_series.jobs.queue.job_files import TableFiles
 from derived_series.jobs.queue.job_logs import JobLogs
 from derived_series.jobs.queue.leftovers import Leftovers
-from derived_series.jobs.queue.nodes import BULK, GONE, NOTICE, STABLE, Nodes, OneNode, Part
+from derived_series.jobs.queue.nodes import BULK, GONE, NOTICE, STABLE, OneNode, Part
 from derived_series.jobs.queue.reserved_numbers import SeriesNumbers
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.runner import JobRunner
-from derived_series.jobs.queue.sqlite_database import is_full
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
@@ -46,7 +39,6 @@ from derived_series.jobs.scratch import remove_scratch
 from derived_series.jobs.stored_series import stored_ids
 from derived_series.jobs.work.entry import WORK, warm_up, warm_up_for_pages
 from derived_series.orthanc.abstract_gateway import Gateway
-from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.answers import job_path
 from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.bulk_checks import FitChecks
@@ -61,13 +53,15 @@ from derived_series.orthanc.destinations import Destinations
 from derived_series.orthanc.firing import Firer
 from derived_series.orthanc.forwarding import Forwarding
 from derived_series.orthanc.health import Health
-from derived_series.orthanc.http import Route
+from derived_series.orthanc.job_storage import jobs_folder, nodes_of, opened, shared_database
+from derived_series.orthanc.local_environments import local_environments
 from derived_series.orthanc.log_format import JsonLines, JsonLog
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.patients import patient_of
 from derived_series.orthanc.remote_environments import remote_environments
 from derived_series.orthanc.retrieval_marks import mark_retrieved
 from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.route_table import routes
 from derived_series.orthanc.routes.bulk import BulkRoutes
 from derived_series.orthanc.routes.derive import DeriveRoutes
 from derived_series.orthanc.routes.fitting import FittingRoutes
@@ -88,7 +82,7 @@ from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.waiters import Waiters
 
 if TYPE_CHECKING:
-    from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+    pass
 
 _log = logging.getLogger(__name__)
 
@@ -114,10 +108,10 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
     holder = f"{configuration.get('Name', 'Orthanc')!r} at {around.url}"
     name = settings.node_name or f"{socket.gethostname()[:30]}-{urlsplit(around.url).port}"
-    folder = _jobs_folder(settings, around, name)
-    database = None if settings.jobs_database is None else _shared_database(settings.jobs_database, name)
-    store = _opened(folder, holder, database)
-    nodes = OneNode() if database is None else _nodes(database)
+    folder = jobs_folder(settings, around, name)
+    database = None if settings.jobs_database is None else shared_database(settings.jobs_database, name)
+    store = opened(folder, holder, database)
+    nodes = OneNode() if database is None else nodes_of(database)
     json_log = _log_as_configured(gateway, settings, store)
     store.remove_stray_images()  # now, before the first request can bring another
     scratch = store.folder / "scratch"
@@ -133,7 +127,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     bundles = Bundles(folders)
     environments = Environments(
         {
-            **_environments(settings, around.folder, folders),
+            **local_environments(settings, around.folder, folders),
             **remote_environments(settings, around, ours, attempts, bundles, store.folder / "environments"),
         }
     )
@@ -381,142 +375,3 @@ def _log_as_configured(gateway: Gateway, settings: Settings, store: JobStore) ->
         return None
     gateway.log_as(JsonLines())
     return JsonLog(store.folder / "log.jsonl", settings.log_room)
-
-
-def _environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> dict[str, AnyEnvironment]:
-    """Those of the configuration that are on this machine. :param folder: what relative paths start from."""
-    claims = Claims(settings.total_resources)
-    places = {
-        name: Place(folder / each.python, each.workers, each.idle_seconds, each.resources)
-        for name, each in settings.environments.items()
-        if each.python is not None
-    }
-    return {name: Environment(name, place, claims, warm_up, folders) for name, place in places.items()}
-
-
-def _shared_database(address: str, name: str) -> PostgresqlDatabase:
-    """:raises DerivedSeriesError: it cannot be had, or what speaks to it is not installed."""
-    try:
-        from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
-    except ImportError as error:
-        raise DerivedSeriesError(
-            f"JobsDatabase names PostgreSQL, which cannot be spoken to: {error}",
-            remedy="install it beside the plugin: pip install 'derived-series-orthanc[postgresql]'",
-        ) from error
-    return PostgresqlDatabase(address, name)
-
-
-def _nodes(database: PostgresqlDatabase) -> Nodes:
-    from derived_series.jobs.queue.postgresql_nodes import ManyNodes
-
-    return ManyNodes(database)
-
-
-def _opened(folder: Path, holder: str, database: Database | None) -> JobStore:
-    """The jobs; where their disk is full, what stands in for them.
-
-    :param folder: for this Orthanc alone. :param database: where it shares the jobs with others.
-    :raises DerivedSeriesError: another Orthanc has the folder, or it cannot be used.
-    """
-    try:
-        try:
-            lock_folder(folder, holder)
-        except OSError as error:
-            if is_full(folder, error):
-                raise Busy(f"the disk of the jobs folder {folder} is full") from error
-            if database is not None:  # a file in it would tell
-                raise DerivedSeriesError(
-                    f"the jobs folder {folder} cannot be used: {error}",
-                    remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
-                ) from error
-            _log.warning("the jobs folder %s cannot be locked: %s", folder, error)
-        _emptied(folder / "scratch")
-        return JobStore(folder, database, None if database is None else TableFiles(database))
-    except Busy as error:
-        _log.error("%s: Orthanc starts, but nothing is derived; make room there and restart Orthanc", error.message)
-        return FullStore(folder, error.message)
-
-
-def _emptied(folder: Path) -> Path:
-    """Delete and create again the workers' scratch folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError:  # a full or read-only disk: workers then use the system's folder for temporary files
-        _log.warning("%s cannot be made", folder)
-    return folder
-
-
-def _jobs_folder(settings: Settings, around: OrthancConfiguration, name: str) -> Path:
-    """Where this Orthanc's own files are. :param name: of this Orthanc among those that share the jobs."""
-    folder = around.storage / "derived-series" if settings.jobs_folder is None else around.folder / settings.jobs_folder
-    return folder if settings.jobs_database is None else folder / name
-
-
-def routes(
-    library: LibraryRoutes,
-    derive: DeriveRoutes,
-    jobs: JobRoutes,
-    provenance: ProvenanceRoutes,
-    verdict: VerdictRoutes,
-    pages: Pages,
-    review: ReviewRoutes,
-    ohif: Ohif,
-    rules: RuleRoutes,
-    fitting: FittingRoutes,
-    bulk: BulkRoutes,
-    monitoring: MonitoringRoutes,
-    remote: RemoteRoutes,
-) -> list[Route]:
-    """All routes of the plugin, each with its row in the table of addresses."""
-    return bound(
-        {
-            "derive": {"POST": derive.derive},
-            "derive image": {"POST": derive.derive_image},
-            "derived": {"GET": provenance.derived},
-            "provenance": {"GET": provenance.provenance},
-            "verdict": {"GET": verdict.get, "POST": verdict.post},
-            "sources": {"GET": review.sources},
-            "manifest": {"GET": review.manifest},
-            "fitting pipelines": {"GET": fitting.pipelines},
-            "try rules": {"POST": rules.try_on},
-            "jobs of a series": {"GET": jobs.of_series},
-            "job of a series": {"GET": jobs.get, "DELETE": jobs.delete},
-            "cancel": {"POST": jobs.cancel},
-            "resubmit": {"POST": jobs.resubmit},
-            "image": {"GET": jobs.image},
-            "progress": {"POST": jobs.progress},
-            "log": {"GET": jobs.log},
-            "attempt": {"POST": remote.of_job},
-            "pixels": {"GET": review.pixels},
-            "status": {"GET": library.status},
-            "blueprints": {"GET": library.blueprints},
-            "blueprint": {"GET": library.blueprint},
-            "factories": {"GET": library.factories},
-            "pipelines": {"GET": library.pipelines},
-            "pipeline": {"GET": library.pipeline},
-            "rules": {"GET": rules.rules},
-            "simulate": {"POST": rules.simulate},
-            "jobs": {"GET": jobs.list},
-            "job": {"GET": jobs.point, "DELETE": jobs.point},
-            "job, to change": {"POST": jobs.point},
-            "environment": {"POST": remote.of_environment},
-            "bundle": {"GET": remote.bundle},
-            "file of a bundle": {"GET": remote.file},
-            "recent": {"GET": fitting.recent},
-            "bulk": {"GET": bulk.list, "POST": bulk.start},
-            "bulk run": {"GET": bulk.get, "DELETE": bulk.delete},
-            "bulk run, to change": {"POST": bulk.change},
-            "bulk table": {"GET": bulk.table},
-            "bulk table as CSV": {"GET": bulk.table_csv},
-            "bulk report": {"GET": bulk.report},
-            "health": {"GET": monitoring.health},
-            "metrics": {"GET": monitoring.metrics},
-            "start page": {"GET": pages.page("status/status.html")},
-            "form page": {"GET": pages.page("derive/derive.html")},
-            "bulk page": {"GET": pages.page("bulk/bulk.html")},
-            "review page": {"GET": pages.page("review/review.html")},
-            "files of pages": {"GET": pages.file},
-            "viewer": {"GET": ohif.file},
-        }
-    )

@@ -145,7 +145,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
 
 #: Which modules import others of the package inside a function, and why. Anything else is imported at the top.
 MAY_DEFER: dict[str, str] = {
-    "derived_series.orthanc.app": "psycopg is there only where JobsDatabase needs it",
+    "derived_series.orthanc.job_storage": "psycopg is there only where JobsDatabase needs it",
     "derived_series.jobs.work.entry": "the tasks' libraries are loaded in the worker, not in Orthanc's interpreter",
     "derived_series.machines.machine_commands": "the packages of the extra need not be there for the other commands",
 }

@@ -1,0 +1,82 @@
+"""Where jobs are kept: the folder of this Orthanc, and the database of all that share them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from derived_series.errors import Busy, DerivedSeriesError
+from derived_series.jobs.queue.database import Database
+from derived_series.jobs.queue.folder_lock import lock_folder
+from derived_series.jobs.queue.full_store import FullStore
+from derived_series.jobs.queue.job_files import TableFiles
+from derived_series.jobs.queue.nodes import Nodes
+from derived_series.jobs.queue.sqlite_database import is_full
+from derived_series.jobs.queue.store import JobStore
+from derived_series.orthanc.config import OrthancConfiguration, Settings
+
+if TYPE_CHECKING:
+    from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+
+_log = logging.getLogger(__name__)
+
+
+def jobs_folder(settings: Settings, around: OrthancConfiguration, name: str) -> Path:
+    """Where this Orthanc's own files are. :param name: of this Orthanc among those that share the jobs."""
+    folder = around.storage / "derived-series" if settings.jobs_folder is None else around.folder / settings.jobs_folder
+    return folder if settings.jobs_database is None else folder / name
+
+
+def shared_database(address: str, name: str) -> PostgresqlDatabase:
+    """:raises DerivedSeriesError: it cannot be had, or what speaks to it is not installed."""
+    try:
+        from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+    except ImportError as error:
+        raise DerivedSeriesError(
+            f"JobsDatabase names PostgreSQL, which cannot be spoken to: {error}",
+            remedy="install it beside the plugin: pip install 'derived-series-orthanc[postgresql]'",
+        ) from error
+    return PostgresqlDatabase(address, name)
+
+
+def nodes_of(database: PostgresqlDatabase) -> Nodes:
+    from derived_series.jobs.queue.postgresql_nodes import ManyNodes
+
+    return ManyNodes(database)
+
+
+def opened(folder: Path, holder: str, database: Database | None) -> JobStore:
+    """The jobs; where their disk is full, what stands in for them.
+
+    :param folder: for this Orthanc alone. :param database: where it shares the jobs with others.
+    :raises DerivedSeriesError: another Orthanc has the folder, or it cannot be used.
+    """
+    try:
+        try:
+            lock_folder(folder, holder)
+        except OSError as error:
+            if is_full(folder, error):
+                raise Busy(f"the disk of the jobs folder {folder} is full") from error
+            if database is not None:  # a file in it would tell
+                raise DerivedSeriesError(
+                    f"the jobs folder {folder} cannot be used: {error}",
+                    remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",
+                ) from error
+            _log.warning("the jobs folder %s cannot be locked: %s", folder, error)
+        _emptied(folder / "scratch")
+        return JobStore(folder, database, None if database is None else TableFiles(database))
+    except Busy as error:
+        _log.error("%s: Orthanc starts, but nothing is derived; make room there and restart Orthanc", error.message)
+        return FullStore(folder, error.message)
+
+
+def _emptied(folder: Path) -> Path:
+    """Delete and create again the workers' scratch folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError:  # a full or read-only disk: workers then use the system's folder for temporary files
+        _log.warning("%s cannot be made", folder)
+    return folder
