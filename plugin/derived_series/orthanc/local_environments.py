@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from derived_series.jobs.pool.claims import Claims
 from derived_series.jobs.pool.environments import AnyEnvironment, Environment, Place
 from derived_series.jobs.work.entry import warm_up
 from derived_series.orthanc.config import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def local_environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> dict[str, AnyEnvironment]:
