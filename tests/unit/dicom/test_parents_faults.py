@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from building import LIBRARY, written
+from building import LIBRARY, build, written
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
 from derived_series.dicom.series.interface import Series
-from derived_series.errors import BlueprintError, ValidationFailed
+from derived_series.errors import BlueprintError, GeometryError, InvalidParent, ValidationFailed
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
 from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
 
@@ -54,7 +55,7 @@ def raw(keyword: str, value: bytes) -> Callable[[Dataset], None]:
 
     def change(dataset: Dataset) -> None:
         tag = Tag(keyword)
-        vr = {"AcquisitionNumber": "IS", "SeriesNumber": "IS"}.get(keyword, "DS")
+        vr = dictionary_VR(keyword)
         padded = value + b" " * (len(value) % 2)
         dataset[tag] = RawDataElement(tag, vr, len(padded), padded, 0, False, True)
 
@@ -180,3 +181,80 @@ def test_series_numbers_at_the_ends_of_their_range(kind: str, blueprint: str, nu
 def test_numbers_of_the_study_are_passed_over_at_the_end_of_the_range() -> None:
     taken: Iterable[int] = {1, 2, 2**31 - 1}
     assert BuildContext(taken_series_numbers=frozenset(taken)).series_number(2**31 - 1001) == 3
+
+
+@pytest.mark.parametrize("blueprint", ["segmentation", "summary", "legacy_enhanced_ct"])
+@pytest.mark.parametrize("thickness", [b"abc", b"nan", b"-1", b"1e300"])
+def test_a_thickness_that_no_slice_has(blueprint: str, thickness: bytes) -> None:
+    datasets = ct_phantom(3, 8, 8)
+    for instance in datasets:
+        raw("SliceThickness", thickness)(instance)
+    parent = ParentSeries.from_bytes([encode(instance) for instance in datasets])
+    image = np.ones(parent.shape, np.uint8)
+    (dataset, *_) = written(build(parent, image, blueprint=blueprint))
+    if blueprint != "summary":
+        shared, frame = dataset.SharedFunctionalGroupsSequence[0], dataset.PerFrameFunctionalGroupsSequence[0]
+        (measures,) = (shared if "PixelMeasuresSequence" in shared else frame).PixelMeasuresSequence
+        assert float(measures.SliceThickness) == 2.5  # the distance of the slices
+
+
+@pytest.mark.parametrize("slices", [3, 26])
+@pytest.mark.parametrize(
+    ("keyword", "value"), [("KVP", b"abc"), ("AcquisitionTime", b"25"), ("AcquisitionDate", b"20240312-")]
+)
+def test_what_cannot_be_read_is_left_out_of_an_enhanced_image(slices: int, keyword: str, value: bytes) -> None:
+    datasets = ct_phantom(slices, 8, 8)
+    for dataset in datasets:
+        raw(keyword, value)(dataset)
+    series = build(datasets, blueprint="legacy_enhanced_ct")
+    assert any(re.match(rf"{keyword} .* is left out: .*{value.decode()}", warning) for warning in series.warnings)
+    assert written(series)[0].NumberOfFrames == slices
+
+
+def test_a_range_in_place_of_a_date_is_told(tmp_path: Path) -> None:
+    _, series = derive("ct", "ct", raw("AcquisitionDate", b"20240312-"), tmp_path)
+    assert is_warned_of(series, "AcquisitionDate")
+
+
+@pytest.mark.parametrize("modality", ["", "ct", "OT"])
+def test_an_image_type_without_a_modality_to_go_by(modality: str, tmp_path: Path) -> None:
+    """A CT image has a value 3 (PS3.3 C.8.2.1.1.1), whatever its parent calls itself."""
+
+    def change(dataset: Dataset) -> None:
+        dataset.Modality = modality
+
+    _, series = derive("ct", "ct", change, tmp_path)
+    assert list(written(series)[0].ImageType) == ["DERIVED", "SECONDARY", "AXIAL"]
+
+
+@pytest.mark.parametrize("blueprint", ["ct", "segmentation"])
+def test_directions_of_another_length_than_1(blueprint: str, tmp_path: Path) -> None:
+    _, series = derive("ct", blueprint, raw("ImageOrientationPatient", b"1.05\\0\\0\\0\\0.95\\0"), tmp_path)
+    assert any("lengths 1.05 and 0.95" in warning for warning in series.warnings)
+    (dataset, *_) = written(series)
+    if blueprint == "segmentation":
+        dataset = dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+    assert list(map(float, dataset.ImageOrientationPatient)) == [1, 0, 0, 0, 1, 0]
+
+
+def test_directions_of_twice_the_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(GeometryError, match="unit vectors"):
+        derive("ct", "segmentation", raw("ImageOrientationPatient", b"2\\0\\0\\0\\2\\0"), tmp_path)
+
+
+@pytest.mark.parametrize("value", [b"nan", b"inf", b"1e400"])
+def test_a_slope_that_is_not_finite_is_named(value: bytes, tmp_path: Path) -> None:
+    with pytest.raises(InvalidParent, match=r"RescaleSlope \(0028,1053\)"):
+        derive("ct", "ct", raw("RescaleSlope", value), tmp_path)
+
+
+def test_a_slope_of_zero_is_told(tmp_path: Path) -> None:
+    _, series = derive("pet", "pet", raw("RescaleSlope", b"0"), tmp_path)
+    assert any("is 0: it was taken as 1" in warning for warning in series.warnings)
+
+
+def test_an_enhanced_image_of_one_slice_has_both_groups_of_what_is_unassigned() -> None:
+    """PS3.3 table A.70-2: they are mandatory; that of each frame is empty where one slice has all in common."""
+    (dataset,) = written(build(ct_phantom(1, 8, 8), blueprint="legacy_enhanced_ct"))
+    assert len(dataset.PerFrameFunctionalGroupsSequence[0].UnassignedPerFrameConvertedAttributesSequence) == 1
+    assert len(dataset.SharedFunctionalGroupsSequence[0].UnassignedSharedConvertedAttributesSequence) == 1

@@ -113,6 +113,8 @@ def _problem(vr: str, text: str) -> str | None:
         return None if is_uid(text) else "not a UID (64 characters at most, no component with a leading zero)"
     if vr not in _CHECKED or (vr == "DS" and len(text) <= _LONGEST_DS and _PLAIN_DS.fullmatch(text)):
         return None
+    if vr in ("DA", "TM") and "-" in text:
+        return "it is a range, which only a query has"
     problem = character_problem(vr, ESCAPE.sub("", text) if vr in TEXT_VRS else text)
     if problem is None:
         try:

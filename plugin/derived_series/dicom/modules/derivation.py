@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import (
+    CTImageStorage,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
@@ -84,16 +85,18 @@ def derivation_code(code: Code | str) -> Code:
 def _image_type(env: ImageEnvironment) -> list[str]:
     """DERIVED, SECONDARY, and the parent's value 3 where it is still true.
 
-    A PET image's value 2 can only be PRIMARY, and it has no value 3 (PS3.3 C.8.9.4.1.3).
+    A PET image's value 2 can only be PRIMARY, and it has no value 3 (PS3.3 C.8.9.4.1.3); a CT image has one, whatever
+    it was made from (C.8.2.1.1.1).
     """
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         return ["DERIVED", "PRIMARY"]
     parent_values = [str(v) for v in env.parent.pivot.get("ImageType") or []]
     third = parent_values[2] if len(parent_values) > 2 else ""
     modality = env.parent.modality
-    if modality == "CT" and third in ("AXIAL", "LOCALIZER"):
+    is_ct = modality == "CT" or env.sop_class_uid == CTImageStorage
+    if is_ct and third in ("AXIAL", "LOCALIZER"):
         return ["DERIVED", "SECONDARY", third]
-    if modality == "CT":
+    if is_ct:
         return ["DERIVED", "SECONDARY", "AXIAL"]
     return ["DERIVED", "SECONDARY", "OTHER"] if modality == "MR" else ["DERIVED", "SECONDARY"]
 

@@ -16,7 +16,7 @@ from derived_series.dicom.blueprints.function_elements import FunctionalElement,
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.encoding.writer import encode_text
-from derived_series.dicom.grid import Grid
+from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
 from derived_series.dicom.modules.derivation import MARKS, inherited_mark
 from derived_series.dicom.modules.element_lists import by_position, copies, date_and_time_of_build
 from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
@@ -150,10 +150,14 @@ def _position(env: InstanceEnvironment) -> Value:
 
 
 def _orientation(env: ImageEnvironment) -> Value:
+    """The parent's on its grid, as it stands there; where its vectors have another length than 1, their directions."""
     grid = _grid(env)
+    cosines = (*grid.row_cosines, *grid.column_cosines)
     if env.on_parent_grid:
-        return env.parent.pivot["ImageOrientationPatient"]
-    return [decimal_string(v) for v in (*grid.row_cosines, *grid.column_cosines)]
+        element = env.parent.pivot["ImageOrientationPatient"]
+        if all(abs(float(v) - cosine) <= SAME_ANGLE_RADIANS for v, cosine in zip(element.value, cosines, strict=True)):
+            return element
+    return [decimal_string(v) for v in cosines]
 
 
 def _pixel_spacing(env: ImageEnvironment) -> Value:

@@ -8,9 +8,9 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
-from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.objects.single_instance import Draft
+from derived_series.dicom.source.thickness import thickness_of
 
 #: What a multi-frame object is made of, apart from its pixels (PS3.3 C.7.6.16, C.7.6.17).
 _STRUCTURE = (
@@ -52,9 +52,8 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
 
 def _thickness(draft: Draft, grid: Grid) -> str:
     """The parent's on its grid, the slice spacing on another; 1 mm for a lone slice that says nothing."""
-    with reading("SliceThickness (0018,0050) of the parent"):
-        parent_thickness = float(draft.env.parent.pivot.get("SliceThickness") or 0) if draft.env.on_parent_grid else 0.0
-    return decimal_string(parent_thickness if 0 < parent_thickness < math.inf else (grid.slice_spacing or 1.0))
+    thickness = thickness_of(draft.env.parent.pivot) if draft.env.on_parent_grid else None
+    return decimal_string(thickness or grid.slice_spacing or 1.0)
 
 
 def settle(draft: Draft, grid: Grid, pattern: Dataset) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.filewriter import correct_ambiguous_vr
 from pydicom.tag import Tag
 from pydicom.uid import UID
-from pydicom.valuerep import validate_value
+from pydicom.valuerep import DA, DT, TM, validate_value
 
 from derived_series.dicom.blueprints.copy_elements import PositionCopyElement
 from derived_series.dicom.blueprints.element import ABSENT
@@ -30,6 +30,7 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.encoding.tags import describe
+from derived_series.dicom.encoding.value_rules import text_of, values_of
 from derived_series.dicom.encoding.writer import PER_FRAME, PIXEL_DATA, as_read, encode_element, sequence
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
@@ -48,6 +49,7 @@ from derived_series.dicom.objects.single_instance import require_grid
 from derived_series.dicom.series.classic import DerivedSeries, build_series
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.source.thickness import thickness_of
 from derived_series.errors import InvalidParent
 from derived_series.kinds import sop_class
 
@@ -74,6 +76,10 @@ _NEEDED = (
 #: Settled by the conversion.
 _CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
 _INTEGERS = ("SL", "SS", "UL", "US")
+#: What reads a text as that which its VR says it is, or raises a ValueError.
+_READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+    {"DS": float, "IS": float, "DA": DA, "DT": DT, "TM": TM}
+)
 #: Said of the whole object, whatever highdicom makes of it.
 _COMPRESSION = frozenset(int(Tag(name)) for name in ("LossyImageCompression", *COMPRESSION))
 #: What highdicom leaves empty though the modules need not be there.
@@ -119,6 +125,7 @@ def _finished(
 ) -> FinishedSeries:
     """:param enhanced: highdicom's object of all slices, or of the few that stand for them."""
     warnings = warnings + _drop_unfit(enhanced)
+    _complete(enhanced)
     uids = [str(item.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID) for item in _frames(enhanced)]
     references = _refer(classic, enhanced)
     built_tags, overlaid = _overlay(classic, enhanced)
@@ -145,6 +152,17 @@ def _finished(
     return FinishedSeries((dataset,), (*classic.warnings, *warnings), classic.header, built_tags)
 
 
+def _complete(enhanced: Dataset) -> None:
+    """Both groups of what has no other place are there, with an empty item where nothing is (PS3.3 table A.70-2)."""
+    for items, keyword in (
+        (enhanced.SharedFunctionalGroupsSequence, "UnassignedSharedConvertedAttributesSequence"),
+        (_frames(enhanced), "UnassignedPerFrameConvertedAttributesSequence"),
+    ):
+        for item in items:
+            if keyword not in item:
+                setattr(item, keyword, [Dataset()])
+
+
 def _frames(enhanced: Dataset) -> Sequence[Dataset]:
     items: Sequence[Dataset] = enhanced.PerFrameFunctionalGroupsSequence
     return items
@@ -161,7 +179,7 @@ def _prepared(series: DerivedSeries, grid: Grid, index: int) -> Dataset:
     for element in series.instance_elements(index):
         dataset.add(element)
     dataset.add(series.pixel_data(index))
-    if not dataset.get("SliceThickness"):  # type 1 here: no gap that anything tells of
+    if thickness_of(dataset) is None:  # type 1 here: no gap that anything tells of
         dataset.add_new("SliceThickness", "DS", decimal_string(grid.slice_spacing or 1.0))
     dataset.file_meta = series.file_meta(index)
     return dataset
@@ -172,6 +190,7 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
     from highdicom import legacy
 
     convert = getattr(legacy, UID(header.sop_class_uid).keyword.removesuffix("Storage"))
+    left_out = [warning for dataset in datasets for warning in _drop_unreadable(dataset)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -187,7 +206,22 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
     of_highdicom = [each for each in caught if issubclass(each.category, UserWarning)]  # not what Python collects
     messages = dict.fromkeys(" ".join(str(each.message).split()) for each in of_highdicom)
-    return enhanced, [f"in the enhanced image: {text}" for text in messages]
+    return enhanced, list(dict.fromkeys(left_out)) + [f"in the enhanced image: {text}" for text in messages]
+
+
+def _drop_unreadable(dataset: Dataset) -> list[str]:
+    """Leave out numbers, dates and times that are none: highdicom reads some of them; tell each."""
+    warnings = []
+    for element in list(dataset):
+        read = _READERS.get(element.VR)
+        try:
+            for value in values_of(element) if read else ():
+                read(value)  # type: ignore[misc]
+        except ValueError:
+            text = "\\".join(map(text_of, values_of(element)))
+            warnings.append(f"{describe(element.tag)} is left out: the parent's {text!r} cannot be read")
+            del dataset[element.tag]
+    return warnings
 
 
 def _drop_unfit(dataset: Dataset) -> list[str]:

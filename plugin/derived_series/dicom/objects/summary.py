@@ -27,6 +27,7 @@ from derived_series.dicom.objects.pen import (
 from derived_series.dicom.objects.reformats import Plane, planes
 from derived_series.dicom.objects.shown_slices import ShownSlices
 from derived_series.dicom.source.parent_series import ParentSeries
+from derived_series.dicom.source.thickness import thickness_of
 
 _WIDTH, _MARGIN, _PANEL = 1280, 24, 392
 _TITLE, _TEXT, _SMALL = 26, 18, 15
@@ -76,8 +77,7 @@ def summary(
     """
     shown = ShownSlices(parent)
     grey = np.stack([shown.grey(index) for index in places])
-    thickness = parent.pivot.get("SliceThickness")
-    millilitres = volumes(grid, labels, float(thickness) if thickness else None)
+    millilitres = volumes(grid, labels, thickness_of(parent.pivot))
     largest, centre = _centre(labels)
     panels = planes(grid, grey, labels, centre, _PANEL)
     names = [(look.name, look.colour) for look in looks.values()]

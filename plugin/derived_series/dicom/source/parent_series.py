@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -114,7 +115,8 @@ class ParentSeries:
         if placed:
             grid, arranged = _grid(slices, varying)
             instances = tuple(slices[i] for i in arranged.order)
-            warnings = (*meta_warnings, *left_out, *check_frame_of_reference(slices, varying))
+            warnings = (*meta_warnings, *left_out, *check_frame_of_reference(slices, varying), *_stretched(slices[0]))
+            warnings = (*warnings, *_flat(slices, varying))
             return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
         slices.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
         return cls(tuple(slices), None, varying, warnings=(*meta_warnings, *left_out))
@@ -296,6 +298,27 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
     return numbers
 
 
+def _stretched(dataset: Dataset) -> list[str]:
+    """A warning of directions that have another length than 1."""
+    cosines = _numbers(dataset, "ImageOrientationPatient", 6)
+    lengths = math.hypot(*cosines[:3]), math.hypot(*cosines[3:])
+    if all(abs(length - 1) <= SAME_ANGLE_RADIANS for length in lengths):
+        return []
+    return [
+        f"{describe(to_tag('ImageOrientationPatient'))} of the parent series has vectors of the lengths "
+        f"{lengths[0]:.4g} and {lengths[1]:.4g} in place of 1: their directions were taken"
+    ]
+
+
+def _flat(instances: list[Dataset], varying: frozenset[int]) -> list[str]:
+    """A warning of slopes that would make one value of all."""
+    tag = to_tag("RescaleSlope")
+    slopes = [dataset.get("RescaleSlope") for dataset in (instances if int(tag) in varying else instances[:1])]
+    if not any(isinstance(slope, (int, float)) and slope == 0 for slope in slopes):
+        return []
+    return [f"{describe(tag)} of the parent series is 0: it was taken as 1"]
+
+
 def _numbers_of_all(
     instances: list[Dataset], varying: frozenset[int], keyword: str, count: int
 ) -> npt.NDArray[np.float64]:
@@ -313,7 +336,7 @@ def _grid(instances: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arra
         raise GeometryError(f"PixelSpacing differs or is not positive: {np.unique(spacings, axis=0).tolist()} mm")
     row, column = orientations[0, :3], orientations[0, 3:]
     lengths = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
-    if min(lengths) < 0.9 or abs(row @ column) > 10 * SAME_ANGLE_RADIANS:
+    if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(row @ column) > 10 * SAME_ANGLE_RADIANS:
         raise GeometryError(
             f"ImageOrientationPatient is not two unit vectors at a right angle: {orientations[0].tolist()}"
         )

@@ -266,6 +266,12 @@ def real_world(
             remedy="give the image itself: a colour series can only be the parent of the header",
         )
     slope, intercept = pixel_format.slope, pixel_format.intercept
+    if not (math.isfinite(slope) and math.isfinite(intercept)):
+        raise InvalidParent(
+            f"instance {dataset.get('SOPInstanceUID')} has no real-world values: its RescaleSlope (0028,1053) is "
+            f"{slope:g}, its RescaleIntercept (0028,1052) {intercept:g}",
+            remedy="correct it in the parent series",
+        )
     if pixel_format.has_modality_lut:
         out[...] = apply_modality_lut(stored, dataset)
     elif slope == 1 and intercept == 0:
