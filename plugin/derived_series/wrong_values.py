@@ -28,8 +28,8 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
         r"^[A-Za-z][A-Za-z0-9]{0,63}$": "the keyword of a DICOM tag (such as Modality)",
         r"^[^\x00-\x1f]{1,100}$": "a text of 1 to 100 characters without control characters",
         r"^[A-Za-z][A-Za-z0-9_]*$": "a name of letters, digits and _ that begins with a letter",
-        r"^(tcp|tls)://[^/\s]+:[0-9]+$": "an address such as tls://host:8786",
-        r"^https?://[^/]+(/.*[^/])?$": "a URL such as https://host:8042, without / at its end",
+        r"^(tcp|tls)://[^/@\s]+:[0-9]{1,5}$": "an address such as tls://host:8786",
+        r"^https?://[^/@\s]+(/[^@\s]*[^/@\s])?$": "a URL such as https://host:8042, without user and / at its end",
         r"^postgres(ql)?://": "a URL such as postgresql://user@host/database",
         r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$": "a name (1 to 40 letters, digits, ., _ and -; first a letter or digit)",
         r"^https?://[^/\s]+$": "an origin (such as https://host:8042, without a path)",
@@ -74,6 +74,9 @@ _SECRET = frozenset({"OrthancHeaders", "Notify", "JobsDatabase"})
 
 #: How pydantic begins to say what it expects, and what it puts before the sentence of a model's own check.
 _EXPECTED, _OF_CHECKS = "Input should be ", ("Value error, ", "Assertion failed, ")
+
+#: Who somebody is, in an address: it may hold a password, and is not quoted.
+_USER = re.compile(r"//[^\s\"]*@")
 
 #: Parts of pydantic's places that are no keys: the branches of unions.
 _BRANCH = re.compile(r"<[a-z]+>|[a-z]+(-[a-z]+)*(\[.*)?", re.DOTALL)
@@ -209,7 +212,7 @@ def _quoted(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except (TypeError, ValueError):  # a dict with other keys than texts, or a list in itself
         text = repr(value)
-    return shortened(text, _VALUE_CHARACTERS)
+    return shortened(_USER.sub("//***@", text), _VALUE_CHARACTERS)
 
 
 def _quoted_key(part: int | str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from derived_series.errors import InvalidRequest
 from derived_series.installation.finding import Finding, error, warning
 from derived_series.jobs.queue.schema import VERSION
 
@@ -23,6 +24,13 @@ def check_database(address: str) -> Iterator[Finding]:
             "JobsDatabase names PostgreSQL, and psycopg is not installed",
             "pip install 'derived-series-orthanc[postgresql]'",
         )
+        return
+    from derived_series.jobs.queue.postgresql_address import check_address
+
+    try:
+        check_address(address)
+    except InvalidRequest as problem:
+        yield error("database", problem.message, problem.remedy or "")
         return
     try:
         with psycopg.connect(address, connect_timeout=_SECONDS, autocommit=True) as connection:

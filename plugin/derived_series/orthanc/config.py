@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +20,9 @@ from derived_series.loopback import is_unencrypted
 from derived_series.orthanc.browsers import Doorkeeper
 
 _MEGABYTE = 1 << 20
-_URL = r"^https?://[^/]+(/.*[^/])?$"
+_URL = r"^https?://[^/@\s]+(/[^@\s]*[^/@\s])?$"
+
+_OF_ADDRESSES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 
 #: Fields of an environment whose workers are on other machines.
 _OF_OTHER_MACHINES = frozenset(
@@ -61,7 +64,7 @@ class EnvironmentSettings(JsonModel):
     """
 
     python: Annotated[str | None, Field(min_length=1)] = None
-    scheduler: Annotated[str | None, Field(pattern=r"^(tcp|tls)://[^/\s]+:[0-9]+$")] = None
+    scheduler: Annotated[str | None, Field(pattern=r"^(tcp|tls)://[^/@\s]+:[0-9]{1,5}$")] = None
     certificates: Annotated[str | None, Field(min_length=1)] = None
     allow_unencrypted: bool = False
     orthanc_url: Annotated[str | None, Field(pattern=_URL)] = None
@@ -206,6 +209,11 @@ class Settings(JsonModel):
                     f"Pipelines: {pipeline}: Environments has no {entry.environment!r}; there are: {there}"
                 )
         for name, environment in self.environments.items():
+            if environment.scheduler is not None and not _OF_ADDRESSES.fullmatch(name):
+                raise ValueError(
+                    f"Environments: {name!r}: the name of one with a Scheduler is a part of addresses and file names: "
+                    "1 to 40 letters, digits, ., _ and -, of which the first is a letter or a digit"
+                )
             for resource, count in environment.resources.items() if environment.scheduler is None else ():
                 if count > self.total_resources[resource]:
                     raise ValueError(

@@ -190,6 +190,12 @@ def findings_of_database(folder: Path, address: str) -> list[str]:
     return [f"{each.name}: {each.message}" for each in findings]
 
 
+def test_an_address_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    (only,) = findings_of_database(tmp_path, "postgresql://orthanc:pass%SEcret@db/orthanc")
+    assert "it is not an address that PostgreSQL's library can read" in only and "SEcret" not in only
+
+
 def test_a_database_is_asked_for_its_version_and_its_clock(
     tmp_path: Path, jobs_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

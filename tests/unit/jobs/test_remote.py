@@ -391,6 +391,9 @@ def test_what_its_pipelines_are_is_kept_for_times_without_a_worker(executor: Rem
         ({"Scheduler": "tcp://0.0.0.0:1"}, "not encrypted"),
         ({"Python": "python", "AllowUnencrypted": True}, "only of workers on other machines"),
         ({"Scheduler": "box:1"}, "Scheduler"),
+        ({"Scheduler": "tls://box:123456", "Certificates": "x"}, "Scheduler"),
+        ({"Scheduler": "tls://user:password@box:1", "Certificates": "x"}, "Scheduler"),
+        ({"Scheduler": "tcp://127.0.0.1:1", "OrthancUrl": "https://user:password@orthanc"}, "OrthancUrl"),
     ],
 )
 def test_an_environment_is_here_or_elsewhere(keys: dict[str, str], words: str) -> None:
@@ -401,6 +404,13 @@ def test_an_environment_is_here_or_elsewhere(keys: dict[str, str], words: str) -
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.1.1", "localhost", "[::1]"])
 def test_one_machine_needs_no_encryption(host: str) -> None:
     assert not EnvironmentSettings.model_validate({"Scheduler": f"tcp://{host}:1"}).is_unencrypted
+
+
+@pytest.mark.parametrize("name", ["../gpu", "a/b", "g p u"])
+def test_the_name_of_one_elsewhere_is_good_for_addresses_and_files(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="a part of addresses and file names"):
+        Settings.of({"Environments": {name: {"Scheduler": "tcp://127.0.0.1:1"}}})
+    assert Settings.of({"Environments": {name: {"Python": "python"}}}).environments
 
 
 def test_what_other_machines_have_is_not_counted_here() -> None:

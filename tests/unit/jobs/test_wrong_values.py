@@ -28,6 +28,12 @@ def _rule(**keys: Any) -> dict[str, Any]:
     return {"Rules": [{**_RULE, **keys}]}
 
 
+def test_an_address_is_quoted_without_who_somebody_is_there() -> None:
+    with pytest.raises(InvalidRequest, match=r"//\*\*\*@orthanc:8042") as refused:
+        Settings.of({"OrthancUrl": "https://worker:SE/CRET@orthanc:8042"})
+    assert "CRET" not in str(refused.value) and "SE/" not in str(refused.value)
+
+
 CASES: list[tuple[Callable[[Any], object], Any, str]] = [
     (DeriveRequest.of, {"Pipeline": ""}, "Pipeline: it is empty: at least 1 character is needed"),
     (DeriveRequest.of, {"Pipeline": "p", "DryRun": None}, "DryRun: a boolean is expected, not null"),

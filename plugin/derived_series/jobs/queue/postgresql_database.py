@@ -22,6 +22,7 @@ from psycopg import errors
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
 from derived_series.jobs.queue.database import Database, Rows, Transaction
+from derived_series.jobs.queue.postgresql_address import check_address
 from derived_series.jobs.queue.schema import VERSION, Dialect, lacking, shared_tables, tables
 
 _log = logging.getLogger(__name__)
@@ -82,10 +83,11 @@ class PostgresqlDatabase(Database):
     :param node: this Orthanc's name, for people.
     :param silent: seconds after which the server ends a session that says nothing.
     :raises Busy: the server does not answer now.
-    :raises DerivedSeriesError: it refuses us, is too old, or its tables are of a newer version.
+    :raises DerivedSeriesError: the address is wrong; it refuses us, is too old, or its tables are of a newer version.
     """
 
     def __init__(self, address: str, node: str, silent: float = SILENT_SECONDS):
+        check_address(address)
         self._silent = silent
         self.address = address
         self.node = node
@@ -173,7 +175,8 @@ class PostgresqlDatabase(Database):
             except errors.InsufficientPrivilege as error:
                 raise DerivedSeriesError(
                     f"the database of the jobs refuses us: {_first_line(error)}",
-                    remedy="give the user of JobsDatabase a database of its own, or CREATE on this one",
+                    remedy="give the user of JobsDatabase a database of its own, or CREATE on this one; "
+                    "where the schema derived_series is there already, let that user own it and its tables",
                 ) from error
             except _PASSING as error:
                 self._give_up_session()
