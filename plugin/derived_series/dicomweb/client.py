@@ -18,6 +18,7 @@ from urllib3.util import Retry
 
 from derived_series.dicomweb.bounded import BoundedAdapter
 from derived_series.errors import NotFound, StorageError
+from derived_series.no_answer import is_untrusted, reason_of
 from derived_series.shortening import shortened
 
 #: Statuses after which the same request may succeed later (RFC 9110); all 5xx but 501 and 505 as well.
@@ -260,9 +261,12 @@ def is_transient(status: int) -> bool:
 
 def unreachable(method: str, url: str, error: Exception) -> StorageError:
     """The error for a request that had no answer, or only a part of one."""
+    reason = reason_of(error)
     return StorageError(
-        f"{method} {url}: no answer ({type(error).__name__})",
-        remedy="is the server running, and has it HTTP threads to spare (HttpThreadsCount)?",
+        f"{method} {url}: no answer ({type(error).__name__}{reason and f': {reason}'})",
+        remedy="name a CaBundle that has its authority, and reach it by a name that its certificate has"
+        if is_untrusted(error)
+        else "is the server running, and has it HTTP threads to spare (HttpThreadsCount)?",
         details=str(error),
         transient=True,
     )

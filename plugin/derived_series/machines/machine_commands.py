@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from derived_series.errors import InvalidRequest
 from derived_series.loopback import is_unencrypted
+from derived_series.scheduler_connection import CertificateFiles, obstacle
 
 #: The ports that are listened at: a firewall names them.
 SCHEDULER_PORT = 8786
@@ -20,6 +23,10 @@ WORKER_PORTS = "8788:8797"
 PRELOAD = "derived_series.jobs.box.preload"
 
 _CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
+
+_ADDRESS = re.compile(r"(tcp|tls)://[^/@\s]+:[0-9]{1,5}")
+_PORTS = re.compile(r"[0-9]{1,5}(:[0-9]{1,5})?")
+_RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_]*=[0-9]+(\.[0-9]+)?")
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +58,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _worker(options: argparse.Namespace) -> int:
     _check_extra()
-    options.scratch.mkdir(parents=True, exist_ok=True)
+    _check_worker(options)
     os.environ["DERIVED_SERIES_SCRATCH"] = str(options.scratch.resolve())
     if options.credentials is not None:
         os.environ["DERIVED_SERIES_CREDENTIALS"] = str(options.credentials.resolve())
@@ -64,6 +71,38 @@ def _worker(options: argparse.Namespace) -> int:
         *_tls(options, options.scheduler),
     ]
     return _dask(arguments)
+
+
+def _check_worker(options: argparse.Namespace) -> None:
+    """:raises InvalidRequest: dask would end with a trace for it, or a worker wait for ever."""
+    if not _ADDRESS.fullmatch(options.scheduler):
+        raise InvalidRequest(
+            f"{options.scheduler!r} is not the address of a scheduler", remedy="such as tls://box:8786"
+        )
+    if options.scheduler.startswith("tcp:") and options.certificates is not None:
+        raise InvalidRequest("--certificates are for a scheduler with tls://", remedy=f"tls{options.scheduler[3:]}")
+    if not _PORTS.fullmatch(options.port):
+        raise InvalidRequest(f"--port {options.port!r}: a port, or the first and the last, such as {WORKER_PORTS}")
+    for each in filter(None, options.resources.replace(",", " ").split()):
+        if not _RESOURCE.fullmatch(each):
+            raise InvalidRequest(f"--resources {each!r}: not NAME=N", remedy="such as GPU=1, or GPU=1,LICENSE=2")
+    folder = options.scratch
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InvalidRequest(
+            f"--scratch {folder} cannot be used: {error.strerror}", remedy="name a folder that this user may write to"
+        ) from error
+    if options.credentials is not None:
+        from derived_series.jobs.box.credentials import read_credentials
+
+        read_credentials(options.credentials)
+    tls = _tls(options, options.scheduler)
+    problem = obstacle(options.scheduler, CertificateFiles.of(options.certificates) if tls else None)
+    if problem is not None:
+        print(f"the scheduler {options.scheduler} is not reached yet: {problem}", file=sys.stderr)
 
 
 def _scheduler(options: argparse.Namespace) -> int:
@@ -99,6 +138,7 @@ def _tls(options: argparse.Namespace, address: str) -> tuple[str, ...]:
     for each in (ca, certificate, key):
         if not each.is_file():
             raise InvalidRequest(f"{each} is not there", remedy="derived-series certificates makes it")
+    CertificateFiles.of(folder).context()
     return ("--tls-ca-file", str(ca), "--tls-cert", str(certificate), "--tls-key", str(key))
 
 

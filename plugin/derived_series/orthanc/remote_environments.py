@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
 from derived_series.jobs.remote.versions import versions
 from derived_series.loopback import is_loopback
 from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings
+from derived_series.scheduler_connection import CertificateFiles
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ def _cluster(name: str, environment: EnvironmentSettings, settings: Settings, ar
         *files,
         workers=environment.workers,
         resources=environment.resources,
-        ca_bundle=None if bundle is None else _text(name, around.folder / bundle),
+        ca_bundle=None if bundle is None else _authorities(name, around.folder / bundle),
         lost_after=environment.lost_after_seconds,
         strictness=environment.versions,
         idle=environment.idle_seconds,
@@ -99,17 +101,36 @@ def _certificates(name: str, environment: EnvironmentSettings, folder: Path) -> 
     """CA, certificate and key, for dask."""
     if environment.certificates is None:
         return "", "", ""
-    ca, certificate, key = (folder / environment.certificates / each for each in _CERTIFICATES)
-    for each in (ca, certificate, key):
-        _text(name, each)
-    return str(ca), str(certificate), str(key)
+    place = folder / environment.certificates
+    for each in _CERTIFICATES:
+        _text(name, place / each)
+    files = CertificateFiles.of(place)
+    try:
+        files.context()
+    except InvalidRequest as error:
+        raise InvalidRequest(f"Environments: {name}: {error.message}", remedy=error.remedy) from error
+    return files.ca, files.certificate, files.key
+
+
+def _authorities(name: str, file: Path) -> str:
+    """Certificates to trust, by content."""
+    content = _text(name, file)
+    try:
+        ssl.create_default_context(cadata=content)
+    except (OSError, ValueError) as error:  # of which ssl's are one
+        raise InvalidRequest(
+            f"Environments: {name}: CaBundle: {file} holds no certificates in PEM",
+            remedy="name the file of the authority of the certificate that Orthanc's HTTPS port shows",
+        ) from error
+    return content
 
 
 def _text(name: str, file: Path) -> str:
     try:
         return file.read_text()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text (PEM)"
         raise InvalidRequest(
-            f"Environments: {name}: {file} cannot be read: {error.strerror}",
+            f"Environments: {name}: {file} cannot be read: {why}",
             remedy="derived-series certificates makes the certificates of docs/many-machines.md",
         ) from error

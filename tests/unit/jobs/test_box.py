@@ -23,11 +23,14 @@ from orthanc_server import free_port
 class Ended(BaseHTTPRequestHandler):
     """An Orthanc of which every attempt has ended."""
 
+    status, content = 410, b""
+
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(410)
-        self.send_header("Content-Length", "0")
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
+        self.wfile.write(self.content)
 
     do_POST = do_GET
 
@@ -36,8 +39,8 @@ class Ended(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def orthanc_by_https(port: int, folder: Path) -> Iterator[None]:
-    with HTTPServer(("127.0.0.1", port), Ended) as server:
+def orthanc_by_https(port: int, folder: Path, handler: type[Ended] = Ended) -> Iterator[None]:
+    with HTTPServer(("127.0.0.1", port), handler) as server:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         server.socket = context.wrap_socket(server.socket, server_side=True)
@@ -64,16 +67,92 @@ def test_an_orthanc_that_is_not_reached_keeps_no_other_from_a_worker(
     box = Box("one", Place(tmp_path / "scratch"))
     with pytest.raises(StorageError, match="no answer"):
         box.run(dead.to_json())
-    assert box.report()["Unreached"] == [dead.url]
+    assert list(box.report()["Unreached"]) == [dead.url]
     with pytest.raises(StorageError, match=f"does not reach Orthanc at {dead.url}"):
         box.run(dead.to_json())
     with orthanc_by_https(ports[1], tmp_path / "127.0.0.1"):
         assert "not want" in box.run(other.to_json())
-    assert box.report()["Unreached"] == [dead.url]
+    assert list(box.report()["Unreached"]) == [dead.url]
     with orthanc_by_https(ports[0], tmp_path / "127.0.0.1"):
         end = time.monotonic() + 30
         while box.report()["Unreached"]:
             assert time.monotonic() < end, "it is back, and the worker does not see it"
             time.sleep(0.02)
         assert "not want" in box.run(dead.to_json())
+    box.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "words"),
+    [
+        (401, b"", "compare the file of --credentials with RegisteredUsers"),
+        (403, b"", "refuses the worker's user"),
+        (404, b"<html>", "leads to something else than the Orthanc with the plugin"),
+        (200, b"<html>", "not an answer of the plugin"),
+        (200, b"{}", "not an answer of the plugin"),
+        (302, b"", "not an answer of the plugin"),
+    ],
+)
+def test_a_worker_that_orthanc_refuses_takes_no_more_of_its_jobs_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, content: bytes, words: str
+) -> None:
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 30.0)
+    make_certificates(tmp_path, ["127.0.0.1"])
+    ca, port = (tmp_path / "127.0.0.1" / "ca.pem").read_text(), free_port()
+    errand = Errand(f"https://127.0.0.1:{port}", "/series/s/jobs/j", "ticket", ca, "/dicom-web", 1.0)
+    handler = type("Refusing", (Ended,), {"status": status, "content": content})
+    box = Box("one", Place(tmp_path / "scratch", (("Authorization", "Basic SECRET"),)))
+    with orthanc_by_https(port, tmp_path / "127.0.0.1", handler):
+        for _ in range(2):  # told again, without asking
+            with pytest.raises(StorageError, match=words) as refused:
+                box.run(errand.to_json())
+            assert refused.value.transient, "another worker may be taken"
+            assert "SECRET" not in refused.value.message
+    assert words in box.report()["Unreached"][errand.url]
+    box.close()
+
+
+def test_a_certificate_of_another_authority_is_told_of_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CLAIM_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 30.0)
+    for authority in ("one", "other"):
+        make_certificates(tmp_path / authority, ["127.0.0.1"])
+    ca, port = (tmp_path / "other" / "127.0.0.1" / "ca.pem").read_text(), free_port()
+    errand = Errand(f"https://127.0.0.1:{port}", "/series/s/jobs/j", "ticket", ca, "/dicom-web", 1.0)
+    box = Box("one", Place(tmp_path / "scratch"))
+    with (
+        orthanc_by_https(port, tmp_path / "one" / "127.0.0.1"),
+        pytest.raises(StorageError, match=r"its certificate is not trusted: .*CaBundle"),
+    ):
+        box.run(errand.to_json())
+    assert "not trusted" in box.report()["Unreached"][errand.url]
+    box.close()
+
+
+def test_other_certificates_to_trust_are_tried_after_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"_CLAIM_SECONDS": 0.0, "_BEAT_SECONDS": 0.05, "_REFUSED_SECONDS": 0.1}.items():
+        monkeypatch.setattr(module, name, seconds)
+    for authority in ("one", "other"):
+        make_certificates(tmp_path / authority, ["127.0.0.1"])
+    port = free_port()
+    wrong, right = (
+        Errand(
+            f"https://127.0.0.1:{port}",
+            "/series/s/jobs/j",
+            "ticket",
+            (tmp_path / authority / "127.0.0.1" / "ca.pem").read_text(),
+            "/dicom-web",
+            1.0,
+        )
+        for authority in ("other", "one")
+    )
+    box = Box("one", Place(tmp_path / "scratch"))
+    with orthanc_by_https(port, tmp_path / "one" / "127.0.0.1"):
+        with pytest.raises(StorageError, match="not trusted"):
+            box.run(wrong.to_json())
+        end = time.monotonic() + 30
+        while box.report()["Unreached"]:
+            assert time.monotonic() < end, "it stays away for what an errand before has brought"
+            time.sleep(0.02)
+        assert "not want" in box.run(right.to_json())
     box.close()

@@ -58,7 +58,7 @@ def test_an_errand_comes_to_the_box_past_a_scheduler_that_knows_nothing_of_us(ad
             assert time.monotonic() < end
             time.sleep(0.1)
         (worker,) = workers.values()
-        assert list(worker["metrics"][REPORT]["Unreached"]) == [] and worker["resources"] == {"GPU": 1}
+        assert worker["metrics"][REPORT]["Unreached"] == {} and worker["resources"] == {"GPU": 1}
         errand = Errand(f"http://127.0.0.1:{free_port()}", "/nowhere", "ticket", None, "/dicom-web", 1.0)
         carried = to_be_done(run_here, errand.to_json())
         error = client.submit(pickle.loads, carried, resources={"GPU": 1}, retries=0, pure=False).exception(90)

@@ -274,17 +274,35 @@ def test_a_job_says_what_it_waits_for(executor: RemoteExecutor) -> None:
         ({"Report": None}, "without the plugin's preload"),
         ({"Threads": 4}, "it has 4 threads"),
         ({"Silent": True}, "the scheduler hears nothing of it"),
-        ({"Report": {"Versions": HERE, "Unreached": ["https://orthanc"]}}, "does not reach Orthanc at https://orthanc"),
+        (
+            {"Report": {"Versions": HERE, "Unreached": {"https://orthanc": "401"}}},
+            "reach Orthanc at https://orthanc: 401",
+        ),
         ({"Report": {"Versions": {**HERE, "numpy": "1.26.4"}}}, "it has numpy 1.26.4, Orthanc has 2.1.0"),
     ]
     for worker, words in wrong:
         note(executor, worker)
         assert words in str(executor.lack) and "w0" in str(executor.lack) and not executor.has_place
         assert words in executor.processes()[0]["Problem"]
-    note(executor, {"Report": {"Versions": HERE, "Unreached": ["https://another-orthanc"]}})
+    note(executor, {"Report": {"Versions": HERE, "Unreached": {"https://another-orthanc": "404"}}})
     assert executor.lack is None and executor.has_place, "it reaches this one"
     note(executor, problem="TimeoutError")
     assert "TimeoutError" in str(executor.lack) and not executor.has_place
+
+
+def test_a_scheduler_that_is_not_reached_is_in_the_log_once(
+    executor: RemoteExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    for port in range(3):  # dask's words are others with every try
+        note(executor, problem=f"lost at port {port}")
+    assert [each.getMessage() for each in caplog.records] == [
+        "environment gpu: the scheduler tls://box:1 is not reached: lost at port 0"
+    ]
+    note(executor)
+    note(executor, {})
+    assert [each.getMessage() for each in caplog.records][1:] == [
+        "environment gpu: the scheduler tls://box:1 is connected"
+    ]
 
 
 def test_no_more_jobs_at_once_than_workers_that_can_take_them(executor: RemoteExecutor) -> None:

@@ -31,12 +31,14 @@ def environments(folder: Path, environment: dict[str, Any], **around: Any) -> di
 
 
 def test_one_is_made_of_what_is_said_of_it(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("PEM")
-    made_of = {**ELSEWHERE, "CaBundle": "ca.pem", "Workers": 3, "Resources": {"GPU": 1}}
+    make_certificates(tmp_path, ["orthanc"])
+    made_of = {**ELSEWHERE, "CaBundle": "orthanc/ca.pem", "Workers": 3, "Resources": {"GPU": 1}}
     environment = environments(tmp_path, made_of)["gpu"]
     status = environment.status()
     assert (status["Scheduler"], status["Workers"], status["Resources"]) == ("tcp://box:8786", 3, {"GPU": 1})
-    assert environment.executor._cluster.ca_bundle == "PEM", "the certificates travel, not where they are"
+    assert environment.executor._cluster.ca_bundle == (tmp_path / "orthanc" / "ca.pem").read_text(), (
+        "the certificates travel, not where they are"
+    )
     assert environments(tmp_path, {"Python": "python"}) == {}
 
 
@@ -63,6 +65,32 @@ def test_what_cannot_work_is_refused_at_the_start(
         environments(tmp_path, environment, **around)
 
 
+TLS = {**ELSEWHERE, "Scheduler": "tls://box:1", "Certificates": "box"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "content", "words"),
+    [
+        (TLS, "box/ca.pem", "nonsense", "ca.pem cannot be used: there is nothing of this kind in it"),
+        (TLS, "box/ca.pem", b"\xff\xfe", "ca.pem cannot be read: it is not text"),
+        (TLS, "box/cert.pem", "nonsense", "cert.pem and .*key.pem cannot be used: there is nothing of this kind"),
+        (TLS, "box/key.pem", "other/key.pem", "key.pem cannot be used: the key is of another certificate"),
+        ({**ELSEWHERE, "CaBundle": "bundle.pem"}, "bundle.pem", "nonsense", "bundle.pem holds no certificates in PEM"),
+    ],
+)
+def test_certificates_that_cannot_be_used_are_refused_at_the_start(
+    tmp_path: Path, environment: dict[str, Any], file: str, content: str | bytes, words: str
+) -> None:
+    make_certificates(tmp_path, ["box", "other"])
+    environments(tmp_path, TLS)
+    if isinstance(content, str) and (tmp_path / content).is_file():
+        content = (tmp_path / content).read_bytes()
+    (tmp_path / file).write_bytes(content.encode() if isinstance(content, str) else content)
+    with pytest.raises(InvalidRequest, match=words) as refused:
+        environments(tmp_path, environment)
+    assert refused.value.message.startswith("Environments: gpu: ") and refused.value.remedy
+
+
 def test_without_the_extra_only_a_scheduler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "find_spec", lambda name: None)
     assert environments(tmp_path, {"Python": "python"}) == {}
@@ -80,6 +108,7 @@ def test_the_commands_say_what_is_lacking(
         return 0
 
     monkeypatch.setattr(commands, "_dask", run)
+    monkeypatch.setattr(commands, "obstacle", lambda address, files: "its name is not known here")
     worker = ["worker", "tls://box:8786", "--scratch", str(tmp_path / "scratch")]
     assert main(worker) == 2 and "needs --certificates" in capsys.readouterr().err
     assert main([*worker, "--certificates", str(tmp_path)]) == 2
@@ -93,12 +122,49 @@ def test_the_commands_say_what_is_lacking(
     ran.clear()
     assert main(["certificates", str(tmp_path / "all"), "box"]) == 0
     assert main([*worker, "--certificates", str(tmp_path / "all" / "box"), "--resources", "GPU=1"]) == 0
+    assert "is not reached yet: its name is not known here" in capsys.readouterr().err
     assert main(["scheduler", "--certificates", str(tmp_path / "all" / "box")]) == 0
     (of_worker, of_scheduler) = ran
     assert [of_worker[of_worker.index(each) + 1] for each in ("--nthreads", "--worker-port")] == ["1", "8788:8797"]
     assert of_scheduler[of_scheduler.index("--port") + 1] == "8786"
     monkeypatch.setattr(commands, "find_spec", lambda name: None)
     assert main(worker) == 2 and "of the extra [dask] is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["box:8786"], "not the address of a scheduler"),
+        (["http://box:8786"], "not the address of a scheduler"),
+        (["tcp://127.0.0.1:1", "--certificates", "."], "for a scheduler with tls://"),
+        (["tcp://127.0.0.1:1", "--resources", "GPU"], "--resources 'GPU': not NAME=N"),
+        (["tcp://127.0.0.1:1", "--resources", "GPU=one"], "not NAME=N"),
+        (["tcp://127.0.0.1:1", "--resources", "GPU=-1"], "not NAME=N"),
+        (["tcp://127.0.0.1:1", "--port", "abc"], "--port 'abc'"),
+        (["tcp://127.0.0.1:1", "--scratch", "/proc/nowhere"], "--scratch /proc/nowhere cannot be used"),
+        (["tcp://127.0.0.1:1", "--scratch", "/dev/null"], "--scratch /dev/null cannot be used"),
+        (["tcp://127.0.0.1:1", "--credentials", "/nowhere"], "the file of credentials /nowhere cannot be read"),
+        (["tcp://127.0.0.1:1", "--credentials", "empty"], "has neither user:password nor Name: value"),
+        (["tls://box:8786", "--certificates", "mixed"], "the key is of another certificate"),
+    ],
+)
+def test_what_a_worker_cannot_work_with_is_told_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(commands, "obstacle", lambda address, files: None)
+    make_certificates(tmp_path, ["mixed", "other"])
+    (tmp_path / "mixed" / "key.pem").write_bytes((tmp_path / "other" / "key.pem").read_bytes())
+    (tmp_path / "empty").write_text("# nobody yet\n")
+    (tmp_path / "empty").chmod(0o600)
+    monkeypatch.setattr(commands, "_dask", lambda arguments: 0)
+    assert main(["worker", "--scratch", "scratch", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert words in line and line.count("\n") == 1
 
 
 def test_certificates_are_of_one_authority_which_is_kept(tmp_path: Path) -> None:

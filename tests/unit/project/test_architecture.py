@@ -21,9 +21,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wrong_values": {"shortening"},
     "json_model": set(),
     "loopback": set(),
+    "no_answer": set(),
+    "scheduler_connection": {"no_answer", "errors"},
     "kinds": {"json_model"},
     "dicom": {"kinds", "identifiers", "transfer_syntaxes", "software", "user_code", "shortening", "errors"},
-    "dicomweb": {"shortening", "errors"},
+    "dicomweb": {"shortening", "no_answer", "errors"},
     "pipelines": {"kinds", "identifiers", "dicom", "transfer_syntaxes", "user_code", "wrong_values", "errors"},
     "jobs": {
         "json_model",
@@ -38,6 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "user_code",
         "shortening",
         "wrong_values",
+        "no_answer",
+        "scheduler_connection",
         "errors",
     },
     "review": {"dicom", "errors"},
@@ -56,8 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "errors",
         "shortening",
         "loopback",
+        "scheduler_connection",
     },
-    "machines": {"loopback", "errors"},
+    "machines": {"jobs", "loopback", "scheduler_connection", "errors"},
     "installation": {"orthanc", "jobs", "software", "loopback", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},
     "__main__": {
@@ -147,6 +152,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
 MAY_DEFER: dict[str, str] = {
     "derived_series.orthanc.job_storage": "psycopg is there only where JobsDatabase needs it",
     "derived_series.jobs.work.entry": "the tasks' libraries are loaded in the worker, not in Orthanc's interpreter",
+    "derived_series.installation.checks_of_database": "psycopg need not be there",
     "derived_series.machines.machine_commands": "the packages of the extra need not be there for the other commands",
 }
 

@@ -35,6 +35,7 @@ from derived_series.jobs.remote.versions import versions
 from derived_series.jobs.remote.wire import catalogue_to_json, outcome_to_json, task_from_json
 from derived_series.jobs.scratch import remove_folders
 from derived_series.jobs.work.entry import derive, describe, warm_up
+from derived_series.no_answer import is_untrusted
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,12 @@ _AGAIN_SECONDS = 0.5
 #: Seconds that Orthanc is asked for a task that dask has brought.
 _CLAIM_SECONDS = 20.0
 
+#: Seconds after which one that has refused is asked again.
+_REFUSED_SECONDS = 60.0
+
+_REFUSED = frozenset({401, 403})
+#: Answers of something else than the plugin's routes.
+_ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 _NOT_WANTED = frozenset({404, Superseded.http_status})
 
 T = TypeVar("T")
@@ -86,7 +93,7 @@ class Box:
         self._lock = threading.Lock()
         self._one = threading.Lock()
         self._closing = threading.Event()
-        self._unreached: frozenset[str] = frozenset()  # of several Orthancs, some may be reached
+        self._unreached: dict[str, str] = {}  # of several Orthancs, some may be reached; why one is not
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def report(self) -> dict[str, Any]:
@@ -99,29 +106,37 @@ class Box:
             "Pid": os.getpid(),
             "Started": self._started,
             "Prepared": prepared,
-            "Unreached": sorted(self._unreached),
+            "Unreached": dict(self._unreached),
         }
 
-    def _look_for(self, errand: Errand) -> None:
+    def _look_for(self, errand: Errand, why: str) -> None:
         """Say that an errand's Orthanc is not reached, which keeps its jobs away, until it is."""
         with self._lock:
             if errand.url in self._unreached:
                 return
-            self._unreached |= {errand.url}
+            self._unreached = {**self._unreached, errand.url: why}
+        _log.error("no jobs are taken from Orthanc at %s until that has changed: %s", errand.url, why)
         threading.Thread(target=self._wait_for, args=(errand,), name="looks for Orthanc", daemon=True).start()
 
     def _wait_for(self, errand: Errand) -> None:
         with _trusted(errand) as verify:  # the errand that tells of it has ended, and its file of certificates with it
             connection = self._connection(errand, verify)
+            end = time.monotonic() + _REFUSED_SECONDS
             while not self._closing.wait(_BEAT_SECONDS):
                 with Client(connection) as client:
                     try:
-                        client.send("GET", connection.url("/system"), timeout=_ANSWER_SECONDS)
-                    except StorageError:
+                        answer = client.send("GET", connection.url("/system"), timeout=_ANSWER_SECONDS)
+                    except StorageError as error:
+                        # Another errand may bring other certificates: the next one tells.
+                        if error.__cause__ is not None and is_untrusted(error.__cause__) and time.monotonic() > end:
+                            break
                         continue
-                break
+                # What answers and refuses may refuse this address alone.
+                if answer.status_code not in _REFUSED or time.monotonic() > end:
+                    break
         with self._lock:
-            self._unreached -= {errand.url}
+            self._unreached = {url: why for url, why in self._unreached.items() if url != errand.url}
+        _log.warning("Orthanc at %s is asked for jobs again", errand.url)
 
     def _connection(self, errand: Errand, verify: bool | str) -> Connection:
         return Connection(
@@ -150,20 +165,27 @@ class Box:
 
     def _claim(self, connection: Connection, errand: Errand) -> dict[str, Any]:
         body = {"Ticket": errand.ticket, "Worker": self._name, "Versions": self._versions}
-        if errand.url in self._unreached:
-            raise StorageError(f"the worker {self._name} does not reach Orthanc at {errand.url}", transient=True)
+        if (why := self._unreached.get(errand.url)) is not None:
+            raise self._not_reached(errand, why)
         end = time.monotonic() + _CLAIM_SECONDS
         with Client(connection) as client:
             while True:
                 try:
-                    document: dict[str, Any] = _post(client, f"{errand.path}/claim", body)
-                    return document
+                    return _claimed(client, f"{errand.path}/claim", body)
                 except StorageError as error:
-                    if error.transient and time.monotonic() > end:
-                        self._look_for(errand)
                     if not error.transient or time.monotonic() > end:
-                        raise
+                        why = error.message if error.remedy is None else f"{error.message} ({error.remedy})"
+                        self._look_for(errand, why)
+                        raise self._not_reached(errand, why) from error
                 self._closing.wait(_AGAIN_SECONDS)
+
+    def _not_reached(self, errand: Errand, why: str) -> StorageError:
+        """Transient, whatever it is: another worker may reach it."""
+        return StorageError(
+            f"the worker {self._name} does not reach Orthanc at {errand.url}: {why}",
+            remedy="see to it on the worker's machine, or take the environment's OrthancUrl and CaBundle for it",
+            transient=True,
+        )
 
     def _make(self, errand: Errand, connection: Connection, document: Mapping[str, Any]) -> None:
         with Client(connection) as client:
@@ -239,7 +261,7 @@ class Box:
             except DerivedSeriesError as error:
                 lost = time.monotonic() - heard > float(document["LostAfter"])
                 if lost:
-                    self._look_for(errand)
+                    self._look_for(errand, error.message)
                 if isinstance(error, Superseded) or lost or not getattr(error, "transient", False):
                     future.cancel()
                     raise _NotWanted from error
@@ -281,6 +303,35 @@ def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float 
     if answer.status_code in _NOT_WANTED:
         raise Superseded("Orthanc does not want this attempt any more")
     return check(answer).json()
+
+
+def _claimed(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The task for a ticket.
+
+    :raises Superseded: the attempt has ended.
+    :raises StorageError: it is not had, and why; not transient where this worker will not get it.
+    """
+    url = client.connection.url(path)
+    answer = client.send("POST", url, data=json.dumps(body).encode(), timeout=_ANSWER_SECONDS)
+    status = answer.status_code
+    if status == Superseded.http_status:
+        raise Superseded("Orthanc does not want this attempt any more")
+    if status in _REFUSED:
+        raise StorageError(
+            f"POST {url} answered {status} {answer.reason}",
+            remedy="Orthanc refuses the worker's user: compare the file of --credentials with RegisteredUsers, or with "
+            "the rights in docs/authorization.md, and start the worker again",
+        )
+    try:
+        document = None if status in _ELSEWHERE else check(answer).json()
+    except ValueError:  # not JSON
+        document = None
+    if not isinstance(document, dict) or "Token" not in document:
+        raise StorageError(
+            f"POST {url} answered {status}, which is not an answer of the plugin",
+            remedy="the OrthancUrl of the environment leads to something else than the Orthanc with the plugin",
+        )
+    return document
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from derived_series.errors import DerivedSeriesError, StorageError
 from derived_series.jobs.pool.process import end_with
 from derived_series.jobs.remote.errand import to_be_done
 from derived_series.jobs.remote.runs import REPORT, run_here
+from derived_series.scheduler_connection import CertificateFiles, obstacle
 from derived_series.shortening import shortened
 
 #: Seconds between two questions who is there, that connecting may take, and between two tries.
@@ -103,7 +104,7 @@ class Bridge:
                 await self._be_connected()
                 problem = "the connection is lost"
             except Exception as error:  # the boundary to dask: whatever it raises, it is tried again
-                problem = _text(error)
+                problem = await asyncio.to_thread(_problem, self._connect, error)
             self._client = None
             lost, self._futures = self._futures, {}
             self._tell({"Problem": problem, "Workers": []})
@@ -211,6 +212,19 @@ def _may_pass(error: object) -> bool:
 
 def _text(error: object) -> str:
     return shortened(f"{type(error).__name__}: {error}", _TEXT_CHARACTERS)
+
+
+def _problem(connect: Mapping[str, Any], error: Exception) -> str:
+    """Why the scheduler is not reached, in plainer words than dask's where there are some."""
+    files = CertificateFiles(connect["Ca"], connect["Certificate"], connect["Key"]) if connect["Ca"] else None
+    try:
+        plain = obstacle(connect["Scheduler"], files)
+    except DerivedSeriesError as unusable:
+        return unusable.message
+    if plain is not None:
+        return plain
+    hint = "" if files is not None else " (one that was started with certificates is reached by tls:// alone)"
+    return f"{_text(error)}{hint}"
 
 
 def _security(connect: Mapping[str, Any]) -> Any:

@@ -36,6 +36,7 @@ _BRIDGE = "derived_series.jobs.remote.bridge"
 _DEATH_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 _START_AGAIN_SECONDS = 5.0
+_LOG_AGAIN_SECONDS = 60.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -138,6 +139,7 @@ class RemoteExecutor(PlacedExecutor):
         self._calls: dict[str, _Call] = {}
         self._workers: tuple[RemoteWorker, ...] = ()
         self._problem: str | None = "the scheduler has not answered yet"
+        self._logged: tuple[str | None, float] = "", 0.0  # what the log says of that, and since when; empty: nothing
         self._stopping = threading.Event()
         self._launched: Launched | None = None
         self._threads = [
@@ -160,8 +162,10 @@ class RemoteExecutor(PlacedExecutor):
         """Why a worker gets no jobs of this environment; None: it does."""
         if worker.silent:
             return "the scheduler hears nothing of it"
-        if self._cluster.url in ((worker.report or {}).get("Unreached") or ()):
-            return f"it does not reach Orthanc at {self._cluster.url}"
+        unreached = (worker.report or {}).get("Unreached") or {}
+        if self._cluster.url in unreached:
+            why = unreached[self._cluster.url] if isinstance(unreached, Mapping) else "it has no answer"
+            return f"it does not reach Orthanc at {self._cluster.url}: {why}"
         if worker.report is None:
             return "it runs without the plugin's preload: start it by derived-series worker"
         if worker.threads != 1:
@@ -421,9 +425,21 @@ class RemoteExecutor(PlacedExecutor):
         for key in gone:
             self._lost(key, "it is not connected any more")
         if before != after:
-            if before[1] != after[1]:
-                _log.warning("environment %s: %s", self._name, self._problem or "the scheduler is connected")
             self._changed()
+        self._log_problem(message["Problem"])
+
+    def _log_problem(self, problem: str | None) -> None:
+        """Once, when it is another one; dask's words may change with every try."""
+        now = time.monotonic()
+        was, since = self._logged
+        if problem == was or (problem and was and now - since < _LOG_AGAIN_SECONDS):
+            return
+        self._logged = problem, now
+        scheduler = self._cluster.scheduler
+        if problem is None:
+            _log.warning("environment %s: the scheduler %s is connected", self._name, scheduler)
+        else:
+            _log.warning("environment %s: the scheduler %s is not reached: %s", self._name, scheduler, problem)
 
     def _let_go(self) -> None:
         with self._lock:

@@ -1,0 +1,93 @@
+"""Whether dask's scheduler is reached, as far as names, ports and certificates go; dask tells too little of it."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from derived_series.errors import InvalidRequest
+from derived_series.no_answer import reason_of
+
+#: Seconds that are waited for a connection, and for the first words of a server that lets us in.
+_CONNECT_SECONDS = 5.0
+_GREETING_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """The files of dask's TLS, in PEM."""
+
+    ca: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def of(cls, folder: Path) -> CertificateFiles:
+        """Those of a folder that ``derived-series certificates`` has made."""
+        return cls(str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem"))
+
+    def context(self) -> ssl.SSLContext:
+        """For connections to a server; its name is not compared, as dask does not.
+
+        :raises InvalidRequest: they cannot be used.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        remedy = "derived-series certificates makes them: see docs/many-machines.md"
+        try:
+            context.load_verify_locations(self.ca)
+        except OSError as error:  # of which ssl's is one
+            raise InvalidRequest(f"{self.ca} cannot be used: {_words(error)}", remedy=remedy) from error
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=_refuse_password)
+        except (OSError, InvalidRequest) as error:
+            words = error.message if isinstance(error, InvalidRequest) else _words(error)
+            text = f"{self.certificate} and {self.key} cannot be used: {words}"
+            raise InvalidRequest(text, remedy=remedy) from error
+        return context
+
+
+def _refuse_password() -> bytes:
+    raise InvalidRequest("the key is encrypted, and nobody is there to give its password")
+
+
+def _words(error: OSError) -> str:
+    if not isinstance(error, ssl.SSLError):
+        return error.strerror or type(error).__name__
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key is of another certificate"
+    return f"there is nothing of this kind in it, in PEM ({error.reason or error.args[-1]})"
+
+
+def obstacle(address: str, files: CertificateFiles | None) -> str | None:
+    """Why a scheduler is not reached, in words; None: it is, or dask alone can tell.
+
+    :param address: such as ``tls://box:8786``. :param files: None without TLS.
+    :raises InvalidRequest: the certificates cannot be used.
+    """
+    context = None if files is None else files.context()
+    parts = urlsplit(address)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 0), _CONNECT_SECONDS) as plain:
+            if context is not None:
+                with context.wrap_socket(plain) as connection:
+                    _listen(connection)
+            else:
+                _listen(plain)
+    except (OSError, ValueError, UnicodeError) as error:
+        return reason_of(error) or str(error)
+    return None
+
+
+def _listen(connection: socket.socket) -> None:
+    """Hear whether it lets us in: with TLS 1.3 it says so after its handshake. :raises OSError: it does not."""
+    connection.settimeout(_GREETING_SECONDS)
+    try:
+        words = connection.recv(1)
+    except TimeoutError:
+        return
+    if not words:
+        raise ConnectionResetError("it ends the connection")
