@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.queue.database import Database
 from derived_series.jobs.queue.folder_lock import lock_folder
 from derived_series.jobs.queue.full_store import FullStore
 from derived_series.jobs.queue.job_files import TableFiles
-from derived_series.jobs.queue.nodes import Nodes
+from derived_series.jobs.queue.nodes import Nodes, OneNode
 from derived_series.jobs.queue.sqlite_database import is_full
 from derived_series.jobs.queue.store import JobStore
 from derived_series.orthanc.config import OrthancConfiguration, Settings
@@ -23,13 +26,45 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def jobs_folder(settings: Settings, around: OrthancConfiguration, name: str) -> Path:
-    """Where this Orthanc's own files are. :param name: of this Orthanc among those that share the jobs."""
-    folder = around.storage / "derived-series" if settings.jobs_folder is None else around.folder / settings.jobs_folder
-    return folder if settings.jobs_database is None else folder / name
+@dataclass(frozen=True, slots=True)
+class JobStorage:
+    """The jobs, and the Orthancs that share them.
+
+    :param store: the jobs; where their disk is full, what stands in for them.
+    :param nodes: the Orthancs, this one among them.
+    :param place: where the jobs are, for people.
+    :param database: what is shared; None where this Orthanc is alone.
+    """
+
+    store: JobStore
+    nodes: Nodes
+    place: str
+    database: PostgresqlDatabase | None
+
+    @classmethod
+    def open(cls, settings: Settings, around: OrthancConfiguration, server: str) -> JobStorage:
+        """Open what the configuration names. :param server: Orthanc's name.
+
+        :raises DerivedSeriesError: another Orthanc has the folder, it cannot be used, or the database cannot be had.
+        """
+        holder = f"{server!r} at {around.url}"
+        folder = around.storage / "derived-series"
+        if settings.jobs_folder is not None:
+            folder = around.folder / settings.jobs_folder
+        if settings.jobs_database is None:
+            return cls(_opened(folder, holder, None), OneNode(), str(folder), None)
+        name = settings.node_name or f"{socket.gethostname()[:30]}-{urlsplit(around.url).port}"
+        database = _shared_database(settings.jobs_database, name)
+        store = _opened(folder / name, holder, database)
+        return cls(store, _nodes(database), f"PostgreSQL (this Orthanc is {name})", database)
+
+    def close(self) -> None:
+        """End the session with the database: the lock of the one that leads goes to another, at once."""
+        if self.database is not None:
+            self.database.close()
 
 
-def shared_database(address: str, name: str) -> PostgresqlDatabase:
+def _shared_database(address: str, name: str) -> PostgresqlDatabase:
     """:raises DerivedSeriesError: it cannot be had, or what speaks to it is not installed."""
     try:
         from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
@@ -41,13 +76,13 @@ def shared_database(address: str, name: str) -> PostgresqlDatabase:
     return PostgresqlDatabase(address, name)
 
 
-def nodes_of(database: PostgresqlDatabase) -> Nodes:
+def _nodes(database: PostgresqlDatabase) -> Nodes:
     from derived_series.jobs.queue.postgresql_nodes import ManyNodes
 
     return ManyNodes(database)
 
 
-def opened(folder: Path, holder: str, database: Database | None) -> JobStore:
+def _opened(folder: Path, holder: str, database: Database | None) -> JobStore:
     """The jobs; where their disk is full, what stands in for them.
 
     :param folder: for this Orthanc alone. :param database: where it shares the jobs with others.

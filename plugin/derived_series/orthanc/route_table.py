@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from derived_series.orthanc.addresses import bound
 from derived_series.orthanc.http import Route
 from derived_series.orthanc.routes.bulk import BulkRoutes
@@ -19,9 +17,6 @@ from derived_series.orthanc.routes.remote import RemoteRoutes
 from derived_series.orthanc.routes.review_page import ReviewRoutes
 from derived_series.orthanc.routes.rules import RuleRoutes
 from derived_series.orthanc.routes.verdict import VerdictRoutes
-
-if TYPE_CHECKING:
-    pass
 
 
 def routes(

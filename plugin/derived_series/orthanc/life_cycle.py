@@ -1,0 +1,93 @@
+"""What runs beside the requests, from Orthanc's start to its end: it begins, leads, hears of the others and ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from derived_series.jobs.notices.notifier import Notifier
+from derived_series.jobs.queue.audit_log import AuditFile
+from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.nodes import BULK, GONE, NOTICE, STABLE, Part
+from derived_series.jobs.queue.runner import JobRunner
+from derived_series.orthanc.bulk_driver import BulkDriver
+from derived_series.orthanc.job_storage import JobStorage
+from derived_series.orthanc.log_format import JsonLog
+from derived_series.orthanc.reviews import Reviews
+from derived_series.orthanc.triggers import RuleTrigger
+from derived_series.orthanc.worker_pools import WorkerPools
+
+
+@dataclass(frozen=True, slots=True)
+class LifeCycle:
+    """All that has threads of its own.
+
+    :param files: what others have written to, until they have ended.
+    """
+
+    storage: JobStorage
+    pools: WorkerPools
+    leftovers: Leftovers
+    runner: JobRunner
+    notifier: Notifier
+    trigger: RuleTrigger
+    bulk: BulkDriver
+    reviews: Reviews
+    files: tuple[AuditFile | JsonLog, ...]
+
+    def begin(self) -> None:
+        """Orthanc has started, and answers requests; where jobs cannot be kept, nothing begins."""
+        if self.storage.store.problem is not None:
+            return
+        self.leftovers.start()
+        self.pools.environments.start()
+        self.runner.start()  # first: what fails below costs no job
+        self.notifier.start()
+        self.trigger.start()
+        self.bulk.start()
+        self.storage.nodes.start(Part(self.lead, self.resign, self.hear))
+
+    def lead(self) -> None:
+        """This Orthanc leads from now on: take up what is there."""
+        is_alone = self.storage.nodes.is_alone
+        self.leftovers.lead()
+        if not is_alone:
+            self.runner.lead()
+        self.trigger.lead()
+        self.notifier.wake_here()
+        self.bulk.wake()
+        if is_alone:
+            self.reviews.settle_all()
+        else:  # beside the thread that has to say every second that this Orthanc is there
+            threading.Thread(target=self.reviews.settle_all, name="reviews", daemon=True).start()
+
+    def resign(self) -> None:
+        """This Orthanc leads no more: let go of all that runs, and write nothing of it."""
+        self.leftovers.resign()
+        self.runner.resign()
+
+    def hear(self, what: str, job_id: str) -> None:
+        """One of the Orthancs has said something."""
+        self.runner.hear(what, job_id)
+        acts: dict[str, Callable[[], None]] = {
+            STABLE: self.trigger.wake,
+            BULK: self.bulk.wake,
+            NOTICE: self.notifier.wake_here,
+            GONE: self.trigger.catch_up,
+        }
+        if what in acts and self.storage.nodes.leads:
+            acts[what]()
+
+    def end(self) -> None:
+        """Orthanc ends: stop all threads, then let another Orthanc lead."""
+        self.storage.nodes.stop()
+        self.trigger.stop()
+        self.bulk.stop()
+        self.pools.pages.shutdown()
+        self.runner.stop()
+        self.leftovers.stop()
+        self.notifier.stop()
+        self.storage.close()
+        for file in self.files:
+            file.close()
