@@ -20,7 +20,7 @@ from derived_series.dicom.grid import LPS_TO_RAS
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.notices.fields import EVENTS, OF_A_PATIENT, OF_NOBODY
 from derived_series.jobs.notices.receiver import Receiver
-from derived_series.jobs.requests.bulk import BulkKeys
+from derived_series.jobs.requests.bulk import BulkKeys, DecisionRequest
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.requests.verdict import ReviewRequest
 from derived_series.jobs.rules.model import Expected, OtherDerivation, Rule, WaitFor
@@ -28,7 +28,6 @@ from derived_series.jobs.rules.series_conditions import COUNT, METADATA, Conditi
 from derived_series.kinds import KINDS
 from derived_series.orthanc.addresses import ADDRESSES, Address
 from derived_series.orthanc.config import EnvironmentSettings, PipelineLimits, Settings
-from derived_series.orthanc.routes.bulk import DecisionRequest
 from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, run_pipeline
 from derived_series.transfer_syntaxes import WRITTEN

@@ -258,6 +258,19 @@ class BulkRequest:
         return asked.model_copy(update={"inputs": dict(inputs)}) if inputs else asked
 
 
+class DecisionRequest(JsonModel):
+    """Whose old or new series are removed: ``Members`` by number, or all that are ``Agreeing``."""
+
+    members: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
+    agreeing: bool = False
+
+    @model_validator(mode="after")
+    def _of_some(self) -> DecisionRequest:
+        if (self.members is not None) == self.agreeing:
+            raise ValueError('name Members by their numbers, or ask for "Agreeing": true')
+        return self
+
+
 def _derive_request(keys: dict[str, Any]) -> DeriveRequest:
     try:
         return DeriveRequest.of(keys)

@@ -7,26 +7,24 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any
-
-from pydantic import Field, model_validator
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from derived_series.errors import Conflict, InvalidRequest, NotFound
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
 from derived_series.jobs.bulk.pace import RATE_ENDS, expected_end, per_hour
 from derived_series.jobs.bulk.result_table import csv_text, row
+from derived_series.jobs.bulk.run_changes import CHANGES
 from derived_series.jobs.queue.audit_log import Act, Action
 from derived_series.jobs.queue.job_files import JobFiles
-from derived_series.jobs.requests.bulk import BulkRequest
+from derived_series.jobs.requests.bulk import BulkRequest, DecisionRequest
 from derived_series.jobs.requests.derive import parse_json, validated
-from derived_series.json_model import JsonModel
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look
 from derived_series.orthanc.bulk_decisions import refusal
+from derived_series.orthanc.bulk_document import run_path, shown_request, time_text
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.callers import Callers
@@ -52,19 +50,6 @@ _REPORT_POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
 }
-
-
-class DecisionRequest(JsonModel):
-    """Whose old or new series are removed: ``Members`` by number, or all that are ``Agreeing``."""
-
-    members: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
-    agreeing: bool = False
-
-    @model_validator(mode="after")
-    def _of_some(self) -> DecisionRequest:
-        if (self.members is not None) == self.agreeing:
-            raise ValueError('name Members by their numbers, or ask for "Agreeing": true')
-        return self
 
 
 class BulkRoutes:
@@ -117,7 +102,7 @@ class BulkRoutes:
         self._log.add(dataclasses.replace(run, acts=(act.to_json(),)))
         self._audit.tell(act)
         self._driver.wake()
-        return Answer.of({"ID": run.id, "Path": _path(run)})
+        return Answer.of({"ID": run.id, "Path": run_path(run)})
 
     def _versions(self, asked: BulkRequest) -> dict[str, str]:
         """Of what will derive. :raises NotFound: there is none of this name, or no destination of one."""
@@ -264,19 +249,19 @@ class BulkRoutes:
         goes_on = run.state is RunState.RUNNING
         document: dict[str, Any] = {
             "ID": run.id,
-            "Path": _path(run),
+            "Path": run_path(run),
             "Name": asked.keys.name,
             "State": run.state.value,
-            "CreationTime": _time(run.created),
-            "CompletionTime": _time(run.completed),
+            "CreationTime": time_text(run.created),
+            "CompletionTime": time_text(run.completed),
             "By": run.by,
             "Asked": shown_request(run.request),
             "Versions": run.versions,
             "Series": sum(counts.values()),
             "Counts": {state.value: count for state, count in counts.items()},
             "PerHour": None if rate is None else round(rate, 1),
-            "ExpectedEnd": _time(expected_end(now, left, rate, pace.hours)) if goes_on else None,
-            "Waits": {"For": what, "Until": _time(until)} if goes_on and what and left else None,
+            "ExpectedEnd": time_text(expected_end(now, left, rate, pace.hours)) if goes_on else None,
+            "Waits": {"For": what, "Until": time_text(until)} if goes_on and what and left else None,
             "Throttle": {"AtOnce": pace.at_once, "PerHour": pace.per_hour},
             "Problem": run.problem,
             "Audit": list(run.acts),
@@ -285,7 +270,7 @@ class BulkRoutes:
             agreeing = self._log.agreeing(run.id)
             document["Compared"] = {"Agree": agreeing[True], "Disagree": agreeing[False]}
             if self._reports.has_report(run.id):
-                document["Report"] = f"{_path(run)}/report"
+                document["Report"] = f"{run_path(run)}/report"
         return document
 
     # -- what is done to a run ---------------------------------------------------------------------------------
@@ -295,7 +280,7 @@ class BulkRoutes:
         run_id, verb = request.groups
         if verb in ("replace", "discard"):
             return self._decide(request, run_id, Decision.REPLACE if verb == "replace" else Decision.DISCARD)
-        action, change = _CHANGES[verb]
+        action, change = CHANGES[verb]
         by = self._callers.of(request).to_json()
         act = _act(action, by, run_id, {})
         write = self._log.retry if verb == "retry" else self._log.change
@@ -367,99 +352,12 @@ class BulkRoutes:
         return Answer.of({})
 
 
-def shown_request(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run says of its request: names of ours and of tags, and no value that a patient may have."""
-    keys = (
-        "Pipeline",
-        "Blueprint",
-        "Factory",
-        "IfExists",
-        "Priority",
-        "Again",
-        "Limits",
-        "Throttle",
-        "Hours",
-        "Derived",
-    )
-    document: dict[str, Any] = {key: request[key] for key in keys if request.get(key) is not None}
-    if request.get("Query"):
-        query = request["Query"]
-        document["Query"] = {"Level": query.get("Level", "Study"), "Tags": sorted(query.get("Query", {}))}
-    if request.get("Resources") is not None:
-        document["Resources"] = len(request["Resources"])
-    if request.get("Compare"):
-        compare = request["Compare"]
-        document["Compare"] = {"Pairs": len(compare.get("Pairs", [])), "Accepted": compare.get("Accepted")}
-    return document
-
-
 def _act(action: Action, by: Mapping[str, Any], run: str, more: Mapping[str, Any]) -> Act:
     return Act(action, by, "", "", {"Run": run, **more})
 
 
 def _with_act(run: BulkRun, act: Act) -> BulkRun:
     return dataclasses.replace(run, acts=(*run.acts, act.to_json()))
-
-
-#: How a run is, in a sentence.
-_IN_WORDS: Mapping[RunState, str] = {
-    RunState.FINDING: "is looking for its series already",
-    RunState.RUNNING: "is running already",
-    RunState.PAUSED: "is paused already",
-    RunState.CANCELLING: "is being cancelled already",
-    RunState.CANCELLED: "was cancelled",
-    RunState.DONE: "is done",
-    RunState.FAILED: "has failed",
-}
-
-
-def _paused(run: BulkRun) -> BulkRun:
-    if run.state not in (RunState.FINDING, RunState.RUNNING):
-        raise Conflict(f"the run {run.id} {_IN_WORDS[run.state]}", remedy="only a run that goes on can be paused")
-    return dataclasses.replace(run, state=RunState.PAUSED)
-
-
-def _resumed(run: BulkRun) -> BulkRun:
-    if run.state not in (RunState.PAUSED, RunState.FAILED):
-        raise Conflict(
-            f"the run {run.id} {_IN_WORDS[run.state]}", remedy="only a run that is paused or has failed can be resumed"
-        )
-    state = RunState.RUNNING if run.has_members else RunState.FINDING
-    return dataclasses.replace(run, state=state, problem=None, completed=None)
-
-
-def _cancelling(run: BulkRun) -> BulkRun:
-    if run.state in (RunState.DONE, RunState.CANCELLED, RunState.CANCELLING):
-        raise Conflict(
-            f"the run {run.id} {_IN_WORDS[run.state]}", remedy="only a run that is not over can be cancelled"
-        )
-    return dataclasses.replace(run, state=RunState.CANCELLING)
-
-
-def _tried_again(run: BulkRun) -> BulkRun:
-    if run.state in (RunState.CANCELLING, RunState.CANCELLED):
-        raise Conflict(f"the run {run.id} was cancelled", remedy="begin another one")
-    if run.state is RunState.FAILED:
-        raise Conflict(f"the run {run.id} {_IN_WORDS[run.state]}", remedy="resume it: then it goes on where it was")
-    state = RunState.RUNNING if run.state is RunState.DONE else run.state
-    return dataclasses.replace(run, state=state, completed=None)
-
-
-#: By the verb of the address.
-_CHANGES: Mapping[str, tuple[Action, Callable[[BulkRun], BulkRun]]] = {
-    "pause": ("PauseRun", _paused),
-    "resume": ("ResumeRun", _resumed),
-    "cancel": ("CancelRun", _cancelling),
-    "retry": ("RetryRun", _tried_again),
-}
-
-
-def _path(run: BulkRun) -> str:
-    return f"/derived-series/bulk/{run.id}"
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _number(query: Mapping[str, str], name: str, default: int) -> int:
