@@ -57,6 +57,12 @@ def test_a_run_and_its_members_come_back_as_they_were(store: JobStore) -> None:
         assert other.agreeing("run") == {True: 0, False: 1} and other.last_ends("run", 9) == [2.5]
 
 
+@pytest.mark.parametrize("count", [0, 3, 4])
+def test_all_members_are_read_once_page_by_page(store: JobStore, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr("derived_series.jobs.bulk.bulk_log._PAGE_MEMBERS", 2)
+    assert [member.number for member in filled(store, count).all_members("run")] == [*range(1, count + 1)]
+
+
 def test_a_job_and_its_member_are_written_together_or_not_at_all(store: JobStore) -> None:
     log = filled(store)
     (member, *_) = log.in_state("run", MemberState.WAITING)

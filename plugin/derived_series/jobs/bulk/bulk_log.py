@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from derived_series.errors import NotFound
@@ -32,6 +33,8 @@ CREATE INDEX IF NOT EXISTS bulk_members_by_job ON bulk_members (job)
 _MEMBER_COLUMNS = ("number", "state", "job", "submitted", "completed", "decision", "uncompared", "agrees", "document")
 #: More members than a run has.
 _MOST_MEMBERS = 10_000_000
+#: Members that are read at once.
+_PAGE_MEMBERS = 1000
 _OVER = ", ".join(f"'{state.value}'" for state in MemberState if state.is_over)
 
 
@@ -120,6 +123,14 @@ class BulkLog:
     def members(self, run_id: str, since: int = 0, limit: int = 100) -> list[Member]:
         """In the order of their numbers."""
         return self._members("run = ? ORDER BY number LIMIT ? OFFSET ?", [run_id, limit, since])
+
+    def all_members(self, run_id: str) -> Iterator[Member]:
+        """In the order of their numbers, however many there are: they are read page by page."""
+        for since in itertools.count(0, _PAGE_MEMBERS):
+            page = self.members(run_id, since, _PAGE_MEMBERS)
+            if not page:
+                return
+            yield from page
 
     def member(self, run_id: str, number: int) -> Member | None:
         """A member by its number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +12,6 @@ from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState
 from derived_series.jobs.queue.job_files import JobFiles
 from derived_series.jobs.requests.bulk import AgreementLimits
-
-#: Members that are read at once.
-_PAGE_MEMBERS = 500
 
 _STYLE = (
     "body{font:14px/1.4 sans-serif;margin:2em;color:#111;background:#fff}table{border-collapse:collapse}"
@@ -28,14 +25,7 @@ def write_report(files: JobFiles, run: BulkRun, limits: AgreementLimits, log: Bu
 
     :raises OSError: the disk does not take it. :raises Busy: the database does not.
     """
-    files.write_report(run.id, report(run, limits, list(_all(log, run.id))).encode())
-
-
-def _all(log: BulkLog, run_id: str) -> Iterator[Member]:
-    since = 0
-    while page := log.members(run_id, since, _PAGE_MEMBERS):
-        yield from page
-        since += len(page)
+    files.write_report(run.id, report(run, limits, list(log.all_members(run.id))).encode())
 
 
 def report(run: BulkRun, limits: AgreementLimits, members: Sequence[Member]) -> str:
