@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from derived_series.errors import NotFound
+from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import Decision, Member, MemberState
 from derived_series.jobs.metadata import REVIEW
 from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.reviews import Reviews
+
+#: Members that an error names.
+NAMED_MEMBERS = 20
 
 
 def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
@@ -26,6 +31,41 @@ def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
         return dataclasses.replace(member, decision=Decision.KEPT)
     _remove(series, gateway)
     return dataclasses.replace(member, decision=Decision.REPLACED if replaces else Decision.DISCARDED)
+
+
+def decidable(
+    run_id: str, decision: Decision, chosen: Sequence[int] | None, log: BulkLog, gateway: Gateway
+) -> tuple[Sequence[int], Sequence[dict[str, Any]]]:
+    """The members that a decision is taken about, and those that it cannot be, with the reason.
+
+    :param chosen: their numbers; None: all that agree and are not decided yet.
+    :raises NotFound: numbers that no member has.
+    """
+    members = {each.number: each for each in log.all_members(run_id)}
+    if chosen is None:
+        numbers = [each.number for each in members.values() if each.agrees and each.decision is None]
+    else:
+        numbers = list(dict.fromkeys(chosen))
+    if unknown := [str(number) for number in numbers if number not in members]:
+        raise NotFound(
+            f"the run {run_id} has no members {', '.join(unknown[:NAMED_MEMBERS])}",
+            remedy=f"they are numbered from 1 to {len(members)}; nothing was done" if members else "it has none",
+        )
+    replaced = _replaced_by_others(run_id, log)
+    reasons = {number: refusal(members[number], decision, replaced, gateway) for number in numbers}
+    refused = [{"Number": number, "Reason": reason} for number, reason in reasons.items() if reason]
+    return [number for number, reason in reasons.items() if not reason], refused
+
+
+def _replaced_by_others(run_id: str, log: BulkLog) -> dict[str, str]:
+    """The old series that other runs replace, with their run."""
+    replaces = (Decision.REPLACE, Decision.REPLACED)
+    return {
+        series: other
+        for other, member in log.made_again(besides=run_id)
+        if member.decision in replaces
+        for series in member.reference.values()
+    }
 
 
 def refusal(member: Member, decision: Decision, replaced: Mapping[str, str], gateway: Gateway) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from derived_series.errors import Conflict, InvalidRequest, NotFound
 from derived_series.jobs.bulk.bulk_log import BulkLog
-from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
-from derived_series.jobs.bulk.pace import RATE_ENDS, expected_end, per_hour
+from derived_series.jobs.bulk.bulk_run import BulkRun, Decision
 from derived_series.jobs.bulk.result_table import csv_text, row
 from derived_series.jobs.bulk.run_changes import CHANGES
 from derived_series.jobs.queue.audit_log import Act, Action
@@ -22,10 +20,11 @@ from derived_series.jobs.requests.bulk import BulkRequest, DecisionRequest
 from derived_series.jobs.requests.derive import parse_json, validated
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
-from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look
-from derived_series.orthanc.bulk_decisions import refusal
-from derived_series.orthanc.bulk_document import run_path, shown_request, time_text
+from derived_series.orthanc.bulk_checks import FitChecks
+from derived_series.orthanc.bulk_decisions import NAMED_MEMBERS, decidable
+from derived_series.orthanc.bulk_document import BulkDocuments, run_path
 from derived_series.orthanc.bulk_driver import BulkDriver
+from derived_series.orthanc.bulk_dry_run import BulkDryRun
 from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.derivations import Derivations
@@ -37,14 +36,8 @@ from derived_series.software import version
 #: Bytes of a body: 10,000 identifiers are half a megabyte.
 _BODY_BYTES = 4 << 20
 
-#: Members of one page of the table, unless asked otherwise and at most; and that are read at once for CSV.
+#: Members of one page of the table, unless asked otherwise and at most.
 _PAGE_MEMBERS, _MOST_MEMBERS = 100, 1000
-
-#: Seconds that a dry run may look for series, and series that are looked at in one go.
-_FIND_SECONDS, _LOOKED_AT_SERIES = 15.0, 50
-
-#: Members that an error names.
-_NAMED_MEMBERS = 20
 
 _REPORT_POLICY = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -77,7 +70,8 @@ class BulkRoutes:
         self._log = log
         self._driver = driver
         self._finder = finder
-        self._checks = checks
+        self._documents = BulkDocuments(log, driver, reports)
+        self._dry_run = BulkDryRun(finder, checks, derivations)
         self._derivations = derivations
         self._library = library
         self._callers = callers
@@ -95,7 +89,7 @@ class BulkRoutes:
         versions = self._versions(asked)
         if asked.keys.dry_run:
             with self._waiters.place(PAGE_REMEDY):
-                return Answer.of(self._dry_run(asked))
+                return Answer.of(self._dry_run.answer(asked))
         by = self._callers.of(request, asked.keys.user).to_json()
         run = BulkRun(str(uuid.uuid4()), asked.to_json(), by, versions, time.time())
         act = _act("StartRun", by, run.id, {"Name": versions["Name"]})
@@ -118,65 +112,6 @@ class BulkRoutes:
             name = asked.derive.pipeline or asked.derive.blueprint or ""
         return {"Software": version(), "Name": name, "Code": code}
 
-    # -- the dry run -------------------------------------------------------------------------------------------
-
-    def _dry_run(self, asked: BulkRequest) -> dict[str, Any]:
-        keys = asked.keys
-        members: list[Member] = []
-        stopped = False
-        try:
-            for member in itertools.islice(
-                self._finder.members(asked, _FIND_SECONDS), keys.since, keys.since + keys.limit + 1
-            ):
-                members.append(member)
-        except TimeoutError:
-            stopped = True
-        more, members = len(members) > keys.limit, members[: keys.limit]
-        looks = self._looks(asked, members)
-        entries = [self._would_run(asked, member, looks.get(member.number)) for member in members]
-        return {
-            "DryRun": True,
-            "Since": keys.since,
-            "Limit": keys.limit,
-            "WouldRun": sum(entry["Runs"] for entry in entries),
-            "Members": entries,
-            "More": more,
-            "Stopped": f"after {_FIND_SECONDS:g} s: a run would look on" if stopped else "",
-        }
-
-    def _looks(self, asked: BulkRequest, members: list[Member]) -> dict[int, Look]:
-        if asked.derive is None:
-            return {}
-        waiting = [member for member in members if member.state is MemberState.WAITING]
-        looks: dict[int, Look] = {}
-        for batch in (waiting[at : at + _LOOKED_AT_SERIES] for at in range(0, len(waiting), _LOOKED_AT_SERIES)):
-            batch_looks = self._checks.looks([member.series for member in batch], asked.derive)
-            looks |= {member.number: look for member, look in zip(batch, batch_looks, strict=True)}
-        return looks
-
-    def _would_run(self, asked: BulkRequest, member: Member, look: Look | None) -> dict[str, Any]:
-        reason = member.reason if look is None else look.reason
-        job = None
-        if not reason:
-            try:
-                one = asked.for_one(member.former, None if look is None else look.inputs)
-                if one.if_exists == "Reuse":
-                    job = self._derivations.reusable(self._derivations.job(member.series, one))
-                reason = "" if job is None else "it has been derived already"
-            except (NotFound, Conflict) as error:
-                reason = error.message
-            except InvalidRequest:
-                reason = NOT_TAKEN
-        return {
-            "Number": member.number,
-            "Series": member.series,
-            "Path": f"/series/{member.series}",
-            "Runs": not reason,
-            "Reason": reason,
-            **({} if job is None else {"Job": job.id}),
-            **({"Reference": list(member.reference.values())} if member.reference else {}),
-        }
-
     # -- what there is -----------------------------------------------------------------------------------------
 
     def list(self, request: Request) -> Answer:
@@ -185,11 +120,11 @@ class BulkRoutes:
         runs = self._log.runs(_number(request.query, "since", 0), _number(request.query, "limit", _PAGE_MEMBERS))
         if "expand" not in request.query:
             return Answer.of([run.id for run in runs])
-        return Answer.of([self._document(run) for run in runs])
+        return Answer.of([self._documents.of(run) for run in runs])
 
     def get(self, request: Request) -> Answer:
         """How far a run is."""
-        return Answer.of(self._document(self._log.get(request.groups[0])))
+        return Answer.of(self._documents.of(self._log.get(request.groups[0])))
 
     def table(self, request: Request) -> Answer:
         """Its members, a page of them with ``?since=&limit=``, with all figures."""
@@ -212,10 +147,8 @@ class BulkRoutes:
         """All of its members as CSV."""
         run = self._log.get(request.groups[0])
         limits = BulkRequest.of(run.request).keys.limits
-        pages = (self._log.members(run.id, since, _MOST_MEMBERS) for since in itertools.count(0, _MOST_MEMBERS))
-        members = itertools.chain.from_iterable(itertools.takewhile(bool, pages))
         return Answer(
-            csv_text(members, limits).encode(),
+            csv_text(self._log.all_members(run.id), limits).encode(),
             content_type="text/csv; charset=utf-8; header=present",
             headers={
                 "Content-Disposition": f'attachment; filename="{run.id}.csv"',
@@ -239,40 +172,6 @@ class BulkRoutes:
         headers = {"Content-Disposition": f'attachment; filename="comparison-{known}.html"', **_REPORT_POLICY}
         return Answer(body, content_type="text/html; charset=utf-8", headers=headers)
 
-    def _document(self, run: BulkRun) -> dict[str, Any]:
-        asked = BulkRequest.of(run.request)
-        counts = self._log.counts(run.id)
-        left = counts[MemberState.WAITING] + counts[MemberState.SUBMITTED]
-        now, pace = time.time(), self._driver.pace_of(asked)
-        rate = per_hour(self._log.last_ends(run.id, RATE_ENDS))
-        what, until = pace.waits(now, self._log.submitted_since(run.id, now - 3600.0))
-        goes_on = run.state is RunState.RUNNING
-        document: dict[str, Any] = {
-            "ID": run.id,
-            "Path": run_path(run),
-            "Name": asked.keys.name,
-            "State": run.state.value,
-            "CreationTime": time_text(run.created),
-            "CompletionTime": time_text(run.completed),
-            "By": run.by,
-            "Asked": shown_request(run.request),
-            "Versions": run.versions,
-            "Series": sum(counts.values()),
-            "Counts": {state.value: count for state, count in counts.items()},
-            "PerHour": None if rate is None else round(rate, 1),
-            "ExpectedEnd": time_text(expected_end(now, left, rate, pace.hours)) if goes_on else None,
-            "Waits": {"For": what, "Until": time_text(until)} if goes_on and what and left else None,
-            "Throttle": {"AtOnce": pace.at_once, "PerHour": pace.per_hour},
-            "Problem": run.problem,
-            "Audit": list(run.acts),
-        }
-        if asked.keys.compares:
-            agreeing = self._log.agreeing(run.id)
-            document["Compared"] = {"Agree": agreeing[True], "Disagree": agreeing[False]}
-            if self._reports.has_report(run.id):
-                document["Report"] = f"{run_path(run)}/report"
-        return document
-
     # -- what is done to a run ---------------------------------------------------------------------------------
 
     def change(self, request: Request) -> Answer:
@@ -287,7 +186,7 @@ class BulkRoutes:
         run = write(run_id, lambda current: _with_act(change(current), act))
         self._audit.tell(act)
         self._driver.wake()
-        return Answer.of(self._document(run))
+        return Answer.of(self._documents.of(run))
 
     def _decide(self, request: Request, run_id: str, decision: Decision) -> Answer:
         asked = validated(DecisionRequest, parse_json(request.body or b"{}", "the body"))
@@ -300,10 +199,10 @@ class BulkRoutes:
             )
         by = self._callers.of(request).to_json()
         with self._deciding:
-            numbers, refused = self._decidable(run_id, decision, asked)
+            numbers, refused = decidable(run_id, decision, asked.members, self._log, self._gateway)
             count = self._log.decide(run_id, decision, numbers)
         if refused and asked.members is not None and not count:
-            reasons = "; ".join(f"{each['Number']}: {each['Reason']}" for each in refused[:_NAMED_MEMBERS])
+            reasons = "; ".join(f"{each['Number']}: {each['Reason']}" for each in refused[:NAMED_MEMBERS])
             raise Conflict(f"nothing is done with members of the run {run_id}: {reasons}")
         action: Action = "ReplaceInRun" if decision is Decision.REPLACE else "DiscardInRun"
         act = _act(action, by, run_id, {"Members": asked.members or "Agreeing", "Count": count})
@@ -311,35 +210,6 @@ class BulkRoutes:
         self._audit.tell(act)
         self._driver.wake()
         return Answer.of({"Count": count, **({"Refused": refused} if refused else {})})
-
-    def _decidable(
-        self, run_id: str, decision: Decision, asked: DecisionRequest
-    ) -> tuple[Sequence[int], Sequence[dict[str, Any]]]:
-        """The members that a decision is taken about, and those that it cannot be, with the reason.
-
-        :raises NotFound: numbers that no member has.
-        """
-        pages = (self._log.members(run_id, since, _MOST_MEMBERS) for since in itertools.count(0, _MOST_MEMBERS))
-        members = {each.number: each for each in itertools.chain.from_iterable(itertools.takewhile(bool, pages))}
-        if asked.members is None:
-            numbers = [each.number for each in members.values() if each.agrees and each.decision is None]
-        else:
-            numbers = list(dict.fromkeys(asked.members))
-        if unknown := [str(number) for number in numbers if number not in members]:
-            raise NotFound(
-                f"the run {run_id} has no members {', '.join(unknown[:_NAMED_MEMBERS])}",
-                remedy=f"they are numbered from 1 to {len(members)}; nothing was done" if members else "it has none",
-            )
-        replaces = (Decision.REPLACE, Decision.REPLACED)
-        replaced = {
-            series: other
-            for other, member in self._log.made_again(besides=run_id)
-            if member.decision in replaces
-            for series in member.reference.values()
-        }
-        reasons = {number: refusal(members[number], decision, replaced, self._gateway) for number in numbers}
-        refused = [{"Number": number, "Reason": reason} for number, reason in reasons.items() if reason]
-        return [number for number, reason in reasons.items() if not reason], refused
 
     def delete(self, request: Request) -> Answer:
         """Forget a run that is over. Its jobs, its series and its report stay."""
