@@ -139,7 +139,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         tasks.task_of,
         settings.limits,
         tasks.timeout_of,
-        lambda job: observer.observe(job),  # so is the observer
+        lambda job: observer.observe(job),  # likewise
         leftovers,
         pools.previews,
         pools.environments,
