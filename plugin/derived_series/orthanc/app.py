@@ -105,7 +105,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     audit = Audit(gateway, AuditLog(store), audit_file)
 
     # Who works, and how Orthanc is reached from there.
-    attempts, bundles = Attempts(), Bundles(folders)
+    attempts, bundles = Attempts(lambda: nodes.is_silent), Bundles(folders)
     pools = WorkerPools.start(
         pool, Interpreter.ours(executable), settings, around, folders, attempts, bundles, store.folder / "environments"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import psycopg
 
 from derived_series.errors import Busy, Conflict
 from derived_series.jobs.messages import DeriveTask, Outcome
+from derived_series.jobs.queue import postgresql_database, postgresql_nodes
 from derived_series.jobs.queue.job_files import TableFiles
 from derived_series.jobs.queue.leftovers import Leftovers
-from derived_series.jobs.queue.nodes import GONE, Part
+from derived_series.jobs.queue.nodes import GONE, OVER, Part
 from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
 from derived_series.jobs.queue.postgresql_nodes import ManyNodes
 from derived_series.jobs.queue.runner import JobRunner
@@ -246,6 +248,72 @@ def test_a_job_is_cancelled_and_its_progress_told_from_anywhere(start: Callable[
     a.executor.scripts[WORK.derive] = named("a")
     b.runner.resubmit("x")
     assert b.runner.wait("x", 10).state is State.SUCCESS
+
+
+def test_a_cancellation_counts_where_its_word_is_lost(
+    start: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = start("a", blocked)
+    soon(lambda: a.nodes.leads)
+    b = start("b", blocked)
+    b.runner.submit(job("x"), None)
+    soon(lambda: b.store.get("x").state is State.RUNNING)
+    monkeypatch.setattr(b.nodes, "tell", lambda what, job_id="": None)
+    b.runner.cancel("x")
+    done = b.runner.wait("x", 15)
+    assert done.problem is not None and done.problem.kind == "Cancelled"
+
+
+def test_what_is_late_takes_no_cancellation_away(connect: Open, tmp_path: Path) -> None:
+    database = connect("a")
+    store = JobStore(tmp_path, database, TableFiles(database))
+    store.add(job("x"), None, most=5)
+    assert database.contend() == 1
+    ManyNodes(database).ask_to_cancel("x")
+    assert not store.update(replace(job("x"), state=State.SUCCESS, attempt=7)), "another attempt counts"
+    assert store.cancellations() == ["x"]
+
+
+def test_one_word_that_cannot_be_followed_keeps_no_other_from_being_heard(
+    connect: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_nodes, "_TICK_SECONDS", 0.05)
+    a, heard = connect("a"), list[str]()
+
+    def hear(what: str, job_id: str) -> None:
+        heard.append(job_id)
+        if job_id == "one":
+            raise RuntimeError("it cannot be followed")
+
+    nodes = ManyNodes(a)
+    nodes.start(Part(lambda: None, lambda: None, hear))
+    try:
+        soon(lambda: heard)  # it listens, and has looked
+        nodes.tell(OVER, "one")
+        soon(lambda: "one" in heard)
+
+        def is_heard() -> bool:
+            nodes.tell(OVER, "two")
+            return "two" in heard
+
+        soon(is_heard)
+    finally:
+        nodes.stop()
+
+
+def test_a_server_that_is_frozen_holds_no_request_for_ever(
+    connect: Open, jobs_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen server keeps its connections, and no time-out of its own: this side ends them."""
+    monkeypatch.setattr(postgresql_database, "_CALL_SECONDS", 0.5)
+    monkeypatch.setattr(postgresql_database, "_STATEMENT_SECONDS", 60.0)
+    a = connect("a")
+    with psycopg.connect(jobs_address, autocommit=True) as other:
+        ours = postgresql_database._OURS
+        other.execute("SELECT pg_advisory_lock(%s, hashtext('reuse'))", [ours])
+        with pytest.raises(Busy, match="does not answer") as ended, a.locked("reuse"):
+            pass
+    assert "statement timeout" not in ended.value.message, "that is the server's own, which runs"
 
 
 def test_when_the_one_that_leads_is_gone_another_does_what_it_ran(start: Callable[..., Node]) -> None:

@@ -164,6 +164,38 @@ def test_a_worker_that_may_not_have_it_ends_the_attempt_with_words() -> None:
     assert [str(each.error) for each in ends] == ["numpy 1.26"]
 
 
+def test_an_attempt_that_ends_while_it_is_claimed_is_nobodys() -> None:
+    attempts = Attempts()
+
+    def cancelled_meanwhile(versions: dict[str, Any]) -> None:
+        attempts.end("key")
+
+    ticket, _ = begun(attempts, check=cancelled_meanwhile)
+    _, token = attempts.claim(ticket, "job", "w", {})
+    assert not attempts.is_live(token) and attempts.claimed(["key"]) == []
+    with pytest.raises(Superseded):
+        attempts.of(token, "job")
+
+
+def test_nothing_is_taken_for_jobs_that_another_orthanc_may_have_taken_up() -> None:
+    """As when this one was frozen, and wakes: what was sent to it meanwhile is answered before it knows of it."""
+    is_silent = False
+    attempts = Attempts(lambda: is_silent)
+    _, token = attempts.claim(begun(attempts)[0], "job", "w", {})
+    later, _ = begun(attempts, "later")
+    _, of_catalogue = attempts.claim(attempts.begin(catalogue_attempt()), "gpu", "w", {})
+    is_silent = True
+    assert not attempts.is_live(token)
+    for ask in (lambda: attempts.of(token, "job"), lambda: attempts.claim(later, "job", "w", {})):
+        with pytest.raises(Superseded):
+            ask()
+    assert attempts.is_live(of_catalogue), "it is of no job"
+
+
+def catalogue_attempt() -> RemoteAttempt:
+    return RemoteAttempt("catalogue", "gpu", 0, {}, lambda outcome: None, lambda versions: None)
+
+
 # -- versions ------------------------------------------------------------------------------------------------------
 
 

@@ -49,6 +49,11 @@ class Nodes(ABC):
         """Whether this one is sure to lead."""
 
     @property
+    def is_silent(self) -> bool:
+        """Whether another may have taken up what this one runs, before this one knows of it."""
+        return False
+
+    @property
     def is_alone(self) -> bool:
         """Whether there can be no other."""
         return self.look_seconds is None

@@ -96,16 +96,16 @@ class PostgresqlDatabase(Database):
         self._connection: Connection | None = None
         self._leading: Connection | None = None
         self._contact = 0.0  # when the last statement was begun that was answered
-        self._busy_since: float | None = None
+        self._calls: dict[int, tuple[Connection, float]] = {}  # what the server is asked now, and since when
         self._closed = threading.Event()
         self._version = 0
+        self._watch = threading.Thread(target=self._watch_calls, name="jobs database", daemon=True)
+        self._watch.start()
         try:
             self._wait_for_server()
         except DerivedSeriesError:
             self.close()
             raise
-        self._watch = threading.Thread(target=self._watch_calls, name="jobs database", daemon=True)
-        self._watch.start()
 
     def _wait_for_server(self) -> None:
         """Prepare the tables; a server that starts with this machine may come a little later."""
@@ -144,15 +144,16 @@ class PostgresqlDatabase(Database):
                 f"the database of the jobs is PostgreSQL {connection.info.server_version // 10000}",
                 remedy="use PostgreSQL 14 or later",
             )
-        for name, value in {
-            "search_path": "derived_series",
-            "idle_session_timeout": f"{int(self._silent * 1000)}ms",
-            "statement_timeout": f"{_STATEMENT_SECONDS:g}s",
-            "idle_in_transaction_session_timeout": f"{_STATEMENT_SECONDS:g}s",
-            "client_min_messages": "warning",
-            "default_transaction_isolation": "read committed",
-        }.items():
-            connection.execute("SELECT set_config(%s, %s, false)", [name, value])
+        with self._bounded(connection):
+            for name, value in {
+                "search_path": "derived_series",
+                "idle_session_timeout": f"{int(self._silent * 1000)}ms",
+                "statement_timeout": f"{_STATEMENT_SECONDS:g}s",
+                "idle_in_transaction_session_timeout": f"{_STATEMENT_SECONDS:g}s",
+                "client_min_messages": "warning",
+                "default_transaction_isolation": "read committed",
+            }.items():
+                connection.execute("SELECT set_config(%s, %s, false)", [name, value])
         return connection
 
     @contextmanager
@@ -162,13 +163,13 @@ class PostgresqlDatabase(Database):
             if self._closed.is_set():
                 raise _away("Orthanc stops")
             began = time.monotonic()
-            self._busy_since = began
             try:
                 connection = self._connection
                 if connection is None or connection.closed:
                     self._leading = None
                     connection = self._connection = self.connect()
-                yield connection
+                with self._bounded(connection):
+                    yield connection
                 self._contact = began
             except errors.UniqueViolation as error:
                 raise Conflict(f"it is written down already: {_first_line(error)}") from error
@@ -183,8 +184,15 @@ class PostgresqlDatabase(Database):
                 raise _away(_first_line(error)) from error
             except (psycopg.Error, UnicodeError) as error:
                 raise DerivedSeriesError(f"a job cannot be written down: {_first_line(error)}") from error
-            finally:
-                self._busy_since = None
+
+    @contextmanager
+    def _bounded(self, connection: Connection) -> Iterator[None]:
+        """Ask the server something, which ends with an error where it does not answer."""
+        self._calls[id(connection)] = connection, time.monotonic()
+        try:
+            yield
+        finally:
+            del self._calls[id(connection)]
 
     def _give_up_session(self) -> None:
         """Let go of a session: whatever has happened to it, it writes nothing more."""
@@ -196,8 +204,9 @@ class PostgresqlDatabase(Database):
     def _watch_calls(self) -> None:
         """End the connection of a call that the server does not answer: one that is frozen takes no time-outs."""
         while not self._closed.wait(1.0):
-            since, connection = self._busy_since, self._connection
-            if since is not None and connection is not None and time.monotonic() - since > _CALL_SECONDS:
+            for connection, since in list(self._calls.values()):
+                if time.monotonic() - since <= _CALL_SECONDS:
+                    continue
                 with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as silent:
                     silent.shutdown(socket.SHUT_RDWR)
 
@@ -323,7 +332,8 @@ class PostgresqlDatabase(Database):
             raise _away(_first_line(error)) from error
         with closing(connection):
             try:
-                connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [_OURS, purpose])
+                with self._bounded(connection):
+                    connection.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [_OURS, purpose])
             except psycopg.Error as error:
                 raise _away(_first_line(error)) from error
             yield
@@ -348,12 +358,14 @@ class PostgresqlDatabase(Database):
         while not self._closed.is_set():
             try:
                 with self.connect() as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
+                    with self._bounded(connection):
+                        connection.execute(f"LISTEN {CHANNEL}")
                     look()
                     while not self._closed.is_set():
                         for notify in connection.notifies(timeout=1.0):
                             hear(notify.payload)
-                        connection.execute("SELECT 1")  # the server ends sessions that are silent
+                        with self._bounded(connection):
+                            connection.execute("SELECT 1")  # the server ends sessions that are silent
             except psycopg.Error as error:
                 _log.info("what other Orthancs say is not heard: %s", _first_line(error))
                 self._closed.wait(0.5)

@@ -46,6 +46,10 @@ class ManyNodes(Nodes):
     def leads(self) -> bool:
         return self._term is not None and self._database.leads
 
+    @property
+    def is_silent(self) -> bool:
+        return self._database.is_silent
+
     def start(self, part: Part) -> None:
         self._part = part
         self._ticking.start()
@@ -146,8 +150,11 @@ class ManyNodes(Nodes):
             what, _, subject = text.partition(" ")
             self._hear(what, subject)
 
-        try:
-            self._database.listen(hear, lambda: self._hear(NEW, ""))
-        except Exception:  # the one boundary of this thread; others are looked after all the same, later
-            if not self._stopping.is_set():
-                _log.exception("what other Orthancs say is not heard any more")
+        while not self._stopping.is_set():
+            try:
+                self._database.listen(hear, lambda: self._hear(NEW, ""))
+                return
+            except Exception:  # the one boundary of this thread; others are looked after all the same, later
+                if not self._stopping.is_set():
+                    _log.exception("what another Orthanc has said has met an error")
+            self._stopping.wait(_TICK_SECONDS)

@@ -112,6 +112,7 @@ class JobRunner:
         self._clock = SteadyClock()
         self._uploads = threading.Lock()  # nothing is resubmitted while its image is being removed
         self._tidy_at = 0.0
+        self._look_at = 0.0
         self._room = WaitingRoom()
         self._places = WaitingRoom()  # of those who wait until a job that is over has its place back
         self._stopping = threading.Event()
@@ -314,6 +315,7 @@ class JobRunner:
                     continue
                 if self._recovery:
                     self._take_up()
+                self._end_cancelled()
                 if kind and not self._stopping.is_set():
                     with about_job(job_id):
                         self._handle(kind, job_id)
@@ -383,6 +385,7 @@ class JobRunner:
 
     def _take_up(self) -> None:
         self._recovery = False
+        self._look_at = 0.0
         try:
             self._recover()
         except _DISK:
@@ -419,8 +422,17 @@ class JobRunner:
                     raise
                 except Exception:  # one that cannot be discarded keeps no other from being so
                     _log.exception("what job %s left cannot be removed", job.id, extra={"job": job.id})
+
+    def _end_cancelled(self) -> None:
+        """End what was cancelled at another Orthanc, whose word for it may not have come here."""
+        if self.nodes.look_seconds is None or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + self.nodes.look_seconds
         for job_id in self.store.cancellations():
-            self._messages.put((CANCEL, job_id))
+            running = self._running.get(job_id)
+            if running is None or (running.stopping is None and running.verdict is None):
+                with about_job(job_id):
+                    self._handle(CANCEL, job_id)
 
     def _hand_out(self) -> None:
         """Give jobs to workers while both are there."""

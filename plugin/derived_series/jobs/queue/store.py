@@ -343,7 +343,7 @@ def _written(db: Transaction, job: JobRecord, condition: str, values: Sequence[A
     del row["id"]
     columns = ", ".join(f"{name} = ?" for name in row)
     changed = db.execute(f"UPDATE jobs SET {columns} WHERE id = ? AND {condition}", [*row.values(), job.id, *values])
-    if job.state.is_final:
+    if job.state.is_final and changed.rowcount == 1:
         db.execute("DELETE FROM cancellations WHERE job = ?", [job.id])
     return changed.rowcount == 1
 

@@ -25,7 +25,7 @@ HEADER = "X-Derived-Series-Attempt"
 class RemoteAttempt:
     """One attempt while it is there.
 
-    :param key: what dask calls it; :param job: its job, and :param number: which attempt at that.
+    :param key: what dask calls it; :param job: its job, and :param number: which attempt at that; 0: not at a job.
     :param task: what is handed out for the ticket. :param ended: is called with its outcome.
     :param check: why a worker may not have it, by the versions that it tells; None: it may.
     :param worker: who has it; empty: nobody yet. :param heard: when it was last heard of, of the monotonic clock.
@@ -42,9 +42,13 @@ class RemoteAttempt:
 
 
 class Attempts:
-    """All attempts on other machines that have not ended."""
+    """All attempts on other machines that have not ended.
 
-    def __init__(self) -> None:
+    :param is_silent: whether another Orthanc may have taken up the jobs of this one by now: it was frozen, or cut off.
+    """
+
+    def __init__(self, is_silent: Callable[[], bool] = lambda: False) -> None:
+        self._is_silent = is_silent
         self._lock = threading.Lock()
         self._tickets: dict[str, RemoteAttempt] = {}
         self._tokens: dict[str, RemoteAttempt] = {}
@@ -62,18 +66,18 @@ class Attempts:
         :raises Superseded: it has ended, or somebody has it: dask may run a task twice.
         :raises DerivedSeriesError: this worker may not have it; the attempt has ended with that.
         """
-        with self._lock:
-            attempt = self._tickets.pop(_digest(ticket), None)
-            if attempt is None or attempt.job != job:
-                raise Superseded("this attempt has ended, or another worker has it")
-        if (refusal := attempt.check(versions)) is not None:
-            attempt.ended(Outcome(error=refusal))
-            raise refusal
         token = secrets.token_urlsafe(24)
-        with self._lock:
+        with self._lock:  # both at once: an end in between would end neither
+            attempt = self._tickets.pop(_digest(ticket), None)
+            if attempt is None or attempt.job != job or self._may_be_anothers(attempt):
+                raise Superseded("this attempt has ended, or another worker has it")
             attempt.worker = worker
             attempt.heard = time.monotonic()
             self._tokens[_digest(token)] = attempt
+        if (refusal := attempt.check(versions)) is not None:
+            attempt.ended(Outcome(error=refusal))
+            self.end(attempt.key)
+            raise refusal
         return attempt, token
 
     def of(self, token: str | None, job: str) -> RemoteAttempt:
@@ -83,7 +87,7 @@ class Attempts:
         """
         with self._lock:
             attempt = self._tokens.get(_digest(token or ""))
-            if attempt is None or attempt.job != job:
+            if attempt is None or attempt.job != job or self._may_be_anothers(attempt):
                 raise Superseded("this attempt has ended: what it sends is not wanted any more")
             attempt.heard = time.monotonic()
         return attempt
@@ -91,7 +95,12 @@ class Attempts:
     def is_live(self, token: str) -> bool:
         """Whether requests with a token are answered."""
         with self._lock:
-            return _digest(token) in self._tokens
+            attempt = self._tokens.get(_digest(token))
+            return attempt is not None and not self._may_be_anothers(attempt)
+
+    def _may_be_anothers(self, attempt: RemoteAttempt) -> bool:
+        """Whether another Orthanc may have begun the next attempt at its job, which this one has not noticed yet."""
+        return attempt.number > 0 and self._is_silent()
 
     def end(self, key: str) -> None:
         """From now on, nothing that is sent for the attempt is taken."""
