@@ -426,9 +426,9 @@ def test_a_series_that_breaks_a_rule_is_not_stored(empty: OrthancServer, ct: str
 def test_wrong_parameters_do_not_become_a_job(empty: OrthancServer, ct: str) -> None:
     before = len(empty.json("/derived-series/jobs"))
     for parameters, problem in (
-        ({"Sigma": 1}, "'Sigma' was unexpected"),
-        ({"SigmaMm": "x"}, "SigmaMm: 'x' is not of type 'number'"),
-        ({"SigmaMm": -1}, "SigmaMm: -1 is less than"),
+        ({"Sigma": 1}, "unknown key 'Sigma'"),
+        ({"SigmaMm": "x"}, 'SigmaMm: a number is expected, not string "x"'),
+        ({"SigmaMm": -1}, "SigmaMm: a number greater than 0 is expected, not number -1"),
     ):
         body = {"Pipeline": "gaussian_smoothing", "Parameters": parameters, "Asynchronous": True}
         answer = empty.post(f"/series/{ct}/derive", json=body)

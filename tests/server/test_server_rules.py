@@ -306,7 +306,7 @@ def test_what_would_fail_is_told_of_rules_to_try(server: OrthancServer) -> None:
     waits = {"Series": {"ct": {"Modality": "CT"}}, "Seconds": 1, "Otherwise": {"Derive": {"Pipeline": "none"}}}
     tried = simulated(server, [series], Rules=[wrong, {**wrong, "Name": "y", "Derive": PLAIN, "WaitFor": waits}])
     (problem,) = tried[series, "x"]["Problems"]
-    assert problem.startswith("parameters of pipeline 'plain': Seconds: 'x' is not of type")
+    assert problem.startswith("parameters of pipeline 'plain': Seconds: a number is expected, not string")
     assert tried[series, "y"]["Problems"] == ["there is no pipeline 'none'"]
     twice = server.post(f"/series/{series}/rules/simulate", json={"Rules": [wrong, wrong]})
     assert twice.status_code == 400 and "several rules are named 'x'" in twice.json()["Message"]

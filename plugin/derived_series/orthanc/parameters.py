@@ -2,35 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
 from derived_series.errors import InvalidRequest
-from derived_series.shortening import shortened
-from derived_series.wrong_values import place_text
+from derived_series.wrong_values import problems_in_words
 
-#: Of one message of jsonschema's, which quotes names and values.
-_MESSAGE_CHARACTERS = 300
+#: What pydantic calls a value that is not of a type of JSON schema.
+_OF_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "array": "list_type",
+        "boolean": "bool_type",
+        "integer": "int_type",
+        "null": "none_required",
+        "number": "float_type",
+        "object": "dict_type",
+        "string": "string_type",
+    }
+)
+
+#: A keyword of JSON schema -> what pydantic calls a value that breaks it, and the name of what it holds.
+_OF_BOUNDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "exclusiveMaximum": ("less_than", "lt"),
+        "exclusiveMinimum": ("greater_than", "gt"),
+        "maxItems": ("too_long", "max_length"),
+        "maxLength": ("string_too_long", "max_length"),
+        "maximum": ("less_than_equal", "le"),
+        "minItems": ("too_short", "min_length"),
+        "minLength": ("string_too_short", "min_length"),
+        "minimum": ("greater_than_equal", "ge"),
+        "multipleOf": ("multiple_of", "multiple_of"),
+        "pattern": ("string_pattern_mismatch", "pattern"),
+    }
+)
+
+#: Stands in a place for one of several schemas, as pydantic's names of branches do.
+_BRANCH = "<any>"
 
 
 def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """:param schema: the JSON schema of the pipeline's parameters. What it cannot say the worker checks.
 
-    :raises InvalidRequest: with each wrong name and value.
+    :raises InvalidRequest: with each wrong name and value, in the worker's words.
     """
-    problems = sorted(Draft202012Validator(schema).iter_errors(dict(parameters)), key=lambda error: list(error.path))
-    if problems:
+    errors = sorted(Draft202012Validator(schema).iter_errors(dict(parameters)), key=lambda error: list(error.path))
+    if errors:
+        problems = problems_in_words([item for error in _first_of_type(errors) for item in _items(error)], parameters)
         names = ", ".join(schema.get("properties", {})) or "none"
         raise InvalidRequest(
-            f"parameters of pipeline {pipeline!r}: " + "; ".join(map(_problem_text, problems)),
+            f"parameters of pipeline {pipeline!r}: {'; '.join(problems)}",
             remedy=f"its parameters are: {names}",
-            details="\n".join(map(_problem_text, problems)),
+            details="\n".join(problems),
         )
 
 
-def _problem_text(error: ValidationError) -> str:
-    where = place_text(list(error.path))
-    message = shortened(error.message, _MESSAGE_CHARACTERS)
-    return f"{where}: {message}" if where else message
+def _first_of_type(errors: list[ValidationError]) -> list[ValidationError]:
+    """Without what else is wrong with a value of another type."""
+    of_type = [list(error.path) for error in errors if error.validator == "type"]
+    return [error for error in errors if error.validator == "type" or list(error.path) not in of_type]
+
+
+def _items(error: ValidationError, place: tuple[int | str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """What is wrong as pydantic says it. :param place: the place that the error's path starts from."""
+    place, keyword = (*place, *error.path), str(error.validator)
+    bound: Any = error.validator_value
+    instance: Any = error.instance
+    schema: Any = error.schema
+    item = {"loc": place, "input": instance, "msg": error.message, "ctx": {}}
+    if keyword in ("anyOf", "oneOf") and error.context:
+        for each in error.context:
+            yield from _items(each, (*place, _BRANCH))
+    elif keyword == "type":
+        yield from (item | {"type": _OF_TYPES[each]} for each in ([bound] if isinstance(bound, str) else bound))
+    elif keyword in _OF_BOUNDS:
+        kind, name = _OF_BOUNDS[keyword]
+        yield item | {"type": kind, "ctx": {name: bound}}
+    elif keyword in ("enum", "const"):
+        yield item | {"type": "enum", "ctx": {"expected": _listed(bound if keyword == "enum" else [bound])}}
+    elif keyword == "required":
+        yield from (item | {"type": "missing", "loc": (*place, key)} for key in bound if key not in instance)
+    elif keyword == "additionalProperties":
+        unknown = [key for key in instance if key not in schema.get("properties", {})]
+        yield from (item | {"type": "extra_forbidden", "loc": (*place, key)} for key in unknown)
+    else:
+        yield item | {"type": keyword}
+
+
+def _listed(values: list[Any]) -> str:
+    *others, last = map(repr, values)
+    return f"{', '.join(others)} or {last}" if others else last

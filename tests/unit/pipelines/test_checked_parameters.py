@@ -59,35 +59,35 @@ class Mine(Pipeline):
     parameters = Settings
 
 
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({}, "low is missing"),
-        ({"low": "wide"}, 'low: a number is expected, not string "wide"'),
-        ({"low": [1]}, "low: a number is expected, not array [1]"),
-        ({"low": np.array([1.0, 2.0])}, 'low: a number is expected, not ndarray "[1. 2.]"'),
-        ({"low": {(1, 2): 3}}, "low: a number is expected, not object {(1, 2): 3}"),
-        ({"low": 0, "high": 1e7}, "high: a number of at most 2000000 is expected, not number 10000000.0"),
-        ({"low": 0, "steps": 2.5}, "steps: a whole number is expected, not number 2.5"),
-        ({"low": 0, "steps": "many"}, 'steps: a whole number is expected, not string "many"'),
-        ({"low": 0, "steps": 3}, "steps: a multiple of 2 is expected, not number 3"),
-        ({"low": 0, "mode": "slow"}, "mode: 'fast' or 'exact' is expected, not string \"slow\""),
-        ({"low": 0, "organ": "bone"}, "organ: 'liver' or 'spleen' is expected, not string \"bone\""),
-        ({"low": 0, "label": "a"}, "label: at least 2 characters are needed, not 1"),
-        ({"low": 0, "label": "AB"}, 'label: a text of the form ^[a-z]+$ is expected, not string "AB"'),
-        (
-            {"low": 0, "after": "2019-01-01"},
-            'after: a value greater than 2020-01-31 is expected, not string "2019-01-01"',
-        ),
-        ({"low": 0, "after": "soon"}, 'after: a valid date or datetime is expected, not string "soon"'),
-        ({"low": 0, "region": {}}, "region.first is missing"),
-        ({"low": 0, "region": {"first": 1, "Last": 2}}, "unknown key 'region.Last'"),
-        ({"low": 0, "spacing": 3}, "spacing: an array is expected, not number 3"),
-        ({"low": 0, "smooth": "maybe"}, 'smooth: a boolean or a whole number is expected, not string "maybe"'),
-        ({"low": 0, "table": {"a": "x"}}, 'table.a: a number is expected, not string "x"'),
-        ({"low": 1, "high": 0}, "high is below low"),
-    ],
-)
+CASES: list[tuple[dict[str, Any], str]] = [
+    ({}, "low is missing"),
+    ({"low": "wide"}, 'low: a number is expected, not string "wide"'),
+    ({"low": [1]}, "low: a number is expected, not array [1]"),
+    ({"low": np.array([1.0, 2.0])}, 'low: a number is expected, not ndarray "[1. 2.]"'),
+    ({"low": {(1, 2): 3}}, "low: a number is expected, not object {(1, 2): 3}"),
+    ({"low": 0, "high": 1e7}, "high: a number of at most 2000000 is expected, not number 10000000.0"),
+    ({"low": 0, "steps": 2.5}, "steps: a whole number is expected, not number 2.5"),
+    ({"low": 0, "steps": "many"}, 'steps: a whole number is expected, not string "many"'),
+    ({"low": 0, "steps": 3}, "steps: a multiple of 2 is expected, not number 3"),
+    ({"low": 0, "mode": "slow"}, "mode: 'fast' or 'exact' is expected, not string \"slow\""),
+    ({"low": 0, "organ": "bone"}, "organ: 'liver' or 'spleen' is expected, not string \"bone\""),
+    ({"low": 0, "label": "a"}, "label: at least 2 characters are needed, not 1"),
+    ({"low": 0, "label": "AB"}, 'label: a text of the form ^[a-z]+$ is expected, not string "AB"'),
+    (
+        {"low": 0, "after": "2019-01-01"},
+        'after: a value greater than 2020-01-31 is expected, not string "2019-01-01"',
+    ),
+    ({"low": 0, "after": "soon"}, 'after: a valid date or datetime is expected, not string "soon"'),
+    ({"low": 0, "region": {}}, "region.first is missing"),
+    ({"low": 0, "region": {"first": 1, "Last": 2}}, "unknown key 'region.Last'"),
+    ({"low": 0, "spacing": 3}, "spacing: an array is expected, not number 3"),
+    ({"low": 0, "smooth": "maybe"}, 'smooth: a boolean or a whole number is expected, not string "maybe"'),
+    ({"low": 0, "table": {"a": "x"}}, 'table.a: a number is expected, not string "x"'),
+    ({"low": 1, "high": 0}, "high is below low"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "words"), CASES)
 def test_a_wrong_parameter_is_answered_in_words(parameters: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         checked_parameters(Mine, parameters)
