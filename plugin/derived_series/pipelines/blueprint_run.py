@@ -55,5 +55,5 @@ def run_blueprint(
 
 
 def _maker(blueprint: str, factory: str) -> str:
-    """What tells a derivation from others: its blueprint, and a factory that is none of this package."""
+    """What tells a derivation from others: its blueprint, and a factory that is not one of this package."""
     return blueprint if factory in FACTORIES else f"{blueprint}, {factory}"
