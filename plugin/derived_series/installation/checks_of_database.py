@@ -13,6 +13,17 @@ _SECONDS = 5
 _CLOCK_SECONDS = 5.0
 _OLDEST = 140000
 
+#: Whether the tables, where there are some, are those of the user who asks.
+_IS_OURS = """
+    SELECT NOT EXISTS (
+        SELECT 1 FROM pg_namespace s LEFT JOIN pg_class t ON t.relnamespace = s.oid AND t.relkind = 'r'
+        WHERE s.nspname = 'derived_series' AND (
+            NOT has_schema_privilege(s.oid, 'USAGE') OR NOT has_schema_privilege(s.oid, 'CREATE')
+            OR (t.oid IS NOT NULL AND NOT pg_has_role(t.relowner, 'USAGE'))
+        )
+    )
+"""
+
 
 def check_database(address: str) -> Iterator[Finding]:
     """All that is wrong. :param address: JobsDatabase of the configuration, which is never shown."""
@@ -42,7 +53,9 @@ def check_database(address: str) -> Iterator[Finding]:
                 "SELECT has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('derived_series') "
                 "IS NOT NULL"
             ).fetchall()
-            ((is_there,),) = connection.execute("SELECT to_regclass('derived_series.versions') IS NOT NULL").fetchall()
+            ((is_standby,),) = connection.execute("SELECT pg_is_in_recovery()").fetchall()
+            ((is_ours,),) = connection.execute(_IS_OURS).fetchall()
+            is_there = is_ours and connection.execute("SELECT to_regclass('derived_series.versions')").fetchall()[0][0]
             rows = connection.execute("SELECT version FROM derived_series.versions").fetchall() if is_there else []
     except psycopg.Error as problem:
         words = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
@@ -59,6 +72,18 @@ def check_database(address: str) -> Iterator[Finding]:
             "database",
             "the user of JobsDatabase may not make the schema derived_series",
             "GRANT CREATE ON DATABASE to that user",
+        )
+    if not is_ours:
+        yield error(
+            "database",
+            "the schema derived_series, or a table of it, belongs to another user than that of JobsDatabase",
+            "let that user own it (ALTER SCHEMA and ALTER TABLE ... OWNER TO), or name the user who made it",
+        )
+    if is_standby:
+        yield error(
+            "database",
+            "the database of the jobs is a standby, which takes nothing that is written",
+            "name all its servers: postgresql://user@one,two/database?target_session_attrs=read-write",
         )
     if rows and rows[0][0] > VERSION:
         yield error(

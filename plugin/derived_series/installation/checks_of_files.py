@@ -17,8 +17,9 @@ from pydicom.datadict import tag_for_keyword
 
 from derived_series.errors import InvalidRequest
 from derived_series.installation.checks_of_database import check_database
+from derived_series.installation.checks_of_environments import check_elsewhere
 from derived_series.installation.configuration import Configuration
-from derived_series.installation.finding import Finding, error, warning
+from derived_series.installation.finding import Finding, Severity, error, warning
 from derived_series.installation.install import leads_to
 from derived_series.installation.places import environment_of, plugin_script, python_of, ready_blueprints
 from derived_series.installation.rights import Account
@@ -71,7 +72,7 @@ def check_files(set_up: SetUp) -> list[Finding]:
     return [
         *findings,
         *_rules(configuration, settings),
-        *_blueprints(set_up, settings),
+        *_blueprints(set_up, settings, around),
         *_storage(set_up, settings, around),
         *_compression(configuration),
         *_workers(set_up, settings, around),
@@ -201,7 +202,7 @@ def _rules(configuration: Configuration, settings: Settings) -> Iterator[Finding
         yield error("rules", f"{_where(configuration, 'DerivedSeries')}: {problem.message}", problem.remedy or "")
 
 
-def _blueprints(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
+def _blueprints(set_up: SetUp, settings: Settings, around: OrthancConfiguration) -> Iterator[Finding]:
     for folder in settings.blueprint_folders:
         path = set_up.configuration.folder / folder
         if not path.is_dir():
@@ -223,7 +224,10 @@ def _blueprints(set_up: SetUp, settings: Settings) -> Iterator[Finding]:
         )
     for name, environment in settings.environments.items():
         if environment.python is None:
-            yield from _certificates(set_up, name, environment)
+            findings = [*_certificates(set_up, name, environment)]
+            yield from findings
+            if not any(each.severity is Severity.ERROR for each in findings):
+                yield from check_elsewhere(name, environment, settings, around)
             continue
         python = set_up.configuration.folder / environment.python
         if not python.exists() or not set_up.account.may(python, os.X_OK):

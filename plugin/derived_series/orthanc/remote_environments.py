@@ -53,13 +53,26 @@ def remote_environments(
     here = versions()
     environments: dict[str, AnyEnvironment] = {}
     for name, each in wanted.items():
-        cluster = _cluster(name, each, settings, around)
+        cluster = cluster_of(name, each, settings, around)
+        if each.is_unencrypted:
+            _log.warning(
+                "Environments: %s: what is sent to %s is not encrypted: whoever reaches it, or is in between, may run "
+                "any program on the workers",
+                name,
+                cluster.scheduler,
+            )
         executor = RemoteExecutor(name, cluster, interpreter, attempts, here, bundles.digest)
         environments[name] = RemoteEnvironment(name, cluster, executor, kept / f"{name}.json", bundles.digest)
     return environments
 
 
-def _cluster(name: str, environment: EnvironmentSettings, settings: Settings, around: OrthancConfiguration) -> Cluster:
+def cluster_of(
+    name: str, environment: EnvironmentSettings, settings: Settings, around: OrthancConfiguration
+) -> Cluster:
+    """What is said of an environment with a Scheduler.
+
+    :raises InvalidRequest: its files cannot be used, or its workers cannot reach this Orthanc.
+    """
     scheduler = environment.scheduler or ""
     url = environment.orthanc_url or settings.orthanc_url or around.url
     is_elsewhere = not is_loopback(urlsplit(scheduler).hostname)
@@ -72,13 +85,6 @@ def _cluster(name: str, environment: EnvironmentSettings, settings: Settings, ar
         raise InvalidRequest(
             f"Environments: {name}: Orthanc serves this machine only, and the scheduler {scheduler} is on another one",
             remedy='set "RemoteAccessAllowed" in Orthanc\'s configuration, with users: docs/many-machines.md',
-        )
-    if environment.is_unencrypted:
-        _log.warning(
-            "Environments: %s: what is sent to %s is not encrypted: whoever reaches it, or is in between, may run any "
-            "program on the workers",
-            name,
-            scheduler,
         )
     files = _certificates(name, environment, around.folder)
     bundle = environment.ca_bundle or settings.ca_bundle
@@ -132,5 +138,7 @@ def _text(name: str, file: Path) -> str:
         why = error.strerror if isinstance(error, OSError) else "it is not text (PEM)"
         raise InvalidRequest(
             f"Environments: {name}: {file} cannot be read: {why}",
-            remedy="derived-series certificates makes the certificates of docs/many-machines.md",
+            remedy="let Orthanc's user read it: chown"
+            if isinstance(error, PermissionError)
+            else "derived-series certificates makes the certificates of docs/many-machines.md",
         ) from error

@@ -17,11 +17,14 @@ from typing import Any
 import pytest
 
 from derived_series.__main__ import main
+from derived_series.errors import DerivedSeriesError
 from derived_series.installation import checks_of_database
 from derived_series.installation.checks_of_files import SetUp, check_files
 from derived_series.installation.configuration import read_configuration
 from derived_series.installation.finding import Finding, Severity
 from derived_series.installation.rights import Account
+from derived_series.machines import certificates as certificates_module
+from derived_series.machines.certificates import make_certificates
 from orthanc_folder import plugin_files, sound_sections, write_folder
 from orthanc_server import free_port
 
@@ -48,6 +51,25 @@ def test_a_tag_of_orthancs_own_dictionary_is_a_tag(tmp_path: Path) -> None:
 def other_script(sections: Sections, folder: Path) -> None:
     (folder / "theirs.py").write_text("print('hello')\n")
     sections["PythonScript"] = str(folder / "theirs.py")
+
+
+ELSEWHERE = {"Scheduler": "tls://box:8786", "OrthancUrl": "https://orthanc.hospital.org"}
+
+
+def elsewhere(sections: Sections, **keys: Any) -> None:
+    """An environment of workers that may reach Orthanc."""
+    sections["DerivedSeries"].update(Environments={"gpu": {**ELSEWHERE, **keys}})
+    sections.update(RemoteAccessAllowed=True, AuthenticationEnabled=True, RegisteredUsers={"worker": "long and secret"})
+
+
+def certificates(folder: Path, *, days: int = 825, key_of: str = "orthanc") -> str:
+    """A machine's folder of certificates. :param days: that they last. :param key_of: the machine of its key."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates_module, "_DAYS", days)
+        make_certificates(folder / "machines", ["orthanc", "box"])
+    ours = folder / "machines" / "orthanc"
+    (ours / "key.pem").write_bytes((folder / "machines" / key_of / "key.pem").read_bytes())
+    return str(ours)
 
 
 def newer_jobs(sections: Sections, folder: Path) -> None:
@@ -140,11 +162,31 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
         "gpu: /nowhere/ca.pem",
     ),
     "a scheduler without TLS": (
-        lambda s, f: s["DerivedSeries"].update(
-            Environments={"gpu": {"Scheduler": "tcp://box:8786", "AllowUnencrypted": True}}
-        ),
+        lambda s, f: elsewhere(s, Scheduler="tcp://box:8786", AllowUnencrypted=True),
         "environments",
         "gpu: tcp://box:8786 is not encrypted",
+    ),
+    "workers elsewhere that cannot reach Orthanc": (
+        lambda s, f: s["DerivedSeries"].update(
+            Environments={"gpu": {"Scheduler": "tls://box:8786", "Certificates": certificates(f)}}
+        ),
+        "environments",
+        "gpu: workers on other machines do not reach Orthanc at http://127.0.0.1",
+    ),
+    "a certificate of another key": (
+        lambda s, f: elsewhere(s, Certificates=certificates(f, key_of="box")),
+        "environments",
+        "the key is of another certificate",
+    ),
+    "a certificate that ends soon": (
+        lambda s, f: elsewhere(s, Certificates=certificates(f, days=20)),
+        "environments",
+        "cert.pem is valid until",
+    ),
+    "a certificate that has ended": (
+        lambda s, f: elsewhere(s, Certificates=certificates(f, days=0)),
+        "environments",
+        "cert.pem is valid no more since",
     ),
     "more workers than processors": (
         lambda s, f: s["DerivedSeries"].update(Workers=64) or s.update(HttpThreadsCount=1000),
@@ -211,6 +253,35 @@ def test_a_database_is_asked_for_its_version_and_its_clock(
     monkeypatch.setattr(checks_of_database, "time", SimpleNamespace(time=lambda: clock() - 100))
     newer, ahead = findings_of_database(tmp_path / "later", jobs_address)
     assert "is of a newer version of the plugin (99" in newer and "100 s ahead" in ahead
+
+
+def test_tables_of_another_user_are_told_of_by_the_doctor_and_at_the_start(tmp_path: Path, jobs_address: str) -> None:
+    import psycopg
+
+    from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
+
+    PostgresqlDatabase(jobs_address, "orthanc-1").close()
+    address = jobs_address.replace("tests@", "other:SEcret@")
+    rights = [
+        "SELECT",
+        "GRANT USAGE ON SCHEMA derived_series TO other",
+        "GRANT CREATE ON SCHEMA derived_series TO other",
+    ]
+    with psycopg.connect(jobs_address, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS other")
+        connection.execute("CREATE ROLE other LOGIN")
+        try:
+            for number, right in enumerate(rights):
+                connection.execute(right)
+                (tmp_path / f"{number}").mkdir()
+                (only,) = findings_of_database(tmp_path / f"{number}", address)
+                assert "belongs to another user" in only
+                with pytest.raises(DerivedSeriesError, match="refuses us") as refused:
+                    PostgresqlDatabase(address, "orthanc-1")
+                assert "let that user own it" in str(refused.value) and "SEcret" not in str(refused.value)
+        finally:
+            connection.execute("DROP OWNED BY other")
+            connection.execute("DROP ROLE other")
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(tmp_path: Path) -> None:

@@ -91,6 +91,20 @@ def test_certificates_that_cannot_be_used_are_refused_at_the_start(
     assert refused.value.message.startswith("Environments: gpu: ") and refused.value.remedy
 
 
+def test_a_key_that_orthancs_user_may_not_read_is_told_of_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_certificates(tmp_path, ["box"])
+
+    def forbidden(path: Path, *arguments: Any, **keys: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    with pytest.raises(InvalidRequest, match="cannot be read: Permission denied") as refused:
+        environments(tmp_path, TLS)
+    assert refused.value.remedy == "let Orthanc's user read it: chown"
+
+
 def test_without_the_extra_only_a_scheduler_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "find_spec", lambda name: None)
     assert environments(tmp_path, {"Python": "python"}) == {}

@@ -173,7 +173,7 @@ class PostgresqlDatabase(Database):
                 self._contact = began
             except errors.UniqueViolation as error:
                 raise Conflict(f"it is written down already: {_first_line(error)}") from error
-            except errors.InsufficientPrivilege as error:
+            except (errors.InsufficientPrivilege, errors.InvalidSchemaName) as error:
                 raise DerivedSeriesError(
                     f"the database of the jobs refuses us: {_first_line(error)}",
                     remedy="give the user of JobsDatabase a database of its own, or CREATE on this one; "
