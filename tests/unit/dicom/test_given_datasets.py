@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from highdicom.sr import (
     ObserverContext,
     TrackingIdentifier,
 )
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.tag import Tag
 
 from building import LIBRARY, build, parent_of, ready, written
 from derived_series import BuildContext, DicomFactory, NumpyFactory, ParentSeries
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.interface import Series
+from derived_series.errors import ValidationFailed
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.pipelines.run import Options, run_pipeline
@@ -195,3 +199,36 @@ def test_a_detached_parent_shares_no_element_with_the_parent() -> None:
             del dataset.PatientName
         assert np.array_equal(theirs.voxels(), values)
         assert list(parent.instances) == before
+
+
+def returning(change: Callable[[Dataset], Any]) -> Series:
+    """Copies of a CT, each of them changed, as a pipeline returns them."""
+
+    def process(self: Any, container: Any) -> Any:
+        copies = copy.deepcopy(list(container.parents["ct"].instances))
+        for dataset in copies:
+            change(dataset)
+        return copies
+
+    return run(process, parent_of(ct_phantom(3, 8, 8)))
+
+
+@pytest.mark.parametrize("keyword", ["TransferSyntaxUID", "MediaStorageSOPInstanceUID", "AffectedSOPClassUID"])
+def test_what_belongs_to_files_and_commands_is_left_out_of_datasets(keyword: str) -> None:
+    series = returning(lambda dataset: setattr(dataset, keyword, "1.2.840.10008.1.2"))
+    assert any(re.match(rf"{keyword} .* is left out", warning) for warning in series.warnings)
+    assert [keyword in dataset for dataset in written(series)] == [False] * 3
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("PixelPaddingValue", 70000), ("ImagesInAcquisition", -1)])
+def test_integers_that_their_vr_cannot_hold_are_refused(keyword: str, value: int) -> None:
+    def change(dataset: Dataset) -> None:
+        dataset[keyword] = DataElement(Tag(keyword), "US", value, validation_mode=0)
+
+    with pytest.raises(ValidationFailed, match=rf"{keyword} .* US holds whole numbers from 0 to 65535"):
+        returning(change)
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(ValidationFailed, match=r"PixelData \(7FE0,0010\) is missing"):
+        returning(lambda dataset: delattr(dataset, "PixelData"))

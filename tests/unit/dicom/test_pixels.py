@@ -165,7 +165,7 @@ def test_nan_and_inf_are_refused_or_replaced(image: Any, places: list[int], bad:
 
 def test_nan_cannot_be_replaced_by_nan() -> None:
     image = np.full(SHAPE, np.nan)
-    for by in (np.nan, np.inf):
+    for by in (np.nan, np.inf, "0"):
         with pytest.raises(PixelError, match="cannot be replaced by"):
             classic(image, "ct", nan=by)
 

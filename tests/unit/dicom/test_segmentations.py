@@ -182,6 +182,14 @@ def test_probabilities_come_back_to_half_a_step() -> None:
     assert np.array_equal(single.pixel_array.max(axis=(1, 2)), np.rint(maps[0] * 255).max(axis=(1, 2))[::-1])
 
 
+def test_probabilities_that_rounding_took_beyond_0_and_1() -> None:
+    image = np.zeros(PARENTS["axial"].shape, np.float64)
+    image[1:] = 1 + 2e-7
+    image[2, 0, 0] = -1e-9
+    (dataset,) = written(build(PARENTS["axial"], image, blueprint="fractional_segmentation"))
+    assert set(np.unique(dataset.pixel_array)) == {0, 255}
+
+
 def test_a_map_of_probabilities_that_is_empty_is_told() -> None:
     parent = parent_of(ct_phantom(3, 6, 5))
     maps = np.zeros((2, *parent.shape), np.float32)

@@ -309,3 +309,9 @@ def test_tables_of_a_request() -> None:
         with pytest.raises(InvalidRequest, match="there is no table of segments") as caught:
             extra_blueprint(described=wrong)
         assert "freesurfer" in caught.value.remedy  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("number", [1.5, True, "1"])
+def test_a_number_of_a_segment_that_is_not_whole_is_refused(number: Any) -> None:
+    with pytest.raises(BlueprintError, match="not a whole one"):
+        Segment(number, "Liver").item()

@@ -17,6 +17,7 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, generate_uid
 
 import dciodvfy
+from building import build, parent_of, written
 from derived_series import (
     Blueprint,
     DiscardElement,
@@ -35,7 +36,7 @@ from derived_series.dicom.series.finished import FinishedSeries, from_user_datas
 from derived_series.dicom.series.required import REQUIRED, required_blueprint
 from derived_series.dicom.validation import Severity, errors, lint, validate
 from derived_series.dicom.validation.standard import iod_of
-from derived_series.errors import BlueprintError, ValidationFailed
+from derived_series.errors import BlueprintError, GeometryError, ValidationFailed
 from derived_series.pipelines.gate import check_series
 from derived_series.pipelines.library import Library
 from phantoms import ct_phantom, decoded, mr_phantom, pet_phantom
@@ -378,3 +379,32 @@ def test_tables_of_another_highdicom_are_refused(monkeypatch: pytest.MonkeyPatch
             standard.iod_of("1.2.840.10008.5.1.4.1.1.2")
     finally:
         standard._table.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("ImagePositionPatient", [0, 0, 0], "the slice is at"),
+        ("ImageOrientationPatient", [0, 1, 0, 0, 0, -1], r"the image's is \[1, 0, 0, 0, 1, 0\]"),
+        ("PixelSpacing", [1, 1], r"the image's is \[0.8, 0.7\]"),
+    ],
+)
+def test_a_blueprint_cannot_move_the_image(keyword: str, value: list[float], message: str) -> None:
+    """All slices at one position, turned, or with pixels of another size than the image's."""
+    parent = parent_of(ct_phantom(3, 8, 8))
+    blueprint = Blueprint([StaticElement(keyword, "DS", value)])
+    series = build(parent, extra=blueprint)
+    assert any(re.search(message, str(finding)) for finding in errors(validate(series, parent)))
+    with pytest.raises(GeometryError, match=rf"{keyword} .* is "):
+        build(parent, extra=blueprint, blueprint="legacy_enhanced_ct")
+
+
+@pytest.mark.parametrize("keyword", ["TransferSyntaxUID", "MediaStorageSOPInstanceUID"])
+def test_a_blueprint_does_not_write_the_file_meta_information(keyword: str) -> None:
+    """A transfer syntax that is not the file's would make it unreadable."""
+    series = build(ct_phantom(3, 8, 8), extra=Blueprint([StaticElement(keyword, "UI", "1.2.840.10008.1.2")]))
+    assert any(f"{keyword} " in warning and "is not used" in warning for warning in series.warnings)
+    (dataset, *_) = written(series)
+    assert dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+    assert keyword not in dataset

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from math import isfinite
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VM
@@ -23,6 +24,10 @@ from derived_series.dicom.encoding.tags import describe
 _CHECKED = STR_VR - {"UI"}
 #: Text of several lines: one value, in which a backslash is a character like any other.
 _LINES = frozenset(("LT", "ST", "UT"))
+_INTEGERS = {
+    vr: (-(1 << bits - 1) * signed, (1 << bits - signed) - 1)
+    for bits, signed, vr in ((16, 0, "US"), (16, 1, "SS"), (32, 0, "UL"), (32, 1, "SL"), (64, 0, "UV"), (64, 1, "SV"))
+}
 _NAMES = {"\\": "a backslash", "\0": "NUL", "\a": "BEL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x1b": "ESC"}
 _CONTROLS = "\0-\x1f\x7f-\x9f\ud800-\udfff"
 #: Of Unicode: ends of lines and paragraphs, what turns the direction of all that follows, and the mark of byte order.
@@ -97,6 +102,12 @@ def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
     if isinstance(element, LatePixels) or isinstance(element.value, bytes):
         return
     texts = [text_of(value) for value in values_of(element)]
+    if element.VR in _INTEGERS:
+        low, high = _INTEGERS[element.VR]
+        for text, value in zip(texts, values_of(element), strict=True):
+            if not isinstance(value, SupportsIndex) or not low <= index(value) <= high:
+                yield text, f"is {text!r}: {element.VR} holds whole numbers from {low} to {high}"
+                return
     if len(texts) > 1 and element.VR in STR_VR and has_one_value(element.tag):
         text = "\\".join(texts)
         yield text, f"is {text!r}: it has {len(texts)} values (a backslash separates them), and PS3.6 allows one"

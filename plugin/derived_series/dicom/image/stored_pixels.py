@@ -197,8 +197,8 @@ def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bo
             advice=Advice(Choice.NAN),
         )
     if bad and nan is not None:
-        if not np.isfinite(nan):
-            raise PixelError(f"NaN cannot be replaced by {nan}")
+        if not isinstance(nan, (int, float, np.number)) or not np.isfinite(nan):
+            raise PixelError(f"NaN cannot be replaced by {nan!r}", remedy="give a number, such as NumpyFactory(nan=0)")
         lows.append(nan)
         highs.append(nan)
     return float(min(lows)), float(max(highs)), bool(bad)

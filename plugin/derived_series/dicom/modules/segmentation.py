@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
@@ -58,6 +60,11 @@ class Segment:
 
         :raises BlueprintError: codes, colours, algorithms or numbers that there are not.
         """
+        if isinstance(self.number, bool) or not isinstance(self.number, SupportsIndex):
+            raise BlueprintError(
+                f"segment {self.label!r} has the number {self.number!r}, which is not a whole one",
+                remedy="give an int from 1 to 65535",
+            )
         if not 0 < self.number < 1 << 16:
             raise BlueprintError(f"segment {self.label!r} has the number {self.number}; labels are 1 to 65535")
         if not str(self.label).strip():
@@ -68,7 +75,7 @@ class Segment:
             )
         plain = codes.SCT.Tissue if self.type is None else codes.SCT.AnatomicalStructure
         item = Dataset()
-        item.SegmentNumber = self.number
+        item.SegmentNumber = operator.index(self.number)
         item.SegmentLabel = self.label
         if self.description:
             item.SegmentDescription = self.description

@@ -49,11 +49,12 @@ from derived_series.dicom.objects.single_instance import require_grid
 from derived_series.dicom.series.classic import DerivedSeries, build_series
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.plane import off_plane
 from derived_series.dicom.source.thickness import thickness_of
-from derived_series.errors import InvalidParent
+from derived_series.errors import GeometryError, InvalidParent
 from derived_series.kinds import sop_class
 
-_SOP_CLASS = (int(Tag("SOPClassUID")), "")
+_SOP_CLASS, _POSITION = (int(Tag("SOPClassUID")), ""), (int(Tag("ImagePositionPatient")), "")
 #: Of the classic instances, which are never stored, or written again for the whole.
 _NOT_CONVERTED = (
     *(
@@ -96,6 +97,13 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     classic_class = UID(sop_class(header.sop_class_uid).classic)
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
+    for tag, problem in off_plane(classic.elements, grid):
+        raise GeometryError(f"{describe(tag)} {problem}", remedy="leave it out of the blueprint: the image decides it")
+    if len(classic) > 1 and _POSITION in classic.elements:
+        raise GeometryError(
+            "ImagePositionPatient (0020,0032) is one for all slices",
+            remedy="leave it out of the blueprint: the image decides it",
+        )
     of_each = tuple(entry for entry in classic.instanced if int(entry.element.tag) not in _ANEW)
     classic = replace(classic, instanced=of_each)
     try:

@@ -35,6 +35,8 @@ from derived_series.kinds.kind import PixelRules
 _TYPE = (int(Tag("SegmentationType")), "")
 #: What a probability of 1 is stored as.
 _MAXIMUM = 255
+#: What a softmax or an interpolation in 32 bits is beyond 0 and 1.
+_ROUNDED = 1e-6
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
@@ -105,7 +107,7 @@ def _of_volumes(header: SeriesHeader, maps: int) -> tuple[str, ...]:
 def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArray[np.uint8]:
     """:raises PixelError: NaN and Inf, values that are not probabilities."""
     pixels = encode_pixels(probabilities, PixelRules(), nan)
-    if pixels.low < 0 or pixels.high > 1:
+    if pixels.low < -_ROUNDED or pixels.high > 1 + _ROUNDED:
         raise PixelError(
             f"a fractional segmentation is made from probabilities, but the image has values from {pixels.low:g} to "
             f"{pixels.high:g}",

@@ -21,7 +21,7 @@ from derived_series.dicom.encoding.writer import encode_dataset, encode_dataset_
 from derived_series.dicom.modules.derivation import as_derived, marks_of
 from derived_series.dicom.series.finished_place import require_overlap
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.series.header_rules import PATIENT_AND_STUDY, parent_element
+from derived_series.dicom.series.header_rules import FILE_GROUPS, PATIENT_AND_STUDY, parent_element
 from derived_series.dicom.series.making import tell_making
 from derived_series.dicom.series.text import settle_dataset
 from derived_series.dicom.source.detached import detached
@@ -145,6 +145,7 @@ def from_user_datasets(
         if foreign:
             dataset.SeriesInstanceUID = context.uid("series")
             dataset.SOPInstanceUID = context.uid("instance", index)
+        warnings += _drop_file_groups(dataset)
         own_zone = zone_of(dataset)
         warnings += _keep_parents(dataset, parent)
         tell_making(dataset, own_zone, parent, context.now)
@@ -154,6 +155,14 @@ def from_user_datasets(
         dataset.file_meta = meta
         adopted.append(dataset)
     return FinishedSeries(tuple(adopted), tuple(dict.fromkeys(warnings)))
+
+
+def _drop_file_groups(dataset: Dataset) -> list[str]:
+    """Leave out what a dataset in a file does not have; tell each."""
+    tags = [tag for tag in dataset.keys() if tag.group in FILE_GROUPS]
+    for tag in tags:
+        del dataset[tag]
+    return [f"{describe(tag)} is left out: it follows from how the file is written" for tag in tags]
 
 
 def _is_changed(element: DataElement | None, parent_value: DataElement | None) -> TypeGuard[DataElement]:

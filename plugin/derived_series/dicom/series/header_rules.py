@@ -75,6 +75,9 @@ OWN_TAGS = frozenset(int(element.tag) for element in _OWN)
 #: What is set without being named in a blueprint.
 RULES = (_BASE + _OWN).frozen()
 
+#: Groups of commands, of the file meta information and of what delimits items (PS3.5 7.1, 7.5; PS3.10 7.1).
+FILE_GROUPS = frozenset((0x0000, 0x0002, 0xFFFE))
+
 #: Marks that, once set, stay set.
 MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
 
@@ -88,6 +91,9 @@ def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
     for rule in _OWN:
         if whole[rule.tag] != rule:
             warnings.append(f"{whole[rule.tag]!r} is not used: {describe(rule.tag)} is the build's own")
+    for element in [element for element in whole if element.tag.group in FILE_GROUPS or element.tag.element == 0]:
+        warnings.append(f"{element!r} is not used: {describe(element.tag)} follows from how the file is written")
+        del whole[element.tag]
     return whole + _OWN, warnings
 
 

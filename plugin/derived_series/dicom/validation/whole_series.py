@@ -21,6 +21,7 @@ from derived_series.dicom.encoding.value_rules import is_uid, value_problem
 from derived_series.dicom.encoding.writer import first_and_last_item, referenced_instance_uids
 from derived_series.dicom.series.classic import DerivedSeries, ask
 from derived_series.dicom.series.interface import Series
+from derived_series.dicom.series.plane import off_plane
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.reports import check_report
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from derived_series.dicom.source.parent_series import ParentSeries
 
 _POSITION = 0x00200032
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 _REFERENCED_SERIES, _REFERENCED_INSTANCES = Tag("ReferencedSeriesSequence"), Tag("ReferencedInstanceSequence")
 #: mm that a position may be off, and the part of a unit vector that a direction may be off.
 _NEAR, _ANGLE_RADIANS = 1e-2, 2e-3
@@ -70,6 +72,9 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
         findings += _against_grid(series, positions, parent)
     else:
         findings += _same_in_all([dataset for _, dataset in checked])
+        for index, dataset in checked:
+            if "Rows" in dataset and not any(keyword in dataset for keyword in _PIXELS):
+                findings.append(error(0x7FE00010, "is missing: the dataset is an image", f"instance {index + 1}"))
         positions = [numbers(dataset, "ImagePositionPatient") for _, dataset in checked]
         volumes = 1
     findings += _in_order(positions, volumes, checked[0][1])
@@ -243,6 +248,9 @@ def _required_tags(iod: str) -> frozenset[int]:
 def _positions(series: DerivedSeries) -> list[list[float]]:
     """ImagePositionPatient of every instance; empty where there is none."""
     entry = next((e for e in series.instanced if int(e.element.tag) == _POSITION), None)
+    shared = series.elements.get((_POSITION, ""))
+    if shared is not None and not shared.is_empty:
+        return [[float(value) for value in shared.value]] * len(series)
     if entry is None:
         return []
     positions = []
@@ -265,6 +273,8 @@ def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: P
         yield error(
             _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
         )
+    for tag, problem in off_plane(series.elements, env.grid):
+        yield error(tag, problem)
     frame_element, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
     if env.frame is not None:
         if frame_element is not None and frame_element.value != env.frame.uid:
