@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -299,6 +300,34 @@ def test_one_word_that_cannot_be_followed_keeps_no_other_from_being_heard(
         soon(is_heard)
     finally:
         nodes.stop()
+
+
+def test_a_large_image_keeps_no_other_orthanc_from_writing(connect: Open, tmp_path: Path) -> None:
+    a, b = connect("a"), connect("b")
+    assert a.contend() == 1
+    of_a, of_b = (JobStore(tmp_path / each.node, each, TableFiles(each)) for each in (a, b))
+    real = of_b.files.write_image
+
+    def slow(db: Any, job_id: str, name: str, image: bytes) -> None:
+        real(db, job_id, name, image)
+        of_a.add(job("y"), None, most=5)  # waits until it may write, and no longer than a statement may take
+
+    of_b.files.write_image = slow  # type: ignore[method-assign]
+    of_b.add(replace(job("x"), image="x.nii"), b"content", most=5)
+    assert of_a.image_size(of_a.get("x")) == len(b"content")
+    assert [each.id for each in of_a.page()] == ["y", "x"]
+
+
+def test_a_transaction_of_many_statements_is_not_silent(connect: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, seconds = connect("a"), [time.monotonic()]
+    monkeypatch.setattr(postgresql_database, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    assert a.contend() == 1
+    with a.transaction() as db:
+        for _ in range(4):
+            seconds[0] += 6.0
+            db.execute("SELECT 1")
+            assert a.leads and not a.is_silent
+    assert a.leads
 
 
 def test_a_server_that_is_frozen_holds_no_request_for_ever(

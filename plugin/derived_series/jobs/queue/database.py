@@ -51,10 +51,11 @@ class Database(ABC):
     """Tables of jobs and of what belongs to them. Safe for threads."""
 
     @abstractmethod
-    def transaction(self, *, leading: bool = False) -> AbstractContextManager[Transaction]:
+    def transaction(self, *, leading: bool = False, before: Note | None = None) -> AbstractContextManager[Transaction]:
         """Write: one writer at a time, of all that use the tables.
 
         :param leading: only as the Orthanc that leads.
+        :param before: writes what nobody else looks at yet, and may take long: other writers are not kept out for it.
         :raises Busy: it cannot be written now; nothing was changed.
         :raises Conflict: a row with this key is there already; nothing was changed.
         :raises DerivedSeriesError: a value that it can never take; nothing was changed.

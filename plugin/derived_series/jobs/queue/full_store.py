@@ -49,10 +49,10 @@ class FullStore(JobStore):
         return 0
 
     @contextmanager
-    def transaction(self, *, leading: bool = False) -> Iterator[Transaction]:
+    def transaction(self, *, leading: bool = False, before: Note | None = None) -> Iterator[Transaction]:
         if self._is_shut:
             raise self._refusal()
-        with super().transaction(leading=leading) as db:
+        with super().transaction(leading=leading, before=before) as db:
             yield db
 
     @contextmanager

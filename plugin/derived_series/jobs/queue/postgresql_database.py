@@ -21,7 +21,7 @@ import psycopg
 from psycopg import errors
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
-from derived_series.jobs.queue.database import Database, Rows, Transaction
+from derived_series.jobs.queue.database import Database, Note, Rows, Transaction
 from derived_series.jobs.queue.postgresql_address import check_address
 from derived_series.jobs.queue.schema import VERSION, Dialect, lacking, shared_tables, tables
 
@@ -57,18 +57,27 @@ _PASSING = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalEr
 
 
 class _Statements:
-    """A connection that takes ``?`` for values."""
+    """A connection that takes ``?`` for values.
 
-    def __init__(self, connection: Connection):
+    :param heard: is told of each answer when its statement was begun.
+    """
+
+    def __init__(self, connection: Connection, heard: Callable[[Connection, float], None]):
         self._connection = connection
+        self._heard = heard
 
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
-        return self._connection.execute(_marked(statement), list(values))
+        began = time.monotonic()
+        rows = self._connection.execute(_marked(statement), list(values))
+        self._heard(self._connection, began)
+        return rows
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object:
         with self._connection.cursor() as cursor:
             for row in rows:
+                began = time.monotonic()
                 cursor.execute(_marked(statement), list(row))
+                self._heard(self._connection, began)
         return None
 
 
@@ -170,7 +179,7 @@ class PostgresqlDatabase(Database):
                     connection = self._connection = self.connect()
                 with self._bounded(connection):
                     yield connection
-                self._contact = began
+                self._contact = max(self._contact, began)
             except errors.UniqueViolation as error:
                 raise Conflict(f"it is written down already: {_first_line(error)}") from error
             except (errors.InsufficientPrivilege, errors.InvalidSchemaName) as error:
@@ -193,6 +202,11 @@ class PostgresqlDatabase(Database):
             yield
         finally:
             del self._calls[id(connection)]
+
+    def _heard(self, connection: Connection, began: float) -> None:
+        """The node's session has answered, in the midst of a transaction that may take long."""
+        self._contact = max(self._contact, began)
+        self._calls[id(connection)] = connection, time.monotonic()
 
     def _give_up_session(self) -> None:
         """Let go of a session: whatever has happened to it, it writes nothing more."""
@@ -270,24 +284,27 @@ class PostgresqlDatabase(Database):
     # -- statements ------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def transaction(self, *, leading: bool = False) -> Iterator[Transaction]:
+    def transaction(self, *, leading: bool = False, before: Note | None = None) -> Iterator[Transaction]:
         with self._session() as connection:
             if leading and connection is not self._leading:
                 raise _away("another Orthanc may lead by now")
             with connection.transaction():
-                connection.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_OURS, _WRITING])
-                yield _Statements(connection)
+                statements = _Statements(connection, self._heard)
+                if before is not None:
+                    before(statements)
+                statements.execute("SELECT pg_advisory_xact_lock(?, ?)", [_OURS, _WRITING])
+                yield statements
 
     @contextmanager
     def jotting(self) -> Iterator[Transaction]:
         with self._session() as connection, connection.transaction():
             connection.execute("SET LOCAL synchronous_commit TO off")
-            yield _Statements(connection)
+            yield _Statements(connection, self._heard)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         with self._session() as connection:
-            yield _Statements(connection)
+            yield _Statements(connection, self._heard)
 
     # -- who leads -------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError
-from derived_series.jobs.queue.database import Database, Transaction
+from derived_series.jobs.queue.database import Database, Note, Transaction
 from derived_series.jobs.queue.schema import VERSION, Dialect, lacking, tables
 
 #: The file in the jobs folder; its version is SQLite's user_version.
@@ -103,10 +103,12 @@ class SqliteDatabase(Database):
             self._db.close()
 
     @contextmanager
-    def transaction(self, *, leading: bool = False) -> Iterator[Transaction]:
+    def transaction(self, *, leading: bool = False, before: Note | None = None) -> Iterator[Transaction]:
         with self._lock:
             try:
                 with self._db:
+                    if before is not None:
+                        before(self._db)
                     yield self._db
             except _REFUSED_VALUES as error:
                 raise DerivedSeriesError(f"a job cannot be written down: {error}") from error

@@ -72,9 +72,9 @@ class JobStore:
     def close(self) -> None:
         self.database.close()
 
-    def transaction(self, *, leading: bool = False) -> AbstractContextManager[Transaction]:
+    def transaction(self, *, leading: bool = False, before: Note | None = None) -> AbstractContextManager[Transaction]:
         """See ``Database.transaction``."""
-        return self.database.transaction(leading=leading)
+        return self.database.transaction(leading=leading, before=before)
 
     def reading(self) -> AbstractContextManager[Transaction]:
         """See ``Database.reading``."""
@@ -99,9 +99,7 @@ class JobStore:
         try:
             if image is not None and job.image is not None and self.files.apart:
                 self.files.write_image(None, job.id, job.image, image)
-            with self.transaction() as db:
-                if image is not None and job.image is not None and not self.files.apart:
-                    self.files.write_image(db, job.id, job.image, image)
+            with self.transaction(before=None if self.files.apart else self._image_of(job, image)) as db:
                 if self._count_unfinished(db) >= most:
                     raise _queue_full(most)
                 row = _to_row(job)
@@ -115,6 +113,12 @@ class JobStore:
         finally:
             if not accepted and self.files.apart:
                 self.remove_image(job.id)
+
+    def _image_of(self, job: JobRecord, image: bytes | None) -> Note | None:
+        name = job.image
+        if image is None or name is None:
+            return None
+        return lambda db: self.files.write_image(db, job.id, name, image)
 
     def _check_room(self, most: int) -> None:
         with self.database.reading() as db:
