@@ -65,6 +65,12 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
         yield orthanc
 
 
+@pytest.fixture(scope="module")
+def any_series(server: OrthancServer) -> str:
+    """A series that no rule takes."""
+    return server.upload(ct_phantom(slices=1, rows=60, patient_id="any"))
+
+
 def soon(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
     """What a condition gives as soon as it is true."""
     end = time.monotonic() + seconds
@@ -278,9 +284,10 @@ def test_a_wrong_simulation_is_told(server: OrthancServer, body: dict[str, Any],
         ({"Name": "x", "Match": {}, "Derive": PLAIN}, ["Rules.0.Match", "empty"]),
     ],
 )
-def test_a_wrong_rule_to_try_is_told(server: OrthancServer, rule: dict[str, Any], words: list[str]) -> None:
-    series = sorted(server.series_ids())[0]
-    answer = server.post(f"/series/{series}/rules/simulate", json={"Rules": [rule]})
+def test_a_wrong_rule_to_try_is_told(
+    server: OrthancServer, any_series: str, rule: dict[str, Any], words: list[str]
+) -> None:
+    answer = server.post(f"/series/{any_series}/rules/simulate", json={"Rules": [rule]})
     assert answer.status_code == 400
     for word in words:
         assert word in answer.json()["Message"] + answer.json()["Remedy"]
@@ -300,8 +307,8 @@ def test_what_a_rule_names_and_is_not_there_is_told(server: OrthancServer) -> No
     assert fired(server, "lost")["Problems"] == ["there is no pipeline 'none'", "there is no destination 'nowhere'"]
 
 
-def test_what_would_fail_is_told_of_rules_to_try(server: OrthancServer) -> None:
-    series = sorted(server.series_ids())[0]
+def test_what_would_fail_is_told_of_rules_to_try(server: OrthancServer, any_series: str) -> None:
+    series = any_series
     wrong = {"Name": "x", "Match": {"Modality": "none"}, "Derive": {**PLAIN, "Parameters": {"Seconds": "x"}}}
     waits = {"Series": {"ct": {"Modality": "CT"}}, "Seconds": 1, "Otherwise": {"Derive": {"Pipeline": "none"}}}
     tried = simulated(server, [series], Rules=[wrong, {**wrong, "Name": "y", "Derive": PLAIN, "WaitFor": waits}])
