@@ -69,7 +69,7 @@ class EnvironmentSettings(JsonModel):
     allow_unencrypted: bool = False
     orthanc_url: Annotated[str | None, Field(pattern=_URL)] = None
     ca_bundle: str | None = None
-    lost_after_seconds: Seconds = 30.0
+    lost_after_seconds: Annotated[float, Field(ge=3, le=86400)] = 30.0
     versions: Strictness = "Same"
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None

@@ -86,6 +86,16 @@ def test_an_attempt_is_begun_once_and_its_results_count_while_it_is_the_last(sto
     assert not store.update(done) and store.find("a") is None, "what is forgotten does not come back"
 
 
+def test_what_is_resubmitted_at_this_moment_is_not_forgotten(store: JobStore) -> None:
+    """Several Orthancs may be asked for both."""
+    failed = job("a", state=State.FAILURE)
+    store.add(failed, b"image", most=9)
+    assert store.exchange(failed, dataclasses.replace(failed, state=State.PENDING))
+    with pytest.raises(Conflict, match="is not over"):
+        store.delete("a")
+    assert store.get("a").state is State.PENDING
+
+
 def test_a_record_is_exchanged_for_what_was_made_from_it_alone(store: JobStore) -> None:
     store.add(job("a", state=State.FAILURE), None, most=9)
     failed = store.get("a")
@@ -184,6 +194,7 @@ def test_a_killed_process_has_lost_nothing_that_it_accepted(store_place: StorePl
         store.remove_stray_images()
         assert store_place.kept_images() == {stored.id for stored in store.page()}
         for stored in store.page():
+            assert store.update(dataclasses.replace(stored, state=State.FAILURE))
             store.delete(stored.id)
         store.close()
 

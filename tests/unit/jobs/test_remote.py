@@ -208,6 +208,7 @@ def catalogue_attempt() -> RemoteAttempt:
         ({"Digest": "e" * 64}, "but of other sources (eeeeeeeeeeee, dddddddddddd)"),
         ({"pydicom": "3.1.0"}, "it has pydicom 3.1.0, Orthanc has 3.0.1"),
         ({"numpy": "1.26.4"}, "it has numpy 1.26.4, Orthanc has 2.1.0"),
+        ({"numpy": "none"}, "numpy is not installed there, Orthanc has 2.1.0"),
     ],
 )
 def test_versions_that_matter(changes: dict[str, str], words: str | None) -> None:
@@ -441,6 +442,7 @@ def test_what_its_pipelines_are_is_kept_for_times_without_a_worker(executor: Rem
         ({"Scheduler": "tcp://0.0.0.0:1"}, "not encrypted"),
         ({"Python": "python", "AllowUnencrypted": True}, "only of workers on other machines"),
         ({"Scheduler": "box:1"}, "Scheduler"),
+        ({"Scheduler": "tcp://127.0.0.1:1", "LostAfterSeconds": 0.5}, "LostAfterSeconds"),
         ({"Scheduler": "tls://box:123456", "Certificates": "x"}, "Scheduler"),
         ({"Scheduler": "tls://user:password@box:1", "Certificates": "x"}, "Scheduler"),
         ({"Scheduler": "tcp://127.0.0.1:1", "OrthancUrl": "https://user:password@orthanc"}, "OrthancUrl"),

@@ -12,7 +12,7 @@ import pytest
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, InvalidRequest
 from derived_series.jobs.queue.store import JobStore
-from derived_series.jobs.record import JobRecord
+from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.rules.evaluate import Firing, SeriesFacts, evaluate
 from derived_series.jobs.rules.log import Fired, FiringLog, Seen
 from derived_series.jobs.rules.matching import refusal
@@ -297,6 +297,7 @@ def test_a_job_and_its_firing_are_written_together_or_not_at_all(store: JobStore
         store.add(record("3"), None, most=1, along=log.note(second))
     assert log.of_job("3") is None
     store.add(record("3"), None, most=2, along=log.note(second))
+    assert store.update(dataclasses.replace(record("1"), state=State.FAILURE))
     store.delete("1")  # forgotten by the history of jobs, not by the log
     assert log.replaced_by(second) == ["1"] and log.replaced_by(first) == ["3"]
     assert log.summary() == {"r": (2, second)}

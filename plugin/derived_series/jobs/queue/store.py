@@ -9,11 +9,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
-from derived_series.errors import Busy, DerivedSeriesError, NotFound
+from derived_series.errors import Busy, Conflict, DerivedSeriesError, NotFound
 from derived_series.jobs.destination_states import CLOSED, HELD
 from derived_series.jobs.plain import encodable
 from derived_series.jobs.queue.database import Database, Note, Transaction
@@ -321,9 +321,11 @@ class JobStore:
             return _written(db, job, "id = id", [])
 
     def delete(self, job_id: str) -> None:
-        """Forget a job, its image and its log."""
+        """Forget a job that is over, its image and its log. :raises Conflict: it is not, or not any more."""
         with self.transaction() as db:
-            db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+            db.execute("DELETE FROM jobs WHERE id = ? AND state IN ('Success', 'Failure')", [job_id])
+            if db.execute("SELECT 1 FROM jobs WHERE id = ?", [job_id]).fetchone() is not None:
+                raise Conflict(f"the job {job_id} is not over", remedy="cancel it first")
         self.files.remove(job_id)
 
     def forget_oldest(self, keep: int) -> None:
@@ -334,7 +336,8 @@ class JobStore:
         over = "state IN ('Success', 'Failure') AND dirty = 0 AND held = 0"
         old = self._select(f"WHERE {over} ORDER BY seq DESC LIMIT ? OFFSET ?", [_ALL, keep])
         for job in old:
-            self.delete(job.id)
+            with suppress(Conflict):  # it is resubmitted at this moment
+                self.delete(job.id)
 
 
 def _is_there(db: Transaction, job: JobRecord, condition: str, values: Sequence[Any]) -> bool:

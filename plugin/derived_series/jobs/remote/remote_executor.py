@@ -335,7 +335,8 @@ class RemoteExecutor(PlacedExecutor):
             return
         nobody = StorageError(
             f"no worker on another machine has taken the attempt: {why}",
-            remedy="it is tried again; docs/many-machines.md says what to look at",
+            remedy=f"it is tried again; see that {self._cluster.url} (OrthancUrl of the environment) is this Orthanc "
+            "itself and not several of them, and docs/many-machines.md",
             transient=True,
         )
         self._end(key, nobody)

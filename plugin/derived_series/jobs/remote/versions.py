@@ -47,6 +47,8 @@ def difference(ours: Mapping[str, str], theirs: Mapping[str, object], strictness
         return f"it has version {ours['Plugin']} of the plugin as Orthanc has, but of other sources ({there}, {here})"
     for package, numbers in _PACKAGES.items() if strictness == "Same" else ():
         there = str(theirs.get(package))
+        if there == "none":
+            return f"{package} is not installed there, Orthanc has {ours[package]}"
         if there.split(".")[:numbers] != ours[package].split(".")[:numbers]:
             return f"it has {package} {there}, Orthanc has {ours[package]}"
     return None
