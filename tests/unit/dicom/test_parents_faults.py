@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +259,12 @@ def test_an_enhanced_image_of_one_slice_has_both_groups_of_what_is_unassigned() 
     (dataset,) = written(build(ct_phantom(1, 8, 8), blueprint="legacy_enhanced_ct"))
     assert len(dataset.PerFrameFunctionalGroupsSequence[0].UnassignedPerFrameConvertedAttributesSequence) == 1
     assert len(dataset.SharedFunctionalGroupsSequence[0].UnassignedSharedConvertedAttributesSequence) == 1
+
+
+@pytest.mark.parametrize("offset", [b"+9", b"0900", b"+2500", b"+0160", b"+01:00"])
+def test_a_time_zone_that_is_not_an_offset_is_told(offset: bytes, tmp_path: Path) -> None:
+    for blueprint in ("ct", "segmentation"):
+        _, series = derive("ct", blueprint, raw("TimezoneOffsetFromUTC", offset), tmp_path)
+        assert is_warned_of(series, "TimezoneOffsetFromUTC")
+        now, times = datetime.now(), [dataset.ContentDate + dataset.ContentTime[:6] for dataset in written(series)]
+        assert all(abs(datetime.strptime(time, "%Y%m%d%H%M%S") - now) < timedelta(hours=1) for time in times)

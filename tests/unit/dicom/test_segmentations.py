@@ -182,6 +182,15 @@ def test_probabilities_come_back_to_half_a_step() -> None:
     assert np.array_equal(single.pixel_array.max(axis=(1, 2)), np.rint(maps[0] * 255).max(axis=(1, 2))[::-1])
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(9, 7), (8, 8), (9, 4), (3, 3)])
+def test_a_segmentation_is_a_parent_whose_frames_begin_within_a_byte(rows: int, columns: int) -> None:
+    parent = parent_of(ct_phantom(4, rows, columns))
+    image = (np.random.default_rng(2).random(parent.shape) > 0.5).astype(np.uint8)
+    image[:, 0, 0] = 1  # a frame for each slice
+    segmentation = ParentSeries.from_bytes([build(parent, image, blueprint="segmentation").encode(0)])
+    assert np.array_equal(segmentation.voxels(), image)
+
+
 def test_probabilities_that_rounding_took_beyond_0_and_1() -> None:
     image = np.zeros(PARENTS["axial"].shape, np.float64)
     image[1:] = 1 + 2e-7

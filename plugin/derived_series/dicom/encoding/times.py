@@ -15,7 +15,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.valuerep import DA, DT, TM
 
-_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
+#: An offset from UTC, -1200 to +1400.
+OFFSET = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)")
 _DT = re.compile(r"(?P<digits>\d{4,14})(?P<fraction>\.\d{1,6})?(?P<offset>[+-]\d{4})?")
 #: The seconds of a leap second, which Python has none of.
 _LEAP = re.compile(r"(?<=^\d{4})60(?!\d)|(?<=^\d{12})60(?!\d)")
@@ -52,7 +53,7 @@ class Moment:
 
 def zone_of(dataset: Dataset) -> timezone | None:
     """TimezoneOffsetFromUTC (0008,0201); None where it is missing or is not an offset."""
-    match = _OFFSET.fullmatch(str(dataset.get("TimezoneOffsetFromUTC") or "").strip())
+    match = OFFSET.fullmatch(str(dataset.get("TimezoneOffsetFromUTC") or "").strip())
     if match is None:
         return None
     offset = timedelta(hours=int(match[2]), minutes=int(match[3]))

@@ -18,10 +18,12 @@ from pydicom.valuerep import STR_VR, validate_value
 
 from derived_series.dicom.encoding.character_sets import ESCAPE, TEXT_VRS
 from derived_series.dicom.encoding.late_pixels import LatePixels
-from derived_series.dicom.encoding.tags import describe
+from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.encoding.times import OFFSET
 
 #: Those whose values pydicom's own rules are asked about.
 _CHECKED = STR_VR - {"UI"}
+_ZONE = to_tag("TimezoneOffsetFromUTC")
 #: Text of several lines: one value, in which a backslash is a character like any other.
 _LINES = frozenset(("LT", "ST", "UT"))
 _INTEGERS = {
@@ -102,6 +104,9 @@ def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
     if isinstance(element, LatePixels) or isinstance(element.value, bytes):
         return
     texts = [text_of(value) for value in values_of(element)]
+    if element.tag == _ZONE and texts and not OFFSET.fullmatch(texts[0].strip()):
+        yield texts[0], f"is {texts[0]!r}: it is not an offset from UTC such as +0100 (PS3.3 C.12.1.1.8)"
+        return
     if element.VR in _INTEGERS:
         low, high = _INTEGERS[element.VR]
         for text, value in zip(texts, values_of(element), strict=True):

@@ -30,7 +30,8 @@ from derived_series.errors import InvalidParent
 _EXACT = 1 << 23
 _PIXEL_DATA = Tag("PixelData")
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
-_UNCOMPRESSED = (*_NATIVE, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
+_LITTLE_ENDIAN = (*_NATIVE, DeflatedExplicitVRLittleEndian)
+_UNCOMPRESSED = (*_LITTLE_ENDIAN, ExplicitVRBigEndian)
 _UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
 #: What a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
@@ -164,6 +165,8 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
             "does not say how",
             remedy="send the instance again with its right TransferSyntaxUID (0002,0010)",
         )
+    if int(dataset.get("BitsAllocated") or 0) == 1 and transfer_syntax(dataset) in (None, *_LITTLE_ENDIAN):
+        return _bits(dataset, index, pixel_format)
     try:
         frame = pixel_array(dataset if deferred is None else str(dataset.filename), index=index)
     except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError, IndexError) as error:
@@ -180,6 +183,18 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
     if frame.dtype.kind not in "iu":
         return frame
     return _clean(frame, pixel_format.bits_stored, frame.dtype.itemsize * 8 - pixel_format.bits_stored)
+
+
+def _bits(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArray[np.uint8]:
+    """A frame of pixels of one bit: packed without gaps, a frame may begin within a byte (PS3.5 8.1.1).
+
+    pydicom's decoder reads only those that begin with one.
+    """
+    count = pixel_format.rows * pixel_format.columns
+    first, skipped = divmod(index * count, 8)
+    packed = np.frombuffer(pixel_bytes(dataset, first, -(-(skipped + count) // 8)), np.uint8)
+    frame = np.unpackbits(packed, bitorder="little")[skipped : skipped + count]
+    return frame.reshape(pixel_format.rows, pixel_format.columns)
 
 
 def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
