@@ -268,3 +268,11 @@ def test_a_time_zone_that_is_not_an_offset_is_told(offset: bytes, tmp_path: Path
         assert is_warned_of(series, "TimezoneOffsetFromUTC")
         now, times = datetime.now(), [dataset.ContentDate + dataset.ContentTime[:6] for dataset in written(series)]
         assert all(abs(datetime.strptime(time, "%Y%m%d%H%M%S") - now) < timedelta(hours=1) for time in times)
+
+
+def test_a_ct_image_says_its_patient_position_whatever_it_was_made_from() -> None:
+    """PS3.3 C.7.3.1, type 2C of CT and MR images: empty where a PET, which has none, does not tell."""
+    (dataset, *_) = written(build(pet_phantom(3, 8, 8), blueprint="ct"))
+    assert "PatientPosition" in dataset and dataset["PatientPosition"].is_empty
+    (dataset, *_) = written(build(pet_phantom(3, 8, 8)))
+    assert "PatientPosition" not in dataset

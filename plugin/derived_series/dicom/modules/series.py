@@ -5,8 +5,8 @@ from __future__ import annotations
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyOrElseElement
 from derived_series.dicom.blueprints.element import ABSENT, Value
-from derived_series.dicom.blueprints.environment import SeriesEnvironment
-from derived_series.dicom.blueprints.function_elements import HeaderElement
+from derived_series.dicom.blueprints.environment import ImageEnvironment, SeriesEnvironment
+from derived_series.dicom.blueprints.function_elements import HeaderElement, ImageElement
 from derived_series.dicom.encoding.value_rules import cut, one_line, values_of
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.modules.element_lists import copies, copies_or_empty, date_and_time_of_build
@@ -45,10 +45,13 @@ _DERIVED = " (derived)"
 _LONGEST_CHARACTERS, _LEAST_CHARACTERS = 64, 16
 
 
-def _patient_position(env: SeriesEnvironment) -> Value:
+def _patient_position(env: ImageEnvironment) -> Value:
     """Type 2C: the parent's, empty for a class that wants it (PET has PatientOrientationCodeSequence instead)."""
-    element = env.pivot["PatientPosition"] if env.pivot.get("PatientPosition") else None
-    return element if element is not None or sop_class(str(env.pivot.SOPClassUID)).has_patient_position else ABSENT
+    pivot = env.parent.pivot
+    if pivot.get("PatientPosition"):
+        return pivot["PatientPosition"]
+    wanted = any(sop_class(str(uid)).has_patient_position for uid in (pivot.SOPClassUID, env.sop_class_uid))
+    return None if wanted else ABSENT
 
 
 def _series_uid(env: SeriesEnvironment) -> str:
@@ -62,7 +65,7 @@ general_series_blueprint = Blueprint(
         HeaderElement("SeriesNumber", _series_number),
         *date_and_time_of_build("SeriesDate", "SeriesTime"),
         HeaderElement("SeriesDescription", _description),
-        HeaderElement("PatientPosition", _patient_position),
+        ImageElement("PatientPosition", _patient_position),
         *copies("Laterality", "ProtocolName", "BodyPartExamined", "AnatomicalOrientationType"),
         *copies("RequestAttributesSequence", "ClinicalTrialSeriesID"),
     ]
