@@ -31,7 +31,7 @@ from building import LIBRARY, build, parent_of, ready, written
 from derived_series import BuildContext, DicomFactory, NumpyFactory, ParentSeries
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.interface import Series
-from derived_series.errors import ValidationFailed
+from derived_series.errors import UserCodeError, ValidationFailed
 from derived_series.pipelines import Input, Library, Pipeline
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.pipelines.run import Options, run_pipeline
@@ -232,3 +232,32 @@ def test_integers_that_their_vr_cannot_hold_are_refused(keyword: str, value: int
 def test_an_image_without_pixels_is_refused() -> None:
     with pytest.raises(ValidationFailed, match=r"PixelData \(7FE0,0010\) is missing"):
         returning(lambda dataset: delattr(dataset, "PixelData"))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value", "message"),
+    [("CTDIvol", "FD", "x", "holds numbers"), ("EncapsulatedDocument", "OB", "text", "holds bytes")],
+)
+def test_values_that_cannot_be_encoded_are_refused(keyword: str, vr: str, value: str, message: str) -> None:
+    with pytest.raises(ValidationFailed, match=rf"{keyword} .* {message}"):
+        returning(lambda d: d.__setitem__(keyword, DataElement(Tag(keyword), vr, value, validation_mode=0)))
+
+
+def test_empty_pixels_are_refused() -> None:
+    with pytest.raises(ValidationFailed, match=r"PixelData \(7FE0,0010\) has 0 bytes"):
+        returning(lambda dataset: setattr(dataset, "PixelData", None))
+
+
+def test_pixels_that_were_put_in_decompressed_are_not_of_a_compressed_syntax() -> None:
+    """PS3.5 A.4: a reader would look for fragments."""
+    series = returning(lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", "1.2.840.10008.1.2.4.90"))
+    assert any("cannot be JPEG 2000" in warning for warning in series.warnings)
+    for dataset, parent in zip(written(series), ct_phantom(3, 8, 8), strict=True):
+        assert dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+        assert np.array_equal(dataset.pixel_array, parent.pixel_array)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.1", "1.2.3"])
+def test_a_transfer_syntax_that_there_is_not_is_refused(syntax: str) -> None:
+    with pytest.raises(UserCodeError, match=rf"TransferSyntaxUID \(0002,0010\) is '{syntax}'"):
+        returning(lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", syntax))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from math import isfinite
 from operator import index
-from typing import Any, SupportsIndex
+from typing import Any, SupportsFloat, SupportsIndex
 
 from pydicom import config
 from pydicom.datadict import dictionary_has_tag, dictionary_VM
@@ -26,6 +26,8 @@ _CHECKED = STR_VR - {"UI"}
 _ZONE = to_tag("TimezoneOffsetFromUTC")
 #: Text of several lines: one value, in which a backslash is a character like any other.
 _LINES = frozenset(("LT", "ST", "UT"))
+_FLOATS = ("FD", "FL")
+_BYTES = ("OB", "OD", "OF", "OL", "OV", "OW", "UN")
 _INTEGERS = {
     vr: (-(1 << bits - 1) * signed, (1 << bits - signed) - 1)
     for bits, signed, vr in ((16, 0, "US"), (16, 1, "SS"), (32, 0, "UL"), (32, 1, "SL"), (64, 0, "UV"), (64, 1, "SV"))
@@ -107,6 +109,14 @@ def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
     if element.tag == _ZONE and texts and not OFFSET.fullmatch(texts[0].strip()):
         yield texts[0], f"is {texts[0]!r}: it is not an offset from UTC such as +0100 (PS3.3 C.12.1.1.8)"
         return
+    if element.VR in _BYTES and texts:  # bytes are not looked at
+        yield texts[0], f"is of the type {type(element.value).__name__}: {element.VR} holds bytes"
+        return
+    if element.VR in _FLOATS:
+        for text, value in zip(texts, values_of(element), strict=True):
+            if not isinstance(value, SupportsFloat):
+                yield text, f"is {text!r}: {element.VR} holds numbers"
+                return
     if element.VR in _INTEGERS:
         low, high = _INTEGERS[element.VR]
         for text, value in zip(texts, values_of(element), strict=True):

@@ -10,7 +10,7 @@ from typing import TypeGuard
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.encoding.codecs import compress
@@ -110,6 +110,8 @@ class FinishedSeries:
         return encode_dataset_as_buffer(self.datasets[index])
 
 
+#: What compressed pixels begin with (PS3.5 A.4).
+_ITEM = b"\xfe\xff\x00\xe0"
 #: What file meta information says of the instance: whatever stood there, it is this one.
 _OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"))
 
@@ -153,8 +155,27 @@ def from_user_datasets(
         meta = getattr(dataset, "file_meta", new)
         meta.update({tag: new[tag] for tag in new.keys() if tag in _OF_INSTANCE or tag not in meta})
         dataset.file_meta = meta
+        warnings += _settle_syntax(dataset, maker)
         adopted.append(dataset)
     return FinishedSeries(tuple(adopted), tuple(dict.fromkeys(warnings)))
+
+
+def _settle_syntax(dataset: Dataset, maker: str) -> list[str]:
+    """A dataset whose pixels were put in decompressed is not of a syntax that compresses: readers would find no pixels.
+
+    :raises UserCodeError: a TransferSyntaxUID that is none.
+    """
+    syntax = UID(dataset.file_meta.TransferSyntaxUID)
+    if not syntax.is_transfer_syntax:
+        raise UserCodeError(
+            f"{maker} returned a dataset whose TransferSyntaxUID (0002,0010) is {str(syntax)!r}, no transfer syntax",
+            remedy="leave file_meta out where the pixels are not compressed",
+        )
+    pixels = dataset.get("PixelData")
+    if not pixels or not syntax.is_encapsulated or bytes(pixels[:4]) == _ITEM:
+        return []
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return [f"TransferSyntaxUID (0002,0010) cannot be {syntax.name}: the pixels of the dataset are not compressed"]
 
 
 def _drop_file_groups(dataset: Dataset) -> list[str]:

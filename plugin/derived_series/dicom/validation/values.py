@@ -163,7 +163,7 @@ def _check_length(dataset: Dataset, samples: int, allocated: int, where: str) ->
     bits = int(dataset.get("Rows") or 0) * int(dataset.get("Columns") or 0) * frames * samples * allocated
     needed = (bits + 7) // 8
     pixels = dataset["PixelData"]
-    length = pixels.size if isinstance(pixels, LatePixels) and pixels.is_late else len(pixels.value)
+    length = pixels.size if isinstance(pixels, LatePixels) and pixels.is_late else len(pixels.value or b"")
     if length != needed + needed % 2:
         yield error(0x7FE00010, f"has {length} bytes; Rows, Columns and bits ask for {needed}", where)
 
