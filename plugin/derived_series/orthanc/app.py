@@ -47,6 +47,7 @@ from derived_series.orthanc.job_observer import JobObserver
 from derived_series.orthanc.job_storage import JobStorage
 from derived_series.orthanc.life_cycle import LifeCycle
 from derived_series.orthanc.log_format import JsonLines, JsonLog
+from derived_series.orthanc.memory_return import MemoryReturn, trim_of_libc
 from derived_series.orthanc.metrics import Metrics
 from derived_series.orthanc.patients import patient_of
 from derived_series.orthanc.reviews import Reviews
@@ -234,7 +235,8 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
 
     # From Orthanc's start to its end.
     files = (audit_file,) if json_log is None else (audit_file, json_log)
-    life = LifeCycle(storage, pools, leftovers, runner, notifier, trigger, bulk, reviews, files)
+    memory = MemoryReturn(trim_of_libc())
+    life = LifeCycle(storage, pools, leftovers, runner, notifier, trigger, bulk, reviews, memory, files)
     gateway.on_changes(life.begin, life.end, trigger.wake)
     _log.warning("%d workers; jobs in %s; blueprints in %s", settings.workers, storage.place, ", ".join(folders))
     return gateway

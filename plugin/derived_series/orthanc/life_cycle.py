@@ -14,6 +14,7 @@ from derived_series.jobs.queue.runner import JobRunner
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.job_storage import JobStorage
 from derived_series.orthanc.log_format import JsonLog
+from derived_series.orthanc.memory_return import MemoryReturn
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.triggers import RuleTrigger
 from derived_series.orthanc.worker_pools import WorkerPools
@@ -34,10 +35,12 @@ class LifeCycle:
     trigger: RuleTrigger
     bulk: BulkDriver
     reviews: Reviews
+    memory: MemoryReturn
     files: tuple[AuditFile | JsonLog, ...]
 
     def begin(self) -> None:
-        """Orthanc has started, and answers requests; where jobs cannot be kept, nothing begins."""
+        """Orthanc has started, and answers requests; where jobs cannot be kept, nothing else begins."""
+        self.memory.start()
         if self.storage.store.problem is not None:
             return
         self.leftovers.start()
@@ -88,6 +91,7 @@ class LifeCycle:
         self.runner.stop()
         self.leftovers.stop()
         self.notifier.stop()
+        self.memory.stop()
         self.storage.close()
         for file in self.files:
             file.close()
