@@ -90,8 +90,10 @@ def measure(studies: int, sizes: Mapping[int, int], answers: int, firings: int) 
     """
     measured = []
     with _pair(_sqlite(studies)) as servers:
+        _require_crowd(servers, studies)
         measured.append(_measure("SQLite", servers, sizes, answers, firings))
     with _postgresql(studies) as changes, _pair(changes) as servers:
+        _require_crowd(servers, studies)
         measured.append(_measure("PostgreSQL", servers, sizes, answers, firings))
     instances = studies * INSTANCES
     return [
@@ -99,6 +101,13 @@ def measure(studies: int, sizes: Mapping[int, int], answers: int, firings: int) 
         _answers_table(measured, instances),
         _rules_table(measured, instances),
     ], _targets(measured, instances)
+
+
+def _require_crowd(servers: Mapping[str, OrthancServer], studies: int) -> None:
+    """:raises AssertionError: the one has not what it is called by, or the other has something."""
+    counts = {name: server.json("/statistics")["CountInstances"] for name, server in servers.items()}
+    if counts != {_EMPTY: 0, _CROWDED: studies * INSTANCES}:
+        raise AssertionError(f"instances: {counts}, and there should be {studies * INSTANCES}")
 
 
 #: How an Orthanc is started: changes of the configuration, and what is in its storage.
