@@ -49,7 +49,7 @@ def series_of_output(output: PlannedOutput, result: Any, inputs: InputSeries, op
     if isinstance(result, Series):
         return result
     if isinstance(result, Sequence) and result and all(isinstance(item, Dataset) for item in result):
-        return from_user_datasets(result, inputs.parent, output.context)
+        return from_user_datasets(result, inputs.parent, output.context, inputs=inputs.series.values())
     if result is None or output.header is None:
         what = "nothing" if result is None else "an image, but the pipeline names no header_blueprint"
         if output.is_one_of_several:

@@ -35,7 +35,7 @@ def series_built_by(
     datasets = call_user_code(what, factory.build_from_header, header, image)
     if isinstance(datasets, Iterator):
         datasets = call_user_code(what, list, datasets)
-    return from_user_datasets(datasets, parent, context, what)
+    return from_user_datasets(datasets, parent, context, what, list((header.env.inputs or {}).values()))
 
 
 def require_series(result: object, factory: DicomFactory) -> None:

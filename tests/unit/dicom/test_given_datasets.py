@@ -261,3 +261,32 @@ def test_pixels_that_were_put_in_decompressed_are_not_of_a_compressed_syntax() -
 def test_a_transfer_syntax_that_there_is_not_is_refused(syntax: str) -> None:
     with pytest.raises(UserCodeError, match=rf"TransferSyntaxUID \(0002,0010\) is '{syntax}'"):
         returning(lambda dataset: setattr(dataset.file_meta, "TransferSyntaxUID", syntax))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "message"),
+    [
+        ("FrameOfReferenceUID", "1.2.3", "viewers do not show the two in one place"),
+        ("PixelSpacing", [1.5, 1.5], r"the parent's, of as many rows and columns, is \[0.8, 0.7\]"),
+    ],
+)
+def test_an_image_that_does_not_lie_on_the_parent_is_told(keyword: str, value: Any, message: str) -> None:
+    series = returning(lambda dataset: setattr(dataset, keyword, value))
+    assert len([warning for warning in series.warnings if re.match(rf"{keyword} .*{message}", warning)]) == 1
+    assert not any(warning.startswith(keyword) for warning in returning(lambda dataset: None).warnings)
+
+
+def test_a_frame_of_reference_of_another_input_is_not_told() -> None:
+    fixed, moving = ct_phantom(3, 8, 8, series="fixed"), ct_phantom(3, 8, 8)
+    for dataset in fixed:
+        dataset.FrameOfReferenceUID = "1.2.3"
+
+    def process(self: Any, container: Any) -> Any:
+        return copy.deepcopy(list(container.parents["fixed"].instances))
+
+    fields = {"input": {"ct": Input, "fixed": Input}, "parent_input": "ct", "process": process}
+    mine = type("Mine", (Pipeline,), fields)
+    library = Library(LIBRARY.blueprints, {"mine": NamedPipeline("mine", mine, "", Path("mine.py"), "")}, {}, ())
+    parents = {"ct": parent_of(moving), "fixed": parent_of(fixed)}
+    series = run_pipeline(library, "mine", parents, {}, Options(), BuildContext())
+    assert not any("viewers" in warning for warning in series.warnings)

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from building import LIBRARY, build, written
+from dciodvfy import errors
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
 from derived_series.dicom.series.interface import Series
 from derived_series.errors import BlueprintError, GeometryError, InvalidParent, ValidationFailed
@@ -276,3 +277,15 @@ def test_a_ct_image_says_its_patient_position_whatever_it_was_made_from() -> Non
     assert "PatientPosition" in dataset and dataset["PatientPosition"].is_empty
     (dataset, *_) = written(build(pet_phantom(3, 8, 8)))
     assert "PatientPosition" not in dataset
+
+
+@pytest.mark.parametrize("manufacturer", ["", None])
+def test_an_enhanced_image_names_a_manufacturer(manufacturer: str | None) -> None:
+    """Of type 1 in enhanced images (PS3.3 C.7.5.2), of type 2 in the parent."""
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets:
+        dataset.Manufacturer = manufacturer
+    series = build(datasets, blueprint="legacy_enhanced_ct")
+    assert series.dataset(0).Manufacturer == "Unknown" and errors(series.encode(0)) == []
+    assert any(warning.startswith("Manufacturer (0008,0070) is 'Unknown'") for warning in series.warnings)
+    assert build(datasets).dataset(0).Manufacturer in ("", None)

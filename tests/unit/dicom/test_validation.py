@@ -30,7 +30,7 @@ from derived_series import (
 )
 from derived_series.dicom.blueprints.build_context import BuildContext
 from derived_series.dicom.blueprints.function_elements import ImageElement
-from derived_series.dicom.modules import ct_image_blueprint, volume_blueprint
+from derived_series.dicom.modules import ct_image_blueprint, image_plane_blueprint, volume_blueprint
 from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.finished import FinishedSeries, from_user_datasets
 from derived_series.dicom.series.required import REQUIRED, required_blueprint
@@ -397,6 +397,63 @@ def test_a_blueprint_cannot_move_the_image(keyword: str, value: list[float], mes
     assert any(re.search(message, str(finding)) for finding in errors(validate(series, parent)))
     with pytest.raises(GeometryError, match=rf"{keyword} .* is "):
         build(parent, extra=blueprint, blueprint="legacy_enhanced_ct")
+
+
+#: What makes an object of all slices, and what it is made from.
+ONE_INSTANCE = ("segmentation", "parametric_map", "rt_dose", "rt_structure_set", "multiframe_secondary_capture")
+ELSEWHERE = [
+    *[("ImagePositionPatient", "DS", value) for value in ([0, 0, 0], [1, 2])],
+    ("ImageOrientationPatient", "DS", [0, 1, 0, 0, 0, -1]),
+    ("PixelSpacing", "DS", [1, 1]),
+    ("SpacingBetweenSlices", "DS", 9),
+    ("SliceThickness", "DS", -1),
+    ("FrameOfReferenceUID", "UI", "1.2.3"),
+]
+
+
+@pytest.mark.parametrize("blueprint", ONE_INSTANCE)
+@pytest.mark.parametrize(("keyword", "vr", "value"), ELSEWHERE)
+def test_a_blueprint_cannot_move_an_object_of_all_slices(blueprint: str, keyword: str, vr: str, value: Any) -> None:
+    extra = Blueprint([StaticElement(keyword, vr, value)])
+    with pytest.raises(GeometryError, match=rf"^{keyword} "):
+        build(ct_phantom(3, 8, 8), np.ones((3, 8, 8), np.uint8), extra, blueprint=blueprint)
+
+
+@pytest.mark.parametrize("keyword", ["SliceThickness", "FrameOfReferenceUID", "PixelSpacing"])
+@pytest.mark.parametrize("blueprint", ["ct", "secondary_capture", "overlay"])
+def test_a_blueprint_cannot_move_images_of_one_slice(blueprint: str, keyword: str) -> None:
+    value = {"SliceThickness": -1, "FrameOfReferenceUID": "1.2.3", "PixelSpacing": [9, 9]}[keyword]
+    parent = parent_of(ct_phantom(3, 8, 8))
+    extra = Blueprint([StaticElement(keyword, "UI" if "UID" in keyword else "DS", value)])
+    series = build(parent, np.ones((3, 8, 8), np.uint8), extra, blueprint=blueprint)
+    assert any(str(finding).startswith(keyword) for finding in errors(validate(series, parent)))
+
+
+@pytest.mark.parametrize("blueprint", ["segmentation", "label_map_segmentation", "parametric_map"])
+def test_a_plane_of_a_blueprint_is_in_the_functional_groups_alone(blueprint: str) -> None:
+    """Where a reader that looks at the top level would find one position for all frames."""
+    thick = Blueprint([StaticElement("SliceThickness", "DS", 4.5)])
+    series = build(
+        ct_phantom(3, 8, 8), np.ones((3, 8, 8), np.uint8), image_plane_blueprint + thick, blueprint=blueprint
+    )
+    (dataset,) = written(series)
+    assert not any(element.tag in dataset for element in image_plane_blueprint)
+    assert dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness == 4.5
+    assert [warning.split()[0] for warning in series.warnings if "is left out" in warning] == ["SliceLocation"]
+
+
+@pytest.mark.parametrize("blueprint", ["ct", "legacy_enhanced_ct", "segmentation", "rt_dose", "overlay"])
+@pytest.mark.parametrize("keyword", ["NumberOfFrames", "SharedFunctionalGroupsSequence", "FloatPixelData"])
+def test_a_blueprint_does_not_count_the_frames(blueprint: str, keyword: str) -> None:
+    vr, value = {"N": ("IS", 77), "S": ("SQ", [Dataset()]), "F": ("OF", bytes(4))}[keyword[0]]
+    image = None if "ct" in blueprint else np.ones((3, 8, 8), np.uint8)
+    parent = parent_of(ct_phantom(3, 8, 8))
+    series = build(parent, image, Blueprint([StaticElement(keyword, vr, value)]), blueprint=blueprint)
+    assert any(f"{keyword} " in warning and "is not used" in warning for warning in series.warnings)
+    plain = written(build(parent, image, blueprint=blueprint))[0]
+    dataset = written(series)[0]
+    assert (keyword in dataset) == (keyword in plain)
+    assert dataset.get("NumberOfFrames") == plain.get("NumberOfFrames")
 
 
 @pytest.mark.parametrize("keyword", ["TransferSyntaxUID", "MediaStorageSOPInstanceUID"])

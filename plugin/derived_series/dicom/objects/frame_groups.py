@@ -28,6 +28,7 @@ from derived_series.dicom.encoding.writer import (
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.modules.derivation import general_reference_blueprint
 from derived_series.dicom.objects.highdicom_planes import structure
+from derived_series.dicom.objects.plane_elements import IN_GROUPS, with_place
 from derived_series.dicom.objects.single_instance import Draft, finished
 from derived_series.dicom.series.finished import FinishedSeries
 
@@ -66,8 +67,10 @@ def with_frames(
     What the item of its first frame has beside place, segment, indexes and references is that of all frames.
 
     :param further: what else follows from the frames, beside ``structure``.
+    :raises GeometryError: where the header says that the image is elsewhere.
     """
     item = pattern.PerFrameFunctionalGroupsSequence[0]
+    draft = with_place(draft, grid, in_groups=IN_GROUPS)
     pattern.Rows, pattern.Columns = grid.rows, grid.columns
     pattern.NumberOfFrames = len(frames)
     del pattern.PerFrameFunctionalGroupsSequence

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.objects.single_instance import Draft
-from derived_series.dicom.source.thickness import thickness_of
+from derived_series.dicom.source.thickness import as_thickness, thickness_of
 
 #: What a multi-frame object is made of, apart from its pixels (PS3.3 C.7.6.16, C.7.6.17).
 _STRUCTURE = (
@@ -51,9 +51,9 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
 
 
 def _thickness(draft: Draft, grid: Grid) -> str:
-    """The parent's on its grid, the slice spacing on another; 1 mm for a lone slice that says nothing."""
-    thickness = thickness_of(draft.env.parent.pivot) if draft.env.on_parent_grid else None
-    return decimal_string(thickness or grid.slice_spacing or 1.0)
+    """The blueprint's; else the parent's on its grid, the slice spacing on another; 1 mm for a lone slice."""
+    parents = thickness_of(draft.env.parent.pivot) if draft.env.on_parent_grid else None
+    return decimal_string(as_thickness(draft.value("SliceThickness")) or parents or grid.slice_spacing or 1.0)
 
 
 def settle(draft: Draft, grid: Grid, pattern: Dataset) -> None:

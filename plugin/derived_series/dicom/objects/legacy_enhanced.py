@@ -45,11 +45,11 @@ from derived_series.dicom.modules.patient import patient_blueprint, patient_stud
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.frame_templates import Slices, per_frame_items, positions_of_few
 from derived_series.dicom.objects.highdicom_planes import close_table, settle_spacing
+from derived_series.dicom.objects.plane_elements import require_place
 from derived_series.dicom.objects.single_instance import require_grid
 from derived_series.dicom.series.classic import DerivedSeries, build_series
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
-from derived_series.dicom.series.plane import off_plane
 from derived_series.dicom.source.thickness import thickness_of
 from derived_series.errors import GeometryError, InvalidParent
 from derived_series.kinds import sop_class
@@ -83,6 +83,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 )
 #: Said of the whole object, whatever highdicom makes of it.
 _COMPRESSION = frozenset(int(Tag(name)) for name in ("LossyImageCompression", *COMPRESSION))
+_NOBODY = "Unknown"
 #: What highdicom leaves empty though the modules need not be there.
 _EMPTY = ("ClinicalTrialTimePointID", "ClinicalTrialCoordinatingCenterName", "ContrastBolusAgent")
 
@@ -97,8 +98,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     classic_class = UID(sop_class(header.sop_class_uid).classic)
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
-    for tag, problem in off_plane(classic.elements, grid):
-        raise GeometryError(f"{describe(tag)} {problem}", remedy="leave it out of the blueprint: the image decides it")
+    require_place(classic.elements, grid, header.parent, placement.frame)
     if len(classic) > 1 and _POSITION in classic.elements:
         raise GeometryError(
             "ImagePositionPatient (0020,0032) is one for all slices",
@@ -137,6 +137,7 @@ def _finished(
     uids = [str(item.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID) for item in _frames(enhanced)]
     references = _refer(classic, enhanced)
     built_tags, overlaid = _overlay(classic, enhanced)
+    warnings += _name_manufacturer(enhanced)
     settle_spacing(grid, enhanced)
     correct_ambiguous_vr(enhanced, True)
     charset = enhanced.get("SpecificCharacterSet")
@@ -169,6 +170,15 @@ def _complete(enhanced: Dataset) -> None:
         for item in items:
             if keyword not in item:
                 setattr(item, keyword, [Dataset()])
+
+
+def _name_manufacturer(enhanced: Dataset) -> list[str]:
+    """Manufacturer has a value in enhanced images (PS3.3 C.7.5.2): that of the parent may be empty."""
+    if enhanced.get("Manufacturer"):
+        return []
+    enhanced.Manufacturer = _NOBODY
+    name = describe(enhanced["Manufacturer"].tag)
+    return [f"{name} is {_NOBODY!r}: an enhanced image names one, and the parent does not"]
 
 
 def _frames(enhanced: Dataset) -> Sequence[Dataset]:

@@ -15,6 +15,7 @@ from pydicom.uid import (
 
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
+from derived_series.dicom.objects.plane_elements import with_place
 from derived_series.dicom.objects.single_instance import draft_of, finished
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
@@ -36,7 +37,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
             f"{pixels.high:g} that are not whole numbers from 0 to 65535",
             remedy="scale and round the image to uint8 or uint16, or use secondary_capture",
         )
-    draft = draft_of(header, pixels, placement)
+    draft = with_place(draft_of(header, pixels, placement), placement.grid, kept=["PixelSpacing"])
     structure = Dataset()
     structure.SOPClassUID = _class(pixels)
     structure.SamplesPerPixel = pixels.samples

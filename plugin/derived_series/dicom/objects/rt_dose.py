@@ -17,6 +17,7 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels, as_ds, encode_pixels
+from derived_series.dicom.objects.plane_elements import require_place
 from derived_series.dicom.objects.single_instance import Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
@@ -39,6 +40,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     grid = _regular(require_grid(placement, "a dose"))
     pixels = encode_pixels(image, PixelRules(), nan)
     draft = draft_of(header, pixels, placement)
+    require_place(draft.elements, grid, header.parent, placement.frame)
     structure, scaling = _pixels(draft, pixels)
     structure.NumberOfFrames = len(grid.positions)
     structure.FrameIncrementPointer = Tag("GridFrameOffsetVector")

@@ -24,6 +24,7 @@ from derived_series.dicom.modules.references import references, whole_references
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Points, contours_of
 from derived_series.dicom.objects.labels import label_map, one_by_one
+from derived_series.dicom.objects.plane_elements import with_place
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
@@ -59,6 +60,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
         )
     labels = label_map(image)
     draft = draft_of(header, encode_pixels(labels[:1, :1, :1] > 0, PixelRules()), placement, _NOT_HERE)
+    draft = with_place(draft, grid)
     contours = contours_by_label(labels)
     segments, warnings = _described(draft.value("SegmentSequence") or [], contours)
     types = {int(item.get("ReferencedROINumber") or 0): item for item in draft.value("RTROIObservationsSequence") or []}

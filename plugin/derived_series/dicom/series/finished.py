@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
@@ -19,7 +19,7 @@ from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
 from derived_series.dicom.encoding.writer import encode_dataset, encode_dataset_as_buffer
 from derived_series.dicom.modules.derivation import as_derived, marks_of
-from derived_series.dicom.series.finished_place import require_overlap
+from derived_series.dicom.series.finished_place import doubtful_places, require_overlap
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.series.header_rules import FILE_GROUPS, PATIENT_AND_STUDY, parent_element
 from derived_series.dicom.series.making import tell_making
@@ -117,11 +117,15 @@ _OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"
 
 
 def from_user_datasets(
-    datasets: Sequence[Dataset], parent: ParentSeries, context: BuildContext, maker: str = "the factory"
+    datasets: Sequence[Dataset],
+    parent: ParentSeries,
+    context: BuildContext,
+    maker: str = "the factory",
+    inputs: Collection[ParentSeries] = (),
 ) -> FinishedSeries:
     """Datasets made by user code as a derived series of the parent: its patient and study, new UIDs.
 
-    :param maker: what returned them, for errors.
+    :param maker: what returned them, for errors. :param inputs: all series that it had.
     :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
     :raises GeometryError: images or contours in the parent's frame of reference, and beside the parent.
     """
@@ -130,7 +134,7 @@ def from_user_datasets(
         raise UserCodeError(f"{maker} returned no datasets", remedy="return a list of pydicom Datasets")
     if any(not dataset.get("SOPClassUID") for dataset in datasets):
         raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
-    place_warnings = require_overlap(datasets, parent)
+    place_warnings = require_overlap(datasets, parent) + doubtful_places(datasets, parent, inputs)
     context = context.seeded()  # one series, whatever is asked of it
     taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
     foreign = (

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.grid import SAME_ANGLE_RADIANS
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.overlap import Points, apart, box, box_of_points, not_overlapping
+from derived_series.dicom.series.plane import SAME_PART
 from derived_series.dicom.source.parent_series import ParentSeries
 
 #: Half the thickness of a slice that does not say it, in mm.
@@ -37,6 +39,46 @@ def require_overlap(datasets: Sequence[Dataset], parent: ParentSeries) -> list[s
         name, nearest = min(beside, key=lambda structure: apart(structure[1], series))
         raise not_overlapping(nearest, series, "the parent series", f"the nearest structure, {name},")
     return [f"all contours of the structure {name} lie beside the parent series" for name, _ in beside]
+
+
+def doubtful_places(
+    datasets: Sequence[Dataset], parent: ParentSeries, inputs: Collection[ParentSeries] = ()
+) -> list[str]:
+    """Warnings of images in a frame of reference that no input has, or with pixels of another size than the parent's.
+
+    :param inputs: the series whose coordinates an image may have, beside the parent.
+    """
+    warnings: dict[str, None] = {}
+    parents = FrameOfReference.of(parent).uid
+    known = {str(each.pivot.get("FrameOfReferenceUID")) for each in inputs} | {parents}
+    for dataset in datasets:
+        uid = str(dataset.get("FrameOfReferenceUID") or "")
+        if "Rows" in dataset and uid and parent.pivot.get("FrameOfReferenceUID") and uid not in known:
+            text = f"FrameOfReferenceUID (0020,0052) is {uid}, the parent's is {parents}"
+            warnings[f"{text}: viewers do not show the two in one place"] = None
+        if uid == parents:
+            warnings |= dict.fromkeys(_other_pixels(dataset, parent))
+    return list(warnings)
+
+
+def _other_pixels(dataset: Dataset, parent: ParentSeries) -> Iterator[str]:
+    """Where a dataset has the parent's rows and columns, in its directions, and pixels of another size."""
+    grid = parent.grid
+    if grid is None or (dataset.get("Rows"), dataset.get("Columns")) != (grid.rows, grid.columns):
+        return
+    shared = _group(dataset.get("SharedFunctionalGroupsSequence"))
+    frame = _group(dataset.get("PerFrameFunctionalGroupsSequence"))
+    orientation = _macro("PlaneOrientationSequence", dataset, frame, shared).get("ImageOrientationPatient")
+    spacing = _macro("PixelMeasuresSequence", dataset, frame, shared).get("PixelSpacing")
+    try:
+        cosines, sizes = ([float(value) for value in values] for values in (orientation, spacing))
+        off = np.subtract(cosines, (*grid.row_cosines, *grid.column_cosines))
+        other = np.abs(np.subtract(sizes, grid.pixel_spacing)).max() > SAME_PART * min(grid.pixel_spacing)
+    except (TypeError, ValueError):  # the gate tells what is wrong with it
+        return
+    if other and np.abs(off).max() < SAME_ANGLE_RADIANS:
+        parents = ", ".join(f"{number:.6g}" for number in grid.pixel_spacing)
+        yield f"PixelSpacing (0028,0030) is {sizes}, the parent's, of as many rows and columns, is [{parents}]"
 
 
 def _structures(dataset: Dataset, frame: str) -> Iterator[tuple[str, Points]]:

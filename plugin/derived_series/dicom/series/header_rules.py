@@ -78,6 +78,18 @@ RULES = (_BASE + _OWN).frozen()
 #: Groups of commands, of the file meta information and of what delimits items (PS3.5 7.1, 7.5; PS3.10 7.1).
 FILE_GROUPS = frozenset((0x0000, 0x0002, 0xFFFE))
 
+#: How many frames an instance has, what tells them apart (PS3.3 C.7.6.6, C.7.6.16, C.7.6.17), and their pixels.
+FRAME_TAGS = frozenset(
+    int(to_tag(keyword))
+    for keyword in (
+        "NumberOfFrames",
+        *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+        *("DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType"),
+        *("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL"),
+        *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength"),
+    )
+)
+
 #: Marks that, once set, stay set.
 MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
 
@@ -93,6 +105,10 @@ def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
             warnings.append(f"{whole[rule.tag]!r} is not used: {describe(rule.tag)} is the build's own")
     for element in [element for element in whole if element.tag.group in FILE_GROUPS or element.tag.element == 0]:
         warnings.append(f"{element!r} is not used: {describe(element.tag)} follows from how the file is written")
+        del whole[element.tag]
+    for element in [element for element in whole if int(element.tag) in FRAME_TAGS]:
+        if element.tag in blueprint:
+            warnings.append(f"{element!r} is not used: {describe(element.tag)} follows from the image's frames")
         del whole[element.tag]
     return whole + _OWN, warnings
 

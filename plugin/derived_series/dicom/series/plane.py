@@ -1,4 +1,4 @@
-"""What a header says of its image's plane (PS3.3 C.7.6.2), and what the grid says."""
+"""What a header says of its image's plane (PS3.3 C.7.6.2) and frame of reference, and what the grid says."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pydicom.dataelem import DataElement
 
 from derived_series.dicom.encoding.tags import Key, to_tag
 from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
+from derived_series.dicom.image.frame_of_reference import FrameOfReference
+from derived_series.dicom.source.parent_series import ParentSeries
+from derived_series.dicom.source.thickness import as_thickness
 
 #: The part of a distance that it may be off: spacings are rounded to what a decimal string holds.
-_SAME_PART = 1e-3
+SAME_PART = 1e-3
 
 
 def off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple[int, str]]:
@@ -21,7 +24,7 @@ def off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple
     cosines = (*grid.row_cosines, *grid.column_cosines)
     for keyword, wanted, most in (
         ("ImageOrientationPatient", cosines, SAME_ANGLE_RADIANS),
-        ("PixelSpacing", grid.pixel_spacing, _SAME_PART * min(grid.pixel_spacing)),
+        ("PixelSpacing", grid.pixel_spacing, SAME_PART * min(grid.pixel_spacing)),
     ):
         tag = int(to_tag(keyword))
         element = elements.get((tag, ""))
@@ -31,3 +34,32 @@ def off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple
         if any(abs(value - right) > most for value, right in zip(values, wanted, strict=True)):
             right = ", ".join(f"{number:.6g}" for number in wanted)
             yield tag, f"is {values}, the image's is [{right}]"
+
+
+def other_frame(
+    elements: Mapping[Key, DataElement], parent: ParentSeries, frame: FrameOfReference | None
+) -> Iterator[tuple[int, str]]:
+    """The tag of a frame of reference that is not the one of the coordinates, with what is wrong with it.
+
+    :param frame: of the coordinates, where they are not the parent's.
+    """
+    tag = int(to_tag("FrameOfReferenceUID"))
+    element = elements.get((tag, ""))
+    if element is None:
+        return
+    if frame is not None:
+        if element.value != frame.uid:
+            yield tag, f"is {element.value}, the coordinates are those of {frame.uid}"
+        return
+    parents = parent.pivot.get("FrameOfReferenceUID")
+    if parents and element.value != parents and parent.is_constant("FrameOfReferenceUID"):
+        yield tag, "is not the parent's, though the coordinates are"
+
+
+def no_thickness(value: object, parent: ParentSeries) -> str | None:
+    """What is wrong with a SliceThickness that no slice has; None for an empty one, and for the parent's own fault."""
+    if value is None or value == "" or as_thickness(value) is not None:
+        return None
+    if any(str(value) == str(instance.get("SliceThickness")) for instance in parent.instances):
+        return None
+    return f"is {value}: the thickness of a slice is more than 0 mm"

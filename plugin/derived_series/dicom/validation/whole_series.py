@@ -21,7 +21,7 @@ from derived_series.dicom.encoding.value_rules import is_uid, value_problem
 from derived_series.dicom.encoding.writer import first_and_last_item, referenced_instance_uids
 from derived_series.dicom.series.classic import DerivedSeries, ask
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.series.plane import off_plane
+from derived_series.dicom.series.plane import no_thickness, off_plane, other_frame
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.reports import check_report
@@ -264,7 +264,15 @@ def _positions(series: DerivedSeries) -> list[list[float]]:
 def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: ParentSeries) -> Iterator[Finding]:
     """Where the header says that the image is, and where it is."""
     env = series.env
-    if env.grid is None or not positions:
+    thickness = series.elements.get((int(Tag("SliceThickness")), ""))
+    problem = None if thickness is None else no_thickness(thickness.value, parent)
+    if problem:
+        yield error(int(Tag("SliceThickness")), problem)
+    if env.grid is None:
+        return
+    for tag, problem in (*off_plane(series.elements, env.grid), *other_frame(series.elements, parent, env.frame)):
+        yield error(tag, problem)
+    if not positions:
         return
     where = [env.grid.positions[index % env.slices] for index in range(len(series))]
     lacking = [i for i, position in enumerate(positions) if len(position) != 3]
@@ -273,19 +281,6 @@ def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: P
         yield error(
             _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
         )
-    for tag, problem in off_plane(series.elements, env.grid):
-        yield error(tag, problem)
-    frame_element, parents = series.elements.get((0x00200052, "")), parent.pivot.get("FrameOfReferenceUID")
-    if env.frame is not None:
-        if frame_element is not None and frame_element.value != env.frame.uid:
-            yield error(0x00200052, f"is {frame_element.value}, the coordinates are those of {env.frame.uid}")
-    elif (
-        frame_element is not None
-        and parents
-        and frame_element.value != parents
-        and parent.is_constant("FrameOfReferenceUID")
-    ):
-        yield error(0x00200052, "is not the parent's, though the coordinates are")
 
 
 def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Iterator[Finding]:
