@@ -50,6 +50,7 @@ from derived_series.errors import (
     GeometryError,
     HeaderError,
     InvalidImage,
+    InvalidValue,
     PixelError,
     ShapeMismatch,
 )
@@ -282,6 +283,48 @@ def test_a_parametric_map_without_a_unit_says_so() -> None:
     assert any("measured in" in warning for warning in series.warnings)
     groups = written(series)[0].SharedFunctionalGroupsSequence[0]
     assert groups.RealWorldValueMappingSequence[0].MeasurementUnitsCodeSequence[0].CodeValue == "1"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (lambda ramp: 1e9 + ramp, "in steps of 64"),
+        (lambda ramp: ramp.astype(np.int64) + (1 << 24), "in steps of 2:"),
+        (lambda ramp: ramp * 1e-42, "few digits or as 0"),
+        (lambda ramp: ramp * 1e-310, "few digits or as 0"),
+        (lambda ramp: ramp / 7 - 20, ""),
+        (lambda ramp: 1e6 + ramp, ""),
+        (lambda ramp: ramp * 0 + 1e9 + 0.3, ""),
+        (lambda ramp: (1e9 + 64 * ramp).astype(np.float32), ""),
+    ],
+)
+def test_what_32_bits_do_not_hold_is_told(values: Any, message: str) -> None:
+    ramp = np.arange(np.prod(PARENT.shape), dtype=np.float64).reshape(PARENT.shape) % 255
+    series = build(PARENT, values(ramp), blueprint="parametric_map", extra=real_world_values("1"))
+    warnings = [warning for warning in series.warnings if "32 bits" in warning]
+    assert [message in warning for warning in warnings] == ([True] if message else [])
+
+
+def test_a_window_of_a_blueprint_is_that_of_the_frames() -> None:
+    def frames(**window: Any) -> Dataset:
+        vrs = {"WindowCenterWidthExplanation": "LO", "VOILUTFunction": "CS"}
+        extra = Blueprint([StaticElement(name, vrs.get(name, "DS"), value) for name, value in window.items()])
+        (dataset,) = written(build(PARENT, PARENT.voxels(), extra, blueprint="parametric_map"))
+        assert "WindowCenter" not in dataset and "WindowWidth" not in dataset
+        (group,) = dataset.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+        return Dataset(group)
+
+    two = frames(WindowCenter=[40, 50], WindowWidth=[80, 300], WindowCenterWidthExplanation=["A", "B"])
+    assert (two.WindowCenter, two.WindowWidth, two.WindowCenterWidthExplanation) == ([40, 50], [80, 300], ["A", "B"])
+    narrow = frames(WindowCenter=0.5, WindowWidth=0.1, VOILUTFunction="LINEAR_EXACT")
+    assert (narrow.WindowCenter, narrow.WindowWidth, narrow.VOILUTFunction) == (0.5, 0.1, "LINEAR_EXACT")
+    for wrong in (
+        {"WindowCenter": 40},
+        {"WindowCenter": 40, "WindowWidth": 0.5},
+        {"WindowCenter": [40, 50], "WindowWidth": [80, 90], "WindowCenterWidthExplanation": "A"},
+    ):
+        with pytest.raises(InvalidValue, match="not a window"):
+            frames(**wrong)
 
 
 def test_nan_in_a_parametric_map() -> None:
