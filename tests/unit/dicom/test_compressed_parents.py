@@ -51,6 +51,7 @@ LOSSLESS: dict[UID, Callable[[Array], bytes] | None] = {
     HTJ2KLossless: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True),  # type: ignore[dict-item, return-value]
     HTJ2KLosslessRPCL: lambda frame: imagecodecs.htj2k_encode(frame, reversible=True, tlm=True),  # type: ignore[dict-item, return-value]
 }
+METHODS = {JPEGBaseline8Bit: "ISO_10918_1", JPEGExtended12Bit: "ISO_10918_1", JPEGLSNearLossless: "ISO_14495_1"}
 #: With the bits a sample has, and the largest difference that is to be expected of 4000 or 250 grey levels.
 LOSSY: dict[UID, tuple[Callable[[Array], bytes], int, int]] = {
     JPEGBaseline8Bit: (lambda frame: imagecodecs.jpeg8_encode(frame, 95), 8, 12),  # type: ignore[dict-item, return-value]
@@ -134,6 +135,24 @@ def test_a_syntax_that_is_always_lossy_marks_though_the_parent_does_not(syntax: 
     extra = Blueprint([StaticElement("LossyImageCompression", "00")])
     for series in (build(parent), build(parent, None, extra), build(parent, parent.voxels() > 0)):
         assert {dataset.LossyImageCompression for dataset in written(series)} == {"01"}
+        assert {dataset.LossyImageCompressionMethod for dataset in written(series)} == {METHODS[syntax]}
+
+
+def test_the_method_of_compression_is_that_of_the_slices_that_lost_something() -> None:
+    """JPEG 2000 may have lost something or not: the mark says so; it is one for the series, the method each slice's."""
+    datasets = compressed(ct_phantom(3, 64, 64), JPEG2000Lossless)
+    for dataset in datasets:
+        dataset.file_meta.TransferSyntaxUID = JPEG2000
+    assert "LossyImageCompressionMethod" not in written(build(parent_of(datasets)))[0]
+    datasets[1].LossyImageCompression = "01"
+    parent = parent_of(datasets)
+    series = written(build(parent))
+    assert [dataset.get("LossyImageCompressionMethod") for dataset in series] == [None, "ISO_15444_1", None]
+    assert {dataset.LossyImageCompression for dataset in series} == {"01"}
+    for blueprint in ("legacy_enhanced_ct", "segmentation"):
+        image = parent.voxels() > 0 if blueprint == "segmentation" else None
+        (whole,) = written(build(parent, image, blueprint=blueprint))
+        assert whole.LossyImageCompressionMethod == "ISO_15444_1"
 
 
 @pytest.mark.parametrize("uid", ["1.2.840.10008.1.2.4.100", "1.2.840.10008.1.2.4.103", "1.2.840.10008.1.2.4.108"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
     CTImageStorage,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -36,6 +39,16 @@ MARKS = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}
 
 #: Transfer syntaxes that lose something, always (PS3.5 A.4); others may, and their images say so.
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
+#: What LossyImageCompressionMethod calls a transfer syntax (PS3.3 C.7.6.1.1.5.1).
+_METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        JPEGBaseline8Bit: "ISO_10918_1",
+        JPEGExtended12Bit: "ISO_10918_1",
+        JPEGLSNearLossless: "ISO_14495_1",
+        JPEG2000: "ISO_15444_1",
+        HTJ2K: "ISO_15444_15",
+    }
+)
 _TRANSFER_SYNTAX = to_tag("TransferSyntaxUID")
 
 #: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
@@ -327,6 +340,14 @@ def is_marked(parent: ParentSeries, keyword: str) -> bool:
 def _is_lossy(instance: Dataset) -> bool:
     meta = getattr(instance, "file_meta", {})
     return _TRANSFER_SYNTAX in meta and meta[_TRANSFER_SYNTAX].value in _LOSSY
+
+
+def lossy_method(instance: Dataset) -> str | None:
+    """LossyImageCompressionMethod by the transfer syntax that an instance which lost something was read from."""
+    meta = getattr(instance, "file_meta", {})
+    syntax = meta[_TRANSFER_SYNTAX].value if _TRANSFER_SYNTAX in meta else ""
+    keyword = "LossyImageCompression"
+    return _METHODS.get(syntax) if syntax in _LOSSY or str(instance.get(keyword, "")) == MARKS[keyword] else None
 
 
 def inherited_mark(keyword: str) -> VirtualElement:

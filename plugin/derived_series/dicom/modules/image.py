@@ -11,13 +11,13 @@ from pydicom.uid import PositronEmissionTomographyImageStorage
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.copy_elements import CopyElement, PositionCopyElement
 from derived_series.dicom.blueprints.element import ABSENT, DEFER, Value, VirtualElement
-from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
+from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, ImageElement
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.encoding.writer import encode_text
 from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
-from derived_series.dicom.modules.derivation import MARKS, inherited_mark
+from derived_series.dicom.modules.derivation import MARKS, inherited_mark, lossy_method
 from derived_series.dicom.modules.element_lists import by_position, copies, date_and_time_of_build
 from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
@@ -76,10 +76,17 @@ def _temporal_resolution(env: ImageEnvironment) -> Value:
 
 #: How much and how the parent was compressed with losses: they go with the mark LossyImageCompression.
 COMPRESSION = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
+_METHOD = to_tag(COMPRESSION[1])
 
 
 class _CompressionElement(PositionCopyElement):
     """Of the parent's instance at the same position; elsewhere and for all slices in one, of the middle by ratio."""
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        if not self.is_constant(env.parent):
+            return DEFER
+        methods = {lossy_method(instance) for instance in env.parent.instances}
+        return self._of_one(env.pivot) if len(methods) == 1 else DEFER
 
     def at_image(self, env: ImageEnvironment) -> Value:
         return DEFER if env.on_parent_grid else self.of_whole(env)
@@ -93,8 +100,16 @@ class _CompressionElement(PositionCopyElement):
     def _middle(self, instances: Sequence[Dataset]) -> Value:
         compressed = [instance for instance in instances if instance.get(COMPRESSION[0])] or list(instances)
         compressed.sort(key=_ratio)
-        element = self.read(compressed[len(compressed) // 2])
-        return ABSENT if element is None else element
+        middle = compressed[len(compressed) // 2]
+        values = map(self._of_one, (middle, *instances))
+        return next((value for value in values if value is not ABSENT), ABSENT)
+
+    def _of_one(self, instance: Dataset) -> Value:
+        element = self.read(instance)
+        if element is None or element.is_empty:
+            method = lossy_method(instance) if self.tag == _METHOD else None
+            return ABSENT if method is None else method
+        return element
 
 
 def _ratio(instance: Dataset) -> float:
