@@ -22,7 +22,7 @@ class ConceptRequest(JsonModel):
 class SegmentRequest(JsonModel):
     """What a label of a label map stands for; codes of SNOMED CT by name or value."""
 
-    number: Annotated[int, Field(ge=1, le=65535)]
+    number: Annotated[int, Field(ge=0, le=65535)]
     label: Annotated[str, Field(min_length=1, max_length=64)]
     category: _Text | ConceptRequest | None = None
     type: _Text | ConceptRequest | None = None

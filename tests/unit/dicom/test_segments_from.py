@@ -250,6 +250,57 @@ def test_what_is_wrong_in_a_table_is_named(text: str, problem: str) -> None:
         segments_of_text(text, "mine.csv")
 
 
+BACKGROUND = [Segment(0, name) for name in ("Background", "Clear Label", "unknown", "_background_", "???")]
+
+
+@pytest.mark.parametrize("background", BACKGROUND, ids=lambda segment: segment.label)
+def test_a_list_of_segments_may_name_the_background(background: Segment) -> None:
+    assert items(segments(background, LIVER)) == items(segments(LIVER))
+    described = [{"Number": 0, "Label": background.label}, {"Number": 1, "Label": "liver"}]
+    asked = DeriveRequest.of({"Blueprint": "segmentation", "Factory": "segmentation", "Segments": described})
+    assert [item.SegmentNumber for item in items(options_of(asked, "Strict").extra)] == [1]
+    table = f"index\tname\n0\t{background.label}\n1\tliver\n"
+    assert [item.SegmentNumber for item in items(segments_of_text(table))] == [1]
+
+
+@pytest.mark.parametrize("name", ["liver", "肝臓", "Segment 0"])
+def test_labels_that_are_counted_from_0_are_refused(name: str) -> None:
+    """A label map has 0 where nothing is: each segment would have the name of the next."""
+    with pytest.raises(BlueprintError, match="labels are 1 to 65535") as caught:
+        segments(Segment(0, name), Segment(1, "spleen"))
+    assert "0 is what belongs to no segment" in str(caught.value.remedy)
+    with pytest.raises(BlueprintError, match="labels are 1 to 65535"):
+        segments_of_text(f"index\tname\n0\t{name}\n1\tspleen\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "tumour": 2}, "file_ending": ".nii"}',
+        '{"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver", "2": "tumour"}}',
+        '{"1": "liver", "2": "tumour"}',
+        '{"background": 0, "liver": 1, "tumour": 2}',
+    ],
+)
+def test_names_and_labels_of_nnu_net(text: str) -> None:
+    named = [(item.SegmentNumber, item.SegmentLabel) for item in items(segments_of_text(text))]
+    assert named == [(1, "liver"), (2, "tumour")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ('{"whole tumour": [1, 2], "core": [2]}', "'whole tumour' is of several labels"),
+        ('{"liver": 1.5}', "'liver' has the label 1.5"),
+        ('{"liver": true}', "'liver' has the label True"),
+        ('{"liver": 1, "spleen": 1}', "described twice: 1"),
+    ],
+)
+def test_labels_of_nnu_net_that_are_not_of_a_label_map(labels: str, problem: str) -> None:
+    with pytest.raises(BlueprintError, match=problem.replace(".", r"\.")):
+        segments_of_text(f'{{"labels": {labels}}}', "dataset.json")
+
+
 def test_a_table_that_there_is_not() -> None:
     with pytest.raises(BlueprintError, match=r"'no\.csv' cannot be read.*") as caught:
         segments_from("no.csv")

@@ -23,6 +23,14 @@ from derived_series.dicom.modules.equipment import MODEL
 from derived_series.errors import BlueprintError
 from derived_series.kinds.segmentation import LABEL_MAP_SEGMENTATION
 
+#: What ITK-SNAP, 3D Slicer, FreeSurfer, nnU-Net and others call label 0, without case and signs.
+_BACKGROUND = frozenset(
+    (
+        *("", "air", "background", "backgroundlabel", "bg", "clear", "clearlabel", "empty", "exterior", "label"),
+        *("nolabel", "none", "nosegment", "nothing", "null", "other", "outside", "unassigned", "undefined"),
+        *("unknown", "unlabeled", "unlabelled", "void", "hintergrund", "fond", "fondo", "背景"),
+    )
+)
 _ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
 
 
@@ -55,6 +63,11 @@ class Segment:
     tracking_id: str | None = None
     tracking_uid: str | None = None
 
+    @property
+    def is_background(self) -> bool:
+        """Whether it names label 0 as lists of labels do: what belongs to no segment."""
+        return self.number == 0 and "".join(filter(str.isalpha, str(self.label).casefold())) in _BACKGROUND
+
     def item(self) -> Dataset:
         """The item of SegmentSequence (0062,0002).
 
@@ -66,7 +79,10 @@ class Segment:
                 remedy="give an int from 1 to 65535",
             )
         if not 0 < self.number < 1 << 16:
-            raise BlueprintError(f"segment {self.label!r} has the number {self.number}; labels are 1 to 65535")
+            raise BlueprintError(
+                f"segment {self.label!r} has the number {self.number}; labels are 1 to 65535",
+                remedy="0 is what belongs to no segment: leave it out, or call it Background",
+            )
         if not str(self.label).strip():
             raise BlueprintError(f"segment {self.number} has the label {self.label!r}, which says nothing")
         if self.algorithm not in _ALGORITHMS:
@@ -107,9 +123,10 @@ class Segment:
 def segments(*described: Segment) -> Blueprint:
     """The blueprint that says what the labels of a label map stand for (PS3.3 C.8.20.2, C.8.20.4).
 
-    :param described: a Segment for each label.
+    :param described: a Segment for each label; 0 may be there under a name of the background, and is left out.
     :raises BlueprintError: a number that is there twice, codes and colours that there are not.
     """
+    described = tuple(segment for segment in described if not segment.is_background)
     numbers = Counter(segment.number for segment in described)
     twice = [str(number) for number, count in numbers.items() if count > 1]
     if twice:

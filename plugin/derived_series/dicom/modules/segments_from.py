@@ -1,7 +1,8 @@
 """Segments as people have them: named tables of this package, and files of other programs.
 
 Read are ITK-SNAP's label files, colour tables of 3D Slicer (.ctbl, .txt, .csv) and FreeSurfer, ``dseg.tsv`` of BIDS,
-the JSON of dcmqi, and any table with a heading (.csv, .tsv) that has a column for the number and one for the name.
+the JSON of dcmqi and nnU-Net, and any table with a heading (.csv, .tsv) that has a column for the number and one for
+the name.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def segments_from(table: str | Path) -> Blueprint:
     """The blueprint that says what the labels of a label map stand for, from a table.
 
     :param table: the name of one of ``TABLES`` (``"totalsegmentator"``, ``"freesurfer"``), or a file: CSV or TSV with a
-        heading, BIDS dseg.tsv, ITK-SNAP's label descriptions, 3D Slicer's colour table, dcmqi's JSON.
+        heading, BIDS dseg.tsv, ITK-SNAP's label descriptions, 3D Slicer's colour table, dcmqi's JSON, nnU-Net's
+        dataset.json or another JSON object of names and labels. Label 0 is left out where it is called the background.
     :raises BlueprintError: no such table, or one that cannot be read.
     """
     name = str(table)
@@ -88,7 +90,7 @@ def segments_of_text(text: str, name: str = "table") -> Blueprint:
     :raises BlueprintError: text that is not a table of a known kind.
     """
     try:
-        described = tuple(segment for segment in _read(text) if segment.number != 0)
+        described = tuple(segment for segment in _read(text) if not segment.is_background)
         if not described:
             raise BlueprintError("it describes no segment")
         for segment in described:
@@ -217,14 +219,47 @@ def _dcmqi(text: str) -> Iterator[Segment]:
         document = json.loads(text)
     except ValueError as error:
         raise BlueprintError(f"it is not JSON: {error}") from error
+    names = _names(document)
+    if names is not None:
+        yield from (Segment(number, name) for name, number in names)
+        return
     groups = document.get("segmentAttributes") if isinstance(document, dict) else document
     if not isinstance(groups, list):
-        raise BlueprintError("its JSON has no segmentAttributes", remedy="give the JSON of dcmqi's itkimage2segimage")
+        raise BlueprintError(
+            "its JSON has no segmentAttributes, and no labels",
+            remedy="give the JSON of dcmqi's itkimage2segimage, nnU-Net's dataset.json, or names and their labels",
+        )
     entries = [entry for group in groups for entry in (group if isinstance(group, list) else [group])]
     for place, entry in enumerate(entries, 1):
         if not isinstance(entry, dict) or not isinstance(entry.get("labelID"), int):
             raise BlueprintError(f"item {place} of segmentAttributes has no labelID")
         yield _of_dcmqi(entry)
+
+
+def _names(document: Any) -> list[tuple[str, int]] | None:
+    """(name, label) of nnU-Net's dataset.json, old and new, and of plain objects of names; None for other JSON.
+
+    :raises BlueprintError: a name of several labels, or a label that is not a whole number.
+    """
+    if not isinstance(document, dict) or "segmentAttributes" in document:
+        return None
+    labels = document.get("labels", document)
+    if not isinstance(labels, dict) or not labels:
+        return None
+    if all(isinstance(name, str) and number.strip().isdecimal() for number, name in labels.items()):
+        return [(name, int(number)) for number, name in labels.items()]
+    several = [name for name, number in labels.items() if isinstance(number, list)]
+    if several:
+        raise BlueprintError(
+            f"{several[0]!r} is of several labels: the region overlaps others",
+            remedy="name each label of the label map by itself",
+        )
+    if "labels" not in document and not all(isinstance(number, int) for number in labels.values()):
+        return None
+    for name, number in labels.items():
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise BlueprintError(f"{name!r} has the label {number!r}: it is a whole number")
+    return list(labels.items())
 
 
 def _of_dcmqi(entry: Mapping[str, Any]) -> Segment:
