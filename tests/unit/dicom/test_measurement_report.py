@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,43 @@ def test_unknown_codes_and_units_are_refused() -> None:
     for key, value in (("Concept", "Wolume"), ("Unit", "millilitres"), ("Finding", "Lever")):
         with pytest.raises(InvalidImage, match=f"the measurement of '{GIVEN[0]['Of']}': '{value}'"):
             report(json.dumps([{**GIVEN[0], key: value}]).encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "exact"),
+    [
+        (np.float32(0.1), "0.10000000149012", float(np.float32(0.1))),
+        (np.int64(7), "7", None),
+        ((1 << 53) + 1, "9007199254740993", None),
+        (123456789012345678, "1.2345678901e+17", 123456789012345678.0),
+    ],
+)
+def test_numbers_of_any_kind_keep_their_digits(value: Any, text: str, exact: float | None) -> None:
+    (dataset,) = written(report([Measurement("Liver", "118565006", value, "ml")]))
+    (item,) = [item for item in dataset.iterall() if item.keyword == "MeasuredValueSequence"][0].value
+    assert float(item.NumericValue) == float(text) and len(str(item.NumericValue)) <= 16
+    assert item.get("FloatingPointValue") == exact
+    if isinstance(value, int) and exact is None:
+        assert str(item.NumericValue) == text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": float("nan")}, "the value of 'Liver' is nan"),
+        ({"value": np.float32("inf")}, "the value of 'Liver' is .*inf"),
+        ({"value": True}, "the value of 'Liver' is True"),
+        ({"value": None}, "the value of 'Liver' is None"),
+        ({"of": " "}, "a measurement is of ' '"),
+        ({"unit": "HU"}, "'HU' is not a UCUM code"),
+        ({"concept": Code("1", "99X", "m" * 65)}, "the code '1' has the scheme '99X'"),
+        ({"concept": Code("1", "", "Mine")}, "the code '1' has the scheme ''"),
+        ({"concept": Code("", "99X", "Mine")}, "'Mine' has no code"),
+        ({"segment": SegmentReference("1.2", "1.2.3", 0)}, "the segment of 'Liver' is 0 of"),
+        ({"segment": SegmentReference("1.2", "abc", 1)}, "the segment of 'Liver' is 1 of 'abc'"),
+    ],
+)
+def test_measurements_of_a_pipeline_are_checked_as_those_of_a_file(change: dict[str, Any], message: str) -> None:
+    plain = Measurement("Liver", "118565006", 1.5, "ml")
+    with pytest.raises(InvalidImage, match=message):
+        report([replace(plain, **change)])

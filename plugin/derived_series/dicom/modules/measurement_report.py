@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any, Protocol
 
 from pydicom.dataelem import DataElement
@@ -20,6 +22,10 @@ from derived_series.errors import BlueprintError, InvalidImage
 
 #: The keys of a measurement that are codes, Concept first.
 _CODES = ("Concept", "Finding", "Site", "Laterality")
+#: Characters of CodingSchemeDesignator (SH) and CodeMeaning (LO).
+_LONGEST_SCHEME, _LONGEST_MEANING = 16, 64
+#: What a stored segmentation may be called, leading zeros included.
+_UID = re.compile("[0-9.]{1,64}")
 
 
 class SegmentationHeader(Protocol):
@@ -135,25 +141,58 @@ class Measurement:
         if lacking or unknown:
             wrong = f"lacks {', '.join(sorted(lacking))}" if lacking else f"has {', '.join(sorted(unknown))}"
             raise InvalidImage(f"a measurement {wrong}", remedy=f"its keys are {', '.join(sorted(known))}")
-        value, segment = row["Value"], row.get("Segment")
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InvalidImage(f"the value of {row['Of']!r} is {value!r}", remedy="give a finite number")
-        try:
-            codes_of = {key: snomed(_concept(row[key])) for key in _CODES if row.get(key) is not None}
-            units = unit(str(row["Unit"]))
-        except BlueprintError as error:
-            raise InvalidImage(
-                f"the measurement of {row['Of']!r}: {error.message}", remedy=error.remedy, advice=error.advice
-            ) from error
+        segment = row.get("Segment")
+        concepts = {key: _concept(row[key]) for key in _CODES if row.get(key) is not None}
         return cls(
             str(row["Of"]),
-            codes_of["Concept"],
-            value,
-            units,
+            concepts.get("Concept", ""),
+            row["Value"],
+            str(row["Unit"]),
             row.get("TrackingUID"),
             None if segment is None else _segment(segment, row["Of"]),
-            *(codes_of.get(key) for key in _CODES[1:]),
+            *(concepts.get(key) for key in _CODES[1:]),
+        ).checked()
+
+    def checked(self) -> Measurement:
+        """The same with its codes, and its value as an int or a float.
+
+        :raises InvalidImage: a value that is not a finite number; a code, a unit or a segment that there is not.
+        """
+        if not str(self.of).strip():
+            raise InvalidImage(f"a measurement is of {self.of!r}", remedy="name what was measured")
+        value, reference = self.value, self.segment
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise InvalidImage(f"the value of {self.of!r} is {value!r}", remedy="give a finite number")
+        if reference is not None and not (
+            _UID.fullmatch(reference.series) and _UID.fullmatch(reference.instance) and 0 < reference.number < 1 << 16
+        ):
+            raise InvalidImage(
+                f"the segment of {self.of!r} is {reference.number} of {reference.instance!r} in {reference.series!r}",
+                remedy="give the UIDs of a segmentation and of its series, and the number of a segment, from 1 on",
+            )
+        fields = ("concept", "finding", "site", "laterality")
+        try:
+            concepts = {name: snomed(code) for name in fields if (code := getattr(self, name)) is not None}
+            units = unit(self.unit)
+        except BlueprintError as error:
+            raise InvalidImage(
+                f"the measurement of {self.of!r}: {error.message}", remedy=error.remedy, advice=error.advice
+            ) from error
+        for code in (*concepts.values(), units):
+            _require_written(code, self.of)
+        return replace(self, value=int(value) if isinstance(value, Integral) else float(value), unit=units, **concepts)
+
+
+def _require_written(code: Code, of: str) -> None:
+    """:raises InvalidImage: a code that its attributes do not hold (PS3.3 8.8)."""
+    if not 0 < len(code.meaning) <= _LONGEST_MEANING or not 0 < len(code.scheme_designator) <= _LONGEST_SCHEME:
+        raise InvalidImage(
+            f"the measurement of {of!r}: the code {code.value!r} has the scheme {code.scheme_designator!r} and the "
+            f"meaning {code.meaning!r}",
+            remedy=f"a scheme has up to {_LONGEST_SCHEME} characters, a meaning up to {_LONGEST_MEANING}",
         )
+    if not code.value:
+        raise InvalidImage(f"the measurement of {of!r}: {code.meaning!r} has no code", remedy="give its value")
 
 
 def _segment(reference: Any, of: str) -> SegmentReference:
@@ -164,8 +203,10 @@ def _segment(reference: Any, of: str) -> SegmentReference:
             f"the segment of {of!r} is {reference!r}",
             remedy="give Series, Instance, Number, and SOPClass where it is not Segmentation Storage",
         )
-    sop_class = str(reference.get("SOPClass", SegmentationStorage))
-    return SegmentReference(str(reference["Series"]), str(reference["Instance"]), int(reference["Number"]), sop_class)
+    sop_class, number = str(reference.get("SOPClass", SegmentationStorage)), reference["Number"]
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InvalidImage(f"the segment of {of!r} has the number {number!r}", remedy="give a whole number from 1 on")
+    return SegmentReference(str(reference["Series"]), str(reference["Instance"]), number, sop_class)
 
 
 def _concept(concept: Any) -> Code | str:

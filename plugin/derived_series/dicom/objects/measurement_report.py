@@ -50,6 +50,7 @@ def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]
     measurements = _read(content) if isinstance(content, bytes) else list(content)
     if not measurements or not all(isinstance(each, Measurement) for each in measurements):
         raise InvalidImage("there are no measurements", remedy="give a list of at least one")
+    measurements = [each.checked() for each in measurements]
     nothing = encode_pixels(np.zeros((1, 1, 1), dtype=np.uint8), PixelRules())  # a report has no pixels
     draft = draft_of(header, nothing, without_geometry(header.parent, 1), IMAGE_ONLY)
     segmentations = header.env.segmentations
@@ -241,6 +242,8 @@ def _sites(group: _Group) -> list[Any]:
     ]
 
 
+#: Characters of a DS.
+_LONGEST_NUMBER = 16
 #: CID 244: left, right, unilateral, bilateral.
 _SIDES = ("7771000", "24028007", "66459002", "51440002")
 
@@ -249,6 +252,17 @@ def _is_anatomy(item: Dataset) -> bool:
     """Whether a segment is a structure of the body, which is a place in it."""
     category = _code(item.get("SegmentedPropertyCategoryCodeSequence"))
     return category is not None and category.value in (codes.SCT.AnatomicalStructure.value, codes.SCT.Organ.value)
+
+
+def _write_digits(item: Dataset, value: float) -> None:
+    """Whole numbers of many digits as they are, where NumericValue has room; highdicom rounds them to 11 digits."""
+    if not isinstance(value, int) or int(item.NumericValue) == value:
+        return
+    digits = str(value)
+    if len(digits) <= _LONGEST_NUMBER:
+        item.NumericValue = digits
+    else:
+        item.FloatingPointValue = float(value)
 
 
 def _content(draft: Draft, index: int, group: _Group, sources: Sequence[Dataset]) -> Any:
@@ -270,6 +284,8 @@ def _content(draft: Draft, index: int, group: _Group, sources: Sequence[Dataset]
     items = [
         MeasuredItem(name=snomed(each.concept), value=each.value, unit=unit(each.unit)) for each in group.measurements
     ]
+    for item, each in zip(items, group.measurements, strict=True):
+        _write_digits(item[0].MeasuredValueSequence[0], each.value)
     if group.segment is None:
         return MeasurementsAndQualitativeEvaluations(
             tracking_identifier=tracking,
