@@ -429,6 +429,31 @@ def test_a_blueprint_cannot_move_images_of_one_slice(blueprint: str, keyword: st
     assert any(str(finding).startswith(keyword) for finding in errors(validate(series, parent)))
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("ImagePositionPatient", [0, 0, 0]),
+        ("ImageOrientationPatient", [0, 1, 0, 0, 0, -1]),
+        ("PixelSpacing", [9, 9]),
+        ("SliceThickness", -1),
+        ("FrameOfReferenceUID", "1.2.3"),
+    ],
+)
+def test_a_function_cannot_move_a_slice(keyword: str, value: Any) -> None:
+    """Which tells each instance's own value: here only the last one is wrong."""
+    parent = parent_of(ct_phantom(3, 8, 8))
+
+    def of_slice(env: InstanceEnvironment) -> Any:
+        return value if env.index == 2 else parent.instances[env.index][keyword].value
+
+    extra = Blueprint([FunctionalElement(keyword, of_slice)])
+    series = build(parent, extra=extra)
+    places = [finding.where for finding in errors(validate(series, parent)) if str(finding).startswith(keyword)]
+    assert "instance 3" in places
+    with pytest.raises(GeometryError, match=rf"^{keyword} .*\[slice 3\]"):
+        build(parent, extra=extra, blueprint="legacy_enhanced_ct")
+
+
 @pytest.mark.parametrize("blueprint", ["segmentation", "label_map_segmentation", "parametric_map"])
 def test_a_plane_of_a_blueprint_is_in_the_functional_groups_alone(blueprint: str) -> None:
     """Where a reader that looks at the top level would find one position for all frames."""

@@ -45,11 +45,12 @@ from derived_series.dicom.modules.patient import patient_blueprint, patient_stud
 from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.objects.frame_templates import Slices, per_frame_items, positions_of_few
 from derived_series.dicom.objects.highdicom_planes import close_table, settle_spacing
-from derived_series.dicom.objects.plane_elements import require_place
+from derived_series.dicom.objects.plane_elements import LEAVE_IT_OUT, require_place
 from derived_series.dicom.objects.single_instance import require_grid
 from derived_series.dicom.series.classic import DerivedSeries, build_series
 from derived_series.dicom.series.finished import FinishedSeries
 from derived_series.dicom.series.header import SeriesHeader
+from derived_series.dicom.series.instance_planes import off_planes, off_positions, positions_of
 from derived_series.dicom.source.thickness import thickness_of
 from derived_series.errors import GeometryError, InvalidParent
 from derived_series.kinds import sop_class
@@ -99,6 +100,9 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     elements = {**header.elements, _SOP_CLASS: DataElement(Tag("SOPClassUID"), "UI", classic_class)}
     classic = build_series(replace(header, elements=MappingProxyType(elements)), image, placement, nan)
     require_place(classic.elements, grid, header.parent, placement.frame)
+    for tag, problem, index in (*off_positions(classic, positions_of(classic)), *off_planes(classic)):
+        place = "" if index is None else f" [slice {index + 1}]"
+        raise GeometryError(f"{describe(tag)} {problem}{place}", remedy=LEAVE_IT_OUT)
     if len(classic) > 1 and _POSITION in classic.elements:
         raise GeometryError(
             "ImagePositionPatient (0020,0032) is one for all slices",

@@ -22,6 +22,7 @@ _PLANE = frozenset(int(element.tag) for element in image_plane_blueprint)
 _POSITION, _THICKNESS, _SPACING = (
     (int(Tag(name)), "") for name in ("ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices")
 )
+LEAVE_IT_OUT = "leave it out of the blueprint: the image decides it"
 #: mm that what is written in decimal strings may be off.
 _NEAR_MM = 1e-2
 #: What functional groups say of a plane (PS3.3 C.7.6.16.2.1, C.7.6.16.2.3, C.7.6.16.2.4).
@@ -50,7 +51,7 @@ def require_place(
 ) -> None:
     """:raises GeometryError: where the elements that all slices share say that the image is elsewhere."""
     for tag, problem in _elsewhere(elements, grid, parent, frame):
-        raise GeometryError(f"{describe(tag)} {problem}", remedy="leave it out of the blueprint: the image decides it")
+        raise GeometryError(f"{describe(tag)} {problem}", remedy=LEAVE_IT_OUT)
 
 
 def _elsewhere(

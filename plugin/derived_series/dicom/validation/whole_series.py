@@ -20,8 +20,8 @@ from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.value_rules import is_uid, value_problem
 from derived_series.dicom.encoding.writer import first_and_last_item, referenced_instance_uids
 from derived_series.dicom.series.classic import DerivedSeries, ask
+from derived_series.dicom.series.instance_planes import off_planes, off_positions, positions_of
 from derived_series.dicom.series.interface import Series
-from derived_series.dicom.series.plane import no_thickness, off_plane, other_frame
 from derived_series.dicom.validation.attributes import check_attributes
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.reports import check_report
@@ -66,10 +66,11 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
         findings += _references(whole, parent, known, where)
     findings += _identity(series, parent, known)
     if isinstance(series, DerivedSeries):
-        positions = _positions(series)
+        positions = positions_of(series)
         volumes = series.env.volumes
         findings += _of_each(series, checked[0][1])
-        findings += _against_grid(series, positions, parent)
+        for tag, problem, place in (*off_positions(series, positions), *off_planes(series)):
+            findings.append(error(tag, problem, "" if place is None else f"instance {place + 1}"))
     else:
         findings += _same_in_all([dataset for _, dataset in checked])
         for index, dataset in checked:
@@ -243,44 +244,6 @@ def _required_tags(iod: str) -> frozenset[int]:
     """What is of type 1 in the mandatory modules of an IOD, outside sequences."""
     attributes = [a for module in modules_of(iod) if module.is_mandatory for a in module.attributes]
     return frozenset(a.tag for a in attributes if a.type == "1" and not a.path)
-
-
-def _positions(series: DerivedSeries) -> list[list[float]]:
-    """ImagePositionPatient of every instance; empty where there is none."""
-    entry = next((e for e in series.instanced if int(e.element.tag) == _POSITION), None)
-    shared = series.elements.get((_POSITION, ""))
-    if shared is not None and not shared.is_empty:
-        return [[float(value) for value in shared.value]] * len(series)
-    if entry is None:
-        return []
-    positions = []
-    for index in range(len(series)):
-        value = ask(entry.element, InstanceEnvironment(series.env, index))
-        coordinates = getattr(value, "value", value)
-        positions.append([] if value is ABSENT or coordinates is None else [float(v) for v in coordinates])
-    return positions
-
-
-def _against_grid(series: DerivedSeries, positions: list[list[float]], parent: ParentSeries) -> Iterator[Finding]:
-    """Where the header says that the image is, and where it is."""
-    env = series.env
-    thickness = series.elements.get((int(Tag("SliceThickness")), ""))
-    problem = None if thickness is None else no_thickness(thickness.value, parent)
-    if problem:
-        yield error(int(Tag("SliceThickness")), problem)
-    if env.grid is None:
-        return
-    for tag, problem in (*off_plane(series.elements, env.grid), *other_frame(series.elements, parent, env.frame)):
-        yield error(tag, problem)
-    if not positions:
-        return
-    where = [env.grid.positions[index % env.slices] for index in range(len(series))]
-    lacking = [i for i, position in enumerate(positions) if len(position) != 3]
-    off = lacking or np.flatnonzero(np.abs(np.subtract(positions, where)).max(axis=1) > _NEAR).tolist()
-    if off:
-        yield error(
-            _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", f"instance {off[0] + 1}"
-        )
 
 
 def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Iterator[Finding]:
