@@ -57,13 +57,29 @@ def place(image: Any, parent: ParentSeries = PARENT) -> Any:
         (moved(np.diag([-1.0, -1, 1, 1]) @ WHOLE.affine), "a NIfTI affine is RAS"),
         (moved(WHOLE.affine, 1000, 0, 0), "this is the series"),
         (moved(np.diag([1000.0, 1000, 1000, 1]) @ WHOLE.affine), "metres"),
+        (moved(np.diag([0.001, 0.001, 0.001, 1]) @ WHOLE.affine), "metres"),
     ],
-    ids=["identity", "lps", "a metre away", "metres"],
+    ids=["identity", "lps", "a metre away", "kilometres", "metres"],
 )
 def test_an_image_beside_the_parent_is_refused(image: Any, cause: str) -> None:
     pattern = rf"does not overlap the parent series: in mm .* reaches .*\.\..* x .*they are \d+\.\d mm apart.*{cause}"
     with pytest.raises(GeometryError, match=pattern):
         place(image)
+
+
+@pytest.mark.parametrize("ras", [(300, 0, 0), (0, 0, 400), (500, 500, 0)])
+def test_millimetres_are_not_blamed_where_the_size_is_right(ras: tuple[float, float, float]) -> None:
+    """A thousandth of any image lies at the origin, where most series are."""
+    around = mr_phantom(6, 16, 12, orientation="axial")
+    middle = PARENT.grid.affine_lps @ [2.5, 7.5, 5.5, 1]
+    for dataset in around:
+        dataset.ImagePositionPatient = [
+            float(v) - m for v, m in zip(dataset.ImagePositionPatient, middle, strict=False)
+        ]
+    parent = parent_of(around)
+    whole = parent.to_nifti()
+    with pytest.raises(GeometryError, match="this is the series that it was made from"):
+        place(moved(whole.affine, *ras), parent)
 
 
 def test_the_distance_is_that_of_the_boxes() -> None:

@@ -33,7 +33,8 @@ def test_masks_and_probabilities_are_not_images_of_a_modality(modality: str) -> 
     parent = PARENTS[modality]
     (warning,) = warnings_of(parent, part(parent))
     assert "probabilities" in warning and "parametric_map" in warning
-    for mask in (part(parent) > 0.5, (part(parent) > 0.5).astype(np.uint8)):
+    half = part(parent) > 0.5
+    for mask in (half, half.astype(np.uint8), np.where(half, 5, 0), np.where(half, 3, 1).astype(np.int16)):
         (warning,) = warnings_of(parent, mask)
         assert "mask" in warning and "segmentation" in warning
 
@@ -41,7 +42,8 @@ def test_masks_and_probabilities_are_not_images_of_a_modality(modality: str) -> 
 @pytest.mark.parametrize("modality", PARENTS)
 def test_images_draw_no_warning(modality: str) -> None:
     parent = PARENTS[modality]
-    for image in (parent.voxels(), parent.voxels() * 0.01, part(parent) * 2, part(parent) - 0.5):
+    three = np.round(part(parent) * 2).astype(np.int16) * 5
+    for image in (parent.voxels(), parent.voxels() * 0.01, part(parent) * 2, part(parent) - 0.5, three):
         assert warnings_of(parent, image) == []
     assert warnings_of(parent, part(parent), blueprint="secondary_capture") == []
 

@@ -92,3 +92,9 @@ def test_a_wrong_request_names_what_is_wrong(document: Any, words: str) -> None:
     with pytest.raises(InvalidRequest) as refusal:
         BulkRequest.of(document)
     assert words in refusal.value.message and refusal.value.remedy is not None
+
+
+def test_the_page_that_has_the_keys_of_a_run_is_named() -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        BulkRequest.of({**SMOOTHED, "Hours": "20-6"})
+    assert "docs/bulk.md" in str(refusal.value.remedy)

@@ -16,8 +16,9 @@ Points = npt.NDArray[np.float64]
 _HALF_OF_ONE = 2.5
 #: A corner of the box of an image whose affine is np.eye(4), LPS mm.
 _CORNER_OF_IDENTITY = (0.5, 0.5, -0.5)
-#: Turns LPS into RAS, and millimetres into what they would be if they were metres.
-_SIGNS, _METRES = np.array([-1.0, -1.0, 1.0]), 1000.0
+#: Turns LPS into RAS, and millimetres into what they would be if they were metres;
+#: how many times as large a box of the same image may be.
+_SIGNS, _METRES, _ALIKE = np.array([-1.0, -1.0, 1.0]), 1000.0, 10.0
 
 
 def box(grid: Grid) -> Points:
@@ -73,9 +74,15 @@ def _cause(image: Points, series: Points) -> str:
         return "the affine looks like np.eye(4): give the one of the image that the algorithm read"
     if not apart(image * _SIGNS, series):
         return "with the signs of x and y changed it would: a NIfTI affine is RAS, that of Grid.from_affine is LPS"
-    if not apart(image * _METRES, series) or not apart(image / _METRES, series):
+    if any(not apart(other, series) and _is_of_size(other, series) for other in (image * _METRES, image / _METRES)):
         return "a thousand times as large or as small it would: millimetres and metres seem to be mixed up"
     return "check the image's affine, and that this is the series that it was made from"
+
+
+def _is_of_size(image: Points, series: Points) -> bool:
+    """Whether one box is at most some times as large as the other: all that is small enough lies near the origin."""
+    size, of = (float(np.linalg.norm(np.ptp(points, axis=0))) for points in (image, series))
+    return size < _ALIKE * of and of < _ALIKE * size
 
 
 def partly_outside(grid: Grid, of: Grid, whose: str) -> str:

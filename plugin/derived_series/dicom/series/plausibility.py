@@ -127,7 +127,7 @@ def no_picture(env: ImageEnvironment, row: SopClass) -> list[str]:
     """Masks and maps of probabilities. :param row: of the image's class."""
     pixels, kind = env.pixels, row.called
     mask, floats = ("segmentation", "parametric_map") if row.placed else ("secondary_capture",) * 2
-    if pixels.is_mask or (not pixels.rescaled and (pixels.low, pixels.high) == (0, 1)):
+    if pixels.is_mask or (not pixels.rescaled and _has_two_values(env)):
         return [f"the values are those of a mask, which is not {kind}: the blueprint {mask} says what it is"]
     if pixels.image.dtype.kind == "f" and pixels.rescaled and 0 <= pixels.low < pixels.high <= 1:
         return [
@@ -135,6 +135,17 @@ def no_picture(env: ImageEnvironment, row: SopClass) -> list[str]:
             f"{kind}: the blueprint {floats} says what it is"
         ]
     return []
+
+
+def _has_two_values(env: ImageEnvironment) -> bool:
+    """Whether an image is of two whole numbers from 0 on, such as 0 and 1, or 0 and a label."""
+    image, low, high = env.pixels.image, env.pixels.low, env.pixels.high
+    if (low, high) == (0, 1):
+        return True
+    if isinstance(image, ParentSlices) or image.dtype.kind not in "iu" or not 0 <= low < high:
+        return False
+    planes = image.reshape(-1, *image.shape[-2:])
+    return all(bool(((plane == low) | (plane == high)).all()) for plane in planes)  # the first one tells, mostly
 
 
 def _no_activity(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:

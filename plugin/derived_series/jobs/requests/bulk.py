@@ -18,6 +18,9 @@ from derived_series.json_model import JsonModel
 #: The priority of a run's jobs: whatever a person asks for by itself goes before.
 PRIORITY = -100
 
+#: The page of the documents that has the keys of a run.
+BULK_KEYS_IN = "docs/bulk.md"
+
 #: Series or studies that a request may list.
 _MOST_RESOURCES = 10_000
 
@@ -177,7 +180,7 @@ class BulkRequest:
                 '"Pipeline": "gaussian_smoothing"}',
             )
         ours = set(known_keys(BulkKeys))
-        keys = validated(BulkKeys, {key: value for key, value in document.items() if key in ours})
+        keys = validated(BulkKeys, {key: value for key, value in document.items() if key in ours}, keys_in=BULK_KEYS_IN)
         derive_keys = {key: value for key, value in document.items() if key not in ours}
         if wrong := [key for key in _OF_ONE_SERIES if key in derive_keys]:
             raise InvalidRequest(

@@ -32,7 +32,8 @@ from derived_series.wrong_values import json_type, place_of, place_text, problem
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _DEEPEST_LEVELS = 32
-_REMEDY = "correct it: docs/reference.md says what each key takes"
+#: What says which keys a request takes, where nothing else is named.
+_REFERENCE = "docs/reference.md"
 #: Digits of the longest number without a point that is read.
 _INTEGER_DIGITS = 1000
 #: What helps where a body is empty or not JSON.
@@ -256,10 +257,10 @@ def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
-def validated(model: type[M], document: object, where: str = "") -> M:
+def validated(model: type[M], document: object, where: str = "", keys_in: str = _REFERENCE) -> M:
     """Check a decoded JSON document.
 
-    :param where: what the message begins with.
+    :param where: what the message begins with. :param keys_in: the page of the documents that has the model's keys.
     :raises InvalidRequest: naming every wrong key, and, where one is unknown, those of that object.
     """
     try:
@@ -267,7 +268,8 @@ def validated(model: type[M], document: object, where: str = "") -> M:
     except ValidationError as error:
         items = error.errors()
         unknown = [place_of(item, document)[:-1] for item in items if item["type"] == "extra_forbidden"]
-        remedy = "; ".join(dict.fromkeys(_known(model, place) for place in unknown)) or _REMEDY
+        remedy = "; ".join(dict.fromkeys(_known(model, place) for place in unknown))
+        remedy = remedy or f"correct it: {keys_in} says what each key takes"
         raise InvalidRequest(where + "; ".join(problems_in_words(items, document)), remedy=remedy) from error
 
 

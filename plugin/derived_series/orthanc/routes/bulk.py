@@ -16,7 +16,7 @@ from derived_series.jobs.bulk.result_table import csv_text, row
 from derived_series.jobs.bulk.run_changes import CHANGES
 from derived_series.jobs.queue.audit_log import Act, Action
 from derived_series.jobs.queue.job_files import JobFiles
-from derived_series.jobs.requests.bulk import BulkRequest, DecisionRequest
+from derived_series.jobs.requests.bulk import BULK_KEYS_IN, BulkRequest, DecisionRequest
 from derived_series.jobs.requests.derive import parse_json, validated
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
@@ -189,7 +189,7 @@ class BulkRoutes:
         return Answer.of(self._documents.of(run))
 
     def _decide(self, request: Request, run_id: str, decision: Decision) -> Answer:
-        asked = validated(DecisionRequest, parse_json(request.body or b"{}", "the body"))
+        asked = validated(DecisionRequest, parse_json(request.body or b"{}", "the body"), keys_in=BULK_KEYS_IN)
         run = self._log.get(run_id)
         keys = BulkRequest.of(run.request).keys
         if not keys.compares or (decision is Decision.REPLACE and keys.again is None):
