@@ -27,6 +27,7 @@ def main() -> int:
             print(f"sample: not loaded      {problem['File']}: {problem['Message']}", flush=True)
         parent = store_parent(client, url)
         print(f"sample: parent series   {url}/app/explorer.html#series?uuid={parent}", flush=True)
+        print(f"sample:                 PARENT={parent}", flush=True)
         derived = post(client, f"{url}/series/{parent}/derive", json=REQUEST)
         several = post(client, f"{url}/series/{parent}/derive", json=SEVERAL)
     except (SampleError, requests.RequestException) as error:
