@@ -71,7 +71,9 @@ def test_an_image_beside_the_parent_is_refused(image: Any, cause: str) -> None:
 def test_millimetres_are_not_blamed_where_the_size_is_right(ras: tuple[float, float, float]) -> None:
     """A thousandth of any image lies at the origin, where most series are."""
     around = mr_phantom(6, 16, 12, orientation="axial")
-    middle = PARENT.grid.affine_lps @ [2.5, 7.5, 5.5, 1]
+    grid = PARENT.grid
+    assert grid is not None
+    middle = grid.affine_lps @ [2.5, 7.5, 5.5, 1]
     for dataset in around:
         dataset.ImagePositionPatient = [
             float(v) - m for v, m in zip(dataset.ImagePositionPatient, middle, strict=False)
