@@ -20,6 +20,7 @@ from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.multiframe.functional_groups import has_groups
 from derived_series.dicom.source.multiframe.split import split_into_slices
+from derived_series.dicom.source.pixels import frame_of_bits
 from derived_series.errors import DerivedSeriesError
 from derived_series.kinds.kind import PixelRules
 
@@ -40,7 +41,8 @@ def picture(series: Series) -> dict[str, Any] | None:
     frame = int(dataset.get("NumberOfFrames") or 1) // 2
     header = _frame_header(dataset, frame)
     try:
-        pixels = np.asarray(pixel_array(dataset, index=frame))
+        bits = frame_of_bits(dataset, frame)
+        pixels = np.asarray(pixel_array(dataset, index=frame)) if bits is None else bits
     except (AttributeError, NotImplementedError, RuntimeError, ValueError):
         return None  # datasets that a pipeline finished itself may be in any transfer syntax
     step = -(-max(pixels.shape[:2]) // _LARGEST_PIXELS)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from pydicom.dataset import Dataset
 
 from building import LIBRARY, build, parent_of, turned_parents, written
 from derived_series import BuildContext, ParentSeries, Segment, segments
 from derived_series.dicom.objects.structures import Labels, labels_on
+from derived_series.dicom.preview import picture
 from derived_series.errors import GeometryError, InvalidParent, InvalidRequest
 from derived_series.pipelines import Input, NumpyGrinder, Pipeline, StructuresInput
 from derived_series.pipelines.library import Library, NamedPipeline
@@ -62,6 +66,19 @@ def test_a_segmentation_is_its_label_map(orientation: str) -> None:
     assert np.array_equal(labels.array > 0, image_of(parent) > 0) and labels.warnings == ()
     assert np.array_equal(labels.mask("Cyst"), image_of(parent) == 5)
     assert [segment.label for segment in labels.segments] == ["Liver", "Cyst"]
+
+
+@pytest.mark.parametrize("size", [(7, 5), (6, 6), (9, 7), (3, 1)])
+def test_frames_of_bits_that_begin_within_a_byte(size: tuple[int, int]) -> None:
+    """Frames of one bit a pixel follow each other without a gap (PS3.5 8.1.1)."""
+    parent = parent_of(ct_phantom(4, *size))
+    label_map = np.random.default_rng(1).integers(0, 3, parent.shape).astype(np.uint8)
+    series = build(parent, label_map, blueprint="segmentation")
+    assert np.array_equal(labels_on(objects(*written(series)), parent).array, label_map)
+    shown = picture(series)
+    assert shown is not None
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown["PNG"]))))
+    assert pixels.shape == size and any(np.array_equal(pixels > 127, plane == n) for plane in label_map for n in (1, 2))
 
 
 def test_a_segmentation_of_another_grid_is_taken_where_it_is() -> None:

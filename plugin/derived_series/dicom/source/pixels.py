@@ -165,8 +165,9 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
             "does not say how",
             remedy="send the instance again with its right TransferSyntaxUID (0002,0010)",
         )
-    if int(dataset.get("BitsAllocated") or 0) == 1 and transfer_syntax(dataset) in (None, *_LITTLE_ENDIAN):
-        return _bits(dataset, index, pixel_format)
+    bits = frame_of_bits(dataset, index)
+    if bits is not None:
+        return bits
     try:
         frame = pixel_array(dataset if deferred is None else str(dataset.filename), index=index)
     except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError, IndexError) as error:
@@ -185,16 +186,18 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
     return _clean(frame, pixel_format.bits_stored, frame.dtype.itemsize * 8 - pixel_format.bits_stored)
 
 
-def _bits(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArray[np.uint8]:
-    """A frame of pixels of one bit: packed without gaps, a frame may begin within a byte (PS3.5 8.1.1).
+def frame_of_bits(dataset: Dataset, index: int) -> npt.NDArray[np.uint8] | None:
+    """A frame of pixels of one bit, (row, column): packed without gaps, it may begin within a byte (PS3.5 8.1.1).
 
-    pydicom's decoder reads only those that begin with one.
+    pydicom's decoder reads only those that begin with one. None where pixels are not of one bit, or not plain.
     """
-    count = pixel_format.rows * pixel_format.columns
+    if int(dataset.get("BitsAllocated") or 0) != 1 or transfer_syntax(dataset) not in (None, *_LITTLE_ENDIAN):
+        return None
+    rows, columns = int(dataset.Rows), int(dataset.Columns)
+    count = rows * columns
     first, skipped = divmod(index * count, 8)
     packed = np.frombuffer(pixel_bytes(dataset, first, -(-(skipped + count) // 8)), np.uint8)
-    frame = np.unpackbits(packed, bitorder="little")[skipped : skipped + count]
-    return frame.reshape(pixel_format.rows, pixel_format.columns)
+    return np.unpackbits(packed, bitorder="little")[skipped : skipped + count].reshape(rows, columns)
 
 
 def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
