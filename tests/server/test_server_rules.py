@@ -322,7 +322,10 @@ def test_what_would_fail_is_told_of_rules_to_try(server: OrthancServer, any_seri
 def test_a_restart_and_a_full_queue_miss_nothing(start_orthanc: StartOrthanc, tmp_path: Path) -> None:
     slow = {"Name": "slow", "Match": {"Modality": "CT"}, "Derive": {**PLAIN, "Parameters": {"Seconds": 0.7}}}
     keys = {"Workers": 1, "QueueSize": 1, "Rules": [slow]}
-    server = start_orthanc(settings(tmp_path / "library", **keys))
+    server = start_orthanc(settings(tmp_path / "library"))
+    early = server.upload(ct_phantom(slices=2, series="early"))  # stable before there are rules
+    soon(lambda: server.json(f"/series/{early}")["IsStable"], "it does not become stable")
+    server.restart(settings(tmp_path / "library", **keys))
     parents = [server.upload(ct_phantom(slices=2, series=name)) for name in "abc"]
     soon(lambda: server.json("/derived-series/jobs"), "the rule has not fired")
     assert server.json("/derived-series/jobs?limit=9") == server.json("/derived-series/jobs")
@@ -333,7 +336,13 @@ def test_a_restart_and_a_full_queue_miss_nothing(start_orthanc: StartOrthanc, tm
     for parent in parents:
         assert [job["State"] for job in jobs_of(server, parent)] == ["Success"], parent
         assert len(derived(server, parent)) == 1
-    assert len(server.series_ids()) == 8 and fired(server, "slow")["Fired"] == 4
+    assert len(server.series_ids()) == 9 and fired(server, "slow")["Fired"] == 4
+    outcome = simulated(server, [early])[early, "slow"]
+    assert not outcome["Fires"] and outcome["Reason"].startswith("it matches, but the series was stable before")
+    (listed,) = server.json("/derived-series/rules/simulate", "POST", json={"Series": [early]})
+    assert listed["Rules"] == [outcome]
+    assert simulated(server, [early], Rules=[slow])[early, "slow"]["Fires"], "tried, as if it were stable now"
+    assert simulated(server, parents[:1])[parents[0], "slow"]["Reason"] == "it has fired for these instances already"
     assert server.stop() == 0  # in good order: nothing is left to do
     server.start()
     quiet(server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,6 +14,7 @@ from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.requests.derive import OrthancId, parse_json, validated
 from derived_series.jobs.rules.evaluate import Case, Evaluation, evaluate_all
+from derived_series.jobs.rules.log import FiringLog
 from derived_series.jobs.rules.logs import RuleLogs
 from derived_series.jobs.rules.model import Rule, check_names
 from derived_series.json_model import JsonModel
@@ -36,6 +38,10 @@ _MATCH_SECONDS = 5.0
 
 _MATCHES = "it matches"
 _HAS_FIRED = "it has fired for these instances already"
+_STABLE_BEFORE = (
+    "it matches, but the series was stable before: a rule fires for what becomes stable after it was configured. "
+    "POST /series/{id}/derive derives from it"
+)
 
 
 class TryRequest(JsonModel):
@@ -70,6 +76,28 @@ class SimulateRequest(JsonModel):
                 remedy='POST /series/{id}/rules/simulate with {"Rules": [...]}',
             )
         return validated(cls, document)
+
+
+class _Past:
+    """Which series the rules have looked at: those that are stable, and do not wait for it.
+
+    While the log of changes has not been read to its end, a series may have become stable a moment ago: none is past.
+    """
+
+    def __init__(self, gateway: Gateway, log: FiringLog):
+        self._gateway = gateway
+        seen = log.seen()
+        unread = {} if seen is None else gateway.get(f"/changes?since={seen.seen}&limit={_PAGE_CHANGES}")
+        stable = any(change["ChangeType"] == "StableSeries" for change in unread.get("Changes", ()))
+        self._is_read = bool(unread.get("Done")) and not stable
+        self._waiting = frozenset(log.waiting())
+
+    def has(self, all_series: Iterable[str]) -> bool:
+        """Whether no rule will look at any of them, unless more instances come."""
+        return self._is_read and all(
+            series not in self._waiting and bool(self._gateway.get(f"/series/{series}").get("IsStable"))
+            for series in all_series
+        )
 
 
 class RuleRoutes:
@@ -135,7 +163,7 @@ class RuleRoutes:
         outcomes = self._outcomes_of_cases(self._rules, cases)
         for each in outcomes:
             for outcome in each["Rules"]:
-                if outcome["Reason"] not in (_MATCHES, _HAS_FIRED):
+                if outcome["Reason"] not in (_MATCHES, _HAS_FIRED, _STABLE_BEFORE):
                     outcome["Reason"] = f"POST {each['Path']}/rules/simulate tells why"
         return Answer.of(outcomes)
 
@@ -164,6 +192,7 @@ class RuleRoutes:
     def _outcomes_of_cases(self, rules: list[Rule], cases: list[Case]) -> list[dict[str, Any]]:
         catalogue = self._library.catalogue()
         problems = {rule.name: problems_of_rule(rule, catalogue, self._destinations) for rule in rules}
+        past = _Past(self._gateway, self._log) if rules is self._rules else None
         return [
             {
                 "Series": case.series.id,
@@ -171,7 +200,7 @@ class RuleRoutes:
                 "Rules": [
                     {**outcome, "Problems": problems[rule.name]} if problems[rule.name] else outcome
                     for rule, evaluation in zip(rules, evaluations, strict=True)
-                    for outcome in self._outcomes(rule, evaluation)
+                    for outcome in self._outcomes(rule, evaluation, past)
                 ],
             }
             for case, evaluations in zip(cases, self._evaluations(rules, cases), strict=True)
@@ -195,7 +224,8 @@ class RuleRoutes:
                 ) from error
             raise Busy("no worker was free to try the rules", remedy="try again later, or without Regex") from error
 
-    def _outcomes(self, rule: Rule, evaluation: Evaluation) -> list[dict[str, Any]]:
+    def _outcomes(self, rule: Rule, evaluation: Evaluation, past: _Past | None) -> list[dict[str, Any]]:
+        """:param past: None: the rules are not the configuration's, and would be new."""
         if evaluation.reason is not None:
             return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
         outcomes = []
@@ -207,6 +237,8 @@ class RuleRoutes:
                 outcome["SendTo"] = rule.send_to
             if fired is not None:
                 outcome |= {"Reason": _HAS_FIRED, "Job": fired.job}
+            elif past is not None and rule.wait_for is None and past.has(firing.inputs.values()):
+                outcome |= {"Fires": False, "Reason": _STABLE_BEFORE}
             if rule.inputs is not None or rule.priors:
                 outcome["Inputs"] = dict(firing.inputs)
             outcomes.append(outcome)
