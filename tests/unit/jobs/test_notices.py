@@ -498,3 +498,15 @@ def test_a_rejection_tells_the_job_that_made_the_series(tmp_path: Path) -> None:
     wanted = {"Event": "Rejected", "Job": "maker", "Parent": made_by.series, "Series": ["x"], "Rule": "a rule"}
     assert wanted.items() <= notice.fields.items()
     assert notice.fields["JobPath"] == f"/series/{made_by.series}/jobs/maker" and notice.fields["Pipeline"] == "p"
+    assert notice.fields["PagePath"] == "/derived-series/review/x"
+
+
+def test_each_event_leads_to_a_page_that_shows_it() -> None:
+    """Of a failure that is the job's, though an earlier attempt, or one before a delivery, has stored a series."""
+    succeeded = job("done", state=State.SUCCESS, result={"ID": "x"})
+    of_job = ("Failure", "DeliveryFailure", "Cancelled", "WorkerGone")
+    for event in EVENTS:
+        if event != "RuleFailure":  # there is no job
+            page = "/derived-series/?text=done" if event in of_job else "/derived-series/review/x"
+            assert fields_of(event, succeeded, None)["PagePath"] == page, event
+    assert fields_of("Failure", job("lost", state=State.FAILURE), None)["PagePath"] == "/derived-series/?text=lost"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from derived_series.jobs.destination_states import HELD, destinations
@@ -76,6 +76,7 @@ def verdict_fields(
         "Text": text[0].upper() + text[1:],
         "Series": [series],
         "ReviewPath": f"/derived-series/review/{series}",
+        "PagePath": f"/derived-series/review/{series}",
         "Error": None,
         "Remedy": None,
         "Destinations": dict(states),
@@ -103,6 +104,7 @@ def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
         "Parent": None if "Verdict" in request else job.series,
         "Series": series,
         "ReviewPath": f"/derived-series/review/{series[0]}" if series else None,
+        "PagePath": _page(event, job, series),
         "Pipeline": request.get("Pipeline"),
         "Blueprint": request.get("Blueprint"),
         "Rule": rule,
@@ -111,6 +113,13 @@ def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
         "Remedy": None if kind is None else REMEDIES[kind],
         "Destinations": destinations(job),
     }
+
+
+def _page(event: Event, job: JobRecord, series: Sequence[str]) -> str:
+    """Where a person sees what a notice is about: what there is to review, or the job and its log."""
+    if series and event not in ("Failure", "DeliveryFailure", "Cancelled", "WorkerGone"):
+        return f"/derived-series/review/{series[0]}"
+    return f"/derived-series/?text={job.id}"
 
 
 def words_of(job: JobRecord) -> dict[str, Any]:

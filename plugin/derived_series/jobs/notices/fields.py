@@ -36,6 +36,7 @@ OF_NOBODY = (
     "Parent",
     "Series",
     "ReviewPath",
+    "PagePath",
     "Pipeline",
     "Blueprint",
     "Rule",

@@ -129,7 +129,10 @@ class Notifier(Announcer):
     def of_rules(self, series: str, problem: Problem) -> Note | None:
         """What writes down that no rule could be applied to a series."""
         kind = known_kind(problem.kind)
-        fields = {"Text": f"The rules cannot be applied to a series: {kind}", "Parent": series, "Error": kind}
+        fields = {
+            **{"Text": f"The rules cannot be applied to a series: {kind}", "Parent": series, "Error": kind},
+            "PagePath": "/derived-series/",  # it has the rules
+        }
         return self._of_series(
             "RuleFailure", series, {**fields, "Remedy": REMEDIES[kind]}, {"Message": problem.message}
         )
