@@ -338,6 +338,11 @@ def test_the_keyboard_alone(page: Page, server: OrthancServer, ct: str, smoothed
     assert page.evaluate("window.review.zoom") > 1.5 * before
     review.press("?")
     expect(page.locator("#help")).to_contain_text("slice by slice")
+    review.press("?", "t")
+    expect(page.locator("#tags tr").nth(10)).to_be_attached()
+    review.press("?")
+    expect(page.locator("#help h2")).to_be_in_viewport(ratio=1)  # below the tags, which take more than the window
+    review.press("?", "t", "?")
     page.keyboard.press("Shift+Tab")
     expect(page.locator("#derived").get_by_label("window width")).to_be_focused()
     page.get_by_role("button", name="Difference").focus()

@@ -124,6 +124,7 @@ async function start() {
     byId(id).hidden = !byId(id).hidden;
     byId("aside").hidden = ["histograms", "tags", "help", "segments"].every((section) => byId(section).hidden);
     viewer.draw();
+    if (!byId(id).hidden) byId(id).scrollIntoView({ block: "start" }); // others may be open above it
   };
   byId("help").append(el("h2", { text: "Keys" }), el("table", {}, ...HELP.map(([key, text]) => el("tr", {}, el("th", { scope: "row", text: key }), el("td", { text })))));
   toolbar(viewer, toggle);
