@@ -198,9 +198,18 @@ def test_the_verdict_in_orthanc_explorer(page: Page, server: OrthancServer, jobs
     expect(page.locator("#series-verdict")).to_contain_text("left and right swapped")
     page.locator("#series-review").click()
     page.wait_for_url(f"**/derived-series/review/{jobs['rejected']}")
+    held: list[Route] = []  # the answer of the first series comes last
+    page.route(f"**/series/{jobs['accepted']}/review*", held.append)
     page.goto(f"{server.url}/app/explorer.html#study?uuid={server.json('/series/' + jobs['parent'])['ParentStudy']}")
-    lines = page.locator("#study-verdict > div")
+    lines = page.locator("#study-verdict > div:not(:empty)")
+    expect(lines).to_have_count(2)
+    held[0].continue_()
     expect(lines).to_have_count(3)
+    names = page.locator("#study-verdict a").all_inner_texts()
+    numbers = [int(name.split(" ")[0]) for name in names]
+    assert numbers == sorted(numbers)
+    button, verdicts = page.locator("#study-derive").bounding_box(), page.locator("#study-verdict").bounding_box()
+    assert button and verdicts and button["y"] < verdicts["y"]  # however many series there are
     expect(lines.filter(has_text="· Waiting")).to_contain_text("Waiting for review")
     expect(lines.filter(has_text="· Accepted")).to_contain_text("Accepted by Anna")
     lines.filter(has_text="· Accepted").get_by_role("link").click()

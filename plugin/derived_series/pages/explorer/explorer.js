@@ -32,7 +32,8 @@
   function button(page, level) {
     $(page).live('pagebeforecreate', function () {
       var place = $(page + '-delete').parent().parent();
-      var verdict = $('<p>').attr('id', level + '-verdict').attr('role', 'status');
+      var verdict = $('<div>').attr('id', level + '-verdict').attr('role', 'status');
+      verdict.css({ margin: '1em 0', maxHeight: '50vh', overflowY: 'auto' });
       verdict.insertBefore(place);
       if (level === 'series') {
         $('<a>').attr('data-role', 'button').attr('href', '#').attr('data-ajax', 'false').attr('data-icon', 'check')
@@ -44,7 +45,7 @@
         .attr('data-icon', 'star')
         .attr('id', level + '-derive')
         .text('Derive...');
-      link.insertBefore(place);
+      link.insertBefore(level === 'study' ? verdict : place); // a study may have many derived series
       link.click(function (event) {
         event.preventDefault();
         if ($.mobile.pageData) {
@@ -53,6 +54,12 @@
         }
       });
     });
+  }
+
+  /** The SeriesNumber of a series; without one, it comes last. */
+  function numberOf(series) {
+    var number = parseInt(series.MainDicomTags.SeriesNumber, 10);
+    return isNaN(number) ? Number.MAX_VALUE : number;
   }
 
   /** Whether the page still shows what was asked for. */
@@ -77,15 +84,17 @@
     $('#study-verdict').empty();
     if (!study) return;
     get('studies/' + study + '/series').done(function (all) {
+      all.sort(function (one, other) { return numberOf(one) - numberOf(other); });
       $.each(all, function (_, series) {
+        var line = $('<div>').appendTo('#study-verdict'); // in their order, whichever verdict comes first
         withVerdict(series.ID, function (verdict) {
           if (!isShown(study)) return;
           var tags = series.MainDicomTags;
           var name = $.grep([tags.SeriesNumber, tags.Modality, tags.SeriesDescription], Boolean).join(' \u00b7 ');
-          $('<div>').append(
+          line.append(
             $('<a>').attr('href', toReview(series.ID)).attr('data-ajax', 'false').text(name || 'Derived series'),
             $('<span>').text(': ' + words(verdict))
-          ).appendTo('#study-verdict');
+          );
         });
       });
     });
