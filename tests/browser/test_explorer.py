@@ -83,6 +83,14 @@ class Talkative(Pipeline):
         print({HOSTILE[0]!r})
         time.sleep(3)
         return container["parent"].voxels()
+
+
+class Hopeless(Talkative):
+    '''Says what it is at, and fails.'''
+
+    def process(self, container):
+        print("it begins")
+        raise ValueError("the moon is in the wrong phase")
 """
 
 
@@ -206,11 +214,23 @@ def test_progress_cancel_and_failure(page: Page, server: OrthancServer, ct: str)
     expect(page.locator("#state")).to_have_text("Processing, 30 %")
     expect(page.locator("#progress")).to_have_js_property("value", 30)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#trouble")).to_contain_text("cancelled")
-    page.get_by_label("bad", exact=True).check()
-    page.get_by_label("How").fill("raise")
+    expect(page.locator("#failure")).to_contain_text("cancelled")
+    page.set_viewport_size({"width": 800, "height": 420})
+    page.get_by_label("hopeless", exact=True).check()
     page.get_by_role("button", name="Start").click()
-    expect(page.locator("#trouble")).to_contain_text("the moon is in the wrong phase")
+    expect(page.locator("#failure")).to_contain_text("the moon is in the wrong phase")
+    expect(page.locator("#failure .error")).to_be_in_viewport(ratio=1)  # beside the button, where the reader looks
+    expect(page.locator("#run")).to_be_hidden()
+    expect(page.locator("#log")).to_contain_text("it begins")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("#failure")).to_contain_text("the moon is in the wrong phase")
+    expect(page.locator("#job-link")).to_have_count(0)  # a preview's job is deleted
+    page.get_by_role("button", name="Start").click()
+    link = page.locator("#job-link")
+    job = str(link.get_attribute("href")).split("=")[-1]
+    link.click()
+    expect(page.locator("#jobs > tr")).to_have_count(1)
+    expect(page.locator(f"tr[data-job='{job}']")).to_contain_text("the moon is in the wrong phase")
     assert server.series_ids() == {ct}
 
 

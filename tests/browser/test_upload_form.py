@@ -153,8 +153,8 @@ def test_what_only_the_server_can_know_is_its_word(page: Page, server: OrthancSe
     choose(page, "far.nii", far_away.to_bytes())
     expect(page.locator("#image-about")).to_contain_text("far.nii: NIfTI file")
     page.get_by_role("button", name="Preview").click()
-    expect(page.locator("#trouble .error")).not_to_be_empty()
-    expect(page.locator("#trouble")).to_contain_text("mm")
+    expect(page.locator("#failure .error")).not_to_be_empty()
+    expect(page.locator("#failure")).to_contain_text("mm")
     assert server.series_ids() == {ct}
 
 
@@ -188,7 +188,7 @@ def test_an_input_that_is_at_another_server(page: Page, server: OrthancServer, c
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#state")).to_have_text(re.compile("Is tried again: .*pacs"))
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#trouble")).to_contain_text("cancelled")
+    expect(page.locator("#failure")).to_contain_text("cancelled")
     sent = json.loads(requests[0])
     assert sent["Retrieve"] == {"second": {"From": "pacs", "Query": {"SeriesDescription": "Thorax*"}}}
     assert sent["Inputs"] == {} and sent["Pipeline"] == "sum"

@@ -3,7 +3,7 @@
 import { about } from "../shared/about.js";
 import { byId, el } from "../shared/dom.js";
 import { personName, quantity, seriesText } from "../shared/format.js";
-import { inExplorer, inReview, isOver, problem, stateOf, table, toDerive } from "../shared/page.js";
+import { inExplorer, inReview, isOver, problem, stateOf, table, toDerive, toJob } from "../shared/page.js";
 import { ask, at, isPassing, pause, upload } from "../shared/server.js";
 import { choices, FILE } from "./choices.js";
 import { Fields } from "./form.js";
@@ -16,15 +16,22 @@ const SILENT_MILLISECONDS = 1000; // between two questions to a server that does
 const SILENT_TIMES = 60; // so often it is asked again
 const WATCHED_PRIORITY = 1000; // the highest priority: a person looks at the page
 const parts = Object.fromEntries(
-  ["parent", "trouble", "form", "pipelines", "file", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back", "log"].map((id) => [id, byId(id)]),
+  ["parent", "trouble", "failure", "form", "pipelines", "file", "inputs", "parameters", "run", "progress", "state", "cancel", "done", "preview", "back", "log"].map((id) => [id, byId(id)]),
 );
 const buttons = [byId("preview-button"), byId("start-button")];
 
 /** What becomes of files that are dropped anywhere on the page. @type {(files: File[]) => void} */
 let takeDropped = () => refuse({ message: "Drop the file onto the series that it was made from.", remedy: "" });
 
+/** Say on top of the page what keeps it from being used. */
 function refuse(error) {
   parts.trouble.replaceChildren(problem(error));
+}
+
+/** Say beside the buttons why what they have started came to nothing. @param {Node[]} more */
+function fail(error, ...more) {
+  parts.failure.replaceChildren(problem(error), ...more);
+  parts.failure.scrollIntoView({ block: "nearest" });
 }
 
 const patientText = ({ PatientName, PatientID }) => `${personName(PatientName) || "Patient without a name"} (${PatientID || "without an ID"})`;
@@ -126,8 +133,8 @@ class Derivation {
   }
 
   #clear() {
-    for (const section of [parts.run, parts.done, parts.preview]) section.hidden = true;
-    parts.trouble.replaceChildren();
+    for (const section of [parts.run, parts.done, parts.preview, parts.log]) section.hidden = true;
+    for (const errors of [parts.trouble, parts.failure]) errors.replaceChildren();
   }
 
   /** What sends the request, with more keys; null when something of it is wrong: the page says what. */
@@ -152,7 +159,7 @@ class Derivation {
     return upload(path, file, { details, sent, signal: this.sending.signal }).finally(() => { this.sending = null; });
   }
 
-  /** Run a request to its end: the job, or null when it failed; then the page says why. */
+  /** Run a request to its end: the job, or null when it failed; then the page says why. What the code said stays. */
   async #run(send, more) {
     this.#clear();
     for (const button of buttons) button.disabled = true;
@@ -160,23 +167,24 @@ class Derivation {
     parts.state.textContent = "";
     parts.cancel.disabled = false;
     parts.log.replaceChildren();
-    parts.log.hidden = true;
     this.heard = 0;
     this.job = null;
     parts.run.hidden = false;
+    parts.run.scrollIntoView({ block: "nearest" });
+    let answer = null;
     try {
       const { Path } = await send({ ...more, Asynchronous: true });
       this.job = Path.slice(1);
       const job = await this.#end();
-      if (job.State === "Success") return job;
-      this.#failed(job.Content.Error);
+      if (job.State === "Success") answer = job;
+      else this.#failed(job.Content.Error, !more.DryRun);
     } catch (error) {
-      this.#failed({ Message: error.message, Remedy: error.remedy, Details: error.details, Kind: error.status === 400 ? "InvalidRequest" : "" });
+      this.#failed({ Message: error.message, Remedy: error.remedy, Details: error.details, Kind: error.status === 400 ? "InvalidRequest" : "" }, !more.DryRun);
     } finally {
       parts.run.hidden = true;
       for (const button of buttons) button.disabled = false;
     }
-    return null;
+    return answer;
   }
 
   /** The job when it is over; until then its progress is shown. */
@@ -211,15 +219,17 @@ class Derivation {
     if (atEnd) parts.log.scrollTop = parts.log.scrollHeight;
   }
 
-  #failed({ Message, Remedy, Details, Kind }) {
+  #failed({ Message, Remedy, Details, Kind }, isKept) {
     const byParameter = Kind === "InvalidRequest" && Details; // a line each: all of them find their fields
-    if (!byParameter || this.fields.refuse(byParameter).length) refuse({ message: Message, remedy: Remedy });
+    if (byParameter && !this.fields.refuse(byParameter).length) return;
+    const link = isKept && this.job ? [el("p", {}, el("a", { id: "job-link", href: toJob(this.job.split("/").pop()), text: "The job, among all of them" }))] : [];
+    fail({ message: Message, remedy: Remedy }, ...link);
   }
 
   async #cancel() {
     parts.cancel.disabled = true;
     if (this.sending) this.sending.abort(new DOMException("The file was not sent: you cancelled it.", "AbortError"));
-    else if (this.job) await ask(`${this.job}/cancel`, { method: "POST", json: {} }).catch(refuse);
+    else if (this.job) await ask(`${this.job}/cancel`, { method: "POST", json: {} }).catch(fail);
   }
 
   async #preview() {

@@ -8,6 +8,8 @@ export const inExplorer = (series) => at(`app/explorer.html#series?uuid=${encode
 export const studyInExplorer = (study) => at(`app/explorer.html#study?uuid=${encodeURIComponent(study)}`);
 export const inReview = (series) => at(`derived-series/review/${encodeURIComponent(series)}`);
 export const toDerive = (series) => at(`derived-series/derive.html?series=${encodeURIComponent(series)}`);
+/** The page of jobs, with this one alone. */
+export const toJob = (job) => at(`derived-series/?text=${encodeURIComponent(job)}`);
 
 /** An error with what can be done about it. */
 export function problem({ message, remedy = "" }) {

@@ -14,6 +14,8 @@ const FARTHEST_JOBS = 2000; // that are looked through before the user is asked 
 
 export const isEmpty = (/** @type {Filter} */ filter) => !Object.values(filter).some(Boolean);
 
+const JOB_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 const matches = (text, words) => words.toLowerCase().split(/\s+/).every((word) => text.toLowerCase().includes(word));
 
 /** Whether the list alone lets a job through. */
@@ -59,6 +61,7 @@ export class JobSearch {
       const jobs = await chunk(total - skip, most);
       return { jobs, isLast: skip + jobs.length >= total, isCut: false };
     }
+    if (JOB_ID.test(filter.text)) return { jobs: await named(filter), isLast: true, isCut: false };
     const { through, end } = await this.#collect(filter, total, skip + most + 1); // one more tells whether there are more
     const isLast = through.length <= skip + most;
     return { jobs: through.slice(skip, skip + most), isLast, isCut: isLast && end > 0 };
@@ -97,6 +100,15 @@ export class JobSearch {
     }
     return this.newestFailures;
   }
+}
+
+/** The job whose identifier is the text of a filter, however old it is, if there is one and the rest lets it through. */
+async function named(filter) {
+  const job = await ask(`derived-series/jobs/${filter.text}`).catch((error) => {
+    if (error.status === 404) return null;
+    throw error;
+  });
+  return job && fitsList(filter, job) ? [job] : [];
 }
 
 /** Jobs before the one with this number, counted from the oldest; newest first. */
