@@ -16,11 +16,18 @@ from derived_series.orthanc.config import Settings
 from installed import needs_program
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
-from server_fixtures import npy, settings
+from server_fixtures import finished, npy, settings, submit
 
 BLUEPRINTS = {
     "half_written": "from derived_series import Blueprint\nblueprint = Blueprint([\n",
     "other_name": "from derived_series import Blueprint\nmine = Blueprint([])\n",
+    "elsewhere": (
+        "from derived_series import *\nfrom derived_series.pipelines import Pipeline\n"
+        "class Elsewhere(Pipeline):\n    'It needs another Python.'\n    environment = 'tourch'\n"
+        "    def blueprint_for(self, parent, parameters, blueprints):\n"
+        "        return blueprints['ct'] + derivation('nothing', 'Smoothing')\n"
+        "    def process(self, container):\n        return container['parent'].voxels()\n"
+    ),
 }
 
 
@@ -97,7 +104,24 @@ def test_a_blueprint_that_could_not_be_loaded_is_told_where_it_is_missed(server:
     other = server.post(f"/series/{ct}/derive", json={"Pipeline": "none_of_this_name"}).json()
     assert "broken.py" in other["Remedy"] and "half_written.py" in other["Remedy"]
     problems = {Path(each["File"]).name for each in server.json("/derived-series/status")["Problems"]}
-    assert problems == {"broken.py", "half_written.py", "other_name.py"}
+    assert problems == {"broken.py", "elsewhere.py", "half_written.py", "other_name.py"}
+
+
+def test_a_pipeline_of_an_environment_that_is_not_configured_runs_nowhere(server: OrthancServer, ct: str) -> None:
+    before = server.series_ids()
+    for request in ({"Pipeline": "elsewhere"}, {"Pipeline": "elsewhere", "DryRun": True}):
+        answer = server.post(f"/series/{ct}/derive", json=request).json()
+        assert "the environment 'tourch' of pipeline 'elsewhere' is not in the configuration" in answer["Message"]
+        assert "add it to Environments" in answer["Remedy"]
+    assert server.series_ids() == before
+
+
+def test_the_log_of_a_job_shows_where_the_code_of_a_pipeline_raised(server: OrthancServer, ct: str) -> None:
+    job_id = submit(server, ct, Pipeline="bad", Parameters={"How": "raise"})
+    problem = finished(server, job_id)
+    assert "the traceback is in the job's log" in str(problem)
+    log = "\n".join(server.json(f"/series/{ct}/jobs/{job_id}/log")["Lines"])
+    assert "Traceback" in log and "misbehaving.py" in log and "ValueError: the moon is in the wrong phase" in log
 
 
 DERIVE = {"Pipeline": "p"}

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from derived_series.errors import Choice
 
 #: Of an error of a user's code that has no remedy of its own.
-CODE_FAILED = "the pipeline's code has failed: the job's log says where"
+CODE_FAILED = "the pipeline's code has failed: the traceback is in the job's log"
 
 #: Keys of a request.
 WORDS: Mapping[Choice, str] = MappingProxyType(

@@ -82,8 +82,6 @@ class Catalogues:
 
     def _tell(self) -> None:
         """Say which pipelines run where, once that is known of all."""
-        if not self._environments:
-            return
         with self._lock:
             loading = dict(self._loading)
         if len(loading) <= len(self._environments) or not all(each.done() for each in loading.values()):

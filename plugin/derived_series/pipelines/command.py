@@ -196,7 +196,10 @@ class CommandPipeline(Pipeline):
             raise UserCodeError(
                 f"the command of pipeline {self.pipeline_name()!r} wrote {wrote} {pattern!r} for the output "
                 f"{name!r}; it wrote {listed}",
-                remedy="name the one file of the output in files" if files else None,
+                remedy="name the one file of the output in files"
+                if files
+                else "mend the file's name in files, or the command, so that it writes this file to {out}; what it "
+                "printed is in the log",
             )
         try:
             return output.factory.read(files[0])
@@ -204,7 +207,8 @@ class CommandPipeline(Pipeline):
             raise UserCodeError(
                 f"the command of pipeline {self.pipeline_name()!r} wrote {files[0].relative_to(out)} for the output "
                 f"{name!r}, which cannot be read: {error.message}",
-                remedy=error.remedy,
+                remedy=error.remedy
+                or f"mend the command, so that it writes a file that {type(output.factory).__name__} reads",
                 details=error.details,
             ) from error
 
@@ -284,7 +288,10 @@ def read_values(file: Path) -> dict[str, Value]:
     try:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UserCodeError(f"the values of the command cannot be read from {file.name}: {error}") from error
+        raise UserCodeError(
+            f"the values of the command cannot be read from {file.name}: {error}",
+            remedy="mend values_file, or the command, so that it writes this JSON file to {out}",
+        ) from error
     if not isinstance(document, dict):
         raise UserCodeError(f"{file.name} holds no JSON object", remedy='write {"liver": {"Value": 1, "Unit": "ml"}}')
     return {str(name): _value(name, content) for name, content in document.items()}

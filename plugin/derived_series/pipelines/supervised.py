@@ -24,6 +24,8 @@ _OF_OURS = ("PYTHON", "ORTHANC", "DERIVED_SERIES_", "VIRTUAL_ENV", "__PYVENV_LAU
 
 
 _MEMORY = "Linux ends so what takes more memory than there is: give it more, or less to do"
+_SEE_LINES = "the program has failed: what it printed is in the log, the last lines are in this message"
+_SILENT = "the program has failed and printed nothing: run it by hand with the same arguments"
 _OF_KILLED = {-signal.SIGKILL: _MEMORY, 128 + signal.SIGKILL: _MEMORY}
 
 
@@ -72,7 +74,8 @@ def run(command: Command, tell: Callable[[str], None]) -> list[str]:
     if status.get("Status") != 0:
         ended = f"was ended after {command.seconds:g} s" if "Late" in status else _described(status.get("Status"))
         heard = f"; its last lines: {lines}" if last else "; it wrote nothing"
-        remedy = None if "Late" in status else {**_OF_KILLED, **command.remedies}.get(_number(status.get("Status")))
+        remedies = {} if "Late" in status else {**_OF_KILLED, **command.remedies}
+        remedy = remedies.get(_number(status.get("Status")), _SEE_LINES if last else _SILENT)
         raise UserCodeError(f"{name} {ended}{heard}", remedy=remedy, details=lines or None)
     return last
 

@@ -238,7 +238,7 @@ def test_pipelines_of_environments(started: list[Any]) -> None:
     claims = Claims({})
     environments = Environments({"one": environment("one", claims)})
     started.append(environments)
-    assert not environments.is_known and Environments().is_known
+    assert not environments.is_known and not Environments({}).is_known and Environments().is_known
     environments.assign({"p": "one", "q": "two"})
     assert environments.is_known and environments.ready() == ["p"]
     assert environments.executor_of("p") is environments["one"].executor and environments.executor_of("x") is None

@@ -166,6 +166,8 @@ def test_what_goes_wrong_is_told(tmp_path: Path, script: str, message: str) -> N
 
     with pytest.raises(Exception, match=message) as caught:
         run(Failing, tmp_path)
+    if isinstance(caught.value, UserCodeError):  # without a remedy, a job says that the pipeline's code has failed
+        assert caught.value.remedy
     if "exit 7" in script:
         assert str(tmp_path) not in str(caught.value) and "reading\nno such organ" in str(caught.value)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
-from derived_series.jobs.remedies import CODE_FAILED
-
 #: What is told. ``DeliveryFailure`` is a failure too: see ``Receiver.wants``.
 Event: TypeAlias = Literal[
     "Success",
@@ -79,7 +77,7 @@ REMEDIES = MappingProxyType(
         "ValidationFailed": "the result breaks rules of its IOD: mend the blueprint",
         "BlueprintError": "the blueprint or the pipeline is wrong: mend its file",
         "InvalidValue": "a value of the blueprint is not allowed there: mend its file",
-        "UserCodeError": CODE_FAILED,
+        "UserCodeError": "the pipeline's code, or a program that it runs, has failed: the job and its log say why",
         "StorageError": "Orthanc, a destination or a worker was not there, or refused: see to it, and resubmit the job",
         "Busy": "the queue or the disk is full: make room",
         "DerivedSeriesError": "the plugin has failed: Orthanc's log says where",

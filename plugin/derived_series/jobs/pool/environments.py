@@ -133,14 +133,14 @@ class Environment:
 class Environments(Mapping[str, AnyEnvironment]):
     """All environments by name, and which pipelines run in which.
 
-    :param environments: none, where all pipelines run in Orthanc's own Python.
+    :param environments: those of the configuration, of which there may be none; None, where no pipeline names one.
     """
 
     def __init__(self, environments: Mapping[str, AnyEnvironment] | None = None):
         self._environments = dict(environments or {})
         self._lock = threading.Lock()
         self._pipelines: dict[str, str] = {}
-        self._is_known = not self._environments
+        self._is_known = environments is None  # a pipeline may name one that is not configured
 
     def __getitem__(self, name: str) -> AnyEnvironment:
         return self._environments[name]

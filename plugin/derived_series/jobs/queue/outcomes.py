@@ -15,6 +15,9 @@ from derived_series.user_code import described
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 
+#: A process that has ended leaves no traceback.
+_PROCESS_ENDED = "Orthanc's log has what the process wrote last; a library of the pipeline ends it, or os._exit does"
+
 _LONGEST_PAUSE_SECONDS = 60.0
 #: So often Orthanc may end while a job runs before the job is held to be what ends it.
 _MOST_LOST_ATTEMPTS = 100
@@ -57,8 +60,10 @@ def _as_ours(error: BaseException) -> DerivedSeriesError:
         )
     if error.exit_code < 0:
         name = signal.Signals(-error.exit_code).name
-        return UserCodeError(f"the code of the derivation crashed its process ({name})")
-    return UserCodeError(f"the code of the derivation ended its process with exit code {error.exit_code}")
+        return UserCodeError(f"the code of the derivation crashed its process ({name})", remedy=_PROCESS_ENDED)
+    return UserCodeError(
+        f"the code of the derivation ended its process with exit code {error.exit_code}", remedy=_PROCESS_ENDED
+    )
 
 
 def too_late(seconds: float) -> Problem:

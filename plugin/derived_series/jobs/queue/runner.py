@@ -98,7 +98,7 @@ class JobRunner:
         self._executor = executor
         self._work = work
         self._previews = previews
-        self._environments = environments or Environments()
+        self._environments = Environments() if environments is None else environments  # there may be none in it
         self._make_task = make_task
         self._timeout_of = timeout_of
         self._observe = observe

@@ -18,7 +18,7 @@ from derived_series.jobs.own_requests import marked
 from derived_series.jobs.plain import LONGEST_CHARACTERS, text_of
 from derived_series.jobs.pool.memory import memory_bound
 from derived_series.jobs.scratch import without_scratch
-from derived_series.jobs.work.log_lines import output_of
+from derived_series.jobs.work.log_lines import output_of, timed
 from derived_series.jobs.work.progress import NotWanted, Progress
 from derived_series.jobs.work.reporter import Reporter
 from derived_series.user_code import described
@@ -90,7 +90,7 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
                 output_of(task.job_id, reporter.line),
                 marked(task.job_id, task.connection.base_url),
             ):
-                return work(attempt)
+                return _reported(attempt, work)
         except NotWanted as error:
             # Another attempt may be storing the same instances: hands off, the server removes what is left.
             return Outcome(error=Conflict(str(error)), clean=False)
@@ -105,6 +105,18 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
             failure = DerivedSeriesError(f"internal error: {described(error)}")
             failure.__cause__ = error
         return _failed(attempt, _deletion(attempt) or failure)
+
+
+def _reported(attempt: Attempt, work: Callable[[Attempt], Outcome]) -> Outcome:
+    """Do the job; where the pipeline's code raises, the job's log shows the place."""
+    try:
+        return work(attempt)
+    except UserCodeError as error:
+        raised = error.__cause__
+        if raised is not None and not isinstance(raised, DerivedSeriesError):
+            for line in without_scratch(text_of(_trace(raised)), attempt.task.job_id).splitlines():
+                attempt.reporter.line(timed(line))
+        raise
 
 
 def _failed(attempt: Attempt, failure: DerivedSeriesError) -> Outcome:
@@ -140,7 +152,7 @@ def _is_removed(attempt: Attempt) -> bool:
     return True
 
 
-def _trace(error: Exception) -> str:
+def _trace(error: BaseException) -> str:
     """The traceback; of a long one, its beginning and its end."""
     text = "".join(traceback.format_exception(error))
     return (

@@ -36,6 +36,11 @@ _QUIET = (
 _OF_THE_LIBRARY = "derived_series_library_"
 
 
+def timed(text: str) -> str:
+    """A line of a job's log: the time of day, and the text."""
+    return f"{datetime.now():%H:%M:%S} {printable(text, _LINE_CHARACTERS)}"
+
+
 class _Lines:
     """Hands lines on until there are too many."""
 
@@ -53,7 +58,7 @@ class _Lines:
             self._left -= 1
             left = self._left
         if left >= 0:
-            self._also(f"{datetime.now():%H:%M:%S} {printable(text, _LINE_CHARACTERS)}")
+            self._also(timed(text))
             _log.log(max(level, logging.WARNING), "job %s: %s", self._job_id, printable(text, _LINE_CHARACTERS))
         elif left == -1:
             self._also(f"... more than {_MOST_LINES} lines are left out")
