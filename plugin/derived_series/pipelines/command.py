@@ -147,7 +147,15 @@ class CommandPipeline(Pipeline):
         }
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
-        """What is run. :param written: the file or folder of each input."""
+        """What is run. :param written: the file or folder of each input.
+
+        :raises BlueprintError: the class names no command.
+        """
+        if not self.command:
+            raise BlueprintError(
+                f"pipeline {self.pipeline_name()!r} has no command",
+                remedy='name the program and its arguments: command = ["program", "{parent}", "{out}"]',
+            )
         values = {
             **container.parameters.model_dump(),
             **written,

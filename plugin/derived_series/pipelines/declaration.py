@@ -1,4 +1,5 @@
-"""The check of what a pipeline's class says of itself: its attributes are of the types that the library relies on."""
+"""The check of what a pipeline's class says of itself: its attributes are known, and of the types that the library
+relies on."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.factories.base import DicomFactory
 from derived_series.errors import BlueprintError
 from derived_series.pipelines.input import Input
+from derived_series.pipelines.misspelt import check_names
 from derived_series.pipelines.output import Output, checked_outputs
 
 #: As long as a request may name a pipeline or an input.
@@ -39,9 +41,10 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 def check_declaration(pipeline: Any) -> None:
     """Check the attributes of a pipeline's class.
 
-    :raises BlueprintError: one is of another type; it says which, what it is and how it is written.
+    :raises BlueprintError: one is of another type, or a misspelt one; it says which, and how it is written.
     """
     title = pipeline.__name__
+    check_names(pipeline)
     _check_name(title, pipeline.name)
     if not (isinstance(pipeline.parameters, type) and issubclass(pipeline.parameters, BaseModel)):
         raise _wrong(
@@ -76,7 +79,7 @@ def _check_name(title: str, name: object) -> None:
 def _check_input(title: str, name: object, declared: Any) -> None:
     if not isinstance(name, str) or not 0 < len(name) <= _NAME_CHARACTERS:
         raise _wrong(f"the name of an input of {title}", name, 'name it by a text: input = {"ct": CT}')
-    Input.class_of(declared, name)
+    check_names(Input.class_of(declared, name))
     what = f"of the input {name!r} of {title}"
     tags, values = declared.required_tags, declared.required_values
     if isinstance(tags, str) or not hasattr(tags, "__iter__"):
@@ -90,6 +93,7 @@ def _check_input(title: str, name: object, declared: Any) -> None:
 
 
 def _check_output(what: str, output: Output) -> None:
+    check_names(type(output))
     if not isinstance(output.blueprint, Blueprint | str | None):
         raise _wrong(f"the blueprint of {what}", output.blueprint, "give a Blueprint, or the name of one")
     if not isinstance(output.filling_strategy, FillingStrategy | None):

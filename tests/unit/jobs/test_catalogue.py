@@ -55,6 +55,14 @@ MISTAKES = {
     "header_blueprint = 'ct'": ("header_blueprint", "give a Blueprint"),
     "outputs = [Output('ct')]": ("outputs", "Outputs by their names"),
     "outputs = {'a': Output('ct', filling_strategy='Copy')}": ("filling_strategy", "FillingStrategy.COPY"),
+    "inputs = {'ct': Input}": ("Wrong has 'inputs', which means nothing", "did you mean 'input'?"),
+    "Input = {'ct': Input}": ("Wrong has 'Input'", "did you mean 'input'?"),
+    "outptus = {}": ("Wrong has 'outptus'", "did you mean 'outputs'?"),
+    "def proces(self, container): return 1": ("Wrong has 'proces'", "did you mean 'process'?"),
+    "input = {'ct': type('CT', (Input,), {'required_value': {}, '__module__': __name__})}": (
+        "CT has 'required_value'",
+        "did you mean 'required_values'?",
+    ),
     "name = 5": ("name is of type int: 5", "give a text"),
     "name = 'a/b'": ("cannot stand in an address", "give a text"),
 }
@@ -73,6 +81,26 @@ def test_a_mistake_in_a_class_is_a_problem_of_its_file_alone(mistake: str, tmp_p
     what, remedy = MISTAKES[mistake]
     assert problem["File"].endswith("wrong.py")
     assert "BlueprintError" in problem["Message"] and what in problem["Message"] and remedy in problem["Message"]
+
+
+def test_a_misspelt_command_is_a_problem_of_its_file_and_names_of_ones_own_are_none(tmp_path: Path) -> None:
+    head = "from derived_series.pipelines import CommandPipeline, Output, Pipeline\n"
+    (tmp_path / "wrong.py").write_text(
+        f"{head}class Wrong(CommandPipeline):\n    comand = ['true']\n    files = 'x.nii'\n"
+    )
+    (tmp_path / "output.py").write_text(
+        f"{head}class Mine(Output):\n    optionl = True\nclass Of(Pipeline):\n    outputs = {{'a': Mine('ct')}}\n"
+    )
+    (tmp_path / "own.py").write_text(
+        f"{head}class Own(Pipeline):\n    name = 'own'\n    names = ['a']\n    model = weights = None\n"
+        "    def inputs(self): return 1\n    def process(self, container): return 2\n"
+        "    def processes(self): return 3\n    def preprocess(self): return 4\n"
+    )
+    known = catalogue((str(tmp_path),))
+    messages = {Path(each["File"]).name: each["Message"] for each in known.problems}
+    assert set(messages) == {"wrong.py", "output.py"} and list(known.pipelines) == ["own"]
+    assert "'comand'" in messages["wrong.py"] and "did you mean 'command'?" in messages["wrong.py"]
+    assert "did you mean 'optional'?" in messages["output.py"]
 
 
 def sound_pipeline(folder: Path) -> None:
@@ -111,5 +139,6 @@ def test_parameters_without_a_schema_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_a_failure_of_user_code_says_where_to_look() -> None:
-    assert Problem.of(UserCodeError("process raised KeyError")).remedy == REMEDIES["UserCodeError"]
+    assert "the traceback is in the job's log" in str(Problem.of(UserCodeError("process raised KeyError")).remedy)
+    assert "program" in REMEDIES["UserCodeError"], "a notice tells of the class alone: Python may not have failed"
     assert Problem.of(UserCodeError("it is too slow", remedy="raise Timeout")).remedy == "raise Timeout"

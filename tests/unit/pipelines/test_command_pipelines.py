@@ -180,6 +180,14 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
         run(Absent, tmp_path)
 
 
+def test_a_pipeline_without_a_command_says_so(tmp_path: Path) -> None:
+    class Idle(Segmenting):
+        command = []
+
+    with pytest.raises(BlueprintError, match=r"pipeline 'idle' has no command .*command = \["):
+        run(Idle, tmp_path)
+
+
 def arguments(folder: Path, command: Any, parameters: dict[str, Any]) -> list[str]:
     """What a program gets as its arguments."""
 
