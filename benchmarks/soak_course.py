@@ -11,11 +11,15 @@ ORTHANC, WORKERS, ENVIRONMENT, OTHERS = "Orthanc", "workers", "environment", "ot
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Of one process at one moment; sizes in bytes."""
+    """Of one process at one moment; sizes in bytes.
+
+    :ivar memory: its own: Pss_Anon and Pss_Shmem of proc_pid_smaps(5). Pages of files are left out: they count by how
+        many other processes of the machine have them, which come and go.
+    """
 
     pid: int
     who: str
-    pss: int
+    memory: int
     rss: int
     descriptors: int
     threads: int
@@ -43,16 +47,16 @@ class Sample:
 
     @property
     def orthanc(self) -> int:
-        return sum(process.pss for process in self.of(ORTHANC))
+        return sum(process.memory for process in self.of(ORTHANC))
 
     @property
     def largest_worker(self) -> int:
         """Of those that live as long as Orthanc: cancels end those of the environment."""
-        return max((process.pss for process in self.of(WORKERS)), default=0)
+        return max((process.memory for process in self.of(WORKERS)), default=0)
 
     @property
     def together(self) -> int:
-        return sum(process.pss for process in self.processes)
+        return sum(process.memory for process in self.processes)
 
     @property
     def descriptors(self) -> int:

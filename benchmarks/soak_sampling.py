@@ -45,7 +45,7 @@ def _process(pid: int, who: str) -> Process | None:
     try:
         memory = _fields(folder / "smaps_rollup")
         return Process(
-            pid, who, memory["Pss"] * 1024, memory["Rss"] * 1024, len(list((folder / "fd").iterdir())),
+            pid, who, (memory["Pss_Anon"] + memory["Pss_Shmem"]) * 1024, memory["Rss"] * 1024, len(list((folder / "fd").iterdir())),
             _fields(folder / "status")["Threads"],
         )  # fmt: skip
     except (OSError, KeyError):

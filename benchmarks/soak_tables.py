@@ -33,7 +33,7 @@ def _course(course: Course, title: str, notes: tuple[str, ...]) -> Table:
         return tuple(f"{max(map(figure, samples(part)), default=0):,.{digits}f}" for part in parts)
 
     def sum_of(who: str) -> Callable[[Sample], float]:
-        return lambda sample: sum(process.pss for process in sample.of(who)) / MB
+        return lambda sample: sum(process.memory for process in sample.of(who)) / MB
 
     def resident(who: str) -> Callable[[Sample], float]:
         return lambda sample: sum(process.rss for process in sample.of(who)) / MB
@@ -45,14 +45,14 @@ def _course(course: Course, title: str, notes: tuple[str, ...]) -> Table:
         ("studies that came", *(count(course.arrived, part) for part in parts)),
         ("series derived, stored and checked", *(count(course.derived, part) for part in parts)),
         ("what went wrong", *(count([problem.at for problem in course.problems], part) for part in parts)),
-        ("Orthanc, MB PSS", *middle(sum_of(ORTHANC))),
+        ("Orthanc, MB", *middle(sum_of(ORTHANC))),
         ("Orthanc, MB RSS", *middle(resident(ORTHANC))),
-        ("workers, MB PSS", *middle(sum_of(WORKERS))),
+        ("workers, MB", *middle(sum_of(WORKERS))),
         ("the largest of them", *middle(lambda sample: sample.largest_worker / MB)),
-        ("worker of the environment, MB PSS", *middle(sum_of(ENVIRONMENT))),
-        ("other processes, MB PSS", *middle(sum_of(OTHERS))),
-        ("all processes, MB PSS", *middle(lambda sample: sample.together / MB)),
-        ("all processes, MB PSS, most", *most(lambda sample: sample.together / MB)),
+        ("worker of the environment, MB", *middle(sum_of(ENVIRONMENT))),
+        ("other processes, MB", *middle(sum_of(OTHERS))),
+        ("all processes, MB", *middle(lambda sample: sample.together / MB)),
+        ("all processes, MB, most", *most(lambda sample: sample.together / MB)),
         ("processes, most", *most(processes)),
         ("Orthanc's descriptors", *middle(lambda sample: sample.descriptors)),
         ("Orthanc's threads", *middle(lambda sample: sample.threads)),
@@ -98,6 +98,7 @@ def _verdict(course: Course) -> Table:
         ("criterion", "measured", "bound", "met"),
         tuple(criterion.row for criterion in criteria(course)),
         (
+            "Memory is what is a process's own (Pss_Anon and Pss_Shmem): pages of files count by who else has them. "
             "Growth is that over 1,500 studies, by the median slope of all pairs of samples (Theil-Sen) after the "
             "first sixth of the time, which does not count.",
         ),

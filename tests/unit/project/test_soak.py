@@ -57,7 +57,7 @@ def growing(who: str, bytes_an_hour: float) -> Callable[[Course], None]:
             dataclasses.replace(
                 each,
                 processes=tuple(
-                    dataclasses.replace(process, pss=process.pss + int(bytes_an_hour * each.at / 3600))
+                    dataclasses.replace(process, memory=process.memory + int(bytes_an_hour * each.at / 3600))
                     if process.who == who
                     else process
                     for process in each.processes
