@@ -45,9 +45,13 @@ def _process(pid: int, who: str) -> Process | None:
     try:
         memory = _fields(folder / "smaps_rollup")
         return Process(
-            pid, who, (memory["Pss_Anon"] + memory["Pss_Shmem"]) * 1024, memory["Rss"] * 1024, len(list((folder / "fd").iterdir())),
-            _fields(folder / "status")["Threads"],
-        )  # fmt: skip
+            pid,
+            who,
+            memory=(memory["Pss_Anon"] + memory["Pss_Shmem"]) * 1024,
+            rss=memory["Rss"] * 1024,
+            descriptors=len(list((folder / "fd").iterdir())),
+            threads=_fields(folder / "status")["Threads"],
+        )
     except (OSError, KeyError):
         return None
 
