@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,17 +20,20 @@ from derived_series.dicom.image.resampling import Resampling
 from derived_series.dicom.modules.picture import SETTINGS
 from derived_series.dicom.modules.segments_from import TABLES, segments_from
 from derived_series.dicom.series.interface import Series
+from derived_series.dicom.source.instances import is_dicom
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.selection import Part, Plane, Selection
 from derived_series.dicom.validation import IODS, errors, lint
-from derived_series.errors import Choice, DerivedSeriesError, InvalidImage, InvalidRequest
+from derived_series.errors import Choice, DerivedSeriesError, InvalidImage, InvalidParent, InvalidRequest
 from derived_series.installation.commands import COMMANDS, add_commands
 from derived_series.installation.places import ready_blueprints
 from derived_series.kinds import readable_suffixes, reader_of
 from derived_series.machines import machine_commands as machines
 from derived_series.pipelines.gate import Validation
+from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import Library
-from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint, run_pipeline
+from derived_series.pipelines.linted_blueprints import blueprints_without_parent
+from derived_series.pipelines.run import Options, Results, extra_blueprint, run_blueprint, run_outputs
 from derived_series.transfer_syntaxes import WRITTEN
 
 #: The blueprints that come with the package; when they are not there --blueprints must name others.
@@ -61,9 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if (command_of_machines := {**COMMANDS, **machines.COMMANDS}.get(options.command)) is not None:
             return command_of_machines(options)
-        library = Library.load(options.blueprints or [DEFAULT_FOLDER])
-        for problem in library.problems:
-            print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
+        library = _with_files(options, Library.load(options.blueprints or [DEFAULT_FOLDER]))
+        _tell_problems(options, library)
         command = {"build": _build, "explain": _explain, "lint": _lint, "list": _list}[options.command]
         return command(options, library)
     except DerivedSeriesError as error:
@@ -76,6 +79,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+def _with_files(options: argparse.Namespace, library: Library) -> Library:
+    """The library with the files that are named in place of a blueprint or a pipeline, whose names stand there then."""
+    if Path(getattr(options, "blueprint", None) or "").suffix == ".py":
+        file, of_file = _loaded(options.blueprint)
+        if file.stem not in of_file.blueprints:
+            raise InvalidRequest(f"{options.blueprint} has no blueprint", remedy="name it 'blueprint' in the file")
+        options.blueprint = file.stem
+        library = replace(library, blueprints={**library.blueprints, **of_file.blueprints})
+    if Path(getattr(options, "pipeline", None) or "").suffix == ".py":
+        _, of_file = _loaded(options.pipeline)
+        if len(of_file.pipelines) != 1:
+            names = ", ".join(of_file.pipelines) or "none"
+            raise InvalidRequest(
+                f"{options.pipeline} has not one pipeline: there are {names}", remedy="name the pipeline"
+            )
+        (options.pipeline,) = of_file.pipelines
+        blueprints = {**library.blueprints, **of_file.blueprints}
+        library = replace(library, blueprints=blueprints, pipelines={**library.pipelines, **of_file.pipelines})
+    return library
+
+
+def _loaded(name: str) -> tuple[Path, Library]:
+    """What a file holds. :raises InvalidRequest: it is not there, or cannot be loaded."""
+    path = Path(name)
+    if not path.is_file():
+        raise InvalidRequest(f"{name} is not a file", remedy="name a file, or one of what derived-series list shows")
+    library = Library.load([path])
+    for problem in library.problems:
+        raise InvalidRequest(f"{problem.file.name}: {problem.message}")
+    return path, library
+
+
+def _tell_problems(options: argparse.Namespace, library: Library) -> None:
+    """Warn of files that could not be loaded: each where it is listed or meant, else of all at once."""
+    asked = {getattr(options, name, None) for name in ("blueprint", "pipeline", "what")}
+    all_of_them = options.command == "list" or len(library.problems) == 1
+    others = []
+    for problem in library.problems:
+        if all_of_them or problem.file.stem in asked:
+            print(f"warning: {problem.file.name}: {problem.message}", file=sys.stderr)
+        else:
+            others.append(problem.file.name)
+    if others:
+        names = f"{', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
+        print(f"warning: {len(others)} files cannot be loaded ({names}): derived-series list says why", file=sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="derived-series", description=__doc__)
     parser.add_argument("--blueprints", action="append", metavar="DIR", help="folder of blueprints (may be repeated)")
@@ -85,7 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("out", metavar="OUT_DIR", help="a folder that is not there yet, or is empty")
     _what(build)
     build.add_argument("--image", metavar="FILE", help=f"{readable_suffixes()}; without it the parent's own values")
-    build.add_argument("--pipeline", help="a pipeline instead of blueprint and image")
+    build.add_argument(
+        "--pipeline", metavar="FILE_OR_NAME", help="instead of blueprint and image; several outputs get a folder each"
+    )
+    build.add_argument(
+        "--input", action="append", default=[], metavar="NAME=DIR", help="another input of the pipeline than its parent"
+    )
     build.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
     build.add_argument("--description", help="SeriesDescription")
     build.add_argument("--replace", action="append", default=[], metavar="TAG=VALUE")
@@ -114,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     explained.add_argument("parent", metavar="PARENT_DIR")
     _what(explained)
     lint = commands.add_parser("lint", help="check a blueprint against its IOD, without a parent")
-    lint.add_argument("what", metavar="FILE_OR_NAME", help="a file of blueprints and pipelines, or a blueprint's name")
+    lint.add_argument("what", metavar="FILE_OR_NAME", help="a file, or the name of a blueprint or a pipeline")
     lint.add_argument("--iod", metavar="IOD", help=f"{', '.join(IODS)}; by default that of the SOPClassUID")
     lint.add_argument("--json", action="store_true", help="the findings as JSON")
     commands.add_parser("list", help="list blueprints, pipelines and factories")
@@ -137,7 +192,7 @@ def _joined(arguments: Sequence[str]) -> list[str]:
 
 
 def _what(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--blueprint", metavar="NAME")
+    parser.add_argument("--blueprint", metavar="FILE_OR_NAME")
     parser.add_argument("--orientation", metavar="PLANE", help="of several: Axial, Sagittal, Coronal, or six cosines")
     parser.add_argument("--part", choices=get_args(Part), help="of complex images")
     parser.add_argument("--filling", choices=[s.value for s in FillingStrategy], help="for tags that it does not name")
@@ -165,7 +220,9 @@ def _pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _series(asked: argparse.Namespace, library: Library) -> Series:
+def _results(asked: argparse.Namespace, library: Library) -> Results:
+    """What is built, by output; one of a blueprint has no name."""
+    inputs = _folders_of_inputs(asked, library)
     parent = ParentSeries.from_folder(asked.parent, _selection(asked))
     strategy = FillingStrategy(asked.filling) if asked.filling else None
     extra = extra_blueprint(
@@ -187,14 +244,52 @@ def _series(asked: argparse.Namespace, library: Library) -> Series:
         if asked.blueprint or asked.image:
             raise InvalidRequest("--pipeline makes its own image and header: leave --blueprint and --image out")
         parameters = _pairs(asked.parameter, "--parameter")
-        return run_pipeline(library, asked.pipeline, {"parent": parent}, parameters, options, context)
+        pipeline = library.pipeline(asked.pipeline).pipeline
+        parents = {name: _input_series(pipeline.input[name], folder) for name, folder in inputs.items()}
+        parents = {pipeline.parent_name(): parent, **parents}
+        return run_outputs(library, asked.pipeline, parents, parameters, options, context)
     if not asked.blueprint:
         raise InvalidRequest("name a --blueprint or a --pipeline", remedy="derived-series list shows them")
     image = Path(asked.image) if asked.image else None
     if image is not None and not image.is_file():
         raise InvalidImage(f"{image} is not a file")
     factory = "numpy" if image is None else reader_of(image.name)
-    return run_blueprint(library, asked.blueprint, factory, parent, image, options, context)
+    return Results({"": run_blueprint(library, asked.blueprint, factory, parent, image, options, context)}, {})
+
+
+def _folders_of_inputs(asked: argparse.Namespace, library: Library) -> dict[str, str]:
+    """``--input``: the folders of the inputs beside the parent. It is known before anything is read and run.
+
+    :raises InvalidRequest: one is missing, or the pipeline has none of its name.
+    """
+    folders = _pairs(asked.input, "--input")
+    if not asked.pipeline:
+        if folders:
+            raise InvalidRequest("--input names the inputs of a --pipeline", remedy="name the pipeline, too")
+        return {}
+    pipeline = library.pipeline(asked.pipeline).pipeline
+    others = {name: wanted for name, wanted in pipeline.input.items() if name != pipeline.parent_name()}
+    if unknown := [name for name in folders if name not in others]:
+        raise InvalidRequest(
+            f"pipeline {asked.pipeline!r} has no input {', '.join(map(repr, unknown))} beside its parent, "
+            f"{pipeline.parent_name()!r}",
+            remedy=f"--input takes {', '.join(others) or 'nothing: the parent is its one input'}",
+        )
+    if missing := [name for name, wanted in others.items() if name not in folders and not wanted.optional]:
+        raise InvalidRequest(
+            f"pipeline {asked.pipeline!r} needs the input{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+            remedy="name the folder of each: " + " ".join(f"--input {name}=DIR" for name in missing),
+        )
+    return folders
+
+
+def _input_series(wanted: type[Input], folder: str) -> ParentSeries:
+    if not wanted.reads_objects() or not Path(folder).is_dir():
+        return ParentSeries.from_folder(folder)
+    files = sorted(file for file in Path(folder).rglob("*") if file.is_file() and is_dicom(file))
+    if not files:
+        raise InvalidParent(f"{folder} holds no DICOM file")
+    return ParentSeries.from_objects(file.read_bytes() for file in files)
 
 
 def _pictured(options: Sequence[str]) -> dict[str, Any]:
@@ -218,19 +313,29 @@ def _build(options: argparse.Namespace, library: Library) -> int:
     out = Path(options.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidRequest(f"{out} is there already and not empty", remedy="name another folder")
-    series = _series(options, library)
+    results = _results(options, library)
+    several = bool(options.pipeline) and len(library.pipeline(options.pipeline).pipeline.all_outputs()) > 1
     there = next(folder for folder in out.absolute().parents if folder.is_dir())
     with tempfile.TemporaryDirectory(dir=there, prefix=f".{out.name}.") as folder:
-        series_folder = Path(folder) / "series"
-        series_folder.mkdir()
-        for index in range(len(series)):
-            (series_folder / f"{index + 1:05d}.dcm").write_bytes(series.encode(index))
+        whole = Path(folder) / "series"
+        for name, series in results.series.items():
+            _write(series, whole / name if several else whole)
         out.parent.mkdir(parents=True, exist_ok=True)
-        series_folder.replace(out)
-    for warning in series.warnings:
+        whole.replace(out)
+    for warning in dict.fromkeys(warning for series in results.series.values() for warning in series.warnings):
         print(f"warning: {warning}", file=sys.stderr)
-    print(f"{len(series)} instances of series {series.series_instance_uid} in {out}")
+    for name, series in results.series.items():
+        where = out / name if several else out
+        print(f"{len(series)} instances of series {series.series_instance_uid} in {where}")
+    for name, value in results.values.items():
+        print(f"{name}: {value.number} {value.unit}")
     return 0
+
+
+def _write(series: Series, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for index in range(len(series)):
+        (folder / f"{index + 1:05d}.dcm").write_bytes(series.encode(index))
 
 
 def _explain(options: argparse.Namespace, library: Library) -> int:
@@ -243,7 +348,18 @@ def _explain(options: argparse.Namespace, library: Library) -> int:
 
 
 def _lint(options: argparse.Namespace, library: Library) -> int:
-    findings = {name: lint(blueprint, options.iod) for name, blueprint in _linted(options.what, library).items()}
+    linted = _linted(options.what, library)
+    unknown = {name: each for name, each in linted.items() if isinstance(each, str)}
+    if len(unknown) == len(linted):
+        raise InvalidRequest(
+            "; ".join(f"{name} cannot be checked: {why}" for name, why in unknown.items())
+            or f"{options.what} has neither a blueprint nor a pipeline",
+            remedy="build it, or ask for a dry run: both check what comes out of a parent",
+        )
+    for name, why in unknown.items():
+        print(f"note: {name} is not checked: {why}; build it, or ask for a dry run", file=sys.stderr)
+    blueprints = {name: each for name, each in linted.items() if isinstance(each, Blueprint)}
+    findings = {name: lint(blueprint, options.iod) for name, blueprint in blueprints.items()}
     if options.json:
         print(json.dumps({name: [finding.to_json() for finding in each] for name, each in findings.items()}, indent=2))
     else:
@@ -254,23 +370,18 @@ def _lint(options: argparse.Namespace, library: Library) -> int:
     return int(any(errors(each) for each in findings.values()))
 
 
-def _linted(what: str, library: Library) -> dict[str, Blueprint]:
-    """The blueprints of a file, those of its pipelines among them; or one of the library by its name."""
-    path = Path(what)
-    if path.suffix != ".py":
+def _linted(what: str, library: Library) -> dict[str, Blueprint | str]:
+    """The blueprints of a file and of its pipelines, or of what has a name in the library; or why one is not there."""
+    if Path(what).suffix != ".py":
+        if what in library.pipelines and what not in library.blueprints:
+            return blueprints_without_parent(library, library.pipelines[what])
         return {what: library.blueprint(what).blueprint}
-    library_of_file = Library.load([path]) if path.is_file() else None
-    if library_of_file is None:
-        raise InvalidRequest(f"{what} is not a file", remedy="name a file, or a blueprint of the library")
-    for problem in library_of_file.problems:
-        raise InvalidRequest(f"{problem.file.name}: {problem.message}")
-    blueprints = library_of_file.plain_blueprints()
-    for name, named in library_of_file.pipelines.items():
-        if named.pipeline.header_blueprint is not None:
-            blueprints = {**blueprints, name: named.pipeline.header_blueprint}
-    if not blueprints:
-        raise InvalidRequest(f"{what} has no blueprint, and no pipeline with a header_blueprint")
-    return dict(blueprints)
+    _, of_file = _loaded(what)
+    whole = replace(library, blueprints={**library.blueprints, **of_file.blueprints})
+    blueprints: dict[str, Blueprint | str] = {**of_file.plain_blueprints()}
+    for named in of_file.pipelines.values():
+        blueprints |= blueprints_without_parent(whole, named)
+    return blueprints
 
 
 def _list(options: argparse.Namespace, library: Library) -> int:

@@ -58,6 +58,8 @@ class InputContainer(Mapping[str, Any]):
         self.workplace.log(str(text))
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.data:
+            raise KeyError(f"there is no input {name!r}: there are {', '.join(self.data)}")
         return self.data[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -77,8 +77,8 @@ def series_of_inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) ->
         refusal = next(filter(None, map(pipeline.input[key].refusal, series.instances)), None)
         if refusal:
             raise InvalidParent(
-                f"the input {key!r} of pipeline {pipeline.pipeline_name()!r} does not take "
-                f"series {series.series_instance_uid}: {refusal}"
+                f"the input {key!r} of pipeline {pipeline.pipeline_name()!r} does not take the series: {refusal}",
+                remedy="name a series that it takes, or another pipeline",
             )
     return by_name
 

@@ -19,9 +19,12 @@ from derived_series.errors import BlueprintError, NotFound
 from derived_series.pipelines.code import Code, code_of
 from derived_series.pipelines.declaration import check_declaration
 from derived_series.pipelines.pipeline import Pipeline, snake_case
-from derived_series.user_code import described
+from derived_series.user_code import described, place
 
 _log = logging.getLogger(__name__)
+
+#: What the names of the files' modules begin with.
+_MODULES = "derived_series_library_"
 
 Thing = TypeVar("Thing")
 
@@ -101,7 +104,7 @@ class Library:
                     Exception
                 ) as error:  # the boundary to user files: whatever they raise is reported, and stops no other file
                     _log.info("%s cannot be loaded: %s", file.name, described(error), exc_info=True)
-                    problems.append(Problem(file, described(error)))
+                    problems.append(Problem(file, _with_place(error)))
         return cls(
             MappingProxyType(blueprints), MappingProxyType(pipelines), MappingProxyType(factories), tuple(problems)
         )
@@ -119,8 +122,13 @@ class Library:
         return _find("factory", name, self.factories)
 
     def plain_blueprints(self) -> dict[str, Blueprint]:
-        """The blueprints alone, by name."""
-        return {name: named.blueprint for name, named in self.blueprints.items()}
+        """The blueprints alone, by name; the KeyError of another name says which there are."""
+        return _Blueprints((name, named.blueprint) for name, named in self.blueprints.items())
+
+
+class _Blueprints(dict[str, Blueprint]):
+    def __missing__(self, name: object) -> Blueprint:
+        raise KeyError(f"there is no blueprint {name!r}: there are {', '.join(sorted(self)) or 'none'}")
 
 
 def _find(kind: str, name: str, there: Mapping[str, Thing]) -> Thing:
@@ -174,13 +182,31 @@ def _collect(
 
 def _put(kind: str, name: str, thing: Thing, there: dict[str, Thing]) -> None:
     if name in there:
-        raise BlueprintError(f"there is a {kind} {name!r} already", remedy="give it another name")
+        raise BlueprintError(
+            f"there is a {kind} {name!r} already, {_origin(there[name])}",
+            remedy="give one of them another name, or take one away",
+        )
     there[name] = thing
+
+
+def _origin(thing: object) -> str:
+    """Where a thing of the library is from: the end of the file's path, which answers may tell."""
+    if isinstance(thing, NamedBlueprint | NamedPipeline):
+        return f"of {'/'.join(thing.file.parts[-3:])}"
+    module = getattr(thing, "__module__", "")
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return f"of {'/'.join(Path(file).parts[-3:])}" if module.startswith(_MODULES) and file else "of this package"
+
+
+def _with_place(error: Exception) -> str:
+    """What a file has raised, and in which line of it."""
+    where = place(error).removesuffix(", in <module>")
+    return f"{described(error)} ({where})" if where else described(error)
 
 
 def _run(file: Path) -> ModuleType:
     """The module of a file, under a name that no import can meet by chance."""
-    name = f"derived_series_library_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
+    name = f"{_MODULES}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise BlueprintError(f"{file.name} is not a Python file")

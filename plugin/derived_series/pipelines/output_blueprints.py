@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.element import StaticElement
+from derived_series.errors import BlueprintError, NotFound
 from derived_series.kinds import REQUEST_KEYS
 from derived_series.pipelines.blueprint_kinds import takes_key
 from derived_series.pipelines.input_series import InputSeries
@@ -26,17 +27,23 @@ def output_blueprints(
     """The blueprint of each output: its own, or what ``blueprint_for`` says; None of one that has neither.
 
     :param name: the pipeline's, in the library.
+    :raises BlueprintError: an output names a blueprint that the library has not.
     """
     return {
-        key: _blueprint(library, output)
+        key: _blueprint(library, output, f"the output {key!r} of pipeline {name!r}")
         if output.blueprint is not None
         else _of_pipeline(library, name, pipeline, key, inputs, settings)
         for key, output in pipeline.all_outputs().items()
     }
 
 
-def _blueprint(library: Library, output: Output) -> Blueprint | None:
-    return library.blueprint(output.blueprint).blueprint if isinstance(output.blueprint, str) else output.blueprint
+def _blueprint(library: Library, output: Output, title: str) -> Blueprint | None:
+    if not isinstance(output.blueprint, str):
+        return output.blueprint
+    try:
+        return library.blueprint(output.blueprint).blueprint
+    except NotFound as error:
+        raise BlueprintError(f"{title}: {error.message}", remedy=error.remedy) from error
 
 
 def _of_pipeline(

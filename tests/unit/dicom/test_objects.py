@@ -171,7 +171,8 @@ def test_of_many_labels_the_first_are_named_and_the_others_counted() -> None:
     """300 labels do not bury the other warnings."""
     series = seg(np.arange(1, PARENT.voxels().size + 1).reshape(PARENT.shape).astype(np.uint16) % 41 * 2)
     assert [text for text in series.warnings if "described" in text][9:] == [
-        "label 20 is not described: it is called 'Segment 20', a tissue",
+        "label 20 is not described: it is called 'Segment 20', a tissue "
+        "(describe it by segments(...) in the blueprint)",
         "30 more labels are not described",
     ]
     assert series.warnings[-1] == "30 more labels are segments of other numbers" and len(series.warnings) == 22

@@ -184,7 +184,7 @@ def test_what_is_not_there_or_not_described_is_told() -> None:
     series = rt(parent, np.where(shapes(parent) == 1, 7, 0), LIVER)
     assert series.warnings == (
         "structure 1 (Liver) has no voxel",
-        "label 7 is not described: it is called 'Segment 7'",
+        "label 7 is not described: it is called 'Segment 7' (describe it by segments(...) in the blueprint)",
     )
     (dataset,) = written(series)
     assert [item.ROINumber for item in dataset.StructureSetROISequence] == [1, 7]

@@ -157,6 +157,97 @@ def test_build_with_a_pipeline(parent: Path, tmp_path: Path) -> None:
     assert written_in(tmp_path / "suv")[0][0].Units == "GML"
 
 
+TWO = """
+from derived_series import *
+from derived_series.pipelines import *
+
+class CT(Input):
+    required_values = {"Modality": "CT"}
+
+class Two(Pipeline):
+    "Two outputs."
+    input = {"ct": CT, "second": CT}
+    parent_input = "ct"
+    outputs = {"half": Output("ct"), "mask": Output(None)}
+
+    def blueprint_for(self, parent, parameters, blueprints, output):
+        return blueprints["segmentation"] + derivation(output, "Smoothing")
+
+    def process(self, container):
+        print("it runs")
+        both = container["ct"].voxels() + container["second"].voxels()
+        return {"half": both * 0.25, "mask": both > 0, "values": {"n": Value(2, "ml")}}
+
+class Asking(Pipeline):
+    "It asks the parent."
+    def blueprint_for(self, parent, parameters, blueprints):
+        return blueprints[parent.modality.lower()]
+"""
+
+
+def test_build_of_several_outputs(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "library" / "two.py"
+    file.parent.mkdir()
+    file.write_text(TWO)
+    build = ["--blueprints", str(REPOSITORY / "blueprints"), "--blueprints", str(file.parent), "build", str(parent)]
+    build += [str(tmp_path / "out"), "--pipeline", "two"]
+    for arguments, message in (
+        ([], "needs the input second (name the folder of each: --input second=DIR)"),
+        (["--input", "ct=x"], "has no input 'ct' beside its parent, 'ct' (--input takes second)"),
+    ):
+        assert main([*build, *arguments]) == 2
+        refused = capsys.readouterr()
+        assert message in refused.err and "it runs" not in refused.out and not (tmp_path / "out").exists()
+    assert main([*build, "--input", f"second={parent}"]) == 0
+    printed = capsys.readouterr().out
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == ["half", "mask"]
+    assert {each.Modality for each in written_in(tmp_path / "out" / "half")[0]} == {"CT"}
+    assert dcmread(next((tmp_path / "out" / "mask").iterdir())).Modality == "SEG"
+    assert "n: 2 ml" in printed and f"in {tmp_path / 'out' / 'mask'}" in printed
+
+
+def test_lint_of_pipelines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "two.py").write_text(TWO)
+    assert main(["lint", str(tmp_path / "two.py")]) == 0
+    printed = capsys.readouterr()
+    assert "two.half: no findings\n" in printed.out and "two.mask: no findings\n" in printed.out
+    assert "note: asking is not checked: blueprint_for cannot be called without a parent series" in printed.err
+    assert main(["--blueprints", str(tmp_path), "--blueprints", str(REPOSITORY / "blueprints"), "lint", "two"]) == 0
+    assert "two.mask: no findings" in capsys.readouterr().out
+    assert main(["--blueprints", str(tmp_path), "lint", "asking"]) == 2
+    assert "asking cannot be checked: blueprint_for" in capsys.readouterr().err
+
+
+def test_a_file_stands_for_its_blueprint_or_pipeline(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from derived_series import *\nblueprint = volume_blueprint + ct_image_blueprint\n")
+    assert main(["explain", str(parent), "--blueprint", str(file)]) == 0
+    assert "mine" in capsys.readouterr().out
+    assert main(["build", str(parent), str(tmp_path / "out"), "--blueprint", str(file)]) == 0
+    smoothing = str(REPOSITORY / "blueprints" / "gaussian_smoothing.py")
+    assert main(["build", str(parent), str(tmp_path / "smooth"), "--pipeline", smoothing]) == 0
+    assert main(["explain", str(parent), "--blueprint", str(tmp_path / "none.py")]) == 2
+    assert "none.py is not a file" in capsys.readouterr().err
+    assert main(["explain", str(parent), "--blueprint", smoothing]) == 2
+    assert "has no blueprint" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_loaded_are_one_line_where_nothing_of_them_is_asked(
+    parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abcd":
+        (tmp_path / f"{name}.py").write_text("import nothing_of_this_name\n")
+    command = ["--blueprints", str(REPOSITORY / "blueprints"), "--blueprints", str(tmp_path)]
+    assert main([*command, "explain", str(parent), "--blueprint", "ct"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: 4 files cannot be loaded (a.py, b.py, c.py, ...): derived-series list says why"
+    ]
+    assert main([*command, "explain", str(parent), "--blueprint", "b"]) == 2
+    assert "warning: b.py: ModuleNotFoundError" in capsys.readouterr().err
+
+
 def test_explain(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", str(parent), "--blueprint", "ct"]) == 0
     out, err = capsys.readouterr()
@@ -179,7 +270,7 @@ def test_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--blueprints", str(tmp_path), "list"]) == 0
     out, err = capsys.readouterr()
     assert "mine" in out and "My own." in out and "gaussian" not in out
-    assert err == "warning: broken.py: ZeroDivisionError: division by zero\n"
+    assert err == "warning: broken.py: ZeroDivisionError: division by zero (broken.py, line 1)\n"
 
 
 def _image(folder: Path, name: str, array: Any) -> list[str]:
@@ -213,7 +304,7 @@ BAD: dict[str, Any] = {
     "no pair": lambda f: (["--blueprint", "ct", "--replace", "StudyDate"], "is not NAME=VALUE"),
     "bad parameter": lambda f: (["--pipeline", "gaussian_smoothing", "--parameter", "SigmaMm=x"], "SigmaMm"),
     "bad derivation": lambda f: (["--blueprint", "ct", "--derivation", "Magic"], "not a derivation of CID 7203"),
-    "other modality": lambda f: (["--pipeline", "suv_body_weight"], "does not take series"),
+    "other modality": lambda f: (["--pipeline", "suv_body_weight"], "does not take the series: Modality"),
     "wrong blueprint": lambda f: (["--blueprint", "pet"], "lacks"),
 }
 

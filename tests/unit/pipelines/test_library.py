@@ -95,6 +95,14 @@ def test_a_broken_file_is_told_and_stops_no_other(tmp_path: Path, text: str, mes
     assert re.search(message, problem.message)
 
 
+def test_a_file_that_cannot_be_loaded_has_the_line_in_its_message(tmp_path: Path) -> None:
+    lines = "from derived_series.pipelines import Output\n\nOutput('ct', factroy=None)\n"
+    user_folder = folder(tmp_path, keyword=lines, module="import os\nimport nothing_of_this_name\n")
+    messages = {problem.file.name: problem.message for problem in Library.load([user_folder]).problems}
+    assert "'factroy' (keyword.py, line 3)" in messages["keyword.py"]
+    assert messages["module.py"].endswith("(module.py, line 2)")
+
+
 def test_the_first_of_two_of_one_name_stays(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     for path in (first, second):
@@ -104,6 +112,7 @@ def test_the_first_of_two_of_one_name_stays(tmp_path: Path) -> None:
     assert library.blueprint("same").description == "From 1."
     (problem,) = library.problems
     assert problem.file == second / "same.py" and "there is a blueprint 'same' already" in problem.message
+    assert f"already, of {tmp_path.name}/1/same.py" in problem.message
     assert [p.message for p in Library.load([tmp_path / "missing"]).problems] == ["is not a folder"]
 
 

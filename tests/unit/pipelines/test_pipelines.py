@@ -17,6 +17,7 @@ from derived_series import (
     DerivedSeries,
     FillingStrategy,
     NiftiFactory,
+    NumpyFactory,
     StaticElement,
     derivation,
 )
@@ -30,7 +31,7 @@ from derived_series.errors import (
     ShapeMismatch,
     UserCodeError,
 )
-from derived_series.pipelines import Input, Library, NiftiGrinder, NumpyGrinder, Parameters, Pipeline
+from derived_series.pipelines import Input, Library, NiftiGrinder, NumpyGrinder, Output, Parameters, Pipeline
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint, run_pipeline
 from phantoms import ct_phantom, mr_phantom, pet_phantom
@@ -160,6 +161,16 @@ def test_every_instance_must_have_what_the_input_requires() -> None:
         strict = type("Strict", (Input,), requirement)
         with pytest.raises(InvalidParent, match=text):
             run(type("A", (Mine,), {"input": {"ct": strict}}), parent)
+
+
+def test_an_output_with_a_blueprint_that_there_is_not_is_named() -> None:
+    with pytest.raises(BlueprintError, match=r"output 'a' of pipeline 'mine': there is no blueprint 'segmentaton'"):
+        run(type("A", (Mine,), {"outputs": {"a": Output("segmentaton"), "b": Output("ct")}}), CT)
+
+
+def test_a_header_in_a_notebook_is_a_line_and_names_no_patient() -> None:
+    text = repr(NumpyFactory().make_series_header(CT, ready("ct")))
+    assert str(CT.pivot.PatientName) not in text and len(text) < 200 and "tags are settled" in text
 
 
 def test_inputs_that_are_not_complete() -> None:

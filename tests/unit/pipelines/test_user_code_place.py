@@ -30,10 +30,12 @@ class Lost(Pipeline):
     parameters = Settings
 
     def blueprint_for(self, parent, parameters, blueprints):
+        blueprints["cct" if parameters.How == "unknown blueprint" else "ct"]  # the line of the name
         function = (lambda: 1 / 0) if parameters.How == "blueprint" else (lambda: "x")  # the lambda's line
         return blueprints["ct"] + derivation("x", "Smoothing") + Blueprint([SeriesElement("ProtocolName", function)])
 
     def process(self, container):
+        container["Parent" if container.parameters.How == "unknown input" else "parent"]  # the line of the input
         return getattr(self, container.parameters.How)()  # the line of process
 
     def own(self):
@@ -56,6 +58,11 @@ PLACES = {
     "numpy": ("np.linalg.inv(", "raised LinAlgError: Singular matrix (lost.py, line {}, in numpy)"),
     "exits": ("raise SystemExit(", "raised SystemExit: goodbye (lost.py, line {}, in exits)"),
     "missing": ("# the line of process", "(lost.py, line {}, in process)"),
+    "unknown blueprint": ("# the line of the name", "there is no blueprint 'cct': there are cr, ct, dx"),
+    "unknown input": (
+        "# the line of the input",
+        "there is no input 'Parent': there are parent\" (lost.py, line {}, in process)",
+    ),
     "blueprint": ("# the lambda's line", "raised ZeroDivisionError: division by zero (lost.py, line {}, in <lambda>)"),
 }
 

@@ -75,6 +75,10 @@ class Described:
     warnings: tuple[str, ...]
 
 
+#: What describes a label.
+HOW_DESCRIBED = "describe it by segments(...) in the blueprint"
+
+
 def one_by_one(warnings: Sequence[str], others: str) -> list[str]:
     """One warning a label; of many labels those of the first ones, and one that counts the others.
 
@@ -107,7 +111,10 @@ def described(draft: Draft, present: Iterable[int], *, consecutive: bool) -> Des
     unknown = sorted(there - set(known))
     known |= {label: Segment(label, f"Segment {label}").item() for label in unknown}
     warnings = one_by_one(
-        [f"label {label} is not described: it is called 'Segment {label}', a tissue" for label in unknown],
+        [
+            f"label {label} is not described: it is called 'Segment {label}', a tissue ({HOW_DESCRIBED})"
+            for label in unknown
+        ],
         "more labels are not described",
     )
     if not known:

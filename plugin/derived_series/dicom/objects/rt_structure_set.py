@@ -23,7 +23,7 @@ from derived_series.dicom.modules.cielab import PALETTE, srgb
 from derived_series.dicom.modules.references import references, whole_references
 from derived_series.dicom.modules.segmentation import Segment
 from derived_series.dicom.objects.contours import Points, contours_of
-from derived_series.dicom.objects.labels import label_map, one_by_one
+from derived_series.dicom.objects.labels import HOW_DESCRIBED, label_map, one_by_one
 from derived_series.dicom.objects.plane_elements import with_place
 from derived_series.dicom.objects.single_instance import IMAGE_ONLY, Draft, draft_of, finished, require_grid
 from derived_series.dicom.series.finished import FinishedSeries
@@ -111,7 +111,7 @@ def _described(items: Sequence[Dataset], there: Mapping[int, object]) -> tuple[d
     unknown = sorted(there.keys() - known.keys())
     known |= {label: Segment(label, f"Segment {label}").item() for label in unknown}
     warnings = one_by_one(empty, "more structures have no voxel") + one_by_one(
-        [f"label {label} is not described: it is called 'Segment {label}'" for label in unknown],
+        [f"label {label} is not described: it is called 'Segment {label}' ({HOW_DESCRIBED})" for label in unknown],
         "more labels are not described",
     )
     if not known:

@@ -28,7 +28,7 @@ from derived_series.kinds import sop_class
 _SOP_CLASS: Key = (int(to_tag("SOPClassUID")), "")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SeriesHeader:
     """All that is known of a derived series before its image.
 
@@ -44,6 +44,13 @@ class SeriesHeader:
     elements: Mapping[Key, DataElement]
     deferred: tuple[Entry, ...]
     warnings: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """How much is settled, and of which parent; nothing of the patient."""
+        return (
+            f"<SeriesHeader of {self.parent.series_instance_uid}: {len(self.elements)} tags are settled, "
+            f"{len(self.deferred)} come with the image>"
+        )
 
     @property
     def parent(self) -> ParentSeries:
