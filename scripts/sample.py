@@ -8,6 +8,7 @@ from typing import Any
 import requests
 
 import server
+from derived_series.dicom.encoding.ucum import readable
 from phantoms import ct_phantom, encode
 
 REQUEST = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 2.0}, "IfExists": "Reuse"}
@@ -41,7 +42,7 @@ def main() -> int:
     for each in several["Series"]:
         print(f"sample: {each['Output']:<15} {url}/derived-series/review/{each['ID']}")
     for name, value in several["Values"].items():
-        print(f"sample: {name:<15} {value['Value']} {value['Unit']}")
+        print(f"sample: {name:<15} {value['Value']} {readable(value['Unit'])}")
     print(f"sample: all of them     {url}/derived-series/")
     return 0
 

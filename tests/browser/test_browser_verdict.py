@@ -60,6 +60,7 @@ def test_the_series_of_one_job_are_reviewed_one_after_the_other_and_judged_toget
     expect(siblings.locator("[aria-current]")).to_have_text("mask: not reviewed")
     value = answer["Values"]["body"]["Value"]
     expect(page.locator("#values")).to_contain_text(f"body {value:g} ml")
+    expect(page.locator("#values")).to_contain_text("HU")
     siblings.get_by_role("link", name="masked: not reviewed").click()
     page.wait_for_url(f"**/review/{masked}")
     expect(siblings.locator("[aria-current]")).to_have_text("masked: not reviewed")

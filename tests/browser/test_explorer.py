@@ -244,6 +244,8 @@ def test_several_results_of_one_job_and_what_it_says(page: Page, server: Orthanc
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#done")).to_contain_text("Stored: 2 series")
     expect(page.locator("#done .values")).to_contain_text("ml")
+    expect(page.locator("#done .values")).to_contain_text("HU")
+    expect(page.locator("#done .values")).not_to_contain_text("hnsf")
     expect(page.get_by_role("link", name="mask: review it beside its parent")).to_be_focused()
     expect(page.get_by_role("link", name="masked: review it beside its parent")).to_be_visible()
     assert len(server.series_ids()) == 3

@@ -351,6 +351,19 @@ def test_the_keyboard_alone(page: Page, server: OrthancServer, ct: str, smoothed
     expect(page.get_by_role("button", name="Difference")).to_have_attribute("aria-pressed", "true")
 
 
+def test_the_way_to_the_other_pages_is_there_even_where_nothing_can_be_shown(
+    page: Page, server: OrthancServer, ct: str, smoothed: str
+) -> None:
+    ReviewPage(page, server, smoothed)
+    expect(page.get_by_role("link", name="Derive from the parent")).to_have_attribute(
+        "href", re.compile(f"series={ct}")
+    )
+    page.goto(f"{server.url}/derived-series/review/{ct}")
+    expect(page.locator("#status")).to_contain_text("Nothing tells what this series was derived from")
+    page.get_by_role("link", name="Jobs and derived series").click()
+    expect(page.locator("#jobs-title")).to_be_visible()
+
+
 def test_the_mouse_scrolls_pans_and_windows(page: Page, server: OrthancServer, smoothed: str) -> None:
     review = ReviewPage(page, server, smoothed).cursor_to("parent", 20, 16)
     page.mouse.wheel(0, -120)

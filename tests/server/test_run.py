@@ -45,6 +45,8 @@ def test_it_can_be_run_twice(base: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / ".run" / "storage").is_dir(), "the storage folder is relative to the configuration file"
     assert requests.get(base + "/derived-series/status", timeout=10).json()["Problems"] == []
     assert sample.main() == 0, capsys.readouterr().err
+    printed = capsys.readouterr().out
+    assert " HU\n" in printed and "hnsf" not in printed
     derived = requests.get(base + "/series", timeout=10).json()
     assert len(derived) == 4, "the parent, a smoothed series, a mask and the masked images"
 

@@ -12,6 +12,7 @@ from pydicom.tag import Tag
 
 from building import build, parent_of, ready, written
 from derived_series import Blueprint, FunctionalElement, HeaderElement, Segment, SequenceElement, StaticElement
+from derived_series.dicom.encoding.ucum import readable
 from derived_series.dicom.encoding.value_rules import value_problem
 from derived_series.dicom.modules import real_world_values, segments
 from derived_series.dicom.modules.codes import unit
@@ -209,6 +210,11 @@ def test_units_that_are_meant(text: str, meant: str) -> None:
         with pytest.raises(BlueprintError) as error:
             unit(form)
         assert f'"{meant}"' in str(error.value)
+
+
+def test_units_are_read_as_people_write_them() -> None:
+    read = {"[hnsf'U]": "HU", "1": "", "ml": "ml", "mm[Hg]": "mmHg", "mm2/s": "mm2/s"}
+    assert {each: readable(each) for each in read} == read
 
 
 @pytest.mark.parametrize("text", ["foo", "mm2/", "", "mm//s", "[HU]", "m)", "(m", "m2s", "x" * 17, "mm 2x"])

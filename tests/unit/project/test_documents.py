@@ -200,6 +200,14 @@ def routes_of(address: Address) -> set[tuple[str, str]]:
     return {(method, each) for method in address.methods for each in paths}
 
 
+@pytest.mark.parametrize("name", ["reference.md", "monitoring.md", "install.md"])
+def test_the_index_of_a_document_has_all_its_sections(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text("utf-8")
+    sections = re.findall("^## (.+)$", text, flags=re.MULTILINE)
+    index = text.partition("\n## ")[0]
+    assert [each for each in sections if f"[{each}](#" not in index] == [] != sections
+
+
 def test_the_reference_names_every_route_and_no_other() -> None:
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
     routes = {route for row in ADDRESSES.values() for route in routes_of(row)}

@@ -68,6 +68,15 @@ def meaning(unit: str) -> str:
     return _listed().get(unit, unit)
 
 
+#: What people read in place of UCUM's codes that few know.
+_READ = {"1": "", "[hnsf'U]": "HU", "[arb'U]": "a.u.", "mm[Hg]": "mmHg", "Cel": "°C"}
+
+
+def readable(unit: str) -> str:
+    """A unit as people read it: ``"HU"`` for ``"[hnsf'U]"``, an empty text for ``"1"``."""
+    return _READ.get(unit, unit)
+
+
 def is_unit(text: str) -> bool:
     """Whether a text is a unit: of PS3.16, or by the grammar and the units of UCUM. Case counts."""
     return text in _listed() or (text.isascii() and _is_term(text))

@@ -2,7 +2,7 @@
 
 import { about } from "../shared/about.js";
 import { byId, el } from "../shared/dom.js";
-import { personName, quantity, seriesText } from "../shared/format.js";
+import { personName, quantity, seriesText, unitText } from "../shared/format.js";
 import { inExplorer, inReview, isOver, problem, stateOf, table, toDerive, toJob } from "../shared/page.js";
 import { ask, at, isPassing, pause, upload } from "../shared/server.js";
 import { choices, FILE } from "./choices.js";
@@ -39,7 +39,7 @@ const patientText = ({ PatientName, PatientID }) => `${personName(PatientName) |
 /** The numbers that a run has given beside its series. */
 function valuesOf({ Values }) {
   if (!Values) return [];
-  const rows = Object.entries(Values).map(([name, { Value, Unit }]) => [name, String(Value), Unit === "1" ? "" : Unit]);
+  const rows = Object.entries(Values).map(([name, { Value, Unit }]) => [name, String(Value), unitText(Unit)]);
   return [el("div", { class: "values" }, table(["Name", "Value", "Unit"], rows))];
 }
 

@@ -60,7 +60,7 @@ export function drawDifference(viewer, pane, view) {
     current.limit = viewer.limit;
   }
   place(pane.context, current.canvas, derived.stack, viewer.sliceOf(derived), view);
-  const units = [derived, parent].map((side) => side.series.Units);
+  const units = [derived, parent].map((side) => side.units);
   const caption = units[0] === units[1] ? units[0] : `different units: ${units.map((unit) => unit || "none").join(" − ")}`;
   pane.caption.textContent = `${caption}${viewer.sides.sameGrid ? "" : " (nearest voxel of the parent)"}`;
   colourBar(viewer, pane);

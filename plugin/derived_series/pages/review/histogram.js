@@ -55,13 +55,13 @@ export class Histograms {
     if (this.shown && pictures.every((picture, index) => picture === this.shown[index])) return;
     this.shown = pictures;
     const each = pictures.map((picture) => picture && histogram(picture));
-    const sameUnits = viewer.sides.parent.series.Units === viewer.sides.derived.series.Units;
+    const sameUnits = viewer.sides.parent.units === viewer.sides.derived.units;
     const range = sameUnits && each.every(Boolean) ? [Math.min(...each.map(({ minimum }) => minimum)), Math.max(...each.map(({ maximum }) => maximum))] : null;
     viewer.both.forEach((side, index) => {
       const { canvas, text } = this.charts[side.role];
       const one = pictures[index] && histogram(pictures[index], range);
       bars(canvas, one);
-      const units = side.series.Units;
+      const { units } = side;
       text.textContent = one
         ? `${formatNumber(one.minimum)} to ${formatNumber(one.maximum)} ${units}, mean ${formatNumber(one.mean)} ± ${formatNumber(one.deviation)}; counts on a logarithmic scale`
         : side.isColour ? "colour: no values" : "no slice here";

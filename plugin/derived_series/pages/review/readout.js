@@ -26,7 +26,7 @@ export class Readout {
       data.mm = cursor.map((part) => part.toFixed(3)).join(" ");
       texts.mm = `${cursor.map((part) => part.toFixed(1)).join(", ")} mm`;
       for (const side of [parent, derived]) {
-        texts[side.role] = describe(values[side.role], side.series.Units);
+        texts[side.role] = describe(values[side.role], side.units);
         data[`${side.role}Value`] = values[side.role]?.value ?? values[side.role]?.colour?.join(" ") ?? "";
       }
       const gap = values.derived?.value - values.parent?.value;
@@ -36,7 +36,7 @@ export class Readout {
         texts.derived = labels.join(", ") || "no segment";
         data.derivedValue = labels.join(", ");
       } else if (!Number.isNaN(gap)) {
-        const units = parent.series.Units === derived.series.Units ? ` ${derived.series.Units}` : "";
+        const units = parent.units === derived.units ? ` ${derived.units}` : "";
         texts.difference = `${gap > 0 ? "+" : ""}${formatNumber(gap)}${units}`;
         data.differenceValue = String(gap);
       }

@@ -1,8 +1,8 @@
 // The review page: a parent and what was derived from it, side by side. Its address is /derived-series/review/{id}.
 
 import { byId, el } from "../shared/dom.js";
-import { formatDate, personName } from "../shared/format.js";
-import { inExplorer } from "../shared/page.js";
+import { formatDate, personName, unitText } from "../shared/format.js";
+import { inExplorer, toDerive } from "../shared/page.js";
 import { ask, at, inOneLine } from "../shared/server.js";
 import { Histograms } from "./histogram.js";
 import { HELP, listen } from "./input.js";
@@ -30,9 +30,11 @@ function heading(manifest) {
   const values = Object.entries(manifest.Provenance?.Values ?? {});
   if (values.length) {
     const readable = (number) => (Number.isInteger(number) ? number : Number(number.toPrecision(8)));
-    const texts = values.map(([name, { Value, Unit }]) => `${name} ${readable(Value)}${Unit === "1" ? "" : ` ${Unit}`}`);
+    const texts = values.map(([name, { Value, Unit }]) => `${name} ${readable(Value)} ${unitText(Unit)}`.trim());
     byId("of-derived").append(el("span", { id: "values", class: "dim", text: ` ${texts.join(", ")}` }));
   }
+  byId("to-derive").href = toDerive(Parent.ID);
+  byId("to-derive").hidden = false;
   if (manifest.Parents.length > 1) {
     const choice = el("select", { "aria-label": "input to compare with", on: { change: (event) => location.assign(`?parent=${encodeURIComponent(event.target.value)}`) } });
     for (const { Input, ID } of manifest.Parents) choice.append(el("option", { value: ID, text: Input, selected: ID === Parent.ID }));

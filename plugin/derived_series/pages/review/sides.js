@@ -1,5 +1,6 @@
 // Parent and derived, each with its slices, its place and its windows; and how they belong together.
 
+import { unitText } from "../shared/format.js";
 import { areParallel, bySequence, differences, Stack } from "./geometry.js";
 import { budgetFor, Cache, decoded, Frames, frameBytes, valuesOf } from "./images.js";
 
@@ -13,7 +14,8 @@ export class Side {
     this.stack = stack;
     this.frames = new Frames(series);
     this.volumes = series.Volumes;
-    this.group = `${series.Modality} ${series.Units}`; // what shares a window
+    this.units = unitText(series.Units); // as both sides are compared, and as they are read
+    this.group = `${series.Modality} ${this.units}`; // what shares a window
     /** @type {any} the last difference from the parent, see difference.js */
     this.difference = null;
     /** @type {any} the picture as it was painted last */

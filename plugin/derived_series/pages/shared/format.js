@@ -34,6 +34,20 @@ export function formatDuration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** Units of UCUM that are written in another way where people read them; "1" is that of a number without one. */
+const READ_UNITS = Object.entries({
+  "[hnsf'U]": "HU", "[arb'U]": "a.u.", "mm[Hg]": "mmHg", "Cel": "°C", "{SUVbw}g/ml": "g/ml (SUVbw)", "g/ml{SUVbw}": "g/ml (SUVbw)",
+  "mm2": "mm²", "cm2": "cm²", "mm3": "mm³", "cm3": "cm³", "um": "µm",
+});
+
+/** A unit of UCUM as people read it: "HU" for "[hnsf'U]", "" for none. */
+export function unitText(unit) {
+  if (!unit || unit === "1") return "";
+  const whole = READ_UNITS.find(([code]) => code === unit);
+  if (whole) return whole[1];
+  return unit.split(/([./])/).map((part) => READ_UNITS.find(([code]) => code === part)?.[1] ?? part).join("");
+}
+
 /** A number of bytes: "512 bytes", "3.4 MB". */
 export function formatSize(bytes) {
   if (bytes < 1000) return `${bytes} bytes`;
