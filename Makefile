@@ -86,7 +86,8 @@ fuzz: setup
 		tests/unit/dicom/test_encoding.py tests/unit/dicom/test_contours.py tests/unit/dicom/test_any_image.py
 
 # What an environment's Python installs, and what stands in for a package without a wheel: see docs/install.md
-wheel: setup
+wheel:
+	@scripts/setup.sh --run
 	@$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist . ./compat/pyjpegls
 
 # The commands of docs/install.md in roots of three releases of Debian that have nothing in them (needs root rights), and
