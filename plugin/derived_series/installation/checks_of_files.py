@@ -18,10 +18,18 @@ from pydicom.datadict import tag_for_keyword
 from derived_series.errors import InvalidRequest
 from derived_series.installation.checks_of_database import check_database
 from derived_series.installation.checks_of_environments import check_elsewhere
+from derived_series.installation.checks_of_names import check_names, check_section
 from derived_series.installation.configuration import Configuration
 from derived_series.installation.finding import Finding, Severity, error, warning
 from derived_series.installation.install import leads_to
-from derived_series.installation.places import environment_of, plugin_script, python_of, ready_blueprints
+from derived_series.installation.places import (
+    base_of,
+    environment_of,
+    is_systems,
+    plugin_script,
+    python_of,
+    ready_blueprints,
+)
 from derived_series.installation.rights import Account
 from derived_series.installation.shared_libraries import DICOMWEB, PYTHON, linked_python, loaded_plugin, version_of
 from derived_series.jobs.queue.schema import VERSION
@@ -59,11 +67,29 @@ class SetUp:
 
 def check_files(set_up: SetUp) -> list[Finding]:
     """All that is wrong. Files that Orthanc itself refuses come first, alone."""
+    findings = _all(set_up)
+    unset = set_up.configuration.unset
+    if not unset or not any(finding.severity is Severity.ERROR for finding in findings):
+        return findings
+    names = ", ".join(unset)
+    doubt = warning(
+        "variables",
+        f"{set_up.configuration.path} takes {names} from the environment, where they are not set: what follows may be "
+        "because of that",
+        "run the doctor with the variables that Orthanc is started with",
+    )
+    return [doubt, *findings]
+
+
+def _all(set_up: SetUp) -> list[Finding]:
     configuration = set_up.configuration
     if configuration.problems:
         remedy = "mend it: Orthanc reads all *.json of the folder, each section once (as root, if it cannot be read)"
         return [error("configuration", problem, remedy) for problem in configuration.problems]
     findings = [*_plugins(configuration), *_script(set_up), *_threads(configuration), *_access(configuration)]
+    findings += check_section(configuration)
+    if "DerivedSeries" not in configuration.merged and any(each.name == "settings" for each in findings):
+        return findings  # all keys are in the section with the other name
     try:
         settings = Settings.of(configuration.merged.get("DerivedSeries", {}))
     except InvalidRequest as problem:
@@ -72,6 +98,7 @@ def check_files(set_up: SetUp) -> list[Finding]:
     return [
         *findings,
         *_rules(configuration, settings),
+        *check_names(configuration, settings),
         *_blueprints(set_up, settings, around),
         *_storage(set_up, settings, around),
         *_compression(configuration),
@@ -134,13 +161,19 @@ def _python(configuration: Configuration, script: Path) -> Iterator[Finding]:
         yield error(
             "environment",
             f"{script} has no virtual environment beside it, with what the plugin needs",
-            "python3 -m venv and pip install derived-series-orthanc; then derived-series install",
+            "/usr/bin/python3 -m venv and pip install derived-series-orthanc; then derived-series install",
+        )
+    elif linked is not None and not is_systems(base := base_of(venv)):
+        yield error(
+            "python version",
+            f"{venv} is of the Python in {base}, Orthanc's plugin runs the system's: their modules do not mix",
+            f"make it again: /usr/bin/python{linked} -m venv --clear {venv}, and install the package",
         )
     elif linked is not None and (there := python_of(venv)) != linked:
         yield error(
             "python version",
             f"{plugin} runs Python {linked}, {venv} has Python {there or 'none'}",
-            f"make it again: python{linked} -m venv --clear {venv}, and install the package",
+            f"make it again: /usr/bin/python{linked} -m venv --clear {venv}, and install the package",
         )
 
 

@@ -144,6 +144,10 @@ def _plugin(server: Server, session: requests.Session) -> Iterator[Finding]:
             )
     if not status.get("Blueprints"):
         yield error("blueprint folders", "the plugin has no blueprint", "BlueprintFolders: name the ready ones")
+    rules = _json(session.get(server.url + "/derived-series/rules", timeout=_SECONDS))
+    for rule in rules if isinstance(rules, list) else ():
+        for problem in rule.get("Problems", ()):
+            yield error("rules", f"its jobs would fail: rule {rule.get('Name')!r}: {problem}", "mend the rule")
     yield from _permissions(server, session)
 
 

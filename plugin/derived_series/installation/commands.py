@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from derived_series.errors import InvalidRequest
+from derived_series.installation.checks_of_accounts import account_of
 from derived_series.installation.checks_of_files import SetUp, check_files
 from derived_series.installation.checks_of_server import Server, check_server
 from derived_series.installation.configuration import Configuration, read_configuration
 from derived_series.installation.finding import Finding, Severity, error
 from derived_series.installation.install import plan_installation, uninstall, write
-from derived_series.installation.rights import Account
 from derived_series.orthanc.config import OrthancConfiguration
 
 DEBIANS = Path("/etc/orthanc")
@@ -37,7 +37,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     doctor.add_argument("--password", help="default: the environment variable ORTHANC_PASSWORD")
     doctor.add_argument("--header", action="append", default=[], metavar="NAME: VALUE", help="such as a token's")
     doctor.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust; default: CaBundle of the settings")
-    doctor.add_argument("--as", dest="account", metavar="USER", help="who Orthanc runs as; default: orthanc")
+    doctor.add_argument(
+        "--as",
+        dest="account",
+        metavar="USER",
+        help="who Orthanc runs as; default: orthanc, and outside /etc whom its storage belongs to",
+    )
     doctor.add_argument("--offline", action="store_true", help="only the files; Orthanc need not run")
     doctor.add_argument("--json", action="store_true", help="the findings as JSON")
 
@@ -98,11 +103,12 @@ def diagnosis(options: argparse.Namespace) -> list[Finding]:
     """
     if options.orthanc is None and options.url is None:
         raise InvalidRequest("name what to look at: --orthanc /etc/orthanc, --url http://127.0.0.1:8042, or both")
-    try:
-        account = Account.of(options.account)
-    except KeyError as problem:
-        raise InvalidRequest(f"--as {options.account}: there is no such user") from problem
     configuration = Configuration(Path()) if options.orthanc is None else read_configuration(options.orthanc)
+    try:
+        account = account_of(options.account, configuration)
+    except KeyError as problem:
+        who = "the storage's owner" if options.account is None else f"--as {options.account}"
+        raise InvalidRequest(f"{who}: there is no such user") from problem
     findings = [] if options.orthanc is None else check_files(SetUp(configuration, account))
     if options.offline or (configuration.problems and options.url is None):
         return findings

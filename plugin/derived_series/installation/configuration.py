@@ -25,6 +25,7 @@ class Configuration:
     :ivar path: the folder, or the one file.
     :ivar merged: all sections, environment variables replaced.
     :ivar files: which file has which section.
+    :ivar unset: variables of the environment that the files take and that are not set here.
     :ivar problems: why Orthanc would not start with them, or what could not be read.
     """
 
@@ -32,6 +33,7 @@ class Configuration:
     merged: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -54,11 +56,13 @@ def read_configuration(path: Path, *, but: Path | None = None) -> Configuration:
     merged: dict[str, Any] = {}
     files: dict[str, Path] = {}
     problems = []
+    unset: dict[str, None] = {}
     for file in _files(path):
         if but is not None and file == but:
             continue
         try:
             sections = read_file(file)
+            unset.update(dict.fromkeys(_unset(file)))
         except (OSError, InvalidRequest) as error:
             problems.append(str(error) if isinstance(error, InvalidRequest) else f"{file} cannot be read: {error}")
             continue
@@ -67,7 +71,7 @@ def read_configuration(path: Path, *, but: Path | None = None) -> Configuration:
                 problems.append(f"{name} is set in {files[name]} and in {file}: Orthanc refuses to start")
                 continue
             files[name], merged[name] = file, value
-    return Configuration(path, merged, files, tuple(problems))
+    return Configuration(path, merged, files, tuple(problems), tuple(unset))
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -83,6 +87,12 @@ def read_file(file: Path) -> dict[str, Any]:
     if not isinstance(sections, dict):
         raise InvalidRequest(f"{file} is not a JSON object")
     return sections
+
+
+def _unset(file: Path) -> list[str]:
+    """The variables that a file takes from the environment, and that are not there."""
+    text = _STRINGS_AND_COMMENTS.sub(lambda match: match[1] or " ", file.read_text("utf-8"))
+    return [match[1] for match in _VARIABLE.finditer(text) if match[1] not in os.environ]
 
 
 def _files(path: Path) -> list[Path]:

@@ -30,6 +30,25 @@ def environment_of(script: Path) -> Path | None:
     return venv if (venv / "bin" / "python").exists() else None
 
 
+#: Where the interpreters are whose library Orthanc's plugin may be linked with.
+_SYSTEMS = ("/usr/bin", "/bin", "/usr/local/bin")
+
+
+def base_of(venv: Path) -> str:
+    """The folder of the interpreter that an environment was made with; an empty text where it does not say."""
+    try:
+        lines = (venv / "pyvenv.cfg").read_text("utf-8").splitlines()
+    except OSError:
+        return ""
+    pairs = (line.partition("=") for line in lines)
+    return next((value.strip() for key, _, value in pairs if key.strip() == "home"), "")
+
+
+def is_systems(base: str) -> bool:
+    """Whether an interpreter's folder is the system's, not that of pyenv, conda or uv; so is one that is not known."""
+    return not base or base in _SYSTEMS
+
+
 def python_of(venv: Path) -> str | None:
     """The version of an environment's Python, such as ``3.11``."""
     versions = sorted(venv.glob("lib/python3.*/site-packages"))

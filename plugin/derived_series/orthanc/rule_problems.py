@@ -14,6 +14,18 @@ from derived_series.orthanc.parameters import check_parameters
 
 def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destinations) -> list[str]:
     """Why each of its jobs would fail: what it names is not there, or a parameter is wrong."""
+    problems = problems_of_names(rule, catalogue)
+    try:
+        for each in rule.derivations:
+            destinations.check(each)
+        destinations.check_names(rule.send_to or ())
+    except (NotFound, InvalidRequest) as error:
+        problems.append(error.message)
+    return problems
+
+
+def problems_of_names(rule: Rule, catalogue: Catalogue) -> list[str]:
+    """The same as far as it is in the blueprint folders, without a server."""
     problems = []
     for asked in rule.derivations:
         for kind, name, there in (
@@ -26,12 +38,6 @@ def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destination
         problems += _problems_of_parameters(asked, catalogue)
         if asked is rule.derive and (pipeline := catalogue.pipelines.get(asked.pipeline or "")) is not None:
             problems += _problems_of_inputs(rule, asked, pipeline)
-    try:
-        for asked in rule.derivations:
-            destinations.check(asked)
-        destinations.check_names(rule.send_to or ())
-    except (NotFound, InvalidRequest) as error:
-        problems.append(error.message)
     return problems
 
 

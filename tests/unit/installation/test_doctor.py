@@ -19,13 +19,14 @@ import pytest
 from derived_series.__main__ import main
 from derived_series.errors import DerivedSeriesError
 from derived_series.installation import checks_of_database
+from derived_series.installation.checks_of_accounts import account_of
 from derived_series.installation.checks_of_files import SetUp, check_files
 from derived_series.installation.configuration import read_configuration
 from derived_series.installation.finding import Finding, Severity
 from derived_series.installation.rights import Account
 from derived_series.machines import certificates as certificates_module
 from derived_series.machines.certificates import make_certificates
-from orthanc_folder import plugin_files, sound_sections, write_folder
+from orthanc_folder import PYTHON, plugin_files, sound_sections, write_folder
 from orthanc_server import free_port
 
 Sections = dict[str, Any]
@@ -103,14 +104,48 @@ def fires(match: dict[str, Any], **sections_beside: Any) -> Callable[[Sections, 
     """Adds a rule, and sections of Orthanc's."""
 
     def change(sections: Sections, folder: Path) -> None:
-        sections["DerivedSeries"]["Rules"] = [{"Name": "r", "Match": match, "Derive": {"Pipeline": "p"}}]
+        sections["DerivedSeries"]["Rules"] = [
+            {"Name": "r", "Match": match, "Derive": {"Pipeline": "gaussian_smoothing"}}
+        ]
         sections.update(sections_beside)
 
     return change
 
 
+def rule_of(**derive: Any) -> Callable[[Sections, Path], object]:
+    """Adds a rule that derives this."""
+    rule = {"Name": "r", "Match": {"Modality": "CT"}, "Derive": derive}
+    return lambda sections, folder: sections["DerivedSeries"].update(Rules=[rule])
+
+
+def misspelt(sections: Sections, folder: Path) -> None:
+    sections["DerivedSerie"] = sections.pop("DerivedSeries")
+
+
+def of_pyenv(sections: Sections, folder: Path) -> None:
+    without_environment(sections, folder)
+    venv = folder / "copy" / ".venv"
+    (venv / "lib" / f"python{PYTHON}" / "site-packages").mkdir(parents=True)
+    (venv / "bin").mkdir()
+    (venv / "bin" / "python").touch()
+    (venv / "pyvenv.cfg").write_text("home = /home/anna/.pyenv/versions/3.11.7/bin\n")
+
+
 #: Broken set-ups: what was done to a sound one, the finding's name, and words of it.
 BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
+    "a rule of a pipeline that is not there": (rule_of(Pipeline="slwo"), "rules", "there is no pipeline 'slwo'"),
+    "a rule with a parameter that is not there": (
+        rule_of(Pipeline="gaussian_smoothing", Parameters={"Sigma": 1}),
+        "rules",
+        "parameters of pipeline 'gaussian_smoothing': unknown key 'Sigma'",
+    ),
+    "bounds of a pipeline that is not there": (
+        lambda s, f: s["DerivedSeries"].update(Pipelines={"body_msak": {"Timeout": 5}}),
+        "pipelines",
+        "there is no pipeline 'body_msak'",
+    ),
+    "a section with another name": (misspelt, "settings", "nobody reads the section 'DerivedSerie'"),
+    "a Python that is not the system's": (of_pyenv, "python version", "is of the Python in /home/anna/.pyenv"),
     "a rule on a tag that is not there": (fires({"Nope": "1"}), "rules", "there is no tag 'Nope' of the rule 'r'"),
     "a rule with an unusable expression": (fires({"Rows": {"Regex": "(?=a)"}}), "settings", "look-around"),
     "a rule that can never fire": (fires({"Rows": {"Min": 5, "Max": 1}}), "settings", "at least 5 and at most 1"),
@@ -358,6 +393,33 @@ def test_a_storage_that_orthancs_user_may_not_write(tmp_path: Path) -> None:
         finding.name == "rights" and f"{tmp_path / 'storage'} cannot be written by the user orthanc" in finding.message
         for finding in findings
     )
+
+
+def test_a_file_of_ones_own_is_judged_by_whom_its_storage_belongs_to(tmp_path: Path) -> None:
+    """Debian's account is for Debian's folder: `make run` of root keeps what it has written as root."""
+    folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sound_sections(tmp_path)})
+    configuration = read_configuration(folder / "orthanc.json")
+    assert account_of(None, configuration).uid == os.getuid()
+    if os.getuid() == 0:
+        os.chown(tmp_path / "storage", 1, 1)
+        assert account_of(None, configuration).uid == 1
+    assert account_of("root", configuration).uid == 0
+    with pytest.raises(KeyError):
+        account_of("nobody of this name", configuration)
+
+
+def test_variables_that_are_not_set_here_are_named_where_something_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sections = sound_sections(tmp_path)
+    script = sections["PythonScript"]
+    sections["PythonScript"] = "${NOT_SET_HERE:-.}/main.py"  # and a default that is elsewhere
+    folder = write_folder(tmp_path / "orthanc", {"orthanc.json": sections})
+    variables, wrong = diagnosed(folder)
+    assert (variables.name, wrong.name) == ("variables", "python script")
+    assert "NOT_SET_HERE" in variables.message and variables.severity is Severity.WARNING
+    monkeypatch.setenv("NOT_SET_HERE", str(Path(script).parent))
+    assert diagnosed(folder) == []
 
 
 def test_rights_are_those_of_owner_group_and_others(tmp_path: Path) -> None:

@@ -105,6 +105,11 @@ BROKEN: dict[str, tuple[Answers, str, str]] = {
         "deriving",
         "nothing is derived: the disk is full",
     ),
+    "a rule whose jobs would fail": (
+        {"/derived-series/rules": (200, [{"Name": "r", "Problems": ["there is no pipeline 'slwo'"]}])},
+        "rules",
+        "rule 'r': there is no pipeline 'slwo'",
+    ),
     "a file that cannot be loaded": (
         {STATUS: _status(Problems=[{"File": "mine.py", "Message": "SyntaxError"}])},
         "files",
