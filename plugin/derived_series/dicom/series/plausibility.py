@@ -144,8 +144,8 @@ def _has_two_values(env: ImageEnvironment) -> bool:
         return True
     if isinstance(image, ParentSlices) or image.dtype.kind not in "iu" or not 0 <= low < high:
         return False
-    planes = image.reshape(-1, *image.shape[-2:])
-    return all(bool(((plane == low) | (plane == high)).all()) for plane in planes)  # the first one tells, mostly
+    slices = (image[index] for index in range(len(image)))
+    return all(bool(((plane == low) | (plane == high)).all()) for plane in slices)  # the first one tells, mostly
 
 
 def _no_activity(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
