@@ -10,7 +10,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import requests
 
+import sample
 from derived_series.errors import InvalidRequest
 from derived_series.orthanc.config import Settings
 from installed import needs_program
@@ -122,6 +124,20 @@ def test_the_log_of_a_job_shows_where_the_code_of_a_pipeline_raised(server: Orth
     assert "the traceback is in the job's log" in str(problem)
     log = "\n".join(server.json(f"/series/{ct}/jobs/{job_id}/log")["Lines"])
     assert "Traceback" in log and "misbehaving.py" in log and "ValueError: the moon is in the wrong phase" in log
+
+
+def test_make_run_names_the_files_that_could_not_be_loaded_and_why(
+    server: OrthancServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stored(client: requests.Session, url: str) -> str:
+        raise sample.SampleError("enough")
+
+    monkeypatch.setattr("server.settings", dict)
+    monkeypatch.setattr("server.base_url", lambda config: server.url)
+    monkeypatch.setattr(sample, "store_parent", stored)
+    assert sample.main() == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sample: not loaded")]
+    assert len(lines) == 4 and "(broken.py, line 1)" in "".join(lines)
 
 
 DERIVE = {"Pipeline": "p"}

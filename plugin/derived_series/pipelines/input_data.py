@@ -23,7 +23,8 @@ def data_of_inputs(name: str, pipeline: Pipeline, inputs: InputSeries) -> dict[s
             taken = taken.on(inputs.parent_copy)
         if not call_user_code(f"validate of pipeline {name!r}", taken.validate):
             raise InvalidParent(
-                f"the input {key!r} of pipeline {name!r} does not take series {series.series_instance_uid}"
+                f"the input {key!r} of pipeline {name!r} does not take the series: its validate() says no",
+                remedy="name a series that it takes, or another pipeline",
             )
         data[key] = call_user_code(f"image_grinder of pipeline {name!r}", taken.get_data)
     return data

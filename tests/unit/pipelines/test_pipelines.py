@@ -178,8 +178,12 @@ def test_inputs_that_are_not_complete() -> None:
         def validate(self) -> bool:
             return self.images == 100
 
-    with pytest.raises(InvalidParent, match="input 'ct'.*does not take"):
+    with pytest.raises(InvalidParent, match="input 'ct'.*does not take") as caught:
         run(type("Strict", (Mine,), {"input": {"ct": Whole}}), CT)
+    with pytest.raises(InvalidParent, match="input 'pet'.*does not take the series: Modality") as other:
+        run("suv_body_weight", CT)
+    for error in (caught.value, other.value):
+        assert error.remedy and CT.series_instance_uid not in error.message, "who asked has named it otherwise"
 
 
 def test_parameters_are_typed_and_frozen() -> None:
