@@ -9,7 +9,7 @@ import ssl
 
 def reason_of(error: BaseException) -> str:
     """What has happened to a connection: certificates, names and the operating system's errors; else empty."""
-    causes = _causes(error)
+    causes = causes_of(error)
     for one in causes:
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {one.verify_message}"
@@ -27,10 +27,11 @@ def reason_of(error: BaseException) -> str:
 
 def is_untrusted(error: BaseException) -> bool:
     """Whether a server's certificate is the reason."""
-    return any(isinstance(one, ssl.SSLCertVerificationError) for one in _causes(error))
+    return any(isinstance(one, ssl.SSLCertVerificationError) for one in causes_of(error))
 
 
-def _causes(error: BaseException) -> list[BaseException]:
+def causes_of(error: BaseException) -> list[BaseException]:
+    """An error and all that it was raised because of, or holds."""
     causes: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:

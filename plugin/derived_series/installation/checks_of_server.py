@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from derived_series.installation.finding import Finding, error, warning
+from derived_series.no_answer import causes_of, reason_of
 from derived_series.software import version
 
 STATUS = "/derived-series/status"
@@ -46,10 +47,13 @@ def check_server(server: Server) -> list[Finding]:
         try:
             return list(_findings(server, session))
         except OSError as problem:  # those of requests, and certificates that are not there
+            refused = any(isinstance(each, ConnectionRefusedError) for each in causes_of(problem))
+            why = f"nothing listens at {server.url}" if refused else f"{server.url} does not answer"
+            reason = "" if refused else f": {reason_of(problem) or problem}"
             return [
                 error(
                     "server",
-                    f"{server.url} does not answer: {problem}",
+                    why + reason,
                     "start Orthanc, look at its log, and give the address with --url",
                 )
             ]

@@ -464,3 +464,5 @@ def test_a_server_that_does_not_run_and_another_program_on_its_port(
         other.shutdown()
         thread.join()
     assert f"nothing listens at http://127.0.0.1:{port}" in _output(["doctor", "--orthanc", str(folder)], capsys, 1)
+    by_url = _output(["doctor", "--url", f"http://127.0.0.1:{port}"], capsys, 1)
+    assert f"nothing listens at http://127.0.0.1:{port}" in by_url and "retries" not in by_url
