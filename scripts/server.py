@@ -6,6 +6,7 @@ runs restarts it, so that new blueprints, pipelines and settings count.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -148,7 +149,16 @@ def _port_is_taken(port: int) -> bool:
 
 def _log_end() -> str:
     lines = LOG.read_text("utf-8", "replace").splitlines()
-    return "\n".join(f"  {line}" for line in lines[-25:]) + f"\n(the whole log: {os.path.relpath(LOG)})"
+    return "\n".join(f"  {line}" for line in _telling(lines)) + f"\n(the whole log: {os.path.relpath(LOG)})"
+
+
+def _telling(lines: list[str]) -> list[str]:
+    """Why Orthanc ended, by its log: of an error in the script the message without the traceback; else the end."""
+    for number, line in enumerate(lines):
+        if line.startswith("E") and line.endswith("traceback:"):
+            message = itertools.takewhile(str.strip, lines[number + 1 :])  # an empty line is before the traceback
+            return [line, *message]
+    return lines[-25:]
 
 
 def main(arguments: list[str]) -> int:
