@@ -81,6 +81,12 @@ def test_a_file_is_dropped_onto_its_parent_and_stored(page: Page, server: Orthan
     expect(page.locator("#image-about")).to_contain_text(f"halved.nii.gz: compressed file (.gz), {COLUMNS} × {ROWS} × ")
     expect(page).to_have_url(f"{server.url}/derived-series/derive.html?series={ct}")
     expect(page.locator("#image-blueprint")).to_have_value("ct")  # of the blueprints, one for the parent's modality
+    names = {each["Name"]: each["Description"] for each in server.json("/derived-series/blueprints?expand")}
+    chosen = page.locator("#image-blueprint option:checked")
+    expect(chosen).to_have_text(f"ct: {names['ct']}")  # in full, and with room for it
+    page.get_by_label("Series description").fill("x")
+    widths = [page.locator(name).bounding_box() for name in ("#image-blueprint", "#image-description")]
+    assert widths[0] and widths[1] and widths[0]["width"] > widths[1]["width"] + 100
     page.get_by_label("Series description").fill("Halved – ½")
     page.get_by_role("button", name="Preview").click()
     expect(page.locator("#preview img")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -35,8 +36,12 @@ def test_the_curl_of_the_readme(orthanc: OrthancServer, tmp_path: Path) -> None:
     def run(command: str) -> str:
         done = subprocess.run(["bash", "-euc", command], cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0 and '"InstancesCount": 40' in done.stdout.replace("\n", ""), done.stdout
+        answers.append(json.loads(done.stdout))
         return done.stderr
 
+    answers: list[dict[str, object]] = []
     assert "100-continue" not in run(f"{line} -v").lower()
+    (printed,) = re.findall(r'^{"Type": "Series".*?^$', (REPOSITORY / "README.md").read_text("utf-8"), re.M | re.S)
+    assert set(re.findall(r'"(\w+)": ', printed)) == set(answers[0]), "the answer in the README is the server's"
     waits = run(f"{line} -v".replace("-H 'Expect:' ", "")).lower()
     assert "100-continue" in waits and "100 continue" not in waits, "if Orthanc answers it some day, this can go"

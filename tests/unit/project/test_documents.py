@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -198,6 +199,18 @@ def routes_of(address: Address) -> set[tuple[str, str]]:
     choices = re.search(r"\(([\w|]+)\)", path)
     paths = [path] if choices is None else [path.replace(choices[0], each) for each in choices[1].split("|")]
     return {(method, each) for method in address.methods for each in paths}
+
+
+def test_the_rule_of_the_readme_fits_the_sample() -> None:
+    """Whoever reads it can try it on what `make run` has stored."""
+    (text,) = re.findall(r'^"Rules": (\[{.*?^}\])$', (ROOT / "README.md").read_text("utf-8"), flags=re.M | re.S)
+    (document,) = json.loads(text)
+    rule = Rule.model_validate(document)
+    assert rule.derive is not None and rule.derive.pipeline == "gaussian_smoothing"
+    sample = ct_phantom(2, 8, 8, spacing=4.0, pixel_spacing=(0.9, 0.9))[0]
+    match = document["Match"]
+    assert sample.Modality == match["Modality"] and sample.SliceThickness <= match["SliceThickness"]["Max"]
+    assert re.search(match["SeriesDescription"]["Regex"], sample.SeriesDescription)
 
 
 @pytest.mark.parametrize("name", ["reference.md", "monitoring.md", "install.md"])

@@ -75,9 +75,11 @@ class Field {
     const input = this.control;
     if (schema.enum) return input.selectedIndex < 0 ? undefined : schema.enum[input.selectedIndex];
     if (schema.type === "boolean") return input.checked;
+    const isNumber = schema.type === "number" || schema.type === "integer";
+    if (isNumber && input.value !== "") this.#number(Number(input.value)); // the browser knows no open bounds
     if (!input.checkValidity()) throw new Error(input.validationMessage);
     if (input.value === "" && !(schema.type === "string" && this.required)) return undefined;
-    if (schema.type === "number" || schema.type === "integer") return this.#number(Number(input.value));
+    if (isNumber) return Number(input.value);
     return schema.type === "string" ? input.value : JSON.parse(input.value);
   }
 
@@ -85,7 +87,6 @@ class Field {
     const { exclusiveMinimum, exclusiveMaximum } = this.schema;
     if (value <= exclusiveMinimum) throw new Error(`must be greater than ${exclusiveMinimum}`);
     if (value >= exclusiveMaximum) throw new Error(`must be less than ${exclusiveMaximum}`);
-    return value;
   }
 }
 

@@ -38,7 +38,7 @@ class OtherInput {
       ...this.query.map(({ label, input }) => el("div", { class: "field" }, el("label", { for: input.id, text: label }), input)),
       el("p", { class: "dim", text: "* and ? stand for any characters. What is brought here stays here. A preview brings nothing." }),
     );
-    this.node = el("div", {}, el("div", { class: "field" }, el("label", { for: id, text: name }), this.select), this.retrieval);
+    this.node = el("div", {}, el("div", { class: "field wide" }, el("label", { for: id, text: name }), this.select), this.retrieval);
     this.#show();
   }
 

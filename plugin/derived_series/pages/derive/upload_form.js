@@ -53,7 +53,7 @@ export class UploadForm {
     this.tableField = field(this.table, "Names of the labels");
     this.nodes = [
       el("div", { class: "drop" }, el("label", { for: "image-file", text: "Drop a NIfTI or .npy file here, or choose one: " }), this.picker, this.about, this.trouble),
-      field(this.blueprint, "Blueprint", "what kind of series it becomes"),
+      el("div", { class: "field wide" }, el("label", { for: "image-blueprint", text: "Blueprint" }), this.blueprint),
       field(this.description, "Series description", "if it is to have one of its own"),
       field(this.grid, "On another grid"),
       this.unitsField,
@@ -76,7 +76,7 @@ export class UploadForm {
     const groups = new Map(["Images like the parent", "Labels", "Maps and other images", "Documents", "Others"].map((name) => [name, []]));
     for (const each of blueprints) {
       if (each.Kind?.Modality && each.Kind.Modality !== this.modality) continue; // of another modality than the parent
-      groups.get(groupOf(each)).push(el("option", { value: each.Name, text: `${each.Name}: ${each.Description}`.slice(0, 90) }));
+      groups.get(groupOf(each)).push(el("option", { value: each.Name, text: `${each.Name}: ${each.Description}` }));
     }
     this.blueprint.replaceChildren(...[...groups].filter(([, options]) => options.length).map(([label, options]) => el("optgroup", { label }, ...options)));
     this.#check();
