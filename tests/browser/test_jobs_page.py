@@ -199,7 +199,11 @@ def test_the_verdict_in_orthanc_explorer(page: Page, server: OrthancServer, jobs
     page.locator("#series-review").click()
     page.wait_for_url(f"**/derived-series/review/{jobs['rejected']}")
     held: list[Route] = []  # the answer of the first series comes last
-    page.route(f"**/series/{jobs['accepted']}/review*", held.append)
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(f"**/series/{jobs['accepted']}/review*", hold)
     page.goto(f"{server.url}/app/explorer.html#study?uuid={server.json('/series/' + jobs['parent'])['ParentStudy']}")
     lines = page.locator("#study-verdict > div:not(:empty)")
     expect(lines).to_have_count(2)
