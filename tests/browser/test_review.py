@@ -456,8 +456,8 @@ def test_units_and_slices_that_are_not_parallel(page: Page, server: OrthancServe
     derived = server.json(path, "POST", data=npy(voxels / np.float32(7)), headers=options)["ID"]
     review = ReviewPage(page, server, derived).press("ArrowUp", "d").cursor_to("derived", 20, 16)
     assert float(review.readout()["derivedValue"]) == pytest.approx(voxels[4, 20, 16] / 7, rel=1e-6)
-    expect(page.locator("#readout")).to_contain_text("mm2/s")
-    expect(page.locator("#difference .caption")).to_have_text("different units: mm2/s − HU")
+    expect(page.locator("#readout")).to_contain_text("mm²/s")
+    expect(page.locator("#difference .caption")).to_have_text("different units: mm²/s − HU")
     assert [page.locator(f"#derived .edge.{edge}").inner_text() for edge in ("left", "top")] == ["R", "A"]
     sagittal = server.upload(mr_phantom(8, 24, 24, series="sagittal"))
     review = ReviewPage(page, server, derived, f"?parent={sagittal}")

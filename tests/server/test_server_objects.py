@@ -154,7 +154,13 @@ ERRORS: list[tuple[str, bytes, dict[str, Any], int, str]] = [
     ("segmentation/segmentation", npy(labels() * 0.5), {}, 422, "not whole numbers"),
     ("segmentation/segmentation", npy(labels()[1:]), {}, 422, "(3, 32, 24)"),
     ("segmentation/segmentation", npy(labels()), {"Segments": [{"Number": 1, "Label": "L", "Type": "x"}]}, 400, "'x'"),
-    ("segmentation/segmentation", npy(labels()), {"Segments": [{"Number": 0, "Label": "L"}]}, 400, "Segments.0.Number"),
+    (
+        "segmentation/segmentation",
+        npy(labels()),
+        {"Segments": [{"Number": 0, "Label": "L"}]},
+        400,
+        "'L' has the number 0",
+    ),
     ("segmentation/segmentation", npy(labels()), {"Units": "mm"}, 400, '"Units" is for the blueprint parametric_map'),
     (
         "ct/numpy",
