@@ -106,7 +106,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     if len(classic) > 1 and _POSITION in classic.elements:
         raise GeometryError(
             "ImagePositionPatient (0020,0032) is one for all slices",
-            remedy="leave it out of the blueprint: the image decides it",
+            remedy=LEAVE_IT_OUT,
         )
     of_each = tuple(entry for entry in classic.instanced if int(entry.element.tag) not in _ANEW)
     classic = replace(classic, instanced=of_each)

@@ -14,17 +14,13 @@ from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.modules.image import image_plane_blueprint
 from derived_series.dicom.objects.single_instance import Draft
-from derived_series.dicom.series.plane import no_thickness, off_plane, other_frame
+from derived_series.dicom.series.plane import NEAR_MM, off_place
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import GeometryError
 
 _PLANE = frozenset(int(element.tag) for element in image_plane_blueprint)
-_POSITION, _THICKNESS, _SPACING = (
-    (int(Tag(name)), "") for name in ("ImagePositionPatient", "SliceThickness", "SpacingBetweenSlices")
-)
+_POSITION, _SPACING = ((int(Tag(name)), "") for name in ("ImagePositionPatient", "SpacingBetweenSlices"))
 LEAVE_IT_OUT = "leave it out of the blueprint: the image decides it"
-#: mm that what is written in decimal strings may be off.
-_NEAR_MM = 1e-2
 #: What functional groups say of a plane (PS3.3 C.7.6.16.2.1, C.7.6.16.2.3, C.7.6.16.2.4).
 IN_GROUPS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
@@ -58,21 +54,16 @@ def _elsewhere(
     elements: Mapping[Key, DataElement], grid: Grid | None, parent: ParentSeries, frame: FrameOfReference | None
 ) -> Iterator[tuple[int, str]]:
     """Each tag that says so, with what is wrong with it."""
-    thickness = elements.get(_THICKNESS)
-    problem = None if thickness is None else no_thickness(thickness.value, parent)
-    if problem:
-        yield _THICKNESS[0], problem
+    yield from off_place(elements, grid, parent, frame)
     if grid is None:
         return
-    yield from off_plane(elements, grid)
-    yield from other_frame(elements, parent, frame)
     position, spacing = elements.get(_POSITION), elements.get(_SPACING)
     if position is not None and not position.is_empty:
         place = [float(value) for value in position.value] if position.VM == 3 else []
-        if not place or math.dist(place, grid.positions[0]) > _NEAR_MM:
+        if not place or math.dist(place, grid.positions[0]) > NEAR_MM:
             yield _POSITION[0], f"is {place or position.value}, the first slice is at {list(grid.positions[0])}"
     apart = grid.slice_spacing
     if spacing is not None and not spacing.is_empty and apart is not None:
         distance = abs(float(spacing.value)) if spacing.VM == 1 else math.inf
-        if abs(distance - apart) > max(_NEAR_MM, 0.01 * apart):
+        if abs(distance - apart) > max(NEAR_MM, 0.01 * apart):
             yield _SPACING[0], f"is {spacing.value}, the slices are {apart:g} mm apart"

@@ -11,14 +11,12 @@ from derived_series.dicom.blueprints.element import ABSENT
 from derived_series.dicom.blueprints.environment import InstanceEnvironment
 from derived_series.dicom.encoding.tags import Key, to_tag
 from derived_series.dicom.series.classic import DerivedSeries, ask
-from derived_series.dicom.series.plane import no_thickness, off_plane, other_frame
+from derived_series.dicom.series.plane import NEAR_MM, off_place
 
-_POSITION, _THICKNESS = int(to_tag("ImagePositionPatient")), int(to_tag("SliceThickness"))
+_POSITION = int(to_tag("ImagePositionPatient"))
 _OF_PLANE = frozenset(
     int(to_tag(name)) for name in ("ImageOrientationPatient", "PixelSpacing", "SliceThickness", "FrameOfReferenceUID")
 )
-#: mm that a position may be off.
-_NEAR_MM = 1e-2
 
 
 def positions_of(series: DerivedSeries) -> list[list[float]]:
@@ -44,7 +42,7 @@ def off_positions(series: DerivedSeries, positions: list[list[float]]) -> Iterat
         return
     where = [grid.positions[index % series.env.slices] for index in range(len(series))]
     lacking = [index for index, position in enumerate(positions) if len(position) != 3]
-    off = lacking or np.flatnonzero(np.abs(np.subtract(positions, where)).max(axis=1) > _NEAR_MM).tolist()
+    off = lacking or np.flatnonzero(np.abs(np.subtract(positions, where)).max(axis=1) > NEAR_MM).tolist()
     if off:
         yield _POSITION, f"is {positions[off[0]]}, the slice is at {list(where[off[0]])}", off[0]
 
@@ -70,11 +68,4 @@ def off_planes(series: DerivedSeries) -> Iterator[tuple[int, str, int | None]]:
 
 
 def _problems(series: DerivedSeries, elements: Mapping[Key, DataElement]) -> Iterator[tuple[int, str]]:
-    grid, parent = series.env.grid, series.env.parent
-    thickness = elements.get((_THICKNESS, ""))
-    problem = None if thickness is None else no_thickness(thickness.value, parent)
-    if problem:
-        yield _THICKNESS, problem
-    if grid is not None:
-        yield from off_plane(elements, grid)
-        yield from other_frame(elements, parent, series.env.frame)
+    return off_place(elements, series.env.grid, series.env.parent, series.env.frame)

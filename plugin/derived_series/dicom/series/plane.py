@@ -12,11 +12,31 @@ from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.thickness import as_thickness
 
+#: mm that a position in decimal strings may be off.
+NEAR_MM = 1e-2
 #: The part of a distance that it may be off: spacings are rounded to what a decimal string holds.
 SAME_PART = 1e-3
+_THICKNESS = int(to_tag("SliceThickness"))
 
 
-def off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple[int, str]]:
+def off_place(
+    elements: Mapping[Key, DataElement], grid: Grid | None, parent: ParentSeries, frame: FrameOfReference | None
+) -> Iterator[tuple[int, str]]:
+    """The tags, but for positions, that are not those of where an image is, each with what is wrong with it.
+
+    :param grid: where the image is; None for nowhere.
+    :param frame: of its coordinates, where they are not the parent's.
+    """
+    thickness = elements.get((_THICKNESS, ""))
+    problem = None if thickness is None else _no_thickness(thickness.value, parent)
+    if problem:
+        yield _THICKNESS, problem
+    if grid is not None:
+        yield from _off_plane(elements, grid)
+        yield from _other_frame(elements, parent, frame)
+
+
+def _off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple[int, str]]:
     """The tags that all slices share and that are not the grid's, each with what is wrong with it.
 
     A position that all slices of several share is not looked at: each of them is compared with its own.
@@ -36,7 +56,7 @@ def off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple
             yield tag, f"is {values}, the image's is [{right}]"
 
 
-def other_frame(
+def _other_frame(
     elements: Mapping[Key, DataElement], parent: ParentSeries, frame: FrameOfReference | None
 ) -> Iterator[tuple[int, str]]:
     """The tag of a frame of reference that is not the one of the coordinates, with what is wrong with it.
@@ -56,7 +76,7 @@ def other_frame(
         yield tag, "is not the parent's, though the coordinates are"
 
 
-def no_thickness(value: object, parent: ParentSeries) -> str | None:
+def _no_thickness(value: object, parent: ParentSeries) -> str | None:
     """What is wrong with a SliceThickness that no slice has; None for an empty one, and for the parent's own fault."""
     if value is None or value == "" or as_thickness(value) is not None:
         return None
