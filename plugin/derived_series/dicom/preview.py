@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
 
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import displayed, window_of, windows_of
@@ -20,7 +19,7 @@ from derived_series.dicom.series.classic import DerivedSeries
 from derived_series.dicom.series.interface import Series
 from derived_series.dicom.source.multiframe.functional_groups import has_groups
 from derived_series.dicom.source.multiframe.split import split_into_slices
-from derived_series.dicom.source.pixels import frame_of_bits
+from derived_series.dicom.source.pixels import decoded_frame
 from derived_series.errors import DerivedSeriesError
 from derived_series.kinds.kind import PixelRules
 
@@ -41,8 +40,7 @@ def picture(series: Series) -> dict[str, Any] | None:
     frame = int(dataset.get("NumberOfFrames") or 1) // 2
     header = _frame_header(dataset, frame)
     try:
-        bits = frame_of_bits(dataset, frame)
-        pixels = np.asarray(pixel_array(dataset, index=frame)) if bits is None else bits
+        pixels = decoded_frame(dataset, frame)
     except (AttributeError, NotImplementedError, RuntimeError, ValueError):
         return None  # datasets that a pipeline finished itself may be in any transfer syntax
     step = -(-max(pixels.shape[:2]) // _LARGEST_PIXELS)

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
 
 from derived_series.dicom.grid import SAME_POSITION_MM
 from derived_series.dicom.objects.contours import Mask
 from derived_series.dicom.source.multiframe.functional_groups import frame_groups, shared_group
-from derived_series.dicom.source.pixels import frame_of_bits
+from derived_series.dicom.source.pixels import decoded_frame
 from derived_series.errors import GeometryError
 
 
@@ -84,8 +83,7 @@ class StoredSegments:
         """The stored values of a frame, (row, column). The one that was asked for last is kept."""
         if frame not in self._last:
             self._last.clear()
-            bits = frame_of_bits(self.source, frame)
-            self._last[frame] = np.asarray(pixel_array(self.source, index=frame)) if bits is None else bits
+            self._last[frame] = decoded_frame(self.source, frame)
         return self._last[frame]
 
     def mask(self, frame: int, number: int) -> Mask:

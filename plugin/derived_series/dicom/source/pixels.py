@@ -165,7 +165,7 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
             "does not say how",
             remedy="send the instance again with its right TransferSyntaxUID (0002,0010)",
         )
-    bits = frame_of_bits(dataset, index)
+    bits = _frame_of_bits(dataset, index)
     if bits is not None:
         return bits
     try:
@@ -186,7 +186,16 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
     return _clean(frame, pixel_format.bits_stored, frame.dtype.itemsize * 8 - pixel_format.bits_stored)
 
 
-def frame_of_bits(dataset: Dataset, index: int) -> npt.NDArray[np.uint8] | None:
+def decoded_frame(dataset: Dataset, index: int) -> npt.NDArray[Any]:
+    """The stored values of a frame, (row, column) or (row, column, sample), of pixels that are in memory.
+
+    Errors are those of pydicom's decoders.
+    """
+    bits = _frame_of_bits(dataset, index)
+    return np.asarray(pixel_array(dataset, index=index)) if bits is None else bits
+
+
+def _frame_of_bits(dataset: Dataset, index: int) -> npt.NDArray[np.uint8] | None:
     """A frame of pixels of one bit, (row, column): packed without gaps, it may begin within a byte (PS3.5 8.1.1).
 
     pydicom's decoder reads only those that begin with one. None where pixels are not of one bit, or not plain.
