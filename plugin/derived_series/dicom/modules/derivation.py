@@ -334,20 +334,27 @@ def is_marked(parent: ParentSeries, keyword: str) -> bool:
     if keyword == "LossyImageCompression" and any(map(_is_lossy, parent.instances)):
         return True
     instances = parent.instances[:1] if parent.is_constant(keyword) else parent.instances
-    return any(str(instance.get(keyword, "")) == MARKS[keyword] for instance in instances)
+    return any(_has_mark(instance, keyword) for instance in instances)
+
+
+def _has_mark(instance: Dataset, keyword: str) -> bool:
+    return str(instance.get(keyword, "")) == MARKS[keyword]
+
+
+def _syntax(instance: Dataset) -> str:
+    """The transfer syntax that an instance was read from; empty where nothing tells."""
+    meta = getattr(instance, "file_meta", {})
+    return str(meta[_TRANSFER_SYNTAX].value) if _TRANSFER_SYNTAX in meta else ""
 
 
 def _is_lossy(instance: Dataset) -> bool:
-    meta = getattr(instance, "file_meta", {})
-    return _TRANSFER_SYNTAX in meta and meta[_TRANSFER_SYNTAX].value in _LOSSY
+    return _syntax(instance) in _LOSSY
 
 
 def lossy_method(instance: Dataset) -> str | None:
     """LossyImageCompressionMethod by the transfer syntax that an instance which lost something was read from."""
-    meta = getattr(instance, "file_meta", {})
-    syntax = meta[_TRANSFER_SYNTAX].value if _TRANSFER_SYNTAX in meta else ""
-    keyword = "LossyImageCompression"
-    return _METHODS.get(syntax) if syntax in _LOSSY or str(instance.get(keyword, "")) == MARKS[keyword] else None
+    lost = _is_lossy(instance) or _has_mark(instance, "LossyImageCompression")
+    return _METHODS.get(_syntax(instance)) if lost else None
 
 
 def inherited_mark(keyword: str) -> VirtualElement:

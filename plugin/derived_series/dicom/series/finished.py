@@ -17,7 +17,7 @@ from derived_series.dicom.encoding.codecs import compress
 from derived_series.dicom.encoding.new_file_meta import new_file_meta
 from derived_series.dicom.encoding.tags import describe
 from derived_series.dicom.encoding.times import zone_of
-from derived_series.dicom.encoding.writer import encode_dataset, encode_dataset_as_buffer
+from derived_series.dicom.encoding.writer import ITEM, encode_dataset, encode_dataset_as_buffer
 from derived_series.dicom.modules.derivation import as_derived, marks_of
 from derived_series.dicom.series.finished_place import doubtful_places, require_overlap
 from derived_series.dicom.series.header import SeriesHeader
@@ -110,8 +110,6 @@ class FinishedSeries:
         return encode_dataset_as_buffer(self.datasets[index])
 
 
-#: What compressed pixels begin with (PS3.5 A.4).
-_ITEM = b"\xfe\xff\x00\xe0"
 #: What file meta information says of the instance: whatever stood there, it is this one.
 _OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"))
 
@@ -176,7 +174,7 @@ def _settle_syntax(dataset: Dataset, maker: str) -> list[str]:
             remedy="leave file_meta out where the pixels are not compressed",
         )
     pixels = dataset.get("PixelData")
-    if not pixels or not syntax.is_encapsulated or bytes(pixels[:4]) == _ITEM:
+    if not pixels or not syntax.is_encapsulated or bytes(pixels[:4]) == ITEM:
         return []
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return [f"TransferSyntaxUID (0002,0010) cannot be {syntax.name}: the pixels of the dataset are not compressed"]
