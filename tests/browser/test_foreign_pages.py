@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page
 from orthanc_server import OrthancServer
 from phantoms import ct_phantom
 from server_fixtures import derive, settings
+from waiting import soon
 
 USERS = {"anna": "the-password"}
 
@@ -150,7 +151,8 @@ def test_a_form_of_several_parts_is_refused_and_the_log_says_what_to_send(
     answer = server.post(path, files={"file": ("x.npy", b"\x93NUMPY")})
     assert answer.status_code == 403
     assert server.series_ids() == before
-    assert f"sent to {path}" in server.log() and "--data-binary" in server.log()
+    soon(lambda: f"sent to {path}" in server.log(), "the log, which is written beside the answer, does not say so")
+    assert "--data-binary" in server.log()
     assert server.post("/instances", files={"file": b"no DICOM file"}).status_code != 403, "Orthanc's own are its own"
 
 

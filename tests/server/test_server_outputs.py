@@ -19,6 +19,7 @@ from phantoms import ct_phantom
 from server_audit import workers
 from server_fixtures import derive, finished, job, settings, submit
 from test_server_destinations import receiver, with_destinations
+from waiting import soon
 
 #: As in test_crash.py: ``make test-crash`` has more of them, at other moments.
 KILLS = int(os.environ.get("CRASH_KILLS", "10"))
@@ -244,7 +245,7 @@ def test_what_a_pipeline_says_is_heard_while_it_runs(server: OrthancServer, ct: 
     assert lines[:4] == ["INFO trio: loaded the model", "to stdout", "to stderr", "WARNING mine: to a logger"]
     assert not Path(lines[4].removeprefix("in ")).exists()
     assert server.json(f"{where}/log?since={log['Next']}") == {"Lines": [], "Next": log["Next"]}
-    assert f"job {mine}: to stdout" in server.log()
+    soon(lambda: f"job {mine}: to stdout" in server.log())
     other = finished(server, submit(server, ct, Pipeline="plain"))["ID"]
     assert server.json(f"/series/{ct}/jobs/{other}/log") == {"Lines": [], "Next": 0}
     assert server.get(f"/series/{'-'.join(['0' * 8] * 5)}/jobs/{mine}/log").status_code == 404

@@ -18,6 +18,7 @@ from installed import needs_program
 from orthanc_server import REPOSITORY, OrthancServer
 from phantoms import ct_phantom, pet_phantom
 from server_fixtures import finished
+from waiting import soon
 
 TEXT = (REPOSITORY / "docs" / "on-stable-series.md").read_text("utf-8")
 
@@ -61,7 +62,7 @@ def test_the_lua_script_derives_once_and_not_from_its_own_results(server: Orthan
         time.sleep(0.1)
     time.sleep(0.3)
     assert len(jobs(server)) == 1 and server.series_ids() == {pet, ct, derived}
-    assert f"derived series: job {job['ID']}" in server.log()
+    soon(lambda: f"derived series: job {job['ID']}" in server.log())
 
 
 def _stable(server: OrthancServer) -> set[str]:

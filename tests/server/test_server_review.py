@@ -17,6 +17,7 @@ from dciodvfy import errors
 from orthanc_server import OrthancServer, free_port
 from phantoms import ct_phantom
 from server_fixtures import finished, settings
+from waiting import soon
 
 SMOOTH = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 1.5}}
 REJECT = {"Verdict": "Reject", "User": "Müller^Eva", "Code": "111219", "Reason": "ears on the wrong side\nof the head"}
@@ -297,10 +298,7 @@ def test_a_verdict_that_is_written_past_the_plugin_counts_for_nothing(
     server.restart()
     state = server.json(f"/series/{answer['ID']}/review")
     assert state["State"] == "Unreviewed" and "mallory" in state["Warnings"][0]
-    end = time.monotonic() + 30  # the log is written after the start, beside the requests
-    while "written past the plugin" not in server.log():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    soon(lambda: "written past the plugin" in server.log(), "the log, which is written after the start, says nothing")
     (listed,) = [each for each in server.json("/derived-series/recent") if each["ID"] == answer["ID"]]
     assert listed["State"] == "Unreviewed"
     job = server.json(f"/series/{parent}/jobs/{answer['JobID']}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from orthanc_server import OrthancFailed, OrthancServer, free_port, merged
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 from server_audit import rows_of_jobs
 from server_fixtures import finished, settings, submit, until
+from waiting import soon
 
 PLAIN = {"Pipeline": "plain"}
 
@@ -69,15 +69,6 @@ def server(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) ->
 def any_series(server: OrthancServer) -> str:
     """A series that no rule takes."""
     return server.upload(ct_phantom(slices=1, rows=60, patient_id="any"))
-
-
-def soon(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """What a condition gives as soon as it is true."""
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-    return result
 
 
 def quiet(server: OrthancServer) -> None:

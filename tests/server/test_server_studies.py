@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from orthanc_server import OrthancServer, free_port
 from phantoms import ct_phantom
 from server_fixtures import derive, finished, settings, submit, until
 from slow_proxy import SlowProxy, slow_proxy
+from waiting import soon
 
 CHANCE = '''
 """A pipeline that never gives the same twice."""
@@ -63,15 +64,6 @@ def server(running: OrthancServer, proxy: SlowProxy) -> OrthancServer:
     return running
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def test_33_derivations_at_once_in_one_study_share_no_series_number(
     start_orthanc: StartOrthanc, tmp_path: Path
 ) -> None:
@@ -89,7 +81,7 @@ def test_a_deleted_parent_does_not_come_back(server: OrthancServer, level: str) 
     gone = f"/studies/{server.json(f'/series/{ct}/study')['ID']}" if level == "study" else f"/series/{ct}"
     mine = submit(server, ct, Pipeline="plain", Parameters={"Seconds": 1.0})
     until(server, mine, {"Running"})
-    assert eventually(lambda: server.json(f"/derived-series/jobs/{mine}")["Content"].get("Phase") == "Processing")
+    soon(lambda: server.json(f"/derived-series/jobs/{mine}")["Content"].get("Phase") == "Processing")
     server.json(gone, "DELETE")
     _is_refused_as_deleted(server, mine)
 
@@ -98,7 +90,7 @@ def test_a_parent_deleted_while_its_derived_series_is_on_the_way(server: Orthanc
     ct = server.upload(ct_phantom(slices=3))
     proxy.close()
     mine = submit(server, ct, Pipeline="plain")
-    assert eventually(lambda: len(proxy.waiting) == 1)
+    soon(lambda: len(proxy.waiting) == 1)
     server.delete_all()
     proxy.open()
     _is_refused_as_deleted(server, mine)
@@ -127,15 +119,15 @@ def test_33_what_a_slow_proxy_brings_of_a_cancelled_job_is_removed(server: Ortha
     ct = server.upload(ct_phantom(slices=90, rows=64, columns=64, noise=0))
     proxy.close()
     mine = submit(server, ct, Pipeline="plain")
-    assert eventually(lambda: len(proxy.waiting) >= 2)
+    soon(lambda: len(proxy.waiting) >= 2)
     server.post(f"/derived-series/jobs/{mine}/cancel")
     assert finished(server, mine)["State"] == "Failure"
     time.sleep(3)
     passed = proxy.passed
     proxy.open()
-    assert eventually(lambda: len(proxy.waiting) == 0 and proxy.passed >= passed + 2)
-    assert eventually(lambda: server.series_ids() == {ct})
-    assert eventually(lambda: "series that a former attempt" in server.log())
+    soon(lambda: len(proxy.waiting) == 0 and proxy.passed >= passed + 2)
+    soon(lambda: server.series_ids() == {ct})
+    soon(lambda: "series that a former attempt" in server.log())
 
 
 def test_33_one_large_instance_of_a_cancelled_job_is_removed(server: OrthancServer, proxy: SlowProxy) -> None:
@@ -144,13 +136,13 @@ def test_33_one_large_instance_of_a_cancelled_job_is_removed(server: OrthancServ
     for _ in range(2):
         proxy.close()
         mine = submit(server, ct, Blueprint="legacy_enhanced_ct", Factory="numpy")
-        assert eventually(lambda: len(proxy.waiting) == 1)
+        soon(lambda: len(proxy.waiting) == 1)
         before = proxy.passed
         proxy.open()
         server.post(f"/derived-series/jobs/{mine}/cancel")
         assert finished(server, mine)["State"] == "Failure"
-        assert eventually(partial(_has_passed, proxy, before + 1))
-        assert eventually(lambda: server.series_ids() == {ct})
+        soon(partial(_has_passed, proxy, before + 1))
+        soon(lambda: server.series_ids() == {ct})
 
 
 def _has_passed(proxy: SlowProxy, requests: int) -> bool:
@@ -162,19 +154,19 @@ def test_33_what_comes_late_of_an_attempt_is_not_left_in_the_next(server: Orthan
     ct = server.upload(ct_phantom(slices=100, rows=16, columns=12, noise=0))
     proxy.close()
     mine = submit(server, ct, Pipeline="chance")
-    assert eventually(lambda: len(proxy.waiting) == 4)
+    soon(lambda: len(proxy.waiting) == 4)
     server.post(f"/derived-series/jobs/{mine}/cancel")
     assert finished(server, mine)["State"] == "Failure"
     late = next(held for held in proxy.waiting if uid_of(mine, "instance", 75).encode() in held.body)
     others = [held for held in proxy.waiting if held is not late]
     server.json(f"/derived-series/jobs/{mine}/resubmit", "POST")
-    assert eventually(lambda: len(proxy.waiting) == 8)
+    soon(lambda: len(proxy.waiting) == 8)
     passed = proxy.passed
     late.goes_on.set()
-    assert eventually(lambda: proxy.passed == passed + 1)
+    soon(lambda: proxy.passed == passed + 1)
     for held in set(proxy.waiting) - set(others):
         held.goes_on.set()
-    assert eventually(lambda: proxy.passed == passed + 5)
+    soon(lambda: proxy.passed == passed + 5)
     proxy.open()
     done = finished(server, mine)
     assert done["State"] == "Success", done
@@ -186,12 +178,12 @@ def test_33_a_job_that_was_cut_short_leaves_nothing_after_a_crash(server: Orthan
     ct = server.upload(ct_phantom(slices=40, rows=32, columns=32, noise=0))
     proxy.close()
     mine = submit(server, ct, Pipeline="plain")
-    assert eventually(lambda: len(proxy.waiting) == 2)
+    soon(lambda: len(proxy.waiting) == 2)
     server.post(f"/derived-series/jobs/{mine}/cancel")
     assert finished(server, mine)["State"] == "Failure"
     server.kill()
     server.start()
     passed = proxy.passed
     proxy.open()
-    assert eventually(lambda: proxy.passed == passed + 2)
-    assert eventually(lambda: server.series_ids() == {ct})
+    soon(lambda: proxy.passed == passed + 2)
+    soon(lambda: server.series_ids() == {ct})

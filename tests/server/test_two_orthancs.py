@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -18,21 +18,13 @@ from postgresql_server import PostgresqlServer
 from server_audit import volume
 from server_fixtures import derive, finished, npy, submit, until
 from two_orthancs import TwoOrthancs, for_rule
+from waiting import soon
 
 RULE = {
     "Name": "copy",
     "Match": {"Modality": "CT", "SeriesDescription": "for the rule"},
     "Derive": {"Pipeline": "plain"},
 }
-
-
-def soon(condition: Callable[[], Any], seconds: float = 40.0) -> Any:
-    """What a condition gives once it holds."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "it does not come true"
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture(scope="module")

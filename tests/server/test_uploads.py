@@ -29,7 +29,7 @@ from server_audit import fill, small_disk
 from server_fixtures import derive, finished, settings, submit
 from test_jobs_runner import Start, start
 from test_jobs_store import job
-from test_server_rules import soon
+from waiting import soon
 
 pytestmark = pytest.mark.sqlite  # it looks at the disk
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.orthanc.config import Settings
 from test_jobs_executor import nap, nothing, pid
+from waiting import soon
 
 TESTS = Path(__file__).parent
 PLUGIN = Path(__file__).resolve().parents[3] / "plugin"
@@ -45,15 +46,6 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "only").mkdir()
     (folder / "only" / "only_there.py").write_text("VALUE = 41\n")
     return make_python(folder / "venv", folder / "only", PLUGIN, TESTS, HELPERS)
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def variable(name: str) -> str | None:
@@ -163,7 +155,7 @@ def test_what_is_prepared_is_told_and_let_go_when_idle(started: list[Any]) -> No
     (prepared,) = process["Prepared"]
     assert process["Pid"] == plain and prepared == {"Pipeline": "net", "Seconds": 1.5, "Since": prepared["Since"]}
     assert process["Started"] <= prepared["Since"] and process["Job"] is None
-    assert eventually(lambda: [each["Pid"] for each in executor.processes()] not in ([], [plain]))
+    soon(lambda: [each["Pid"] for each in executor.processes()] not in ([], [plain]))
     assert not Path(f"/proc/{plain}").exists()
 
 
@@ -180,7 +172,7 @@ def test_two_environments_share_one_gpu_and_never_at_once(started: list[Any]) ->
     one, two = (environment(name, claims, resources={"GPU": 1}) for name in ("one", "two"))
     started += [one, two]
     running = one.executor.submit(nap, 1.5)
-    assert eventually(lambda: bool(one.executor.processes()))
+    soon(lambda: bool(one.executor.processes()))
     assert not two.executor.has_place, "its claim is with a process that works"
     waiting = two.executor.submit(nap, 0.0)
     assert running.result(60) == 1.5
@@ -227,7 +219,7 @@ def test_a_cancelled_task_waits_for_no_claim(started: list[Any]) -> None:
     one, two = (environment(name, claims, resources={"GPU": 1}) for name in ("one", "two"))
     started += [one, two]
     running = one.executor.submit(nap, 30.0)
-    assert eventually(lambda: bool(one.executor.processes()))
+    soon(lambda: bool(one.executor.processes()))
     waiting = two.executor.submit(nap, 0.0)
     time.sleep(0.2)
     assert waiting.cancel() and running.cancel()
@@ -295,4 +287,4 @@ def test_the_process_of_another_python_ends_with_ours(python: Path, tmp_path: Pa
         child = int(server.stdout.readline())
         assert Path(f"/proc/{child}").exists()
         server.kill()
-    assert eventually(lambda: not Path(f"/proc/{child}").exists(), 5.0)
+    soon(lambda: not Path(f"/proc/{child}").exists(), seconds=5.0)

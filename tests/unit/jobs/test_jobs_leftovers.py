@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from derived_series.errors import DerivedSeriesError
 from derived_series.identifiers import series_uid_of
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.store import JobStore
+from waiting import soon
 
 
 class Held:
@@ -63,22 +63,13 @@ def begin(tmp_path: Path, held: Held) -> Iterator[Begin]:
         store.close()
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 @pytest.mark.slow
 def test_33_what_arrives_late_is_removed_each_time(begin: Begin, held: Held) -> None:
     begin().expect("a")
     for looks in (1, 2, 3):
-        assert eventually(partial(held.has_looked, looks))
+        soon(partial(held.has_looked, looks))
         held.series = {series_uid_of("a"), series_uid_of("a", 2), "another"}
-        assert eventually(lambda: held.series == {"another"})
+        soon(lambda: held.series == {"another"})
 
 
 def test_another_start_looks_again(begin: Begin, held: Held) -> None:
@@ -87,7 +78,7 @@ def test_another_start_looks_again(begin: Begin, held: Held) -> None:
     first.stop()
     held.series = {series_uid_of("a")}
     begin()
-    assert eventually(lambda: not held.series)
+    soon(lambda: not held.series)
 
 
 def test_what_runs_or_is_stored_stays(begin: Begin, held: Held) -> None:
@@ -97,17 +88,17 @@ def test_what_runs_or_is_stored_stays(begin: Begin, held: Held) -> None:
     leftovers.begin("runs")
     leftovers.forget("stored")
     held.series = {series_uid_of(name) for name in ("runs", "stored", "failed")}
-    assert eventually(lambda: len(held.series) == 2)
+    soon(lambda: len(held.series) == 2)
     assert held.series == {series_uid_of("runs"), series_uid_of("stored")}
     assert leftovers.is_expected("runs") and not leftovers.is_expected("stored")
     leftovers.expect("runs")
-    assert eventually(lambda: held.series == {series_uid_of("stored")})
+    soon(lambda: held.series == {series_uid_of("stored")})
 
 
 def test_it_looks_for_as_long_as_a_request_may_last(begin: Begin, held: Held) -> None:
     leftovers = begin(span=0.2)
     leftovers.expect("a")
-    assert eventually(lambda: not leftovers.is_expected("a"))
+    soon(lambda: not leftovers.is_expected("a"))
     leftovers.stop()
     assert not begin().is_expected("a")
 
@@ -116,6 +107,6 @@ def test_it_looks_for_as_long_as_a_request_may_last(begin: Begin, held: Held) ->
 def test_a_server_that_refuses_is_asked_again(begin: Begin, held: Held) -> None:
     held.refuses, held.series = True, {series_uid_of("a")}
     begin(span=0.1).expect("a")
-    assert eventually(lambda: held.looks > 1)
+    soon(lambda: held.looks > 1)
     held.refuses = False
-    assert eventually(lambda: not held.series)
+    soon(lambda: not held.series)

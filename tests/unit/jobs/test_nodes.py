@@ -29,17 +29,9 @@ from derived_series.jobs.record import State
 from derived_series.jobs.work.entry import WORK
 from test_jobs_runner import LIMITS, Scripted, blocked, make_task
 from test_jobs_store import job
+from waiting import soon
 
 Open = Callable[..., PostgresqlDatabase]
-
-
-def soon(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What a condition gives once it holds."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < end, "it does not come true"
-        time.sleep(0.02)
-    return value
 
 
 @pytest.fixture
