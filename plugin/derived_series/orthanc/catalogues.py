@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Executor, Future
+from contextlib import suppress
 from typing import Any
 
 from derived_series.errors import Busy, DerivedSeriesError, UserCodeError
@@ -21,7 +23,7 @@ _log = logging.getLogger(__name__)
 #: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
 _LOADING_SECONDS = 60.0
 
-#: How often a request has them loaded again, when the worker that did it was killed from outside.
+#: How often they are loaded, at the start and for a request, when the worker that does it is killed from outside.
 _TRIES = 3
 
 #: The name of Orthanc's own Python among those of environments.
@@ -50,6 +52,7 @@ class Catalogues:
         self._known = known
         self._lock = threading.Lock()
         self._loading: dict[str, Future[Catalogue]] = {}
+        self._kills: Counter[str] = Counter()
         for name in (OURS, *environments):
             self._load(name)
 
@@ -88,6 +91,8 @@ class Catalogues:
             return
         if any(each.cancelled() for each in loading.values()):
             return  # the server stops
+        if self._is_tried_again(loading) or _is_killed(loading[OURS]):
+            return
         catalogues = {name: each.result() for name, each in loading.items() if each.exception() is None}
         self._environments.assign(
             {
@@ -101,6 +106,21 @@ class Catalogues:
             }
         )
         self._known()
+
+    def _is_tried_again(self, loading: Mapping[str, Future[Catalogue]]) -> bool:
+        """Have loaded again what workers did not that were killed from outside, a few times.
+
+        No pipeline begins before: one whose environment is not known would run in Orthanc's own Python. That one has
+        to know them all, and a request has it loaded once more; without an environment's, the others are known.
+        """
+        killed = [name for name, each in loading.items() if _is_killed(each)]
+        with self._lock:
+            self._kills.update(killed)
+            again = [name for name in killed if self._kills[name] < _TRIES]
+        for name in again:
+            with suppress(Busy):  # the server stops
+                self._load_again(name, loading[name])
+        return bool(again)
 
     def environment_of(self, pipeline: Mapping[str, Any]) -> str:
         """The name of a pipeline's environment: the configuration's word, or the pipeline's own."""
@@ -184,6 +204,12 @@ class Catalogues:
 def _unexpected(error: BaseException) -> BaseException | None:
     """The error, where its traceback says more than its text."""
     return None if isinstance(error, DerivedSeriesError | WorkerDied) else error
+
+
+def _is_killed(loading: Future[Catalogue]) -> bool:
+    """Whether the worker that loaded the folders was killed from outside."""
+    error = loading.exception()
+    return error is not None and not _is_lasting(error)
 
 
 def _is_lasting(error: BaseException | None) -> bool:
