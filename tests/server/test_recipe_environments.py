@@ -266,5 +266,5 @@ def test_two_numpys_that_exclude_each_other_in_one_orthanc(server: OrthancServer
         stored[name] = np.sort([real(dataset).sum() for dataset in downloaded])
     parents = np.sort([real(dataset).sum() + dataset.Rows * dataset.Columns for dataset in CT])
     assert np.allclose(stored["old"], parents) and np.allclose(stored["new"], parents + 20 * 24)
-    said = ("Old runs with numpy 1.26.4", "New runs with numpy 2.")
-    soon(lambda: all(words in server.log() for words in said))
+    versions = ("Old runs with numpy 1.26.4", "New runs with numpy 2.")
+    soon(lambda: all(words in server.log() for words in versions))

@@ -210,8 +210,8 @@ def test_a_model_is_loaded_once_for_twenty_jobs(server: OrthancServer, series: s
 def test_contradicting_versions_of_a_package_in_one_orthanc(server: OrthancServer, series: str) -> None:
     for pipeline in ("elsewhere", "here"):
         derive(server, series, Pipeline=pipeline)
-    said = ("contradiction 1.26.4", "contradiction 2.4.6")
-    soon(lambda: all(words in server.log() for words in said))
+    versions = ("contradiction 1.26.4", "contradiction 2.4.6")
+    soon(lambda: all(words in server.log() for words in versions))
 
 
 def test_a_pipeline_is_described_from_where_it_runs(server: OrthancServer, series: str) -> None:

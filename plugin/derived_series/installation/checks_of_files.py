@@ -17,7 +17,7 @@ from pydicom.datadict import tag_for_keyword
 
 from derived_series.errors import InvalidRequest
 from derived_series.installation.checks_of_database import check_database
-from derived_series.installation.checks_of_environments import check_elsewhere
+from derived_series.installation.checks_of_environments import check_elsewhere, check_python
 from derived_series.installation.checks_of_names import check_names, check_section
 from derived_series.installation.configuration import Configuration
 from derived_series.installation.finding import Finding, Severity, error, warning
@@ -269,6 +269,8 @@ def _blueprints(set_up: SetUp, settings: Settings, around: OrthancConfiguration)
                 f"Environments: {name}: {python} is not a program that the user {set_up.account.name} may run",
                 "name the Python of an environment in which this package is installed",
             )
+        else:
+            yield from check_python(name, python, set_up.account)
 
 
 def _certificates(set_up: SetUp, name: str, environment: EnvironmentSettings) -> Iterator[Finding]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
+import tempfile
 import time
+import venv
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import resources
@@ -61,6 +64,12 @@ def elsewhere(sections: Sections, **keys: Any) -> None:
     """An environment of workers that may reach Orthanc."""
     sections["DerivedSeries"].update(Environments={"gpu": {**ELSEWHERE, **keys}})
     sections.update(RemoteAccessAllowed=True, AuthenticationEnabled=True, RegisteredUsers={"worker": "long and secret"})
+
+
+def bare_python(folder: Path) -> str:
+    """A Python that has nothing but its own library."""
+    venv.create(folder / "bare")
+    return str(folder / "bare" / "bin" / "python")
 
 
 def certificates(folder: Path, *, days: int = 825, key_of: str = "orthanc") -> str:
@@ -189,6 +198,21 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
         "environments",
         "torch: /nowhere/python",
     ),
+    "an environment without this package": (
+        lambda s, f: s["DerivedSeries"].update(Environments={"torch": {"Python": bare_python(f)}}),
+        "environments",
+        "cannot run this plugin's workers: ModuleNotFoundError: No module named 'derived_series'",
+    ),
+    "an environment that is no Python": (
+        lambda s, f: s["DerivedSeries"].update(Environments={"torch": {"Python": "/bin/false"}}),
+        "environments",
+        "(/bin/false) is no Python that can run workers",
+    ),
+    "an environment with another program": (
+        lambda s, f: s["DerivedSeries"].update(Environments={"torch": {"Python": "/bin/echo"}}),
+        "environments",
+        "(/bin/echo) is no Python that can run workers",
+    ),
     "certificates that are gone": (
         lambda s, f: s["DerivedSeries"].update(
             Environments={"gpu": {"Scheduler": "tls://box:8786", "Certificates": "/nowhere"}}
@@ -258,6 +282,27 @@ BROKEN: dict[str, tuple[Callable[[Sections, Path], object], str, str]] = {
     ),
     "jobs of a newer version": (newer_jobs, "jobs", "is of a newer version of the plugin (99"),
 }
+
+
+def test_an_environment_with_this_package_has_no_finding(tmp_path: Path) -> None:
+    sections = sound_sections(tmp_path)
+    sections["DerivedSeries"].update(Environments={"torch": {"Python": sys.executable}})
+    assert diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections})) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs what another user may")
+def test_the_python_of_an_environment_is_run_by_orthancs_user(tmp_path: Path) -> None:
+    sections = sound_sections(tmp_path)
+    with tempfile.TemporaryDirectory() as folder:  # which anyone may reach, as pytest's not
+        Path(folder).chmod(0o755)
+        python = Path(folder) / "python"
+        python.write_text('#!/bin/sh\necho "{\\"Error\\": \\"run by $(id -u) $(id -G)\\"}"\n')
+        python.chmod(0o755)
+        sections["DerivedSeries"].update(Environments={"torch": {"Python": str(python)}})
+        nobody = Account.of("nobody")
+        findings = diagnosed(write_folder(tmp_path / "orthanc", {"orthanc.json": sections}), nobody)
+    groups = " ".join(str(group) for group in sorted(nobody.groups))
+    assert any(f"run by {nobody.uid} {groups}" in each.message for each in findings), findings
 
 
 def findings_of_database(folder: Path, address: str) -> list[str]:

@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "scheduler_connection",
     },
     "machines": {"jobs", "loopback", "scheduler_connection", "errors"},
-    "installation": {"orthanc", "jobs", "software", "loopback", "no_answer", "errors"},
+    "installation": {"orthanc", "jobs", "software", "user_code", "loopback", "no_answer", "errors"},
     "dicom_factory": {"pipelines", "dicom", "errors"},
     "__main__": {
         "kinds",

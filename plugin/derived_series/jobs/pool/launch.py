@@ -65,6 +65,13 @@ class Interpreter:
         path = tuple(each or os.getcwd() for each in sys.path)
         return cls(executable or Path(sys.executable), path)
 
+    def variables(self, added: Mapping[str, str]) -> dict[str, str]:
+        """The variables of the environment that it is started with: those here, and what is added."""
+        variables = {**os.environ, **added}
+        if self.path is not None:
+            return variables
+        return {name: value for name, value in variables.items() if not name.startswith(_OF_OUR_PYTHON)}
+
     @property
     def described(self) -> str:
         return f"the environment {self.name!r} ({self.executable})" if self.name else str(self.executable)
@@ -99,15 +106,12 @@ def launch(
     ours, theirs = socket.socketpair()
     life, lasting = os.pipe()
     ended, ending = os.pipe()
-    environment = {**os.environ, **variables}
-    if interpreter.path is None:
-        environment = {name: value for name, value in environment.items() if not name.startswith(_OF_OUR_PYTHON)}
     boot_arguments = json.dumps([theirs.fileno(), life, ending, interpreter.path, module])
     try:
         process = subprocess.Popen(
             [str(interpreter.executable), "-P", "-c", _BOOT, boot_arguments],
             stdin=subprocess.DEVNULL,
-            env=environment,
+            env=interpreter.variables(variables),
             pass_fds=[theirs.fileno(), life, ending],
             process_group=0,
         )
@@ -133,15 +137,19 @@ def digest() -> str:
     return whole.hexdigest()
 
 
-def greet(pipe: Connection) -> None:
-    """Say what runs at this end."""
-    hello = {
+def greeting() -> dict[str, str]:
+    """What runs here."""
+    return {
         "Version": version(),
         "Python": platform.python_version(),
         "Digest": digest(),
         "Executable": sys.executable,
     }
-    pipe.send_bytes(pickle.dumps((HELLO, hello)))
+
+
+def greet(pipe: Connection) -> None:
+    """Say what runs at this end."""
+    pipe.send_bytes(pickle.dumps((HELLO, greeting())))
 
 
 def check_greeting(hello: Mapping[str, str], interpreter: Interpreter) -> None:
