@@ -1,6 +1,6 @@
 // What a dry run would store: one slice, and every tag with who set it.
 
-import { el } from "../shared/dom.js";
+import { breakable, el } from "../shared/dom.js";
 import { table } from "../shared/page.js";
 
 const GROUPS = [
@@ -34,12 +34,12 @@ function picture(preview, count) {
 function group(title, header, origin) {
   const rows = header
     .filter((row) => row.Origin === origin)
-    .map((row) => [row.Tag, row.Keyword, row.VR, value(row), who(row)]);
+    .map((row) => [row.Tag, breakable(row.Keyword), row.VR, value(row), who(row)]);
   return folded(title, origin.toLowerCase(), rows.length, table(["Tag", "Name", "VR", "Value", "Who"], rows), origin === "Set");
 }
 
 function dropped(rows) {
-  const cells = rows.map((row) => [row.Tag, row.Keyword, row.VR, row.Value]);
+  const cells = rows.map((row) => [row.Tag, breakable(row.Keyword), row.VR, breakable(row.Value)]);
   return folded("Of the parent, not in the result", "dropped", rows.length, table(["Tag", "Name", "VR", "Parent's value"], cells));
 }
 
@@ -48,11 +48,11 @@ function folded(title, kind, count, content, open = false) {
 }
 
 function value(row) {
-  const text = el("span", { text: row.Value });
+  const text = breakable(row.Value);
   return row.VariesByInstance ? el("span", {}, text, el("span", { class: "dim", text: " (differs by instance)" })) : text;
 }
 
 function who(row) {
-  const setter = el("span", { text: `${row.Blueprint}: ${row.Element}` });
-  return row.Overrode.length ? el("span", {}, setter, el("span", { class: "dim", text: `; instead of ${row.Overrode.join(", ")}` })) : setter;
+  const setter = breakable(`${row.Blueprint}: ${row.Element}`);
+  return row.Overrode.length ? el("span", {}, setter, el("span", { class: "dim" }, breakable(`; instead of ${row.Overrode.join(", ")}`))) : setter;
 }

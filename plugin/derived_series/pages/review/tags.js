@@ -1,6 +1,6 @@
 // The tags in which the two instances shown differ, and who set each.
 
-import { el } from "../shared/dom.js";
+import { breakable, el } from "../shared/dom.js";
 import { quantity } from "../shared/format.js";
 import { ask, inOneLine } from "../shared/server.js";
 
@@ -94,7 +94,7 @@ export class Tags {
     this.status.textContent = `${count("changed")} changed, ${count("added")} added, ${count("left out")} left out, ${count("same")} the same`;
     this.body.replaceChildren(...rows.map((row) => {
       const by = this.header?.get(row.tag) ?? (row.kind === "left out" ? "no element of the blueprint names it" : "");
-      const cells = [`${row.tag} ${row.name}`, row.parent, row.derived, by].map((value) => el("td", { text: value }));
+      const cells = [`${row.tag} ${row.name}`, row.parent, row.derived, by].map((value) => el("td", {}, breakable(value)));
       return el("tr", { "data-kind": row.kind.replace(" ", "-"), "data-tag": row.tag }, ...cells);
     }));
     this.node.dataset.rows = String(rows.length);

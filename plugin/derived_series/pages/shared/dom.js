@@ -23,3 +23,12 @@ export function el(name, properties = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+/** After these a line may be broken: within a keyword, a name, a UID and several values. */
+const BREAKS = /[a-z](?=[A-Z])|[_(.\\](?=\w)/g;
+
+/** A text whose long words may be broken where a reader would: Instance|Creation|Date, 1.2.|840, ORIGINAL\|PRIMARY. */
+export function breakable(text) {
+  const parts = String(text ?? "").replace(BREAKS, "$&\0").split("\0");
+  return el("span", {}, ...parts.flatMap((part, index) => (index ? [el("wbr"), part] : [part])));
+}
