@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -80,31 +81,35 @@ class Row:
 def main() -> int:
     SHIPPED.write_text(shipped_text(), "utf-8")
     for document in (DOCUMENT, AUTHORIZATION):
-        document.write_text(updated(document.read_text("utf-8")), "utf-8")
+        new_tables = tables() | table_of_kinds_and_parents()
+        document.write_text(updated(document.read_text("utf-8"), new_tables), "utf-8")
     return 0
 
 
-def updated(text: str) -> str:
-    """The document with its tables as the code has them now."""
-    new_tables = tables()
+def updated(text: str, new_tables: Mapping[str, str]) -> str:
+    """The document with these tables by name, as the code has them now; others stay as they are."""
 
     def table(match: re.Match[str]) -> str:
-        return f"{match[1]}\n{new_tables[match[2]]}{match[3]}"
+        return f"{match[1]}\n{new_tables[match[2]]}{match[3]}" if match[2] in new_tables else match[0]
 
     return re.sub(r"(<!-- table: ([\w ]+) -->)\n.*?(<!-- end -->)", table, text, flags=re.DOTALL)
 
 
 @lru_cache(maxsize=1)
 def tables() -> dict[str, str]:
-    """The tables by name, as Markdown."""
+    """The tables by name, as Markdown, but for that of kinds and parents, which takes long."""
     datasets = objects()
     rows = {name: rows_of(name, dataset) for name, dataset in datasets.items()}
     common = set.intersection(*map(set, rows.values()))
     sections = {"classes": classes(), "transfer syntaxes": _transfer_syntaxes(), "common": _table(common)}
-    sections["kinds and parents"] = markdown(*compact(matrix()))
     sections["authorization"] = authorization_matrix.markdown(authorization())
     sections["authorization plugin"] = f"```json\n{shipped_text()}```\n"
     return sections | {name: _table(set(each) - common) for name, each in rows.items()}
+
+
+def table_of_kinds_and_parents() -> dict[str, str]:
+    """What each kind becomes of each sort of parent: see ``tables``."""
+    return {"kinds and parents": markdown(*compact(matrix()))}
 
 
 @lru_cache(maxsize=1)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from conformance import DOCUMENT, table_of_kinds_and_parents, updated
 from derived_series.kinds import KINDS
 from kinds_matrix import PARENTS, compact, matrix, plain_text
 from parents_of_kinds import PROJECTION
@@ -33,6 +34,13 @@ def test_every_kind_is_made_of_every_sort_of_parent_or_refused_for_a_reason(tabl
             assert bool(cell.instances) != bool(cell.reason), (kind, parent)
             assert cell.instances or cell.remedy, f"{kind} of {parent}: what to do is not told"
             assert "Traceback" not in cell.reason and "Error" not in cell.reason
+
+
+def test_the_conformance_statement_says_so() -> None:
+    document = DOCUMENT.read_text("utf-8")
+    assert document == updated(document, table_of_kinds_and_parents()), (
+        "run: PYTHONPATH=plugin:tests .venv/bin/python scripts/conformance.py"
+    )
 
 
 def parents_taken(name: str) -> set[str]:
