@@ -1,7 +1,7 @@
 """Derived Series for Orthanc: image results as correct DICOM series beside their parents.
 
-The names of ``derived_series.dicom`` are here too, and imported when they are asked for: Orthanc's own process,
-which only hands work out, loads neither numpy nor pydicom.
+It also offers the names of ``derived_series.dicom``, which it imports when they are first used: Orthanc's own process,
+which only hands out work, loads neither numpy nor pydicom.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""``derived-series`` (or ``python -m derived_series``): build, explain, lint and list without a server; install and
-doctor for one's own Orthanc; worker, scheduler and certificates for other machines."""
+"""The command line, ``derived-series`` or ``python -m derived_series``.
+
+``build``, ``explain``, ``lint`` and ``list`` need no server; ``install`` and ``doctor`` set up and check an Orthanc;
+``worker``, ``scheduler`` and ``certificates`` are for machines that run jobs for it.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +39,10 @@ from derived_series.pipelines.linted_blueprints import blueprints_without_parent
 from derived_series.pipelines.run import Options, Results, extra_blueprint, run_blueprint, run_outputs
 from derived_series.transfer_syntaxes import WRITTEN
 
-#: The blueprints that come with the package; when they are not there --blueprints must name others.
+#: The blueprints that come with the package; where they are missing, --blueprints must name others.
 DEFAULT_FOLDER = ready_blueprints()
 
-#: How the choices that errors speak of are made here.
+#: The command line's way to make the choices that errors suggest.
 _CHOICES: dict[Choice, str] = {
     Choice.NAN: "--nan 0",
     Choice.PARENT_GRID: "--grid parent",
@@ -60,7 +63,7 @@ _VALIDATIONS: dict[str, Validation] = {"strict": "Strict", "warn": "Warn", "off"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0, 1 when ``lint`` finds errors, or 2 with one line on stderr when the input is bad."""
+    """Run a command. The exit code is 0, 1 when ``lint`` finds errors, or 2 with one line on stderr for bad input."""
     options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     try:
         if (command_of_machines := {**COMMANDS, **machines.COMMANDS}.get(options.command)) is not None:
@@ -80,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_files(options: argparse.Namespace, library: Library) -> Library:
-    """The library with the files that are named in place of a blueprint or a pipeline, whose names stand there then."""
+    """Add to the library the files given as ``--blueprint`` or ``--pipeline``, and replace these options by names."""
     if Path(getattr(options, "blueprint", None) or "").suffix == ".py":
         file, of_file = _loaded(options.blueprint)
         if file.stem not in of_file.blueprints:
@@ -101,10 +104,10 @@ def _with_files(options: argparse.Namespace, library: Library) -> Library:
 
 
 def _loaded(name: str) -> tuple[Path, Library]:
-    """What a file holds. :raises InvalidRequest: it is not there, or cannot be loaded."""
+    """Load a file of blueprints and pipelines. :raises InvalidRequest: it is missing or cannot be loaded."""
     path = Path(name)
     if not path.is_file():
-        raise InvalidRequest(f"{name} is not a file", remedy="name a file, or one of what derived-series list shows")
+        raise InvalidRequest(f"{name} is not a file", remedy="name a file, or something that derived-series list shows")
     library = Library.load([path])
     for problem in library.problems:
         raise InvalidRequest(f"{problem.file.name}: {problem.message}")
@@ -112,7 +115,7 @@ def _loaded(name: str) -> tuple[Path, Library]:
 
 
 def _tell_problems(options: argparse.Namespace, library: Library) -> None:
-    """Warn of files that could not be loaded: each where it is listed or meant, else of all at once."""
+    """Warn of files that could not be loaded: one by one when they are listed or needed, else all in one line."""
     asked = {getattr(options, name, None) for name in ("blueprint", "pipeline", "what")}
     all_of_them = options.command == "list" or len(library.problems) == 1
     others = []
@@ -132,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="build a derived series into a folder")
     build.add_argument("parent", metavar="PARENT_DIR")
-    build.add_argument("out", metavar="OUT_DIR", help="a folder that is not there yet, or is empty")
+    build.add_argument("out", metavar="OUT_DIR", help="a new or empty folder")
     _what(build)
     build.add_argument("--image", metavar="FILE", help=f"{readable_suffixes()}; without it the parent's own values")
     build.add_argument(
@@ -179,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
-    """The arguments with ``--option=value`` where a value begins with a minus, which argparse takes for an option."""
+    """Join an option and a value that begins with a minus to ``--option=value``: argparse takes it for an option."""
     joined: list[str] = []
     for argument in arguments:
         former = joined[-1] if joined else ""
@@ -199,7 +202,7 @@ def _what(parser: argparse.ArgumentParser) -> None:
 
 
 def _selection(options: argparse.Namespace) -> Selection:
-    """``--orientation`` is a plane or six numbers with commas."""
+    """Read ``--orientation``, a plane or six numbers separated by commas, and ``--part``."""
     if options.orientation in (None, *get_args(Plane)):
         return Selection(options.orientation, options.part)
     try:
@@ -221,7 +224,7 @@ def _pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
 
 
 def _results(asked: argparse.Namespace, library: Library) -> Results:
-    """What is built, by output; one of a blueprint has no name."""
+    """Build the series: one by output name for a pipeline, one under the empty name for a blueprint."""
     inputs = _folders_of_inputs(asked, library)
     parent = ParentSeries.from_folder(asked.parent, _selection(asked))
     strategy = FillingStrategy(asked.filling) if asked.filling else None
@@ -258,14 +261,14 @@ def _results(asked: argparse.Namespace, library: Library) -> Results:
 
 
 def _folders_of_inputs(asked: argparse.Namespace, library: Library) -> dict[str, str]:
-    """``--input``: the folders of the inputs beside the parent. It is known before anything is read and run.
+    """The folders of the inputs besides the parent, from ``--input``; checked before anything is read or run.
 
     :raises InvalidRequest: one is missing, or the pipeline has none of its name.
     """
     folders = _pairs(asked.input, "--input")
     if not asked.pipeline:
         if folders:
-            raise InvalidRequest("--input names the inputs of a --pipeline", remedy="name the pipeline, too")
+            raise InvalidRequest("--input names the inputs of a --pipeline", remedy="name the pipeline too")
         return {}
     pipeline = library.pipeline(asked.pipeline).pipeline
     others = {name: wanted for name, wanted in pipeline.input.items() if name != pipeline.parent_name()}
@@ -293,7 +296,7 @@ def _input_series(wanted: type[Input], folder: str) -> ParentSeries:
 
 
 def _pictured(options: Sequence[str]) -> dict[str, Any]:
-    """The values of ``--picture`` are numbers, ``true`` and ``false``. :raises InvalidRequest: others."""
+    """Read the settings of ``--picture``: numbers, ``true`` and ``false``. :raises InvalidRequest: other values."""
     pairs = _pairs(options, "--picture")
     try:
         return {name: json.loads(value) for name, value in pairs.items()}
@@ -305,7 +308,7 @@ def _resampling(options: argparse.Namespace) -> Resampling | None:
     if options.grid == "parent":
         return Resampling(options.interpolation and options.interpolation.capitalize(), options.outside)
     if options.interpolation or options.outside is not None:
-        raise InvalidRequest("--interpolation and --outside tell how to resample: add --grid parent")
+        raise InvalidRequest("--interpolation and --outside say how to resample: add --grid parent")
     return None
 
 
@@ -371,7 +374,7 @@ def _lint(options: argparse.Namespace, library: Library) -> int:
 
 
 def _linted(what: str, library: Library) -> dict[str, Blueprint | str]:
-    """The blueprints of a file and of its pipelines, or of what has a name in the library; or why one is not there."""
+    """The blueprints of a file and its pipelines, or of a name in the library; or the reason why one is missing."""
     if Path(what).suffix != ".py":
         if what in library.pipelines and what not in library.blueprints:
             return blueprints_without_parent(library, library.pipelines[what])

@@ -61,9 +61,9 @@ def series_uids_of(job_id: str) -> tuple[str, ...]:
 
 
 def free_series_number(parent_number: int | None, taken: Collection[int]) -> int:
-    """The parent's number plus SERIES_NUMBER_OFFSET, moved on past those that are taken.
+    """The parent's number plus SERIES_NUMBER_OFFSET, or the next free number after it.
 
-    Where that is beyond what an IS holds, the first free number from 1 on.
+    If that is more than an IS can hold, it is the first free number from 1 on.
     """
     number = max(parent_number or 0, 0) + SERIES_NUMBER_OFFSET
     while number in taken:
@@ -72,7 +72,7 @@ def free_series_number(parent_number: int | None, taken: Collection[int]) -> int
 
 
 def free_series_numbers(parent_number: int | None, taken: Collection[int], count: int) -> int:
-    """The first of so many free numbers that follow each other."""
+    """The first of ``count`` consecutive free numbers."""
     blocked = set(taken)
     while True:
         number = free_series_number(parent_number, blocked)

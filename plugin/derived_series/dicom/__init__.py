@@ -1,4 +1,4 @@
-"""Headers, geometry and pixels of derived series; knows no server and is usable alone."""
+"""Headers, geometry and pixels of derived series. It knows no server and can be used alone."""
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.blueprints.build_context import BuildContext

@@ -1,4 +1,4 @@
-"""Who set which tag of a blueprint's header, or of a series."""
+"""explain(): which element set which tag of a header or a series."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.shortening import shortened
 
 _VALUE_CHARACTERS = 64
-#: What is not shown.
+#: Tags that are not shown.
 PIXELS = frozenset(
     Tag(name) for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "EncapsulatedDocument")
 )
@@ -31,7 +31,7 @@ PIXELS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tag of the result.
+    """One row of an explanation: a tag of the result and where its value comes from.
 
     :param element: the repr of the element that set it; :param source: the blueprint that it came with.
     :param origin: whether the value was "Copied" from the parent, "Set" by the blueprint or "Computed".
@@ -52,13 +52,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Rows in tag order, and the warnings of the build."""
+    """The rows of an explanation in tag order, and the warnings of the build."""
 
     rows: tuple[Row, ...]
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The rows and the warnings as values of JSON."""
+        """The rows and the warnings as JSON values."""
         tags = [
             {
                 "Tag": row.tag,
@@ -105,16 +105,16 @@ def explain(
     strategy: FillingStrategy = FillingStrategy.DISCARD,
     factory: DicomFactory | None = None,
 ) -> Explanation:
-    """For every tag of the result: which element of which blueprint sets it, what it overrode, the value.
+    """Say for every tag of the result which element of which blueprint sets it, what it overrode, and the value.
 
-    Of a series all values are known; of those that differ by instance it is that of the first instance that has one.
-    Of a blueprint it is the header for a parent: a value that depends on the image is "<with the image>".
+    For a series all values are known; for those that differ by instance it shows the first instance that has one.
+    For a blueprint it shows the header for a parent, where a value that depends on the image is "<with the image>".
 
-    :param what: a blueprint, with its parent, or a series that was built.
-    :param parent: the parent series, for a blueprint.
-    :param strategy: how tags are filled that a blueprint does not name.
-    :param factory: that would make the series; by default a ``NumpyFactory``.
-    :raises HeaderError: with all that the parent lacks.
+    :param what: a blueprint or a finished series.
+    :param parent: the parent series; required for a blueprint.
+    :param strategy: what happens to the parent's tags that a blueprint does not name.
+    :param factory: the factory that would make the series; by default a ``NumpyFactory``.
+    :raises HeaderError: the parent lacks tags; the error names all of them.
     """
     if isinstance(what, Blueprint):
         if parent is None:
@@ -145,7 +145,7 @@ def _explain_classic(series: DerivedSeries) -> Explanation:
 
 
 def _explain_finished(series: Series) -> Explanation:
-    """The tags of the first of finished datasets: a blueprint's where there is one, else the pipeline's."""
+    """Explain the first of the finished datasets: by the blueprint if there is one, else by the pipeline."""
     first = series.dataset(0)
     if series.header is not None:
         values = {(int(e.tag), ""): e for e in first if e.tag not in PIXELS and not e.tag.is_private}
@@ -214,7 +214,7 @@ def _text(element: DataElement) -> str:
 
 
 def dropped(explanation: Explanation, parent: ParentSeries) -> list[dict[str, str]]:
-    """What the parent's first instance has and the result has not, as values of JSON."""
+    """The tags of the parent's first instance that the result lacks, as JSON values."""
     kept = {row.tag for row in explanation.rows}
     return [
         {"Tag": number(e.tag), "Keyword": keyword(e.tag) or e.name, "VR": e.VR, "Value": _text(e)}

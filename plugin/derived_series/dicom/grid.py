@@ -1,9 +1,9 @@
-"""The grid of a stack of slices: where each voxel is. It knows no voxel values.
+"""Grid: where the voxels of a stack of slices are, without their values.
 
 Coordinates are the patient's, in mm, LPS (PS3.3 C.7.6.2.1.1): x to the left, y to the back, z to the head.
-Arrays are indexed (slice, row, column); slices ascend along the normal, which is the row cosines x the column
-cosines. An affine maps (slice, row, column, 1) to (x, y, z, 1) at the centre of the voxel. docs/coordinate-systems.md
-explains all of it with a picture.
+Arrays are indexed (slice, row, column); slices ascend along the normal, the cross product of row cosines and column
+cosines. An affine maps (slice, row, column, 1) to (x, y, z, 1) at the centre of the voxel. See
+docs/coordinate-systems.md for a picture.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from derived_series.errors import GeometryError
 Affine = npt.NDArray[np.float64]
 Vector = tuple[float, float, float]
 
-#: RAS+ (NIfTI) from LPS+ (DICOM) and back: both first axes change sign.
+#: Turns LPS+ (DICOM) into RAS+ (NIfTI) and back: the first two axes change sign.
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
-#: A gap may differ from the median gap by this many mm, or this part of it, and still count as even.
+#: How far a gap may differ from the median gap and still count as even, in mm or as a part of it.
 EVEN_MM, EVEN_PART = 0.01, 0.005
-#: Two slices nearer than this (mm) are at the same position.
+#: Slices nearer to each other than this (mm) are at the same position.
 SAME_POSITION_MM = 1e-3
-#: Directions may differ by this angle and still be the same: DS values are rounded.
+#: How far directions may differ and still count as equal: DS values are rounded.
 SAME_ANGLE_RADIANS = 2e-3
-#: Positions, distances and sizes of voxels (mm) are below this: what is not is a mistake.
+#: Positions, distances and voxel sizes (mm) from here on are taken for mistakes.
 FARTHEST_MM = 1e9
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Planes of one orientation (PS3.3 C.7.6.2); an array on it is (slice, row, column).
+    """A stack of parallel planes (PS3.3 C.7.6.2), for arrays of (slice, row, column).
 
-    :param row_cosines: unit vector, direction of growing column index (first three values of ImageOrientationPatient).
-    :param column_cosines: unit vector, direction of growing row index (last three values).
+    :param row_cosines: unit vector in the direction of growing column index, the first three values of
+        ImageOrientationPatient.
+    :param column_cosines: unit vector in the direction of growing row index, the last three values.
     :param pixel_spacing: mm between rows, mm between columns, as PixelSpacing (0028,0030).
     :param positions: ImagePositionPatient of every slice, LPS mm, ascending along the normal.
     :param rows: number of rows; :param columns: number of columns.
@@ -86,7 +87,7 @@ class Grid:
 
     @property
     def slice_spacing(self) -> float | None:
-        """The real distance between slices in mm (the median gap); None for one slice."""
+        """The distance between slices in mm (the median gap); None for a single slice."""
         return float(np.median(self.gaps)) if len(self.positions) > 1 else None
 
     def _steps(self) -> npt.NDArray[np.float64]:
@@ -94,7 +95,7 @@ class Grid:
 
     @property
     def is_regular(self) -> bool:
-        """Whether each slice is one same step from the one before (a sheared stack is regular too)."""
+        """Whether all steps from slice to slice are equal; they are in a sheared stack too."""
         if len(self.positions) < 3:
             return True
         steps = self._steps()
@@ -104,7 +105,7 @@ class Grid:
 
     @property
     def shear_degrees(self) -> float:
-        """Angle between the stack's direction and the normal: 0 for a straight stack, the gantry's tilt otherwise."""
+        """Angle between the stack's direction and the normal: 0 for a straight stack, else the gantry tilt."""
         if len(self.positions) < 2:
             return 0.0
         step = np.asarray(self.positions[-1]) - np.asarray(self.positions[0])
@@ -113,7 +114,7 @@ class Grid:
         return float(np.degrees(np.arctan2(across, abs(along))))
 
     def require_regular(self, why: str) -> None:
-        """:raises GeometryError: when the gaps are uneven, with the gaps named."""
+        """Require even gaps. :param why: what needs them. :raises GeometryError: they are uneven; it lists them."""
         if not self.is_regular:
             gaps = ", ".join(f"{gap:.3f}" for gap in np.unique(np.round(self.gaps, 3))[:8])
             raise GeometryError(
@@ -125,7 +126,7 @@ class Grid:
     def affine_lps(self) -> Affine:
         """4x4, (slice, row, column, 1) -> LPS mm.
 
-        :raises GeometryError: when the slices are unevenly spaced: then no affine is true.
+        :raises GeometryError: the slices are unevenly spaced, so that no affine fits.
         """
         self.require_regular("an affine")
         affine = np.eye(4)
@@ -150,9 +151,9 @@ class Grid:
         return np.stack([first, first + down, first + across, first + down + across])
 
     def subset(self, indexes: Sequence[int]) -> Grid:
-        """The grid of some of the slices, in ascending order.
+        """The grid of some of its slices, in ascending order.
 
-        :raises GeometryError: indexes that do not ascend: an array in their order would be on the wrong slices.
+        :raises GeometryError: the indexes do not ascend: an array in their order would lie on the wrong slices.
         """
         return Grid(
             self.row_cosines,
@@ -165,11 +166,11 @@ class Grid:
 
     @classmethod
     def from_affine(cls, affine_lps: Affine, shape: Sequence[int]) -> Grid:
-        """The grid of a (slice, row, column) array with an LPS affine.
+        """Make the grid of a (slice, row, column) array from its LPS affine.
 
-        The slices must ascend along the normal: the affine's directions are right-handed.
+        The slices must ascend along the normal, so the affine must be right-handed.
 
-        :raises GeometryError: singular, left-handed, sheared or non-orthogonal affines, with the angle named.
+        :raises GeometryError: the affine is singular, left-handed, sheared or not orthogonal; it names the angle.
         """
         affine = np.asarray(affine_lps, dtype=np.float64)
         if affine.shape != (4, 4) or not np.all(np.isfinite(affine)):

@@ -1,4 +1,4 @@
-"""Algorithm: what made an image, as objects name it: its maker, name, version, and the files that it goes by."""
+"""Algorithm: the name, version, maker and files of what made an image, as DICOM objects name it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from derived_series.errors import BlueprintError
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """What made an image, as ContributingEquipmentSequence (0018,A001) and segments name it.
+    """The algorithm that made an image, as ContributingEquipmentSequence (0018,A001) and segments name it.
 
-    :param name: such as ``"TotalSegmentator"``. :param version: of it, such as ``"2.4.0"``.
+    :param name: such as ``"TotalSegmentator"``. :param version: such as ``"2.4.0"``.
     :param manufacturer: who made it.
-    :param uid: of this version, where its maker gave it one.
-    :param family: of CID 7162; artificial intelligence when not given.
-    :param files: its weights and tables, absolute or beside the pipeline's file: the result depends on what is in them.
+    :param uid: the UID of this version, if its maker assigned one.
+    :param family: a code of CID 7162; artificial intelligence by default.
+    :param files: its weights and tables, absolute or relative to the pipeline's file: the result depends on them.
     :raises BlueprintError: a name, version or manufacturer that cannot be written.
     """
 

@@ -24,14 +24,14 @@ class Entry:
 
 
 class Blueprint:
-    """A collection of virtual elements, at most one a tag, in tag order.
+    """A collection of virtual elements in tag order, at most one for each tag.
 
-    ``a + b`` has the elements of both; where both name a tag, the right one's wins (so + is not commutative).
-    Ready blueprints are frozen: they are shared by all, and ``bp[tag] = element`` on them is an error; the
-    result of ``+`` and of ``copy()`` is free to be changed.
+    ``a + b`` has the elements of both; where both have a tag, the element of ``b`` wins, so + is not commutative.
+    Ready blueprints are shared and therefore frozen: ``bp[tag] = element`` raises an error. The results of ``+`` and
+    ``copy()`` can be changed.
 
-    :param elements: virtual elements; a later one of the same tag wins.
-    :param name: the name that ``explain`` gives to the elements' origin.
+    :param elements: virtual elements; of two with the same tag, the later one wins.
+    :param name: what ``explain`` names as the origin of the elements.
     """
 
     def __init__(self, elements: Iterable[VirtualElement] | Blueprint = (), *, name: str | None = None):
@@ -50,7 +50,7 @@ class Blueprint:
         return self._name or _UNNAMED
 
     def named(self, name: str) -> Blueprint:
-        """A frozen copy under a name; elements that had no named origin get this one."""
+        """A frozen copy with a name, which also becomes the origin of the elements that have none yet."""
         renamed = Blueprint(self, name=name)
         for key, entry in renamed._entries.items():
             if entry.source == _UNNAMED:
@@ -138,7 +138,7 @@ class Blueprint:
         return total
 
     def __eq__(self, other: object) -> bool:
-        """Equal elements; names and what was overridden do not count."""
+        """Whether the elements are equal; names and overridden elements do not count."""
         if not isinstance(other, Blueprint):
             return NotImplemented
         return {k: e.element for k, e in self._entries.items()} == {k: e.element for k, e in other._entries.items()}
@@ -150,13 +150,13 @@ class Blueprint:
         return f"Blueprint({self.name!r}, [{lines}\n])" if lines else f"Blueprint({self.name!r}, [])"
 
     def required_tags(self) -> tuple[int, ...]:
-        """The tags that a parent must have: those of copies that are not optional."""
+        """The tags that a parent must have: those that are copied and not optional."""
         copies = (e for e in self if isinstance(e, CopyElement | InstanceCopyElement) and not e.Optional)
         return tuple(int(e.tag) for e in copies if e.source is None)
 
 
 def _over(entry: Entry, old: Entry | None) -> Entry:
-    """The entry over an older one of its key; an equal element hides nothing."""
+    """Put an entry over an older one of the same key; an equal element overrides nothing."""
     if old is None:
         return entry
     chain = [entry, *entry.overrode, Entry(old.element, old.source), *old.overrode]

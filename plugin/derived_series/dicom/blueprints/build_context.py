@@ -1,4 +1,4 @@
-"""What varies from one build to the next and is not the parent, the blueprint or the image."""
+"""BuildContext: what differs from one build to the next, besides the parent, the blueprint and the image."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from derived_series.identifiers import free_series_number, output_seed, uid_of
 class BuildContext:
     """The circumstances of one build.
 
-    :param now: the time that is written as series, content and creation time, on the clock of the parent's time zone;
-        without a zone of its own it is on this machine's clock.
-    :param uid_seed: when given, all UIDs follow from it and a repeated build has the same ones;
-        without it every build has new, random ones.
+    :param now: the time that is written as series, content and creation time, in the parent's time zone; a time
+        without a zone is taken as this machine's local time.
+    :param uid_seed: when given, all UIDs follow from it, so that a repeated build has the same ones;
+        without it every build has new, random UIDs.
     :param taken_series_numbers: the SeriesNumbers that the study has already.
-    :param reserved_series_number: the SeriesNumber that is kept free for this build, where one is; of several outputs
-        that of the first, and as many after it are kept free too.
-    :param output: the place of the series among the outputs of its job, from 0 on.
-    :param algorithm: what makes the image, where that is said.
-    :param maker: what makes the image where nothing else says how it is derived: the name of a pipeline or a blueprint.
+    :param reserved_series_number: the SeriesNumber reserved for this build, if any; with several outputs, the first of
+        as many reserved numbers.
+    :param output: the 0-based index of the series among the outputs of its job.
+    :param algorithm: the algorithm that makes the image, if it is named.
+    :param maker: the name of the pipeline or blueprint, used where nothing else says how the image was derived.
     :param output_name: tells the series apart from the others of its job; empty for the only one.
-    :param tracked: each segment gets a tracking identifier, since a report of the same job refers to it.
+    :param tracked: give each segment a tracking identifier, because a report of the same job refers to it.
     """
 
     now: datetime = field(default_factory=datetime.now)
@@ -55,7 +55,7 @@ class BuildContext:
         return replace(self, output=0).uid(*role)
 
     def series_number(self, parent_number: int | None) -> int:
-        """The reserved number; else the first free one for a parent with this number."""
+        """The reserved SeriesNumber, or else a free one that follows from the parent's."""
         if self.reserved_series_number is not None:
             return self.reserved_series_number + self.output
         taken = set(self.taken_series_numbers)

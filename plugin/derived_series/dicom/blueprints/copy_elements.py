@@ -48,7 +48,7 @@ def _source(source: str) -> tuple[Path, BaseTag]:
 
 
 def private_tag_in(dataset: Dataset, tag: BaseTag, creator: str) -> BaseTag | None:
-    """Where the dataset has the private element of a creator; its block may be another one than ``tag``'s."""
+    """The tag at which the dataset has a creator's private element; its block may differ from that of ``tag``."""
     if creator == DEFAULT_CREATOR and BaseTag(tag) in dataset:
         return tag
     try:
@@ -58,10 +58,10 @@ def private_tag_in(dataset: Dataset, tag: BaseTag, creator: str) -> BaseTag | No
 
 
 class CopyElement(VirtualElement):
-    """The parent's value: the pivot's, shared by all instances.
+    """Copies the value of the parent's pivot; all instances share it.
 
-    :param Optional: when the parent lacks the tag the derived series lacks it too; otherwise it is an error.
-    :param source: another place to read from, into sequences:
+    :param Optional: True: leave the tag out when the parent lacks it; False: raise an error.
+    :param source: another place to read from, also inside sequences:
         ``"RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife"``.
     """
 
@@ -92,7 +92,7 @@ class CopyElement(VirtualElement):
         return ", ".join(parts + (["Optional=True"] if self.Optional else []))
 
     def read(self, dataset: Dataset) -> DataElement | None:
-        """The element in a dataset, None when it is not there."""
+        """The element in a dataset; None when it is missing."""
         try:
             for tag, item in self._path:
                 items = dataset.get(tag)
@@ -107,13 +107,13 @@ class CopyElement(VirtualElement):
             raise unreadable(f"{describe(self._last)} of instance {dataset.get('SOPInstanceUID')}", error) from error
 
     def is_constant(self, parent: ParentSeries) -> bool:
-        """Whether all instances of the parent have the same value to give, or none has one."""
+        """Whether all instances of the parent have the same value, or all have none."""
         if not self._path and not self._last.is_private:
             return parent.is_constant(self._last)
         return self._agree(parent.instances)
 
     def _agree(self, instances: Sequence[Dataset]) -> bool:
-        """Whether these instances have the same value to give, or none has one."""
+        """Whether these instances have the same value, or all have none."""
         if len(instances) == 1:
             return True
         elements = map(self.read, instances)
@@ -121,7 +121,7 @@ class CopyElement(VirtualElement):
         return all(other == first for other in others)
 
     def lacking(self) -> Value:
-        """The answer when the parent lacks the tag: ``ABSENT`` where it is optional, else ``LackingValue`` raised."""
+        """The answer when the parent lacks the tag: ``ABSENT`` if it is optional, else ``LackingValue`` is raised."""
         if self.Optional:
             return ABSENT
         raise LackingValue(f"the parent series has no {self.source or describe(self.tag)} to copy")
@@ -132,7 +132,7 @@ class CopyElement(VirtualElement):
 
 
 class CopyOrElseElement(CopyElement):
-    """The parent's value, or else another: a plain value or an element of the same tag.
+    """Copies the parent's value, or falls back to a plain value or an element of the same tag.
 
     ``CopyOrElseElement("Manufacturer", "")`` writes an empty (type 2) Manufacturer when the parent has none.
     """
@@ -164,13 +164,13 @@ class CopyOrElseElement(CopyElement):
 
 
 class InstanceCopyElement(CopyElement, InstanceVirtualElement):
-    """Each instance's own value, from the parent's instance at the same position.
+    """Copies for each instance the value of the parent's instance at the same position.
 
-    Instances are matched by position along the normal, never by InstanceNumber or order of arrival. An image that was
-    made of several volumes of the parent has no value where they differ.
+    Instances are matched by position along the normal, never by InstanceNumber or order of arrival. An image made from
+    several volumes of the parent has no value where these differ.
 
-    :raises HeaderError: (in the build) when the image is on a grid of its own: there is no such instance; when the
-        value differs between the volumes, unless it is Optional.
+    :raises HeaderError: in the build, when the image is on its own grid and so has no such instance, or when the value
+        differs between the volumes and is not Optional.
     """
 
     def __init__(
@@ -216,13 +216,13 @@ class InstanceCopyElement(CopyElement, InstanceVirtualElement):
 
 
 class PositionCopyElement(CopyElement):
-    """The parent's value where it is true: shared when all parent instances agree, else each instance's own.
+    """Copies the parent's value where it holds: one for all when all parent instances agree, else one each.
 
-    When the instances differ and the image is on a grid of its own, the tag is left out, or empty with
-    ``Else=None`` or the value of ``Else``: a value of one slice is never written for another. Likewise where an image
-    was made of several volumes that differ. What is one value for each volume is kept on any grid.
+    Where the instances differ and the image is on its own grid, or was made from several volumes that differ, the tag
+    is left out, or has the value of ``Else`` (``None``: empty): the value of one slice is never written for another.
+    A value that is the same in all slices of a volume is kept on any grid.
 
-    :param required: there must be a value (type 1); ``Else`` does not count then.
+    :param required: the tag must have a value (type 1), and ``Else`` is not used.
     """
 
     Else: Any
@@ -253,14 +253,14 @@ class PositionCopyElement(CopyElement):
         return self.Else
 
     def _is_of_volumes(self, env: ImageEnvironment) -> bool:
-        """Whether each volume of the parent has one value, and the image has the same volumes."""
+        """Whether each volume of the parent has one value and the image has as many volumes."""
         parent, size = env.parent, env.parent.slices_per_volume
         if parent.volumes == 1 or env.volumes != parent.volumes:
             return False
         return all(self._agree(parent.instances[t * size : (t + 1) * size]) for t in range(parent.volumes))
 
     def of_whole(self, env: ImageEnvironment) -> Value:
-        """The value for an object of all slices in one instance, where the slices differ: there is none."""
+        """The value for an object with all slices in one instance when the slices differ: none."""
         return self.lacking()
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
@@ -270,9 +270,9 @@ class PositionCopyElement(CopyElement):
 
 
 class GridCopyElement(PositionCopyElement):
-    """The parent's value where the image is on the parent's grid: what says something of its rows and columns.
+    """Copies the parent's value, which is about its rows and columns, when the image is on the parent's grid.
 
-    Else, and where the parent has none, it is left out, or the value of ``Else``.
+    Elsewhere, and when the parent has none, the tag is left out or has the value of ``Else``.
     """
 
     def read(self, dataset: Dataset) -> DataElement | None:

@@ -1,11 +1,11 @@
-"""Virtual elements: how the value of one tag of the derived series comes about.
+"""Virtual elements: each decides the value of one tag of the derived series.
 
-An element is a value: it is never changed after it was made and remembers nothing of a build, so that
-blueprints can be shared by threads and patients. All that varies is in the environment of a build.
+Elements are immutable and keep nothing of a build, so threads and patients can share a blueprint. Everything that
+varies is in the environment of a build.
 
-A build asks each element in three phases, and an element that does not know yet says ``DEFER``:
-``at_header`` (parent and factory known), ``at_image`` (image known), ``at_instance`` (once a slice).
-What an element answers is a value (None: present but empty), a pydicom DataElement, ``ABSENT`` or ``DEFER``.
+A build asks each element in up to three phases, and an element that cannot answer yet returns ``DEFER``:
+``at_header`` (parent and factory known), ``at_image`` (image known) and ``at_instance`` (once for each slice). The
+answer is a value (None: present but empty), a pydicom DataElement or ``ABSENT``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from derived_series.dicom.encoding.value_rules import given_problem, item_proble
 from derived_series.dicom.source.detached import copy_of, copy_of_value
 from derived_series.errors import BlueprintError, InvalidValue
 
-#: The creator of private elements for which no other is named.
+#: The creator of private elements that name no other.
 DEFAULT_CREATOR = "DERIVED SERIES"
 
 
@@ -42,20 +42,20 @@ class Answer(Enum):
 ABSENT: Final = Answer.ABSENT
 DEFER: Final = Answer.DEFER
 _UNSET: Final = object()
-#: What the values of a VR may be where pydicom finds out only when it writes them.
+#: The Python types of the VRs whose values pydicom checks only when it writes them.
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(STR_VR - {"DS", "IS"}, (str,)),
     **dict.fromkeys(("DA", "DT", "TM"), (str, date, time)),
     "PN": (str, PersonName),
 }
-#: RescaleType and ModalityLUTType: text (LO) of two letters.
+#: RescaleType and ModalityLUTType, whose text (LO) may be two letters.
 _UNITS: Final = (0x00281054, 0x00283004)
 
 Value: TypeAlias = Any
 
 
 class LackingValue(Exception):
-    """Raised by an element that has no value to give; the header collects all of them in one error."""
+    """Raised by an element that has no value; the header collects all of them in one error."""
 
 
 class VirtualElement:
@@ -114,11 +114,11 @@ class VirtualElement:
 
     @property
     def key(self) -> tuple[int, str]:
-        """What a blueprint keeps the element under: the tag, and the creator of a private one."""
+        """The key of the element in a blueprint: its tag and private creator."""
         return (int(self.tag), self.creator)
 
     def describe(self) -> str:
-        """The part of ``repr`` that tells where the value comes from."""
+        """The part of ``repr`` that says where the value comes from."""
         return ""
 
     def __repr__(self) -> str:
@@ -128,7 +128,7 @@ class VirtualElement:
         return f"{type(self).__name__}({', '.join(parts)})"
 
     def over(self, former: VirtualElement) -> VirtualElement:
-        """What counts where a blueprint with this element is added to one with another of its tag: this one."""
+        """The element that counts when a blueprint with this one is added to one with ``former``: this one."""
         return self
 
     def at_header(self, env: SeriesEnvironment) -> Value:
@@ -153,21 +153,21 @@ class VirtualElement:
         raise NotImplementedError
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes | None:
-        """The element's bytes for an instance, explicit VR little endian, where it has a quick way to them.
+        """The element encoded for an instance in explicit VR little endian, if there is a quick way; else None.
 
-        They must be those of ``data_element(at_instance(env))``.
+        The bytes must equal the encoding of ``data_element(at_instance(env))``.
         """
         return None
 
     @property
     def encodes_itself(self) -> bool:
-        """Whether it is of a kind with an ``encode_instance`` of its own: its values are right by themselves."""
+        """Whether its class overrides ``encode_instance``: then its values need no check."""
         return type(self).encode_instance is not VirtualElement.encode_instance
 
     def data_element(self, value: Value) -> DataElement:
-        """The pydicom element for a value; one that is shared with nothing else.
+        """A new pydicom element with a value.
 
-        :raises InvalidValue: a value that the VR does not allow.
+        :raises InvalidValue: the VR does not allow the value.
         """
         if isinstance(value, DataElement):
             element = copy_of(value)
@@ -192,7 +192,7 @@ class VirtualElement:
             raise InvalidValue(f"{self!r}: {value!r} is not a value for VR {vr}: {why}") from error
 
     def _moved(self, element: DataElement) -> DataElement:
-        """An element of another tag as one of this tag, with the VR that this tag has."""
+        """An element of another tag as one of this tag and VR."""
         vr = self.VR or dictionary_vr(self.tag) or element.VR
         if vr == element.VR:
             return DataElement(self.tag, vr, element.value, validation_mode=config.IGNORE, already_converted=True)
@@ -209,7 +209,7 @@ def _as_list(value: Value) -> list[Value]:
 
 
 def _converted(sequence: DataElement) -> DataElement:
-    """The sequence without raw elements: their bytes would be written as they are, in the parent's character set."""
+    """Convert the raw elements of a sequence, which would be written unchanged in the parent's character set."""
     with reading(describe(sequence.tag)):
         for item in sequence.value or []:
             item.walk(lambda dataset, element: None)
@@ -217,8 +217,8 @@ def _converted(sequence: DataElement) -> DataElement:
 
 
 def _require_value(tag: BaseTag, value: Value) -> None:
-    """:raises BlueprintError: a StaticElement of a tag and a VR, or of a tag alone."""
-    # Modality "US" and RescaleType "US" or "OD", which are VRs as well
+    """Refuse a StaticElement without a value. :raises BlueprintError: it has a tag alone, or a tag and a VR."""
+    # Modality "US" and RescaleType "US" or "OD" are values that look like VRs
     is_short_text = (dictionary_vr(tag) == "CS" or tag in _UNITS) and value != dictionary_vr(tag)
     if value is _UNSET or (isinstance(value, str) and value in VRS and not is_short_text):
         value_text = "" if value is _UNSET else f", {value!r}"
@@ -230,7 +230,7 @@ def _require_value(tag: BaseTag, value: Value) -> None:
 
 
 class StaticElement(VirtualElement):
-    """A value that is known when the blueprint is written.
+    """Sets a fixed value.
 
     ``StaticElement(0x0008103E, "LO", "Smoothed")`` or ``StaticElement("SeriesDescription", "Smoothed")``.
     """
@@ -260,7 +260,7 @@ class StaticElement(VirtualElement):
 
     @property
     def value(self) -> Value:
-        """The value; a copy, since lists and items could be changed."""
+        """A copy of the value, since lists and items can be changed."""
         return copy_of_value(self._value)
 
     def describe(self) -> str:
@@ -271,14 +271,14 @@ class StaticElement(VirtualElement):
 
 
 class DiscardElement(VirtualElement):
-    """The tag is not in the derived series, whatever the filling strategy."""
+    """Leaves the tag out of the derived series, whatever the filling strategy."""
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         return ABSENT
 
 
 class AttributeElement(VirtualElement):
-    """The value of an attribute of the factory: ``AttributeElement("OperatorsName", "PN", "operator")``."""
+    """Reads an attribute of the factory: ``AttributeElement("OperatorsName", "PN", "operator")``."""
 
     attribute: str
 

@@ -1,4 +1,4 @@
-"""What an element may look at, in the three phases of a build: header, image, instance."""
+"""The environments: what an element can read in the three phases of a build (header, image, instance)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from derived_series.dicom.source.volumes import descends
 
 
 class BlueprintTags(Protocol):
-    """What a complete blueprint names."""
+    """A complete blueprint, as far as elements can see it."""
 
     def __contains__(self, tag: TagLike) -> bool: ...
 
@@ -32,27 +32,26 @@ class BlueprintTags(Protocol):
 
 
 class SettledHeader(Protocol):
-    """What was settled before the image, as a ``SeriesHeader`` has it."""
+    """The part of a ``SeriesHeader`` that elements can read: what was settled before the image."""
 
     @property
     def elements(self) -> Mapping[Key, DataElement]:
-        """The values, by tag and private creator."""
+        """The settled elements, by tag and private creator."""
 
     @property
     def blueprint(self) -> BlueprintTags:
-        """The elements that they are of."""
+        """The blueprint that they come from."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesEnvironment:
-    """Known when the header is made: the parent, the factory, the circumstances; no image yet.
+    """What is known when the header is made: the parent, the factory and the build context; no image yet.
 
-    :param factory: that makes the series, a ``DicomFactory``; elements read what attributes they like of it.
-    :param inputs: all series of the derivation by their names in the pipeline, the parent among them; empty where it
-        is made from the parent alone.
-    :param derivation: how the image is derived, as far as the blueprint says it at once; empty for nothing.
-    :param segmentations: the segmentations among the inputs and among what the job has made before, by
-        SOPInstanceUID.
+    :param factory: the ``DicomFactory`` that makes the series; elements may read any of its attributes.
+    :param inputs: all series of the derivation, including the parent, by their names in the pipeline; empty when the
+        parent is the only one.
+    :param derivation: how the image is derived, if the blueprint says so before the image is known; else empty.
+    :param segmentations: the segmentations among the inputs and the job's earlier outputs, by SOPInstanceUID.
     """
 
     parent: ParentSeries
@@ -69,12 +68,12 @@ class SeriesEnvironment:
 
     @property
     def now(self) -> datetime:
-        """The time of the build on the clock that the parent's times are read from, whose zone is copied with them."""
+        """The time of the build in the parent's time zone, which is copied with the parent's times."""
         return in_zone(self.context.now, zone_of(self.pivot))
 
     @property
     def others(self) -> tuple[ParentSeries, ...]:
-        """The inputs beside the parent, each once."""
+        """The inputs other than the parent, each once."""
         parent_uid = self.parent.series_instance_uid
         by_uid = {series.series_instance_uid: series for series in self.inputs.values()}
         return tuple(series for uid, series in by_uid.items() if uid != parent_uid)
@@ -82,22 +81,22 @@ class SeriesEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class ImageEnvironment:
-    """Known when the image is there.
+    """What is known once the image is there.
 
-    :param sop_class_uid: the class of the derived series.
-    :param pixels: the encoding chosen for the whole series (dtype, slope, intercept, window).
-    :param grid: where the slices of one volume are; None for an image without geometry.
+    :param sop_class_uid: SOPClassUID of the derived series.
+    :param pixels: the image, and the encoding of the whole series (dtype, slope, intercept).
+    :param grid: the grid of one volume; None for an image without geometry.
     :param on_parent_grid: True when slice k of the image is at ``parent.instances[sources[k][0]]``.
     :param sources: for each slice of the image, the indexes of the parent's instances that it comes from.
-    :param volumes: how many the image has; slice k of volume t is instance ``t * slices + k``.
-    :param time_step: seconds from one volume to the next; None when they do not follow in time or nothing tells.
-    :param header: what was settled before the image.
-    :param frame: the frame of reference that the grid is in; None is the parent's.
-    :param others: what of the inputs beside the parent the slices come from.
-    :param frames: how many frames each instance has; empty where an instance is one slice.
-    :param numbered_as_parent: InstanceNumbers run in the parent's direction, on another grid, too.
-    :ivar value_cache: what was asked so far, by element or function and instance: each is asked once. What
-        ``dataclasses.replace`` makes of the environment begins with none: there the answers may be others.
+    :param volumes: number of volumes; slice k of volume t is instance ``t * slices + k``.
+    :param time_step: seconds from one volume to the next; None when it is unknown or volumes do not follow in time.
+    :param header: the header that was settled before the image.
+    :param frame: the grid's frame of reference; None for the parent's.
+    :param others: the other inputs, each with the instances that the slices come from.
+    :param frames: the number of frames of each instance; empty when an instance is one slice.
+    :param numbered_as_parent: InstanceNumbers run in the parent's direction on another grid too.
+    :ivar value_cache: the answers so far, by element or function and instance, so that each is asked once. A copy made
+        by ``dataclasses.replace`` starts with an empty cache, since the answers may differ there.
     """
 
     series: SeriesEnvironment
@@ -132,7 +131,7 @@ class ImageEnvironment:
 
     @property
     def descends(self) -> bool:
-        """Whether InstanceNumbers fall along the normal, as the parent's do where the image is on its grid."""
+        """Whether InstanceNumbers fall along the normal, as the parent's may when the image is on its grid."""
         if not (self.on_parent_grid or self.numbered_as_parent) or self.grid is None:
             return False
         key = (descends, -1)
@@ -153,7 +152,7 @@ class ImageEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class InstanceEnvironment:
-    """Known for each instance: one slice of the image and where it comes from.
+    """What is known for one instance: its slice of the image and where that comes from.
 
     :param index: 0-based, volume after volume, the slices of each ascending along the normal.
     """
@@ -163,9 +162,9 @@ class InstanceEnvironment:
 
     @property
     def instance_number(self) -> int:
-        """1-based, in geometric order, volume after volume: the InstanceNumber (0020,0013).
+        """InstanceNumber (0020,0013): 1-based, in geometric order, volume after volume.
 
-        On the parent's grid in the parent's direction along the normal, so that both are scrolled alike.
+        On the parent's grid it runs in the parent's direction, so that viewers scroll both series alike.
         """
         if not self.image_env.descends:
             return self.index + 1
@@ -173,12 +172,12 @@ class InstanceEnvironment:
 
     @property
     def volume_index(self) -> int:
-        """0-based: which volume the slice is of."""
+        """The 0-based index of the slice's volume."""
         return self.index // self.image_env.slices
 
     @property
     def slice_index(self) -> int:
-        """0-based, ascending along the normal: which slice of its volume it is."""
+        """The 0-based index of the slice in its volume, ascending along the normal."""
         return self.index % self.image_env.slices
 
     @property
@@ -198,17 +197,17 @@ class InstanceEnvironment:
 
     @property
     def instance_dataset(self) -> Dataset | None:
-        """The parent's instance at this slice's position; None when the image is on a grid of its own.
+        """The parent's instance at this slice's position; None when the image is on its own grid.
 
-        Of several volumes it is that of the same volume; in an image of another number of volumes, of the first.
+        It is from the same volume, or from the first one when the image has another number of volumes.
         """
         return self.parent.instances[self.image_env.sources[self.index][0]] if self.image_env.on_parent_grid else None
 
     @property
     def counterparts(self) -> tuple[Dataset, ...]:
-        """The parent's instances at this slice's position that it comes from: several for a mean over volumes.
+        """The parent's instances at this slice's position that it was made from: several for a mean over volumes.
 
-        There is none when the image is on a grid of its own.
+        Empty when the image is on its own grid.
         """
         if not self.image_env.on_parent_grid:
             return ()
@@ -229,9 +228,9 @@ class InstanceEnvironment:
 
     @property
     def image(self) -> npt.NDArray[Any]:
-        """The slice as it was given, (row, column) or (row, column, sample)."""
+        """The slice as it was passed in, (row, column) or (row, column, sample)."""
         return np.asarray(self.image_env.pixels.image[self.index])
 
 
-#: The tutorial's name.
+#: The name that the tutorial uses.
 InstanceVirtualEnvironment = InstanceEnvironment

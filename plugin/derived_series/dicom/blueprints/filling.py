@@ -1,4 +1,4 @@
-"""What happens to the parent's tags that a blueprint does not name."""
+"""FillingStrategy: what happens to the parent's tags that a blueprint does not name."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from derived_series.dicom.source.parent_series import ParentSeries
 
 
 class FillingStrategy(Enum):
-    """What becomes of the parent's tags that a blueprint does not name.
+    """What happens to the parent's tags that a blueprint does not name.
 
-    ``DISCARD``: they are not in the derived series. ``COPY``: they are, where they are still true.
+    ``DISCARD`` leaves them out of the derived series. ``COPY`` copies them where they still hold.
 
-    Patient, study, UIDs, derivation and pixel encoding do not depend on it: they are written always.
+    Patient, study, UIDs, derivation and pixel encoding are always written and do not depend on it.
     """
 
     DISCARD = "Discard"
     COPY = "Copy"
-    Discard = "Discard"  # the same two, as the tutorial spells them
+    Discard = "Discard"  # both as the tutorial spells them
     Copy = "Copy"
 
 
@@ -31,7 +31,7 @@ def _keywords(*keywords: str) -> frozenset[int]:
     return frozenset(int(Tag(keyword)) for keyword in keywords)
 
 
-#: Tags that belong to one acquisition, one encoding or one instance: never true of a derived series.
+#: Tags of one acquisition, one encoding or one instance, which never hold for a derived series.
 NEVER_COPIED = _keywords(
     # identity and numbers of the parent's own instances
     *("SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "ImagesInAcquisition"),
@@ -89,7 +89,7 @@ NEVER_COPIED = _keywords(
     *("DigitalSignaturesSequence", "MACParametersSequence", "EncryptedAttributesSequence"),
 )
 
-#: Tags that say where the parent's rows and columns are, or what is in them: true on the parent's grid alone.
+#: Tags about the parent's rows and columns, which hold on the parent's grid only.
 OF_THE_GRID = _keywords(
     *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio"),
     *("PixelSpacingCalibrationType", "PixelSpacingCalibrationDescription", "PatientOrientation"),
@@ -123,7 +123,7 @@ def may_be_copied(tag: int) -> bool:
 
 
 def copyable_tags(parent: ParentSeries) -> tuple[BaseTag, ...]:
-    """The tags of any parent instance that COPY takes."""
+    """The tags that COPY takes: those of any parent instance."""
     tags = {int(tag) for instance in parent.instances for tag in instance.keys()}
     return tuple(BaseTag(tag) for tag in sorted(tags) if may_be_copied(tag))
 
@@ -136,7 +136,7 @@ class _FilledElement(PositionCopyElement):
 
 
 class _FilledGridElement(GridCopyElement):
-    """The same of what only an image on the parent's grid has."""
+    """The same for tags that hold on the parent's grid only."""
 
     def read(self, dataset: Dataset) -> DataElement | None:
         return _without_private(super().read(dataset))

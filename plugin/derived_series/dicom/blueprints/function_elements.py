@@ -1,4 +1,4 @@
-"""Elements whose value a function makes."""
+"""Elements whose value a function computes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from derived_series.dicom.encoding.tags import TagLike, describe
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
 from derived_series.user_code import raised_message
 
-#: Answers that are small, and that nobody can change.
+#: Small, immutable types of answers, which are cached.
 _PLAIN = (str, int, float, type(None), type(ABSENT))
 
 
 class _CallingElement(VirtualElement):
-    """An element whose value is a function's; the function is checked when the element is made."""
+    """Calls a function for its value; the function is checked when the element is created."""
 
     func: Callable[..., Value]
 
@@ -40,7 +40,7 @@ class _CallingElement(VirtualElement):
         self._check()
 
     def _check(self) -> None:
-        """:raises BlueprintError: when the function cannot be called as this kind of element calls it."""
+        """Check the signature. :raises BlueprintError: the function cannot be called as this element calls it."""
 
     def describe(self) -> str:
         name = getattr(self.func, "__qualname__", None) or repr(self.func)
@@ -58,7 +58,7 @@ class _CallingElement(VirtualElement):
             raise UserCodeError(raised_message(repr(self), error)) from error
 
     def _ask_once(self, value_cache: dict[tuple[object, int], Any], index: int, env: object) -> Value:
-        """The function's answer for an instance, or for the image (-1): the one it gave before, where it is plain."""
+        """The function's answer for an instance, or for the image (-1): from the cache if it is a plain value."""
         key = (self, index)
         if key in value_cache:
             answer = value_cache[key]
@@ -72,11 +72,10 @@ class _CallingElement(VirtualElement):
 
 
 class SeriesElement(_CallingElement):
-    """A function that is evaluated once and whose value all instances share.
+    """Calls a function once, for a value that all instances share.
 
-    Calling convention: a function that can be called without arguments is; any other is called with one, the
-    parent's pivot (its first instance along the normal, a pydicom Dataset). Bound methods, partials,
-    classes and callable objects are functions like any other.
+    Calling convention: without arguments if the function allows it, else with the parent's pivot (its first instance
+    along the normal, a pydicom Dataset). Bound methods, partials, classes and callable objects count as functions.
     """
 
     _with_pivot: bool
@@ -92,7 +91,7 @@ class SeriesElement(_CallingElement):
 
 
 class HeaderElement(_CallingElement):
-    """A function of the SeriesEnvironment, evaluated once, when the header is made."""
+    """Calls a function of the SeriesEnvironment once, when the header is made."""
 
     func: Callable[[SeriesEnvironment], Value]
 
@@ -101,7 +100,7 @@ class HeaderElement(_CallingElement):
 
 
 class ImageElement(_CallingElement):
-    """A function of the ImageEnvironment, evaluated once, when the image is known (encoding, window, grid)."""
+    """Calls a function of the ImageEnvironment once, when the image is known (encoding, window, grid)."""
 
     func: Callable[[ImageEnvironment], Value]
 
@@ -110,10 +109,10 @@ class ImageElement(_CallingElement):
 
 
 class FunctionalElement(_CallingElement, InstanceVirtualElement):
-    """A function of the InstanceEnvironment, evaluated for every instance.
+    """Calls a function of the InstanceEnvironment for every instance.
 
-    Calling convention: the function is called with the environment, its only argument; once for an instance when its
-    answer is text or numbers, so that what was checked is what is stored. Datasets are made again each time.
+    Calling convention: with the environment as the only argument. Text and numbers are cached, so the function is
+    called once for an instance and the value that was checked is the one stored; Datasets are made again each time.
     """
 
     func: Callable[[InstanceEnvironment], Value]
@@ -133,7 +132,7 @@ def _accepts(func: Callable[..., Value], count: int) -> bool:
     """Whether ``func`` can be called with ``count`` positional arguments."""
     try:
         signature = inspect.signature(func)
-    except (ValueError, TypeError):  # some builtins tell nothing: believe the caller
+    except (ValueError, TypeError):  # some builtins have no signature: trust the caller
         return True
     try:
         signature.bind(*[cast(object, None)] * count)

@@ -1,4 +1,4 @@
-"""The SOP class of a derived image that stays what its parent is."""
+"""An element for images that keep the parent's SOP class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from derived_series.dicom.source.multiframe.frame import source_of
 
 
 class ParentsClassElement(CopyElement):
-    """SOPClassUID: the parent's, where it is one of some classes.
+    """Copies the parent's SOPClassUID, which must be one of some classes.
 
     :param classes: their UIDs.
     """

@@ -1,4 +1,4 @@
-"""A sequence element: blueprints inside a blueprint."""
+"""SequenceElement: blueprints inside a blueprint."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class SequenceElement(InstanceVirtualElement):
-    """A sequence with one item a blueprint.
+    """A sequence with one item for each blueprint.
 
-    The elements of an item may be of every kind; CopyElement reads from the top of the parent's dataset, or from
-    inside its sequences with ``source``.
+    Items may have elements of any kind. CopyElement reads from the top level of the parent's dataset, or from inside
+    its sequences with ``source``.
     """
 
     blueprints: tuple[Blueprint, ...]
@@ -51,7 +51,7 @@ class SequenceElement(InstanceVirtualElement):
         return f"{len(self.blueprints)} item(s)"
 
     def _items(self, ask: Callable[[VirtualElement], Value]) -> Value:
-        """The items when each element has an answer, DEFER as soon as one has not."""
+        """The items once every element has an answer; DEFER as long as one has none."""
         items = []
         for blueprint in self.blueprints:
             with_creators = []
@@ -93,12 +93,12 @@ class SequenceElement(InstanceVirtualElement):
 
 
 def up_to_image(element: VirtualElement, env: ImageEnvironment) -> Value:
-    """The element's answer once the image is known."""
+    """The element's answer at the header or, if it defers, at the image."""
     value = element.at_header(env.series)
     return element.at_image(env) if value is DEFER else value
 
 
 def up_to_instance(element: VirtualElement, env: InstanceEnvironment) -> Value:
-    """The element's answer for one instance, whichever phase gives it."""
+    """The element's answer for one instance, from whichever phase gives it."""
     value = up_to_image(element, env.image_env)
     return element.at_instance(env) if value is DEFER else value

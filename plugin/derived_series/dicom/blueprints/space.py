@@ -1,4 +1,4 @@
-"""Which frame of reference an image is in (PS3.3 C.7.4.1), and whether it lies where the series there are."""
+"""The frame of reference of an image (PS3.3 C.7.4.1), and whether the image overlaps the series in it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from derived_series.dicom.image.placement import OtherInput, Placement, every_so
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import Advice, Choice, GeometryError
 
-#: Whose coordinates an image has: the parent's (or those of the input that it says it is on), or new ones.
+#: The coordinates of an image: the parent's (or those of the input that it names), or new ones.
 FrameChoice = Literal["Parent", "New"]
 
 
 def require_patient_space(template: str) -> None:
-    """:raises GeometryError: an image in the coordinates of a template."""
+    """Refuse an image in a template's coordinates. :raises GeometryError: always."""
     if template:
         raise GeometryError(
             f"the image is in {template}, which are not the coordinates of the parent series",
@@ -28,10 +28,10 @@ def require_patient_space(template: str) -> None:
 
 
 def in_space(placement: Placement, env: SeriesEnvironment, choice: FrameChoice, *, placed: bool) -> Placement:
-    """Settle the frame of reference, what the slices come from, and how the image lies to the series there.
+    """Settle the frame of reference and the sources of the slices, and check that the image overlaps its series.
 
-    :param placed: whether the blueprint writes a place at all: one that does not may be given an image of anywhere.
-    :raises GeometryError: an image beside the series, in the space of a template, or on an input that there is not.
+    :param placed: whether the blueprint writes a place; if not, the image may be anywhere.
+    :raises GeometryError: the image does not overlap the series, is in a template's space, or names an unknown input.
     """
     if choice == "New":
         return _in_its_own(placement, env)
@@ -68,7 +68,7 @@ def _in_its_own(placement: Placement, env: SeriesEnvironment) -> Placement:
 
 
 def _elsewhere(placement: Placement, parent: ParentSeries) -> Placement:
-    """The image has no place among the parent's slices: it comes from all of them."""
+    """For an image without a place among the parent's slices: it comes from all of them."""
     return replace(placement, on_parent_grid=False, sources=every_source(parent, len(placement.sources)))
 
 
@@ -85,7 +85,7 @@ def _named(name: str | None, env: SeriesEnvironment) -> ParentSeries:
 
 
 def _beside(grid: Grid, on: ParentSeries, whose: str) -> list[str]:
-    """:raises GeometryError: no overlap."""
+    """Warnings about the place of an image. :raises GeometryError: it does not overlap the series."""
     of = on.grid
     if of is None or grid == of:
         return []
@@ -99,7 +99,7 @@ def _beside(grid: Grid, on: ParentSeries, whose: str) -> list[str]:
 
 
 def _other(series: ParentSeries, placement: Placement, on: ParentSeries) -> OtherInput:
-    """All of an input that is in another frame of reference, else what of it is where the slices are."""
+    """The sources in another input: its slices at each place, or all of it in another frame of reference."""
     count = len(placement.sources)
     same_frame = FrameOfReference.of(series).uid == FrameOfReference.of(on).uid
     if placement.grid is None or series.grid is None or not same_frame:

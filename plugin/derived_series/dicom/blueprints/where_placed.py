@@ -1,4 +1,4 @@
-"""An element of a picture's place in space, which a picture may be without."""
+"""An element about the place of a picture, for pictures that may have none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment, Instan
 
 
 class WherePlacedElement(VirtualElement):
-    """Another element's value, left out of an image that is nowhere."""
+    """Wraps an element and leaves its tag out when the image has no place in space."""
 
     of: VirtualElement
 

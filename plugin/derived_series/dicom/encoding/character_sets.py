@@ -1,4 +1,4 @@
-"""The SpecificCharacterSet of what is written (PS3.5 6.1.2, PS3.3 C.12.1.1.2)."""
+"""Choosing the SpecificCharacterSet, and keeping text as it was read (PS3.5 6.1.2, PS3.3 C.12.1.1.2)."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 #: Escape sequences of ISO 2022 (PS3.5 6.1.2.5): pydicom leaves those of ISO 2022 IR 58 in the text that it reads.
 ESCAPE = re.compile(r"\x1b[ -/]+[0-~]")
 
-#: Groups of each frame and of all, which have no text of the patient or the study, and may be many.
+#: Functional groups: they may be many, and hold no text about the patient or the study.
 _FRAMES = frozenset({0x52009229, 0x52009230})
-#: What stands for bytes that are not of the character set.
+#: The replacement for bytes that are not in the character set.
 _REPLACEMENT = "\ufffd"
 
 
 class StoredText(str):
-    """Text of the parent that its character set does not hold, with the bytes that it was read from.
+    """Text of the parent that is not valid in its character set, with the bytes that it was read from.
 
-    It is written as these bytes wherever the set is kept, as pydicom does it for names.
+    It is written as these bytes wherever the set is kept, as pydicom does for names.
     """
 
     stored: bytes
@@ -51,7 +51,7 @@ class StoredText(str):
 
 
 def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
-    """Whether a text is written in these encodings as the bytes that it was read from."""
+    """Whether a text encodes to the bytes that it was read from."""
     if isinstance(value, StoredText):
         return value.encodings == tuple(encodings)
     if isinstance(value, PersonName):
@@ -60,7 +60,7 @@ def _is_as_read(value: Any, encodings: Sequence[str]) -> bool:
 
 
 def as_stored(element: DataElement, encodings: Sequence[str]) -> DataElement:
-    """The element as it is written: of text that is kept as it was read, the bytes; in its sequences, too."""
+    """The element to write: text that is kept as it was read becomes its bytes, in sequences too."""
     if element.VR == "SQ" and element.tag not in _FRAMES:
         parent_items = list(element.value or ())
         items = [_item_as_stored(item, encodings) for item in parent_items]
@@ -82,7 +82,7 @@ def _item_as_stored(item: Dataset, encodings: Sequence[str]) -> Dataset:
 
 
 def with_stored_text(dataset: Dataset) -> Dataset:
-    """The dataset as it is written, see ``as_stored``; itself where there is no such text."""
+    """The dataset to write, see ``as_stored``; the same object when it has no such text."""
     character_set = dataset.get("SpecificCharacterSet")
     encodings = convert_encodings(list(character_set) if _several(character_set) else character_set)
     read = [element for element in dict(dataset.items()).values() if isinstance(element, DataElement)]
@@ -97,16 +97,16 @@ def with_stored_text(dataset: Dataset) -> Dataset:
 
 
 def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any, str | None]:
-    """(SpecificCharacterSet, warning): the preferred one when it holds all the text, else UTF-8.
+    """Choose (SpecificCharacterSet, warning): the preferred set when it holds all the text, else UTF-8.
 
-    What was read from bytes that are not all of the preferred one is written as these bytes.
+    Text read from bytes that are not all in the preferred set is written as these bytes.
 
     :param preferred: the value of (0008,0005), None for the default repertoire.
     """
     encodings = convert_encodings(list(preferred) if _several(preferred) else preferred)
     preferred_name = "\\".join(preferred) if _several(preferred) else (preferred or "the default repertoire")
     beyond: str | None = None
-    unread: list[str] = []  # attributes with bytes of another character set
+    unread: list[str] = []  # attributes with bytes that are not in the set
     for element, value in _texts(elements):
         as_read = _is_as_read(value, encodings)
         replaced = _REPLACEMENT in str(value)
@@ -132,7 +132,7 @@ def chosen_charset(preferred: Any, elements: Iterable[DataElement]) -> tuple[Any
 
 
 def keep_bytes_in_sequences(instances: Iterable[Dataset]) -> None:
-    """The same in sequences that pydicom has parsed as it read the instances, before they are compared."""
+    """Do the same in sequences that pydicom parsed when it read the instances, before these are compared."""
     for instance in instances:
         parsed = [tag for tag, element in dict(instance.items()).items() if isinstance(element, DataElement)]
         sequences = [int(tag) for tag in parsed if _dictionary_vr(int(tag)) == "SQ"]
@@ -141,11 +141,11 @@ def keep_bytes_in_sequences(instances: Iterable[Dataset]) -> None:
 
 
 def keep_bytes(instances: Sequence[Dataset], varying: Iterable[int]) -> None:
-    """Let names, and other text that the character set does not hold, stay byte for byte what they were read as.
+    """Keep names, and text that is not valid in the character set, byte for byte as they were read.
 
-    pydicom drops what says nothing in a name: a ``=`` at the end, an escape sequence to the set that holds anyway.
+    pydicom drops redundant parts of names: a ``=`` at the end, an escape sequence to the set already in use.
 
-    :param varying: the tags that not all instances have with the same value; others are taken from the first.
+    :param varying: the tags whose values differ between instances; all others are taken from the first.
     """
     for instance in instances[:1]:
         _keep(instance, [int(tag) for tag in instance.keys()])
@@ -161,7 +161,7 @@ def _keep(dataset: Dataset, tags: Iterable[int]) -> None:
 
 
 def _keep_in(dataset: Dataset, tags: Iterable[int], encodings: list[str]) -> None:
-    """:param dataset: an instance, or an item of one of its sequences."""
+    """Keep the text of an instance, or of an item in one of its sequences."""
     read = dict(dataset.items())  # without converting
     for tag in tags:
         raw = read.get(BaseTag(tag))
@@ -181,7 +181,7 @@ def _keep_in(dataset: Dataset, tags: Iterable[int], encodings: list[str]) -> Non
 def _keep_in_items(dataset: Dataset, tag: int, encodings: list[str]) -> None:
     try:
         items = list(dataset[tag].value or ())
-    except READ_ERRORS:  # told where somebody asks for it
+    except READ_ERRORS:  # reported when the element is used
         return
     for item in items:
         _keep_in(item, [int(each) for each in item.keys()], encodings)
@@ -212,7 +212,7 @@ def _dictionary_vr(tag: int) -> str | None:
 
 
 def _text_vr(tag: int) -> str | None:
-    """The VR of an attribute of text; None of another."""
+    """The VR of a text attribute; None for any other."""
     vr = _dictionary_vr(tag)
     return vr if vr in TEXT_VRS else None
 
@@ -222,7 +222,7 @@ def _several(value: Any) -> bool:
 
 
 def _texts(elements: Iterable[DataElement]) -> Iterator[tuple[DataElement, Any]]:
-    """Each text beyond ASCII, of the elements and inside their sequences."""
+    """Each text beyond ASCII in the elements and inside their sequences."""
     for element in elements:
         if element.VR == "SQ":
             for item in element.value or []:
@@ -234,9 +234,9 @@ def _texts(elements: Iterable[DataElement]) -> Iterator[tuple[DataElement, Any]]
 
 
 def _fits(value: Any, encodings: list[str]) -> bool:
-    """Whether pydicom writes the text in these encodings, and reads it back.
+    """Whether pydicom can write the text in these encodings and read it back.
 
-    What pydicom reads as Latin-1 is ASCII by the standard (ISO-IR 6).
+    The default repertoire (ISO-IR 6), which pydicom reads as Latin-1, is ASCII by the standard.
     """
     text = str(value)
     strict = ["ascii" if encoding == default_encoding else encoding for encoding in encodings]

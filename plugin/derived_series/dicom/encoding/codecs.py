@@ -25,7 +25,7 @@ PIXEL_DATA = Tag("PixelData")
 
 @cache
 def encoder_of(syntax: UID) -> Encoder:
-    """pydicom's encoder of a transfer syntax. :raises InvalidOption: when the package with it is not installed."""
+    """pydicom's encoder for a transfer syntax. :raises InvalidOption: the package that provides it is not installed."""
     if syntax == HTJ2KLossless:
         encoder = Encoder(syntax)
         encoder.add_plugin("imagecodecs", ("derived_series.dicom.encoding.htj2k", "encode_frame"))
@@ -42,10 +42,10 @@ def encoder_of(syntax: UID) -> Encoder:
 
 
 def check_decoded(dataset: Dataset, frame_of: Callable[[int], npt.NDArray[Any]]) -> None:
-    """Decode the first, the middle and the last frame of compressed pixels, as others will.
+    """Decode the first, middle and last frame of compressed pixels and compare them with the originals.
 
-    :param frame_of: the stored values that a frame (from 0) was encoded from.
-    :raises PixelError: when pydicom's decoder does not give them back.
+    :param frame_of: returns the stored values that a frame (from 0) was encoded from.
+    :raises PixelError: pydicom's decoder returns other values.
     """
     count = int(dataset.get("NumberOfFrames") or 1)
     for index in sorted({0, count // 2, count - 1}):
@@ -65,11 +65,11 @@ def check_decoded(dataset: Dataset, frame_of: Callable[[int], npt.NDArray[Any]])
 
 
 def encoded_frame(frame: npt.NDArray[Any], syntax: UID, options: Mapping[str, Any]) -> bytes:
-    """One frame as the value of PixelData: a basic offset table and one fragment (PS3.5 A.4).
+    """Encode one frame as the value of PixelData: a basic offset table and one fragment (PS3.5 A.4).
 
     :param frame: stored values, (row, column) or (row, column, sample).
-    :param options: ``as_pixel_options`` of the dataset that they belong to.
-    :raises PixelError: when the encoder does not take them.
+    :param options: pydicom's ``as_pixel_options`` of the dataset that the frame belongs to.
+    :raises PixelError: the encoder refuses the frame.
     """
     try:
         return encapsulate([encoder_of(syntax).encode(np.ascontiguousarray(frame), **options)])
@@ -83,7 +83,7 @@ def encoded_frame(frame: npt.NDArray[Any], syntax: UID, options: Mapping[str, An
 
 
 def pixel_element(value: bytes, bits: int, compressed: bool) -> DataElement:
-    """PixelData (7FE0,0010): OW for 16 bits, OB for 8 (PS3.5 A.2); OB of undefined length when compressed (A.4)."""
+    """PixelData (7FE0,0010): OW for 16 bits, OB for 8 (PS3.5 A.2); OB with undefined length if compressed (A.4)."""
     element = DataElement(PIXEL_DATA, "OB" if compressed or bits == 8 else "OW", value)
     element.is_undefined_length = compressed
     return element
@@ -103,9 +103,9 @@ def _encoded_frames(dataset: Dataset, syntax: UID, options: Mapping[str, Any]) -
 
 
 def compress(dataset: Dataset, syntax: UID) -> None:
-    """Compress the pixels of an uncompressed dataset in place, as ``Dataset.compress`` does, and decode them again.
+    """Compress the pixels of an uncompressed dataset in place, as ``Dataset.compress`` does, and check the result.
 
-    :raises PixelError: when the encoder does not take them, or the values do not come back.
+    :raises PixelError: the encoder refuses the pixels, or they decode to other values.
     """
     options = as_pixel_options(dataset)
     plain = Dataset(dict(dataset.items()))

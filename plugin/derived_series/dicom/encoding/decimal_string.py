@@ -8,10 +8,10 @@ _LONGEST_CHARACTERS = 16
 
 
 def decimal_string(value: float) -> str:
-    """The text of at most 16 characters that is nearest to a number.
+    """The decimal string (at most 16 characters) that is nearest to a number.
 
     :raises ValueError: NaN and Inf.
     """
     text = format_number_as_ds(float(value))
-    # pydicom's text is a character too long for numbers that round up to the next power of ten
+    # pydicom's text is one character too long for numbers that round up to the next power of ten
     return text if len(text) <= _LONGEST_CHARACTERS else f"{value:.9g}"

@@ -1,6 +1,6 @@
-"""High-Throughput JPEG 2000, lossless (PS3.5 A.4.4.1): a plugin for pydicom's Encoder, which has none of its own.
+"""High-Throughput JPEG 2000, lossless (PS3.5 A.4.4.1): a plugin for pydicom's Encoder, which does not include one.
 
-The work is OpenJPH's, by way of the package imagecodecs; pydicom decodes the result with pylibjpeg-openjpeg.
+OpenJPH encodes, through the package imagecodecs; pydicom decodes the result with pylibjpeg-openjpeg.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import numpy as np
 from pydicom.pixels.encoders.base import EncodeRunner
 from pydicom.uid import HTJ2KLossless
 
-#: What pydicom names when the plugin is not available.
+#: What pydicom lists as missing when the plugin is not available.
 ENCODER_DEPENDENCIES = {HTJ2KLossless: ("imagecodecs",)}
 
 
 def is_available(uid: str) -> bool:
-    """Whether the package is installed."""
+    """Whether imagecodecs is installed."""
     return uid == HTJ2KLossless and find_spec("imagecodecs") is not None
 
 
 def encode_frame(source: bytes, runner: EncodeRunner) -> bytes:
-    """The code stream of one frame.
+    """Encode one frame as a code stream.
 
-    Colour stays as it is (no YBR_RCT): the PhotometricInterpretation of the dataset holds for what is encoded.
+    Colour is not transformed (no YBR_RCT), so the dataset's PhotometricInterpretation holds for the encoded frame.
 
     :param source: (row, column) or (row, column, sample), little endian; all bits of its bytes are stored.
     """

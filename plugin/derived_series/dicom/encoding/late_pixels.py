@@ -1,4 +1,4 @@
-"""Pixels that are written straight into a file's bytes, and become bytes of their own only when somebody reads them."""
+"""LatePixels: pixels written straight into the file's bytes; they become a value of their own only when read."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy.typing as npt
 from pydicom.dataelem import DataElement
 from pydicom.tag import BaseTag
 
-#: What stands for the value until it is asked for.
+#: Stands for the value until it is read.
 _LATE = object()
 
 
 class LatePixels(DataElement):
-    """An element whose value is computed when it is asked for.
+    """An element whose value is computed when it is read.
 
-    :param size: of the value in bytes, an even number above 0.
-    :param write: writes the value into an array of ``size`` bytes; what it reads must not change any more.
+    :param size: length of the value in bytes, even and above 0.
+    :param write: writes the value into an array of ``size`` bytes; its source must not change any more.
     """
 
     def __init__(self, tag: BaseTag, vr: str, size: int, write: Callable[[npt.NDArray[np.uint8]], None]):
@@ -28,12 +28,12 @@ class LatePixels(DataElement):
 
     @property
     def is_late(self) -> bool:
-        """Whether nobody has asked for the value, or set another."""
+        """Whether the value has been neither read nor replaced."""
         return self._value is _LATE
 
     @property
     def value(self) -> Any:
-        """The pixels as bytes, or what was set in their place."""
+        """The pixels as bytes, or the value set in their place."""
         if self.is_late:
             place = np.empty(self.size, np.uint8)
             self.write(place)
@@ -46,7 +46,7 @@ class LatePixels(DataElement):
 
     @property
     def VM(self) -> int:  # noqa: N802 (pydicom's name)
-        """1: there are pixels, unless they were cleared."""
+        """1, unless the pixels were cleared."""
         return 1 if self.is_late else super().VM
 
     def __deepcopy__(self, memo: dict[int, Any]) -> DataElement:

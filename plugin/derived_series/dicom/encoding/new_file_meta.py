@@ -1,4 +1,4 @@
-"""The file meta information of an instance that is made here (PS3.10 7.1)."""
+"""The file meta information of a new instance (PS3.10 7.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, ExplicitVRLittleEndian
 def new_file_meta(
     sop_class_uid: str, instance_uid: str, transfer_syntax: str = ExplicitVRLittleEndian
 ) -> FileMetaDataset:
-    """What the file of an instance says of it, and that pydicom writes it."""
+    """The file meta information of an instance, with pydicom as the implementation that writes it."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     meta.MediaStorageSOPInstanceUID = UID(instance_uid)

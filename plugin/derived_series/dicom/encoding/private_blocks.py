@@ -1,4 +1,4 @@
-"""Private elements find a block and keep their creator (PS3.5 7.8.1)."""
+"""Private blocks: each private creator is given a block of its group (PS3.5 7.8.1)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Blocks = Mapping[tuple[int, str], int]
 
 
 def allocate(keys: Iterable[tuple[int, str]]) -> Blocks:
-    """A block for each creator of a group: the one its first tag is in when that is free, else the next free one.
+    """Assign a block to each creator of a group: that of its first tag if it is free, else the next free one.
 
-    :param keys: (tag, creator); those without a creator are standard tags and are passed over.
+    :param keys: (tag, creator); standard tags have no creator and are skipped.
     """
     blocks: dict[tuple[int, str], int] = {}
     for tag, creator in keys:

@@ -1,4 +1,4 @@
-"""The boundary to what reads DICOM: whatever a damaged file makes pydicom or a decoder raise is one clear error."""
+"""The boundary to pydicom and its decoders: whatever they raise for a damaged file becomes one clear error."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from derived_series.errors import InvalidParent
 
-#: What pydicom raises for values that it cannot read: they are read when they are asked for.
+#: What pydicom raises for values that it cannot convert, which it does only when they are used.
 READ_ERRORS = (
     *(InvalidDicomError, BytesLengthException, NotImplementedError, RecursionError, OSError, EOFError),
     *(ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError, AssertionError),
     *(struct.error, zlib.error),
 )
-#: The most bytes that a deflated instance may unfold to: more than a frame of any modality. Of bytes without meaning
-#: pydicom reads no more than some millions a second.
+#: The most bytes that a deflated instance may unfold to: more than a frame of any modality. pydicom parses meaningless
+#: bytes at no more than a few million a second.
 _LARGEST_UNFOLDED_BYTES = 1 << 26
 _AT_ONCE_BYTES = 1 << 22
 #: VRs with a 4 byte length (PS3.5 table 7.1-1) that file meta information may hold.
@@ -28,10 +28,10 @@ _LONG = (b"OB", b"UN", b"OW", b"UT")
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Around code that reads parents, also as a decorator.
+    """Turn the errors of code that reads parents into one; a context manager and a decorator.
 
     :param what: the subject of the message: "the headers of the parent".
-    :raises InvalidParent: for whatever shows that something cannot be read.
+    :raises InvalidParent: for any error that shows that something cannot be read.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def unreadable(what: str, error: BaseException) -> InvalidParent:
 
 
 def refuse_bombs(data: bytes, name: str) -> None:
-    """:raises InvalidParent: a deflated file (PS3.5 A.5) that unfolds to more than any image has."""
+    """Refuse a deflated file (PS3.5 A.5) that unfolds to more than any image holds. :raises InvalidParent: it does."""
     if DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
         return
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -70,7 +70,7 @@ def refuse_bombs(data: bytes, name: str) -> None:
 
 
 def _after_meta(data: bytes) -> int:
-    """Where the file meta information (group 0002, explicit VR little endian) ends."""
+    """The offset at which the file meta information (group 0002, explicit VR little endian) ends."""
     at = 132
     while data[at : at + 2] == b"\x02\x00":
         if data[at + 4 : at + 6] in _LONG:

@@ -1,7 +1,7 @@
-"""RLE Lossless (PS3.5 annex G) of frames that consist of long runs, such as label maps, in a few array operations.
+"""RLE Lossless (PS3.5 annex G) for frames with long runs, such as label maps, in a few array operations.
 
-The bytes are those that encoders of single pixels give, in a tenth of their time. Frames of short runs are left to
-those: here a pixel alone takes two bytes.
+The result equals that of encoders that go pixel by pixel, in a tenth of the time. Frames with short runs are left to
+those encoders: here a single pixel takes two bytes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: A packet repeats a byte so many times at most.
+#: The most times that a packet can repeat a byte.
 _LONGEST_BYTES = 128
-#: Of the packets this part may be pixels alone: each may cost a byte more than it has to.
+#: The largest share of packets that may be single pixels, each of which may waste a byte.
 _ALONE = 0.05
-#: A frame of more runs than one in so many pixels is not one of long runs.
+#: A frame with more runs than one in this many pixels does not count as one with long runs.
 _SHORT_PIXELS = 8
 
 
 def encode_runs(frame: npt.NDArray[Any]) -> bytes | None:
-    """The frame as RLE segments, a byte plane each, the highest first; None for a frame of short runs.
+    """Encode a frame as RLE segments, one for each byte plane, highest first; None for a frame with short runs.
 
     :param frame: unsigned integers of 8 or 16 bits, (row, column).
     """
@@ -41,7 +41,7 @@ def encode_runs(frame: npt.NDArray[Any]) -> bytes | None:
 def _segment(plane: npt.NDArray[np.uint8]) -> bytes | None:
     rows, columns = plane.shape
     begins = np.empty((rows, columns), bool)
-    begins[:, 0] = True  # no run goes on in the next row (G.3.1)
+    begins[:, 0] = True  # no run continues into the next row (G.3.1)
     np.not_equal(plane[:, 1:], plane[:, :-1], out=begins[:, 1:])
     places = np.flatnonzero(begins)
     if len(places) > plane.size // _SHORT_PIXELS + rows:

@@ -1,4 +1,4 @@
-"""Tags: from what a user writes (int, keyword, pair) to a pydicom tag, and back to text."""
+"""Tags: from int, keyword or pair to a pydicom tag, and back to text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Key: TypeAlias = tuple[int, str]
 def to_tag(tag: TagLike) -> BaseTag:
     """The tag for an int (``0x00080016``), a keyword (``"SOPClassUID"``), a pair or a tag.
 
-    :raises BlueprintError: when it is none of these.
+    :raises BlueprintError: it is none of these.
     """
     try:
         return Tag(tag)
@@ -34,10 +34,10 @@ def to_tag(tag: TagLike) -> BaseTag:
 
 
 def dictionary_vr(tag: BaseTag) -> str | None:
-    """The value representation of PS3.6, None when the dictionary does not know the tag.
+    """The value representation in PS3.6; None for a tag that the dictionary does not have.
 
-    Where the dictionary allows several ("US or SS", "OB or OW"), the first is given; pydicom settles
-    the pixel dependent ones when the instance is written.
+    Where the dictionary allows several ("US or SS", "OB or OW"), this is the first; pydicom settles those that depend
+    on the pixels when it writes the instance.
     """
     if tag.is_private or not (dictionary_has_tag(tag) or repeater_has_tag(tag)):
         return "LO" if tag.is_private_creator else None
@@ -45,7 +45,7 @@ def dictionary_vr(tag: BaseTag) -> str | None:
 
 
 def require_vr(tag: BaseTag, vr: str | None, what: str) -> str:
-    """``vr``, or the dictionary's; a BlueprintError when neither is there."""
+    """``vr``, or the dictionary's VR. :raises BlueprintError: there is neither."""
     known_vr = vr or dictionary_vr(tag)
     if known_vr is None:
         raise BlueprintError(
@@ -56,17 +56,17 @@ def require_vr(tag: BaseTag, vr: str | None, what: str) -> str:
 
 
 def keyword(tag: int) -> str:
-    """The keyword of PS3.6, '' for private and unknown tags."""
+    """The keyword in PS3.6; empty for private and unknown tags."""
     tag = BaseTag(tag)
     known = not tag.is_private and (dictionary_has_tag(tag) or repeater_has_tag(tag))
     return dictionary_keyword(tag) if known else ""
 
 
 def number(tag: int) -> str:
-    """``(0010,0020)``."""
+    """A tag as text: ``(0010,0020)``."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 def describe(tag: int) -> str:
-    """``PatientID (0010,0020)``."""
+    """A tag and its keyword as text: ``PatientID (0010,0020)``."""
     return f"{keyword(tag) or 'private'} {number(tag)}"

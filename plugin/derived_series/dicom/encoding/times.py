@@ -1,8 +1,8 @@
 """Dates and times (DA, TM, DT: PS3.5 6.2): read as instants that can be compared, written in the parent's time zone.
 
 Components may be left out from the end, and a DT may end with an offset from UTC. The other times of an instance are in
-its TimezoneOffsetFromUTC (PS3.3 C.12.1.1.8). Where an instance names none, all its times are taken to be on one clock:
-the differences between them are right, and an offset in one of them tells no more than where that clock is.
+its TimezoneOffsetFromUTC (PS3.3 C.12.1.1.8). If an instance names no offset, all its times are taken to be on one
+clock, so that the differences between them are right; an offset in one of them only says where that clock is.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pydicom.valuerep import DA, DT, TM
 #: An offset from UTC, -1200 to +1400.
 OFFSET = re.compile(r"([+-])(0\d|1[0-4])([0-5]\d)")
 _DT = re.compile(r"(?P<digits>\d{4,14})(?P<fraction>\.\d{1,6})?(?P<offset>[+-]\d{4})?")
-#: The seconds of a leap second, which Python has none of.
+#: A leap second, which Python cannot represent.
 _LEAP = re.compile(r"(?<=^\d{4})60(?!\d)|(?<=^\d{12})60(?!\d)")
-#: By the number of digits that are there: how long the time that they name lasts.
+#: How long the time lasts that a number of digits names.
 _DT_LASTS = {
     4: timedelta(days=366),
     6: timedelta(days=31),
@@ -30,16 +30,16 @@ _DT_LASTS = {
     14: timedelta(0),
 }
 _TM_LASTS = {2: timedelta(hours=1), 4: timedelta(minutes=1), 6: timedelta(0)}
-#: UTC has places from 12 hours behind it to 14 before it.
+#: Time zones reach from 12 hours behind UTC to 14 ahead of it.
 _FARTHEST_ZONE = timedelta(hours=14)
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time as a dataset tells it.
+    """A time as a dataset gives it.
 
-    :param at: with its zone; what is left out counts as the smallest that it can be.
-    :param lasts: how much later it may have been: an hour where the minutes are left out.
+    :param at: the time with its zone; components that are left out count as their lowest value.
+    :param lasts: how much later the time may have been: an hour if the minutes are left out.
     """
 
     at: datetime
@@ -52,7 +52,7 @@ class Moment:
 
 
 def zone_of(dataset: Dataset) -> timezone | None:
-    """TimezoneOffsetFromUTC (0008,0201); None where it is missing or is not an offset."""
+    """TimezoneOffsetFromUTC (0008,0201); None if it is missing or not an offset."""
     match = OFFSET.fullmatch(str(dataset.get("TimezoneOffsetFromUTC") or "").strip())
     if match is None:
         return None
@@ -61,9 +61,9 @@ def zone_of(dataset: Dataset) -> timezone | None:
 
 
 def read_datetime(value: Any, zone: timezone | None) -> Moment | None:
-    """A DT. None where it is empty or none.
+    """Read a DT; None if it is empty or invalid.
 
-    :param zone: of the instance that it is of.
+    :param zone: the time zone of the instance that holds it.
     """
     match = _DT.fullmatch(str(value or "").strip())
     if match is None or len(match["digits"]) not in _DT_LASTS:
@@ -78,7 +78,7 @@ def read_datetime(value: Any, zone: timezone | None) -> Moment | None:
 
 
 def read_date_and_time(day: Any, clock: Any, zone: timezone | None) -> Moment | None:
-    """A DA and a TM. None where one of them is empty or none."""
+    """Read a DA and a TM; None if one of them is empty or invalid."""
     on, at = read_date(day), read_time(clock)
     if on is None or at is None:
         return None
@@ -87,9 +87,9 @@ def read_date_and_time(day: Any, clock: Any, zone: timezone | None) -> Moment | 
 
 
 def moment_of(dataset: Dataset, name: str, zone: timezone | None = None) -> Moment | None:
-    """The time that ``{name}Date`` and ``{name}Time`` tell, or ``{name}DateTime`` where these are not there.
+    """Read the time in ``{name}Date`` and ``{name}Time``, or else in ``{name}DateTime``.
 
-    :param zone: of the instance that an item of a sequence is of; the dataset's own when not given.
+    :param zone: the time zone of the instance, if the dataset is a sequence item; by default the dataset's own.
     """
     known = zone or zone_of(dataset)
     moment = read_date_and_time(dataset.get(f"{name}Date"), dataset.get(f"{name}Time"), known)
@@ -97,7 +97,7 @@ def moment_of(dataset: Dataset, name: str, zone: timezone | None = None) -> Mome
 
 
 def read_date(value: Any) -> date | None:
-    """A DA. None where it is empty or none."""
+    """Read a DA; None if it is empty or invalid."""
     try:
         parsed = DA(str(value or "").strip())
     except ValueError:
@@ -106,9 +106,9 @@ def read_date(value: Any) -> date | None:
 
 
 def read_time(value: Any) -> time | None:
-    """A TM. None where it is empty or none."""
+    """Read a TM; None if it is empty or invalid."""
     try:
-        text = str(value or "").replace(":", "").strip()  # colons are of the standard before DICOM
+        text = str(value or "").replace(":", "").strip()  # colons are from ACR-NEMA, before DICOM
         parsed = TM(_LEAP.sub("59", text))
     except ValueError:
         return None
@@ -116,7 +116,7 @@ def read_time(value: Any) -> time | None:
 
 
 def split_datetime(value: Any, zone: timezone | None) -> tuple[str, str] | None:
-    """(DA, TM) of a DT, on the clock of the instance that it is of; as many digits as it has. None without an hour."""
+    """Split a DT into (DA, TM) in the instance's time zone, with as many digits as it has; None without an hour."""
     moment = read_datetime(value, zone)
     if moment is None or moment.lasts > timedelta(hours=1):
         return None
@@ -128,23 +128,23 @@ def split_datetime(value: Any, zone: timezone | None) -> tuple[str, str] | None:
 
 
 def in_zone(moment: datetime, zone: timezone | None) -> datetime:
-    """A time on the clock of a zone; as it is where there is none.
+    """Convert a time to a zone; with None it stays as it is.
 
-    :param moment: without a zone of its own it is on this machine's clock.
+    :param moment: without a zone it is taken as this machine's local time.
     """
     return moment if zone is None else moment.astimezone(zone)
 
 
 def as_date(moment: datetime) -> str:
-    """A time's DA."""
+    """Format a time as DA."""
     return f"{moment:%Y%m%d}"
 
 
 def as_time(moment: datetime) -> str:
-    """A time's TM."""
+    """Format a time as TM."""
     return f"{moment:%H%M%S.%f}"
 
 
 def as_datetime(moment: datetime) -> str:
-    """A time's DT; in the zone of the instance that it is written to, and so without an offset."""
+    """Format a time as DT, without an offset: it is in the time zone of the instance that it is written to."""
     return f"{moment:%Y%m%d%H%M%S.%f}"

@@ -1,4 +1,4 @@
-"""Units of UCUM, the Unified Code for Units of Measure: whether a text is one, and what was probably meant."""
+"""UCUM, the Unified Code for Units of Measure: checking units, and suggesting the one that was probably meant."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COMPONENT = re.compile(
     r"(?:\{[!-z|~]*\})?"
 )
 
-#: What is written often, and what UCUM has for it.
+#: Common spellings, and their UCUM codes.
 _MEANT = {
     **dict.fromkeys(("hu", "hounsfield", "hounsfield unit", "hounsfield units"), "[hnsf'U]"),
     **dict.fromkeys(("suv", "suvbw", "g/ml(suvbw)"), "g/ml{SUVbw}"),
@@ -58,27 +58,27 @@ _MEANT = {
 
 @lru_cache(maxsize=1)
 def _listed() -> dict[str, str]:
-    """The units of PS3.16 and their meanings; some are not UCUM, strictly."""
+    """The units in PS3.16 and their meanings; some are not strictly UCUM."""
     units = (getattr(codes.UCUM, name) for name in codes.UCUM.dir())
     return {code.value: code.meaning for code in units}
 
 
 def meaning(unit: str) -> str:
-    """What PS3.16 calls a unit; the unit itself where it does not list it."""
+    """The meaning of a unit in PS3.16; the unit itself if it is not listed there."""
     return _listed().get(unit, unit)
 
 
-#: What people read in place of UCUM's codes that few know.
+#: Familiar names for UCUM codes that few people know.
 _READ = {"1": "", "[hnsf'U]": "HU", "[arb'U]": "a.u.", "mm[Hg]": "mmHg", "Cel": "°C"}
 
 
 def readable(unit: str) -> str:
-    """A unit as people read it: ``"HU"`` for ``"[hnsf'U]"``, an empty text for ``"1"``."""
+    """A unit in its familiar form: ``"HU"`` for ``"[hnsf'U]"``, an empty text for ``"1"``."""
     return _READ.get(unit, unit)
 
 
 def is_unit(text: str) -> bool:
-    """Whether a text is a unit: of PS3.16, or by the grammar and the units of UCUM. Case counts."""
+    """Whether a text is a unit: listed in PS3.16, or valid by UCUM's grammar and units. Case counts."""
     return text in _listed() or (text.isascii() and _is_term(text))
 
 
@@ -100,7 +100,7 @@ def _is_component(text: str) -> bool:
 
 
 def suggestion(text: str) -> str | None:
-    """The unit that a text probably means; None where nothing is near."""
+    """The unit that a text probably means; None if none is similar."""
     plain = " ".join(text.split())
     known = _MEANT.get(plain.casefold())
     if known is not None:

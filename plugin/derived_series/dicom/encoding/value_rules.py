@@ -21,10 +21,10 @@ from derived_series.dicom.encoding.late_pixels import LatePixels
 from derived_series.dicom.encoding.tags import describe, to_tag
 from derived_series.dicom.encoding.times import OFFSET
 
-#: Those whose values pydicom's own rules are asked about.
+#: VRs that are checked by pydicom's own validators.
 _CHECKED = STR_VR - {"UI"}
 _ZONE = to_tag("TimezoneOffsetFromUTC")
-#: Text of several lines: one value, in which a backslash is a character like any other.
+#: VRs of text in several lines: always one value, in which a backslash is an ordinary character.
 _LINES = frozenset(("LT", "ST", "UT"))
 _FLOATS = ("FD", "FL")
 _BYTES = ("OB", "OD", "OF", "OL", "OV", "OW", "UN")
@@ -34,18 +34,18 @@ _INTEGERS = {
 }
 _NAMES = {"\\": "a backslash", "\0": "NUL", "\a": "BEL", "\t": "TAB", "\n": "LF", "\r": "CR", "\x1b": "ESC"}
 _CONTROLS = "\0-\x1f\x7f-\x9f\ud800-\udfff"
-#: Of Unicode: ends of lines and paragraphs, what turns the direction of all that follows, and the mark of byte order.
+#: In Unicode: line and paragraph separators, characters that change the direction of text, and the byte order mark.
 _UNSEEN = "\u2028-\u202e\u2066-\u2069\ufeff"
 _REFUSED = re.compile(rf"[{_CONTROLS}{_UNSEEN}\\]")
 _REFUSED_IN_LINES = re.compile(rf"(?![\t\n\f\r])[{_CONTROLS}]")
 
 
 def given_problem(tag: BaseTag, vr: str, value: Any) -> str | None:
-    """What is wrong with the characters of a value as it is given, and with the number of its values.
+    """What is wrong with the characters or the number of values in a user's value; None if nothing is.
 
-    A backslash separates the values of an attribute that may have several; elsewhere it is an error.
+    A backslash separates values where an attribute may have several; elsewhere it is an error.
 
-    :param value: a text, or a list of texts; anything else is right.
+    :param value: a text or a list of texts; anything else is accepted.
     """
     if vr not in STR_VR:
         return None
@@ -60,7 +60,7 @@ def given_problem(tag: BaseTag, vr: str, value: Any) -> str | None:
 
 
 def character_problem(vr: str, text: str) -> str | None:
-    """A character that one value of a VR of text may not have."""
+    """The first character that a value of a text VR must not contain, as a message; None if there is none."""
     match = (_REFUSED_IN_LINES if vr in _LINES else _REFUSED).search(text)
     if match is None:
         return None
@@ -70,12 +70,12 @@ def character_problem(vr: str, text: str) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """A text as one value of one line: what LO does not allow becomes a space."""
+    """Make a text one value on one line: characters that LO does not allow become spaces."""
     return " ".join(_REFUSED.sub(" ", ESCAPE.sub("", text)).split())
 
 
 def cut(text: str, most: int) -> str:
-    """A text of at most so many characters, cut between words where it has several."""
+    """Cut a text to at most ``most`` characters, between words if it has several."""
     if len(text) <= most:
         return text
     whole = text[: most + 1].rpartition(" ")[0]
@@ -83,7 +83,7 @@ def cut(text: str, most: int) -> str:
 
 
 def has_one_value(tag: BaseTag) -> bool:
-    """Whether PS3.6 allows the attribute one value at most; not of those that it does not have."""
+    """Whether PS3.6 allows the attribute at most one value; False for attributes that it does not have."""
     return not tag.is_private and dictionary_has_tag(tag) and dictionary_VM(tag) == "1"
 
 
@@ -93,16 +93,16 @@ def is_uid(text: str) -> bool:
 
 
 def value_problem(element: DataElement) -> str | None:
-    """What is wrong with the value of an element, by its VR alone."""
+    """What is wrong with an element's value by its VR; None if nothing is."""
     return next((problem for _, problem in wrong_values(element)), None)
 
 
-#: A decimal string as contours have them by the million; others are looked at more closely.
+#: A plain decimal string, of which contours have millions; other numbers are checked more closely.
 _PLAIN_DS, _LONGEST_DS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?"), 16
 
 
 def wrong_values(element: DataElement) -> Iterator[tuple[str, str]]:
-    """The first value that is not allowed, and why."""
+    """The first value that is not allowed, and the reason."""
     if isinstance(element, LatePixels) or isinstance(element.value, bytes):
         return
     texts = [text_of(value) for value in values_of(element)]
@@ -153,20 +153,20 @@ def _problem(vr: str, text: str) -> str | None:
 
 
 def values_of(element: DataElement) -> Sequence[Any]:
-    """The values of an element; none of an empty one."""
+    """The values of an element, as a list; empty for an empty element."""
     if element.is_empty:
         return ()
     return element.value if element.VM > 1 else (element.value,)
 
 
 def text_of(value: Any) -> str:
-    """A value as it stands in the file."""
+    """A value as text, as written in the file."""
     original = getattr(value, "original_string", None)  # of a PersonName, bytes
     return original if original and isinstance(original, str) else str(value)
 
 
 def item_problems(items: Sequence[Dataset], place: str = "") -> Iterator[str]:
-    """What is wrong in the items of a sequence, at any depth: ``item 1, SegmentLabel (0062,0005) is ...``."""
+    """Problems in the items of a sequence, at any depth: ``item 1, SegmentLabel (0062,0005) is ...``."""
     for number, item in enumerate(items, 1):
         where = f"{place}item {number}, "
         for element in item:

@@ -1,7 +1,7 @@
-"""Bytes of a series: what all instances share is encoded once, the rest once an instance, merged in tag order.
+"""Encoding a series: shared elements are encoded once, the others for each instance, and merged in tag order.
 
-Explicit VR little endian throughout (PS3.5 A.2), around compressed pixels too (A.4). The bytes are those that
-pydicom would write.
+Everything is explicit VR little endian (PS3.5 A.2), also around compressed pixels (A.4). The bytes equal those that
+pydicom writes.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from derived_series.dicom.encoding.value_rules import has_one_value
 PIXEL_DATA, PER_FRAME = Tag("PixelData"), Tag("PerFrameFunctionalGroupsSequence")
 _PIXELS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), PIXEL_DATA)
 _PREAMBLE = b"\0" * 128 + b"DICM"
-#: VRs with a 2 byte length whose values are short ASCII text, and what pads them to even length.
+#: VRs with a 2-byte length whose values are short ASCII text, and the character that pads them to even length.
 _TEXT_PADDING = {"UI": b"\0", **dict.fromkeys(("AS", "CS", "DA", "DS", "DT", "IS", "LO", "SH", "TM"), b" ")}
 _LONGEST_SHORT = 0xFFFE
-#: Printable ASCII without a backslash and without spaces around it.
+#: Printable ASCII without backslashes or surrounding spaces.
 _PLAIN = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]*[!-\[\]-~])?")
-#: Group, element, VR and length; a length of 4 bytes comes after 2 reserved ones.
+#: Group, element, VR and length; a 4-byte length follows 2 reserved bytes.
 #: Begins a ReferencedSOPInstanceUID (0008,1155), up to its length.
 _REFERENCED_UID = re.compile(rb"\x08\x00\x55\x11UI(..)", re.DOTALL)
 #: Ends a value of undefined length (FFFE,E0DD).
@@ -49,13 +49,14 @@ _SHORT_HEAD, _LONG_HEAD = struct.Struct("<HH2sH"), struct.Struct("<HH2s2xI")
 
 @dataclass(frozen=True, slots=True)
 class SeriesEncoder:
-    """
-    :param shared: the elements that all instances share, one after the other.
+    """Encodes the instances of a series, with the shared elements encoded in advance.
+
+    :param shared: the encoded elements that all instances share, concatenated.
     :param tags: their tags, ascending.
-    :param starts: where each of them begins in ``shared``, and where the last one ends.
+    :param starts: the offset of each of them in ``shared``, and the end of the last.
     :param pixel_representation: settles the VR of elements that may be US or SS.
     :param encodings: the Python codecs of SpecificCharacterSet.
-    :param meta: file meta information around its MediaStorageSOPInstanceUID, without the group length.
+    :param meta: the file meta information before and after MediaStorageSOPInstanceUID, without the group length.
     """
 
     shared: bytes
@@ -67,7 +68,7 @@ class SeriesEncoder:
 
     @classmethod
     def of(cls, shared: Iterable[DataElement], meta: FileMetaDataset) -> SeriesEncoder:
-        """:param meta: file meta information of any instance; only the instance UID differs."""
+        """Encode the shared elements. :param meta: file meta information of any instance; they differ in the UID."""
         dataset = Dataset()
         for element in shared:
             dataset.add(element)
@@ -87,10 +88,10 @@ class SeriesEncoder:
     def split(
         self, sop_instance_uid: str, instance_elements: Iterable[tuple[int, bytes | memoryview]], last: int
     ) -> tuple[bytes, bytes]:
-        """The Part 10 file of an instance in two parts.
+        """Encode an instance as a Part 10 file in two parts, with a gap for the pixels between them.
 
-        :param instance_elements: (tag, bytes) of the instance's own elements.
-        :param last: the tag of the one that the first part ends with: what is missing of its value goes between.
+        :param instance_elements: (tag, bytes) of the elements that only this instance has.
+        :param last: the tag of the element that ends the first part; the rest of its value belongs in the gap.
         """
         before, after = self.meta
         uid = encode_text(0x00020003, "UI", sop_instance_uid)
@@ -108,13 +109,13 @@ class SeriesEncoder:
         return first, b"".join(pieces)
 
     def encode_value(self, tag: int, vr: str | None, value: Any) -> bytes | None:
-        """The element of a plain value, the quick way; None when it needs pydicom's."""
+        """Encode a plain value the quick way; None when it needs pydicom."""
         if isinstance(value, DataElement):
             return _quick(tag, value.VR, value.value, checked=True) if value.tag == tag else None
         return None if vr is None else _quick(tag, vr, value, checked=False)
 
     def encode_element(self, element: DataElement) -> bytes:
-        """Any element, by pydicom."""
+        """Encode any element with pydicom."""
         if " or " in element.VR:
             settled = Dataset()
             settled.add(element)
@@ -133,7 +134,7 @@ def _quick(tag: int, vr: str, value: Any, checked: bool) -> bytes | None:
     else:
         return None
     if not checked and len(values) > 1 and has_one_value(BaseTag(tag)):
-        return None  # pydicom's way says so
+        return None  # pydicom reports it
     texts = []
     for one in values:
         kept = getattr(one, "original_string", None) if vr in ("DS", "IS") else None
@@ -153,7 +154,7 @@ def _quick(tag: int, vr: str, value: Any, checked: bool) -> bytes | None:
 
 
 def _plain(vr: str, text: str) -> bool:
-    """Whether pydicom would write the text just as it is; what it strips, splits or refuses is left to it."""
+    """Whether pydicom would write the text unchanged; text that it strips, splits or refuses is left to it."""
     if _PLAIN.fullmatch(text) is None:
         return False
     try:
@@ -164,34 +165,34 @@ def _plain(vr: str, text: str) -> bool:
 
 
 def encode_text(tag: int, vr: str, text: str) -> bytes:
-    """An ASCII element with a 2 byte length."""
+    """Encode an ASCII element with a 2-byte length."""
     data = text.encode("ascii")
     return short_element(tag, vr, data if len(data) % 2 == 0 else data + _TEXT_PADDING[vr])
 
 
 def short_element(tag: int, vr: str, data: bytes) -> bytes:
-    """An element with a 2 byte length (PS3.5 table 7.1-2); the data is of even length."""
+    """Encode an element with a 2-byte length (PS3.5 table 7.1-2). :param data: of even length."""
     return _SHORT_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), len(data)) + data
 
 
 def long_element_head(tag: int, vr: str, length: int) -> bytes:
-    """What comes before the data of an element with a 4 byte length (PS3.5 table 7.1-1)."""
+    """Encode what precedes the data of an element with a 4-byte length (PS3.5 table 7.1-1)."""
     return _LONG_HEAD.pack(tag >> 16, tag & 0xFFFF, vr.encode(), length)
 
 
 def encapsulated(tag: int, value: bytes) -> bytes:
-    """An OB element of undefined length around the items of encapsulated pixels (PS3.5 A.4)."""
+    """Wrap the items of encapsulated pixels in an OB element of undefined length (PS3.5 A.4)."""
     return long_element_head(tag, "OB", 0xFFFFFFFF) + value + _END
 
 
 def sequence(tag: int, items: Iterable[bytes]) -> bytes:
-    """A sequence of encoded items, with defined lengths (PS3.5 7.5)."""
+    """Encode a sequence of encoded items, with defined lengths (PS3.5 7.5)."""
     data = b"".join([part for item in items for part in (ITEM, len(item).to_bytes(4, "little"), item)])
     return long_element_head(tag, "SQ", len(data)) + data
 
 
 def encode_element(element: DataElement, encodings: Iterable[str]) -> bytes:
-    """One element in explicit VR little endian, by pydicom; text that is kept as it was read, as its bytes."""
+    """Encode an element in explicit VR little endian with pydicom; text kept as it was read is written as its bytes."""
     encodings = list(encodings)
     buffer = DicomBytesIO()
     buffer.is_implicit_VR = False
@@ -201,18 +202,18 @@ def encode_element(element: DataElement, encodings: Iterable[str]) -> bytes:
 
 
 def as_read(element: bytes) -> RawDataElement:
-    """An encoded sequence as an element that was read and not looked at: it is parsed when somebody asks for it."""
+    """Wrap an encoded sequence as a raw element, which pydicom parses only when it is used."""
     tag = BaseTag(int.from_bytes(element[:2], "little") << 16 | int.from_bytes(element[2:4], "little"))
     return RawDataElement(tag, "SQ", len(element) - 12, element[12:], 0, False, True)
 
 
 def encode_dataset(dataset: Dataset) -> bytes:
-    """A dataset as a complete Part 10 file: the bytes that pydicom would write for it."""
+    """Encode a dataset as a complete Part 10 file, with the bytes that pydicom would write."""
     return b"".join(piece if isinstance(piece, bytes) else piece.value for piece in _file_pieces(dataset))
 
 
 def encode_dataset_as_buffer(dataset: Dataset) -> memoryview:
-    """The same in memory of numpy's, whose large pages a system gives several times sooner than those of bytes."""
+    """The same in a numpy buffer: systems provide its large pages several times faster than those of bytes."""
     pieces = _file_pieces(dataset)
     sizes = [len(piece) if isinstance(piece, bytes) else piece.size for piece in pieces]
     file = np.empty(sum(sizes), np.uint8)
@@ -228,7 +229,7 @@ def encode_dataset_as_buffer(dataset: Dataset) -> memoryview:
 
 
 def _file_pieces(dataset: Dataset) -> list[bytes | LatePixels]:
-    """A complete Part 10 file in pieces: pixels and encoded sequences are put where they belong as they are."""
+    """The pieces of a complete Part 10 file; pixels and encoded sequences are passed through unchanged."""
     whole = with_stored_text(dataset)
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     elements = dict(whole.items())
@@ -259,7 +260,7 @@ def _file_pieces(dataset: Dataset) -> list[bytes | LatePixels]:
 
 
 def _is_encoded(element: DataElement | RawDataElement) -> bool:
-    """Whether the value is to be written as it is."""
+    """Whether the element's value is written unchanged."""
     if isinstance(element, LatePixels) and element.is_late:
         return True
     if not isinstance(element.value, bytes):
@@ -278,7 +279,7 @@ def _pieces(element: DataElement | RawDataElement, syntax: UID) -> list[bytes | 
 
 
 def first_and_last_item(value: bytes) -> bytes:
-    """The first and the last item of a sequence's value, whose items have defined lengths."""
+    """Cut a sequence's value to its first and last item; its items must have defined lengths."""
     place, ends = 0, [0]
     while place < len(value):
         place += 8 + int.from_bytes(value[place + 4 : place + 8], "little")
@@ -287,7 +288,7 @@ def first_and_last_item(value: bytes) -> bytes:
 
 
 def referenced_instance_uids(value: bytes) -> list[str]:
-    """Each ReferencedSOPInstanceUID in an encoded sequence's value, explicit VR little endian."""
+    """Find each ReferencedSOPInstanceUID in an encoded sequence's value, explicit VR little endian."""
     return [
         value[each.end() : each.end() + int.from_bytes(each[1], "little")].rstrip(b"\0 ").decode("ascii")
         for each in _REFERENCED_UID.finditer(value)
@@ -295,7 +296,7 @@ def referenced_instance_uids(value: bytes) -> list[str]:
 
 
 def _split_meta(meta: FileMetaDataset) -> tuple[bytes, bytes]:
-    """File meta information without its group length, cut where the instance UID stands."""
+    """Encode file meta information without its group length, split at the instance UID."""
     placeholder = FileMetaDataset()
     placeholder.update(meta)
     placeholder.MediaStorageSOPInstanceUID = UID("1.2.3.4")

@@ -1,4 +1,4 @@
-"""Factories: from a parent, a blueprint and an image to a derived series."""
+"""DicomFactory: makes a derived series from a parent, a blueprint and an image."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from derived_series.errors import Advice, Choice, GeometryError, InvalidImage, P
 from derived_series.kinds import kind_of, sop_class
 from derived_series.kinds.file_types import NPY, ZIP
 
-#: What says where an image is.
+#: The tags that say where an image is.
 _OF_PLACE = ("ImagePositionPatient", "FrameOfReferenceUID")
-#: What numpy raises for broken files: their headers are parsed as Python literals.
+#: What numpy raises for broken files, whose headers it parses as Python literals.
 _READ_ERRORS = (
     ValueError,
     OSError,
@@ -59,9 +59,9 @@ _READ_ERRORS = (
 
 
 class DicomFactory:
-    """Makes headers from parents and series from headers; specialise ``arrange`` for another kind of image.
+    """Makes headers from parents and series from headers. Override ``arrange`` for another kind of image.
 
-    A factory holds settings only and may be shared by threads.
+    A factory holds only settings, so threads can share it.
 
     :param nan: what NaN and Inf are replaced by; None refuses them.
     """
@@ -78,34 +78,34 @@ class DicomFactory:
         strategy: FillingStrategy = FillingStrategy.DISCARD,
         context: BuildContext | None = None,
     ) -> SeriesHeader:
-        """A header for an image, without the image.
+        """Make the header of a derived series, before its image is known.
 
         :param parent: the parent series, or its datasets in any order.
-        :raises HeaderError: with all that the parent lacks.
+        :raises HeaderError: the parent lacks tags; the error names all of them.
         """
         series = parent if isinstance(parent, ParentSeries) else ParentSeries.from_datasets(parent)
         return make_header(SeriesEnvironment(series, self, context or BuildContext()), blueprint, strategy)
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """The image as a (slice, row, column) array with its place in space; (time, slice, row, column) in 4D.
+        """Turn the image into a (slice, row, column) or (time, slice, row, column) array with its place in space.
 
-        :raises InvalidImage: not an image that the factory takes. :raises ShapeMismatch: it needs another shape.
-        :raises GeometryError: its place cannot be right.
+        :raises InvalidImage: the factory does not take such an image. :raises ShapeMismatch: it has a wrong shape.
+        :raises GeometryError: its place in space cannot be right.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what its images are: define arrange()")
 
     @classmethod
     def read(cls, path: str | Path) -> Any:
-        """The image of a file, as ``build`` takes it. :raises InvalidImage: when it is none."""
+        """Read the image in a file, for ``build``. :raises InvalidImage: the file is not an image."""
         raise InvalidImage(f"{cls.__name__} reads no files", remedy="use the numpy or the nifti factory")
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
-        """The image on the parent's grid: resampled, unless it is on the parent's planes already.
+        """Resample the image to the parent's grid, unless it is on the parent's planes already.
 
-        :return: as of ``arrange``, with the parent's (slice, row, column).
-        :raises GeometryError: an image without a place in space, or in another frame of reference.
+        :return: like ``arrange``, with the parent's (slice, row, column).
+        :raises GeometryError: the image has no place in space, or is in another frame of reference.
         """
         array, placement = self.arrange(header, image)
         if placement.on_parent_grid:
@@ -119,7 +119,7 @@ class DicomFactory:
         return resample(array, placement.grid.affine_lps, header.parent, header.sop_class_uid, how)
 
     def own_image(self, parent: ParentSeries) -> Any:
-        """What ``build`` takes for the parent's own real-world values, as an array (slice, row, column)."""
+        """The parent's own real-world values as an image for ``build``, an array (slice, row, column)."""
         return parent.slices()
 
     def build(
@@ -131,17 +131,17 @@ class DicomFactory:
         resampling: Resampling | None = None,
         frame_of_reference: FrameChoice = "Parent",
     ) -> Series:
-        """The derived series of a header and an image; classic instances are made when asked for.
+        """Build the derived series from a header and an image; classic instances are made when they are accessed.
 
-        The SeriesInstanceUID is the header's. Each build has new SOPInstanceUIDs, unless the context has a seed.
+        It has the header's SeriesInstanceUID. Each build has new SOPInstanceUIDs, unless the context has a seed.
 
-        :param nan: what NaN and Inf are replaced by in this build; the factory's own when not given.
-        :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is.
-        :param frame_of_reference: ``"New"`` for an image that is in another space than the patient's, such as MNI's.
-        :raises GeometryError: an image that does not overlap the parent, or without a place where one is needed.
-        :raises ShapeMismatch: an array of another shape than the parent's, without a grid.
-        :raises PixelError: values that cannot be stored: NaN, Inf, other types than numbers.
-        :raises HeaderError: tags that this image leaves without a value.
+        :param nan: what NaN and Inf are replaced by in this build; by default the factory's ``nan``.
+        :param resampling: how to resample an image on another grid to the parent's; None leaves it on its own grid.
+        :param frame_of_reference: ``"New"`` for an image that is not in the patient's space but, say, in MNI's.
+        :raises GeometryError: the image does not overlap the parent, or lacks a place where one is needed.
+        :raises ShapeMismatch: the array has no grid, and another shape than the parent.
+        :raises PixelError: the values cannot be stored: NaN, Inf, or a type that is not numeric.
+        :raises HeaderError: the image leaves required tags without a value.
         """
         if isinstance(image, Labels):
             header, image = _described(header, image), image.array
@@ -168,19 +168,19 @@ class DicomFactory:
         return build_series(ready, array, placement, chosen)
 
     def build_from_header(self, header: SeriesHeader, image: Any) -> list[Dataset]:
-        """The instances of the derived series as datasets, ascending along the normal."""
+        """Build the series and return its instances as datasets, ascending along the normal."""
         return list(self.build(header, image))
 
 
 def fresh(header: SeriesHeader) -> SeriesHeader:
-    """The header with a seed, so that every instance's UID stays the same however often it is made."""
+    """Give the header a seed, so that an instance has the same UID each time it is made."""
     if header.env.context.uid_seed is not None:
         return header
     return replace(header, env=replace(header.env, context=header.env.context.seeded()))
 
 
 def _described(header: SeriesHeader, labels: Labels) -> SeriesHeader:
-    """The header with what the labels say of themselves, where the blueprint does not."""
+    """Add to the header the segments that the labels describe, where the blueprint describes none."""
     if "SegmentSequence" in header.blueprint:
         return header
     described = segments(*labels.segments)
@@ -190,7 +190,7 @@ def _described(header: SeriesHeader, labels: Labels) -> SeriesHeader:
 
 
 def _require_parents_frame(header: SeriesHeader, placement: Placement) -> None:
-    """:raises GeometryError: an image on an input in another frame of reference."""
+    """Refuse an image on an input in another frame of reference. :raises GeometryError: it is on one."""
     on = header.env.inputs.get(placement.on or "", header.parent)
     if FrameOfReference.of(on).uid != FrameOfReference.of(header.parent).uid:
         raise GeometryError(
@@ -202,15 +202,15 @@ def _require_parents_frame(header: SeriesHeader, placement: Placement) -> None:
 
 
 class NumpyFactory(DicomFactory):
-    """For numpy arrays: (slice, row, column) on the parent's grid, slices ascending along the normal.
+    """Takes numpy arrays: (slice, row, column) on the parent's grid, slices ascending along the normal.
 
-    (time, slice, row, column) is a series of volumes; as many as the parent has are made from it one by one.
-    A (row, column) array is one slice. bool, integers and floats; a ``PlacedImage``
-    or an image of SimpleITK brings a grid of its own.
+    (time, slice, row, column) is a series of volumes; if the parent has as many, each comes from the parent's volume of
+    the same index. (row, column) is one slice. Values are bool, integers or floats. A ``PlacedImage`` and a SimpleITK
+    image bring their own grid.
     """
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """:raises ShapeMismatch: when the shape is not the parent's, with both named."""
+        """Place the array on the parent's grid, or its own. :raises ShapeMismatch: its shape is not the grid's."""
         parent = header.parent
         if is_sitk(image):
             image = placed_image(image)
@@ -239,10 +239,10 @@ class NumpyFactory(DicomFactory):
 
     @staticmethod
     def read(path: str | Path) -> npt.NDArray[Any]:
-        """A .npy file, memory-mapped, of any shape. :raises InvalidImage: when it is none or holds objects."""
+        """Memory-map a .npy file of any shape. :raises InvalidImage: it is not a .npy file, or holds objects."""
         require(path, NPY, ZIP, reader="numpy")
         try:
-            with np.errstate(over="ignore"):  # of the sizes that a header announces
+            with np.errstate(over="ignore"):  # a header may announce any size
                 array = np.load(path, mmap_mode="r", allow_pickle=False)
             if isinstance(array, np.ndarray):
                 return array
@@ -257,7 +257,7 @@ class NumpyFactory(DicomFactory):
 
 
 def _is_cut_off(path: str | Path) -> bool:
-    """Whether a .npy file with a header that can be read ends before the array does."""
+    """Whether a .npy file has a readable header but ends before its array does."""
     read = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
     try:
         with Path(path).open("rb") as file:
@@ -268,9 +268,9 @@ def _is_cut_off(path: str | Path) -> bool:
 
 
 def _volume(image: Any) -> npt.NDArray[Any]:
-    """A 3D array, or 4D with several volumes, with something in it."""
+    """The image as a non-empty 3D array, or 4D if it has several volumes."""
     if isinstance(image, ParentSlices):
-        return cast("npt.NDArray[Any]", image)  # what is asked of it, it answers like an array
+        return cast("npt.NDArray[Any]", image)  # it behaves like an array as far as needed
     if isinstance(image, np.ma.MaskedArray):
         raise InvalidImage("the image is a masked array", remedy="say what stands for masked voxels: image.filled(0)")
     try:
@@ -290,9 +290,9 @@ def _volume(image: Any) -> npt.NDArray[Any]:
 
 
 def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
-    """The image as (slice, row, column, sample) where it is RGB, None where it is not.
+    """The image as (slice, row, column, sample) if it is RGB, else None.
 
-    :raises ShapeMismatch: RGB for a class that has no colour. :raises PixelError: RGB that is not uint8.
+    :raises ShapeMismatch: it is RGB, but the class has no colour. :raises PixelError: it is RGB, but not uint8.
     """
     if not isinstance(image, np.ndarray) or image.ndim not in (3, 4) or image.shape[-1] != 3:
         return None
@@ -311,7 +311,7 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
 
 
 def require_colour(header: SeriesHeader, shape: tuple[int, ...]) -> None:
-    """:raises ShapeMismatch: when the class that an RGB image of this shape is for has no colour."""
+    """Refuse an RGB image of this shape for a class without colour. :raises ShapeMismatch: the class has none."""
     if not sop_class(header.sop_class_uid).colour:
         raise ShapeMismatch(
             f"the image's shape is {shape}: it is in colour, which a {UID(header.sop_class_uid).name} is not",

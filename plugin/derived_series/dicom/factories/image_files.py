@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: so that one of another type is named, in place of what a reader makes of it."""
+"""Recognising a file by its first bytes, so that an error names its type instead of quoting a reader's failure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from derived_series.errors import InvalidImage
 from derived_series.kinds import file_type
 from derived_series.kinds.file_types import FileType
 
-#: Of a file that is shorter than its header says.
+#: The remedy for a file that is shorter than its header says.
 CUT_OFF = "it was cut off while it was written or sent: send the whole file again"
 
 
 def require(path: str | Path, *types: FileType, reader: str) -> None:
-    """:param types: what is read; :param reader: the name of the factory that reads it.
+    """Require that a file is not of another known type.
 
-    :raises InvalidImage: the file is of another type that is known; it names that, and what reads it.
+    :param types: the types that are accepted. :param reader: the name of the factory that reads them.
+    :raises InvalidImage: the file is of another known type; the error names that type, and what reads it.
     """
     try:
         with Path(path).open("rb") as file:

@@ -1,4 +1,4 @@
-"""A factory for each kind of object: an image or a document of any known file in, that kind of object out."""
+"""The factories for each kind of object: they take an image or document and make that kind of object."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from derived_series.kinds.file_types import FileType
 
 
 class ObjectFactory(DicomFactory):
-    """For numpy arrays, PlacedImages and NIfTI images, of one kind of object.
+    """Makes one kind of object from numpy arrays, PlacedImages and NIfTI images.
 
-    :cvar name: what it is chosen by.
-    :cvar sop_classes: what a header may be of; by default those of the kinds that name this factory, else all.
+    :cvar name: the name that chooses the factory.
+    :cvar sop_classes: the SOP classes that a header may have; by default those of the kinds that name this factory, or
+        all if none does.
     """
 
     name: ClassVar[str] = ""
@@ -46,7 +47,7 @@ class ObjectFactory(DicomFactory):
         strategy: FillingStrategy = FillingStrategy.DISCARD,
         context: BuildContext | None = None,
     ) -> SeriesHeader:
-        """:raises HeaderError: also when the blueprint is of another kind of object."""
+        """Make the header. :raises HeaderError: also when the blueprint is for another kind of object."""
         header = super().make_series_header(parent, blueprint, strategy, context)
         kinds = kinds_of_factory(self.name)
         uids = self.sop_classes or tuple(row.uid for kind in kinds for row in kind.sop_classes)
@@ -60,18 +61,18 @@ class ObjectFactory(DicomFactory):
         return header
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """The image as a (slice, row, column) array with its place, as NumpyFactory or NiftiFactory arranges it."""
+        """Turn the image into a (slice, row, column) array with its place, as NumpyFactory or NiftiFactory does."""
         return _factory(image).arrange(header, image)
 
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
-        """The image on the parent's grid, as a (slice, row, column) array."""
+        """Resample the image to the parent's grid, as a (slice, row, column) array."""
         return _factory(image).arrange_on_parent(header, image, how)
 
     @staticmethod
     def read(path: str | Path) -> Any:
-        """A .npy, .nii or .nii.gz file. :raises InvalidImage: when it is none."""
+        """Read a .npy, .nii or .nii.gz file. :raises InvalidImage: it is not one."""
         return (NumpyFactory if Path(path).suffix == ".npy" else NiftiFactory).read(path)
 
 
@@ -132,7 +133,7 @@ class RtDoseFactory(ObjectFactory):
 
 
 class FileFactory(ObjectFactory):
-    """For a kind that is made from a file which is not an image: the bytes of the file."""
+    """Makes a kind of object from the bytes of a file that is not an image."""
 
     def build(
         self,
@@ -143,7 +144,10 @@ class FileFactory(ObjectFactory):
         resampling: Resampling | None = None,
         frame_of_reference: FrameChoice = "Parent",
     ) -> FinishedSeries:
-        """:raises InvalidImage: bytes of another type of file. :raises GeometryError: a document is on no grid."""
+        """Build the object from the bytes of a file.
+
+        :raises InvalidImage: they are of another type. :raises GeometryError: a grid or a frame of reference is chosen.
+        """
         if resampling is not None or frame_of_reference == "New":
             raise GeometryError(
                 "a document is on no grid",
@@ -153,19 +157,19 @@ class FileFactory(ObjectFactory):
         return file_builder_of(header.sop_class_uid).build_from_file(fresh(header), image)
 
     def own_image(self, parent: ParentSeries) -> Any:
-        """:raises InvalidOption: always: a series is not a document."""
+        """Refuse: a series is not a document. :raises InvalidOption: always."""
         raise InvalidOption(
             "there is no document", remedy=f"give a {self._files()[0].name}", advice=Advice(Choice.FILE)
         )
 
     @classmethod
     def read(cls, path: str | Path) -> bytes:
-        """The bytes of a file. :raises InvalidImage: when it is of another type."""
+        """Read the bytes of a file. :raises InvalidImage: it is of another type."""
         files = cls._files()
         require(path, *files, reader=cls.name)
         data = Path(path).read_bytes()
         if file_type(data) not in files:
-            raise InvalidImage(f"the document is no {files[0].name}: it begins with {data[:8]!r}")
+            raise InvalidImage(f"the document is not a {files[0].name}: it begins with {data[:8]!r}")
         return data
 
     @classmethod
@@ -186,7 +190,7 @@ _CLASSES: tuple[type[ObjectFactory], ...] = (
 
 
 def _factory_of(name: str) -> type[DicomFactory]:
-    """The class of a factory by its name; one made for the occasion where a kind has none with a public name."""
+    """The class of a factory by its name; created here for kinds whose factory has no public class."""
     public = {factory.name: factory for factory in _CLASSES}
     if name in public:
         return public[name]
@@ -198,7 +202,7 @@ def _factory_of(name: str) -> type[DicomFactory]:
     return type(class_name, (base,), {"__doc__": text, "__module__": __name__, "name": name})
 
 
-#: The factories that are there without any folder, by the names that they are chosen by.
+#: The built-in factories, by name.
 FACTORIES: Mapping[str, type[DicomFactory]] = MappingProxyType(
     {
         "numpy": NumpyFactory,

@@ -1,4 +1,4 @@
-"""NiftiFactory: NIfTI images, wherever their affine puts them."""
+"""NiftiFactory: makes derived series from NIfTI images, placed by their affine."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ _RGB = ("R", "G", "B")
 
 
 class NiftiFactory(DicomFactory):
-    """For NIfTI-1 and -2 images (nibabel), .nii and .nii.gz, any axis order and sign, scl_slope and scl_inter applied.
+    """Takes NIfTI-1 and -2 images (nibabel), .nii and .nii.gz, in any orientation; scl_slope and scl_inter are applied.
 
-    The affine alone decides where the image is. On the parent's grid every slice finds its parent slice; elsewhere
-    the positions come from the affine, with axes as near to the parent's as the image's own allow. A fourth axis is
-    time: of as many volumes as the parent has, each is made from its own.
+    The affine alone decides where the image is. On the parent's grid every slice is matched with its parent slice;
+    elsewhere the positions come from the affine, with axes as near to the parent's as the image's own axes allow. A
+    fourth axis is time: if the parent has as many volumes, each comes from the parent's volume of the same index.
     """
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """The image as a (slice, row, column) array, or (time, slice, row, column), where its affine puts it.
+        """Turn the image into a (slice, row, column) array, or (time, slice, row, column), placed by its affine.
 
-        :raises GeometryError: an affine that is singular, sheared or not orthogonal, with the angle named.
+        :raises GeometryError: the affine is singular, sheared or not orthogonal; the error names the angle.
         """
         if header.parent.grid is None and isinstance(image, nib.spatialimages.SpatialImage) and not says_where(image):
             return _as_stored(header, image)
@@ -66,7 +66,7 @@ class NiftiFactory(DicomFactory):
     def arrange_on_parent(
         self, header: SeriesHeader, image: Any, how: Resampling
     ) -> tuple[npt.NDArray[Any], Placement]:
-        """The image on the parent's (slice, row, column) grid; sheared and oblique affines are as good as any."""
+        """Resample the image to the parent's (slice, row, column) grid; its affine may be sheared or oblique."""
         array, affine_lps = self._oriented(header, image)
         require_patient_space(template_of(image))
         try:
@@ -96,7 +96,7 @@ class NiftiFactory(DicomFactory):
 
     @staticmethod
     def read(path: str | Path) -> Any:
-        """A .nii or .nii.gz file as a nibabel image. :raises InvalidImage: when it is none."""
+        """Read a .nii or .nii.gz file as a nibabel image. :raises InvalidImage: it is not one."""
         require(path, NIFTI, GZIP, reader="nifti")
         try:
             return _unpacked(Path(path)) if Path(path).suffix == ".gz" else nib.load(path)
@@ -110,7 +110,7 @@ class NiftiFactory(DicomFactory):
 
 
 def _in_samples(header: SeriesHeader, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """RGB24 as (slice, row, column, sample); anything else as it is."""
+    """View RGB24 as (slice, row, column, sample); other types stay unchanged."""
     if array.dtype.names == _RGB and array.ndim == 3:
         array = np.stack([array[sample] for sample in _RGB], axis=-1)
         require_colour(header, array.shape)
@@ -118,7 +118,7 @@ def _in_samples(header: SeriesHeader, array: npt.NDArray[Any]) -> npt.NDArray[An
 
 
 def _placement(affine_lps: Affine, shape: tuple[int, ...], parent: ParentSeries) -> Placement:
-    """:raises GeometryError: an affine that is sheared or not orthogonal, elsewhere than on the parent's grid."""
+    """Place the image by its affine. :raises GeometryError: off the parent's grid, an affine that is not orthogonal."""
     volumes = shape[0] if len(shape) == 4 else 1
     if parent.grid is not None and parent.grid.is_regular and shape[-3:] == parent.grid.shape:
         if _same_grid(affine_lps, parent.grid):
@@ -127,9 +127,9 @@ def _placement(affine_lps: Affine, shape: tuple[int, ...], parent: ParentSeries)
 
 
 def _as_stored(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-    """An image that is nowhere, of a parent that is nowhere: its axes are (column, row, slice) in their own order.
+    """Take the axes of an image without a place as (column, row, slice), for a parent without positions.
 
-    NIfTI-1 gives the axes of a file without sform and qform no direction in space.
+    By NIfTI-1, the axes of a file without sform and qform have no direction in space.
     """
     require_scalars(image)
     array, placement = NumpyFactory().arrange(header, _in_samples(header, _values(image).T))
@@ -138,12 +138,12 @@ def _as_stored(header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Plac
 
 
 def _with_header(placement: Placement, image: Any) -> Placement:
-    """With what the header says of its space and of time."""
+    """Add what the NIfTI header says about space and time."""
     return replace(_timed(placement, image), template=template_of(image), warnings=two_places(image))
 
 
 def _timed(placement: Placement, image: Any) -> Placement:
-    """With the time step of a 4D image (pixdim[4]), where its header names the unit: many writers put 1 there."""
+    """Add the time step of a 4D image (pixdim[4]) if its header names the unit: many writers just put 1 there."""
     if placement.volumes == 1 or len(image.shape) != 4 or not isinstance(image, nib.Nifti1Pair):
         return placement
     second = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}.get(image.header.get_xyzt_units()[1])
@@ -154,7 +154,7 @@ def _timed(placement: Placement, image: Any) -> Placement:
 
 
 def _unpacked(path: Path) -> Any:
-    """The image of a compressed file, read to its end: only there is its checksum."""
+    """Read a compressed file to its end, where its checksum is."""
     most = 2 * announced_size(path) + (1 << 20)
     with gzip.open(path) as file:
         data = file.read(most)
@@ -167,7 +167,7 @@ def _unpacked(path: Path) -> Any:
 
 
 def _millimetres(image: Any) -> Affine:
-    """The affine in mm, whatever unit the header names (NIfTI-1 xyzt_units); without one it is mm."""
+    """The affine in mm, converted from the header's unit (NIfTI-1 xyzt_units); mm if it names none."""
     affine = np.array(image.affine, dtype=np.float64)
     try:
         unit = image.header.get_xyzt_units()[0] if isinstance(image, nib.Nifti1Pair) else "mm"
@@ -178,11 +178,11 @@ def _millimetres(image: Any) -> Affine:
 
 
 def announced_size(path: Path) -> int:
-    """Bytes that a file's header says it unfolds to: what is before the voxels, and those as float64.
+    """The memory in bytes that a file will need by its header: what precedes the voxels, and the voxels as float64.
 
-    Nothing but the header is read: a small compressed file may unfold to any size.
+    Only the header is read: a small compressed file may unfold to any size.
 
-    :raises InvalidImage: when it is not a NIfTI file.
+    :raises InvalidImage: it is not a NIfTI file.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -205,7 +205,7 @@ def announced_size(path: Path) -> int:
 
 
 def _frame(header: SeriesHeader) -> Affine:
-    """RAS directions, as columns (slice, row, column), that the image's axes are brought near to."""
+    """The RAS directions, as columns (slice, row, column), to which the image's axes are brought near."""
     grid = header.parent.grid
     if grid is None:  # an axial stack, as a viewer expects one
         axes = np.array([[0, 0, 1], [0, 1, 0], [1, 0, 0]], dtype=np.float64)
@@ -217,7 +217,7 @@ def _frame(header: SeriesHeader) -> Affine:
 
 
 def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
-    """The array as (slice, row, column), or (time, slice, row, column), along a frame's axes, with its LPS affine.
+    """Reorder an image to (slice, row, column) or (time, slice, row, column) along a frame's axes; with its LPS affine.
 
     :param frame_ras: 4x4, its columns are the RAS directions of growing slice, row and column index.
     """
@@ -233,7 +233,7 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
     if abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise GeometryError(f"the NIfTI image's affine is singular: {affine.tolist()}")
     array = _values(image)
-    # io_orientation says for each axis of the image which axis of the frame it is nearest to, and its sign
+    # io_orientation gives for each axis of the image the nearest axis of the frame, and its sign
     orientation = io_orientation(np.linalg.inv(frame_ras) @ affine)
     if np.isnan(orientation).any():
         raise GeometryError("the NIfTI image's axes cannot be told apart from its affine")
@@ -243,9 +243,9 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
 
 
 def _values(image: Any) -> npt.NDArray[Any]:
-    """The 3D or 4D values, scaled where the header says so; stored integers stay integers.
+    """The 3D or 4D values, scaled if the header says so; otherwise stored integers stay integers.
 
-    Of the axes after the third, those of length 1 do not count.
+    Axes of length 1 after the third are dropped.
     """
     shape = (*image.shape, 1) if len(image.shape) == 2 else image.shape
     shape = shape[:3] + tuple(n for n in shape[3:] if n != 1)
@@ -267,7 +267,7 @@ def _values(image: Any) -> npt.NDArray[Any]:
 
 
 def _same_grid(affine_lps: Affine, grid: Grid) -> bool:
-    """Whether the corners of both grids agree."""
+    """Whether the corners of both grids agree within the tolerance."""
     slices, rows, columns = (n - 1 for n in grid.shape)
     corners = np.array([[k, j, i, 1] for k in (0, slices) for j in (0, rows) for i in (0, columns)], dtype=np.float64).T
     off = (affine_lps - grid.affine_lps) @ corners

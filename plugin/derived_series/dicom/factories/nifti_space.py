@@ -1,4 +1,4 @@
-"""What a NIfTI header says of the space and of the axes of its image (nifti1.h: xform codes, dim, intent codes)."""
+"""What a NIfTI header says about its image's space and axes (nifti1.h: xform codes, dim, intent codes)."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import numpy as np
 from derived_series.dicom.image.overlap import box_of_affine
 from derived_series.errors import ShapeMismatch
 
-#: xform codes of the patient's own space, whatever its origin.
+#: xform codes of the patient's own space, with any origin.
 _PATIENT = {1: "the scanner's coordinates", 2: "coordinates aligned to another image"}
-#: Those of a template.
+#: xform codes of template spaces.
 _TEMPLATES = {3: "Talairach coordinates", 4: "MNI 152 coordinates", 5: "the coordinates of another template"}
-#: Intent codes of values that are several numbers a voxel: matrices, vectors, quaternions, points, colours, and the
-#: warps and fields of FSL.
+#: Intent codes for several numbers in each voxel: matrices, vectors, quaternions, points, colours, and FSL's warps and
+#: fields.
 _SEVERAL = frozenset({1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004, *range(2006, 2010), *range(2016, 2019)})
-#: How many mm, or which part of the smallest voxel, sform and qform may be apart: a quaternion has single precision.
+#: How far sform and qform may differ, in mm or as a part of the smallest voxel: a quaternion has single precision.
 _APART_MM, _APART_PART = 0.1, 0.1
 
 
 def says_where(image: Any) -> bool:
-    """Whether a header says where its image is; other formats than NIfTI always do, when they have an affine."""
+    """Whether an image's header says where the image is; other formats than NIfTI do if they have an affine."""
     if image.affine is None:
         return False
     return not (isinstance(image, nib.Nifti1Pair) and image.header["sform_code"] == image.header["qform_code"] == 0)
 
 
 def template_of(image: Any) -> str:
-    """The space of an image's affine where it is not a patient's, as text; else empty."""
+    """The name of the space of an image's affine if it is not the patient's; else empty."""
     if not isinstance(image, nib.Nifti1Pair):
         return ""
     name, code = _taken(image)
@@ -39,7 +39,7 @@ def template_of(image: Any) -> str:
 
 
 def two_places(image: Any) -> tuple[str, ...]:
-    """A warning where sform and qform put the image in two places, or in two spaces."""
+    """A warning if sform and qform disagree about the image's place or space."""
     if not isinstance(image, nib.Nifti1Pair):
         return ()
     sform, qform = (int(image.header[f"{name}_code"]) for name in ("sform", "qform"))
@@ -62,7 +62,7 @@ def two_places(image: Any) -> tuple[str, ...]:
 
 
 def require_scalars(image: Any) -> None:
-    """:raises ShapeMismatch: several numbers a voxel."""
+    """Require one number in each voxel. :raises ShapeMismatch: there are several."""
     shape = image.shape
     intent = int(image.header["intent_code"]) if isinstance(image, nib.Nifti1Pair) else 0
     fifth = max(shape[4:], default=1) > 1
@@ -76,15 +76,15 @@ def require_scalars(image: Any) -> None:
 
 
 def _taken(image: Any) -> tuple[str, int]:
-    """Which of the two forms nibabel's affine is, and its code."""
+    """The form that nibabel's affine comes from (sform or qform), and its code."""
     sform = int(image.header["sform_code"])
     return ("sform", sform) if sform > 0 else ("qform", int(image.header["qform_code"]))
 
 
 def _scale(image: Any) -> float:
-    """mm of the header's unit."""
+    """The length of the header's unit in mm."""
     try:
         unit = image.header.get_xyzt_units()[0]
-    except KeyError:  # told where the affine is read
+    except KeyError:  # reported when the affine is read
         return 1.0
     return {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)

@@ -14,7 +14,7 @@ from derived_series.identifiers import uid_of
 
 @dataclass(frozen=True, slots=True)
 class FrameOfReference:
-    """What says in whose coordinates positions are.
+    """A frame of reference: the coordinate system of positions.
 
     :param uid: FrameOfReferenceUID (0020,0052); :param indicator: PositionReferenceIndicator (0020,1040).
     """
@@ -24,14 +24,14 @@ class FrameOfReference:
 
     @classmethod
     def of(cls, series: ParentSeries) -> FrameOfReference:
-        """A series' own; where it has none, or one a slice, a UID that all series derived from it share."""
+        """That of a series; if it has none, or one for each slice, a UID that all series derived from it share."""
         pivot = series.pivot
         uid = pivot.get("FrameOfReferenceUID") if series.is_constant("FrameOfReferenceUID") else None
         shared = uid_of(series.series_instance_uid, "frame of reference")
         return cls(str(uid) if uid else shared, str(pivot.get("PositionReferenceIndicator") or ""))
 
     def write(self, elements: dict[Key, DataElement]) -> None:
-        """Set both values where the elements have a frame of reference at all."""
+        """Set both values if the elements contain a frame of reference."""
         for keyword, vr, value in (
             ("FrameOfReferenceUID", "UI", self.uid),
             ("PositionReferenceIndicator", "LO", self.indicator),

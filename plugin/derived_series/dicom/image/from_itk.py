@@ -1,4 +1,4 @@
-"""Images of SimpleITK, told without loading it, as images with a place."""
+"""SimpleITK images as PlacedImages; they are recognised without importing SimpleITK."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from derived_series.errors import ShapeMismatch
 
 
 def is_sitk(image: Any) -> bool:
-    """Whether it is an image of SimpleITK, which is loaded already then."""
+    """Whether an object is a SimpleITK image; if so, SimpleITK is already imported."""
     sitk = sys.modules.get("SimpleITK")
     return sitk is not None and isinstance(image, sitk.Image)
 
 
 def placed_image(image: Any) -> PlacedImage:
-    """A 3D or 4D SimpleITK image as an array with its grid; slices are flipped to ascend along the normal.
+    """Convert a 3D or 4D SimpleITK image to an array with its grid; slices are flipped to ascend along the normal.
 
-    :raises ShapeMismatch: an image of two dimensions, or of several components a voxel.
+    :raises ShapeMismatch: the image has two dimensions, or several components in each voxel.
     """
     sitk = sys.modules["SimpleITK"]
     if image.GetDimension() not in (3, 4) or image.GetNumberOfComponentsPerPixel() != 1:

@@ -1,4 +1,4 @@
-"""How an image's box lies to that of a series: apart from it, over a part of it, or in it. It knows no voxel values."""
+"""Comparing the place of an image with that of a series: apart, partly outside, inside, or off its voxels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from derived_series.errors import GeometryError
 
 Points = npt.NDArray[np.float64]
 
-#: Half the thickness of a slice that is alone, in mm: nothing tells it.
+#: Half the thickness assumed for a single slice, in mm.
 _HALF_OF_ONE = 2.5
-#: A corner of the box of an image whose affine is np.eye(4), LPS mm.
+#: A corner of the box of an image whose affine is np.eye(4), in LPS mm.
 _CORNER_OF_IDENTITY = (0.5, 0.5, -0.5)
-#: Turns LPS into RAS, and millimetres into what they would be if they were metres;
-#: how many times as large a box of the same image may be.
+#: Turns LPS into RAS; the factor between metres and millimetres; how many times larger a box of the same image may be.
 _SIGNS, _METRES, _ALIKE = np.array([-1.0, -1.0, 1.0]), 1000.0, 10.0
 
 
@@ -31,7 +30,7 @@ def box(grid: Grid) -> Points:
 
 
 def box_of_points(points: Points, of: Grid) -> Points:
-    """The same of pixels of a grid's size about points (n, 3) in LPS mm, along the axes of that grid."""
+    """The outer corners, (8, 3), of pixels of a grid's size at points (n, 3), along that grid's axes; LPS mm."""
     axes, sizes = _axes(box(of)), np.array([of.slice_spacing or 2 * _HALF_OF_ONE, *of.pixel_spacing])
     along = points @ axes.T
     low, high = along.min(axis=0) - sizes / 2, along.max(axis=0) + sizes / 2
@@ -40,27 +39,27 @@ def box_of_points(points: Points, of: Grid) -> Points:
 
 
 def box_of_affine(affine_lps: Affine, shape: tuple[int, ...]) -> Points:
-    """The same of an image whose axes need not be at right angles."""
+    """The outer corners, (8, 3), LPS mm, of an image whose axes need not be at right angles."""
     ends = np.array(list(product(*[(-0.5, n - 0.5) for n in shape])))
     return np.asarray(ends @ affine_lps[:3, :3].T + affine_lps[:3, 3])
 
 
 def extent(points: Points) -> str:
-    """From where to where points reach, as text."""
+    """The range of points along x, y and z, as text."""
     pairs = zip(points.min(axis=0), points.max(axis=0), strict=True)
     return " x ".join(f"{low:.1f}..{high:.1f}" for low, high in pairs)
 
 
 def apart(first: Points, second: Points) -> float:
-    """The distance between two boxes in mm, at least; 0 where they overlap or touch.
+    """A lower bound of the distance between two boxes in mm; 0 where they overlap or touch.
 
-    It is that of what encloses them along the axes of the one and along those of the other.
+    It is the larger of the gaps along the axes of the one and of the other box.
     """
     return max(_gap(first, second, _axes(points)) for points in (first, second))
 
 
 def not_overlapping(image: Points, series: Points, whose: str, what: str = "the image") -> GeometryError:
-    """The error for an image, or what else has a place, that is not where a series is."""
+    """The error for an image, or another thing with a place, that does not overlap a series."""
     return GeometryError(
         f"{what} does not overlap {whose}: in mm (x, y, z, LPS) it reaches {extent(image)}, {whose} "
         f"{extent(series)}; they are {apart(image, series):.1f} mm apart",
@@ -69,7 +68,7 @@ def not_overlapping(image: Points, series: Points, whose: str, what: str = "the 
 
 
 def _cause(image: Points, series: Points) -> str:
-    """The usual one that fits."""
+    """The likely cause, as a remedy."""
     if np.abs(image - _CORNER_OF_IDENTITY).max(axis=1).min() < 1e-3:
         return "the affine looks like np.eye(4): give the one of the image that the algorithm read"
     if not apart(image * _SIGNS, series):
@@ -80,15 +79,15 @@ def _cause(image: Points, series: Points) -> str:
 
 
 def _is_of_size(image: Points, series: Points) -> bool:
-    """Whether one box is at most some times as large as the other: all that is small enough lies near the origin."""
+    """Whether the boxes are of similar size: any box, scaled down enough, lies near the origin."""
     size, of = (float(np.linalg.norm(np.ptp(points, axis=0))) for points in (image, series))
     return size < _ALIKE * of and of < _ALIKE * size
 
 
 def partly_outside(grid: Grid, of: Grid, whose: str) -> str:
-    """The warning for an image that reaches beyond a series on one side and lacks a part of it on another.
+    """The warning for an image that reaches beyond a series on one side and misses a part of it on another.
 
-    Empty where the image is within the series, or the series within it, to a voxel.
+    Empty if one of them contains the other, give or take a voxel.
     """
     image, series, axes = box(grid), box(of), _axes(box(of))
     inner, other = image @ axes.T, series @ axes.T
@@ -114,7 +113,7 @@ def partly_outside(grid: Grid, of: Grid, whose: str) -> str:
 
 
 def off_planes(grid: Grid, of: Grid, whose: str) -> str:
-    """The warning for an image of a series' shape that is not on its voxels; empty for one of another shape."""
+    """The warning for an image with a series' shape that is not on its voxels; empty for any other shape."""
     if grid.shape != of.shape:
         return ""
     pairs = [(grid.corners(k), of.corners(k)) for k in range(len(of.positions))]
@@ -130,7 +129,7 @@ def off_planes(grid: Grid, of: Grid, whose: str) -> str:
 
 
 def _axes(points: Points) -> npt.NDArray[np.float64]:
-    """Unit vectors along a box's slices, rows downwards and columns; as the corners of ``box`` are ordered."""
+    """Unit vectors along a box's slices, down its rows and across its columns, from corners in the order of ``box``."""
     across = points[2] - points[0]
     down = points[1] - points[0]
     row, column = across / np.linalg.norm(across), down / np.linalg.norm(down)

@@ -1,4 +1,4 @@
-"""Images in the stored units of the parent instance that they are made from: whole numbers, shown as it is."""
+"""ParentsPixels: an image in the stored units of its parent instance, as whole numbers, displayed like the parent."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from derived_series.dicom.source.pixels import PixelFormat
 from derived_series.errors import Advice, Choice, PixelError
 from derived_series.kinds.kind import SopClass
 
-#: Values between whole numbers that have fewer steps than this from the lowest to the highest are in another unit.
+#: Fractions that span fewer whole numbers than this are taken to be in another unit than the parent's.
 _FEWEST_STEPS = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParentsPixels:
-    """Frames as they are stored.
+    """An image's frames in the parent's stored units.
 
     :param stored: (frame, row, column), or (frame, row, column, 3) in RGB; uint8, uint16 or int16.
     :param bits_stored: of each value; :param photometric: PhotometricInterpretation.
@@ -40,16 +40,16 @@ class ParentsPixels:
 
     @property
     def samples(self) -> int:
-        """Of a pixel: 3 in colour."""
+        """Samples per pixel: 3 in colour."""
         return 3 if self.stored.ndim == 4 else 1
 
 
 def parents_pixels(image: npt.NDArray[Any], parent: Dataset, row: SopClass, nan: float | None) -> ParentsPixels:
-    """The frames in the parent's stored units: its rescale, its bits where they are enough, its MONOCHROME1.
+    """Convert frames to the parent's stored units: its rescale, its MONOCHROME1, and its bits if they suffice.
 
-    :param image: (frame, row, column) of real values, (frame, row, column, 3) of uint8 in RGB.
+    :param image: (frame, row, column) of real-world values, or (frame, row, column, 3) of uint8 in RGB.
     :param nan: what NaN and Inf are replaced by; None refuses them.
-    :raises PixelError: values that cannot be stored so: NaN, negative, too large, fractions in another unit.
+    :raises PixelError: the values cannot be stored so: NaN, negative, too large, or fractions in another unit.
     """
     require_encodable(image.dtype)
     if image.ndim == 4:
@@ -80,7 +80,7 @@ def parents_pixels(image: npt.NDArray[Any], parent: Dataset, row: SopClass, nan:
 
 
 def _finite(image: npt.NDArray[Any], nan: float | None) -> npt.NDArray[Any]:
-    """:raises PixelError: NaN or Inf that nothing replaces."""
+    """Replace NaN and Inf. :raises PixelError: there are some, and ``nan`` is None."""
     if image.dtype.kind == "b":
         return image.view(np.uint8)
     if image.dtype.kind != "f" or np.all(np.isfinite(image)):
@@ -95,7 +95,7 @@ def _finite(image: npt.NDArray[Any], nan: float | None) -> npt.NDArray[Any]:
 
 
 def _require_steps(stored: npt.NDArray[Any], low: float, high: float, row: SopClass) -> None:
-    """:raises PixelError: fractions of which next to nothing would be left as whole numbers."""
+    """Refuse fractions that rounding would nearly wipe out. :raises PixelError: they span too few whole numbers."""
     steps = float(np.ptp(stored))
     if steps < _FEWEST_STEPS and not np.all(np.rint(stored) == stored):
         raise PixelError(
@@ -108,7 +108,7 @@ def _require_steps(stored: npt.NDArray[Any], low: float, high: float, row: SopCl
 def _type_of(
     stored: npt.NDArray[Any], bits: int, signed: bool, parent: Dataset, row: SopClass
 ) -> tuple[np.dtype[Any], int, tuple[str, ...]]:
-    """The type and the BitsStored: the parent's where the values fit. :raises PixelError: where none does."""
+    """Choose (dtype, BitsStored, warnings): the parent's if the values fit. :raises PixelError: nothing fits."""
     low, high = int(stored.min()), int(stored.max())
     most = max(row.pixels.bits)
     if low < 0 and not signed:

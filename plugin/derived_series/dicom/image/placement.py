@@ -1,4 +1,4 @@
-"""Where the slices of an image are, and which instances of the parent they come from."""
+"""Placement: where the slices of an image are, and which of the parent's instances they come from."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.source.parent_series import ParentSeries
 
-#: A voxel may be this many mm, or this part of the smallest voxel size, off and still be the parent's voxel.
+#: How far a voxel may be off and still count as the parent's, in mm or as a part of the smallest voxel size.
 SNAP_MM, SNAP_PART = 1e-3, 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedImage:
-    """An image with a grid: what a pipeline gives when its result is not on the parent's grid.
+    """An array with its grid: what a pipeline returns when its result is not on the parent's grid.
 
     :param array: (slice, row, column) or (time, slice, row, column), slices ascending along the grid's normal.
-    :param grid: its own grid, such as ``parent.grid.subset([3, 4, 5])`` or ``Grid.from_affine(affine_lps, shape)``.
-    :param on: the name of the pipeline's input in whose frame of reference the grid is, such as the fixed image of a
-        registration; None is the parent.
+    :param grid: the array's grid, such as ``parent.grid.subset([3, 4, 5])`` or ``Grid.from_affine(affine_lps, shape)``.
+    :param on: the name of the pipeline's input whose frame of reference the grid is in, such as the fixed image of a
+        registration; None for the parent.
     """
 
     array: npt.NDArray[Any]
@@ -34,10 +34,10 @@ class PlacedImage:
 
 @dataclass(frozen=True, slots=True)
 class OtherInput:
-    """An input of the derivation beside the parent, and what of it each slice of the image comes from.
+    """An input other than the parent, and which of its instances each slice of the image comes from.
 
-    :param sources: for each slice of the image the indexes of the input's instances.
-    :param same_place: whether the first of them is at the slice's own place.
+    :param sources: for each slice of the image, the indexes of the input's instances.
+    :param same_place: whether the first of these is at the slice's own place.
     """
 
     series: ParentSeries
@@ -45,26 +45,26 @@ class OtherInput:
     same_place: bool = False
 
     def as_whole(self) -> OtherInput:
-        """What an object of all slices comes from."""
+        """The same for an object with all slices in one instance."""
         return OtherInput(self.series, (tuple(sorted({i for part in self.sources for i in part})),), self.same_place)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where an image's slices are, and what they come from.
+    """Where an image's slices are, and which instances they come from.
 
-    :param grid: where the slices of one volume are.
+    :param grid: the grid of one volume.
     :param sources: for each slice, volume after volume, the indexes of the parent's instances that contribute to it;
-        on the parent's grid one at the slice's own position comes first.
-    :param resampled: how the image was brought to the parent's grid; empty for an image that was not.
-    :param volumes: how many the image has.
-    :param time_step: seconds from one volume to the next, where the image says so.
-    :param on: the input in whose frame of reference the grid is; None is the parent.
-    :param template: the space that the image says it is in, where that is not a patient's.
-    :param frame: the frame of reference that the grid is in; None is the parent's.
-    :param others: what of the inputs beside the parent the slices come from.
-    :param warnings: what is odd about the place.
-    :param numbered_as_parent: InstanceNumbers run in the parent's direction, on another grid, too.
+        on the parent's grid the first one is at the slice's own position.
+    :param resampled: how the image was resampled to the parent's grid; empty if it was not.
+    :param volumes: number of volumes.
+    :param time_step: seconds from one volume to the next, if the image says so.
+    :param on: the name of the input whose frame of reference the grid is in; None for the parent.
+    :param template: the name of the space that the image says it is in, if it is not the patient's.
+    :param frame: the grid's frame of reference; None for the parent's.
+    :param others: the other inputs, each with the instances that the slices come from.
+    :param warnings: doubts about the place.
+    :param numbered_as_parent: InstanceNumbers run in the parent's direction on another grid too.
     """
 
     grid: Grid | None
@@ -82,9 +82,9 @@ class Placement:
 
 
 def on_parent(parent: ParentSeries, volumes: int | None = None) -> Placement:
-    """The parent's own grid: slice k comes from the parent's slice k alone.
+    """The placement on the parent's own grid: slice k comes from the parent's slice k only.
 
-    :param volumes: of the image; as many as the parent has when not given.
+    :param volumes: number of volumes of the image; by default the parent's.
     """
     count = parent.volumes if volumes is None else volumes
     sources = over_volumes([(k,) for k in range(parent.slices_per_volume)], parent, count)
@@ -92,22 +92,22 @@ def on_parent(parent: ParentSeries, volumes: int | None = None) -> Placement:
 
 
 def without_geometry(parent: ParentSeries, count: int, volumes: int = 1) -> Placement:
-    """An image that is nowhere: every instance of the parent contributes.
+    """The placement of an image without a place: every instance of the parent contributes to every slice.
 
-    :param count: slices of all volumes.
+    :param count: number of slices in all volumes.
     """
     return Placement(None, False, every_source(parent, count), volumes=volumes)
 
 
 def every_source(series: ParentSeries, count: int) -> tuple[tuple[int, ...], ...]:
-    """All of a series as the source of each of so many slices."""
+    """All instances of a series as the sources of each of ``count`` slices."""
     return (tuple(range(len(series))),) * count
 
 
 def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
-    """On the parent's planes when each slice is one of them, else on a grid of its own.
+    """The placement of a grid: on the parent's planes if each slice is one of them, else on its own grid.
 
-    :param volumes: how many the image has, all of them on the grid.
+    :param volumes: number of volumes, all on this grid.
     """
     count = len(grid.positions)
     if parent.grid is None:
@@ -121,9 +121,10 @@ def place(grid: Grid, parent: ParentSeries, volumes: int = 1) -> Placement:
 
 
 def over_volumes(slices: Sequence[tuple[int, ...]], parent: ParentSeries, volumes: int) -> tuple[tuple[int, ...], ...]:
-    """The sources of an image's slices, volume after volume.
+    """Extend the sources of one volume's slices to all volumes of the image.
 
-    An image of as many volumes as the parent has is made from it volume by volume; any other from all of them.
+    If the image has as many volumes as the parent, each comes from the parent's volume of the same index; otherwise
+    from all of them.
 
     :param slices: for each slice of a volume, the parent's slices that contribute to it.
     """
@@ -136,13 +137,13 @@ def over_volumes(slices: Sequence[tuple[int, ...]], parent: ParentSeries, volume
 
 
 def tolerance(grid: Grid) -> float:
-    """How many mm a voxel may be off and still be the parent's voxel."""
+    """How many mm a voxel may be off and still count as the parent's."""
     sizes = [*grid.pixel_spacing, *([grid.slice_spacing] if grid.slice_spacing else [])]
     return max(SNAP_MM, SNAP_PART * min(sizes))
 
 
 def _same_planes(grid: Grid, parent: Grid) -> tuple[int, ...] | None:
-    """For each slice the parent's slice that is the same plane, voxel for voxel; None when one has none."""
+    """For each slice, the parent's slice on the same voxels; None if any slice has none."""
     if (grid.rows, grid.columns) != (parent.rows, parent.columns):
         return None
     off = np.abs(np.subtract([*grid.row_cosines, *grid.column_cosines], [*parent.row_cosines, *parent.column_cosines]))
@@ -161,7 +162,7 @@ def _same_planes(grid: Grid, parent: Grid) -> tuple[int, ...] | None:
 
 
 def _contributing(grid: Grid, index: int, parent: Grid) -> tuple[int, ...]:
-    """The parent's slices that an interpolation of this slice reads: those within one spacing of its extent."""
+    """The parent's slices that an interpolation of this slice would read: those within one spacing of its extent."""
     reach = grid.corners(index) @ parent.normal
     margin = parent.slice_spacing or 0.0
     distances = parent.distances

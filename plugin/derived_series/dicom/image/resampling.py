@@ -1,6 +1,6 @@
-"""Images of any grid on the parent's: interpolated at the parent's own positions, a slice at a time.
+"""Resampling an image to the parent's grid, slice by slice, at the parent's own positions.
 
-So parents with a tilted gantry or uneven gaps are served as well as others, and images with sheared or oblique axes.
+This works for parents with a tilted gantry or uneven gaps, and for images with sheared or oblique axes.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from derived_series.kinds import sop_class
 
 Interpolation = Literal["Linear", "Nearest"]
 
-#: A point this part of a voxel outside of the outermost voxels is still in them: affines are rounded.
+#: How far outside the outermost voxels a point still counts as inside, as a part of a voxel: affines are rounded.
 _EDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """How an image of another grid is brought to the parent's.
+    """How to resample an image on another grid to the parent's.
 
-    :param interpolation: ``"Linear"`` or ``"Nearest"``; None is nearest for bool and for segmentations, linear else.
-    :param outside: the value where the image is not; None is 0, and the image's lowest value for a CT's HU.
+    :param interpolation: ``"Linear"`` or ``"Nearest"``; None: nearest for bool and segmentations, else linear.
+    :param outside: the value outside the image; None: 0, or the image's lowest value for HU in CT.
     """
 
     interpolation: Interpolation | None = None
     outside: float | None = None
 
     def interpolation_of(self, dtype: np.dtype[Any], sop_class_uid: str) -> Interpolation:
-        """The interpolation of an image of this type in a series of this class."""
+        """The interpolation for an image of this type in a series of this class."""
         labels = dtype.kind == "b" or sop_class(sop_class_uid).labels
         return self.interpolation or ("Nearest" if labels else "Linear")
 
@@ -45,17 +45,17 @@ class Resampling:
 def resample(
     image: npt.NDArray[Any], affine_lps: Affine, parent: ParentSeries, sop_class_uid: str, resampling: Resampling
 ) -> tuple[npt.NDArray[Any], Placement]:
-    """The image's values at the parent's positions, (slice, row, column) or of each time as given, with their place.
+    """Interpolate the image at the parent's positions: (slice, row, column), or (time, ...) as given, with its place.
 
-    A voxel reaches half its size to all sides of its centre; between the outermost centres and their voxels' edges
-    the outermost value counts. Linear gives float32 (float64 for types that hold more), nearest the image's own type.
-    Nothing is smoothed before: smooth an image first whose voxels are much smaller than the parent's.
+    A voxel reaches half its size to each side of its centre; between the outermost centres and the edges of their
+    voxels the outermost value counts. Linear gives float32 (float64 for types that hold more), nearest keeps the
+    image's type. Nothing is smoothed: if the image's voxels are much smaller than the parent's, smooth it first.
 
     :param image: (slice, row, column) or (time, slice, row, column) of bool, integers or floats.
     :param affine_lps: 4x4, (slice, row, column, 1) -> LPS mm, not singular; its axes may be oblique and sheared.
     :param sop_class_uid: the class of the derived series.
-    :raises GeometryError: a parent without positions; an image that the parent has no pixel in.
-    :raises PixelError: an outside value that the image's type cannot hold; an image in colour.
+    :raises GeometryError: the parent has no positions, or no pixel inside the image.
+    :raises PixelError: the image's type cannot hold the outside value, or the image is in colour.
     """
     from scipy.ndimage import affine_transform
 
@@ -102,7 +102,7 @@ def resample(
 
 
 def _known_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type that scipy takes numbers in: of native byte order, no float of 2 or 16 bytes."""
+    """The nearest type that scipy accepts: native byte order, and no floats of 2 or 16 bytes."""
     if dtype.kind == "f":
         return np.dtype(np.float32 if dtype.itemsize <= 4 else np.float64)
     return dtype.newbyteorder("=")
@@ -130,7 +130,7 @@ def _outside(
 
 
 def _lowest(values: npt.NDArray[Any]) -> float:
-    """The lowest finite value, 0 when there is none; a slice at a time."""
+    """The lowest finite value, 0 if there is none; found slice by slice."""
     if values.dtype.kind != "f":
         return float(values.min())
     lows = [np.min(frame, initial=np.inf, where=np.isfinite(frame)) for frame in values]
@@ -138,7 +138,7 @@ def _lowest(values: npt.NDArray[Any]) -> float:
 
 
 def _maps(grid: Grid, inverse: Affine) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    """For each slice, (matrix, offset) from its (0, row, column) to the image's index."""
+    """For each slice, the (matrix, offset) that map its (0, row, column) to an index of the image."""
     steps = np.zeros((3, 3))
     steps[:, 1] = np.asarray(grid.column_cosines) * grid.pixel_spacing[0]
     steps[:, 2] = np.asarray(grid.row_cosines) * grid.pixel_spacing[1]
@@ -150,7 +150,7 @@ def _maps(grid: Grid, inverse: Affine) -> Iterator[tuple[npt.NDArray[np.float64]
 def _within(
     matrix: npt.NDArray[np.float64], offset: npt.NDArray[np.float64], grid: Grid, shape: tuple[int, ...]
 ) -> npt.NDArray[np.bool_]:
-    """Which pixels of a slice are in one of the image's voxels, (row, column)."""
+    """The pixels of a slice that are inside the image's voxels, (row, column)."""
     rows, columns = np.arange(grid.rows)[:, None], np.arange(grid.columns)[None, :]
     inside = np.ones((grid.rows, grid.columns), dtype=np.bool_)
     for axis, count in enumerate(shape):
@@ -160,10 +160,10 @@ def _within(
 
 
 def _sources(grid: Grid, touched: list[bool], reach: float) -> tuple[tuple[int, ...], ...]:
-    """For each slice its own parent slice, then those whose values the image's voxels there may carry.
+    """For each slice, its own parent slice, then those that the image's voxels there may have values from.
 
-    :param reach: how far along the normal the voxels may be that are interpolated, in mm. Where they were interpolated
-        from the parent themselves, its next slice may be in them too.
+    :param reach: how far away along the normal interpolated voxels may be, in mm. If these were interpolated from the
+        parent themselves, they may contain its next slice too.
     """
     distances = grid.distances
     margin = reach + (grid.slice_spacing or 0.0) - 1e-6

@@ -1,4 +1,4 @@
-"""From an array of values to stored pixels: one encoding for the whole series (PS3.3 C.7.6.3, C.11.1)."""
+"""StoredPixels: an array of values as stored pixels, in one encoding for the series (PS3.3 C.7.6.3, C.11.1)."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from derived_series.dicom.source.slices import release_mapped_pages
 from derived_series.errors import Advice, Choice, PixelError
 from derived_series.kinds.kind import PixelRules
 
-#: Every so many slices the pages of a memory-mapped image are given back.
+#: The pages of a memory-mapped image are released after this many slices.
 _LET_GO_SLICES = 32
-#: From here to its inverse a float64 and its inverse have all their digits.
+#: Between this and its reciprocal, a float64 and its reciprocal have full precision.
 _NORMAL = 1e-300
-#: Beyond this a stored value times its slope may be more than a float64 holds.
+#: Beyond this, a stored value times its slope may exceed float64.
 _LARGEST_VALUE = 1e300
 _SMALLEST_VALUE = 5e-324
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredPixels:
-    """The image and how it is stored.
+    """An image, and how its values are stored.
 
-    :param image: (slice, row, column), as given; (slice, row, column, 3) in RGB.
+    :param image: the values as passed in, (slice, row, column), or (slice, row, column, 3) in RGB.
     :param dtype: the stored integer type, little endian.
-    :param slope: real = stored * slope + intercept, exactly the number that its DS text says.
-    :param nan: the value that stands for NaN and Inf, None when there are none.
+    :param slope: real = stored * slope + intercept; exactly the number in its DS text.
+    :param nan: the value that replaces NaN and Inf; None if there are none.
     :param low: smallest, :param high: largest real value (before quantisation).
-    :param is_mask: the image was given as bool.
+    :param is_mask: whether the image was passed in as bool.
     """
 
     image: npt.NDArray[Any]
@@ -83,7 +83,7 @@ class StoredPixels:
         return self._whole(index).astype(self.dtype, copy=False)
 
     def _whole(self, index: int) -> npt.NDArray[Any]:
-        """The stored values in a type that holds them."""
+        """The stored values of a slice as whole numbers, in a type that holds them."""
         frame: npt.NDArray[Any] = self.image[index]
         if index % _LET_GO_SLICES == 0:
             release_mapped_pages(self.image)
@@ -94,7 +94,7 @@ class StoredPixels:
         scaled = frame.astype(np.float64)
         if self.intercept:
             scaled -= self.intercept
-        inverse = 1 / self.slope  # a product takes a third of the time of a quotient
+        inverse = 1 / self.slope  # multiplying takes a third of the time of dividing
         if _NORMAL <= inverse <= 1 / _NORMAL:
             scaled *= inverse
         else:
@@ -102,9 +102,9 @@ class StoredPixels:
         return np.rint(scaled, out=scaled)
 
     def write(self, index: int, place: npt.NDArray[np.uint8]) -> None:
-        """Write the PixelData of a slice, little endian, to where it belongs.
+        """Write the PixelData of a slice, little endian, into a buffer.
 
-        :param place: of ``size`` bytes, or of as many as the slice has without its padding.
+        :param place: ``size`` bytes, or as many as the slice has without padding.
         """
         frame = self._whole(index)
         place[-1:] = 0  # the padding, where there is any
@@ -112,13 +112,13 @@ class StoredPixels:
         np.copyto(values.reshape(frame.shape), frame, casting="unsafe")
 
     def encode(self, index: int) -> bytes:
-        """PixelData of a slice as bytes of its own."""
+        """Encode the PixelData of a slice."""
         place = np.empty(self.size, np.uint8)
         self.write(index, place)
         return place.tobytes()
 
     def together(self, order: Sequence[int], tag: BaseTag, vr: str) -> LatePixels:
-        """The slices one after the other, padded once at the end, as an element that is computed when it is written."""
+        """An element with the slices concatenated and padded once at the end; computed when it is written."""
         size = self.rows * self.columns * self.samples * self.dtype.itemsize
 
         def write(place: npt.NDArray[np.uint8]) -> None:
@@ -130,7 +130,7 @@ class StoredPixels:
 
 
 def require_encodable(dtype: np.dtype[Any]) -> None:
-    """:raises PixelError: a type of values that has no meaning as pixels."""
+    """Require a type that can be stored as pixels. :raises PixelError: it cannot."""
     if dtype.kind not in "biuf":
         raise PixelError(
             f"an image of dtype {dtype} has no pixel encoding",
@@ -139,14 +139,14 @@ def require_encodable(dtype: np.dtype[Any]) -> None:
 
 
 def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None = None) -> StoredPixels:
-    """Choose the encoding of a (slice, row, column) array.
+    """Choose how to store a (slice, row, column) array.
 
-    Integers (and floats that are all whole numbers) that fit 16 bits are stored as they are, with slope 1. Everything
-    else gets one slope for the series, rounded to its DS text first. Zero stays exactly zero whenever the range
-    can be stored with intercept 0 at no more than twice the step.
+    Integers, and floats that are all whole numbers, are stored unchanged with slope 1 if they fit 16 bits. Everything
+    else gets one slope for the series, rounded to its DS text first. Zero stays exactly zero if the range can be
+    stored with intercept 0 at no more than twice the step.
 
     :param nan: what NaN and Inf are replaced by; None refuses them.
-    :raises PixelError: NaN or Inf, or a dtype that has no meaning as pixels.
+    :raises PixelError: NaN or Inf without ``nan``, or a dtype that cannot be stored as pixels.
     """
     require_encodable(image.dtype)
     is_mask = image.dtype.kind == "b"
@@ -175,7 +175,7 @@ def encode_pixels(image: npt.NDArray[Any], rules: PixelRules, nan: float | None 
 
 
 def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bool]:
-    """(low, high, whether there is NaN or Inf to replace), a slice at a time."""
+    """(low, high, whether NaN or Inf must be replaced), found slice by slice."""
     lows, highs, bad = [], [], []
     for index, frame in enumerate(image):
         if index % _LET_GO_SLICES == 0:
@@ -216,7 +216,7 @@ def _all_whole(image: npt.NDArray[Any], low: float, high: float, nan: float | No
 
 
 def _whole_type(dtype: np.dtype[Any], low: float, high: float, rules: PixelRules) -> np.dtype[Any] | None:
-    """The type that holds the whole numbers as they are, None when there is none."""
+    """The type that holds the whole numbers unchanged; None if there is none."""
     unsigned_first = dtype.kind == "u"
     for bits in rules.bits:
         if bits == 8 and dtype.itemsize > 1:
@@ -231,13 +231,13 @@ def _whole_type(dtype: np.dtype[Any], low: float, high: float, rules: PixelRules
 
 
 def _scaled(low: float, high: float, rules: PixelRules) -> tuple[np.dtype[Any], float, float]:
-    """(type, slope, intercept) for 16 bits; slope and intercept are what their DS text says."""
+    """(type, slope, intercept) for 16 bits; slope and intercept are the numbers in their DS texts."""
     if max(-low, high) > _LARGEST_VALUE:
         raise PixelError(
             f"the image's values reach from {low:g} to {high:g}: no rescale slope can say that",
             remedy=f"scale the image to values below {_LARGEST_VALUE:g}",
         )
-    if low == high:  # one value: comes back exactly
+    if low == high:  # a single value is restored exactly
         slope = as_ds(abs(low))
         return np.dtype("u2" if low > 0 else "i2"), slope, 0.0
     unsigned = low >= 0
@@ -249,10 +249,10 @@ def _scaled(low: float, high: float, rules: PixelRules) -> tuple[np.dtype[Any], 
 
 
 def as_ds(value: float, side: int = 0) -> float:
-    """The number that the DS text of ``value`` says (at most 16 characters); never 0 for a positive value.
+    """The number in the DS text (at most 16 characters) of ``value``; never 0 for a positive value.
 
-    :param side: 1 for a number that is not below the value, -1 for one that is not above it: a slope too small or an
-        intercept too large would push values out of the stored range, where they wrap around.
+    :param side: 1 for a number not below the value, -1 for one not above it: a slope too small or an intercept too
+        large would push values out of the stored range, where they wrap around.
     """
     rounded = float(decimal_string(value))
     part = 1e-16
