@@ -170,7 +170,7 @@ def half_outside(parent: ParentSeries) -> PlacedImage:
 
 
 @pytest.mark.parametrize(
-    ("how", "wanted"), [({}, None), ({"outside": -3000.5}, -3000.5), ({"interpolation": "Nearest"}, 0.0)]
+    ("how", "wanted"), [({}, None), ({"outside": -3000.5}, -3000.5), ({"interpolation": "Nearest"}, None)]
 )
 def test_what_is_outside_of_the_image(how: Any, wanted: float | None) -> None:
     """HU get the image's lowest value, everything else 0, unless the caller says otherwise."""

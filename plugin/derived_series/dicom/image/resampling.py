@@ -69,7 +69,8 @@ def resample(
     values = image.view(np.uint8) if image.dtype.kind == "b" else np.asarray(image, dtype=_known_type(image.dtype))
     out = np.empty(image.shape[:-3] + grid.shape, dtype=values.dtype if nearest else _between(values.dtype))
     pairs = [(values, out)] if image.ndim == 3 else list(zip(values, out, strict=True))
-    fill = _outside(values, out.dtype, resampling.outside, sop_class_uid, nearest)
+    in_hounsfield = image.dtype.kind != "b" and sop_class(sop_class_uid).in_hounsfield
+    fill = _outside(values, out.dtype, resampling.outside, in_hounsfield)
     inverse = np.asarray(np.linalg.inv(affine_lps), dtype=np.float64)
     touched = []
     missed = 0
@@ -114,11 +115,9 @@ def _between(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _outside(
-    values: npt.NDArray[Any], dtype: np.dtype[Any], fill: float | None, sop_class_uid: str, nearest: bool
-) -> float:
+def _outside(values: npt.NDArray[Any], dtype: np.dtype[Any], fill: float | None, in_hounsfield: bool) -> float:
     if fill is None:
-        return 0.0 if nearest or not sop_class(sop_class_uid).in_hounsfield else _lowest(values)
+        return _lowest(values) if in_hounsfield else 0.0
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         if not float(fill).is_integer() or not limits.min <= fill <= limits.max:
