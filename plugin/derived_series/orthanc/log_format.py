@@ -34,7 +34,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: Time, Level, Job, Message, and where they are known Worker (a process) and Trace."""
+    """One object a line: Time, Level, Job, Message, Logger, Process (its number), and of an exception Trace."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import shutil
 import time
 import traceback
@@ -45,6 +47,12 @@ def sound(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 Start = Callable[..., RouteClient]
 
 
+def section(title: str) -> str:
+    """A section of the document on monitoring."""
+    text = (REPOSITORY / "docs" / "monitoring.md").read_text("utf-8")
+    return text.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
 @pytest.fixture
 def start(tmp_path: Path, sound: SimpleNamespace) -> Iterator[Start]:
     clients: list[RouteClient] = []
@@ -76,6 +84,16 @@ def test_a_sound_server(start: Start) -> None:
     assert checks["Workers"] == {"Status": "Ok", "Alive": 1, "Configured": 1}
     assert checks["Disk"] == {"Status": "Ok", "FreeBytes": 100 * GIGABYTE}
     assert checks["Queue"]["OldestWaitingSeconds"] == 0 and checks["Configuration"]["Problems"] == 0
+
+
+def test_the_document_has_each_check_with_its_figures(start: Start) -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", section("Health"), re.DOTALL)
+    shown = json.loads(example)["Checks"]
+    assert re.findall(r"^\| `(\w+)` \|", section("Health"), re.MULTILINE) == list(shown)
+    checks = health(start())[2]
+    assert {name: check.keys() - {"Message"} for name, check in shown.items()} == {
+        name: check.keys() for name, check in checks.items()
+    }
 
 
 def test_workers_on_other_machines_that_are_missing(start: Start) -> None:
@@ -321,6 +339,8 @@ def test_the_page(start: Start) -> None:
     states = {each.labels["state"]: each.value for each in families["derived_series_jobs"].samples}
     assert states == {state.value.lower(): 0 for state in State}
     assert "T0KEN" not in reply.answer.body.decode()
+    named = set(re.findall(r"`(derived_series_\w+)`", section("Metrics")))
+    assert named == set(re.findall(r"^# TYPE (\w+) ", reply.answer.body.decode(), re.MULTILINE))
 
 
 def store_notice(client: RouteClient) -> None:

@@ -18,16 +18,22 @@ import phantom
 from building import build, parent_of, written
 from derived_series import Blueprint, BuildContext, ParentSeries
 from derived_series.dicom.grid import LPS_TO_RAS
+from derived_series.jobs import destination_states as states
+from derived_series.jobs.bulk.bulk_run import Decision, MemberState, RunState
 from derived_series.jobs.messages import DeriveTask
 from derived_series.jobs.notices.fields import EVENTS, OF_A_PATIENT, OF_NOBODY
 from derived_series.jobs.notices.receiver import Receiver
+from derived_series.jobs.queue.audit_log import OfJob, OfRun
+from derived_series.jobs.record import State
 from derived_series.jobs.requests.bulk import BulkKeys, DecisionRequest
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.requests.verdict import ReviewRequest
 from derived_series.jobs.rules.model import Expected, OtherDerivation, Rule, WaitFor
 from derived_series.jobs.rules.series_conditions import COUNT, METADATA, Condition, Match, NumberCondition
+from derived_series.jobs.work.progress import _OF_OTHER_SERVERS, _PHASES
 from derived_series.kinds import KINDS
 from derived_series.orthanc.addresses import ADDRESSES, Address
+from derived_series.orthanc.callers import Source
 from derived_series.orthanc.config import EnvironmentSettings, PipelineLimits, Settings
 from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, run_pipeline
@@ -157,6 +163,9 @@ def models_in(form: Any) -> set[type[BaseModel]]:
     return set().union(*map(models_in, get_args(form)))
 
 
+(STATES_OF_VERDICTS,) = (
+    get_args(form) for form in get_args(ReviewRequest.model_fields["known"].annotation) if get_args(form)
+)
 #: What stands in which document, in backticks or as a key in JSON.
 NAMED: dict[str, tuple[str, set[str]]] = {
     "settings": ("docs/reference.md", keys_of(Settings, PipelineLimits, EnvironmentSettings)),
@@ -174,6 +183,13 @@ NAMED: dict[str, tuple[str, set[str]]] = {
     "fields and events of notices": ("docs/monitoring.md", {*EVENTS, *OF_NOBODY, *OF_A_PATIENT}),
     "names that a match may use": ("docs/on-stable-series.md", {*METADATA, COUNT}),
     "transfer syntaxes": ("docs/reference.md", set(WRITTEN)),
+    "states of jobs": ("docs/reference.md", {state.value for state in State}),
+    "states of destinations": ("docs/reference.md", {*states._OPEN_FIRST}),
+    "states of verdicts": ("docs/reference.md", {*STATES_OF_VERDICTS}),
+    "states of runs": ("docs/bulk.md", {each.value for kind in (RunState, MemberState, Decision) for each in kind}),
+    "acts of the audit trail": ("docs/authorization.md", {*get_args(OfJob), *get_args(OfRun)}),
+    "sources of who asks": ("docs/authorization.md", {*get_args(Source)}),
+    "phases of jobs": ("docs/monitoring.md", {name.lower() for name in (*_PHASES, *_OF_OTHER_SERVERS)}),
     "kinds of objects": ("README.md", {kind.factory for kind in KINDS}),
 }
 
