@@ -238,7 +238,7 @@ def test_an_observer_that_raises(tmp_path: Path, error: Exception) -> None:
 
 
 def test_an_observer_that_cannot_write_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("derived_series.jobs.queue.runner._TELL_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("derived_series.jobs.queue.observation._TELL_AGAIN_SECONDS", 0.05)
     heard = threading.Event()
     refusals = iter(range(2))
 

@@ -6,12 +6,15 @@ import dataclasses
 import signal
 from concurrent.futures import CancelledError, Future
 
-from derived_series.errors import Conflict, DerivedSeriesError, StorageError, UserCodeError
+from derived_series.errors import Busy, Conflict, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.pool.executor import WorkerDied, WorkerLost
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.user_code import described
+
+#: What a disk raises that is full or gone: nothing that a job could help.
+DISK_ERRORS = (Busy, OSError)
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 

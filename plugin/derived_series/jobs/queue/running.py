@@ -1,4 +1,4 @@
-"""A job that is with a worker."""
+"""The jobs that are with workers."""
 
 from __future__ import annotations
 
@@ -6,18 +6,22 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from derived_series.jobs.messages import DeriveTask, Outcome
+from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import JobRecord, Problem
 
 
 @dataclass(slots=True)
 class Running:
-    """The runner's own notes of it; they change while it runs.
+    """A job that is with a worker: the runner's own notes, which change while it runs.
 
-    :param deadline: of the monotonic clock.
+    :param began: when the attempt began, by the monotonic clock.
+    :param deadline: when it is ended, by the monotonic clock.
     :param stopping: why the attempt is being ended from outside.
-    :param verdict: the attempt is over and what it left is being removed; what the job becomes after that.
-    :param worker_died: the attempt ended because its worker process did.
-    :param extra: a preview beside the jobs that have the workers; :param elsewhere: it runs in an environment.
+    :param verdict: what the job becomes once a worker has removed what the attempt left, which it is doing now.
+    :param discards: how many times a worker was asked to remove what the attempt left.
+    :param worker_died: whether the attempt ended because its worker process did.
+    :param extra: whether it is a preview beside the jobs that have all workers.
+    :param elsewhere: whether it runs in an environment.
     """
 
     job: JobRecord
@@ -31,3 +35,28 @@ class Running:
     worker_died: bool = False
     extra: bool = False
     elsewhere: bool = False
+
+
+class RunningJobs(dict[str, Running]):
+    """The jobs that are with workers, by their identifiers.
+
+    A job that is over keeps its place here for a moment: until its end is on disk and nothing of it is left.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._room = WaitingRoom()  # of those who wait until a job has given its place back
+
+    def let_go(self, job_id: str) -> None:
+        """Give a job's place back, and wake those who wait for that."""
+        self.pop(job_id, None)
+        self._room.wake(job_id)
+
+    def wait_until_let_go(self, job_id: str, timeout: float) -> bool:
+        """Wait until a job has no place here, at most ``timeout`` seconds; whether it has none now."""
+        self._room.wait(job_id, timeout, lambda: job_id not in self)
+        return job_id not in self
+
+    def close(self) -> None:
+        """Wake all who wait."""
+        self._room.close()

@@ -1,0 +1,180 @@
+"""What becomes of jobs when attempts at them end: written down, and told to those who wait."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+import time
+
+from derived_series.errors import DerivedSeriesError
+from derived_series.jobs.messages import DeriveTask, Outcome
+from derived_series.jobs.queue.announcer import Announcer
+from derived_series.jobs.queue.clock import SteadyClock
+from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.limits import Limits
+from derived_series.jobs.queue.nodes import OVER, Nodes
+from derived_series.jobs.queue.observation import Observation
+from derived_series.jobs.queue.outcomes import DISK_ERRORS, is_death, outcome_of, verdict
+from derived_series.jobs.queue.running import Running
+from derived_series.jobs.queue.sending import Sending
+from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.uploads import KeptUploads
+from derived_series.jobs.queue.waiting import WaitingRoom
+from derived_series.jobs.record import JobRecord, Problem, State
+from derived_series.user_code import described
+
+_log = logging.getLogger(__name__)
+
+_DISCARD_ATTEMPTS = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ends:
+    """Takes the outcomes of attempts, by the runner's thread.
+
+    :param leftovers: looks for what arrives after the end of attempts.
+    :param announcer: tells others what becomes of jobs; what it has to tell is written with the job's record.
+    :param observation: tells of each job that has another state.
+    :param room: those who wait for the end of a job.
+    :param stopping: set when the runner stops.
+    """
+
+    store: JobStore
+    nodes: Nodes
+    limits: Limits
+    clock: SteadyClock
+    leftovers: Leftovers
+    announcer: Announcer
+    observation: Observation
+    uploads: KeptUploads
+    sending: Sending
+    room: WaitingRoom
+    stopping: threading.Event
+
+    def take(self, running: Running) -> None:
+        """Take an outcome; one that cannot be taken ends its own job, on disk, and gives its place back."""
+        try:
+            self._take_outcome(running)
+        except DISK_ERRORS:
+            raise  # it is taken again
+        except Exception as error:  # the boundary to whatever a job says: it costs that job alone
+            _log.exception("the outcome of job %s cannot be taken", running.job.id)
+            ended = self.give_up(running.job, error)
+            if ended is not None and ended.has_leftovers and running.verdict is None:
+                self.discard(ended, running.task)
+
+    def give_up(self, job: JobRecord, error: Exception) -> JobRecord | None:
+        """End a job that the runner cannot go on with. The record that is on disk, failed; None: there is none."""
+        if not isinstance(error, DerivedSeriesError):
+            error = DerivedSeriesError(f"internal error: {described(error)}", remedy="see Orthanc's log")
+        problem = Problem.of(error)
+        last = self.store.find(job.id)
+        if last is not None and not last.state.is_final:
+            has_leftovers = last.result is None and last.attempt > 0 and not last.is_preview
+            last = dataclasses.replace(
+                last, state=State.FAILURE, problem=problem, completed=time.time(), has_leftovers=has_leftovers
+            )
+            self.write(last)
+            if has_leftovers:
+                self.leftovers.expect(job.id)
+        self.nodes.board.forget(job.id)
+        self.sending.running.let_go(job.id)
+        self._wake(job.id)
+        return last
+
+    def _take_outcome(self, running: Running) -> None:
+        outcome = outcome_of(running.future)
+        if running.verdict is not None:
+            self._after_discard(running, running.verdict, outcome)
+            return
+        spent = running.job.runtime + time.monotonic() - running.began
+        stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
+        has_leftovers = not outcome.clean and stored is None and not running.job.is_preview
+        if stored is None and outcome.error is not None and (outcome.sent or has_leftovers):
+            self.leftovers.expect(running.job.id)
+        job = dataclasses.replace(running.job, runtime=spent, has_leftovers=has_leftovers, result=stored)
+        worker_died = is_death(running.future) and running.stopping is None
+        if outcome.error is None:
+            job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
+        else:
+            _log_trace(job, outcome.error)
+            if running.stopping is not None:
+                job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
+            else:
+                job = verdict(job, outcome.error, self.limits, self.clock.now())
+        if job.has_leftovers:
+            self.discard(job, running.task, worker_died=worker_died)
+        else:
+            self.apply(job, worker_died=worker_died)
+            self.sending.running.let_go(job.id)
+
+    def discard(
+        self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0, *, worker_died: bool = False
+    ) -> None:
+        """Have a worker remove what attempts left of a job, which then becomes what it is here.
+
+        :param task: the attempt's; by default, another one is made.
+        :param discards: how many times this was tried before.
+        """
+        self.leftovers.expect(job.id)
+        self.sending.discard(job, task or self.sending.make_task(job), discards, worker_died=worker_died)
+
+    def _after_discard(self, running: Running, job: JobRecord, outcome: Outcome) -> None:
+        if outcome.error is not None and running.discards < _DISCARD_ATTEMPTS:
+            self.stopping.wait(0.2)
+            self.discard(job, running.task, running.discards, worker_died=running.worker_died)
+            return
+        # What could not be removed now is removed by the next attempt, or at the next start.
+        last = dataclasses.replace(job, has_leftovers=outcome.error is not None)
+        self.apply(last, worker_died=running.worker_died)
+        self.sending.running.let_go(job.id)
+
+    def write(self, job: JobRecord, *, worker_died: bool = False) -> bool:
+        """Write what has become of an attempt, and what others are told of it: both or neither.
+
+        :returns: False: another attempt counts by now; nothing was written.
+        """
+        along = self.announcer.of_job(job, worker_died=worker_died)
+        is_written = self.store.update(job) if along is None else self.store.update(job, along)
+        if not is_written:
+            _log.warning("what attempt %d at job %s has come to is late", job.attempt, job.id)
+        elif along is not None:
+            self.announcer.wake()
+        return is_written
+
+    def apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
+        """Write down what has become of a job: on disk first, then for those who wait."""
+        if job.result is not None:
+            self.leftovers.forget(job.id)
+        if not job.state.is_final:
+            if not self.write(job, worker_died=worker_died):
+                return
+            _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
+            self.observation.tell(job)
+            if job.result is not None:
+                self._wake(job.id)
+            return
+        if not self.write(dataclasses.replace(job, completed=job.completed or time.time()), worker_died=worker_died):
+            return
+        if job.state is State.SUCCESS:
+            self.store.remove_image(job.id)  # a failed job may be resubmitted
+        elif job.problem is not None:
+            _log.warning("job %s failed: %s", job.id, job.problem.message)
+        if job.state is State.FAILURE and job.image is not None:
+            self.uploads.tidy_soon()
+        self.store.forget_oldest(self.limits.history)
+        self.nodes.board.forget(job.id)
+        self._wake(job.id)
+        self.observation.tell(job)
+
+    def _wake(self, job_id: str) -> None:
+        """Wake those who wait for a job, at any Orthanc."""
+        self.room.wake(job_id)
+        if not self.nodes.is_alone:
+            self.nodes.tell(OVER, job_id)
+
+
+def _log_trace(job: JobRecord, error: DerivedSeriesError) -> None:
+    for note in getattr(error, "__notes__", ()):
+        _log.error("job %s: %s\n%s", job.id, error, note)
