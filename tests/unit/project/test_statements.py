@@ -292,7 +292,7 @@ def callee(call: ast.Call) -> Any:
     if not isinstance(call.func, ast.Name):
         return None
     name = call.func.id
-    return getattr(pipelines, name, None) or (getattr(dicom, name) if name in dicom.__all__ else None)
+    return next((getattr(package, name) for package in (pipelines, dicom) if name in package.__all__), None)
 
 
 def misfit(call: ast.Call) -> str:
