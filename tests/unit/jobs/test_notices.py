@@ -322,7 +322,10 @@ def test_a_death_that_is_tried_again_tells_that_the_worker_is_gone_once(start: S
     everything = receiver(hook.url, Events=list(EVENTS))
     started = start(fails_until(2, WorkerDied(-9)), everything)
     assert started.run("a").state is State.SUCCESS
-    assert events_in(hook.wait(lambda requests: len(requests) == 2)) == [("WorkerGone", "a"), ("Success", "a")]
+    requests = hook.wait(lambda requests: len(requests) == 2)
+    assert events_in(requests) == [("WorkerGone", "a"), ("Success", "a")]
+    gone = requests[0].json
+    assert (gone["Error"], gone["Remedy"]) == (None, None), "nobody has to do anything"
 
 
 def test_a_worker_that_is_ended_by_us_is_not_gone(start: Start, hook: NoticeReceiver) -> None:

@@ -93,7 +93,8 @@ def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
     """What may be told to anybody. :param rule: the name of the rule that asked for it."""
     request = job.request
     series = [job.series] if "Verdict" in request else stored_ids(job.result)
-    kind = None if job.problem is None else known_kind(job.problem.kind)
+    problem = job.problem if job.state.is_final else None  # one that is tried again needs nobody
+    kind = None if problem is None else known_kind(problem.kind)
     what = "the rejection" if "Verdict" in request else _what(job)
     text = _TEXTS[event].format(what=what, error=kind or "")
     return {
