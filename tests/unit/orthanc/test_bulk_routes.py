@@ -554,6 +554,7 @@ def test_a_decision_names_members_that_there_are(made_before: RouteClient) -> No
         ("/series/0-0-0-0-0/jobs?since=3", "expand"),
         ("/derived-series/recent?limit=-1", "it has none"),
         ("/derived-series/pipelines?expanded", "expand"),
+        ("/derived-series/rules?name=r", "it has none"),
     ],
 )
 def test_a_parameter_that_a_list_does_not_have_is_refused(client: RouteClient, path: str, known: str) -> None:

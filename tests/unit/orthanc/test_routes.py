@@ -136,6 +136,12 @@ def test_what_was_derived_from_a_series_tells_no_warnings_of_it(client: RouteCli
     assert not source["IsThere"]
 
 
+@pytest.mark.parametrize("name", ["derived", "pipelines"])
+def test_lists_of_a_series_refuse_parameters_that_they_do_not_have(client: RouteClient, name: str) -> None:
+    refusal = client.get(f"/series/{SERIES}/{name}?expand")
+    assert refusal.status == 400 and "has no parameter 'expand'" in refusal.json["Message"]
+
+
 def test_a_verdict_is_written_once_and_seen(client: RouteClient) -> None:
     derived_from(client, SERIES)
     client.gateway.resources[f"/series/{OTHER}/study"] = {"MainDicomTags": {"StudyInstanceUID": "1.2"}}

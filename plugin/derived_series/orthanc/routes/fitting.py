@@ -57,6 +57,7 @@ class FittingRoutes:
 
         Each Python that runs pipelines looks for its own.
         """
+        request.check_query()
         series = request.groups[0]
         self._gateway.series(series)
         asked = (self._connection, series, self._folders)

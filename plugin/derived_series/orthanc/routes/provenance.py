@@ -33,6 +33,7 @@ class ProvenanceRoutes:
 
         What may quote their tags is below their own addresses.
         """
+        request.check_query()
         parent = request.groups[0]
         study = self._gateway.series(parent)["ParentStudy"]
         derived = []

@@ -129,6 +129,7 @@ class RuleRoutes:
 
     def rules(self, request: Request) -> Answer:
         """All rules of the configuration, with what they did."""
+        request.check_query()
         fired, sent = self._log.summary(), self._sendings.summary()
         catalogue = self._library.catalogue()
         entries = []
