@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticUndefined
 
 from derived_series import dicom, errors, pipelines
@@ -28,8 +29,9 @@ from derived_series.jobs.remote import bundle
 from derived_series.jobs.requests import bulk
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.rules import evaluate, patterns
-from derived_series.jobs.rules.model import Rule
+from derived_series.jobs.rules.model import _SETTLED, Rule
 from derived_series.jobs.work import log_lines
+from derived_series.kinds import FILE_TYPES
 from derived_series.machines import certificates, machine_commands
 from derived_series.orthanc import bulk_dry_run, health, log_format, triggers
 from derived_series.orthanc.config import EnvironmentSettings, Settings
@@ -186,6 +188,7 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         f"{contours._EDGE} of a pixel",
         f"{overlay.LEAST_PIXELS} of them at least",
         f"{pictures._MOST_PAGES} at most",
+        f"the file in the body: {', '.join(dict.fromkeys(file.suffix for file in FILE_TYPES if file.factory))};",
         f"up to {bundle.PART_BYTES // _MEGABYTE} MB of it",
     ),
 }
@@ -254,6 +257,16 @@ def test_variables_of_the_environment_are_read_by_something() -> None:
     known = known_variables()
     named = {name for each in DOCUMENTS for name in re.findall(r"\bDERIVED_SERIES_[A-Z]+\b", each.read_text("utf-8"))}
     assert len(named) > 5 and named - known == set()
+
+
+def test_keys_that_cannot_be_asked_there_are_named() -> None:
+    settled = {to_pascal(key) for key in _SETTLED}
+    (of_rules,) = re.findall(
+        r"\| `Derive` \| the JSON of `POST /series/{id}/derive`, without (.*?) \|", text_of("on-stable-series.md")
+    )
+    assert set(re.findall(r"`(\w+)`", of_rules)) == settled
+    (of_runs,) = re.findall(r"`Destinations`, \.\.\.\), but for (.*?)\. ", text_of("bulk.md"))
+    assert set(re.findall(r"`(\w+)`", of_runs)) == set(bulk._OF_ONE_SERIES)
 
 
 def test_documents_that_errors_name_are_there() -> None:

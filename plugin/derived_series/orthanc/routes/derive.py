@@ -63,7 +63,7 @@ class DeriveRoutes:
         return self._derive(request, asked, asked.image_bytes())
 
     def derive_image(self, request: Request) -> Answer:
-        """The body is the image: .npy, .nii or .nii.gz. Options are JSON in a header."""
+        """The body is the image, or another file that the factory reads. Options are JSON in a header."""
         options = parse_json(request.headers.get(OPTIONS_HEADER, "{}").encode(), OPTIONS_HEADER)
         if isinstance(options, dict):
             taken = [key for key in _OF_THE_URL if key in options]
