@@ -35,6 +35,7 @@ def main() -> int:
         print(f"sample: {error}", file=sys.stderr)
         return 1
     print(f"sample: derived series  {url}/app/explorer.html#series?uuid={derived['ID']}")
+    print(f"sample:                 DERIVED={derived['ID']}")
     print(f"sample:                 {derived['InstancesCount']} instances, {derived['SeriesInstanceUID']}")
     for warning in derived.get("Warnings", []):
         print(f"sample: warning         {warning}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,8 @@ def test_it_can_be_run_twice(base: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert " HU\n" in printed and "hnsf" not in printed
     derived = requests.get(base + "/series", timeout=10).json()
     assert len(derived) == 4, "the parent, a smoothed series, a mask and the masked images"
+    pasted = dict(re.findall(r"^sample: +(PARENT|DERIVED)=(\S+)$", printed, re.MULTILINE))
+    assert len(pasted) == 2 and set(pasted.values()) < set(derived)
 
     assert server.main(["start"]) == 0
     assert "restarting" in capsys.readouterr().out

@@ -116,6 +116,14 @@ def test_what_a_curl_posts_is_accepted(document: Path) -> None:
         BODIES[names[0]](json.loads(body))
 
 
+def test_what_jq_makes_of_a_table_and_a_file_is_accepted() -> None:
+    (shown,) = re.findall(r"'({Blueprint: .*?})' \|$", (ROOT / "docs/reference.md").read_text("utf-8"), re.MULTILINE)
+    body = json.loads(re.sub(r"\$\w+", '"1,x"', re.sub(r"(\w+):", r'"\1":', shown)))
+    asked = DeriveRequest.of(body)
+    assert asked.blueprint == "label_map_segmentation" and asked.image is not None
+    assert ready(asked.blueprint) and asked.factory in LIBRARY.factories
+
+
 def test_curls_are_seen() -> None:
     paths = [path for each in DOCUMENTS for path, _ in requests_in(each.read_text("utf-8"))]
     assert len(paths) > 12
