@@ -20,6 +20,7 @@ from derived_series.dicom import overlay_document_blueprint, summary_blueprint
 from derived_series.dicom.blueprints.blueprint import Blueprint
 from derived_series.dicom.modules.picture import Drawing, drawing_of
 from derived_series.dicom.objects import contours, overlay, pictures
+from derived_series.dicom.source.volumes import KEYS
 from derived_series.errors import DerivedSeriesError
 from derived_series.installation import checks_of_environments
 from derived_series.jobs.notices import messenger, outbox, signature
@@ -198,6 +199,20 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
 def test_figures_are_those_of_the_code(document: str) -> None:
     text = text_of(document)
     assert [figure for figure in FIGURES[document] if figure not in text] == [], f"state this in docs/{document}"
+
+
+def test_volumes_are_told_apart_by_the_keys_of_the_code_in_their_order() -> None:
+    (stated,) = re.findall(
+        r"the first of (TemporalPositionIdentifier.*?) that has another value", text_of("reference.md")
+    )
+    names = [name for name in re.findall(r"\w+", stated) if name[0].isupper()]
+    assert names == [word for key in KEYS for word in re.findall(r"\w+", key.name) if word[0].isupper()]
+
+
+def test_the_status_page_looks_as_far_back_as_is_stated() -> None:
+    script = (ROOT / "plugin" / "derived_series" / "pages" / "status" / "job_search.js").read_text("utf-8")
+    (jobs,) = re.findall(r"^const FARTHEST_JOBS = (\d+);", script, re.MULTILINE)
+    assert f"in the newest {int(jobs):,} jobs" in text_of("reference.md")
 
 
 # -- statuses ------------------------------------------------------------------------------------------------------

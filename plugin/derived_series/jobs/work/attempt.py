@@ -99,7 +99,7 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
         except MemoryError:
             failure = UserCodeError(
                 "the derivation needs more memory than a worker may have",
-                remedy="raise WorkerMemoryMB in the configuration",
+                remedy="raise WorkerMemoryMB in the configuration, or MemoryMB of the pipeline or of its environment",
             )
         except Exception as error:  # the one boundary of a worker process
             failure = DerivedSeriesError(f"internal error: {described(error)}")
