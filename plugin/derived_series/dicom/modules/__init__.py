@@ -1,4 +1,4 @@
-"""Ready module blueprints: frozen, to be added to one's own. They follow the modules of PS3.3."""
+"""Ready blueprints of the modules of PS3.3: frozen, to be added to your own."""
 
 from derived_series.dicom.modules.common import (
     common_blueprint,

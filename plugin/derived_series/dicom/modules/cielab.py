@@ -1,6 +1,6 @@
-"""Display colours as DICOM writes them: CIELab in 16 bits (PS3.3 C.10.7.1.1), by highdicom.
+"""Display colours as CIELab in 16 bits (PS3.3 C.10.7.1.1), converted by highdicom.
 
-It is imported when the first colour is made: that takes a while, and most series have none.
+highdicom is imported when the first colour is converted: that takes a while, and most series have no colours.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from derived_series.errors import BlueprintError
 
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
-#: For segments that recommend no colour.
+#: Colours for segments that recommend none.
 PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c", "#fabebe")
 
 
 def cielab(color: str) -> list[int]:
-    """The RecommendedDisplayCIELabValue (0062,000D) of an sRGB colour such as ``"#b5651d"``.
+    """Convert an sRGB colour such as ``"#b5651d"`` to RecommendedDisplayCIELabValue (0062,000D).
 
-    :raises BlueprintError: when it is not such a text.
+    :raises BlueprintError: the text is not a colour.
     """
     from highdicom.color import CIELabColor
 
@@ -28,7 +28,7 @@ def cielab(color: str) -> list[int]:
 
 
 def srgb(lab: Sequence[int]) -> str:
-    """The sRGB colour of a RecommendedDisplayCIELabValue, as ``"#b5651d"``; the nearest one that there is."""
+    """Convert a RecommendedDisplayCIELabValue to the nearest sRGB colour, as ``"#b5651d"``."""
     from highdicom.color import CIELabColor
 
     lightness, a, b = (int(value) for value in lab)

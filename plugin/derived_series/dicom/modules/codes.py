@@ -15,7 +15,7 @@ from derived_series.errors import Advice, BlueprintError, Choice
 
 
 def code_item(code: Code) -> Dataset:
-    """The item of a code sequence."""
+    """The item of a code sequence for a code."""
     item = Dataset()
     item.CodeValue = code.value
     item.CodingSchemeDesignator = code.scheme_designator
@@ -24,11 +24,11 @@ def code_item(code: Code) -> Dataset:
 
 
 def snomed(code: Code | str) -> Code:
-    """A code of SNOMED CT by its name or its value in PS3.16: ``"Liver"`` or ``"10200004"``.
+    """Look up a code of SNOMED CT by its name or its value in PS3.16: ``"Liver"`` or ``"10200004"``.
 
-    A Code is taken as it is: its value and scheme say what it is, its meaning may be any synonym (PS3.3 8.3).
+    A Code is returned unchanged: its value and scheme identify it, its meaning may be any synonym (PS3.3 8.3).
 
-    :raises BlueprintError: a name or value that PS3.16 does not have.
+    :raises BlueprintError: PS3.16 has no such name or value.
     """
     if isinstance(code, Code):
         return code
@@ -47,11 +47,11 @@ def snomed(code: Code | str) -> Code:
 
 
 def unit(code: Code | str) -> Code:
-    """A unit of UCUM by its code: ``"mm2/s"``; ``"1"`` is none. One that PS3.16 does not list is its own meaning.
+    """Make the Code of a UCUM unit such as ``"mm2/s"`` (``"1"`` for none); its meaning is that in PS3.16, or the unit.
 
-    A Code of UCUM is checked likewise; one of another scheme is taken as it is.
+    A Code of UCUM is checked too; one of another scheme is returned unchanged.
 
-    :raises BlueprintError: text that is not a UCUM code (case counts there).
+    :raises BlueprintError: the text is not a UCUM code, in which case counts.
     """
     if isinstance(code, Code) and code.scheme_designator != "UCUM":
         return code
@@ -64,7 +64,7 @@ def unit(code: Code | str) -> Code:
 
 
 def meaning_doubt(value: str, scheme: str, meaning: str) -> str | None:
-    """Why a code's meaning is that of another concept; None for its own, and for any synonym."""
+    """A message if a code's meaning belongs to another concept; None for its own meaning or a synonym."""
     if scheme not in _COLLECTIONS:
         return None
     text, known = _plain(meaning), _meanings(scheme).get(value, ())
@@ -76,7 +76,7 @@ def meaning_doubt(value: str, scheme: str, meaning: str) -> str | None:
 
 
 _COLLECTIONS = ("SCT", "DCM")
-#: Meanings that context groups (here CID 7150) use for a code, though it is the meaning of another one, too.
+#: Meanings that context groups (here CID 7150) use for a code although another code has them too.
 _SYNONYMS = frozenset({("123037004", "anatomical structure")})
 
 
@@ -100,7 +100,7 @@ def _named(name: str, scheme: str = "SCT") -> Code:
 
 @lru_cache(maxsize=len(_COLLECTIONS))
 def _meanings(scheme: str) -> dict[str, tuple[str, ...]]:
-    """The meanings of each value; the one that context groups use first, not the full name with "(body structure)"."""
+    """The meanings of each value; first the one in context groups, not the full name with "(body structure)"."""
     texts_by_value: dict[str, list[tuple[bool, str]]] = {}
     for name in _names(scheme):
         try:
@@ -113,7 +113,7 @@ def _meanings(scheme: str) -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=len(_COLLECTIONS))
 def _values(scheme: str) -> dict[str, tuple[str, ...]]:
-    """The values that have a meaning, by the meaning."""
+    """The values with each meaning."""
     values_by_text: dict[str, list[str]] = {}
     for value, texts in _meanings(scheme).items():
         for text in {_plain(text) for text in texts}:
@@ -122,7 +122,7 @@ def _values(scheme: str) -> dict[str, tuple[str, ...]]:
 
 
 def _plain(meaning: str) -> str:
-    """A meaning without case and without what SNOMED's full names end with: ``(body structure)``."""
+    """A meaning in lower case, without the ending of SNOMED's full names: ``(body structure)``."""
     return _KIND.sub("", meaning).strip().casefold()
 
 

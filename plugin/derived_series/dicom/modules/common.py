@@ -1,4 +1,4 @@
-"""What every image series has, put together: the base of a blueprint of one's own."""
+"""The elements that every image series has: a base for your own blueprints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""General Reference and derivation (PS3.3 C.12.4, C.7.6.1.1.3): what the image was made from, and how."""
+"""General Reference and derivation (PS3.3 C.12.4, C.7.6.1.1.3): what the image was made from and how."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError
 
-#: Marks that, once set, stay set, and the value that sets them.
+#: Marks that stay set once they are, and the value that sets them.
 MARKS = {"BurnedInAnnotation": "YES", "LossyImageCompression": "01"}
 
-#: Transfer syntaxes that lose something, always (PS3.5 A.4); others may, and their images say so.
+#: Transfer syntaxes that are always lossy (PS3.5 A.4); with others, the image says whether it is.
 _LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 #: What LossyImageCompressionMethod calls a transfer syntax (PS3.3 C.7.6.1.1.5.1).
 _METHODS: Mapping[str, str] = MappingProxyType(
@@ -51,28 +51,28 @@ _METHODS: Mapping[str, str] = MappingProxyType(
 )
 _TRANSFER_SYNTAX = to_tag("TransferSyntaxUID")
 
-#: For results that do not say how they came about. CID 7203 has no general term; it is a baseline group, which
-#: other codes of PS3.16 may extend, and a wrong term would be worse than a wide one.
+#: For results that do not say how they were derived. CID 7203 has no general term; as a baseline group it may be
+#: extended by other codes of PS3.16, and a wrong term would be worse than a wide one.
 UNSPECIFIED = Code("110001", "DCM", "Image Processing")
 
 
 def as_derived(image_type: Sequence[str]) -> list[str]:
-    """An ImageType whose value 1 is DERIVED, as that of each derived image; it may be what was given."""
+    """An ImageType with DERIVED as its first value, as every derived image has it."""
     values = list(image_type)
     return values if values[:1] == ["DERIVED"] else ["DERIVED", "SECONDARY", *values[2:]]
 
 
 def marks_of(parent: ParentSeries) -> dict[str, str]:
-    """The marks that the parent has, and so what is derived from it: by keyword."""
+    """The marks of the parent, by keyword; what is derived from it has them too."""
     return {keyword: mark for keyword, mark in MARKS.items() if is_marked(parent, keyword)}
 
 
 def derivation(description: str, code: Code | str) -> Blueprint:
-    """The blueprint that states what was done.
+    """Make the blueprint that says how the image was derived.
 
     :param description: DerivationDescription (0008,2111), text.
     :param code: of CID 7203 (PS3.16): a pydicom Code, or its name there, such as ``"GaussianBlur"``.
-    :raises BlueprintError: a name that CID 7203 does not have.
+    :raises BlueprintError: CID 7203 has no such name.
     """
     return Blueprint(
         [
@@ -83,7 +83,7 @@ def derivation(description: str, code: Code | str) -> Blueprint:
 
 
 def derivation_code(code: Code | str) -> Code:
-    """A code of CID 7203 by its name or by its value. :raises BlueprintError: when it has none such."""
+    """Look up a code of CID 7203 by its name or value. :raises BlueprintError: CID 7203 has no such code."""
     if isinstance(code, Code):
         return code
     group = codes.cid7203
@@ -96,10 +96,10 @@ def derivation_code(code: Code | str) -> Code:
 
 
 def _image_type(env: ImageEnvironment) -> list[str]:
-    """DERIVED, SECONDARY, and the parent's value 3 where it is still true.
+    """DERIVED, SECONDARY, and the parent's value 3 where it still holds.
 
-    A PET image's value 2 can only be PRIMARY, and it has no value 3 (PS3.3 C.8.9.4.1.3); a CT image has one, whatever
-    it was made from (C.8.2.1.1.1).
+    In a PET image value 2 must be PRIMARY, and there is no value 3 (PS3.3 C.8.9.4.1.3); a CT image always has value 3,
+    whatever it was made from (C.8.2.1.1.1).
     """
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         return ["DERIVED", "PRIMARY"]
@@ -115,7 +115,7 @@ def _image_type(env: ImageEnvironment) -> list[str]:
 
 
 def _code(env: ImageEnvironment) -> list[Dataset]:
-    """What can be told from the image alone: resampled when the grid is another, segmented when it is a mask."""
+    """The code that the image itself suggests: resampled on another grid, segmented for a mask."""
     if env.grid is not None and not env.on_parent_grid:
         return [code_item(codes.cid7203.SpatialResampling)]
     if env.pixels.is_mask:
@@ -129,9 +129,9 @@ def _description(env: ImageEnvironment) -> str:
 
 
 def tell_resampling(elements: dict[tuple[int, str], DataElement], notice: str) -> None:
-    """Add to the description and to the codes that the image was resampled.
+    """Add to the description and the codes that the image was resampled.
 
-    :param notice: what was done, in words.
+    :param notice: how, in words.
     """
     description, code = (int(to_tag(k)) for k in ("DerivationDescription", "DerivationCodeSequence"))
     description_element = elements.get((description, ""))
@@ -148,20 +148,20 @@ def tell_resampling(elements: dict[tuple[int, str], DataElement], notice: str) -
 
 @lru_cache(maxsize=2)
 def _after_reference(same_place: bool) -> bytes:
-    """The end of an item of SourceImageSequence: the same for all instances."""
+    """The encoded end of an item of SourceImageSequence, which is the same for all instances."""
     item = _purpose(same_place)
     return b"".join(encode_element(element, ["ascii"]) for element in item)
 
 
 class _SourceImageElement(FunctionalElement):
-    """SourceImageSequence: the parent's instances that contribute to a slice."""
+    """SourceImageSequence: the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
         return sequence(int(self.tag), [to + _after_reference(same) for to, same in _encoded_sources(env)])
 
 
 class _ReferencedSeriesElement(FunctionalElement):
-    """ReferencedSeriesSequence: the parent and the other inputs, with the instances that contribute to a slice."""
+    """ReferencedSeriesSequence: the parent and the other inputs, each with the instances that contribute to a slice."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
         return _encoded_referenced_series(env)
@@ -170,7 +170,7 @@ class _ReferencedSeriesElement(FunctionalElement):
 def _encoded_referenced_series(env: InstanceEnvironment) -> bytes:
     image_env = env.image_env
     if not image_env.others and len(image_env.sources[env.index]) == 1 and _is_whole(env):
-        # what SourceImageSequence refers to, encoded once for both
+        # the references of SourceImageSequence, encoded once for both
         return sequence(0x00081115, [_encoded_series(env.parent, [to for to, _ in _encoded_sources(env)])])
     return sequence(
         0x00081115, [_encoded_series(series, [to.encode() for to in named]) for series, named in _by_series(env)]
@@ -178,7 +178,7 @@ def _encoded_referenced_series(env: InstanceEnvironment) -> bytes:
 
 
 def _is_whole(env: InstanceEnvironment) -> bool:
-    """Whether a slice's sources are instances, and not frames."""
+    """Whether a slice's sources are whole instances, not frames."""
     return not any(isinstance(dataset, FrameDataset) for dataset in env.source_datasets)
 
 
@@ -187,7 +187,7 @@ def _encoded_series(series: ParentSeries, items: list[bytes]) -> bytes:
 
 
 def _by_series(env: InstanceEnvironment) -> list[tuple[ParentSeries, list[Reference]]]:
-    """For each input of the study, the parent first, its instances (not frames) that contribute to a slice."""
+    """For each input in the parent's study, the parent first: its instances (not frames) that contribute to a slice."""
     by_series = [(env.parent, whole_references(env.source_datasets))]
     for other in env.image_env.others:
         if _is_of_another_study(other, env.image_env):
@@ -202,7 +202,7 @@ def _is_of_another_study(other: OtherInput, env: ImageEnvironment) -> bool:
 
 
 def _other_studies(env: ImageEnvironment) -> list[Dataset] | object:
-    """StudiesContainingOtherReferencedInstancesSequence: the inputs of prior studies (PS3.3 C.12.2)."""
+    """StudiesContainingOtherReferencedInstancesSequence: the inputs in other studies (PS3.3 C.12.2)."""
     studies: dict[str, list[Dataset]] = {}
     for other in env.others:
         if not _is_of_another_study(other, env):
@@ -223,16 +223,16 @@ def _other_studies(env: ImageEnvironment) -> list[Dataset] | object:
 
 
 def _same_places(env: InstanceEnvironment) -> list[bool]:
-    """For each source of a slice whether it is at the slice's own place: on the parent's grid the first one is.
+    """For each source of a slice, whether it is at the slice's own place: on the parent's grid the first one is.
 
-    Those of other volumes that are where the first one is are so too.
+    So are those of other volumes at the same place.
     """
     sources, slices = env.image_env.sources[env.index], env.parent.slices_per_volume
     return [env.image_env.on_parent_grid and source % slices == sources[0] % slices for source in sources]
 
 
 def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
-    """Each source of a slice, frames of one instance together, and whether it is at the slice's own place."""
+    """The sources of a slice, with whether each is at the slice's own place; frames of one instance are together."""
     others = [
         pair for other in env.image_env.others if "Rows" in other.series.pivot for pair in _of_other(other, env.index)
     ]
@@ -244,7 +244,7 @@ def _sources(env: InstanceEnvironment) -> list[tuple[Reference, bool]]:
 
 
 def _of_other(other: OtherInput, index: int) -> list[tuple[Reference, bool]]:
-    """The same of an input beside the parent."""
+    """The same for another input than the parent."""
     sources, slices = other.sources[index], other.series.slices_per_volume
     same = [other.same_place and source % slices == sources[0] % slices for source in sources]
     pairs = [(other.series.instances[source], here) for source, here in zip(sources, same, strict=True)]
@@ -253,7 +253,7 @@ def _of_other(other: OtherInput, index: int) -> list[tuple[Reference, bool]]:
 
 
 def _encoded_sources(env: InstanceEnvironment) -> tuple[tuple[bytes, bool], ...]:
-    """Those of ``_sources`` as bytes; made once for the two elements that name them."""
+    """The sources as ``_sources`` returns them, encoded once for the two elements that name them."""
     value_cache, key = env.image_env.value_cache, (_encoded_sources, env.index)
     if key not in value_cache:
         value_cache[key] = tuple((to.encode(), same_place) for to, same_place in _sources(env))
@@ -261,13 +261,13 @@ def _encoded_sources(env: InstanceEnvironment) -> tuple[tuple[bytes, bool], ...]
 
 
 def source_of_slice(env: InstanceEnvironment) -> Reference:
-    """The one instance that a slice stands for: the first at its place, or the first."""
+    """The instance that a slice represents: the first source at its place, or else the first source."""
     sources = _sources(env)
     return next((to for to, same_place in sources if same_place), sources[0][0])
 
 
 def evidence_of_all(env: ImageEnvironment) -> list[bytes]:
-    """The inputs of an object of all slices by study and series (PS3.3 table 10-4): items, encoded.
+    """Encode the inputs of an object with all slices, by study and series (PS3.3 table 10-4), as items.
 
     :param env: the object as one instance, as ``referenced_series_of_all`` takes it.
     """
@@ -303,7 +303,7 @@ def _source(to: Reference, same_place: bool) -> Dataset:
 
 
 def sources_of_all(env: ImageEnvironment) -> bytes:
-    """SourceImageSequence of an object of all slices, encoded: each instance of the inputs, once."""
+    """Encode SourceImageSequence of an object with all slices: each instance of the inputs once."""
     every = sorted({index for part in env.sources for index in part})
     sources = [(to, env.on_parent_grid) for to in references([env.parent.instances[index] for index in every])]
     for other in env.others:
@@ -315,7 +315,7 @@ def sources_of_all(env: ImageEnvironment) -> bytes:
 
 
 def referenced_series_of_all(env: ImageEnvironment) -> bytes:
-    """ReferencedSeriesSequence of an object of all slices, encoded."""
+    """Encode ReferencedSeriesSequence of an object with all slices."""
     return _encoded_referenced_series(InstanceEnvironment(env, 0))
 
 
@@ -330,7 +330,7 @@ def _referenced_series(env: InstanceEnvironment) -> list[Dataset]:
 
 
 def is_marked(parent: ParentSeries, keyword: str) -> bool:
-    """Whether any instance of the parent has a mark of ``MARKS``, or was read from a lossy transfer syntax."""
+    """Whether any instance of the parent has a mark of ``MARKS``; for lossy compression, or its file is lossy."""
     if keyword == "LossyImageCompression" and any(map(_is_lossy, parent.instances)):
         return True
     instances = parent.instances[:1] if parent.is_constant(keyword) else parent.instances
@@ -342,7 +342,7 @@ def _has_mark(instance: Dataset, keyword: str) -> bool:
 
 
 def _syntax(instance: Dataset) -> str:
-    """The transfer syntax that an instance was read from; empty where nothing tells."""
+    """The transfer syntax that an instance was read from; empty if unknown."""
     meta = getattr(instance, "file_meta", {})
     return str(meta[_TRANSFER_SYNTAX].value) if _TRANSFER_SYNTAX in meta else ""
 
@@ -352,13 +352,13 @@ def _is_lossy(instance: Dataset) -> bool:
 
 
 def lossy_method(instance: Dataset) -> str | None:
-    """LossyImageCompressionMethod by the transfer syntax that an instance which lost something was read from."""
+    """LossyImageCompressionMethod for the lossy transfer syntax that an instance was read from; None for another."""
     lost = _is_lossy(instance) or _has_mark(instance, "LossyImageCompression")
     return _METHODS.get(_syntax(instance)) if lost else None
 
 
 def inherited_mark(keyword: str) -> VirtualElement:
-    """An element that keeps a mark of ``MARKS`` that any parent instance has."""
+    """Make the element that keeps a mark of ``MARKS`` if any parent instance has it."""
 
     def mark_of_parent(env: ImageEnvironment) -> Value:
         return MARKS[keyword] if is_marked(env.parent, keyword) else ABSENT
@@ -367,7 +367,7 @@ def inherited_mark(keyword: str) -> VirtualElement:
 
 
 def lossy_compression(env: ImageEnvironment) -> str:
-    """LossyImageCompression where each object has it: 01 or 00."""
+    """LossyImageCompression for objects that always have it: 01 or 00."""
     return MARKS["LossyImageCompression"] if is_marked(env.parent, "LossyImageCompression") else "00"
 
 

@@ -1,4 +1,4 @@
-"""Segments as plain data describes them: a list of objects, or a table by its name or its text."""
+"""Segments described by plain data: a list of objects, or a table given by its name or its text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DescribedSegments = Sequence[Mapping[str, Any]] | Mapping[str, str] | str
 
 
 def elements_of_request(described: DescribedSegments) -> Blueprint:
-    """The elements of described segments.
+    """Make the elements for described segments.
 
     :param described: a list of objects, the name of a table, or a table's text under the key ``Table``.
-    :raises BlueprintError: a table that there is not; a name is never that of a file.
+    :raises BlueprintError: there is no such table. A name is never taken for that of a file.
     """
     if isinstance(described, str):
         if described not in TABLES:

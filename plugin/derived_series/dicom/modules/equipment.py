@@ -1,4 +1,4 @@
-"""General Equipment and Contributing Equipment (PS3.3 C.7.5.1, C.12.1): who acquired, who derived."""
+"""General Equipment and Contributing Equipment (PS3.3 C.7.5.1, C.12.1): what acquired and what derived the image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.element_lists import copies, copies_or_empty
 from derived_series.software import SOFTWARE
 
-#: IHE AIR's purpose of reference, which has no code of DICOM's own yet.
+#: IHE AIR's purpose of reference, for which DICOM has no code yet.
 _PROCESSING_ALGORITHM = Code("Newcode1", "99IHE", "Processing Algorithm")
 
 MANUFACTURER = SOFTWARE
@@ -53,11 +53,11 @@ own_equipment_blueprint = Blueprint(
         SeriesElement("SoftwareVersions", "LO", software_version),
     ]
 ).named("own_equipment")
-"""General Equipment module (PS3.3 C.7.5.1) of this software, for objects that it makes itself."""
+"""General Equipment module (PS3.3 C.7.5.1) with this software as the equipment, for objects that it creates."""
 
 
 def _contributing(env: ImageEnvironment) -> list[Dataset]:
-    """The parent's items, one for the algorithm where it is named, and one for this processing."""
+    """The parent's items, one for the algorithm if it is named, and one for this processing."""
     items = [copy.deepcopy(item) for item in env.parent.pivot.get("ContributingEquipmentSequence") or []]
     algorithm = env.context.algorithm
     if algorithm is not None:

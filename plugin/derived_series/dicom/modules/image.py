@@ -27,7 +27,7 @@ _POSITION = to_tag("ImagePositionPatient")
 
 
 class _PlainElement(FunctionalElement):
-    """A function whose value is ASCII text, or a number, that is written as it is: it needs no check."""
+    """Calls a function whose value, ASCII text or a number, is written without a check."""
 
     def encode_instance(self, env: InstanceEnvironment) -> bytes:
         return encode_text(int(self.tag), str(self.VR), str(self._call(env)))
@@ -49,13 +49,13 @@ SOP_common_blueprint = Blueprint(
 
 
 def _temporal(env: ImageEnvironment, value: Value) -> Value:
-    """Of several volumes; a PET image has attributes of its own for them."""
+    """The value if there are several volumes; a PET image has other attributes for them."""
     pet = env.sop_class_uid == PositronEmissionTomographyImageStorage
     return ABSENT if env.volumes == 1 or pet or value is None else value
 
 
 class _TemporalPositionElement(_PlainElement):
-    """Which volume a slice is of, where there are several."""
+    """The number of a slice's volume, if there are several."""
 
     def at_image(self, env: ImageEnvironment) -> Value:
         return _temporal(env, DEFER)
@@ -74,13 +74,16 @@ def _temporal_resolution(env: ImageEnvironment) -> Value:
     return _temporal(env, None if env.time_step is None else decimal_string(round(env.time_step * 1000, 6)))
 
 
-#: How much and how the parent was compressed with losses: they go with the mark LossyImageCompression.
+#: How much and how the parent was compressed with losses; they accompany the mark LossyImageCompression.
 COMPRESSION = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
 _METHOD = to_tag(COMPRESSION[1])
 
 
 class _CompressionElement(PositionCopyElement):
-    """Of the parent's instance at the same position; elsewhere and for all slices in one, of the middle by ratio."""
+    """Copies from the instances at the same position, or from all for an object with all slices or on another grid.
+
+    Of several instances it takes the one with the median ratio.
+    """
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         if not self.is_constant(env.parent):
@@ -113,7 +116,7 @@ class _CompressionElement(PositionCopyElement):
 
 
 def _ratio(instance: Dataset) -> float:
-    """LossyImageCompressionRatio, of all compressions together."""
+    """LossyImageCompressionRatio, all compressions together."""
     value = instance.get(COMPRESSION[0])
     try:
         return float(np.prod([float(one) for one in ([value] if isinstance(value, str | float) else value or ())]))
@@ -122,7 +125,7 @@ def _ratio(instance: Dataset) -> float:
 
 
 def instance_number(env: InstanceEnvironment) -> int:
-    """Of the instance in the derived series, from 1."""
+    """InstanceNumber in the derived series, from 1."""
     return env.instance_number
 
 
@@ -159,13 +162,13 @@ def _grid(env: ImageEnvironment) -> Grid:
 
 def _position(env: InstanceEnvironment) -> Value:
     instance = env.instance_dataset
-    if instance is not None:  # digit for digit the parent's
+    if instance is not None:  # exactly the parent's digits
         return instance[_POSITION]
     return [decimal_string(v) for v in _grid(env.image_env).positions[env.slice_index]]
 
 
 def _orientation(env: ImageEnvironment) -> Value:
-    """The parent's on its grid, as it stands there; where its vectors have another length than 1, their directions."""
+    """The parent's value unchanged on its grid; if its vectors are not of length 1, their directions."""
     grid = _grid(env)
     cosines = (*grid.row_cosines, *grid.column_cosines)
     if env.on_parent_grid:
@@ -189,7 +192,7 @@ def _slice_thickness(env: ImageEnvironment) -> Value:
 
 
 def _slice_spacing(env: ImageEnvironment) -> Value:
-    """The real distance between the slices, where it is one distance."""
+    """The distance between the slices, if it is the same everywhere."""
     grid = _grid(env)
     if grid.slice_spacing is None or not grid.is_regular:
         return ABSENT
@@ -215,7 +218,7 @@ image_plane_blueprint = Blueprint(
 
 
 def _rescale(env: ImageEnvironment, number: float) -> Value:
-    """Written when the class wants it or the stored values are scaled."""
+    """The value if the class requires a rescale or the stored values are scaled."""
     rules = sop_class(env.sop_class_uid).pixels
     return decimal_string(number) if env.pixels.rescaled or rules.rescale_always else ABSENT
 
@@ -287,7 +290,7 @@ def _rescale_type(env: ImageEnvironment) -> Value:
 
 
 def window_is_set(env: ImageEnvironment) -> bool:
-    """Whether the blueprint says the window."""
+    """Whether the blueprint sets the window."""
     header = env.header
     return header is not None and any(
         keyword in header.blueprint and not isinstance(header.blueprint[keyword], WindowElement)
@@ -296,9 +299,9 @@ def window_is_set(env: ImageEnvironment) -> bool:
 
 
 class WindowElement(VirtualElement):
-    """What the parent's windows say, where they are true of the image; else what one window of its own values says.
+    """The parent's windows if they suit the image, else a window chosen by the image's own values.
 
-    Where the blueprint says centre and width, the rest of a window is not the parent's.
+    If the blueprint sets centre and width, the other attributes of a window are not copied from the parent.
     """
 
     def at_image(self, env: ImageEnvironment) -> Value:

@@ -1,4 +1,4 @@
-"""SR Document Series and General modules (PS3.3 C.17.1, C.17.2), and what a measurement report tells."""
+"""SR Document Series and General modules (PS3.3 C.17.1, C.17.2), and the measurements of a report."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from derived_series.errors import BlueprintError, InvalidImage
 _CODES = ("Concept", "Finding", "Site", "Laterality")
 #: Characters of CodingSchemeDesignator (SH) and CodeMeaning (LO).
 _LONGEST_SCHEME, _LONGEST_MEANING = 16, 64
-#: What a stored segmentation may be called, leading zeros included.
+#: What a UID of a stored segmentation may look like; leading zeros, which some writers put there, are allowed.
 _UID = re.compile("[0-9.]{1,64}")
 
 
 class SegmentationHeader(Protocol):
-    """The header of a segmentation that is not made yet, as a ``SeriesHeader`` has it."""
+    """The part of a ``SeriesHeader`` that refers to a segmentation before it is made."""
 
     @property
     def series_instance_uid(self) -> str:
@@ -49,12 +49,12 @@ class SegmentationHeader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SegmentReference:
-    """A segment of a segmentation, one that is stored or one of the same job.
+    """A segment of a segmentation that is stored or made by the same job.
 
     :param series: SeriesInstanceUID of the segmentation, :param instance: its SOPInstanceUID.
     :param number: of the segment; in a segmentation of the same job, its label in the label map.
     :param sop_class: SOPClassUID of the segmentation.
-    :param label: SegmentLabel, by which the segment is found where the segmentation numbers its segments otherwise.
+    :param label: SegmentLabel, which identifies the segment if the segmentation renumbers its segments.
     """
 
     series: str
@@ -65,12 +65,12 @@ class SegmentReference:
 
     @classmethod
     def of(cls, source: SegmentationHeader | ParentSeries, segment: int | str) -> SegmentReference:
-        """The reference to a segment by its number or its name.
+        """Refer to a segment by its number or its name.
 
         :param source: a header of the same job, such as ``container.headers["mask"]``; or a segmentation that is an
             input, such as ``container.parents["mask"]``.
         :param segment: the label in the label map (of an input SegmentNumber), or SegmentLabel.
-        :raises InvalidImage: a source that is not a segmentation, or a name that it does not have.
+        :raises InvalidImage: the source is not a segmentation, or has no such name.
         """
         if isinstance(source, ParentSeries):
             pivot = source.pivot
@@ -93,29 +93,29 @@ class SegmentReference:
         return cls(series, instance, number, sop_class, segment)
 
 
-#: The classes of segmentations: Segmentation and Label Map Segmentation Storage; surfaces have no label map.
+#: Segmentation and Label Map Segmentation Storage; Surface Segmentation has no label map.
 _SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 
 
 def named(items: Iterable[Dataset]) -> str:
-    """The segments of SegmentSequence, for messages."""
+    """List the segments of SegmentSequence, for messages."""
     return ", ".join(f"{item.SegmentNumber} {item.get('SegmentLabel', '')}".strip() for item in items) or "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """A number that was measured (PS3.16 TID 1419).
+    """A measured number (PS3.16 TID 1419).
 
-    :param of: what was measured, such as ``"Liver"``: measurements of one thing are one group, its tracking identifier.
+    :param of: what was measured, such as ``"Liver"``: the tracking identifier of a group of measurements.
     :param concept: what the number is: a code of SNOMED CT by name or value (``"Volume"``), or any Code.
     :param unit: of UCUM: ``"ml"``, ``"[hnsf'U]"``, ``"1"``.
-    :param tracking_uid: that of the segment, where it has one; by default one of the report's own.
+    :param tracking_uid: the tracking UID of the segment, if it has one; by default a new one.
     :param segment: where it was measured; None for the parent's images.
-    :param finding: what the thing is, a code of SNOMED CT by name or value, or any Code.
-    :param site: where in the body it is, likewise; :param laterality: the side of that: ``"Left"``, ``"Right"``.
+    :param finding: what was measured, as a code of SNOMED CT by name or value, or any Code.
+    :param site: where in the body it is, likewise; :param laterality: the side of the site: ``"Left"``, ``"Right"``.
 
-    What is not given of ``tracking_uid``, ``finding``, ``site`` and ``laterality`` is the segment's, where that is of
-    the same job or an input.
+    ``tracking_uid``, ``finding``, ``site`` and ``laterality`` default to those of the segment, if it belongs to an
+    input or is made by the same job.
     """
 
     of: str
@@ -130,11 +130,11 @@ class Measurement:
 
     @classmethod
     def of_json(cls, row: Mapping[str, Any]) -> Measurement:
-        """From the keys ``Of``, ``Concept``, ``Value``, ``Unit``, ``TrackingUID``, ``Segment``, ``Finding``, ``Site``
-        and ``Laterality``.
+        """Read a measurement from the keys ``Of``, ``Concept``, ``Value``, ``Unit``, ``TrackingUID``, ``Segment``,
+        ``Finding``, ``Site`` and ``Laterality``.
 
-        :raises InvalidImage: keys that there are not, or that are missing; a value that is not a finite number; a
-            code or a unit that there is not.
+        :raises InvalidImage: a key is unknown or missing, the value is not a finite number, or a code or unit is
+            unknown.
         """
         known = {"Of", "Concept", "Value", "Unit", "TrackingUID", "Segment", "Finding", "Site", "Laterality"}
         lacking, unknown = {"Of", "Concept", "Value", "Unit"} - row.keys(), row.keys() - known
@@ -154,9 +154,9 @@ class Measurement:
         ).checked()
 
     def checked(self) -> Measurement:
-        """The same with its codes, and its value as an int or a float.
+        """The measurement with its names resolved to Codes, and its value as an int or a float.
 
-        :raises InvalidImage: a value that is not a finite number; a code, a unit or a segment that there is not.
+        :raises InvalidImage: the value is not a finite number, or a code, unit or segment is unknown.
         """
         if not str(self.of).strip():
             raise InvalidImage(f"a measurement is of {self.of!r}", remedy="name what was measured")
@@ -184,7 +184,7 @@ class Measurement:
 
 
 def _require_written(code: Code, of: str) -> None:
-    """:raises InvalidImage: a code that its attributes do not hold (PS3.3 8.8)."""
+    """Require that the attributes of a code can hold it (PS3.3 8.8). :raises InvalidImage: they cannot."""
     if not 0 < len(code.meaning) <= _LONGEST_MEANING or not 0 < len(code.scheme_designator) <= _LONGEST_SCHEME:
         raise InvalidImage(
             f"the measurement of {of!r}: the code {code.value!r} has the scheme {code.scheme_designator!r} and the "
@@ -196,7 +196,7 @@ def _require_written(code: Code, of: str) -> None:
 
 
 def _segment(reference: Any, of: str) -> SegmentReference:
-    """:raises InvalidImage: what names no segment."""
+    """Read the reference to a segment. :raises InvalidImage: it is not one."""
     needed = {"Series", "Instance", "Number"}
     if not isinstance(reference, Mapping) or not needed <= set(reference) <= needed | {"SOPClass"}:
         raise InvalidImage(

@@ -1,4 +1,4 @@
-"""MR Image module (PS3.3 C.8.3.1), and the real world values that the classic IOD has no modality LUT for."""
+"""MR Image module (PS3.3 C.8.3.1), and a mapping to real world values, as the classic IOD has no modality LUT."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from derived_series.dicom.modules.element_lists import by_position, by_position_
 
 
 def _real_world_value_mapping(env: ImageEnvironment) -> Value:
-    """How stored values become real ones, where they are scaled (PS3.3 C.7.6.16.2.11)."""
+    """The mapping from stored to real world values, if they are scaled (PS3.3 C.7.6.16.2.11)."""
     pixels = env.pixels
     if not pixels.rescaled:
         return ABSENT

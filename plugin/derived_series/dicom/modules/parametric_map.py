@@ -1,4 +1,4 @@
-"""Parametric Map Series and Parametric Map Image modules (PS3.3 C.8.32.1, C.8.32.2): what the frames do not decide."""
+"""Parametric Map Series and Image modules (PS3.3 C.8.32.1, C.8.32.2), as far as the frames do not decide them."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from derived_series.dicom.modules.derivation import lossy_compression
 def real_world_values(
     units: Code | str, *, label: str = "REAL", explanation: str = "Real world values", quantity: Code | None = None
 ) -> Blueprint:
-    """The blueprint that says what the values of a parametric map are measured in (PS3.3 C.7.6.16.2.11).
+    """Make the blueprint with the units of a parametric map's values (PS3.3 C.7.6.16.2.11).
 
     :param units: a code of UCUM (``"mm2/s"``; ``"1"`` for none).
     :param label: LUTLabel, at most 16 characters; :param explanation: LUTExplanation.
     :param quantity: what is measured, of CID 7180 such as ``Code("113041", "DCM", "Apparent Diffusion Coefficient")``.
-    :raises BlueprintError: text that is not a unit.
+    :raises BlueprintError: the text is not a unit.
     """
     item = real_world_value_item(units, label, explanation, quantity)
     return Blueprint([StaticElement("RealWorldValueMappingSequence", "SQ", [item])])
 
 
 def elements_of_request(units: str) -> Blueprint:
-    """The elements of a unit that somebody names, in UCUM."""
+    """Make the elements for a unit, named in UCUM."""
     return real_world_values(units)
 
 
 def real_world_value_item(
     units: Code | str, label: str = "REAL", explanation: str = "Real world values", quantity: Code | None = None
 ) -> Dataset:
-    """An item of RealWorldValueMappingSequence (PS3.3 C.7.6.16.2.11), without range and slope: they are the image's.
+    """Make an item of RealWorldValueMappingSequence (PS3.3 C.7.6.16.2.11), without range and slope: these follow later.
 
     :param units: a code of UCUM (``"mm2/s"``; ``"1"`` for none).
     :param label: LUTLabel, at most 16 characters; :param explanation: LUTExplanation.
     :param quantity: what is measured, of CID 7180 such as ``Code("113041", "DCM", "Apparent Diffusion Coefficient")``.
-    :raises BlueprintError: text that is not a unit.
+    :raises BlueprintError: the text is not a unit.
     """
     item = Dataset()
     item.LUTExplanation = explanation

@@ -13,7 +13,7 @@ from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.user_code import described
 
-#: What a disk raises that is full or gone: nothing that a job could help.
+#: Raised when the disk is full or gone, which is no job's fault.
 DISK_ERRORS = (Busy, OSError)
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
