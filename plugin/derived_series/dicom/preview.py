@@ -1,4 +1,4 @@
-"""One slice of a series that is not stored yet, as a PNG file: what a person looks at before it is."""
+"""A preview: one slice of a series that is not stored yet, as a PNG file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from derived_series.dicom.source.pixels import decoded_frame
 from derived_series.errors import DerivedSeriesError
 from derived_series.kinds.kind import PixelRules
 
-#: Rows and columns of a picture; larger slices are thinned out.
+#: The most rows and columns of a picture; larger slices are thinned out.
 _LARGEST_PIXELS = 512
 
 
 def picture(series: Series) -> dict[str, Any] | None:
-    """The middle slice, as values of JSON; None where there is nothing that can be drawn.
+    """Draw the middle slice, as JSON values; None if nothing can be drawn.
 
     ``PNG`` is base64 of 8 bit grey, in the header's window, or of RGB; ``Instance`` and ``Frame`` are 1-based;
     ``Aspect`` is the height of a pixel over its width.
@@ -62,7 +62,7 @@ def _middle(series: Series) -> int:
 
 
 def _frame_header(dataset: Dataset, frame: int) -> Dataset:
-    """What holds for a frame: of an enhanced object its functional groups say it."""
+    """The attributes of a frame; in an enhanced object, those of its functional groups."""
     if not has_groups(dataset):
         return dataset
     try:
@@ -72,7 +72,7 @@ def _frame_header(dataset: Dataset, frame: int) -> Dataset:
 
 
 def _windowed(stored: npt.NDArray[np.float64], header: Dataset) -> npt.NDArray[np.float64]:
-    """Values from 0 to 255, in the header's first window, or else in one of their own (PS3.3 C.11.2)."""
+    """Map values to 0 to 255 through the header's first window, or through one of their own (PS3.3 C.11.2)."""
     values = stored * float(header.get("RescaleSlope") or 1) + float(header.get("RescaleIntercept") or 0)
     values = np.where(np.isfinite(values), values, 0)
     windows = windows_of(header)

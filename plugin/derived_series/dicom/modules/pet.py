@@ -1,6 +1,6 @@
 """PET Series, Isotope, Orientation and Image modules (PS3.3 C.8.9.1, C.8.9.2, C.8.4.6, C.8.9.4).
 
-SeriesDate and SeriesTime stay the parent's: the pixels are decay corrected to a time that refers to them.
+SeriesDate and SeriesTime stay the parent's, because the pixels are decay corrected to a time that refers to them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from derived_series.dicom.modules.image import instance_number
 
 
 def _series_type(env: ImageEnvironment) -> list[str]:
-    """DYNAMIC when there are several volumes and STATIC when there is one; else the parent's.
+    """SeriesType: DYNAMIC for several volumes, STATIC for one; the parent's if it is GATED and its volumes are kept.
 
-    The volumes of a GATED parent are those of its time slots, in an image that has as many.
+    The volumes of a GATED parent are its time slots, if the image has as many volumes.
     """
     parent_values = [str(value) for value in env.parent.pivot.get("SeriesType") or []]
     kind, what = (parent_values + ["STATIC", "IMAGE"][len(parent_values) :])[:2]
@@ -37,7 +37,7 @@ def _series_type(env: ImageEnvironment) -> list[str]:
 
 
 def _of_gated(keyword: str) -> ImageElement:
-    """The parent's, where the series is still the gated one."""
+    """Copy a value of the parent if the series is still gated."""
 
     def value(env: ImageEnvironment) -> Value:
         return env.parent.pivot.get(keyword, ABSENT) if _series_type(env)[0] == "GATED" else ABSENT
@@ -46,9 +46,9 @@ def _of_gated(keyword: str) -> ImageElement:
 
 
 class _FrameMeanElement(PositionCopyElement):
-    """The parent's, by position; for an image made of several frames the mean of theirs, weighted by duration.
+    """Copies the parent's value by position; for an image made from several frames, their mean, weighted by duration.
 
-    FrameReferenceTime is type 1, and DecayFactor wanted of images that are decay corrected.
+    FrameReferenceTime is type 1, and DecayFactor is required in images that are decay corrected.
     """
 
     def at_header(self, env: SeriesEnvironment) -> Value:
@@ -76,7 +76,8 @@ class _FrameMeanElement(PositionCopyElement):
 
 
 def _orientation(keyword: str) -> HeaderElement:
-    """Type 2: the parent's. One that says PatientPosition instead keeps to that: the two exclude each other."""
+    """Copy the parent's value (type 2). If the parent uses PatientPosition instead, so does the image: they exclude
+    each other."""
 
     def codes(env: SeriesEnvironment) -> Value:
         if keyword in env.pivot:
@@ -126,7 +127,7 @@ _FRAME = (
     *by_position_or_empty("AcquisitionDate", "AcquisitionTime", "ActualFrameDuration"),
     _FrameMeanElement("DecayFactor"),
 )
-#: What an image says of its frame, where that can be told.
+#: What an image says about its frame, if known.
 pet_frame_blueprint = Blueprint([*_FRAME, _FrameMeanElement("FrameReferenceTime")]).named("pet_frame")
 
 pet_image_blueprint = Blueprint(

@@ -1,4 +1,4 @@
-"""What is drawn into a picture of labels, and what such a picture says of itself (PS3.3 C.8.6, C.24.2)."""
+"""Blueprints of pictures of labels: what is drawn, and the header of the result (PS3.3 C.8.6, C.24.2)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from derived_series.errors import BlueprintError
 
 #: The attribute that a graphic over an image would be; here it is in the pixels, and the attribute is not written.
 CARRIER = "GraphicAnnotationSequence"
-#: So many slices are in one sheet at most.
+#: The most slices in one sheet.
 _MOST_SLICES = 64
-#: Modalities whose images have no text in their pixels, unless they say so.
+#: Modalities whose images have no text in their pixels unless they say so.
 _WITHOUT_TEXT = ("CT", "MR", "PT")
 
 Setting = bool | int | float
@@ -26,14 +26,14 @@ Setting = bool | int | float
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How labels are drawn.
+    """The settings of a picture of labels.
 
-    :param fill: how much of its colour is in a label, from 0 (outlines alone) to 1.
-    :param legend: name the labels, and say which slice it is.
-    :param note: say that it is derived and not for diagnosis.
-    :param patient: write the patient's name, ID and birth date: BurnedInAnnotation is YES then.
-    :param sheet: so many slices side by side in one picture; 0 makes a picture of each slice.
-    :param summary: one page of names, volumes and three planes, in place of slices.
+    :param fill: the opacity of a label's colour, from 0 (outlines only) to 1.
+    :param legend: whether to name the labels and the slice.
+    :param note: whether to write that it is derived and not for diagnosis.
+    :param patient: whether to write the patient's name, ID and birth date; BurnedInAnnotation is then YES.
+    :param sheet: the number of slices side by side in one picture; 0 for one picture of each slice.
+    :param summary: whether to draw one page of names, volumes and three planes instead of slices.
     """
 
     fill: float = 0.0
@@ -44,16 +44,16 @@ class Drawing:
     summary: bool = False
 
 
-#: The settings that a caller may choose.
+#: The settings that callers can choose.
 SETTINGS = ("fill", "legend", "note", "patient", "sheet")
 _NAMES = frozenset(field.name for field in fields(Drawing))
 
 
 class PictureElement(VirtualElement):
-    """What is drawn; the tag itself is not written. What it leaves open an element before it in the sum says.
+    """Says what is drawn; its tag is not written. Settings that it leaves open come from elements before it in a sum.
 
     :param settings: fields of ``Drawing`` by name.
-    :raises BlueprintError: settings that there are not, or values that they cannot have.
+    :raises BlueprintError: a setting is unknown or has a wrong value.
     """
 
     settings: tuple[tuple[str, Setting], ...]
@@ -66,14 +66,14 @@ class PictureElement(VirtualElement):
 
     @property
     def drawing(self) -> Drawing:
-        """What is drawn, with the defaults of what is not said."""
+        """All settings, with defaults for those that are left open."""
         return Drawing(**dict(self.settings))  # type: ignore[arg-type]
 
     def describe(self) -> str:
         return f"drawn into the pixels, {self.drawing}"
 
     def over(self, former: VirtualElement) -> VirtualElement:
-        """With what the former one says of other settings."""
+        """This element with the former one's other settings."""
         if not isinstance(former, PictureElement):
             return self
         return PictureElement({**dict(former.settings), **dict(self.settings)})
@@ -83,7 +83,7 @@ class PictureElement(VirtualElement):
 
 
 def _check(name: str, value: Setting) -> None:
-    """:raises BlueprintError: see ``PictureElement``."""
+    """Check a setting. :raises BlueprintError: see ``PictureElement``."""
     if name not in _NAMES:
         raise BlueprintError(f"a picture has no setting {name!r}", remedy=f"its settings are {', '.join(SETTINGS)}")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -99,9 +99,9 @@ def _check(name: str, value: Setting) -> None:
 
 
 def elements_of_request(settings: Mapping[str, Setting]) -> Blueprint:
-    """The elements of settings that somebody chooses by name.
+    """Make the elements for settings chosen by name.
 
-    :param settings: those of ``picture``, in JSON's case or in Python's.
+    :param settings: those of ``picture``, spelled as in JSON or in Python.
     """
     return Blueprint([PictureElement({name.lower(): value for name, value in settings.items()})])
 
@@ -114,23 +114,23 @@ def picture(
     patient: bool | None = None,
     sheet: int | None = None,
 ) -> Blueprint:
-    """The blueprint that says what is drawn, for the blueprints overlay, summary, overlay_pdf and summary_pdf.
+    """Make the blueprint that says what is drawn, to add to overlay, summary, overlay_pdf or summary_pdf.
 
-    What is None stays as the blueprint has it that this is added to.
+    Settings that are None stay as in the blueprint to which this is added.
 
-    :param fill: how much of its colour is in a label, from 0 (outlines alone) to 1.
-    :param legend: name the labels, and say which slice it is.
-    :param note: write "Derived, not for diagnosis".
-    :param patient: write the patient's name, ID and birth date; BurnedInAnnotation (0028,0301) is YES then.
-    :param sheet: so many slices side by side in one picture; 0 makes a picture of each slice.
-    :raises BlueprintError: values that these cannot have.
+    :param fill: the opacity of a label's colour, from 0 (outlines only) to 1.
+    :param legend: whether to name the labels and the slice.
+    :param note: whether to write "Derived, not for diagnosis".
+    :param patient: whether to write the patient's name, ID and birth date; BurnedInAnnotation (0028,0301) is then YES.
+    :param sheet: the number of slices side by side in one picture; 0 for one picture of each slice.
+    :raises BlueprintError: a setting has a wrong value.
     """
     settings = {"fill": fill, "legend": legend, "note": note, "patient": patient, "sheet": sheet}
     return Blueprint([PictureElement({name: value for name, value in settings.items() if value is not None})])
 
 
 def drawing_of(blueprint: object) -> Drawing | None:
-    """What a complete blueprint has drawn; None for one that draws nothing."""
+    """The settings of a complete blueprint's picture; None if it draws nothing."""
     if not isinstance(blueprint, Blueprint) or CARRIER not in blueprint:
         return None
     element = blueprint[CARRIER]
@@ -138,9 +138,9 @@ def drawing_of(blueprint: object) -> Drawing | None:
 
 
 class _BurnedInElement(VirtualElement):
-    """BurnedInAnnotation: YES for what is written of the patient, or is in the parent's pixels.
+    """BurnedInAnnotation: YES if the patient is named in the picture or in the parent's pixels.
 
-    :param unknown: where the parent does not say it, and may have text in its pixels.
+    :param unknown: the value if the parent does not say it and may have text in its pixels.
     """
 
     unknown: str | None
@@ -174,7 +174,7 @@ def _document(settings: Mapping[str, Setting]) -> Blueprint:
     )
 
 
-#: CID 7203 has no code for what is drawn over an image.
+#: CID 7203 has no code for drawings over an image.
 _OVERLAY = (
     StaticElement("DerivationDescription", "ST", "Segments drawn over the images"),
     DiscardElement("DerivationCodeSequence"),
@@ -182,13 +182,13 @@ _OVERLAY = (
 _SUMMARY = derivation("Summary of the segments: volumes, and three planes", "MultiplanarReformatting")
 
 overlay_blueprint = _image({}, _OVERLAY).named("overlay")
-"""SC Equipment and SC Image modules (PS3.3 C.8.6.1, C.8.6.2) of the parent's slices with labels drawn over them."""
+"""SC Equipment and SC Image modules (PS3.3 C.8.6.1, C.8.6.2) for the parent's slices with labels drawn over them."""
 
 summary_blueprint = _image({"summary": True, "fill": 0.35}, _SUMMARY).named("summary")
-"""SC Equipment and SC Image modules (PS3.3 C.8.6.1, C.8.6.2) of one page of names, volumes and three planes."""
+"""SC Equipment and SC Image modules (PS3.3 C.8.6.1, C.8.6.2) for one page of names, volumes and three planes."""
 
 overlay_document_blueprint = _document({"sheet": 12}).named("overlay_document")
-"""Encapsulated Document modules (PS3.3 C.24.1, C.24.2) of slices with labels drawn over them."""
+"""Encapsulated Document modules (PS3.3 C.24.1, C.24.2) for slices with labels drawn over them."""
 
 summary_document_blueprint = _document({"summary": True, "fill": 0.35}).named("summary_document")
-"""Encapsulated Document modules (PS3.3 C.24.1, C.24.2) of one page of names, volumes and three planes."""
+"""Encapsulated Document modules (PS3.3 C.24.1, C.24.2) for one page of names, volumes and three planes."""

@@ -1,4 +1,4 @@
-"""How large the pixels of a picture are, and which way up it is, where it has no image plane (PS3.3 10.7, C.7.6.3)."""
+"""The pixel size and orientation of an image without an image plane (PS3.3 10.7, C.7.6.3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPACINGS = tuple(map(to_tag, ("PixelSpacing", "ImagerPixelSpacing", "NominalSca
 
 
 class _PixelSpacingElement(GridCopyElement):
-    """The parent's on its grid, that of the image's own grid elsewhere; left out where nothing tells it."""
+    """PixelSpacing: the parent's on its grid, else that of the image's grid; left out if unknown."""
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         return DEFER
@@ -27,7 +27,7 @@ class _PixelSpacingElement(GridCopyElement):
 
 
 class _PixelAspectRatioElement(GridCopyElement):
-    """The parent's on its grid, where no spacing says it (type 1C)."""
+    """PixelAspectRatio: the parent's on its grid, if it has no spacing (type 1C)."""
 
     def at_image(self, env: ImageEnvironment) -> Value:
         return ABSENT if _has_spacing(env.parent.pivot) else super().at_image(env)
@@ -47,4 +47,4 @@ pixel_size_blueprint = Blueprint(
         _PixelAspectRatioElement("PixelAspectRatio"),
     ]
 ).named("pixel_size")
-"""PixelSpacing or PixelAspectRatio and PatientOrientation, where there is no image plane (PS3.3 10.7, C.7.6.3)."""
+"""PixelSpacing or PixelAspectRatio, and PatientOrientation, without an image plane (PS3.3 10.7, C.7.6.3)."""

@@ -1,6 +1,6 @@
-"""What images of projection and ultrasound have in common: pixel size, windows and VOI LUTs, laterality, frames.
+"""The elements that projection and ultrasound images share: pixel size, windows and VOI LUTs, laterality, frames.
 
-None of them has a place in space: what says how rows and columns lie is the parent's, on its rows and columns alone.
+None of them has a place in space: attributes about rows and columns are the parent's, on its rows and columns only.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from derived_series.dicom.modules.image import WindowElement, voi_lut_blueprint,
 from derived_series.dicom.modules.pixel_size import pixel_size_blueprint
 from derived_series.dicom.modules.windows import KEYWORDS, are_alike
 
-#: What says how the frames of an instance follow in time: true of as many frames alone (PS3.3 C.7.6.5, C.7.6.6).
+#: The timing of an instance's frames, which holds for the same number of frames only (PS3.3 C.7.6.5, C.7.6.6).
 CINE = (
     *("FrameTime", "FrameTimeVector", "CineRate", "RecommendedDisplayFrameRate", "StartTrim", "StopTrim"),
     *("FrameDelay", "ImageTriggerDelay", "EffectiveDuration", "ActualFrameDuration", "PreferredPlaybackSequencing"),
     *("FrameIncrementPointer", "RepresentativeFrameNumber", "FrameNumbersOfInterest", "FrameOfInterestDescription"),
     "FrameOfInterestType",
 )
-#: What is subtracted from which frame when the images are shown (PS3.3 C.7.6.10).
+#: The mask that is subtracted from frames when the images are displayed (PS3.3 C.7.6.10).
 MASK = ("MaskSubtractionSequence", "RecommendedViewingMode")
 
 
 def number_of_frames(dataset: Dataset) -> int:
-    """NumberOfFrames (0028,0008) of an instance; 1 where it has none."""
+    """NumberOfFrames (0028,0008) of an instance; 1 if it is missing."""
     return int(dataset.get("NumberOfFrames") or 1)
 
 
 class FramesCopyElement(PositionCopyElement):
-    """The parent's value where the instance has the parent's number of frames; else it is left out."""
+    """Copies the parent's value if the instance has as many frames as the parent; else leaves it out."""
 
     def describe(self) -> str:
         return "where the number of frames is the parent's"
 
     def at_header(self, env: SeriesEnvironment) -> Value:
-        return DEFER  # of a frame, which is what the parent's instances are here, nothing of it is known
+        return DEFER  # here the parent's instances are single frames, which do not have it
 
     def at_image(self, env: ImageEnvironment) -> Value:
         return DEFER if env.frames else ABSENT
@@ -53,9 +53,9 @@ class FramesCopyElement(PositionCopyElement):
 
 
 class MaskElement(FramesCopyElement):
-    """The same of what is subtracted from which frame, on the parent's rows and columns: shifts are in its pixels.
+    """The same for the mask, on the parent's rows and columns only: its shifts are in pixels.
 
-    What builds the image leaves it out where the values are not the parent's any more, such as subtracted ones.
+    The builder leaves it out when the values are no longer the parent's, for example after a subtraction.
     """
 
     def at_instance(self, env: InstanceEnvironment) -> Value:
@@ -63,7 +63,7 @@ class MaskElement(FramesCopyElement):
 
 
 class SpacingElement(GridCopyElement):
-    """The parent's spacing of type 1, which an image of other rows and columns must say itself."""
+    """Copies the parent's spacing (type 1); an image with other rows and columns must set its own."""
 
     def at_image(self, env: ImageEnvironment) -> Value:
         if not env.on_parent_grid and self.read(env.parent.pivot) is not None:
@@ -74,7 +74,7 @@ class SpacingElement(GridCopyElement):
 
 
 class AlikeCopyElement(GridCopyElement):
-    """The parent's value where the image's values are like the parent's; else it is left out."""
+    """Copies the parent's value if the image's values are like the parent's; else leaves it out."""
 
     def describe(self) -> str:
         return "where the values are like the parent's"
@@ -91,7 +91,7 @@ def _alike(env: ImageEnvironment) -> bool:
 
 
 class _WindowElement(WindowElement):
-    """A window as other images have it, but where the parent's VOI LUT is kept, or it is for processing without one."""
+    """The window, as in other images; none if the parent's VOI LUT is kept, or an image for processing has neither."""
 
     def at_image(self, env: ImageEnvironment) -> Value:
         pivot = env.parent.pivot
@@ -104,7 +104,7 @@ class _WindowElement(WindowElement):
 
 
 def _image_type(env: InstanceEnvironment) -> list[str]:
-    """DERIVED, SECONDARY, and from value 3 on what the parent says of its content (PS3.3 C.8.7.1.1.1, C.8.5.6.1.1)."""
+    """DERIVED, SECONDARY, and the parent's values from value 3 on (PS3.3 C.8.7.1.1.1, C.8.5.6.1.1)."""
     dataset = env.source_datasets[0]
     values = values_of(dataset["ImageType"]) if "ImageType" in dataset else []
     return ["DERIVED", "SECONDARY", *map(str, values[2:])]

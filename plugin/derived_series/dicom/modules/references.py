@@ -15,15 +15,15 @@ from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 class Reference:
     """A stored instance, or one frame of it.
 
-    :param frame: the number of the frame that is meant; None for the whole instance. Several numbers in one reference
-        are allowed, but common readers fail on them.
+    :param frame: the number of the frame; None for the whole instance. DICOM allows several numbers in one reference,
+        but common readers fail on them.
     """
 
     instance: Dataset
     frame: int | None = None
 
     def item(self) -> Dataset:
-        """The item of a sequence of references."""
+        """The reference as an item of a sequence."""
         item = Dataset()
         item.ReferencedSOPClassUID = self.instance.SOPClassUID
         item.ReferencedSOPInstanceUID = self.instance.SOPInstanceUID
@@ -32,7 +32,7 @@ class Reference:
         return item
 
     def encode(self) -> bytes:
-        """The item's elements as pydicom would write them."""
+        """Encode the item's elements as pydicom would write them."""
         encoded = encode_text(0x00081150, "UI", self.instance.SOPClassUID)
         encoded += encode_text(0x00081155, "UI", self.instance.SOPInstanceUID)
         if self.frame is not None:
@@ -41,13 +41,13 @@ class Reference:
 
 
 def whole_references(datasets: Sequence[Dataset]) -> list[Reference]:
-    """The instances that datasets are, or are frames of, each once."""
+    """References to the instances that datasets are, or are frames of, each once."""
     by_uid = {str(dataset.SOPInstanceUID): source_of(dataset) for dataset in datasets}
     return [Reference(source) for source in by_uid.values()]
 
 
 def references(datasets: Sequence[Dataset]) -> list[Reference]:
-    """The instances that datasets are, or are frames of, each once; frame by frame where not all its frames are."""
+    """The same, but frame by frame for an instance of which not all frames are among the datasets."""
     if not any(isinstance(dataset, FrameDataset) for dataset in datasets):
         return [Reference(dataset) for dataset in datasets]
     frames_by_uid: dict[str, tuple[Dataset, list[int]]] = {}

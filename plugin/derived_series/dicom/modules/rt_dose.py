@@ -1,4 +1,4 @@
-"""RT Series and RT Dose modules (PS3.3 C.8.8.1, C.8.8.3): what the image does not decide."""
+"""RT Series and RT Dose modules (PS3.3 C.8.8.1, C.8.8.3), as far as the image does not decide them."""
 
 from __future__ import annotations
 

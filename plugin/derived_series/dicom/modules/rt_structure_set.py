@@ -1,4 +1,4 @@
-"""RT Series and Structure Set modules (PS3.3 C.8.8.1, C.8.8.5): what the contours do not decide."""
+"""RT Series and Structure Set modules (PS3.3 C.8.8.1, C.8.8.5), as far as the contours do not decide them."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ rt_structure_set_blueprint = Blueprint(
 
 
 def interpreted_types(types: Mapping[int, str]) -> Blueprint:
-    """The blueprint that says what structures are to a treatment: ``interpreted_types({1: "GTV", 2: "ORGAN"})``.
+    """Make the blueprint with the roles of structures in a treatment: ``interpreted_types({1: "GTV", 2: "ORGAN"})``.
 
-    :param types: RTROIInterpretedType by the number of the segment, which is that of the ROI.
-    :raises BlueprintError: a type that PS3.3 C.8.8.8.1 does not have.
+    :param types: RTROIInterpretedType by the number of the segment, which is also the number of the ROI.
+    :raises BlueprintError: PS3.3 C.8.8.8.1 has no such type.
     """
     items = []
     for number, kind in sorted(types.items()):

@@ -27,7 +27,7 @@ secondary_capture_blueprint = (
 
 
 def _conversion_type(env: ImageEnvironment) -> str:
-    """Of several frames only a scan has a NominalScannedPixelSpacing (PS3.3 C.8.6.3): it is kept as what it is."""
+    """ConversionType: WSD, or that of a scan if NominalScannedPixelSpacing is kept, which only scans have (C.8.6.3)."""
     pivot = env.parent.pivot
     if not env.on_parent_grid or not pivot.get("NominalScannedPixelSpacing"):
         return "WSD"

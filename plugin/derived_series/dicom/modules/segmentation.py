@@ -1,4 +1,4 @@
-"""Segmentation Series and Segmentation Image modules (PS3.3 C.8.20.1, C.8.20.2): what the frames do not decide."""
+"""Segmentation Series and Image modules (PS3.3 C.8.20.1, C.8.20.2), as far as the frames do not decide them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from derived_series.dicom.modules.equipment import MODEL
 from derived_series.errors import BlueprintError
 from derived_series.kinds.segmentation import LABEL_MAP_SEGMENTATION
 
-#: What ITK-SNAP, 3D Slicer, FreeSurfer, nnU-Net and others call label 0, without case and signs.
+#: Names of label 0 in ITK-SNAP, 3D Slicer, FreeSurfer, nnU-Net and others, without case and punctuation.
 _BACKGROUND = frozenset(
     (
         *("", "air", "background", "backgroundlabel", "bg", "clear", "clearlabel", "empty", "exterior", "label"),
@@ -36,17 +36,17 @@ _ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What one label of a label map stands for (PS3.3 table C.8.20-4).
+    """The meaning of one label of a label map (PS3.3 table C.8.20-4).
 
     :param number: the label in the map, from 1 on.
     :param type: the property, a code of SNOMED CT by name or value (``"Liver"``, ``"10200004"``), or any Code.
-    :param category: the kind of property, of CID 7150, likewise; an anatomical structure where a type is given.
+    :param category: the kind of property, of CID 7150, likewise; by default an anatomical structure if there is a type.
     :param color: sRGB, ``"#b5651d"``.
-    :param modifier: of the type, such as its side: ``"Left"``, ``"Right"``.
-    :param region: where in the body a thing is that is not anatomy itself, of CID 4; :param region_modifier: its side.
-    :param tracking_id: what follows the same thing through time; its UID is made where it is not given.
+    :param modifier: a modifier of the type, such as its side: ``"Left"``, ``"Right"``.
+    :param region: for a thing that is not anatomy, where in the body it is, of CID 4; :param region_modifier: its side.
+    :param tracking_id: identifies the same thing over time; its UID is generated if it is not set.
     :param algorithm: "AUTOMATIC", "SEMIAUTOMATIC" or "MANUAL".
-    :raises BlueprintError: when the item is made: unknown codes, colours, algorithms, numbers.
+    :raises BlueprintError: from ``item``: a code, colour, algorithm or number is wrong.
     """
 
     number: int
@@ -65,13 +65,13 @@ class Segment:
 
     @property
     def is_background(self) -> bool:
-        """Whether it names label 0 as lists of labels do: what belongs to no segment."""
+        """Whether it is label 0 under a usual name: what belongs to no segment."""
         return self.number == 0 and "".join(filter(str.isalpha, str(self.label).casefold())) in _BACKGROUND
 
     def item(self) -> Dataset:
         """The item of SegmentSequence (0062,0002).
 
-        :raises BlueprintError: codes, colours, algorithms or numbers that there are not.
+        :raises BlueprintError: a code, colour, algorithm or number is wrong.
         """
         if isinstance(self.number, bool) or not isinstance(self.number, SupportsIndex):
             raise BlueprintError(
@@ -121,10 +121,10 @@ class Segment:
 
 
 def segments(*described: Segment) -> Blueprint:
-    """The blueprint that says what the labels of a label map stand for (PS3.3 C.8.20.2, C.8.20.4).
+    """Make the blueprint with the meanings of a label map's labels (PS3.3 C.8.20.2, C.8.20.4).
 
-    :param described: a Segment for each label; 0 may be there under a name of the background, and is left out.
-    :raises BlueprintError: a number that is there twice, codes and colours that there are not.
+    :param described: a Segment for each label; a background with number 0 is left out.
+    :raises BlueprintError: a number occurs twice, or a code or colour is wrong.
     """
     described = tuple(segment for segment in described if not segment.is_background)
     numbers = Counter(segment.number for segment in described)
@@ -147,12 +147,12 @@ segmentation_image_blueprint = Blueprint(
         ImageElement("LossyImageCompression", lossy_compression),
     ]
 ).named("segmentation_image")
-"""Segmentation Series and Segmentation Image modules (PS3.3 C.8.20.1, C.8.20.2): one binary segment a label."""
+"""Segmentation Series and Segmentation Image modules (PS3.3 C.8.20.1, C.8.20.2): a binary segment for each label."""
 
 label_map_segmentation_image_blueprint = (
     segmentation_image_blueprint + Blueprint([StaticElement("SOPClassUID", "UI", LABEL_MAP_SEGMENTATION.uid)])
 ).named("label_map_segmentation_image")
-"""Segmentation Image module of a label map (PS3.3 A.51, C.8.20.2): values are the numbers of segments."""
+"""Segmentation Image module of a label map (PS3.3 A.51, C.8.20.2): values are segment numbers."""
 
 fractional_segmentation_image_blueprint = (
     segmentation_image_blueprint
@@ -163,4 +163,4 @@ fractional_segmentation_image_blueprint = (
         ]
     )
 ).named("fractional_segmentation_image")
-"""Segmentation Image module of fractions (PS3.3 C.8.20.2): values are parts of a voxel, or probabilities."""
+"""Segmentation Image module of fractions (PS3.3 C.8.20.2): values are occupied parts of a voxel, or probabilities."""

@@ -1,8 +1,8 @@
-"""Segments as people have them: named tables of this package, and files of other programs.
+"""segments_from(): segments from the tables of this package and from files of other programs.
 
-Read are ITK-SNAP's label files, colour tables of 3D Slicer (.ctbl, .txt, .csv) and FreeSurfer, ``dseg.tsv`` of BIDS,
-the JSON of dcmqi and nnU-Net, and any table with a heading (.csv, .tsv) that has a column for the number and one for
-the name.
+It reads ITK-SNAP's label files, colour tables of 3D Slicer (.ctbl, .txt, .csv) and FreeSurfer, ``dseg.tsv`` of BIDS,
+the JSON of dcmqi and nnU-Net, and any table with a heading (.csv, .tsv) with a column for the number and one for the
+name.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from derived_series.dicom.modules.segmentation import Segment, segments
 from derived_series.errors import BlueprintError
 
 _TABLES = resources.files(__package__) / "segment_tables"
-#: The names of the tables of this package; each is a file that names its source.
+#: The names of this package's tables, each a file that names its source.
 TABLES = tuple(sorted(file.name.removesuffix(".csv") for file in _TABLES.iterdir() if file.name.endswith(".csv")))
 
-#: Headings, without case and signs, by what their column holds; of several the first that is there.
+#: Headings, without case and punctuation, by the content of their column; the first one present counts.
 _HEADINGS: Mapping[str, tuple[str, ...]] = {
     "number": ("labelvalue", "number", "segmentnumber", "index", "labelid", "id", "value", "label"),
     "label": ("name", "segmentlabel", "labelname", "structure", "label"),
@@ -45,7 +45,7 @@ _HEADINGS: Mapping[str, tuple[str, ...]] = {
 _CODES = ("category", "type", "modifier", "region", "region_modifier")
 _CODE_PARTS = ("codingscheme", "codevalue", "codemeaning")
 _COLORS = (("colorr", "colorg", "colorb"), ("r", "g", "b"), ("red", "green", "blue"))
-#: Of dcmqi's JSON.
+#: Keys of dcmqi's JSON.
 _DCMQI_CODES = {
     "category": "SegmentedPropertyCategoryCodeSequence",
     "type": "SegmentedPropertyTypeCodeSequence",
@@ -53,23 +53,23 @@ _DCMQI_CODES = {
     "region": "AnatomicRegionSequence",
     "region_modifier": "AnatomicRegionModifierSequence",
 }
-#: BIDS, for a cell without a value.
+#: An empty cell in BIDS.
 _NOT_AVAILABLE = "n/a"
 _ITK_SNAP = re.compile(r'\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+\d+\s+\d+\s+"(.*)"\s*')
 _COLOR_TABLE = re.compile(r"\s*(\d+)\s+(\S+|\".*\"|'.*')\s+(\d+)\s+(\d+)\s+(\d+)(?:\s+\d+)*\s*")
 
 
 class SegmentTable(StaticElement):
-    """SegmentSequence of a table: of what it describes, an object has what has voxels."""
+    """SegmentSequence from a table; an object contains only those of its segments that have voxels."""
 
 
 def segments_from(table: str | Path) -> Blueprint:
-    """The blueprint that says what the labels of a label map stand for, from a table.
+    """Make the blueprint with the meanings of a label map's labels from a table.
 
     :param table: the name of one of ``TABLES`` (``"totalsegmentator"``, ``"freesurfer"``), or a file: CSV or TSV with a
         heading, BIDS dseg.tsv, ITK-SNAP's label descriptions, 3D Slicer's colour table, dcmqi's JSON, nnU-Net's
-        dataset.json or another JSON object of names and labels. Label 0 is left out where it is called the background.
-    :raises BlueprintError: no such table, or one that cannot be read.
+        dataset.json or another JSON object of names and labels. Label 0 is left out if it is the background.
+    :raises BlueprintError: there is no such table, or it cannot be read.
     """
     name = str(table)
     if name in TABLES:
@@ -84,10 +84,10 @@ def segments_from(table: str | Path) -> Blueprint:
 
 
 def segments_of_text(text: str, name: str = "table") -> Blueprint:
-    """The same from the text of a table.
+    """Make the same blueprint from the text of a table.
 
-    :param name: what messages call it.
-    :raises BlueprintError: text that is not a table of a known kind.
+    :param name: the table's name in messages.
+    :raises BlueprintError: the text is not a table of a known kind.
     """
     try:
         described = tuple(segment for segment in _read(text) if not segment.is_background)
@@ -103,7 +103,7 @@ def segments_of_text(text: str, name: str = "table") -> Blueprint:
 
 
 def _check(segment: Segment) -> None:
-    """:raises BlueprintError: a segment that cannot be written, with its number."""
+    """Check that a segment can be written. :raises BlueprintError: it cannot; the error names its number."""
     try:
         segment.item()
     except BlueprintError as error:
@@ -123,7 +123,7 @@ def _read(text: str) -> Iterator[Segment]:
 
 
 def _colored(number: int, line: str) -> Segment:
-    """A line of ITK-SNAP (number, R, G, B, A, visibility, mesh, "name"), or of Slicer and FreeSurfer (name first)."""
+    """Read a line of ITK-SNAP (number, R, G, B, A, visibility, mesh, "name"), or of Slicer or FreeSurfer."""
     match = _ITK_SNAP.fullmatch(line)
     if match is not None:
         label, red, green, blue, name = match.groups()
@@ -159,7 +159,7 @@ def _with_heading(lines: Sequence[tuple[int, str]]) -> Iterator[Segment]:
 
 
 def _segment(line: int, row: Mapping[str, str], cells: Mapping[str, str]) -> Segment:
-    """:param row: the cells by heading; :param cells: by what they hold."""
+    """Read a row. :param row: the cells by heading. :param cells: the cells by content."""
     codes = {what: _code(row, what) or _concept(cells[what]) for what in _CODES}
     rgb = next((names for names in _COLORS if all(row.get(name) for name in names)), None)
     color = _color(line, [row[name] for name in rgb]) if rgb else cells["color"] or None
@@ -179,7 +179,7 @@ def _segment(line: int, row: Mapping[str, str], cells: Mapping[str, str]) -> Seg
 
 
 def _code(row: Mapping[str, str], what: str) -> Code | None:
-    """A code in three columns, such as Type_CodingScheme, Type_CodeValue and Type_CodeMeaning of 3D Slicer."""
+    """Read a code in three columns, such as Type_CodingScheme, Type_CodeValue and Type_CodeMeaning of 3D Slicer."""
     for name in _HEADINGS[what]:
         scheme, value, meaning = (row.get(name + part, "") for part in _CODE_PARTS)
         if value:
@@ -188,7 +188,7 @@ def _code(row: Mapping[str, str], what: str) -> Code | None:
 
 
 def _concept(text: str) -> Code | str | None:
-    """A code of SNOMED CT by name or value, or any as scheme^value^meaning."""
+    """Read a code of SNOMED CT by name or value, or any code as scheme^value^meaning."""
     parts = text.split("^")
     return Code(parts[1], parts[0], parts[2]) if len(parts) == 3 else text or None
 
@@ -237,9 +237,9 @@ def _dcmqi(text: str) -> Iterator[Segment]:
 
 
 def _names(document: Any) -> list[tuple[str, int]] | None:
-    """(name, label) of nnU-Net's dataset.json, old and new, and of plain objects of names; None for other JSON.
+    """Read (name, label) from nnU-Net's dataset.json, old or new, or a plain object of names; None for other JSON.
 
-    :raises BlueprintError: a name of several labels, or a label that is not a whole number.
+    :raises BlueprintError: a name has several labels, or a label is not a whole number.
     """
     if not isinstance(document, dict) or "segmentAttributes" in document:
         return None

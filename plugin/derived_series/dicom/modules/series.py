@@ -22,10 +22,10 @@ def _series_number(env: SeriesEnvironment) -> int:
 
 
 def _description(env: SeriesEnvironment) -> str:
-    """ "<parent's>: <how it is derived>"; 64 characters of LO.
+    """SeriesDescription: "<parent's>: <how it is derived>", within the 64 characters of LO.
 
-    Where nothing says how, the pipeline or the blueprint is named; "<parent's> (derived)" where neither has a name.
-    One of several outputs of a job has its name at the end.
+    If nothing says how, it names the pipeline or the blueprint; "<parent's> (derived)" if neither has a name. If a job
+    has several outputs, the output's name is at the end.
     """
     element = env.pivot["SeriesDescription"] if "SeriesDescription" in env.pivot else None
     parent = one_line(" ".join(map(str, () if element is None else values_of(element))))
@@ -41,12 +41,13 @@ def _description(env: SeriesEnvironment) -> str:
 
 
 _DERIVED = " (derived)"
-#: Characters of LO, and what is left of the parent's description at least.
+#: The most characters of LO, and the fewest that are kept of the parent's description.
 _LONGEST_CHARACTERS, _LEAST_CHARACTERS = 64, 16
 
 
 def _patient_position(env: ImageEnvironment) -> Value:
-    """Type 2C: the parent's, empty for a class that wants it (PET has PatientOrientationCodeSequence instead)."""
+    """PatientPosition (type 2C): the parent's, or empty if the class requires it (PET may have
+    PatientOrientationCodeSequence instead)."""
     pivot = env.parent.pivot
     if pivot.get("PatientPosition"):
         return pivot["PatientPosition"]
@@ -74,7 +75,7 @@ general_series_blueprint = Blueprint(
 
 
 def _frame_of_reference(env: SeriesEnvironment) -> Value:
-    """The parent's; for a parent without one (or one a slice), a UID that all series derived from it share."""
+    """The parent's; if it has none, or one for each slice, a UID that all series derived from it share."""
     if env.parent.is_constant("FrameOfReferenceUID") and env.pivot.get("FrameOfReferenceUID"):
         return env.pivot["FrameOfReferenceUID"]
     return FrameOfReference.of(env.parent).uid
@@ -86,4 +87,4 @@ frame_of_reference_blueprint = Blueprint(
         *copies_or_empty("PositionReferenceIndicator"),
     ]
 ).named("frame_of_reference")
-"""Frame of Reference module (PS3.3 C.7.4.1): the parent's where the image is in its space."""
+"""Frame of Reference module (PS3.3 C.7.4.1): the parent's if the image is in its space."""

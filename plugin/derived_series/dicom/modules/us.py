@@ -14,7 +14,7 @@ from derived_series.kinds.projection import US_IMAGE, US_MULTI_FRAME
 
 
 def _colour_data(env: ImageEnvironment) -> Value:
-    """Whether Doppler or another colour flow is in the pixels: the parent's, in as many samples."""
+    """UltrasoundColorDataPresent: the parent's, if the image has as many samples per pixel."""
     colour_data = env.parent.pivot.get("UltrasoundColorDataPresent")
     same = env.pixels.samples == int(env.parent.pivot.get("SamplesPerPixel") or 1)
     return colour_data if same and colour_data is not None else ABSENT
@@ -42,5 +42,5 @@ us_image_blueprint = (
 ).named("us_image")
 """US Image, US Region Calibration and Cine modules (PS3.3 A.6, A.7): the parent's class, views and timing."""
 
-#: What an image without a place is, and how its frames follow: filled in where a blueprint does not name it.
+#: Filled in if a blueprint does not name it: what an image without a place requires, and the timing of its frames.
 required_blueprint = (projection_blueprint + cine_blueprint).frozen()

@@ -1,7 +1,7 @@
-"""The window in which an image is shown at first (PS3.3 C.11.2.1.2): the parent's where it is true, else its own.
+"""Choosing the window in which an image is first displayed (PS3.3 C.11.2.1.2): the parent's if it suits, else its own.
 
-LINEAR, which holds where VOILUTFunction is not there, shows width - 1 values and is a threshold for a width of 1:
-whole numbers get windows that allow for it, and values that were scaled from floats LINEAR_EXACT.
+LINEAR, the default VOILUTFunction, shows width - 1 values and becomes a threshold at a width of 1. Windows of whole
+numbers allow for that; values scaled from floats get LINEAR_EXACT.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import InvalidParent
 
-#: What makes up a window.
+#: The attributes of a window.
 KEYWORDS = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction")
 
-#: What says of which quantity the values are.
+#: The attributes that name the quantity of the values.
 _UNIT = ("Modality", "Units", "SUVType", "RescaleType", "RealWorldValueMappingSequence")
 
-#: So many values are looked at.
+#: The number of values in a sample.
 _SAMPLES = 1 << 16
-#: A value that this part of the samples has is padding or background, and not what one looks at.
+#: A value that this share of the sample has is padding or background.
 _PLATEAU = 0.1
-#: Of what is left, these percentiles are black and white.
+#: The percentiles of the rest that become black and white.
 _BLACK, _WHITE = 1.0, 99.5
-#: With so few values an image is a mask or a label map: each of them is shown.
+#: An image with so few different values is a mask or a label map, and the window shows each of them.
 _FEW_VALUES = 32
-#: What is left of a mask without its background has no more than these.
+#: The most different values of a mask without its background.
 _MASK = 2
-#: Slices in which the values are compared with the parent's.
+#: The number of slices in which values are compared with the parent's.
 _COMPARED = 5
-#: Values of the same unit differ from the parent's by less than this part of the parent's spread, in the median, and
-#: are correlated with them by more than that.
+#: Values in the parent's unit differ from the parent's by less than this part of its spread, in the median, and are
+#: correlated with them by more than this.
 _ALIKE, _CORRELATED = 0.5, 0.5
-#: Where this part of the values is the parent's, to a thousandth of its spread, they are of its unit.
+#: If this share of the values equals the parent's, to a thousandth of its spread, they are in its unit.
 _UNCHANGED, _SAME = 0.2, 1e-3
-#: Values of the same unit are not this much larger or smaller than the parent's.
+#: Values in the parent's unit are not larger or smaller than the parent's by this factor.
 _SCALE = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """:param exact: VOILUTFunction is LINEAR_EXACT; LINEAR otherwise."""
+    """A window of values. :param exact: whether VOILUTFunction is LINEAR_EXACT; else it is LINEAR."""
 
     centre: float
     width: float
@@ -66,7 +66,7 @@ class Window:
 def displayed(
     values: npt.NDArray[Any], centre: float, width: float, function: str | None = None
 ) -> npt.NDArray[np.float64]:
-    """Values as a window shows them, from 0 to 1 (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
+    """Map values through a window, to 0 to 1 (PS3.3 C.11.2.1.2.1, C.11.2.1.3)."""
     x = np.asarray(values, np.float64)
     if function == "SIGMOID":
         with np.errstate(over="ignore"):
@@ -79,7 +79,7 @@ def displayed(
 
 
 def windows_of(dataset: Dataset) -> list[tuple[float, float]]:
-    """The (centre, width) pairs of an instance; none where they are not there, or mean nothing."""
+    """The (centre, width) pairs of an instance; empty if they are missing or invalid."""
     centres, widths = (_numbers(dataset.get(keyword)) for keyword in KEYWORDS[:2])
     function = dataset.get("VOILUTFunction") or "LINEAR"
     exact = function in ("LINEAR_EXACT", "SIGMOID")
@@ -102,10 +102,9 @@ def _numbers(value: Any) -> list[float]:
 
 
 def keeps_parents(env: ImageEnvironment) -> bool:
-    """Whether the parent's windows are true of the image: the modality and the unit are the parent's, and the centre is
-    among the values.
+    """Whether the parent's windows suit the image: modality and unit are the same, and the centre is among the values.
 
-    A mask, or a map of another quantity, in the parent's class has another unit; its values are not like the parent's.
+    A mask, or a map of another quantity, in the parent's class has another unit: its values are not like the parent's.
     """
     key = (keeps_parents, -1)
     if key not in env.value_cache:
@@ -121,7 +120,7 @@ def _keeps(env: ImageEnvironment) -> bool:
 
 
 def _with_windows(env: ImageEnvironment) -> Sequence[Dataset]:
-    """The parent's instances whose windows differ, or the one that stands for all."""
+    """The parent's instances if their windows differ, else the one that stands for all."""
     alike = all(env.parent.is_constant(keyword) for keyword in KEYWORDS)
     return env.parent.instances[:1] if alike else env.parent.instances
 
@@ -132,7 +131,7 @@ def _middle(env: ImageEnvironment) -> Dataset:
 
 
 def _has_parents_unit(env: ImageEnvironment) -> bool:
-    """By what the header says of the modality and of the unit; what it leaves to the parent is the parent's."""
+    """Whether modality and unit are the parent's, by the header; what it does not say is the parent's."""
     if env.header is None:
         return True
     pivot = env.parent.pivot
@@ -147,7 +146,7 @@ def _has_parents_unit(env: ImageEnvironment) -> bool:
 
 
 def are_alike(env: ImageEnvironment) -> bool:
-    """Whether the values are like the parent's at the same places; True where they cannot be compared."""
+    """Whether the values are like the parent's at the same places; True if they cannot be compared."""
     image, parent = env.pixels.image, env.parent
     if not env.on_parent_grid or isinstance(image, ParentSlices) or "PixelData" not in source_of(parent.pivot):
         return True
@@ -159,7 +158,7 @@ def are_alike(env: ImageEnvironment) -> bool:
         for number, index in enumerate(compared):
             mine.append(np.asarray(image[index])[::step, ::step].astype(np.float64))
             theirs.append(slices[number][::step, ::step])
-    except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
+    except InvalidParent:  # nothing here decodes its transfer syntax, and nobody asked for its pixels
         return True
     mine_flat, theirs_flat = np.stack(mine).ravel(), np.stack(theirs).ravel().astype(np.float64)
     if mine_flat.size != theirs_flat.size:
@@ -178,7 +177,7 @@ def are_alike(env: ImageEnvironment) -> bool:
 
 
 def _are_few(values: npt.NDArray[np.float64], most: int) -> bool:
-    """Whether the values are of so many kinds at most; the first of them tell it of nearly every image."""
+    """Whether there are at most so many different values; for nearly every image the first few decide."""
     return _count(values[: most * most]) <= most and _count(values) <= most
 
 
@@ -187,9 +186,9 @@ def _count(values: npt.NDArray[np.float64]) -> int:
 
 
 def _are_of_one_unit(mine: npt.NDArray[np.float64], theirs: npt.NDArray[np.float64], *, labels: bool) -> bool:
-    """Whether values are like others at the same places, and not their multiples.
+    """Whether values are like others at the same places, and not multiples of them.
 
-    :param labels: whether there are so few of them that they may be labels.
+    :param labels: whether there are so few different values that they may be labels.
     """
     low, middle, high = np.percentile(theirs, [5, 50, 95])
     spread, difference = max(high - low, 0.1 * abs(middle)), np.abs(mine - theirs)
@@ -207,7 +206,7 @@ def _are_of_one_unit(mine: npt.NDArray[np.float64], theirs: npt.NDArray[np.float
 
 
 def _plateau(sample: npt.NDArray[np.float64]) -> float | None:
-    """The value that a good part of the samples has."""
+    """The value that a large share of the sample has; None if there is none."""
     if not sample.size:
         return None
     values, counts = np.unique(sample, return_counts=True)
@@ -216,7 +215,7 @@ def _plateau(sample: npt.NDArray[np.float64]) -> float | None:
 
 
 def parents_window(env: InstanceEnvironment) -> Dataset:
-    """The parent's instance whose window a slice keeps: that at the same place, or the middle one."""
+    """The parent's instance whose window a slice keeps: the one at the same place, or the middle one."""
     counterparts = env.counterparts
     return counterparts[0] if len(counterparts) == 1 else _middle(env.image_env)
 
@@ -227,7 +226,7 @@ def varies_by_instance(env: ImageEnvironment) -> bool:
 
 
 def own_window(env: ImageEnvironment) -> Window:
-    """The window that the image's own values ask for."""
+    """The window for the image's own values."""
     key = (own_window, -1)
     if key not in env.value_cache:
         env.value_cache[key] = window_of(env.pixels, _padding(env.parent.pivot))
@@ -236,7 +235,7 @@ def own_window(env: ImageEnvironment) -> Window:
 
 
 def _padding(pivot: Dataset) -> float | None:
-    """What the parent pads with, in its unit."""
+    """The parent's padding value, in its unit; None if it has none."""
     try:
         stored = float(pivot.get("PixelPaddingValue"))
         return stored * float(pivot.get("RescaleSlope") or 1) + float(pivot.get("RescaleIntercept") or 0)
@@ -245,9 +244,9 @@ def _padding(pivot: Dataset) -> float | None:
 
 
 def window_of(pixels: StoredPixels, padding: float | None = None) -> Window:
-    """The window between robust percentiles of the values, without padding and background.
+    """Choose a window between robust percentiles of the values, without padding and background.
 
-    :param padding: a value that is none of the image's.
+    :param padding: a value to ignore.
     """
     whole = not pixels.rescaled
     low, high = _bounds(pixels, padding, whole)
@@ -262,7 +261,7 @@ def window_of(pixels: StoredPixels, padding: float | None = None) -> Window:
 
 def _bounds(pixels: StoredPixels, padding: float | None, whole: bool) -> tuple[float, float]:
     sample = _sample(pixels.image)
-    sample = sample[np.isfinite(sample)]  # what NaN is replaced by is background
+    sample = sample[np.isfinite(sample)]  # the replacement of NaN counts as background
     left = sample[sample != padding] if padding is not None else sample
     background = _plateau(left)
     if background is not None:
@@ -278,10 +277,10 @@ def _bounds(pixels: StoredPixels, padding: float | None, whole: bool) -> tuple[f
 
 
 def _sample(image: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Some of the values, from all over the image."""
+    """A sample of the values from all over the image."""
     chosen = range(0, len(image), max(1, len(image) // 32))
     first = np.asarray(image[0])
     step = max(1, int(np.sqrt(len(chosen) * first.size / _SAMPLES)))
-    with np.errstate(invalid="ignore", over="ignore"):  # of long doubles
+    with np.errstate(invalid="ignore", over="ignore"):  # long doubles may overflow
         parts = [np.asarray(image[index])[::step, ::step].astype(np.float64).ravel() for index in chosen]
     return np.concatenate(parts)

@@ -1,6 +1,6 @@
-"""Builders of objects that are not one classic image a slice.
+"""Builders of objects other than classic images with one instance for each slice.
 
-A builder is loaded when the first object of its kind is made; highdicom, which most of them need, takes a while.
+A builder is imported when the first object of its kind is made, as highdicom, which most of them need, takes a while.
 """
 
 from __future__ import annotations
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 
 
 class Builder(Protocol):
-    """What the module of this package has that a kind names as its builder."""
+    """The interface of the module in this package that a kind names as its builder."""
 
     def build(self, header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-        """
-        :param image: (slice, row, column), as many slices as the placement has.
+        """Build the object.
+
+        :param image: (slice, row, column), with as many slices as the placement.
         :param nan: what NaN and Inf are replaced by; None refuses them.
         """
 
 
 class FileBuilder(Protocol):
-    """The same of a kind that is made from a file which is not an image."""
+    """The interface of the builder of a kind that is made from a file that is not an image."""
 
     def build_from_file(self, header: SeriesHeader, content: bytes) -> FinishedSeries:
-        """:param content: the whole file."""
+        """Build the object. :param content: the whole file."""
 
 
 def builder_of(sop_class_uid: str, blueprint: Container[str] = ()) -> Builder | None:
-    """The builder of a SOP class; None for classic images, of which each slice is an instance.
+    """The builder for a SOP class; None for classic images, with one instance for each slice.
 
-    :param blueprint: that the object is of; some say by an attribute that another builder makes it.
-    :raises BlueprintError: a class that a derived image cannot be of.
+    :param blueprint: the object's blueprint, which may choose another builder by having some attribute.
+    :raises BlueprintError: a derived image cannot have this class.
     """
     row = sop_class(sop_class_uid)
     if row.instead:
@@ -52,9 +53,9 @@ def builder_of(sop_class_uid: str, blueprint: Container[str] = ()) -> Builder | 
 
 
 def file_builder_of(sop_class_uid: str) -> FileBuilder:
-    """The builder of a SOP class that is made from a file.
+    """The builder for a SOP class that is made from a file.
 
-    :raises BlueprintError: a class that is not.
+    :raises BlueprintError: the class is not made from a file.
     """
     kind = kind_of(sop_class_uid)
     if kind is None or kind.made_from != "File":

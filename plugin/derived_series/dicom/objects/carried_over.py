@@ -1,7 +1,7 @@
-"""What of a parent image holds for an image of its pixels too: padding, overlay planes, the colour profile.
+"""Carrying over a parent image's padding, overlay planes and colour profile to an image with its pixels.
 
-Padding and overlays are of the parent's rows and columns and of its stored units (PS3.3 C.7.5.1.1.2, C.9.2); a colour
-profile is of its colours (C.11.15). Where an image has others, they are left out, and a warning says why.
+Padding and overlays hold for the parent's rows, columns and stored units (PS3.3 C.7.5.1.1.2, C.9.2); a colour profile
+holds for its colours (C.11.15). If the image has others, they are left out, and a warning says why.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _PROFILE = ("ICCProfile", "ColorSpace")
 #: The groups of overlay planes: even, up to sixteen (PS3.5 7.6).
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
 _OVERLAY_BITS_ALLOCATED, _OVERLAY_DATA = 0x0100, 0x3000
-#: Elements of an overlay that tell of the parent's values, not of its rows and columns: mean and deviation of an ROI.
+#: Elements of an overlay about the parent's values, not its rows and columns: mean and deviation of an ROI.
 _OF_VALUES = (0x1302, 0x1303)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Carried:
-    """The parent's elements that hold for the image, and why others do not."""
+    """The parent's elements that hold for the image, and warnings about those that do not."""
 
     elements: tuple[DataElement, ...]
     warnings: tuple[str, ...]
@@ -44,10 +44,10 @@ class Carried:
 def carried_over(
     source: Dataset, parent: ParentSeries, members: Sequence[int], pixels: ParentsPixels, blueprint: Blueprint
 ) -> Carried:
-    """What holds of one stored instance for the image that is made from it.
+    """Find the elements of one stored instance that hold for the image made from it.
 
-    :param members: the indexes of the parent's instances that are it, or its frames.
-    :param blueprint: what it names is left to it.
+    :param members: the indexes of the parent's instances that are this instance, or its frames.
+    :param blueprint: elements that it names are left to it.
     """
     elements: list[DataElement] = []
     warnings: list[str] = []
@@ -78,7 +78,7 @@ def carried_over(
 
 
 def _overlays(source: Dataset, blueprint: Blueprint) -> Iterator[list[int]]:
-    """The tags of each overlay plane that the blueprint names nothing of."""
+    """The tags of each overlay plane of which the blueprint names no element."""
     named = {int(element.tag) >> 16 for element in blueprint}
     for group in _OVERLAY_GROUPS:
         tags = [int(tag) for tag in source.keys() if tag.group == group and tag.element]
@@ -87,7 +87,7 @@ def _overlays(source: Dataset, blueprint: Blueprint) -> Iterator[list[int]]:
 
 
 def _why_other_overlay(source: Dataset, tags: Sequence[int], pixels: ParentsPixels) -> str:
-    """Why an overlay plane does not lie on the image; empty where it does."""
+    """Why an overlay plane does not fit the image; empty if it does."""
     group = tags[0] >> 16
     bits = source.get((group, _OVERLAY_BITS_ALLOCATED))
     if (group, _OVERLAY_DATA) not in source or (bits is not None and bits.value not in (None, 1)):
@@ -96,7 +96,7 @@ def _why_other_overlay(source: Dataset, tags: Sequence[int], pixels: ParentsPixe
 
 
 def _why_other_frames(source: Dataset, pixels: ParentsPixels) -> str:
-    """In what the frames of an image are not those of its parent instance; empty where they are."""
+    """How the frames of an image differ from those of its parent instance; empty if they do not."""
     frames, had = len(pixels.stored), number_of_frames(source)
     if pixels.stored.shape[1:3] != (int(source.Rows), int(source.Columns)):
         return "the image's rows and columns are others"
@@ -104,7 +104,7 @@ def _why_other_frames(source: Dataset, pixels: ParentsPixels) -> str:
 
 
 def _why_other_padding(source: Dataset, parent: ParentSeries, members: Sequence[int], pixels: ParentsPixels) -> str:
-    """Why the parent's padding value is not the image's; empty where it is."""
+    """Why the parent's padding value is not the image's; empty if it is."""
     pixel_format = PixelFormat.of(source)
     if pixels.samples == 3:
         return "the image is in colour"

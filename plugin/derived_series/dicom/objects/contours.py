@@ -1,9 +1,9 @@
-"""Closed planar contours of a mask, and the mask that contours enclose (PS3.3 C.8.8.6.1, C.8.8.6.3).
+"""From a mask to closed planar contours, and back (PS3.3 C.8.8.6.1, C.8.8.6.3).
 
-The edge rule: a contour runs 0.45 of a pixel outside of the centres of the outermost pixels. So a pixel is in a
-structure when its centre is within the contour, and also for readers that round each vertex to the nearest pixel and
-draw what is between. Pixels that touch at a corner only are apart. A hole is joined to what is around it by a channel
-of no width (the keyhole technique): readers that add up the contours of a slice do not fill it.
+The edge rule: a contour runs 0.45 of a pixel outside the centres of the outermost pixels. So a pixel belongs to a
+structure if its centre is inside the contour, also for readers that round each vertex to the nearest pixel and draw
+between them. Pixels that touch only at a corner are separate. A hole is joined to its surroundings by a channel of no
+width (the keyhole technique), so that readers that add up the contours of a slice do not fill it.
 
 Points are (column, row), from 0 at the centre of the first pixel.
 """
@@ -20,18 +20,18 @@ import numpy.typing as npt
 Points = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-#: How far from the centre of a pixel the contour runs, in pixels.
+#: The distance of the contour from the centre of a pixel, in pixels.
 _EDGE = 0.45
-#: Between mask (1) and background (0), where a line at ``_EDGE`` crosses.
+#: The value between mask (1) and background (0) at the distance ``_EDGE``.
 _LEVEL = 1 - _EDGE
-#: How far from a row a channel to a hole runs, in parts of an edge.
+#: The distance of a channel to a hole from its row, as a part of an edge of the ring.
 _BESIDE = 0.06
 
 
 def contours_of(mask: Mask) -> list[Points]:
-    """The contours of one slice, each (point, 2), the first point not repeated.
+    """Find the contours of one slice, each (point, 2), without repeating the first point.
 
-    One contour a part; parts within a hole are parts of their own.
+    Each part has one contour; parts inside a hole are parts of their own.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
@@ -47,9 +47,9 @@ def contours_of(mask: Mask) -> list[Points]:
 
 
 def mask_of(contours: Iterable[Points], shape: tuple[int, int]) -> Mask:
-    """The pixels of (rows, columns) whose centres are within an odd number of contours.
+    """Find the pixels, of (rows, columns), whose centres are inside an odd number of contours.
 
-    So a hole may be there by the keyhole technique or by contours within contours (XOR).
+    A hole may be made by the keyhole technique or by contours inside contours (XOR).
     """
     rows, columns = shape
     crossed = np.zeros((rows, columns + 1), np.int64)
@@ -68,10 +68,10 @@ def mask_of(contours: Iterable[Points], shape: tuple[int, int]) -> Mask:
 
 
 def _keyholed(rings: list[Points], mask: Mask) -> Points:
-    """The outer ring with its holes joined to it, from the left: each by a channel along a row of the mask.
+    """Join the holes to the outer ring, from the left, each by a channel along a row of the mask.
 
     The channel leads from the hole's leftmost point to the background on its left: the outer ring, or another hole
-    that begins farther left. It runs a little below the row, where no centre of a pixel is.
+    that begins farther left. It runs a little below the row, where there is no pixel centre.
     """
     if len(rings) == 1:
         return rings[0]
@@ -87,7 +87,7 @@ def _keyholed(rings: list[Points], mask: Mask) -> Points:
     }
 
     def edge_below(index: int) -> tuple[int, int, Points]:
-        """The ends of the edge that leads down from a point, and the place beside the point on it."""
+        """The ends of the edge that leads down from a point, and the place on it just below the point."""
         after = int(following[index])
         other = after if points[after, 1] > points[index, 1] else int(before[index])
         place = points[index] + _BESIDE * (points[other] - points[index])
@@ -114,7 +114,7 @@ def _keyholed(rings: list[Points], mask: Mask) -> Points:
 
 
 def _corners(ring: Points) -> Points:
-    """The ring without points that lie on the way from one neighbour to the other."""
+    """The ring without points that lie on a straight line between their neighbours."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     turn = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     straight = (np.abs(turn) < 1e-9) & ((before * after).sum(axis=1) > 0)

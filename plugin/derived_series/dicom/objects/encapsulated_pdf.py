@@ -20,7 +20,7 @@ from derived_series.kinds.kind import PixelRules
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """:raises InvalidImage: always: a document is made from a file, not from pixels."""
+    """Refuse: a document is made from a file, not from pixels. :raises InvalidImage: always."""
     raise InvalidImage(
         "an Encapsulated PDF is made from a PDF file, not from an array of pixels",
         remedy="use the factory pdf, and a PDF file in place of an image",
@@ -28,9 +28,10 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 
 def build_from_file(header: SeriesHeader, content: bytes) -> FinishedSeries:
-    """
+    """Build the document.
+
     :param content: a whole PDF file.
-    :raises InvalidImage: bytes that are none.
+    :raises InvalidImage: the bytes are not a PDF file.
     """
     if not isinstance(content, bytes) or file_type(content) is not PDF:
         beginning = repr(content[:8]) if isinstance(content, bytes) else type(content).__name__

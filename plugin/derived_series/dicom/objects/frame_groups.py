@@ -1,7 +1,7 @@
-"""Per-frame functional groups (PS3.3 C.7.6.16) as bytes: what the frames of one slice have alike is encoded once.
+"""Per-frame functional groups (PS3.3 C.7.6.16) as bytes: what the frames of a slice share is encoded once.
 
-A sequence of thousands of items takes pydicom seconds. Here it is an element as it would be read from a file: bytes
-that are parsed when somebody asks for them.
+pydicom takes seconds for a sequence of thousands of items. Here the sequence is an element as read from a file: bytes
+that are parsed only when they are used.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ _SEGMENT_NUMBER = int(Tag("ReferencedSegmentNumber"))
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """
-    :param slice: of the image, from 0, volume after volume.
+    """A frame of the object.
+
+    :param slice: the index of its slice in the image, from 0, volume after volume.
     :param indexes: its DimensionIndexValues, from 1.
     :param segment: its ReferencedSegmentNumber, where frames are of one segment each.
     """
@@ -62,12 +63,12 @@ def with_frames(
     further: Iterable[str] = (),
     warnings: Iterable[str] = (),
 ) -> FinishedSeries:
-    """The object of all frames, from highdicom's one of the first slices, in which the pixels are those of all.
+    """Complete highdicom's object of the first slices, which has the pixels of all, to the object of all frames.
 
-    What the item of its first frame has beside place, segment, indexes and references is that of all frames.
+    What the item of its first frame has besides place, segment, indexes and references applies to all frames.
 
-    :param further: what else follows from the frames, beside ``structure``.
-    :raises GeometryError: where the header says that the image is elsewhere.
+    :param further: keywords of more elements that follow from the frames, besides ``structure``.
+    :raises GeometryError: the header says that the image is elsewhere.
     """
     item = pattern.PerFrameFunctionalGroupsSequence[0]
     draft = with_place(draft, grid, in_groups=IN_GROUPS)
@@ -108,7 +109,7 @@ def _items(
 
 
 def _of_slice(draft: Draft, grid: Grid, index: int, code: bytes) -> dict[int, bytes]:
-    """Where a slice is and what it comes from."""
+    """The encoded elements that say where a slice is and what it comes from, by tag."""
     sources = general_reference_blueprint["SourceImageSequence"].encode_instance(
         InstanceEnvironment(draft.slices, index)
     )

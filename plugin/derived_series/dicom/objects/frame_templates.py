@@ -1,8 +1,8 @@
-"""Per-frame items of many slices, from those that highdicom makes of a few (PS3.3 C.7.6.16, A.70 to A.72).
+"""Per-frame items of many slices, from highdicom's items of a few (PS3.3 C.7.6.16, A.70 to A.72).
 
-highdicom copies most of what differs from slice to slice as it stands. A few slices, among which each of those elements
-has two values, show where to: their items become templates. What the templates give for these few has to be what
-highdicom made of them, byte for byte; whatever else there may be is for highdicom itself.
+highdicom copies most elements that differ from slice to slice unchanged. A few slices, in which each of these elements
+has two values, show where they go: their items become templates. For these few, the templates must give exactly
+highdicom's bytes; series for which they do not are left to highdicom.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from derived_series.dicom.encoding.writer import encode_element, encode_text, se
 from derived_series.dicom.modules.derivation import source_of_slice
 from derived_series.dicom.series.classic import DerivedSeries
 
-#: Of fewer slices highdicom is as quick; and it makes so many at most.
+#: With fewer slices highdicom is as quick; and the most slices that it is given.
 _FEWEST_SLICES, _MOST_SLICES = 24, 12
 _POSITION = int(Tag("ImagePositionPatient"))
 _INDEX, _IN_STACK = int(Tag("DimensionIndexValues")), int(Tag("InStackPositionNumber"))
 _SOURCE = int(Tag("ConversionSourceAttributesSequence"))
 _FRAME_TIME = int(Tag("FrameAcquisitionDateTime"))
 _FRAME_NUMBER, _NUMBER = int(Tag("FrameAcquisitionNumber")), int(Tag("AcquisitionNumber"))
-#: What a group calls otherwise than a classic image does.
+#: Attributes that have other names in a group than in a classic image.
 _RENAMED = {
     int(Tag(name)): int(Tag(classic))
     for name, classic in (("FrameComments", "ImageComments"), ("FrameAcquisitionDuration", "AcquisitionDuration"))
 }
 _DATE_TIME, _DATE, _TIME = (int(Tag(f"Acquisition{what}")) for what in ("DateTime", "Date", "Time"))
-#: highdicom decides by these, or makes one value of those of all slices: a few do not show what.
+#: highdicom decides by these, or makes one value from those of all slices, which a few slices do not show.
 _DECIDING = frozenset(
     int(Tag(name))
     for name in (
@@ -56,13 +56,13 @@ Encoded: TypeAlias = Mapping[int, bytes]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slices:
-    """What differs from slice to slice, and the few slices that show all of it.
+    """The elements that differ from slice to slice, and a few slices that represent all of them.
 
-    :param encoded: of each slice, what it has of its own.
+    :param encoded: the elements that only one slice has, for each slice.
     :param varying: the tags that differ.
-    :param times: FrameAcquisitionDateTime of each, where it differs.
-    :param kinds: slices of one kind have the same elements, and the same of them are empty.
-    :param few: the indexes of the few, ascending.
+    :param times: FrameAcquisitionDateTime of each slice, if it differs.
+    :param kinds: the kind of each slice; slices of one kind have the same elements, and the same ones are empty.
+    :param few: the indexes of the few slices, ascending.
     """
 
     encoded: tuple[Encoded, ...]
@@ -73,7 +73,7 @@ class Slices:
 
     @classmethod
     def of(cls, series: DerivedSeries) -> Slices:
-        """:param series: what is converted. :raises ValueError: where a few cannot stand for all."""
+        """Choose the slices. :param series: the series to convert. :raises ValueError: a few cannot represent all."""
         if len(series) < _FEWEST_SLICES or not _is_volume(series):
             raise ValueError("the slices are few, or not evenly spaced")
         encoded = tuple({tag: bytes(data) for tag, data in series.encoded_elements(i)} for i in range(len(series)))
@@ -100,7 +100,7 @@ class Slices:
 
 
 def _value(data: bytes | None) -> object:
-    """What an encoded element says, to be compared: numbers by their value, "" for an empty one, None for none."""
+    """The value of an encoded element for comparison: numbers by value, "" if it is empty, None if it is missing."""
     if data is None:
         return None
     vr = data[4:6]
@@ -111,7 +111,7 @@ def _value(data: bytes | None) -> object:
 
 
 def _presence(value: object) -> bool | None:
-    """None for an element that is not there, else whether it is empty."""
+    """None for a missing element, else whether it is empty."""
     return None if value is None else value == ""
 
 
@@ -121,7 +121,7 @@ def _times(series: DerivedSeries, encoded: Sequence[Encoded]) -> tuple[DT | None
 
 
 def _time(encoded: Encoded, shared: Mapping[int, str]) -> DT | None:
-    """When a slice was acquired. :raises ValueError: text that is neither a date nor a time."""
+    """When a slice was acquired. :raises ValueError: the text is neither a date nor a time."""
     texts = {tag: _text(encoded[tag]) if tag in encoded else shared.get(tag) for tag in (_DATE_TIME, _DATE, _TIME)}
     if (whole := texts[_DATE_TIME]) is not None:
         return DT(whole) if whole else None
@@ -130,7 +130,7 @@ def _time(encoded: Encoded, shared: Mapping[int, str]) -> DT | None:
 
 
 def _earliest(known: Sequence[tuple[DT, int]]) -> int:
-    """The slice that was acquired first. :raises ValueError: times with and without a time zone."""
+    """The slice that was acquired first. :raises ValueError: only some of the times have a time zone."""
     try:
         return min(known)[1]
     except TypeError as error:
@@ -143,22 +143,22 @@ def _text(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """An element that is the slice's own. :param tag: what it is in the slice, or stands for here."""
+    """A place for an element of the slice. :param tag: its tag in the slice."""
 
     tag: int
 
 
-#: Bytes that all slices of a kind have, elements of the slice's own, groups of one item with such.
+#: A part of a template: bytes that all slices of a kind share, a slot, or a group of one item with parts in it.
 _Part: TypeAlias = "bytes | _Slot | tuple[int, tuple[_Part, ...]]"
 
 
 def per_frame_items(
     series: DerivedSeries, slices: Slices, converted: Sequence[Dataset], ascending: bool, encodings: Sequence[str]
 ) -> list[bytes]:
-    """The items of all slices in their order.
+    """Make the items of all slices, in their order.
 
-    :param converted: highdicom's items of the few, in their order. :param ascending: whether that is along the normal.
-    :raises ValueError: where templates do not give what highdicom made.
+    :param converted: highdicom's items of the few, in their order. :param ascending: whether it is along the normal.
+    :raises ValueError: the templates do not give highdicom's items.
     """
     order = range(len(series)) if ascending else range(len(series) - 1, -1, -1)
     few = slices.few if ascending else slices.few[::-1]
@@ -177,7 +177,7 @@ def per_frame_items(
 
 
 def positions_of_few(series: DerivedSeries, slices: Slices) -> list[list[str]]:
-    """ImagePositionPatient of the few as if they were neighbours, evenly spaced, as highdicom's volumes are."""
+    """ImagePositionPatient of the few slices as if they were evenly spaced neighbours, as in highdicom's volumes."""
     grid = series.env.grid
     assert grid is not None
     first, last = grid.positions[0], grid.positions[-1]
@@ -207,7 +207,7 @@ def _part(element: DataElement, varying: frozenset[int], encodings: Sequence[str
 def _filled(
     parts: Sequence[_Part], series: DerivedSeries, slices: Slices, index: int, rank: int, instead: Encoded
 ) -> bytes:
-    """:param instead: of the slice's own elements."""
+    """Fill the parts of a template for a slice. :param instead: elements to use instead of the slice's."""
     pieces = []
     for part in parts:
         if isinstance(part, bytes):
@@ -222,7 +222,7 @@ def _filled(
 
 
 def _of_slice(tag: int, series: DerivedSeries, slices: Slices, index: int, rank: int) -> bytes:
-    """:raises ValueError: an AcquisitionNumber that the group cannot hold."""
+    """Encode an element of a slice. :raises ValueError: it is missing, or an AcquisitionNumber that does not fit."""
     if tag in (_INDEX, _IN_STACK):
         return short_element(tag, "UL", struct.pack("<I", rank))
     if tag == _SOURCE:

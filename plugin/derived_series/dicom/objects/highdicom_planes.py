@@ -1,4 +1,4 @@
-"""Planes in the parent's space: what highdicom is given in place of source images, and what is taken from it."""
+"""Planes in the parent's space that highdicom gets instead of source images, and the results taken from it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from derived_series.dicom.grid import Grid
 from derived_series.dicom.objects.single_instance import Draft
 from derived_series.dicom.source.thickness import as_thickness, thickness_of
 
-#: What a multi-frame object is made of, apart from its pixels (PS3.3 C.7.6.16, C.7.6.17).
+#: The elements of a multi-frame object's structure, without its pixels (PS3.3 C.7.6.16, C.7.6.17).
 _STRUCTURE = (
     *("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("BitsStored", "HighBit", "PixelRepresentation", "SharedFunctionalGroupsSequence"),
@@ -22,9 +22,9 @@ _STRUCTURE = (
 
 
 def planes(draft: Draft, grid: Grid) -> list[Dataset]:
-    """One image header a slice, with its place and nothing of the patient: the geometry that highdicom reads.
+    """Make an image header for each slice, with its place and no patient data, from which highdicom reads the geometry.
 
-    Identity and references are the draft's, and are not taken from here.
+    Identity and references of the object come from the draft, not from here.
     """
     thickness = _thickness(draft, grid)
     items = []
@@ -51,13 +51,13 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
 
 
 def _thickness(draft: Draft, grid: Grid) -> str:
-    """The blueprint's; else the parent's on its grid, the slice spacing on another; 1 mm for a lone slice."""
+    """SliceThickness: the blueprint's, else the parent's on its grid, else the slice spacing, or 1 mm for one slice."""
     parents = thickness_of(draft.env.parent.pivot) if draft.env.on_parent_grid else None
     return decimal_string(as_thickness(draft.value("SliceThickness")) or parents or grid.slice_spacing or 1.0)
 
 
 def settle(draft: Draft, grid: Grid, pattern: Dataset) -> None:
-    """What highdicom's object says of distances and dimensions is the build's own; it is not asked any more."""
+    """Correct distances and dimensions in highdicom's object, and close it: its methods are not used any more."""
     settle_spacing(grid, pattern)
     uid = draft.env.context.uid("dimension organization")
     for item in (*pattern.DimensionOrganizationSequence, *pattern.DimensionIndexSequence):
@@ -66,7 +66,7 @@ def settle(draft: Draft, grid: Grid, pattern: Dataset) -> None:
 
 
 def in_order(pattern: Dataset, grid: Grid) -> range:
-    """The slices as highdicom's object of the first ones has them: along the normal or against it."""
+    """The slices in the order of highdicom's object of the first ones: along the normal or against it."""
     first = pattern.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
     count = len(grid.positions)
     off = [math.dist(map(float, first), position) for position in grid.positions[:2]]
@@ -74,9 +74,9 @@ def in_order(pattern: Dataset, grid: Grid) -> range:
 
 
 def settle_spacing(grid: Grid, pattern: Dataset) -> None:
-    """SpacingBetweenSlices as the grid has it: one slice has none, and uneven ones not one for all.
+    """Set SpacingBetweenSlices by the grid; a single slice has none, and neither have uneven slices.
 
-    highdicom says 1 mm where it sees a single slice.
+    highdicom writes 1 mm for a single slice.
     """
     spacing = grid.slice_spacing if grid.is_regular else None
     for groups in (
@@ -91,14 +91,14 @@ def settle_spacing(grid: Grid, pattern: Dataset) -> None:
 
 
 def structure(pattern: Dataset, *further: str) -> list[DataElement]:
-    """The elements of a highdicom object that follow from its frames."""
+    """The elements of highdicom's object that follow from its frames. :param further: keywords of more of them."""
     return [pattern[name] for name in (*_STRUCTURE, *further) if name in pattern]
 
 
 def close_table(pattern: Dataset) -> None:
-    """Close the table of frames that a highdicom object keeps in memory, once the object is not asked any more.
+    """Close the table of frames that highdicom's object keeps in memory, when its methods are not used any more.
 
-    highdicom leaves that to the garbage collector, of which Python warns from 3.13 on; it has no public way.
+    highdicom has no public way and leaves it to the garbage collector, which Python warns about from 3.13 on.
     """
     table = getattr(pattern, "_db_con", None)
     if table is not None:

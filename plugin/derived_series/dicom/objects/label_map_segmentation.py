@@ -1,4 +1,4 @@
-"""Label Map Segmentation (PS3.3 A.51): the label map as it is, one frame a slice, labels as segment numbers."""
+"""Label Map Segmentation (PS3.3 A.51): the label map itself, one frame for each slice, labels as segment numbers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from derived_series.kinds.kind import PixelRules
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """
+    """Build the segmentation.
+
     :param image: labels, (slice, row, column): 0 is not a segment, n the segment of that number, gaps allowed; bool is
         segment 1.
-    :raises PixelError: values that are not labels. :raises GeometryError: an image that is nowhere.
-    :raises HeaderError: a segment that is described without its number.
+    :raises PixelError: values are not labels. :raises GeometryError: the image has no place.
+    :raises HeaderError: a segment is described without its number.
     """
     grid = require_grid(placement, "a label map")
     labels = label_map(image)

@@ -1,4 +1,4 @@
-"""A label map and what its labels stand for, before it becomes an object."""
+"""Label maps: checking their values, and describing their labels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from derived_series.errors import HeaderError, Missing, PixelError
 _LARGEST_LABEL = (1 << 16) - 1
 #: An image in colour: (slice, row, column, sample).
 _COLOUR_AXES, _SAMPLES = 4, 3
-#: So many labels are named, each in a warning of its own.
+#: The most labels that get a warning each.
 _MOST_NAMED_LABELS = 10
 
 
 def label_map(image: Any) -> npt.NDArray[Any]:
-    """The labels, in 8 bits where they fit, else in 16, (slice, row, column).
+    """Convert an image to labels, (slice, row, column), in 8 bits if they fit, else in 16.
 
-    :raises PixelError: colours, fractions, negative numbers, numbers over 65535.
+    :raises PixelError: there are colours, fractions, negative numbers, or numbers over 65535.
     """
     array = np.stack(list(image)) if not isinstance(image, np.ndarray) else image
     if array.ndim == _COLOUR_AXES and array.shape[-1] == _SAMPLES:
@@ -53,21 +53,22 @@ def label_map(image: Any) -> npt.NDArray[Any]:
 
 
 def labels_of_slices(labels: npt.NDArray[Any]) -> tuple[tuple[int, ...], ...]:
-    """The labels that each slice has voxels of, ascending, without 0."""
+    """The labels with voxels in each slice, ascending, without 0."""
     return tuple(_labels(np.ascontiguousarray(frame).ravel()) for frame in labels)
 
 
 def _labels(values: npt.NDArray[Any]) -> tuple[int, ...]:
-    """:param values: of a slice; a label is looked at where a run of it begins."""
+    """The labels in one slice, found where their runs begin."""
     begins = values[1:][values[1:] != values[:-1]]
     return tuple(label for label in sorted({*np.unique(begins).tolist(), *values[:1].tolist()}) if label)
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """
-    :param items: of SegmentSequence, one a label, ascending by label.
-    :param labels: the label of each.
+    """Described labels.
+
+    :param items: items of SegmentSequence, one for each label, ascending by label.
+    :param labels: the label of each item.
     """
 
     items: tuple[Dataset, ...]
@@ -75,14 +76,14 @@ class Described:
     warnings: tuple[str, ...]
 
 
-#: What describes a label.
+#: How to describe a label, for warnings.
 HOW_DESCRIBED = "describe it by segments(...) in the blueprint"
 
 
 def one_by_one(warnings: Sequence[str], others: str) -> list[str]:
-    """One warning a label; of many labels those of the first ones, and one that counts the others.
+    """Limit the warnings about labels: keep the first ones, and add one that counts the others.
 
-    :param others: what is counted: "more labels are not described".
+    :param others: what to say about the others: "more labels are not described".
     """
     if len(warnings) <= _MOST_NAMED_LABELS:
         return list(warnings)
@@ -90,14 +91,14 @@ def one_by_one(warnings: Sequence[str], others: str) -> list[str]:
 
 
 def described(draft: Draft, present: Iterable[int], *, consecutive: bool) -> Described:
-    """What the labels stand for; a tissue where nothing describes them.
+    """Describe the labels of a map; a label that nothing describes is called a tissue.
 
-    The items of SegmentSequence are numbered by the labels that they describe. Of a table those are taken that have
-    voxels.
+    The items of SegmentSequence are numbered by the labels that they describe. From a table, only those with voxels are
+    used.
 
     :param present: the labels that have voxels.
-    :param consecutive: the items are numbered from 1 without gaps (PS3.3 C.8.20.2.4), not by their labels.
-    :raises HeaderError: an item without its number.
+    :param consecutive: whether to number the items from 1 without gaps (PS3.3 C.8.20.2.4), not by their labels.
+    :raises HeaderError: an item has no number.
     """
     items = draft.value("SegmentSequence") or []
     without = [index for index, item in enumerate(items, 1) if not item.get("SegmentNumber")]

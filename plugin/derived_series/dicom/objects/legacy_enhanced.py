@@ -1,7 +1,7 @@
 """Legacy Converted Enhanced CT, MR, PET (PS3.3 A.70 to A.72): a classic derived series as one multi-frame instance.
 
-The classic series is built in memory and converted by highdicom: of many slices a few, which show where all goes. It is
-never stored, so references to its instances become references to the parent's images.
+The classic series is built in memory and converted by highdicom; of many slices only a few, which show where everything
+goes. It is never stored, so references to its instances become references to the parent's images.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from derived_series.errors import GeometryError, InvalidParent
 from derived_series.kinds import sop_class
 
 _SOP_CLASS, _POSITION = (int(Tag("SOPClassUID")), ""), (int(Tag("ImagePositionPatient")), "")
-#: Of the classic instances, which are never stored, or written again for the whole.
+#: Tags of the classic instances that are not kept: these are never stored, or the whole object has its own.
 _NOT_CONVERTED = (
     *(
         "ReferencedSeriesSequence",
@@ -70,30 +70,31 @@ _NOT_CONVERTED = (
 _WHOLE = (patient_blueprint + general_study_blueprint + patient_study_blueprint).copy()
 del _WHOLE["StudyInstanceUID"]
 _ANEW = frozenset(int(Tag(name)) for name in _NOT_CONVERTED) | {int(element.tag) for element in _WHOLE}
-#: What highdicom asks for, and does not get: odd values of real patients draw warnings from it.
+#: Attributes that highdicom requires. It gets them empty, because it warns about odd values of real patients.
 _NEEDED = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
-#: Settled by the conversion.
+#: Tags that the conversion sets.
 _CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
 _INTEGERS = ("SL", "SS", "UL", "US")
-#: What reads a text as that which its VR says it is, or raises a ValueError.
+#: By VR, a function that reads a text or raises a ValueError.
 _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
     {"DS": float, "IS": float, "DA": DA, "DT": DT, "TM": TM}
 )
-#: Said of the whole object, whatever highdicom makes of it.
+#: Tags that describe the whole object, whatever highdicom makes of them.
 _COMPRESSION = frozenset(int(Tag(name)) for name in ("LossyImageCompression", *COMPRESSION))
 _NOBODY = "Unknown"
-#: What highdicom leaves empty though the modules need not be there.
+#: Attributes that highdicom leaves empty although their modules are not required.
 _EMPTY = ("ClinicalTrialTimePointID", "ClinicalTrialCoordinatingCenterName", "ContrastBolusAgent")
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """
+    """Build the enhanced object.
+
     :param image: (slice, row, column), stored as the classic class would store it.
-    :raises GeometryError: an image that is nowhere.
-    :raises InvalidParent: slices that are not alike in what all frames share.
+    :raises GeometryError: the image has no place.
+    :raises InvalidParent: the slices differ in attributes that all frames must share.
     """
     grid = require_grid(placement, "an enhanced image")
     classic_class = UID(sop_class(header.sop_class_uid).classic)
@@ -112,13 +113,13 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     classic = replace(classic, instanced=of_each)
     try:
         return _of_few(header, classic, grid)
-    except (ValueError, InvalidParent):  # highdicom itself says what it makes of all
+    except (ValueError, InvalidParent):  # let highdicom convert all slices
         enhanced, warnings = _converted(header, [_prepared(classic, grid, index) for index in range(len(classic))])
         return _finished(classic, grid, enhanced, warnings, None)
 
 
 def _of_few(header: SeriesHeader, classic: DerivedSeries, grid: Grid) -> FinishedSeries:
-    """All slices, by the items of a few. :raises ValueError: where these do not show how the others are converted."""
+    """Build all frames from the items of a few slices. :raises ValueError: these do not show how to convert all."""
     slices = Slices.of(classic)
     few = [_prepared(classic, grid, index) for index in slices.few]
     for dataset, position in zip(few, positions_of_few(classic, slices), strict=True):
@@ -135,7 +136,7 @@ def _of_few(header: SeriesHeader, classic: DerivedSeries, grid: Grid) -> Finishe
 def _finished(
     classic: DerivedSeries, grid: Grid, enhanced: Dataset, warnings: list[str], slices: Slices | None
 ) -> FinishedSeries:
-    """:param enhanced: highdicom's object of all slices, or of the few that stand for them."""
+    """Finish the object. :param enhanced: highdicom's object of all slices, or of the few that represent them."""
     warnings = warnings + _drop_unfit(enhanced)
     _complete(enhanced)
     uids = [str(item.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID) for item in _frames(enhanced)]
@@ -166,7 +167,7 @@ def _finished(
 
 
 def _complete(enhanced: Dataset) -> None:
-    """Both groups of what has no other place are there, with an empty item where nothing is (PS3.3 table A.70-2)."""
+    """Add the two groups for unassigned attributes where they are missing, with an empty item (PS3.3 table A.70-2)."""
     for items, keyword in (
         (enhanced.SharedFunctionalGroupsSequence, "UnassignedSharedConvertedAttributesSequence"),
         (_frames(enhanced), "UnassignedPerFrameConvertedAttributesSequence"),
@@ -177,7 +178,7 @@ def _complete(enhanced: Dataset) -> None:
 
 
 def _name_manufacturer(enhanced: Dataset) -> list[str]:
-    """Manufacturer has a value in enhanced images (PS3.3 C.7.5.2): that of the parent may be empty."""
+    """Give Manufacturer a value, as enhanced images require (PS3.3 C.7.5.2): the parent's may be empty."""
     if enhanced.get("Manufacturer"):
         return []
     enhanced.Manufacturer = _NOBODY
@@ -191,9 +192,9 @@ def _frames(enhanced: Dataset) -> Sequence[Dataset]:
 
 
 def _prepared(series: DerivedSeries, grid: Grid, index: int) -> Dataset:
-    """A classic instance as it is converted: without what the whole has of its own, the patient among it.
+    """Prepare a classic instance for conversion: without what the whole object has itself, such as the patient.
 
-    Instances have the elements in common that all share: nobody gets them but the conversion.
+    The instances share elements with each other, so only the conversion may have them.
     """
     dataset = Dataset({element.tag: element for element in series.shared_elements() if int(element.tag) not in _ANEW})
     for name in _NEEDED:
@@ -208,7 +209,7 @@ def _prepared(series: DerivedSeries, grid: Grid, index: int) -> Dataset:
 
 
 def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, list[str]]:
-    """(highdicom's object, what it warns of)."""
+    """Convert with highdicom: (its object, warnings)."""
     from highdicom import legacy
 
     convert = getattr(legacy, UID(header.sop_class_uid).keyword.removesuffix("Storage"))
@@ -232,7 +233,7 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
 
 
 def _drop_unreadable(dataset: Dataset) -> list[str]:
-    """Leave out numbers, dates and times that are none: highdicom reads some of them; tell each."""
+    """Leave out invalid numbers, dates and times, some of which highdicom reads; return warnings."""
     warnings = []
     for element in list(dataset):
         read = _READERS.get(element.VR)
@@ -247,7 +248,7 @@ def _drop_unreadable(dataset: Dataset) -> list[str]:
 
 
 def _drop_unfit(dataset: Dataset) -> list[str]:
-    """Leave out numbers that a group cannot hold, such as an AcquisitionNumber (IS) beyond 16 bits; tell each."""
+    """Leave out numbers that a group cannot hold, such as an AcquisitionNumber (IS) over 16 bits; return warnings."""
     warnings = []
     for element in list(dataset):
         if element.VR == "SQ":
@@ -263,9 +264,9 @@ def _drop_unfit(dataset: Dataset) -> list[str]:
 
 
 def _refer(classic: DerivedSeries, enhanced: Dataset) -> list[bytes]:
-    """References to the parent's images in place of those to the classic instances, and the build's own UIDs.
+    """Replace references to the classic instances by references to the parent's images, and set the build's UIDs.
 
-    :returns: those that name all images, encoded; the object has them without items.
+    :returns: the references to all images, encoded; the object has these sequences without items.
     """
     every = tuple(sorted({index for part in classic.env.sources for index in part}))
     others = tuple(other.as_whole() for other in classic.env.others)
@@ -288,9 +289,9 @@ def _refer(classic: DerivedSeries, enhanced: Dataset) -> list[bytes]:
 
 
 def _overlay(classic: DerivedSeries, enhanced: Dataset) -> tuple[frozenset[int], frozenset[int]]:
-    """The blueprint's values for what the whole object has.
+    """Put the blueprint's values for the whole object into it.
 
-    :returns: the tags that are not the blueprint's, and those that are its own.
+    :returns: the tags that do not come from the blueprint, and those that do.
     """
     elements = {int(element.tag): element for element in classic.shared_elements()}
     for name in _EMPTY:

@@ -1,4 +1,4 @@
-"""Measurement report (PS3.16 TID 1500) as Comprehensive 3D SR: numbers, what they were measured in, and by what."""
+"""Measurement report (PS3.16 TID 1500) as Comprehensive 3D SR: numbers, where they were measured, and by what."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from derived_series.errors import InvalidImage
 from derived_series.identifiers import uid_of
 from derived_series.kinds.kind import PixelRules
 
-#: What of a document of highdicom follows from its content.
+#: The elements of highdicom's document that follow from its content.
 _STRUCTURE = (
     *("ValueType", "ConceptNameCodeSequence", "ContinuityOfContent", "ContentTemplateSequence", "ContentSequence"),
     *("CompletionFlag", "PreliminaryFlag", "VerificationFlag", "CurrentRequestedProcedureEvidenceSequence"),
@@ -33,7 +33,7 @@ _STRUCTURE = (
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """:raises InvalidImage: always: a report is made from measurements, not from pixels."""
+    """Refuse: a report is made from measurements, not from pixels. :raises InvalidImage: always."""
     raise InvalidImage(
         "a measurement report is made from measurements, not from an array of pixels",
         remedy="use the factory measurement_report, with a JSON file or a list of Measurement",
@@ -41,9 +41,10 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 
 def build_from_file(header: SeriesHeader, content: bytes | Sequence[Measurement]) -> FinishedSeries:
-    """
-    :param content: a JSON file: a list of measurements with the keys of ``Measurement.of_json``; or measurements.
-    :raises InvalidImage: what is none, or an empty list. :raises BlueprintError: codes that there are not.
+    """Build the report.
+
+    :param content: a JSON file with a list of measurements, with the keys of ``Measurement.of_json``; or measurements.
+    :raises InvalidImage: they are invalid, or an empty list. :raises BlueprintError: a code is unknown.
     """
     from highdicom.sr import Comprehensive3DSR
 
@@ -87,7 +88,7 @@ def _read(content: bytes) -> list[Measurement]:
 
 
 def _evidence(draft: Draft, source: Dataset) -> Dataset:
-    """What a report says of an instance; the rest of what highdicom wants is the draft's, and not taken from here."""
+    """An instance as evidence for highdicom, which needs more than it uses: the rest comes from the draft."""
     evidence = Dataset()
     evidence.StudyInstanceUID = draft.env.parent.study_instance_uid
     evidence.SeriesInstanceUID = draft.env.parent.series_instance_uid
@@ -109,9 +110,9 @@ def _segmentation(draft: Draft, segment: SegmentReference, known: Dataset | None
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
-    """What measures one thing.
+    """The measurements of one thing.
 
-    :param segment: with the number that the segmentation gives it. :param item: what that says of the segment.
+    :param segment: the segment, numbered as in the segmentation. :param item: its item in SegmentSequence.
     """
 
     of: str
@@ -120,12 +121,12 @@ class _Group:
     item: Dataset
 
     def first(self, name: str) -> Any:
-        """The first value that a measurement has of a field; None where none has one."""
+        """The first value of a field among the measurements; None if none has one."""
         return next((value for each in self.measurements if (value := getattr(each, name)) is not None), None)
 
 
 def _groups(measurements: Sequence[Measurement], segmentations: Mapping[str, Dataset]) -> list[_Group]:
-    """One group a thing and segment, in the order in which they are named."""
+    """Group measurements by thing and segment, in the order in which they are first named."""
     gathered: dict[tuple[str, SegmentReference | None], list[Measurement]] = {}
     for each in measurements:
         gathered.setdefault((each.of, each.segment), []).append(each)
@@ -140,7 +141,7 @@ def _groups(measurements: Sequence[Measurement], segmentations: Mapping[str, Dat
 
 
 def _item_of(segment: SegmentReference, segmentation: Dataset) -> Dataset:
-    """What a segmentation says of a segment. :raises InvalidImage: when it does not have that."""
+    """The item of a segment in its segmentation. :raises InvalidImage: there is no such segment."""
     items: list[Dataset] = list(segmentation.SegmentSequence)
     alike = [item for item in items if segment.label and str(item.get("SegmentLabel")) == segment.label]
     numbered = [item for item in alike or items if int(item.SegmentNumber) == segment.number]
@@ -155,7 +156,7 @@ def _item_of(segment: SegmentReference, segmentation: Dataset) -> Dataset:
 
 
 def _report(draft: Draft, groups: Sequence[_Group], sources: Sequence[Dataset]) -> Any:
-    """The content: observed by this software, one group a thing that was measured."""
+    """Make the content: observed by this software, with a group for each measured thing."""
     from highdicom.sr import (
         CodedConcept,
         DeviceObserverIdentifyingAttributes,
@@ -184,13 +185,13 @@ def _report(draft: Draft, groups: Sequence[_Group], sources: Sequence[Dataset]) 
 
 
 def _procedure(draft: Draft) -> Code:
-    """What the study's first procedure is by its code; else that there was imaging."""
+    """The code of the study's first procedure; a general one for imaging if it has none."""
     of_study = _code(draft.env.parent.pivot.get("ProcedureCodeSequence"))
     return of_study or Code("363679005", "SCT", "Imaging procedure")
 
 
 def _code(items: Sequence[Dataset] | None) -> Code | None:
-    """The first whole code of a sequence."""
+    """The first complete code of a sequence; None if there is none."""
     for item in items or ():
         if item.get("CodeValue") and item.get("CodingSchemeDesignator") and item.get("CodeMeaning"):
             return Code(str(item.CodeValue), str(item.CodingSchemeDesignator), str(item.CodeMeaning))
@@ -198,7 +199,7 @@ def _code(items: Sequence[Dataset] | None) -> Code | None:
 
 
 def _algorithm(draft: Draft) -> Any:
-    """What measured: the pipeline's algorithm where it names one, else this software (PS3.16 TID 4019)."""
+    """The algorithm that measured (PS3.16 TID 4019): the pipeline's if it names one, else this software."""
     from highdicom.sr import AlgorithmIdentification
 
     algorithm = draft.env.context.algorithm
@@ -210,7 +211,7 @@ def _algorithm(draft: Draft) -> Any:
 
 
 def _sites(group: _Group) -> list[Any]:
-    """Where it is and on which side: as is said, else the segment's region, else the structure that it is itself."""
+    """The site and side of a group: as given, else the segment's region, else the anatomical structure itself."""
     from highdicom.sr import FindingSite
 
     site, side = group.first("site"), group.first("laterality")
@@ -242,20 +243,20 @@ def _sites(group: _Group) -> list[Any]:
     ]
 
 
-#: Characters of a DS.
+#: The most characters of a DS.
 _LONGEST_NUMBER = 16
 #: CID 244: left, right, unilateral, bilateral.
 _SIDES = ("7771000", "24028007", "66459002", "51440002")
 
 
 def _is_anatomy(item: Dataset) -> bool:
-    """Whether a segment is a structure of the body, which is a place in it."""
+    """Whether a segment is an anatomical structure, and so a site itself."""
     category = _code(item.get("SegmentedPropertyCategoryCodeSequence"))
     return category is not None and category.value in (codes.SCT.AnatomicalStructure.value, codes.SCT.Organ.value)
 
 
 def _write_digits(item: Dataset, value: float) -> None:
-    """Whole numbers of many digits as they are, where NumericValue has room; highdicom rounds them to 11 digits."""
+    """Write whole numbers with all digits, if NumericValue has room: highdicom rounds them to 11 digits."""
     if not isinstance(value, int) or int(item.NumericValue) == value:
         return
     digits = str(value)

@@ -1,4 +1,4 @@
-"""Multi-frame Secondary Capture, grey of 8 or 16 bits or in colour (PS3.3 A.8.3 to A.8.5): pages of an image."""
+"""Multi-frame Secondary Capture, grey with 8 or 16 bits or in colour (PS3.3 A.8.3 to A.8.5): the pages of an image."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from derived_series.kinds.kind import PixelRules
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """The class follows from the image: colour, 8 bits, or 16.
+    """Build the object. Its class follows from the image: colour, 8 bits or 16.
 
     :param image: whole numbers from 0 to 65535, (slice, row, column), or uint8 (slice, row, column, 3) in RGB.
-    :raises PixelError: other values: the classes have no rescale.
+    :raises PixelError: there are other values: the classes have no rescale.
     """
     pixels = encode_pixels(by_slice(image, placement.volumes), PixelRules(), nan)
     if pixels.rescaled or (pixels.signed and pixels.low < 0):

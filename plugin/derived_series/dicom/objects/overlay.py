@@ -1,4 +1,4 @@
-"""The picture that every viewer shows: a series in its window, with labels drawn over it and named."""
+"""Pictures for any viewer: the slices of a series in its window, with labels drawn over them and named."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Labels = npt.NDArray[Any]
 LEAST_PIXELS, MOST_PIXELS = 512, 2048
 #: The longer side of a slice in a sheet.
 _IN_SHEET_PIXELS = 320
-#: The widest that a legend may be, as a part of the slice's longer side.
+#: The largest width of a legend, as a part of the slice's longer side.
 _WIDEST = 0.45
 
 
@@ -54,16 +54,16 @@ def overlay(
     legend: bool = True,
     note: bool = False,
 ) -> Picture:
-    """RGB pictures of the parent's slices, (slice, row, column, 3), for the blueprint ``secondary_capture``.
+    """Draw labels over the parent's slices: RGB, (slice, row, column, 3), for the blueprint ``secondary_capture``.
 
-    The blueprint ``overlay`` makes the same of the labels alone, with the size of its pixels and what it comes from.
+    The blueprint ``overlay`` draws the same from the labels alone, and writes the pixel size and the sources too.
 
-    :param labels: (slice, row, column) on the parent's grid: 0 is nothing.
+    :param labels: (slice, row, column) on the parent's grid; 0 is no label.
     :param segments: names and colours of the labels.
-    :param fill: how much of its colour is in a label, from 0 (outlines alone) to 1.
-    :param legend: name the labels of each slice, and its position along the normal in mm.
-    :param note: say that it is derived and not for diagnosis.
-    :raises ShapeMismatch: labels that are not of the parent's shape.
+    :param fill: the opacity of a label's colour, from 0 (outlines only) to 1.
+    :param legend: whether to name the labels of each slice, and its position along the normal in mm.
+    :param note: whether to write that it is derived and not for diagnosis.
+    :raises ShapeMismatch: the labels' shape is not the parent's.
     """
     labels = np.asarray(labels)
     if labels.shape != parent.shape or parent.volumes > 1:
@@ -85,9 +85,9 @@ class Look:
 
 
 def looks_of(labels: Labels, described: Mapping[int, tuple[str, str | None]]) -> dict[int, Look]:
-    """The looks of the labels that are there.
+    """Choose a name and a colour for each label in a map.
 
-    :param described: name and sRGB colour (``"#b5651d"``) by label; those without a colour get one of the palette.
+    :param described: name and sRGB colour (``"#b5651d"``) by label; without a colour, a label gets one of the palette.
     """
     looks = {}
     for index, label in enumerate(int(label) for label in np.unique(labels) if label):
@@ -100,7 +100,7 @@ def looks_of(labels: Labels, described: Mapping[int, tuple[str, str | None]]) ->
 def drawn_over(
     shown: npt.NDArray[np.uint8], plane: Labels, looks: Mapping[int, Look], fill: float, size: tuple[int, int]
 ) -> Image.Image:
-    """A slice with its labels, of the size (rows, columns): outlines run between pixels of the slice.
+    """Draw labels over a slice, in a picture of ``size`` (rows, columns); outlines run between the slice's pixels.
 
     :param shown: (row, column), or (row, column, 3) in RGB. :param plane: the labels, (row, column).
     """
@@ -116,7 +116,7 @@ def drawn_over(
             mask = nearest == label
             pixels[mask] += (np.array(looks[label].colour, np.float32) - pixels[mask]) * np.float32(fill)
         image = Image.fromarray(np.rint(pixels).astype(np.uint8))
-    lines = Image.new("RGBA", (2 * columns, 2 * rows))  # twice as large: smooth where it is reduced
+    lines = Image.new("RGBA", (2 * columns, 2 * rows))  # twice as large, so that reducing it smooths
     pen = ImageDraw.Draw(lines)
     width = 2 * max(1, round(max(size) / 400))
     scale = np.array([2 * columns / plane.shape[1], 2 * rows / plane.shape[0]])
@@ -129,7 +129,7 @@ def drawn_over(
 
 
 def _outlines(plane: Labels, there: Sequence[int]) -> Iterator[tuple[int, npt.NDArray[np.float64]]]:
-    """(label, points as column and row) of each closed line around pixels of a label."""
+    """(label, points as column and row) for each closed line around pixels of a label."""
     boxes = ndimage.find_objects(plane.astype(np.int32))
     for label in there:
         box = boxes[label - 1]
@@ -141,10 +141,10 @@ def _outlines(plane: Labels, there: Sequence[int]) -> Iterator[tuple[int, npt.ND
 
 @dataclass(frozen=True, eq=False)
 class OverlaySlices:
-    """The pictures of slices, drawn one at a time.
+    """Pictures of slices, drawn one at a time.
 
-    :param labels: (slice, row, column). :param places: for each slice of them the index of the parent's instance.
-    :param looks: of all labels that are there.
+    :param labels: (slice, row, column). :param places: for each of their slices, the index of the parent's instance.
+    :param looks: the looks of all labels in the map.
     """
 
     parent: ParentSeries
@@ -167,12 +167,12 @@ class OverlaySlices:
 
     @property
     def text_size(self) -> int:
-        """Pixels of the text."""
+        """The height of the text in pixels."""
         return max(13, round(max(self.slice_size) / 38))
 
     @property
     def top(self) -> int:
-        """Pixels above the slice: the line of the patient."""
+        """The number of pixels above the slice, for the line about the patient."""
         return round(self.text_size * 1.9) if self.drawing.patient else 0
 
     @property
@@ -190,13 +190,13 @@ class OverlaySlices:
         return min(widest + 3 * self.text_size, round(max(self.slice_size) * _WIDEST))
 
     def slice(self, index: int, size: tuple[int, int]) -> Image.Image:
-        """A slice with its labels alone, of a size in rows and columns."""
+        """A slice with only its labels, of a size in rows and columns."""
         return drawn_over(
             self._shown.picture(self.places[index]), self.labels[index], self.looks, self.drawing.fill, size
         )
 
     def picture(self, index: int) -> Image.Image:
-        """A slice with all that is written beside it."""
+        """A slice with its labels and all text."""
         (rows, columns), (height, width), text = self.slice_size, self.size, self.text_size
         image = page(width, height)
         image.paste(self.slice(index, (rows, columns)), (0, self.top))
@@ -224,7 +224,7 @@ class OverlaySlices:
 
 
 def slice_line(parent: ParentSeries, index: int) -> str:
-    """Which slice it is: the number of the parent's instance, and the position along the normal."""
+    """The line that identifies a slice: the number of the parent's instance, and the position along the normal."""
     number = parent.instances[index].get("InstanceNumber")
     named = f"Image {number}" if number else f"Slice {index % parent.slices_per_volume + 1}"
     if parent.grid is None:
@@ -233,7 +233,7 @@ def slice_line(parent: ParentSeries, index: int) -> str:
 
 
 def patient_line(parent: ParentSeries) -> str:
-    """Name, ID and birth date, as far as they are there."""
+    """The line with the patient's name, ID and birth date, as far as they are known."""
     pivot = parent.pivot
     name = ", ".join(part for part in str(pivot.get("PatientName") or "").split("=")[0].split("^") if part)
     born = str(pivot.get("PatientBirthDate") or "")
@@ -242,7 +242,7 @@ def patient_line(parent: ParentSeries) -> str:
 
 
 def pictures(slices: OverlaySlices) -> Picture:
-    """All pictures, (slice, row, column, 3), in a file that is gone with them: they may be many."""
+    """Draw all pictures, (slice, row, column, 3), into a temporary file, since they may be many."""
     rows, columns = slices.size
     with tempfile.TemporaryFile() as file:
         drawn: Picture = np.memmap(file, np.uint8, "w+", shape=(len(slices), rows, columns, 3))
@@ -252,7 +252,7 @@ def pictures(slices: OverlaySlices) -> Picture:
 
 
 def chosen(labels: Labels, count: int) -> list[int]:
-    """So many slices of those that have labels, evenly from the first to the last; of all where none has any."""
+    """Choose ``count`` slices, evenly spread over those with labels, or over all slices if none has any."""
     there = [index for index, plane in enumerate(labels) if plane.any()] or list(range(len(labels)))
     if len(there) <= count:
         return there
@@ -260,9 +260,9 @@ def chosen(labels: Labels, count: int) -> list[int]:
 
 
 def sheet(slices: OverlaySlices, indexes: Sequence[int]) -> Image.Image:
-    """Slices side by side, with one legend for all of them.
+    """Draw slices side by side, with one legend for all.
 
-    :param indexes: of the slices.
+    :param indexes: the indexes of the slices.
     """
     rows, columns = picture_size(slices.labels.shape, pixel_size(slices.parent), _IN_SHEET_PIXELS, _IN_SHEET_PIXELS)
     drawing, text, gap = slices.drawing, 15, 4
@@ -293,6 +293,6 @@ def sheet(slices: OverlaySlices, indexes: Sequence[int]) -> Image.Image:
 
 
 def _across(count: int, height: int, width: int) -> int:
-    """How many are side by side, so that the sheet is about four to three."""
+    """The number of slices in a row that makes the sheet about four to three."""
     wanted = np.sqrt(count * height / width * 4 / 3)
     return int(min(max(round(float(wanted)), 1), count))

@@ -1,4 +1,4 @@
-"""Parametric Map (PS3.3 A.75): real values in 32 bit floats, one frame a slice, with the unit they are measured in."""
+"""Parametric Map (PS3.3 A.75): values as 32-bit floats with their unit, one frame for each slice."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from derived_series.kinds.kind import PixelRules
 if TYPE_CHECKING:
     from highdicom import VOILUTTransformation
 
-#: Values in 16 bits differ from those of an image in no more than half of one of these steps of its range.
+#: The number of steps of scaled 16-bit values: they are off by at most half a step.
 _STEPS = float(np.iinfo(np.uint16).max)
-#: Below it, floats of 32 bits have fewer digits.
+#: Below this, 32-bit floats have fewer digits.
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _WINDOW = tuple((int(Tag(name)), "") for name in KEYWORDS)
 _FLOAT_PIXELS = Tag("FloatPixelData")
@@ -40,10 +40,11 @@ _MAPPING = int(Tag("RealWorldValueMappingSequence"))
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """
-    :param image: values, (slice, row, column); stored as float32, the nearest to each.
-    :raises PixelError: NaN or Inf, values beyond float32. :raises GeometryError: an image that is nowhere.
-    :raises InvalidValue: a window that shows nothing.
+    """Build the parametric map.
+
+    :param image: values, (slice, row, column); stored as the nearest float32.
+    :raises PixelError: there are NaN, Inf or values beyond float32. :raises GeometryError: the image has no place.
+    :raises InvalidValue: the window shows nothing.
     """
     from highdicom.pm import ParametricMap, RealWorldValueMapping
 
@@ -86,9 +87,9 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 
 def _window(draft: Draft) -> tuple[Draft, VOILUTTransformation]:
-    """The window of all frames, the blueprint's or the values' own, and the draft without it: it is in the groups.
+    """The window of all frames, from the blueprint or the values, and the draft without it: it is in the groups.
 
-    :raises InvalidValue: a window that shows nothing (PS3.3 C.11.2.1.2).
+    :raises InvalidValue: the window shows nothing (PS3.3 C.11.2.1.2).
     """
     from highdicom import VOILUTTransformation
 
@@ -119,7 +120,7 @@ def _window(draft: Draft) -> tuple[Draft, VOILUTTransformation]:
 
 
 def _rounding(pixels: StoredPixels) -> Iterator[str]:
-    """Warnings where 32 bits hold less of the values than 16 bits that are scaled to their range would."""
+    """Warnings if 32-bit floats hold the values less exactly than 16 bits scaled to their range would."""
     span, largest = pixels.high - pixels.low, max(-pixels.low, pixels.high)
     step = float(np.spacing(np.float32(largest)))
     if 0 < largest < _SMALLEST:
@@ -153,7 +154,7 @@ def _values(pixels: StoredPixels, order: range) -> LatePixels:
 
 
 def _mapping(items: Any, pixels: StoredPixels) -> tuple[Dataset, list[str]]:
-    """The mapping of the blueprint, for the range of the image."""
+    """The blueprint's mapping, extended to the range of the image, and warnings."""
     warnings = []
     if not items:
         items = [real_world_value_item("1")]

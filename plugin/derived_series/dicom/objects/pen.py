@@ -1,4 +1,4 @@
-"""Text in pictures, in a font that has the letters of most languages."""
+"""Writing text into pictures, in a font with the letters of most languages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOTS = "…"
 
 @lru_cache(maxsize=32)
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """DejaVu Sans of so many pixels, which matplotlib brings; Pillow's own font without it."""
+    """matplotlib's DejaVu Sans, ``size`` pixels high; Pillow's own font if it is missing."""
     package = importlib.util.find_spec("matplotlib")
     for folder in (package.submodule_search_locations or ()) if package is not None else ():
         path = Path(folder) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -27,12 +27,12 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def width_of(text: str, size: int) -> int:
-    """How wide a text is, in pixels."""
+    """The width of a text in pixels."""
     return int(font(size).getlength(text)) + 1
 
 
 def shortened(text: str, size: int, width: int) -> str:
-    """The text, cut so that it is no wider."""
+    """Cut a text to a width in pixels."""
     if width_of(text, size) <= width:
         return text
     cut = next((n for n in range(len(text), 0, -1) if width_of(text[:n] + _DOTS, size) <= width), 0)
@@ -40,19 +40,19 @@ def shortened(text: str, size: int, width: int) -> str:
 
 
 def line_height(size: int) -> int:
-    """From one line of text to the next, in pixels."""
+    """The distance from one line of text to the next, in pixels."""
     return round(size * 1.45)
 
 
 def write(pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, colour: Colour, anchor: str) -> None:
-    """:param place: (x, y) of what the anchor names, as Pillow has it: ``"lm"`` is left, middle."""
+    """Write a text. :param place: (x, y) of the anchor, which is one of Pillow's: ``"lm"`` is left, middle."""
     pen.text(place, text, fill=colour, font=font(size), anchor=anchor)
 
 
 def write_names(
     pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], names: Sequence[tuple[str, Colour]], size: int
 ) -> None:
-    """Names below each other, each with a square in its colour; where there is no room the last line counts the rest.
+    """Write names below each other, each with a square in its colour; if they do not fit, the last line counts the rest.
 
     :param box: left, top, right, bottom in pixels.
     """

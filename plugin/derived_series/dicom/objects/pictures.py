@@ -1,4 +1,4 @@
-"""Pictures of labels: secondary captures of RGB, or pages of an encapsulated PDF."""
+"""Pictures of labels: secondary captures in RGB, or pages of an encapsulated PDF."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ from derived_series.dicom.series.interface import Series
 from derived_series.errors import Advice, BlueprintError, Choice, GeometryError, ShapeMismatch
 
 _SEGMENTS = (int(Tag("SegmentSequence")), "")
-#: Pixels of a page of a PDF in an inch of paper.
+#: Resolution of a PDF page, in pixels per inch.
 _PIXELS_PER_INCH = 110
-#: Pages of a PDF at most, where each is a slice.
+#: The most pages of a PDF with one slice on each.
 _MOST_PAGES = 64
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> Series:
-    """
-    :param image: labels, (slice, row, column): 0 is nothing, n the segment of that number; bool is segment 1.
-    :raises PixelError: values that are no labels. :raises ShapeMismatch: another shape, or several volumes.
-    :raises GeometryError: an image that is not on the parent's slices, or a summary of a parent without positions.
+    """Build the series of pictures.
+
+    :param image: labels, (slice, row, column): 0 is no label, n the segment of that number; bool is segment 1.
+    :raises PixelError: values are not labels. :raises ShapeMismatch: it has another shape, or several volumes.
+    :raises GeometryError: the image is not on the parent's slices, or a summary's parent has no positions.
     """
     drawing = drawing_of(header.blueprint)
     if drawing is None:
@@ -64,7 +65,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 
 def _require_on_parent(header: SeriesHeader, image: Any, placement: Placement) -> None:
-    """:raises GeometryError, ShapeMismatch: see ``build``."""
+    """Require an image on the parent's grid. :raises GeometryError, ShapeMismatch: see ``build``."""
     parent = header.parent
     if placement.volumes > 1:
         raise ShapeMismatch(
@@ -94,7 +95,7 @@ def _required(grid: Grid | None) -> Grid:
 
 
 def _described(header: SeriesHeader) -> dict[int, tuple[str, str | None]]:
-    """Name and colour of each label that the blueprint describes."""
+    """The name and colour of each label that the blueprint describes."""
     described = {}
     element = header.elements.get(_SEGMENTS)
     for item in (element.value or ()) if element is not None else ():
@@ -106,14 +107,14 @@ def _described(header: SeriesHeader) -> dict[int, tuple[str, str | None]]:
 
 
 def _plain(header: SeriesHeader, names: Sequence[str]) -> SeriesHeader:
-    """The header of what the picture is written as, which does not have segments."""
+    """The header for the picture's own class, without segments."""
     elements = {key: element for key, element in header.elements.items() if key != _SEGMENTS}
     empty = () if names else ("the label map is empty: nothing is drawn",)
     return replace(header, elements=elements, warnings=(*header.warnings, *empty))
 
 
 def _of_slices(slices: OverlaySlices, placement: Placement) -> Placement:
-    """Where the pictures are: their pixels are of another size than the parent's, and begin above its first row."""
+    """The placement of the pictures, whose pixels have another size than the parent's and begin above its first row."""
     grid = placement.grid
     if grid is not None:
         rows, columns = slices.slice_size
@@ -130,14 +131,14 @@ def _of_slices(slices: OverlaySlices, placement: Placement) -> Placement:
 
 
 def _of_page(placement: Placement, used: Sequence[int]) -> Placement:
-    """A picture that is nowhere, of these slices."""
+    """The placement of a picture without a place, made from these slices."""
     sources = tuple(sorted({index for place in used for index in placement.sources[place]}))
     others = tuple(other.as_whole() for other in placement.others)
     return replace(placement, grid=None, on_parent_grid=False, sources=(sources,), others=others, resampled="")
 
 
 def _pdf(pages: Sequence[Image.Image], header: SeriesHeader) -> bytes:
-    """The pages as a PDF file, by Pillow."""
+    """Write the pages as a PDF file, with Pillow."""
     file = io.BytesIO()
     created = header.env.now.timetuple()
     pages[0].save(

@@ -1,4 +1,4 @@
-"""What a header says of the image's place, in an object whose builder knows that place."""
+"""The elements of a header about the image's place, in objects whose builder sets that place."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from derived_series.errors import GeometryError
 _PLANE = frozenset(int(element.tag) for element in image_plane_blueprint)
 _POSITION, _SPACING = ((int(Tag(name)), "") for name in ("ImagePositionPatient", "SpacingBetweenSlices"))
 LEAVE_IT_OUT = "leave it out of the blueprint: the image decides it"
-#: What functional groups say of a plane (PS3.3 C.7.6.16.2.1, C.7.6.16.2.3, C.7.6.16.2.4).
+#: The attributes of a plane in functional groups (PS3.3 C.7.6.16.2.1, C.7.6.16.2.3, C.7.6.16.2.4).
 IN_GROUPS = (
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
 )
 
 
 def with_place(draft: Draft, grid: Grid | None, kept: Iterable[str] = (), in_groups: Iterable[str] = ()) -> Draft:
-    """The draft without the attributes of a plane that the object does not have at its top.
+    """Remove from the draft the attributes of a plane that the object does not have at its top level.
 
-    :param grid: where the image is; None for nowhere. :param kept: keywords of those that the object has there.
-    :param in_groups: keywords of those that it has in its functional groups. Of others that go, a warning tells.
-    :raises GeometryError: where the header says that the image is elsewhere.
+    :param grid: the image's grid; None for no place. :param kept: keywords of those that the object has there.
+    :param in_groups: keywords of those in its functional groups. Removing any others is a warning.
+    :raises GeometryError: the header says that the image is elsewhere.
     """
     require_place(draft.elements, grid, draft.env.parent, draft.env.frame)
     gone = {key for key in draft.elements if key[0] in _PLANE} - {(int(Tag(name)), "") for name in kept}
@@ -45,7 +45,7 @@ def with_place(draft: Draft, grid: Grid | None, kept: Iterable[str] = (), in_gro
 def require_place(
     elements: Mapping[Key, DataElement], grid: Grid | None, parent: ParentSeries, frame: FrameOfReference | None
 ) -> None:
-    """:raises GeometryError: where the elements that all slices share say that the image is elsewhere."""
+    """Require that shared elements agree with the image's place. :raises GeometryError: they say it is elsewhere."""
     for tag, problem in _elsewhere(elements, grid, parent, frame):
         raise GeometryError(f"{describe(tag)} {problem}", remedy=LEAVE_IT_OUT)
 
@@ -53,7 +53,7 @@ def require_place(
 def _elsewhere(
     elements: Mapping[Key, DataElement], grid: Grid | None, parent: ParentSeries, frame: FrameOfReference | None
 ) -> Iterator[tuple[int, str]]:
-    """Each tag that says so, with what is wrong with it."""
+    """Each tag that disagrees with the image's place, with what is wrong."""
     yield from off_place(elements, grid, parent, frame)
     if grid is None:
         return

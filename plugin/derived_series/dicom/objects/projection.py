@@ -1,6 +1,6 @@
-"""Images of projection and ultrasound (PS3.3 A.2, A.6, A.7, A.14, A.16, A.26, A.27): one for each parent image.
+"""Projection and ultrasound images (PS3.3 A.2, A.6, A.7, A.14, A.16, A.26, A.27): one for each parent image.
 
-Each has the class of the parent instance that it is made from, its stored units, and its frames where they are as many.
+Each has the class and the stored units of its parent instance, and its frame attributes if the number is the same.
 """
 
 from __future__ import annotations
@@ -42,16 +42,17 @@ from derived_series.kinds import sop_class
 from derived_series.kinds.kind import SopClass
 
 _TIMES = ("FrameTime", "FrameTimeVector")
-#: A frame differs from the parent's by less than this part of its spread, and is correlated with it by more than that.
+#: A frame like the parent's differs from it by less than this part of its spread, and is correlated by more than this.
 _ALIKE, _CORRELATED = 0.25, 0.7
 _REGIONS = "SequenceOfUltrasoundRegions"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """A stored instance of the parent, and what of the image is made from it.
+    """A stored instance of the parent, and the frames of the image that are made from it.
 
-    :param members: the indexes of the parent's instances that are it, or its frames; :param frames: of the image.
+    :param members: the indexes of the parent's instances that are this instance, or its frames.
+    :param frames: the indexes of the image's frames.
     """
 
     source: Dataset
@@ -60,12 +61,12 @@ class _Part:
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """An instance for each stored instance of the parent.
+    """Build an instance for each stored instance of the parent.
 
     :param image: (frame, row, column), the frames of all instances in the parent's order, or (frame, row, column, 3) in
         RGB; of a parent of one multi-frame instance any number of frames.
-    :raises GeometryError: an image with a place in space. :raises ShapeMismatch: not as many images as the parent has.
-    :raises PixelError: values that are not the parent's stored units.
+    :raises GeometryError: the image has a place in space. :raises ShapeMismatch: the number of images differs.
+    :raises PixelError: the values do not fit the parent's stored units.
     """
     row = sop_class(header.sop_class_uid)
     if placement.grid is not None and not placement.on_parent_grid:
@@ -102,7 +103,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 
 def _parts(parent: ParentSeries, image: Any, row: SopClass) -> list[_Part]:
-    """The parent's stored instances. :raises ShapeMismatch: when the image is not one of them each."""
+    """Split the image by the parent's stored instances. :raises ShapeMismatch: it does not have a part for each."""
     members: dict[str, list[int]] = {}
     for index, instance in enumerate(parent.instances):
         members.setdefault(str(instance.SOPInstanceUID), []).append(index)
@@ -139,7 +140,7 @@ def _frames(image: Any, chosen: Iterable[int]) -> npt.NDArray[Any]:
 def _environment(
     header: SeriesHeader, placement: Placement, parts: Sequence[_Part], pixels: Sequence[ParentsPixels], image: Any
 ) -> ImageEnvironment:
-    """The series with the parent's stored instances as its slices."""
+    """The environment of a series whose slices are the parent's stored instances."""
     sources = [part.source for part in parts]
     whole = ParentSeries(tuple(sources), None, varying_tags(sources))
     first = pixels[0]
@@ -168,7 +169,7 @@ def _environment(
 
 
 def _whole_instances(other: OtherInput, placement: Placement, parts: Sequence[_Part]) -> OtherInput:
-    """What of another input each instance comes from, where its frames do."""
+    """The sources in another input of each instance: those of its frames together."""
     if len(parts) == 1:
         return other.as_whole()
     merged = tuple(tuple(sorted({i for k in part.frames for i in other.sources[k]})) for part in parts)
@@ -176,7 +177,7 @@ def _whole_instances(other: OtherInput, placement: Placement, parts: Sequence[_P
 
 
 def _drafts(header: SeriesHeader, env: ImageEnvironment) -> list[Draft]:
-    """What the blueprint says of each instance. :raises HeaderError: tags that this leaves without a value."""
+    """Settle the header of each instance. :raises HeaderError: tags are left without a value."""
     entries = [
         entry
         for entry in header.deferred
@@ -209,7 +210,7 @@ def _drafts(header: SeriesHeader, env: ImageEnvironment) -> list[Draft]:
 
 
 def _without_mask(draft: Draft, part: _Part, pixels: ParentsPixels) -> Draft:
-    """Without the parent's mask where the image is subtracted already, or is not like the parent any more."""
+    """Remove the parent's mask if the image is already subtracted, or no longer like the parent."""
     copied = [name for name in MASK if isinstance(_element(draft, name), MaskElement) and draft.value(name) is not None]
     if not copied or _is_like_parent(draft.header.parent, part, pixels):
         return draft
@@ -222,10 +223,10 @@ def _element(draft: Draft, name: str) -> object:
 
 
 def _is_like_parent(parent: ParentSeries, part: _Part, pixels: ParentsPixels) -> bool:
-    """Whether the last frame has the parent's values in the main, to which a mask is applied first of all."""
+    """Whether the last frame, the first that a mask would be applied to, has mostly the parent's values."""
     try:
         (decoded,) = parent.slices([part.members[-1]])
-    except InvalidParent:  # nobody asked for its pixels, or nothing here decodes them
+    except InvalidParent:  # its pixels were not fetched, or nothing here decodes them
         return True
     expected = decoded.astype(np.float64).ravel()
     values = (pixels.stored[-1].astype(np.float64) * pixels.slope + pixels.intercept).ravel()
@@ -237,7 +238,7 @@ def _is_like_parent(parent: ParentSeries, part: _Part, pixels: ParentsPixels) ->
 
 
 def _require_timing(draft: Draft, part: _Part) -> None:
-    """:raises HeaderError: another number of frames than the parent's, of which nothing tells when they are shown."""
+    """Require timing for another number of frames than the parent's. :raises HeaderError: there is none."""
     count, had = len(part.frames), number_of_frames(part.source)
     if count in (1, had) or any(draft.value(name) is not None for name in (*_TIMES, "FrameIncrementPointer")):
         return
@@ -250,7 +251,7 @@ def _require_timing(draft: Draft, part: _Part) -> None:
 
 
 def _encoding(draft: Draft, part: _Part, pixels: ParentsPixels, row: SopClass) -> list[DataElement]:
-    """The pixels and their encoding (PS3.3 C.7.6.3, C.7.6.6, C.11.1)."""
+    """The elements of the pixels and their encoding (PS3.3 C.7.6.3, C.7.6.6, C.11.1)."""
     elements = Dataset()
     stored = pixels.stored
     elements.SamplesPerPixel = pixels.samples
@@ -287,7 +288,7 @@ def _encoding(draft: Draft, part: _Part, pixels: ParentsPixels, row: SopClass) -
 
 
 def _left_out(part: _Part, dataset: Dataset, blueprint: Blueprint, env: ImageEnvironment) -> list[str]:
-    """What was true of the parent instance, and is not of the image."""
+    """Warnings about attributes of the parent instance that do not hold for the image."""
     source, uid = part.source, part.source.SOPInstanceUID
     warnings = []
     if source.get("ModalityLUTSequence"):

@@ -1,4 +1,4 @@
-"""Planes through a stack of slices, along its slices, rows and columns; in mm, whatever its tilt and its gaps."""
+"""Planes through a stack of slices, along its slices, rows and columns, true to scale for any tilt and gaps."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from derived_series.dicom.grid import Grid
 
 _Vector = npt.NDArray[np.float64]
 
-#: A direction has the letter of each axis that it goes along at least so far.
+#: A direction gets the letter of each axis along which its component is at least this.
 _ALONG = 0.4
-#: What the patient's axes point to, and away from (PS3.3 C.7.6.1.1.1).
+#: The letters of the ends of the patient's axes (PS3.3 C.7.6.1.1.1).
 _LETTERS = (("L", "R"), ("P", "A"), ("H", "F"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plane:
-    """A plane as it is looked at: from the feet, from the front, or from the left, as far as it lies so.
+    """A plane, seen from the feet, the front or the left, as far as it lies that way.
 
     :param grey: (row, column), pixels square. :param labels: likewise.
     :param across: unit vector of growing columns, :param down: of growing rows, LPS.
@@ -34,12 +34,12 @@ class Plane:
 
     @property
     def letters(self) -> tuple[str, str, str, str]:
-        """What is to the left, to the right, above and below."""
+        """The letters at the left, at the right, above and below."""
         return letters(-self.across), letters(self.across), letters(-self.down), letters(self.down)
 
 
 def letters(direction: _Vector) -> str:
-    """A direction in the patient: ``"L"``, or ``"LP"`` where it is oblique; the nearest axis comes first."""
+    """A direction in the patient: ``"L"``, or ``"LP"`` if it is oblique, the nearest axis first."""
     order = np.argsort(-np.abs(direction), kind="stable")
     main = [axis for place, axis in enumerate(order) if place == 0 or abs(direction[axis]) >= _ALONG]
     return "".join(_LETTERS[axis][0 if direction[axis] > 0 else 1] for axis in main)
@@ -48,7 +48,7 @@ def letters(direction: _Vector) -> str:
 def planes(
     grid: Grid, grey: npt.NDArray[np.uint8], labels: npt.NDArray[Any], centre: tuple[int, int, int], longest: int
 ) -> list[Plane]:
-    """The planes through a voxel: that of the slices, of the rows and of the columns; of a single slice only itself.
+    """The planes through a voxel: along slices, along rows and along columns; for a single slice only the slice.
 
     All have the same scale. :param grey: (slice, row, column), :param labels: likewise.
     :param centre: index of the voxel. :param longest: pixels of the longest side of all.
@@ -68,7 +68,7 @@ def _place(grid: Grid, index: tuple[int, int, int]) -> _Vector:
 
 
 def _reach(grid: Grid, axis: _Vector) -> tuple[float, float]:
-    """From where to where voxels are along an axis, in mm from the origin."""
+    """The range of the voxels along an axis, in mm from the origin."""
     corners = np.concatenate([grid.corners(k) for k in (0, len(grid.positions) - 1)]) @ axis
     along = np.abs([axis @ grid.normal, axis @ np.array(grid.column_cosines), axis @ np.array(grid.row_cosines)])
     half = float(along @ np.array([grid.slice_spacing or grid.pixel_spacing[0], *grid.pixel_spacing])) / 2
@@ -83,7 +83,7 @@ def _plane(
     both: list[tuple[_Vector, tuple[float, float]]],
     step: float,
 ) -> Plane:
-    """:param both: the axes of the plane, and their reach."""
+    """Interpolate one plane. :param both: the axes of the plane, and their reach."""
     (across, width), (down, height) = sorted(map(_towards, both), key=lambda pair: _downward(pair[0]))
     columns, rows = (max(round((high - low) / step), 1) for low, high in (width, height))
     right = width[0] + (np.arange(columns) + 0.5) * (width[1] - width[0]) / columns - middle @ across
@@ -97,7 +97,7 @@ def _plane(
 
 
 def _towards(pair: tuple[_Vector, tuple[float, float]]) -> tuple[_Vector, tuple[float, float]]:
-    """An axis turned to the left, to the back or to the feet: that way pictures run to the right and down."""
+    """Turn an axis to the left, to the back or to the feet, which is how pictures run to the right and down."""
     axis, (low, high) = pair
     main = int(np.abs(axis).argmax())
     wanted = -1 if main == 2 else 1
@@ -105,14 +105,14 @@ def _towards(pair: tuple[_Vector, tuple[float, float]]) -> tuple[_Vector, tuple[
 
 
 def _downward(axis: _Vector) -> float:
-    """The axis with the larger number runs down: feet before back before left."""
+    """A number by which to choose the axis that runs down: feet before back before left."""
     return float(2 * abs(axis[2]) + abs(axis[1]))
 
 
 def _indexes(grid: Grid, points: _Vector) -> tuple[_Vector, npt.NDArray[np.bool_]]:
-    """(slice, row, column) of points, as fractions, and whether they are in a voxel.
+    """The fractional (slice, row, column) of points, and whether they are inside a voxel.
 
-    Between two slices a point is where the line through the same pixel of both passes: so tilted stacks are straight.
+    Between two slices a point is on the line through the same pixel of both, so that tilted stacks stay straight.
 
     :param points: (row, column, 3), LPS mm.
     """

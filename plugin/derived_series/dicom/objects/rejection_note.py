@@ -1,4 +1,4 @@
-"""The note that instances are rejected: a Key Object Selection document (PS3.3 A.35.4, PS3.16 TID 2010; IHE IOCM)."""
+"""Rejection notes: Key Object Selection documents that reject instances (PS3.3 A.35.4, PS3.16 TID 2010; IHE IOCM)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_PATIENT_AND_STUDY = patient_blueprint + patient_study_blueprint + general_st
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why instances are rejected, and by whom.
+    """Why instances are rejected and by whom.
 
     :param title: of CID 7010: 113001 "Rejected for Quality Reasons" or 113037 "Rejected for Patient Safety Reasons".
     :param modifier: the reason, of CID 7011; with 113001 only.
@@ -37,11 +37,11 @@ class Rejection:
 
 
 def rejection_note(instance: Dataset, uids: Iterable[str], rejection: Rejection, context: BuildContext) -> Dataset:
-    """The document, in a series of its own in the study of what it rejects.
+    """Make the document, in a new series of the rejected instances' study.
 
-    :param instance: one of the rejected instances, with what it says of patient and study; they are of one series.
-    :param uids: the SOPInstanceUIDs of all of them, in the order in which they are named.
-    :param context: time, UIDs and SeriesNumber of the document.
+    :param instance: one of the rejected instances, which are all of one series; patient and study are read from it.
+    :param uids: the SOPInstanceUIDs of all rejected instances, in the order in which the document names them.
+    :param context: the time, UIDs and SeriesNumber of the document.
     """
     from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
     from highdicom.sr import (
@@ -89,14 +89,14 @@ def rejection_note(instance: Dataset, uids: Iterable[str], rejection: Rejection,
 
 
 def encoded(note: Dataset) -> bytes:
-    """The document as a Part 10 file."""
+    """Encode the document as a Part 10 file."""
     file = io.BytesIO()
     note.save_as(file, enforce_file_format=True)
     return file.getvalue()
 
 
 def _reference(instance: Dataset, uid: str) -> Dataset:
-    """What a reference to an instance needs; patient and study are copied as they are, whatever they hold."""
+    """The attributes that a reference to an instance needs; patient and study are copied unchecked."""
     evidence = Dataset()
     evidence.SOPClassUID = instance.SOPClassUID
     evidence.SOPInstanceUID = uid
@@ -112,7 +112,7 @@ def _reference(instance: Dataset, uid: str) -> Dataset:
 
 
 def _person(user: str) -> str:
-    """A user's name as a PN (PS3.5 6.2): names of directories have backslashes (``DOMAIN\\user``)."""
+    """A user's name as a PN (PS3.5 6.2); names from a directory have backslashes (``DOMAIN\\user``)."""
     return user.translate({ord("\\"): "/", ord("="): "-"})[:64]
 
 

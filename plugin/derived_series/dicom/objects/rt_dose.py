@@ -1,6 +1,6 @@
-"""RT Dose (PS3.3 A.18): a dose grid in integers, one frame a slice, with one scale for all.
+"""RT Dose (PS3.3 A.18): a dose grid of integers, one frame for each slice, with one scale for all.
 
-In 32 bits a step is a thousandth of what floats round; a blueprint may ask for the other size that there is:
+With 32 bits a step is a thousandth of a float's rounding; a blueprint can choose the other size with
 ``StaticElement("BitsAllocated", 16)``.
 """
 
@@ -24,18 +24,20 @@ from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import BlueprintError, GeometryError, PixelError
 from derived_series.kinds.kind import PixelRules
 
-#: A stack may lean this much (degrees) and still be written as offsets along the normal.
+#: The largest tilt of a stack (degrees) that can still be written as offsets along the normal.
 _STRAIGHT_DEGREES = 0.1
-#: Summation types of a dose that belongs to a treatment plan, which must be named (PS3.3 C.8.8.3).
+#: Summation types of doses that belong to a treatment plan, which must be referenced (PS3.3 C.8.8.3).
 _OF_A_PLAN = frozenset(
     "PLAN MULTI_PLAN FRACTION BEAM BRACHY FRACTION_SESSION BEAM_SESSION BRACHY_SESSION CONTROL_POINT".split()
 )
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """
+    """Build the dose.
+
     :param image: dose in DoseUnits, (slice, row, column).
-    :raises PixelError: NaN, Inf, negative doses. :raises GeometryError: slices that are uneven, sheared or nowhere.
+    :raises PixelError: there are NaN, Inf or negative doses.
+    :raises GeometryError: the slices are uneven or sheared, or have no place.
     """
     grid = _regular(require_grid(placement, "a dose"))
     pixels = encode_pixels(image, PixelRules(), nan)
@@ -67,7 +69,7 @@ def _regular(grid: Grid) -> Grid:
 
 
 def _pixels(draft: Draft, pixels: StoredPixels) -> tuple[Dataset, float]:
-    """The Image Pixel module, and the scale: dose = stored * DoseGridScaling, to half a step."""
+    """The Image Pixel module and the scale: dose = stored * DoseGridScaling, to half a step."""
     signed = draft.value("DoseType") == "ERROR"
     if pixels.low < 0 and not signed:
         raise PixelError(

@@ -31,25 +31,26 @@ from derived_series.dicom.series.header import SeriesHeader
 from derived_series.errors import Advice, Choice, GeometryError, HeaderError, Missing
 from derived_series.kinds.kind import PixelRules
 
-#: What the Derivation of an image says; a structure set tells it by General Reference.
+#: Elements about the derivation of an image, which in a structure set are in General Reference.
 _REFERENCES = frozenset(
     int(Tag(name))
     for name in ("DerivationDescription", "DerivationCodeSequence", "SourceImageSequence", "ReferencedSeriesSequence")
 )
 _NOT_HERE = IMAGE_ONLY - _REFERENCES
-#: The class of a study, as references of structure sets name it (PS3.3 C.8.8.5).
+#: The class of a study in references of structure sets (PS3.3 C.8.8.5).
 _STUDY = "1.2.840.10008.3.1.2.3.1"
-#: Coordinates are rounded to this part of a pixel.
+#: The rounding of coordinates, as a part of a pixel.
 _ROUNDED_PIXELS = 1e-3
-#: What an element of a VR with a short length holds (PS3.5 7.1.2).
+#: The most bytes in an element with a 2-byte length (PS3.5 7.1.2).
 _LONGEST_BYTES = 0xFFFE
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """
+    """Build the structure set.
+
     :param image: labels, (slice, row, column): 0 is not a structure, n the one of that number; bool is structure 1.
-    :raises PixelError: values that are not labels. :raises GeometryError: an image that is not on the parent's slices.
-    :raises HeaderError: a structure that is described without its number.
+    :raises PixelError: values are not labels. :raises GeometryError: the image is not on the parent's slices.
+    :raises HeaderError: a structure is described without its number.
     """
     grid = require_grid(placement, "a structure set")
     if not placement.on_parent_grid:
@@ -87,7 +88,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
 
 
 def contours_by_label(labels: npt.NDArray[Any]) -> dict[int, list[tuple[int, Points]]]:
-    """(slice, contour) of each label that is there."""
+    """The contours of each label in the map, as (slice, contour)."""
     by_label: dict[int, list[tuple[int, Points]]] = {}
     for index, plane in enumerate(labels):
         boxes = ndimage.find_objects(plane.astype(np.int32))
@@ -101,7 +102,10 @@ def contours_by_label(labels: npt.NDArray[Any]) -> dict[int, list[tuple[int, Poi
 
 
 def _described(items: Sequence[Dataset], there: Mapping[int, object]) -> tuple[dict[int, Dataset], list[str]]:
-    """(descriptions by number, warnings). :param items: of SegmentSequence. :param there: the labels of the image."""
+    """Describe structures: (items by number, warnings).
+
+    :param items: items of SegmentSequence. :param there: the labels in the image.
+    """
     without = [index for index, item in enumerate(items, 1) if not item.get("SegmentNumber")]
     if without:
         missing = Missing(0x00620004, "SegmentNumber", "the label that the item describes")
@@ -121,7 +125,7 @@ def _described(items: Sequence[Dataset], there: Mapping[int, object]) -> tuple[d
 
 
 def _frame_of_reference(draft: Draft, uid: str) -> Dataset:
-    """The images that the contours are on: all of the parent's (ReferencedFrameOfReferenceSequence)."""
+    """The item of ReferencedFrameOfReferenceSequence, with all images of the parent."""
     parent = draft.env.parent
     series = Dataset()
     series.SeriesInstanceUID = parent.series_instance_uid
@@ -151,7 +155,7 @@ def _roi(number: int, segment: Dataset, frame_of_reference: str) -> Dataset:
 
 
 def _observation(number: int, segment: Dataset, observations: Mapping[int, Dataset]) -> Dataset:
-    """The item of RTROIObservationsSequence. :param observations: what the blueprint says of ROIs."""
+    """The item of RTROIObservationsSequence. :param observations: the blueprint's items, by ROI number."""
     item = Dataset()
     item.ObservationNumber = number
     item.ReferencedROINumber = number
@@ -165,7 +169,7 @@ def _observation(number: int, segment: Dataset, observations: Mapping[int, Datas
 
 
 class _Contours:
-    """Writes the contours of structures. :ivar longest: the length of the longest ContourData in bytes."""
+    """Writes the contours of structures. :ivar longest: the length of the longest ContourData so far, in bytes."""
 
     def __init__(self, draft: Draft, grid: Grid):
         self._grid = grid
@@ -178,7 +182,7 @@ class _Contours:
         self.longest = 0
 
     def of_roi(self, number: int, segment: Dataset, contours: Sequence[tuple[int, Points]], index: int) -> Dataset:
-        """The item of ROIContourSequence. :param index: of the structure, which colours one that has no colour."""
+        """The item of ROIContourSequence. :param index: chooses a colour for a structure that has none."""
         item = Dataset()
         item.ReferencedROINumber = number
         lab = segment.get("RecommendedDisplayCIELabValue")
@@ -202,13 +206,13 @@ class _Contours:
         item.ContourImageSequence = self._images[index]
         item.ContourGeometricType = "CLOSED_PLANAR"
         item.NumberOfContourPoints = len(points)
-        # as text: pydicom takes long to make numbers of it, and text again
+        # as text: pydicom is slow to convert it to numbers and back
         item.add(DataElement(Tag("ContourData"), "DS", texts, already_converted=True))
         return item
 
 
 def _pixel_planes(grid: Grid) -> Dataset | None:
-    """The item of SourcePixelPlanesCharacteristicsSequence; None for planes that are not evenly spaced."""
+    """The item of SourcePixelPlanesCharacteristicsSequence; None if the planes are not evenly spaced."""
     if not grid.is_regular or grid.slice_spacing is None:
         return None
     item = Dataset()

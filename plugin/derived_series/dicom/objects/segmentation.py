@@ -1,7 +1,7 @@
-"""Segmentation (PS3.3 A.51): binary segments of a label map, or fractional ones of maps of probabilities.
+"""Segmentation (PS3.3 A.51): binary segments from a label map, or fractional ones from probabilities.
 
-One frame a segment and slice that has voxels of it. highdicom makes an object of two small slices, which all else is
-taken from; the frames are put in its place.
+There is a frame for each segment in each slice that has voxels of it. highdicom makes an object of two small slices,
+from which everything but the frames is taken.
 """
 
 from __future__ import annotations
@@ -33,19 +33,20 @@ from derived_series.errors import PixelError
 from derived_series.kinds.kind import PixelRules
 
 _TYPE = (int(Tag("SegmentationType")), "")
-#: What a probability of 1 is stored as.
+#: The stored value of a probability of 1.
 _MAXIMUM = 255
-#: What a softmax or an interpolation in 32 bits is beyond 0 and 1.
+#: How far a softmax or an interpolation in 32 bits may be outside 0 to 1.
 _ROUNDED = 1e-6
 
 
 def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | None) -> FinishedSeries:
-    """
+    """Build the segmentation.
+
     :param image: labels, (slice, row, column): 0 is not a segment, n the segment of that number; bool is segment 1.
-        With the SegmentationType FRACTIONAL: probabilities, (slice, row, column), or one such map a segment.
-    :raises PixelError: values that are not labels, or no probabilities.
-    :raises GeometryError: an image that is nowhere.
-    :raises HeaderError: a segment that is described without its number.
+        With the SegmentationType FRACTIONAL: probabilities, (slice, row, column) or (segment, slice, row, column).
+    :raises PixelError: values are not labels, or not probabilities.
+    :raises GeometryError: the image has no place.
+    :raises HeaderError: a segment is described without its number.
     """
     kind = header.elements.get(_TYPE)
     if kind is not None and kind.value == "FRACTIONAL":
@@ -95,7 +96,7 @@ def _fractional(header: SeriesHeader, image: Any, placement: Placement, nan: flo
 
 
 def _of_volumes(header: SeriesHeader, maps: int) -> tuple[str, ...]:
-    """A warning where as many maps as the parent has volumes may be meant to be one a volume."""
+    """A warning if there are as many maps as the parent has volumes, and they may be meant as one for each."""
     if maps == 1 or maps != header.parent.volumes:
         return ()
     return (
@@ -105,7 +106,7 @@ def _of_volumes(header: SeriesHeader, maps: int) -> tuple[str, ...]:
 
 
 def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArray[np.uint8]:
-    """:raises PixelError: NaN and Inf, values that are not probabilities."""
+    """Convert probabilities to stored values. :raises PixelError: there are NaN, Inf or values that are not."""
     pixels = encode_pixels(probabilities, PixelRules(), nan)
     if pixels.low < -_ROUNDED or pixels.high > 1 + _ROUNDED:
         raise PixelError(
@@ -124,9 +125,9 @@ def _quantised(probabilities: npt.NDArray[Any], nan: float | None) -> npt.NDArra
 
 
 def _frames(pattern: Dataset, grid: Grid, present: Sequence[Sequence[int]]) -> list[Frame]:
-    """A frame a segment and slice, segment by segment.
+    """Make a frame for each segment in each slice, segment by segment.
 
-    :param present: the segments that each slice has voxels of.
+    :param present: the segments with voxels in each slice.
     """
     slices = [index for index in in_order(pattern, grid) if present[index]]
     by_segment = len(pattern.DimensionIndexSequence) > 1
@@ -139,12 +140,12 @@ def _frames(pattern: Dataset, grid: Grid, present: Sequence[Sequence[int]]) -> l
 
 
 def packed(labels: npt.NDArray[Any], keys: Sequence[tuple[int, int]]) -> bytes:
-    """Frames of one bit a pixel, one after the other without a gap, the first pixel in the lowest bit (PS3.5 8.2).
+    """Pack frames with one bit for each pixel, without gaps, the first pixel in the lowest bit (PS3.5 8.2).
 
-    :param keys: slice and label of each frame.
+    :param keys: (slice, label) of each frame.
     """
     size = labels.shape[1] * labels.shape[2]
-    together = 8 // math.gcd(size, 8)  # so many frames begin and end with a byte
+    together = 8 // math.gcd(size, 8)  # this many frames fill whole bytes
     pieces = [b""] * -(-len(keys) // together)
     for place in sorted(range(len(pieces)), key=lambda place: keys[place * together][0]):
         bits = [labels[index] == label for index, label in keys[place * together : (place + 1) * together]]
@@ -154,16 +155,16 @@ def packed(labels: npt.NDArray[Any], keys: Sequence[tuple[int, int]]) -> bytes:
 
 
 def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: str) -> Dataset:
-    """highdicom's object of the first slices, with a single pixel each.
+    """Make highdicom's object of the first slices, each with a single pixel.
 
-    :param items: of SegmentSequence. :param kind: BINARY, FRACTIONAL or LABELMAP.
+    :param items: items of SegmentSequence. :param kind: BINARY, FRACTIONAL or LABELMAP.
     """
     from highdicom.seg import Segmentation as HighdicomSegmentation
     from highdicom.seg import SegmentDescription
 
     small = replace(grid.subset(range(min(2, len(grid.positions)))), rows=1, columns=1)
     items = [_identified(item, draft.env.context.algorithm) for item in items]
-    plain = []  # highdicom asks for more of algorithms than the standard does; the items themselves stand
+    plain = []  # highdicom requires more about algorithms than the standard does; the real items replace these
     for number, item in enumerate(items[:2], 1):  # with a single one, its number is a group that all frames share
         manual = Dataset()
         manual.update(item)
@@ -199,7 +200,7 @@ def highdicom_pattern(draft: Draft, grid: Grid, items: Sequence[Dataset], kind: 
 
 
 def _identified(item: Dataset, algorithm: Algorithm | None) -> Dataset:
-    """A segment with the algorithm that made it, where it names none itself."""
+    """Add to a segment the algorithm that made it, if it names none."""
     if algorithm is None or item.get("SegmentAlgorithmName") != MODEL:
         return item
     identified = copy.deepcopy(item)
@@ -211,9 +212,9 @@ def _identified(item: Dataset, algorithm: Algorithm | None) -> Dataset:
 def assembled(
     draft: Draft, grid: Grid, pattern: Dataset, frames: Sequence[Frame], pixels: bytes, warnings: Sequence[str]
 ) -> FinishedSeries:
-    """The object of all frames.
+    """Assemble the object of all frames.
 
-    :param pixels: of the frames, uncompressed.
+    :param pixels: the uncompressed pixels of the frames.
     """
     vr = "OW" if pattern.BitsAllocated == 16 else "OB"
     pattern[Tag("PixelData")] = DataElement(Tag("PixelData"), vr, pixels + b"\0" * (len(pixels) % 2))

@@ -1,4 +1,4 @@
-"""The parent's slices as a viewer shows them at first: in their own windows (PS3.3 C.11.2), pixels square."""
+"""The parent's slices as a viewer first displays them: in their own windows (PS3.3 C.11.2), with square pixels."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.kinds.kind import PixelRules
 
-#: What says how large pixels are, or at least which shape they have; rows first.
+#: Attributes with the size of pixels, or at least their shape; rows first.
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "PixelAspectRatio")
 
 
@@ -35,18 +35,18 @@ class ShownSlices:
 
     @cached_property
     def _own_window(self) -> Window:
-        """For slices that bring none."""
+        """The window for slices that have none."""
         return window_of(encode_pixels(self._slices, PixelRules(), nan=0.0))  # type: ignore[arg-type]
 
     def picture(self, index: int) -> npt.NDArray[np.uint8]:
-        """One slice, (row, column), or (row, column, 3) of a parent in colour.
+        """One slice in 8 bits, (row, column), or (row, column, 3) if the parent is in colour.
 
-        :param index: of the parent's instance.
+        :param index: the index of the parent's instance.
         """
         return _in_colour(self.parent.instances[index]) if self._is_colour else self.grey(index)
 
     def grey(self, index: int) -> npt.NDArray[np.uint8]:
-        """One slice, (row, column); of a parent in colour its brightness. :param index: of the parent's instance."""
+        """One slice in grey, (row, column). :param index: the index of the parent's instance."""
         if self._is_colour:
             brightness: npt.NDArray[np.float64] = _in_colour(self.parent.instances[index]) @ _BRIGHTNESS
             return np.rint(brightness).astype(np.uint8)
@@ -57,7 +57,7 @@ class ShownSlices:
         return str(self.parent.pivot.get("PhotometricInterpretation")) not in ("MONOCHROME1", "MONOCHROME2")
 
     def window(self, values: npt.NDArray[Any], instance: Dataset) -> npt.NDArray[np.uint8]:
-        """Real-world values as the window of an instance shows them, from 0 to 255."""
+        """Map real-world values through the window of an instance, to 0 to 255."""
         values = np.nan_to_num(np.asarray(values, np.float64))
         windows = windows_of(instance)
         if windows:
@@ -71,12 +71,12 @@ class ShownSlices:
         return np.rint((1 - shown if inverted else shown) * 255).astype(np.uint8)
 
 
-#: Of red, green and blue (ITU-R BT.601).
+#: Weights of red, green and blue (ITU-R BT.601).
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 
 
 def _in_colour(instance: Dataset) -> npt.NDArray[np.uint8]:
-    """A slice in RGB, whatever colours it is stored in."""
+    """A slice in RGB, converted from its stored colours."""
     source = source_of(instance)
     frame = instance.frame_number if isinstance(instance, FrameDataset) else None
     pixels = np.asarray(pixel_array(source, index=(frame or 1) - 1))
@@ -87,14 +87,14 @@ def _in_colour(instance: Dataset) -> npt.NDArray[np.uint8]:
 
 
 def _by_table(values: npt.NDArray[np.float64], instance: Dataset) -> npt.NDArray[np.float64]:
-    """Values through the first VOI LUT, from 0 to 1 (PS3.3 C.11.2.1.1)."""
+    """Map values through the first VOI LUT, to 0 to 1 (PS3.3 C.11.2.1.1)."""
     table = instance.VOILUTSequence[0]
     looked_up = apply_voi(np.rint(values).astype(np.int32), instance, index=0)
     return np.asarray(looked_up, np.float64) / ((1 << int(table.LUTDescriptor[2])) - 1)
 
 
 def pixel_size(parent: ParentSeries) -> tuple[float, float]:
-    """Height and width of a pixel: in mm where the parent says it, else as one is to the other."""
+    """Height and width of a pixel: in mm if known, else their ratio."""
     if parent.grid is not None:
         return parent.grid.pixel_spacing
     spacing = next((parent.pivot.get(keyword) for keyword in _SPACINGS if parent.pivot.get(keyword)), None)
@@ -102,10 +102,10 @@ def pixel_size(parent: ParentSeries) -> tuple[float, float]:
 
 
 def picture_size(shape: tuple[int, ...], size: tuple[float, float], least: int, most: int) -> tuple[int, int]:
-    """Rows and columns of a picture with square pixels: at least as fine as the slice, within the limits.
+    """Choose rows and columns of a picture with square pixels, at least as fine as the slice, within limits.
 
-    :param shape: (..., row, column) of the slice. :param size: height and width of its pixels.
-    :param least: pixels of the longer side of the picture, :param most: likewise.
+    :param shape: (..., rows, columns) of the slice. :param size: height and width of its pixels.
+    :param least: the fewest pixels of the picture's longer side. :param most: the most.
     """
     rows, columns = shape[-2:]
     finest = min(size)

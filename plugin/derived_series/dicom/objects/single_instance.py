@@ -1,4 +1,4 @@
-"""The header of an object of one instance, and how it is put together with what its builder makes."""
+"""Draft: the settled header of an object in one instance, to be completed by the object's builder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from derived_series.dicom.series.settling import settle
 from derived_series.dicom.series.text import settle_dataset
 from derived_series.errors import GeometryError, HeaderError, ShapeMismatch
 
-#: What only an image of one frame has: it comes with the rules, and says nothing of a document.
+#: Elements of single-frame images, which come with the rules but do not apply to documents.
 IMAGE_ONLY = frozenset(
     int(Tag(name))
     for name in (
@@ -49,12 +49,12 @@ IMAGE_ONLY = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """What the blueprint says of the object.
+    """The settled header of an object.
 
-    :param env: the object as one instance that all its sources contribute to.
-    :param encoded: references to all that it comes from, which are many: as they are in the file.
-    :param slices: the same with an instance a slice: what each frame comes from.
-    :param index: 0-based, of the instance in its series.
+    :param env: the environment of the object as one instance, to which all its sources contribute.
+    :param encoded: the references to all sources, which may be many, as encoded in the file.
+    :param slices: the environment with an instance for each slice, which says what each frame comes from.
+    :param index: the 0-based index of the instance in its series.
     """
 
     header: SeriesHeader
@@ -66,7 +66,7 @@ class Draft:
     index: int = 0
 
     def value(self, name: str, default: Any = None) -> Any:
-        """The value of a tag by keyword."""
+        """The value of a tag, by keyword."""
         element = self.elements.get((int(Tag(name)), ""))
         return default if element is None else element.value
 
@@ -78,12 +78,12 @@ class Draft:
 def draft_of(
     header: SeriesHeader, pixels: StoredPixels, placement: Placement, unused: frozenset[int] = frozenset()
 ) -> Draft:
-    """Settle every element of the header.
+    """Settle every element of the header for an object with all slices in one instance.
 
-    Copies of what differs from slice to slice have no place in an object of all slices: they are left out.
+    Copies of values that differ from slice to slice do not apply to the whole object and are left out.
 
     :param unused: tags that the object does not have.
-    :raises HeaderError: tags that this leaves without a value.
+    :raises HeaderError: tags are left without a value.
     """
     slices = ImageEnvironment(
         series=header.env,
@@ -129,7 +129,7 @@ def draft_of(
 
 
 def _answer(element: VirtualElement, env: ImageEnvironment) -> Any:
-    """What an element says of all slices in one instance."""
+    """The answer of an element for all slices in one instance."""
     value = element.at_image(env)
     if value is not DEFER:
         return value
@@ -143,10 +143,10 @@ def _answer(element: VirtualElement, env: ImageEnvironment) -> Any:
 
 
 def finished(draft: Draft, structure: Iterable[DataElement], warnings: Iterable[str] = ()) -> FinishedSeries:
-    """Put the draft and the structure together to the one instance of the series.
+    """Combine the draft and the structure into the one instance of the series.
 
-    :param structure: what follows from the image: frames and their encoding. It stands, whatever the blueprint says;
-        where they differ, a warning says so.
+    :param structure: the elements that follow from the image: frames and their encoding. They override the blueprint,
+        with a warning if they differ.
     """
     elements = dict(draft.elements)
     messages = [*draft.warnings, *warnings]
@@ -183,7 +183,7 @@ _CLASS = int(Tag("SOPClassUID"))
 
 
 def require_grid(placement: Placement, what: str) -> Grid:
-    """The one volume's grid. :raises GeometryError: an image that is nowhere. :raises ShapeMismatch: a 4D image."""
+    """Require a place and a single volume. :raises GeometryError: it has no place. :raises ShapeMismatch: it is 4D."""
     if placement.volumes > 1:
         raise ShapeMismatch(
             f"{what} is made from one volume, this image has {placement.volumes}",

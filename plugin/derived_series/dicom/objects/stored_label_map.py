@@ -1,4 +1,4 @@
-"""A stored segmentation as an array of labels: binary, fractional and label map ones, of any number of segments."""
+"""Reading a stored segmentation (binary, fractional or label map, of any number of segments) as an array of labels."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from derived_series.errors import InvalidParent
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
-    """
+    """A stored segmentation as labels.
+
     :param array: (slice, row, column), the segment's number in each voxel, 0 for none.
-    :param grid: where it is; slices without any segment may be missing at both ends.
+    :param grid: the array's grid; slices without segments may be missing at both ends.
     :param labels: SegmentLabel by segment number.
     """
 
@@ -33,9 +34,9 @@ class LabelMap:
     labels: Mapping[int, str]
 
     def on(self, parent: ParentSeries) -> npt.NDArray[Any]:
-        """The labels at the voxels of another series, (slice, row, column): of the nearest voxel, 0 outside.
+        """Resample the labels to the voxels of another series, (slice, row, column): the nearest voxel's, 0 outside.
 
-        :raises GeometryError: where slices between others are missing, so that they are not evenly spaced.
+        :raises GeometryError: slices in between are missing, so that they are not evenly spaced.
         """
         nearest = Resampling("Nearest", 0)
         return resample(self.array, self.grid.affine_lps, parent, str(SegmentationStorage), nearest)[0]
@@ -43,10 +44,10 @@ class LabelMap:
 
 @reading("the segmentation")
 def label_map(dataset: Dataset) -> LabelMap:
-    """The labels of one instance, on the planes of its own frames; of overlapping fractional segments the largest part.
+    """Read the labels of one instance, on the planes of its frames; where fractions overlap, the largest one counts.
 
-    :raises InvalidParent: an instance that is not a segmentation, or one whose binary segments share voxels.
-    :raises GeometryError: frames that are nowhere.
+    :raises InvalidParent: the instance is not a segmentation, or its binary segments share voxels.
+    :raises GeometryError: the frames have no place.
     """
     if "SegmentSequence" not in dataset:
         raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} is not a segmentation")

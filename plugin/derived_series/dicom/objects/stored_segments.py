@@ -1,4 +1,4 @@
-"""The frames of a stored segmentation (PS3.3 C.8.20), of any kind: where each is, and the segments that it shows."""
+"""The frames of a stored segmentation (PS3.3 C.8.20) of any kind: where each is, and which segments it shows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from derived_series.errors import GeometryError
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredSegments:
-    """
-    :param items: of SegmentSequence, without the background of a label map.
-    :param numbers: of each frame, its segment; 0 where a frame has all of them.
+    """A stored segmentation, read frame by frame.
+
+    :param items: items of SegmentSequence, without the background of a label map.
+    :param numbers: the segment of each frame; 0 if a frame has all of them.
     :param positions: ImagePositionPatient of each frame, (frame, 3).
-    :param step: mm between neighbouring planes; 0 where nothing tells.
-    :param maximum: what a part or probability of 1 is stored as.
+    :param step: mm between neighbouring planes; 0 if unknown.
+    :param maximum: the stored value of a fraction or probability of 1.
     """
 
     source: Dataset
@@ -41,7 +42,7 @@ class StoredSegments:
 
     @classmethod
     def of(cls, source: Dataset) -> StoredSegments:
-        """:raises GeometryError: a segmentation that does not say where its frames are."""
+        """Read a segmentation. :raises GeometryError: it does not say where its frames are."""
         is_label_map = str(source.get("SegmentationType")) == "LABELMAP"
         count = int(source.get("NumberOfFrames") or 1)
         shared = shared_group(source)
@@ -80,28 +81,28 @@ class StoredSegments:
         return [frame for frame, of in enumerate(self.numbers) if self.is_label_map or of == number]
 
     def pixels(self, frame: int) -> npt.NDArray[Any]:
-        """The stored values of a frame, (row, column). The one that was asked for last is kept."""
+        """The stored values of a frame, (row, column); the last one is cached."""
         if frame not in self._last:
             self._last.clear()
             self._last[frame] = decoded_frame(self.source, frame)
         return self._last[frame]
 
     def mask(self, frame: int, number: int) -> Mask:
-        """Where a frame shows a segment: of a fractional one, where half of the maximum or more is."""
+        """Where a frame shows a segment; a fractional one, where it has at least half the maximum."""
         pixels = self.pixels(frame)
         shown: Mask = pixels == number if self.is_label_map else 2 * pixels.astype(np.int64) >= self.maximum
         return shown
 
     def shown_in(self, frame: int) -> list[int]:
-        """The numbers of the segments that a frame may show, of a label map those that it does; without background."""
+        """The numbers of the segments that a frame may show; in a label map, that it does show; without background."""
         if not self.is_label_map:
             return [self.numbers[frame]]
         return [int(number) for number in np.unique(self.pixels(frame)) if number != 0]
 
     def planes(self) -> tuple[npt.NDArray[np.float64], tuple[int, ...]]:
-        """The planes of the frames, ascending along the normal, and the number of the plane of each frame.
+        """The planes of the frames, ascending along the normal, and the index of each frame's plane.
 
-        Between planes that are some steps apart, those that no segment has a frame of are filled in.
+        Planes between them without a frame, because no segment is there, are filled in.
 
         :return: ImagePositionPatient of each plane, (plane, 3).
         """
@@ -127,7 +128,7 @@ class StoredSegments:
 
 
 def _of(group: Dataset, shared: Dataset, sequence: str, keyword: str) -> Any:
-    """An attribute of a functional group, of the frame or shared; None when it is nowhere."""
+    """An attribute of a functional group, of the frame or shared; None if it is missing."""
     for item in (*(group.get(sequence) or ()), *(shared.get(sequence) or ())):
         if item.get(keyword) is not None:
             return item.get(keyword)

@@ -1,4 +1,4 @@
-"""Segmentations and RT structure sets as labels on the grid of an image series: what a pipeline computes with."""
+"""Reading segmentations and RT structure sets as labels on the grid of an image series, for pipelines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from derived_series.dicom.objects.stored_segments import StoredSegments
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import GeometryError, InvalidParent
 
-#: Contours may be this part of the distance of the slices off a slice and still be on it.
+#: How far a contour may be off a slice and still count as on it, as a part of the distance between slices.
 _ON_SLICE = 0.1
 _LARGEST_LABEL = (1 << 16) - 1
 _ALGORITHMS = ("AUTOMATIC", "SEMIAUTOMATIC", "MANUAL")
@@ -30,12 +30,12 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
-    """The segments or structures of a series, on the grid of another one.
+    """The segments or structures of a series, on the grid of another series.
 
-    :param array: uint16, (slice, row, column): the number of the structure, 0 where there is none. Where several
-        overlap, that of the last one; ``mask`` has each of them whole.
-    :param segments: what the numbers stand for; ``segments(*labels.segments)`` describes a new label map so.
-    :param warnings: what was left out or is not as it was drawn.
+    :param array: uint16, (slice, row, column): the number of the structure, 0 for none. Where several overlap, it is
+        the last one's; ``mask`` has each of them complete.
+    :param segments: the meanings of the numbers; ``segments(*labels.segments)`` describes a new label map by them.
+    :param warnings: structures or contours that were left out or changed.
     """
 
     array: npt.NDArray[np.uint16]
@@ -44,9 +44,9 @@ class Labels:
     _draw: Callable[[int], Mask]
 
     def mask(self, structure: int | str) -> Mask:
-        """Where a structure is, by its number or by its name.
+        """The mask of a structure, (slice, row, column), by its number or its name.
 
-        :raises InvalidParent: when there is none such, with those that there are.
+        :raises InvalidParent: there is no such structure; the error lists those that there are.
         """
         for index, segment in enumerate(self.segments):
             if structure in (segment.number, segment.label):
@@ -57,11 +57,11 @@ class Labels:
 
 @reading("the structures")
 def labels_on(series: ParentSeries, images: ParentSeries) -> Labels:
-    """The segments or structures of a series of one instance, on the grid of a series of images.
+    """Read the segments or structures of a series of one instance on the grid of an image series.
 
-    :param series: of ``ParentSeries.from_objects``.
-    :raises InvalidParent: another kind of object, or several of them.
-    :raises GeometryError: another frame of reference; contours that are not on the slices of the images.
+    :param series: made by ``ParentSeries.from_objects``.
+    :raises InvalidParent: it is another kind of object, or several of them.
+    :raises GeometryError: the frames of reference differ, or contours are not on the images' slices.
     """
     source = series.pivot
     if len(series) > 1:
@@ -93,7 +93,7 @@ def labels_on(series: ParentSeries, images: ParentSeries) -> Labels:
 
 
 def _numbered(segments: Sequence[Segment]) -> tuple[list[int], list[Segment], list[str]]:
-    """The segments with numbers from 1 to 65535, each once; from 1 on where theirs are not so."""
+    """Give the segments unique numbers from 1 to 65535: their own, or from 1 on if those are not; with warnings."""
     numbers = [segment.number for segment in segments]
     if len(set(numbers)) == len(numbers) and all(0 < number <= _LARGEST_LABEL for number in numbers):
         return numbers, list(segments), []
@@ -146,7 +146,7 @@ class _Rois:
         return segments
 
     def draw(self, index: int) -> Mask:
-        """The pixels whose centres are within an odd number of the contours on their slice."""
+        """The pixels whose centres are inside an odd number of contours on their slice."""
         roi = self._rois[index]
         by_slice: dict[int, list[Points]] = {}
         left_out = 0
@@ -166,7 +166,7 @@ class _Rois:
         return mask
 
     def _placed(self, points: Points, name: str) -> tuple[int | None, Points]:
-        """(index of the slice, the points as columns and rows of it); None for a slice that there is not."""
+        """(index of the slice, points as columns and rows); the index is None if there is no such slice."""
         grid = self._grid
         along, distances = points @ grid.normal, grid.distances
         spacing = grid.slice_spacing or 1.0
@@ -196,7 +196,7 @@ def _code(items: Any) -> Code | None:
 
 
 class _Segments:
-    """The segments of a segmentation: binary, fractional (half of the maximum or more is in), or a label map."""
+    """The segments of a segmentation: binary, fractional (at least half the maximum counts), or a label map."""
 
     def __init__(self, source: Dataset, grid: Grid, frame: str):
         _require_frame(source.get("FrameOfReferenceUID"), frame, "the segmentation")
@@ -208,7 +208,7 @@ class _Segments:
         return [_segment(item) for item in self._stored.items]
 
     def draw(self, index: int) -> Mask:
-        """The pixels of the images whose centres are in a voxel of the segment."""
+        """The pixels of the images whose centres are inside voxels of the segment."""
         stored = self._stored
         number = int(stored.items[index].SegmentNumber)
         frames = stored.frames_of(number)

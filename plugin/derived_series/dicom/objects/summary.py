@@ -1,4 +1,4 @@
-"""One page of what a label map holds: names, volumes, and three planes through its largest structure."""
+"""One page about a label map: names, volumes, and three planes through its largest structure."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from derived_series.dicom.source.thickness import thickness_of
 
 _WIDTH, _MARGIN, _PANEL = 1280, 24, 392
 _TITLE, _TEXT, _SMALL = 26, 18, 15
-#: Lines of names before there is another column, and columns at most.
+#: The number of names that fit one column, and the most columns.
 _LINES, _COLUMNS = 12, 4
-#: Lines of names at most, in a column.
+#: The most names in a column.
 _MOST_LINES = 40
 
 
 def volumes(grid: Grid, labels: Labels, thickness: float | None) -> dict[int, float]:
-    """The volume of each label in ml: its pixels, times how far each slice reaches towards its neighbours.
+    """The volume of each label in ml: its pixels times the extent of each slice, halfway to its neighbours.
 
-    :param thickness: of a single slice, in mm; None leaves its volume out.
+    :param thickness: the thickness in mm of a single slice; None leaves its volume out.
     """
     distances = grid.distances
     if len(distances) > 1:
@@ -70,10 +70,10 @@ def summary(
     drawing: Drawing,
     algorithm: Algorithm | None,
 ) -> Image.Image:
-    """The page.
+    """Draw the page.
 
-    :param grid: where the labels are, (slice, row, column). :param places: for each slice the index of the parent's
-        instance. :param looks: of all labels that are there.
+    :param grid: the labels' grid. :param labels: (slice, row, column). :param places: for each slice, the index of the
+        parent's instance. :param looks: the looks of all labels in the map.
     """
     shown = ShownSlices(parent)
     grey = np.stack([shown.grey(index) for index in places])
@@ -117,9 +117,9 @@ def _millilitres(volume: float | None) -> str:
 
 
 def _centre(labels: Labels) -> tuple[int, tuple[int, int, int]]:
-    """The largest label, and the voxel at its centre; the middle of all where there is none.
+    """The largest label and the voxel at its centre; label 0 and the middle voxel if there is no label.
 
-    Where a plane through the centre misses the label, it is the voxel of it that is nearest to the centre.
+    If a plane through the centre misses the label, it is the label's voxel nearest to the centre.
     """
     counts = np.bincount(labels.ravel())
     counts[0] = 0
@@ -155,7 +155,7 @@ def _panels(
     fill: float,
     top: int,
 ) -> None:
-    """The planes side by side, their middles at one height, with the letters of the directions at their sides."""
+    """Draw the planes side by side, aligned at their middles, with the letters of the directions at their sides."""
     tallest = max(panel.grey.shape[0] for panel in panels)
     room = (_WIDTH - 2 * _MARGIN) // 3
     for place, panel in enumerate(panels):
@@ -171,16 +171,16 @@ def _panels(
 def letter_places(
     corner: tuple[int, int], size: tuple[int, int], letters: tuple[str, str, str, str]
 ) -> list[tuple[tuple[int, int], str, str]]:
-    """(x, y), text and Pillow's anchor of each letter: inside at its side of a plane, outside where it is too thin.
+    """(x, y), text and Pillow's anchor of each letter: inside the plane at its side, or outside if it is too thin.
 
     :param corner: (x, y) of the plane's upper left corner. :param size: (rows, columns).
-    :param letters: what is to the left, to the right, above and below.
+    :param letters: the letters at the left, at the right, above and below.
     """
     (left, upper), (rows, columns) = corner, size
     to_left, to_right, above, below = letters
     middle, centre = upper + rows // 2, left + columns // 2
     widest = max(width_of(to_left, _TEXT), width_of(to_right, _TEXT))
-    # a letter inside of a thin plane would reach past the one of the other side
+    # inside a thin plane, a letter would run into the one on the other side
     across, sides = (6, ("lm", "rm")) if columns > 2 * (widest + 12) else (-6, ("rm", "lm"))
     down, ends = (4, ("ma", "md")) if rows > 2 * (line_height(_TEXT) + 8) else (-4, ("md", "ma"))
     return [
