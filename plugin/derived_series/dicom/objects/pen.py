@@ -52,7 +52,7 @@ def write(pen: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int
 def write_names(
     pen: ImageDraw.ImageDraw, box: tuple[int, int, int, int], names: Sequence[tuple[str, Colour]], size: int
 ) -> None:
-    """Write names below each other, each with a square in its colour; if they do not fit, the last line counts the rest.
+    """Write names below each other, each with a square in its colour; the last line counts those that do not fit.
 
     :param box: left, top, right, bottom in pixels.
     """

@@ -17,8 +17,8 @@ from derived_series.jobs.queue.nodes import OVER, Nodes
 from derived_series.jobs.queue.observation import Observation
 from derived_series.jobs.queue.outcomes import DISK_ERRORS, is_death, outcome_of, verdict
 from derived_series.jobs.queue.running import Running
-from derived_series.jobs.queue.sending import Sending
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.task_sender import TaskSender
 from derived_series.jobs.queue.uploads import KeptUploads
 from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import JobRecord, Problem, State
@@ -48,7 +48,7 @@ class Ends:
     announcer: Announcer
     observation: Observation
     uploads: KeptUploads
-    sending: Sending
+    sender: TaskSender
     room: WaitingRoom
     stopping: threading.Event
 
@@ -79,7 +79,7 @@ class Ends:
             if has_leftovers:
                 self.leftovers.expect(job.id)
         self.nodes.board.forget(job.id)
-        self.sending.running.let_go(job.id)
+        self.sender.running.let_go(job.id)
         self._wake(job.id)
         return last
 
@@ -107,7 +107,7 @@ class Ends:
             self.discard(job, running.task, worker_died=worker_died)
         else:
             self.apply(job, worker_died=worker_died)
-            self.sending.running.let_go(job.id)
+            self.sender.running.let_go(job.id)
 
     def discard(
         self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0, *, worker_died: bool = False
@@ -118,7 +118,7 @@ class Ends:
         :param discards: how many times this was tried before.
         """
         self.leftovers.expect(job.id)
-        self.sending.discard(job, task or self.sending.make_task(job), discards, worker_died=worker_died)
+        self.sender.discard(job, task or self.sender.make_task(job), discards, worker_died=worker_died)
 
     def _after_discard(self, running: Running, job: JobRecord, outcome: Outcome) -> None:
         if outcome.error is not None and running.discards < _DISCARD_ATTEMPTS:
@@ -128,7 +128,7 @@ class Ends:
         # What could not be removed now is removed by the next attempt, or at the next start.
         last = dataclasses.replace(job, has_leftovers=outcome.error is not None)
         self.apply(last, worker_died=running.worker_died)
-        self.sending.running.let_go(job.id)
+        self.sender.running.let_go(job.id)
 
     def write(self, job: JobRecord, *, worker_died: bool = False) -> bool:
         """Write what has become of an attempt, and what others are told of it: both or neither.

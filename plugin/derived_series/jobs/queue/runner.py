@@ -29,8 +29,8 @@ from derived_series.jobs.queue.observation import Observation
 from derived_series.jobs.queue.progress_board import ProgressReport
 from derived_series.jobs.queue.runner_thread import RunnerThread
 from derived_series.jobs.queue.running import RunningJobs
-from derived_series.jobs.queue.sending import Sending
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.task_sender import TaskSender
 from derived_series.jobs.queue.turns import Turns
 from derived_series.jobs.queue.uploads import KeptUploads, Upload
 from derived_series.jobs.queue.waiting import WaitingRoom
@@ -93,7 +93,7 @@ class JobRunner:
         self._room = WaitingRoom()
         self._stopping = threading.Event()
         clock = SteadyClock()
-        sending = Sending(
+        sender = TaskSender(
             executor,
             previews,
             work,
@@ -111,12 +111,12 @@ class JobRunner:
             announcer=announcer or Announcer(),
             observation=Observation(observe),
             uploads=self._uploads,
-            sending=sending,
+            sender=sender,
             room=self._room,
             stopping=self._stopping,
         )
         turns = Turns(store, executor, previews, self._environments, limits, self._running, clock)
-        self._thread = RunnerThread(self._messages, turns, sending, ends, self._stopping)
+        self._thread = RunnerThread(self._messages, turns, sender, ends, self._stopping)
 
     def start(self) -> None:
         """Run. What is there is taken up by the one that leads."""

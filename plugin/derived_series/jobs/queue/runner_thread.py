@@ -15,8 +15,8 @@ from derived_series.jobs.queue.ends import Ends
 from derived_series.jobs.queue.nodes import CANCEL, OVER, Nodes
 from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, is_overdue, taken_up, too_late
 from derived_series.jobs.queue.running import Running, RunningJobs
-from derived_series.jobs.queue.sending import DISCARD_SECONDS, Sending
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.task_sender import DISCARD_SECONDS, TaskSender
 from derived_series.jobs.queue.turns import Turns
 from derived_series.jobs.record import JobRecord, Problem, State
 
@@ -36,18 +36,18 @@ class RunnerThread:
         self,
         messages: SimpleQueue[tuple[str, str]],
         turns: Turns,
-        sending: Sending,
+        sender: TaskSender,
         ends: Ends,
         stopping: threading.Event,
     ):
         self._messages = messages
         self._turns = turns
-        self._sending = sending
+        self._sender = sender
         self._ends = ends
         self._stopping = stopping
         self._store: JobStore = ends.store
         self._nodes: Nodes = ends.nodes
-        self._running: RunningJobs = sending.running
+        self._running: RunningJobs = sender.running
         self._orders: SimpleQueue[str] = SimpleQueue()  # to lead, and to resign
         self._in_office = False  # between the two: even while it is not sure to lead, what runs here is this Orthanc's
         self._recovery = False  # what is on disk is to be compared with what runs
@@ -126,7 +126,7 @@ class RunnerThread:
         if kind == "done" and running is not None and running.future.done():
             self._ends.take(running)
         elif kind == "begun" and running is not None and running.deadline == inf:
-            self._sending.begun(running)
+            self._sender.begun(running)
         elif kind == CANCEL and running is not None:
             self._end(running, CANCELLED)
         elif kind == CANCEL:
@@ -214,11 +214,11 @@ class RunnerThread:
             started=begun,
             has_leftovers=job.result is None and not job.is_preview,
         )
-        task = self._sending.make_task(job)
+        task = self._sender.make_task(job)
         if not self._store.claim(job):
             return  # it was taken back or is another's
         self._ends.leftovers.begin(job.id)
-        self._sending.derive(job, task, executor)
+        self._sender.derive(job, task, executor)
         self._ends.observation.tell(job)
 
     # -- ending --------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ DISCARD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class TaskSender:
     """Hands tasks to executors, and notes in ``running`` what they are about.
 
     :param executor: the workers of all jobs. :param previews: where dry runs go beside other jobs.
