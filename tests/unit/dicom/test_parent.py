@@ -239,6 +239,67 @@ def test_fewer_bits_than_allocated(bits: int, high: int, signed: bool, rubbish: 
     assert np.array_equal(volume(build(parent)), wanted)
 
 
+@pytest.mark.parametrize("syntax", [RLELossless, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize(("high", "signed"), [(11, False), (13, True), (15, False), (15, True)])
+def test_values_below_the_highest_bit_in_any_syntax(syntax: str, high: int, signed: bool) -> None:
+    """Run lengths and bytes in another order have the same unused bits as plain pixels (PS3.5 8.1.1, annex G)."""
+    low = -2048 if signed else 0
+    wanted = np.linspace(low, low + 4095, 64).astype(int).reshape(1, 8, 8)
+    (dataset,) = ct_phantom(1, 8, 8)
+    dataset.PixelRepresentation, dataset.RescaleIntercept = int(signed), 0
+    shifted, above_and_below = (wanted & 0xFFF) << (high - 11), 0xFFFF & ~(0xFFF << (high - 11))
+    dataset.PixelData = (shifted | above_and_below).astype("<u2").tobytes()
+    dataset.BitsStored, dataset.HighBit = 16, 15  # the encoder takes no others as they are
+    (source,) = compressed([dataset], syntax)
+    source.BitsStored, source.HighBit = 12, high
+    assert np.array_equal(parent_of([source]).voxels(), wanted)
+
+
+def with_table(vr: str, first: int, bits: int, data: bytes | list[int], *, signed: bool, entries: int) -> Dataset:
+    """A CT slice of the values first - 8 to first + 55, with a modality LUT in place of its rescale."""
+    (dataset,) = ct_phantom(1, 8, 8, signed=True)
+    del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType
+    dataset.PixelRepresentation = int(signed)
+    dataset.PixelData = np.arange(first - 8, first + 56).astype("<i2" if signed else "<u2").tobytes()
+    table = Dataset()
+    table.add_new("LUTDescriptor", vr, [entries, first % 65536 if vr == "US" else first, bits])
+    table.ModalityLUTType = "US"
+    table.add_new("LUTData", "US" if isinstance(data, list) else "OW", data)
+    dataset.ModalityLUTSequence = [table]
+    return dataset
+
+
+@pytest.mark.parametrize(
+    ("vr", "first", "bits", "signed"),
+    [("SS", -1000, 16, True), ("US", -1000, 16, True), ("US", 1000, 16, False), ("US", 1000, 12, False)],
+)
+@pytest.mark.parametrize("form", ["words", "bytes", "list"])
+def test_a_modality_lut_in_every_form(vr: str, first: int, bits: int, signed: bool, form: str) -> None:
+    """Entries of 8 bits are packed; the first value is signed where the pixels are (PS3.3 C.11.1.1)."""
+    entries = (np.arange(40) * 3 + 5).astype("<u2")
+    data: Any = {"words": entries.tobytes(), "bytes": entries.astype("u1").tobytes(), "list": entries.tolist()}[form]
+    source = with_table(vr, first, 8 if form == "bytes" else bits, data, signed=signed, entries=40)
+    wanted = entries[np.clip(np.arange(-8, 56), 0, 39)]
+    assert np.array_equal(parent_of([source]).voxels().ravel(), wanted)
+
+
+def test_a_modality_lut_of_all_values_of_signed_pixels() -> None:
+    entries = np.arange(65536, dtype="<u2")[::-1]
+    source = with_table("SS", -32768, 16, entries.tobytes(), signed=True, entries=0)
+    source.PixelData = np.linspace(-32768, 32767, 64).astype("<i2").tobytes()
+    wanted = 65535 - (np.linspace(-32768, 32767, 64).astype("<i2").astype(int) + 32768)
+    assert np.array_equal(parent_of([source]).voxels().ravel(), wanted)
+
+
+def test_a_modality_lut_that_is_too_short_is_refused() -> None:
+    short = with_table("SS", -1000, 16, bytes(20), signed=True, entries=40)
+    with pytest.raises(InvalidParent, match=r"LUTData \(0028,3006\) has 10 entries, and .* says 40"):
+        parent_of([short]).voxels()
+    del short.ModalityLUTSequence[0].LUTDescriptor
+    with pytest.raises(InvalidParent, match=r"LUTDescriptor \(0028,3002\) is None"):
+        parent_of([short]).voxels()
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i1", "<u2", "<i2", "<u4", "<i4"])
 def test_integers_of_all_sizes(dtype: str) -> None:
     wanted = np.arange(-20 if "i" in dtype else 0, 44 if "i" in dtype else 64).reshape(1, 8, 8).astype(dtype)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.pixels.utils import pixel_array
 
 from derived_series.dicom.image.stored_pixels import encode_pixels
 from derived_series.dicom.modules.windows import Window, displayed, window_of, windows_of
+from derived_series.dicom.source.lookup_tables import look_up, numbers_of
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
@@ -89,8 +90,9 @@ def _in_colour(instance: Dataset) -> npt.NDArray[np.uint8]:
 def _by_table(values: npt.NDArray[np.float64], instance: Dataset) -> npt.NDArray[np.float64]:
     """Map values through the first VOI LUT, to 0 to 1 (PS3.3 C.11.2.1.1)."""
     table = instance.VOILUTSequence[0]
-    looked_up = apply_voi(np.rint(values).astype(np.int32), instance, index=0)
-    return np.asarray(looked_up, np.float64) / ((1 << int(table.LUTDescriptor[2])) - 1)
+    _, _, bits = numbers_of(table)
+    looked_up = look_up(np.rint(values), table, signed=bool(instance.get("PixelRepresentation")))
+    return np.clip(looked_up / ((1 << max(bits, 1)) - 1), 0, 1)
 
 
 def pixel_size(parent: ParentSeries) -> tuple[float, float]:

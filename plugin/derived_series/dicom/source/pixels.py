@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -19,10 +18,12 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
 )
 
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.source.lookup_tables import look_up
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.errors import InvalidParent
 
@@ -32,6 +33,8 @@ _PIXEL_DATA = Tag("PixelData")
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 _LITTLE_ENDIAN = (*_NATIVE, DeflatedExplicitVRLittleEndian)
 _UNCOMPRESSED = (*_LITTLE_ENDIAN, ExplicitVRBigEndian)
+#: Those that keep the bits as they are, with what is above and below the value (PS3.5 8.1.1, G.2).
+_KEEPS_ALL_BITS = (None, *_UNCOMPRESSED, RLELossless)
 _UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
 #: What a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
@@ -168,8 +171,10 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
     bits = _frame_of_bits(dataset, index)
     if bits is not None:
         return bits
+    all_bits = transfer_syntax(dataset) in _KEEPS_ALL_BITS  # pydicom takes the lowest bits, whatever HighBit says
     try:
-        frame = pixel_array(dataset if deferred is None else str(dataset.filename), index=index)
+        source = dataset if deferred is None else str(dataset.filename)
+        frame = pixel_array(source, index=index, correct_unused_bits=not all_bits)
     except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError, IndexError) as error:
         syntax = transfer_syntax(dataset)
         name = None if syntax is None else syntax.name
@@ -183,7 +188,8 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
         ) from error
     if frame.dtype.kind not in "iu":
         return frame
-    return _clean(frame, pixel_format.bits_stored, frame.dtype.itemsize * 8 - pixel_format.bits_stored)
+    unused = pixel_format.unused_high_bits if all_bits else frame.dtype.itemsize * 8 - pixel_format.bits_stored
+    return _clean(frame, pixel_format.bits_stored, unused)
 
 
 def decoded_frame(dataset: Dataset, index: int) -> npt.NDArray[Any]:
@@ -277,6 +283,11 @@ def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
     return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
 
 
+def _is_label_map(dataset: Dataset) -> bool:
+    """Whether it is of a segmentation whose values are numbers of segments, in whatever colours (PS3.3 C.8.20.2)."""
+    return str(source_of(dataset).get("SegmentationType")) == "LABELMAP"
+
+
 @reading("the rescale or modality LUT of the parent's pixels")
 def real_world(
     dataset: Dataset, pixel_format: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]
@@ -285,7 +296,7 @@ def real_world(
 
     :raises InvalidParent: for colour, which has none.
     """
-    palette = dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+    palette = dataset.get("PhotometricInterpretation") == "PALETTE COLOR" and not _is_label_map(dataset)
     if stored.ndim != 2 or palette:
         how_so = "palette" if palette else f"{stored.shape[-1]} samples a pixel"
         raise InvalidParent(
@@ -300,7 +311,9 @@ def real_world(
             remedy="correct it in the parent series",
         )
     if pixel_format.has_modality_lut:
-        out[...] = apply_modality_lut(stored, dataset)
+        big_endian = transfer_syntax(dataset) == ExplicitVRBigEndian
+        signed = pixel_format.dtype.startswith("<i")
+        out[...] = look_up(stored, dataset.ModalityLUTSequence[0], signed=signed, big_endian=big_endian)
     elif slope == 1 and intercept == 0:
         out[...] = stored
     elif slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
