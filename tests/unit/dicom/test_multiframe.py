@@ -303,6 +303,20 @@ def test_a_dose_is_placed_by_its_offsets(first: float) -> None:
     assert not {"GridFrameOffsetVector", "DoseGridScaling", "NumberOfFrames"} & {element.keyword for element in one}
 
 
+@pytest.mark.parametrize("relative", [True, False])
+def test_a_dose_whose_normal_points_down_is_placed_by_its_offsets_or_by_z(relative: bool) -> None:
+    """Offsets from 0 go along the normal; those that begin at the first frame's z are z (PS3.3 C.8.8.3.2)."""
+    slices = ct_phantom(4, 8, 6)
+    for one in slices:
+        one.ImageOrientationPatient = [1, 0, 0, 0, -1, 0]
+    below = [float(one.ImagePositionPatient[2]) for one in slices]
+    source = dose(slices, [0.0, -2.5, -5.0, -7.5] if relative else below)
+    parent = parent_of([source])
+    assert parent.grid == parent_of(slices).grid and parent.grid is not None
+    assert [round(z, 3) for _, _, z in parent.grid.positions] == below[::-1]
+    assert np.allclose(parent.voxels(), parent_of(slices).stored() * 0.001)
+
+
 def test_a_dose_of_one_plane_is_scaled_too() -> None:
     slices = ct_phantom(1, 8, 6)
     source = dose(slices, [])
@@ -369,6 +383,43 @@ def test_objects_of_frames_refer_to_frames_and_can_be_parents() -> None:
         parent_of([decoded(two.encode(0))])
     map_of = build(parent, parent.voxels() / 3, blueprint="parametric_map", factory=ParametricMapFactory())
     assert np.array_equal(parent_of([decoded(map_of.encode(0))]).voxels(), parent.voxels() / 3)
+
+
+def _parametric_map(slope: float, intercept: float, *, mappings: int = 1) -> Dataset:
+    """A stored map of 3 slices, of 0 to 5, with a mapping of its own; each further one has twice the slope."""
+    parent = parent_of(ct_phantom(3, 4, 4))
+    series = build(parent, np.linspace(0, 5, 48).reshape(3, 4, 4), blueprint="parametric_map")
+    (stored_map,) = written(series)
+    (group,) = stored_map.SharedFunctionalGroupsSequence
+    (mapping,) = group.RealWorldValueMappingSequence
+    group.RealWorldValueMappingSequence = [copy.deepcopy(mapping) for _ in range(mappings)]
+    for number, item in enumerate(group.RealWorldValueMappingSequence):
+        item.RealWorldValueSlope, item.RealWorldValueIntercept = slope * 2**number, intercept
+    return stored_map
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1.0, 0.0), (0.01, -5.0), (-2.0, 0.0), (1.0, 273.15)])
+def test_values_of_a_parametric_map_are_those_of_its_mapping(slope: float, intercept: float) -> None:
+    """A map has no rescale but that to real-world values (PS3.3 C.7.6.16.2.11), whatever its pixels are."""
+    source = _parametric_map(slope, intercept)
+    parent = parent_of([source])
+    wanted = np.linspace(0, 5, 48, dtype=np.float32).reshape(3, 4, 4) * slope + intercept
+    assert np.allclose(parent.voxels(), wanted, atol=1e-5) and not parent.warnings
+    del source.FloatPixelData
+    source.BitsAllocated = source.BitsStored = 16
+    source.HighBit, source.PixelRepresentation = 15, 0
+    source.PixelData = np.arange(48, dtype="<u2").tobytes()
+    source["PixelData"].VR = "OW"
+    whole = parent_of([source])
+    assert sorted(whole.stored().ravel()) == list(range(48))
+    assert np.allclose(whole.voxels(), whole.stored() * slope + intercept, atol=1e-4)
+
+
+def test_mappings_that_differ_leave_a_parametric_map_as_it_is_stored() -> None:
+    parent = parent_of([_parametric_map(0.5, 0, mappings=2)])
+    assert np.allclose(parent.voxels().ravel(), np.linspace(0, 5, 48))
+    (warning,) = parent.warnings
+    assert "RealWorldValueMappingSequence (0040,9096) of the parent series has 2" in warning
 
 
 def test_groups_that_do_not_fit_are_refused() -> None:

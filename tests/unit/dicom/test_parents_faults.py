@@ -255,6 +255,23 @@ def test_a_slope_of_zero_is_told(tmp_path: Path) -> None:
     assert any("is 0: it was taken as 1" in warning for warning in series.warnings)
 
 
+@pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])
+@pytest.mark.parametrize(
+    ("kind", "lacking", "begins"),
+    [("ct", 1, "1 of the 3 instances"), ("ct", 3, "the parent series has"), ("pet", 2, "2 of the 3"), ("mr", 0, "")],
+)
+def test_a_rescale_that_instances_lack_is_told(kind: str, lacking: int, begins: str, keyword: str) -> None:
+    """It is of type 1 in CT and PET; MR has none, in all or in some of its instances."""
+    datasets = PHANTOMS[kind](3, 8, 8)
+    for dataset in datasets[:lacking]:
+        del dataset[keyword]
+    warned = [w for w in build(datasets).warnings if "it was taken as" in w]
+    assert len(warned) == bool(begins) and all(w.startswith(begins) and keyword in w for w in warned)
+    if kind == "mr":
+        datasets[1].RescaleSlope, datasets[1].RescaleIntercept = 2, 0
+        assert sum("2 of the 3 instances" in warning for warning in build(datasets).warnings) == 2
+
+
 def test_an_enhanced_image_of_one_slice_has_both_groups_of_what_is_unassigned() -> None:
     """PS3.3 table A.70-2: they are mandatory; that of each frame is empty where one slice has all in common."""
     (dataset,) = written(build(ct_phantom(1, 8, 8), blueprint="legacy_enhanced_ct"))

@@ -288,6 +288,31 @@ def test_an_occupancy_is_said_to_be_one() -> None:
     assert not any("SegmentationFractionalType" in warning for warning in series.warnings)
 
 
+def test_a_fractional_segmentation_is_a_parent_whose_values_are_its_fractions() -> None:
+    """Its stored values are parts of MaximumFractionalValue (PS3.3 C.8.20.2.3)."""
+    parent = PARENTS["axial"]
+    fractions = np.linspace(0, 1, parent.voxels().size, dtype=np.float32).reshape(parent.shape)
+    (source,) = written(build(parent, fractions, segments(), blueprint="fractional_segmentation"))
+    most = int(source.MaximumFractionalValue)
+    values = parent_of([source]).voxels()
+    assert np.allclose(values, np.rint(fractions * most) / most, atol=1e-6) and values.max() == 1
+    again = written(build(parent_of([source]), None, segments(), blueprint="fractional_segmentation"))[0]
+    assert np.array_equal(again.pixel_array, source.pixel_array)
+
+
+def test_a_label_map_in_colours_is_a_parent_whose_values_are_its_labels() -> None:
+    """A palette says how segments are shown (PS3.3 C.8.20.2): the values are their numbers all the same."""
+    parent = PARENTS["axial"]
+    image = labels(parent.shape, 1, 2)
+    series = build(parent, image, segments(*NAMED[:2]), blueprint="label_map_segmentation")
+    (source,) = written(series)
+    source.PhotometricInterpretation = "PALETTE COLOR"
+    for colour in ("Red", "Green", "Blue"):
+        source.add_new(f"{colour}PaletteColorLookupTableDescriptor", "US", [256, 0, 8])
+        source.add_new(f"{colour}PaletteColorLookupTableData", "OW", bytes(range(256)))
+    assert np.array_equal(parent_of([source]).voxels(), image)
+
+
 def test_a_label_map_is_a_parent_whose_values_are_its_labels() -> None:
     """A pipeline may take one, and the review page draws it as segments on its grid."""
     parent = PARENTS["oblique"]

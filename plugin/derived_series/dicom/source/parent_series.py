@@ -31,7 +31,9 @@ from derived_series.dicom.source.instances import (
     varying_tags,
 )
 from derived_series.dicom.source.multiframe.split import split_into_slices
+from derived_series.dicom.source.multiframe.value_mapping import ambiguous_mapping
 from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
+from derived_series.dicom.source.rescale import odd_rescale
 from derived_series.dicom.source.selection import ALL, Selection, choose
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.dicom.source.to_itk import sitk_image
@@ -116,7 +118,7 @@ class ParentSeries:
             grid, arranged = _grid(slices, varying)
             instances = tuple(slices[i] for i in arranged.order)
             warnings = (*meta_warnings, *left_out, *check_frame_of_reference(slices, varying), *_stretched(slices[0]))
-            warnings = (*warnings, *_flat(slices, varying))
+            warnings = (*warnings, *odd_rescale(slices, varying), *ambiguous_mapping(slices))
             return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
         slices.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
         return cls(tuple(slices), None, varying, warnings=(*meta_warnings, *left_out))
@@ -308,15 +310,6 @@ def _stretched(dataset: Dataset) -> list[str]:
         f"{describe(to_tag('ImageOrientationPatient'))} of the parent series has vectors of the lengths "
         f"{lengths[0]:.4g} and {lengths[1]:.4g} in place of 1: their directions were taken"
     ]
-
-
-def _flat(instances: list[Dataset], varying: frozenset[int]) -> list[str]:
-    """A warning of slopes that would make one value of all."""
-    tag = to_tag("RescaleSlope")
-    slopes = [dataset.get("RescaleSlope") for dataset in (instances if int(tag) in varying else instances[:1])]
-    if not any(isinstance(slope, (int, float)) and slope == 0 for slope in slopes):
-        return []
-    return [f"{describe(tag)} of the parent series is 0: it was taken as 1"]
 
 
 def _numbers_of_all(

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
-from derived_series.dicom.grid import FARTHEST_MM
+from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE_RADIANS, SAME_POSITION_MM
 
 _POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPatient")
 #: What the elements of a whole instance may say of one frame only.
@@ -54,7 +54,11 @@ def _reconstructed(source: Dataset, count: int) -> list[Place]:
 
 
 def _dose(source: Dataset, count: int) -> list[Place]:
-    """RT Dose: its offsets are from the first frame, or are positions along the normal when they start elsewhere."""
+    """RT Dose: its offsets are from the first frame, or, where they begin at its z, the z of each frame.
+
+    The standard allows z for planes along x and y alone; of transverse planes that are turned or mirrored, such as
+    (1, 0, 0, 0, -1, 0), whose normal points down, they are z as well.
+    """
     offsets, position = source.get("GridFrameOffsetVector"), source.get("ImagePositionPatient")
     orientation, scaling = source.get("ImageOrientationPatient"), source.get("DoseGridScaling")
     if count == 1 and scaling:
@@ -62,9 +66,17 @@ def _dose(source: Dataset, count: int) -> list[Place]:
     if not _are(offsets, count) or not _are(position, 3) or not _are(orientation, 6):
         return []
     numbers = [float(offset) for offset in _listed(offsets)]
-    along_normal = _along(position, orientation, [number - numbers[0] for number in numbers])
+    along_normal = _along(position, orientation, _from_the_first(numbers, position, orientation))
     slope = Tag("RescaleSlope")
     return [{**place, slope: DataElement(slope, "DS", scaling)} for place in along_normal] if scaling else along_normal
+
+
+def _from_the_first(offsets: list[float], position: Any, orientation: Any) -> list[float]:
+    """Offsets of frames as distances along the normal from the first of them."""
+    row, column = np.split(np.array([float(value) for value in orientation]), 2)
+    are_z = offsets[0] != 0 and abs(offsets[0] - float(position[2])) < SAME_POSITION_MM
+    goes_down = are_z and float(np.cross(row, column)[2]) < SAME_ANGLE_RADIANS - 1
+    return [(offsets[0] - offset) if goes_down else (offset - offsets[0]) for offset in offsets]
 
 
 def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[Place]:
