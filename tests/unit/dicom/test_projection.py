@@ -385,6 +385,19 @@ def test_the_padding_value_is_kept_where_padding_is_padding(limit: int | None) -
     assert errors_of(series, parent) == [] and new_errors(dataset, padded(limit)) == []
 
 
+def test_the_padding_value_is_in_the_vr_of_the_pixels() -> None:
+    """Some writers give that of signed pixels as an unsigned number."""
+    (source,) = digital_x_ray()
+    pixels = source.pixel_array.astype("<i2")
+    pixels[:, 0] = -32768
+    source.PixelData = pixels.tobytes()
+    source.PixelRepresentation, source.BitsStored, source.HighBit = 1, 16, 15
+    source.add_new("PixelPaddingValue", "US", 32768)
+    (dataset,) = written(build([source], blueprint="dx"))
+    assert (dataset.PixelPaddingValue, dataset["PixelPaddingValue"].VR) == (-32768, "SS")
+    assert np.array_equal(dataset.pixel_array, pixels)
+
+
 def _as_they_are(image: Any) -> Any:
     return image
 

@@ -112,6 +112,22 @@ def test_padding_and_background_are_not_looked_at() -> None:
     assert centre - width / 2 >= -3 and centre + width / 2 <= 82
 
 
+@pytest.mark.parametrize("as_unsigned", [False, True])
+def test_a_range_of_padding_is_not_looked_at(as_unsigned: bool) -> None:
+    """From PixelPaddingValue to PixelPaddingRangeLimit all is padding (PS3.3 C.7.5.1.1.2), in either VR."""
+    random = np.random.default_rng(0)
+    datasets = ct_phantom(*SHAPE, signed=True)
+    image = random.integers(0, 80, SHAPE)
+    image[:, :8] = random.integers(-2000, -1500, image[:, :8].shape)
+    for dataset, plane in zip(datasets, image, strict=True):
+        dataset.PixelData = plane.astype("<i2").tobytes()
+        for keyword, value in (("PixelPaddingValue", -2000), ("PixelPaddingRangeLimit", -1500)):
+            dataset.add_new(keyword, "US" if as_unsigned else "SS", value % 65536 if as_unsigned else value)
+    dataset = written(build(datasets, extra=Blueprint([StaticElement("RescaleType", "LO", "US")])))[0]
+    ((centre, width),) = windows_of(dataset)
+    assert centre - width / 2 >= -3 and centre + width / 2 <= 82
+
+
 def test_outliers_do_not_set_the_window() -> None:
     image = map_of(0, 1)
     image[0, 5, 5] = 1e6

@@ -19,6 +19,7 @@ from derived_series.dicom.blueprints.environment import ImageEnvironment, Instan
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.image.stored_pixels import StoredPixels
 from derived_series.dicom.source.multiframe.frame import source_of
+from derived_series.dicom.source.padding import padding_range
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.errors import InvalidParent
 
@@ -234,19 +235,23 @@ def own_window(env: ImageEnvironment) -> Window:
     return window
 
 
-def _padding(pivot: Dataset) -> float | None:
-    """The parent's padding value, in its unit; None if it has none."""
+def _padding(pivot: Dataset) -> tuple[float, float] | None:
+    """The range of the parent's padding values, in its unit; None if it has none."""
+    stored = padding_range(pivot)
+    if stored is None:
+        return None
     try:
-        stored = float(pivot.get("PixelPaddingValue"))
-        return stored * float(pivot.get("RescaleSlope") or 1) + float(pivot.get("RescaleIntercept") or 0)
+        slope, intercept = float(pivot.get("RescaleSlope") or 1), float(pivot.get("RescaleIntercept") or 0)
     except (TypeError, ValueError):
         return None
+    low, high = sorted(value * slope + intercept for value in stored)
+    return low, high
 
 
-def window_of(pixels: StoredPixels, padding: float | None = None) -> Window:
+def window_of(pixels: StoredPixels, padding: tuple[float, float] | None = None) -> Window:
     """Choose a window between robust percentiles of the values, without padding and background.
 
-    :param padding: a value to ignore.
+    :param padding: a range of values to ignore, both ends included.
     """
     whole = not pixels.rescaled
     low, high = _bounds(pixels, padding, whole)
@@ -259,10 +264,10 @@ def window_of(pixels: StoredPixels, padding: float | None = None) -> Window:
     return Window((low + high) / 2, high - low, True)
 
 
-def _bounds(pixels: StoredPixels, padding: float | None, whole: bool) -> tuple[float, float]:
+def _bounds(pixels: StoredPixels, padding: tuple[float, float] | None, whole: bool) -> tuple[float, float]:
     sample = _sample(pixels.image)
     sample = sample[np.isfinite(sample)]  # the replacement of NaN counts as background
-    left = sample[sample != padding] if padding is not None else sample
+    left = sample if padding is None else sample[(sample < padding[0]) | (sample > padding[1])]
     background = _plateau(left)
     if background is not None:
         left = left[left != background]

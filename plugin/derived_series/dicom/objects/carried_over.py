@@ -17,14 +17,15 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.blueprints.blueprint import Blueprint
-from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.encoding.tags import describe, keyword, to_tag
 from derived_series.dicom.image.parents_pixels import ParentsPixels
 from derived_series.dicom.modules.projection import number_of_frames
+from derived_series.dicom.source.padding import PADDING, padding_element, padding_range
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.pixels import PixelFormat
 from derived_series.errors import InvalidParent
 
-_PADDING = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+_CANNOT_BE_COMPARED = "the parent's pixels cannot be compared with the image's"
 _PROFILE = ("ICCProfile", "ColorSpace")
 #: The groups of overlay planes: even, up to sixteen (PS3.5 7.6).
 _OVERLAY_GROUPS = range(0x6000, 0x6020, 2)
@@ -58,11 +59,11 @@ def carried_over(
             are = "are" if len(tags) > 1 and not called else "is"
             warnings.append(f"{names} of instance {source.SOPInstanceUID} {are} left out: {reason}")
         else:
-            elements.extend(copy.deepcopy(source[tag]) for tag in tags)
+            elements.extend(_copy_of(source, tag) for tag in tags)
 
     padding, profile = (
         [int(to_tag(name)) for name in names if name in source and name not in blueprint]
-        for names in (_PADDING, _PROFILE)
+        for names in (PADDING, _PROFILE)
     )
     if padding:
         keep(padding, _why_other_padding(source, parent, members, pixels))
@@ -75,6 +76,10 @@ def carried_over(
         if of_values:
             keep(of_values, "of the parent's values")
     return Carried(tuple(elements), tuple(warnings))
+
+
+def _copy_of(source: Dataset, tag: int) -> DataElement:
+    return padding_element(source, keyword(tag)) if keyword(tag) in PADDING else copy.deepcopy(source[tag])
 
 
 def _overlays(source: Dataset, blueprint: Blueprint) -> Iterator[list[int]]:
@@ -116,11 +121,13 @@ def _why_other_padding(source: Dataset, parent: ParentSeries, members: Sequence[
         return frames
     try:
         real = np.stack([np.asarray(frame, np.float64) for frame in parent.slices(list(members))])
-        low, high = sorted(int(source.get(name, source.PixelPaddingValue)) for name in _PADDING)
     except (InvalidParent, AttributeError, TypeError, ValueError):
-        return "the parent's pixels cannot be compared with the image's"
-    before = _within(np.rint((real - pixels.intercept) / pixels.slope), low, high)
-    after = _within(pixels.stored, low, high)
+        return _CANNOT_BE_COMPARED
+    padding = padding_range(source)
+    if padding is None:
+        return _CANNOT_BE_COMPARED
+    before = _within(np.rint((real - pixels.intercept) / pixels.slope), *padding)
+    after = _within(pixels.stored, *padding)
     stray = int(np.count_nonzero(after & ~before))
     if stray:
         return f"{stray} pixels of the image have such a value where the parent has none"
