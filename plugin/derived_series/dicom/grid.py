@@ -116,11 +116,21 @@ class Grid:
     def require_regular(self, why: str) -> None:
         """Require even gaps. :param why: what needs them. :raises GeometryError: they are uneven; it lists them."""
         if not self.is_regular:
-            gaps = ", ".join(f"{gap:.3f}" for gap in np.unique(np.round(self.gaps, 3))[:8])
+            gaps = np.unique(np.round(self.gaps, 3))
+            named = ", ".join(f"{gap:.3f}" for gap in gaps[:8])
+            even = bool(np.ptp(gaps) < EVEN_MM)
+            beside = f"; they lie up to {self._sideways():.3f} mm beside a straight line" if even else ""
             raise GeometryError(
-                f"{why} needs evenly spaced slices; the gaps between the {len(self.positions)} slices are {gaps} mm",
+                f"{why} needs evenly spaced slices; the gaps between the {len(self.positions)} slices are {named} mm"
+                f"{beside}",
                 remedy="send the missing slices, or give an image on the parent's own slices",
             )
+
+    def _sideways(self) -> float:
+        """How many mm the slices are beside the straight line from the first to the last, at most."""
+        positions = np.asarray(self.positions, dtype=np.float64)
+        part = np.linspace(0, 1, len(positions))[:, np.newaxis]
+        return float(np.linalg.norm(positions - positions[0] - part * (positions[-1] - positions[0]), axis=1).max())
 
     @property
     def affine_lps(self) -> Affine:

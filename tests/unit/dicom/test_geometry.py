@@ -99,6 +99,17 @@ def test_uneven_gaps_are_kept_and_have_no_affine(gaps: tuple[float, ...]) -> Non
     assert np.array_equal(volume(build(parent)), parent.voxels())
 
 
+def test_slices_beside_a_straight_line_are_named_as_that() -> None:
+    """Their gaps along the normal are even: the steps across it are not."""
+    datasets = ct_phantom(4, 6, 5)
+    for index, dataset in enumerate(datasets):
+        dataset.ImagePositionPatient[1] = 0.3 * index**2
+    parent = parent_of(datasets)
+    with pytest.raises(GeometryError, match=r"are 2\.500 mm; they lie up to 0\.600 mm beside a straight line"):
+        parent.to_nifti()
+    assert positions(written(build(parent))) == positions(parent.instances)
+
+
 @pytest.mark.parametrize("jitter", [0.001, 0.004])
 def test_rounded_positions_count_as_even(jitter: float) -> None:
     datasets = ct_phantom(5, 6, 5)

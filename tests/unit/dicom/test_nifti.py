@@ -219,8 +219,9 @@ def test_other_shapes_and_kinds() -> None:
     for shape in ((6, 7, 5, 2, 2), (6, 7), (6,)):
         with pytest.raises(ShapeMismatch, match="is made from 3D"):
             build(parent, nib.Nifti1Image(np.ones(shape, np.int16), affine), factory=NiftiFactory())
-    for dtype in (np.complex64, [("R", "u1"), ("G", "u1"), ("B", "u1"), ("A", "u1")]):
-        with pytest.raises(PixelError, match="has no pixel encoding"):
+    rgba = [(sample, "u1") for sample in "RGBA"]
+    for dtype, words in ((np.complex64, "has no pixel encoding"), (rgba, "in colour, RGBA")):
+        with pytest.raises(PixelError, match=words):
             build(parent, nib.Nifti1Image(np.zeros((6, 7, 5), dtype), affine), factory=NiftiFactory())
     with pytest.raises(InvalidImage, match="not from ndarray"):
         build(parent, parent.voxels(), factory=NiftiFactory())

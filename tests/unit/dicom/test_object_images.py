@@ -17,6 +17,7 @@ from derived_series import (
     Blueprint,
     BuildContext,
     CTFactory,
+    DicomFactory,
     FillingStrategy,
     NiftiFactory,
     NumpyFactory,
@@ -170,6 +171,31 @@ def test_colour_where_there_is_none() -> None:
     for dtype in (np.float32, np.uint16):
         with pytest.raises(PixelError, match="uint8"):
             build(CT, RGB.astype(dtype), blueprint="secondary_capture")
+
+
+@pytest.mark.parametrize("factory", [NiftiFactory(), SecondaryCaptureFactory()])
+@pytest.mark.parametrize("blueprint", ["secondary_capture", "segmentation", "overlay"])
+def test_colour_of_a_nifti_file_that_no_image_has(factory: DicomFactory, blueprint: str) -> None:
+    """With an opacity, or in several volumes."""
+    opaque = np.zeros(CT.shape[::-1], [(name, "u1") for name in "RGBA"])
+    volumes = np.zeros((*CT.shape[::-1], 2), [(name, "u1") for name in "RGB"])
+    factory = factory if blueprint == "secondary_capture" else NiftiFactory()
+    for image, words in ((opaque, "in colour, RGBA:"), (volumes, "in colour, RGB in 2 volumes")):
+        with pytest.raises(PixelError, match=words) as caught:
+            build(CT, nib.Nifti1Image(image, CT.to_nifti().affine), blueprint=blueprint, factory=factory)
+        assert caught.value.remedy and "RGB24" in caught.value.remedy
+
+
+def test_several_values_a_voxel_are_not_volumes() -> None:
+    """RGBA of the parent's size, (slice, row, column, sample), is no series of volumes of 4 columns."""
+    for image in (np.zeros((*CT.shape, 4), np.uint8), np.zeros((*CT.shape, 2)), np.zeros((*CT.shape, 1))):
+        with pytest.raises(ShapeMismatch, match=f"{image.shape[-1]} values a voxel") as caught:
+            build(CT, image, blueprint="secondary_capture")
+        assert caught.value.remedy and "time is the first axis" in caught.value.remedy
+    one = parent_of(ct_phantom(1, 6, 5))
+    with pytest.raises(ShapeMismatch, match="4 values a voxel"):
+        build(one, np.zeros((6, 5, 4), np.uint8), blueprint="secondary_capture")
+    assert len(build(CT, np.zeros((2, *CT.shape)), blueprint="secondary_capture")) == 2 * len(CT)
 
 
 def test_three_columns_are_not_colour() -> None:

@@ -274,6 +274,32 @@ def test_what_is_not_an_array_is_refused(bad: Any) -> None:
         NumpyFactory().build(header, bad)
 
 
+class _Tensor:
+    """Like one of torch that numpy cannot have as it is."""
+
+    def __init__(self, raised: Exception):
+        self.raised = raised
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> npt.NDArray[Any]:
+        raise self.raised
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (_Tensor(TypeError("can't convert cuda:0 device type tensor to numpy")), "cuda:0"),
+        (_Tensor(RuntimeError("Can't call numpy() on Tensor that requires grad")), "requires grad"),
+        (CT.to_nifti(), "of the type Nifti1Image"),
+        ((plane for plane in np.zeros(SHAPE)), "of the type generator"),
+        (np.ma.masked_less(np.zeros((*SHAPE, 3), np.uint8), 1), "a masked array"),
+    ],
+)
+def test_what_numpy_cannot_take_as_it_is_is_refused_with_its_reason(bad: Any, words: str) -> None:
+    with pytest.raises(InvalidImage, match=words) as caught:
+        build(CT, bad, blueprint="secondary_capture")
+    assert caught.value.remedy
+
+
 def test_files_that_are_not_arrays(tmp_path: Path) -> None:
     np.save(tmp_path / "fine.npy", np.asfortranarray(np.arange(24, dtype=">i2").reshape(SHAPE)))
     array = NumpyFactory.read(tmp_path / "fine.npy")

@@ -275,8 +275,13 @@ def _volume(image: Any) -> npt.NDArray[Any]:
         raise InvalidImage("the image is a masked array", remedy="say what stands for masked voxels: image.filled(0)")
     try:
         array: npt.NDArray[Any] = np.asarray(image)
-    except ValueError as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # tensors of a GPU, or of a graph that is to be derived
         raise InvalidImage(f"the image is not an array: {error}", remedy="give a numpy array") from error
+    if array.ndim == 0 and array.dtype.kind in "OSU":
+        raise InvalidImage(
+            f"the image is not an array, but of the type {type(image).__name__}",
+            remedy="give a numpy array, or an image of nibabel to NiftiFactory",
+        )
     if array.ndim == 2:
         array = array[np.newaxis]
     require_encodable(array.dtype)
@@ -294,7 +299,10 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
 
     :raises ShapeMismatch: it is RGB, but the class has no colour. :raises PixelError: it is RGB, but not uint8.
     """
-    if not isinstance(image, np.ndarray) or image.ndim not in (3, 4) or image.shape[-1] != 3:
+    if not isinstance(image, np.ndarray) or isinstance(image, np.ma.MaskedArray) or image.ndim not in (3, 4):
+        return None
+    _require_values_last_of_none(image, header.parent.shape)
+    if image.shape[-1] != 3:
         return None
     shape = header.parent.shape
     has_colour = sop_class(header.sop_class_uid).colour
@@ -308,6 +316,17 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
     if image.dtype != np.uint8:
         raise PixelError(f"a colour image is uint8, this one is {image.dtype}", remedy="scale it to 0 to 255")
     return image if image.ndim == 4 else image[np.newaxis]
+
+
+def _require_values_last_of_none(image: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
+    """:raises ShapeMismatch: several values a voxel that are not the samples of RGB, such as those of RGBA."""
+    several = image.shape[-1] != 3 and image.shape[-3:] != shape[-3:]
+    if several and (image.shape[:-1] == shape[-3:] or (shape[-3] == 1 and image.shape[:-1] == shape[-2:])):
+        raise ShapeMismatch(
+            f"the image's shape is {image.shape}: it has {image.shape[-1]} values a voxel, and the parent series is "
+            f"{shape[-3:]}",
+            remedy="give one of them, or RGB as (slice, row, column, 3); of several volumes time is the first axis",
+        )
 
 
 def require_colour(header: SeriesHeader, shape: tuple[int, ...]) -> None:

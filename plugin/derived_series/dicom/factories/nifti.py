@@ -25,7 +25,7 @@ from derived_series.dicom.image.placement import Placement, on_parent, place, to
 from derived_series.dicom.image.resampling import Resampling, resample
 from derived_series.dicom.series.header import SeriesHeader
 from derived_series.dicom.source.parent_series import ParentSeries
-from derived_series.errors import GeometryError, InvalidImage, ShapeMismatch
+from derived_series.errors import GeometryError, InvalidImage, PixelError, ShapeMismatch
 from derived_series.kinds.file_types import GZIP, NIFTI
 
 _READ_ERRORS = (
@@ -110,10 +110,21 @@ class NiftiFactory(DicomFactory):
 
 
 def _in_samples(header: SeriesHeader, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """View RGB24 as (slice, row, column, sample); other types stay unchanged."""
-    if array.dtype.names == _RGB and array.ndim == 3:
-        array = np.stack([array[sample] for sample in _RGB], axis=-1)
-        require_colour(header, array.shape)
+    """View RGB24 as (slice, row, column, sample); other types stay unchanged.
+
+    :raises PixelError: colours that no image has: with an opacity, or several volumes of them.
+    """
+    if array.dtype.names is None:
+        return array
+    if array.dtype.names != _RGB or array.ndim != 3:
+        samples = "".join(array.dtype.names)
+        volumes = f" in {len(array)} volumes" if array.ndim == 4 else ""
+        raise PixelError(
+            f"the NIfTI image is in colour, {samples}{volumes}: a derived series in colour is one volume of RGB",
+            remedy="write it as RGB24 (the NIfTI data type 128), one volume a file",
+        )
+    array = np.stack([array[sample] for sample in _RGB], axis=-1)
+    require_colour(header, array.shape)
     return array
 
 
