@@ -64,6 +64,13 @@ def test_each_message_is_in_the_code(message: str) -> None:
     )
 
 
+def test_reasons_why_a_scheduler_is_not_reached_are_in_the_code() -> None:
+    (row,) = re.findall(r"^\| `environment …: the scheduler … is not reached: …` \| (.*) \|$", TROUBLES, re.MULTILINE)
+    reasons = [each for each in re.findall(r"`([^`]+)`", row) if not each.startswith(("-", "Connection"))]
+    assert len(reasons) > 4
+    assert [each for each in reasons if not any(each in text for text in texts_of_package())] == []
+
+
 def test_there_are_messages_and_one_that_is_gone_is_seen() -> None:
     assert len(messages(TROUBLES)) > 25
     assert not any(re.search("the moon is in the wrong phase", text) for text in texts_of_package())
