@@ -18,10 +18,13 @@ from pydantic_core import PydanticUndefined
 from derived_series import dicom, errors, pipelines
 from derived_series.dicom import overlay_document_blueprint, summary_blueprint
 from derived_series.dicom.blueprints.blueprint import Blueprint
+from derived_series.dicom.modules import windows
 from derived_series.dicom.modules.picture import Drawing, drawing_of
 from derived_series.dicom.objects import contours, overlay, pictures
 from derived_series.dicom.source.volumes import KEYS
+from derived_series.dicomweb.stow import BatchLimits
 from derived_series.errors import DerivedSeriesError
+from derived_series.identifiers import SERIES_NUMBER_OFFSET
 from derived_series.installation import checks_of_environments
 from derived_series.jobs.notices import messenger, outbox, signature
 from derived_series.jobs.notices.receiver import Receiver
@@ -154,6 +157,11 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
         f"(`?since=&limit=`, {bulk_routes._PAGE_MEMBERS}, {bulk_routes._MOST_MEMBERS:,} at most)",
         f"over {bulk_dry_run._FIND_SECONDS:g} seconds",
         f'`"Priority": {bulk.PRIORITY}`',
+    ),
+    "conformance.md": (
+        f"up to {BatchLimits().instances} instances or {BatchLimits().size // _MEGABYTE} MiB",
+        f"the parent's plus {SERIES_NUMBER_OFFSET}",
+        f"from the {windows._BLACK:g}st to the {windows._WHITE:g}th percentile",
     ),
     "many-machines.md": (
         f"{machine_commands.SCHEDULER_PORT} (`--port`)",
