@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib
 import io
 import json
 import re
@@ -86,6 +88,20 @@ def test_the_structures_of_the_reference(tmp_path: Path) -> None:
     series = run_pipeline(library, "on_liver", parents, {}, Options(), BuildContext())
     values = np.stack([each.pixel_array * each.RescaleSlope + each.RescaleIntercept for each in written(series)])
     assert np.allclose(values, np.where(mask, ct.voxels(), -1000), atol=1) and 0 < mask.mean() < 1
+
+
+def imported(block: str) -> list[tuple[str, str]]:
+    """Module and name of what a block imports of this package. :raises SyntaxError: it is not Python."""
+    nodes = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
+    return [
+        (str(node.module), each.name) for node in nodes for each in node.names if "derived_series" in str(node.module)
+    ]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_examples_import_is_there(document: Path) -> None:
+    names = [each for block in blocks(document, "python") for each in imported(block)]
+    assert [(module, name) for module, name in names if not hasattr(importlib.import_module(module), name)] == []
 
 
 # -- requests ------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.alias_generators import to_pascal
 from pydantic_core import PydanticUndefined
+from pydicom.datadict import tag_for_keyword
 
 from derived_series import dicom, errors, pipelines
 from derived_series.dicom import overlay_document_blueprint, summary_blueprint
@@ -274,6 +275,34 @@ def known_variables() -> set[str]:
         if file.is_file()
         for name in re.findall(r"DERIVED_SERIES_[A-Z]+\b", file.read_text("utf-8"))
     }
+
+
+#: Names that others give: settings and words of Orthanc, of Python and of Teams.
+OF_OTHERS = {
+    *("DicomPort", "DicomProtocol", "MaximumPatientCount", "MaximumStorageSize", "RestApi"),
+    *("Inexistent", "ModuleNotFoundError", "AdaptiveCard", "TextBlock"),
+}
+
+
+def words_of_project() -> set[str]:
+    """All words of the sources, and keys of JSON that are made of them."""
+    files = [file for end in ("py", "js", "html") for file in (ROOT / "plugin").rglob(f"*.{end}")]
+    files += [*(ROOT / "scripts").glob("*.py"), *(ROOT / "blueprints").glob("*.py"), ROOT / "orthanc.json"]
+    words = {word for file in files for word in re.findall(r"\w+", file.read_text("utf-8"))}
+    return words | {to_pascal(word) for word in words if word.islower()}
+
+
+def test_names_in_backticks_are_there() -> None:
+    """CamelCase: keys, settings, classes, states. What is renamed in the code is renamed here."""
+    named = {
+        word
+        for each in DOCUMENTS
+        if each.name != "conformance.md"  # it has terms of the standard's own
+        for code in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", each.read_text("utf-8"), flags=re.DOTALL))
+        for word in re.findall(r"(?<![\w/.-])[A-Z][a-z]+[A-Za-z]*(?!\w)", code)
+    }
+    unknown = {word for word in named - words_of_project() if tag_for_keyword(word) is None}
+    assert len(named) > 300 and unknown == OF_OTHERS
 
 
 def test_variables_of_the_environment_are_read_by_something() -> None:
