@@ -1,4 +1,4 @@
-"""DerivedSeries: a header and an image, as datasets or as bytes, one instance at a time."""
+"""DerivedSeries: a classic series made from a header and an image, one instance at a time."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _IMAGE_TYPE = Tag("ImageType")
 
 @dataclass(frozen=True, eq=False)
 class DerivedSeries:
-    """A series that is ready to be written; instances are made when they are asked for.
+    """A series that is ready to be written; instances are made when they are accessed.
 
-    :param elements: values that all instances share, by (tag, creator).
+    :param elements: the elements that all instances share, by (tag, creator).
     :param instanced: the entries whose value differs by instance.
-    :param transfer_syntax: what it is written in; see ``written_in``.
+    :param transfer_syntax: the transfer syntax to write it in; see ``written_in``.
     """
 
     header: SeriesHeader
@@ -83,12 +83,12 @@ class DerivedSeries:
         return self.env.context.uid("instance", index)
 
     def shared_elements(self) -> list[DataElement]:
-        """What all instances have, private elements in their blocks. Not to be changed."""
+        """The elements that all instances share, private ones in their blocks. Do not change them."""
         elements = [placed(element, key[1], self.blocks) for key, element in self.elements.items()]
         return elements + creators(self.blocks)
 
     def instance_elements(self, index: int) -> list[DataElement]:
-        """What one instance has of its own, without its pixels."""
+        """The elements that only one instance has, without its pixels."""
         env = InstanceEnvironment(self.env, index)
         elements = []
         for entry in self.instanced:
@@ -129,7 +129,7 @@ class DerivedSeries:
         return series
 
     def with_identity(self, parent: ParentSeries) -> DerivedSeries:
-        """The series with the parent's patient and study, whatever it was built from; itself where it has them."""
+        """The series with the patient and study of ``parent``; itself if it has them already."""
         elements, changed = enforce_identity(self.elements, parent)
         if not changed:
             return self
@@ -142,7 +142,7 @@ class DerivedSeries:
         return replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
     def pixel_data(self, index: int) -> DataElement:
-        """PixelData (7FE0,0010). :raises PixelError: when the transfer syntax cannot hold the pixels."""
+        """PixelData (7FE0,0010). :raises PixelError: the transfer syntax cannot hold the pixels."""
         value = self._compressed(index) if self._is_compressed else self.env.pixels.encode(index)
         return pixel_element(value, self.env.pixels.bits, self._is_compressed)
 
@@ -162,7 +162,7 @@ class DerivedSeries:
         return new_file_meta(self.sop_class_uid, self.instance_uid(index), self.transfer_syntax)
 
     def dataset(self, index: int) -> Dataset:
-        """One instance as a Dataset that shares nothing with the others or the parent."""
+        """Make one instance as a Dataset that shares nothing with the others or the parent."""
         dataset = Dataset()
         for element in self.shared_elements():
             dataset.add(copy_of(element))
@@ -180,15 +180,15 @@ class DerivedSeries:
         return SeriesEncoder.of(self.shared_elements(), self.file_meta(0))
 
     def encode(self, index: int) -> bytes:
-        """One instance as a complete Part 10 file; the bytes that pydicom would write for ``dataset(index)``."""
+        """Encode one instance as a complete Part 10 file, with the bytes that pydicom would write."""
         return bytes(self.buffer(index))
 
     def buffer(self, index: int) -> bytes | memoryview:
-        """The same, without a copy of the pixels: they are scaled to where they are in the file."""
+        """The same without a copy of the pixels: they are scaled straight into the file."""
         return self._file(index, self.encoded_elements(index))
 
     def encoded_elements(self, index: int) -> list[tuple[int, bytes | memoryview]]:
-        """What one instance has of its own, without its pixels: (tag, bytes)."""
+        """Encode the elements that only one instance has, without its pixels: (tag, bytes)."""
         encoder = self._encoder
         env = InstanceEnvironment(self.env, index)
         encoded: list[tuple[int, bytes | memoryview]] = []
@@ -208,7 +208,7 @@ class DerivedSeries:
         return encoded
 
     def _file(self, index: int, encoded: list[tuple[int, bytes | memoryview]]) -> bytes | memoryview:
-        """:param encoded: what the instance has of its own, without its pixels."""
+        """Encode the whole file of an instance. :param encoded: its own elements, without its pixels."""
         tag, pixels, uid = int(PIXEL_DATA), self.env.pixels, self.instance_uid(index)
         if self._is_compressed:
             encoded.append((tag, encapsulated(tag, self._compressed(index))))
@@ -225,11 +225,11 @@ class DerivedSeries:
 def build_series(
     header: SeriesHeader, image: npt.NDArray[Any], placement: Placement, nan: float | None
 ) -> DerivedSeries:
-    """Settle all that the image decides.
+    """Settle everything that the image decides, and make the series.
 
-    :param image: (slice, row, column), as many slices as the placement has; (time, slice, row, column) when that has
-        several volumes.
-    :raises PixelError: values that cannot be stored. :raises HeaderError: tags that this image leaves without a value.
+    :param image: (slice, row, column) with as many slices as the placement, or (time, slice, row, column) for several
+        volumes.
+    :raises PixelError: values cannot be stored. :raises HeaderError: the image leaves tags without a value.
     """
     sop_class_uid = header.sop_class_uid
     pixels = encode_pixels(by_slice(image, placement.volumes), sop_class(sop_class_uid).pixels, nan)
@@ -276,7 +276,7 @@ def build_series(
 
 
 def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], env: ImageEnvironment) -> list[str]:
-    """Pixel encoding and marks are the image's and the parent's, whatever the blueprint says."""
+    """Overrule the blueprint's pixel encoding and marks, which follow from image and parent; return warnings."""
     warnings = []
     rules: list[VirtualElement] = [
         *image_pixel_blueprint,
@@ -303,7 +303,7 @@ def _enforce_pixels(elements: dict[Key, DataElement], instanced: list[Entry], en
 
 
 def _enforce_lut_shape(elements: dict[Key, DataElement], instanced: list[Entry]) -> list[str]:
-    """PresentationLUTShape INVERSE is of MONOCHROME1 (PS3.3 C.11.6): it would show a MONOCHROME2 image inverted."""
+    """Leave out PresentationLUTShape INVERSE, which is for MONOCHROME1 (PS3.3 C.11.6); return warnings."""
     key = (int(Tag("PresentationLUTShape")), "")
     by_instance = [entry for entry in instanced if entry.element.key == key]
     shape = elements.get(key)
@@ -316,7 +316,7 @@ def _enforce_lut_shape(elements: dict[Key, DataElement], instanced: list[Entry])
 
 
 def ask(element: VirtualElement, env: InstanceEnvironment) -> Any:
-    """The element's value for an instance. :raises HeaderError: when it has none to give."""
+    """Ask an element for its value in an instance. :raises HeaderError: it has none."""
     try:
         return element.at_instance(env)
     except LackingValue as lack:

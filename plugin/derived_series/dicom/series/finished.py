@@ -1,4 +1,4 @@
-"""Finished datasets of a user's own factory, held to the same rules of identity."""
+"""FinishedSeries: datasets that are finished already, from a builder or from user code."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from derived_series.transfer_syntaxes import written_uid
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedSeries:
-    """Datasets that are ready to be written; the counterpart of DerivedSeries for datasets made elsewhere.
+    """A series of finished datasets; the counterpart of DerivedSeries.
 
-    :param header: where they follow from a blueprint.
-    :param built_tags: the tags that are then not from the blueprint but from the builder.
+    :param header: the header that they follow from, if they have a blueprint.
+    :param built_tags: the tags that then come from the builder, not from the blueprint.
     """
 
     datasets: tuple[Dataset, ...]
@@ -110,7 +110,7 @@ class FinishedSeries:
         return encode_dataset_as_buffer(self.datasets[index])
 
 
-#: What file meta information says of the instance: whatever stood there, it is this one.
+#: File meta information about the instance, which is always replaced.
 _OF_INSTANCE = (Tag("MediaStorageSOPClassUID"), Tag("MediaStorageSOPInstanceUID"))
 
 
@@ -121,11 +121,11 @@ def from_user_datasets(
     maker: str = "the factory",
     inputs: Collection[ParentSeries] = (),
 ) -> FinishedSeries:
-    """Datasets made by user code as a derived series of the parent: its patient and study, new UIDs.
+    """Turn datasets made by user code into a derived series of the parent, with its patient and study and new UIDs.
 
-    :param maker: what returned them, for errors. :param inputs: all series that it had.
-    :raises HeaderError: without SOPClassUID. :raises UserCodeError: no dataset, or no dataset at all.
-    :raises GeometryError: images or contours in the parent's frame of reference, and beside the parent.
+    :param maker: what returned them, for errors. :param inputs: all series that it read.
+    :raises HeaderError: SOPClassUID is missing. :raises UserCodeError: they are not datasets, or there is none.
+    :raises GeometryError: images or contours are in the parent's frame of reference but do not overlap it.
     """
     several = isinstance(datasets, Sequence) and not isinstance(datasets, str)
     if not several or not datasets or not all(isinstance(dataset, Dataset) for dataset in datasets):
@@ -133,7 +133,7 @@ def from_user_datasets(
     if any(not dataset.get("SOPClassUID") for dataset in datasets):
         raise HeaderError([Missing(0x00080016, "SOPClassUID", "the dataset has none")], where="a dataset")
     place_warnings = require_overlap(datasets, parent) + doubtful_places(datasets, parent, inputs)
-    context = context.seeded()  # one series, whatever is asked of it
+    context = context.seeded()  # so that all its UIDs agree
     taken = {str(instance.SOPInstanceUID) for instance in parent.instances}
     foreign = (
         len({str(d.get("SeriesInstanceUID")) for d in datasets}) > 1
@@ -163,9 +163,9 @@ def from_user_datasets(
 
 
 def _settle_syntax(dataset: Dataset, maker: str) -> list[str]:
-    """A dataset whose pixels were put in decompressed is not of a syntax that compresses: readers would find no pixels.
+    """Correct a compressed transfer syntax of pixels that are not compressed; return warnings.
 
-    :raises UserCodeError: a TransferSyntaxUID that is none.
+    :raises UserCodeError: the TransferSyntaxUID is not one.
     """
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     if not syntax.is_transfer_syntax:
@@ -181,7 +181,7 @@ def _settle_syntax(dataset: Dataset, maker: str) -> list[str]:
 
 
 def _drop_file_groups(dataset: Dataset) -> list[str]:
-    """Leave out what a dataset in a file does not have; tell each."""
+    """Leave out elements that a dataset in a file cannot have; return warnings."""
     tags = [tag for tag in dataset.keys() if tag.group in FILE_GROUPS]
     for tag in tags:
         del dataset[tag]
@@ -189,14 +189,14 @@ def _drop_file_groups(dataset: Dataset) -> list[str]:
 
 
 def _is_changed(element: DataElement | None, parent_value: DataElement | None) -> TypeGuard[DataElement]:
-    """Whether a value is given that is not the parent's own."""
+    """Whether an element has a value that is not the parent's."""
     return (
         element is not None and not element.is_empty and (parent_value is None or element.value != parent_value.value)
     )
 
 
 def _keep_parents(dataset: Dataset, parent: ParentSeries) -> list[str]:
-    """Patient and study values are the parent's; a derived image is DERIVED."""
+    """Restore the parent's patient and study values, and make ImageType DERIVED; return warnings."""
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
         parent_value, element = parent_element(tag, parent), dataset.get(tag)

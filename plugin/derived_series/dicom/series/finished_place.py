@@ -1,4 +1,4 @@
-"""Where finished datasets lie: in the parent's frame of reference, images and contours overlap the parent."""
+"""Checking the place of finished datasets: in the parent's frame of reference they must overlap the parent."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from derived_series.dicom.image.overlap import Points, apart, box, box_of_points
 from derived_series.dicom.series.plane import SAME_PART
 from derived_series.dicom.source.parent_series import ParentSeries
 
-#: Half the thickness of a slice that does not say it, in mm.
+#: Half the thickness assumed for a slice that does not say it, in mm.
 _HALF_OF_ONE = 2.5
 
 
 def require_overlap(datasets: Sequence[Dataset], parent: ParentSeries) -> list[str]:
-    """Nothing is asked of datasets without a place, or in a frame of reference that is not the parent's.
+    """Require that datasets in the parent's frame of reference overlap the parent; others may be anywhere.
 
-    :return: warnings that name structures whose contours all lie beside the parent, where others do not.
-    :raises GeometryError: images that are all beside the parent, or a structure set whose contours are.
+    :return: warnings that name structures all of whose contours are beside the parent, if others are not.
+    :raises GeometryError: all images are beside the parent, or all contours of a structure set.
     """
     frame = FrameOfReference.of(parent).uid
     if parent.grid is None or not frame:
@@ -44,9 +44,9 @@ def require_overlap(datasets: Sequence[Dataset], parent: ParentSeries) -> list[s
 def doubtful_places(
     datasets: Sequence[Dataset], parent: ParentSeries, inputs: Collection[ParentSeries] = ()
 ) -> list[str]:
-    """Warnings of images in a frame of reference that no input has, or with pixels of another size than the parent's.
+    """Warn of images in a frame of reference that no input has, or with another pixel size than the parent's.
 
-    :param inputs: the series whose coordinates an image may have, beside the parent.
+    :param inputs: the other series whose coordinates an image may have.
     """
     warnings: dict[str, None] = {}
     parents = FrameOfReference.of(parent).uid
@@ -62,7 +62,7 @@ def doubtful_places(
 
 
 def _other_pixels(dataset: Dataset, parent: ParentSeries) -> Iterator[str]:
-    """Where a dataset has the parent's rows and columns, in its directions, and pixels of another size."""
+    """Warn if a dataset has the parent's rows, columns and directions, but another pixel size."""
     grid = parent.grid
     if grid is None or (dataset.get("Rows"), dataset.get("Columns")) != (grid.rows, grid.columns):
         return
@@ -93,7 +93,7 @@ def _structures(dataset: Dataset, frame: str) -> Iterator[tuple[str, Points]]:
 
 
 def _points(contour: Dataset) -> Points:
-    """Those of a contour, (n, 3), LPS mm; none of one that the gate refuses."""
+    """The points of a contour, (n, 3), LPS mm; empty if validation will refuse them."""
     try:
         return np.array([float(value) for value in contour.get("ContourData") or ()]).reshape(-1, 3)
     except (TypeError, ValueError):
@@ -101,7 +101,7 @@ def _points(contour: Dataset) -> Points:
 
 
 def _planes(dataset: Dataset) -> Iterator[Points]:
-    """The outer corners of each frame's voxels, (8, 3), LPS mm; of frames that say where they are."""
+    """The outer corners, (8, 3), LPS mm, of the voxels of each frame that says where it is."""
     shared = _group(dataset.get("SharedFunctionalGroupsSequence"))
     for frame in dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()]:
         try:
@@ -130,7 +130,7 @@ def _plane(dataset: Dataset, frame: Dataset, shared: Dataset) -> Iterator[Points
 
 
 def _macro(name: str, dataset: Dataset, frame: Dataset, shared: Dataset) -> Dataset:
-    """A functional group of a frame; the dataset itself where it has no frames."""
+    """A functional group of a frame; the dataset itself if it has no frames."""
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         return dataset
     return _group(frame.get(name) or shared.get(name))

@@ -1,4 +1,4 @@
-"""SeriesHeader: a header for an image, without the image."""
+"""SeriesHeader: the header of a derived series, before its image is known."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SOP_CLASS: Key = (int(to_tag("SOPClassUID")), "")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SeriesHeader:
-    """All that is known of a derived series before its image.
+    """The header of a derived series, as far as it is known before its image.
 
-    ``tag in header``, ``header[tag]`` and iteration give the values that are settled (copies: changing one
-    changes nothing here). The others come with the image or differ by instance: ``deferred``.
+    ``tag in header``, ``header[tag]`` and iteration give the settled values, as copies. The others come with the image
+    or differ by instance: ``deferred``.
 
     :param blueprint: the complete blueprint: filling, the user's elements, the rules.
     """
@@ -46,7 +46,7 @@ class SeriesHeader:
     warnings: tuple[str, ...]
 
     def __repr__(self) -> str:
-        """How much is settled, and of which parent; nothing of the patient."""
+        """How much is settled, and for which parent, without patient data."""
         return (
             f"<SeriesHeader of {self.parent.series_instance_uid}: {len(self.elements)} tags are settled, "
             f"{len(self.deferred)} come with the image>"
@@ -58,9 +58,9 @@ class SeriesHeader:
         return self.env.parent
 
     def of(self, parent: ParentSeries, inputs: Mapping[str, ParentSeries] | None = None) -> SeriesHeader:
-        """The same header over other objects of the parent and the inputs, such as those with instances of their own.
+        """The same header with other objects for the parent and the inputs, such as detached ones.
 
-        :param inputs: all series of the derivation by their names; where not given, the header's own.
+        :param inputs: all series of the derivation by their names; by default the header's.
         """
         return replace(self, env=replace(self.env, parent=parent, inputs=self.env.inputs if inputs is None else inputs))
 
@@ -71,13 +71,13 @@ class SeriesHeader:
 
     @property
     def sop_class_uid(self) -> str:
-        """SOPClassUID (0008,0016): what kind of object it is a header of."""
+        """SOPClassUID (0008,0016): the kind of object that it is the header of."""
         return str(self["SOPClassUID"].value)
 
     def instance_uid(self, index: int = 0) -> str:
-        """The SOPInstanceUID that an instance will have, so that others can refer to it before it is made.
+        """The SOPInstanceUID that an instance will have, so that others can refer to it in advance.
 
-        :param index: 0-based, see ``InstanceEnvironment.index``; an object of one instance has 0 alone.
+        :param index: 0-based, see ``InstanceEnvironment.index``; always 0 for an object in one instance.
         """
         return self.env.context.uid("instance", index)
 
@@ -104,9 +104,9 @@ class SeriesHeader:
 
 
 def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy) -> SeriesHeader:
-    """Ask every element of the complete blueprint for its value.
+    """Make a header by asking every element of the complete blueprint for its value.
 
-    :raises HeaderError: with all tags that have none, by keyword and number.
+    :raises HeaderError: tags have no value; the error lists all of them by keyword and number.
     """
     strategy, strategy_warnings = _strategy(env, blueprint, strategy)
     whole, warnings = complete(blueprint, strategy, env.parent)
@@ -143,7 +143,7 @@ def make_header(env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingS
 
 
 def _derivation(env: SeriesEnvironment, blueprint: Blueprint) -> str:
-    """DerivationDescription, or the meaning of the first derivation code, where the header settles them."""
+    """DerivationDescription, or the meaning of the first derivation code, if the header settles them; else empty."""
     for tag in ("DerivationDescription", "DerivationCodeSequence"):
         try:
             value = blueprint[tag].at_header(env) if tag in blueprint else ABSENT
@@ -158,7 +158,10 @@ def _derivation(env: SeriesEnvironment, blueprint: Blueprint) -> str:
 
 
 def _refuse_other_modality(env: SeriesEnvironment, blueprint: Blueprint, name: str, missing: list[Missing]) -> None:
-    """:raises HeaderError: where so much is missing since the parent is of another modality or class than is made."""
+    """Explain missing tags by the parent's modality or class, if that differs from the result's.
+
+    :raises HeaderError: it differs.
+    """
     element = blueprint[_SOP_CLASS[0]] if _SOP_CLASS[0] in blueprint else None
     if isinstance(element, ParentsClassElement) and any(item.tag == _SOP_CLASS[0] for item in missing):
         other: OtherModality | None = of_other_class(element.classes, env.parent)
@@ -171,7 +174,7 @@ def _refuse_other_modality(env: SeriesEnvironment, blueprint: Blueprint, name: s
 
 
 def _volumes(parent: ParentSeries) -> list[str]:
-    """What the volumes of a 4D parent were taken to be."""
+    """A warning that says by which attribute the volumes of a 4D parent were told apart."""
     if parent.volumes == 1:
         return []
     last = ", the last resort: nothing says what they are" if parent.volume_key == LAST_RESORT else ""
@@ -181,7 +184,7 @@ def _volumes(parent: ParentSeries) -> list[str]:
 def _strategy(
     env: SeriesEnvironment, blueprint: Blueprint, strategy: FillingStrategy
 ) -> tuple[FillingStrategy, list[str]]:
-    """An object that is not an image of the parent's kind takes nothing from it but what its blueprint names."""
+    """The strategy, and a warning: only images of the parent's kind can copy what the blueprint does not name."""
     if strategy is FillingStrategy.DISCARD or "SOPClassUID" not in blueprint:
         return strategy, []
     uid = blueprint["SOPClassUID"].at_header(env)
@@ -193,7 +196,7 @@ def _strategy(
 
 
 def _pivot_only(element: VirtualElement, parent: ParentSeries) -> list[str]:
-    """A warning for a copy of one instance's value to all."""
+    """A warning if one instance's value is copied to all although the instances differ."""
     if not isinstance(element, CopyElement) or isinstance(element, InstanceCopyElement | PositionCopyElement):
         return []
     if element.is_constant(parent):

@@ -1,6 +1,6 @@
-"""What a derived series is, whatever its blueprint says: of the parent's patient and study, new, and derived.
+"""The rules for every derived series, whatever its blueprint says: the parent's patient and study, new UIDs, derived.
 
-Where a blueprint and these rules disagree the rules win, and a warning tells it.
+If a blueprint disagrees, the rules win, with a warning.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from derived_series.dicom.modules.study import general_study_blueprint
 from derived_series.dicom.series.required import has_place, required_blueprint, sop_class_of
 from derived_series.dicom.source.parent_series import ParentSeries
 
-#: Values of these tags are the parent's, exactly; so is the zone that the study's date and time are in.
+#: Tags with exactly the parent's values; these include the time zone of the study's date and time.
 PATIENT_AND_STUDY = frozenset(
     int(element.tag) for blueprint in (patient_blueprint, general_study_blueprint) for element in blueprint
 ) | {int(to_tag("TimezoneOffsetFromUTC"))}
 
-#: Written even by a blueprint that does not name them.
+#: Elements that are written even if a blueprint does not name them.
 _IDENTITY_KEYWORDS = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "IssuerOfPatientID"),
     *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
@@ -61,10 +61,10 @@ _BASE = (
     + contributing_equipment_blueprint
 ).named("rules")
 
-#: The pixel encoding comes from the image alone; a blueprint's elements for these tags do not count.
+#: The pixel encoding, which follows from the image; a blueprint's elements for these tags are not used.
 PIXEL_TAGS = frozenset(int(element.tag) for element in image_pixel_blueprint)
 
-#: UIDs and numbers that are the build's own.
+#: UIDs and numbers that the build sets.
 _OWN = (
     Blueprint([SOP_common_blueprint["SOPInstanceUID"], general_series_blueprint["SeriesInstanceUID"]])
     + Blueprint([general_image_blueprint["InstanceNumber"]])
@@ -72,13 +72,13 @@ _OWN = (
 
 OWN_TAGS = frozenset(int(element.tag) for element in _OWN)
 
-#: What is set without being named in a blueprint.
+#: Tags that are set without being named in a blueprint.
 RULES = (_BASE + _OWN).frozen()
 
-#: Groups of commands, of the file meta information and of what delimits items (PS3.5 7.1, 7.5; PS3.10 7.1).
+#: Groups of commands, file meta information and item delimiters (PS3.5 7.1, 7.5; PS3.10 7.1).
 FILE_GROUPS = frozenset((0x0000, 0x0002, 0xFFFE))
 
-#: How many frames an instance has, what tells them apart (PS3.3 C.7.6.6, C.7.6.16, C.7.6.17), and their pixels.
+#: Tags about an instance's frames (PS3.3 C.7.6.6, C.7.6.16, C.7.6.17), and their pixels.
 FRAME_TAGS = frozenset(
     int(to_tag(keyword))
     for keyword in (
@@ -90,12 +90,12 @@ FRAME_TAGS = frozenset(
     )
 )
 
-#: Marks that, once set, stay set.
+#: Marks that stay set once they are.
 MARK_TAGS = frozenset(int(to_tag(keyword)) for keyword in MARKS)
 
 
 def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeries) -> tuple[Blueprint, list[str]]:
-    """The blueprint with the rules below and above it, and the warnings for what was overruled."""
+    """Complete a blueprint with the rules below and above it; with warnings about what was overruled."""
     sop_class = sop_class_of(blueprint, parent)
     required = required_blueprint(sop_class, parent.grid is not None)
     whole = _BASE + required + _filling(strategy, parent, has_place(sop_class)) + blueprint
@@ -114,7 +114,7 @@ def complete(blueprint: Blueprint, strategy: FillingStrategy, parent: ParentSeri
 
 
 def _filling(strategy: FillingStrategy, parent: ParentSeries, always_placed: bool) -> Blueprint:
-    """:param always_placed: an image of the class is somewhere."""
+    """The blueprint that fills in unnamed tags. :param always_placed: whether images of the class must have a place."""
     if strategy is FillingStrategy.DISCARD:
         return Blueprint()
     copied = Blueprint([filled(tag) for tag in copyable_tags(parent)], name="FillingStrategy.COPY")
@@ -136,7 +136,7 @@ def _filling(strategy: FillingStrategy, parent: ParentSeries, always_placed: boo
 def enforce_identity(
     elements: Mapping[Key, DataElement], parent: ParentSeries
 ) -> tuple[dict[Key, DataElement], list[str]]:
-    """The elements with the parent's patient and study values, and a warning for each that was changed."""
+    """Replace patient and study values by the parent's, with a warning for each that differed."""
     enforced = dict(elements)
     warnings = []
     for tag in sorted(PATIENT_AND_STUDY):
@@ -158,7 +158,7 @@ def enforce_identity(
 
 
 def parent_element(tag: int, parent: ParentSeries) -> DataElement | None:
-    """The parent's patient or study element; empty where the parent lacks one of type 2, None for another."""
+    """The parent's patient or study element; if it is missing, an empty one for type 2, else None."""
     element = parent.as_stored.get(BaseTag(tag))
     if element is None and not (tag in _BASE and isinstance(_BASE[tag], CopyOrElseElement)):
         return None

@@ -1,4 +1,4 @@
-"""Where the header of a classic series says that each slice is, and where it is (PS3.3 C.7.6.2)."""
+"""Comparing the slice positions and planes in a classic series' header with its grid (PS3.3 C.7.6.2)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OF_PLANE = frozenset(
 
 
 def positions_of(series: DerivedSeries) -> list[list[float]]:
-    """ImagePositionPatient of every instance; empty where there is none."""
+    """ImagePositionPatient of every instance; an empty list for an instance without one."""
     entry = next((e for e in series.instanced if int(e.element.tag) == _POSITION), None)
     shared = series.elements.get((_POSITION, ""))
     if shared is not None and not shared.is_empty:
@@ -36,7 +36,7 @@ def positions_of(series: DerivedSeries) -> list[list[float]]:
 
 
 def off_positions(series: DerivedSeries, positions: list[list[float]]) -> Iterator[tuple[int, str, int | None]]:
-    """The tag of a position that is not the slice's, with what is wrong with it and the index; the first one alone."""
+    """The first position that is not the slice's: its tag, what is wrong, and the index of the instance."""
     grid = series.env.grid
     if grid is None or not positions:
         return
@@ -48,9 +48,9 @@ def off_positions(series: DerivedSeries, positions: list[list[float]]) -> Iterat
 
 
 def off_planes(series: DerivedSeries) -> Iterator[tuple[int, str, int | None]]:
-    """The tags, beside the position, that are not those of the slices' planes: each with what is wrong with it.
+    """The other tags that do not match the slices' planes, each with what is wrong.
 
-    The third is the index of the first instance that has it so; None for what all share.
+    The third value is the index of the first instance with the problem; None for a tag that all share.
     """
     for tag, problem in _problems(series, series.elements):
         yield tag, problem, None

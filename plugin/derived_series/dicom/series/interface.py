@@ -1,4 +1,4 @@
-"""What every derived series has, whether its instances are made when they are asked for or are there already."""
+"""Series: the interface of every derived series, whether its instances are made on access or exist already."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Series(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of it, each text once."""
+        """Warnings for the user, each once."""
 
     @property
     def series_instance_uid(self) -> str:
@@ -39,7 +39,7 @@ class Series(Protocol):
         """The number of instances."""
 
     def __iter__(self) -> Iterator[Dataset]:
-        """The instances in the order of their InstanceNumber or, made by user code, in the order given."""
+        """The instances in the order of InstanceNumber or, from user code, in the order in which they were returned."""
 
     def instance_uid(self, index: int) -> str:
         """SOPInstanceUID (0008,0018) of an instance, counted from 0."""
@@ -51,16 +51,16 @@ class Series(Protocol):
         """An instance as a complete Part 10 file."""
 
     def buffer(self, index: int) -> bytes | memoryview:
-        """The same, without a copy of the pixels where there need be none."""
+        """The same, without copying the pixels if possible."""
 
     def written_in(self, transfer_syntax: str) -> Series:
         """The same series in another transfer syntax, named by keyword or UID.
 
-        :raises InvalidOption: one that nothing is written in. :raises PixelError: pixels that it cannot hold.
+        :raises InvalidOption: it cannot be written here. :raises PixelError: it cannot hold the pixels.
         """
 
     def with_identity(self, parent: ParentSeries) -> Series:
-        """The series with the parent's patient and study; itself where it has them."""
+        """The series with the patient and study of ``parent``; itself if it has them already."""
 
     def with_warnings(self, *warnings: str) -> Series:
         """The series with more warnings."""

@@ -1,6 +1,6 @@
-"""Whether an image fits its parent far better another way round: mirrored, reversed, or with its axes swapped.
+"""Detecting an image that fits its parent far better when mirrored, reversed or transposed.
 
-Both are looked at coarsely, in a few slices, so that it costs next to nothing.
+Only a coarse sample of a few slices is compared, which costs next to nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from derived_series.dicom.grid import Grid
 
 Values = npt.NDArray[np.float64]
 
-#: So many slices are looked at, and so many rows and columns of them.
+#: The number of slices that are sampled, and of rows and columns in each.
 SLICES, PIXELS = 8, 32
-#: Fewer values than this may fit by chance.
+#: With fewer values than this, a fit may be by chance.
 _FEWEST_VALUES = 100
-#: From this correlation on another way round fits at all,
+#: The lowest correlation at which another orientation counts as a fit.
 _FITS = 0.5
-#: where it leaves at most this part unexplained of what the image leaves as it is, and is better by so much.
+#: The most that it may leave unexplained, as a part of what the present one leaves; how much better it must correlate.
 _PART, _BETTER = 0.75, 0.02
 
 _AXES = ("slices", "rows", "columns")
@@ -32,10 +32,10 @@ _DIRECTIONS = ("left-right", "front-back", "head-feet")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Values of an image and of its parent at the same places.
+    """Sampled values of an image and its parent at the same places.
 
     :param image: (slice, row, column); :param parent: alike.
-    :param cube: the same two at as many places along each axis, for axes of one length to be swapped.
+    :param cube: both at as many places along each axis, so that axes of one length can be swapped.
     """
 
     image: Values
@@ -45,7 +45,7 @@ class Samples:
 
     @classmethod
     def of(cls, env: ImageEnvironment) -> Samples:
-        """Of the first volume of an image on its parent's grid."""
+        """Sample the first volume of an image on its parent's grid."""
         shape = (env.slices, env.pixels.rows, env.pixels.columns)
         rows, columns = (picked(n, PIXELS) for n in shape[1:])
         few = (picked(shape[1], SLICES), picked(shape[2], SLICES))
@@ -62,7 +62,7 @@ class Samples:
 
 
 def picked(count: int, most: int) -> npt.NDArray[np.intp]:
-    """At most so many indexes of an axis, spread over it and the same from both of its ends."""
+    """At most ``most`` indexes of an axis, evenly spread and symmetric."""
     number = min(count, most)
     number -= (count - number) % 2
     first = np.linspace(0, count - 1, number)[: number // 2].astype(np.intp)
@@ -71,13 +71,13 @@ def picked(count: int, most: int) -> npt.NDArray[np.intp]:
 
 
 def other_way_round(samples: Samples, grid: Grid | None) -> str:
-    """The warning for an image that fits its parent far better turned; empty for one that does not.
+    """The warning for an image that fits its parent far better in another orientation; empty if it does not.
 
-    :param grid: tells the patient's directions.
+    :param grid: the grid from which to name the patient's directions.
     """
     orders = list(_orders(samples.shape))
     flat, deep = [o for o in orders if o[0] == 0], [o for o in orders if o[0] != 0]
-    evened = _evened(samples.image), _evened(samples.parent)  # one slice may outshine all others
+    evened = _evened(samples.image), _evened(samples.parent)  # one bright slice may dominate all others
     tries = ((samples.image, samples.parent, flat), (*evened, flat), (*samples.cube, deep))
     return next((warning for image, parent, of in tries if (warning := _best(image, parent, of, grid))), "")
 
@@ -94,7 +94,7 @@ def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Gr
             changes = sum(flip < 0 for flip in flips) + 2 * (order != (0, 1, 2))
             fits.append((float(np.mean(turned * other)), changes, order, flips))
     best = max(fit for fit, *_ in fits)
-    # of those that fit alike the one with the fewest changes
+    # of those that fit equally well, the one with the fewest changes
     fit, changes, order, flips = min((f for f in fits if f[0] > best - 0.005), key=lambda f: f[1])
     left = 1 - max(as_is, 0.0) ** 2
     if changes == 0 or fit < _FITS or fit - as_is < _BETTER or 1 - fit**2 > _PART * left:
@@ -107,7 +107,7 @@ def _best(image: Values, parent: Values, orders: list[tuple[int, ...]], grid: Gr
 
 
 def _orders(shape: tuple[int, int, int]) -> Iterator[tuple[int, ...]]:
-    """The orders of axes that leave the shape as it is."""
+    """The orders of axes that keep the shape."""
     return (order for order in permutations(range(3)) if all(shape[a] == n for a, n in zip(order, shape, strict=True)))
 
 
@@ -122,7 +122,7 @@ def _names(order: tuple[int, ...], flips: tuple[int, ...], grid: Grid | None) ->
 
 
 def _direction(axis: int, grid: Grid | None) -> str:
-    """Along which of the patient's directions an axis is, most of all."""
+    """The patient's direction that is nearest to an axis, in words."""
     if grid is None:
         return f"along its {_AXES[axis]}"
     vector = (grid.normal, grid.column_cosines, grid.row_cosines)[axis]

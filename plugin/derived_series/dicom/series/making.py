@@ -1,6 +1,6 @@
-"""When a finished dataset was made: told on the clock of the parent's time zone, which its other times are in.
+"""Converting the times at which a finished dataset was made to the parent's time zone, like its other times.
 
-Libraries write the time of this machine's clock, and datasets that were copied from the parent hold the parent's.
+Libraries write this machine's local time, and datasets copied from the parent contain the parent's times.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from derived_series.dicom.encoding.times import (
 )
 from derived_series.dicom.source.parent_series import ParentSeries
 
-#: Dates and times, by keyword, that say when an object was made.
+#: The keywords of dates and times that say when an object was made.
 _MADE = (
     *((f"{name}Date", f"{name}Time") for name in ("Series", "Content", "InstanceCreation")),
     *((f"{name}Date", f"{name}Time") for name in ("StructureSet", "PresentationCreation")),
     ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
 )
-#: A time that is farther than this from the build is not that of the making.
+#: A time farther than this from the build was not written when the dataset was made.
 _NEAR = timedelta(days=1)
 
 
 def tell_making(dataset: Dataset, own_zone: timezone | None, parent: ParentSeries, now: datetime) -> None:
-    """Put the times of the making into the parent's zone.
+    """Convert the times at which a dataset was made to the parent's zone.
 
     SeriesDate and SeriesTime of PET stay: the pixels are decay corrected to them.
 
-    :param own_zone: that the dataset named before it got the parent's.
-    :param now: the time of the build: in place of what was copied from the parent, and where there is none.
+    :param own_zone: the zone that the dataset named before it got the parent's.
+    :param now: the time of the build; replaces times copied from the parent, and missing ones.
     """
     zone = zone_of(parent.pivot)
     here = in_zone(now, zone)
@@ -67,10 +67,10 @@ def tell_making(dataset: Dataset, own_zone: timezone | None, parent: ParentSerie
 
 
 def _moved(clock: datetime, own_zone: timezone | None, zone: timezone | None, now: datetime) -> datetime | None:
-    """What a clock showed, in a zone; None where it is there already, or did not show the time of the making.
+    """Convert a clock time to a zone; None if it is in the zone already, or is not when the dataset was made.
 
-    The clock was that of the dataset's own zone or this machine's: whichever was nearer to the time of the build, or
-    to now, which a build that waited is long before.
+    The clock was in the dataset's zone or this machine's, whichever is nearer to the time of the build, or to the
+    present: a build that had to wait may be much earlier.
     """
     if zone is None:
         return None

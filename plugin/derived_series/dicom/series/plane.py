@@ -1,4 +1,4 @@
-"""What a header says of its image's plane (PS3.3 C.7.6.2) and frame of reference, and what the grid says."""
+"""Comparing a header's image plane (PS3.3 C.7.6.2) and frame of reference with the image's grid."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.thickness import as_thickness
 
-#: mm that a position in decimal strings may be off.
+#: How far a position in decimal strings may be off, in mm.
 NEAR_MM = 1e-2
-#: The part of a distance that it may be off: spacings are rounded to what a decimal string holds.
+#: How far a distance may be off, as a part of it: spacings are rounded to decimal strings.
 SAME_PART = 1e-3
 _THICKNESS = int(to_tag("SliceThickness"))
 
@@ -22,10 +22,10 @@ _THICKNESS = int(to_tag("SliceThickness"))
 def off_place(
     elements: Mapping[Key, DataElement], grid: Grid | None, parent: ParentSeries, frame: FrameOfReference | None
 ) -> Iterator[tuple[int, str]]:
-    """The tags, but for positions, that are not those of where an image is, each with what is wrong with it.
+    """The tags, except positions, that do not match the image's place, each with what is wrong.
 
-    :param grid: where the image is; None for nowhere.
-    :param frame: of its coordinates, where they are not the parent's.
+    :param grid: the image's grid; None for an image without a place.
+    :param frame: the grid's frame of reference, if it is not the parent's.
     """
     thickness = elements.get((_THICKNESS, ""))
     problem = None if thickness is None else _no_thickness(thickness.value, parent)
@@ -37,9 +37,9 @@ def off_place(
 
 
 def _off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tuple[int, str]]:
-    """The tags that all slices share and that are not the grid's, each with what is wrong with it.
+    """The shared tags that do not match the grid, each with what is wrong.
 
-    A position that all slices of several share is not looked at: each of them is compared with its own.
+    A position that several slices share is skipped here: each slice is compared with its own.
     """
     cosines = (*grid.row_cosines, *grid.column_cosines)
     for keyword, wanted, most in (
@@ -49,7 +49,7 @@ def _off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tupl
         tag = int(to_tag(keyword))
         element = elements.get((tag, ""))
         if element is None or element.is_empty or element.VM != len(wanted):
-            continue  # told as missing, or by its number of values
+            continue  # reported as missing, or by its number of values
         values = [float(value) for value in element.value]
         if any(abs(value - right) > most for value, right in zip(values, wanted, strict=True)):
             right = ", ".join(f"{number:.6g}" for number in wanted)
@@ -59,9 +59,9 @@ def _off_plane(elements: Mapping[Key, DataElement], grid: Grid) -> Iterator[tupl
 def _other_frame(
     elements: Mapping[Key, DataElement], parent: ParentSeries, frame: FrameOfReference | None
 ) -> Iterator[tuple[int, str]]:
-    """The tag of a frame of reference that is not the one of the coordinates, with what is wrong with it.
+    """The tag of a frame of reference that does not match the grid's, with what is wrong.
 
-    :param frame: of the coordinates, where they are not the parent's.
+    :param frame: the grid's frame of reference, if it is not the parent's.
     """
     tag = int(to_tag("FrameOfReferenceUID"))
     element = elements.get((tag, ""))
@@ -77,7 +77,7 @@ def _other_frame(
 
 
 def _no_thickness(value: object, parent: ParentSeries) -> str | None:
-    """What is wrong with a SliceThickness that no slice has; None for an empty one, and for the parent's own fault."""
+    """What is wrong with an impossible SliceThickness; None if it is empty, or the parent has the same fault."""
     if value is None or value == "" or as_thickness(value) is not None:
         return None
     if any(str(value) == str(instance.get("SliceThickness")) for instance in parent.instances):

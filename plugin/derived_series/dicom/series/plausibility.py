@@ -1,4 +1,4 @@
-"""Warn where pixel values do not fit the SOP class or the units: masks stored as CT, SUV stored as Bq/ml."""
+"""Warnings about pixel values that do not fit the SOP class or the units: masks stored as CT, SUV as Bq/ml."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from derived_series.kinds import sop_class
 from derived_series.kinds.kind import SopClass
 
 _SUV = re.compile(r"\bSUV|standardi[sz]ed uptake", re.IGNORECASE)
-#: SUVs are below this, and activity concentrations (Bq/ml) above it, where there is any.
+#: SUVs are below this, and activity concentrations (Bq/ml) above it, where there is any activity.
 _SUV_AT_MOST = 200
-#: How much smaller than the parent's the largest value must be to look like one in another unit.
+#: How many times smaller than the parent's the largest value must be to look like another unit.
 _FAR_BELOW = 100
-#: So many slices of the parent are looked at.
+#: The number of the parent's slices that are sampled.
 _SLICES_LOOKED_AT = 5
-#: What most scanners add to HU to store them, and how near to it a difference is taken for it.
+#: The offset that most scanners add to HU to store them, and how close to it a difference must be.
 _ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
 
 
 def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
-    """What the answer should tell of a classic series.
+    """Warn of implausible values in a classic series.
 
-    :param elements: what its instances share.
+    :param elements: the elements that its instances share.
     """
     warnings = []
     if env.pixels.samples == 1 and env.parent.pivot.get("PhotometricInterpretation") == "MONOCHROME1":
@@ -56,7 +56,7 @@ def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement
 
 
 def _implausible(env: ImageEnvironment, kind: str, limit: float) -> list[str]:
-    """Values that no CT, MR or PET has."""
+    """Warn of values that no CT, MR or PET image has."""
     low, high = env.pixels.low, env.pixels.high
     if low == high:
         return [f"all values of the image are {low:g}"]
@@ -67,21 +67,21 @@ def _implausible(env: ImageEnvironment, kind: str, limit: float) -> list[str]:
 
 
 def _unlike(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
-    """An image in its parent's unit that would be nearer to it another way round, or with another zero."""
+    """Warn if an image in its parent's unit fits it better in another orientation, or with another offset."""
     if not _same_kind(env) or not _same_unit(env, elements) or "PixelData" not in source_of(env.parent.pivot):
         return []
     try:
         if not env.on_parent_grid:
             return _shifted_elsewhere(env)
         samples = Samples.of(env)
-    except InvalidParent:  # in a syntax that nothing here decodes, and nobody asked for its pixels
+    except InvalidParent:  # nothing here decodes its transfer syntax, and nobody asked for its pixels
         return []
     warnings = [other_way_round(samples, env.grid)]
     if env.sop_class_uid == CTImageStorage:
         difference = samples.image - samples.parent
         by = float(np.median(difference))
         is_shifted = float(np.median(np.abs(difference - by))) < _NEAR_ZERO_OF_STORED
-        with np.errstate(over="ignore"):  # of values up to the largest float64: infinite is far enough
+        with np.errstate(over="ignore"):  # values may be as large as float64 allows; an infinite difference is fine
             is_shifted = is_shifted and bool(difference.std() < samples.parent.std() / 2)
         if is_shifted:
             warnings.append(_shifted(by))
@@ -89,7 +89,7 @@ def _unlike(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[
 
 
 def _shifted(by: float) -> str:
-    """A CT of another zero than that of HU."""
+    """The warning about a CT image with an offset from HU."""
     if abs(abs(by) - _ZERO_OF_STORED) > _NEAR_ZERO_OF_STORED:
         return ""
     side = "above" if by > 0 else "below"
@@ -100,7 +100,7 @@ def _shifted(by: float) -> str:
 
 
 def _shifted_elsewhere(env: ImageEnvironment) -> list[str]:
-    """The same of an image on a grid of its own, by its lowest and highest values."""
+    """The same for an image on its own grid, by its lowest and highest values."""
     if env.sop_class_uid != CTImageStorage or not 0 <= env.pixels.low < _NEAR_ZERO_OF_STORED:
         return []
     low, high = _range_of(env.parent)
@@ -109,13 +109,13 @@ def _shifted_elsewhere(env: ImageEnvironment) -> list[str]:
 
 
 def _same_kind(env: ImageEnvironment) -> bool:
-    """Whether the image is of the parent's modality, be that classic or multi-frame."""
+    """Whether the image has the parent's modality, classic or multi-frame."""
     row = sop_class(env.sop_class_uid)
     return row.largest is not None and row.modality == env.parent.modality
 
 
 def _same_unit(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> bool:
-    """Whether the values are measured in what the parent's are; those of MR have no unit."""
+    """Whether the values have the parent's unit; MR values have none."""
     if env.sop_class_uid == CTImageStorage:
         rescale_type = _text(elements, "RescaleType") or "HU"
         return rescale_type == str(env.parent.pivot.get("RescaleType") or "HU")
@@ -124,7 +124,7 @@ def _same_unit(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> bo
 
 
 def no_picture(env: ImageEnvironment, row: SopClass) -> list[str]:
-    """Masks and maps of probabilities. :param row: of the image's class."""
+    """Warn of masks and probabilities stored as an image. :param row: the row of the image's class."""
     pixels, kind = env.pixels, row.called
     mask, floats = ("segmentation", "parametric_map") if row.placed else ("secondary_capture",) * 2
     if pixels.is_mask or (not pixels.rescaled and _has_two_values(env)):
@@ -138,18 +138,18 @@ def no_picture(env: ImageEnvironment, row: SopClass) -> list[str]:
 
 
 def _has_two_values(env: ImageEnvironment) -> bool:
-    """Whether an image is of two whole numbers from 0 on, such as 0 and 1, or 0 and a label."""
+    """Whether an image has only two values, 0 and a whole number above it, such as 1 or a label."""
     image, low, high = env.pixels.image, env.pixels.low, env.pixels.high
     if (low, high) == (0, 1):
         return True
     if isinstance(image, ParentSlices) or image.dtype.kind not in "iu" or not 0 <= low < high:
         return False
     slices = (image[index] for index in range(len(image)))
-    return all(bool(((plane == low) | (plane == high)).all()) for plane in slices)  # the first one tells, mostly
+    return all(bool(((plane == low) | (plane == high)).all()) for plane in slices)  # mostly the first slice decides
 
 
 def _no_activity(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
-    """Standardised uptake values that are said to be Bq/ml."""
+    """Warn of standardised uptake values that are labelled Bq/ml."""
     if _text(elements, "Units") != "BQML":
         return []
     remedy = 'set Units "GML" and SUVType "BW" (or what they are) in the blueprint'
@@ -176,13 +176,13 @@ def _looked_at(parent: ParentSeries) -> list[int]:
 
 
 def _range_of(parent: ParentSeries) -> tuple[float, float]:
-    """The lowest and the highest value of some of the parent's slices. :raises InvalidParent: it cannot be decoded."""
+    """The lowest and highest value in some of the parent's slices. :raises InvalidParent: they cannot be decoded."""
     ranges = [(float(frame.min()), float(frame.max())) for frame in parent.slices(_looked_at(parent))]
     return min(low for low, _ in ranges), max(high for _, high in ranges)
 
 
 def _largest(parent: ParentSeries) -> float:
-    """The largest value of some of the parent's slices; by their headers when the pixels are not at hand."""
+    """The largest value in some of the parent's slices; by their headers if the pixels are not available."""
     indexes = _looked_at(parent)
     if "PixelData" in parent.pivot:
         try:
@@ -191,6 +191,6 @@ def _largest(parent: ParentSeries) -> float:
             pass
     if parent.is_constant("RescaleSlope"):
         return 0.0
-    # a slope of its own for each slice is there to fill what is stored
+    # each slice has its own slope so that it fills the stored range
     headers = [parent.instances[index] for index in indexes]
     return max(float(d.get("RescaleSlope") or 1) * ((1 << int(d.get("BitsStored") or 16) - 1) - 1) for d in headers)

@@ -1,4 +1,4 @@
-"""What an IOD requires of every series, filled in where a blueprint does not say it (types 1 and 2, PS3.5 7.4)."""
+"""The elements that IODs require (types 1 and 2, PS3.5 7.4), filled in if a blueprint does not name them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from derived_series.kinds import SOP_CLASSES, kind_of, kind_of_modality, sop_cla
 
 @dataclass(frozen=True, slots=True)
 class OtherModality:
-    """A class whose images are of another modality than the parent, which lacks what they ask for."""
+    """Explains that a parent lacks attributes because its modality or class is not the one that the blueprint needs."""
 
     what: str
     remedy: str
 
 
 def of_other_modality(sop_class_uid: str, parent: str) -> OtherModality | None:
-    """None for a class of the parent's modality, and for one that takes any parent. :param parent: its Modality."""
+    """The explanation for a class of another modality than the parent's; None if it takes any parent or the same.
+
+    :param parent: the parent's Modality.
+    """
     row = sop_class(sop_class_uid)
     if not row.copies_acquisition or row.modality == parent:
         return None
@@ -37,7 +40,7 @@ def of_other_modality(sop_class_uid: str, parent: str) -> OtherModality | None:
 
 
 def of_other_class(classes: tuple[str, ...], parent: ParentSeries) -> OtherModality:
-    """The same for a blueprint whose images are of their parent's class. :param classes: UIDs, one of which it is."""
+    """The same for a blueprint that keeps the parent's class. :param classes: the UIDs of the classes that it takes."""
     parents_class = str(source_of(parent.pivot).get("SOPClassUID", ""))
     ready = kind_of(parents_class) or kind_of_modality(parent.modality)
     takes = ready is not None and not set(classes).intersection(row.uid for row in ready.sop_classes)
@@ -64,23 +67,23 @@ _SERIES = _some(volume_blueprint, "Manufacturer", "PatientPosition", "BodyPartEx
 
 
 def _of_module(name: str) -> Blueprint:
-    """What a module says that its IOD requires, and what every image series has."""
+    """A module's required elements, with those of every image series."""
     module_blueprint: Blueprint = importlib.import_module(f"derived_series.dicom.modules.{name}").required_blueprint
     return (_SERIES + module_blueprint).frozen()
 
 
-#: By SOP class; what needs a place in space is apart.
+#: The required elements by SOP class, those about a place in space separate.
 REQUIRED = {row.uid: _of_module(row.module) for row in SOP_CLASSES.values() if row.module}
-#: What an image of any other class has.
+#: The required elements of an image of any other class.
 _PICTURE = pixel_size_blueprint.frozen()
 
 
 def required_blueprint(sop_class_uid: str | None, parent_has_place: bool = True) -> Blueprint:
-    """The elements that a series of a SOP class cannot be without; none for a class that is made otherwise.
+    """The elements that a series of a SOP class requires; empty for a class whose builder sets them.
 
-    Of an image of any other class it is the size of its pixels alone.
+    For an image of an unknown class they are only the pixel size.
 
-    :param parent_has_place: there are positions; without them the elements of a place in space cannot say anything.
+    :param parent_has_place: whether the parent has positions, without which elements about a place have no value.
     """
     required = REQUIRED.get(sop_class_uid or "")
     if required is None:
@@ -89,12 +92,12 @@ def required_blueprint(sop_class_uid: str | None, parent_has_place: bool = True)
 
 
 def has_place(sop_class_uid: str | None) -> bool:
-    """Whether an image of a SOP class is somewhere always; a picture may be nowhere."""
+    """Whether images of a SOP class always have a place in space."""
     return sop_class_uid is None or sop_class(sop_class_uid).placed
 
 
 def sop_class_of(blueprint: Blueprint, parent: ParentSeries) -> str | None:
-    """The SOP class that a blueprint makes, where that can be told before anything is evaluated."""
+    """The SOP class that a blueprint makes, if it is known without evaluating anything; else None."""
     element = blueprint["SOPClassUID"] if "SOPClassUID" in blueprint else None
     if isinstance(element, StaticElement):
         return str(element.value)

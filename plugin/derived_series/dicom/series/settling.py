@@ -1,4 +1,4 @@
-"""Asking the elements of a blueprint for their values: in each phase of a build alike."""
+"""Asking the elements of a blueprint for their values, in any phase of a build."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from derived_series.errors import Missing
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a phase knows of a series.
+    """The result of a phase.
 
-    :param elements: the values that are known now; :param deferred: the entries that a later phase answers.
+    :param elements: the elements that are known now. :param deferred: the entries that a later phase answers.
     :param missing: the tags that cannot have a value.
     """
 
@@ -28,9 +28,9 @@ class Settled:
 
 
 def settle(entries: Iterable[Entry], answer: Callable[[VirtualElement], Any]) -> Settled:
-    """Ask all of them, so that all that is missing is known at once.
+    """Ask all entries, so that everything missing is known at once.
 
-    :param answer: asks an element in the phase's environment.
+    :param answer: asks an element, in the environment of the phase.
     """
     elements: dict[Key, DataElement] = {}
     deferred: list[Entry] = []

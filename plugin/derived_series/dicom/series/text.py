@@ -1,4 +1,4 @@
-"""The text of a series: its character set is settled once, for what instances share and what each has of its own."""
+"""Settling the character set of a series, for shared elements and those of each instance."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _KEY: Key = (int(_CHARSET), "")
 def settle_charset(
     elements: Mapping[Key, DataElement], instanced: Sequence[Entry], env: ImageEnvironment
 ) -> tuple[dict[Key, DataElement], str | None]:
-    """The elements with the SpecificCharacterSet that holds all of the text, and a warning when it is not the parent's.
+    """Set the SpecificCharacterSet that holds all of the text, with a warning if it is not the parent's.
 
-    :param elements: what all instances share. :param instanced: what they have of their own.
+    :param elements: the shared elements. :param instanced: the entries that differ by instance.
     """
     settled = dict(elements)
     preferred = settled[_KEY].value if _KEY in settled else env.parent.pivot.get("SpecificCharacterSet")
     texts = list(settled.values())
     parents = (preferred or None) == (env.parent.pivot.get("SpecificCharacterSet") or None)
     parents = parents and env.parent.is_constant("SpecificCharacterSet")
-    for entry in instanced:  # text that a function makes may hold anything; copies are in the parent's set
+    for entry in instanced:  # a function's text may contain anything; copies are in the parent's set
         element = entry.element
         text = element.VR in TEXT_VRS or (element.VR == "SQ" and not element.encodes_itself)
         if text and not (parents and isinstance(element, CopyElement)):
@@ -52,7 +52,7 @@ def settle_charset(
 
 
 def settle_dataset(dataset: Dataset, preferred: Any) -> str | None:
-    """Give a finished dataset the SpecificCharacterSet that holds its text; a warning when it is not the preferred one.
+    """Set the SpecificCharacterSet of a finished dataset, with a warning if it is not the preferred one.
 
     :param preferred: the value of (0008,0005), empty for the default repertoire.
     """
@@ -73,7 +73,7 @@ def is_utf8(elements: Mapping[Key, DataElement]) -> bool:
 
 
 def without_escapes(element: DataElement) -> DataElement:
-    """The element, in its sequences too, without escape sequences, which mean nothing in UTF-8; itself without any."""
+    """Remove escape sequences, which mean nothing in UTF-8, also in sequences; the same element if there are none."""
     if not _has_escapes(element):
         return element
     if element.VR == "SQ":

@@ -1,6 +1,6 @@
-"""Detached datasets: copies that user code may change without changing the parent that a series is built from.
+"""Detached datasets: copies that user code can change without changing the parent.
 
-``copy.deepcopy`` would copy pixels and convert what was never looked at; here both stay as they were read.
+``copy.deepcopy`` would copy pixels and convert elements that were never used; here both stay as they were read.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from pydicom.valuerep import PersonName
 
 from derived_series.dicom.source.multiframe.frame import FrameDataset
 
-#: Values that nobody can change; others are copied one by one.
+#: Immutable types; values of others are copied.
 _PLAIN = (str, bytes, int, float, type(None), PersonName)
 
 Memo = dict[int, Any]
 
 
 def detached(dataset: Dataset, memo: Memo) -> Dataset:
-    """The dataset with elements and sequence items of its own; bytes that are not converted yet are shared.
+    """Copy a dataset with its elements and sequence items; bytes that are not converted yet are shared.
 
-    :param memo: what was copied so far, by identity: frames of one instance get one copy of it.
+    :param memo: the copies so far, by the identity of the original, so that frames of one instance share one copy.
     """
     known = memo.get(id(dataset))
     if known is not None:
@@ -44,14 +44,14 @@ def detached(dataset: Dataset, memo: Memo) -> Dataset:
 
 
 def copy_of(element: DataElement) -> DataElement:
-    """An element that shares nothing that could be changed with this one; ``copy.deepcopy`` takes ten times as long."""
+    """Copy an element so that nothing mutable is shared; ``copy.deepcopy`` takes ten times as long."""
     copied: DataElement = _like(element)
     copied.__dict__["_value"] = copy_of_value(element.value)
     return copied
 
 
 def copy_of_value(value: Any) -> Any:
-    """The same of a value: of a DataElement, or a list of Datasets."""
+    """Copy the value of a DataElement, or a list of Datasets, likewise."""
     return _value(value, {})
 
 
@@ -80,7 +80,7 @@ def _value(value: Any, memo: Memo) -> Any:
 
 
 def _like(thing: Any) -> Any:
-    """A shallow copy of what keeps its state in ``__dict__``; several times quicker than ``copy.copy``."""
+    """Make a shallow copy of an object with a ``__dict__``; several times faster than ``copy.copy``."""
     twin = object.__new__(type(thing))
     twin.__dict__.update(thing.__dict__)
     return twin

@@ -1,4 +1,4 @@
-"""File meta information (PS3.10 7.1) that disagrees with its dataset: the dataset counts, and a warning says so."""
+"""File meta information (PS3.10 7.1) that disagrees with its dataset: the dataset counts, with a warning."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COPIES = (
 
 
 def disagreements(instances: list[Dataset]) -> tuple[str, ...]:
-    """A warning for each way in which instances disagree with their file meta information."""
+    """Warn of each way in which instances disagree with their file meta information."""
     warnings = []
     others = sum(map(_is_of_another, instances))
     if others:
@@ -40,7 +40,7 @@ def _is_of_another(dataset: Dataset) -> bool:
 
 
 def _uid(dataset: Dataset, tag: BaseTag) -> str:
-    """A UID, as it was read: conversion is what costs here."""
+    """A UID without pydicom's conversion, which would be slow here."""
     element = dataset.get_item(tag)
     value = None if element is None else element.value
     return value.rstrip(b"\0 ").decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")

@@ -1,4 +1,4 @@
-"""The stored instances of a series as files."""
+"""Writing the stored instances of a series as files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derived_series.dicom.source.multiframe.frame import source_of
 
 
 def save(instances: Iterable[Dataset], folder: Path) -> tuple[Path, ...]:
-    """Write each stored instance once, whole: multi-frame instances and mosaics too. The files, in the given order."""
+    """Write each stored instance once, multi-frame instances and mosaics complete; return the files in that order."""
     folder.mkdir(parents=True, exist_ok=True)
     wholes = {str(whole.SOPInstanceUID): whole for whole in map(source_of, instances)}
     paths = []

@@ -1,4 +1,4 @@
-"""The diffusion weighting of each volume: b-values and gradient directions, of the standard's or the vendor's tags."""
+"""Gradients: b-values and gradient directions of each volume, from the standard's or the vendor's tags."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from derived_series.errors import InvalidParent
 
 Reader = Callable[[Dataset], float | Sequence[float] | None]
 
-#: A direction of a length within this of 1 is one; a shorter one than this is none.
+#: The tolerance of a direction's length of 1; a shorter vector than this is no direction.
 _NEAR_ONE, _NONE = 0.1, 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gradients:
-    """
+    """The diffusion weighting of each volume.
+
     :param b_values: (volume,), s/mm2.
-    :param directions: (volume, 3), unit vectors in the patient's coordinates (LPS); zeros without a direction (b 0,
-        and trace-weighted volumes).
+    :param directions: (volume, 3), unit vectors in the patient's coordinates (LPS); zeros for volumes without a
+        direction (b = 0, trace-weighted).
     """
 
     b_values: npt.NDArray[np.float64]
@@ -31,14 +32,14 @@ class Gradients:
     def along_axes(self, affine_ras: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """(volume, 3): the directions along the axes of a NIfTI image, such as ``to_nifti()`` with its ``affine``.
 
-        What DIPY takes for the image's own array.
+        DIPY expects these for the image's array.
         """
         axes = np.asarray(affine_ras, dtype=np.float64)[:3, :3]
         ras = self.directions * [-1.0, -1.0, 1.0]
         return np.asarray(ras @ (axes / np.linalg.norm(axes, axis=0)))
 
     def fsl(self, affine_ras: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """(3, volume): the rows of a bvecs file of FSL, whose first axis is flipped for a right-handed image."""
+        """(3, volume): the rows of FSL's bvecs file, with the first axis flipped for a right-handed image."""
         directions = self.along_axes(affine_ras)
         if np.linalg.det(np.asarray(affine_ras)[:3, :3]) > 0:
             directions = directions * [-1.0, 1.0, 1.0]
@@ -69,7 +70,7 @@ _PHILIPS_B = _private(0x2001, 0x03, "Philips Imaging DD 001")
 _PHILIPS_AXES = tuple(_private(0x2005, offset, "Philips MR Imaging DD 001") for offset in (0xB0, 0xB1, 0xB2))
 _GE_B = _private(0x0043, 0x39, "GEMS_PARM_01")
 
-#: Who writes what where: b-value and direction, the first that says something is taken.
+#: Where vendors store b-value and direction; the first pair that has a value is taken.
 _READERS: tuple[tuple[Reader, Reader], ...] = (
     (_standard_b, _standard_direction),
     (lambda d: _number(_SIEMENS_B(d)), lambda d: _vector(_SIEMENS_DIRECTION(d))),
@@ -78,9 +79,9 @@ _READERS: tuple[tuple[Reader, Reader], ...] = (
 
 
 def gradients_of(volumes: Sequence[Dataset]) -> Gradients:
-    """Those of one instance a volume.
+    """Read the gradients from one instance of each volume.
 
-    :raises InvalidParent: no b-values, or a vendor's whose directions are not known to be the patient's.
+    :raises InvalidParent: there are no b-values, or the vendor's directions may not be in patient coordinates.
     """
     pairs = next((pair for pair in _READERS if any(pair[0](dataset) is not None for dataset in volumes)), None)
     if pairs is None:

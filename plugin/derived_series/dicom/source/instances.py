@@ -1,4 +1,4 @@
-"""The instances of a parent series: read, compared, and refused where they do not belong together."""
+"""Reading the instances of a parent series, and checking that they belong together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from derived_series.errors import Conflict, GeometryError, InvalidParent
 
 _PIXEL_DATA = 0x7FE00010
 _UNDEFINED = 0xFFFFFFFF
-#: Elements longer than this (bytes) stay in their file until they are asked for.
+#: Elements longer than this (bytes) stay in their file until they are used.
 _DEFERRED_BYTES = 1 << 14
 #: (0002,0000), (0008,0000), (0008,0001), (0008,0005), (0008,0008), (0008,0012), (0008,0016)
 _FIRST_TAGS = frozenset(
@@ -31,27 +31,27 @@ _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
 
 
 def read_instance(data: bytes, name: str, pixels: bool = True) -> Dataset:
-    """One Part 10 file in memory as a Dataset; without preamble and file meta information where it looks like one.
+    """Read a Part 10 file in memory, or a bare dataset without preamble and file meta information.
 
-    :raises InvalidParent: when it is none.
+    :raises InvalidParent: it is not one.
     """
     with reading(name):
         refuse_bombs(data, name)
         dataset = dcmread(io.BytesIO(data), stop_before_pixels=not pixels, force=_is_bare(data[:4]))
-        dataset.buffer = None  # it would hold the whole file as long as the dataset is there
+        dataset.buffer = None  # it would keep the whole file in memory
         return dataset
 
 
 def read_file(path: Path) -> Dataset:
-    """A Part 10 file as a Dataset that reads its pixels each time they are asked for.
+    """Read a Part 10 file as a Dataset that reads its pixels from the file each time they are used.
 
-    :raises InvalidParent: when it is none.
+    :raises InvalidParent: it is not one.
     """
     with reading(path.name):
         with path.open("rb") as file:
             start = file.read(4096)
         if DeflatedExplicitVRLittleEndian.encode() in start:
-            return read_instance(path.read_bytes(), path.name)  # nothing in it can be read alone
+            return read_instance(path.read_bytes(), path.name)  # it can only be read as a whole
         try:
             dataset = dcmread(path, defer_size=_DEFERRED_BYTES, force=_is_bare(start[:4]))
         except MemoryError as error:
@@ -66,19 +66,19 @@ def read_file(path: Path) -> Dataset:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is Part 10, or begins as a dataset without its preamble."""
+    """Whether a file is Part 10, or begins like a dataset without preamble."""
     with path.open("rb") as file:
         head = file.read(132)
     return head[128:] == b"DICM" or _is_bare(head[:4])
 
 
 def _is_bare(head: bytes) -> bool:
-    """Whether these first 4 bytes are one of the tags that a dataset without preamble begins with, little endian."""
+    """Whether the first 4 bytes are a tag with which a dataset without preamble begins, little endian."""
     return head in _FIRST_TAGS
 
 
 def varying_tags(instances: list[Dataset]) -> frozenset[int]:
-    """The tags that not all instances have with the same value; compared as read, without converting."""
+    """The tags whose values differ between instances, or are missing in some; compared as read, without converting."""
     if not instances:
         return frozenset()
     first = dict(instances[0].items())
@@ -97,7 +97,7 @@ def _same(one: DataElement | RawDataElement | None, other: DataElement | RawData
     if one is None:
         return False
     if one.value is None and other.value is None and isinstance(one, RawDataElement):
-        return one.length == 0  # longer ones are in their files, and not compared
+        return one.length == 0  # longer ones stay in their files and are not compared
     if isinstance(one, RawDataElement) != isinstance(other, RawDataElement):
         one, other = _converted(one), _converted(other)
     return bool(one.value == other.value)
@@ -108,7 +108,7 @@ def _converted(element: DataElement | RawDataElement) -> DataElement:
 
 
 def _values(instances: list[Dataset], varying: frozenset[int], keyword: str) -> set[str]:
-    """The different values of a tag, as text; '' where it is missing or empty."""
+    """The different values of a tag, as text; empty where it is missing or empty."""
     return set(_values_of_each(instances, varying, keyword))
 
 
@@ -116,7 +116,11 @@ _WHOSE = ("PatientID", "PatientName", "StudyInstanceUID")
 
 
 def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:
-    """One patient, study and series, each instance once. :raises InvalidParent: :raises Conflict: when they are not."""
+    """Require one patient, study and series, and each instance once.
+
+    :raises Conflict: there are several patients or studies.
+    :raises InvalidParent: there are several series, repeated instances, none at all, or identifiers are missing.
+    """
     if not instances:
         raise InvalidParent("the parent series has no instance")
     if all(_values(instances, varying, keyword) == {""} for keyword in _WHOSE):
@@ -153,7 +157,7 @@ def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:
 
 
 def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:
-    """Images of one size. :raises InvalidParent: when they are not."""
+    """Require images of one size. :raises InvalidParent: they are not."""
     alike = varying.isdisjoint(_IMAGE_TAGS)
     for dataset in instances[:1] if alike else instances:
         if "Rows" not in dataset or "Columns" not in dataset:
@@ -165,9 +169,9 @@ def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:
 
 
 def check_frame_of_reference(instances: list[Dataset], varying: frozenset[int]) -> tuple[str, ...]:
-    """A warning where each instance has a FrameOfReferenceUID of its own, or some have none: it says nothing then.
+    """Warn if FrameOfReferenceUID is meaningless: different in each instance, or missing in some.
 
-    :raises GeometryError: a few different ones: the positions of one do not relate to those of another.
+    :raises GeometryError: there are a few different ones, whose positions do not relate to each other.
     """
     values = Counter(_values_of_each(instances, varying, "FrameOfReferenceUID"))
     if len(values) < 2:

@@ -1,4 +1,4 @@
-"""The parent series: validated, in geometric order, with its grid and its values."""
+"""ParentSeries: the validated parent, in geometric order, with its grid and values."""
 
 from __future__ import annotations
 
@@ -47,16 +47,15 @@ class ParentSeries:
 
     :param instances: single-frame instances, frames of multi-frame ones (``FrameDataset``) or tiles of mosaics,
         volume after volume, the slices of each ascending along the normal: slice k of volume t is
-        ``instances[t * slices_per_volume + k]``. Position, not InstanceNumber or arrival, gives the order of slices;
-        ``volume_key`` that of volumes.
-    :param grid: where the slices of one volume are; None when the instances have no ImagePositionPatient.
-    :param varying: the tags that not all instances have with the same value.
-    :param volumes: how many there are; 1 for a series with one instance at each position.
-    :param volume_key: by what the instances at one position are told apart and sorted (the first that fits of
-        ``volumes.KEYS``); None for one volume.
-    :param warnings: what was left out or made up for; the derived series passes them on.
-    :ivar as_stored: the pivot as it is stored, whatever is done to the instances later: whose image it is, and of
-        which study.
+        ``instances[t * slices_per_volume + k]``. Slices are ordered by position, never by InstanceNumber or arrival,
+        and volumes by ``volume_key``.
+    :param grid: the grid of one volume; None if the instances have no ImagePositionPatient.
+    :param varying: the tags whose values differ between instances, or are missing in some.
+    :param volumes: number of volumes; 1 for a series with one instance at each position.
+    :param volume_key: the name of the key that tells apart and sorts the instances at one position (the first that
+        fits of ``volumes.KEYS``); None for one volume.
+    :param warnings: what was left out or corrected; the derived series passes the warnings on.
+    :ivar as_stored: the pivot as stored, whatever is done to the instances later; it has the patient and the study.
     """
 
     instances: tuple[Dataset, ...]
@@ -77,25 +76,26 @@ class ParentSeries:
         return f"ParentSeries({self.modality}, {len(self.instances)} instances of {size}, volumes={self.volumes})"
 
     def detached(self) -> ParentSeries:
-        """The same series with instances of its own, which may be changed: this one stays as it is stored."""
+        """Copy the series with instances that can be changed; this one stays as stored."""
         memo: Memo = {}
         return replace(self, instances=tuple(detached(instance, memo) for instance in self.instances))
 
     @classmethod
     @reading("the parent's headers")
     def from_datasets(cls, datasets: Iterable[Dataset], selection: Selection = ALL) -> ParentSeries:
-        """Validate and sort.
+        """Make a series from datasets in any order: validate and sort them.
 
-        :param selection: which orientation or part of a series that has several.
-        :raises InvalidParent: no instance, several series, sizes or SOP classes, repeated SOPInstanceUIDs.
-        :raises Conflict: several patients or studies.
-        :raises GeometryError: several orientations, some without a position, positions with different numbers of
-            instances, or several at each that nothing tells apart.
+        :param selection: which orientation or part to take of a series that has several.
+        :raises InvalidParent: there is no instance, or several series, sizes or SOP classes, or repeated
+            SOPInstanceUIDs.
+        :raises Conflict: there are several patients or studies.
+        :raises GeometryError: there are several orientations, instances without a position, positions with different
+            numbers of instances, or several instances at each position that nothing tells apart.
         """
         slices = list(datasets)
         keep_bytes_in_sequences(slices)
         varying = varying_tags(slices)
-        keep_bytes(slices, varying)  # before anything of them is read
+        keep_bytes(slices, varying)  # before any of their elements is used
         check_identity(slices, varying)
         meta_warnings = disagreements(slices)
         frames = split_into_slices(slices)
@@ -126,9 +126,9 @@ class ParentSeries:
     @classmethod
     @reading("the series' headers")
     def from_objects(cls, parts: Iterable[bytes]) -> ParentSeries:
-        """Part 10 files as the objects that they are, whatever these are: no slices, no grid.
+        """Read Part 10 files of any kind of object, without slices and grid.
 
-        For segmentations of several segments, structures and reports, as inputs beside an image series.
+        For segmentations of several segments, structures and reports that are inputs besides an image series.
         """
         objects = [read_instance(part, f"instance {i}") for i, part in enumerate(parts)]
         varying = varying_tags(objects)
@@ -139,20 +139,20 @@ class ParentSeries:
 
     @classmethod
     def from_bytes(cls, parts: Iterable[bytes], selection: Selection = ALL, *, pixels: bool = True) -> ParentSeries:
-        """From complete Part 10 files in memory; ``pixels=False`` keeps the headers alone."""
+        """Read complete Part 10 files in memory; ``pixels=False`` keeps only the headers."""
         datasets = [read_instance(part, f"instance {i}", pixels) for i, part in enumerate(parts)]
         return cls.from_datasets(datasets, selection)
 
     @classmethod
     def from_files(cls, paths: Iterable[Path], selection: Selection = ALL) -> ParentSeries:
-        """From Part 10 files that stay where they are: pixels are read when they are asked for, and not kept."""
+        """Read Part 10 files whose pixels stay in the files: they are read when they are used, and not kept."""
         return cls.from_datasets([read_file(path) for path in paths], selection)
 
     @classmethod
     def from_folder(cls, folder: str | Path, selection: Selection = ALL) -> ParentSeries:
-        """From the DICOM files of a folder and below it; other files are passed over.
+        """Read the DICOM files in a folder and below it; other files are skipped.
 
-        :raises InvalidParent: a folder that is not there, or without a DICOM file; see also ``from_datasets``.
+        :raises InvalidParent: it is not a folder, or has no DICOM file; see also ``from_datasets``.
         """
         path = Path(folder)
         if not path.is_dir():
@@ -167,23 +167,23 @@ class ParentSeries:
 
     @property
     def pivot(self) -> Dataset:
-        """The first instance along the normal (of the first volume); series-level values are read from it."""
+        """The first instance along the normal, of the first volume; series-level values are read from it."""
         return self.instances[0]
 
     @property
     def slices_per_volume(self) -> int:
-        """How many slices each volume has."""
+        """The number of slices of one volume."""
         return len(self.instances) // self.volumes
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(slices, rows, columns); (times, slices, rows, columns) when there are several volumes."""
+        """(slices, rows, columns), or (times, slices, rows, columns) for several volumes."""
         volume = (self.slices_per_volume, int(self.pivot.Rows), int(self.pivot.Columns))
         return volume if self.volumes == 1 else (self.volumes, *volume)
 
     @property
     def time_step(self) -> float | None:
-        """Seconds from one volume to the next; None for one volume, or where they are not even steps in time."""
+        """Seconds from one volume to the next; None for one volume, or if the steps are not even."""
         return time_step(self.instances, self.volumes, self.volume_key)
 
     @property
@@ -199,11 +199,11 @@ class ParentSeries:
     @property
     @reading("the parent's Modality (0008,0060)")
     def modality(self) -> str:
-        """Modality (0008,0060); empty where the parent has none."""
+        """Modality (0008,0060); empty if it is missing."""
         return str(self.pivot.get("Modality", ""))
 
     def require_grid(self) -> Grid:
-        """:raises GeometryError: when the parent has no positions."""
+        """The grid of one volume. :raises GeometryError: the parent has no positions."""
         if self.grid is None:
             raise GeometryError(
                 f"the parent series {self.series_instance_uid} has no ImagePositionPatient and "
@@ -214,35 +214,35 @@ class ParentSeries:
 
     @property
     def affine_lps(self) -> Affine:
-        """4x4, (slice, row, column, 1) -> LPS mm. :raises GeometryError: no or uneven positions."""
+        """4x4, (slice, row, column, 1) -> LPS mm. :raises GeometryError: there are no positions, or uneven ones."""
         return self.require_grid().affine_lps
 
     @property
     def affine_ras(self) -> Affine:
-        """4x4, (slice, row, column, 1) -> RAS mm. :raises GeometryError: no or uneven positions."""
+        """4x4, (slice, row, column, 1) -> RAS mm. :raises GeometryError: there are no positions, or uneven ones."""
         return self.require_grid().affine_ras
 
     def is_constant(self, tag: TagLike) -> bool:
-        """Whether all instances have the same value for the tag, or all lack it."""
+        """Whether all instances have the same value of a tag, or all lack it."""
         return int(to_tag(tag)) not in self.varying
 
     def _formats(self) -> list[PixelFormat]:
-        """How each instance's pixels are to be read; looked up once where all are alike."""
+        """The pixel format of each instance; read once if all are alike."""
         if self.varying.isdisjoint(FORMAT_TAGS) and len(set(map(are_plain, self.instances))) == 1:
             return [PixelFormat.of(self.pivot)] * len(self)
         return [PixelFormat.of(instance) for instance in self.instances]
 
     def stored(self) -> npt.NDArray[Any]:
-        """The stored values, of the parent's shape and integer type (and samples, in colour); any transfer syntax."""
+        """The stored values in the parent's shape and integer type (with samples in colour); any transfer syntax."""
         pairs = zip(self.instances, self._formats(), strict=True)
         last = LastMosaic()
         frames = np.stack([stored_frame(instance, pixel_format, last) for instance, pixel_format in pairs])
         return frames.reshape(self.shape + frames.shape[3:])
 
     def voxels(self) -> npt.NDArray[np.float32]:
-        """The real-world values, of the parent's shape, each slice's own rescale applied (PS3.3 C.11.1)."""
+        """The real-world values, in the parent's shape, with each slice's rescale applied (PS3.3 C.11.1)."""
         slices = self.slices()
-        first = slices[0]  # before there is room for all: its header may announce any size
+        first = slices[0]  # before allocating: the header may announce any size
         values = np.empty(slices.shape, dtype=np.float32)
         values[0] = first
         for index in range(1, len(slices)):
@@ -250,11 +250,11 @@ class ParentSeries:
         return values.reshape(self.shape)
 
     def slices(self, only: Sequence[int] | None = None) -> ParentSlices:
-        """The same as ``voxels``, a slice at a time: what NumpyFactory builds from without holding the volume.
+        """The values of ``voxels`` slice by slice; NumpyFactory builds from them without holding the volume in memory.
 
-        Those of several volumes come one volume after the other.
+        The slices of several volumes follow volume after volume.
 
-        :param only: the indexes of a few instances, which are then the only ones that are looked at.
+        :param only: the indexes of the instances to use; by default all.
         """
         if only is not None:
             few = [self.instances[index] for index in only]
@@ -262,7 +262,7 @@ class ParentSeries:
         return ParentSlices(self.instances, self._formats())
 
     def to_nifti(self) -> Any:
-        """The real-world values as a nibabel Nifti1Image: (column, row, slice) or (column, row, slice, time).
+        """Convert the real-world values to a nibabel Nifti1Image: (column, row, slice) or (column, row, slice, time).
 
         RAS+, mm; pixdim[4] is the time step in seconds, 0 where there is none.
         """
@@ -274,15 +274,15 @@ class ParentSeries:
         return image
 
     def to_sitk(self) -> Any:
-        """The real-world values as a SimpleITK image, where SimpleITK is installed; see ``source.itk``."""
+        """Convert the real-world values to a SimpleITK image, if SimpleITK is installed; see ``source.to_itk``."""
         return sitk_image(self.voxels(), self.require_grid(), self.time_step)
 
     def gradients(self) -> Gradients:
-        """b-values and gradient directions by volume. :raises InvalidParent: see ``gradients_of``."""
+        """The b-values and gradient directions of the volumes. :raises InvalidParent: see ``gradients_of``."""
         return gradients_of(self.instances[:: self.slices_per_volume])
 
     def save_dicom(self, folder: str | Path) -> tuple[Path, ...]:
-        """Write the stored instances into a folder, each once: the files that the series was read from."""
+        """Write the stored instances into a folder, each once; return the files."""
         return save(self.instances, Path(folder))
 
 
@@ -301,7 +301,7 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> list[float]:
 
 
 def _stretched(dataset: Dataset) -> list[str]:
-    """A warning of directions that have another length than 1."""
+    """Warn of direction vectors whose length is not 1."""
     cosines = _numbers(dataset, "ImageOrientationPatient", 6)
     lengths = math.hypot(*cosines[:3]), math.hypot(*cosines[3:])
     if all(abs(length - 1) <= SAME_ANGLE_RADIANS for length in lengths):
@@ -315,14 +315,14 @@ def _stretched(dataset: Dataset) -> list[str]:
 def _numbers_of_all(
     instances: list[Dataset], varying: frozenset[int], keyword: str, count: int
 ) -> npt.NDArray[np.float64]:
-    """(instance, number): read once where all instances have the same."""
+    """The numbers of a tag in all instances, (instance, number); read once if they are the same."""
     if int(to_tag(keyword)) in varying:
         return np.array([_numbers(dataset, keyword, count) for dataset in instances])
     return np.array([_numbers(instances[0], keyword, count)])
 
 
 def _grid(instances: list[Dataset], varying: frozenset[int]) -> tuple[Grid, Arrangement]:
-    """The grid of one volume, and the order that sorts the instances into volumes along its normal."""
+    """The grid of one volume, and the arrangement that sorts the instances into volumes along its normal."""
     orientations = _numbers_of_all(instances, varying, "ImageOrientationPatient", 6)
     spacings = _numbers_of_all(instances, varying, "PixelSpacing", 2)
     if np.ptp(spacings, axis=0).max() > 1e-4 or spacings.min() <= 0:

@@ -1,4 +1,4 @@
-"""The values of one parent instance: stored, and in the real world."""
+"""Reading the pixels of one parent instance: stored values and real-world values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from derived_series.dicom.source.lookup_tables import look_up
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.errors import InvalidParent
 
-#: Whole numbers below this plus 16 bits are exact in float32.
+#: The sum of a whole number below this and a 16-bit one is exact in float32.
 _EXACT = 1 << 23
 _PIXEL_DATA = Tag("PixelData")
 _NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
@@ -36,7 +36,7 @@ _UNCOMPRESSED = (*_LITTLE_ENDIAN, ExplicitVRBigEndian)
 #: Those that keep the bits as they are, with what is above and below the value (PS3.5 8.1.1, G.2).
 _KEEPS_ALL_BITS = (None, *_UNCOMPRESSED, RLELossless)
 _UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
-#: What a PixelFormat is read from.
+#: The tags that a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
     int(to_tag(keyword))
     for keyword in (
@@ -48,10 +48,10 @@ FORMAT_TAGS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """How an instance's pixels are to be read (PS3.3 C.7.6.3, C.11.1).
+    """How to read an instance's pixels (PS3.3 C.7.6.3, C.11.1).
 
-    :param native: uncompressed, grey, of whole bytes: the pixels can be viewed where they are.
-    :param has_modality_lut: there is a modality LUT instead of slope and intercept.
+    :param native: whether the pixels are uncompressed, grey and in whole bytes, so that they can be viewed in place.
+    :param has_modality_lut: whether there is a modality LUT instead of slope and intercept.
     """
 
     native: bool
@@ -67,7 +67,7 @@ class PixelFormat:
     @classmethod
     @reading("what the parent's headers tell of its pixels")
     def of(cls, dataset: Dataset) -> PixelFormat:
-        """:raises InvalidParent: without the attributes that tell it."""
+        """Read the format of an instance. :raises InvalidParent: attributes are missing."""
         lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
         if lacking and "PixelData" in source_of(dataset):
             raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
@@ -87,14 +87,14 @@ class PixelFormat:
 
 
 def transfer_syntax(dataset: Dataset) -> UID | None:
-    """What the file meta information says; None without it."""
+    """The transfer syntax in the file meta information; None without it."""
     meta = getattr(dataset, "file_meta", None)
     uid = None if meta is None else meta.get("TransferSyntaxUID")
     return UID(uid) if uid else None
 
 
 def are_plain(dataset: Dataset) -> bool:
-    """Whether the pixels are little endian and not compressed: by the transfer syntax, unless they show otherwise."""
+    """Whether the pixels are little endian and uncompressed, by the transfer syntax, unless they contradict it."""
     syntax = transfer_syntax(dataset)
     if syntax is None or syntax in _NATIVE:
         return not _are_encapsulated(source_of(dataset))
@@ -102,7 +102,7 @@ def are_plain(dataset: Dataset) -> bool:
 
 
 def are_mislabelled(dataset: Dataset) -> bool:
-    """Whether the transfer syntax says that the pixels are compressed, and they are as long as if they were not."""
+    """Whether the transfer syntax says compressed, but the pixels have the length of uncompressed ones."""
     syntax = transfer_syntax(dataset)
     source = source_of(dataset)
     if syntax is None or syntax in _UNCOMPRESSED or _are_encapsulated(source):
@@ -117,7 +117,7 @@ def are_mislabelled(dataset: Dataset) -> bool:
 
 
 def _are_encapsulated(source: Dataset) -> bool:
-    """Whether the pixels are fragments (PS3.5 A.4)."""
+    """Whether the pixels are encapsulated in fragments (PS3.5 A.4)."""
     pixels = dict(source.items()).get(_PIXEL_DATA)
     if pixels is None:
         return False
@@ -127,20 +127,20 @@ def _are_encapsulated(source: Dataset) -> bool:
 
 @dataclass(slots=True)
 class LastMosaic:
-    """The mosaic that was decoded last, for the other tiles of it: a compressed one is decoded as a whole."""
+    """Caches the mosaic decoded last for its other tiles, since a compressed one is decoded as a whole."""
 
     decoded: tuple[Dataset, npt.NDArray[Any]] | None = None
 
 
 @reading("the parent's pixels")
 def stored_frame(dataset: Dataset, pixel_format: PixelFormat, last: LastMosaic | None = None) -> npt.NDArray[Any]:
-    """The stored values, (row, column) or (row, column, sample).
+    """Read the stored values of a slice, (row, column) or (row, column, sample).
 
     Values of fewer bits than are allocated are sign-extended and cleared of what older writers put above
-    HighBit (PS3.5 8.1.1). Native syntaxes are viewed without a copy where the bits allow.
+    HighBit (PS3.5 8.1.1). Native syntaxes are viewed without a copy if the bits allow.
 
-    :param last: remembers mosaics from one call to the next.
-    :raises InvalidParent: when there are no pixels or they cannot be decoded.
+    :param last: the cache of mosaics, kept from one call to the next.
+    :raises InvalidParent: there are no pixels, or they cannot be decoded.
     """
     if not isinstance(dataset, FrameDataset):
         return _frame(dataset, 0, pixel_format)
@@ -156,7 +156,7 @@ def stored_frame(dataset: Dataset, pixel_format: PixelFormat, last: LastMosaic |
 
 
 def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArray[Any]:
-    """The stored values of a frame of an instance, read alone."""
+    """Read the stored values of one frame of an instance."""
     deferred = _deferred_pixels(dataset)
     if pixel_format.native and "PixelData" in dataset:
         return _native(dataset, index, pixel_format, deferred)
@@ -193,18 +193,18 @@ def _frame(dataset: Dataset, index: int, pixel_format: PixelFormat) -> npt.NDArr
 
 
 def decoded_frame(dataset: Dataset, index: int) -> npt.NDArray[Any]:
-    """The stored values of a frame, (row, column) or (row, column, sample), of pixels that are in memory.
+    """Decode a frame of pixels that are in memory, (row, column) or (row, column, sample).
 
-    Errors are those of pydicom's decoders.
+    It raises the errors of pydicom's decoders.
     """
     bits = _frame_of_bits(dataset, index)
     return np.asarray(pixel_array(dataset, index=index)) if bits is None else bits
 
 
 def _frame_of_bits(dataset: Dataset, index: int) -> npt.NDArray[np.uint8] | None:
-    """A frame of pixels of one bit, (row, column): packed without gaps, it may begin within a byte (PS3.5 8.1.1).
+    """Read a frame of one-bit pixels, (row, column), which may begin inside a byte (PS3.5 8.1.1).
 
-    pydicom's decoder reads only those that begin with one. None where pixels are not of one bit, or not plain.
+    pydicom's decoder reads only frames that begin with a byte. None for other pixels, or compressed ones.
     """
     if int(dataset.get("BitsAllocated") or 0) != 1 or transfer_syntax(dataset) not in (None, *_LITTLE_ENDIAN):
         return None
@@ -216,15 +216,15 @@ def _frame_of_bits(dataset: Dataset, index: int) -> npt.NDArray[np.uint8] | None
 
 
 def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
-    """The place of pixels that are still in the dataset's file."""
+    """The raw element of pixels that are still in the dataset's file; None if they are in memory."""
     pixels = dict(dataset.items()).get(_PIXEL_DATA)  # get_item would read them
     return pixels if isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length else None
 
 
 def pixel_bytes(dataset: Dataset, start: int, count: int) -> bytes:
-    """Bytes of uncompressed pixels; of those in a file only these are read.
+    """Read bytes of uncompressed pixels; from a file, only these are read.
 
-    :raises InvalidParent: when there are fewer.
+    :raises InvalidParent: there are fewer.
     """
     deferred = _deferred_pixels(dataset)
     data = dataset.get("PixelData", b"")[start : start + count] if deferred is None else b""
@@ -246,7 +246,7 @@ def _read(dataset: Dataset, place: RawDataElement, start: int, count: int) -> by
 def _native(
     dataset: Dataset, index: int, pixel_format: PixelFormat, deferred: RawDataElement | None
 ) -> npt.NDArray[Any]:
-    """A view of uncompressed grey pixels; of those in a file only the frame is read."""
+    """View a frame of uncompressed grey pixels; from a file, only the frame is read."""
     needed = pixel_format.rows * pixel_format.columns * np.dtype(pixel_format.dtype).itemsize
     start, length = index * needed, len(dataset.PixelData) if deferred is None else deferred.length
     if length < start + needed:
@@ -265,7 +265,7 @@ def _native(
 
 
 def _clean(frame: npt.NDArray[Any], bits_stored: int, unused_high_bits: int) -> npt.NDArray[Any]:
-    """Shift out the ``unused_high_bits`` unused bits and back: sign-extends signed, clears unsigned values."""
+    """Shift out the ``unused_high_bits`` and back, which sign-extends signed values and clears unsigned ones."""
     bits = frame.dtype.itemsize * 8
     if (
         bits_stored >= bits
@@ -277,7 +277,7 @@ def _clean(frame: npt.NDArray[Any], bits_stored: int, unused_high_bits: int) -> 
 
 
 def _fits(frame: npt.NDArray[Any], bits: int) -> bool:
-    """Whether every value fits in ``bits`` bits; no masking is needed then."""
+    """Whether every value fits in ``bits`` bits, so that no masking is needed."""
     if frame.dtype.kind == "u":
         return int(frame.max()) < 1 << bits
     return -(1 << bits - 1) <= int(frame.min()) and int(frame.max()) < 1 << bits - 1
@@ -292,9 +292,9 @@ def _is_label_map(dataset: Dataset) -> bool:
 def real_world(
     dataset: Dataset, pixel_format: PixelFormat, stored: npt.NDArray[Any], out: npt.NDArray[np.float32]
 ) -> None:
-    """Write the stored values into ``out`` through the instance's own modality LUT or rescale.
+    """Convert stored values to real-world values by the instance's modality LUT or rescale, into ``out``.
 
-    :raises InvalidParent: for colour, which has none.
+    :raises InvalidParent: the pixels are in colour, which has no real-world values.
     """
     palette = dataset.get("PhotometricInterpretation") == "PALETTE COLOR" and not _is_label_map(dataset)
     if stored.ndim != 2 or palette:
@@ -317,11 +317,11 @@ def real_world(
     elif slope == 1 and intercept == 0:
         out[...] = stored
     elif slope == 1 and intercept.is_integer() and abs(intercept) < _EXACT and stored.dtype.itemsize <= 2:
-        out[...] = stored  # both steps together take half the time of one addition that converts
+        out[...] = stored  # both steps take half the time of a single converting addition
         out += np.float32(intercept)
     else:
         values = stored.astype(np.float64)
-        with np.errstate(over="ignore"):  # beyond float32 it is Inf, and refused as that
+        with np.errstate(over="ignore"):  # beyond float32 it becomes Inf and is refused as such
             values *= slope
             values += intercept
             out[...] = values

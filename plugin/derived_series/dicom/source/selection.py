@@ -1,4 +1,4 @@
-"""What to take of a parent that holds several things: one orientation of several, the magnitude and not the phase."""
+"""Selection: which instances to take of a parent with several orientations, or with magnitude and phase."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from derived_series.errors import Advice, Choice, GeometryError, InvalidParent
 Plane = Literal["Axial", "Sagittal", "Coronal"]
 Part = Literal["Magnitude", "Phase", "Real", "Imaginary"]
 
-#: By the axis (x, y, z) that the normal is nearest to.
+#: The planes by the axis (x, y, z) nearest to the normal.
 _PLANES: tuple[Plane, ...] = ("Sagittal", "Coronal", "Axial")
 _PARTS: dict[str, Part] = {"M": "Magnitude", "P": "Phase", "R": "Real", "I": "Imaginary"}
-#: Values of ImageType that tell the part: M, as the standard and Siemens have it, M_FFE and SW_M_FFE (Philips: the part
-#: and the sequence, and whether software made it), MAGNITUDE (enhanced), PHASE MAP.
+#: Values of ImageType that name the part: M (the standard, Siemens), M_FFE and SW_M_FFE (Philips: part and sequence,
+#: and whether software made it), MAGNITUDE (enhanced), PHASE MAP.
 _PART_IN_TYPE = re.compile(r"(?:SW[_ ])?(?P<part>[MPRI]|MAG|MAGNITUDE|PHASE|REAL|IMAG|IMAGINARY)(?:[_ ].*)?")
-#: GE's own mark (0043,xx2F): the part by its number.
+#: The part by its number in GE's private attribute (0043,xx2F).
 _GE_CREATOR, _GE_ELEMENT = "GEMS_PARM_01", 0x2F
 _GE_PARTS: tuple[Part, ...] = ("Magnitude", "Phase", "Real", "Imaginary")
-#: Cosines given by hand may be rounded by this much.
+#: The tolerance for cosines typed by hand, which may be rounded.
 _ROUNDED = 0.01
 _ORIENTATION, _IMAGE_TYPE, _COMPONENT = (
     int(to_tag(keyword)) for keyword in ("ImageOrientationPatient", "ImageType", "ComplexImageComponent")
@@ -37,10 +37,11 @@ _ORIENTATION, _IMAGE_TYPE, _COMPONENT = (
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What to take; None takes all, and refuses a parent that holds several.
+    """What to take of a parent; None takes everything, and refuses a parent that has several.
 
-    :param orientation: the plane that the slices are nearest to, or the six cosines of ImageOrientationPatient.
-    :param part: of complex images (PS3.3 C.8.13.3.1.1): by ComplexImageComponent, else by ImageType from value 3 on.
+    :param orientation: the plane nearest to the slices, or the six cosines of ImageOrientationPatient.
+    :param part: the part of complex images (PS3.3 C.8.13.3.1.1), by ComplexImageComponent or else ImageType from
+        value 3 on.
     """
 
     orientation: Plane | Sequence[float] | None = None
@@ -59,7 +60,7 @@ class _Group:
 
     @property
     def plane(self) -> Plane:
-        """Where the normal points, nearly."""
+        """The plane nearest to the slices."""
         return _PLANES[int(np.abs(np.cross(self.cosines[:3], self.cosines[3:])).argmax())]
 
     def describe(self, instances: Sequence[Dataset]) -> str:
@@ -71,10 +72,10 @@ class _Group:
 def choose(
     instances: list[Dataset], varying: frozenset[int], selection: Selection = ALL
 ) -> tuple[list[Dataset], tuple[str, ...]]:
-    """The instances that are taken, and a warning for those that are not.
+    """Choose the instances to take, with a warning about those that are left out.
 
-    :param varying: the tags that not all instances have with the same value.
-    :raises GeometryError: several orientations, or none that fits. :raises InvalidParent: the same for parts.
+    :param varying: the tags whose values differ between instances.
+    :raises GeometryError: there are several orientations, or none fits. :raises InvalidParent: the same for parts.
     """
     warnings = []
     taken = _of_orientation(instances, varying, selection)
@@ -120,7 +121,7 @@ def _of_orientation(instances: list[Dataset], varying: frozenset[int], selection
 
 
 def _groups(instances: Sequence[Dataset]) -> list[_Group]:
-    """Instances with and of one orientation each; those that have no six numbers are in none."""
+    """Group instances by orientation; those without six numbers are left out."""
     groups: list[_Group] = []
     for index, dataset in enumerate(instances):
         try:
@@ -169,7 +170,7 @@ def _of_part(instances: list[Dataset], varying: frozenset[int], selection: Selec
 
 
 def _at_one_position(instances: Sequence[Dataset], parts: Sequence[Part | None]) -> bool:
-    """Whether images of different parts are in the same place."""
+    """Whether images of different parts are at the same place."""
     if len(set(parts) - {None}) < 2:
         return False
     seen: dict[object, set[Part | None]] = {}
@@ -179,7 +180,7 @@ def _at_one_position(instances: Sequence[Dataset], parts: Sequence[Part | None])
 
 
 def _place(dataset: Dataset) -> object:
-    """ImagePositionPatient, to a hundredth of a mm: the same number may be written in several ways."""
+    """ImagePositionPatient to a hundredth of a mm, since the same number may be written in several ways."""
     value = dataset.get("ImagePositionPatient")
     try:
         return tuple(round(float(one), 2) for one in value)
@@ -188,7 +189,7 @@ def _place(dataset: Dataset) -> object:
 
 
 def part_of(dataset: Dataset) -> Part | None:
-    """The part of a complex image that an instance is; None where it does not say so."""
+    """The part of a complex image that an instance is; None if it does not say."""
     component = str(dataset.get("ComplexImageComponent") or "").capitalize()
     for part in _GE_PARTS:
         if component == part:

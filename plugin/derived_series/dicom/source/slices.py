@@ -1,4 +1,4 @@
-"""Images whose slices are made or read when they are asked for, so that no more of them is held than is worked on."""
+"""Images whose slices are read or made on access, so that only the slices in use are in memory."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from derived_series.dicom.source.pixels import LastMosaic, PixelFormat, real_wor
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParentSlices:
-    """The real-world values of a parent, float32, (slice, row, column); each access decodes one slice.
+    """The real-world values of a parent, float32, (slice, row, column); each access decodes a slice.
 
-    Those of several volumes come one volume after the other.
+    The slices of several volumes follow volume after volume.
     """
 
     instances: Sequence[Dataset]
@@ -39,9 +39,7 @@ class ParentSlices:
 
     def __getitem__(self, index: int) -> npt.NDArray[np.float32]:
         instance, pixel_format = self.instances[index], self.formats[index]
-        stored = stored_frame(
-            instance, pixel_format, self._last
-        )  # before there is room: the header may announce any size
+        stored = stored_frame(instance, pixel_format, self._last)  # before allocating: the header may announce any size
         out = np.empty(self.shape[1:], dtype=np.float32)
         real_world(instance, pixel_format, stored, out)
         return out
@@ -49,7 +47,7 @@ class ParentSlices:
     def at(
         self, index: int, *places: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
     ) -> list[npt.NDArray[np.float32]]:
-        """The values of some rows and columns of a slice alone, for each pair (rows, columns) of indexes."""
+        """The values at some rows and columns of a slice, for each pair (rows, columns) of indexes."""
         instance, pixel_format = self.instances[index], self.formats[index]
         stored = stored_frame(instance, pixel_format, self._last)
         points = []
@@ -70,9 +68,9 @@ class ParentSlices:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VolumeSlices:
-    """The slices of a (time, slice, row, column) array as one sequence, volume after volume; nothing is copied.
+    """The slices of a (time, slice, row, column) array as one sequence, volume after volume, without copying.
 
-    A reshaped array would be a copy wherever the axes are not in this order in memory, as in most NIfTI files.
+    Reshaping would copy the array if the axes are not in this order in memory, as in most NIfTI files.
     """
 
     array: npt.NDArray[Any]
@@ -104,7 +102,7 @@ class VolumeSlices:
 
 
 def by_slice(image: npt.NDArray[Any], volumes: int) -> npt.NDArray[Any]:
-    """An image as a sequence of its slices, which answers what is asked of it like an array.
+    """An image as a sequence of its slices, which behaves like an array as far as needed.
 
     :param image: (slice, row, column), or (time, slice, row, column) when there are several volumes.
     """
@@ -114,7 +112,7 @@ def by_slice(image: npt.NDArray[Any], volumes: int) -> npt.NDArray[Any]:
 
 
 def release_mapped_pages(image: Any) -> None:
-    """Give the pages of a memory-mapped file back; they are read again when they are needed again."""
+    """Release the pages of a memory-mapped file; they are read again when needed."""
     base = image.array if isinstance(image, VolumeSlices) else image
     while isinstance(base, np.ndarray):
         base = base.base

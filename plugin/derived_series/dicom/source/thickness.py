@@ -10,12 +10,12 @@ from derived_series.dicom.grid import FARTHEST_MM
 
 
 def thickness_of(dataset: Dataset) -> float | None:
-    """The thickness of an image's slice in mm (PS3.3 C.7.6.2); None where it tells none that a slice may have."""
+    """The thickness of an image's slice in mm (PS3.3 C.7.6.2); None if it is missing or impossible."""
     return as_thickness(dataset.get("SliceThickness"))
 
 
 def as_thickness(value: Any) -> float | None:
-    """A value of SliceThickness in mm; None where it is none that a slice may have."""
+    """A value of SliceThickness in mm; None if it is missing or impossible."""
     try:
         thickness = float(value or 0)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""A parent series as a SimpleITK image, where SimpleITK is installed."""
+"""Converting a parent series to a SimpleITK image, if SimpleITK is installed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from derived_series.errors import GeometryError, UserCodeError
 
 
 def sitk_image(voxels: npt.NDArray[Any], grid: Grid, time_step: float | None) -> Any:
-    """An image with origin, spacing and direction in LPS mm, as ITK has them too.
+    """Make an image with origin, spacing and direction in LPS mm, as in ITK.
 
-    Several volumes are a 4D image; its fourth spacing is the time step in seconds, 1 where there is none.
+    Several volumes become a 4D image whose fourth spacing is the time step in seconds, or 1 if unknown.
 
     :param voxels: (slice, row, column) or (time, slice, row, column).
-    :raises GeometryError: uneven or sheared slices, which an ITK image cannot hold.
+    :raises GeometryError: the slices are uneven or sheared, which an ITK image cannot represent.
     """
     try:
         import SimpleITK as sitk

@@ -1,8 +1,7 @@
-"""Series with several instances at each position: which of them belongs to which volume, and in which order.
+"""Arranging series with several instances at each position into volumes.
 
-A functional MR has a volume a time, a diffusion MR one a gradient, a dynamic PET one a frame. Instances at one
-position are told apart by the first key of ``KEYS`` that has another value for each of them, and that all positions
-agree in.
+Functional MR has a volume for each time, diffusion MR for each gradient, dynamic PET for each frame. The instances at
+one position are told apart by the first key of ``KEYS`` that differs for all of them and on which all positions agree.
 """
 
 from __future__ import annotations
@@ -23,20 +22,20 @@ from derived_series.dicom.grid import EVEN_MM, SAME_POSITION_MM
 from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.errors import GeometryError
 
-#: What a key says of an instance; None where it says nothing.
+#: The value of a key for an instance; None if it has none.
 Rank = tuple[float, ...] | None
 
-#: Times without a date are all of this day.
+#: The date assumed for times without one.
 _NO_DAY = "19700101"
-#: Time steps may differ by this part of them and still count as even; clocks are read to some milliseconds.
+#: How far time steps may differ and still count as even, as a part of them: clocks are read to some milliseconds.
 _EVEN_STEP = 0.05
 
 
 class Agreement(Enum):
-    """What the positions must have in common for a key to count.
+    """What all positions must have in common for a key to apply.
 
-    ``VALUES``: the same values. ``ORDER``: nothing but their number, since slices are acquired one after the other and
-    a heart does not beat evenly. ``BLOCKS``: each volume, or each position, comes as a whole before the next.
+    ``VALUES``: the same values. ``ORDER``: only their number, since slices are acquired one after the other, and hearts
+    do not beat evenly. ``BLOCKS``: each volume, or each position, is complete before the next begins.
     """
 
     VALUES = "values"
@@ -46,9 +45,10 @@ class Agreement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class VolumeKey:
-    """
-    :param name: as messages say it. :param tags: what it reads. :param time: whether the volumes follow in time.
-    :param lacking: what an instance without it counts as where others at its position have it.
+    """A way to tell apart and sort the instances at one position.
+
+    :param name: its name in messages. :param tags: the tags that it reads. :param time: whether volumes follow in time.
+    :param lacking: the value for an instance without it, if others at its position have it.
     """
 
     name: str
@@ -90,22 +90,22 @@ def _acquisition_date_time(dataset: Dataset) -> Rank:
 
 
 def _diffusion(dataset: Dataset) -> Rank:
-    """The b value, and the gradient; images without diffusion have none."""
+    """The b-value and the gradient; images without diffusion weighting have none."""
     b_value = _number(dataset, "DiffusionBValue")
     gradient = dataset.get("DiffusionGradientOrientation") or (0.0, 0.0, 0.0)
     return None if b_value is None else (b_value, *(float(g) for g in gradient))
 
 
 def _acquired(dataset: Dataset) -> Rank:
-    """The InstanceNumber, and the frame's number in a multi-frame instance."""
+    """InstanceNumber, and the number of the frame in a multi-frame instance."""
     number = _number(dataset, "InstanceNumber")
     return None if number is None else (number, dataset.number if isinstance(dataset, FrameDataset) else 0)
 
 
 def descends(instances: Sequence[Dataset]) -> bool:
-    """Whether the numbers of a volume's instances (and frames) fall along the normal, on the whole.
+    """Whether the numbers of a volume's instances and frames mostly fall along the normal.
 
-    :param instances: of one volume, ascending along the normal.
+    :param instances: the instances of one volume, ascending along the normal.
     """
     numbers = [rank for dataset in instances if (rank := _acquired(dataset)) is not None]
     if len(numbers) < len(instances):
@@ -120,7 +120,7 @@ def _image_index(dataset: Dataset) -> Rank:
     return None if index is None or not slices else ((index - 1) // slices,)
 
 
-#: The sort keys, the first that fits is taken.
+#: The sort keys; the first that fits is used.
 KEYS = (
     _by_number("TemporalPositionIdentifier", Agreement.VALUES),
     _by_number("TemporalPositionIndex", Agreement.VALUES),
@@ -130,7 +130,7 @@ KEYS = (
         _diffusion,
         Agreement.VALUES,
         time=False,
-        lacking=(0.0, 0.0, 0.0, 0.0),  # an image without diffusion may say nothing of it
+        lacking=(0.0, 0.0, 0.0, 0.0),  # an image without diffusion weighting may have no value
     ),
     *(
         _by_number(keyword, Agreement.VALUES, time=False)
@@ -146,16 +146,16 @@ KEYS = (
     VolumeKey("InstanceNumber", ("InstanceNumber",), _acquired, Agreement.BLOCKS),
 )
 _BY_NAME = {key.name: key for key in KEYS}
-#: Its order is the scanner's, which says nothing of what the volumes are.
+#: The key that follows the scanner's order, which does not say what the volumes are.
 LAST_RESORT = "InstanceNumber"
 
 
 @dataclass(frozen=True, slots=True)
 class Arrangement:
-    """The order of a series' instances.
+    """The order of a series' instances as volumes.
 
     :param order: indexes of the instances, volume after volume, the slices of each ascending along the normal.
-    :param key: the name of the key that the volumes are told apart by; None for one volume.
+    :param key: the name of the key that tells the volumes apart; None for one volume.
     """
 
     order: tuple[int, ...]
@@ -164,7 +164,7 @@ class Arrangement:
 
     @property
     def slices(self) -> int:
-        """Slices of one volume."""
+        """The number of slices of one volume."""
         return len(self.order) // self.volumes
 
 
@@ -174,10 +174,10 @@ def arrange_volumes(
     positions: npt.NDArray[np.float64],
     along: npt.NDArray[np.float64],
 ) -> Arrangement:
-    """Sort instances by their positions, and those at one position by the first key that fits.
+    """Sort instances by position, and those at one position by the first key that fits.
 
-    :param positions: (instance, 3), mm. :param along: (instance,), their distances along the normal, mm.
-    :raises GeometryError: positions with different numbers of instances, or instances that no key tells apart.
+    :param positions: (instance, 3), mm. :param along: (instance,), the distances along the normal in mm.
+    :raises GeometryError: positions have different numbers of instances, or no key tells the instances apart.
     """
     order = [int(i) for i in np.argsort(along, kind="stable")]
     same = np.diff(along[order]) < SAME_POSITION_MM
@@ -224,7 +224,7 @@ def _check_groups(groups: list[list[int]], positions: npt.NDArray[np.float64], s
 
 
 def _sorted(key: VolumeKey, instances: Sequence[Dataset], groups: list[list[int]]) -> list[list[int]] | None:
-    """Each position's instances in the order of their volumes; None when the key does not tell it."""
+    """Sort each position's instances by a key; None if the key does not apply."""
     arranged: list[list[int]] = []
     ranks: list[list[tuple[float, ...]]] = []
     for group in groups:
@@ -252,9 +252,9 @@ def _in_blocks(ranks: list[list[tuple[float, ...]]]) -> bool:
 
 
 def _as_acquired(instances: Sequence[Dataset], arranged: list[list[int]]) -> list[list[int]]:
-    """The volumes in the order of their InstanceNumbers (and frames) where all positions have them in the same order.
+    """Sort the volumes by InstanceNumber and frame, if all positions have them in the same order.
 
-    Files that list gradients or echoes (bvec) are in the order of acquisition, not in that of the values.
+    Files that list gradients or echoes (bvec) are in the order of acquisition, not of the values.
     """
     orders = set()
     for group in arranged:
@@ -269,9 +269,9 @@ def _as_acquired(instances: Sequence[Dataset], arranged: list[list[int]]) -> lis
 
 
 def time_step(instances: Sequence[Dataset], volumes: int, key: str | None) -> float | None:
-    """Seconds from one volume to the next; None when they do not follow in time, or not evenly, or nothing tells.
+    """Seconds from one volume to the next; None if volumes do not follow evenly in time, or it is unknown.
 
-    :param instances: in the order of an Arrangement. :param key: its key.
+    :param instances: the instances in the order of an Arrangement. :param key: its key.
     """
     if key is None or not _BY_NAME[key].time:
         return None
@@ -289,7 +289,7 @@ def time_step(instances: Sequence[Dataset], volumes: int, key: str | None) -> fl
 
 
 def _measured_step(instances: Sequence[Dataset], key: str) -> float | None:
-    """From the times of one position's instances."""
+    """The time step from the times of one position's instances."""
     name, unit = (key, 1e-3) if key in ("TriggerTime", "FrameReferenceTime") else ("AcquisitionTime", 1.0)
     ranks = [_BY_NAME[name].read(instance) for instance in instances]
     times = [rank[0] * unit for rank in ranks if rank is not None]

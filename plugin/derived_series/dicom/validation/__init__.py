@@ -1,4 +1,4 @@
-"""Whether a series is what PS3.3 asks of its IOD, and whether a blueprint can make one that is."""
+"""Validating series against PS3.3, and blueprints before they make one."""
 
 from derived_series.dicom.validation.attributes import warm_up
 from derived_series.dicom.validation.finding import Finding, Severity, errors

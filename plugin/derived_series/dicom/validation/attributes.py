@@ -1,4 +1,4 @@
-"""Required attributes: type 1 with a value, type 2 present, 1C and 2C where that can be told (PS3.5 7.4)."""
+"""Checking required attributes: type 1 with a value, type 2 present, 1C and 2C if they are decidable (PS3.5 7.4)."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from derived_series.dicom.validation.conditions import BY_VALUE_TYPE, CONDITIONS
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.dicom.validation.standard import Attribute, Module, modules_of
 
-#: Written beside the header, never in it.
+#: Attributes that are never part of the header.
 PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
 
-#: A macro is in the one or in the other, and the tables do not tell which ones an IOD makes mandatory.
+#: The groups in which a macro may be; the tables do not say which macros are mandatory for an IOD.
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
 def warm_up() -> None:
-    """Read the tables now, rather than at the first series."""
+    """Read the tables in advance, so that the first series need not wait."""
     for iod in ("ct-image", "mr-image", "positron-emission-tomography-image", "secondary-capture-image"):
         _decidable(iod)
 
 
 def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) -> Iterator[Finding]:
-    """What the modules of an IOD ask for and the dataset does not have.
+    """Find attributes that the modules of an IOD require and the dataset lacks.
 
-    What the parent, of the same kind, does not have either, and what is in sequences copied from it, is a warning.
+    If a parent of the same kind lacks them too, or they are in sequences copied from it, it is a warning.
 
     :param parent: an instance of the parent series.
     """
@@ -61,7 +61,7 @@ def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) ->
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What one module asks of one place."""
+    """The attributes that a module requires at one place."""
 
     module: Module
     path: tuple[str, ...]
@@ -70,7 +70,7 @@ class _Asked:
 
 @lru_cache(maxsize=16)
 def _decidable(iod: str) -> tuple[_Asked, ...]:
-    """The attributes of an IOD whose need can be decided, by module and place."""
+    """The attributes of an IOD for which it is known whether they are required, by module and place."""
     asked: list[_Asked] = []
     every = [attribute for module in modules_of(iod) for attribute in module.attributes if not attribute.path]
     overridden = SPECIALISED & {attribute.keyword for attribute in every if attribute.type == "1C"}
@@ -90,16 +90,16 @@ def _decidable(iod: str) -> tuple[_Asked, ...]:
 
 @lru_cache(maxsize=16)
 def _mandatory_tags(iod: str) -> frozenset[int]:
-    """The tags of the modules that an IOD always has."""
+    """The tags of the mandatory modules of an IOD."""
     return frozenset(
         a.tag for module in modules_of(iod) if module.is_mandatory for a in module.attributes if not a.path
     )
 
 
 def _is_present(module: Module, dataset: Dataset, mandatory: frozenset[int]) -> bool:
-    """A module that may be left out is there when something that it requires is, and no mandatory module has that.
+    """Whether an optional module is present: a required attribute of it is, which no mandatory module has.
 
-    Those of integer and of float pixels have Rows and Columns in common, and exclude each other.
+    The modules of integer and float pixels share Rows and Columns, and exclude each other.
     """
     floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
     if module.name == "image-pixel" and floats:
@@ -109,7 +109,7 @@ def _is_present(module: Module, dataset: Dataset, mandatory: frozenset[int]) -> 
 
 
 def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator[tuple[Dataset, str]]:
-    """The items at the end of a path, and where they are."""
+    """The items at the end of a path, and their places as text."""
     if not path:
         yield dataset, place
         return
@@ -121,7 +121,7 @@ def _items(dataset: Dataset, path: tuple[str, ...], place: str = "") -> Iterator
 
 
 def _is_of_its_kind(item: Dataset, attribute: Attribute) -> bool:
-    """Whether an item of a content tree (or its root, the dataset) is of the ValueType that has the attribute."""
+    """Whether an item of a content tree, or its root, has a ValueType to which the attribute applies."""
     rule = BY_VALUE_TYPE.get(attribute.keyword)
     if rule is None or not ("ValueType" in item or "ReferencedContentItemIdentifier" in item):
         return True
@@ -132,21 +132,21 @@ def _problem(item: Dataset, attribute: Attribute) -> str | None:
     kind, present = attribute.type, attribute.tag in item
     if present and (kind[0] == "2" or not item[attribute.tag].is_empty):
         return None
-    if kind in ("1C", "2C") and not CONDITIONS[attribute.keyword](item):  # some look at all of an item: asked last
+    if kind in ("1C", "2C") and not CONDITIONS[attribute.keyword](item):  # last: it may search all of it
         return None
     return f"is {'empty' if present else 'missing'}: it is of type {kind}"
 
 
 def _excused(dataset: Dataset, parent: Dataset, attribute: Attribute, same_kind: bool) -> bool:
-    """Whether the parent has it no better."""
+    """Whether the parent has the same fault."""
     first = attribute.path[0] if attribute.path else None
-    if first in _GROUPS and is_legacy_converted(dataset):  # a group of what the parent's instances say one by one
+    if first in _GROUPS and is_legacy_converted(dataset):  # the parent's instances have it one by one
         classic = classic_keyword(attribute.path[-1], attribute.keyword)
         return classic is not None and _has_none(parent, classic)
     if first is not None:
         return first in parent and parent[first].value == dataset[first].value
     if attribute.tag in PIXEL_TAGS or attribute.type[0] == "2" or not _has_none(parent, attribute.keyword):
-        return False  # of type 2, an empty one would do
+        return False  # an empty element would satisfy type 2
     return CONDITIONS[attribute.keyword](parent) if attribute.type == "1C" else same_kind
 
 

@@ -1,6 +1,6 @@
-"""When an attribute of type 1C or 2C is required: those conditions that a dataset alone can decide (PS3.3).
+"""When attributes of type 1C or 2C are required, as far as the dataset alone can decide (PS3.3).
 
-What depends on how an image was acquired, or on the will of whoever made it, is not here.
+Conditions about how an image was acquired, or what its maker intended, are not included.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
-#: Of the item (or the dataset itself) that the attribute belongs to.
+#: A function of the item, or the dataset, that the attribute belongs to.
 Condition = Callable[[Dataset], bool]
 
 
@@ -43,7 +43,7 @@ def _code_without_value(dataset: Dataset) -> bool:
     return "LongCodeValue" not in dataset and "URNCodeValue" not in dataset
 
 
-#: Attributes of type 1 in a general module that a module of the kind makes conditional, overriding it (PS3.3 C.8.6.3).
+#: Type 1 attributes of a general module that a special module makes conditional (PS3.3 C.8.6.3).
 SPECIALISED = frozenset({"FrameIncrementPointer"})
 
 
@@ -51,7 +51,7 @@ def _of(*value_types: str) -> Condition:
     return lambda item: item.get("ValueType") in value_types
 
 
-#: What a content item has by its ValueType (PS3.3 C.17.3.2.1); the tables have it for every item.
+#: Attributes of content items by ValueType (PS3.3 C.17.3.2.1); the tables list them for every item.
 BY_VALUE_TYPE: Mapping[str, Condition] = {
     "ContinuityOfContent": _of("CONTAINER"),
     "ConceptCodeSequence": _of("CODE"),
@@ -62,13 +62,13 @@ BY_VALUE_TYPE: Mapping[str, Condition] = {
     "ReferencedFrameOfReferenceUID": _of("SCOORD3D"),
     "TemporalRangeType": _of("TCOORD"),
     "TabulatedValuesSequence": _of("TABLE"),
-    # an item that refers to another one of the tree has none of its own
+    # an item by reference to another one in the tree has no ValueType
     "ValueType": lambda item: "ReferencedContentItemIdentifier" not in item,
 }
 
 
 def _is_named(item: Dataset) -> bool:
-    """Whether a content item has a name (PS3.3 C.17.3.2.1); a container has one where it is the root."""
+    """Whether a content item needs a name (PS3.3 C.17.3.2.1); a container does if it is the root."""
     if item.get("ValueType") == "CONTAINER":
         return "SOPClassUID" in item
     return _of("TEXT", "NUM", "CODE", "DATETIME", "DATE", "TIME", "UIDREF", "PNAME")(item)
@@ -89,7 +89,7 @@ CONDITIONS: Mapping[str, Condition] = {
     "CodeValue": _code_without_value,
     "CodingSchemeDesignator": _has("CodeValue", "LongCodeValue"),
     "FailedSOPSequence": lambda dataset: False,
-    "LossyImageCompressionRatio": lambda dataset: False,  # the parent may not tell it
+    "LossyImageCompressionRatio": lambda dataset: False,  # the parent may not have it
     "DeidentificationMethod": lambda dataset: (
         dataset.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethodCodeSequence" not in dataset
     ),

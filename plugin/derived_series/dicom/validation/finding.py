@@ -1,4 +1,4 @@
-"""One thing that a series or a blueprint has wrong."""
+"""Finding: one thing that is wrong in a series or a blueprint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derived_series.dicom.encoding.tags import describe
 
 
 class Severity(Enum):
-    """``ERROR``: the standard or a rule of derived series is broken. ``WARNING``: worth a look."""
+    """How serious a finding is: an ``ERROR`` breaks the standard or a project rule, a ``WARNING`` may be right."""
 
     ERROR = "Error"
     WARNING = "Warning"
@@ -17,7 +17,10 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """:param where: the instance, module or sequence item; '' for the whole. :param tag: 0 for none in particular."""
+    """One thing that is wrong.
+
+    :param where: the instance, module or sequence item; empty for the whole. :param tag: 0 for no particular one.
+    """
 
     severity: Severity
     tag: int
@@ -29,7 +32,7 @@ class Finding:
         return f"{what} [{self.where}]" if self.where else what
 
     def to_json(self) -> dict[str, str]:
-        """With the keys ``Severity``, ``Tag``, ``Where`` and ``Message``."""
+        """The finding as JSON, with the keys ``Severity``, ``Tag``, ``Where`` and ``Message``."""
         tag = f"{self.tag >> 16:04x},{self.tag & 0xFFFF:04x}" if self.tag else ""
         return {"Severity": self.severity.value, "Tag": tag, "Where": self.where, "Message": self.message}
 
@@ -43,5 +46,5 @@ def warning(tag: int, message: str, where: str = "") -> Finding:
 
 
 def errors(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
-    """Those that are errors."""
+    """The findings that are errors."""
     return tuple(finding for finding in findings if finding.severity is Severity.ERROR)

@@ -1,4 +1,4 @@
-"""A blueprint alone, without a parent: what its IOD asks for and nobody would set, and what would not count."""
+"""Linting a blueprint without a parent: missing attributes of its IOD, and elements that would have no effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from derived_series.dicom.validation.standard import iod_of, modules_of
 from derived_series.errors import Advice, Choice, InvalidOption
 from derived_series.kinds import SOP_CLASSES
 
-#: Short names of IODs, beside those of the standard's tables such as ``ct-image``.
+#: Short names of IODs, in addition to those in the standard's tables such as ``ct-image``.
 IODS = {
     "CT": "ct-image",
     "MR": "mr-image",
@@ -41,7 +41,7 @@ IODS = {
     "XA": "x-ray-angiographic-image",
 }
 
-#: What comes with the image and not with a blueprint.
+#: Attributes that come from the image, not from a blueprint.
 _BY_OBJECTS = frozenset(
     (
         *("NumberOfFrames", "EncapsulatedDocument", "MIMETypeOfEncapsulatedDocument", "SegmentationType"),
@@ -53,18 +53,18 @@ _BY_OBJECTS = frozenset(
         *("CompletionFlag", "VerificationFlag", "ConceptNameCodeSequence", *BY_VALUE_TYPE),
     )
 )
-#: And with the frames of a converted series.
+#: Attributes that come from the frames of a converted series.
 _BY_CONVERSION = frozenset(
     ("PixelPresentation", "VolumetricProperties", "VolumeBasedCalculationTechnique", "ContentQualification")
 )
 
 
 def lint(blueprint: Blueprint, iod: str | None = None) -> tuple[Finding, ...]:
-    """What is wrong with a blueprint, as far as it can be told without a parent and an image.
+    """Find what is wrong with a blueprint, as far as that is possible without a parent and an image.
 
-    :param iod: a key of ``IODS`` or a name of the standard's tables; by default that of the blueprint's SOPClassUID, of
-        the first class where it is the parent's.
-    :raises InvalidOption: an unknown IOD, or none to be found.
+    :param iod: a key of ``IODS`` or a name in the standard's tables; by default the IOD of the blueprint's SOPClassUID,
+        or of the first possible class if it keeps the parent's.
+    :raises InvalidOption: the IOD is unknown, or cannot be determined.
     """
     name = _iod(blueprint, iod)
     return (*_lacking(blueprint, name), *_foreign(blueprint, name), *_overruled(blueprint), *_values(blueprint))
@@ -120,7 +120,7 @@ def _lacking(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
 
 
 def _classes() -> Iterator[tuple[str, str | None]]:
-    """The SOP classes whose requirements are filled in, with their IODs."""
+    """The SOP classes whose required elements are filled in, with their IODs."""
     return ((uid, iod_of(uid)) for uid in REQUIRED)
 
 
@@ -134,7 +134,7 @@ def _foreign(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
 
 @lru_cache(maxsize=1)
 def _ready_elements() -> frozenset[VirtualElement]:
-    """What ready blueprints bring along: they serve several IODs."""
+    """The elements of the ready blueprints, which serve several IODs."""
     ready = [value for value in vars(modules).values() if isinstance(value, Blueprint)]
     return frozenset(element for blueprint in ready for element in blueprint)
 
@@ -172,5 +172,5 @@ def _values(blueprint: Blueprint) -> Iterator[Finding]:
 
 
 def _is_named(sop_class_uid: str) -> bool:
-    """Whether PS3.6 has the SOP class: by pydicom's table, or by this project's, which has newer ones."""
+    """Whether PS3.6 has the SOP class, by pydicom's table or this project's, which has newer ones."""
     return UID(sop_class_uid).name[:1].isalpha() or sop_class_uid in SOP_CLASSES

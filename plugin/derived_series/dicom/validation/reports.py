@@ -1,4 +1,4 @@
-"""Structured reports: values that they may have, and what the root of their content has (PS3.3 C.17.2, C.17.3)."""
+"""Checking structured reports: enumerated values, and the root of the content (PS3.3 C.17.2, C.17.3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENUMERATED = {
 
 
 def check_report(dataset: Dataset, where: str) -> Iterator[Finding]:
-    """:param dataset: any; what is not a report has nothing to be checked."""
+    """Check a structured report. :param dataset: any object; others than reports have no findings."""
     if dataset.get("Modality") != "SR":
         return
     for keyword, values in _ENUMERATED.items():

@@ -1,6 +1,6 @@
-"""What PS3.3 asks of each IOD: the tables that highdicom ships, read without importing highdicom.
+"""The requirements of PS3.3 for each IOD, from the tables in highdicom, read without importing it.
 
-This is the one place that knows how highdicom keeps them.
+Only this file knows how highdicom stores them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from derived_series.errors import Advice, Choice, DerivedSeriesError
 
 MANDATORY = "M"
 
-#: The versions of highdicom whose tables were looked at; pyproject.toml allows no others.
+#: The versions of highdicom whose tables are known; pyproject.toml allows no others.
 _KNOWN = "0.28."
 
 
@@ -27,7 +27,7 @@ _KNOWN = "0.28."
 class Attribute:
     """An attribute of a module.
 
-    :param type: 1, 1C, 2, 2C or 3 (PS3.5 7.4). :param path: keywords of the sequences that it is in, outermost first.
+    :param type: 1, 1C, 2, 2C or 3 (PS3.5 7.4). :param path: the keywords of the sequences around it, outermost first.
     """
 
     keyword: str
@@ -50,7 +50,7 @@ class Module:
 
 
 def _version() -> str:
-    """The version of highdicom that is installed; empty for none."""
+    """The installed version of highdicom; empty if there is none."""
     try:
         return metadata.version("highdicom")
     except metadata.PackageNotFoundError:
@@ -79,14 +79,14 @@ def _table(name: str) -> Any:
 
 
 def iod_of(sop_class_uid: str) -> str | None:
-    """The name of a SOP class's IOD, such as ``ct-image``; None for one that the tables do not have."""
+    """The name of a SOP class's IOD, such as ``ct-image``; None if the tables do not have it."""
     iod: str | None = _table("sop_class_iod_map").get(sop_class_uid)
     return iod
 
 
 @lru_cache(maxsize=64)
 def modules_of(iod: str) -> tuple[Module, ...]:
-    """The modules of an IOD, in the order of the standard; empty for an unknown one."""
+    """The modules of an IOD, in the order of the standard; empty for an unknown IOD."""
     attributes = _table("module_attribute_map")
     return tuple(
         Module(module["key"], module["usage"], _attributes(attributes.get(module["key"], [])))

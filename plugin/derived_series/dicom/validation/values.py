@@ -1,4 +1,4 @@
-"""Values that their VR does not allow (PS3.5 6.2), and values that contradict each other (PS3.3)."""
+"""Checking values: against their VR (PS3.5 6.2), and against each other (PS3.3)."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from derived_series.kinds import sop_class
 
 _BINARY = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN", "AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV"))
 
-#: What a warning says of a fault that was only carried over.
+#: The end of a warning about a fault that was only carried over.
 THE_PARENTS = "the parent has it so"
 
 
 @dataclass(frozen=True, eq=False)
 class ParentValues:
-    """What the parent has, to tell its own faults from those of the derived series."""
+    """The parent's values, to tell its faults from those of the derived series."""
 
     instances: Sequence[Dataset]
 
     def have(self, element: DataElement, text: str) -> bool:
-        """Whether the parent has the element as it is, or the text anywhere.
+        """Whether the parent has the same element, or the text anywhere.
 
-        :param element: of the derived series, at its top. :param text: the wrong value.
+        :param element: a top-level element of the derived series. :param text: the wrong value.
         """
         return text in self._texts or any(instance.get(element.tag) == element for instance in self.instances)
 
     @cached_property
     def _texts(self) -> frozenset[str]:
-        """The texts of the first instance, at any depth, and the UIDs and positions of all."""
+        """All texts of the first instance, at any depth, and the UIDs and positions of all instances."""
         texts = {str(instance.get("SOPInstanceUID")) for instance in self.instances}
         for instance in self.instances:
             if "ImagePositionPatient" in instance:
@@ -61,7 +61,7 @@ def _collect(dataset: Dataset, texts: set[str]) -> None:
 
 
 def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterator[Finding]:
-    """What a VR does not allow, at any depth; a warning when the parent has the very same."""
+    """Find values that their VR does not allow, at any depth; a warning if the parent has the same value."""
     for element in dataset:
         for tag, text, problem, place in _problems(element, where):
             if parents.have(element, text):
@@ -71,7 +71,7 @@ def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterato
 
 
 def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str, str]]:
-    """Tag, value, problem and place of what is wrong in an element, and in the items of a sequence."""
+    """(tag, value, problem, place) for each wrong value in an element and, for a sequence, in its items."""
     if element.VR != "SQ":
         for text, problem in wrong_values(element):
             yield int(element.tag), text, problem, where
@@ -83,9 +83,9 @@ def _problems(element: DataElement, where: str) -> Iterator[tuple[int, str, str,
 
 
 def check_codes(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Finding]:
-    """Codes whose meaning is that of another concept: the value decides, and one of the two is a mistake.
+    """Warn of codes whose meaning belongs to another concept: the value counts, and one of them is a mistake.
 
-    :param parent: an instance of the parent; what is copied from it is not looked at.
+    :param parent: an instance of the parent; codes copied from it are not checked.
     """
     for element in dataset:
         if element.VR == "SQ" and parent.get(element.tag) != element:
@@ -93,7 +93,7 @@ def check_codes(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Findi
 
 
 def _other_meanings(sequence: DataElement, where: str) -> Iterator[Finding]:
-    """Warnings about the codes of a sequence, and of those within it."""
+    """Warn about the codes of a sequence and of sequences inside it."""
     for number, item in enumerate(sequence.value or ()):
         place = f"{sequence.keyword or sequence.tag}[{number}]"
         place = f"{where}, {place}" if where else place
@@ -107,7 +107,7 @@ def _other_meanings(sequence: DataElement, where: str) -> Iterator[Finding]:
 
 
 def check_image(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Finding]:
-    """Attributes of one instance that must agree with each other, or with its SOP class.
+    """Check that the attributes of an instance agree with each other and with its SOP class.
 
     :param parent: an instance of the parent series.
     """
@@ -155,7 +155,7 @@ def _check_pixels(dataset: Dataset, where: str) -> Iterator[Finding]:
 
 
 def _check_length(dataset: Dataset, samples: int, allocated: int, where: str) -> Iterator[Finding]:
-    """The length of uncompressed pixels that are in the dataset."""
+    """Check the length of uncompressed pixels in the dataset."""
     meta = getattr(dataset, "file_meta", None)
     if "PixelData" not in dataset or (meta is not None and UID(meta.TransferSyntaxUID).is_encapsulated):
         return
@@ -176,7 +176,7 @@ def _check_window(dataset: Dataset, where: str) -> Iterator[Finding]:
 
 
 def numbers(dataset: Dataset, keyword: str) -> list[float]:
-    """The values of a numeric attribute; empty when it is missing or empty."""
+    """The values of a numeric attribute; empty if it is missing or empty."""
     if keyword not in dataset or dataset[keyword].is_empty:
         return []
     element = dataset[keyword]

@@ -1,4 +1,4 @@
-"""A whole derived series before it is stored: its instances one by one, and against each other and the parent."""
+"""Validating a whole series before it is stored: each instance, and the instances against each other and the parent."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 _POSITION = 0x00200032
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData", "PixelDataProviderURL")
 _REFERENCED_SERIES, _REFERENCED_INSTANCES = Tag("ReferencedSeriesSequence"), Tag("ReferencedInstanceSequence")
-#: mm that a position may be off, and the part of a unit vector that a direction may be off.
+#: How far a position may be off, in mm, and a direction, as a part of a unit vector.
 _NEAR, _ANGLE_RADIANS = 1e-2, 2e-3
 
 
 def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
-    """Everything that is wrong with a series, not only the first.
+    """Find everything that is wrong with a series.
 
-    Its first and its last instance are checked against their IOD, of the others what differs from the first (all of
-    them where the datasets were made elsewhere). What the parent has wrong itself is a warning.
+    The first and the last instance are checked against their IOD, the others as far as they differ from the first, or
+    completely if user code made them. Faults that the parent has too are warnings.
     """
     if isinstance(series, DerivedSeries):
         checked = [(index, _header(series, index)) for index in sorted({0, len(series) - 1})]
@@ -83,9 +83,9 @@ def validate(series: Series, parent: ParentSeries) -> tuple[Finding, ...]:
 
 
 def _in_short(dataset: Dataset) -> Dataset:
-    """The dataset with the first and the last item of sequences that are as this package encoded them, at any depth.
+    """The dataset with only the first and last item of sequences that this package encoded, at any depth.
 
-    Those between differ in numbers, in places, which are the grid's, and in the instances that they refer to.
+    The items between differ in numbers, in places, which follow the grid, and in the instances that they refer to.
     """
     short: dict[BaseTag, RawDataElement] = {}
     for tag, element in dict(dataset.items()).items():
@@ -103,13 +103,13 @@ def _in_short(dataset: Dataset) -> Dataset:
 
 
 def _is_encoded(element: RawDataElement) -> bool:
-    """Whether an element is a sequence in explicit VR little endian that nobody has parsed."""
+    """Whether an element is an unparsed sequence in explicit VR little endian."""
     plain = element.is_little_endian and not element.is_implicit_VR
     return element.VR == "SQ" and bool(element.value) and plain
 
 
 def _once(findings: list[Finding]) -> Iterator[Finding]:
-    """Findings without those that repeat one of another instance."""
+    """Findings without repetitions from other instances."""
     seen: set[tuple[int, str]] = set()
     for finding in findings:
         key = (finding.tag, finding.message)
@@ -119,7 +119,7 @@ def _once(findings: list[Finding]) -> Iterator[Finding]:
 
 
 def _header(series: DerivedSeries, index: int) -> Dataset:
-    """One instance without its pixels. Not to be changed."""
+    """One instance without its pixels. Do not change it."""
     dataset = Dataset()
     for element in (*series.shared_elements(), *series.instance_elements(index)):
         dataset.add(element)
@@ -140,7 +140,7 @@ def _instance(dataset: Dataset, parent: ParentSeries, values: ParentValues, wher
 
 
 def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], where: str) -> Iterator[Finding]:
-    """Instances that the series says it comes from.
+    """Check the references to source instances.
 
     :param known: the SOPInstanceUIDs of the parent.
     """
@@ -161,7 +161,7 @@ def _references(dataset: Dataset, parent: ParentSeries, known: frozenset[str], w
 
 
 def _instances_of_series(dataset: Dataset, series_instance_uid: str) -> Iterator[str]:
-    """The SOPInstanceUIDs that a dataset refers to in a series, all of them; its encoded sequences stay so."""
+    """All SOPInstanceUIDs that a dataset refers to in a series; encoded sequences stay encoded."""
     elements = dict(dataset.items())
     if _REFERENCED_SERIES not in elements:
         return
@@ -190,7 +190,7 @@ def _identity(series: Series, parent: ParentSeries, known: frozenset[str]) -> It
         yield error(0x00080018, f"is {wrong[0]!r}: not a UID")
 
 
-#: What all instances of a series have alike (PS3.3 C.7.1 to C.7.5).
+#: Attributes that must be the same in all instances of a series (PS3.3 C.7.1 to C.7.5).
 _SERIES_LEVEL = (
     *("PatientID", "PatientName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "Modality"),
     *("FrameOfReferenceUID", "SeriesDescription", "SeriesDate", "SeriesTime", "Manufacturer"),
@@ -209,7 +209,7 @@ def _same_in_all(datasets: Sequence[Dataset]) -> Iterator[Finding]:
 
 
 def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
-    """What functions make for each instance; copies and what has an encoding of its own are right by themselves.
+    """Check elements that functions make for each instance; copies, and elements that encode themselves, need no check.
 
     :param first: the first instance.
     """
@@ -241,13 +241,13 @@ def _of_each(series: DerivedSeries, first: Dataset) -> Iterator[Finding]:
 
 @lru_cache(maxsize=16)
 def _required_tags(iod: str) -> frozenset[int]:
-    """What is of type 1 in the mandatory modules of an IOD, outside sequences."""
+    """The type 1 tags of an IOD's mandatory modules, outside sequences."""
     attributes = [a for module in modules_of(iod) if module.is_mandatory for a in module.attributes]
     return frozenset(a.tag for a in attributes if a.type == "1" and not a.path)
 
 
 def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Iterator[Finding]:
-    """Positions ascend along the normal, volume by volume, at the distances that are written."""
+    """Check that positions ascend along the normal, volume by volume, at the spacing that is written."""
     orientation = numbers(first, "ImageOrientationPatient")
     if not orientation:
         return
@@ -260,7 +260,7 @@ def _in_order(positions: list[list[float]], volumes: int, first: Dataset) -> Ite
         yield error(0x00200037, f"is not two unit vectors at a right angle: {orientation}")
         return
     if not positions or any(len(position) != 3 for position in positions):
-        return  # told as missing
+        return  # reported as missing
     count = len(positions) // volumes
     along = np.array(positions) @ np.cross(row, column)
     for volume in range(volumes):

@@ -1,4 +1,4 @@
-"""What classic MR and PET images must say, and enhanced ones say in other words (PS3.3 C.8.3.1, C.8.9.1, C.8.9.4)."""
+"""Attributes that classic MR and PET images require and enhanced ones express otherwise (PS3.3 C.8.3.1, C.8.9)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from derived_series.dicom.encoding.times import moment_of, read_datetime, zone_o
 from derived_series.kinds import sop_class
 from derived_series.kinds.secondary_capture import SECONDARY_CAPTURE
 
-#: Units (0054,1001) for UCUM codes, in lower case (PS3.3 C.8.9.1.1.3).
+#: Units (0054,1001) by UCUM code in lower case (PS3.3 C.8.9.1.1.3).
 _UNITS = {
     **{
         "bq/ml": "BQML",
@@ -31,7 +31,7 @@ _UNITS = {
     **{"ml/min/ml": "MLMINML", "ml/ml": "MLML"},
 }
 _SUV = {"g/ml{suvbw}": "BW", "g/ml{suvlbm}": "LBM", "g/ml{suvibw}": "IBW", "cm2/ml{suvbsa}": "BSA"}
-#: CorrectedImage (0028,0051), and the attribute of enhanced PET that says YES (PS3.3 C.8.22.4).
+#: Values of CorrectedImage (0028,0051), and the attributes of enhanced PET that are YES for them (PS3.3 C.8.22.4).
 _CORRECTIONS = {
     **{
         "DECY": "DecayCorrected",
@@ -46,15 +46,15 @@ _CORRECTIONS = {
 
 
 def classic_class(sop_class_uid: str) -> str:
-    """The class of single-frame images that the frames of a multi-frame class become (PS3.3 A.3, A.4, A.21, A.8.1)."""
+    """The single-frame class for the frames of a multi-frame class (PS3.3 A.3, A.4, A.21, A.8.1)."""
     return sop_class(sop_class_uid).classic or SECONDARY_CAPTURE.uid
 
 
 def classic_attributes(source: Dataset, groups: Dataset, frame: Mapping[BaseTag, DataElement]) -> list[DataElement]:
-    """What the classic image of a frame has besides its functional groups.
+    """The attributes of a frame's classic image besides those of its functional groups.
 
-    :param groups: the functional groups of the frame, the shared ones among them.
-    :param frame: the classic attributes that are known already.
+    :param groups: the functional groups of the frame, including the shared ones.
+    :param frame: the classic attributes that are already known.
     """
     modality = classic_class(str(source.SOPClassUID))
     if modality == MRImageStorage:
@@ -70,7 +70,7 @@ def classic_attributes(source: Dataset, groups: Dataset, frame: Mapping[BaseTag,
 def _pulse_sequence(source: Dataset, groups: Dataset) -> dict[str, Any]:
     """ScanningSequence, SequenceVariant, SequenceName: type 1, from the MR Pulse Sequence module (C.8.13.4).
 
-    A source without that module says of its sequence nothing that classic terms have a word for: "RM", research mode.
+    Without that module no classic term describes the sequence: "RM", research mode.
     """
     enhanced_values = {**_values(source), **_values(*_items(groups, "MRModifierSequence"))}
     echo = {"SPIN": ["SE"], "GRADIENT": ["GR"], "BOTH": ["GR", "SE"]}.get(
@@ -102,7 +102,7 @@ def _pulse_sequence(source: Dataset, groups: Dataset) -> dict[str, Any]:
 
 
 def _positron_emission(source: Dataset, groups: Dataset) -> dict[str, Any]:
-    """Units, DecayCorrection, FrameReferenceTime and the rest of the types 1 and 2 of classic PET."""
+    """Units, DecayCorrection, FrameReferenceTime and the other type 1 and 2 attributes of classic PET."""
     dose = next(iter(_items(source, "RadiopharmaceuticalInformationSequence")), Dataset())
     content = next(iter(_items(groups, "FrameContentSequence")), Dataset())
     classic_values: dict[str, Any] = {
@@ -129,7 +129,7 @@ def _positron_emission(source: Dataset, groups: Dataset) -> dict[str, Any]:
 
 
 def _decay_correction(source: Dataset, dose: Dataset) -> str | None:
-    """START: to the start of the series; ADMIN: to the administration; NONE. None where it is to another time."""
+    """DecayCorrection: START (of the series), ADMIN(istration) or NONE; None if corrected to another time."""
     if source.get("DecayCorrected") == "NO":
         return "NONE"
     zone = zone_of(source)
@@ -143,7 +143,7 @@ def _decay_correction(source: Dataset, dose: Dataset) -> str | None:
 
 
 def _times(source: Dataset) -> int:
-    """The number of different temporal positions of the frames."""
+    """The number of different temporal positions among the frames."""
     indexes = {
         int(content.get("TemporalPositionIndex") or 1)
         for item in _items(source, "PerFrameFunctionalGroupsSequence", None)
@@ -157,7 +157,7 @@ def _items(dataset: Dataset, keyword: str, count: int | None = 1) -> list[Datase
 
 
 def _values(*datasets: Dataset) -> dict[str, Any]:
-    """The elements of the pulse sequence module that are there."""
+    """The values of pulse sequence attributes that are present, by keyword."""
     keywords = (
         *("EchoPulseSequence", "InversionRecovery", "EchoPlanarPulseSequence", "SegmentedKSpaceTraversal"),
         *("MagnetizationTransfer", "SteadyStatePulseSequence", "Spoiling", "OversamplingPhase", "PulseSequenceName"),

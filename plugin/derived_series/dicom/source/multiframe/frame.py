@@ -16,7 +16,7 @@ from pydicom.tag import BaseTag, Tag
 Element = DataElement | RawDataElement
 Elements = Mapping[BaseTag, Element]
 
-#: What a multi-frame instance says of its frames as a whole, and a single frame does not.
+#: Attributes of a multi-frame instance as a whole, which a single frame does not have.
 _OF_THE_WHOLE = frozenset(
     int(Tag(keyword))
     for keyword in (
@@ -32,21 +32,21 @@ _OF_THE_WHOLE = frozenset(
         *("PreferredPlaybackSequencing", "RecommendedDisplayFrameRate"),
     )
 )
-#: An instance that says to have more frames than this is broken, or meant to fill the memory.
+#: An instance that claims more frames than this is broken, or meant to fill the memory.
 MOST_FRAMES = 1 << 17
 _PIXEL_GROUP = 0x7FE0
-#: What a dataset remembers of its own elements; the rest tells how and from where it was read.
+#: The state of a dataset about its own elements; the rest is about how and from where it was read.
 _OWN_STATE = ("_dict", "_private_blocks", "_pixel_array", "_pixel_id")
 
 
 class FrameDataset(Dataset):
-    """A frame with the elements that a single-frame instance of it would have; without pixels of its own.
+    """A frame with the elements of a single-frame instance, but without pixels of its own.
 
-    Elements are those of the source, not copies, and are not to be changed.
+    Its elements are the source's, not copies; do not change them.
 
-    :param source: the instance that the frame is of.
-    :param number: 1-based, of the frame or tile in the source.
-    :param box: the (rows, columns) of a mosaic that are this tile; None for a frame.
+    :param source: the instance that the frame belongs to.
+    :param number: the 1-based number of the frame or tile in the source.
+    :param box: the (rows, columns) of this tile in a mosaic; None for a frame.
     """
 
     source: Dataset
@@ -60,12 +60,12 @@ class FrameDataset(Dataset):
 
     @property
     def index(self) -> int:
-        """0-based, of the frame in the source's pixels."""
+        """The 0-based index of the frame in the source's pixels."""
         return self.number - 1 if self.box is None else 0
 
     @property
     def frame_number(self) -> int | None:
-        """What ReferencedFrameNumber (0008,1160) says; None for a tile: the whole instance is referred to."""
+        """The value for ReferencedFrameNumber (0008,1160); None for a tile, which is referred to by its instance."""
         return self.number if self.box is None else None
 
     @property
@@ -74,7 +74,7 @@ class FrameDataset(Dataset):
         return f"{self.source.SOPInstanceUID}/{self.number}"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Dataset:
-        """A single-frame dataset without pixels that may be changed; it knows no source."""
+        """Copy the frame as an independent single-frame dataset without pixels."""
         copied = Dataset()
         for element in self:
             copied.add(copy.deepcopy(element, memo))
@@ -96,7 +96,7 @@ def source_of(dataset: Dataset) -> Dataset:
 
 
 def common_elements(source: Dataset) -> dict[BaseTag, Element]:
-    """What all frames of an instance have: its elements, converted once, without those of the whole and the pixels.
+    """The elements that all frames of an instance share, converted once; without pixels and those of the whole.
 
     Long values that are still in the source's file stay there.
     """

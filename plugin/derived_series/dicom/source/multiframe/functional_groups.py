@@ -1,4 +1,4 @@
-"""Functional groups of enhanced objects (PS3.3 C.7.6.16) as the attributes that classic instances have instead."""
+"""Converting functional groups of enhanced objects (PS3.3 C.7.6.16) to attributes of classic instances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _same(*keywords: str) -> dict[str, str]:
     return {keyword: keyword for keyword in keywords}
 
 
-#: Of each group: an attribute in it, and the classic one of the same meaning.
+#: By group: its attributes, and the classic ones of the same meaning.
 _CLASSIC: dict[str, dict[str, str]] = {
     "PixelMeasuresSequence": _same("PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
     "PlanePositionSequence": _same("ImagePositionPatient"),
@@ -75,7 +75,7 @@ _CLASSIC: dict[str, dict[str, str]] = {
     ),
 }
 _GROUPS = {Tag(group): {Tag(one): Tag(other) for one, other in names.items()} for group, names in _CLASSIC.items()}
-#: Legacy converted objects keep what no group has in these (PS3.3 C.7.6.16.2.25).
+#: The groups of legacy converted objects for attributes that no other group has (PS3.3 C.7.6.16.2.25).
 _UNASSIGNED = (
     Tag("UnassignedSharedConvertedAttributesSequence"),
     Tag("UnassignedPerFrameConvertedAttributesSequence"),
@@ -85,7 +85,7 @@ _DIFFUSION, _DIRECTION = Tag("MRDiffusionSequence"), Tag("DiffusionGradientDirec
 _ORIENTATION, _ACQUIRED = Tag("DiffusionGradientOrientation"), Tag("AcquisitionDateTime")
 _OTHER_WORDS = {"COLUMN": "COL"}
 _PHASE_ENCODING = Tag("InPlanePhaseEncodingDirection")
-#: A group never says whose image it is.
+#: Tags of identity, which are never taken from a group.
 _IDENTITY = frozenset(
     int(Tag(keyword))
     for keyword in (
@@ -105,25 +105,25 @@ def has_groups(dataset: Dataset) -> bool:
 
 
 def is_legacy_converted(dataset: Dataset) -> bool:
-    """Whether the dataset is an enhanced object that was converted from classic ones (PS3.3 A.70 to A.72)."""
+    """Whether the dataset is an enhanced object converted from classic ones (PS3.3 A.70 to A.72)."""
     return "Legacy Converted" in UID(str(dataset.get("SOPClassUID", ""))).name
 
 
 def classic_keyword(group: str, keyword: str) -> str | None:
-    """What a classic instance has in place of an attribute of a functional group; None for what it has not."""
+    """The classic keyword for an attribute of a functional group; None if there is none."""
     return _CLASSIC.get(group, {}).get(keyword)
 
 
 def shared_group(source: Dataset) -> Dataset:
-    """The item of SharedFunctionalGroupsSequence; an empty one where there is none."""
+    """The item of SharedFunctionalGroupsSequence; an empty one if it is missing."""
     items = source[SHARED].value if SHARED in source else None
     return items[0] if items else Dataset()
 
 
 def frame_groups(source: Dataset, frames: int) -> list[Dataset]:
-    """The items of PerFrameFunctionalGroupsSequence, one a frame.
+    """The items of PerFrameFunctionalGroupsSequence, one for each frame.
 
-    :raises InvalidParent: when there are not as many as frames.
+    :raises InvalidParent: their number is not that of the frames.
     """
     items = list(source[PER_FRAME].value or []) if PER_FRAME in source else [Dataset()] * frames
     if len(items) != frames:
@@ -136,9 +136,9 @@ def frame_groups(source: Dataset, frames: int) -> list[Dataset]:
 
 
 def classic_elements(groups: Dataset, zone: timezone | None) -> dict[BaseTag, DataElement]:
-    """The classic attributes that the groups of a frame, or of all frames, stand for.
+    """The classic attributes for the groups of a frame, or of all frames.
 
-    :param zone: of the instance.
+    :param zone: the time zone of the instance.
     """
     elements: dict[BaseTag, DataElement] = {}
     for tag in groups.keys():
@@ -159,7 +159,7 @@ def classic_elements(groups: Dataset, zone: timezone | None) -> dict[BaseTag, Da
 
 
 def _first(dataset: Dataset, tag: BaseTag) -> Iterable[Dataset]:
-    """The first item of a sequence, if there is one."""
+    """The first item of a sequence, or nothing."""
     items = dataset[tag].value if tag in dataset else None
     return items[:1] if items else ()
 
@@ -173,7 +173,7 @@ def _public(item: Dataset) -> dict[BaseTag, DataElement]:
 
 
 def classic(element: DataElement, tag: BaseTag) -> DataElement:
-    """The element as one of another tag, in the VR that this has (FD as DS or IS, several values as the first)."""
+    """Convert an element to another tag and its VR (FD to DS or IS, several values to the first)."""
     vr = dictionary_vr(tag) or element.VR
     if tag == _PHASE_ENCODING and element.value in _OTHER_WORDS:
         return DataElement(tag, vr, _OTHER_WORDS[element.value])
@@ -187,7 +187,7 @@ def classic(element: DataElement, tag: BaseTag) -> DataElement:
 
 
 def _date_and_time(moment: Any, zone: timezone | None) -> dict[BaseTag, DataElement]:
-    """AcquisitionDate and AcquisitionTime of a DT."""
+    """AcquisitionDate and AcquisitionTime for a DT."""
     date_and_time = split_datetime(moment, zone)
     if date_and_time is None:
         return {}

@@ -1,8 +1,8 @@
-"""Siemens mosaics: the slices of a volume tiled in one image, taken apart by the private CSA header.
+"""Siemens mosaics: splitting the tiled slices of a volume by the private CSA header.
 
-The header is read by nibabel, which describes the format (its documentation, "Siemens mosaic format"): tiles are
-in rows of a square, ImagePositionPatient is that of a single image of the mosaic's size, and the header's
-SliceNormalVector tells in which direction the tiles go.
+nibabel reads the header and describes the format ("Siemens mosaic format" in its documentation): the tiles fill a
+square row by row, ImagePositionPatient is for a single image of the mosaic's size, and SliceNormalVector in the
+header gives the direction from tile to tile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.source.multiframe.frame import MOST_FRAMES, FrameDataset, common_elements
 from derived_series.errors import InvalidParent
 
-with warnings.catch_warnings():  # nibabel warns of all its DICOM readers
+with warnings.catch_warnings():  # nibabel warns about all its DICOM readers
     warnings.simplefilter("ignore", UserWarning)
     from nibabel.nicom import csareader
 
@@ -30,21 +30,21 @@ _IMAGE_TYPE, _POSITION, _LOCATION = Tag("ImageType"), Tag("ImagePositionPatient"
 _ROWS, _COLUMNS = Tag("Rows"), Tag("Columns")
 _NEEDED = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SpacingBetweenSlices", "Rows", "Columns")
 _CSA_NEEDED = ("NumberOfImagesInMosaic", "SliceNormalVector")
-#: How far a cosine may be from 1.
+#: The tolerance of a cosine of 1.
 _SAME_DIRECTION = 1e-3
 
 
 def is_mosaic(dataset: Dataset) -> bool:
-    """Whether ImageType says so; looked at as it was read, since most are none."""
+    """Whether ImageType says that it is a mosaic; read without converting, since most instances are not."""
     element = dataset.get_item(_IMAGE_TYPE)
     value = None if element is None else element.value
     return b"MOSAIC" in value if isinstance(value, bytes) else "MOSAIC" in (value or ())
 
 
 def tiles(source: Dataset) -> list[FrameDataset]:
-    """One dataset a slice, in the order of the tiles.
+    """Split a mosaic into one dataset for each slice, in the order of the tiles.
 
-    :raises InvalidParent: what tells number, order and place of the tiles is missing; it is named.
+    :raises InvalidParent: attributes with the number, order or place of the tiles are missing; the error names them.
     """
     header = _csa_header(source)
     lacking = [keyword for keyword in _NEEDED if source.get(keyword) is None]
@@ -74,7 +74,7 @@ def tiles(source: Dataset) -> list[FrameDataset]:
 
 
 def _csa_header(source: Dataset) -> dict[str, list[Any]]:
-    """The values of the CSA image header (0029,xx10) by name. :raises InvalidParent: when it is missing or broken."""
+    """Read the CSA image header (0029,xx10), by name. :raises InvalidParent: it is missing or broken."""
     try:
         csa_header = csareader.get_csa_header(source)
         values = {name: list(tag["items"]) for name, tag in (csa_header or {"tags": {}})["tags"].items()}
@@ -88,7 +88,7 @@ def _csa_header(source: Dataset) -> dict[str, list[Any]]:
 def _first_and_step(
     source: Dataset, header: dict[str, list[Any]], rows: int, columns: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The position of the first tile and the way from tile to tile, LPS mm."""
+    """The position of the first tile and the step from tile to tile, LPS mm."""
     row, column = np.split(np.array([float(value) for value in source.ImageOrientationPatient]), 2)
     normal = np.cross(row, column)
     length = float(np.linalg.norm(normal))
@@ -101,7 +101,7 @@ def _first_and_step(
             source, f"its SliceNormalVector {csa_normal.tolist()} is not normal to its ImageOrientationPatient"
         )
     down, across = (float(value) for value in source.PixelSpacing)
-    # the position is that of one image of the mosaic's size around the same centre
+    # the position is for a single image of the mosaic's size around the same centre
     position = np.array([float(value) for value in source.ImagePositionPatient])
     position += row * across * (source.Columns - columns) / 2 + column * down * (source.Rows - rows) / 2
     return position, math.copysign(abs(float(source.SpacingBetweenSlices)), float(csa_normal @ normal)) * normal

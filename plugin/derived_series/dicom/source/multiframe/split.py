@@ -1,4 +1,4 @@
-"""From instances as they are stored to one dataset a slice: frames of multi-frame instances, tiles of mosaics."""
+"""Splitting stored instances into one dataset for each slice: frames of multi-frame instances, tiles of mosaics."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _SOP_CLASS, _SOP_INSTANCE = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 
 
 def split_into_slices(datasets: list[Dataset]) -> list[Dataset]:
-    """One dataset a slice, in the order of the instances and of their frames; the same list where nothing unfolds.
+    """Split into one dataset for each slice, in order of instances and frames; the same list if there is nothing to do.
 
-    :raises InvalidParent: functional groups or a mosaic's header that do not tell where the slices are.
+    :raises InvalidParent: functional groups or a mosaic's header do not say where the slices are.
     """
     slices: list[Dataset] = []
     for dataset in datasets:
@@ -42,7 +42,7 @@ def split_into_slices(datasets: list[Dataset]) -> list[Dataset]:
 
 
 def _frames_or_refusal(source: Dataset) -> list[FrameDataset]:
-    """The frames. :raises InvalidParent: also for values that are none of their VR."""
+    """The frames of an instance. :raises InvalidParent: also for values that are invalid for their VR."""
     try:
         return _frames(source)
     except (TypeError, ValueError, OverflowError) as error:
@@ -61,7 +61,7 @@ def _is_multi_frame(dataset: Dataset) -> bool:
 
 
 def _count(dataset: Dataset) -> int:
-    """NumberOfFrames; 1 where it is missing or empty."""
+    """NumberOfFrames; 1 if it is missing or empty."""
     try:
         return int(dataset[_NUMBER_OF_FRAMES].value or 1) if _NUMBER_OF_FRAMES in dataset else 1
     except (TypeError, ValueError) as error:
@@ -79,7 +79,7 @@ def _frames(source: Dataset) -> list[FrameDataset]:
             f"an instance is taken with 1 to {MOST_FRAMES}"
         )
     segments = len(source.get("SegmentSequence") or ())
-    if segments > 1 and source.get("SegmentationType") != "LABELMAP":  # whose frames hold all of them
+    if segments > 1 and source.get("SegmentationType") != "LABELMAP":  # a label map's frames have all segments
         raise InvalidParent(
             f"instance {source[_SOP_INSTANCE].value} is a segmentation of {segments} segments, not of one",
             remedy="derive from the series that it was made from, or from a segmentation of one segment",
@@ -91,7 +91,7 @@ def _frames(source: Dataset) -> list[FrameDataset]:
 
 
 def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
-    """Each frame's own elements, from the functional groups."""
+    """The elements of each frame, from the functional groups."""
     shared = shared_group(source)
     zone = zone_of(source)
     of_all: dict[BaseTag, Element] = {**classic_elements(shared, zone)}
@@ -105,13 +105,13 @@ def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
 
 
 def _of_vectors(source: Dataset, count: int, common: dict[BaseTag, Element]) -> list[dict[BaseTag, Element]]:
-    """Each frame's own elements where there are no functional groups."""
+    """The elements of each frame of an instance without functional groups."""
     if sop_class(str(source[_SOP_CLASS].value)).single_frame:
         raise InvalidParent(
             f"instance {source[_SOP_INSTANCE].value} is multi-frame ({count} frames), but of a class of single frames "
             f"({source[_SOP_CLASS].value.name}): nothing tells where its frames are",
             remedy="convert it to an enhanced object or to single-frame instances first",
         )
-    for tag in PLACE:  # of the first frame alone
+    for tag in PLACE:  # these are about the first frame only
         common.pop(tag, None)
     return [dict(place) for place in places(source, count)]

@@ -1,4 +1,4 @@
-"""Frames of multi-frame objects without functional groups: where they are, told by vectors (PS3.3 C.8.4.8, C.8.8.3)."""
+"""The places of frames in multi-frame objects without functional groups, from vectors (PS3.3 C.8.4.8, C.8.8.3)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE_RADIANS, SAME_POSITION_MM
 
 _POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPatient")
-#: What the elements of a whole instance may say of one frame only.
+#: Tags of a whole instance that may be about a single frame.
 PLACE = (_POSITION, _ORIENTATION, Tag("SliceLocation"))
 
 
@@ -22,7 +22,7 @@ Place = dict[BaseTag, DataElement]
 
 
 def places(source: Dataset, count: int) -> Sequence[Place]:
-    """For each frame its position and orientation; nothing where the instance does not tell them.
+    """The position and orientation of each frame; empty if the instance does not say them.
 
     Reconstructed NM (C.8.4.9): the first slice is at the detector's position, the others follow along the normal;
     a negative SpacingBetweenSlices goes against it. RT Dose (C.8.8.3.2): GridFrameOffsetVector.
@@ -54,10 +54,10 @@ def _reconstructed(source: Dataset, count: int) -> list[Place]:
 
 
 def _dose(source: Dataset, count: int) -> list[Place]:
-    """RT Dose: its offsets are from the first frame, or, where they begin at its z, the z of each frame.
+    """RT Dose: offsets from the first frame or, if they begin at its z, the z of each frame.
 
-    The standard allows z for planes along x and y alone; of transverse planes that are turned or mirrored, such as
-    (1, 0, 0, 0, -1, 0), whose normal points down, they are z as well.
+    The standard allows z only for planes along x and y. For transverse planes that are turned or mirrored, such as
+    (1, 0, 0, 0, -1, 0), whose normal points down, they are z too.
     """
     offsets, position = source.get("GridFrameOffsetVector"), source.get("ImagePositionPatient")
     orientation, scaling = source.get("ImageOrientationPatient"), source.get("DoseGridScaling")
@@ -94,7 +94,7 @@ def _along(position: Any, orientation: Any, distances: Sequence[float]) -> list[
 
 
 def _are(values: Any, count: int) -> bool:
-    """Whether there are as many numbers. :raises ValueError: one that is not a place."""
+    """Whether there are ``count`` numbers. :raises ValueError: one of them cannot be a place."""
     listed = _listed(values)
     for value in listed:
         if not abs(float(value)) < FARTHEST_MM:
@@ -103,7 +103,7 @@ def _are(values: Any, count: int) -> bool:
 
 
 def _listed(values: Any) -> list[Any]:
-    """The values of an element that may have one, several or none."""
+    """The values of an element that may have one, several or none, as a list."""
     if values is None or values == "":
         return []
     return [values] if isinstance(values, str | float | int) else list(values)
