@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -136,6 +138,37 @@ def test_a_syntax_that_is_always_lossy_marks_though_the_parent_does_not(syntax: 
     for series in (build(parent), build(parent, None, extra), build(parent, parent.voxels() > 0)):
         assert {dataset.LossyImageCompression for dataset in written(series)} == {"01"}
         assert {dataset.LossyImageCompressionMethod for dataset in written(series)} == {METHODS[syntax]}
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSNearLossless, JPEG2000], ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize("name", ["ct", "segmentation", "legacy_enhanced_ct", "parametric_map"])
+def test_a_ratio_that_the_parent_does_not_name_is_that_of_its_compressed_pixels(
+    name: str, syntax: UID, tmp_path: Path
+) -> None:
+    """Type 1C in all but classic images (PS3.3 C.7.6.1.1.5.2); by the slice, or of the middle one of all."""
+    datasets = ct_phantom(3, 160, 160)
+    for dataset in datasets:
+        dataset.LossyImageCompression = "01"
+    contents = packed(datasets, syntax, LOSSY[syntax][0])
+    ratios = [160 * 160 * 2 / len(dcmread(io.BytesIO(content)).PixelData) for content in contents]
+    assert len({round(ratio, 2) for ratio in ratios}) > 1
+    for parent in (ParentSeries.from_bytes(contents), in_files(tmp_path, contents)):
+        image = np.ones(parent.shape, np.uint8) if name == "segmentation" else None
+        derived = [dataset.LossyImageCompressionRatio for dataset in written(build(parent, image, blueprint=name))]
+        assert derived == pytest.approx(ratios if name == "ct" else ratios[1:2], abs=0.006)
+        assert "LossyImageCompressionRatio" in written(build(parent, image, blueprint=name))[0]
+
+
+def test_a_ratio_that_nothing_tells_is_left_out() -> None:
+    """Pixels that were compressed once and are plain now, or compressed without a loss."""
+    for syntax in (ExplicitVRLittleEndian, RLELossless):
+        datasets = ct_phantom(2, 32, 32)
+        for dataset in datasets:
+            dataset.LossyImageCompression = "01"
+        for name in ("ct", "legacy_enhanced_ct"):
+            parent = parent_of(compressed(datasets, syntax))
+            (derived, *_) = written(build(parent, blueprint=name))
+            assert derived.LossyImageCompression == "01" and "LossyImageCompressionRatio" not in derived
 
 
 def test_the_method_of_compression_is_that_of_the_slices_that_lost_something() -> None:

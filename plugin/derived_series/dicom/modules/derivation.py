@@ -30,8 +30,9 @@ from derived_series.dicom.encoding.writer import encode_element, encode_text, se
 from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.references import Reference, references, whole_references
-from derived_series.dicom.source.multiframe.frame import FrameDataset
+from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.dicom.source.parent_series import ParentSeries
+from derived_series.dicom.source.pixels import compression_ratio
 from derived_series.errors import BlueprintError
 
 #: Marks that stay set once they are, and the value that sets them.
@@ -355,6 +356,12 @@ def lossy_method(instance: Dataset) -> str | None:
     """LossyImageCompressionMethod for the lossy transfer syntax that an instance was read from; None for another."""
     lost = _is_lossy(instance) or _has_mark(instance, "LossyImageCompression")
     return _METHODS.get(_syntax(instance)) if lost else None
+
+
+def lossy_ratio(instance: Dataset) -> str | None:
+    """LossyImageCompressionRatio by the compressed pixels that an instance which lost something still has."""
+    ratio = None if lossy_method(instance) is None else compression_ratio(source_of(instance))
+    return None if ratio is None else f"{ratio:.2f}"
 
 
 def inherited_mark(keyword: str) -> VirtualElement:

@@ -17,7 +17,7 @@ from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.encoding.writer import encode_text
 from derived_series.dicom.grid import SAME_ANGLE_RADIANS, Grid
-from derived_series.dicom.modules.derivation import MARKS, inherited_mark, lossy_method
+from derived_series.dicom.modules.derivation import MARKS, inherited_mark, lossy_method, lossy_ratio
 from derived_series.dicom.modules.element_lists import by_position, copies, date_and_time_of_build
 from derived_series.dicom.modules.windows import KEYWORDS, keeps_parents, own_window, parents_window, varies_by_instance
 from derived_series.errors import GeometryError
@@ -76,20 +76,25 @@ def _temporal_resolution(env: ImageEnvironment) -> Value:
 
 #: How much and how the parent was compressed with losses; they accompany the mark LossyImageCompression.
 COMPRESSION = ("LossyImageCompressionRatio", "LossyImageCompressionMethod")
-_METHOD = to_tag(COMPRESSION[1])
+#: What tells each of them where the parent does not name it.
+_BY_SYNTAX = {to_tag(COMPRESSION[0]): lossy_ratio, to_tag(COMPRESSION[1]): lossy_method}
 
 
 class _CompressionElement(PositionCopyElement):
     """Copies from the instances at the same position, or from all for an object with all slices or on another grid.
 
-    Of several instances it takes the one with the median ratio.
+    Of several instances it takes the one with the median ratio. Where the parent does not name the method or the
+    ratio, its transfer syntax and the size of its compressed pixels tell them.
     """
 
     def at_header(self, env: SeriesEnvironment) -> Value:
         if not self.is_constant(env.parent):
             return DEFER
-        methods = {lossy_method(instance) for instance in env.parent.instances}
-        return self._of_one(env.pivot) if len(methods) == 1 else DEFER
+        element = self.read(env.pivot)
+        if element is None or element.is_empty:
+            by_syntax = _BY_SYNTAX[self.tag]
+            return self._of_one(env.pivot) if len(set(map(by_syntax, env.parent.instances))) == 1 else DEFER
+        return element
 
     def at_image(self, env: ImageEnvironment) -> Value:
         return DEFER if env.on_parent_grid else self.of_whole(env)
@@ -110,8 +115,8 @@ class _CompressionElement(PositionCopyElement):
     def _of_one(self, instance: Dataset) -> Value:
         element = self.read(instance)
         if element is None or element.is_empty:
-            method = lossy_method(instance) if self.tag == _METHOD else None
-            return ABSENT if method is None else method
+            by_syntax = _BY_SYNTAX[self.tag](instance)
+            return ABSENT if by_syntax is None else by_syntax
         return element
 
 

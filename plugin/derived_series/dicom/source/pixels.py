@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ _LITTLE_ENDIAN = (*_NATIVE, DeflatedExplicitVRLittleEndian)
 _UNCOMPRESSED = (*_LITTLE_ENDIAN, ExplicitVRBigEndian)
 #: Those that keep the bits as they are, with what is above and below the value (PS3.5 8.1.1, G.2).
 _KEEPS_ALL_BITS = (None, *_UNCOMPRESSED, RLELossless)
+#: The end of pixels of undefined length.
+_DELIMITER_BYTES = 8
 _UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
 #: The tags that a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
@@ -111,9 +114,14 @@ def are_mislabelled(dataset: Dataset) -> bool:
     if pixels is None or (pixels.value is None and not isinstance(pixels, RawDataElement)):
         return False
     length = pixels.length if isinstance(pixels, RawDataElement) else len(pixels.value)
-    sizes = [int(source.get(k) or 1) for k in ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated")]
-    plain = math.prod(sizes) // 8
+    plain = plain_size(source)
     return length in (plain, plain + plain % 2)
+
+
+def plain_size(dataset: Dataset) -> int:
+    """Bytes of an instance's pixels where they are not compressed."""
+    sizes = ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated")
+    return math.prod(int(dataset.get(keyword) or 1) for keyword in sizes) // 8
 
 
 def _are_encapsulated(source: Dataset) -> bool:
@@ -123,6 +131,18 @@ def _are_encapsulated(source: Dataset) -> bool:
         return False
     undefined = pixels.length == _UNDEFINED if isinstance(pixels, RawDataElement) else pixels.is_undefined_length
     return undefined or bytes((pixels.value or b"")[:4]) == _ITEM
+
+
+def compression_ratio(dataset: Dataset) -> float | None:
+    """Tell how many times larger pixels would be uncompressed; None unless compressed ones are at hand."""
+    pixels = dict(dataset.items()).get(_PIXEL_DATA)
+    if pixels is None or not _are_encapsulated(dataset):
+        return None
+    if pixels.value is None and isinstance(pixels, RawDataElement):  # they are the last of their file
+        compressed = Path(str(dataset.filename)).stat().st_size - pixels.value_tell - _DELIMITER_BYTES
+    else:
+        compressed = len(pixels.value or b"")
+    return plain_size(dataset) / compressed if compressed > 0 else None
 
 
 @dataclass(slots=True)
