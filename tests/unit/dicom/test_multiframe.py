@@ -165,6 +165,33 @@ def test_several_instances_make_one_volume() -> None:
     ] * 3
 
 
+def concatenation(parts: int = 3) -> list[Dataset]:
+    """Six CT slices in several instances of one concatenation."""
+    slices, size = ct_phantom(6, 4, 4), 6 // parts
+    instances = [enhanced(slices[n * size : (n + 1) * size], name=str(n)) for n in range(parts)]
+    for number, instance in enumerate(instances):
+        instance.ConcatenationUID, instance.InConcatenationNumber = "1.2.3", number + 1
+        instance.InConcatenationTotalNumber, instance.ConcatenationFrameOffsetNumber = parts, number * size
+    return instances
+
+
+def test_a_concatenation_is_one_image() -> None:
+    parent = parent_of(concatenation())
+    assert not parent.warnings and np.array_equal(parent.voxels(), parent_of(ct_phantom(6, 4, 4)).voxels())
+
+
+@pytest.mark.parametrize(
+    ("count", "problem"), [(True, "2 of its 3 parts are there"), (False, "its frames 3 to 4 are not")]
+)
+def test_a_part_of_a_concatenation_that_is_not_there_is_told(count: bool, problem: str) -> None:
+    """By InConcatenationTotalNumber, which is of type 3, or by the frames that are before each part."""
+    first, _, last = concatenation()
+    if not count:
+        del first.InConcatenationTotalNumber, last.InConcatenationTotalNumber
+    (warning,) = (w for w in build([first, last]).warnings if "ConcatenationUID" in w)
+    assert problem in warning and "1.2.3" in warning
+
+
 def test_all_frames_of_one_instance_are_one_reference() -> None:
     """An image without geometry comes from all frames: they are the whole instance; some are named one by one."""
     source = enhanced(ct_phantom(4, 8, 8))

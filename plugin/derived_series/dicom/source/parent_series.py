@@ -30,6 +30,7 @@ from derived_series.dicom.source.instances import (
     read_instance,
     varying_tags,
 )
+from derived_series.dicom.source.multiframe.concatenation import missing_parts
 from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicom.source.multiframe.value_mapping import ambiguous_mapping
 from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
@@ -100,6 +101,7 @@ class ParentSeries:
         meta_warnings = disagreements(slices)
         frames = split_into_slices(slices)
         if frames is not slices:
+            meta_warnings = (*meta_warnings, *missing_parts(slices))
             slices = frames
             varying = varying_tags(slices)
         chosen, left_out = choose(slices, varying, selection)
