@@ -110,6 +110,15 @@ def test_finished_datasets_beside_the_parent_are_refused(blueprint: str) -> None
     from_user_datasets(datasets, PARENT, BuildContext())
 
 
+def test_a_finished_dose_may_say_the_z_of_its_frames() -> None:
+    """In place of their offsets from the first one (PS3.3 C.8.8.3.2): it lies where the parent does."""
+    (dose,) = build(PARENT, PARENT.voxels(), blueprint="rt_dose")
+    first = float(dose.ImagePositionPatient[2])
+    assert dose.ImageOrientationPatient == [1, 0, 0, 0, 1, 0] and first > 20
+    dose.GridFrameOffsetVector = [first + float(offset) for offset in dose.GridFrameOffsetVector]
+    assert not from_user_datasets([dose], PARENT, BuildContext()).warnings
+
+
 def structures(*names: str) -> Dataset:
     """An RT structure set of user code: a box under each name."""
     labels = np.zeros(PARENT.shape, np.uint8)

@@ -129,6 +129,35 @@ def test_contours_of_other_programs() -> None:
     assert "Liver has contours where there is no image: they are left out" in warnings
 
 
+def test_a_contour_that_is_there_twice_counts_once() -> None:
+    """Of CLOSEDPLANAR_XOR it is what the standard says: nothing is left inside of both (PS3.3 C.8.8.6.3)."""
+    parent = PARENTS["axial"]
+    x, y, z = parent.require_grid().positions[2]
+    once = labels_on(drawn(parent, square((x, y, z), 9)), parent)
+    twice = labels_on(drawn(parent, square((x, y, z), 9), square((x, y, z), 9)), parent)
+    assert once.array.any() and np.array_equal(twice.array, once.array)
+    assert "1 contours of Liver are there twice: each counts once" in twice.warnings
+    exclusive = [square((x, y, z), 9, "CLOSEDPLANAR_XOR") for _ in range(2)]
+    assert not labels_on(drawn(parent, *exclusive), parent).array.any()
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")
+@pytest.mark.parametrize("values", [["1"] * 8, ["1", "2", "nan"] * 3, ["1", "2", "1e300"] * 3])
+def test_contours_that_are_not_points_are_refused_by_name(values: list[str]) -> None:
+    parent = PARENTS["axial"]
+    wrong = square(parent.require_grid().positions[2], 9)
+    wrong.ContourData = values
+    with pytest.raises(InvalidParent, match=rf"of Liver has a ContourData \(3006,0050\) of {len(values)} numbers"):
+        labels_on(drawn(parent, wrong), parent)
+
+
+def test_a_contour_without_points_is_nothing() -> None:
+    parent = PARENTS["axial"]
+    wrong = square(parent.require_grid().positions[2], 9)
+    wrong.ContourData = []
+    assert not labels_on(drawn(parent, wrong), parent).array.any()
+
+
 def test_structures_of_another_place_are_refused() -> None:
     with pytest.raises(GeometryError, match="not on the slices of the images"):
         labels_on(structures(PARENTS["axial"], "rt_structure_set"), _in_frame_of("axial", "sagittal"))

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from derived_series.dicom.encoding.read_errors import reading
-from derived_series.dicom.grid import SAME_POSITION_MM, Grid
+from derived_series.dicom.encoding.value_rules import values_of
+from derived_series.dicom.grid import FARTHEST_MM, SAME_POSITION_MM, Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.modules.cielab import srgb
 from derived_series.dicom.modules.segmentation import Segment
@@ -149,17 +150,25 @@ class _Rois:
         """The pixels whose centres are inside an odd number of contours on their slice."""
         roi = self._rois[index]
         by_slice: dict[int, list[Points]] = {}
-        left_out = 0
+        left_out = repeated = 0
         for contour in self._contours.get(int(roi.ROINumber), ()):
             if str(contour.get("ContourGeometricType")) not in _CLOSED:
                 left_out += 1
                 continue
-            points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
-            where, on_slice = self._placed(points, str(roi.get("ROIName")))
-            if where is not None:
-                by_slice.setdefault(where, []).append(on_slice)
+            points = _points(contour, str(roi.get("ROIName")))
+            where, on_slice = self._placed(points, str(roi.get("ROIName"))) if len(points) else (None, points)
+            if where is None:
+                continue
+            contours = by_slice.setdefault(where, [])
+            excludes = str(contour.ContourGeometricType) != "CLOSED_PLANAR"  # CLOSEDPLANAR_XOR, where twice is a hole
+            if not excludes and any(np.array_equal(on_slice, other) for other in contours):
+                repeated += 1
+            else:
+                contours.append(on_slice)
         if left_out:
             self.warnings.append(f"{left_out} contours of {roi.get('ROIName')} are not closed: they are left out")
+        if repeated:
+            self.warnings.append(f"{repeated} contours of {roi.get('ROIName')} are there twice: each counts once")
         mask = np.zeros(self._grid.shape, bool)
         for where, contours in by_slice.items():
             mask[where] = mask_of(contours, mask.shape[1:])
@@ -186,6 +195,19 @@ class _Rois:
         beside = points - np.array(grid.positions[where])
         rows, columns = grid.pixel_spacing
         return where, np.stack([beside @ grid.row_cosines / columns, beside @ grid.column_cosines / rows], axis=1)
+
+
+def _points(contour: Dataset, name: str) -> Points:
+    """ContourData as (point, 3), mm in LPS; none where it is empty. :raises InvalidParent: it is not points."""
+    values = values_of(contour["ContourData"]) if "ContourData" in contour else ()
+    points = np.array([float(value) for value in values])
+    if len(points) % 3 or not np.all(np.abs(points) < FARTHEST_MM):
+        raise InvalidParent(
+            f"a contour of {name} has a ContourData (3006,0050) of {len(points)} numbers that are not points of x, y "
+            "and z in mm",
+            remedy="correct the structure set",
+        )
+    return points.reshape(-1, 3)
 
 
 def _code(items: Any) -> Code | None:

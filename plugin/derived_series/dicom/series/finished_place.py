@@ -7,10 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.encoding.value_rules import values_of
 from derived_series.dicom.grid import SAME_ANGLE_RADIANS
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.overlap import Points, apart, box, box_of_points, not_overlapping
 from derived_series.dicom.series.plane import SAME_PART
+from derived_series.dicom.source.multiframe.vectors import distances_from_first
 from derived_series.dicom.source.parent_series import ParentSeries
 
 #: Half the thickness assumed for a slice that does not say it, in mm.
@@ -124,8 +126,10 @@ def _plane(dataset: Dataset, frame: Dataset, shared: Dataset) -> Iterator[Points
     first = np.array([float(value) for value in position]) - across / 2 - down / 2
     width, height = across * int(dataset.Columns), down * int(dataset.Rows)
     corners = np.stack([first, first + height, first + width, first + width + height])
-    for offset in dataset.get("GridFrameOffsetVector") or [0]:
-        there = corners + normal * float(offset)
+    vector = values_of(dataset["GridFrameOffsetVector"]) if "GridFrameOffsetVector" in dataset else ()
+    offsets = [float(offset) for offset in vector or [0]]
+    for distance in distances_from_first(offsets, position, orientation):
+        there = corners + normal * distance
         yield np.concatenate([there - half, there + half])
 
 

@@ -66,13 +66,17 @@ def _dose(source: Dataset, count: int) -> list[Place]:
     if not _are(offsets, count) or not _are(position, 3) or not _are(orientation, 6):
         return []
     numbers = [float(offset) for offset in _listed(offsets)]
-    along_normal = _along(position, orientation, _from_the_first(numbers, position, orientation))
+    along_normal = _along(position, orientation, distances_from_first(numbers, position, orientation))
     slope = Tag("RescaleSlope")
     return [{**place, slope: DataElement(slope, "DS", scaling)} for place in along_normal] if scaling else along_normal
 
 
-def _from_the_first(offsets: list[float], position: Any, orientation: Any) -> list[float]:
-    """Offsets of frames as distances along the normal from the first of them."""
+def distances_from_first(offsets: Sequence[float], position: Any, orientation: Any) -> list[float]:
+    """Distances of a dose's frames along the normal from the first of them, in mm (PS3.3 C.8.8.3.2).
+
+    :param offsets: of GridFrameOffsetVector. :param position: ImagePositionPatient.
+    :param orientation: ImageOrientationPatient.
+    """
     row, column = np.split(np.array([float(value) for value in orientation]), 2)
     are_z = offsets[0] != 0 and abs(offsets[0] - float(position[2])) < SAME_POSITION_MM
     goes_down = are_z and float(np.cross(row, column)[2]) < SAME_ANGLE_RADIANS - 1
