@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from pydantic import BaseModel
 from pydantic.alias_generators import to_pascal
@@ -303,6 +304,45 @@ def test_names_in_backticks_are_there() -> None:
     }
     unknown = {word for word in named - words_of_project() if tag_for_keyword(word) is None}
     assert len(named) > 300 and unknown == OF_OTHERS
+
+
+#: Names that others give, or that examples make up: a proxy's variable, a pooler's setting, a command of Nagios.
+NOT_IN_THE_SOURCES = {
+    "HTTPS_PROXY",
+    "pool_mode",
+    "check_http",
+    "pivot_dataset",
+    "WORKER_TOKEN",
+    "case_0001",
+    "lung_mask",
+}
+
+
+def parted(letters: str) -> str:
+    """The pattern of words of such letters that are joined by underscores."""
+    return rf"[{letters}][{letters}0-9]*(?:_[{letters}0-9]+)+"
+
+
+def test_names_of_functions_constants_and_files_in_backticks_are_there() -> None:
+    folders = ("plugin", "scripts", "blueprints", "tests", "benchmarks")
+    files = [file for folder in folders for file in (ROOT / folder).rglob("*.py") if file != Path(__file__)]
+    known = {word for file in files for word in re.findall(r"\w+", file.read_text("utf-8"))}
+    known |= {file.stem for file in files}
+    named = {
+        word
+        for each in [*DOCUMENTS, ROOT / "ARCHITECTURE.md"]
+        for code in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", each.read_text("utf-8"), flags=re.DOTALL))
+        for word in re.findall(rf"(?<![\w/.-])_?(?:{parted('a-z')}|{parted('A-Z')})(?![\w/-])", code)
+        if not word.startswith("derived_series_")  # metrics: tests/unit/orthanc/test_monitoring.py holds them
+    }
+    assert len(named) > 60 and named - known == NOT_IN_THE_SOURCES
+
+
+def test_the_examples_of_hypothesis_are_as_many_as_stated() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    (stated,) = re.findall(r"Hypothesis try (\d+) examples instead of (\d+)", text)
+    profiles = [hypothesis.settings.get_profile(name) for name in ("quick", "repeatable")]
+    assert [str(profile.max_examples) for profile in profiles] == list(stated)
 
 
 def test_variables_of_the_environment_are_read_by_something() -> None:
