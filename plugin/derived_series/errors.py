@@ -1,9 +1,8 @@
-"""The one error tree of the project.
+"""The errors of the project, in one tree.
 
-Every error says what is wrong and where in its message, and what to do about it in its
-``remedy``. Where that is to choose otherwise, ``choice`` says which choice it is: whoever speaks to the
-user, a route or the command, adds how the choice is made there (``remedy_in``). ``http_status`` is the status that
-the REST routes answer with.
+Every error says in its message what is wrong and where, and in its ``remedy`` what to do about it. If the remedy is to
+make another choice, ``advice`` says which: the route or command that speaks to the user adds how to make it there
+(``remedy_in``). ``http_status`` is the status that the REST routes answer with.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import ClassVar
 
 
 class Choice(Enum):
-    """What a caller chooses, and may choose otherwise."""
+    """A choice of the caller that an error may suggest to change."""
 
     NAN = "what NaN and Inf are replaced by"
     PARENT_GRID = "the parent's grid"
@@ -35,30 +34,30 @@ class Choice(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The choice that would settle an error. :param value: what to choose, as text; empty where any will do."""
+    """The choice that would resolve an error. :param value: what to choose, as text; empty if it does not matter."""
 
     choice: Choice
     value: str = ""
 
     def in_words(self, words: Mapping[Choice, str]) -> str:
-        """How it is chosen, in the words of who speaks to the user; empty where those have none.
+        """How to make the choice, in the words of the route or command; empty if these have none.
 
-        :param words: a phrase by choice, with ``{value}`` where the value is.
+        :param words: a phrase for each choice, with ``{value}`` in place of the value.
         """
         return words.get(self.choice, "").format(value=self.value)
 
 
 class DerivedSeriesError(Exception):
-    """Base of all errors that the project raises on purpose.
+    """The base of all errors that the project raises on purpose.
 
     :param message: what is wrong, and where.
     :param remedy: what the user can do about it.
-    :param details: longer text for the log or the ``Details`` key of an answer.
-    :param advice: the choice that the remedy speaks of.
+    :param details: a longer text for the log or the ``Details`` key of an answer.
+    :param advice: the choice that the remedy is about.
     """
 
     http_status: ClassVar[int] = 500
-    message: str = ""  # a class of the user's may leave the values below out
+    message: str = ""  # a user's subclass may not set the attributes below
     remedy: str | None = None
     details: str | None = None
     advice: Advice | None = None
@@ -73,7 +72,7 @@ class DerivedSeriesError(Exception):
         self.advice = advice
 
     def remedy_in(self, words: Mapping[Choice, str]) -> str | None:
-        """The remedy, and how the choice that it speaks of is made, in the words of who speaks to the user.
+        """The remedy, with how to make the choice that it is about, in the words of the route or command.
 
         :param words: see ``Advice.in_words``.
         """
@@ -84,14 +83,14 @@ class DerivedSeriesError(Exception):
         return f"{self.message} ({self.remedy})" if self.remedy else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process boundaries: they are rebuilt from their fields. A class of the user's is known
-        # on this side alone: there it becomes the nearest one of this module.
+        # Errors cross process boundaries and are rebuilt from their fields. A user's subclass is known only on this
+        # side; on the other it becomes the nearest class of this module.
         kind = next(kind for kind in type(self).__mro__ if kind.__module__ == __name__)
         known = {name: value for name, value in self.__dict__.items() if name in _FIELDS}
         return (_rebuild, (kind, known))
 
 
-#: What an error is rebuilt from.
+#: The fields from which an error is rebuilt.
 _FIELDS = frozenset(
     {"message", "remedy", "details", "advice", "missing", "findings", "transient", "retry_after", "__notes__"}
 )
@@ -105,44 +104,44 @@ def _rebuild(kind: type[DerivedSeriesError], fields: dict[str, object]) -> Deriv
 
 
 class InvalidRequest(DerivedSeriesError):
-    """The request is not one that can be read: bad JSON, an unknown key, a wrong type."""
+    """The request cannot be read: bad JSON, an unknown key, a wrong type."""
 
     http_status = 400
 
 
 class InvalidOption(InvalidRequest):
-    """An option that there is not, or not together with another: a transfer syntax, an IOD, a file for a document.
+    """An option does not exist, or not together with another: a transfer syntax, an IOD, a file for a document.
 
-    Raised where nothing is known of requests; who catches InvalidRequest catches it too.
+    It is raised by code that knows nothing of requests, and caught with InvalidRequest.
     """
 
 
 class InvalidImage(DerivedSeriesError):
-    """The image cannot be read as .npy or NIfTI, or is of a kind that is never an image."""
+    """The image cannot be read as .npy or NIfTI, or is something that is never an image."""
 
     http_status = 400
 
 
 class Forbidden(DerivedSeriesError):
-    """The request may not be made from where it comes, or by whom."""
+    """The request may not come from there, or from this user."""
 
     http_status = 403
 
 
 class NotFound(DerivedSeriesError):
-    """A series, blueprint, factory, pipeline or job that is not there."""
+    """A series, blueprint, factory, pipeline or job does not exist."""
 
     http_status = 404
 
 
 class Conflict(DerivedSeriesError):
-    """Parents of several patients or studies, or a state that forbids the request."""
+    """The parents belong to several patients or studies, or a state forbids the request."""
 
     http_status = 409
 
 
 class Superseded(DerivedSeriesError):
-    """What asks is an attempt at a job that has ended, was cancelled, or whose place another attempt has taken."""
+    """The attempt at a job that asks has ended, was cancelled, or was replaced by another attempt."""
 
     http_status = 410
 
@@ -154,26 +153,26 @@ class InvalidParent(DerivedSeriesError):
 
 
 class GeometryError(DerivedSeriesError):
-    """Positions, orientations or spacings that do not make the volume asked for."""
+    """Positions, orientations or spacings do not form the required volume."""
 
     http_status = 422
 
 
 class ShapeMismatch(DerivedSeriesError):
-    """The image's shape is not the one that the parent asks for; both are named."""
+    """The image's shape does not match the parent's; the message names both."""
 
     http_status = 422
 
 
 class PixelError(DerivedSeriesError):
-    """Pixel values that cannot be stored: NaN, Inf, a dtype without an encoding."""
+    """Pixel values cannot be stored: NaN, Inf, a dtype without an encoding."""
 
     http_status = 422
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """One thing that a header lacks."""
+    """One attribute that a header lacks."""
 
     tag: int
     keyword: str
@@ -184,7 +183,7 @@ class Missing:
 
 
 class HeaderError(DerivedSeriesError):
-    """All that a header lacks, in one error (never only the first)."""
+    """A header lacks attributes; the error lists all of them."""
 
     http_status = 422
 
@@ -198,7 +197,7 @@ class HeaderError(DerivedSeriesError):
 
 
 class ValidationFailed(DerivedSeriesError):
-    """The series that was built breaks a rule of its IOD; every finding is in ``findings``."""
+    """The derived series breaks rules of its IOD; ``findings`` has all of them."""
 
     http_status = 422
 
@@ -212,27 +211,27 @@ class ValidationFailed(DerivedSeriesError):
 
 
 class BlueprintError(DerivedSeriesError):
-    """A blueprint, element or pipeline that is defined wrongly."""
+    """A blueprint, element or pipeline is defined wrongly."""
 
     http_status = 500
 
 
 class InvalidValue(BlueprintError):
-    """A value of a blueprint that its VR does not allow, found as a header is made."""
+    """A blueprint has a value that its VR does not allow, found when a header is made."""
 
     http_status = 422
 
 
 class UserCodeError(DerivedSeriesError):
-    """An exception, time-out or crash in the code of a pipeline or a blueprint."""
+    """The code of a pipeline or blueprint raised an exception, took too long or crashed."""
 
     http_status = 500
 
 
 class StorageError(DerivedSeriesError):
-    """The DICOMweb server did not take, or does not give, what it should.
+    """The DICOMweb server did not store or return what it should.
 
-    ``transient`` tells whether trying again may help (connection lost, 5xx).
+    ``transient`` says whether trying again may help (connection lost, 5xx).
     """
 
     http_status = 502
@@ -250,7 +249,7 @@ class StorageError(DerivedSeriesError):
 
 
 class Busy(DerivedSeriesError):
-    """The queue is full. ``retry_after`` is in seconds."""
+    """The queue or a disk is full, or a server is away for now. ``retry_after`` is in seconds."""
 
     http_status = 503
 

@@ -1,4 +1,4 @@
-"""Values that follow from others, for Orthanc's process and the workers: UIDs, SeriesNumbers, digests of code."""
+"""Deterministic identifiers, for Orthanc's process and the workers: UIDs, SeriesNumbers, digests of code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Any
 
-#: Added to the parent's SeriesNumber (0020,0011); moved on by one while the study has the number.
+#: Added to the parent's SeriesNumber (0020,0011), then raised until the number is free in the study.
 SERIES_NUMBER_OFFSET = 1000
 
 #: The largest value of an IS (PS3.5 6.2).
@@ -20,10 +20,10 @@ _NAMESPACE = uuid.UUID("0a2f4c5e-6f0f-5d3c-9d53-1d2f5f8f6a11")
 
 
 def code_digest(sha256: str, beside: Mapping[str, Any]) -> str:
-    """What changes with any of a pipeline's code.
+    """A digest that changes with any part of a pipeline's code.
 
-    :param sha256: of its file; with nothing beside it, it is the digest.
-    :param beside: helper files and algorithm, with the keys of the provenance.
+    :param sha256: the digest of the pipeline's file, which is the result if there is nothing else.
+    :param beside: its helper files and algorithm, with the keys of the provenance.
     """
     if not beside:
         return sha256
@@ -31,32 +31,32 @@ def code_digest(sha256: str, beside: Mapping[str, Any]) -> str:
 
 
 def uid_of(seed: str, *role: str | int) -> str:
-    """The UID for a role such as ``("instance", 3)``: the same each time.
+    """The UID for a role such as ``("instance", 3)``, always the same.
 
-    UUID derived UIDs (PS3.5 B.2): ``2.25.`` and the decimal UUID, at most 44 characters.
+    It is derived from a UUID (PS3.5 B.2): ``2.25.`` and the decimal UUID, at most 44 characters.
     """
     return _named("\x00".join([seed, *map(str, role)]))
 
 
-#: The series that one job may make: what is left of a job is looked for under so many UIDs.
+#: The most series of one job; leftovers of a job are looked for under this many UIDs.
 MOST_OUTPUTS = 32
 
 
 def output_seed(seed: str, output: int) -> str:
-    """The seed of the UIDs of one output of a job; that of the first is the job's own.
+    """The seed for the UIDs of one output of a job; that of the first output is the job's.
 
-    :param output: its place among the pipeline's outputs, from 0 on.
+    :param output: the 0-based index of the output in the pipeline.
     """
     return f"{seed}/{output}" if output else seed
 
 
 def series_uid_of(job_id: str, output: int = 0) -> str:
-    """The SeriesInstanceUID that every attempt at a job gives to the series of an output."""
+    """The SeriesInstanceUID of an output's series, the same in every attempt at the job."""
     return uid_of(output_seed(job_id, output), "series")
 
 
 def series_uids_of(job_id: str) -> tuple[str, ...]:
-    """The SeriesInstanceUIDs that a job may give to its series, whatever its pipeline's outputs are."""
+    """All SeriesInstanceUIDs that a job could use, whatever its pipeline's outputs are."""
     return tuple(series_uid_of(job_id, output) for output in range(MOST_OUTPUTS))
 
 
@@ -83,5 +83,5 @@ def free_series_numbers(parent_number: int | None, taken: Collection[int], count
 
 @lru_cache(maxsize=8192)
 def _named(name: str) -> str:
-    """Asked for several times for each instance: to list, to check and to write it."""
+    """Cached, because each instance's UID is needed several times: to list, to check and to write it."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"

@@ -1,4 +1,4 @@
-"""Requests that end after a time, whatever the server does meanwhile: time-outs of sockets only bound silence."""
+"""Requests with a limit on their total time; the time-outs of sockets only limit silence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from urllib3.util import Retry
 
 
 class BoundedAdapter(HTTPAdapter):
-    """The one connection of a session that one thread uses; another thread can cut it.
+    """The single connection of a session, which another thread can cut.
 
     :param retries: which requests are sent again.
     """
@@ -30,7 +30,7 @@ class BoundedAdapter(HTTPAdapter):
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """A request in here ends with a connection error when it lasts longer.
+        """Limit the time of a request in this context, which then ends with a connection error.
 
         :raises TimeoutError: in place of that error.
         """
@@ -42,10 +42,10 @@ class BoundedAdapter(HTTPAdapter):
         late = TimeoutError(f"it lasted longer than {seconds:g} s in total and was ended")
         try:
             yield
-            if self._is_late:  # what was cut off may look like a whole answer
+            if self._is_late:  # an answer that was cut off may look complete
                 raise late
         except requests.RequestException as error:
-            if self._is_late or time.monotonic() - began >= seconds:  # the socket's own time-out may be the first
+            if self._is_late or time.monotonic() - began >= seconds:  # the socket's own time-out may come first
                 raise late from error
             raise
         finally:
@@ -81,13 +81,13 @@ class BoundedAdapter(HTTPAdapter):
             self._is_late = True
             if self._socket is not None:
                 try:
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # of TLS, too: no word with the other side
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)  # also with TLS, without a closing handshake
                 except OSError:  # it is closed
                     return
 
 
 def _observed(kind: type[Any], opened: Callable[[socket.socket], None]) -> type[Any]:
-    """A class of connections that hand out their socket."""
+    """A class of connections that report their socket when it is opened."""
 
     class Observed(kind):  # type: ignore[misc]
         def connect(self) -> None:

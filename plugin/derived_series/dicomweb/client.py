@@ -1,4 +1,4 @@
-"""HTTP to a DICOMweb server: where it is, who we are, and what its failures mean."""
+"""HTTP requests to Orthanc and its DICOMweb server, and the errors that its answers mean."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from derived_series.errors import NotFound, StorageError
 from derived_series.no_answer import is_untrusted, reason_of
 from derived_series.shortening import shortened
 
-#: Statuses after which the same request may succeed later (RFC 9110); all 5xx but 501 and 505 as well.
+#: Statuses after which the same request may succeed later (RFC 9110), besides all 5xx except 501 and 505.
 _TRANSIENT = frozenset({408, 425, 429})
 _NEVER = frozenset({501, 505})
 _QUOTE_CHARACTERS = 500
-#: Methods whose requests may be sent twice (RFC 9110 9.2.2).
+#: Idempotent methods, whose requests may be sent twice (RFC 9110 9.2.2).
 _IDEMPOTENT = frozenset({"GET", "PUT", "DELETE"})
 
 
 class _OnceMore(Retry):
-    """One more try after a lost connection, of what may be sent twice; not after a time-out, nor after any status.
+    """Retries an idempotent request once after a lost connection, but not after a time-out or any status.
 
-    A server may close a kept-alive connection just as it is used again (Orthanc does after half a second of silence).
+    A server may close a kept-alive connection just when it is used again (Orthanc does after half a second of silence).
     """
 
     def increment(
@@ -54,14 +54,14 @@ _ONCE_MORE = _OnceMore(total=1, allowed_methods=_IDEMPOTENT, respect_retry_after
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """How to reach a server. A value that can be sent to another process or machine.
+    """How to reach a server: a value that can be sent to another process or machine.
 
-    :param base_url: the Orthanc REST API, without a slash at its end: ``http://127.0.0.1:8042``.
-    :param authorization: the ``Authorization`` header, or None. Not shown by ``repr``.
-    :param headers: more headers of all requests, such as a token; they win over ``authorization``. Not shown either.
-    :param dicomweb_root: the DICOMweb API below ``base_url``.
-    :param timeout: seconds without any byte of an answer, after which a request has failed.
-    :param store_timeout: seconds that a request with instances may last in total.
+    :param base_url: the URL of the Orthanc REST API without a slash at the end: ``http://127.0.0.1:8042``.
+    :param authorization: the ``Authorization`` header, or None; hidden from ``repr``.
+    :param headers: more headers for all requests, such as a token; they override ``authorization``; hidden too.
+    :param dicomweb_root: the path of the DICOMweb API below ``base_url``.
+    :param timeout: seconds without any byte of an answer after which a request fails.
+    :param store_timeout: the total seconds that a request with instances may last.
     :param verify: for HTTPS: True, False, or the file with the certificates to trust.
     """
 
@@ -79,7 +79,7 @@ class Connection:
 
     @property
     def dicomweb_servers(self) -> str:
-        """The path of the servers that Orthanc's DICOMweb plugin knows."""
+        """The path of the list of servers that Orthanc's DICOMweb plugin knows."""
         return f"/{self.dicomweb_root.strip('/')}/servers"
 
     def dicomweb_url(self, *segments: str) -> str:
@@ -89,12 +89,12 @@ class Connection:
 
 
 class Client:
-    """Requests to one server, from any number of threads, each of which has its own session.
+    """Sends requests to one server, from any number of threads, each with its own session.
 
-    Close it (or use ``with``) when the work is done: an idle kept-alive connection holds one of the
-    server's HTTP threads.
+    Close it (or use ``with``) when the work is done: an idle kept-alive connection occupies one of the server's HTTP
+    threads.
 
-    :ivar has_sent_instances: whether a request that stores was begun.
+    :ivar has_sent_instances: whether a request that stores instances was begun.
     """
 
     def __init__(self, connection: Connection):
@@ -124,8 +124,8 @@ class Client:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()
-            session.trust_env = False  # no proxy, no .netrc: the server is named by the configuration alone
-            # Orthanc compresses what it sends on demand, which costs 30 times the transfer.
+            session.trust_env = False  # no proxy, no .netrc: only the configuration counts
+            # Orthanc compresses answers if asked to, which takes 30 times as long as the transfer.
             session.headers["Accept-Encoding"] = "identity"
             if self.connection.authorization is not None:
                 session.headers["Authorization"] = self.connection.authorization
@@ -148,12 +148,12 @@ class Client:
         timeout: float | None = None,
         within: float | None = None,
     ) -> requests.Response:
-        """Send a request; every status is an answer here. See ``_OnceMore`` for what is sent twice.
+        """Send a request and return the answer, whatever its status. See ``_OnceMore`` for retries.
 
         :param timeout: seconds of silence, instead of the connection's.
-        :param within: seconds that the request may last in total; it is not streamed.
+        :param within: the total seconds that the request may last; its answer is not streamed.
 
-        :raises StorageError: transient, when there is no answer.
+        :raises StorageError: there is no answer (transient).
         """
         try:
             if within is not None:
@@ -203,7 +203,7 @@ class Client:
             raise StorageError(f"GET {answer.url} answered {quoted(answer)}, which is not JSON") from error
 
     def post_json(self, path: str, text: str) -> Any:
-        """POST a text to a path of the REST API and read the JSON answer; errors as of ``get_json``."""
+        """POST a text to a path of the REST API and return the JSON answer; it raises the errors of ``get_json``."""
         answer = check(self.send("POST", self.connection.url(path), data=text.encode()))
         try:
             return answer.json()
@@ -211,15 +211,15 @@ class Client:
             raise StorageError(f"POST {answer.url} answered {quoted(answer)}, which is not JSON") from error
 
     def put(self, path: str, data: bytes) -> None:
-        """PUT bytes to a path of the REST API; errors as of ``get_json``."""
+        """PUT bytes to a path of the REST API; it raises the errors of ``get_json``."""
         check(self.send("PUT", self.connection.url(path), data=data))
 
     def get_bytes(self, path: str) -> bytes:
-        """GET a path of the REST API as bytes; errors as of ``get_json``."""
+        """GET a path of the REST API as bytes; it raises the errors of ``get_json``."""
         return check(self.send("GET", self.connection.url(path))).content
 
     def delete(self, path: str) -> bool:
-        """DELETE a path of the REST API; False when there was nothing."""
+        """DELETE a path of the REST API; False if there was nothing."""
         try:
             check(self.send("DELETE", self.connection.url(path)))
         except NotFound:
@@ -228,7 +228,7 @@ class Client:
 
     @contextmanager
     def streaming(self, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[requests.Response]:
-        """GET an answer whose body is read as it comes; the status has been checked."""
+        """GET an answer and check its status; the body is read as it arrives."""
         answer = self.send("GET", url, headers=headers, stream=True)
         try:
             yield check(answer)
@@ -237,10 +237,10 @@ class Client:
 
 
 def check(answer: requests.Response) -> requests.Response:
-    """The answer, when its status is 2xx.
+    """Return the answer if its status is 2xx.
 
     :raises NotFound: 404.
-    :raises StorageError: all other statuses; ``transient`` tells whether trying again may help.
+    :raises StorageError: any other status; ``transient`` says whether trying again may help.
     """
     status = answer.status_code
     if 200 <= status < 300:
@@ -260,7 +260,7 @@ def is_transient(status: int) -> bool:
 
 
 def unreachable(method: str, url: str, error: Exception) -> StorageError:
-    """The error for a request that had no answer, or only a part of one."""
+    """The error for a request with no answer, or only a part of one."""
     reason = reason_of(error)
     return StorageError(
         f"{method} {url}: no answer ({type(error).__name__}{reason and f': {reason}'})",

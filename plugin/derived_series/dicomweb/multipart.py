@@ -1,7 +1,7 @@
-"""multipart/related (RFC 2387) as DICOMweb uses it (PS3.18 8.6.1.2): read as it comes, and written.
+"""Reading and writing multipart/related (RFC 2387) as in DICOMweb (PS3.18 8.6.1.2); answers are read as they arrive.
 
-Own code, since dicomweb-client (0.61) takes what is left of a body that was cut off for its last part, and answers
-with parsed datasets in place of the files as they are stored.
+This is not left to dicomweb-client (0.61), which takes the rest of a body that was cut off for its last part, and
+returns parsed datasets instead of the stored files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MOST_HEADERS = 64
 
 
 class Source(Protocol):
-    """What is read from: an ``io.BufferedReader``."""
+    """The interface of the stream that is read: an ``io.BufferedReader``."""
 
     def readline(self, size: int = -1, /) -> bytes: ...
 
@@ -48,7 +48,7 @@ class ContentType:
 def boundary_of(content_type: str) -> bytes:
     """The boundary of a multipart answer.
 
-    :raises StorageError: when it is not multipart, or names no boundary.
+    :raises StorageError: it is not multipart, or names no boundary.
     """
     parsed = ContentType.parse(content_type)
     if not parsed.media_type.startswith("multipart/"):
@@ -60,11 +60,10 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def iterate_parts(stream: io.RawIOBase, boundary: bytes) -> Iterator[bytes]:
-    """The bodies of the parts, one after the other; never more than one of them is held.
+    """Iterate over the bodies of the parts; only one of them is in memory at a time.
 
     :param stream: the body of the answer, readable once.
-    :raises StorageError: (transient) when the body ends before its closing delimiter; (not transient)
-        when it breaks the multipart format.
+    :raises StorageError: the body ends before its closing delimiter (transient), or breaks the multipart format.
     """
     source = io.BufferedReader(stream, _BLOCK_BYTES)
     delimiter = b"--" + boundary
@@ -85,7 +84,7 @@ def _truncated(number: int) -> StorageError:
 
 
 def _closes(line: bytes, delimiter: bytes) -> bool | None:
-    """Whether a delimiter line is the last one; None when it is not a delimiter line."""
+    """Whether a delimiter line is the closing one; None for any other line."""
     text = line.rstrip(b"\r\n \t")
     if text == delimiter:
         return False
@@ -104,7 +103,7 @@ def _first_delimiter(source: Source, delimiter: bytes) -> bool:
 
 
 def _content_length(source: Source, number: int) -> int | None:
-    """Read a part's headers; its Content-Length, which is optional."""
+    """Read a part's headers and return its Content-Length, if it has one."""
     length = None
     for _ in range(_MOST_HEADERS):
         line = source.readline(_LINE_BYTES)
@@ -150,20 +149,20 @@ def _until_delimiter(source: Source, delimiter: bytes, number: int) -> tuple[byt
 
 
 def make_body(parts: Iterable[bytes | memoryview], boundary: bytes) -> bytes:
-    """The body of a multipart/related request of ``application/dicom`` parts."""
+    """Make the body of a multipart/related request with ``application/dicom`` parts."""
     head = b"--" + boundary + b"\r\nContent-Type: application/dicom\r\nContent-Length: "
     pieces: list[bytes | memoryview] = []
-    for part in parts:  # told a part's length, Orthanc need not look for its end
+    for part in parts:  # with a part's length, Orthanc need not search for its end
         pieces += (head, b"%d\r\n\r\n" % len(part), part, b"\r\n")
     pieces.append(b"--" + boundary + b"--\r\n")
     return b"".join(pieces)
 
 
 def new_boundary() -> bytes:
-    """A boundary of 128 random bits, which no part can be expected to hold."""
+    """Make a boundary of 128 random bits, which no part can be expected to contain."""
     return b"derived-series-" + secrets.token_hex(16).encode()
 
 
 def content_type(boundary: bytes) -> str:
-    """The Content-Type header of a request made by ``make_body``."""
+    """The Content-Type header for a body from ``make_body``."""
     return f'multipart/related; type="application/dicom"; boundary={boundary.decode()}'

@@ -1,6 +1,6 @@
-"""What Orthanc holds of a series: looked up by UID, compared with what was sent, removed.
+"""Reading back a series from Orthanc: finding it by UID, comparing it with what was sent, removing it.
 
-Orthanc's REST API answers this from its database (8 ms for 300 instances; QIDO-RS reads the files: 140 ms).
+Orthanc's REST API answers from its database (8 ms for 300 instances); QIDO-RS reads the files (140 ms).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _NAMED_INSTANCES = 5
 
 @dataclass(frozen=True, slots=True)
 class SeriesOnServer:
-    """A series as Orthanc knows it.
+    """A series in Orthanc.
 
-    :param orthanc_id: Orthanc's identifier (five groups of eight hexadecimal digits).
+    :param orthanc_id: its Orthanc identifier (five groups of eight hexadecimal digits).
     :param instances: number of instances.
     """
 
@@ -36,16 +36,16 @@ class SeriesOnServer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An instance that is compared in full after it was stored."""
+    """An instance whose stored file is compared with what was sent."""
 
     sop_instance_uid: str
     data: bytes | memoryview
 
 
 def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
-    """Look a series up by its Orthanc identifier.
+    """Look up a series by its Orthanc identifier.
 
-    :raises NotFound: no such series.
+    :raises NotFound: there is no such series.
     """
     try:
         series = client.get_json(f"/series/{orthanc_id}")
@@ -64,15 +64,15 @@ def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
 
 
 def find_series(client: Client, series_instance_uid: str) -> tuple[str, ...]:
-    """The Orthanc identifiers of the series with a UID (more than one when patients or studies share it).
+    """Find the series with a UID: their Orthanc identifiers, several if patients or studies share the UID.
 
-    Not by ``/tools/lookup``, which looks among the UIDs of all instances, too: the longer, the more Orthanc holds.
+    ``/tools/lookup`` is not used: it also searches the UIDs of all instances, which takes longer the more there are.
     """
     return find_any_series(client, [series_instance_uid])
 
 
 def instances_held(client: Client, orthanc_id: str) -> dict[str, str]:
-    """For each SOPInstanceUID of a series its Orthanc identifier."""
+    """The Orthanc identifiers of a series' instances, by SOPInstanceUID."""
     try:
         rows = client.get_json(f"/series/{orthanc_id}/instances")
     except NotFound:
@@ -81,24 +81,24 @@ def instances_held(client: Client, orthanc_id: str) -> dict[str, str]:
 
 
 def find_any_series(client: Client, series_instance_uids: Iterable[str]) -> tuple[str, ...]:
-    """The Orthanc identifiers of the series with any of these UIDs, in one request (PS3.4 C.2.2.2.2, list of UIDs)."""
+    """Find the series with any of these UIDs, in one request (PS3.4 C.2.2.2.2): their Orthanc identifiers."""
     query = {"Level": "Series", "Query": {"SeriesInstanceUID": "\\".join(series_instance_uids)}}
     return tuple(client.post_json("/tools/find", json.dumps(query)))
 
 
 def remove_series(client: Client, *series_instance_uids: str) -> int:
-    """Remove all that Orthanc holds under SeriesInstanceUIDs; the number of series that were removed."""
+    """Remove all series with these SeriesInstanceUIDs; return how many there were."""
     orthanc_ids = find_any_series(client, series_instance_uids)
     return sum(client.delete(f"/series/{orthanc_id}") for orthanc_id in orthanc_ids)
 
 
 def verify(client: Client, series_instance_uid: str, sent: Collection[str], samples: Iterable[Sample]) -> str:
-    """Compare what Orthanc holds of a series with what was sent: no instance less, none more.
+    """Require that Orthanc has exactly the instances of a series that were sent.
 
-    :param sent: the SOPInstanceUIDs.
+    :param sent: the SOPInstanceUIDs that were sent.
     :param samples: instances whose stored file is compared too.
     :returns: the Orthanc identifier of the series.
-    :raises StorageError: anything that differs.
+    :raises StorageError: something differs.
     """
     series_ids = find_series(client, series_instance_uid)
     if len(series_ids) != 1:
@@ -121,7 +121,7 @@ def verify(client: Client, series_instance_uid: str, sent: Collection[str], samp
 
 
 def _compare(client: Client, orthanc_id: str, sample: Sample) -> None:
-    """The stored file is the one that was sent, or at least has its pixels (Orthanc may transcode)."""
+    """Require that the stored file is the one that was sent, or has its pixels (Orthanc may transcode)."""
     try:
         digest = client.get_bytes(f"/instances/{orthanc_id}/attachments/dicom/md5").decode("ascii", "replace")
     except NotFound:  # MD5 sums can be switched off (StoreMD5ForAttachments)

@@ -1,10 +1,10 @@
-"""STOW-RS (PS3.18 10.5): store instances, and count what the server says that it stored.
+"""STOW-RS (PS3.18 10.5): storing instances, and counting those that the server confirms.
 
-The status alone tells nothing: servers answer 200 to an empty body, and 400 after having stored the good
-ones of a request. What counts is each SOPInstanceUID's place in the answer.
+The status alone is meaningless: servers answer 200 to an empty body, and 400 after storing the valid instances of a
+request. What counts is in which list of the answer each SOPInstanceUID is.
 
-Own code, since dicomweb-client (0.61) takes datasets, which it encodes again, and leaves the answer to be counted by
-its caller: here bytes are sent while later ones are made, over several connections.
+This is not left to dicomweb-client (0.61), which takes datasets, encodes them again, and does not count the answer.
+Here bytes are sent over several connections while later instances are made.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REFERENCED_SOP_INSTANCE_UID = "00081155"
 _FAILURE_REASON = "00081197"
 _NAMED_INSTANCES = 5
 
-#: Bytes of a request beside its instances, at most: boundaries and headers of its parts.
+#: The most bytes of a request besides its instances: boundaries and headers of the parts.
 _AROUND_INSTANCES_BYTES = 1 << 14
 
 
@@ -42,12 +42,12 @@ class Part10:
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How instances are cut into requests, and how many of those are on their way at once.
+    """How to split instances into requests, and how many requests run at once.
 
-    :param instances: most instances of a request.
-    :param size: bytes at which a request is full (one instance may be larger).
-    :param connections: requests at once; as many again may wait for their turn, never more.
-    :param most: bytes that the server takes in one request; None: any number.
+    :param instances: the most instances in a request.
+    :param size: the bytes at which a request is full (a single instance may be larger).
+    :param connections: requests at once; at most as many again wait for their turn.
+    :param most: the most bytes that the server takes in a request; None: any number.
     """
 
     instances: int = 30
@@ -56,7 +56,7 @@ class BatchLimits:
     most: int | None = None
 
     def within(self, most: int | None) -> BatchLimits:
-        """The same for a server that cuts larger requests off. :param most: bytes; None: it takes any number."""
+        """The limits for a server that refuses larger requests. :param most: bytes; None: it takes any number."""
         if most is None:
             return self
         return dataclasses.replace(self, size=min(self.size, max(1, most - _AROUND_INSTANCES_BYTES)), most=most)
@@ -70,11 +70,11 @@ def store(
     limits: BatchLimits = BatchLimits(),
     stored: Callable[[int], None] = lambda count: None,
 ) -> int:
-    """Store instances into a study; they are sent while later ones are made.
+    """Store instances into a study, sending them while later ones are made.
 
-    :param stored: called, in this thread, with how many instances the server has confirmed so far.
-    :returns: the number of instances, all of them confirmed one by one.
-    :raises StorageError: the first failure. Instances may have been stored by then: remove them.
+    :param stored: called in this thread with the number of instances confirmed so far.
+    :returns: the number of instances, each of them confirmed.
+    :raises StorageError: the first failure; some instances may be stored already and have to be removed.
     """
     total = 0
     waiting: set[Future[int]] = set()
@@ -128,7 +128,7 @@ def _send(client: Client, study_instance_uid: str, chunk: list[Part10], stop: th
     sent = [instance.sop_instance_uid for instance in chunk]
     boundary = new_boundary()
     body = make_body((instance.data for instance in chunk), boundary)
-    chunk.clear()  # what is in the body is not needed twice
+    chunk.clear()  # the body has a copy
     url = client.connection.dicomweb_url("studies", study_instance_uid)
     client.has_sent_instances = True
     answer = client.send(
@@ -142,9 +142,9 @@ def _send(client: Client, study_instance_uid: str, chunk: list[Part10], stop: th
 
 
 def _confirmed(answer: requests.Response, sent: list[str]) -> int:
-    """Count an answer against what was sent; the number of instances, which are all stored.
+    """Require that an answer confirms all instances that were sent; return their number.
 
-    :raises StorageError: naming every instance that failed or was left out, with the server's reason.
+    :raises StorageError: instances failed or were left out; the error names them with the server's reason.
     """
     where = f"STOW-RS to {answer.url} ({answer.status_code})"
     if answer.status_code in (401, 403, 404, 405, 413, 415) or (
@@ -168,8 +168,8 @@ def _confirmed(answer: requests.Response, sent: list[str]) -> int:
     if not lacking and answer.status_code < 300:
         return len(sent)
     reasons = [f"{uid}: {failed.get(uid, 'in no list of the answer')}" for uid in lacking]
-    # With its disk full, Orthanc answers 200 and no word against an instance (DICOMweb plugin 1.7), or 202 or 400 and
-    # "processing failure" (1.20). The same with 409 is for an instance of another study, which stays one.
+    # If its disk is full, Orthanc answers 200 and does not mention the instance (DICOMweb plugin 1.7), or 202 or 400
+    # with "processing failure" (1.20). The same with 409 is for an instance of another study, which is permanent.
     passing = ["A7"]
     if answer.status_code < 300:
         passing.append("")
@@ -195,7 +195,7 @@ def _reason(item: dict[str, Any]) -> str:
 
 
 def _meaning(reason: int) -> str:
-    """FailureReason (0008,1197), PS3.3 C.14 and PS3.18 table I.2-2."""
+    """The meaning of a FailureReason (0008,1197), PS3.3 C.14 and PS3.18 table I.2-2."""
     known = {
         0x0110: "processing failure: a full disk, or not of this study",
         0x0122: "SOP class not supported",

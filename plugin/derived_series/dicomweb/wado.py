@@ -1,4 +1,4 @@
-"""WADO-RS (PS3.18 10.4): the instances of a series, as they are stored."""
+"""WADO-RS (PS3.18 10.4): fetching the instances of a series as they are stored."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from derived_series.dicomweb.client import Client, unreachable
 from derived_series.dicomweb.multipart import boundary_of, iterate_parts
 from derived_series.errors import StorageError
 
-#: Any transfer syntax: without the asterisk a server would transcode to Explicit VR Little Endian.
+#: Any transfer syntax: without the asterisk a server transcodes to Explicit VR Little Endian.
 _AS_STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 
 def fetch_series(
     client: Client, study_instance_uid: str, series_instance_uid: str, *, expected: int | None = None
 ) -> Iterator[bytes]:
-    """The Part 10 files of a series, one request for all, in the server's order.
+    """Fetch the Part 10 files of a series in one request, in the server's order.
 
-    Only one instance is held at a time.
+    Only one instance is in memory at a time.
 
-    :param expected: the number of instances that must come.
-    :raises NotFound: no such series.
+    :param expected: the number of instances that must arrive.
+    :raises NotFound: there is no such series.
     :raises StorageError: the server failed, the answer was cut off, or instances are missing.
     """
     url = client.connection.dicomweb_url("studies", study_instance_uid, "series", series_instance_uid)
@@ -33,7 +33,7 @@ def fetch_series(
     try:
         with client.streaming(url, headers={"Accept": _AS_STORED}) as answer:
             boundary = boundary_of(answer.headers.get("Content-Type", ""))
-            answer.raw.auto_close = False  # the reader looks for the end itself
+            answer.raw.auto_close = False  # the reader detects the end itself
             for part in iterate_parts(cast(io.RawIOBase, answer.raw), boundary):
                 count += 1
                 yield part

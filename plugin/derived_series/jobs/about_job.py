@@ -1,4 +1,4 @@
-"""Which job a line of the log is about."""
+"""Marking lines of the log with the job that they are about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _JOB: ContextVar[str | None] = ContextVar("job", default=None)
 
 @contextmanager
 def about_job(job_id: str) -> Iterator[None]:
-    """What is logged meanwhile, by this thread, belongs to a job."""
+    """Mark what this thread logs in this context as being about a job."""
     token = _JOB.set(job_id)
     try:
         yield
@@ -21,8 +21,8 @@ def about_job(job_id: str) -> Iterator[None]:
 
 
 def job_of(record: logging.LogRecord) -> str | None:
-    """The job that a line is about: as it says itself (``extra={"job": ...}``), or by where it was logged.
+    """The job that a line is about, from the record (``extra={"job": ...}``) or the context.
 
-    Is asked by the thread that logs, as handlers are.
+    It must be called by the thread that logs, as handlers are.
     """
     return getattr(record, "job", None) or _JOB.get() or None

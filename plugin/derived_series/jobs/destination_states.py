@@ -1,4 +1,4 @@
-"""Destinations of the series of a job, and what becomes of those that wait for a verdict."""
+"""The states of a job's destinations, and how they change with verdicts."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from derived_series.jobs.stored_series import stored_ids, stored_series
 
 HELD, REJECTED, DELETED, PENDING, DELIVERED = "Held", "Rejected", "Deleted", "Pending", "Success"
 
-#: Of a destination that answers and does not take the series: only a person's "resubmit" asks it again.
+#: The state of a destination that refused the series; it is asked again only if a user resubmits the job.
 REFUSED = "Refused"
 FAILURE = "Failure"
 
-#: States of a destination that nothing is sent to.
+#: The states in which nothing is sent to a destination.
 CLOSED = frozenset({HELD, REJECTED, DELETED, DELIVERED})
 
-#: What a destination's state is where the series of a job have different ones: the first of these.
+#: If the series of a job have different states for a destination, the first of these is shown.
 _OPEN_FIRST = (HELD, PENDING, FAILURE, REFUSED, DELIVERED, REJECTED, DELETED)
 
 States = Mapping[str, str]
 
 
 def destinations(job: JobRecord, series: str | None = None) -> dict[str, str]:
-    """The state of each destination of a job whose series are stored.
+    """The states of the destinations of a job whose series are stored.
 
-    :param series: of this one of them; of all of them together when not given.
+    :param series: one of its series; by default all of them together.
     """
     if series is None:
         return dict((job.result or {}).get("Destinations", {}))
@@ -35,12 +35,12 @@ def destinations(job: JobRecord, series: str | None = None) -> dict[str, str]:
 
 
 def states_of(series: Mapping[str, Any], result: Mapping[str, Any] | None) -> dict[str, str]:
-    """The destinations of one series of an answer."""
+    """The states of the destinations of one series in an answer."""
     return dict(series.get("Destinations", (result or {}).get("Destinations", {})))
 
 
 def with_states(result: Mapping[str, Any], states: Mapping[str, States]) -> dict[str, Any]:
-    """The answer with other states of destinations. :param states: by the Orthanc identifiers of the series."""
+    """The answer with new states of destinations. :param states: by the Orthanc identifier of the series."""
     series = [{**each, "Destinations": dict(states[each["ID"]])} for each in stored_series(result)]
     updated = {**result, "Destinations": _together([each["Destinations"] for each in series])}
     return {**updated, "Series": series} if "Series" in result else updated
@@ -63,13 +63,13 @@ def is_held(job: JobRecord, series: str | None = None) -> bool:
 
 
 def released(job: JobRecord, series: str) -> JobRecord:
-    """The job with a series' held destinations to be delivered: it runs once more, for them alone."""
+    """The job with a series' held destinations to be delivered: it runs once more, only for them."""
     again = dataclasses.replace(job, state=State.PENDING, attempt=0, progress=0, completed=None, next_try=0.0)
     return _changed(dataclasses.replace(again, problem=None), series, lambda s: PENDING if s == HELD else s)
 
 
 def addressed(job: JobRecord, series: str, names: Iterable[str], state: str) -> JobRecord:
-    """The job with further destinations for a series, unless it has them: it runs once more for those ``PENDING``."""
+    """The job with more destinations for a series, if it lacks them: it runs once more for those ``PENDING``."""
     there = {each: destinations(job, each) for each in stored_ids(job.result)}
     there[series] = {**dict.fromkeys(names, state), **there[series]}
     changed = dataclasses.replace(job, result=with_states(job.result or {}, there))
@@ -80,17 +80,17 @@ def addressed(job: JobRecord, series: str, names: Iterable[str], state: str) -> 
 
 
 def reopened(job: JobRecord) -> JobRecord:
-    """The job with all that have refused its series to be asked again."""
+    """The job with all destinations that refused its series to be asked again."""
     return _changed(job, None, lambda state: PENDING if state == REFUSED else state) if destinations(job) else job
 
 
 def withdrawn(job: JobRecord, why: str, series: str) -> JobRecord:
-    """The job with nothing more of a series to be delivered: it is ``REJECTED`` or ``DELETED``."""
+    """The job without further deliveries of a series, which is ``REJECTED`` or ``DELETED``."""
     return _changed(job, series, lambda state: state if state == DELIVERED else why)
 
 
 def _changed(job: JobRecord, series: str | None, change: Callable[[str], str]) -> JobRecord:
-    """:param series: the one whose states change; None for all."""
+    """Change states of destinations. :param series: the series whose states change; None for all."""
     states = {}
     for each in stored_ids(job.result):
         theirs = destinations(job, each)

@@ -1,4 +1,4 @@
-"""The hours of a day at which a run goes on, by the clock on the wall."""
+"""Hours: the times of day at which a run may continue, by local time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5]
 _MINUTE_SECONDS = 60
 _DAY_MINUTES = 24 * 60
 
-#: Looked at from now on: a window of the wall clock that there is, is there within two days, whatever the clock jumps.
+#: How far ahead windows are searched: each window occurs within two days, also when the clock is changed.
 _AHEAD_MINUTES = 3 * _DAY_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From a minute of the day to another, which is not in it; over midnight where it ends before it begins."""
+    """From one minute of the day until before another; it includes midnight if it ends before it begins."""
 
     begin: int
     end: int
 
     @classmethod
     def of(cls, text: str) -> Window:
-        """:param text: ``20:00-06:00``. :raises ValueError: it is not of this form."""
+        """Read a window. :param text: such as ``20:00-06:00``. :raises ValueError: it does not have this form."""
         match = _WINDOW.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not a window of hours such as '20:00-06:00'")
@@ -43,11 +43,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Windows of the day; always, where there are none.
+    """Windows of the day; without any, always.
 
-    What the clock on the wall shows decides: in the night when it is put forward or back, too.
+    Local time decides, also in nights when the clock is changed.
 
-    :param zone: of the clock; None: that of this computer.
+    :param zone: the time zone; None: this computer's.
     """
 
     windows: tuple[Window, ...] = ()
@@ -55,18 +55,18 @@ class Hours:
 
     @classmethod
     def of(cls, texts: Sequence[str], zone: tzinfo | None = None) -> Hours:
-        """:raises ValueError: one that is not of the form ``20:00-06:00``."""
+        """Read windows. :raises ValueError: one does not have the form ``20:00-06:00``."""
         return cls(tuple(map(Window.of, texts)), zone)
 
     def are_now(self, now: float) -> bool:
-        """:param now: seconds since 1970."""
+        """Whether a window is open. :param now: seconds since 1970."""
         if not self.windows:
             return True
         wall = datetime.fromtimestamp(now, self.zone)
         return any(window.has(wall.hour * 60 + wall.minute) for window in self.windows)
 
     def begin(self, now: float) -> float | None:
-        """When the next window begins, in seconds since 1970; now, when one is open; None: never."""
+        """When the next window begins, in seconds since 1970; now if one is open; None: never."""
         if self.are_now(now):
             return now
         first = (int(now) // _MINUTE_SECONDS + 1) * _MINUTE_SECONDS
@@ -74,7 +74,7 @@ class Hours:
         return next((float(minute) for minute in minutes if self.are_now(minute)), None)
 
     def after(self, now: float, seconds: float) -> float | None:
-        """When so many seconds of open hours will have passed; None: not within a month."""
+        """When ``seconds`` of open hours will have passed; None: not within a month."""
         if not self.windows:
             return now + seconds
         when, left = float(now), seconds

@@ -1,6 +1,6 @@
-"""What the runner sends to workers and what comes back: values that can be pickled and read anywhere.
+"""The messages between the runner and workers: values that can be pickled and read anywhere.
 
-This module imports nothing heavy: Orthanc's own process needs no numpy to hand work out.
+This module imports nothing heavy, because Orthanc's own process hands out work without numpy.
 """
 
 from __future__ import annotations
@@ -18,32 +18,31 @@ from derived_series.errors import DerivedSeriesError
 class DeriveTask:
     """One attempt at a job.
 
-    :param job_id: also the seed of all UIDs: every attempt makes the same instances.
+    :param job_id: the job, and the seed of all UIDs, so that every attempt makes the same instances.
     :param series: the Orthanc identifier of the parent.
-    :param request: JSON of ``DeriveRequest``; of a rejection, that of ``ReviewRequest``.
-    :param now: what the series is written with; the same in every attempt.
+    :param request: the JSON of ``DeriveRequest``, or of ``ReviewRequest`` for a rejection.
+    :param now: the date and time written into the series, the same in every attempt.
     :param folders: the blueprint folders.
-    :param image_path: the uploaded image, where the worker shares the server's disk; else its name.
-    :param image_route: the uploaded image in the REST API, for a worker that does not.
-    :param image_name: the name of its file, and :param image_size: its bytes.
+    :param image_path: the uploaded image, for a worker that shares the server's disk; else its name.
+    :param image_route: the uploaded image in the REST API, for other workers.
+    :param image_name: the name of its file. :param image_size: its size in bytes.
     :param progress_route: where to send progress.
-    :param replaces: Orthanc identifiers of series that are removed when the new one has been verified; not those that
-        were accepted.
-    :param supersedes: jobs whose series are removed likewise, where they are still there.
-    :param accepted: those of these series that a person has accepted, by the record; their metadata may be gone.
-    :param rule: what the provenance says of the rule that asked for the job.
-    :param by: who asked for the job, and from where, as the provenance says it.
-    :param result: the answer of an earlier attempt that stored the series; only destinations are left to do.
-    :param scratch: a folder for temporary files, where the worker shares the server's disk.
-    :param memory_limit: bytes that the worker may use for this task.
-    :param image_limit: bytes that an image may have once it is read (a small compressed file may be huge).
-    :param validation: what happens to a series that breaks a rule, where the request does not say.
-    :param connections: requests with instances that may be under way at once: jobs that run together share them, so
-        that Orthanc has threads and processors left for others.
-    :param thorough: instances of a former attempt may still arrive: every instance is compared after it was stored.
-    :param retrieve_timeout: seconds that it may take to bring an input from another server.
-    :param announced: SeriesInstanceUIDs that an earlier attempt was about to bring from another server.
-    :param series_number: the SeriesNumber (0020,0011) that is kept free for the series in the parent's study.
+    :param replaces: the Orthanc identifiers of series to remove once the new one is verified, except accepted ones.
+    :param supersedes: jobs whose series are removed likewise, if they still exist.
+    :param accepted: those of these series that a user has accepted, by the record; their metadata may be gone.
+    :param rule: the rule that requested the job, for the provenance.
+    :param by: who requested the job and from where, for the provenance.
+    :param result: the answer of an earlier attempt that stored the series; only destinations are left.
+    :param scratch: a folder for temporary files, for a worker that shares the server's disk.
+    :param memory_limit: the bytes of memory that the worker may use for this task.
+    :param image_limit: the most bytes of an image in memory (a small compressed file may be huge).
+    :param validation: what happens to a series that breaks a rule, if the request does not say.
+    :param connections: requests with instances that may run at once; concurrent jobs share them, so that Orthanc has
+        threads and processors left for others.
+    :param thorough: whether to compare every stored instance, because instances of a former attempt may still arrive.
+    :param retrieve_timeout: seconds that retrieving an input from another server may take.
+    :param announced: SeriesInstanceUIDs that an earlier attempt was about to retrieve from another server.
+    :param series_number: the SeriesNumber (0020,0011) reserved for the series in the parent's study.
     """
 
     job_id: str
@@ -79,10 +78,10 @@ class DeriveTask:
 class Outcome:
     """How an attempt ended.
 
-    :param result: the JSON of the answer, when the series is stored.
-    :param error: why it failed; with a result, a destination did not take the series.
-    :param clean: nothing of the derived series is left in Orthanc (of a failed attempt).
-    :param sent: requests with instances had been begun; Orthanc or a proxy may still be busy with them.
+    :param result: the JSON of the answer, if the series is stored.
+    :param error: why it failed; with a result, why a destination did not take the series.
+    :param clean: whether a failed attempt left nothing of the derived series in Orthanc.
+    :param sent: whether requests with instances were begun, with which Orthanc or a proxy may still be busy.
     """
 
     result: dict[str, Any] | None = None
@@ -93,7 +92,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What the blueprint folders hold, as JSON, so that it can be told without loading them.
+    """The contents of the blueprint folders as JSON, so that they can be listed without loading them.
 
     :param blueprints: name -> description, file, hash, elements; :param pipelines: name -> description, file,
         hash, inputs, parameters; :param factories: name -> description.
@@ -111,7 +110,7 @@ class Work:
     """The functions that workers run for the runner; both can be pickled.
 
     :param derive: makes one attempt at a job; every failure is in the outcome.
-    :param discard: removes what an attempt that was cut short left in Orthanc.
+    :param discard: removes what an interrupted attempt left in Orthanc.
     """
 
     derive: Callable[[DeriveTask], Outcome]

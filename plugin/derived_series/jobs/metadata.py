@@ -1,4 +1,4 @@
-"""The numbers of what is kept beside a series in Orthanc.
+"""The numbers of the metadata and attachments that are kept with a series in Orthanc.
 
 User-defined metadata and attachments have numbers from 1024 on (Orthanc Book, "Metadata and attachments").
 ``UserMetadata`` and ``UserContentType`` in Orthanc's configuration may give them names.

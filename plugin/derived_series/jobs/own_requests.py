@@ -1,4 +1,4 @@
-"""HTTP requests that a job's own code sends to the server that the job runs for: they name the job."""
+"""Marking the HTTP requests of a job's own code to the server that the job runs for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ HEADER = "X-Derived-Series-Job"
 
 @contextmanager
 def marked(job_id: str, base_url: str) -> Iterator[None]:
-    """Have all requests to the server carry :data:`HEADER`, whichever library sends them by way of ``http.client``.
+    """Add :data:`HEADER` to all requests to the server, from any library that uses ``http.client``.
 
-    A job that waits for another one holds the worker that the other needs: the server refuses what would wait.
+    A job that waits for another one occupies the worker that the other needs, so the server refuses such requests.
     """
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""Text and JSON that can be written anywhere, made of whatever a job, a request or an observer says."""
+"""Making text and JSON that can be written anywhere from anything that a job or a request contains."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from derived_series.shortening import shortened
 
-#: Characters that are kept of a text.
+#: The most characters that are kept of a text.
 LONGEST_CHARACTERS = 20_000
 _DEEPEST_LEVELS = 64
 _MOST_BITS = 1024
 
-#: Control characters other than tab, as escapes; what follows a line feed does not look like an entry of the log.
+#: Escapes for control characters other than tab; text after a line feed is indented, unlike an entry of the log.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if code not in (0x09, 0x0A)} | {
     0x0A: "\n    ",
     0x2028: "\\u2028",
@@ -24,12 +24,12 @@ _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)
 
 
 def printable(text: str, longest: int = LONGEST_CHARACTERS) -> str:
-    """A text that any log takes: NUL, other control characters and lone surrogates are escaped, its end is cut off."""
+    """Make a text fit for any log: control characters and lone surrogates are escaped, and a long text is cut."""
     return shortened(text, longest).translate(_ESCAPES).encode("utf-8", "backslashreplace").decode()
 
 
 def text_of(value: object) -> str:
-    """Anything as a text of bounded length. User code may give an error any message."""
+    """Anything as a text of bounded length; user code may give an error any message."""
     if isinstance(value, str):
         return shortened(str(value), LONGEST_CHARACTERS)
     try:
@@ -40,7 +40,7 @@ def text_of(value: object) -> str:
 
 
 def encodable(value: Any) -> Any:
-    """A value that JSON can hold (RFC 8259), with text in place of all that it cannot: bytes, NaN, objects."""
+    """A value for JSON (RFC 8259), with text in place of anything that JSON cannot represent: bytes, NaN, objects."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError):
@@ -67,6 +67,6 @@ def _encodable(value: Any, depth: int) -> Any:
 
 
 def json_bytes(document: Any, indent: int | None = None) -> bytes:
-    """JSON in UTF-8, whatever the document holds. A lone surrogate becomes its escape, which is JSON too."""
+    """Encode any document as JSON in UTF-8; a lone surrogate becomes its escape, which is valid JSON."""
     text = json.dumps(encodable(document), indent=indent, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace")

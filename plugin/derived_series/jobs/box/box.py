@@ -1,7 +1,7 @@
-"""A box: a machine's worker that makes attempts for an Orthanc elsewhere.
+"""Box: runs attempts at jobs on another machine, inside a dask worker.
 
-dask's process asks Orthanc for the task and tells it how that ended. The work itself is done by a child process, as
-Orthanc's own workers are, which is ended when Orthanc does not want the attempt any more, and ends with dask's process.
+dask's process gets the task from Orthanc and reports how it ended. The work is done in a child process like Orthanc's
+own workers; it is ended when Orthanc no longer wants the attempt, and ends with dask's process.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from derived_series.no_answer import is_untrusted
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two words to Orthanc, that one may take, and between two tries of one.
+#: Seconds between two reports to Orthanc, that one may take, and between two tries of one.
 _BEAT_SECONDS = 1.0
 _ANSWER_SECONDS = 10.0
 _AGAIN_SECONDS = 0.5
-#: Seconds that Orthanc is asked for a task that dask has brought.
+#: Seconds after which trying to get a task from Orthanc is given up.
 _CLAIM_SECONDS = 20.0
 
-#: Seconds after which one that has refused is asked again.
+#: Seconds after which an Orthanc that refused is asked again.
 _REFUSED_SECONDS = 60.0
 
 _REFUSED = frozenset({401, 403})
-#: Answers of something else than the plugin's routes.
+#: Statuses that come from something else than the plugin's routes.
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
 _NOT_WANTED = frozenset({404, Superseded.http_status})
 
@@ -68,10 +68,10 @@ class _Ready:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a box keeps its things.
+    """The folder and identity of a box.
 
-    :param scratch: a folder for what jobs need while they run, and for blueprint folders.
-    :param headers: who it is to Orthanc.
+    :param scratch: a folder for the files of running jobs, and for blueprint folders.
+    :param headers: the headers that identify it to Orthanc.
     """
 
     scratch: Path
@@ -79,7 +79,7 @@ class Place:
 
 
 class Box:
-    """Runs one errand at a time. :param name: what the scheduler calls the worker."""
+    """Runs one errand at a time. :param name: the worker's name in the scheduler."""
 
     def __init__(self, name: str, place: Place):
         self._name = name
@@ -87,17 +87,17 @@ class Box:
         self._cache = BundleCache(place.scratch / "blueprints")
         self._jobs = place.scratch / f"jobs-{name.replace('/', '_')}"
         self._jobs.mkdir(parents=True, exist_ok=True)
-        remove_folders(self._jobs)  # of a process that was killed
+        remove_folders(self._jobs)  # left by a process that was killed
         self._versions = versions()
         self._ready: _Ready | None = None
         self._lock = threading.Lock()
         self._one = threading.Lock()
         self._closing = threading.Event()
-        self._unreached: dict[str, str] = {}  # of several Orthancs, some may be reached; why one is not
+        self._unreached: dict[str, str] = {}  # by Orthanc's URL, why it is not reached
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
 
     def report(self) -> dict[str, Any]:
-        """What Orthanc's status tells of this worker; it goes through dask."""
+        """What Orthanc's status says about this worker; it travels through dask."""
         with self._lock:
             ready = self._ready
         prepared = [each for process in (ready.executor.processes() if ready else []) for each in process["Prepared"]]
@@ -110,7 +110,7 @@ class Box:
         }
 
     def _look_for(self, errand: Errand, why: str) -> None:
-        """Say that an errand's Orthanc is not reached, which keeps its jobs away, until it is."""
+        """Report that an errand's Orthanc is not reached, so that it sends no jobs here until it is."""
         with self._lock:
             if errand.url in self._unreached:
                 return
@@ -119,7 +119,7 @@ class Box:
         threading.Thread(target=self._wait_for, args=(errand,), name="looks for Orthanc", daemon=True).start()
 
     def _wait_for(self, errand: Errand) -> None:
-        with _trusted(errand) as verify:  # the errand that tells of it has ended, and its file of certificates with it
+        with _trusted(errand) as verify:  # the errand, and with it its certificate file, has ended
             connection = self._connection(errand, verify)
             end = time.monotonic() + _REFUSED_SECONDS
             while not self._closing.wait(_BEAT_SECONDS):
@@ -127,11 +127,11 @@ class Box:
                     try:
                         answer = client.send("GET", connection.url("/system"), timeout=_ANSWER_SECONDS)
                     except StorageError as error:
-                        # Another errand may bring other certificates: the next one tells.
+                        # another errand may bring other certificates
                         if error.__cause__ is not None and is_untrusted(error.__cause__) and time.monotonic() > end:
                             break
                         continue
-                # What answers and refuses may refuse this address alone.
+                # a server that refuses may refuse only this address
                 if answer.status_code not in _REFUSED or time.monotonic() > end:
                     break
         with self._lock:
@@ -148,9 +148,9 @@ class Box:
         )
 
     def run(self, errand: str) -> str:
-        """Make the attempt that an errand is about; the outcome goes to Orthanc.
+        """Run the attempt of an errand and send its outcome to Orthanc.
 
-        :raises StorageError: Orthanc is not reached.
+        :raises StorageError: Orthanc cannot be reached.
         """
         task = Errand.from_json(errand)
         with self._one, _trusted(task) as verify:
@@ -180,7 +180,7 @@ class Box:
                 self._closing.wait(_AGAIN_SECONDS)
 
     def _not_reached(self, errand: Errand, why: str) -> StorageError:
-        """Transient, whatever it is: another worker may reach it."""
+        """The error when Orthanc cannot be reached; transient, because another worker may reach it."""
         return StorageError(
             f"the worker {self._name} does not reach Orthanc at {errand.url}: {why}",
             remedy="see to it on the worker's machine, or take the environment's OrthancUrl and CaBundle for it",
@@ -241,9 +241,9 @@ class Box:
             return self._ready.executor
 
     def _watched(self, client: Client, errand: Errand, document: Mapping[str, Any], future: Future[T]) -> Future[T]:
-        """The same future once it is done; meanwhile Orthanc hears that it is made, and may end it.
+        """Wait for a future, and meanwhile report to Orthanc, which may end the attempt.
 
-        :raises _NotWanted: Orthanc has ended it, or was not reached for so long that it has given up.
+        :raises _NotWanted: Orthanc has ended the attempt, or was not reached for so long that it has given up.
         """
         heard = time.monotonic()
         while True:
@@ -267,7 +267,7 @@ class Box:
                     raise _NotWanted from error
 
     def _tell(self, client: Client, errand: Errand, outcome: Outcome, seconds: float) -> None:
-        """Tell Orthanc the outcome, until it has heard it or does not want it."""
+        """Send the outcome to Orthanc until it is received or not wanted."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -281,13 +281,13 @@ class Box:
             time.sleep(_AGAIN_SECONDS)
 
     def close(self) -> None:
-        """End what runs; Orthanc hears that it was stopped."""
+        """End the running attempt, and tell Orthanc that it was stopped."""
         self._closing.set()
         with self._lock:
             ready = self._ready
         if ready is not None:
             ready.executor.shutdown()
-        with self._one:  # until it has been told
+        with self._one:  # wait until that is done
             remove_folders(self._jobs)
 
 
@@ -296,7 +296,7 @@ class _NotWanted(Exception):
 
 
 def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float | None = None) -> Any:
-    """:raises Superseded: the attempt has ended. :raises DerivedSeriesError: any other failure."""
+    """POST to Orthanc. :raises Superseded: the attempt has ended. :raises DerivedSeriesError: it fails otherwise."""
     answer = client.send(
         "POST", client.connection.url(path), data=json.dumps(body).encode(), timeout=timeout or _ANSWER_SECONDS
     )
@@ -306,10 +306,10 @@ def _post(client: Client, path: str, body: Mapping[str, Any], *, timeout: float 
 
 
 def _claimed(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The task for a ticket.
+    """Exchange a ticket for the task.
 
     :raises Superseded: the attempt has ended.
-    :raises StorageError: it is not had, and why; not transient where this worker will not get it.
+    :raises StorageError: Orthanc does not give it; not transient if this worker will never get it.
     """
     url = client.connection.url(path)
     answer = client.send("POST", url, data=json.dumps(body).encode(), timeout=_ANSWER_SECONDS)
@@ -336,7 +336,7 @@ def _claimed(client: Client, path: str, body: Mapping[str, Any]) -> dict[str, An
 
 @contextmanager
 def _trusted(errand: Errand) -> Iterator[bool | str]:
-    """The file of the certificates to trust."""
+    """A file with the certificates to trust, for requests' ``verify``; True if the errand brings none."""
     if errand.ca is None:
         yield True
         return
@@ -347,5 +347,5 @@ def _trusted(errand: Errand) -> Iterator[bool | str]:
 
 
 def _described(folders: tuple[str, ...]) -> Outcome:
-    """In the child: what the blueprint folders hold."""
+    """Describe the blueprint folders, in the child process."""
     return Outcome(result=catalogue_to_json(describe(folders)))

@@ -1,4 +1,4 @@
-"""Blueprint folders on a worker's machine: files by their digests, folders by the digest of their list."""
+"""BundleCache: blueprint folders on a worker's machine, files by digest and folders by the digest of their list."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _KEPT_BUNDLES = 5
 
 
 class BundleCache:
-    """What was fetched stays for the next job, and for the next start.
+    """Keeps fetched blueprint folders for later jobs and later starts.
 
-    :param folder: nobody else writes there.
+    :param folder: a folder to which nothing else writes.
     """
 
     def __init__(self, folder: Path):
@@ -32,9 +32,9 @@ class BundleCache:
             each.mkdir(parents=True, exist_ok=True)
 
     def folders(self, digest: str, manifest: Callable[[], bytes], part: Part) -> tuple[str, ...]:
-        """The blueprint folders of a digest; what is not here is fetched.
+        """The blueprint folders with a digest; missing files are fetched.
 
-        :raises StorageError: what comes is not what the digest says.
+        :raises StorageError: what arrives does not match the digest.
         """
         place = self._bundles / digest
         if not place.is_dir():
@@ -64,7 +64,7 @@ class BundleCache:
             folder.rename(whole)
             try:
                 whole.rename(place)
-            except OSError:  # another worker on this machine was quicker
+            except OSError:  # another worker on this machine was faster
                 shutil.rmtree(whole, ignore_errors=True)
             folder.mkdir()  # for the context's end
 
@@ -88,7 +88,7 @@ class BundleCache:
         return kept
 
     def _forget(self, *, but: Path) -> None:
-        """Keep the bundles that were used last, and the files of those."""
+        """Remove all but the bundles used last and their files."""
         bundles = sorted(self._bundles.glob("[0-9a-f]*"), key=lambda each: each.stat().st_mtime, reverse=True)
         if len(bundles) <= _KEPT_BUNDLES:
             return

@@ -1,4 +1,4 @@
-"""Who a worker is to Orthanc: from a file on its own machine, which goes through nobody else's hands."""
+"""The credentials of a worker for Orthanc, from a file on its own machine that is never sent anywhere else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from derived_series.errors import InvalidRequest
 
 
 def read_credentials(file: Path) -> tuple[tuple[str, str], ...]:
-    """The headers of a file: a line ``user:password``, or lines ``Name: value``.
+    """Read headers from a file: a line ``user:password``, or lines ``Name: value``.
 
-    :raises InvalidRequest: others may read the file, or it has neither.
+    :raises InvalidRequest: other users can read the file, or it has neither.
     """
     try:
         mode = file.stat().st_mode

@@ -1,4 +1,4 @@
-"""What a dask worker loads to make attempts.
+"""The module that a dask worker preloads to run attempts.
 
 ``derived-series worker`` does, and ``dask worker SCHEDULER --nthreads 1 --preload derived_series.jobs.box.preload``.
 
@@ -20,7 +20,7 @@ from derived_series.jobs.remote.runs import BOX, REPORT
 
 
 async def dask_setup(worker: Worker) -> None:
-    """Called by dask before the worker tells the scheduler of itself."""
+    """Create the box; called by dask before the worker registers with the scheduler."""
     credentials = os.environ.get("DERIVED_SERIES_CREDENTIALS")
     headers = read_credentials(Path(credentials)) if credentials else ()
     scratch = Path(os.environ.get("DERIVED_SERIES_SCRATCH") or worker.local_directory)
@@ -30,6 +30,6 @@ async def dask_setup(worker: Worker) -> None:
 
 
 async def dask_teardown(worker: Worker) -> None:
-    """Called by dask when the worker ends."""
+    """Close the box; called by dask when the worker ends."""
     if (box := getattr(worker, BOX, None)) is not None:
         await asyncio.to_thread(box.close)

@@ -1,4 +1,4 @@
-"""Whether the figures of two series are within limits, and what is wrong where they are not."""
+"""Checking whether the figures of two compared series are within limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NO_LIMITS = dict.fromkeys(("Correlation", "RelativeDifference", "LargestDiffere
 
 
 def disagreements(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]:
-    """Why two series do not agree; empty where they do.
+    """Why two series do not agree; empty if they do.
 
     :param figures: of one output: see ``review.comparison``.
     """
@@ -27,7 +27,7 @@ def disagreements(figures: Mapping[str, Any], limits: AgreementLimits) -> list[s
 
 
 def held_limits(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]:
-    """The limits that were looked at, each with whether it holds.
+    """The limits that were checked, each with whether it holds.
 
     :param figures: of one output: see ``review.comparison``.
     """
@@ -52,7 +52,7 @@ def held_limits(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str
 
 
 def agree(comparison: Mapping[str, Mapping[str, Any]], limits: AgreementLimits) -> bool:
-    """:param comparison: the figures by output."""
+    """Whether all outputs agree. :param comparison: the figures by output."""
     return bool(comparison) and not any(disagreements(figures, limits) for figures in comparison.values())
 
 

@@ -1,4 +1,4 @@
-"""The runs over many series and their members, in the database of the jobs: each job is begun once, whatever ends."""
+"""BulkLog: the runs over many series and their members, in the jobs database, so that each job is begun only once."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ CREATE INDEX IF NOT EXISTS bulk_members_to_compare ON bulk_members (run, number)
 CREATE INDEX IF NOT EXISTS bulk_members_by_job ON bulk_members (job)
 """
 _MEMBER_COLUMNS = ("number", "state", "job", "submitted", "completed", "decision", "uncompared", "agrees", "document")
-#: More members than a run has.
+#: A limit above the number of members in any run.
 _MOST_MEMBERS = 10_000_000
-#: Members that are read at once.
+#: The number of members that are read at once.
 _PAGE_MEMBERS = 1000
 _OVER = ", ".join(f"'{state.value}'" for state in MemberState if state.is_over)
 
 
 class BulkLog:
-    """Beside the jobs, so that a job and the member that it is of are written together or not at all."""
+    """Stored with the jobs, so that a job and its member are written together or not at all."""
 
     def __init__(self, store: JobStore):
         self._store = store
@@ -50,12 +50,12 @@ class BulkLog:
     # -- runs --------------------------------------------------------------------------------------------------
 
     def add(self, run: BulkRun) -> None:
-        """Accept a run; it is on disk when this returns. :raises Busy: the disk does not take it."""
+        """Accept a run; it is on disk when this returns. :raises Busy: the disk refuses it."""
         with self._store.transaction() as db:
             db.execute("INSERT INTO bulk_runs VALUES (?, ?, ?, ?)", _run_row(run))
 
     def change(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
-        """Replace a run's record by what is made of it, at once: nothing else is written in between.
+        """Replace a run's record by the result of ``change``, atomically.
 
         :raises NotFound: no such run.
         """
@@ -63,23 +63,23 @@ class BulkLog:
             return _change(db, run_id, change)
 
     def get(self, run_id: str) -> BulkRun:
-        """:raises NotFound: no such run."""
+        """The record of a run. :raises NotFound: there is no such run."""
         runs = self._runs("WHERE id = ?", [run_id])
         if not runs:
             raise _no_run(run_id)
         return runs[0]
 
     def runs(self, since: int = 0, limit: int = 100) -> list[BulkRun]:
-        """The newest first."""
+        """A page of runs, newest first."""
         return self._runs("ORDER BY created DESC, id LIMIT ? OFFSET ?", [limit, since])
 
     def open_runs(self) -> list[BulkRun]:
-        """Those that are not over, the oldest first."""
+        """The runs that are not over, oldest first."""
         over = [state.value for state in RunState if state.is_over]
         return self._runs(f"WHERE state NOT IN ({', '.join('?' * len(over))}) ORDER BY created, id", over)
 
     def delete(self, run_id: str) -> None:
-        """Forget a run and its members; its jobs and series stay."""
+        """Delete a run and its members; its jobs and series stay."""
         with self._store.transaction() as db:
             db.execute("DELETE FROM bulk_members WHERE run = ?", [run_id])
             db.execute("DELETE FROM bulk_runs WHERE id = ?", [run_id])
@@ -92,7 +92,7 @@ class BulkLog:
     # -- members -----------------------------------------------------------------------------------------------
 
     def put(self, run_id: str, members: Iterable[Member], change: Callable[[BulkRun], BulkRun]) -> None:
-        """Write all members of a run and its new record, in place of what an earlier search has written.
+        """Write all members of a run and its new record, replacing those of an earlier search.
 
         :raises NotFound: the run was deleted meanwhile.
         """
@@ -105,7 +105,7 @@ class BulkLog:
             db.executemany(f"INSERT INTO bulk_members ({columns}) VALUES ({marks})", rows)
 
     def note(self, run_id: str, member: Member) -> Note:
-        """What writes a member's new record; for ``JobRunner.submit(along=...)``."""
+        """A note that writes a member's new record; for ``JobRunner.submit(along=...)``."""
         number, *values = _member_row(member)
         columns = ", ".join(f"{name} = ?" for name in _MEMBER_COLUMNS[1:])
 
@@ -121,11 +121,11 @@ class BulkLog:
                 self.note(run_id, member)(db)
 
     def members(self, run_id: str, since: int = 0, limit: int = 100) -> list[Member]:
-        """In the order of their numbers."""
+        """A page of members, by number."""
         return self._members("run = ? ORDER BY number LIMIT ? OFFSET ?", [run_id, limit, since])
 
     def all_members(self, run_id: str) -> Iterator[Member]:
-        """In the order of their numbers, however many there are: they are read page by page."""
+        """All members by number, read page by page."""
         for since in itertools.count(0, _PAGE_MEMBERS):
             page = self.members(run_id, since, _PAGE_MEMBERS)
             if not page:
@@ -133,7 +133,7 @@ class BulkLog:
             yield from page
 
     def member(self, run_id: str, number: int) -> Member | None:
-        """A member by its number."""
+        """The member with a number; None if there is none."""
         return next(iter(self._members("run = ? AND number = ?", [run_id, number])), None)
 
     def in_state(self, run_id: str, state: MemberState, limit: int = _MOST_MEMBERS) -> list[Member]:
@@ -145,7 +145,7 @@ class BulkLog:
         return self._members("run = ? AND uncompared = 1 ORDER BY number LIMIT ?", [run_id, limit])
 
     def retry(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
-        """Have the members that failed wait again, and write the run's new record.
+        """Make failed members wait again, and write the run's new record.
 
         :raises NotFound: no such run.
         """
@@ -157,7 +157,7 @@ class BulkLog:
         return run
 
     def undecided(self) -> list[tuple[str, Member]]:
-        """The members with what was asked for and is not done yet, each with its run."""
+        """The members with a decision that is not carried out yet, each with its run."""
         asked = [Decision.REPLACE.value, Decision.DISCARD.value]
         with self._store.reading() as db:
             rows = db.execute(
@@ -168,9 +168,9 @@ class BulkLog:
         return [(run, _member(row)) for run, *row in rows]
 
     def made_again(self, besides: str = "") -> list[tuple[str, Member]]:
-        """The members of runs with ``Again`` that have a new series or will have one, each with its run.
+        """The members of runs with ``Again`` that have or will have a new series, each with its run.
 
-        :param besides: the run whose members are left out.
+        :param besides: a run to leave out.
         """
         runs = [run for run in self._runs("") if "Again" in run.request and run.id != besides]
         going_on = [MemberState.WAITING, MemberState.SUBMITTED]
@@ -181,7 +181,7 @@ class BulkLog:
         return members
 
     def of_job(self, job: str) -> list[tuple[str, Member]]:
-        """The members that a job is of, each with its run: several, where runs share it."""
+        """The members that a job belongs to, each with its run; several if runs share it."""
         with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE job = ? ORDER BY run", [job]
@@ -198,7 +198,7 @@ class BulkLog:
         return {state: counts.get(state, 0) for state in MemberState}
 
     def agreeing(self, run_id: str) -> dict[bool, int]:
-        """The number of members that were compared, by whether they agree."""
+        """The number of compared members, by whether they agree."""
         with self._store.reading() as db:
             rows = db.execute(
                 "SELECT agrees, count(*) FROM bulk_members WHERE run = ? AND agrees IS NOT NULL GROUP BY agrees",
@@ -208,11 +208,11 @@ class BulkLog:
         return {agrees: counts.get(agrees, 0) for agrees in (True, False)}
 
     def decide(self, run_id: str, decision: Decision, numbers: Sequence[int] | None) -> int:
-        """Ask for something to be done with members that nothing was asked for; how many.
+        """Record a decision for members that have none; return how many.
 
-        Old series are replaced where they were compared, new ones are discarded where there are any.
+        Old series can be replaced if they were compared, new ones discarded if there are any.
 
-        :param numbers: of the members; None: of all that agree.
+        :param numbers: the numbers of the members; None: all that agree.
         """
         is_there = "agrees IS NOT NULL" if decision is Decision.REPLACE else f"state = '{MemberState.SUCCESS.value}'"
         condition = f"run = ? AND {is_there} AND decision IS NULL AND "
@@ -224,7 +224,7 @@ class BulkLog:
             return sum(int(db.execute(statement, [decision.value, run_id, number]).rowcount) for number in numbers)
 
     def submitted_since(self, run_id: str, when: float) -> list[float]:
-        """When jobs were begun after a time, the earliest first."""
+        """The times after ``when`` at which jobs were begun, earliest first."""
         with self._store.reading() as db:
             rows = db.execute(
                 "SELECT submitted FROM bulk_members WHERE run = ? AND submitted > ? ORDER BY submitted", [run_id, when]
@@ -232,7 +232,7 @@ class BulkLog:
         return [submitted for (submitted,) in rows]
 
     def last_ends(self, run_id: str, most: int) -> list[float]:
-        """When the last members that had a job were over, the latest first."""
+        """The times at which the last members with a job ended, latest first."""
         with self._store.reading() as db:
             rows = db.execute(
                 f"SELECT completed FROM bulk_members WHERE run = ? AND state IN ({_OVER}) AND job IS NOT NULL "
@@ -260,7 +260,7 @@ def _change(db: Transaction, run_id: str, change: Callable[[BulkRun], BulkRun]) 
 
 
 def _asked(member: Member) -> dict[str, Any]:
-    """What a member was when its run had begun, beside its number and series."""
+    """The fields of a member that were set when its run began, besides its number and series."""
     keys = ("reference", "reference_code", "former")
     return {key: getattr(member, key) for key in keys}
 
@@ -279,7 +279,7 @@ def _run(text: str) -> BulkRun:
     return BulkRun(**{**document, "state": RunState(document["state"]), "acts": tuple(document["acts"])})
 
 
-#: What a member's columns have; the rest is in its document.
+#: A member's columns; its other fields are in the document.
 _OF_COLUMNS = ("number", "state", "job", "submitted", "completed", "decision", "agrees")
 
 

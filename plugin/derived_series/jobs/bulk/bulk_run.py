@@ -1,4 +1,4 @@
-"""A run over many series, and its members: immutable records, as they are on disk."""
+"""The records of a run over many series and its members, immutable and as stored on disk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 class RunState(Enum):
-    """``FINDING``: its series are being looked for. ``CANCELLING``: its jobs are being cancelled.
+    """The state of a run. ``FINDING``: it looks for its series. ``CANCELLING``: its jobs are being cancelled.
 
-    ``FAILED``: it has met an error that is not a job's; its problem says which. It can be resumed.
+    ``FAILED``: it met an error that is not a job's, see its problem; it can be resumed.
     """
 
     FINDING = "Finding"
@@ -27,7 +27,7 @@ class RunState(Enum):
 
 
 class MemberState(Enum):
-    """``SUBMITTED``: it has a job, which is not over. ``SKIPPED``: none was begun; the reason says why."""
+    """The state of a member. ``SUBMITTED``: it has a job that is not over. ``SKIPPED``: it gets none, see its reason."""
 
     WAITING = "Waiting"
     SUBMITTED = "Submitted"
@@ -42,10 +42,10 @@ class MemberState(Enum):
 
 
 class Decision(Enum):
-    """What becomes of the old and the new series of a member that was compared.
+    """What happens to the old and new series of a compared member.
 
-    ``REPLACE`` and ``DISCARD`` are asked for; ``REPLACED`` (the old is removed), ``DISCARDED`` (the new one is) and
-    ``KEPT`` (the old was accepted: both stay) are done.
+    ``REPLACE`` and ``DISCARD`` are requested; ``REPLACED`` (the old one is removed), ``DISCARDED`` (the new one is) and
+    ``KEPT`` (the old one was accepted, so both stay) are done.
     """
 
     REPLACE = "Replace"
@@ -61,15 +61,15 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BulkRun:
-    """A run.
+    """A run over many series.
 
-    :param request: JSON of ``BulkRequest``. It may name a patient, as queries do.
-    :param by: who asked for it: JSON of a caller.
-    :param versions: of what derives: ``Software``, ``Name`` and ``Code`` of the pipeline or blueprint.
-    :param created: seconds since 1970, as all times here.
-    :param problem: why it has failed, or has no series.
-    :param has_members: whether its series have been looked for.
-    :param acts: what people did to it, as JSON, the oldest first.
+    :param request: the JSON of ``BulkRequest``, which may name a patient in its query.
+    :param by: the user who requested it, as the JSON of a caller.
+    :param versions: ``Software``, and ``Name`` and ``Code`` of the pipeline or blueprint.
+    :param created: seconds since 1970, like all times here.
+    :param problem: why it failed, or has no series.
+    :param has_members: whether it has looked for its series.
+    :param acts: what users did to it, as JSON, oldest first.
     """
 
     id: str
@@ -86,16 +86,16 @@ class BulkRun:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A series of a run.
+    """A series in a run.
 
     :param number: from 1. :param series: the Orthanc identifier of the parent.
-    :param reason: why it was skipped or has failed; it names nothing of a patient.
-    :param derived: Orthanc identifiers of what was made, by output.
-    :param reference: what it is compared with, by output.
-    :param reference_code: the digest of the code that has made that, where it is known.
-    :param former: of what is made again: the request by which it was made.
-    :param comparison: the figures by output; empty until they are there.
-    :param agrees: whether all are within the limits.
+    :param reason: why it was skipped or failed, without patient data.
+    :param derived: the Orthanc identifiers of the derived series, by output.
+    :param reference: the Orthanc identifiers of the series to compare with, by output.
+    :param reference_code: the digest of the code that made the reference, if known.
+    :param former: the request by which the old series was made, if it is made again.
+    :param comparison: the figures by output; empty until they are known.
+    :param agrees: whether all figures are within the limits.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""The report of a run that compares: which version against which references, with each figure, to be kept."""
+"""The report of a run that compares series with references: versions, and every figure, to be archived."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _STYLE = (
 
 
 def write_report(files: JobFiles, run: BulkRun, limits: AgreementLimits, log: BulkLog) -> None:
-    """Write the report of a run, all of it or nothing. It stays when the run is forgotten.
+    """Write the report of a run, completely or not at all. It stays when the run is deleted.
 
-    :raises OSError: the disk does not take it. :raises Busy: the database does not.
+    :raises OSError: the disk refuses it. :raises Busy: the database does.
     """
     files.write_report(run.id, report(run, limits, list(log.all_members(run.id))).encode())
 
 
 def report(run: BulkRun, limits: AgreementLimits, members: Sequence[Member]) -> str:
-    """The report as HTML, one file that needs no other. It names series by Orthanc's identifiers."""
+    """Make the report as one self-contained HTML file, which names series by their Orthanc identifiers."""
     passed = [member for member in members if member.agrees]
     verdict = "PASSED" if members and len(passed) == len(members) else "FAILED"
     result = f"{verdict}: {len(passed)} of {len(members)} series agree with their reference"

@@ -1,4 +1,4 @@
-"""How many jobs of a run may be begun now, and when it will be over."""
+"""Pace: how many jobs of a run may begin now, and when the run will end."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from derived_series.jobs.hours import Hours
 
 _HOUR_SECONDS = 3600.0
 
-#: Ends that a rate is made of, and without so many there is none.
+#: The number of ended members from which a rate is computed, and the fewest for one.
 RATE_ENDS, _FEWEST_ENDS = 50, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What bounds a run.
+    """The limits of a run.
 
-    :param at_once: jobs of it that wait or run. :param per_hour: jobs that are begun within any hour; None: any number.
+    :param at_once: the most jobs that wait or run. :param per_hour: the most jobs begun in any hour; None: any number.
     """
 
     at_once: int
@@ -25,9 +25,10 @@ class Pace:
     hours: Hours
 
     def allowed(self, now: float, submitted: int, begun: Sequence[float]) -> int:
-        """Jobs that may be begun now.
+        """The number of jobs that may begin now.
 
-        :param submitted: those that wait or run. :param begun: when those of the last hour were, in seconds since 1970.
+        :param submitted: the number of jobs that wait or run.
+        :param begun: when the jobs of the last hour began, in seconds since 1970.
         """
         if not self.hours.are_now(now):
             return 0
@@ -37,7 +38,7 @@ class Pace:
         return max(0, free)
 
     def waits(self, now: float, begun: Sequence[float]) -> tuple[str, float | None]:
-        """What it waits for beside a worker, and until when; empty: for nothing.
+        """What the run waits for besides a worker, and until when; empty if nothing.
 
         :param begun: see ``allowed``.
         """
@@ -50,9 +51,9 @@ class Pace:
 
 
 def per_hour(ends: Sequence[float]) -> float | None:
-    """Members an hour, by when the last ones were over; None: too few to tell.
+    """Members per hour, by when the last ones ended; None if there are too few.
 
-    :param ends: the latest first.
+    :param ends: the times, latest first.
     """
     if len(ends) < _FEWEST_ENDS or ends[0] <= ends[-1]:
         return None
@@ -60,9 +61,9 @@ def per_hour(ends: Sequence[float]) -> float | None:
 
 
 def expected_end(now: float, left: int, rate: float | None, hours: Hours) -> float | None:
-    """When a run will be over, in seconds since 1970; None: nothing tells.
+    """When a run will end, in seconds since 1970; None if unknown.
 
-    :param left: members that are not over. :param rate: members an hour.
+    :param left: the number of members that are not over. :param rate: members per hour.
     """
     if left == 0:
         return now

@@ -1,4 +1,4 @@
-"""The members of a run as a table: JSON, and CSV (RFC 4180) that no spreadsheet runs as formulas."""
+"""The members of a run as a table, in JSON and in CSV (RFC 4180) that is safe from formula injection."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ COLUMNS = (
     ),
 )
 
-#: What a spreadsheet takes for the beginning of a formula.
+#: Characters that begin a formula in a spreadsheet.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def row(member: Member, limits: AgreementLimits) -> dict[str, Any]:
-    """A member by the names of the columns. Of several outputs or labels, the figures are the worst ones."""
+    """A member by column name, with the worst figures of several outputs or labels."""
     figures = list(member.comparison.values())
     correlations = [each["Correlation"] for each in figures if each.get("Correlation") is not None]
     differences = [each["LargestDifference"] for each in figures if each.get("LargestDifference") is not None]
@@ -63,7 +63,7 @@ def row(member: Member, limits: AgreementLimits) -> dict[str, Any]:
 
 
 def csv_text(members: Iterable[Member], limits: AgreementLimits) -> str:
-    """The table with its heading; lines end with CR LF."""
+    """The table as CSV with a heading; lines end with CR LF."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""What people may change about a run over many series, and in which of its states."""
+"""The changes that users can make to a run over many series, and in which states."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derived_series.errors import Conflict
 from derived_series.jobs.bulk.bulk_run import BulkRun, RunState
 from derived_series.jobs.queue.audit_log import Action
 
-#: How a run is, in a sentence.
+#: The states of a run, in words.
 _IN_WORDS: Mapping[RunState, str] = {
     RunState.FINDING: "is looking for its series already",
     RunState.RUNNING: "is running already",
@@ -53,7 +53,7 @@ def _tried_again(run: BulkRun) -> BulkRun:
     return dataclasses.replace(run, state=state, completed=None)
 
 
-#: By the verb of the address.
+#: The changes by the verb in the route's path.
 CHANGES: Mapping[str, tuple[Action, Callable[[BulkRun], BulkRun]]] = {
     "pause": ("PauseRun", _paused),
     "resume": ("ResumeRun", _resumed),

@@ -1,4 +1,4 @@
-"""What a job's new record is to those who are told."""
+"""The events of notices, from the changes of a job's record."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _TEXTS: Mapping[Event, str] = {
 
 
 def may_tell(job: JobRecord, *, worker_died: bool) -> bool:
-    """Whether a record is one that could be told; what it was before decides."""
+    """Whether a record might be an event, depending on the one before."""
     return worker_died or job.state.is_final
 
 
 def events_of(job: JobRecord, before: State, *, worker_died: bool) -> list[Event]:
-    """What is to be told when a job gets a new record.
+    """The events when a job gets a new record.
 
-    :param before: its state until now: what is written twice is told once.
+    :param before: its state until now, so that a record written twice is one event.
     """
     events: list[Event] = []
     if worker_died and before is State.RUNNING:
@@ -51,9 +51,9 @@ def _end(job: JobRecord) -> list[Event]:
         return ["Rejected"]
     states = destinations(job)
     if not states.keys() <= set(job.request.get("Destinations") or ()):
-        return ["Delivered"]  # a rule's SendTo gave it them after its end
+        return ["Delivered"]  # a rule's SendTo added them after its end
     if job.request.get("HoldUntilAccepted") and states:
-        # It has run before, for the series, where what was held then is no longer so.
+        # it ran before for the series, and destinations that were held then no longer are
         return ["Success", "WaitingForReview"] if set(states.values()) == {HELD} else ["Delivered"]
     return ["Success"]
 
@@ -61,10 +61,10 @@ def _end(job: JobRecord) -> list[Event]:
 def verdict_fields(
     event: Event, series: str, derivation: JobRecord | None, rule: str | None, states: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """What may be told to anybody of a verdict on one series, or of its wait for one.
+    """The public fields of a notice about a verdict on a series, or about its wait for one.
 
-    :param derivation: the job that made the series; None: it is not remembered any more.
-    :param states: of its destinations; None: those that ``derivation`` has.
+    :param derivation: the job that made the series; None if it is forgotten.
+    :param states: the states of its destinations; None: those of ``derivation``.
     """
     about = {} if derivation is None else fields_of(event, derivation, rule)
     text = _TEXTS[event].format(what=_what(derivation), error="")
@@ -90,7 +90,7 @@ def _what(job: JobRecord | None) -> str:
 
 
 def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
-    """What may be told to anybody. :param rule: the name of the rule that asked for it."""
+    """The public fields of a notice about a job. :param rule: the name of the rule that requested it."""
     request = job.request
     series = [job.series] if "Verdict" in request else stored_ids(job.result)
     problem = job.problem if job.state.is_final else None  # one that is tried again needs nobody
@@ -117,14 +117,14 @@ def fields_of(event: Event, job: JobRecord, rule: str | None) -> dict[str, Any]:
 
 
 def _page(event: Event, job: JobRecord, series: Sequence[str]) -> str:
-    """Where a person sees what a notice is about: what there is to review, or the job and its log."""
+    """The page about a notice: the review page, or the job with its log."""
     if series and event not in ("Failure", "DeliveryFailure", "Cancelled", "WorkerGone"):
         return f"/derived-series/review/{series[0]}"
     return f"/derived-series/?text={job.id}"
 
 
 def words_of(job: JobRecord) -> dict[str, Any]:
-    """What only those are told who may have a patient's data."""
+    """The fields only for receivers that may have patient data."""
     problem = job.problem
     message = None if problem is None else " ".join(filter(None, (problem.message, problem.remedy)))
     return {"User": job.request.get("User"), "Message": message}

@@ -1,11 +1,11 @@
-"""What a notice says: its events, its fields, and which of them may carry a patient's data."""
+"""The events and fields of notices, and which fields may contain patient data."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
-#: What is told. ``DeliveryFailure`` is a failure too: see ``Receiver.wants``.
+#: The events. ``DeliveryFailure`` is a failure too: see ``Receiver.wants``.
 Event: TypeAlias = Literal[
     "Success",
     "Failure",
@@ -21,8 +21,8 @@ Event: TypeAlias = Literal[
 
 EVENTS: tuple[Event, ...] = get_args(Event)
 
-#: What a template may name. None of it is of a patient, nor typed by a user of Orthanc: identifiers of Orthanc (hashes)
-#: and of jobs (random), names of the configuration, numbers, classes of errors with words of ours.
+#: Fields that a template may use. None contains patient data or text typed by users of Orthanc: only Orthanc
+#: identifiers (hashes), job identifiers (random), names in the configuration, numbers, and error classes with our texts.
 OF_NOBODY = (
     "Event",
     "ID",
@@ -44,7 +44,7 @@ OF_NOBODY = (
     "Destinations",
 )
 
-#: What is added with ``IncludePatientData``: tags, DICOM's UIDs, who asked, and what an error says in its own words.
+#: Fields that ``IncludePatientData`` adds: tags, DICOM UIDs, who asked, and the text of an error.
 OF_A_PATIENT = (
     "PatientID",
     "PatientName",
@@ -59,7 +59,7 @@ OF_A_PATIENT = (
     "Message",
 )
 
-#: What a class of errors means, and what to do: words of ours in place of the error's, which may quote tags.
+#: The meaning and remedy of error classes, in place of an error's own text, which may quote tags.
 REMEDIES = MappingProxyType(
     {
         "Cancelled": "somebody has cancelled it: resubmit it if it is wanted",
@@ -86,5 +86,5 @@ REMEDIES = MappingProxyType(
 
 
 def known_kind(kind: str) -> str:
-    """The class of an error, as it may be told: a class of a user's own may have any name."""
+    """The public name of an error's class: user code may have classes with any name."""
     return kind if kind in REMEDIES else "DerivedSeriesError"

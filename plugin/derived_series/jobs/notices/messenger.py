@@ -1,4 +1,4 @@
-"""Sends the notices of one receiver, in their order, by a thread of its own: one that is down delays no other."""
+"""Messenger: sends the notices of one receiver in order, in its own thread, so that none delays another."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _LOOK_SECONDS = 60.0
 _DISK_SECONDS = 1.0
 _HOUR_SECONDS = 3600.0
 
-#: Statuses (RFC 9110 15.5) that are about what was sent: sending the same again would end the same, and others wait.
+#: Statuses (RFC 9110 15.5) about the content of a notice, which would be refused again while others wait.
 _REFUSALS = frozenset({400, 405, 410, 413, 414, 415, 422, 501})
 
 
 class Result(Enum):
-    """How an attempt ended: ``FAILED`` may pass."""
+    """How sending ended; after ``FAILED`` it is tried again."""
 
     SENT = "sent"
     REFUSED = "refused"
@@ -41,10 +41,10 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a receiver has made of a notice.
+    """The reply of a receiver to a notice.
 
-    :param reason: without the address, which may hold a token.
-    :param pause: seconds that it asks to be left alone.
+    :param reason: why it was not taken, without the address, which may contain a token.
+    :param pause: seconds to wait before the next notice, as the receiver asks.
     """
 
     result: Result
@@ -53,9 +53,9 @@ class Reply:
 
 
 class Messenger:
-    """One receiver's thread.
+    """The thread of one receiver.
 
-    :param verify: the file with the certificates to trust; True: those that Python trusts.
+    :param verify: a file with the certificates to trust; True: Python's own.
     :param leads: whether this Orthanc is the one that sends.
     """
 
@@ -82,7 +82,7 @@ class Messenger:
 
     @property
     def problem(self) -> str | None:
-        """What keeps it from sending, or why the last attempt failed; None when nothing is wrong."""
+        """What prevents sending, or why the last attempt failed; None if nothing is wrong."""
         return self._missing_bundle() or self._problem
 
     def _missing_bundle(self) -> str | None:
@@ -96,16 +96,16 @@ class Messenger:
         self._thread.start()
 
     def wake(self) -> None:
-        """There may be something to send."""
+        """Look for something to send."""
         self._woken.set()
 
     def stop(self) -> None:
-        """What is not sent is on disk."""
+        """Stop sending; unsent notices stay on disk."""
         self._stopping.set()
         self._woken.set()
 
     def join(self, seconds: float) -> None:
-        """Wait for its end, so long. A request that is under way may last longer; its notice is sent again."""
+        """Wait for the thread's end. A request in progress may last longer; its notice is sent again later."""
         if self._thread.is_alive():
             self._thread.join(max(0.0, seconds))
 
@@ -117,21 +117,21 @@ class Messenger:
             except Busy as error:
                 _log.error("the notices for %s cannot be read: %s", self._receiver.key, error.message)
                 pause = _DISK_SECONDS
-            except Exception:  # the one boundary of this thread: without it, this receiver would hear of nothing more
+            except Exception:  # the boundary of this thread: without it, this receiver would get no more notices
                 _log.exception("the notices for %s cannot be sent now", self._receiver.key)
                 pause = _LOOK_SECONDS
             if pause > 0 and not self._stopping.is_set():
                 self._woken.wait(pause)
 
     def _step(self) -> float:
-        """Send what is due; the seconds until there is something to do again."""
+        """Send what is due; return the seconds until something may be due again."""
         if not self._leads():
             return _LOOK_SECONDS
         notice = self._outbox.first(self._receiver.key)
         if notice is None:
             return _LOOK_SECONDS
         wait = notice.next_try - self._clock.now()
-        if 0 < wait <= _LONGEST_PAUSE_SECONDS:  # longer: the time of day was set back since
+        if 0 < wait <= _LONGEST_PAUSE_SECONDS:  # if longer, the clock was set back
             return min(wait, _LOOK_SECONDS)
         self._settle(notice, self._send(notice))
         return 0.0
@@ -160,7 +160,7 @@ class Messenger:
         _log.log(level, text, event, receiver.key, reply.reason, round(pause, 1), extra=about)
 
     def _insist(self, write: Callable[[], None]) -> None:
-        """Write what has become of a notice, as soon as the disk takes it: it is not sent again before."""
+        """Write what became of a notice, and retry until the disk takes it, since it is not sent again before."""
         while True:
             try:
                 write()
@@ -188,7 +188,7 @@ class Messenger:
                     auth=_as_it_is if "@" not in receiver.url else None,
                     timeout=receiver.timeout,
                     allow_redirects=False,
-                    stream=True,  # what it says beside the status is of no interest, however long it is
+                    stream=True,  # the body of the answer, which may be long, is not needed
                     verify=self._verify,
                 ) as answer,
             ):
@@ -198,7 +198,7 @@ class Messenger:
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authentication that adds nothing: else requests looks into .netrc."""
+    """Add no authentication; without this, requests would read .netrc."""
     return request
 
 

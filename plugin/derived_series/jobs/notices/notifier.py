@@ -1,4 +1,4 @@
-"""Tells the receivers of the configuration what becomes of jobs."""
+"""Notifier: notifies the configured receivers about jobs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STOP_SECONDS = 2.0
 
 
 class Notifier(Announcer):
-    """Writes down what is to be told, and has it sent.
+    """Records notices, and has them sent.
 
-    :param server: the name of this Orthanc. :param rule_of: the name of the rule that asked for a job.
-    :param patient_of: the tags of a series, its study and its patient that are told with ``IncludePatientData``.
-    :param job_of: the record of a job, if it is remembered.
-    :param tell_who_sends: tells the Orthanc that sends, where that is another, that there is something to send.
+    :param server: the name of this Orthanc. :param rule_of: returns the name of the rule that requested a job.
+    :param patient_of: returns the tags of a series, study and patient for ``IncludePatientData``.
+    :param job_of: returns the record of a job, if it is not forgotten.
+    :param tell_who_sends: tells another Orthanc, if that is the one that sends, that there is something to send.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Notifier(Announcer):
         self._patient_of = patient_of
 
     def start(self) -> None:
-        """Send what a former process has left, and what comes."""
+        """Start sending, beginning with what a former process left."""
         for messenger in self._messengers:
             messenger.start()
 
@@ -65,12 +65,12 @@ class Notifier(Announcer):
         self._tell_who_sends()
 
     def wake_here(self) -> None:
-        """Have what is written down sent, if this Orthanc is the one that sends."""
+        """Have recorded notices sent, if this Orthanc is the one that sends."""
         for messenger in self._messengers:
             messenger.wake()
 
     def status(self) -> list[dict[str, Any]]:
-        """Each receiver, what waits for it, and what has become of the rest."""
+        """Each receiver with the number of notices that wait, were sent and were given up."""
         tallies = self._outbox.tallies()
         return [
             {
@@ -107,7 +107,7 @@ class Notifier(Announcer):
         return write
 
     def of_new_job(self, job: JobRecord, rule: str | None) -> Note:
-        """What writes down that a job was made that is over already. :param rule: the one that it is of."""
+        """A note that records a job that was over when it was made. :param rule: the rule that requested it."""
         of_patient = self._of_patient(job.series, words_of(job))
 
         def write(db: Transaction) -> None:
@@ -117,17 +117,17 @@ class Notifier(Announcer):
         return write
 
     def of_verdict(self, series: str, user: str | None, derivation: JobRecord | None) -> Note | None:
-        """What writes down that a series was accepted. :param derivation: the job that made it, if it is remembered."""
+        """A note that records that a series was accepted. :param derivation: the job that made it, if known."""
         rule = None if derivation is None else self._rule_of(derivation.id)
         return self._of_series("Accepted", series, verdict_fields("Accepted", series, derivation, rule), {"User": user})
 
     def of_waiting(self, series: str, derivation: JobRecord, rule: str) -> Note | None:
-        """What writes down that a series waits for a verdict. :param rule: the one that holds it."""
+        """A note that records that a series waits for a verdict. :param rule: the rule that holds it."""
         fields = verdict_fields("WaitingForReview", series, derivation, rule)
         return self._of_series("WaitingForReview", derivation.series, fields, words_of(derivation))
 
     def of_rules(self, series: str, problem: Problem) -> Note | None:
-        """What writes down that no rule could be applied to a series."""
+        """A note that records that the rules could not be applied to a series."""
         kind = known_kind(problem.kind)
         fields = {
             **{"Text": f"The rules cannot be applied to a series: {kind}", "Parent": series, "Error": kind},
@@ -144,7 +144,7 @@ class Notifier(Announcer):
         return lambda db: self._put(db, event, {"Event": event, **fields}, of_patient)
 
     def _of_patient(self, series: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What is only told to those who may know it; nothing is read for others."""
+        """The fields with patient data; not read if no receiver may have them."""
         if not any(each.receiver.include_patient_data for each in self._messengers):
             return {}
         return {**self._patient_of(series), **words}
@@ -152,7 +152,7 @@ class Notifier(Announcer):
     def _put(self, db: Transaction, event: Event, fields: Mapping[str, Any], of_patient: Mapping[str, Any]) -> None:
         notice_id = f"msg_{uuid.uuid4().hex}"
         time_text = datetime.now().astimezone().isoformat(timespec="seconds")
-        every = dict.fromkeys(OF_NOBODY)  # whoever reads them finds each, in their order
+        every = dict.fromkeys(OF_NOBODY)  # so that receivers find every field, in order
         common = {**every, "ID": notice_id, "Time": time_text, "Server": self._server, **fields}
         self._outbox.put(
             db,

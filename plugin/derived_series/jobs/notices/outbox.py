@@ -1,4 +1,4 @@
-"""The notices that are still to be sent, each receiver's in their order; in the database of the jobs."""
+"""Outbox: the notices still to be sent to each receiver, in order, in the jobs database."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
 
-#: Notices that wait for one receiver; beyond them the oldest is given up.
+#: The most notices that wait for one receiver; beyond that the oldest are given up.
 MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One thing that one receiver is told.
+    """A notice to one receiver.
 
-    :param id: of what has happened: the same in every attempt, and for every receiver.
-    :param fields: what the body is made from.
-    :param created: seconds since 1970, as ``next_try``.
-    :param number: its place in the order of its receiver.
+    :param id: the identifier of the event, the same in every attempt and for every receiver.
+    :param fields: the fields from which the body is made.
+    :param created: seconds since 1970, like ``next_try``.
+    :param number: its position in the receiver's order.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Of one receiver. :param oldest: when the first of those that wait was written, in seconds since 1970."""
+    """The counts of one receiver. :param oldest: when the oldest waiting notice was written, seconds since 1970."""
 
     waiting: int = 0
     oldest: float | None = None
@@ -49,10 +49,10 @@ class Tally:
 
 
 class Outbox:
-    """What is in it was committed together with what it tells of, and stays until its receiver has taken it.
+    """Notices, each committed together with what it is about, and kept until its receiver has taken it.
 
-    :param receivers: those of the configuration; what waits for others is given up.
-    :param most: notices that may wait for one of them.
+    :param receivers: the configured receivers; notices to others are given up.
+    :param most: the most notices that may wait for one of them.
     """
 
     def __init__(self, store: JobStore, receivers: Iterable[str], most: int = MOST_WAITING):
@@ -69,7 +69,7 @@ class Outbox:
             _log.warning("%d notices are given up: the receiver %s is not in Notify any more", count, receiver)
 
     def put(self, db: Transaction, notices: Sequence[Notice]) -> None:
-        """Write notices, in the transaction of what they tell of."""
+        """Write notices, in the transaction of what they are about."""
         for notice in notices:
             db.execute(
                 "INSERT INTO notices (id, receiver, fields, created) VALUES (?, ?, ?, ?)",
@@ -85,7 +85,7 @@ class Outbox:
                 _log.error("the receiver %s is given up the oldest notices: more than %d wait", receiver, self._most)
 
     def first(self, receiver: str) -> Notice | None:
-        """The notice that a receiver is to be told next."""
+        """The next notice to a receiver; None if there is none."""
         with self._store.reading() as db:
             row = db.execute(
                 "SELECT id, receiver, fields, created, attempts, next_try, seq FROM notices "
@@ -95,11 +95,11 @@ class Outbox:
         return None if row is None else Notice(row[0], row[1], json.loads(row[2]), *row[3:])
 
     def sent(self, notice: Notice) -> None:
-        """A receiver has taken it. :raises Busy: the disk does not take that."""
+        """Record that a receiver has taken a notice. :raises Busy: the disk refuses that."""
         self._remove(notice, sent=1)
 
     def give_up(self, notice: Notice) -> None:
-        """A receiver has not taken it, and never will. :raises Busy: the disk does not take that."""
+        """Record that a receiver will never take a notice. :raises Busy: the disk refuses that."""
         self._remove(notice, given_up=1)
 
     def _remove(self, notice: Notice, *, sent: int = 0, given_up: int = 0) -> None:
@@ -108,7 +108,7 @@ class Outbox:
                 _count(db, notice.receiver, sent=sent, given_up=given_up)
 
     def postpone(self, notice: Notice, next_try: float) -> None:
-        """It is to be tried again. :raises Busy: the disk does not take that."""
+        """Record that a notice is tried again. :raises Busy: the disk refuses that."""
         with self._store.transaction() as db:
             db.execute(
                 "UPDATE notices SET attempts = ?, next_try = ? WHERE seq = ?",
@@ -116,7 +116,7 @@ class Outbox:
             )
 
     def tallies(self) -> dict[str, Tally]:
-        """Of each receiver of the configuration, by its name; nothing where the disk does not answer."""
+        """The counts of each configured receiver, by name; empty if the disk does not answer."""
         try:
             with self._store.transaction() as db:
                 waiting = db.execute(

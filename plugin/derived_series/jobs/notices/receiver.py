@@ -1,4 +1,4 @@
-"""Receivers of notices: ``"Notify"`` in the configuration."""
+"""Receiver: a receiver of notices, from ``"Notify"`` in the configuration."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from derived_series.jobs.notices.signature import key_of
 from derived_series.jobs.notices.template import Template, fields_in
 from derived_series.json_model import JsonModel
 
-#: Headers that a receiver's own may not replace.
+#: Headers that a receiver's ``Headers`` must not replace.
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 
-#: What is told where a receiver does not say.
+#: The default events.
 _DEFAULT_EVENTS: tuple[Event, ...] = ("Failure", "RuleFailure", "WorkerGone", "WaitingForReview")
 
 
 class Receiver(JsonModel):
-    """A web address that is told what has happened.
+    """A web address that gets notices.
 
-    :ivar url: of Slack, Teams, or whatever takes a POST. It may hold a token: it is in no log.
-    :ivar name: what the log, the status and the metrics call it; default: the host of the URL.
-    :ivar events: what it is told.
-    :ivar template: what is sent: a text, or JSON whose texts have ``{Field}`` in them; default: all fields as JSON.
-    :ivar secret: each notice is signed with it (HMAC-SHA256).
-    :ivar headers: sent along, such as ``Authorization``.
-    :ivar include_patient_data: tags, UIDs and what errors say in their own words.
-    :ivar ca_bundle: certificates to trust, relative to the configuration file.
-    :ivar timeout: seconds that it may take to answer.
-    :ivar retry_pause: seconds before the second attempt at a notice; doubled with each further one, an hour at most.
-    :ivar give_up_hours: how long a notice is tried.
+    :ivar url: an address of Slack, Teams, or anything that takes a POST; never logged, since it may contain a token.
+    :ivar name: its name in the log, the status and the metrics; by default the host of the URL.
+    :ivar events: the events that it gets.
+    :ivar template: the body: a text, or JSON whose texts contain ``{Field}``; by default all fields as JSON.
+    :ivar secret: the key with which each notice is signed (HMAC-SHA256).
+    :ivar headers: more headers, such as ``Authorization``.
+    :ivar include_patient_data: whether to include tags, UIDs and the text of errors.
+    :ivar ca_bundle: a file with certificates to trust, relative to the configuration file.
+    :ivar timeout: seconds that an answer may take.
+    :ivar retry_pause: seconds before the second attempt at a notice, doubled for each further one, an hour at most.
+    :ivar give_up_hours: the hours after which a notice is given up.
     """
 
     url: Annotated[str, Field(alias="URL", repr=False)]
@@ -105,16 +105,16 @@ class Receiver(JsonModel):
 
     @property
     def key(self) -> str:
-        """What it goes by."""
+        """Its name, or else the host of its URL."""
         return self.name or urlsplit(self.url).hostname or ""
 
     def wants(self, event: Event) -> bool:
-        """Whether it is told. Who asks for failures is told of series that were not delivered, too."""
+        """Whether it gets an event. Receivers of failures also get delivery failures."""
         return event in self.events or (event == "DeliveryFailure" and "Failure" in self.events)
 
 
 def problem_of_url(url: str) -> str | None:
-    """What is wrong with an address, without repeating it: it may hold a token."""
+    """What is wrong with an address, without quoting it, since it may contain a token."""
     if not url:
         return "it is empty: is its environment variable set?"
     try:
@@ -130,7 +130,7 @@ def problem_of_url(url: str) -> str | None:
 
 
 def check_headers(headers: dict[str, str]) -> None:
-    """:raises ValueError: what cannot be sent as a header (RFC 9110 5)."""
+    """Check headers (RFC 9110 5). :raises ValueError: one cannot be sent."""
     for name, value in headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise ValueError("the name of a header has characters that names of headers cannot have")
@@ -139,6 +139,6 @@ def check_headers(headers: dict[str, str]) -> None:
 
 
 def repeated_receivers(receivers: Sequence[Receiver]) -> list[str]:
-    """Names that several have."""
+    """The names that several receivers share."""
     names = [receiver.key for receiver in receivers]
     return sorted({name for name in names if names.count(name) > 1})

@@ -1,4 +1,4 @@
-"""The headers with which a receiver knows a notice again and who has sent it, as Standard Webhooks has them.
+"""The headers of Standard Webhooks, by which a receiver recognises a notice and its sender.
 
 https://www.standardwebhooks.com (github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md)
 """
@@ -10,15 +10,15 @@ import binascii
 import hashlib
 import hmac
 
-#: What a secret begins with that is base64 of bytes; any other is taken as it is, in UTF-8.
+#: The prefix of a secret in base64; any other secret is used as UTF-8 text.
 _PREFIX = "whsec_"
 _LEAST_BYTES, _MOST_BYTES = 16, 64
 
 
 def key_of(secret: str) -> bytes:
-    """The bytes of a secret.
+    """The key for a secret.
 
-    :raises ValueError: it is too short, too long, or not the base64 that it says it is.
+    :raises ValueError: it is too short or too long, or not base64 although it has the prefix.
     """
     if not secret:
         raise ValueError("it is empty: is its environment variable set?")
@@ -38,9 +38,9 @@ def key_of(secret: str) -> bytes:
 
 
 def signed_headers(notice_id: str, seconds: int, body: bytes, secret: str | None) -> dict[str, str]:
-    """Identifier, time and signature. Without a secret there is no signature.
+    """Make the headers with identifier, time and, if there is a secret, signature.
 
-    :param seconds: since 1970, when it is sent: receivers refuse what is old.
+    :param seconds: the time of sending, in seconds since 1970: receivers refuse old notices.
     """
     headers = {"webhook-id": notice_id, "webhook-timestamp": str(seconds)}
     if secret is not None:

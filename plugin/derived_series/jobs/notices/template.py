@@ -1,4 +1,4 @@
-"""The templates of notices: a text, or JSON whose texts have ``{Field}`` in them. Nothing else is looked up or run."""
+"""The templates of notices: a text, or JSON whose texts contain ``{Field}``; nothing else is evaluated."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any, TypeAlias
 
 from derived_series.jobs.plain import json_bytes, printable
 
-#: A text is sent as it is (text/plain), an object or array as JSON; None: all fields as one JSON object.
+#: A text is sent as text/plain, an object or array as JSON; None: all fields as one JSON object.
 Template: TypeAlias = str | dict[str, Any] | list[Any] | None
 
 _JSON, _TEXT = "application/json", "text/plain; charset=utf-8"
 
 
 def fields_in(template: Template) -> Iterator[str]:
-    """The fields that a template names.
+    """The fields that a template uses.
 
-    :raises ValueError: a brace without its other, or more than a name between them (``{Job.id}``, ``{Job!r}``).
+    :raises ValueError: a brace is unmatched, or there is more than a name between them (``{Job.id}``, ``{Job!r}``).
     """
     for text in _texts(template):
         for _, name, form, conversion in _parts(text):
@@ -29,9 +29,9 @@ def fields_in(template: Template) -> Iterator[str]:
 
 
 def rendered(template: Template, fields: Mapping[str, Any]) -> tuple[bytes, str]:
-    """The body of a notice, and its Content-Type.
+    """Make the body of a notice and its Content-Type.
 
-    :param fields: those that the template names and others.
+    :param fields: all fields, including those that the template uses.
     """
     if template is None:
         return json_bytes(dict(fields)), _JSON
@@ -41,8 +41,10 @@ def rendered(template: Template, fields: Mapping[str, Any]) -> tuple[bytes, str]
 
 
 def _filled(template: Any, fields: Mapping[str, Any], *, as_text: bool = False) -> Any:
-    """JSON is filled value by value, so that no field can end a text and begin another. A text that is one field alone
-    becomes that field's value: a number stays a number."""
+    """Fill in JSON value by value, so that no field can end a text and begin another.
+
+    A text that is only a field becomes that field's value, so that a number stays a number.
+    """
     if isinstance(template, dict):
         return {key: _filled(value, fields) for key, value in template.items()}
     if isinstance(template, list):
