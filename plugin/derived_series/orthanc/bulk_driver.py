@@ -113,7 +113,7 @@ class BulkDriver:
     def observe(self, job: JobRecord) -> None:
         """A job has another state: note it with the members that it is of. Told twice, it does nothing more.
 
-        :raises Busy: the disk does not take it.
+        :raises Busy: the disk refuses it.
         """
         if not job.state.is_final:
             return

@@ -35,7 +35,7 @@ class Forwarding:
     def send(self, rule: Rule, series: SeriesFacts, firing: Firing) -> bool:
         """Send a series where a rule says, once; False when it has to be tried again.
 
-        :raises Busy: the disk does not take it.
+        :raises Busy: the disk refuses it.
         """
         if rule.send_to is None or self._sendings.find(rule.name, firing.digest) is not None:
             return True

@@ -186,7 +186,7 @@ class Reviews:
 
         :param hold: they wait for a verdict. :param notes: what is written with it or not at all.
         :param rule: the rule that sends it on.
-        :raises Busy: the disk does not take it.
+        :raises Busy: the disk refuses it.
         """
         has_verdict = self.of(series) is not None or self.is_rejected(series)
         with self._lock:

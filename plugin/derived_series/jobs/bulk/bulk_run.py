@@ -27,7 +27,7 @@ class RunState(Enum):
 
 
 class MemberState(Enum):
-    """The state of a member. ``SUBMITTED``: it has a job that is not over. ``SKIPPED``: it gets none, see its reason."""
+    """The state of a member. ``SUBMITTED``: it has a job that is not over. ``SKIPPED``: see its reason."""
 
     WAITING = "Waiting"
     SUBMITTED = "Submitted"

@@ -22,7 +22,7 @@ Event: TypeAlias = Literal[
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 #: Fields that a template may use. None contains patient data or text typed by users of Orthanc: only Orthanc
-#: identifiers (hashes), job identifiers (random), names in the configuration, numbers, and error classes with our texts.
+#: identifiers (hashes), job identifiers (random), names in the configuration, numbers, and error classes with our text.
 OF_NOBODY = (
     "Event",
     "ID",

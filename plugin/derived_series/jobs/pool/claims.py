@@ -1,4 +1,4 @@
-"""Claims on what a machine has a few of, such as GPUs: each unit belongs to one worker process at a time."""
+"""Claims on scarce resources such as GPUs: each unit belongs to one worker process at a time."""
 
 from __future__ import annotations
 
@@ -8,32 +8,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-#: Seconds between two looks whether the server stops while a claim is waited for.
+#: Seconds between two checks whether a claim is still wanted, while waiting for it.
 _LOOK_SECONDS = 0.5
 
-#: The environment variables by which programs see the units of a resource, such as ``0,1``.
+#: The environment variables that restrict programs to units of a resource, such as ``0,1``.
 _VARIABLES = {"GPU": ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")}
 
 
 class Holder(Protocol):
-    """A worker process that has a claim."""
+    """The holder of a claim, a worker process."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether it could be ended now."""
+        """Whether the process could be ended now."""
 
     def release(self) -> None:
-        """Ask it to end, if it is idle, which gives its claim back."""
+        """Ask the process to end if it is idle, which gives its claim back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """The units of each resource that belong to a process, by number."""
+    """The units of each resource that belong to a process."""
 
     units: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def variables(self) -> dict[str, str]:
-        """What shows the process its own units and no other: a number of ours is a place in Orthanc's own list."""
+        """The environment variables that show the process only its own units.
+
+        If Orthanc's own environment has such a list, a unit's number is an index into it.
+        """
         variables = {}
         for resource, numbers in self.units.items():
             for variable in _VARIABLES.get(resource, ()):
@@ -44,9 +47,9 @@ class Claim:
 
 
 class Claims:
-    """Who has which unit.
+    """Keeps track of who has which unit.
 
-    :param total: how many units there are of each resource.
+    :param total: the number of units of each resource.
     """
 
     def __init__(self, total: Mapping[str, int]):
@@ -59,7 +62,7 @@ class Claims:
         return [number for number in range(self.total.get(resource, 0)) if number not in taken]
 
     def are_there(self, wanted: Mapping[str, int]) -> bool:
-        """Whether a claim would be had at once, or as soon as idle holders have ended."""
+        """Whether a claim could be taken at once, or as soon as idle holders have ended."""
         with self._changed:
             return all(
                 count
@@ -69,7 +72,7 @@ class Claims:
             )
 
     def take(self, wanted: Mapping[str, int], holder: Holder, is_wanted: Callable[[], bool]) -> Claim | None:
-        """Wait until the units are free, and have idle holders end for it; None once it is not wanted any more."""
+        """Wait until the units are free, ending idle holders if needed; None once it is no longer wanted."""
         while is_wanted():
             with self._changed:
                 free = {resource: self._free(resource) for resource in wanted}
@@ -85,7 +88,7 @@ class Claims:
         return None
 
     def give_back(self, claim: Claim) -> None:
-        """To be called when the process has ended, not before."""
+        """Give a claim back; only call this when the process has ended."""
         with self._changed:
             self._held.pop(claim, None)
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The environments: Pythons of their own for pipelines that cannot run in Orthanc's."""
+"""Environments: separate Pythons for pipelines that cannot run in Orthanc's."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the configuration says of an environment.
+    """The configuration of an environment on this machine.
 
-    :param python: its interpreter; :param workers: processes, and so jobs of it at once.
-    :param idle: seconds without a job after which a process ends, and with it what its pipelines have prepared.
-    :param resources: units of each resource that every one of its processes claims.
+    :param python: its interpreter. :param workers: the number of processes, and so of its jobs at once.
+    :param idle: seconds without a job after which a process ends, with everything that its pipelines have prepared.
+    :param resources: the units of each resource that each of its processes claims.
     """
 
     python: Path
@@ -38,45 +38,45 @@ class Place:
 
 
 class AnyEnvironment(Protocol):
-    """An environment, wherever its pipelines run."""
+    """The interface of an environment, on this machine or others."""
 
     @property
     def executor(self) -> PlacedExecutor:
-        """What runs attempts at its jobs."""
+        """The executor that runs attempts at its jobs."""
 
     def start(self) -> None:
-        """Orthanc has started."""
+        """Begin; called when Orthanc has started."""
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """Have something called when who runs its jobs is not who was there before."""
+        """Have ``changed`` called when other workers run its jobs than before."""
 
     def describe(self, describe: Callable[[tuple[str, ...]], T], folders: tuple[str, ...], /) -> Future[T]:
-        """What the blueprint folders hold there."""
+        """Describe the blueprint folders in the environment's Python."""
 
     def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None:
-        """Which pipelines take a series; None where only a job finds out."""
+        """Find which pipelines take a series; None if only a job can find out."""
 
     def elsewhere(self) -> tuple[int, int]:
-        """The workers on other machines that could take its jobs, and how many there are to be."""
+        """The number of workers on other machines that could take its jobs, and how many there should be."""
 
     def status(self) -> dict[str, Any]:
-        """As the status tells of it."""
+        """Its entry in the status."""
 
     def shutdown(self) -> None:
-        """End all that runs there."""
+        """End everything that runs in it."""
 
 
 class Environment:
-    """One environment of this machine. Its processes start when there is work for them.
+    """An environment on this machine, whose processes start when there is work.
 
-    :param warm_up: is called in each new process, with ``initargs``.
+    :param warm_up: called in each new process, with ``initargs``.
     """
 
     def __init__(self, name: str, place: Place, claims: Claims, warm_up: Callable[..., None], *initargs: Any):
         self.name = name
         self.place = place
         interpreter = Interpreter(place.python, None, name)
-        none_of_all = dict.fromkeys(claims.total, 0)  # what is not claimed is not seen either
+        none_of_all = dict.fromkeys(claims.total, 0)  # so that unclaimed units are hidden
         keeping = Keeping(False, place.idle, {**none_of_all, **place.resources})
         self._executor = ProcessExecutor(
             place.workers,
@@ -100,17 +100,17 @@ class Environment:
         return self._executor
 
     def start(self) -> None:
-        """Its processes start when there is work."""
+        """Do nothing: its processes start when there is work."""
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """They are what they are."""
+        """Do nothing: its workers never change."""
 
     def describe(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run what only looks at the environment's pipelines, beside its jobs."""
+        """Run a function that only inspects the environment's pipelines, beside its jobs."""
         return self._describing.submit(fn, *args, **kwargs)
 
     def fit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """See ``describe``."""
+        """Run a function likewise; see ``describe``."""
         return self.describe(fn, *args, **kwargs)
 
     def elsewhere(self) -> tuple[int, int]:
@@ -131,16 +131,16 @@ class Environment:
 
 
 class Environments(Mapping[str, AnyEnvironment]):
-    """All environments by name, and which pipelines run in which.
+    """All environments by name, and the assignment of pipelines to them.
 
-    :param environments: those of the configuration, of which there may be none; None, where no pipeline names one.
+    :param environments: the configured environments, which may be empty; None if no pipeline uses one.
     """
 
     def __init__(self, environments: Mapping[str, AnyEnvironment] | None = None):
         self._environments = dict(environments or {})
         self._lock = threading.Lock()
         self._pipelines: dict[str, str] = {}
-        self._is_known = environments is None  # a pipeline may name one that is not configured
+        self._is_known = environments is None  # otherwise a pipeline may name one that is not configured
 
     def __getitem__(self, name: str) -> AnyEnvironment:
         return self._environments[name]
@@ -153,27 +153,27 @@ class Environments(Mapping[str, AnyEnvironment]):
 
     @property
     def is_known(self) -> bool:
-        """Whether it is known which pipelines run where; until then no job of a pipeline is begun."""
+        """Whether it is known which pipelines run where; until then no pipeline's job begins."""
         return self._is_known
 
     def assign(self, pipelines: Mapping[str, str]) -> None:
-        """Say which pipelines run in an environment: its name by the pipeline's."""
+        """Assign pipelines to environments. :param pipelines: the environment's name by the pipeline's."""
         with self._lock:
             self._pipelines = dict(pipelines)
             self._is_known = True
 
     @property
     def pipelines(self) -> Mapping[str, str]:
-        """The names of environments by those of pipelines."""
+        """The environment's name by the pipeline's."""
         with self._lock:
             return self._pipelines
 
     def name_of(self, pipeline: str | None) -> str | None:
-        """The environment of a pipeline; None for Orthanc's own Python."""
+        """The name of a pipeline's environment; None for Orthanc's own Python."""
         return self.pipelines.get(pipeline or "")
 
     def executor_of(self, pipeline: str | None) -> PlacedExecutor | None:
-        """Where a pipeline's jobs run; None for Orthanc's own Python.
+        """The executor of a pipeline's jobs; None for Orthanc's own Python.
 
         :raises UserCodeError: its environment is not configured.
         """
@@ -188,17 +188,17 @@ class Environments(Mapping[str, AnyEnvironment]):
         return self._environments[name].executor
 
     def ready(self) -> list[str]:
-        """The pipelines of environments of which a job could begin now."""
+        """The pipelines with an environment in which a job could begin now."""
         places = {name: environment.executor.has_place for name, environment in self._environments.items()}
         return [pipeline for pipeline, name in self.pipelines.items() if places.get(name)]
 
     def lack(self, pipeline: str | None) -> str | None:
-        """What the jobs of a pipeline wait for, where that is not for others that run."""
+        """What the jobs of a pipeline wait for, other than for running jobs; None if nothing."""
         environment = self._environments.get(self.name_of(pipeline) or "")
         return None if environment is None else environment.executor.lack
 
     def elsewhere(self) -> tuple[int, int]:
-        """The workers on other machines that could take jobs, and how many there are to be, of all environments."""
+        """The number of workers on other machines that could take jobs, and how many there should be, in total."""
         counts = [environment.elsewhere() for environment in self._environments.values()]
         return sum(fitting for fitting, _ in counts), sum(wanted for _, wanted in counts)
 

@@ -1,11 +1,11 @@
-"""Worker processes behind the ``concurrent.futures.Executor`` shape.
+"""ProcessExecutor: worker processes with the interface of ``concurrent.futures.Executor``.
 
-What the ready ones do not do, and a server needs: the death of one worker, at any moment and with any exit
-code, ends its own task only and at once; ``cancel`` ends a running task; ``shutdown`` is bounded.
-One thread a worker serves it, and blocks on its pipe and on its end: nothing is polled.
+It provides what a server needs and the standard executors do not: the death of a worker, at any moment and with any
+exit code, ends only its own task and at once; ``cancel`` ends a running task; ``shutdown`` takes a bounded time. Each
+worker is served by a thread that blocks on its pipe and its end, so nothing is polled.
 
-Pebble's ``ProcessPool`` (5.2.3) was tried in its place: a worker killed while idle broke the whole pool, ``cancel``
-returned before the process had ended, and a task that exited with status 0 was waited for without end.
+Pebble's ``ProcessPool`` (5.2.3) was tried instead: a worker killed while idle broke the whole pool, ``cancel`` returned
+before the process had ended, and a task that exited with status 0 was waited for forever.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from derived_series.jobs.pool.relay import LOG
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a killed process may take to be gone.
+#: Seconds that a killed process may take to end.
 _DEATH_SECONDS = 5.0
 
-#: Seconds that a process may live on without its pipe.
+#: Seconds that a process may live after closing its pipe.
 _LAST_WORDS_SECONDS = 1.0
 
-#: Signals that come from outside (an administrator, the kernel's out-of-memory killer): worth another attempt.
+#: Signals from outside (an administrator, the kernel's out-of-memory killer), after which another attempt makes sense.
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
 
 P = ParamSpec("P")
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 class WorkerDied(Exception):
-    """The worker ended without an answer; a negative ``exit_code`` is a signal's."""
+    """The worker ended without an answer; a negative ``exit_code`` is a signal."""
 
     def __init__(self, exit_code: int | None):
         super().__init__(f"the worker process ended with exit code {exit_code}")
@@ -56,7 +56,7 @@ class WorkerDied(Exception):
 
     @property
     def is_from_outside(self) -> bool:
-        """True when the task is not to blame: a signal from outside, or no process could be started (no exit code)."""
+        """Whether the task is not to blame: a signal from outside, or no process could be started (no exit code)."""
         return self.exit_code is None or self.exit_code in _FROM_OUTSIDE
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -64,7 +64,7 @@ class WorkerDied(Exception):
 
 
 class WorkerLost(WorkerDied):
-    """A worker on another machine is not heard of any more, with an attempt. :param why: what was noticed."""
+    """A worker on another machine was lost during an attempt. :param why: what was noticed."""
 
     def __init__(self, why: str):
         super().__init__(None)
@@ -75,13 +75,13 @@ class WorkerLost(WorkerDied):
 
 
 def _now() -> str:
-    """As the status tells times."""
+    """The time in the format of the status."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(slots=True)
 class _Call:
-    """A task that waits for a worker or is with one. :param job: the identifier of the job that it is of, if any."""
+    """A task that waits for a worker or is with one. :param job: the identifier of its job, if any."""
 
     future: Future[Any]
     message: bytes
@@ -91,7 +91,7 @@ class _Call:
 
 
 class _TaskFuture(Future[T]):
-    """A future whose ``cancel`` also ends a running task: when it returns True, the task has stopped."""
+    """A future whose ``cancel`` also ends a running task, which has stopped when it returns True."""
 
     def __init__(self, stop: Callable[[Future[Any]], bool]):
         super().__init__()
@@ -102,9 +102,9 @@ class _TaskFuture(Future[T]):
 
 
 class _Worker:
-    """A process of its own group, and the pipe to it.
+    """A process in its own group, and the pipe to it.
 
-    :param claim: what belongs to it while it lives.
+    :param claim: the resources that belong to it while it lives.
     """
 
     def __init__(self, interpreter: Interpreter, warm_up: bytes, claim: Claim):
@@ -120,7 +120,7 @@ class _Worker:
         self._send(warm_up)
 
     def _send(self, message: bytes) -> None:
-        """One that has ended already may have said why: that is still to be read."""
+        """Send a message; errors are ignored, because a process that has ended may have sent why."""
         try:
             self.pipe.send_bytes(message)
         except OSError:
@@ -131,16 +131,16 @@ class _Worker:
         return self.process.poll() is None
 
     def run(self, message: bytes, job: str | None = None) -> tuple[bool, Any]:
-        """Have a task run: (True, its result) or (False, its exception).
+        """Run a task in the process: (True, result) or (False, exception).
 
-        :param job: the job that it is of: what the process logs meanwhile is about that.
-        :raises WorkerDied: the process ended, or ends now because its answer cannot be read.
+        :param job: the task's job, to mark what the process logs.
+        :raises WorkerDied: the process ended, or was ended because its answer cannot be read.
         """
         try:
             self._send(message)
             while True:
                 wait([self.pipe, self._launched.sentinel])
-                if not self.pipe.poll():  # an answer counts even when its sender has died since
+                if not self.pipe.poll():  # an answer counts even if its sender has died since
                     break
                 kind, value = pickle.loads(self.pipe.recv_bytes())
                 if kind == HELLO:
@@ -153,11 +153,13 @@ class _Worker:
                     return bool(kind), value
         except (OSError, EOFError):
             pass
-        except Exception as error:  # what can be sent cannot always be read: it costs its task, not the worker's thread
+        except (
+            Exception
+        ) as error:  # some answers can be sent but not read: that fails the task, not the worker's thread
             return False, error
         try:
             code = self.process.wait(_LAST_WORDS_SECONDS)
-        except subprocess.TimeoutExpired:  # it has closed all its files and lives on: no death from outside
+        except subprocess.TimeoutExpired:  # it closed all its files but lives on: this is no death from outside
             code = 1
         self.kill()
         raise WorkerDied(code)
@@ -167,11 +169,11 @@ class _Worker:
         try:
             check_greeting(hello, self._interpreter)
         except UserCodeError:
-            self.kill()  # it has the task already, and what it would answer is not to be believed
+            self.kill()  # it already has the task, and its answer cannot be trusted
             raise
 
     def kill(self) -> None:
-        """End the process and all that it started."""
+        """End the process and everything that it started."""
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
@@ -182,18 +184,18 @@ class _Worker:
             _log.error("the worker process %d does not end", self.process.pid)
 
     def close(self) -> None:
-        """Let go of it when it has ended."""
+        """Release the process and its pipe after it has ended."""
         self._launched.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """How long processes are kept, and what each has for itself.
+    """How long processes are kept, and what each claims.
 
-    :param always: they are started at once and started again when they end; else they are started for a task.
-    :param idle: seconds without a task after which one is ended that has prepared a pipeline, or is not kept always;
-        None keeps it.
-    :param wanted: how many units of each resource belong to each process.
+    :param always: whether processes start at once and again when they end; else they start when there is a task.
+    :param idle: seconds without a task after which a process ends that has prepared a pipeline, or is not kept always;
+        None: never.
+    :param wanted: the units of each resource that each process claims.
     """
 
     always: bool = True
@@ -202,7 +204,7 @@ class Keeping:
 
 
 class _Seat:
-    """A place for one process, with the thread that serves it. It holds a claim for its process."""
+    """A place for one process, with the thread that serves it and the process's claim."""
 
     def __init__(self, number: int):
         self.number = number
@@ -212,17 +214,17 @@ class _Seat:
         self.is_idle = True
 
     def release(self) -> None:
-        """See ``claims.Holder``."""
+        """End the process if it is idle; see ``claims.Holder``."""
         self.inbox.put(None)
 
 
 class ProcessExecutor(PlacedExecutor):
     """Runs functions in a bounded number of spawned processes.
 
-    :param workers: number of processes.
-    :param initializer: is called in each new process, with ``initargs``.
-    :param interpreter: the Python to spawn; by default the one that runs here.
-    :param keeping: by default all processes are started at once, so that they are warm when work comes, and stay.
+    :param workers: the number of processes.
+    :param initializer: called in each new process, with ``initargs``.
+    :param interpreter: the Python to run; by default the one that runs here.
+    :param keeping: by default all processes start at once, to be warm when work comes, and stay.
     :param claims: where the processes' claims are registered.
     """
 
@@ -244,9 +246,9 @@ class ProcessExecutor(PlacedExecutor):
         self._lock = threading.Lock()
         self._stopped = False
         self._pending: deque[_Call] = deque()
-        self._calls: dict[Future[Any], _Call] = {}  # all that are not done
+        self._calls: dict[Future[Any], _Call] = {}  # all calls that are not done
         self._seats = [_Seat(number) for number in range(workers)]
-        self._waiting: list[_Seat] = []  # the last one has worked last: its process has loaded most
+        self._waiting: list[_Seat] = []  # the last one worked most recently, so its process has most loaded
         self._threads = [
             threading.Thread(target=self._serve, args=(seat,), name=f"worker {seat.number}", daemon=True)
             for seat in self._seats
@@ -256,13 +258,13 @@ class ProcessExecutor(PlacedExecutor):
 
     @property
     def idle(self) -> int:
-        """How many processes would take a task at once."""
+        """The number of processes that would take a task at once."""
         with self._lock:
             return max(0, self.workers - len(self._calls))
 
     @property
     def has_place(self) -> bool:
-        """Whether a task would be begun now: by a process that waits, or by one for which there is a claim."""
+        """Whether a task would begin now: in a waiting process, or in a new one that can have a claim."""
         with self._lock:
             if self._stopped or len(self._calls) >= self.workers:
                 return False
@@ -270,7 +272,7 @@ class ProcessExecutor(PlacedExecutor):
         return ready or self._claims.are_there(self._keeping.wanted)
 
     def processes(self) -> list[dict[str, Any]]:
-        """The processes that live, as the status tells of them."""
+        """The living processes, as entries of the status."""
         with self._lock:
             living = [(seat, worker) for seat in self._seats if (worker := seat.worker) is not None]
             jobs = {id(call.worker): call.job for call in self._calls.values() if call.worker is not None}
@@ -289,7 +291,7 @@ class ProcessExecutor(PlacedExecutor):
         ]
 
     def replace_dead(self) -> None:
-        """Have processes started for those that have ended while they waited; else a task would find them gone."""
+        """Replace processes that ended while waiting, before a task finds them gone."""
         with self._lock:
             for seat in self._waiting:
                 if seat.worker is not None and not seat.worker.is_alive:
@@ -298,8 +300,8 @@ class ProcessExecutor(PlacedExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn`` in a worker; it and its arguments must be picklable.
 
-        The future fails with ``WorkerDied`` when the process ended without an answer, and with
-        ``CancelledError`` after ``cancel``, which ends a running task by ending its process.
+        The future fails with ``WorkerDied`` if the process ends without an answer, and with ``CancelledError`` after
+        ``cancel``, which ends a running task by ending its process.
 
         :raises Busy: the executor has been shut down.
         """
@@ -319,7 +321,7 @@ class ProcessExecutor(PlacedExecutor):
         return call.future
 
     def _serve(self, seat: _Seat) -> None:
-        """A seat's thread: give its process one task after the other; replace it when it has died."""
+        """The thread of a seat: give its process one task after the other, and replace it when it has died."""
         if self._keeping.always:
             self._start(seat, lambda: True)
         while (call := self._next(seat)) is not None:
@@ -346,7 +348,7 @@ class ProcessExecutor(PlacedExecutor):
         self._end(seat)
 
     def _next(self, seat: _Seat) -> _Call | None:
-        """The seat's next task; None when all is over. A process that waits too long, or is asked to, ends."""
+        """The next task of a seat; None at the end. A process that waits too long, or should end, is ended here."""
         with self._lock:
             if self._pending:
                 return self._pending.popleft()
@@ -365,7 +367,7 @@ class ProcessExecutor(PlacedExecutor):
                 if self._stopped:
                     return None
                 if seat not in self._waiting:
-                    continue  # a task has just been put there
+                    continue  # a task was just put there
             self._end(seat)
             if self._keeping.always:
                 self._start(seat, lambda: True)
@@ -378,7 +380,7 @@ class ProcessExecutor(PlacedExecutor):
         return self._keeping.idle
 
     def _start(self, seat: _Seat, is_wanted: Callable[[], bool]) -> None:
-        """Start the seat's process, as soon as its claim can be had."""
+        """Start the seat's process as soon as its claim can be taken."""
         seat.refusal = None
         claim = self._claims.take(self._keeping.wanted, seat, lambda: is_wanted() and not self._stopped)
         if claim is None:
@@ -388,13 +390,13 @@ class ProcessExecutor(PlacedExecutor):
                 try:
                     seat.worker = _Worker(self._interpreter, self._warm_up, claim)
                     return
-                except OSError as error:  # no memory or no process left: the next task tries again
+                except OSError as error:  # out of memory or processes: the next task tries again
                     _log.error("a worker process of %s cannot be started: %s", self._interpreter.described, error)
                     seat.refusal = refusal_of(error, self._interpreter)
         self._claims.give_back(claim)
 
     def _end(self, seat: _Seat) -> None:
-        """End the seat's process, if it has one, and give its claim back."""
+        """End the seat's process, if any, and give its claim back."""
         with self._lock:
             worker, seat.worker = seat.worker, None
         if worker is not None:
@@ -419,14 +421,14 @@ class ProcessExecutor(PlacedExecutor):
                 return False
             call.cancelled = True
             if call.worker is not None:
-                call.worker.kill()  # under the lock: its thread cannot give it another task meanwhile
+                call.worker.kill()  # under the lock, so that its thread cannot give it another task meanwhile
         wait_for([future], _DEATH_SECONDS)
         return future.done() and isinstance(future.exception(), CancelledError)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all processes at once, whatever they do; what runs or waits fails with CancelledError.
+        """End all processes at once; running and waiting tasks fail with CancelledError.
 
-        Both arguments are of the Executor shape and change nothing: a server that stops does not wait.
+        Both arguments are part of the Executor interface and have no effect: a server that stops does not wait.
         """
         with self._lock:
             if self._stopped:

@@ -1,7 +1,7 @@
-"""Starts the processes of workers from any Python that has this package, and hears from each what it runs.
+"""Launching worker processes in any Python with this package, and checking what each runs.
 
-The two ends of a worker know of each other only what goes over the connection: a greeting with the versions, then
-pickled tasks and answers. So a worker may run another Python, with other versions of numpy, than the server.
+The two ends of a worker share only what goes over the connection: a greeting with the versions, then pickled tasks and
+answers. So a worker can run another Python, with other versions of numpy, than the server.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from pathlib import Path
 from derived_series.errors import UserCodeError
 from derived_series.software import version
 
-#: What a message begins with that greets, and one that tells of a pipeline that was prepared.
+#: The first item of a greeting message, and of a message that a pipeline was prepared.
 HELLO, PREPARED = "hello", "prepared"
 
-#: Of our environment what says how our own Python runs.
+#: Environment variables that configure our own Python.
 _OF_OUR_PYTHON = ("PYTHON", "VIRTUAL_ENV")
 
-#: Runs before the package is there: a Python that lacks it can say so.
+#: The code that a worker runs first, so that a Python without the package can say so.
 _BOOT = """
 import json, pickle, platform, sys
 from multiprocessing.connection import Connection
@@ -51,8 +51,8 @@ main(pipe, life, ending, greets=path is None)
 class Interpreter:
     """A Python that workers run.
 
-    :param path: its ``sys.path``; None leaves it the one that it has.
-    :param name: of the environment in the configuration; empty for Orthanc's own.
+    :param path: its ``sys.path``; None for its default.
+    :param name: the name of its environment in the configuration; empty for Orthanc's own.
     """
 
     executable: Path
@@ -61,12 +61,12 @@ class Interpreter:
 
     @classmethod
     def ours(cls, executable: Path | None = None) -> Interpreter:
-        """The one that runs here, or one like it (inside Orthanc ``sys.executable`` is none), with the same path."""
+        """The Python that runs here, or ``executable`` (Orthanc sets no ``sys.executable``), with the same path."""
         path = tuple(each or os.getcwd() for each in sys.path)
         return cls(executable or Path(sys.executable), path)
 
     def variables(self, added: Mapping[str, str]) -> dict[str, str]:
-        """The variables of the environment that it is started with: those here, and what is added."""
+        """The environment variables to start it with: ours and those that are added."""
         variables = {**os.environ, **added}
         if self.path is not None:
             return variables
@@ -79,9 +79,9 @@ class Interpreter:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A process, its connection and the pipe that ends it when we are gone.
+    """A process, its connection, and the pipe that ends it when we are gone.
 
-    :param sentinel: can be read as soon as the process has ended.
+    :param sentinel: a file descriptor that is readable once the process has ended.
     """
 
     process: subprocess.Popen[bytes]
@@ -90,7 +90,7 @@ class Launched:
     life: int = field(repr=False)
 
     def close(self) -> None:
-        """Let go of a process that has ended."""
+        """Release the connections of a process that has ended."""
         self.pipe.close()
         os.close(self.sentinel)
         os.close(self.life)
@@ -99,9 +99,9 @@ class Launched:
 def launch(
     interpreter: Interpreter, variables: Mapping[str, str], *, module: str = "derived_series.jobs.pool.process"
 ) -> Launched:
-    """Start a process, as the leader of a group of its own. :raises OSError: no memory, no process, no such Python.
+    """Start a process as the leader of its own group. :raises OSError: no memory, no process, or no such Python.
 
-    :param variables: of the environment, in addition. :param module: the one whose ``main`` is run.
+    :param variables: additional environment variables. :param module: the module whose ``main`` is run.
     """
     ours, theirs = socket.socketpair()
     life, lasting = os.pipe()
@@ -129,7 +129,7 @@ def launch(
 
 @cache
 def digest() -> str:
-    """Of the sources of this package."""
+    """The digest of this package's sources."""
     folder = Path(__file__).resolve().parents[2]
     whole = hashlib.sha256()
     for file in sorted(folder.rglob("*.py")):
@@ -138,7 +138,7 @@ def digest() -> str:
 
 
 def greeting() -> dict[str, str]:
-    """What runs here."""
+    """The versions that run here."""
     return {
         "Version": version(),
         "Python": platform.python_version(),
@@ -148,12 +148,12 @@ def greeting() -> dict[str, str]:
 
 
 def greet(pipe: Connection) -> None:
-    """Say what runs at this end."""
+    """Send the greeting of this end."""
     pipe.send_bytes(pickle.dumps((HELLO, greeting())))
 
 
 def check_greeting(hello: Mapping[str, str], interpreter: Interpreter) -> None:
-    """:raises UserCodeError: another version of this package runs there, or none; it names both and what to do."""
+    """Check a worker's greeting. :raises UserCodeError: it runs another version of this package, or none."""
     here = version()
     remedy = (
         f"build the wheel of this version (make wheel) and install it there: {interpreter.executable} -m pip install "
@@ -175,7 +175,7 @@ def check_greeting(hello: Mapping[str, str], interpreter: Interpreter) -> None:
 
 
 def refusal_of(error: OSError, interpreter: Interpreter) -> UserCodeError | None:
-    """Why a process cannot be started, when it is the configuration's fault; None when it may pass."""
+    """The error if a process cannot be started because of the configuration; None if it may be temporary."""
     if not interpreter.name or not isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError):
         return None
     return UserCodeError(

@@ -1,7 +1,7 @@
-"""The memory of a worker process: between its tasks, and how much a task may have.
+"""The memory of a worker process: keeping it between tasks, and limiting it for a task.
 
-To have memory from the kernel costs: each page that is touched first is cleared, and in a virtual machine often
-fetched from the host, which for a volume may take longer than to compute with it.
+Getting memory from the kernel is expensive: each new page is cleared and, in a virtual machine, often fetched from the
+host, which for a volume may take longer than computing with it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _NEVER_BYTES = (1 << 31) - 1
 
 
 def keep_freed() -> None:
-    """Have malloc keep what is freed, large blocks too, for the next task; without glibc nothing changes.
+    """Make malloc keep freed memory, including large blocks, for the next task; without glibc this has no effect.
 
-    Until :func:`give_back`, the process stays as large as it was at its largest.
+    Until :func:`give_back`, the process stays at its largest size.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -29,7 +29,7 @@ def keep_freed() -> None:
 
 
 def give_back() -> None:
-    """Give what is free back to the kernel."""
+    """Return free memory to the kernel."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -37,11 +37,11 @@ def give_back() -> None:
 
 @contextmanager
 def memory_bound(limit: int | None) -> Iterator[None]:
-    """Bound the process's private memory (RLIMIT_DATA) while a task runs: beyond it is a MemoryError."""
+    """Limit the process's private memory (RLIMIT_DATA) while a task runs; more raises MemoryError."""
     if limit is None:
         yield
         return
-    give_back()  # what is kept free counts too
+    give_back()  # free memory that was kept counts too
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:

@@ -1,4 +1,4 @@
-"""One worker more while all are busy, for what a person waits for in front of a page."""
+"""OverflowExecutor: an extra worker while all are busy, for tasks that a user waits for in front of a page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class OverflowExecutor(Executor):
-    """Hand tasks to the shared workers, or to a temporary process of its own while none of them is idle.
+    """Hands tasks to the shared workers, or to a temporary process while none of them is idle.
 
     :param usual: the workers of all jobs.
-    :param make: starts an executor of one process.
+    :param make: makes an executor with one process.
     """
 
     def __init__(self, usual: ProcessExecutor, make: Callable[[], ProcessExecutor]):
@@ -32,7 +32,7 @@ class OverflowExecutor(Executor):
         self._stopped = False
 
     def pick(self) -> ProcessExecutor:
-        """The executor for a group of related tasks: the shared pool, or a temporary process while that is busy."""
+        """Choose the executor for related tasks: the shared workers, or a temporary process if they are busy."""
         with self._lock:
             if self._stopped or self._usual.idle > 0:
                 return self._usual
@@ -51,7 +51,7 @@ class OverflowExecutor(Executor):
     def _end_unused(self) -> None:
         with self._lock:
             if self._extra is not None and self._extra.idle < self._extra.workers and not self._stopped:
-                self._keep()  # a preview may take longer than that
+                self._keep()  # a preview may take longer
                 return
         self._end_extra()
 
@@ -65,7 +65,7 @@ class OverflowExecutor(Executor):
             extra.shutdown()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the extra process; the usual workers are not this executor's to end."""
+        """End the extra process; the usual workers belong to others."""
         with self._lock:
             self._stopped = True
             if self._end is not None:

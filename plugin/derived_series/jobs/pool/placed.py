@@ -1,4 +1,4 @@
-"""PlacedExecutor: an executor of an environment, that says whether it has a place for one more job."""
+"""PlacedExecutor: the executor of an environment, which says whether it has a place for another job."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 
 class PlacedExecutor(Executor):
-    """What the jobs of an environment are handed to.
+    """The executor of an environment's jobs.
 
-    :cvar begins_later: a task may wait after ``submit``, until a worker takes it: its time runs from then on.
+    :cvar begins_later: whether a task may wait after ``submit`` until a worker takes it; its time runs from then on.
     """
 
     begins_later: ClassVar[bool] = False
@@ -18,13 +18,13 @@ class PlacedExecutor(Executor):
     @property
     @abstractmethod
     def has_place(self) -> bool:
-        """Whether a task would be begun now."""
+        """Whether a task would begin now."""
 
     @property
     def lack(self) -> str | None:
-        """Why no task can begin, where that is not for others that run, in words for a job that waits."""
+        """What a waiting job waits for, other than for running ones, in words; None if nothing."""
         return None
 
     @abstractmethod
     def processes(self) -> list[dict[str, Any]]:
-        """What is there to run tasks, as the status tells of it."""
+        """Its processes or workers, as entries of the status."""

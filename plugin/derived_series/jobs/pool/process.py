@@ -1,4 +1,4 @@
-"""The main function of a worker process: tasks in, results out, and no life after its server."""
+"""The main function of a worker process, which receives tasks, sends results, and ends with its server."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from derived_series.jobs.pool.memory import give_back, keep_freed
 from derived_series.jobs.pool.relay import relayed
 from derived_series.user_code import described
 
-#: Orthanc, and who looks at images, go first where there are too few processors for all.
+#: The priority of workers, below Orthanc and people looking at images, if processors are scarce.
 NICENESS = 10
-#: Seconds without a task after which a process gives its free memory back.
+#: Seconds without a task after which a process returns its free memory.
 _IDLE_SECONDS = 5.0
 
 
 def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
     """Serve over a file descriptor.
 
-    :param life: ends with the server; :param ending: stays open until this process ends.
-    :param greets: the Python at the other end is another one.
+    :param life: a pipe that closes when the server ends. :param ending: a pipe that closes when this process ends.
+    :param greets: whether to send a greeting, because the other end runs another Python.
     """
     for number in (pipe, life, ending):
         os.set_inheritable(number, False)
     os.nice(NICENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at Orthanc's terminal is for Orthanc
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in Orthanc's terminal is for Orthanc only
     end_with(life)
     connection = Connection(pipe)
     if greets:
@@ -42,7 +42,7 @@ def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
 
 
 def serve(pipe: Connection) -> None:
-    """Run pickled (function, args, kwargs), the first of them to warm up, until the server closes the pipe."""
+    """Run pickled (function, args, kwargs) until the server closes the pipe; the first one warms up."""
     keep_freed()
     try:
         initializer, initargs = pickle.loads(pipe.recv_bytes())
@@ -51,7 +51,7 @@ def serve(pipe: Connection) -> None:
     with one_process():
         initializer(*initargs)
     gc.collect()
-    gc.freeze()  # what is loaded stays: later collections need not look at it
+    gc.freeze()  # what is loaded now stays, so collections can skip it
     while True:
         try:
             if not pipe.poll(_IDLE_SECONDS):
@@ -63,17 +63,19 @@ def serve(pipe: Connection) -> None:
         try:
             with one_process(), relayed(pipe):
                 answer = (True, function(*args, **kwargs))
-        except BaseException as error:  # SystemExit of a pipeline is its error too
+        except BaseException as error:  # a pipeline's SystemExit is an error too
             answer = (False, error)
         pipe.send_bytes(_pickled(answer))
         del answer, function, args, kwargs
-        gc.collect()  # an error holds the frames, and with them the images, of its task: not while the next one runs
+        gc.collect()  # an error keeps its task's frames and images alive; free them before the next task
 
 
 @contextmanager
 def one_process() -> Iterator[None]:
-    """Around user code, which may fork: the copy of this process ends when it comes out of there again, before it
-    stores what this one stores, and answers where this one answers."""
+    """Guard user code, which may fork: a forked copy ends when it leaves this context.
+
+    Otherwise it would store and answer what this process does.
+    """
     pid = os.getpid()
     try:
         yield
@@ -86,22 +88,22 @@ def _pickled(answer: tuple[bool, Any]) -> bytes:
     try:
         message = pickle.dumps(answer)
         if not answer[0]:
-            pickle.loads(message)  # many exceptions can be written but not read
+            pickle.loads(message)  # many exceptions can be pickled but not unpickled
         return message
     except Exception as error:  # the boundary to what user code has raised or returned
         return pickle.dumps((False, RuntimeError(f"{type(answer[1]).__name__} cannot be sent: {described(error)}")))
 
 
 def end_with(life: int) -> None:
-    """Have the kernel end this process group when the server is gone, however it went.
+    """Make the kernel end this process group when the server is gone, for any reason.
 
-    The server holds the other end of the pipe ``life``; when that closes, the kernel sends SIGIO, whose default is to
-    end the process. A thread that watches the pipe would not do: native code may hold the GIL for ever.
+    The server holds the other end of the pipe ``life``; when it closes, the kernel sends SIGIO, which by default ends
+    the process. A watching thread would not do, because native code may hold the GIL forever.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
     poll = select.poll()
     poll.register(life, select.POLLIN | select.POLLHUP)
-    if poll.poll(0):  # it went before the kernel was asked
+    if poll.poll(0):  # it was gone before the kernel was asked
         os._exit(1)

@@ -1,4 +1,4 @@
-"""What a worker process logs, on its way to the server's log: sent before the answers, by the same pipe."""
+"""Relaying a worker process's log records to the server, through the same pipe as the answers and before them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from multiprocessing.connection import Connection
 from derived_series.jobs.plain import printable
 from derived_series.jobs.pool.launch import PREPARED
 
-#: What a message begins with that is a log record; the others are answers, and begin with True or False.
+#: The first item of a message with a log record; answers begin with True or False.
 LOG = "log"
 
 _LOGGER = "derived_series"
 
 
 class _Relay(logging.Handler):
-    """Sends records to the other end of a pipe. Only the process that made it speaks: not one that it forked."""
+    """Sends records through a pipe, only from the process that made it, not from forked ones."""
 
     def __init__(self, pipe: Connection):
         super().__init__(logging.INFO)
@@ -27,7 +27,7 @@ class _Relay(logging.Handler):
         self._process: int | None = os.getpid()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises: a log line costs nothing but itself."""
+        """Send a record. It never raises: only the log line is lost."""
         if os.getpid() != self._process:
             return
         try:
@@ -38,7 +38,7 @@ class _Relay(logging.Handler):
             return
 
     def close(self) -> None:
-        """When this returns, nothing is being sent any more."""
+        """Stop sending; when this returns, nothing is being sent any more."""
         self.acquire()
         self._process = None
         self.release()
@@ -47,7 +47,7 @@ class _Relay(logging.Handler):
 
 @contextmanager
 def relayed(pipe: Connection) -> Iterator[None]:
-    """While a task runs, what the package logs goes to the pipe."""
+    """Send what the package logs to the pipe while a task runs."""
     logger = logging.getLogger(_LOGGER)
     handler = _Relay(pipe)
     level, propagate = logger.level, logger.propagate

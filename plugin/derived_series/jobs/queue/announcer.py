@@ -1,4 +1,4 @@
-"""Who is told what becomes of jobs: the runner writes down what is to be told together with what it tells."""
+"""Announcer: the interface by which the runner announces what becomes of jobs, written together with their records."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from derived_series.jobs.record import JobRecord
 
 
 class Announcer:
-    """Tells nobody; the notices' one tells those who are configured."""
+    """Announces nothing; the notifier overrides it."""
 
     def of_job(self, job: JobRecord, *, worker_died: bool) -> Note | None:
-        """What writes down that a job is about to have this record; for ``JobStore.update(along=...)``.
+        """A note that records what to announce about a job's new record; for ``JobStore.update(along=...)``.
 
-        :param worker_died: its attempt has ended because the worker process did.
-        :returns: None where there is nothing to tell, whatever the record was before.
+        :param worker_died: whether its attempt ended because the worker process did.
+        :returns: None if there is nothing to announce, whatever the record was before.
         """
         return None
 
     def wake(self) -> None:
-        """Something that was written down is on disk now."""
+        """Send what was recorded; called when it is on disk."""

@@ -1,4 +1,4 @@
-"""Who did what to jobs and their series: beside each job in the database, and in a file of JSON lines for others."""
+"""The audit trail: who did what to jobs and their series, in the jobs database and in a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
 
-#: The file and those before it: each has a part of the room.
+#: The number of files, the current one and older ones, that share the room.
 _FILES = 5
 
 OfJob: TypeAlias = Literal["Derive", "Reuse", "Accept", "Reject", "Cancel", "Resubmit", "Delete", "Send"]
@@ -29,13 +29,13 @@ Action: TypeAlias = OfJob | OfRun
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What somebody did.
+    """An act of a user.
 
-    :param by: who, and from where: JSON of a caller.
-    :param series: the Orthanc identifier of the parent that a job derives from; of verdicts, the series judged; empty
-        for what was done to a run over many series.
-    :param job: the job that was asked for, or that it was done to; empty as well.
-    :param more: what else is told, such as the pipeline.
+    :param by: the user and where the request came from, as the JSON of a caller.
+    :param series: the Orthanc identifier of the job's parent or, for verdicts, of the judged series; empty for an act
+        on a run over many series.
+    :param job: the job that was requested or acted on; empty likewise.
+    :param more: more details, such as the pipeline.
     """
 
     action: Action
@@ -56,18 +56,18 @@ class Act:
         }
 
     def content(self) -> bytes:
-        """The act as one line of JSON: beside its job, in the file and for Orthanc's log."""
+        """The act as one line of JSON, for the database, the file and Orthanc's log."""
         return json_bytes(self.to_json())
 
 
 class AuditLog:
-    """What was done to each job that is remembered."""
+    """The acts on each job in the database."""
 
     def __init__(self, store: JobStore):
         self._store = store
 
     def note(self, act: Act) -> Note:
-        """What writes an act; for ``JobRunner.submit(along=...)``."""
+        """A note that writes an act; for ``JobRunner.submit(along=...)``."""
         text = act.content().decode()
 
         def write(db: Transaction) -> None:
@@ -78,21 +78,22 @@ class AuditLog:
         return write
 
     def put(self, act: Act) -> None:
-        """Write an act. :raises Busy: the disk does not take it."""
+        """Write an act. :raises Busy: the disk refuses it."""
         with self._store.transaction() as db:
             self.note(act)(db)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
-        """The acts on a job, the oldest first."""
+        """The acts on a job, oldest first."""
         with self._store.reading() as db:
             rows = db.execute("SELECT act FROM acts WHERE job = ? ORDER BY seq", [job]).fetchall()
         return [json.loads(act) for (act,) in rows]
 
 
 class AuditFile:
-    """JSON lines, one an act. When it has its part of the room it becomes ``.1``, that before it ``.2``, up to ``.4``.
+    """A file of JSON lines, one for each act. When it is full it is renamed to ``.1``, the former one to ``.2``, up to
+    ``.4``.
 
-    :param room: bytes of all of them.
+    :param room: the total bytes of all files.
     """
 
     def __init__(self, path: Path, room: int):
@@ -101,7 +102,7 @@ class AuditFile:
         )
 
     def write(self, act: Act) -> None:
-        """Never raises: what the disk does not take is an error in Orthanc's log."""
+        """Write an act. It never raises: if the disk refuses it, that is an error in Orthanc's log."""
         line = act.content().decode()
         self._handler.handle(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
 
@@ -114,5 +115,5 @@ class _Lines(RotatingFileHandler):
         return str(record.msg)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name in the standard library
-        """Called where writing has failed."""
+        """Log that writing has failed."""
         _log.exception("an entry of the audit file cannot be written: %s", record.msg)

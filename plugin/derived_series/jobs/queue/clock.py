@@ -1,4 +1,4 @@
-"""The time of day for what waits: set once, then by a clock that nobody sets."""
+"""SteadyClock: the time of day for scheduling, immune to changes of the system clock."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 
 
 class SteadyClock:
-    """Seconds since 1970 as they were when it was made, and from then on by the monotonic clock.
+    """Seconds since 1970 as of its creation, continued by the monotonic clock.
 
-    The time of day may jump (a virtual machine that was moved, a time server that is found at last); what waits for a
-    while waits for that while all the same.
+    The time of day may jump (a virtual machine was moved, a time server became reachable), but a job that waits for
+    some seconds waits for exactly these.
     """
 
     def __init__(self) -> None:

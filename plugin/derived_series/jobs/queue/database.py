@@ -1,7 +1,7 @@
-"""Where jobs are kept: what the tables are written and read through, whichever database is behind it.
+"""Database: the interface through which the tables of jobs are read and written, for SQLite and PostgreSQL.
 
-SQL is that which SQLite and PostgreSQL share: ``?`` for values, ``ON CONFLICT`` and no ``OR REPLACE``, no JSON
-functions, whole numbers for what is true or false.
+It takes SQL that both share: ``?`` for values, ``ON CONFLICT`` instead of ``OR REPLACE``, no JSON functions, and whole
+numbers for booleans.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 
 class Rows(Protocol):
-    """What a statement answers. ``rowcount``: how many rows it has changed."""
+    """The result of a statement. ``rowcount``: the number of rows that it changed."""
 
     @property
     def rowcount(self) -> int: ...
@@ -26,19 +26,19 @@ class Rows(Protocol):
 
 
 class Transaction(Protocol):
-    """Statements that are all done or none."""
+    """A transaction: all of its statements take effect, or none."""
 
     def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Rows: ...
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object: ...
 
 
-#: Writes what belongs to a job in the transaction that the job itself is written in.
+#: Writes data that belongs to a job, in the transaction that writes the job.
 Note: TypeAlias = Callable[[Transaction], object]
 
 
 def together(*notes: Note) -> Note:
-    """Several notes as one, written in their order."""
+    """Combine several notes into one that writes them in order."""
 
     def write(db: Transaction) -> None:
         for note in notes:
@@ -48,39 +48,39 @@ def together(*notes: Note) -> Note:
 
 
 class Database(ABC):
-    """Tables of jobs and of what belongs to them. Safe for threads."""
+    """The tables of jobs and their data. Safe for threads."""
 
     @abstractmethod
     def transaction(self, *, leading: bool = False, before: Note | None = None) -> AbstractContextManager[Transaction]:
-        """Write: one writer at a time, of all that use the tables.
+        """Begin a transaction that writes; there is one writer at a time among all users of the tables.
 
-        :param leading: only as the Orthanc that leads.
-        :param before: writes what nobody else looks at yet, and may take long: other writers are not kept out for it.
+        :param leading: whether only the Orthanc that leads may write it.
+        :param before: writes data that nobody reads yet and that may take long, without keeping other writers out.
         :raises Busy: it cannot be written now; nothing was changed.
-        :raises Conflict: a row with this key is there already; nothing was changed.
-        :raises DerivedSeriesError: a value that it can never take; nothing was changed.
+        :raises Conflict: there is already a row with this key; nothing was changed.
+        :raises DerivedSeriesError: a value can never be stored; nothing was changed.
         """
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Transaction]:
-        """Read. :raises Busy: it cannot be read now."""
+        """Begin a transaction that reads. :raises Busy: it cannot be read now."""
 
     def jotting(self) -> AbstractContextManager[Transaction]:
-        """Write what may be lost, beside other writers."""
+        """Begin a transaction that writes data that may be lost, at the same time as other writers."""
         return self.transaction()
 
     @abstractmethod
     def try_to_write(self) -> None:
-        """Write a little, which changes nothing. :raises Busy: the disk does not take it, or the server is away."""
+        """Test writing, without an effect. :raises Busy: the disk is full, or the server is away."""
 
     @property
     @abstractmethod
     def version(self) -> int:
-        """Of what the tables hold: below ``schema.VERSION``, it is still to be brought up to it; 0: they are new."""
+        """The version of the tables' contents: below ``schema.VERSION`` they need an update; 0: they are new."""
 
     @abstractmethod
     def set_version(self) -> None:
-        """What the tables hold is of ``schema.VERSION`` now."""
+        """Record that the contents have ``schema.VERSION``."""
 
     @abstractmethod
     def close(self) -> None: ...

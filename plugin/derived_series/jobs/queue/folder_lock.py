@@ -1,4 +1,4 @@
-"""One Orthanc at a time for a jobs folder: a lock that the kernel takes back when its process ends, in any way."""
+"""Locking a jobs folder for one Orthanc at a time, with a lock that the kernel releases when the process ends."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _MOST_BYTES = 500
 
 
 def lock_folder(folder: Path, holder: str) -> None:
-    """Lock a folder for this process, until its end.
+    """Lock a folder for this process until it ends.
 
-    :param holder: who takes it, in words for the one who comes second.
-    :raises DerivedSeriesError: another process has it; the error names that one.
-    :raises OSError: the disk does not take the lock's file.
+    :param holder: a description of this process, to show to a second one.
+    :raises DerivedSeriesError: another process has locked it; the error names that one.
+    :raises OSError: the lock file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # is not closed: that would unlock it
+    file = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)  # never closed, which would unlock it
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:  # POSIX leaves it to the system which of the two
+    except (BlockingIOError, PermissionError) as error:  # POSIX allows both
         first = os.read(file, _MOST_BYTES).decode("utf-8", "replace").strip()
         os.close(file)
         raise DerivedSeriesError(
@@ -33,5 +33,5 @@ def lock_folder(folder: Path, holder: str) -> None:
     try:
         os.truncate(file, 0)
         os.write(file, f"{holder}, process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except OSError:  # a full disk: it is locked all the same
+    except OSError:  # if the disk is full, it is locked all the same
         return

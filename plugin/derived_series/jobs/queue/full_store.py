@@ -1,4 +1,4 @@
-"""What stands in for the jobs where their disk was full at the start."""
+"""FullStore: the replacement for the job store if its disk is full at the start."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from derived_series.jobs.record import JobRecord
 
 
 class FullStore(JobStore):
-    """Knows of no job, takes none, and says why. What is on the disk stays as it is.
+    """A job store that has no jobs and refuses new ones; the contents of the disk stay untouched.
 
-    :param problem: why.
+    :param problem: why nothing is stored.
     """
 
     def __init__(self, folder: Path, problem: str):
@@ -25,7 +25,7 @@ class FullStore(JobStore):
         self._is_shut = False
 
     def shut(self) -> None:
-        """From now on nothing is written, which would be lost."""
+        """From now on, refuse to write."""
         self._is_shut = True
 
     def add(
@@ -45,7 +45,7 @@ class FullStore(JobStore):
         raise self._refusal()
 
     def remove_stray_images(self) -> int:
-        """None is known to be one."""
+        """Do nothing: no image is known to be stray."""
         return 0
 
     @contextmanager

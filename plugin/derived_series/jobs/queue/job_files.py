@@ -1,4 +1,4 @@
-"""What belongs to a job and is no row of it: its uploaded image, what its code has said; and reports of runs."""
+"""JobFiles: the uploaded image and the log of each job, and the reports of runs."""
 
 from __future__ import annotations
 
@@ -13,75 +13,75 @@ from typing import Any
 from derived_series.errors import NotFound
 from derived_series.jobs.queue.database import Database, Transaction
 
-#: Bytes of an image that a row has.
+#: The bytes of an image in one row.
 _PART_BYTES = 1 << 20
 
-#: Bytes of a log that are read at once.
+#: The bytes of a log that are read at once.
 _PAGE_BYTES = 1 << 18
 
 
 class JobFiles(ABC):
-    """By the identifiers of jobs. Safe for threads."""
+    """Files by the identifier of their job. Safe for threads."""
 
-    #: Whether an image is written beside the transaction of its job, and is to be removed when that fails.
+    #: Whether an image is written outside its job's transaction, and so must be removed if that fails.
     apart: bool
 
     @abstractmethod
     def write_image(self, db: Transaction | None, job_id: str, name: str, image: bytes) -> None:
-        """Keep an image. :param db: where it is written, unless that is a file."""
+        """Write an image. :param db: the transaction to write it in, unless it is a file."""
 
     @abstractmethod
     def image_path(self, job_id: str, name: str) -> Path | None:
-        """The image's file; None where it is none of this machine's."""
+        """The image's file; None if it is not a file on this machine."""
 
     @abstractmethod
     def image_size(self, job_id: str, name: str) -> int | None:
-        """Bytes; None: it is not there (any more)."""
+        """The size of an image in bytes; None if it does not exist (any more)."""
 
     @abstractmethod
     def read_image(self, job_id: str, name: str, start: int = 0, count: int | None = None) -> bytes:
-        """Bytes of an image. :param count: None: all from ``start`` on. :raises NotFound: it is not there."""
+        """Read bytes of an image. :param count: None: all from ``start`` on. :raises NotFound: it does not exist."""
 
     @abstractmethod
     def remove_image(self, job_id: str) -> None: ...
 
     @abstractmethod
     def remove_stray_images(self, is_done_with: Callable[[str], bool]) -> int:
-        """Remove the images of jobs that need none. :returns: how many."""
+        """Remove the images that no job needs. :returns: how many."""
 
     @abstractmethod
     def append_log(self, job_id: str, text: bytes, most: int, full: bytes) -> None:
-        """Add to a job's log.
+        """Append to a job's log.
 
-        :param most: bytes that it may have; a longer one ends with ``full``.
-        :raises OSError: the disk does not take it.
+        :param most: the most bytes of a log; a longer one is cut and ends with ``full``.
+        :raises OSError: the disk refuses it.
         """
 
     @abstractmethod
     def read_log(self, job_id: str, start: int) -> bytes:
-        """A page of a log from a place on; nothing where there is none."""
+        """Read a part of a log from an offset on; empty if there is none."""
 
     @abstractmethod
     def remove(self, job_id: str) -> None:
-        """Forget all of a job."""
+        """Remove all files of a job."""
 
     @abstractmethod
     def write_report(self, run: str, report: bytes) -> None:
-        """Keep the report of a run over many series, all of it or nothing.
+        """Write the report of a run over many series, completely or not at all.
 
-        :raises OSError: the disk does not take it. :raises Busy: the database does not.
+        :raises OSError: the disk refuses it. :raises Busy: the database does.
         """
 
     @abstractmethod
     def read_report(self, run: str) -> bytes | None:
-        """The report of a run; None: there is none."""
+        """The report of a run; None if there is none."""
 
     @abstractmethod
     def has_report(self, run: str) -> bool: ...
 
 
 class FolderFiles(JobFiles):
-    """Files in the jobs folder. What is written of an image is on disk when it returns; of a log, soon."""
+    """Files in the jobs folder. Images are on disk when writing returns, logs soon after."""
 
     apart = True
 
@@ -178,7 +178,7 @@ class FolderFiles(JobFiles):
 
 
 class TableFiles(JobFiles):
-    """Rows beside the jobs, which all Orthancs read."""
+    """Rows in the jobs database, which all Orthancs can read."""
 
     apart = False
 
@@ -277,7 +277,7 @@ def _starts(end: int) -> Iterator[int]:
 
 
 def _fitting(text: bytes, size: int, most: int, full: bytes) -> bytes:
-    """What of a text a log of a size still takes."""
+    """The part of a text that still fits a log of ``size`` bytes."""
     if size + len(text) <= most:
         return text
     return full + b"\n" * (most - size) if size < most else b""

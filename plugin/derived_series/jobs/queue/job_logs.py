@@ -1,4 +1,4 @@
-"""What the code of jobs has said: so much of it, as long as the job is known."""
+"""JobLogs: the output of jobs' code, up to a limit, kept as long as the job is."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
 
-#: Bytes of one job that are kept.
+#: The most bytes that are kept for a job.
 MOST_BYTES = 1 << 20
 
 _FULL = "... what follows is left out: it is in Orthanc's log\n"
 
 
 class JobLogs:
-    """Lines are written as they come; that nothing is lost in a crash is not worth a flush to the disk for each."""
+    """The logs of jobs. Lines are written without a flush to disk, so a crash may lose some."""
 
     def __init__(self, store: JobStore):
         self._store = store
         self._lock = threading.Lock()
 
     def append(self, job_id: str, lines: Sequence[str]) -> None:
-        """Keep lines. A disk that does not take them costs nothing but them."""
+        """Append lines; if the disk refuses them, only they are lost."""
         text = "".join(line.replace("\n", " ") + "\n" for line in lines).encode("utf-8", "backslashreplace")
         try:
             with self._lock:
@@ -34,9 +34,9 @@ class JobLogs:
             _log.info("lines of the job %s cannot be kept: %s", job_id, error, extra={"job": job_id})
 
     def read(self, job_id: str, since: int) -> tuple[list[str], int]:
-        """The whole lines from a place on, and the place of what comes next.
+        """The complete lines from an offset on, and the offset of the next ones.
 
-        :param since: 0, or a place that was answered before.
+        :param since: 0, or an offset that was returned before.
         """
         data = self._store.files.read_log(job_id, since)
         whole = data[: data.rfind(b"\n") + 1]

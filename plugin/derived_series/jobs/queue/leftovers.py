@@ -1,4 +1,4 @@
-"""What may still arrive in Orthanc under the UIDs of attempts that have ended without a series, and its removal."""
+"""Leftovers: removing what still arrives in Orthanc for attempts that ended without a series."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from derived_series.jobs.queue.store import JobStore
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks.
+#: Seconds between two searches.
 _LOOK_SECONDS = 0.5
 
 _STOP_SECONDS = 2.0
 
 
 class Leftovers:
-    """A thread that looks, and removes what it finds at once. On disk are the jobs it looks for: a start begins again.
+    """A thread that searches for leftovers and removes them. The jobs that it searches for are on disk, for restarts.
 
-    :param span: seconds after the end of an attempt in which something may arrive: as long as a request may last.
-    :param remove: removes all that Orthanc holds under SeriesInstanceUIDs; the number of series.
+    :param span: seconds after the end of an attempt in which something may arrive, as long as a request may last.
+    :param remove: removes the series with these SeriesInstanceUIDs and returns how many there were.
     :param leads: whether this Orthanc is the one that removes.
     """
 
@@ -41,7 +41,7 @@ class Leftovers:
         self._remove = remove
         self._lock = threading.RLock()
         self._until: dict[str, float] = {}
-        self._running: set[str] = set()  # what arrives now may be of the attempt that runs
+        self._running: set[str] = set()  # what arrives for these may belong to the running attempt
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="leftovers", daemon=True)
@@ -50,7 +50,7 @@ class Leftovers:
         self._thread.start()
 
     def lead(self) -> None:
-        """Look for what all are looked for whose marks are on disk. :raises Busy: it cannot be read."""
+        """Search for the leftovers of all jobs marked on disk. :raises Busy: the marks cannot be read."""
         with self._lock:
             with self._store.reading() as db:
                 known = [job for (job,) in db.execute("SELECT job FROM leftovers").fetchall()]
@@ -58,7 +58,7 @@ class Leftovers:
         self._woken.set()
 
     def resign(self) -> None:
-        """Another looks for all of it now."""
+        """Stop searching: another Orthanc does it now."""
         with self._lock:
             self._until.clear()
             self._running.clear()
@@ -70,9 +70,9 @@ class Leftovers:
             self._thread.join(_STOP_SECONDS)
 
     def expect(self, job_id: str) -> None:
-        """An attempt has ended without a series, or is being ended.
+        """Search for leftovers of a job, whose attempt has ended without a series or is being ended.
 
-        :raises Busy: the disk does not take it.
+        :raises Busy: the disk refuses it.
         """
         with self._lock:
             with self._store.transaction(leading=True) as db:
@@ -82,13 +82,13 @@ class Leftovers:
         self._woken.set()
 
     def begin(self, job_id: str) -> None:
-        """Another attempt begins: from now on, what arrives may be its own."""
+        """Pause for a job whose next attempt begins, since what arrives may be its own."""
         with self._lock:
             if self._until.pop(job_id, None) is not None:
                 self._running.add(job_id)
 
     def forget(self, job_id: str) -> None:
-        """The job's series is stored and verified, and stays."""
+        """Stop searching for a job whose series is stored and verified."""
         with self._lock:
             if not self.is_expected(job_id):
                 return
@@ -98,7 +98,7 @@ class Leftovers:
             self._running.discard(job_id)
 
     def is_expected(self, job_id: str) -> bool:
-        """Whether something of a former attempt may arrive while the job's next one stores."""
+        """Whether something of a former attempt may still arrive while the next one stores."""
         with self._lock:
             return job_id in self._until or job_id in self._running
 
@@ -115,9 +115,9 @@ class Leftovers:
     def _try(self, job_id: str) -> None:
         try:
             self._look(job_id)
-        except DerivedSeriesError as error:  # Orthanc or the disk: the next look tries again
+        except DerivedSeriesError as error:  # Orthanc or the disk: the next search tries again
             _log.warning("what the job %s has left cannot be removed yet: %s", job_id, error)
-        except Exception:  # the one boundary of this thread: without it, nothing would be removed any more
+        except Exception:  # the boundary of this thread: without it, nothing would be removed any more
             if not self._stopping.is_set():
                 _log.exception("what the job %s has left cannot be removed yet", job_id)
 

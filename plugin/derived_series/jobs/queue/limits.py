@@ -1,4 +1,4 @@
-"""How much at once, how long and how often."""
+"""Limits: the bounds of the job runner."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of a runner.
+    """The bounds of the job runner.
 
-    :param parallel: attempts at once: the executor's workers.
-    :param queue: jobs that may be unfinished at once; the next one is refused.
-    :param history: finished jobs that are kept.
-    :param attempts: attempts at a job whose failures are transient.
+    :param parallel: the most attempts at once, the number of workers.
+    :param queue: the most unfinished jobs; further ones are refused.
+    :param history: the number of finished jobs to keep.
+    :param attempts: the most attempts at a job with transient failures.
     :param timeout: seconds for one attempt.
-    :param pause: seconds before the second attempt; doubled with each further one.
-    :param upload_days: how long uploaded images of failed jobs are kept; :param upload_bytes: how much of them.
+    :param pause: seconds before the second attempt, doubled for each further one.
+    :param upload_days: the days that uploaded images of failed jobs are kept. :param upload_bytes: their most bytes.
     """
 
     parallel: int = 2

@@ -1,4 +1,4 @@
-"""The Orthancs that share the jobs: one of them leads, and that one alone hands jobs out and reads the changes."""
+"""Nodes: the Orthancs that share the jobs. One of them leads: only that one hands out jobs and reads the changes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from derived_series.jobs.queue.progress_board import MemoryBoard, ProgressBoard
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What this Orthanc does when its part among the others changes.
+    """The callbacks for changes of this Orthanc's part among the others.
 
-    :param lead: it leads from now on: take up what is there.
-    :param resign: it leads no more: let go of all that runs, and write nothing of it.
-    :param hear: one of the Orthancs, maybe this one, has said something: what, and of which job.
+    :param lead: it leads from now on: take up unfinished jobs.
+    :param resign: it no longer leads: let go of running jobs, and write nothing about them.
+    :param hear: one of the Orthancs, maybe this one, sent a message: what, and about which job.
     """
 
     lead: Callable[[], None]
@@ -26,36 +26,36 @@ class Part:
     hear: Callable[[str, str], None]
 
 
-#: What Orthancs say to each other: a job is to be looked at, is to be ended, is over; a series has become stable;
-#: a run over many series has changed; there is a notice to send; another Orthanc is gone.
+#: The messages between Orthancs: a job is new, is to be cancelled, is over; a series has become stable; a run over many
+#: series has changed; there is a notice to send; another Orthanc is gone.
 NEW, CANCEL, OVER, STABLE, BULK, NOTICE, GONE = "new", "cancel", "over", "stable", "bulk", "notice", "gone"
 
-#: What is done by one at a time: to look for a job that does the same already, and to decide a verdict.
+#: Actions that only one may do at a time: searching for a job that already does the same, and deciding a verdict.
 Purpose: TypeAlias = Literal["reuse", "verdicts"]
 
 
 class Nodes(ABC):
-    """All Orthancs of the jobs, this one among them."""
+    """All Orthancs that share the jobs, including this one."""
 
-    #: How far attempts are, as far as it is known here.
+    #: The progress of attempts, as far as it is known here.
     board: ProgressBoard
 
-    #: Seconds after which is looked, whether somebody has said something or not; None: nothing is said in vain.
+    #: Seconds after which to look even without a message; None if no message can be lost.
     look_seconds: float | None = None
 
     @property
     @abstractmethod
     def leads(self) -> bool:
-        """Whether this one is sure to lead."""
+        """Whether this one leads for certain."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether another may have taken up what this one runs, before this one knows of it."""
+        """Whether another may already have taken up what this one runs."""
         return False
 
     @property
     def is_alone(self) -> bool:
-        """Whether there can be no other."""
+        """Whether there cannot be others."""
         return self.look_seconds is None
 
     @abstractmethod
@@ -66,27 +66,27 @@ class Nodes(ABC):
 
     @abstractmethod
     def tell(self, what: str, job_id: str = "") -> None:
-        """Say something to all. Never raises: who hears nothing looks."""
+        """Send a message to all. It never raises: those that miss it look by themselves."""
 
     @abstractmethod
     def ask_to_cancel(self, job_id: str) -> None:
-        """Ask the one that leads to end a job. :raises Busy: it cannot be asked now."""
+        """Ask the Orthanc that leads to end a job. :raises Busy: it cannot be asked now."""
 
     @abstractmethod
     def wants(self, job_id: str, attempt: int) -> bool:
-        """Whether an attempt is the one that runs and is wanted, for one that does not lead. :raises Busy: unknown."""
+        """Whether an attempt is running and wanted, for an Orthanc that does not lead. :raises Busy: it is unknown."""
 
     @abstractmethod
     def alone(self, purpose: Purpose) -> AbstractContextManager[object]:
-        """Do something that no other thread of any Orthanc does meanwhile. :raises Busy: it cannot be known."""
+        """Do something that no other thread of any Orthanc does meanwhile. :raises Busy: that cannot be ensured."""
 
     @abstractmethod
     def status(self) -> dict[str, Any]:
-        """The others, for people."""
+        """The other Orthancs, as an entry of the status."""
 
 
 class OneNode(Nodes):
-    """This Orthanc alone."""
+    """The only Orthanc that uses its jobs."""
 
     def __init__(self) -> None:
         self.board = MemoryBoard()

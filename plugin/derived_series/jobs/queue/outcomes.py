@@ -1,4 +1,4 @@
-"""What becomes of a job whose attempt has failed."""
+"""What becomes of a job after the outcome of an attempt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
 _PROCESS_ENDED = "Orthanc's log has what the process wrote last; a library of the pipeline ends it, or os._exit does"
 
 _LONGEST_PAUSE_SECONDS = 60.0
-#: So often Orthanc may end while a job runs before the job is held to be what ends it.
+#: How many times Orthanc may end while a job runs before the job is blamed for it.
 _MOST_LOST_ATTEMPTS = 100
 
 
@@ -38,7 +38,7 @@ def outcome_of(future: Future[Outcome]) -> Outcome:
 
 
 def is_death(future: Future[Outcome]) -> bool:
-    """Whether an attempt that is over ended because its worker process did, by itself or from outside."""
+    """Whether an attempt ended because its worker process did, by itself or from outside."""
     return not future.cancelled() and isinstance(future.exception(), WorkerDied)
 
 
@@ -80,7 +80,7 @@ def too_late(seconds: float) -> Problem:
 
 
 def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: float) -> JobRecord:
-    """The job as it goes on: failed, or waiting for its next attempt when the failure may pass."""
+    """The job after a failed attempt: failed, or waiting for its next attempt if the error is transient."""
     problem = Problem.of(error)
     transient = isinstance(error, StorageError) and error.transient
     failed_attempts = job.attempt - job.attempts_lost_to_restarts
@@ -91,14 +91,14 @@ def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: floa
 
 
 def is_overdue(job: JobRecord, now: float) -> bool:
-    """Whether a job waits longer than any pause is: the time of day was set back since."""
+    """Whether a job waits longer than any pause, because the clock was set back."""
     return job.state is State.RETRY and job.next_try > now + _LONGEST_PAUSE_SECONDS
 
 
 def taken_up(job: JobRecord) -> JobRecord:
-    """A job that ran when the process ended: it runs again, and that attempt does not count.
+    """A job that was running when Orthanc ended: it runs again, and that attempt does not count.
 
-    A restart is no reason to fail a job; one that ends Orthanc itself is given up at last.
+    Restarts do not fail a job, but one during which Orthanc ends again and again is given up eventually.
     """
     lost = job.attempts_lost_to_restarts + 1
     if lost < _MOST_LOST_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""The address of a PostgreSQL, looked at before it is used: what libpq says of a wrong one quotes its password."""
+"""Checking the address of a PostgreSQL before using it, because libpq's errors about a wrong one quote its password."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from derived_series.errors import InvalidRequest
 
 
 def check_address(address: str) -> None:
-    """Nothing, where libpq reads an address as it is meant.
+    """Check that libpq reads an address as it is meant.
 
     :param address: ``postgresql://user:password@host/database``.
-    :raises InvalidRequest: it does not, in words without anything of the address.
+    :raises InvalidRequest: it does not; the message quotes nothing of the address.
     """
     try:
         parts = conninfo_to_dict(address)
     except psycopg.ProgrammingError:
-        raise _unreadable() from None  # its words quote the password, or all of the address
+        raise _unreadable() from None  # its text quotes the password, or the whole address
     host, port, name = (str(parts.get(key) or "") for key in ("host", "port", "dbname"))
     # "/" in a password ends the host for libpq, and of two "@" it takes the first one.
     if "@" in host + name or not all(each.isdecimal() for each in port.split(",") if each):

@@ -1,4 +1,4 @@
-"""Several Orthancs over one PostgreSQL: who leads, and what they say to each other."""
+"""ManyNodes: several Orthancs with one PostgreSQL, which elect a leader and send each other messages."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from derived_series.jobs.queue.progress_board import TableBoard
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks at who leads, as long as that is known and while it is not.
+#: Seconds between two checks of who leads, while that is known and while it is not.
 _TICK_SECONDS = 1.0
 _SOON_SECONDS = 0.25
 
-#: Every so many looks, the one that leads looks which others there are.
+#: The leader looks for the other Orthancs in every so many checks.
 _TICKS_OF_OTHERS = 2
 
 _STOP_SECONDS = 2.0
 
 
 class ManyNodes(Nodes):
-    """This Orthanc among others."""
+    """The Orthancs that use the same PostgreSQL."""
 
     look_seconds = 2.0
 
@@ -34,7 +34,7 @@ class ManyNodes(Nodes):
         self.board = TableBoard(database)
         self._database = database
         self._part: Part | None = None
-        self._term: int | None = None  # of which this one acts as the one that leads
+        self._term: int | None = None  # the term in which this one acts as leader
         self._others: set[str] = set()
         self._ticks = 0
         self._locks: dict[Purpose, threading.Lock] = {"reuse": threading.Lock(), "verdicts": threading.Lock()}

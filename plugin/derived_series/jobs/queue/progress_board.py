@@ -1,4 +1,4 @@
-"""How far the attempts at jobs are."""
+"""ProgressBoard: the progress of attempts at jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from derived_series.jobs.queue.database import Database
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """What an attempt has said last. :param phase: such as "Fetching"; :param text: the pipeline's own words."""
+    """The last report of an attempt. :param phase: such as "Fetching". :param text: the pipeline's own words."""
 
     attempt: int
     percent: int
@@ -20,7 +20,7 @@ class ProgressReport:
 
 
 class ProgressBoard(ABC):
-    """What attempts tell. Nothing of it need survive a crash."""
+    """The reports of attempts, which need not survive a crash."""
 
     @abstractmethod
     def put(self, job_id: str, report: ProgressReport) -> None: ...
@@ -33,7 +33,7 @@ class ProgressBoard(ABC):
 
 
 class MemoryBoard(ProgressBoard):
-    """For one process."""
+    """Reports in memory, for one process."""
 
     def __init__(self) -> None:
         self._reports: dict[str, ProgressReport] = {}
@@ -49,7 +49,7 @@ class MemoryBoard(ProgressBoard):
 
 
 class TableBoard(ProgressBoard):
-    """For all Orthancs."""
+    """Reports in a table, for all Orthancs."""
 
     def __init__(self, database: Database):
         self._database = database

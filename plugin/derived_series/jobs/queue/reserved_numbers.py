@@ -1,4 +1,4 @@
-"""SeriesNumbers (0020,0011) that jobs have reserved in the studies of their parents; in the database of the jobs."""
+"""SeriesNumbers (0020,0011) reserved by jobs in the studies of their parents, in the jobs database."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection
 from derived_series.identifiers import free_series_numbers
 from derived_series.jobs.queue.store import JobStore
 
-#: A job that is over needs its number no more: its series, if it made one, is in the study.
+#: A job that is over no longer needs its number: its series, if any, is in the study.
 _UNFINISHED = "job IN (SELECT id FROM jobs WHERE state IN ('Pending', 'Running', 'Retry'))"
 
 
 class SeriesNumbers:
-    """Of all jobs that are not over, no two have the same number in a study."""
+    """Reserves SeriesNumbers so that no two unfinished jobs have the same one in a study."""
 
     def __init__(self, store: JobStore):
         self._store = store
@@ -25,14 +25,14 @@ class SeriesNumbers:
         in_study: Callable[[], Collection[int]],
         count: int = 1,
     ) -> int:
-        """The number for a job's series: that of its former attempt, where the study has not got it meanwhile.
+        """Reserve the number for a job's series: that of its former attempt, if the study has not used it meanwhile.
 
-        Of several series it is that of the first; the next ones follow it.
+        For several series it is the first of consecutive numbers.
 
-        :param study: stands for the study. :param parent_number: the parent's.
-        :param in_study: reads the numbers of the study's series, but for the job's own. It is called when no other
-            job can be over or get a number: one that has just stored its series is seen here or there.
-        :raises Busy: the disk does not take it.
+        :param study: identifies the study. :param parent_number: the parent's SeriesNumber.
+        :param in_study: reads the numbers of the study's series, except the job's own. It is called while no other job
+            can end or get a number, so that a job that has just stored its series is seen in one of the two places.
+        :raises Busy: the disk refuses it.
         """
         with self._store.transaction(leading=True) as db:
             db.execute(f"DELETE FROM series_numbers WHERE job <> ? AND NOT {_UNFINISHED}", [job_id])

@@ -1,6 +1,6 @@
-"""The series that jobs are about to bring from other servers; in the database of the jobs.
+"""Retrievals: the series that jobs are about to retrieve from other servers, in the jobs database.
 
-Written down before anything comes: a worker that is killed while it waits cannot mark what it has brought.
+They are recorded before anything arrives, because a worker that is killed while waiting cannot mark what it retrieved.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CREATE TABLE IF NOT EXISTS retrievals (
 )
 """
 
-#: Seconds after which what was announced and has not come is not expected any more.
+#: Seconds after which an announced series that has not arrived is no longer expected.
 _EXPECTED_SECONDS = 86400.0
 
 
 class Retrievals:
-    """By SeriesInstanceUID and job; an entry goes when its series is marked."""
+    """Entries by SeriesInstanceUID and job, removed when the series is marked."""
 
     def __init__(self, store: JobStore):
         self._store = store
@@ -33,9 +33,9 @@ class Retrievals:
             db.execute(_SCHEMA)
 
     def expect(self, series_uid: str, job: str, origin: Mapping[str, Any]) -> None:
-        """A job is about to bring a series. It is on disk when this returns.
+        """Record that a job is about to retrieve a series; it is on disk when this returns.
 
-        :param origin: what the mark of the series says of it. :raises Busy: the disk does not take it.
+        :param origin: the contents of the series' mark. :raises Busy: the disk refuses it.
         """
         now = time.time()
         with self._store.transaction() as db:
@@ -47,13 +47,13 @@ class Retrievals:
             )
 
     def of_job(self, job: str) -> dict[str, dict[str, Any]]:
-        """SeriesInstanceUID -> origin."""
+        """The origins of the series that a job retrieves, by SeriesInstanceUID."""
         with self._store.reading() as db:
             rows = db.execute("SELECT series_uid, origin FROM retrievals WHERE job = ?", [job]).fetchall()
         return {series_uid: json.loads(origin) for series_uid, origin in rows}
 
     def is_expected(self, series_uid: str) -> bool:
-        """Whether a job brings a series, or was about to."""
+        """Whether a job retrieves a series, or was about to."""
         with self._store.reading() as db:
             row = db.execute(
                 "SELECT 1 FROM retrievals WHERE series_uid = ? AND time >= ? LIMIT 1",
@@ -62,6 +62,6 @@ class Retrievals:
         return row is not None
 
     def forget(self, series_uid: str, job: str) -> None:
-        """A series is marked."""
+        """Remove the entry of a series that is marked."""
         with self._store.transaction() as db:
             db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job])

@@ -1,27 +1,27 @@
-"""The tables of jobs and of what belongs to them, and how those of an older version become those of this one."""
+"""The schema of the jobs database, and how to update that of an older version."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-#: The version of the tables. One that is newer than this is refused. Another table alone needs no other version.
+#: The version of the schema. Newer ones are refused. Adding a table does not need a new version.
 VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What one database calls otherwise than another.
+    """The differences between databases.
 
-    :param counter: a column that numbers its rows in their order.
-    :param bytes: a column of bytes.
+    :param counter: the type of a column that numbers the rows in order.
+    :param bytes: the type of a column of bytes.
     """
 
     counter: str
     bytes: str
 
 
-#: The columns of ``jobs``: those of ``JobRecord`` (some under older names), and then what is looked for in its JSON.
+#: The columns of ``jobs``: the fields of ``JobRecord`` (some under older names), then values extracted from its JSON.
 JOB_COLUMNS: Mapping[str, str] = {
     "id": "TEXT NOT NULL UNIQUE",
     "series": "TEXT",
@@ -53,7 +53,7 @@ JOB_COLUMNS: Mapping[str, str] = {
 
 
 def tables(dialect: Dialect) -> Iterator[str]:
-    """The statements that make what is not there; on a whole schema they change nothing."""
+    """The statements that create missing tables and indexes; they do not change a complete schema."""
     columns = ", ".join(f"{name} {kind}" for name, kind in JOB_COLUMNS.items())
     yield f"CREATE TABLE IF NOT EXISTS jobs (seq {dialect.counter}, {columns})"
     yield "CREATE INDEX IF NOT EXISTS by_state ON jobs (state, next_try)"
@@ -92,7 +92,7 @@ def tables(dialect: Dialect) -> Iterator[str]:
 
 
 def shared_tables(dialect: Dialect) -> Iterator[str]:
-    """The tables that several Orthancs need beside the others: what one of them alone has in files and in memory."""
+    """The statements for the additional tables of several Orthancs, which a single one has as files or in memory."""
     yield (
         f"CREATE TABLE IF NOT EXISTS images (job TEXT NOT NULL, place BIGINT NOT NULL, bytes {dialect.bytes} NOT NULL, "
         "PRIMARY KEY (job, place))"
@@ -109,9 +109,9 @@ def shared_tables(dialect: Dialect) -> Iterator[str]:
 
 
 def lacking(there: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str]]:
-    """The columns that tables of an older version lack, each with its table, as ``ALTER TABLE`` adds them.
+    """The columns that tables of an older version lack, as (table, column definition).
 
-    :param there: the columns that a table has, by the table's name.
+    :param there: the columns of each table, by the table's name.
     """
     wanted = {"jobs": JOB_COLUMNS, "acts": {"seq": "BIGINT"}, "series_numbers": {"count": "BIGINT NOT NULL DEFAULT 1"}}
     for table, columns in wanted.items():

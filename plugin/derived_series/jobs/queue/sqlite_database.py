@@ -1,6 +1,6 @@
-"""Jobs in a file of this machine's: SQLite.
+"""SqliteDatabase: the jobs in a file on this machine.
 
-What a transaction has written survives a crash of the process and of the machine (WAL, synchronous=FULL).
+What a transaction has written survives a crash of the process or the machine (WAL, synchronous=FULL).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ DATABASE = "jobs.sqlite"
 
 _DIALECT = Dialect(counter="INTEGER PRIMARY KEY AUTOINCREMENT", bytes="BLOB")
 
-#: What the disk has no part in: trying again would end the same.
+#: Errors that have nothing to do with the disk: trying again would fail the same way.
 _REFUSED_VALUES = (sqlite3.DataError, sqlite3.InterfaceError)
 
-#: Bytes that are tried at a start.
+#: The bytes that are written at the start to test the disk.
 _ROOM_BYTES = 1 << 16
 
 
 class SqliteDatabase(Database):
-    """A file for one process at a time.
+    """A database file for one process at a time.
 
-    :param folder: is made when it is not there.
-    :param in_memory: nothing of it is read or written.
-    :raises Busy: its disk is full. :raises DerivedSeriesError: it cannot be written.
+    :param folder: the folder of the file, created if it is missing.
+    :param in_memory: whether to keep everything in memory and not use the folder.
+    :raises Busy: the disk is full. :raises DerivedSeriesError: the file cannot be used.
     """
 
     def __init__(self, folder: Path, *, in_memory: bool = False):
@@ -59,7 +59,7 @@ class SqliteDatabase(Database):
             ) from error
 
     def _prepare(self) -> None:
-        """Give a new database its tables, and one of an older version what it lacks."""
+        """Create the tables of a new database, and update those of an older version."""
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -78,7 +78,7 @@ class SqliteDatabase(Database):
             for statement in tables(_DIALECT):
                 self._db.execute(statement)
             self._db.execute("UPDATE acts SET seq = rowid WHERE seq IS NULL")
-        with self._db:  # whether there is room for what is written at a start
+        with self._db:  # test whether there is room for what is written at the start
             self._db.execute("CREATE TABLE IF NOT EXISTS room (one INTEGER PRIMARY KEY, bytes BLOB)")
             self._db.execute("INSERT OR REPLACE INTO room VALUES (1, zeroblob(?))", [_ROOM_BYTES])
         with self._db:
@@ -127,7 +127,7 @@ class SqliteDatabase(Database):
 
 
 def is_full(folder: Path, error: Exception) -> bool:
-    """Whether an error comes of a full disk. SQLite tells of some only that they are errors of the disk."""
+    """Whether an error is caused by a full disk; SQLite reports some only as disk errors."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -144,6 +144,6 @@ def is_full(folder: Path, error: Exception) -> bool:
 
 
 def full(folder: Path, error: Exception) -> Busy:
-    """The disk does not take a job: nothing that trying again at once would mend."""
+    """The error for a disk that refuses a job."""
     what = "is full" if is_full(folder, error) or "full" in str(error) else f"cannot be written: {error}"
     return Busy(f"the disk of the jobs folder {folder} {what}", retry_after=60)

@@ -1,7 +1,7 @@
-"""The jobs: rows of a database, and beside them the images that were uploaded for them.
+"""JobStore: the jobs, as rows of a database, and the images that were uploaded for them.
 
-What ``add`` has returned from survives a crash of the process and of the machine (an image is on disk before the row
-that names it).
+Once ``add`` has returned, a job survives a crash of the process or the machine. An image is on disk before the row that
+names it.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.jobs.stored_series import stored_series
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(JobRecord))
-#: Columns whose names are not those of the fields: databases of older versions have them.
+#: Columns that are named differently from their fields, as in databases of older versions.
 _COLUMN_OF = {"has_leftovers": "dirty", "attempts_lost_to_restarts": "lost"}
 _COLUMNS = tuple(_COLUMN_OF.get(name, name) for name in _FIELDS)
-#: Columns of what is looked for in the JSON of the others.
+#: Columns with values extracted from the JSON of others.
 _DERIVED = ("pipeline", "replaces", "preview", "verdict", "made", "held", "undelivered")
 _JSON = frozenset({"request", "result"})
 _UNFINISHED = "state IN ('Pending', 'Running', 'Retry')"
 
-#: The LIMIT of a query that has none.
+#: The LIMIT of a query without a limit.
 _ALL = 1 << 62
 
 
 class JobStore:
-    """All jobs. Safe for threads.
+    """Stores all jobs. Safe for threads.
 
-    :param folder: is made when it is not there.
-    :param database: where the rows are; by default a file in the folder, of one process at a time.
-    :param files: where images and logs are; by default files in the folder.
+    :param folder: the jobs folder, created if it is missing.
+    :param database: the database of the rows; by default a file in the folder, for one process at a time.
+    :param files: where images and logs are kept; by default in the folder.
     :raises Busy: its disk is full. :raises DerivedSeriesError: it cannot be written.
     """
 
-    #: Why nothing is derived, where nothing is.
+    #: Why nothing is derived; None if jobs are accepted.
     problem: str | None = None
 
     def __init__(self, folder: Path, database: Database | None = None, files: JobFiles | None = None):
@@ -60,7 +60,7 @@ class JobStore:
             raise
 
     def _bring_up_to_date(self) -> None:
-        """Write what older versions did not: columns of what is in the JSON of others."""
+        """Fill in the derived columns that older versions did not write."""
         with self.database.transaction() as db:
             rows = db.execute("SELECT id, request, result FROM jobs").fetchall()
             changed = [
@@ -73,11 +73,11 @@ class JobStore:
         self.database.close()
 
     def transaction(self, *, leading: bool = False, before: Note | None = None) -> AbstractContextManager[Transaction]:
-        """See ``Database.transaction``."""
+        """Begin a transaction that writes; see ``Database.transaction``."""
         return self.database.transaction(leading=leading, before=before)
 
     def reading(self) -> AbstractContextManager[Transaction]:
-        """See ``Database.reading``."""
+        """Begin a transaction that reads; see ``Database.reading``."""
         return self.database.reading()
 
     def add(
@@ -88,11 +88,11 @@ class JobStore:
         most: int,
         along: Note | None = None,
     ) -> None:
-        """Accept a job: when this returns, it is on disk.
+        """Accept a job, which is on disk when this returns.
 
-        :param most: so many jobs may be unfinished.
-        :param along: writes what is kept with the job or not at all: it is called in the same transaction.
-        :raises Busy: there are that many, or the disk is full. Nothing is left of the job.
+        :param most: the most unfinished jobs.
+        :param along: writes data that belongs to the job, in the same transaction.
+        :raises Busy: there are that many, or the disk is full; nothing of the job is stored.
         """
         self._check_room(most)
         accepted = False
@@ -131,23 +131,23 @@ class JobStore:
         return count
 
     def image_path(self, job: JobRecord) -> Path | None:
-        """The uploaded image's file, where it is one."""
+        """The uploaded image's file; None if it is not a file on this machine."""
         return None if job.image is None else self.files.image_path(job.id, job.image)
 
     def image_size(self, job: JobRecord) -> int | None:
-        """Bytes of the uploaded image; None: there is none (any more)."""
+        """The size of the uploaded image in bytes; None if there is none (any more)."""
         return None if job.image is None else self.files.image_size(job.id, job.image)
 
     def read_image(self, job: JobRecord, start: int = 0, count: int | None = None) -> bytes:
-        """Bytes of the uploaded image. :param count: None: all from ``start`` on. :raises NotFound: there is none."""
+        """Read bytes of the uploaded image. :param count: None: the rest. :raises NotFound: there is none."""
         return self.files.read_image(job.id, job.image or "", start, count)
 
     def remove_image(self, job_id: str) -> None:
-        """Forget the uploaded image of a job."""
+        """Remove the uploaded image of a job."""
         self.files.remove_image(job_id)
 
     def remove_stray_images(self) -> int:
-        """Remove images whose jobs were never accepted, have succeeded or are gone (a crash between two steps)."""
+        """Remove images whose jobs were never accepted, succeeded or are gone (after a crash between two steps)."""
         return self.files.remove_stray_images(self._is_done_with)
 
     def _is_done_with(self, job_id: str) -> bool:
@@ -159,29 +159,29 @@ class JobStore:
         return jobs[0] if jobs else None
 
     def get(self, job_id: str) -> JobRecord:
-        """:raises NotFound: no such job."""
+        """The record of a job. :raises NotFound: there is no such job."""
         job = self.find(job_id)
         if job is None:
             raise NotFound(f"there is no job {job_id}", remedy="GET /derived-series/jobs lists them")
         return job
 
     def page(self, since: int = 0, limit: int = 0) -> list[JobRecord]:
-        """Jobs in the order of their acceptance; ``limit`` 0 is all of them."""
+        """A page of jobs in the order of their acceptance. :param limit: 0: all of them."""
         return self._select("ORDER BY seq LIMIT ? OFFSET ?", [limit or _ALL, since])
 
     def of_series(self, series: str) -> list[JobRecord]:
-        """Jobs whose parent a series is, in the order of their acceptance; those that reject it, too."""
+        """The jobs with a series as their parent, including those that reject it, in the order of acceptance."""
         return self._select("WHERE series = ? ORDER BY seq", [series])
 
     def unfinished(self) -> list[JobRecord]:
         return self._select(f"WHERE {_UNFINISHED} ORDER BY seq")
 
     def with_leftovers(self) -> list[JobRecord]:
-        """Failed jobs of which something may still be in Orthanc."""
+        """Failed jobs that may have left something in Orthanc."""
         return self._select("WHERE state = 'Failure' AND dirty <> 0 ORDER BY seq")
 
     def failed_with_image(self) -> list[JobRecord]:
-        """Failed jobs whose image was uploaded."""
+        """Failed jobs with an uploaded image."""
         return self._select("WHERE state = 'Failure' AND image IS NOT NULL ORDER BY seq")
 
     def next_ready(
@@ -193,13 +193,13 @@ class JobStore:
         without: Collection[str] = (),
         pipelines: bool = True,
     ) -> JobRecord | None:
-        """The job to run next: the highest priority, then the oldest.
+        """The job to run next: the one with the highest priority, then the oldest.
 
-        One that replaces waits until no other on its subject runs: two would not see each other's series.
+        A job that replaces waits while another one on its subject runs, because two would not see each other's series.
 
-        :param preview: only dry runs, which store nothing and so replace nothing.
-        :param only: the pipelines of which jobs are taken; None takes any job.
-        :param without: the pipelines of which no job is taken; with ``pipelines=False`` none of any pipeline is.
+        :param preview: take only dry runs, which store and replace nothing.
+        :param only: take only jobs of these pipelines; None: of any.
+        :param without: take no jobs of these pipelines. :param pipelines: False: take no jobs of any pipeline.
         """
         wanted: list[str] = []
         names: list[str] = []
@@ -222,31 +222,31 @@ class JobStore:
         return jobs[0] if jobs else None
 
     def oldest_waiting(self) -> float | None:
-        """When the oldest of the jobs that have never run was accepted, in seconds since 1970."""
+        """When the oldest job that has never run was accepted, in seconds since 1970; None if there is none."""
         with self.database.reading() as db:
             row = db.execute("SELECT min(created) FROM jobs WHERE state = 'Pending' AND started IS NULL").fetchone()
         return row[0]  # type: ignore[no-any-return]
 
     def try_to_write(self) -> None:
-        """Write a little. :raises Busy: the disk does not take it."""
+        """Test writing. :raises Busy: the disk refuses it."""
         self.database.try_to_write()
 
     def next_time(self) -> float | None:
-        """When the first of the jobs that wait for another attempt is due."""
+        """When the first job that waits for another attempt is due; None if there is none."""
         with self.database.reading() as db:
             row = db.execute("SELECT min(next_try) FROM jobs WHERE state = 'Retry'").fetchone()
         return row[0]  # type: ignore[no-any-return]
 
     def with_digest(self, digest: str) -> list[JobRecord]:
-        """Jobs of the same digest that have not failed, newest first."""
+        """The jobs with a digest that have not failed, newest first."""
         return self._select("WHERE digest = ? AND state <> 'Failure' ORDER BY seq DESC", [digest])
 
     def succeeded_on(self, subject: str, *, but: str) -> list[JobRecord]:
-        """Jobs on the same subject that succeeded, all but one."""
+        """The jobs on a subject that succeeded, except one."""
         return self._select("WHERE subject = ? AND state = 'Success' AND id <> ? ORDER BY seq", [subject, but])
 
     def undelivered(self) -> list[JobRecord]:
-        """Jobs that are over and have destinations that did not take their series, or wait for a verdict."""
+        """The jobs that are over with destinations that did not take their series, or that wait for a verdict."""
         return self._select("WHERE state IN ('Success', 'Failure') AND undelivered <> 0 ORDER BY seq")
 
     def maker_of(self, series: str) -> JobRecord | None:
@@ -260,11 +260,11 @@ class JobStore:
         return self._select("WHERE made <> '' AND verdict IS NULL ORDER BY seq DESC LIMIT ?", [limit])
 
     def rejections(self) -> list[JobRecord]:
-        """The jobs that rejected a series and stored the document that says so."""
+        """The jobs that rejected a series and stored a rejection note."""
         return self._select("WHERE result IS NOT NULL AND verdict = 'Reject' ORDER BY seq")
 
     def cancellations(self) -> list[str]:
-        """The jobs that are to be ended."""
+        """The identifiers of the jobs to be cancelled."""
         with self.database.reading() as db:
             return [job for (job,) in db.execute("SELECT job FROM cancellations").fetchall()]
 
@@ -281,21 +281,20 @@ class JobStore:
         return [_from_row(row) for row in rows]
 
     def claim(self, job: JobRecord) -> bool:
-        """Begin an attempt, as the Orthanc that leads; on disk when this returns.
+        """Record the beginning of an attempt, as the Orthanc that leads; it is on disk when this returns.
 
         :param job: the record of the new attempt.
-        :returns: False: it does not wait any more, or another attempt has begun.
-        :raises Busy: the disk does not take it.
+        :returns: False if the job no longer waits, or another attempt has begun.
+        :raises Busy: the disk refuses it.
         """
         return self._write(job, "attempt = ? AND state IN ('Pending', 'Retry')", [job.attempt - 1], None)
 
     def update(self, job: JobRecord, along: Note | None = None) -> bool:
-        """Write what has become of an attempt, as the Orthanc that leads; on disk when this returns.
+        """Write what became of an attempt, as the Orthanc that leads; it is on disk when this returns.
 
-        :param along: writes what is kept with it or not at all: it is called in the same transaction, and sees the
-            record as it was.
-        :returns: False: the job's attempt is another one by now, or it is gone; nothing was written.
-        :raises Busy: the disk does not take it.
+        :param along: writes data that belongs to it, in the same transaction, while the record is still the old one.
+        :returns: False if the job is at another attempt by now, or gone; nothing was written.
+        :raises Busy: the disk refuses it.
         """
         return self._write(job, "attempt = ?", [job.attempt], along)
 
@@ -306,11 +305,11 @@ class JobStore:
             return _written(db, job, condition, values)
 
     def exchange(self, former: JobRecord, job: JobRecord, along: Note | None = None) -> bool:
-        """Write a job's new record, whoever leads; it is on disk when this returns.
+        """Replace a job's record, whoever leads; it is on disk when this returns.
 
-        :param former: what it is made from. :param along: see ``update``.
-        :returns: False: the record is another one by now; nothing was written.
-        :raises Busy: the disk does not take it.
+        :param former: the record that the new one is based on. :param along: see ``update``.
+        :returns: False if the record has changed meanwhile; nothing was written.
+        :raises Busy: the disk refuses it.
         """
         with self.transaction() as db:
             row = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM jobs WHERE id = ?", [former.id]).fetchone()
@@ -321,7 +320,7 @@ class JobStore:
             return _written(db, job, "id = id", [])
 
     def delete(self, job_id: str) -> None:
-        """Forget a job that is over, its image and its log. :raises Conflict: it is not, or not any more."""
+        """Delete a job that is over, with its image and log. :raises Conflict: it is not over (any more)."""
         with self.transaction() as db:
             db.execute("DELETE FROM jobs WHERE id = ? AND state IN ('Success', 'Failure')", [job_id])
             if db.execute("SELECT 1 FROM jobs WHERE id = ?", [job_id]).fetchone() is not None:
@@ -329,14 +328,14 @@ class JobStore:
         self.files.remove(job_id)
 
     def forget_oldest(self, keep: int) -> None:
-        """Forget the oldest jobs that are over, but for the newest ``keep``; as Orthanc's JobsHistorySize.
+        """Delete the oldest jobs that are over, except the newest ``keep``, like Orthanc's JobsHistorySize.
 
         Those whose destinations wait for a verdict are kept.
         """
         over = "state IN ('Success', 'Failure') AND dirty = 0 AND held = 0"
         old = self._select(f"WHERE {over} ORDER BY seq DESC LIMIT ? OFFSET ?", [_ALL, keep])
         for job in old:
-            with suppress(Conflict):  # it is resubmitted at this moment
+            with suppress(Conflict):  # it was resubmitted just now
                 self.delete(job.id)
 
 
@@ -360,18 +359,18 @@ def _queue_full(most: int) -> Busy:
 
 
 def _marks(values: Collection[str]) -> str:
-    """The marks of a list of values; of an empty one, a list that has none of them."""
+    """The placeholders for a list of values; for an empty list, one that matches nothing."""
     return ", ".join("?" * len(values)) or "NULL"
 
 
 def _pattern(series: str) -> str:
-    """What is LIKE a list that names a series."""
+    """The LIKE pattern for a list that contains a series."""
     escaped = series.replace("!", "!!").replace("%", "!%").replace("_", "!_")
     return f"% {escaped} %"
 
 
 def _object(text: str | None) -> dict[str, Any]:
-    """A JSON object; an empty one where it is none."""
+    """Read a JSON object; an empty one if it is not an object."""
     try:
         value = None if text is None else json.loads(text)
     except ValueError:

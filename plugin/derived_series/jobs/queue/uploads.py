@@ -78,7 +78,7 @@ class KeptUploads:
     def tidy_when_due(self, now: float) -> None:
         """Remove what is too old or too many, unless that was done a short while ago.
 
-        :param now: seconds since 1970. :raises Busy, OSError: the disk does not take it.
+        :param now: seconds since 1970. :raises Busy, OSError: the disk refuses it.
         """
         if time.monotonic() < self._tidy_at:
             return

@@ -1,6 +1,6 @@
-"""What people have said of derived series: the record, in the database of the jobs. Metadata of the series is its copy.
+"""VerdictLog: the verdicts of users on derived series, in the jobs database; metadata of the series is only a copy.
 
-Anybody who may write to Orthanc can write metadata; here is only what was said to the plugin.
+Anybody who can write to Orthanc can write metadata, but only the plugin writes here.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.store import JobStore
 
-#: The row that says that what was kept as metadata alone, by older versions, has been taken over.
+#: The row that records that verdicts kept only as metadata, by older versions, have been taken over.
 _TAKEN_OVER = ""
 
 
 class VerdictLog:
-    """The last verdict on each series, by its Orthanc identifier. It stays when the series and its job are gone."""
+    """The last verdict on each series, by Orthanc identifier; it stays when the series and its job are gone."""
 
     def __init__(self, store: JobStore):
         self._store = store
 
     def of(self, series: str) -> dict[str, Any] | None:
-        """The verdict on a series."""
+        """The verdict on a series; None if there is none."""
         with self._store.reading() as db:
             row = db.execute("SELECT verdict FROM verdicts WHERE series = ?", [series]).fetchone()
         if row is None:
@@ -35,17 +35,17 @@ class VerdictLog:
     def put(self, series: str, verdict: Mapping[str, Any], along: Note | None = None) -> None:
         """Write a verdict; it is on disk when this returns.
 
-        :param along: is called in the same transaction. :raises Busy: the disk does not take it.
+        :param along: called in the same transaction. :raises Busy: the disk refuses it.
         """
         self._put({series: verdict}, along)
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing has been taken over from metadata yet."""
+        """Whether verdicts have not been taken over from metadata yet."""
         return self.of(_TAKEN_OVER) is None
 
     def take_over(self, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write what older versions kept, once."""
+        """Write the verdicts that older versions kept as metadata, once."""
         self._put({**verdicts, _TAKEN_OVER: {}})
 
     def _put(

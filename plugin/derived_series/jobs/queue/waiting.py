@@ -1,4 +1,4 @@
-"""Those who wait for a job's end."""
+"""WaitingRoom: threads that wait for the end of a job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class WaitingRoom:
-    """Threads that sleep until a job is over; while they sleep they hold no interpreter lock."""
+    """Lets threads sleep until a job is over, without holding the interpreter lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,7 +18,7 @@ class WaitingRoom:
     def wait(self, job_id: str, timeout: float, is_over: Callable[[], bool]) -> None:
         """Return when ``wake(job_id)`` is called, after ``timeout`` seconds, or when the room is closed.
 
-        :param is_over: is asked after the sleeper is registered: a job that ends meanwhile is not missed.
+        :param is_over: called after the thread is registered, so that a job that ends meanwhile is not missed.
         """
         event = threading.Event()
         with self._lock:
@@ -35,13 +35,13 @@ class WaitingRoom:
                     del self._events[job_id]
 
     def wake(self, job_id: str) -> None:
-        """The job is over."""
+        """Wake the threads that wait for a job."""
         with self._lock:
             for event in self._events.get(job_id, ()):
                 event.set()
 
     def close(self) -> None:
-        """Wake all; nobody sleeps here any more."""
+        """Wake all threads, and let none sleep any more."""
         with self._lock:
             self._closed = True
             for events in self._events.values():

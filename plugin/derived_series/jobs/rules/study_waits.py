@@ -74,7 +74,7 @@ class StudyWaits:
         return write
 
     def put(self, wait: StudyWait) -> None:
-        """Write a wait; it is on disk when this returns. :raises Busy: the disk does not take it."""
+        """Write a wait; it is on disk when this returns. :raises Busy: the disk refuses it."""
         with self._store.transaction() as db:
             self.note(wait)(db)
 
