@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as npst
 from pydicom.dataset import Dataset
 
 from building import build, parent_of, real, stored, written
-from derived_series import Blueprint, NumpyFactory, ParentSeries, StaticElement
+from derived_series import Blueprint, NumpyFactory, ParentSeries, PlacedImage, StaticElement
 from derived_series.errors import InvalidImage, PixelError, ShapeMismatch
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
@@ -170,6 +170,13 @@ def test_nan_cannot_be_replaced_by_nan() -> None:
             classic(image, "ct", nan=by)
 
 
+def test_nan_is_replaced_by_a_number_of_any_type() -> None:
+    for by in (2**70, np.float32(-5), np.int16(3)):
+        assert all(
+            np.allclose(real(dataset), float(by)) for dataset in written(build(CT, np.full(SHAPE, np.nan), nan=by))
+        )
+
+
 def test_zero_stays_zero() -> None:
     """Background must not become a small value beside zero."""
     for image in (np.linspace(-300.3, 2000.7, 24), np.linspace(0, 0.77, 24), np.linspace(-5e9, 0.0, 24)):
@@ -292,6 +299,7 @@ class _Tensor:
         (CT.to_nifti(), "of the type Nifti1Image"),
         ((plane for plane in np.zeros(SHAPE)), "of the type generator"),
         (np.ma.masked_less(np.zeros((*SHAPE, 3), np.uint8), 1), "a masked array"),
+        (PlacedImage(np.zeros(SHAPE), np.eye(4)), "of the type ndarray, not a Grid"),  # type: ignore[arg-type]
     ],
 )
 def test_what_numpy_cannot_take_as_it_is_is_refused_with_its_reason(bad: Any, words: str) -> None:

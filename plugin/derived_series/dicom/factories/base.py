@@ -24,6 +24,7 @@ from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.blueprints.space import FrameChoice, in_space
 from derived_series.dicom.blueprints.where_placed import WherePlacedElement
 from derived_series.dicom.factories.image_files import CUT_OFF, require
+from derived_series.dicom.grid import Grid
 from derived_series.dicom.image.frame_of_reference import FrameOfReference
 from derived_series.dicom.image.from_itk import is_sitk, placed_image
 from derived_series.dicom.image.placement import PlacedImage, Placement, on_parent, place, without_geometry
@@ -215,6 +216,11 @@ class NumpyFactory(DicomFactory):
         if is_sitk(image):
             image = placed_image(image)
         if isinstance(image, PlacedImage):
+            if not isinstance(image.grid, Grid):
+                raise InvalidImage(
+                    f"the grid of the PlacedImage is of the type {type(image.grid).__name__}, not a Grid",
+                    remedy="make one of an affine, Grid.from_affine(affine_lps, array.shape), or of the parent's",
+                )
             array = _volume(image.array)
             if array.shape[-3:] != image.grid.shape:
                 raise ShapeMismatch(f"the array's shape is {array.shape}, its grid's {image.grid.shape}")

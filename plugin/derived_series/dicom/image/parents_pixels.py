@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ def _finite(image: npt.NDArray[Any], nan: float | None) -> npt.NDArray[Any]:
         return image.view(np.uint8)
     if image.dtype.kind != "f" or np.all(np.isfinite(image)):
         return image
-    if nan is None or not np.isfinite(nan):
+    if nan is None or not math.isfinite(nan):
         raise PixelError(
             "the image holds NaN or Inf",
             remedy="replace them in the image, or choose what they are replaced by, such as NumpyFactory(nan=0)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -197,7 +198,7 @@ def _range(image: npt.NDArray[Any], nan: float | None) -> tuple[float, float, bo
             advice=Advice(Choice.NAN),
         )
     if bad and nan is not None:
-        if not isinstance(nan, (int, float, np.number)) or not np.isfinite(nan):
+        if not isinstance(nan, (int, float, np.number)) or not math.isfinite(nan):
             raise PixelError(f"NaN cannot be replaced by {nan!r}", remedy="give a number, such as NumpyFactory(nan=0)")
         lows.append(nan)
         highs.append(nan)
