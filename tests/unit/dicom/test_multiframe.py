@@ -34,12 +34,14 @@ from derived_series import (
     volume_blueprint,
 )
 from derived_series.dicom.factories.kinds import ParametricMapFactory, SegmentationFactory
+from derived_series.dicom.modules.windows import displayed, windows_of
 from derived_series.dicom.objects.highdicom_planes import close_table
 from derived_series.dicom.series.finished import from_user_datasets
 from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input
 from derived_series.pipelines.run import Options, run_pipeline
+from derived_series.review.manifest import series_document
 from multiframe import capture, dose, enhanced, nuclear
 from phantoms import compressed, ct_phantom, decoded, encode, mr_phantom, pet_phantom
 
@@ -440,6 +442,23 @@ def test_values_of_a_parametric_map_are_those_of_its_mapping(slope: float, inter
     whole = parent_of([source])
     assert sorted(whole.stored().ravel()) == list(range(48))
     assert np.allclose(whole.voxels(), whole.stored() * slope + intercept, atol=1e-4)
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID", ""])
+def test_the_window_of_a_parametric_map_is_in_the_units_of_its_mapping(function: str) -> None:
+    """It is of the values before the mapping (PS3.3 C.7.6.16.2.11), and shows the same greys after it."""
+    source = _parametric_map(0.01, -5.0)
+    (voi,) = source.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+    voi.WindowCenter, voi.WindowWidth, voi.VOILUTFunction = [2.5, 1], [3, 2], function
+    (frame, *_) = parent_of([source]).instances
+    values = np.linspace(0, 5, 9)
+    for (centre, width), after in zip([(2.5, 3.0), (1.0, 2.0)], windows_of(frame), strict=True):
+        shown = displayed(values * 0.01 - 5, *after, frame.VOILUTFunction)
+        assert np.allclose(shown, displayed(values, centre, width, function or None))
+    document = series_document([source], {str(source.SOPInstanceUID): "id"})
+    assert document["Window"] == pytest.approx(windows_of(frame)[0]) and document["WindowStep"] == 1
+    turned = _parametric_map(-1.0, 0.0)
+    assert "WindowCenter" not in parent_of([turned]).instances[0]
 
 
 def test_mappings_that_differ_leave_a_parametric_map_as_it_is_stored() -> None:

@@ -171,7 +171,8 @@ def test_nan_cannot_be_replaced_by_nan() -> None:
 
 
 def test_nan_is_replaced_by_a_number_of_any_type() -> None:
-    for by in (2**70, np.float32(-5), np.int16(3)):
+    numbers: list[Any] = [2**70, np.float32(-5), np.int16(3)]
+    for by in numbers:
         assert all(
             np.allclose(real(dataset), float(by)) for dataset in written(build(CT, np.full(SHAPE, np.nan), nan=by))
         )

@@ -16,7 +16,7 @@ from derived_series.dicom.source.multiframe.functional_groups import (
     shared_group,
 )
 from derived_series.dicom.source.multiframe.mosaic import is_mosaic, tiles
-from derived_series.dicom.source.multiframe.value_mapping import rescale_in_other_words
+from derived_series.dicom.source.multiframe.value_mapping import in_real_world
 from derived_series.dicom.source.multiframe.vectors import PLACE, places
 from derived_series.errors import InvalidParent
 from derived_series.kinds import sop_class
@@ -100,7 +100,7 @@ def _of_groups(source: Dataset, count: int) -> list[dict[BaseTag, Element]]:
         of_frame = classic_elements(groups, zone)
         whole = Dataset({**dict(shared.items()), **dict(groups.items())})
         added = {element.tag: element for element in classic_attributes(source, whole, of_frame)}
-        by_frame.append({**added, **of_all, **of_frame, **rescale_in_other_words(source, whole)})
+        by_frame.append(in_real_world(source, whole, {**added, **of_all, **of_frame}))
     return by_frame
 
 

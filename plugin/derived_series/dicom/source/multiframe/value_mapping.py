@@ -6,7 +6,7 @@ for 1 (C.8.20.2.3).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -15,26 +15,61 @@ from pydicom.uid import ParametricMapStorage
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.encoding.tags import describe
-from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
+from derived_series.dicom.encoding.value_rules import values_of
+from derived_series.dicom.source.multiframe.frame import Element, FrameDataset, source_of
 
 _SEQUENCE = Tag("RealWorldValueMappingSequence")
 _SLOPE, _INTERCEPT = Tag("RescaleSlope"), Tag("RescaleIntercept")
+_CENTRE, _WIDTH, _FUNCTION = Tag("WindowCenter"), Tag("WindowWidth"), Tag("VOILUTFunction")
+_WINDOW = frozenset((_CENTRE, _WIDTH, _FUNCTION, Tag("WindowCenterWidthExplanation")))
 _AS_STORED = (1.0, 0.0)
 
 
-def rescale_in_other_words(source: Dataset, groups: Dataset) -> dict[BaseTag, DataElement]:
-    """RescaleSlope and RescaleIntercept of a frame; nothing where its values are as they are stored.
+def in_real_world(source: Dataset, groups: Dataset, elements: Mapping[BaseTag, Element]) -> dict[BaseTag, Element]:
+    """Give a frame the RescaleSlope and RescaleIntercept that it does not have, and its window in these values.
 
-    :param groups: the functional groups of the frame, the shared ones among them.
+    :param groups: the functional groups of the frame, the shared ones among them. :param elements: of the frame.
     """
     line = _line_of(source, groups)
     if line is None or line == _AS_STORED:
-        return {}
+        return dict(elements)
     slope, intercept = line
+    window = _window(elements, slope, intercept)
     return {
+        **{tag: element for tag, element in elements.items() if tag not in _WINDOW},
+        **window,
         _SLOPE: DataElement(_SLOPE, "DS", decimal_string(slope)),
         _INTERCEPT: DataElement(_INTERCEPT, "DS", decimal_string(intercept)),
     }
+
+
+def _window(elements: Mapping[BaseTag, Element], slope: float, intercept: float) -> dict[BaseTag, Element]:
+    """The window of stored values as one of real-world values; none where a negative slope would turn it round.
+
+    LINEAR takes 1 off the width and a half off the centre (PS3.3 C.11.2.1.2.1): it becomes LINEAR_EXACT.
+    """
+    centres, widths = (_numbers(elements.get(tag)) for tag in (_CENTRE, _WIDTH))
+    if slope <= 0 or not centres or len(centres) != len(widths):
+        return {}
+    stated = elements.get(_FUNCTION)
+    function = str(stated.value or "LINEAR") if isinstance(stated, DataElement) else "LINEAR"
+    off, less = (0.5, 1.0) if function == "LINEAR" else (0.0, 0.0)
+    if min(widths) <= less:
+        return {}
+    changed = {
+        _CENTRE: DataElement(_CENTRE, "DS", [decimal_string((c - off) * slope + intercept) for c in centres]),
+        _WIDTH: DataElement(_WIDTH, "DS", [decimal_string((w - less) * slope) for w in widths]),
+        _FUNCTION: DataElement(_FUNCTION, "CS", "LINEAR_EXACT" if function == "LINEAR" else function),
+    }
+    return {**{tag: element for tag, element in elements.items() if tag in _WINDOW}, **changed}
+
+
+def _numbers(element: Element | None) -> list[float]:
+    """The numbers of an element; none where it is missing or has others."""
+    try:
+        return [float(value) for value in values_of(element)] if isinstance(element, DataElement) else []
+    except (TypeError, ValueError):
+        return []
 
 
 def ambiguous_mapping(instances: Iterable[Dataset]) -> list[str]:
