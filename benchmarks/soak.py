@@ -35,7 +35,18 @@ from orthanc_server import REPOSITORY, OrthancFailed, OrthancServer
 from server_audit import jobs_folder_is_tidy
 from soak_client import SoakClient, Unexpected
 from soak_course import Course, Problem
-from soak_plan import ACTS, BY_RULE, SLICES, STUDIES_PER_DAY, STUDIES_PER_MINUTE, Act, Rule, StudyPlan, plans
+from soak_plan import (
+    ACTS,
+    BY_RULE,
+    SLICES,
+    STUDIES_PER_DAY,
+    STUDIES_PER_MINUTE,
+    Act,
+    Rule,
+    StudyPlan,
+    odd_moments,
+    plans,
+)
 from soak_sampling import sample, unfinished
 from soak_studies import COLUMNS, ROWS, Study, image, study_of
 from soak_tables import tables
@@ -161,10 +172,11 @@ class Soak:
             for pause, what in (
                 (SAMPLE_SECONDS, self._sample), (PAGE_SECONDS, self._look_at_page),
                 (HEALTH_SECONDS, self._probe_health), (PROMETHEUS_SECONDS, self._scrape),
-                (60.0, self._tell),
             ):  # fmt: skip
-                for turn in range(1, int(end / pause) + 1):
-                    at(turn * pause, what, watchers)
+                for moment in odd_moments(pause, end):
+                    at(moment, what, watchers)
+            for minute in range(1, int(end / 60) + 1):
+                at(minute * 60, self._tell, watchers)
             clock.run()
         self._guarded(self._drain)
 

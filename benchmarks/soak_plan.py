@@ -64,6 +64,17 @@ class StudyPlan:
         return Counter((series | _MADE_BY_ACT.get(self.act, {})).items())
 
 
+def odd_moments(pause: float, end: float) -> Iterator[float]:
+    """One moment within each interval of ``pause`` seconds, the same at each run.
+
+    Who looks in step with what Orthanc does at intervals, such as giving memory back, sees one moment of each, drifts
+    slowly to the next, and takes that for growth.
+    """
+    chance = random.Random(1)
+    for turn in range(int(end / pause)):
+        yield (turn + chance.random()) * pause
+
+
 def plans(minutes: float, seed: int) -> Iterator[StudyPlan]:
     """The studies of so many minutes, in the order in which they come: evenly, each a little early or late."""
     chance = random.Random(seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,9 @@ import pytest
 from bench_tables import Table
 from kept_section import rewritten, with_section
 from soak_course import ENVIRONMENT, ORTHANC, OTHERS, WORKERS, Answer, Course, Problem, Process, Sample
-from soak_plan import ACTS, BY_RULE, NOTE, SLICES, STUDIES_PER_DAY, StudyPlan, plans
+from soak_plan import ACTS, BY_RULE, NOTE, SLICES, STUDIES_PER_DAY, StudyPlan, odd_moments, plans
 from soak_tables import tables
-from soak_verdict import QUICK_ROUTES, Criterion, broken, criteria
+from soak_verdict import FLAT_MB, QUICK_ROUTES, Criterion, broken, criteria, growth
 
 MB = 1_000_000
 MINUTES = 60.0
@@ -137,6 +137,29 @@ def test_what_is_not_as_it_must_be_breaks_its_criterion(spoil: Callable[[Course]
     course = flat()
     spoil(course)
     assert any(each.startswith(name) for each in names(broken(course))), names(broken(course))
+
+
+def grown(moments: Sequence[float], cycle_seconds: float) -> float:
+    """The growth in MB that is seen of a process that has no more after each cycle than before it."""
+    memory = [Process(1, ORTHANC, int((205 + 20 * (at / cycle_seconds % 1)) * MB), 0, 40, 80) for at in moments]
+    samples = [
+        dataclasses.replace(sample(0), at=at, processes=(each,)) for at, each in zip(moments, memory, strict=True)
+    ]
+    return growth(samples, lambda each: each.orthanc) / MB
+
+
+@pytest.mark.parametrize("cycle_seconds", [29.9, 30.1, 30.15, 60.3])
+def test_memory_that_is_given_back_at_intervals_does_not_grow(cycle_seconds: float) -> None:
+    assert abs(grown(list(odd_moments(10.0, 3600)), cycle_seconds)) < FLAT_MB / 3
+
+
+def test_who_looks_in_step_is_mistaken() -> None:
+    """The reason for odd moments: the test above can fail."""
+    assert abs(grown([10.0 * turn for turn in range(60, 360)], 30.15)) > FLAT_MB / 2
+
+
+def test_there_is_one_odd_moment_in_each_interval() -> None:
+    assert [int(moment / 10) for moment in odd_moments(10.0, 3600)] == list(range(360))
 
 
 def test_a_short_soak_tells_nothing_of_growth_and_all_of_the_rest() -> None:
