@@ -15,14 +15,15 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import RLELossless
 
-from building import LIBRARY, build, written
+from building import LIBRARY, build, parent_of, volume, written
 from dciodvfy import errors
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
 from derived_series.dicom.series.interface import Series
 from derived_series.errors import BlueprintError, GeometryError, InvalidParent, ValidationFailed
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
-from phantoms import ct_phantom, encode, mr_phantom, pet_phantom
+from phantoms import compressed, ct_phantom, encode, mr_phantom, pet_phantom
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom tells of every wrong value that it reads
 
@@ -253,6 +254,55 @@ def test_a_slope_that_is_not_finite_is_named(value: bytes, tmp_path: Path) -> No
 def test_a_slope_of_zero_is_told(tmp_path: Path) -> None:
     _, series = derive("pet", "pet", raw("RescaleSlope", b"0"), tmp_path)
     assert any("is 0: it was taken as 1" in warning for warning in series.warnings)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "words"),
+    [
+        ("HighBit", 5, "HighBit (0028,0102) of the parent series is 5, with 12 bits of 16: it was taken as 11"),
+        ("HighBit", 16, "HighBit (0028,0102) of the parent series is 16"),
+        ("BitsStored", 20, "BitsStored (0028,0101) of the parent series is 20, of 16"),
+        ("BitsStored", 0, "BitsStored (0028,0101) of the parent series is 0, of 16"),
+        ("PixelRepresentation", None, "no PixelRepresentation (0028,0103): its values were taken as unsigned"),
+        ("HighBit", None, ""),
+    ],
+)
+def test_bits_that_cannot_be_are_told(keyword: str, value: int | None, words: str) -> None:
+    wanted = parent_of(ct_phantom(3, 8, 8)).voxels()
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets[1:]:
+        setattr(dataset, keyword, value)
+    series = build(datasets)
+    assert np.array_equal(volume(series), wanted)
+    warned = [warning for warning in series.warnings if "taken" in warning]
+    assert len(warned) == bool(words) and all(words in warning for warning in warned)
+
+
+def test_a_highest_bit_that_cannot_be_is_told_of_run_lengths_too() -> None:
+    datasets = compressed(ct_phantom(3, 8, 8), RLELossless)
+    for dataset in datasets:
+        dataset.HighBit = 5
+    series = build(datasets)
+    assert np.array_equal(volume(series), parent_of(ct_phantom(3, 8, 8)).voxels())
+    assert any("it was taken as 11" in warning for warning in series.warnings)
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("RescaleSlope", [1, 2]), ("SamplesPerPixel", [1, 1])])
+def test_several_numbers_in_place_of_one_are_named(keyword: str, value: Any) -> None:
+    datasets = ct_phantom(3, 8, 8)
+    setattr(datasets[1], keyword, value)
+    with pytest.raises(
+        InvalidParent, match=rf"{keyword} \(0028,\d{{4}}\) of instance {datasets[1].SOPInstanceUID} is .*, not a number"
+    ):
+        build(datasets)
+
+
+def test_an_image_without_rows_is_not_one() -> None:
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets:
+        dataset.Rows = 0
+    with pytest.raises(InvalidParent, match="not an image: it has 0 Rows and 8 Columns"):
+        parent_of(datasets)
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])

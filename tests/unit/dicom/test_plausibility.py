@@ -73,3 +73,6 @@ def test_an_inverted_parent_is_told() -> None:
         dataset.PhotometricInterpretation = "MONOCHROME1"
     (warning,) = warnings_of(parent_of(datasets), parent_of(datasets).voxels())
     assert "MONOCHROME1" in warning and "CT" in READY
+    for dataset in datasets[:2]:  # the last one alone is enough
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+    assert "MONOCHROME1" in warnings_of(parent_of(datasets), parent_of(datasets).voxels())[0]

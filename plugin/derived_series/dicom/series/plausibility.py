@@ -31,13 +31,19 @@ _SLICES_LOOKED_AT = 5
 _ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
 
 
+def _is_inverted(parent: ParentSeries) -> bool:
+    """Whether any of its instances is shown so."""
+    instances = parent.instances[:1] if parent.is_constant("PhotometricInterpretation") else parent.instances
+    return any(instance.get("PhotometricInterpretation") == "MONOCHROME1" for instance in instances)
+
+
 def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:
     """Warn of implausible values in a classic series.
 
     :param elements: the elements that its instances share.
     """
     warnings = []
-    if env.pixels.samples == 1 and env.parent.pivot.get("PhotometricInterpretation") == "MONOCHROME1":
+    if env.pixels.samples == 1 and _is_inverted(env.parent):
         warnings.append(
             "the parent series is shown inverted (MONOCHROME1); the derived one is MONOCHROME2, with low values dark"
         )

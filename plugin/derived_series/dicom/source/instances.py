@@ -162,6 +162,9 @@ def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:
     for dataset in instances[:1] if alike else instances:
         if "Rows" not in dataset or "Columns" not in dataset:
             raise InvalidParent(f"instance {dataset.SOPInstanceUID} is not an image: it has no Rows and Columns")
+        if not dataset.Rows or not dataset.Columns:
+            size = f"{dataset.Rows} Rows and {dataset.Columns} Columns"
+            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is not an image: it has {size}")
     sizes = Counter((int(d.Rows), int(d.Columns)) for d in (instances[:1] if alike else instances))
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())

@@ -33,8 +33,8 @@ from derived_series.dicom.source.instances import (
 from derived_series.dicom.source.multiframe.concatenation import missing_parts
 from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicom.source.multiframe.value_mapping import ambiguous_mapping
+from derived_series.dicom.source.odd_pixels import odd_pixels
 from derived_series.dicom.source.pixels import FORMAT_TAGS, LastMosaic, PixelFormat, are_plain, stored_frame
-from derived_series.dicom.source.rescale import odd_rescale
 from derived_series.dicom.source.selection import ALL, Selection, choose
 from derived_series.dicom.source.slices import ParentSlices
 from derived_series.dicom.source.to_itk import sitk_image
@@ -120,7 +120,7 @@ class ParentSeries:
             grid, arranged = _grid(slices, varying)
             instances = tuple(slices[i] for i in arranged.order)
             warnings = (*meta_warnings, *left_out, *check_frame_of_reference(slices, varying), *_stretched(slices[0]))
-            warnings = (*warnings, *odd_rescale(slices, varying), *ambiguous_mapping(slices))
+            warnings = (*warnings, *odd_pixels(slices, varying), *ambiguous_mapping(slices))
             return cls(instances, grid, varying, arranged.volumes, arranged.key, warnings)
         slices.sort(key=lambda d: int(d.get("InstanceNumber") or 0))
         return cls(tuple(slices), None, varying, warnings=(*meta_warnings, *left_out))

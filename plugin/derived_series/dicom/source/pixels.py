@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from derived_series.dicom.encoding.read_errors import reading
-from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.encoding.tags import describe, to_tag
 from derived_series.dicom.source.lookup_tables import look_up
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.errors import InvalidParent
@@ -74,19 +74,37 @@ class PixelFormat:
         lacking = [keyword for keyword in ("BitsAllocated", "BitsStored") if dataset.get(keyword) is None]
         if lacking and "PixelData" in source_of(dataset):
             raise InvalidParent(f"instance {dataset.get('SOPInstanceUID')} has pixels, but no {' and '.join(lacking)}")
-        bits, stored = int(dataset.get("BitsAllocated") or 32), int(dataset.get("BitsStored") or 32)
-        grey = int(dataset.get("SamplesPerPixel") or 1) == 1 and int(dataset.get("NumberOfFrames") or 1) == 1
+        bits, stored = _whole(dataset, "BitsAllocated") or 32, _whole(dataset, "BitsStored") or 32
+        high = dataset.get("HighBit")
+        highest = stored - 1 if high is None or not stored - 1 <= int(high) < bits else int(high)
+        grey = (_whole(dataset, "SamplesPerPixel") or 1) == 1 and (_whole(dataset, "NumberOfFrames") or 1) == 1
         return cls(
             native=are_plain(dataset) and grey and bits in (8, 16, 32),
             rows=int(dataset.Rows),
             columns=int(dataset.Columns),
-            dtype=f"<{'i' if int(dataset.get('PixelRepresentation') or 0) else 'u'}{bits // 8}",
+            dtype=f"<{'i' if _whole(dataset, 'PixelRepresentation') else 'u'}{bits // 8}",
             bits_stored=stored,
-            unused_high_bits=bits - 1 - int(dataset.get("HighBit", stored - 1)),
-            slope=float(dataset.get("RescaleSlope") or 1),
-            intercept=float(dataset.get("RescaleIntercept") or 0),
+            unused_high_bits=bits - 1 - highest,
+            slope=_number(dataset, "RescaleSlope") or 1,
+            intercept=_number(dataset, "RescaleIntercept"),
             has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
         )
+
+
+def _whole(dataset: Dataset, keyword: str) -> int:
+    return int(_number(dataset, keyword))
+
+
+def _number(dataset: Dataset, keyword: str) -> float:
+    """The number; 0 where it is missing or empty. :raises InvalidParent: it is not one number."""
+    value = dataset.get(keyword)
+    try:
+        return float(value or 0)
+    except (TypeError, ValueError) as error:
+        raise InvalidParent(
+            f"{describe(to_tag(keyword))} of instance {dataset.get('SOPInstanceUID')} is {value!r}, not a number",
+            remedy="correct it in the parent series",
+        ) from error
 
 
 def transfer_syntax(dataset: Dataset) -> UID | None:
