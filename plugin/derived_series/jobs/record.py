@@ -1,4 +1,4 @@
-"""A job as it is on disk: an immutable record, replaced by a new one with every change."""
+"""JobRecord: a job as stored on disk, an immutable record that every change replaces."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from derived_series.errors import DerivedSeriesError, UserCodeError
 from derived_series.jobs.plain import text_of
 from derived_series.jobs.remedies import CODE_FAILED, WORDS
 
-#: Statuses that an error may be answered with.
+#: The HTTP statuses of errors.
 _STATUSES = frozenset(status.value for status in HTTPStatus if status.value >= 400)
 
 
 class State(Enum):
-    """The states of Orthanc's own jobs, by Orthanc's names. ``RETRY``: waits for its next attempt."""
+    """The state of a job, named as in Orthanc's own jobs. ``RETRY``: it waits for its next attempt."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -36,7 +36,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error as it is kept and answered.
+    """An error as stored and answered.
 
     :param kind: the class of ``derived_series.errors``.
     """
@@ -49,7 +49,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: DerivedSeriesError) -> Problem:
-        """User code may raise an error of ours with anything in it."""
+        """Make a problem from an error, which user code may have filled with anything."""
         remedy, details = (None if text is None else text_of(text) for text in (error.remedy_in(WORDS), error.details))
         if isinstance(error, UserCodeError):
             remedy = remedy or CODE_FAILED
@@ -72,20 +72,20 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """One derivation that was accepted.
+    """An accepted derivation.
 
-    :param id: a UUID; with it all UIDs of the derived series are settled, whatever attempt makes it.
+    :param id: a UUID, from which all UIDs of the derived series follow, so that they are the same in every attempt.
     :param series: the Orthanc identifier of the parent series.
     :param request: the request's JSON, without the image.
     :param image: the name of the uploaded image's file in the job's folder.
-    :param subject: what is derived from what, whatever the parameters; ``IfExists: Replace`` replaces by it.
-    :param digest: all that the result depends on; ``IfExists: Reuse`` finds by it.
-    :param created: seconds since 1970, as all times here. It is also the "now" that the series is written with.
-    :param attempt: attempts begun so far.
-    :param attempts_lost_to_restarts: those of them that Orthanc's own end cut short.
+    :param subject: identifies what is derived from what, without parameters; ``IfExists: Replace`` uses it.
+    :param digest: identifies everything that the result depends on; ``IfExists: Reuse`` uses it.
+    :param created: seconds since 1970, like all times here; also the time that is written into the series.
+    :param attempt: the number of attempts begun so far.
+    :param attempts_lost_to_restarts: how many of these were interrupted because Orthanc ended.
     :param next_try: when a job in ``RETRY`` may run again.
-    :param has_leftovers: instances of the derived series may be in Orthanc though the job has not succeeded.
-    :param runtime: seconds that its attempts took.
+    :param has_leftovers: whether instances of the derived series may be in Orthanc although the job has not succeeded.
+    :param runtime: the seconds that its attempts took.
     :param result: the answer of a job that succeeded.
     """
 
@@ -121,31 +121,31 @@ class JobRecord:
         image: str | None = None,
         id: str | None = None,
     ) -> JobRecord:
-        """A job that is accepted now. :param id: by default a new UUID."""
+        """Make the record of a new job. :param id: by default a new UUID."""
         return cls(id or str(uuid.uuid4()), series, request, image, subject, digest, time.time(), priority)
 
     @property
     def is_preview(self) -> bool:
-        """Whether it stores nothing, and a person waits for it in front of a page."""
+        """Whether it is a dry run, which stores nothing, that a user waits for in front of a page."""
         return bool(self.request.get("DryRun"))
 
     @property
     def now(self) -> datetime:
-        """The date and time that the derived series is written with, the same in every attempt."""
+        """The date and time written into the derived series, the same in every attempt."""
         return datetime.fromtimestamp(self.created)
 
 
 def subject_of(series: str, request: dict[str, Any]) -> str:
-    """See ``JobRecord.subject``."""
+    """The subject of a job; see ``JobRecord.subject``."""
     keys = ("Pipeline", "Blueprint", "Factory", "Inputs", "Orientation", "Part")
     retrieve = [request["Retrieve"]] if "Retrieve" in request else []  # subjects without it are as they always were
     return _digest([series, *(request.get(key) for key in keys), *retrieve])
 
 
 def digest_of(series: str, request: dict[str, Any], image: bytes | None, code: str) -> str:
-    """See ``JobRecord.digest``.
+    """The digest of a job; see ``JobRecord.digest``.
 
-    :param code: stands for the user's code that takes part, such as a hash of its file.
+    :param code: identifies the user's code, such as a hash of its file.
     """
     without = {"Synchronous", "Asynchronous", "Priority", "Timeout", "IfExists", "User"}
     relevant = {key: value for key, value in request.items() if key not in without}

@@ -1,5 +1,4 @@
-"""What a client of the routes can do about errors: how it makes the choices that they speak of, and what is said of
-those of a user's code."""
+"""Remedies for clients of the routes: how to make the choices that errors suggest, and what to do about user code."""
 
 from __future__ import annotations
 
@@ -8,10 +7,10 @@ from types import MappingProxyType
 
 from derived_series.errors import Choice
 
-#: Of an error of a user's code that has no remedy of its own.
+#: The remedy for an error of user code that has none.
 CODE_FAILED = "the pipeline's code has failed: the traceback is in the job's log"
 
-#: Keys of a request.
+#: How to make each choice by the keys of a request.
 WORDS: Mapping[Choice, str] = MappingProxyType(
     {
         Choice.NAN: 'ask with "NaN": 0',

@@ -1,4 +1,4 @@
-"""The folders of running jobs: a worker that is killed cannot remove its own."""
+"""The scratch folders of jobs, which have to be removed for a worker that was killed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from derived_series.jobs.record import JobRecord, State
 
 
 def prefix_of(job_id: str) -> str:
-    """What the names of a job's folders begin with."""
+    """The prefix of the names of a job's folders."""
     return f"derived-series-{job_id}-"
 
 
 def without_scratch(text: str, job_id: str) -> str:
-    """A text that names no folder of a job, which is gone when the text is read: they are ``{folder}`` there."""
+    """Replace a job's folders in a text by ``{folder}``, since they are gone when it is read."""
     return re.sub(rf"[^\s'\"=:]*{re.escape(prefix_of(job_id))}\w+(/tmp\w+)?", "{folder}", text)
 
 
 def remove_scratch(folder: Path, job: JobRecord) -> None:
-    """Remove what is left of a job that does not run: nothing of a patient stays there."""
+    """Remove the folders of a job that does not run, so that no patient data stays there."""
     if job.state is not State.RUNNING:
         remove_folders(folder, job.id)
 

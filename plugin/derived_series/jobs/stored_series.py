@@ -1,18 +1,18 @@
-"""The series that a job has stored, as its answer lists them."""
+"""The stored series of a job, as its answer lists them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: What is said of each series; in an answer with one series at the top, too.
+#: The keys of each series, which are also at the top of an answer with one series.
 _KEYS = ("ID", "Path", "SeriesInstanceUID", "InstancesCount", "Warnings", "Destinations")
 
 
 def stored_series(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Each with ``Output``, ``ID`` and the rest; none of a job that has stored nothing.
+    """The stored series, each with ``Output``, ``ID`` and the other keys; empty if nothing was stored.
 
-    :param result: the answer of a job; one of a former version, or of a rejection, has no list.
+    :param result: the answer of a job; those of older versions and of rejections have no list.
     """
     if result is None or result.get("DryRun"):
         return []
@@ -22,14 +22,14 @@ def stored_series(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 
 
 def stored_ids(result: Mapping[str, Any] | None) -> list[str]:
-    """The Orthanc identifiers."""
+    """The Orthanc identifiers of the stored series."""
     return [str(series["ID"]) for series in stored_series(result)]
 
 
 def answer_of(series: list[dict[str, Any]], common: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of a job: the series, and where it is one its keys at the top.
+    """Make the answer of a job: the series and, if there is only one, its keys at the top.
 
-    :param common: what is said of the job as a whole.
+    :param common: the keys about the job as a whole.
     """
     if len(series) == 1:
         one = {key: value for key, value in series[0].items() if key != "Output"}

@@ -1,7 +1,7 @@
-"""Attempts that are made on other machines: who may take one, who may speak for it, and until when.
+"""Attempts: the attempts at jobs on other machines, with the tickets and tokens of their workers.
 
-A ticket is exchanged once for the task and a token. The token is good until the attempt ends, however it ends: what is
-sent with it after that is refused, whatever it is (``is_live``). Both are kept in memory alone, by their digests.
+A ticket is exchanged once for the task and a token. The token is valid until the attempt ends for any reason; after
+that, everything that is sent with it is refused (``is_live``). Both are kept only in memory, as digests.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ HEADER = "X-Derived-Series-Attempt"
 
 @dataclass(slots=True)
 class RemoteAttempt:
-    """One attempt while it is there.
+    """An attempt that has not ended.
 
-    :param key: what dask calls it; :param job: its job, and :param number: which attempt at that; 0: not at a job.
-    :param task: what is handed out for the ticket. :param ended: is called with its outcome.
-    :param check: why a worker may not have it, by the versions that it tells; None: it may.
-    :param worker: who has it; empty: nobody yet. :param heard: when it was last heard of, of the monotonic clock.
+    :param key: its key in dask. :param job: its job. :param number: the number of the attempt; 0 if it has no job.
+    :param task: the task to hand out for the ticket. :param ended: called with its outcome.
+    :param check: returns why a worker with these versions must not have it; None if it may.
+    :param worker: the worker that has it; empty if none yet.
+    :param heard: when it last reported, by the monotonic clock.
     """
 
     key: str
@@ -42,9 +43,9 @@ class RemoteAttempt:
 
 
 class Attempts:
-    """All attempts on other machines that have not ended.
+    """Keeps track of all attempts on other machines that have not ended.
 
-    :param is_silent: whether another Orthanc may have taken up the jobs of this one by now: it was frozen, or cut off.
+    :param is_silent: whether another Orthanc may have taken over this one's jobs, because it was frozen or cut off.
     """
 
     def __init__(self, is_silent: Callable[[], bool] = lambda: False) -> None:
@@ -54,20 +55,20 @@ class Attempts:
         self._tokens: dict[str, RemoteAttempt] = {}
 
     def begin(self, attempt: RemoteAttempt) -> str:
-        """The ticket for an attempt."""
+        """Add an attempt and return its ticket."""
         ticket = secrets.token_urlsafe(24)
         with self._lock:
             self._tickets[_digest(ticket)] = attempt
         return ticket
 
     def claim(self, ticket: str, job: str, worker: str, versions: dict[str, Any]) -> tuple[RemoteAttempt, str]:
-        """Give an attempt to a worker, with a token; nobody else gets it any more.
+        """Give an attempt to a worker, with a token; no other worker can get it.
 
-        :raises Superseded: it has ended, or somebody has it: dask may run a task twice.
-        :raises DerivedSeriesError: this worker may not have it; the attempt has ended with that.
+        :raises Superseded: it has ended, or another worker has it, since dask may run a task twice.
+        :raises DerivedSeriesError: this worker must not have it, which ends the attempt.
         """
         token = secrets.token_urlsafe(24)
-        with self._lock:  # both at once: an end in between would end neither
+        with self._lock:  # atomically: an end in between would end neither
             attempt = self._tickets.pop(_digest(ticket), None)
             if attempt is None or attempt.job != job or self._may_be_anothers(attempt):
                 raise Superseded("this attempt has ended, or another worker has it")
@@ -81,7 +82,7 @@ class Attempts:
         return attempt, token
 
     def of(self, token: str | None, job: str) -> RemoteAttempt:
-        """The attempt that a token speaks for, which is heard of by that.
+        """The attempt of a token; asking counts as a report.
 
         :raises Superseded: it has ended.
         """
@@ -103,14 +104,14 @@ class Attempts:
         return attempt.number > 0 and self._is_silent()
 
     def end(self, key: str) -> None:
-        """From now on, nothing that is sent for the attempt is taken."""
+        """End an attempt: nothing that is sent for it is accepted from now on."""
         with self._lock:
             for table in (self._tickets, self._tokens):
                 for digest in [digest for digest, attempt in table.items() if attempt.key == key]:
                     del table[digest]
 
     def silent(self, seconds: float) -> list[RemoteAttempt]:
-        """Those that a worker has and that were not heard of for so long."""
+        """The claimed attempts that have not reported for ``seconds``."""
         since = time.monotonic() - seconds
         with self._lock:
             return [attempt for attempt in self._tokens.values() if attempt.heard < since]
@@ -121,11 +122,11 @@ class Attempts:
             return any(attempt.job == job for attempt in self._tokens.values())
 
     def claimed(self, keys: Container[str]) -> list[RemoteAttempt]:
-        """Those of these that a worker has."""
+        """The attempts among these keys that a worker has."""
         with self._lock:
             return [attempt for attempt in self._tokens.values() if attempt.key in keys]
 
 
 def _digest(secret: str) -> str:
-    """What is kept in place of it: looking it up takes as long whatever it begins with."""
+    """The digest that is kept instead of a secret, so that looking it up takes the same time for any guess."""
     return hashlib.sha256(secret.encode()).hexdigest()

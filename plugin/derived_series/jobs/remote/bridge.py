@@ -1,7 +1,7 @@
-"""The process that speaks to dask for Orthanc: errands in, what dask says of them out.
+"""The bridge: a process that submits errands to dask for Orthanc and reports what dask says about them.
 
-It is a child of Orthanc's, like the workers: dask's event loop, its modules and what it unpickles stay here. Outcomes
-do not come this way: workers send them to Orthanc, so that nothing has to be fetched from a worker's machine.
+It is a child process of Orthanc like the workers, so that dask's event loop, modules and unpickling stay here. Workers
+send outcomes directly to Orthanc, so nothing has to be fetched from a worker's machine.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from derived_series.jobs.remote.runs import REPORT, run_here
 from derived_series.scheduler_connection import CertificateFiles, obstacle
 from derived_series.shortening import shortened
 
-#: Seconds between two questions who is there, that connecting may take, and between two tries.
+#: Seconds between two queries for workers, that connecting may take, and between two tries.
 _ASK_SECONDS = 1.0
 _CONNECT_SECONDS = 10.0
 _AGAIN_SECONDS = 1.0
 
 _TEXT_CHARACTERS = 500
 
-#: dask's classes have no type information.
+#: A class of dask, which has no type information.
 _CLIENT: Any = distributed.Client
 _SECURITY: Any = distributed.Security
 
@@ -44,32 +44,34 @@ def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
         os.set_inheritable(number, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(life)
-    logging.disable()  # of dask's own loggers: what is to be known is told over the pipe
+    logging.disable()  # silence dask's loggers: everything relevant is sent over the pipe
     asyncio.run(Bridge(Connection(pipe)).serve())
 
 
 class Bridge:
-    """The connection to one scheduler, made again whenever it is lost."""
+    """The connection to a scheduler, restored whenever it is lost."""
 
     def __init__(self, pipe: Connection):
         self._pipe = pipe
         self._ended = asyncio.Event()
         self._client: Any = None
         self._connect: Mapping[str, Any] = {}
-        self._wanted: dict[str, Mapping[str, Any]] = {}  # what is to be run, by key
+        self._wanted: dict[str, Mapping[str, Any]] = {}  # the errands to run, by key
         self._futures: dict[str, Any] = {}
-        self._seen: dict[str, tuple[object, float]] = {}  # when it was heard of a worker, and since when that
+        self._seen: dict[
+            str, tuple[object, float]
+        ] = {}  # by worker, when the scheduler last heard of it, and since when we know
         self._watching: set[asyncio.Task[None]] = set()
         self._state: Mapping[str, Any] = {}
 
     async def serve(self) -> None:
-        """Until Orthanc closes the pipe."""
+        """Serve until Orthanc closes the pipe."""
         self._connect = json.loads(await asyncio.to_thread(self._pipe.recv_bytes))
         asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._read)
         working = asyncio.create_task(self._work())
         await self._ended.wait()
         working.cancel()
-        os._exit(0)  # dask would take seconds to say goodbye
+        os._exit(0)  # dask would take seconds to shut down
 
     def _read(self) -> None:
         try:
@@ -103,7 +105,7 @@ class Bridge:
             try:
                 await self._be_connected()
                 problem = "the connection is lost"
-            except Exception as error:  # the boundary to dask: whatever it raises, it is tried again
+            except Exception as error:  # the boundary to dask: after any error, try again
                 problem = await asyncio.to_thread(_problem, self._connect, error)
             self._client = None
             lost, self._futures = self._futures, {}
@@ -113,7 +115,7 @@ class Bridge:
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _be_connected(self) -> None:
-        """Connect, and ask who is there for as long as the scheduler answers."""
+        """Connect, and query the workers as long as the scheduler answers."""
         connect = self._connect
         client: Any = _CLIENT(
             connect["Scheduler"],
@@ -136,7 +138,7 @@ class Bridge:
             self._watch(_close(client))
 
     async def _ask(self, client: Any) -> None:
-        """Ask who is there, and give up what is with a worker of which the scheduler hears nothing."""
+        """Query the workers, and give up errands on those that the scheduler no longer hears of."""
         identity = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), _CONNECT_SECONDS)
         workers = identity["workers"]
         silent = {address for address, each in workers.items() if self._is_silent(address, each.get("last_seen"))}
@@ -151,7 +153,7 @@ class Bridge:
                         self._end(key, "the scheduler hears nothing of its machine")
 
     def _is_silent(self, address: str, last_seen: object) -> bool:
-        """By our own clock: the scheduler's may be another."""
+        """Whether a worker is silent, by our own clock, since the scheduler's may differ."""
         now = time.monotonic()
         if self._seen.get(address, (None, 0.0))[0] != last_seen:
             self._seen[address] = (last_seen, now)
@@ -179,7 +181,7 @@ class Bridge:
         self._watch(self._await(key, future))
 
     async def _await(self, key: str, future: Any) -> None:
-        """Say how a task has ended that Orthanc has not told us to forget."""
+        """Report how a task ended, unless Orthanc has dropped it."""
         try:
             error = await future.exception()
         except asyncio.CancelledError:
@@ -202,7 +204,7 @@ class Bridge:
 
 
 def _may_pass(error: object) -> bool:
-    """Whether a task failed for its worker or its connections; else the worker cannot run tasks."""
+    """Whether a task failed because of its worker or connections; otherwise the worker cannot run tasks at all."""
     if isinstance(error, DerivedSeriesError):
         return isinstance(error, StorageError) and error.transient
     return isinstance(error, OSError) or type(error).__module__.startswith(
@@ -215,7 +217,7 @@ def _text(error: object) -> str:
 
 
 def _problem(connect: Mapping[str, Any], error: Exception) -> str:
-    """Why the scheduler is not reached, in plainer words than dask's where there are some."""
+    """Why the scheduler cannot be reached, in plainer words than dask's if possible."""
     files = CertificateFiles(connect["Ca"], connect["Certificate"], connect["Key"]) if connect["Ca"] else None
     try:
         plain = obstacle(connect["Scheduler"], files)

@@ -1,6 +1,6 @@
-"""The blueprint folders as they travel: a list of files with the digest of each, and files in parts.
+"""Bundle: the blueprint folders for workers on other machines, as a list of files with digests, and files in parts.
 
-A worker on another machine keeps files by their digests, and takes none that is not what the list says.
+A worker on another machine stores files by digest, and accepts only files that match the list.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from derived_series.errors import Conflict, NotFound
 
-#: Bytes of an image or a file that one answer has, at most.
+#: The most bytes of an image or file in one answer.
 PART_BYTES = 16 << 20
 
 _BLOCK_BYTES = 1 << 20
@@ -22,7 +22,7 @@ _LEFT_OUT = frozenset({"__pycache__"})
 
 @dataclass(frozen=True, slots=True)
 class BundledFile:
-    """:param path: where it is here; :param size: bytes."""
+    """A file of a bundle. :param path: its path on this machine. :param size: in bytes."""
 
     path: Path
     sha256: str
@@ -31,10 +31,10 @@ class BundledFile:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What the blueprint folders held when they were read.
+    """The contents of the blueprint folders when they were read.
 
-    :param files: by the number of their folder and the path in it, such as ``0/ct.py``.
-    :param folders: how many folders there are.
+    :param files: the files by the number of their folder and the path in it, such as ``0/ct.py``.
+    :param folders: the number of folders.
     """
 
     files: Mapping[str, BundledFile]
@@ -42,7 +42,7 @@ class Bundle:
 
     @classmethod
     def of(cls, folders: Iterable[str]) -> Bundle:
-        """Read all files of the folders; not hidden ones."""
+        """Read all files of the folders except hidden ones."""
         roots = [Path(folder) for folder in folders]
         files = {
             f"{number}/{path.relative_to(root).as_posix()}": _bundled(path)
@@ -63,7 +63,7 @@ class Bundle:
         return hashlib.sha256(self.manifest).hexdigest()
 
     def part(self, sha256: str, offset: int) -> bytes:
-        """Bytes of a file. :raises NotFound: no such file. :raises Conflict: it is not as it was."""
+        """Read bytes of a file. :raises NotFound: there is no such file. :raises Conflict: it has changed."""
         for each in self.files.values():
             if each.sha256 == sha256:
                 try:
@@ -81,7 +81,7 @@ class Bundle:
 
 
 def part_of(path: Path, offset: int) -> bytes:
-    """Up to ``PART_BYTES`` of a file."""
+    """Read up to ``PART_BYTES`` of a file."""
     with path.open("rb") as file:
         file.seek(offset)
         return file.read(PART_BYTES)

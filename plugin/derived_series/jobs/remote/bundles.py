@@ -1,4 +1,4 @@
-"""The bundle of the blueprint folders, read when it is first asked for."""
+"""Bundles: the bundle of the blueprint folders, read on first use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derived_series.jobs.remote.bundle import Bundle
 
 
 class Bundles:
-    """One bundle a process, as workers load the folders once. :param folders: the blueprint folders."""
+    """Reads the bundle once for each process, as workers load the folders. :param folders: the blueprint folders."""
 
     def __init__(self, folders: Sequence[str]):
         self._folders = tuple(folders)

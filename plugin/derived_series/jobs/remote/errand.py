@@ -1,6 +1,6 @@
-"""An errand: all that dask carries of a task. Where to ask for it, and a ticket that is good for asking once.
+"""Errand: everything that dask carries of a task, which is where to get it and a ticket for getting it once.
 
-Nothing of a patient and no credential is in it: dask's scheduler, its logs and its pages see it.
+It contains no patient data and no credentials, because dask's scheduler, logs and pages can show it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """
-    :param url: where the worker reaches Orthanc.
-    :param path: of the route that gives the task out, and below which it is reported on.
-    :param ticket: is exchanged for the task, once.
-    :param ca: the certificates to trust when that is HTTPS, in PEM; None: those of the worker's system.
-    :param dicomweb_root: where Orthanc's DICOMweb plugin answers.
+    """The instructions for a worker to get a task from Orthanc.
+
+    :param url: the URL at which the worker reaches Orthanc.
+    :param path: the path of the route that hands out the task, below which the worker reports.
+    :param ticket: exchanged for the task, once.
+    :param ca: the certificates to trust for HTTPS, in PEM; None: those of the worker's system.
+    :param dicomweb_root: the path of Orthanc's DICOMweb plugin.
     :param store_timeout: seconds that a request with instances may last.
     """
 
@@ -47,9 +48,8 @@ class _Done:
 
 
 def to_be_done(function: Callable[[str], str], errand: str) -> bytes:
-    """A pickle that runs an errand where it is read: by ``pickle.loads``, which every Python has.
+    """Make a pickle that runs an errand where it is unpickled, by ``pickle.loads``, which every Python has.
 
-    A function of this package, handed to dask as it is, would be looked up by the scheduler as well, which may be the
-    site's own and without this package.
+    If dask got a function of this package, the scheduler would import it too, which may run without this package.
     """
     return pickle.dumps(_Done(function, errand))

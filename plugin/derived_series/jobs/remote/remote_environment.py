@@ -1,4 +1,4 @@
-"""An environment on other machines."""
+"""RemoteEnvironment: an environment on other machines."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 class RemoteEnvironment:
-    """What its pipelines are is told by a worker, and kept in a file for times when none is there.
+    """An environment whose workers describe its pipelines; the description is kept in a file for when none is there.
 
-    :param file: where that is kept.
+    :param file: the file with the description.
     """
 
     def __init__(self, name: str, cluster: Cluster, executor: RemoteExecutor, file: Path, bundle: Callable[[], str]):
@@ -38,7 +38,7 @@ class RemoteEnvironment:
         return self._executor
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """See ``RemoteExecutor.listen``."""
+        """Have ``changed`` called when other workers are connected; see ``RemoteExecutor.listen``."""
         self._executor.listen(changed)
 
     def start(self) -> None:
@@ -46,9 +46,9 @@ class RemoteEnvironment:
         self._executor.start()
 
     def describe(self, describe: Callable[[tuple[str, ...]], Any], folders: tuple[str, ...], /) -> Future[Any]:
-        """What a worker there finds in the blueprint folders; while none is there, what one has found last.
+        """Have a worker describe the blueprint folders; without a worker, return the last description.
 
-        :param describe, folders: of this machine; the workers have their own.
+        :param describe, folders: not used: they are this machine's, and workers have their own.
         """
         kept = self._kept()
         if kept is not None and (kept[0] == self._bundle() or self._executor.lack is not None):
@@ -64,18 +64,18 @@ class RemoteEnvironment:
     def _take(self, bundle: str, future: Future[Any], answer: Future[Catalogue]) -> None:
         try:
             catalogue = catalogue_from_json(future.result())
-        except BaseException as error:  # the boundary to a worker: who asked hears of it
+        except BaseException as error:  # the boundary to a worker: the caller gets the error
             answer.set_exception(error)
             return
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_text(json.dumps({"Bundle": bundle, "Catalogue": catalogue_to_json(catalogue)}))
-        except OSError as error:  # a full disk: it is asked for again at the next start
+        except OSError as error:  # if the disk is full, it is requested again at the next start
             _log.warning("%s cannot be written: %s", self._file, error)
         answer.set_result(catalogue)
 
     def _kept(self) -> tuple[str, Catalogue] | None:
-        """What the file says, and of which blueprint folders."""
+        """The digest of the blueprint folders and the description in the file; None without one."""
         try:
             document = json.loads(self._file.read_text())
             return str(document["Bundle"]), catalogue_from_json(document["Catalogue"])
@@ -83,7 +83,7 @@ class RemoteEnvironment:
             return None
 
     def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """A person who waits for a page does not wait for a worker that may be at something else for an hour."""
+        """Return None: a user in front of a page should not wait for a worker that may be busy for an hour."""
 
     def elsewhere(self) -> tuple[int, int]:
         return min(self._executor.fitting, self._cluster.workers), self._cluster.workers

@@ -1,7 +1,7 @@
-"""Jobs on other machines behind the ``concurrent.futures.Executor`` shape.
+"""RemoteExecutor: runs jobs on other machines, with the interface of ``concurrent.futures.Executor``.
 
-dask is spoken to by a process of its own (``bridge.py``): Orthanc's has neither its event loop nor its modules. What
-becomes of an attempt is told by the worker over HTTP (``Attempts``); dask only says that one will not be told of.
+A separate process (``bridge.py``) speaks to dask, so that Orthanc's process needs neither its event loop nor its
+modules. Workers report outcomes over HTTP (``Attempts``); dask only reports attempts that will not have one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from derived_series.jobs.remote.wire import task_to_json
 
 _log = logging.getLogger(__name__)
 
-#: The module that the process runs which speaks to dask.
+#: The module that the bridge process runs.
 _BRIDGE = "derived_series.jobs.remote.bridge"
 
 _DEATH_SECONDS = 5.0
@@ -44,15 +44,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What the configuration says of an environment on other machines.
+    """The configuration of an environment on other machines.
 
-    :param scheduler: dask's address of it, such as ``tls://box:8786``.
-    :param ca, certificate, key: files for TLS; empty without.
-    :param workers: jobs at once; :param resources: units of each resource that a job claims.
-    :param url: where the workers reach Orthanc. :param ca_bundle: certificates to trust there, in PEM.
-    :param lost_after: seconds without a word of a worker after which its job is given to another one.
-    :param strictness: which versions have to be the same at both ends.
-    :param idle: seconds without a job after which a worker lets go of what its pipelines have prepared.
+    :param scheduler: the address of dask's scheduler, such as ``tls://box:8786``.
+    :param ca, certificate, key: files for TLS; empty without TLS.
+    :param workers: the most jobs at once. :param resources: the units of each resource that a job claims.
+    :param url: the URL at which workers reach Orthanc. :param ca_bundle: the certificates to trust there, in PEM.
+    :param lost_after: seconds without a report from a worker after which its job is given to another one.
+    :param strictness: which versions must be the same at both ends.
+    :param idle: seconds without a job after which a worker releases what its pipelines have prepared.
     """
 
     scheduler: str
@@ -72,10 +72,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class RemoteWorker:
-    """A worker as the scheduler tells of it.
+    """A worker as the scheduler reports it.
 
-    :param report: what it says of itself; None: it has not our preload.
-    :param silent: the scheduler has not heard of it for so long that it may be frozen or cut off.
+    :param report: its report about itself; None if it runs without our preload.
+    :param silent: whether the scheduler has not heard of it for so long that it may be frozen or cut off.
     """
 
     address: str
@@ -87,7 +87,7 @@ class RemoteWorker:
 
 
 class _RemoteFuture(Future[T]):
-    """A future whose ``cancel`` ends the attempt at once: nothing that it sends afterwards is taken."""
+    """A future whose ``cancel`` ends the attempt at once: nothing that it sends afterwards is accepted."""
 
     def __init__(self, stop: Callable[[], bool]):
         super().__init__()
@@ -99,9 +99,9 @@ class _RemoteFuture(Future[T]):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """An attempt that a worker has or is to have.
+    """An attempt that a worker has or will get.
 
-    :param task: None: a catalogue is asked for. :param message: what the process that speaks to dask is told of it.
+    :param task: None if it is a request for a catalogue. :param message: its message to the bridge process.
     """
 
     key: str
@@ -111,10 +111,10 @@ class _Call:
 
 
 class RemoteExecutor(PlacedExecutor):
-    """Has attempts at jobs made by workers on other machines.
+    """Runs attempts at jobs on workers on other machines.
 
-    :param name: of the environment. :param versions: what runs here.
-    :param bundle: the digest of the blueprint folders.
+    :param name: the name of the environment. :param versions: the versions that run here.
+    :param bundle: returns the digest of the blueprint folders.
     """
 
     begins_later = True
@@ -139,7 +139,7 @@ class RemoteExecutor(PlacedExecutor):
         self._calls: dict[str, _Call] = {}
         self._workers: tuple[RemoteWorker, ...] = ()
         self._problem: str | None = "the scheduler has not answered yet"
-        self._logged: tuple[str | None, float] = "", 0.0  # what the log says of that, and since when; empty: nothing
+        self._logged: tuple[str | None, float] = "", 0.0  # the problem that was logged last, and when; empty: none
         self._stopping = threading.Event()
         self._launched: Launched | None = None
         self._threads = [
@@ -148,18 +148,18 @@ class RemoteExecutor(PlacedExecutor):
         ]
 
     def listen(self, changed: Callable[[], None]) -> None:
-        """Have something called when other workers are there than before."""
+        """Have ``changed`` called when other workers are connected than before."""
         self._changed = changed
 
     def start(self) -> None:
-        """Connect to the scheduler, and go on trying."""
+        """Connect to the scheduler, retrying until it succeeds."""
         for thread in self._threads:
             thread.start()
 
-    # -- what is there ---------------------------------------------------------------------------------------------
+    # -- workers ---------------------------------------------------------------------------------------------------
 
     def _refusal(self, worker: RemoteWorker) -> str | None:
-        """Why a worker gets no jobs of this environment; None: it does."""
+        """Why a worker gets no jobs of this environment; None if it does."""
         if worker.silent:
             return "the scheduler hears nothing of it"
         unreached = (worker.report or {}).get("Unreached") or {}
@@ -180,7 +180,7 @@ class RemoteExecutor(PlacedExecutor):
 
     @property
     def fitting(self) -> int:
-        """How many workers are connected that could take its jobs."""
+        """The number of connected workers that could take its jobs."""
         with self._lock:
             return len(self._fitting())
 
@@ -193,7 +193,7 @@ class RemoteExecutor(PlacedExecutor):
 
     @property
     def lack(self) -> str | None:
-        """Why no job can begin, as a job tells that waits; None: nothing but others that run."""
+        """What a waiting job waits for, other than for running ones; None if nothing."""
         with self._lock:
             workers, problem = self._workers, self._problem
             if self._fitting():
@@ -210,7 +210,7 @@ class RemoteExecutor(PlacedExecutor):
         return f"{wanted}: none of those that are connected can take it ({'; '.join(refusals)})"
 
     def processes(self) -> list[dict[str, Any]]:
-        """The workers, as the status tells of them."""
+        """The workers, as entries of the status."""
         with self._lock:
             workers = [(worker, self._refusal(worker)) for worker in self._workers]
             jobs = {call.key: call.task.job_id for call in self._calls.values() if call.task is not None}
@@ -234,16 +234,16 @@ class RemoteExecutor(PlacedExecutor):
 
     @property
     def problem(self) -> str | None:
-        """Why the scheduler is not reached; None: it is."""
+        """Why the scheduler cannot be reached; None if it can."""
         return self._problem
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have an attempt made. :param fn: what workers run of an attempt anyway. :param args: the ``DeriveTask``.
+        """Submit an attempt. :param fn: the function that workers run for attempts. :param args: the ``DeriveTask``.
 
-        The future fails with ``WorkerLost`` when the worker that has the attempt is lost, with a transient
-        ``StorageError`` when none has it, and with ``CancelledError`` after ``cancel``.
+        The future fails with ``WorkerLost`` if the worker that has the attempt is lost, with a transient
+        ``StorageError`` if no worker has it, and with ``CancelledError`` after ``cancel``.
 
         :raises Busy: the executor has been shut down.
         """
@@ -255,7 +255,7 @@ class RemoteExecutor(PlacedExecutor):
         return self._submit(f"{task.job_id}-{task.attempt}", task.job_id, task, document, path, self._cluster.resources)
 
     def describe(self) -> Future[Catalogue]:
-        """Have a worker load the blueprint folders and tell what they hold."""
+        """Have a worker load and describe the blueprint folders."""
         path = f"/derived-series/environments/{self._name}"
         return self._submit("catalogue", self._name, None, {}, path, {})
 
@@ -304,7 +304,7 @@ class RemoteExecutor(PlacedExecutor):
         )
 
     def _take(self, key: str, outcome: Outcome) -> None:
-        """The outcome of an attempt, told by its worker: the last that is taken of it."""
+        """Take the outcome of an attempt from its worker; nothing else is accepted from it afterwards."""
         call = self._drop(key)
         if call is None:
             return
@@ -321,7 +321,7 @@ class RemoteExecutor(PlacedExecutor):
         return True
 
     def _drop(self, key: str) -> _Call | None:
-        """Let go of an attempt: what is sent for it from now on is refused."""
+        """Drop an attempt: what is sent for it from now on is refused."""
         self._attempts.end(key)
         with self._lock:
             call = self._calls.pop(key, None)
@@ -344,7 +344,7 @@ class RemoteExecutor(PlacedExecutor):
     # -- the process that speaks to dask ---------------------------------------------------------------------------
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        """Under the lock. What a process that has ended does not hear of, the next one is told."""
+        """Send a message to the bridge, under the lock; if it has ended, the next one is told."""
         if self._launched is None:
             return
         try:
@@ -353,8 +353,8 @@ class RemoteExecutor(PlacedExecutor):
             return
 
     def _serve(self) -> None:
-        """Start the process, hear it, and start it again when it has ended."""
-        self._bundle()  # now: reading the blueprint folders may take a while, and no job waits for it yet
+        """Run the bridge process, read its messages, and restart it when it ends."""
+        self._bundle()  # now, because reading the folders may take a while and no job waits for it yet
         while not self._stopping.is_set():
             began = time.monotonic()
             pipe = self._start()
@@ -384,7 +384,7 @@ class RemoteExecutor(PlacedExecutor):
             self._send(connect)
             claimed = {attempt.key for attempt in self._attempts.claimed(self._calls)}
             for call in self._calls.values():
-                if call.key not in claimed:  # who has one goes on, and speaks to Orthanc
+                if call.key not in claimed:  # a worker that has one goes on, and reports to Orthanc
                     self._send(call.message)
             return self._launched.pipe
 
@@ -430,7 +430,7 @@ class RemoteExecutor(PlacedExecutor):
         self._log_problem(message["Problem"])
 
     def _log_problem(self, problem: str | None) -> None:
-        """Once, when it is another one; dask's words may change with every try."""
+        """Log a problem once, although dask's words may change with every try."""
         now = time.monotonic()
         was, since = self._logged
         if problem == was or (problem and was and now - since < _LOG_AGAIN_SECONDS):
@@ -455,13 +455,13 @@ class RemoteExecutor(PlacedExecutor):
             self._changed()
 
     def _watch(self) -> None:
-        """Give up on workers that are silent."""
+        """Give up attempts on silent workers."""
         while not self._stopping.wait(min(_LOOK_SECONDS, self._cluster.lost_after / 4)):
             for attempt in self._attempts.silent(self._cluster.lost_after):
                 self._lost(attempt.key, f"nothing was heard of {attempt.worker} for {self._cluster.lost_after:g} s")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Let go of all attempts; their workers are told so when they speak next."""
+        """Drop all attempts; their workers are told with their next report."""
         self._stopping.set()
         with self._lock:
             calls: Sequence[_Call] = list(self._calls.values())

@@ -1,24 +1,24 @@
-"""What a dask worker calls for an errand: the box that its preload has put there."""
+"""Running an errand in a dask worker, with the box that its preload has created."""
 
 from __future__ import annotations
 
 from typing import Protocol, cast
 
-#: Where the preload puts the box, on dask's worker.
+#: The attribute of dask's worker for the box.
 BOX = "derived_series_box"
 
-#: What the scheduler calls what the preload tells of a worker.
+#: The name of the box's report in the scheduler's data about a worker.
 REPORT = "derived_series"
 
 
 class Box(Protocol):
-    """What runs errands on a worker's machine."""
+    """The interface of the box that runs errands on a worker's machine."""
 
     def run(self, errand: str) -> str: ...
 
 
 def run_here(errand: str) -> str:
-    """Run an errand in this worker; nothing of its outcome comes back this way.
+    """Run an errand in this worker; its outcome does not come back this way.
 
     :raises RuntimeError: the worker runs without the preload.
     """

@@ -1,4 +1,4 @@
-"""Versions: what runs at both ends, compared before a job is given to another machine."""
+"""Comparing the versions at both ends before a job is given to another machine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Literal, TypeAlias
 from derived_series.jobs.pool.launch import digest
 from derived_series.software import version
 
-#: ``Same``: the packages below have to fit as well; ``Any``: only the plugin has to be the same.
+#: ``Same``: the packages below must match too; ``Any``: only the plugin must be the same.
 Strictness: TypeAlias = Literal["Same", "Any"]
 
-#: Packages that the result depends on, and how many numbers of their versions have to be the same: what pydicom
-#: writes changes with its minor versions, what numpy computes with its major ones.
+#: The packages that the result depends on, and how many numbers of their versions must match: what pydicom writes
+#: changes with its minor versions, what numpy computes with its major ones.
 _PACKAGES: Mapping[str, int] = {"pydicom": 2, "numpy": 1}
 
 
 def versions() -> dict[str, str]:
-    """Of what runs here. Nothing is imported for it."""
+    """The versions of the plugin and packages here, without importing them."""
     return {
         "Plugin": version(),
         "Digest": digest(),
@@ -36,9 +36,9 @@ def _installed(package: str) -> str:
 
 
 def difference(ours: Mapping[str, str], theirs: Mapping[str, object], strictness: Strictness) -> str | None:
-    """What speaks against giving a job to a worker, in words; None: nothing.
+    """Why a worker's versions do not match, in words; None if they do.
 
-    :param ours: of Orthanc's machine; :param theirs: of the worker's.
+    :param ours: the versions on Orthanc's machine. :param theirs: those on the worker's.
     """
     if theirs.get("Plugin") != ours["Plugin"]:
         return f"it has version {theirs.get('Plugin')} of the plugin, Orthanc has {ours['Plugin']}"

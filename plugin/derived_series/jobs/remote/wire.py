@@ -1,6 +1,6 @@
-"""Tasks and outcomes as JSON: what goes by HTTP between Orthanc and a worker on another machine.
+"""Tasks and outcomes as JSON, for HTTP between Orthanc and workers on other machines.
 
-Neither end reads a pickle of the other.
+Neither end unpickles anything from the other.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from derived_series.dicomweb.client import Connection
 from derived_series.errors import Advice, Choice, DerivedSeriesError, InvalidRequest, Missing
 from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
 
-#: What is of the server's machine alone, and is not sent: the worker has its own.
+#: Fields that only make sense on the server's machine and are not sent: the worker has its own.
 _LOCAL = frozenset({"connection", "folders", "image_path", "scratch"})
 
-#: Of an error, its fields beside the message that are plain values of these types.
+#: The types of an error's additional fields that are sent.
 _PLAIN: Mapping[str, type] = {"remedy": str, "details": str, "transient": bool, "retry_after": int}
 
 
 def task_to_json(task: DeriveTask) -> dict[str, Any]:
-    """A task, without what is of the server's machine."""
+    """Convert a task to JSON, without the fields of the server's machine."""
     document = {each.name: getattr(task, each.name) for each in fields(task) if each.name not in _LOCAL}
     return {**document, "now": task.now.isoformat()}
 
@@ -31,7 +31,7 @@ def task_to_json(task: DeriveTask) -> dict[str, Any]:
 def task_from_json(
     document: Mapping[str, Any], connection: Connection, folders: tuple[str, ...], scratch: str
 ) -> DeriveTask:
-    """The task for a worker. :param connection, folders, scratch: its own way to Orthanc, and its own folders."""
+    """Convert JSON to a task. :param connection, folders, scratch: the worker's own."""
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in document.items()
     }
@@ -49,7 +49,7 @@ def outcome_to_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def outcome_from_json(document: object) -> Outcome:
-    """:raises InvalidRequest: it is not an outcome."""
+    """Convert JSON to an outcome. :raises InvalidRequest: it is not one."""
     if not isinstance(document, dict):
         raise InvalidRequest("the outcome of an attempt is a JSON object")
     result, error = document.get("Result"), document.get("Error")
@@ -64,7 +64,7 @@ def outcome_from_json(document: object) -> Outcome:
 
 
 def error_to_json(error: DerivedSeriesError) -> dict[str, Any]:
-    """An error of ours; one of a class of the user's as the nearest class of ours."""
+    """Convert an error to JSON; a user's subclass becomes the nearest class of ours."""
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     document: dict[str, Any] = {"Kind": kind.__name__, "Message": error.message}
     document |= {name: value for name in _PLAIN if (value := getattr(error, name, None)) is not None}
@@ -80,7 +80,7 @@ def error_to_json(error: DerivedSeriesError) -> dict[str, Any]:
 
 
 def error_from_json(document: object) -> DerivedSeriesError:
-    """:raises InvalidRequest: it is not an error."""
+    """Convert JSON to an error. :raises InvalidRequest: it is not one."""
     if not isinstance(document, dict):
         raise InvalidRequest("an error is a JSON object")
     kind = getattr(errors, str(document.get("Kind")), None)
@@ -118,7 +118,7 @@ def catalogue_to_json(catalogue: Catalogue) -> dict[str, Any]:
 
 
 def catalogue_from_json(document: object) -> Catalogue:
-    """:raises InvalidRequest: it is not a catalogue."""
+    """Convert JSON to a catalogue. :raises InvalidRequest: it is not one."""
     kinds = {"blueprints": dict, "pipelines": dict, "factories": dict, "problems": list}
     if not isinstance(document, dict) or not all(isinstance(document.get(name), of) for name, of in kinds.items()):
         raise InvalidRequest(f"a catalogue is a JSON object of {', '.join(kinds)}")

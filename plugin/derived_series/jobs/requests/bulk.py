@@ -1,4 +1,4 @@
-"""What a client may ask of a run over many series: the JSON body of ``POST /derived-series/bulk``."""
+"""BulkRequest: a request for a run over many series, the JSON body of ``POST /derived-series/bulk``."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from derived_series.jobs.hours import Window
 from derived_series.jobs.requests.derive import DeriveRequest, Name, OrthancId, PersonName, known_keys, validated
 from derived_series.json_model import JsonModel
 
-#: The priority of a run's jobs: whatever a person asks for by itself goes before.
+#: The default priority of a run's jobs, below that of single requests.
 PRIORITY = -100
 
-#: The page of the documents that has the keys of a run.
+#: The documentation page with the keys of a run.
 BULK_KEYS_IN = "docs/bulk.md"
 
-#: Series or studies that a request may list.
+#: The most series or studies that a request can list.
 _MOST_RESOURCES = 10_000
 
-#: Members of a dry run that one answer looks at.
+#: The most members that one answer of a dry run checks.
 _MOST_LOOKED_AT = 500
 
-#: Keys of a derivation that one run over many series cannot have.
+#: Keys of a derivation that a run over many series cannot have.
 _OF_ONE_SERIES = ("Image", "Inputs", "Preview", "Synchronous", "Asynchronous", "Timeout")
 _SEVERAL = "name one of Query, Resources, Again and Compare"
 
 
 class BulkQuery(JsonModel):
-    """As of Orthanc's ``/tools/find``. :ivar query: values by tag, with ``*`` and ``?``; ranges of dates."""
+    """A query as for Orthanc's ``/tools/find``. :ivar query: values by tag, with ``*`` and ``?``; ranges of dates."""
 
     level: Literal["Patient", "Study", "Series"] = "Study"
     query: dict[Name, Annotated[str, Field(max_length=1024)]] = {}
@@ -43,10 +43,10 @@ class BulkQuery(JsonModel):
 
 
 class Again(JsonModel):
-    """What a former version of a pipeline has made.
+    """Selects series that a former version of a pipeline has made.
 
-    :ivar version: the SHA-256 of its code, or how that begins; None: any but the present one.
-    :ivar older_than: ISO 8601; what was made before.
+    :ivar version: the SHA-256 of its code or the beginning of it; None: any but the present one.
+    :ivar older_than: only series made before this time (ISO 8601).
     """
 
     pipeline: Name
@@ -65,17 +65,17 @@ class Again(JsonModel):
 
 
 class Pair(JsonModel):
-    """A parent, and what its derived series is to be compared with."""
+    """A parent, and the reference for its derived series."""
 
     parent: OrthancId
     reference: OrthancId
 
 
 class Compare(JsonModel):
-    """The reference set of a commissioning.
+    """The reference series of a commissioning.
 
     :ivar pairs: each parent with its reference.
-    :ivar accepted: a pipeline: what it has made and a person has accepted is the reference.
+    :ivar accepted: the name of a pipeline, whose accepted series are the references.
     """
 
     pairs: Annotated[list[Pair], Field(max_length=_MOST_RESOURCES)] = []
@@ -89,12 +89,12 @@ class Compare(JsonModel):
 
 
 class AgreementLimits(JsonModel):
-    """Within which two series agree. None: it is not looked at.
+    """The limits within which two series agree; None: not checked.
 
-    :ivar correlation: at least, of images. :ivar largest_difference: at most, in the values' unit.
-    :ivar relative_difference: at most, of images: the root mean square of the difference over the standard deviation
-        of the reference. Correlation is blind to scale and offset; this is not.
-    :ivar dice: at least, of each label.
+    :ivar correlation: the least correlation of images. :ivar largest_difference: the largest, in the values' unit.
+    :ivar relative_difference: the largest relative difference of images: the root mean square of the difference over
+        the standard deviation of the reference. Unlike correlation, it detects a wrong scale or offset.
+    :ivar dice: the least Dice coefficient of each label.
     """
 
     correlation: Annotated[float, Field(ge=-1, le=1)] | None = 0.99
@@ -104,10 +104,10 @@ class AgreementLimits(JsonModel):
 
 
 class Throttle(JsonModel):
-    """How fast a run may go.
+    """The pace of a run.
 
-    :ivar at_once: jobs of it that wait or run; None: one fewer than there are workers, at least one.
-    :ivar per_hour: jobs of it that are begun within any hour.
+    :ivar at_once: the most of its jobs that wait or run; None: one fewer than there are workers, at least one.
+    :ivar per_hour: the most of its jobs that begin in any hour.
     """
 
     at_once: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -115,11 +115,11 @@ class Throttle(JsonModel):
 
 
 class BulkKeys(JsonModel):
-    """The keys of a run; all others of the body are those of ``DeriveRequest``, for each of its jobs.
+    """The keys of a run; all other keys of the body belong to the ``DeriveRequest`` of each of its jobs.
 
-    :ivar name: what the run is shown by. :ivar derived: series that this plugin has made are parents, too.
-    :ivar hours: when it goes on: ``20:00-06:00``, by Orthanc's clock; always when there are none.
-    :ivar since, limit: of a dry run, which members are looked at.
+    :ivar name: the name to show. :ivar derived: whether series that this plugin has made are parents too.
+    :ivar hours: when it may continue, such as ``20:00-06:00`` in Orthanc's local time; always if there are none.
+    :ivar since, limit: which members a dry run checks.
     """
 
     query: BulkQuery | None = None
@@ -157,10 +157,10 @@ class BulkKeys(JsonModel):
 
 @dataclass(frozen=True, slots=True)
 class BulkRequest:
-    """A run as it is asked for.
+    """A request for a run.
 
-    :param derive: what is derived from each series; None: what was asked for when the old one was made.
-    :param derive_keys: the same as JSON, as it was given.
+    :param derive: what to derive from each series; None: what was requested when the old one was made.
+    :param derive_keys: the same as JSON, as the client sent it.
     """
 
     keys: BulkKeys
@@ -207,11 +207,11 @@ class BulkRequest:
                 remedy="single derivations have 0: nobody who waits for one is to wait for the run",
             )
         request = cls(keys, None if keys.again is not None else asked, derive_keys)
-        request.for_one()  # what cannot be asked of one series is refused now
+        request.for_one()  # so that what no series can have is refused now
         return request
 
     def check_new(self) -> None:
-        """What a new run must not ask for, though one that is on disk may have.
+        """Refuse requests that are no longer allowed, although runs on disk may have them.
 
         :raises InvalidRequest: a page of a run that is not a dry run, no series, or a series that is compared with
             itself.
@@ -237,7 +237,7 @@ class BulkRequest:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """What is kept of it: the keys that were given."""
+        """The request as JSON, with the keys that the client sent."""
         return {
             **self.keys.model_dump(mode="json", by_alias=True, exclude_unset=True),
             **{key: value for key, value in self.derive_keys.items() if self.derive is not None or key == "Priority"},
@@ -246,13 +246,13 @@ class BulkRequest:
     def for_one(self, former: dict[str, Any] | None = None, inputs: Mapping[str, str] | None = None) -> DeriveRequest:
         """The request for one series of the run.
 
-        :param former: of ``Again``: the request that the old series was made by.
-        :param inputs: the series of its study that are taken as other inputs, by name.
-        :raises InvalidRequest: this version does not take it (any more).
+        :param former: for ``Again``, the request that made the old series.
+        :param inputs: the series of its study to use as other inputs, by name.
+        :raises InvalidRequest: this version does not accept it (any more).
         """
         if former is None:
             kept = {**self.derive_keys}
-            default = "New" if "Retrieve" in kept else "Reuse"  # what another server has, only the job learns
+            default = "New" if "Retrieve" in kept else "Reuse"  # only the job learns what another server has
             kept["IfExists"] = "New" if self.keys.compares else kept.get("IfExists", default)
         else:
             dropped = ("Destinations", "HoldUntilAccepted", "Priority", "Synchronous", "Asynchronous", "User")
@@ -262,7 +262,7 @@ class BulkRequest:
 
 
 class DecisionRequest(JsonModel):
-    """Whose old or new series are removed: ``Members`` by number, or all that are ``Agreeing``."""
+    """Selects whose old or new series to remove: ``Members`` by number, or all that are ``Agreeing``."""
 
     members: Annotated[list[int], Field(min_length=1, max_length=10_000)] | None = None
     agreeing: bool = False

@@ -1,4 +1,4 @@
-"""What a client may ask of a derivation: the JSON body of ``POST /series/{id}/derive``."""
+"""DeriveRequest: a request for a derivation, the JSON body of ``POST /series/{id}/derive``."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from derived_series.shortening import shortened
 from derived_series.transfer_syntaxes import written_uid
 from derived_series.wrong_values import json_type, place_of, place_text, problems_in_words
 
-#: How Orthanc names its resources: a SHA-1 in five groups of eight hexadecimal digits.
+#: An Orthanc identifier: a SHA-1 in five groups of eight hexadecimal digits.
 ORTHANC_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _DEEPEST_LEVELS = 32
-#: What says which keys a request takes, where nothing else is named.
+#: The default documentation page about the keys of a request.
 _REFERENCE = "docs/reference.md"
-#: Digits of the longest number without a point that is read.
+#: The most digits of a whole number that is read.
 _INTEGER_DIGITS = 1000
-#: What helps where a body is empty or not JSON.
+#: The remedy for a body that is empty or not JSON.
 _JSON_REMEDY = "send a JSON object in UTF-8: docs/reference.md says which keys a route takes"
 
 M = TypeVar("M", bound=BaseModel)
@@ -44,7 +44,7 @@ M = TypeVar("M", bound=BaseModel)
 OrthancId = Annotated[str, Field(pattern=rf"^{ORTHANC_ID.pattern}$")]
 Cosines = Annotated[list[float], Field(min_length=6, max_length=6)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
-#: One component group of a PN (PS3.5 6.2), not only of spaces.
+#: One component group of a PN (PS3.5 6.2) that does not consist only of spaces.
 PersonName = Annotated[
     str, Field(max_length=64, pattern=r"^[^\\=\x00-\x1f\x7f]*[^\\=\x00-\x20\x7f][^\\=\x00-\x1f\x7f]*$")
 ]
@@ -61,12 +61,12 @@ else:
 
 
 class DeriveRequest(KeysOfKinds):
-    """A derivation as it is asked for; keys in JSON are CamelCase (``SeriesDescription``).
+    """A request for a derivation; its keys are CamelCase in JSON (``SeriesDescription``).
 
-    Those that only some kinds of objects take are of the kinds' declarations.
+    Keys that apply only to some kinds of objects come from the declarations of the kinds.
 
-    Either ``Pipeline`` (with ``Parameters``), which makes the image, or ``Blueprint``, ``Factory`` and an image
-    (without one the parent's own values are taken).
+    It names either a ``Pipeline`` (with ``Parameters``), which makes the image, or a ``Blueprint`` and a ``Factory``
+    for an image (without an image, for the parent's own values).
     """
 
     pipeline: Name | None = None
@@ -139,20 +139,20 @@ class DeriveRequest(KeysOfKinds):
             raise ValueError('what another server has, only the job learns: ask without "IfExists": "Reuse"')
 
     def of_kinds(self) -> dict[str, Any]:
-        """The values of the keys that only some kinds of objects take, in JSON; what is empty says nothing."""
+        """The keys that apply only to some kinds of objects, as JSON, without empty ones."""
         names = {to_snake(key.name) for key in REQUEST_KEYS}
         values = self.model_dump(by_alias=True, include=names, exclude_none=True)
         return {name: value for name, value in values.items() if value not in ([], {})}
 
     @property
     def is_synchronous(self) -> bool:
-        """Whether the answer waits for the derived series; as in Orthanc, it does unless asked otherwise."""
+        """Whether the answer waits for the derived series; as in Orthanc, that is the default."""
         if self.synchronous is not None:
             return self.synchronous
         return not self.asynchronous
 
     def to_json(self) -> dict[str, Any]:
-        """What is kept of it: the keys that were given, without the image."""
+        """The request as JSON, with the keys that the client sent, without the image."""
         return self.model_dump(mode="json", by_alias=True, exclude={"image"}, exclude_unset=True)
 
     @classmethod
@@ -169,9 +169,9 @@ class DeriveRequest(KeysOfKinds):
         return validated(cls, document)
 
     def image_bytes(self) -> bytes | None:
-        """The image of the ``Image`` key, which is base64 (RFC 4648).
+        """Decode the ``Image`` key, which is base64 (RFC 4648).
 
-        :raises InvalidImage: no base64.
+        :raises InvalidImage: it is not base64.
         """
         if self.image is None:
             return None
@@ -260,8 +260,8 @@ def _no_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def validated(model: type[M], document: object, where: str = "", keys_in: str = _REFERENCE) -> M:
     """Check a decoded JSON document.
 
-    :param where: what the message begins with. :param keys_in: the page of the documents that has the model's keys.
-    :raises InvalidRequest: naming every wrong key, and, where one is unknown, those of that object.
+    :param where: the beginning of the message. :param keys_in: the documentation page with the model's keys.
+    :raises InvalidRequest: it has wrong keys; the error names each, and for an unknown one the known keys.
     """
     try:
         return model.model_validate(document)
@@ -274,7 +274,7 @@ def validated(model: type[M], document: object, where: str = "", keys_in: str = 
 
 
 def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
-    """The keys that are known at a place, or else at the nearest one around it."""
+    """The known keys at a place, or else at the nearest enclosing one."""
     models: list[type[BaseModel]] = [model]
     for part in place:
         models = [each for one in models for each in _models_below(one, part)] or models
@@ -284,7 +284,7 @@ def _known(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
 
 
 def _models_below(model: type[BaseModel], part: int | str) -> list[type[BaseModel]]:
-    """The models that the value of a key may be of; items of arrays and values of objects go by their key."""
+    """The models that the value of a key may have; for arrays and objects, those of their items."""
     for name, field in model.model_fields.items():
         if part == (field.alias or name):
             return _models_in(field.annotation)
@@ -300,6 +300,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def known_keys(model: type[BaseModel]) -> list[str]:
-    """The keys of a model as they are in JSON, those of its base last."""
+    """The keys of a model in JSON, those of its base last."""
     names = sorted(model.model_fields, key=lambda name: name not in model.__annotations__)
     return [model.model_fields[name].alias or name for name in names]

@@ -1,4 +1,4 @@
-"""RetrieveRequest: an input that is looked for at another server, and brought here when it is not here yet."""
+"""RetrieveRequest: an input to search at another server and to retrieve if it is not here yet."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from derived_series.json_model import JsonModel
 Keyword = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]{0,63}$")]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 
-#: Keys of patients: whose series it is, the address of the request says.
+#: Keys about patients, which are not allowed: the request's path determines the patient.
 _OF_THE_PATIENT = frozenset(
     {"PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "OtherPatientIDs"}
 )
 
 
 class RetrieveRequest(JsonModel):
-    """Where an input is looked for, and which series it is.
+    """The server and the query for an input.
 
-    :ivar from_: a DICOM modality or a server of the DICOMweb plugin, by its name in Orthanc's configuration.
-    :ivar query: keywords of DICOM tags and their values, with ``*`` and ``?`` as in C-FIND (PS3.4 C.2.2.2.4), dates and
-        times also as ranges (``20240101-20241231``).
+    :ivar from_: the name of a DICOM modality or a server of the DICOMweb plugin in Orthanc's configuration.
+    :ivar query: values by keyword, with ``*`` and ``?`` as in C-FIND (PS3.4 C.2.2.2.4); dates and times also as ranges
+        (``20240101-20241231``).
     """
 
     from_: Annotated[str, Field(alias="From", min_length=1, max_length=128)]

@@ -1,4 +1,4 @@
-"""Verdicts on derived series: what a person may say, and how it is kept in Orthanc."""
+"""ReviewRequest: a verdict on a derived series, and how verdicts are stored in Orthanc."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derived_series.json_model import JsonModel
 
 ACCEPTED, REJECTED = "Accepted", "Rejected"
 
-#: The labels of a series, where Orthanc has labels (1.12.0 and later).
+#: The labels of series, in Orthanc 1.12.0 and later.
 LABELS = {ACCEPTED: "accepted", REJECTED: "rejected"}
 
 _NAMESPACE = uuid.UUID("5c0b7f0a-3a52-5c0c-9b0e-7c1a0f1f6d42")
@@ -22,9 +22,9 @@ _NAMESPACE = uuid.UUID("5c0b7f0a-3a52-5c0c-9b0e-7c1a0f1f6d42")
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A coded reason of a rejection.
+    """A coded reason for a rejection.
 
-    :param name: the keyword of PS3.16, or ours. :param title: the document title of CID 7010 that goes with it.
+    :param name: its keyword in PS3.16, or ours. :param title: the matching document title of CID 7010.
     """
 
     code: str
@@ -36,7 +36,7 @@ class Reason:
         return {"Code": self.code, "Name": self.name, "Meaning": self.meaning, "Title": self.title[1]}
 
 
-#: CID 7011, "Rejected for Quality Reasons"; and 113037 of CID 7010, which is title and reason in one.
+#: The reasons of CID 7011, "Rejected for Quality Reasons", and 113037 of CID 7010, which is both title and reason.
 REASONS = (
     Reason("111219", "InappropriateImageProcessing", "Inappropriate image processing"),
     Reason("111218", "SoftwareFailure", "Software failure"),
@@ -66,11 +66,11 @@ REASONS = (
 class ReviewRequest(JsonModel):
     """The JSON body of ``POST /series/{id}/review``.
 
-    :ivar user: who judges; a person name of DICOM or a user name. Needed where Orthanc does not tell who asks.
-    :ivar code: of a rejection: the value or name of one of ``REASONS``.
-    :ivar reason: text.
-    :ivar known: the state that the sender has seen: when it is another by now, the verdict is refused.
-    :ivar all: the verdict is on the other series of the same job, too, but for those that were rejected.
+    :ivar user: the reviewer, as a DICOM person name or a user name; required if Orthanc does not know the user.
+    :ivar code: the reason for a rejection: the value or name of one of ``REASONS``.
+    :ivar reason: a text.
+    :ivar known: the state that the sender has seen; if it has changed, the verdict is refused.
+    :ivar all: whether the verdict also applies to the other series of the job, except rejected ones.
     """
 
     verdict: Literal["Accept", "Reject"]
@@ -97,9 +97,9 @@ class ReviewRequest(JsonModel):
 
 
 def reason_of(code: str | None) -> Reason:
-    """A reason by its code's value or name.
+    """Look up a reason by its code's value or name.
 
-    :raises InvalidRequest: naming those there are.
+    :raises InvalidRequest: there is no such reason; the error lists them.
     """
     for reason in REASONS:
         if code in (reason.code, reason.name):
@@ -111,10 +111,10 @@ def reason_of(code: str | None) -> Reason:
 
 
 def review_json(state: str, request: dict[str, Any], time: str, former: dict[str, Any] | None) -> dict[str, Any]:
-    """What is kept with the series.
+    """Make the document that is stored with the series.
 
-    :param request: the request's JSON, with ``User`` and what else is known of who asked.
-    :param time: ISO 8601. :param former: the verdict before.
+    :param request: the request's JSON, with ``User`` and what else is known about the user.
+    :param time: ISO 8601. :param former: the previous verdict.
     """
     document: dict[str, Any] = {"State": state, "User": request["User"], "Time": time}
     document |= {key: request[key] for key in ("UserFrom", "Address", "ForwardedFor") if key in request}
@@ -129,8 +129,8 @@ def review_json(state: str, request: dict[str, Any], time: str, former: dict[str
 
 
 def rejection_job_id(series: str, derivation: str) -> str:
-    """The job that rejects a derived series: the same each time, so that there is one document at most.
+    """The identifier of the job that rejects a series, always the same, so that there is at most one document.
 
-    :param series: the Orthanc identifier. :param derivation: the identifier of the job that made the series.
+    :param series: its Orthanc identifier. :param derivation: the identifier of the job that made the series.
     """
     return str(uuid.uuid5(_NAMESPACE, f"{series}/{derivation}"))
