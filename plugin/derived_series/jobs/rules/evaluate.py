@@ -1,4 +1,4 @@
-"""What a rule does with a series that has become stable: facts in, firings and reasons out. No server, no database."""
+"""Evaluating rules: what a rule does with a stable series, computed from facts without a server or database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derived_series.jobs.rules.matching import Values, refusal
 from derived_series.jobs.rules.model import Rule
 from derived_series.jobs.rules.series_conditions import Match
 
-#: A rule of several inputs fires for so many combinations of a study's series at once; more are a mistake.
+#: The most combinations of a study's series for which a rule with several inputs fires at once.
 _MOST_FIRINGS = 16
 _MOST_COMBINATIONS = 10_000
 
@@ -24,10 +24,10 @@ class SeriesFacts:
     """A series as rules see it.
 
     :param instances: Orthanc identifiers, sorted.
-    :param depth: steps of derivation from series that were not derived.
+    :param depth: the number of derivation steps from series that were not derived.
     :param chain: the rules of these steps.
-    :param is_retrieved: a job has brought it here as one of its inputs: it did not come by itself.
-    :param lineage: stands for the series whenever it is made again: the subject of the firing that made it, or its
+    :param is_retrieved: whether a job retrieved it as one of its inputs.
+    :param lineage: identifies the series each time it is made again: the subject of the firing that made it, or its
         identifier.
     :param issuer: IssuerOfPatientID (0010,0021); :param number: SeriesNumber (0020,0011).
     :param job: the job that derived it.
@@ -49,12 +49,12 @@ class SeriesFacts:
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One derivation that a rule wants.
+    """One derivation that a rule requests.
 
-    :param inputs: input -> series; the only one of a rule with one input has an empty name.
-    :param subject: what its result is of; a later firing with the same subject replaces the result.
-    :param digest: of the instances of all inputs; a rule fires once for each.
-    :param chain: the rules from the first series on, this one included; depth: of the result.
+    :param inputs: the series by input name; the input of a rule with a single one has an empty name.
+    :param subject: identifies the result; a later firing with the same subject replaces it.
+    :param digest: the digest of the instances of all inputs; a rule fires once for each digest.
+    :param chain: the rules from the first series on, including this one. :param depth: the depth of the result.
     """
 
     rule: str
@@ -67,7 +67,7 @@ class Firing:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of a rule and a series: firings, or the reason why there are none."""
+    """The result of evaluating a rule for a series: firings, or the reason why there are none."""
 
     firings: tuple[Firing, ...] = ()
     reason: str | None = None
@@ -75,10 +75,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A series with what is around it.
+    """A series with its context.
 
-    :param study: the series of its study; for rules of several inputs.
-    :param priors: the series of the patient's studies before, the latest study first; for rules with priors.
+    :param study: the series of its study, for rules with several inputs.
+    :param priors: the series of each earlier study of the patient, latest first, for rules with priors.
     """
 
     series: SeriesFacts
@@ -92,10 +92,10 @@ def evaluate(
     study: Callable[[], Iterable[SeriesFacts]],
     priors: Callable[[], Iterable[Sequence[SeriesFacts]]] = tuple,
 ) -> Evaluation:
-    """The firings of a rule that have this series among their inputs.
+    """Evaluate a rule for a series: the firings that have the series among their inputs.
 
-    :param study: the series of the study; asked for rules of several inputs only.
-    :param priors: the series of each study before, the latest study first; asked for rules with priors only.
+    :param study: returns the series of the study; called only for rules with several inputs.
+    :param priors: returns the series of each earlier study, latest first; called only for rules with priors.
     """
     if series.is_retrieved:
         return Evaluation(reason="it was retrieved as an input of another derivation")
@@ -112,7 +112,7 @@ def evaluate(
 
 
 def evaluate_all(rules: Sequence[Rule], cases: Sequence[Case]) -> list[list[Evaluation]]:
-    """The evaluations of all rules for each series."""
+    """Evaluate all rules for each series."""
     return [[_evaluate_case(rule, case) for rule in rules] for case in cases]
 
 
@@ -126,9 +126,9 @@ def _evaluate_case(rule: Rule, case: Case) -> Evaluation:
 def evaluate_study(
     rule: Rule, study: Sequence[SeriesFacts], priors: Callable[[SeriesFacts], Iterable[Sequence[SeriesFacts]]]
 ) -> Evaluation:
-    """The firings of a rule for all series of a study, each once; without any, the reason of a series that it is for.
+    """Evaluate a rule for all series of a study: each firing once, or the reason for a series that the rule is for.
 
-    :param priors: of a series: see ``evaluate``.
+    :param priors: returns the priors of a series; see ``evaluate``.
     """
     firings: dict[str, Firing] = {}
     reasons = []
@@ -143,37 +143,37 @@ def evaluate_study(
 
 
 def instead(evaluation: Evaluation) -> Evaluation:
-    """The firings for something else than the rule's own derivation: the same inputs still fire that."""
+    """The firings for another derivation instead of the rule's own, for which the same inputs can still fire."""
     firings = (dataclasses.replace(each, digest=_hash([each.digest, "Otherwise"])) for each in evaluation.firings)
     return Evaluation(tuple(firings), evaluation.reason)
 
 
 def subject_of_study(rule: Rule, study: str) -> str:
-    """The subject of a job that stands for a study as a whole."""
+    """The subject of a job for a study as a whole."""
     return _hash([rule.name, "study", study])
 
 
 def missing(rule: Rule, study: Iterable[SeriesFacts]) -> dict[str, tuple[int, int]]:
-    """What a study has not got that a rule waits for: by name, how many stable series there are, and are wanted."""
+    """What a study lacks that a rule waits for: by name, the number of stable series that exist and are wanted."""
     there = list(study)
     counts = {name: sum(_counts(rule, each, match) for each in there) for name, match in rule.expected.items()}
     return {name: (counts[name], match.count) for name, match in rule.expected.items() if counts[name] < match.count}
 
 
 def missing_text(lacking: Mapping[str, tuple[int, int]]) -> str:
-    """What is missing, in words."""
+    """Describe in words what is missing."""
     return ", ".join(f"{name} ({there} of {wanted})" for name, (there, wanted) in lacking.items())
 
 
 def is_coming(rule: Rule, study: Iterable[SeriesFacts]) -> bool:
-    """Whether a series that a rule waits for is there, and is not stable yet."""
+    """Whether a series that a rule waits for exists but is not stable yet."""
     return any(
         not each.stable and unfit(rule, match, each) is None for each in study for match in rule.expected.values()
     )
 
 
 def concerns(rule: Rule, series: SeriesFacts) -> bool:
-    """Whether a rule that waits for a study waits for this series, or derives from it."""
+    """Whether a rule that waits for a study needs this series, to wait for it or to derive from it."""
     matches = (*rule.wanted.values(), *rule.expected.values())
     return not series.is_retrieved and any(_counts(rule, series, match) for match in matches)
 
@@ -183,7 +183,7 @@ def _counts(rule: Rule, series: SeriesFacts, match: Match) -> bool:
 
 
 def is_prior_of(rule: Rule, series: SeriesFacts) -> bool:
-    """Whether a rule takes a series as a prior of others."""
+    """Whether a rule can use a series as a prior of others."""
     return not series.is_retrieved and any(_is_prior(rule, match, series) for match in rule.priors.values())
 
 
@@ -194,7 +194,7 @@ def _is_prior(rule: Rule, match: Match, series: SeriesFacts) -> bool:
 def _priors(
     rule: Rule, series: SeriesFacts, priors: Callable[[], Iterable[Sequence[SeriesFacts]]]
 ) -> dict[str, SeriesFacts]:
-    """For each prior the series of the latest study that has one; of several, that with the highest SeriesNumber."""
+    """For each prior, the series of the latest study that has one; of several, that with the highest SeriesNumber."""
     before: dict[str, SeriesFacts] = {}
     if not rule.priors:
         return before
@@ -209,14 +209,14 @@ def _priors(
 
 
 def ineligible(rule: Rule, name: str, series: SeriesFacts) -> str | None:
-    """Why a series cannot be an input of a rule."""
+    """Why a series cannot be an input of a rule now; None if it can."""
     if why := unfit(rule, rule.wanted[name], series):
         return why
     return None if series.stable else "it is not stable yet"
 
 
 def unfit(rule: Rule, match: Match, series: SeriesFacts) -> str | None:
-    """Why a series is not one that a match of a rule is for, stable or not."""
+    """Why a series does not fit a match of a rule, stable or not; None if it does."""
     if why := refusal(match, series.values):
         return why
     if rule.name in series.chain:
@@ -229,9 +229,9 @@ def unfit(rule: Rule, match: Match, series: SeriesFacts) -> str | None:
 def _combinations(
     rule: Rule, series: SeriesFacts, takes: list[str], study: list[SeriesFacts], before: Mapping[str, SeriesFacts]
 ) -> Evaluation:
-    """Every choice of one series an input that has the new one in it, and agrees in the tags that must be the same.
+    """All choices of one series for each input that include the new one and agree in the tags that must be the same.
 
-    Optional inputs are left out only where nothing goes with the others.
+    Optional inputs are left out only if no series goes with the others.
     """
     choices: dict[str, list[SeriesFacts | None]] = {}
     for name in rule.wanted:
@@ -256,7 +256,7 @@ def _combinations(
             fitting.append(chosen)
         else:
             apart = why
-        if len(fitting) > most:  # each whole one has at most so many parts
+        if len(fitting) > most:  # each complete choice has at most that many parts
             return too_many
     whole = [chosen for chosen in fitting if not any(chosen.items() < more.items() for more in fitting)]
     if len(whole) > _MOST_FIRINGS:
@@ -276,7 +276,7 @@ def _differing(rule: Rule, chosen: Iterable[SeriesFacts]) -> str | None:
 
 
 def _firing(rule: Rule, current: Mapping[str, SeriesFacts], before: Mapping[str, SeriesFacts]) -> Firing:
-    """:param current: the inputs that its result is of; :param before: the priors."""
+    """Make a firing. :param current: the inputs that its result belongs to. :param before: the priors."""
     inputs = {**current, **before}
     digest = _hash([[name, each.id, each.instances] for name, each in sorted(inputs.items())])
     needed = [(name, each) for name, each in sorted(current.items()) if name not in rule.optional]

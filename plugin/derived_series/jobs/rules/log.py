@@ -1,4 +1,4 @@
-"""What rules have fired for, and what they still have to look at; in the database of the jobs."""
+"""FiringLog: the firings of rules, and the series that rules still have to look at, in the jobs database."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _COLUMNS = "rule, digest, subject, job, inputs, chain, depth, time"
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A firing and its job. ``time`` is in seconds since 1970."""
+    """A firing with its job. ``time`` is in seconds since 1970."""
 
     firing: Firing
     job: str
     time: float
 
     def to_json(self) -> dict[str, Any]:
-        """What the provenance of the derived series says of it."""
+        """The firing as JSON, for the provenance of the derived series."""
         firing = self.firing
         return {
             "Name": firing.rule,
@@ -36,10 +36,10 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How far Orthanc's changes have been read.
+    """How far Orthanc's log of changes has been read.
 
-    :param seen: all series that became stable up to there are done or among the waiting ones.
-    :param settled: instances that came up to there are of series that have become stable since.
+    :param seen: all series that became stable up to this change are done or waiting.
+    :param settled: all instances up to this change belong to series that have become stable since.
     """
 
     seen: int
@@ -47,13 +47,13 @@ class Seen:
 
 
 class FiringLog:
-    """Beside the jobs, so that a job and the firing that asked for it are written together or not at all."""
+    """Stored with the jobs, so that a job and its firing are written together or not at all."""
 
     def __init__(self, store: JobStore):
         self._store = store
 
     def note(self, fired: Fired) -> Note:
-        """What writes a firing; for ``JobRunner.submit(along=...)``."""
+        """A note that writes a firing; for ``JobRunner.submit(along=...)``."""
         firing = fired.firing
         row = [
             *(firing.rule, firing.digest, firing.subject, fired.job),
@@ -62,28 +62,28 @@ class FiringLog:
         return lambda db: db.execute(f"INSERT INTO firings ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
 
     def find(self, rule: str, digest: str) -> Fired | None:
-        """The firing of a rule for these instances."""
+        """The firing of a rule for these instances; None if it has not fired."""
         return next(iter(self._select("WHERE rule = ? AND digest = ?", [rule, digest])), None)
 
     def of_job(self, job: str) -> Fired | None:
-        """The firing that asked for a job."""
+        """The firing that requested a job; None if there is none."""
         return next(iter(self._select("WHERE job = ?", [job])), None)
 
     def replaced_by(self, fired: Fired) -> list[str]:
-        """The jobs of all other firings on the same subject, whether they are remembered or not."""
+        """The jobs of all other firings with the same subject, whether their records still exist or not."""
         return [each.job for each in self._select("WHERE subject = ?", [fired.firing.subject]) if each.job != fired.job]
 
     def before(self, when: float) -> list[Fired]:
-        """The firings of a time before, the oldest first."""
+        """The firings before a time, oldest first."""
         return self._select("WHERE time < ?", [when])
 
     def forget(self, fired: Iterable[Fired]) -> None:
-        """Forget firings: for the same instances, their rules would fire again."""
+        """Delete firings; their rules would fire again for the same instances."""
         with self._store.transaction() as db:
             db.executemany("DELETE FROM firings WHERE job = ?", [(each.job,) for each in fired])
 
     def summary(self) -> dict[str, tuple[int, Fired]]:
-        """Rule -> how often it has fired, and the last time."""
+        """By rule, the number of firings and the last one."""
         with self._store.reading() as db:
             counts = db.execute("SELECT rule, count(*), max(time) FROM firings GROUP BY rule").fetchall()
         last = {rule: self._select("WHERE rule = ? AND time = ?", [rule, time])[-1:] for rule, _, time in counts}
@@ -94,16 +94,16 @@ class FiringLog:
             rows = db.execute(f"SELECT {_COLUMNS} FROM firings {condition} ORDER BY time", values).fetchall()
         return [_fired(row) for row in rows]
 
-    # -- what is still to be looked at -------------------------------------------------------------------------
+    # -- series still to be looked at ---------------------------------------------------------------------------
 
     def seen(self) -> Seen | None:
-        """None: no changes were ever read."""
+        """How far the changes have been read; None if never."""
         with self._store.reading() as db:
             row = db.execute("SELECT seen, settled FROM seen_changes").fetchone()
         return None if row is None else Seen(*row)
 
     def see(self, seen: Seen, stable: Iterable[str]) -> None:
-        """Changes were read; these series wait from now on. Written together or not at all."""
+        """Record that changes were read and these series wait, together or not at all."""
         with self._store.transaction(leading=True) as db:
             _put(db, stable)
             db.execute(
@@ -113,18 +113,18 @@ class FiringLog:
             )
 
     def forget_seen(self) -> None:
-        """Without rules nothing is followed: later rules begin with what comes later."""
+        """Forget how far changes were read: without rules none are followed, and later rules begin with later changes."""
         with self._store.transaction(leading=True) as db:
             db.execute("DELETE FROM seen_changes")
             db.execute("DELETE FROM stable_series")
 
     def waiting(self) -> list[str]:
-        """The series that wait, in the order in which they became stable."""
+        """The waiting series, in the order in which they became stable."""
         with self._store.reading() as db:
             return [series for (series,) in db.execute("SELECT series FROM stable_series ORDER BY seq")]
 
     def done(self, series: str, along: Note | None = None) -> None:
-        """The rules have seen this series. :param along: is called in the same transaction."""
+        """Record that the rules have looked at a series. :param along: called in the same transaction."""
         with self._store.transaction(leading=True) as db:
             if along is not None:
                 along(db)

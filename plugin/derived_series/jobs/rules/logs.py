@@ -1,4 +1,4 @@
-"""All that is kept of rules, beside the jobs."""
+"""RuleLogs: all records about rules, in the jobs database."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from derived_series.jobs.rules.study_waits import StudyWaits
 
 @dataclass(frozen=True, slots=True)
 class RuleLogs:
-    """:param firings: what rules have derived. :param sendings: what they have sent on. :param waits: the studies that
-    they wait for. :param remarks: what else there is to say."""
+    """The records about rules.
+
+    :param firings: what rules have derived. :param sendings: what they have sent on.
+    :param waits: the studies that they wait for. :param remarks: remarks about what they did or did not do.
+    """
 
     firings: FiringLog
     sendings: Sendings

@@ -1,4 +1,4 @@
-"""Whether values match, and if not, why. Functions of values."""
+"""Matching values against the conditions of rules, with the reasons if they do not match."""
 
 from __future__ import annotations
 
@@ -8,26 +8,25 @@ from collections.abc import Mapping
 from derived_series.jobs.rules.series_conditions import Condition, Match, NumberCondition, Scalar
 from derived_series.shortening import shortened
 
-#: Of a value that a reason quotes.
+#: The most characters of a value that a reason quotes.
 _VALUE_CHARACTERS = 60
 
-#: Name of a tag or metadata -> its text; None when it is not there.
+#: Texts by the name of a tag or metadata; None if it is missing.
 Values = Mapping[str, str | None]
 
 
 def number_name(name: str) -> str:
-    """Where the values of a series have a number that a pipeline returned beside it."""
+    """The name under which values contain a number that a pipeline returned with the series."""
     return f"Values.{name}"
 
 
 def unit_name(name: str) -> str:
-    """Where they have its unit."""
+    """The name under which values contain the unit of such a number."""
     return f"Unit of {number_name(name)}"
 
 
 def lacking_numbers(match: Match, values: Values) -> list[str]:
-    """Which numbers that it asks for are missing, are not numbers or in another unit, of a series that is else as
-    it says.
+    """The problems with the numbers of a series that matches otherwise: missing, not a number, or in another unit.
     """
     if _unlike_texts(match, values):
         return []
@@ -35,7 +34,7 @@ def lacking_numbers(match: Match, values: Values) -> list[str]:
 
 
 def refusal(match: Match, values: Values) -> str | None:
-    """Why values do not match: all that speaks against them; None when they match."""
+    """Why values do not match, with all reasons; None if they match."""
     reasons_against = _unlike_texts(match, values)
     for name, number in match.values.items():
         if why := _unlike_number(number, name, values):
@@ -45,7 +44,7 @@ def refusal(match: Match, values: Values) -> str | None:
         reasons = [refusal(inner, values) for inner in match.any]
         if None not in reasons:
             reasons_against.append("none of Any: " + " / ".join(f"({why})" for why in reasons))
-    if match.not_ is not None:  # of a number that is not there, nothing can be said
+    if match.not_ is not None:  # nothing can be said about a missing number
         reasons_against += _no_numbers(match.not_, values)
     if match.not_ is not None and refusal(match.not_, values) is None:
         names = dict.fromkeys(name for name, _ in match.not_.each_condition())
@@ -55,12 +54,12 @@ def refusal(match: Match, values: Values) -> str | None:
 
 
 def _unlike_texts(match: Match, values: Values) -> list[str]:
-    """What speaks against them, of its conditions on texts alone."""
+    """The reasons from the conditions on texts."""
     return [f"{name} {why}" for name, each in match.conditions.items() if (why := _unlike(each, values.get(name)))]
 
 
 def _unlike(condition: Condition, value: str | None) -> str | None:
-    """Why a value is not as the condition says."""
+    """Why a value does not meet a condition; None if it does."""
     there = value is not None and value != ""
     if condition.exists is not None and condition.exists != there:
         return "is missing" if condition.exists else f"is there: {_shown(value)}"
@@ -76,7 +75,7 @@ def _unlike(condition: Condition, value: str | None) -> str | None:
 
 
 def _unlike_number(condition: NumberCondition, name: str, values: Values) -> str | None:
-    """Why a number is not as the condition says."""
+    """Why a number does not meet a condition; None if it does."""
     text = values.get(number_name(name))
     if condition.exists is not None and condition.exists != (text is not None):
         return "is missing" if condition.exists else f"is there: {_shown(text)}"
@@ -99,7 +98,7 @@ def _unlike_number(condition: NumberCondition, name: str, values: Values) -> str
 
 
 def _no_numbers(match: Match, values: Values) -> list[str]:
-    """Which of the numbers that are compared are missing, are not numbers, or are in another unit than any wanted."""
+    """The problems with the compared numbers: missing, not a number, or in a unit that no condition has."""
     conditions: dict[str, list[NumberCondition]] = {}
     for name, each in match.each_number():
         conditions.setdefault(name, []).append(each)
@@ -108,7 +107,7 @@ def _no_numbers(match: Match, values: Values) -> list[str]:
 
 
 def _not_comparable(conditions: list[NumberCondition], name: str, values: Values) -> str | None:
-    """Why nothing can be said of a number."""
+    """Why a number cannot be compared; None if it can."""
     number, why = _number_of(values.get(number_name(name)))
     if number is None:
         return why if any(each.exists is None for each in conditions) else None
@@ -120,7 +119,7 @@ def _not_comparable(conditions: list[NumberCondition], name: str, values: Values
 
 
 def _number_of(text: str | None) -> tuple[float | None, str | None]:
-    """A number, or why it is none."""
+    """Read a number: (number, None), or (None, what is wrong)."""
     if text is None:
         return None, "is missing"
     try:
@@ -151,7 +150,7 @@ def _equal(part: str, wanted: Scalar) -> bool:
 
 
 def _order(part: str, wanted: Scalar) -> int | None:
-    """-1, 0 or 1: less, equal or greater than wanted; None when they cannot be compared."""
+    """Compare a part with the wanted value: -1, 0 or 1; None if they cannot be compared."""
     if isinstance(wanted, str):
         return (part > wanted) - (part < wanted)
     try:

@@ -1,4 +1,4 @@
-"""Rules: what becomes of which series as soon as they are stable; ``"Rules"`` in the configuration."""
+"""Rule: what to do with which series when they become stable; ``"Rules"`` in the configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from derived_series.jobs.requests.derive import DeriveRequest, Name
 from derived_series.jobs.rules.series_conditions import Match
 from derived_series.json_model import JsonModel
 
-#: Keys of a derivation that a rule settles itself.
+#: Keys of a derivation that a rule sets itself, with the reason.
 _SETTLED = {
     "image": "a rule has no image",
     "inputs": 'name them in the rule: "Inputs": {"ct": {"Modality": "CT"}, "pet": {"Modality": "PT"}}',
@@ -23,18 +23,18 @@ _SETTLED = {
     "if_exists": 'say it in the rule: "IfMoreInstances": "Replace" or "New"',
 }
 
-#: Seconds that a rule may wait for a study: 30 days.
+#: The most seconds that a rule may wait for a study: 30 days.
 _MOST_SECONDS = 30 * 86400
 
-#: The most steps of derivation of a series that a match asks for as one that was derived.
+#: The largest depth, which is also the default of matches that ask for derived series.
 _MOST_STEPS = 100
 
-#: Keys of a rule that have no meaning with SendTo.
+#: Keys of a rule that must not be combined with SendTo.
 _OF_DERIVE = ("inputs", "priors", "optional", "same", "wait_for", "if_more_instances")
 
 
 def _of_rule(asked: DeriveRequest) -> DeriveRequest:
-    """:raises ValueError: keys that a rule settles itself."""
+    """Refuse keys that a rule sets itself. :raises ValueError: there are some."""
     wrong = [f"leave out {to_pascal(key)}: {why}" for key, why in _SETTLED.items() if key in asked.model_fields_set]
     if wrong:
         raise ValueError("; ".join(wrong))
@@ -42,13 +42,13 @@ def _of_rule(asked: DeriveRequest) -> DeriveRequest:
 
 
 class Expected(Match):
-    """Series that a study is to have. :ivar count: so many at least."""
+    """Series that a study should have. :ivar count: the least number of them."""
 
     count: Annotated[int, Field(ge=1, le=1000)] = 1
 
 
 class OtherDerivation(JsonModel):
-    """What a rule derives when the study is not complete in time. :ivar derive: as that of the rule."""
+    """What a rule derives if the study is not complete in time. :ivar derive: like that of the rule."""
 
     derive: DeriveRequest
 
@@ -63,12 +63,12 @@ def _form(otherwise: object) -> str:
 
 
 class WaitFor(JsonModel):
-    """A study that is waited for until it is complete.
+    """The series that a study must have before a rule fires.
 
-    :ivar series: name -> the series that it is to have, stable. One series counts wherever it fits.
-    :ivar seconds: from when the first of them, or of the rule's inputs, is stable.
-    :ivar otherwise: what is done then: ``"Run"`` with what is there, ``"Nothing"``, ``"Fail"``: a failed job that says
-        what is missing; or another derivation.
+    :ivar series: the stable series that the study must have, by name. A series counts wherever it fits.
+    :ivar seconds: how long to wait once the first of them, or of the rule's inputs, is stable.
+    :ivar otherwise: what to do then: ``"Run"`` with the series that exist, ``"Nothing"``, ``"Fail"`` (a failed job that
+        says what is missing), or another derivation.
     """
 
     series: Annotated[dict[Name, Expected], Field(min_length=1, max_length=32)]
@@ -80,21 +80,21 @@ class WaitFor(JsonModel):
 
 
 class Rule(JsonModel):
-    """Fires once for the series that it matches, when they are stable.
+    """A rule, which fires once for the series that it matches, when they are stable.
 
-    :ivar name: its name in the log of what fired; a rule with another name has fired for nothing yet.
-    :ivar match: of a rule of one input.
-    :ivar inputs: of a rule of several: input of the pipeline -> match; the series are of one study.
-    :ivar priors: input -> match; each is of the latest study of the patient before that of the others that has one.
-    :ivar optional: names of inputs and priors without which it fires, too.
-    :ivar same: tags that have the same value in all inputs.
+    :ivar name: its name in the log of firings; after renaming, a rule has not fired for anything yet.
+    :ivar match: the match of a rule with one input.
+    :ivar inputs: the matches of a rule with several inputs, by input of the pipeline; the series are of one study.
+    :ivar priors: matches by input; each prior is of the latest earlier study of the patient that has one.
+    :ivar optional: the names of inputs and priors without which it also fires.
+    :ivar same: tags that must have the same value in all inputs.
     :ivar wait_for: the series that the study must have before it fires.
     :ivar derive: the JSON of ``POST /series/{id}/derive``.
-    :ivar send_to: destinations that a derived series is sent to, in place of a derivation.
-    :ivar hold_until_accepted: these wait for a reviewer's "Accept"; None is the configuration's word.
-    :ivar max_depth: the most steps of derivation that an input may be away from a series that was not derived; None: 0
-        where the match does not ask for a derived one.
-    :ivar if_more_instances: what becomes of its earlier result when it fires again for more instances.
+    :ivar send_to: destinations to send a derived series to, instead of a derivation.
+    :ivar hold_until_accepted: whether these wait for a reviewer's "Accept"; None: as in the configuration.
+    :ivar max_depth: the most derivation steps between an input and a series that was not derived; None: 0 unless the
+        match asks for a derived one.
+    :ivar if_more_instances: what happens to its earlier result when it fires again for more instances.
     """
 
     name: Name
@@ -159,23 +159,23 @@ class Rule(JsonModel):
 
     @property
     def wanted(self) -> Mapping[str, Match]:
-        """Input -> match; the input of a rule with one has an empty name."""
+        """The matches by input; the input of a rule with a single one has an empty name."""
         return self.inputs if self.inputs is not None else {"": self.match} if self.match is not None else {}
 
     @property
     def expected(self) -> Mapping[str, Expected]:
-        """Name -> the series that the study must have before it fires."""
+        """The series that the study must have before it fires, by name."""
         return self.wait_for.series if self.wait_for is not None else {}
 
     @property
     def derivations(self) -> list[DeriveRequest]:
-        """All that it may ask for."""
+        """All derivations that it may request."""
         otherwise = None if self.wait_for is None else self.wait_for.otherwise
         other = [otherwise.derive] if isinstance(otherwise, OtherDerivation) else []
         return [*([] if self.derive is None else [self.derive]), *other]
 
     def deepest(self, match: Match) -> int:
-        """The most steps of derivation of a series that one of its matches is for."""
+        """The most derivation steps of a series for one of its matches."""
         if self.max_depth is not None:
             return self.max_depth
         return _MOST_STEPS if match.asks_for_derived else 0
@@ -184,21 +184,21 @@ class Rule(JsonModel):
         return [*self.wanted.values(), *self.priors.values(), *self.expected.values()]
 
     def names(self) -> set[str]:
-        """All names of tags and metadata that it looks at."""
+        """All names of tags and metadata that it uses."""
         return {name for match in self._matches() for name, _ in match.each_condition()} | set(self.same)
 
     def patterns(self) -> set[str]:
-        """All regular expressions."""
+        """All regular expressions that it uses."""
         regexes = (each.regex for match in self._matches() for _, each in match.each_condition())
         return {pattern for pattern in regexes if pattern is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """As it was written in the configuration."""
+        """The rule as written in the configuration."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 def check_names(rules: Sequence[Rule]) -> None:
-    """:raises ValueError: several rules of one name."""
+    """Require unique names. :raises ValueError: several rules have one name."""
     names = [rule.name for rule in rules]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"several rules are named {', '.join(map(repr, twice))}")

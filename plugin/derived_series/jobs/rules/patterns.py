@@ -1,7 +1,7 @@
-"""Regular expressions that take no longer than the text and the expression are long, whoever wrote them.
+"""Regular expressions in linear time, whoever wrote them.
 
-Python's own engine may take years for a short expression, and lets no other thread run meanwhile. The engine is that of
-the Rust crate ``regex``, as pydantic has it: https://docs.rs/regex/latest/regex/#syntax
+Python's own engine may take years for a short expression, and blocks all other threads meanwhile. This uses the engine
+of the Rust crate ``regex``, which pydantic includes: https://docs.rs/regex/latest/regex/#syntax
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Callable
 
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
-#: Of a regular expression, and of a text in which it is searched.
+#: The most characters of a regular expression, and of a text to search.
 MOST_PATTERN_CHARACTERS = 500
 _SEARCHED_CHARACTERS = 1024
 
 
 def searcher(pattern: str) -> Callable[[str], bool]:
-    """Whether a text has a match somewhere in its first 1024 characters.
+    """Compile a regular expression to a function that says whether it matches in a text's first 1024 characters.
 
-    :raises ValueError: not a regular expression, or one that this engine does not know: look-around, references.
+    :raises ValueError: it is not a regular expression, or uses what this engine lacks: look-around, references.
     """
     if len(pattern) > MOST_PATTERN_CHARACTERS:
         raise ValueError(f"has {len(pattern)} characters; a regular expression may have {MOST_PATTERN_CHARACTERS}")
@@ -30,5 +30,5 @@ def searcher(pattern: str) -> Callable[[str], bool]:
 
 
 def _reason(error: SchemaError) -> str:
-    """The engine's last line, without where it stands in pydantic."""
+    """The last line of the engine's message, without pydantic's additions."""
     return str(error).strip().splitlines()[-1].strip().removeprefix("SchemaError: ").removeprefix("error: ")

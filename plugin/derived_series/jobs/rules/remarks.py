@@ -1,4 +1,4 @@
-"""What rules did or left undone beside their firings, in words, for whoever looks after them; beside the jobs."""
+"""Remarks: what rules did or did not do besides firing, in words for administrators, in the jobs database."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CREATE TABLE IF NOT EXISTS rule_remarks (
 )
 """
 
-#: Of each rule; older ones are forgotten.
+#: The number of remarks that are kept for each rule.
 _KEPT_REMARKS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence on what a rule did with a series or a study. It has no value of a tag, and no number of a pipeline's.
+    """A sentence about what a rule did with a series or study, without values of tags or numbers of pipelines.
 
     :param path: ``/series/{id}`` or ``/studies/{id}``. :param time: seconds since 1970.
     """
@@ -46,7 +46,7 @@ class Remarks:
             db.execute("CREATE INDEX IF NOT EXISTS rule_remarks_by_rule ON rule_remarks (rule, time)")
 
     def put(self, rule: str, path: str, text: str) -> bool:
-        """Write a remark; False where the last one on the same path says the same."""
+        """Write a remark; False if the last one on the same path says the same."""
         now = time.time()
         with self._store.transaction() as db:
             last = db.execute(
@@ -64,7 +64,7 @@ class Remarks:
         return True
 
     def of_rule(self, rule: str, most: int) -> list[Remark]:
-        """The newest remarks of a rule, the newest first."""
+        """The newest remarks of a rule, newest first."""
         with self._store.reading() as db:
             rows: Sequence[Any] = db.execute(
                 "SELECT rule, path, text, time FROM rule_remarks WHERE rule = ? ORDER BY time DESC LIMIT ?",

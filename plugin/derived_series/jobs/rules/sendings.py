@@ -1,4 +1,4 @@
-"""The series that rules have sent on; in the database of the jobs."""
+"""Sendings: the series that rules have sent on, in the jobs database."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _COLUMNS = "rule, digest, series, job, destinations, time"
 class Sending:
     """A series that a rule has sent on.
 
-    :param digest: of its instances; a rule sends each once.
+    :param digest: the digest of its instances; a rule sends each once.
     :param series: its Orthanc identifier.
-    :param job: the job that made it, and that delivers it.
+    :param job: the job that made it and delivers it.
     :param time: seconds since 1970.
     """
 
@@ -38,7 +38,7 @@ class Sending:
 
 
 class Sendings:
-    """Beside the jobs, so that a job's new destination and the rule that gave it are written together or not at all."""
+    """Stored with the jobs, so that a job's new destination and the sending are written together or not at all."""
 
     def __init__(self, store: JobStore):
         self._store = store
@@ -46,7 +46,7 @@ class Sendings:
             db.execute(_SCHEMA)
 
     def note(self, sending: Sending) -> Note:
-        """What writes a sending."""
+        """A note that writes a sending."""
         destinations = json.dumps(sending.destinations)
         row = [sending.rule, sending.digest, sending.series, sending.job, destinations, sending.time]
 
@@ -56,11 +56,11 @@ class Sendings:
         return write
 
     def find(self, rule: str, digest: str) -> Sending | None:
-        """The sending of a rule for these instances."""
+        """The sending of a rule for these instances; None if there is none."""
         return next(iter(self._select("WHERE rule = ? AND digest = ? ORDER BY time", [rule, digest])), None)
 
     def summary(self) -> dict[str, tuple[int, Sending]]:
-        """Rule -> how often it has sent something, and the last time."""
+        """By rule, the number of sendings and the last one."""
         by_rule: dict[str, tuple[int, Sending]] = {}
         with self._store.reading() as db:
             counts = dict(db.execute("SELECT rule, count(*) FROM sendings GROUP BY rule").fetchall())
@@ -70,11 +70,11 @@ class Sendings:
         return by_rule
 
     def before(self, when: float) -> list[Sending]:
-        """Those of a time before, the oldest first."""
+        """The sendings before a time, oldest first."""
         return self._select("WHERE time < ? ORDER BY time", [when])
 
     def forget(self, sendings: Iterable[Sending]) -> None:
-        """Forget sendings: their series are gone."""
+        """Delete sendings whose series are gone."""
         with self._store.transaction() as db:
             for each in sendings:
                 db.execute("DELETE FROM sendings WHERE rule = ? AND digest = ?", [each.rule, each.digest])

@@ -1,4 +1,4 @@
-"""Conditions that a series must fulfil: on its tags, and on what derived it and the numbers that came with it."""
+"""Match: conditions on a series' tags, on what derived it, and on the numbers that came with it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from derived_series.json_model import JsonModel
 
 Scalar = str | int | float
 
-#: Names that a match may use beside DICOM tags: Orthanc's metadata of an instance, and the number of instances.
+#: Names that a match may use besides DICOM tags: Orthanc's metadata of an instance, and the number of instances.
 METADATA = ("RemoteAET", "CalledAET", "RemoteIP", "Origin", "HttpUsername")
 COUNT = "InstancesCount"
 
-#: What is known of a derived series: the pipeline or blueprint that made it, and which output of it it is.
+#: Names about a derived series: the pipeline or blueprint that made it, and its output.
 DERIVED, OUTPUT = "Derived", "Output"
 
 
 class _Wish(JsonModel):
-    """What a value must be. A value alone is short for ``{"Equals": value}``, a list for ``{"In": list}``."""
+    """A condition on a value. A plain value is short for ``{"Equals": value}``, a list for ``{"In": list}``."""
 
     @model_validator(mode="before")
     @classmethod
@@ -53,10 +53,10 @@ class _Wish(JsonModel):
 
 
 class Condition(_Wish):
-    """What a text must be. ``"CT"`` is short for ``{"Equals": "CT"}``, ``["CT", "PT"]`` for ``{"In": ["CT", "PT"]}``.
+    """A condition on a text. ``"CT"`` is short for ``{"Equals": "CT"}``, ``["CT", "PT"]`` for ``{"In": ["CT", "PT"]}``.
 
-    A value of several parts (``ORIGINAL\\\\PRIMARY``) fits as a whole or by any of its parts. Numbers are compared as
-    numbers, texts as texts (so dates and times, too).
+    A value with several parts (``ORIGINAL\\\\PRIMARY``) matches as a whole or by any part. Numbers are compared as
+    numbers, texts as texts (including dates and times).
     """
 
     equals: Scalar | None = None
@@ -74,11 +74,11 @@ class Condition(_Wish):
 
     @cached_property
     def has_match(self) -> Callable[[str], bool]:
-        """Whether a text has a match of its regular expression."""
+        """A function that says whether a text matches its regular expression."""
         return searcher(self.regex or "")
 
     def __getstate__(self) -> dict[Any, Any]:
-        """Without the compiled expression, which another process makes again."""
+        """The state without the compiled expression, which another process compiles again."""
         state = super().__getstate__()
         return {**state, "__dict__": {name: each for name, each in state["__dict__"].items() if name != "has_match"}}
 
@@ -94,16 +94,16 @@ class Condition(_Wish):
 
 
 def _is_above(low: Scalar, high: Scalar) -> bool:
-    """Whether two that can be compared leave nothing between them."""
+    """Whether two comparable bounds leave nothing between them."""
     if isinstance(low, str) or isinstance(high, str):
         return isinstance(low, str) and isinstance(high, str) and low > high
     return low > high
 
 
 class NumberCondition(_Wish):
-    """What a number must be that a pipeline has returned beside its series. ``3`` is short for ``{"Equals": 3}``.
+    """A condition on a number that a pipeline returned with its series. ``3`` is short for ``{"Equals": 3}``.
 
-    :ivar unit: the unit that it must be in (UCUM), such as ``"ml"``: 30 mm3 are not 30 ml.
+    :ivar unit: its unit (UCUM), such as ``"ml"``: 30 mm3 are not 30 ml.
     """
 
     equals: float | None = None
@@ -123,11 +123,11 @@ class NumberCondition(_Wish):
 class Match(JsonModel):
     """Conditions by tag (keyword or ``0008,0060``) or by a name of ``METADATA``; all of them must hold.
 
-    ``All``, ``Any`` and ``Not`` hold further ones.
+    ``All``, ``Any`` and ``Not`` contain further conditions.
 
-    :ivar derived: of the pipeline or blueprint that made the series.
-    :ivar output: of the name of the output of that pipeline.
-    :ivar values: of the numbers that it returned beside its series, by their names.
+    :ivar derived: the condition on the pipeline or blueprint that made the series.
+    :ivar output: the condition on the name of that pipeline's output.
+    :ivar values: the conditions on the numbers that it returned with its series, by name.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -148,31 +148,31 @@ class Match(JsonModel):
 
     @property
     def conditions(self) -> Mapping[str, Condition]:
-        """Of texts, by name."""
+        """The conditions on texts, by name."""
         of_derived = {DERIVED: self.derived, OUTPUT: self.output}
         return {**(self.__pydantic_extra__ or {}), **{name: each for name, each in of_derived.items() if each}}
 
     @property
     def inner(self) -> list[Match]:
-        """The further conditions, one step down."""
+        """The further conditions, one level down."""
         return [*self.all, *(self.any or ()), *([self.not_] if self.not_ else [])]
 
     @property
     def asks_for_derived(self) -> bool:
-        """Whether no series fits that was not derived here."""
+        """Whether only series that were derived here can match."""
         named = (self.derived, self.output, *self.values.values())
         return any(each is not None and each.exists is not False for each in named) or any(
             each.asks_for_derived for each in self.all
         )
 
     def each_condition(self) -> Iterator[tuple[str, Condition]]:
-        """All names of tags and metadata with their conditions, those further down included."""
+        """All conditions on tags and metadata with their names, at all levels."""
         yield from self.conditions.items()
         for inner in self.inner:
             yield from inner.each_condition()
 
     def each_number(self) -> Iterator[tuple[str, NumberCondition]]:
-        """The names of all numbers that it asks for with their conditions, those further down included."""
+        """All conditions on numbers with their names, at all levels."""
         yield from self.values.items()
         for inner in self.inner:
             yield from inner.each_number()

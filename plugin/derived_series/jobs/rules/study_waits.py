@@ -1,4 +1,4 @@
-"""The studies that rules wait for until they are complete; in the database of the jobs."""
+"""StudyWaits: the studies that rules wait for until they are complete, in the jobs database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = "rule, study, since, state, missing, changed"
 
 
 class WaitState(Enum):
-    """Of a study that a rule waits for. ``LATE``: its time is over, and something is missing still."""
+    """The state of a wait. ``LATE``: the time is over, and something is still missing."""
 
     WAITING = "Waiting"
     COMPLETE = "Complete"
@@ -30,12 +30,12 @@ class WaitState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StudyWait:
-    """A study that a rule waits for, or did.
+    """A rule's wait for a study, going on or over.
 
     :param study: its Orthanc identifier.
-    :param since: when the first series was stable; seconds since 1970.
-    :param missing: name -> how many series there are, and are wanted.
-    :param changed: when the state became what it is.
+    :param since: when the first series was stable, in seconds since 1970.
+    :param missing: by name, the number of series that exist and are wanted.
+    :param changed: when the state last changed.
     """
 
     rule: str
@@ -47,7 +47,7 @@ class StudyWait:
 
 
 class StudyWaits:
-    """One entry a rule and study. It stays when the study is complete or late: what comes after that finds it."""
+    """The waits by rule and study. They stay when the study is complete or late, for series that arrive after that."""
 
     def __init__(self, store: JobStore):
         self._store = store
@@ -55,15 +55,15 @@ class StudyWaits:
             db.execute(_SCHEMA)
 
     def of(self, rule: str, study: str) -> StudyWait | None:
-        """The wait of a rule for a study."""
+        """The wait of a rule for a study; None if there is none."""
         return next(iter(self._select("WHERE rule = ? AND study = ?", [rule, study])), None)
 
     def in_state(self, state: WaitState) -> list[StudyWait]:
-        """The waits of a state, the oldest first."""
+        """The waits in a state, oldest first."""
         return self._select("WHERE state = ?", [state.value])
 
     def note(self, wait: StudyWait) -> Note:
-        """What writes a wait; for ``JobRunner.submit(along=...)``."""
+        """A note that writes a wait; for ``JobRunner.submit(along=...)``."""
         missing = json.dumps({name: list(counts) for name, counts in (wait.missing or {}).items()})
         row = [wait.rule, wait.study, wait.since, wait.state.value, missing, wait.changed]
 
@@ -79,17 +79,17 @@ class StudyWaits:
             self.note(wait)(db)
 
     def forget(self, waits: Collection[StudyWait]) -> None:
-        """Forget waits: their studies are gone."""
+        """Delete waits whose studies are gone."""
         with self._store.transaction() as db:
             for wait in waits:
                 db.execute("DELETE FROM study_waits WHERE rule = ? AND study = ?", [wait.rule, wait.study])
 
     def keep_only(self, rules: Collection[str]) -> None:
-        """Forget the waits of all other rules: they are not configured any more, or do not wait."""
+        """Delete the waits of all other rules, which are no longer configured or do not wait."""
         self.forget([wait for wait in self._select("") if wait.rule not in rules])
 
     def all(self) -> list[StudyWait]:
-        """All of them, the oldest first."""
+        """All waits, oldest first."""
         return self._select("")
 
     def _select(self, condition: str, values: Sequence[Any] = ()) -> list[StudyWait]:

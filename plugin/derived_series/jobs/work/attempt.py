@@ -1,4 +1,4 @@
-"""An attempt at a job, in a worker process: whatever happens, it ends as an outcome."""
+"""Attempt: an attempt at a job in a worker process, which always ends with an outcome."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt at a job while it is made.
+    """A running attempt at a job.
 
-    :param task: what the server has sent.
-    :param client: requests to that server.
-    :param progress: tells the server how far the attempt is.
-    :param reporter: tells it what user code says.
+    :param task: the task from the server.
+    :param client: sends requests to the server.
+    :param progress: reports the progress of the attempt to the server.
+    :param reporter: reports what user code prints and logs.
     """
 
     task: DeriveTask
@@ -43,20 +43,19 @@ class Attempt:
 
     @property
     def series_uids(self) -> tuple[str, ...]:
-        """The SeriesInstanceUIDs that every attempt at the job gives to its series, output after output."""
+        """The SeriesInstanceUIDs of the job's series, output after output, the same in every attempt."""
         return series_uids_of(self.task.job_id)
 
     @property
     def context(self) -> BuildContext:
-        """What is the same in every attempt: time, UIDs, SeriesNumber."""
+        """The build context, which is the same in every attempt: time, UIDs, SeriesNumber."""
         return BuildContext(self.task.now, self.task.job_id, reserved_series_number=self.task.series_number)
 
     def check_parents(self, inputs: Mapping[str, str] | None = None) -> None:
-        """Ask for the series that the job reads: a result must not bring back a patient or a study that was deleted.
+        """Require that the series that the job reads still exist: a result must not bring back a deleted study.
 
-        :param inputs: the Orthanc identifiers of the inputs beside the parent, by name; those of the request when not
-            given.
-        :raises Conflict: naming what was deleted.
+        :param inputs: the Orthanc identifiers of the inputs other than the parent, by name; by default the request's.
+        :raises Conflict: one was deleted; the error names it.
         """
         for what, series in self._parents(inputs):
             try:
@@ -75,9 +74,9 @@ class Attempt:
 
 
 def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcome:
-    """Do a job once. When it fails, nothing is left of its series, or the outcome says that something is.
+    """Make an attempt. If it fails, nothing is left of its series, or the outcome says that something is.
 
-    :param work: what is done; its errors are the outcome's.
+    :param work: does the work; its errors become the outcome.
     """
     with Client(task.connection) as client:
         reporter = Reporter(task.connection, task.progress_route, task.attempt)
@@ -92,7 +91,7 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
             ):
                 return _reported(attempt, work)
         except NotWanted as error:
-            # Another attempt may be storing the same instances: hands off, the server removes what is left.
+            # Another attempt may be storing the same instances, so leave the removal to the server.
             return Outcome(error=Conflict(str(error)), clean=False)
         except DerivedSeriesError as error:
             failure = error
@@ -108,7 +107,7 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
 
 
 def _reported(attempt: Attempt, work: Callable[[Attempt], Outcome]) -> Outcome:
-    """Do the job; where the pipeline's code raises, the job's log shows the place."""
+    """Do the work; if the pipeline's code raises, write the traceback to the job's log."""
     try:
         return work(attempt)
     except UserCodeError as error:
@@ -120,7 +119,7 @@ def _reported(attempt: Attempt, work: Callable[[Attempt], Outcome]) -> Outcome:
 
 
 def _failed(attempt: Attempt, failure: DerivedSeriesError) -> Outcome:
-    if failure.http_status == 500:  # a fault of code, not of the request: the log shows where
+    if failure.http_status == 500:  # an error of code, not of the request: log where
         failure.add_note(_trace(failure))
     _make_plain(failure, attempt.task.job_id)
     if attempt.task.result is not None:  # the series is complete and stays
@@ -129,18 +128,18 @@ def _failed(attempt: Attempt, failure: DerivedSeriesError) -> Outcome:
 
 
 def _deletion(attempt: Attempt) -> Conflict | None:
-    """What was deleted, as the error of an attempt that has failed for whatever came of it."""
+    """The error about a deleted input, for an attempt that failed because of it; None if all exist."""
     try:
         attempt.check_parents()
     except Conflict as conflict:
         return conflict
-    except DerivedSeriesError:  # it cannot be asked: the attempt's own error tells more
+    except DerivedSeriesError:  # Orthanc does not answer: the attempt's own error says more
         return None
     return None
 
 
 def _is_removed(attempt: Attempt) -> bool:
-    """Remove the attempt's partial series; False when that fails."""
+    """Remove the attempt's partial series; False if that fails."""
     try:
         attempt.progress.check()
         remove_series(attempt.client, *attempt.series_uids)
@@ -153,7 +152,7 @@ def _is_removed(attempt: Attempt) -> bool:
 
 
 def _trace(error: BaseException) -> str:
-    """The traceback; of a long one, its beginning and its end."""
+    """The traceback; if it is long, its beginning and end."""
     text = "".join(traceback.format_exception(error))
     return (
         text
@@ -163,7 +162,7 @@ def _trace(error: BaseException) -> str:
 
 
 def _make_plain(error: DerivedSeriesError, job_id: str) -> None:
-    """Text in place of whatever user code gave an error of ours, so that it can be sent and written down."""
+    """Replace anything that user code put into an error of ours by text, so that it can be sent and stored."""
     error.message = without_scratch(text_of(error.message), job_id) or type(error).__name__
     error.remedy, error.details = (
         None if text is None else without_scratch(text_of(text), job_id) for text in (error.remedy, error.details)

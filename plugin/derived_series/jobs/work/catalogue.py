@@ -1,4 +1,4 @@
-"""The library in a worker process, and its description for everybody else."""
+"""The library in a worker process, and its description (the catalogue) for other processes."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ Entry: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class DescribedLibrary:
-    """What can be described of a library, and so be used.
+    """A library without the entries that cannot be described.
 
-    :param blueprints: their descriptions by name; :param pipelines: those of pipelines.
+    :param blueprints: the descriptions of blueprints by name. :param pipelines: those of pipelines.
     """
 
     library: Library
@@ -40,9 +40,9 @@ class DescribedLibrary:
 
 @lru_cache(maxsize=1)
 def described_library(folders: tuple[str, ...]) -> DescribedLibrary:
-    """The library, loaded once a process: a changed file is seen after a restart.
+    """Load the library, once in each process; changed files take effect after a restart.
 
-    What cannot be described is a problem of its file, and not in the library.
+    An entry that cannot be described becomes a problem of its file and is left out.
     """
     library = Library.load(Path(folder) for folder in folders)
     problems = list(library.problems)
@@ -79,7 +79,7 @@ def library_of(folders: tuple[str, ...]) -> Library:
 
 
 def catalogue(folders: tuple[str, ...]) -> Catalogue:
-    """Describe all that the folders hold."""
+    """Describe everything in the folders."""
     known = described_library(folders)
     return Catalogue(
         blueprints=dict(known.blueprints),
@@ -97,7 +97,7 @@ def catalogue(folders: tuple[str, ...]) -> Catalogue:
 
 
 def blueprint_json(named: NamedBlueprint) -> Entry:
-    """A blueprint as it is listed."""
+    """The description of a blueprint."""
     return {
         "Name": named.name,
         "Description": named.description,
@@ -109,8 +109,7 @@ def blueprint_json(named: NamedBlueprint) -> Entry:
 
 
 def _kind_of(named: NamedBlueprint) -> Kind | None:
-    """The kind of object that a blueprint makes: of several of one SOP class, and where its parent has the class, the
-    one of its name."""
+    """The kind of object that a blueprint makes; if several have its SOP class, or the parent decides, by its name."""
     made_by = kind_made_by(named.blueprint)
     namesake = next((kind for kind in KINDS if kind.blueprint == named.name), None)
     is_of_class = namesake is not None and (made_by is None or made_by.sop_classes == namesake.sop_classes)
@@ -118,11 +117,11 @@ def _kind_of(named: NamedBlueprint) -> Kind | None:
 
 
 def kind_json(kind: Kind | None) -> dict[str, Any] | None:
-    """What a form has to know of a kind of object to make one from a file; None where a blueprint does not say which.
+    """What a form must know about a kind of object to make one from a file; None if the blueprint does not say which.
 
-    ``Modality`` is what a parent's must be, where that matters; ``OnParent`` says that an array is on the parent's
-    slices, and so of their shape; ``Files`` are those that it is made from, and what is taken for one by mistake:
-    ``Starts`` are their first bytes, as hexadecimal digits.
+    ``Modality`` is the parent's, if it matters. ``OnParent``: an array must be on the parent's slices, and so have their
+    shape. ``Files`` are the accepted types of file and those that are confused with them; ``Starts`` are their
+    first bytes in hexadecimal digits.
     """
     if kind is None:
         return None
@@ -159,7 +158,7 @@ def _elements(blueprint: Blueprint) -> list[dict[str, Any]]:
 
 
 def pipeline_json(named: NamedPipeline) -> dict[str, Any]:
-    """A pipeline as it is listed; ``Parameters`` is a JSON schema."""
+    """The description of a pipeline; ``Parameters`` is a JSON schema."""
     pipeline = named.pipeline
     try:
         parameters = pipeline.parameters.model_json_schema()

@@ -1,4 +1,4 @@
-"""Two series of Orthanc compared, in a worker: what was made before, and what was made again."""
+"""Comparing series in Orthanc that were made again with the former ones, in a worker."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def compare_each(connection: Connection, pairs: Sequence[tuple[str, str, str]], scratch: str) -> dict[str, Any]:
-    """The figures of pairs of series, by output; a ``Problem`` where there are none.
+    """Compare pairs of series: the figures by output, or a ``Problem``.
 
     :param pairs: output, and the Orthanc identifiers of the former and the new series.
-    :param scratch: a folder for temporary files, where it is there.
+    :param scratch: a folder for temporary files, if it exists.
     :raises StorageError: Orthanc does not answer.
     """
     with Client(connection) as client:

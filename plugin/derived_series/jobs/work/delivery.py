@@ -1,4 +1,4 @@
-"""Sending a stored series on: to servers of the DICOMweb plugin and to DICOM modalities, by their names in Orthanc."""
+"""Sending a stored series on to servers of the DICOMweb plugin and DICOM modalities, by their names in Orthanc."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from derived_series.jobs.messages import Outcome
 from derived_series.jobs.stored_series import stored_series
 from derived_series.jobs.work.attempt import Attempt
 
-#: What Orthanc says of a modality that takes none of what was proposed, and of one for which it can propose nothing.
+#: Orthanc's messages about a modality that accepts no proposed context, and one to which it can propose none.
 _NO_CONTEXT = "No valid presentation context"
 _NOT_SENT = "Failed to send message"
-#: What it says of a syntax that its own DICOM library does not know, from 1.12 on.
+#: Its message about a transfer syntax that its own DICOM library does not know, from 1.12 on.
 _UNKNOWN_SYNTAX = "Unknown transfer syntax"
 _NOT_TRANSCODED = "Cannot transcode instance"  # Orthanc 1.13
 
-#: What every modality takes (PS3.5 10.1), and what nearly all do.
+#: Transfer syntaxes that every modality accepts (PS3.5 10.1), or nearly every one.
 _PLAIN = (ImplicitVRLittleEndian.name, ExplicitVRLittleEndian.name)
 
 
 def send_on(attempt: Attempt, result: dict[str, Any]) -> Outcome:
-    """Send the stored series to their destinations that do not have them and may.
+    """Send the stored series to the destinations that do not have them yet and are not held.
 
     :param result: the answer of the job, with the state of each in ``Destinations``.
     """
@@ -44,7 +44,7 @@ def send_on(attempt: Attempt, result: dict[str, Any]) -> Outcome:
 
 
 def _of_all(errors: Sequence[DerivedSeriesError]) -> DerivedSeriesError | None:
-    """The error of all series that were not taken; one that may pass, where one of them may."""
+    """Combine the errors of all series; the result is transient if one of them is."""
     if len(errors) < 2:
         return errors[0] if errors else None
     return StorageError(
@@ -58,7 +58,7 @@ def _of_all(errors: Sequence[DerivedSeriesError]) -> DerivedSeriesError | None:
 def _send_series(
     attempt: Attempt, series: str, states: dict[str, str]
 ) -> tuple[DerivedSeriesError | None, dict[str, str]]:
-    """Send one series to its destinations; the error, and their states then."""
+    """Send one series to its destinations: (error, new states)."""
     client = attempt.client
     waiting = [name for name, state in states.items() if state not in CLOSED and state != REFUSED]
     refused = [name for name, state in states.items() if state == REFUSED]
@@ -75,7 +75,7 @@ def _send_series(
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A destination that has not taken a series. ``state``: "Failure", which may pass, or ``REFUSED``."""
+    """A destination that did not take a series. ``state``: "Failure", which may be temporary, or ``REFUSED``."""
 
     name: str
     error: DerivedSeriesError
@@ -83,12 +83,12 @@ class Failure:
 
 
 def deliver(client: Client, orthanc_id: str, names: Iterable[str], job_id: str) -> list[Failure]:
-    """Send a series to every destination, whatever becomes of the others; those that have not taken it.
+    """Send a series to each destination, independently of the others; return the failures.
 
-    Orthanc transcodes for a modality that does not take the series as it is, where it can.
+    If a modality does not accept the series' transfer syntax, Orthanc transcodes it if it can.
 
-    :param names: those that do not have it yet.
-    :param job_id: what Orthanc's own jobs say in UserData of whom they are for (from 1.12.9 on).
+    :param names: the destinations that do not have it yet.
+    :param job_id: the job, which Orthanc's own jobs name in UserData (from 1.12.9 on).
     """
     root = client.connection.dicomweb_servers
     servers = set(client.get_json(root))
@@ -107,7 +107,7 @@ def deliver(client: Client, orthanc_id: str, names: Iterable[str], job_id: str) 
 
 
 def _is_refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesError) -> bool:
-    """Whether a modality answers but does not take the kind of instances, so that asking again is of no use."""
+    """Whether a modality answers but refuses this kind of instances, so that trying again is useless."""
     details = error.details or ""
     if any(words in details for words in (_NO_CONTEXT, _UNKNOWN_SYNTAX, _NOT_TRANSCODED)):
         return True
@@ -129,7 +129,7 @@ def _refusal(client: Client, orthanc_id: str, name: str, error: DerivedSeriesErr
 
 
 def _kind(client: Client, orthanc_id: str) -> tuple[str, str]:
-    """SOP class and transfer syntax of a series, by name where they have one."""
+    """The SOP class and transfer syntax of a series, by name if they have one."""
     first = client.get_json(f"/series/{orthanc_id}")["Instances"][0]
     meta = client.get_json(f"/instances/{first}/header?short")  # Orthanc's metadata leave out what it does not know
     sop_class, syntax = (UID(meta.get(tag, "").strip("\0 ")) for tag in ("0002,0002", "0002,0010"))

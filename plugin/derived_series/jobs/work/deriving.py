@@ -1,4 +1,4 @@
-"""The work of a derivation: parents in, image, series out, verified; or nothing at all."""
+"""The work of a derivation: fetch the parents, build, store and verify the series; or leave nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from derived_series.shortening import shortened
 
 
 def derive(attempt: Attempt) -> Outcome:
-    """Make the derived series of a job and store it; or only send it on, where an earlier attempt has stored it."""
+    """Make and store the derived series of a job, or only send it on if an earlier attempt stored it."""
     if attempt.task.result is not None:
         return send_on(attempt, attempt.task.result)
     with _begun(attempt) as derivation:
@@ -54,7 +54,7 @@ def derive(attempt: Attempt) -> Outcome:
 
 @contextmanager
 def _begun(attempt: Attempt) -> Iterator[Derivation]:
-    """The derivation of an attempt, in a folder of its own that is gone afterwards."""
+    """The derivation of an attempt, with a temporary folder."""
     request = DeriveRequest.of(attempt.task.request)
     library = library_of(attempt.task.folders)
     if request.pipeline is not None:  # before the parents are fetched
@@ -69,7 +69,7 @@ def _begun(attempt: Attempt) -> Iterator[Derivation]:
 def _sources(
     attempt: Attempt, request: DeriveRequest, library: Library
 ) -> tuple[dict[str, SeriesOnServer], tuple[Mapping[str, Any], ...]]:
-    """The series that a derivation reads, by input name, that of the URL first; and what was brought here for it."""
+    """The series that a derivation reads, by input name, the URL's first; and those that were retrieved for it."""
     if request.pipeline is None:
         return {"parent": describe_series(attempt.client, attempt.task.series)}, ()
     pipeline = library.pipeline(request.pipeline).pipeline
@@ -106,11 +106,11 @@ def _sources(
 class Derivation:
     """An attempt that makes a derived series.
 
-    :param request: what was asked for, checked.
-    :param library: pipelines, blueprints and factories of the blueprint folders.
-    :param sources: the series that are read, by input name; the parent first.
+    :param request: the checked request.
+    :param library: the pipelines, blueprints and factories of the blueprint folders.
+    :param sources: the series that it reads, by input name, the parent first.
     :param folder: a folder for temporary files.
-    :param origins: what was brought here from other servers, as the answer has it.
+    :param origins: the series that were retrieved from other servers, as in the answer.
     """
 
     attempt: Attempt
@@ -121,7 +121,7 @@ class Derivation:
     origins: tuple[Mapping[str, Any], ...] = ()
 
     def run(self) -> Outcome:
-        """Build the series, store and verify it, write down where it comes from, and send it on."""
+        """Build the series, store and verify them, record their provenance, and send them on."""
         with one_process():
             results, parent = self._build()
         common: dict[str, Any] = {"ParentSeries": self.attempt.task.series, **_values(results), **self._retrieved()}
@@ -145,9 +145,9 @@ class Derivation:
         return send_on(self.attempt, result)
 
     def _store(self, results: Results) -> dict[str, str]:
-        """Store all series with their provenance; their Orthanc identifiers by output.
+        """Store all series with their provenance; return their Orthanc identifiers by output.
 
-        All parents are there before and after.
+        All parents must exist before and after.
         """
         uids = [series.series_instance_uid for series in results.series.values()]
         if len(set(uids)) < len(uids) or not set(uids) <= set(self.attempt.series_uids):
@@ -168,16 +168,16 @@ class Derivation:
             for name, series in results.series.items()
         ]
         of_job = {**_values(results), **self._retrieved(), **({"Series": siblings} if len(siblings) > 1 else {})}
-        for name, series in results.series.items():  # of none before all are there
+        for name, series in results.series.items():  # only when all are stored
             record_provenance(self.attempt, stored[name], series, parents, self._code(), {"Output": name, **of_job})
-        self.attempt.check_parents(inputs)  # all that is stored was there when they were, or goes again
+        self.attempt.check_parents(inputs)  # if one was deleted meanwhile, what was stored is removed
         return stored
 
     def _retrieved(self) -> dict[str, Any]:
         return {"Retrieved": list(self.origins)} if self.origins else {}
 
     def _code(self) -> dict[str, Any]:
-        """The file that was run or applied, with what it goes by."""
+        """The file of the pipeline or blueprint with its name and digests, for the provenance."""
         request = self.request
         named = (
             self.library.pipeline(request.pipeline)
@@ -188,7 +188,7 @@ class Derivation:
         return {"Name": named.name, "File": named.file.name, "Sha256": named.sha256, **more}
 
     def _build(self) -> tuple[Results, ParentSeries]:
-        """The derived series, and their parent."""
+        """Build the derived series; return them with their parent."""
         return self._by_blueprint() if self.request.pipeline is None else self._by_pipeline(self.request.pipeline)
 
     def _by_blueprint(self) -> tuple[Results, ParentSeries]:

@@ -1,4 +1,4 @@
-"""What a dry run answers about the series that it did not store."""
+"""The report of a dry run about a series that was not stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from derived_series.dicom.source.parent_series import ParentSeries
 
 
 def dry_run_report(series: Series, parent: ParentSeries, *, with_picture: bool) -> dict[str, Any]:
-    """The explained header, what the parent has and the result has not, and maybe one slice of it."""
+    """The explained header, the parent's tags that the result lacks, and optionally one slice."""
     explanation = explain(series)
     report: dict[str, Any] = {"Header": explanation.to_json()["Tags"], "Dropped": dropped(explanation, parent)}
     if with_picture:

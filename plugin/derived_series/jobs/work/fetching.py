@@ -1,4 +1,4 @@
-"""The series that a derivation reads, fetched from the server."""
+"""Fetching the series that a derivation reads."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from derived_series.dicomweb.readback import SeriesOnServer
 from derived_series.dicomweb.wado import fetch_series
 from derived_series.jobs.work.attempt import Attempt
 
-#: A parent of more bytes than this is kept in files while it is worked on.
+#: A parent with more bytes than this is kept in files.
 _MEMORY_BYTES = 256 << 20
 
 
 def fetch_parent(attempt: Attempt, series: SeriesOnServer, selection: Selection, folder: Path) -> ParentSeries:
-    """Fetch a series with its pixels. :param folder: for the files of a large one."""
+    """Fetch a series with its pixels. :param folder: a folder for the files of a large series."""
     parts = _parts(attempt, series)
     first = next(parts, b"")
     whole = chain([first] if first else [], parts)
@@ -28,12 +28,12 @@ def fetch_parent(attempt: Attempt, series: SeriesOnServer, selection: Selection,
 
 
 def fetch_objects(attempt: Attempt, series: SeriesOnServer) -> ParentSeries:
-    """Fetch a series as the objects that it holds, whatever these are."""
+    """Fetch a series of any kind of object, as objects."""
     return ParentSeries.from_objects(_parts(attempt, series))
 
 
 def fetch_headers(attempt: Attempt, series: SeriesOnServer, selection: Selection) -> ParentSeries:
-    """Fetch a series whose pixels are not needed."""
+    """Fetch the headers of a series."""
     return ParentSeries.from_bytes(_parts(attempt, series), selection, pixels=False)
 
 

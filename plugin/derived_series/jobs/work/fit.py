@@ -1,4 +1,4 @@
-"""Which pipelines take a series, told from its first instance before anything is derived."""
+"""Finding which pipelines take a series, from its first instance, before anything is derived."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from derived_series.user_code import raised_message
 
 _log = logging.getLogger(__name__)
 
-#: Series of a study that are looked at for a pipeline's other inputs.
+#: The most series of a study that are checked for a pipeline's other inputs.
 _MOST_SERIES = 200
 
 
 class StudyHeads:
     """The first instance of each series of a study, each read once.
 
-    :param of: the Orthanc identifier of one series of the study, which is among the ``others`` ``with_itself``.
+    :param of: the Orthanc identifier of a series of the study. :param with_itself: whether ``others`` includes it.
     """
 
     def __init__(self, client: Client, of: str, *, with_itself: bool = False):
@@ -41,16 +41,16 @@ class StudyHeads:
         self._read: dict[str, Dataset | str] = {}
 
     def refusal(self, series: Mapping[str, Any], wanted: type[Input]) -> str | None:
-        """Why an input does not take a series; None when it does."""
+        """Why an input does not take a series; None if it does."""
         head = self._head(series)
         return head if isinstance(head, str) else _asked(wanted, head)
 
     def is_readable(self, series: Mapping[str, Any]) -> bool:
-        """Whether there is an instance to look at."""
+        """Whether the first instance can be read."""
         return not isinstance(self._head(series), str)
 
     def issuer(self, series: Mapping[str, Any]) -> str:
-        """Who gave the PatientID of a series; empty where nothing says so."""
+        """IssuerOfPatientID of a series; empty if it is missing."""
         head = self._head(series)
         return "" if isinstance(head, str) else str(head.get("IssuerOfPatientID") or "")
 
@@ -61,7 +61,7 @@ class StudyHeads:
         return self._read[identifier]
 
     def _first(self, series: Mapping[str, Any]) -> Dataset | str:
-        """The first instance, without pixels; or why there is none."""
+        """Read the first instance without pixels, or say why that is impossible."""
         try:
             instance = self._client.get_json(f"/instances/{series['Instances'][0]}")
             url = self._client.connection.dicomweb_url(
@@ -90,13 +90,13 @@ def _asked(wanted: type[Input], head: Dataset) -> str | None:
 
 
 def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> list[dict[str, Any]]:
-    """All pipelines as the catalogue has them, with what this series is to each.
+    """All pipelines as in the catalogue, with whether they take a series.
 
-    ``Fits``, and ``Reason`` where it does not; ``Others``: by name of each other input the series of the study,
-    each with ``ID``, ``Modality``, ``Number``, ``Description``, ``Fits`` and ``Reason``; ``Lacking``: inputs that
-    none of them is taken as, and for which alone it does not fit.
+    ``Fits``, and ``Reason`` if it does not; ``Others``: for each other input the series of the study, each with ``ID``,
+    ``Modality``, ``Number``, ``Description``, ``Fits`` and ``Reason``; ``Lacking``: the inputs that no series fits, if
+    only these are missing.
 
-    :param series: the Orthanc identifier of the parent to be.
+    :param series: the Orthanc identifier of the possible parent.
     :raises NotFound: no such series.
     """
     known = described_library(folders)
@@ -111,10 +111,10 @@ def fitting(connection: Connection, series: str, folders: tuple[str, ...]) -> li
 def fitting_each(
     connection: Connection, series: Sequence[str], folders: tuple[str, ...], pipeline: str
 ) -> list[dict[str, Any]]:
-    """Whether a pipeline takes each of several series, told without a value of a tag.
+    """Whether a pipeline takes each of several series, without quoting values of tags.
 
-    ``Fits`` (None: it cannot be told now), ``Reason`` where it does not, and ``Inputs``: of each other input the one
-    series of the study that it takes.
+    ``Fits`` (None: unknown now), ``Reason`` if it does not, and ``Inputs``: for each other input the one series of the
+    study that it takes.
 
     :param series: the Orthanc identifiers.
     """
@@ -168,7 +168,7 @@ def _refused(reason: str) -> dict[str, Any]:
 
 
 def _wish(wanted: type[Input]) -> str:
-    """What an input requires, as its class says it: nothing of what the series has."""
+    """What an input requires by its class, without values of the series."""
     values = [
         f"{describe(to_tag(tag))} {' or '.join(map(repr, value if isinstance(value, tuple | list) else [value]))}"
         for tag, value in wanted.required_values.items()

@@ -1,7 +1,6 @@
-"""Large instances that pages read frames of, a while as files in a folder that all workers share.
+"""Caching large instances, of which pages read frames, as files in a folder that all workers share.
 
-Orthanc gives out an instance as a whole only, and of a segmentation of some hundred MB a page asks for a few frames at
-a time.
+Orthanc only returns whole instances, but a page needs only a few frames at a time of a segmentation of some hundred MB.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from pathlib import Path
 
 from derived_series.dicomweb.client import Client
 
-#: Smaller instances are fetched each time.
+#: The least bytes of an instance that is cached.
 LARGE_BYTES = 8 << 20
-#: Seconds without a question after which a file is removed, and bytes of all files.
+#: Seconds without use after which a file is removed, and the most bytes of all files.
 _KEPT_SECONDS = 300.0
 _MOST_BYTES = 4 << 30
 _CHUNK_BYTES = 1 << 20
 
 
 def held_file(client: Client, instance: str, folder: str) -> Path | None:
-    """The file of a large instance; None for a small one, and where there is no room.
+    """The file of a large instance; None for a small one, or if there is no room.
 
-    It is looked up by what Orthanc stores it as: one that was deleted or replaced is never given out.
+    It is found by the UUID of Orthanc's file, so that a deleted or replaced instance is never returned.
 
-    :param instance: its Orthanc identifier. :param folder: of the workers' scratch files.
+    :param instance: its Orthanc identifier. :param folder: the workers' scratch folder.
     :raises NotFound: no such instance.
     """
     attachment = client.get_json(f"/instances/{instance}")
@@ -60,7 +59,7 @@ def _fetch(client: Client, instance: str, path: Path) -> None:
 
 
 def _remove_until_there_is_room(folder: Path, size: int) -> None:
-    """The files that were asked for longest ago go first; those that nobody asks for any more all go."""
+    """Remove unused files, and then those used longest ago until there is room."""
     files = {file: file.stat() for file in folder.glob("instance-*")}
     total = size
     for file, status in sorted(files.items(), key=lambda item: item[1].st_mtime, reverse=True):
@@ -70,7 +69,7 @@ def _remove_until_there_is_room(folder: Path, size: int) -> None:
 
 
 def _remove_later(path: Path) -> None:
-    """Remove the file once nobody has asked for it for a while."""
+    """Remove the file after a while without use."""
 
     def look() -> None:
         try:

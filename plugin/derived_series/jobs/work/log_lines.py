@@ -1,4 +1,4 @@
-"""What user code prints and logs while a job runs: so many lines in the log, each with the job's identifier."""
+"""Capturing what user code prints and logs during a job, as a limited number of lines in the log."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from derived_series.jobs.plain import LONGEST_CHARACTERS, printable
 
 _log = logging.getLogger(__name__)
 
-#: Lines of one job that are kept, and characters of each.
+#: The most lines of a job, and characters of a line.
 _MOST_LINES = 1000
 _LINE_CHARACTERS = 2000
 
-#: Libraries that have much to say to their own developers; user code may raise its own voice about them.
+#: Libraries whose many messages are for their developers; user code can lower their level.
 _QUIET = (
     "derived_series",
     "pydicom",
@@ -32,17 +32,17 @@ _QUIET = (
     "asyncio",
 )
 
-#: What the modules of the blueprint folders are named by: see ``pipelines.library``.
+#: The prefix of the modules of blueprint folders: see ``pipelines.library``.
 _OF_THE_LIBRARY = "derived_series_library_"
 
 
 def timed(text: str) -> str:
-    """A line of a job's log: the time of day, and the text."""
+    """Make a line of a job's log: the time of day and the text."""
     return f"{datetime.now():%H:%M:%S} {printable(text, _LINE_CHARACTERS)}"
 
 
 class _Lines:
-    """Hands lines on until there are too many."""
+    """Passes lines on until there are too many."""
 
     def __init__(self, job_id: str, also: Callable[[str], None]):
         self._job_id = job_id
@@ -66,7 +66,7 @@ class _Lines:
 
 
 class _Stream(io.RawIOBase):
-    """The bytes under ``sys.stdout``: whole lines are passed on as soon as they are there."""
+    """The raw stream under ``sys.stdout``, which passes on each line when it is complete."""
 
     def __init__(self, number: int, tell: Callable[[str], None]):
         super().__init__()
@@ -78,19 +78,19 @@ class _Stream(io.RawIOBase):
         return True
 
     def fileno(self) -> int:
-        """For programs that are started with it; what they write goes past us."""
+        """The descriptor for programs that are started with the stream; their output is not captured here."""
         return self._number
 
     def write(self, data: Any) -> int:
         written = bytes(data)
         *lines, rest = (self._rest + written).replace(b"\r", b"\n").split(b"\n")
-        self._rest = rest[: 4 * LONGEST_CHARACTERS]  # a line without an end is not kept for ever
+        self._rest = rest[: 4 * LONGEST_CHARACTERS]  # an endless line is not kept forever
         for line in lines:
             self._tell_line(line)
         return len(written)
 
     def end(self) -> None:
-        """Tell a last line that has no end."""
+        """Pass on an incomplete last line."""
         rest, self._rest = self._rest, b""
         self._tell_line(rest)
 
@@ -100,7 +100,7 @@ class _Stream(io.RawIOBase):
 
 
 class _Records(logging.Handler):
-    """Tells the records of user code's loggers."""
+    """Passes on the records of user code's loggers."""
 
     def __init__(self, lines: _Lines):
         super().__init__(logging.INFO)
@@ -122,9 +122,9 @@ class _Records(logging.Handler):
 
 @contextlib.contextmanager
 def output_of(job_id: str, also: Callable[[str], None]) -> Iterator[None]:
-    """Have what is printed, and logged from INFO on, while a job runs told in this package's log.
+    """Capture what is printed, and logged from INFO on, during a job, in this package's log.
 
-    :param also: called with the same lines, with the time of day.
+    :param also: called with the same lines, prefixed with the time of day.
     """
     lines = _Lines(job_id, also)
     raw = [_Stream(number, lambda text: lines.tell(logging.WARNING, text)) for number in (1, 2)]

@@ -1,4 +1,4 @@
-"""What a request asks of a derivation, in the words of pipelines and blueprints."""
+"""Converting a request to the options of pipelines and blueprints."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from derived_series.pipelines.run_options import Options
 def options_of(request: DeriveRequest, validation: Validation) -> Options:
     """The options of a request.
 
-    :param validation: what happens to a series that breaks a rule, where the request does not say.
-    :raises InvalidRequest: unknown tags, codes or segments.
+    :param validation: what happens to a series that breaks a rule, if the request does not say.
+    :raises InvalidRequest: tags, codes or segments are unknown.
     """
     return Options(
         strategy=FillingStrategy(request.filling_strategy) if request.filling_strategy else None,
@@ -30,6 +30,6 @@ def options_of(request: DeriveRequest, validation: Validation) -> Options:
 
 
 def _validation(request: DeriveRequest, default: Validation) -> Validation:
-    """A dry run shows what would be refused."""
+    """The validation of a request; a dry run turns refusals into warnings."""
     asked = request.validation or default
     return "Warn" if request.dry_run and asked == "Strict" else asked

@@ -1,8 +1,8 @@
-"""Other servers, as Orthanc's configuration names them: what they have of a patient, and bringing a series here.
+"""Querying other servers in Orthanc's configuration, and retrieving series from them.
 
-Orthanc does both. A DICOM modality is asked by C-FIND and sends by C-MOVE, or C-GET where Orthanc is configured for it
-(Orthanc Book, "Performing Query/Retrieve (C-FIND) and Find with REST"); a DICOMweb server is asked by QIDO-RS and sends
-by WADO-RS ("DICOMweb plugin", Orthanc as a client). Only names of the configuration are ever asked.
+Orthanc does both: with C-FIND and C-MOVE, or C-GET if configured, for DICOM modalities (Orthanc Book, "Performing
+Query/Retrieve (C-FIND) and Find with REST"), and with QIDO-RS and WADO-RS for DICOMweb servers ("DICOMweb plugin",
+Orthanc as a client). Only servers in the configuration are ever queried.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from pydicom.datadict import keyword_for_tag
 from derived_series.dicomweb.client import Client, check, quoted
 from derived_series.errors import DerivedSeriesError, NotFound, StorageError
 
-#: What a server says of a study or a series: by keyword, as text.
+#: A server's answer about a study or series: texts by keyword.
 Found = Mapping[str, str]
 
-#: Seconds that a modality may take for the answers to a C-FIND; seconds between two looks at a retrieval.
+#: Seconds that a modality may take to answer a C-FIND; seconds between two checks of a retrieval.
 _FIND_SECONDS = 60
 _LOOK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Peer(ABC):
-    """One other server. :param name: in Orthanc's configuration."""
+    """Another server. :param name: its name in Orthanc's configuration."""
 
     client: Client
     name: str
@@ -39,33 +39,33 @@ class Peer(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """What it is, in words."""
+        """What kind of server it is, in words."""
 
     @abstractmethod
     def studies(self, keys: Mapping[str, str]) -> list[Found]:
-        """The studies that match, and maybe others; a key without a value asks for the value.
+        """Find the matching studies, and maybe others; a key without a value requests the value.
 
-        :raises StorageError: it cannot be asked.
+        :raises StorageError: it cannot be queried.
         """
 
     @abstractmethod
     def series(self, study: str, keys: Mapping[str, str]) -> list[Found]:
-        """The same for the series of a study. :param study: its StudyInstanceUID."""
+        """Find the matching series of a study likewise. :param study: its StudyInstanceUID."""
 
     @abstractmethod
     def begin(self, study: str, series: str, more: Mapping[str, Any]) -> str:
-        """Have Orthanc retrieve a series, by its UIDs; the identifier of Orthanc's job.
+        """Make Orthanc retrieve a series by its UIDs; return the identifier of Orthanc's job.
 
-        :param more: goes into the request.
+        :param more: additional keys of the request.
         """
 
     def retrieve(self, study: str, series: str, within: float, job_id: str, report: Callable[[int], None]) -> None:
-        """Retrieve a series, and wait until all of it has come.
+        """Retrieve a series, and wait until it has arrived.
 
-        :param within: seconds that it may take.
-        :param job_id: what Orthanc's own job says in UserData of whom it is for (from 1.12.9 on).
-        :param report: is called with the percentage that has come; what it raises ends the retrieval.
-        :raises StorageError: transient, unless it was too slow.
+        :param within: the seconds that it may take.
+        :param job_id: the job, which Orthanc's own job names in UserData (from 1.12.9 on).
+        :param report: called with the percentage that has arrived; if it raises, the retrieval is cancelled.
+        :raises StorageError: the retrieval fails (transient), or takes too long.
         """
         job = self.begin(study, series, {"Synchronous": False, "UserData": {"DerivedSeriesJob": job_id}})
         is_over = False
@@ -94,7 +94,7 @@ class Peer(ABC):
 
     @property
     def remedy(self) -> str | None:
-        """What is usually the matter when a retrieval fails."""
+        """The usual cause of a failed retrieval, as a remedy."""
         return None
 
 
@@ -127,7 +127,7 @@ class Modality(Peer):
         return matches
 
     def _query(self, level: str, keys: Mapping[str, str]) -> tuple[str, list[Found]]:
-        """The path of a query in Orthanc, which is to be deleted, and its answers."""
+        """Run a query: its path in Orthanc, which the caller must delete, and its answers."""
         asked = {"Level": level, "Query": dict(keys), "Timeout": _FIND_SECONDS}
         path = self.client.post_json(f"/modalities/{quote(self.name, safe='')}/query", json.dumps(asked))["Path"]
         return path, list(map(_by_keyword, self.client.get_json(f"{path}/answers?expand")))
@@ -149,10 +149,10 @@ class DicomWebServer(Peer):
         return str(self.client.post_json(f"{self._root}/retrieve", json.dumps(asked))["ID"])
 
     def _qido(self, uri: str, keys: Mapping[str, str]) -> list[Found]:
-        """What QIDO-RS answers. Numbers come only in DICOM JSON; Orthanc passes on one includefield, not several.
+        """Query with QIDO-RS. Only DICOM JSON has numbers; Orthanc passes on one includefield, not several.
 
-        Orthanc as the server takes percent-encoded values literally (seen in 1.10 with DICOMweb 1.7): what would be
-        encoded is not asked for, but looked for in the answers, by whoever asks here.
+        Orthanc as the server does not decode percent-encoded values (seen in 1.10 with DICOMweb 1.7), so values that
+        need encoding are not sent, and the caller filters the answers.
         """
         arguments = {
             keyword: value
@@ -177,7 +177,7 @@ class DicomWebServer(Peer):
 
 
 def peer_of(client: Client, name: str) -> Peer:
-    """The server of a name. :raises NotFound: the configuration has none."""
+    """Look up a server by name. :raises NotFound: the configuration has no such server."""
     if name in client.get_json(client.connection.dicomweb_servers):
         return DicomWebServer(client, name)
     if name in client.get_json("/modalities"):
@@ -188,7 +188,7 @@ def peer_of(client: Client, name: str) -> Peer:
 
 
 def _by_keyword(answer: Mapping[str, Any]) -> Found:
-    """An answer of Orthanc (``0008,0060``) or in DICOM JSON (``00080060``), of what is text or a number."""
+    """Convert an answer of Orthanc (``0008,0060``) or in DICOM JSON (``00080060``) to texts by keyword."""
     values = {}
     for tag, element in answer.items():
         keyword = keyword_for_tag(int(tag.replace(",", ""), 16))

@@ -1,4 +1,4 @@
-"""Series of prior studies: the one that an input takes where the request names none."""
+"""Choosing the series of a prior study for an input if the request names none."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from derived_series.pipelines.input import Input
 
 
 def latest_prior(client: Client, series: str, wanted: type[Input]) -> str | None:
-    """The series that the input takes of the latest study of the same patient before that of a series.
+    """Find the series for an input in the latest study of the same patient before that of a series.
 
-    Of several in that study, it is the one with the highest SeriesNumber. None where no prior study has any.
+    Of several in that study, it is the one with the highest SeriesNumber; None if no prior study has any.
 
     :param series: the Orthanc identifier of the parent.
     """

@@ -1,4 +1,4 @@
-"""Progress of an attempt, told to the server by HTTP."""
+"""Progress: reporting the progress of an attempt to the server over HTTP."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 from derived_series.dicomweb.client import Client, check
 from derived_series.errors import Conflict, DerivedSeriesError, NotFound, Superseded
 
-#: Seconds between two messages, between those of two phases, and seconds that one may take.
+#: Seconds between two messages, between messages of two phases, and that a message may take.
 _MESSAGE_SECONDS = 0.25
 _PHASE_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0
 
-#: Told at once: for as long as a pipeline takes, nothing else is.
+#: The phase that is reported at once, because a pipeline may then run for a long time.
 _LONG_PHASE = "Processing"
 
-#: The part of the whole, in percent, at which a phase begins and ends.
+#: The percentages of the whole at which each phase begins and ends.
 _PHASES = {
     "Fetching": (0, 30),
     "Building": (30, 40),
@@ -28,32 +28,32 @@ _PHASES = {
     "Delivering": (99, 100),
 }
 
-#: Inputs that are brought from another server come before what is fetched.
+#: The percentages if inputs are retrieved from another server before fetching.
 _OF_OTHER_SERVERS = {"Retrieving": (0, 20), "Fetching": (20, 30)}
 
-#: A pipeline may take long and tell how far it is: after it, storing has less of the whole.
+#: The percentages with a pipeline, which may take long and report its progress.
 _OF_A_PIPELINE = {"Processing": (30, 80), "Storing": (80, 99)}
 
-#: The server's words for an attempt that it does not know, or not any more.
+#: The server's statuses for an attempt that it does not know (any more).
 _NOT_WANTED = frozenset({Conflict.http_status, NotFound.http_status, Superseded.http_status})
 
 T = TypeVar("T")
 
 
 def of_process(part: float) -> int:
-    """The percent of the whole where a pipeline's ``process`` is. :param part: of the process, from 0 to 1."""
+    """The percentage of the whole during a pipeline's ``process``. :param part: the progress of it, from 0 to 1."""
     low, high = _OF_A_PIPELINE["Processing"]
     return low + round((high - low) * part)
 
 
 class NotWanted(Exception):
-    """The server knows nothing of this attempt any more: it was cancelled, or another one has begun."""
+    """The server no longer wants this attempt: it was cancelled, or another one has begun."""
 
 
 class Progress:
-    """Tells how far an attempt is; a server that does not listen disturbs nothing.
+    """Reports how far an attempt is; errors of the server are ignored.
 
-    :param route: where in the REST API progress is reported; None: nobody wants to know.
+    :param route: the route for reports in the REST API; None: no reports.
     """
 
     def __init__(self, client: Client, route: str | None, job_id: str, attempt: int):
@@ -68,9 +68,9 @@ class Progress:
         self._parts: dict[tuple[str, str], float] = {}  # seconds by phase and by what was done within it
 
     def tell(self, phase: str, done: int = 0, total: int = 1) -> None:
-        """Only some of the calls send a message; a new phase does.
+        """Report progress; only some of the calls send a message, but a new phase does.
 
-        :raises NotWanted: see there.
+        :raises NotWanted: it was cancelled, or another attempt has begun.
         """
         now = time.monotonic()
         if not self._times or self._times[-1][0] != phase:
@@ -90,9 +90,9 @@ class Progress:
         self._send()
 
     def check(self) -> None:
-        """Ask whether the attempt is still wanted: before what another one has stored could be removed by it.
+        """Require that the attempt is still wanted, before it could remove what another one has stored.
 
-        :raises NotWanted: see there. :raises StorageError: the server does not know now.
+        :raises NotWanted: it is not. :raises StorageError: the server cannot say now.
         """
         if self._route is None:
             return
@@ -121,9 +121,9 @@ class Progress:
             raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
 
     def announce(self, series_uid: str, origin: Mapping[str, Any]) -> None:
-        """Have the server write down which series is about to be brought here, before anything of it comes.
+        """Make the server record which series is about to be retrieved, before anything arrives.
 
-        :raises NotWanted: see there. :raises StorageError: it has not written it down.
+        :raises NotWanted: the attempt is not wanted. :raises StorageError: the server has not recorded it.
         """
         if self._route is None:
             return
@@ -135,7 +135,7 @@ class Progress:
         check(answer)
 
     def seconds(self) -> dict[str, float]:
-        """Seconds by phase and part, so far, each once: what is stored while another part is done is not seen."""
+        """The seconds so far by phase and part; overlapping work counts once."""
         ends = [began for _, began in self._times[1:]] + [time.monotonic()]
         spent = dict.fromkeys((phase for phase, _ in self._times), 0.0)
         for (phase, began), end in zip(self._times, ends, strict=True):
@@ -147,7 +147,7 @@ class Progress:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """What is done within a phase and counts for itself, by one thread at a time: ``Encoding``, ``Verifying``."""
+        """Time a part of a phase separately, for one thread at a time: ``Encoding``, ``Verifying``."""
         began = time.monotonic()
         try:
             yield
@@ -156,7 +156,7 @@ class Progress:
             self._parts[key] = self._parts.get(key, 0.0) + time.monotonic() - began
 
     def counted(self, phase: str, items: Iterable[T], total: int) -> Iterator[T]:
-        """Pass items on, telling how many have come."""
+        """Pass items on, and report how many there were."""
         for count, item in enumerate(items, 1):
             yield item
             self.tell(phase, count, total)

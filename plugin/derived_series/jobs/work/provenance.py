@@ -1,4 +1,4 @@
-"""Where a derived series comes from, kept beside it in Orthanc: metadata and an attachment of the series."""
+"""Recording the provenance of a derived series, as metadata and an attachment of the series in Orthanc."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def record_provenance(
     code: Mapping[str, Any],
     of_job: Mapping[str, Any],
 ) -> None:
-    """Write both; a repeated attempt writes the same again.
+    """Write metadata and attachment; a repeated attempt writes the same again.
 
-    :param parents: input name -> Orthanc identifier and SeriesInstanceUID.
-    :param code: name and SHA-256 of the file with the pipeline or blueprint.
-    :param of_job: which output the series is, the other series of the job, and the numbers beside them.
+    :param parents: the Orthanc identifier and SeriesInstanceUID of each input, by name.
+    :param code: the name and SHA-256 of the file with the pipeline or blueprint.
+    :param of_job: the output, the other series of the job, and the numbers returned with them.
     """
     client, task = attempt.client, attempt.task
     request = task.request

@@ -1,4 +1,4 @@
-"""Rejecting a derived series, in a worker process: the document is stored and verified, then the verdict is kept."""
+"""Rejecting a derived series in a worker process: store and verify the document, then record the verdict."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from derived_series.jobs.work.delivery import send_on
 
 
 def reject(attempt: Attempt) -> Outcome:
-    """Store the note that a series is rejected, and send it to all that have the series.
+    """Store the rejection note of a series, and send it to all destinations that have the series.
 
-    Every attempt makes the same one, and replaces one that is there.
+    Every attempt makes the same note, and replaces an existing one.
 
-    :param attempt: its series is the derived one; ``Destinations`` of its request are those that have it.
+    :param attempt: its series is the derived one; ``Destinations`` of its request have that series.
     """
     client, task = attempt.client, attempt.task
     if task.result is not None:

@@ -1,4 +1,4 @@
-"""Series that are removed: those that a new one takes the place of, and what an attempt left that was cut short."""
+"""Removing series: those that a new one replaces, and what an interrupted attempt left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derived_series.jobs.work.attempt import Attempt
 
 
 def remove_former(attempt: Attempt) -> list[str]:
-    """Remove the series that the job's takes the place of; warnings. One that a person has accepted stays."""
+    """Remove the series that the job's series replaces, except accepted ones; return warnings."""
     client, task = attempt.client, attempt.task
     former = [*task.replaces]
     for job in task.supersedes:
@@ -35,9 +35,9 @@ def _is_accepted(client: Client, series: str) -> bool:
 
 
 def remove_leftovers(task: DeriveTask) -> Outcome:
-    """Remove the series of a job whose attempt was ended from outside.
+    """Remove the series of a job whose attempt was interrupted.
 
-    Orthanc may still be busy with what the dead worker had sent: see ``Leftovers``.
+    Orthanc may still be processing what the dead worker sent: see ``Leftovers``.
     """
     with Client(task.connection) as client:
         try:

@@ -1,4 +1,4 @@
-"""Reporter: what user code says while it runs, its lines and how far it is, told to the server as it goes."""
+"""Reporter: sends the log lines and progress of user code to the server while it runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.plain import printable
 from derived_series.jobs.work.progress import of_process
 
-#: Seconds between two messages, and seconds that one may take.
+#: Seconds between two messages, and that a message may take.
 _EVERY_SECONDS = 0.25
 _PATIENCE_SECONDS = 2.0
 
-#: Characters of what a pipeline says it is at.
+#: The most characters of a pipeline's progress text.
 _TEXT_CHARACTERS = 200
 
 
 class Reporter:
-    """A thread that sends what has come since its last message. It begins with the first of it.
+    """A thread that sends what was reported since its last message; it starts with the first report.
 
-    :param route: where in the REST API progress is reported; None: nobody wants to know.
+    :param route: the route for reports in the REST API; None: no reports.
     """
 
     def __init__(self, connection: Connection, route: str | None, attempt: int):
@@ -40,16 +40,16 @@ class Reporter:
         self._thread: threading.Thread | None = None
 
     def line(self, text: str) -> None:
-        """A line of the job's log."""
+        """Report a line of the job's log."""
         self._take(lambda: self._lines.append(text))
 
     def progress(self, part: float, text: str) -> None:
-        """How far ``process`` is, from 0 to 1, and what it is at."""
+        """Report the progress of ``process``, from 0 to 1, and what it is doing."""
         update = {"Phase": "Processing", "Progress": of_process(part), "Text": printable(text, _TEXT_CHARACTERS)}
         self._take(lambda: self._progress.update(update))
 
     def flush(self) -> None:
-        """Send what has come so far. A server that does not listen disturbs nothing."""
+        """Send the reports so far; errors of the server are ignored."""
         if self._thread is None:
             return
         with self._sending:

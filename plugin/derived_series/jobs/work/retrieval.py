@@ -1,4 +1,4 @@
-"""Inputs that are at another server: the series that a request means, chosen there and brought here."""
+"""Choosing and retrieving inputs from another server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from derived_series.jobs.work.attempt import Attempt
 from derived_series.jobs.work.peers import Found, Peer, peer_of
 from derived_series.pipelines.input import Input
 
-#: Keys of a query that are a study's (PS3.4 C.6.2.1.2); all others are a series'.
+#: The keys of a query at the study level (PS3.4 C.6.2.1.2); all others are at the series level.
 _OF_STUDIES = frozenset(
     {
         *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber"),
@@ -28,24 +28,24 @@ _OF_STUDIES = frozenset(
     }
 )
 
-#: What is asked of each study and each series (required and common return keys).
+#: The return keys of queries for studies and series.
 _STUDY_KEYS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "StudyDate", "StudyTime")
 _SERIES_KEYS = ("SeriesInstanceUID", "Modality", "SeriesNumber", "SeriesDescription", "NumberOfSeriesRelatedInstances")
 
-#: Values that an input requires and that a server has of a whole series.
+#: Required values of an input that a server knows for a whole series.
 _REQUIRED_OF_SERIES = frozenset({"Modality", "SeriesDescription", "BodyPartExamined", "ProtocolName", "SeriesNumber"})
 
-#: Prior studies whose series are looked at; series that an error names.
+#: The most prior studies that are searched; the most series that an error names.
 _MOST_STUDIES = 100
 _NAMED_SERIES = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """An input that another server was asked for.
+    """The result of retrieving an input.
 
-    :param series: its Orthanc identifier; None for an optional one of which the server has none.
-    :param origin: what a job's answer says of it; None when it was here before the job.
+    :param series: its Orthanc identifier; None if it is optional and the server has none.
+    :param origin: where it came from, for the job's answer; None if it was here before the job.
     """
 
     series: str | None
@@ -53,15 +53,15 @@ class Retrieved:
 
 
 def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveRequest) -> Retrieved:
-    """The series of an input, brought here unless it is here.
+    """Find the series of an input at another server, and retrieve it unless it is here.
 
-    It is of the parent's patient, as the server says it and again when it is read here. It is of the parent's study;
-    of a prior input, of the latest study before the parent's that has one.
+    It must be of the parent's patient, which is checked at the server and again here. It is of the parent's study or,
+    for a prior input, of the latest earlier study that has one.
 
-    :param name: of the input.
-    :raises NotFound: a server that the configuration does not name, or nothing there that matches.
+    :param name: the name of the input.
+    :raises NotFound: the server is not configured, or has no matching series.
     :raises Conflict: several series match, or a dry run would have to retrieve one.
-    :raises StorageError: the server cannot be asked, or does not send it.
+    :raises StorageError: the server cannot be queried, or does not send it.
     """
     client, task = attempt.client, attempt.task
     peer = peer_of(client, asked.from_)
@@ -121,7 +121,7 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The parent, as far as other servers are asked by it.
+    """The parent's attributes for queries to other servers.
 
     :param patient: Orthanc's identifier of the patient.
     :param when: StudyDate and StudyTime.
@@ -149,7 +149,7 @@ class Asking:
         return cls(patient["ID"], text["PatientID"], issuer, text["StudyInstanceUID"], when)
 
     def is_patient_of(self, study: Found) -> bool:
-        """Whether a study is the patient's: a PatientID may be a pattern of others to a server."""
+        """Whether a study is the patient's, since a server may take a PatientID as a pattern for others."""
         issuer = study.get("IssuerOfPatientID", "")
         return study.get("PatientID") == self.patient_id and (not self.issuer or not issuer or issuer == self.issuer)
 
@@ -157,7 +157,7 @@ class Asking:
 def chosen_series(
     peer: Peer, parent: Asking, name: str, wanted: type[Input], query: Mapping[str, str]
 ) -> dict[str, str] | None:
-    """The one series that is meant, with its StudyInstanceUID; None where an optional one is not there."""
+    """Choose the one matching series, with its StudyInstanceUID; None if an optional one does not exist."""
     of_study = {key: value for key, value in query.items() if key in _OF_STUDIES}
     of_series = {key: value for key, value in query.items() if key not in _OF_STUDIES}
     for study in _studies(peer, parent, wanted, of_study)[:_MOST_STUDIES]:
@@ -194,7 +194,7 @@ def _several(peer: Peer, name: str, matches: Iterable[Found]) -> Conflict:
 
 
 def _studies(peer: Peer, parent: Asking, wanted: type[Input], query: Mapping[str, str]) -> list[Found]:
-    """The patient's studies that an input may be of, the latest one first."""
+    """The patient's studies that may contain an input, latest first."""
     keys = {**dict.fromkeys(_STUDY_KEYS, ""), "PatientID": parent.patient_id}
     is_any_prior = wanted.prior and "StudyInstanceUID" in query
     if not wanted.prior:
@@ -220,7 +220,7 @@ def _when(study: Found) -> tuple[str, str]:
 
 
 def _required(wanted: type[Input]) -> dict[str, list[str]]:
-    """The values that an input requires of a series, as text, by keyword."""
+    """The values that an input requires, as text, by keyword."""
     required = {}
     for tag, value in wanted.required_values.items():
         if (name := keyword(to_tag(tag))) in _REQUIRED_OF_SERIES:
@@ -230,15 +230,15 @@ def _required(wanted: type[Input]) -> dict[str, list[str]]:
 
 
 def _is_taken(wanted: type[Input], series: Found) -> bool:
-    """Whether an input may take a series, by what its server says of it; the input itself decides later."""
+    """Whether an input may take a series, by its server's answer; the input itself decides later."""
     return all(series.get(name, values[0]) in values for name, values in _required(wanted).items())
 
 
 def matches(value: str, pattern: str, key: str = "") -> bool:
-    """Whether a value is what a query asks for: not every server looks at every key.
+    """Whether a value matches a query, since not every server supports every key.
 
-    :param value: of several parts (``CT\\\\PT``), one is enough.
-    :param pattern: with ``*`` and ``?``; of dates and times also a range (PS3.4 C.2.2.2.5); of several parts, any.
+    :param value: a value; if it has several parts (``CT\\\\PT``), one must match.
+    :param pattern: with ``*`` and ``?``; for dates and times also a range (PS3.4 C.2.2.2.5); of several parts, any.
     """
     if key.endswith(("Date", "Time")) and "-" in pattern:
         low, _, high = pattern.partition("-")
@@ -249,7 +249,7 @@ def matches(value: str, pattern: str, key: str = "") -> bool:
 
 
 def _held(client: Client, series_instance_uid: str, patient: str) -> tuple[str | None, int]:
-    """The patient's series of a UID that is here, and how many instances it has."""
+    """The patient's series with a UID that is here, and its number of instances."""
     for each in find_series(client, series_instance_uid):
         if client.get_json(f"/series/{each}/patient")["ID"] == patient:
             return each, len(client.get_json(f"/series/{each}")["Instances"])
@@ -261,7 +261,7 @@ def _mark(client: Client, series: str, job: str, origin: Mapping[str, Any]) -> N
 
 
 def _mark_of(client: Client, series: str, job: str) -> Mapping[str, Any] | None:
-    """What an earlier attempt at the job has written down of a series that it has brought."""
+    """The mark that an earlier attempt at the job set on a series that it retrieved; None if there is none."""
     try:
         mark = json.loads(client.get_bytes(f"/series/{series}/metadata/{RETRIEVED}"))
     except (NotFound, ValueError):

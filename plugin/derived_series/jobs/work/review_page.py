@@ -1,4 +1,4 @@
-"""What the review page asks of a worker: the headers of a series, and frames that must be decoded."""
+"""The tasks of a worker for the review page: describing a series, and decoding frames."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def describe(
     part: Part | None,
     scratch: str,
 ) -> dict[str, Any]:
-    """A series as the review page reads it; see ``series_document``.
+    """Describe a series for the review page; see ``series_document``.
 
     :param series: its Orthanc identifier.
     :param orientation, part: what a derivation took of it; see ``Selection``.
-    :param scratch: the folder of the workers' files.
+    :param scratch: the workers' scratch folder.
     """
     with Client(connection) as client:
         described = describe_series(client, series)
@@ -43,7 +43,7 @@ def describe(
 
 
 def decode(connection: Connection, instance: str, firsts: Sequence[int], count: int, scratch: str) -> bytes:
-    """Frames of an instance; see ``frames``. :param instance: its Orthanc identifier."""
+    """Decode frames of an instance; see ``frames``. :param instance: its Orthanc identifier."""
     with Client(connection) as client:
         file = held_file(client, instance, scratch)
         if file is None:

@@ -1,4 +1,4 @@
-"""A derived series stored in Orthanc, and compared with what Orthanc has of it then."""
+"""Storing a derived series in Orthanc, and verifying it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from derived_series.jobs.work.attempt import Attempt
 
 
 def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) -> str:
-    """Send a series and verify it; its Orthanc identifier.
+    """Send a series and verify it; return its Orthanc identifier.
 
-    :param before: instances of the job that are stored already, of ``total``.
+    :param before: the number of the job's instances that are stored already, of ``total``.
 
     The number and the UIDs of all instances are compared, and of the first, the middle and the last one the file; of
     every one, where instances of a former attempt may come in between.
@@ -55,13 +55,13 @@ def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) 
 
 
 def _largest_request(attempt: Attempt) -> int | None:
-    """Bytes of a request that Orthanc takes, where it says so (from 1.12.11 on; 0 is its word for any number)."""
+    """The most bytes of a request that Orthanc takes, if it says so (from 1.12.11 on, where 0 means any number)."""
     megabytes = attempt.client.get_json("/system").get("MaximumRequestBodySizeMB")
     return megabytes << 20 if isinstance(megabytes, int) and megabytes > 0 else None
 
 
 def _stored_already(attempt: Attempt, series: Series, uids: Sequence[str]) -> str | None:
-    """The series, where an earlier attempt stored all of it and was ended before it could tell."""
+    """The series, if an earlier attempt stored all of it but ended before reporting it; else None."""
     client = attempt.client
     for orthanc_id in find_series(client, series.series_instance_uid):
         if set(instances_held(client, orthanc_id)) == set(uids):

@@ -1,4 +1,4 @@
-"""The image that was uploaded with a request, as a file of the worker's."""
+"""Getting the image that was uploaded with a request as a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from derived_series.kinds import reader_of
 
 @contextmanager
 def uploaded_image(attempt: Attempt) -> Iterator[Path | None]:
-    """The uploaded image as a file: the server's own, or a copy where the worker has another disk. None: no image."""
+    """The uploaded image as a file: the server's file, or a copy for a worker with another disk; None without image."""
     task = attempt.task
     path = None if task.image_path is None else Path(task.image_path)
     if task.image_route is None or (path is not None and path.is_absolute() and path.exists()):
@@ -31,7 +31,7 @@ def uploaded_image(attempt: Attempt) -> Iterator[Path | None]:
 
 
 def _fetch(attempt: Attempt, copy: Path) -> None:
-    """Part after part, none larger than the server gives at once."""
+    """Fetch the image in parts, since the server limits the size of an answer."""
     size = attempt.task.image_size
     with copy.open("wb") as file:
         while file.tell() < size:
@@ -42,7 +42,7 @@ def _fetch(attempt: Attempt, copy: Path) -> None:
 
 
 def _check_size(path: Path | None, limit: int) -> None:
-    """Other files are no larger than they are; a small compressed NIfTI file may unfold to any size."""
+    """Refuse an image that would be too large in memory, as a small compressed NIfTI file may be."""
     if path is None or reader_of(path.name) != "nifti":
         return
     size = announced_size(path)
