@@ -113,7 +113,7 @@ class FiringLog:
             )
 
     def forget_seen(self) -> None:
-        """Forget how far changes were read: without rules none are followed, and later rules begin with later changes."""
+        """Forget how far changes were read, as new rules begin with later changes."""
         with self._store.transaction(leading=True) as db:
             db.execute("DELETE FROM seen_changes")
             db.execute("DELETE FROM stable_series")

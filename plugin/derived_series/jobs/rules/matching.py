@@ -26,8 +26,7 @@ def unit_name(name: str) -> str:
 
 
 def lacking_numbers(match: Match, values: Values) -> list[str]:
-    """The problems with the numbers of a series that matches otherwise: missing, not a number, or in another unit.
-    """
+    """The problems with the numbers of a series that matches otherwise: missing, not a number, or in another unit."""
     if _unlike_texts(match, values):
         return []
     return _no_numbers(match, values)

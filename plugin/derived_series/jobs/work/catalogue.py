@@ -119,8 +119,8 @@ def _kind_of(named: NamedBlueprint) -> Kind | None:
 def kind_json(kind: Kind | None) -> dict[str, Any] | None:
     """What a form must know about a kind of object to make one from a file; None if the blueprint does not say which.
 
-    ``Modality`` is the parent's, if it matters. ``OnParent``: an array must be on the parent's slices, and so have their
-    shape. ``Files`` are the accepted types of file and those that are confused with them; ``Starts`` are their
+    ``Modality`` is the parent's, if it matters. ``OnParent``: an array must be on the parent's slices, and so have
+    their shape. ``Files`` are the accepted types of file and those that are confused with them; ``Starts`` are their
     first bytes in hexadecimal digits.
     """
     if kind is None:
