@@ -211,7 +211,10 @@ class NumpyFactory(DicomFactory):
     """
 
     def arrange(self, header: SeriesHeader, image: Any) -> tuple[npt.NDArray[Any], Placement]:
-        """Place the array on the parent's grid, or its own. :raises ShapeMismatch: its shape is not the grid's."""
+        """Place the array on the parent's grid, or its own.
+
+        :raises ShapeMismatch: its shape is not the grid's. :raises InvalidImage: its grid is not a Grid.
+        """
         parent = header.parent
         if is_sitk(image):
             image = placed_image(image)
