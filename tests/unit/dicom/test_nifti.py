@@ -197,6 +197,17 @@ def test_an_image_that_does_not_say_where_it_is() -> None:
                 build(parent, image, factory=NiftiFactory())
 
 
+def test_a_file_of_analyze_does_not_say_where_it_is(tmp_path: Path) -> None:
+    """One that was given an affine does, as long as it was not read from its file."""
+    parent = PARENTS["axial"]
+    placed = nib.AnalyzeImage(parent.voxels().T.astype(np.int16), parent.to_nifti().affine)
+    assert positions(written(build(parent, placed, factory=NiftiFactory()))) == positions(parent.instances)
+    nib.save(placed, tmp_path / "x.img")
+    (tmp_path / "x.mat").unlink(missing_ok=True)
+    with pytest.raises(GeometryError, match="the image is of the format Analyze 7.5: nothing tells where it is"):
+        build(parent, nib.AnalyzeImage.from_filename(tmp_path / "x.img"), factory=NiftiFactory())
+
+
 @pytest.mark.parametrize("broken", ["singular", "nan", "none"])
 def test_affines_that_are_not_affines(broken: str) -> None:
     parent = PARENTS["axial"]

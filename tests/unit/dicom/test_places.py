@@ -332,6 +332,18 @@ def test_vectors_are_not_volumes() -> None:
     assert len(place(nib.Nifti1Image(values[:, :, :, 0], WHOLE.affine))) == 18  # three points in time
 
 
+@pytest.mark.parametrize(("code", "unit"), [(32, "Hz"), (40, "ppm"), (48, "rad/s")])
+def test_spectra_are_not_volumes(code: int, unit: str) -> None:
+    """The fourth axis is time only where xyzt_units says so, or nothing."""
+    image = nib.Nifti1Image(np.ones((12, 16, 6, 3), np.float32), WHOLE.affine)
+    image.header["xyzt_units"] = 2 | code
+    with pytest.raises(ShapeMismatch, match=f"spectra .its fourth axis is in {unit}, not in seconds"):
+        place(image)
+    single = nib.Nifti1Image(np.ones((12, 16, 6, 1), np.float32), WHOLE.affine)
+    single.header["xyzt_units"] = 2 | code
+    assert len(place(single)) == 6
+
+
 def test_two_axes_are_the_one_slice_of_a_parent_that_has_one() -> None:
     parent = parent_of(ct_phantom(1, 7, 6))
     whole = parent.to_nifti()

@@ -236,8 +236,10 @@ def oriented(image: Any, frame_ras: Affine) -> tuple[npt.NDArray[Any], Affine]:
         raise GeometryError("the NIfTI image has no usable affine", remedy="set its sform or qform")
     if not says_where(image):
         # the affine is nibabel's guess then, from the voxel sizes and with the origin in the middle
+        is_nifti = isinstance(image, nib.Nifti1Pair)
+        lacking = "has neither sform nor qform (both codes are 0)" if is_nifti else "is of the format Analyze 7.5"
         raise GeometryError(
-            "the NIfTI image has neither sform nor qform (both codes are 0): nothing tells where it is",
+            f"the {'NIfTI ' if is_nifti else ''}image {lacking}: nothing tells where it is",
             remedy="write it with the affine of the parent: nibabel.Nifti1Image(array, affine)",
         )
     affine = _millimetres(image)

@@ -19,12 +19,20 @@ _TEMPLATES = {3: "Talairach coordinates", 4: "MNI 152 coordinates", 5: "the coor
 _SEVERAL = frozenset({1004, 1005, 1006, 1007, 1008, 1009, 1010, 2003, 2004, *range(2006, 2010), *range(2016, 2019)})
 #: How far sform and qform may differ, in mm or as a part of the smallest voxel: a quaternion has single precision.
 _APART_MM, _APART_PART = 0.1, 0.1
+#: The bits of xyzt_units that are of the fourth axis, and their values that are not times.
+_TIME_UNITS = 0x38
+_SPECTRA = {32: "Hz", 40: "ppm", 48: "rad/s"}
 
 
 def says_where(image: Any) -> bool:
-    """Whether an image's header says where the image is; other formats than NIfTI do if they have an affine."""
+    """Whether an image's header says where the image is; other formats than NIfTI do if they have an affine.
+
+    That of a file of Analyze 7.5 is nibabel's guess, from the voxel sizes and with the origin in the middle.
+    """
     if image.affine is None:
         return False
+    if type(image) is nib.AnalyzeImage:
+        return not np.array_equal(image.affine, image.header.get_best_affine())
     return not (isinstance(image, nib.Nifti1Pair) and image.header["sform_code"] == image.header["qform_code"] == 0)
 
 
@@ -65,14 +73,21 @@ def require_scalars(image: Any) -> None:
     """Require one number in each voxel. :raises ShapeMismatch: there are several."""
     shape = image.shape
     intent = int(image.header["intent_code"]) if isinstance(image, nib.Nifti1Pair) else 0
-    fifth = max(shape[4:], default=1) > 1
-    if fifth or (intent in _SEVERAL and max(shape[3:], default=1) > 1):
-        why = f"its intent code is {intent}" if intent in _SEVERAL else "its fifth dimension is not of length 1"
+    fifth, unit = max(shape[4:], default=1) > 1, _unit_of_spectrum(image)
+    if fifth or ((intent in _SEVERAL or unit) and max(shape[3:], default=1) > 1):
+        why = "its fifth dimension is not of length 1" if fifth else f"its fourth axis is in {unit}, not in seconds"
+        why = f"its intent code is {intent}" if intent in _SEVERAL else why
         raise ShapeMismatch(
-            f"the NIfTI image has the shape {shape}, several numbers a voxel such as vectors ({why}): a derived series "
-            "is made from 3D, or 4D with a time axis",
+            f"the NIfTI image has the shape {shape}, several numbers a voxel such as vectors or spectra ({why}): "
+            "a derived series is made from 3D, or 4D with a time axis",
             remedy="give one component, or the vectors' length, as an image of its own",
         )
+
+
+def _unit_of_spectrum(image: Any) -> str:
+    """The unit of a fourth axis that is not time; empty where it is, or where the header does not say."""
+    code = int(image.header["xyzt_units"]) & _TIME_UNITS if isinstance(image, nib.Nifti1Pair) else 0
+    return _SPECTRA.get(code, "")
 
 
 def _taken(image: Any) -> tuple[str, int]:
