@@ -303,6 +303,11 @@ def test_an_image_without_rows_is_not_one() -> None:
         dataset.Rows = 0
     with pytest.raises(InvalidParent, match="not an image: it has 0 Rows and 8 Columns"):
         parent_of(datasets)
+    for dataset in datasets:
+        del dataset.Rows
+    with pytest.raises(InvalidParent, match="not an image: it has no Rows and Columns") as caught:
+        parent_of(datasets)
+    assert caught.value.remedy and "derive from a series of images" in caught.value.remedy
 
 
 @pytest.mark.parametrize("keyword", ["RescaleSlope", "RescaleIntercept"])

@@ -27,6 +27,7 @@ _FIRST_TAGS = frozenset(
 )
 _IDENTITY_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _UID = re.compile("[0-9.]{1,64}")
+_AN_IMAGE = "derive from a series of images: structure sets and reports can be inputs of pipelines beside one"
 _IMAGE_TAGS = frozenset(int(to_tag(k)) for k in ("Rows", "Columns"))
 
 
@@ -161,10 +162,12 @@ def check_images(instances: list[Dataset], varying: frozenset[int]) -> None:
     alike = varying.isdisjoint(_IMAGE_TAGS)
     for dataset in instances[:1] if alike else instances:
         if "Rows" not in dataset or "Columns" not in dataset:
-            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is not an image: it has no Rows and Columns")
+            raise InvalidParent(
+                f"instance {dataset.SOPInstanceUID} is not an image: it has no Rows and Columns", remedy=_AN_IMAGE
+            )
         if not dataset.Rows or not dataset.Columns:
             size = f"{dataset.Rows} Rows and {dataset.Columns} Columns"
-            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is not an image: it has {size}")
+            raise InvalidParent(f"instance {dataset.SOPInstanceUID} is not an image: it has {size}", remedy=_AN_IMAGE)
     sizes = Counter((int(d.Rows), int(d.Columns)) for d in (instances[:1] if alike else instances))
     if len(sizes) > 1:
         named = ", ".join(f"{count} of {r} x {c}" for (r, c), count in sizes.most_common())
