@@ -142,12 +142,14 @@ def _injection(isotope, scan, zone, half_life):
     """
     whole = read_datetime(isotope.get("RadiopharmaceuticalStartDateTime"), zone)
     clock = isotope.get("RadiopharmaceuticalStartTime")
+    if whole is None or whole.lasts > timedelta(days=1):  # a year or a month alone
+        shown = read_date_and_time(f"{scan.at:%Y%m%d}", clock, zone)
+        if shown is not None and shown.at > scan.at + scan.lasts:
+            shown = Moment(shown.at - timedelta(days=1), shown.lasts)
+    else:
+        shown = read_date_and_time(f"{whole.at.astimezone(scan.at.tzinfo):%Y%m%d}", clock, zone)
     if whole is None:
-        moment = read_date_and_time(f"{scan.at:%Y%m%d}", clock, zone)
-        if moment is None or moment.at <= scan.at + scan.lasts:
-            return moment
-        return Moment(moment.at - timedelta(days=1), moment.lasts)
-    shown = read_date_and_time(f"{whole.at.astimezone(scan.at.tzinfo):%Y%m%d}", clock, zone)
+        return shown
     if shown is None:
         return None if whole.lasts >= timedelta(days=1) else whole
     tolerance = timedelta(seconds=max(1.0, SAME_INJECTION * half_life))

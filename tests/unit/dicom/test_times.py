@@ -273,6 +273,8 @@ def suv(zone: str | None = None, half_life: float = 6586.2, **changes: Any) -> f
         (None, "2024031209", None, 90),
         (None, "2024031209", "0940", 50),  # the one that says more, where they agree
         (None, "20240312", "0945", 45),
+        (None, "202403", "0945", 45),
+        (None, "2024", "234500", 645),
         (None, None, "0945", 45),
         (None, None, "10", 30),
         (None, None, "234500", 645),
@@ -322,6 +324,10 @@ def test_three_days_of_zirconium_are_right() -> None:
         (
             {"RadiopharmaceuticalStartDateTime": "20240312093000", "RadiopharmaceuticalStartTime": "083000"},
             "20240312093000 and RadiopharmaceuticalStartTime .* 083000 contradict each other",
+        ),
+        (
+            {"RadiopharmaceuticalStartDateTime": "202401", "RadiopharmaceuticalStartTime": "093000"},
+            "202401 and RadiopharmaceuticalStartTime .* 093000 contradict each other",
         ),
         (
             {
