@@ -1,4 +1,4 @@
-"""Whether an address is of this machine alone."""
+"""Checks whether an address belongs to this machine alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a name or an address is this machine's own, by which no other machine is reached."""
+    """Whether a name or an address is a loopback one, which no other machine can reach."""
     if host == "localhost":
         return True
     try:
@@ -17,5 +17,5 @@ def is_loopback(host: str | None) -> bool:
 
 
 def is_unencrypted(address: str) -> bool:
-    """Whether what is sent to an address of dask, such as ``tcp://box:8786``, can be read and changed on its way."""
+    """Whether traffic to a dask address such as ``tcp://box:8786`` can be read and changed on its way."""
     return not address.startswith("tls:") and not is_loopback(urlsplit(address).hostname)

@@ -1,4 +1,4 @@
-"""Why there was no answer, in the words of whatever is at the bottom of what a library raises."""
+"""The reason why there was no answer, from the innermost cause of a library's exception."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ssl
 
 
 def reason_of(error: BaseException) -> str:
-    """What has happened to a connection: certificates, names and the operating system's errors; else empty."""
+    """What happened to a connection: an error of certificates, names or the operating system; empty for any other."""
     causes = causes_of(error)
     for one in causes:
         if isinstance(one, ssl.SSLCertVerificationError):
@@ -26,12 +26,12 @@ def reason_of(error: BaseException) -> str:
 
 
 def is_untrusted(error: BaseException) -> bool:
-    """Whether a server's certificate is the reason."""
+    """Whether the reason is the server's certificate."""
     return any(isinstance(one, ssl.SSLCertVerificationError) for one in causes_of(error))
 
 
 def causes_of(error: BaseException) -> list[BaseException]:
-    """An error and all that it was raised because of, or holds."""
+    """An error with all errors that caused it or that it holds."""
     causes: list[BaseException] = []
     waiting: list[object] = [error]
     while waiting:

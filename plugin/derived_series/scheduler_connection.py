@@ -1,4 +1,4 @@
-"""Whether dask's scheduler is reached, as far as names, ports and certificates go; dask tells too little of it."""
+"""Checks whether dask's scheduler can be reached: its name, port and certificates. dask says too little about these."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from derived_series.errors import InvalidRequest
 from derived_series.no_answer import reason_of
 
-#: Seconds that are waited for a connection, and for the first words of a server that lets us in.
+#: Seconds to wait for a connection, and for the first words of a server that accepts us.
 _CONNECT_SECONDS = 5.0
 _GREETING_SECONDS = 2.0
 
@@ -26,13 +26,13 @@ class CertificateFiles:
 
     @classmethod
     def of(cls, folder: Path) -> CertificateFiles:
-        """Those of a folder that ``derived-series certificates`` has made."""
+        """The files of a folder that ``derived-series certificates`` made."""
         return cls(str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem"))
 
     def context(self) -> ssl.SSLContext:
-        """For connections to a server; its name is not compared, as dask does not.
+        """The TLS context for connections to a server; like dask's, it does not compare the server's name.
 
-        :raises InvalidRequest: they cannot be used.
+        :raises InvalidRequest: the files cannot be used.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -63,7 +63,7 @@ def _words(error: OSError) -> str:
 
 
 def obstacle(address: str, files: CertificateFiles | None) -> str | None:
-    """Why a scheduler is not reached, in words; None: it is, or dask alone can tell.
+    """Why a scheduler cannot be reached, in words; None if it can, or if only dask can tell.
 
     :param address: such as ``tls://box:8786``. :param files: None without TLS.
     :raises InvalidRequest: the certificates cannot be used.
@@ -83,7 +83,10 @@ def obstacle(address: str, files: CertificateFiles | None) -> str | None:
 
 
 def _listen(connection: socket.socket) -> None:
-    """Hear whether it lets us in: with TLS 1.3 it says so after its handshake. :raises OSError: it does not."""
+    """Wait for the first words of the server: with TLS 1.3 it refuses a client only after the handshake.
+
+    :raises OSError: it refuses us.
+    """
     connection.settimeout(_GREETING_SECONDS)
     try:
         words = connection.recv(1)

@@ -22,9 +22,9 @@ WRITTEN: Mapping[str, str] = MappingProxyType(
 
 
 def written_uid(name: str) -> str:
-    """The UID of a transfer syntax that is named by its keyword or its UID.
+    """The UID of a transfer syntax, by its keyword or its UID.
 
-    :raises InvalidOption: for one that nothing is written in, a lossy one among them.
+    :raises InvalidOption: nothing is written in this syntax; lossy ones are among these.
     """
     if name in WRITTEN.values():
         return name

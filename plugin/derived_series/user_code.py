@@ -1,4 +1,4 @@
-"""What can be said of an exception of a user's code, whatever that code may have raised."""
+"""Describes exceptions of user code, whatever it raised."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from derived_series.shortening import shortened
 
-#: Characters that are kept of an exception's text.
+#: The most characters of an exception's text.
 _ERROR_CHARACTERS = 20_000
 
-#: Where the code is that is not the user's: this package, the standard library and what is installed.
+#: The folders of code that is not the user's: this package, the standard library and installed packages.
 _OTHERS = (
     str(Path(__file__).resolve().parent),
     *sorted({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib")}),
@@ -20,7 +20,7 @@ _OTHERS = (
 
 
 def described(error: BaseException) -> str:
-    """The kind and the text of an exception; of one that cannot be asked for its text, what it raises then."""
+    """The type and the text of an exception; if its text cannot be read, the error of reading it."""
     kind = type(error).__name__
     try:
         text = _text(error)
@@ -41,7 +41,7 @@ def _text(error: BaseException) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Where the user's own code raised it: ``median.py, line 17, in process``; empty where none of it took part."""
+    """Where the user's own code raised it: ``median.py, line 17, in process``; empty if none of it took part."""
     return next((_place(frame) for frame in reversed(list(_own_frames(error)))), "")
 
 
@@ -62,6 +62,6 @@ def _place(frame: traceback.FrameSummary) -> str:
 
 
 def raised_message(what: str, error: BaseException) -> str:
-    """``what`` raised the error, and where: the message of a UserCodeError."""
+    """The message of a UserCodeError: what raised which error, and where."""
     where = place(error)
     return f"{what} raised {described(error)}" + (f" ({where})" if where else "")

@@ -1,4 +1,4 @@
-"""What is wrong with values that pydantic has refused, in words for people who do not know it."""
+"""Describes the values that pydantic refused, for people who do not know pydantic."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from derived_series.shortening import shortened
 
-#: Of a value or a key that an error quotes.
+#: The most characters of a quoted value or key.
 _VALUE_CHARACTERS = 60
-#: Of one sentence of a validator's: it may quote several values.
+#: The most characters of a validator's sentence, which may quote several values.
 _SENTENCE_CHARACTERS = 600
 
-#: What a text with one of the models' patterns is. A test looks for each pattern here.
+#: Descriptions of the models' patterns. A test looks for each pattern here.
 PATTERNS: Mapping[str, str] = MappingProxyType(
     {
         r"^[0-9a-f]{8}(?:-[0-9a-f]{8}){4}$": "Orthanc's identifier, such as 5fd91a2c-... (five groups of eight "
@@ -37,7 +37,7 @@ PATTERNS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: What pydantic calls a value of another type -> what is expected there.
+#: The expected type, by pydantic's name of the error about another type.
 _TYPES: Mapping[str, str] = MappingProxyType(
     {
         "bool_parsing": "a boolean",
@@ -58,7 +58,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: What pydantic calls a value out of its bounds -> what is expected there, with its names of the bounds.
+#: The expected range, by pydantic's name of the error about a value outside it, with pydantic's names of the bounds.
 _BOUNDS: Mapping[str, str] = MappingProxyType(
     {
         "greater_than": "a number greater than {gt:.12g}",
@@ -69,16 +69,16 @@ _BOUNDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: Keys whose values are not quoted: passwords and tokens.
+#: Keys of secrets, whose values are not quoted.
 _SECRET = frozenset({"OrthancHeaders", "Notify", "JobsDatabase"})
 
-#: How pydantic begins to say what it expects, and what it puts before the sentence of a model's own check.
+#: The beginning of pydantic's expectations, and its prefixes for the errors of a model's own checks.
 _EXPECTED, _OF_CHECKS = "Input should be ", ("Value error, ", "Assertion failed, ")
 
-#: Who somebody is, in an address: it may hold a password, and is not quoted.
+#: The user in an address, which may include a password and is not quoted.
 _USER = re.compile(r"//[^\s\"]*@")
 
-#: Parts of pydantic's places that are no keys: the branches of unions.
+#: Parts of pydantic's places that are not keys but branches of unions.
 _BRANCH = re.compile(r"<[a-z]+>|[a-z]+(-[a-z]+)*(\[.*)?", re.DOTALL)
 
 
@@ -98,7 +98,7 @@ class _Wrong:
 
 
 def place_of(item: Mapping[str, Any], document: object) -> tuple[int | str, ...]:
-    """The keys to a wrong value, as the client wrote them, without what pydantic puts between them."""
+    """The keys that lead to a wrong value as the client wrote them, without pydantic's additions."""
     place: list[int | str] = []
     around: Any = document
     missing = len(item["loc"]) - 1 if item["type"] == "missing" else None
@@ -122,12 +122,12 @@ def _has(around: object, part: int | str) -> bool:
 
 
 def place_text(place: Sequence[int | str]) -> str:
-    """A place in one line, however long its keys are."""
+    """A place in one line, even if its keys are long."""
     return ".".join(_quoted_key(part) for part in place)
 
 
 def problems_in_words(items: Sequence[Mapping[str, Any]], document: object) -> list[str]:
-    """All that is wrong, one clause each. :param items: pydantic's. :param document: what was refused."""
+    """All problems, one clause each. :param items: pydantic's errors. :param document: the refused document."""
     wrongs = [_wrong(item, document) for item in items]
     places = dict.fromkeys(wrong.place for wrong in wrongs)
     clauses = []
@@ -202,7 +202,7 @@ def _at(where: str, text: str) -> str:
 
 
 def json_type(value: object) -> str:
-    """What JSON calls a value's type; of a value that JSON does not have, Python's name of it."""
+    """JSON's name for a value's type; Python's name if JSON has no such type."""
     names = {dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
 

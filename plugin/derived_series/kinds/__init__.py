@@ -1,8 +1,8 @@
-"""The kinds of objects that are made: one file a kind, and one line here.
+"""The kinds of objects that are made: one file for each kind, and its name in the list below.
 
-A kind's file is a declaration, read by all that must know of kinds: the factories and builders of ``dicom``, the
-library, the command, the routes and the scripts that write tables of the documents. It is data alone, since Orthanc's
-own process reads it too, which loads neither numpy nor pydicom.
+A kind's file is a declaration. All code that must know the kinds reads it: the factories and builders of ``dicom``, the
+library, the command, the routes and the scripts that write tables of the documents. It holds data only, because
+Orthanc's own process reads it too and loads neither numpy nor pydicom.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _FILES = (
 #: All kinds.
 KINDS: tuple[Kind, ...] = tuple(kind for file in _FILES for kind in importlib.import_module(f"{__name__}.{file}").KINDS)
 
-#: Each SOP class that is known by name, by its UID.
+#: The rows of the SOP classes by UID.
 SOP_CLASSES: Mapping[str, SopClass] = MappingProxyType(
     {row.uid: row for row in (*(row for kind in KINDS for row in kind.sop_classes), *parents.PARENTS)}
 )
 
-#: Each type of file that is known.
+#: All types of files.
 FILE_TYPES: tuple[FileType, ...] = tuple(
     dict.fromkeys((*IMAGE_FILES, *(file for kind in KINDS for file in kind.files)))
 )
@@ -47,21 +47,21 @@ FILE_TYPES: tuple[FileType, ...] = tuple(
 #: The keys of requests that only some kinds take.
 REQUEST_KEYS: tuple[RequestKey, ...] = tuple(dict.fromkeys(key for kind in KINDS for key in kind.keys))
 
-#: The first kind of a class is the plain one.
+#: The plain kind of each SOP class: the first that names it.
 _KIND_OF = {row.uid: kind for kind in reversed(KINDS) for row in kind.sop_classes if not kind.sign}
-#: Those that a blueprint tells from it.
+#: The kinds that a blueprint tells from the plain one by their sign.
 _SIGNED = tuple(kind for kind in KINDS if kind.sign)
 
 
 def sop_class(uid: str) -> SopClass:
-    """The row of a SOP class; that of an image as any other for a class that is not known."""
+    """The row of a SOP class; for an unknown class, a row with the defaults of an image."""
     return SOP_CLASSES.get(uid) or SopClass(uid, uid)
 
 
 def kind_of(uid: str, blueprint: Container[str] = ()) -> Kind | None:
-    """The kind that makes objects of a SOP class; None when there is none.
+    """The kind that makes objects of a SOP class; None if there is none.
 
-    :param blueprint: the keywords of attributes that it names, among them the sign of a kind that has one.
+    :param blueprint: the keywords of the blueprint's attributes, among them the sign of a kind that has one.
     """
     signed = (kind for kind in _SIGNED if kind.sign in blueprint and any(row.uid == uid for row in kind.sop_classes))
     return next(signed, None) or _KIND_OF.get(uid)
@@ -73,19 +73,19 @@ def kinds_of_factory(name: str) -> tuple[Kind, ...]:
 
 
 def kind_of_modality(modality: str) -> Kind | None:
-    """The first kind whose images are made from ones of the same modality; None when there is none."""
+    """The first kind whose images are made from images of the same modality; None if there is none."""
     return next(
         (kind for kind in KINDS if any(r.copies_acquisition and r.modality == modality for r in kind.sop_classes)), None
     )
 
 
 def file_type(start: bytes) -> FileType | None:
-    """The type of a file that begins so; None when it is not known. :param start: its first 16 bytes, or more."""
+    """The type of a file by its first bytes; None if it is unknown. :param start: its first 16 bytes, or more."""
     return next((file for file in FILE_TYPES if any(start.startswith(first) for first in file.starts)), None)
 
 
 def reads(factory: str, file: FileType) -> bool:
-    """Whether a factory reads a type of file; True for one that is not of this package."""
+    """Whether a factory reads a type of file; always True for a factory outside this package."""
     if any(factory == image.factory for image in IMAGE_FILES):
         return file.factory == factory
     kinds = kinds_of_factory(factory)
@@ -99,5 +99,5 @@ def readable_suffixes() -> str:
 
 
 def reader_of(name: str) -> str:
-    """The factory that reads files of a name such as ``mask.nii.gz``; nifti for a suffix that none reads."""
+    """The factory that reads files with a name such as ``mask.nii.gz``; nifti if none reads the suffix."""
     return next((file.factory for file in FILE_TYPES if file.factory and name.endswith(file.suffix)), "nifti")

@@ -1,4 +1,4 @@
-"""Types of file that a result may come in: how one is recognised, and which factory reads it."""
+"""The types of files that a result may come in: how to recognise them, and which factory reads them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class FileType:
     """A type of file.
 
     :param name: what messages call it.
-    :param suffix: of its names.
-    :param starts: what a file begins with: one of these.
+    :param suffix: the end of its names.
+    :param starts: the possible first bytes of such a file.
     :param remedy: how to have it read.
-    :param factory: the name of the factory that reads it; empty where none does.
-    :param lines_from: a file of so many bytes has a NUL or a line end; None where it may have none at all.
+    :param factory: the name of the factory that reads it; empty if there is none.
+    :param lines_from: a file of this many bytes has a NUL or a line end; None if it may have neither.
     """
 
     name: str
@@ -41,5 +41,5 @@ NIFTI = FileType(
 GZIP = FileType("compressed file (.gz)", ".nii.gz", (b"\x1f\x8b",), "use the factory nifti for a .nii.gz file", "nifti")
 ZIP = FileType("archive (.zip, .npz)", ".zip", (b"PK\x03\x04",), "write one array with numpy.save")
 
-#: The types of images, and what is taken for one by mistake.
+#: The types of images, and those that are mistaken for images.
 IMAGE_FILES = (NPY, NIFTI, GZIP, ZIP)

@@ -1,4 +1,4 @@
-"""SOP classes that parents may be of and derived series are not; what to use instead."""
+"""SOP classes that only parents may have, and what to use instead."""
 
 from __future__ import annotations
 

@@ -18,7 +18,10 @@ def _row(
     module: str = "",
     of_one_frame: str = "",
 ) -> SopClass:
-    """:param frames: an instance may have several frames, which stay of this class."""
+    """A row for a class whose images are each made from one stored parent image.
+
+    :param frames: an instance may have several frames and keeps its class.
+    """
     return SopClass(
         uid=uid,
         name=name,

@@ -1,4 +1,4 @@
-"""Secondary captures: one instance a slice, or all in one; the image decides which of the multi-frame classes."""
+"""Secondary captures: one instance for each slice, or all in one; the image decides which multi-frame class it gets."""
 
 from __future__ import annotations
 

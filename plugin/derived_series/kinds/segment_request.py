@@ -1,4 +1,4 @@
-"""What a request says of segments: a list, or a table by its name or its text."""
+"""The segments in a request: a list, or a table by its name or its text."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TableRequest(JsonModel):
 
 
 def _form(value: object) -> str:
-    """Which form a value has, so that the errors are those of that form alone."""
+    """The form of a value, so that errors are about that form only."""
     return "<list>" if isinstance(value, list) else "<table>" if isinstance(value, dict | TableRequest) else "<name>"
 
 

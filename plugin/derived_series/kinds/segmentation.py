@@ -5,7 +5,7 @@ from __future__ import annotations
 from derived_series.kinds.kind import Kind, RequestKey, SopClass
 from derived_series.kinds.segment_request import SEGMENTS_FORM
 
-#: What the labels of a label map are.
+#: The request key that describes the labels of a label map.
 SEGMENTS = RequestKey("Segments", "SegmentSequence", module="described_segments", form=SEGMENTS_FORM)
 
 SEGMENTATION = SopClass(

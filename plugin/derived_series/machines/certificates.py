@@ -1,7 +1,7 @@
-"""Certificates for dask's TLS: an authority of one's own, and one certificate a machine.
+"""Certificates for dask's TLS: a private authority, and one certificate for each machine.
 
-By ``cryptography``, which comes with the extra: it is called, where the program openssl would have to be there in some
-version, be written a configuration for, and have its output read.
+They are made with ``cryptography``, which comes with the extra; the program openssl would need a certain version, a
+configuration file, and a parser for its output.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 def make_certificates(folder: Path, machines: Sequence[str]) -> list[Path]:
-    """A folder for each machine, with ca.pem, cert.pem and key.pem; those that were made.
+    """Make a folder for each machine, with ca.pem, cert.pem and key.pem; return the new ones.
 
-    The authority is ``ca/ca.pem`` and ``ca/key.pem``: it is made when it is not there, and is used again for machines
-    that come later. A machine's folder that is there stays as it is.
+    The authority is ``ca/ca.pem`` and ``ca/key.pem``; it is made if it does not exist, and used again for machines that
+    are added later. A machine's folder that exists stays as it is.
 
     :param machines: their names or addresses.
     """

@@ -1,4 +1,4 @@
-"""``derived-series worker``, ``scheduler`` and ``certificates``: what other machines run for an Orthanc."""
+"""``derived-series worker``, ``scheduler`` and ``certificates``: commands for the other machines of an Orthanc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from derived_series.errors import InvalidRequest
 from derived_series.loopback import is_unencrypted
 from derived_series.scheduler_connection import CertificateFiles, obstacle
 
-#: The ports that are listened at: a firewall names them.
+#: The ports to listen on, which a firewall must know.
 SCHEDULER_PORT = 8786
 WORKER_PORTS = "8788:8797"
 
@@ -30,7 +30,7 @@ _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_]*=[0-9]+(\.[0-9]+)?")
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the three to the command's parser."""
+    """Add the three commands to the parser."""
     worker = commands.add_parser("worker", help="run jobs of an Orthanc on this machine")
     worker.add_argument("scheduler", metavar="SCHEDULER", help="such as tls://box:8786")
     worker.add_argument("--resources", default="", metavar="NAME=N", help="what this worker has, such as GPU=1")
@@ -74,7 +74,10 @@ def _worker(options: argparse.Namespace) -> int:
 
 
 def _check_worker(options: argparse.Namespace) -> None:
-    """:raises InvalidRequest: dask would end with a trace for it, or a worker wait for ever."""
+    """Refuse options with which dask would end with a traceback, or a worker wait for ever.
+
+    :raises InvalidRequest: an option cannot work; the message names it.
+    """
     if not _ADDRESS.fullmatch(options.scheduler):
         raise InvalidRequest(
             f"{options.scheduler!r} is not the address of a scheduler", remedy="such as tls://box:8786"
@@ -121,7 +124,7 @@ def _scheduler(options: argparse.Namespace) -> int:
 
 
 def _tls(options: argparse.Namespace, address: str) -> tuple[str, ...]:
-    """dask's options for the connections of an address, which others reach by TLS alone, unless it is allowed."""
+    """dask's TLS options for an address; other machines need TLS unless unencrypted connections are allowed."""
     folder: Path | None = options.certificates
     if folder is None:
         if is_unencrypted(address) and not options.allow_unencrypted:
@@ -143,7 +146,7 @@ def _tls(options: argparse.Namespace, address: str) -> tuple[str, ...]:
 
 
 def _dask(arguments: list[str]) -> int:
-    """Become dask's own command: signals and logs are its."""
+    """Become dask's own command, with its signals and logs."""
     os.execv(sys.executable, [sys.executable, "-m", "dask", *arguments])
 
 
@@ -158,7 +161,7 @@ def _certificates(options: argparse.Namespace) -> int:
 
 
 def _check_extra() -> None:
-    """:raises InvalidRequest: the packages of the extra are not there."""
+    """Require the packages of the extra. :raises InvalidRequest: some are not installed."""
     if lacking := [name for name in ("distributed", "cryptography") if find_spec(name) is None]:
         raise InvalidRequest(
             f"{' and '.join(lacking)} of the extra [dask] is not installed",
@@ -166,7 +169,7 @@ def _check_extra() -> None:
         )
 
 
-#: What each does; the exit status.
+#: The function of each command, which returns the exit status.
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "worker": _worker,
     "scheduler": _scheduler,

@@ -1,4 +1,4 @@
-"""A command's arguments, with the paths and parameters of a job in the places that are named for them."""
+"""Fills the paths and parameters of a job into the arguments of a command."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from derived_series.errors import BlueprintError, InvalidRequest
 
-#: A list in it is a group that is left out when a thing that it names is not there, or is False.
+#: Arguments; an inner list is a group that is left out if a name in it has no value, or is False.
 Arguments: TypeAlias = Sequence[str | Sequence[str]]
 
 
@@ -33,7 +33,10 @@ _BRACES = "write {{ and }} for braces that are the command's own"
 
 
 def check(arguments: Arguments, known: Sequence[str], where: str) -> None:
-    """:raises BlueprintError: an argument that is not text, or names a thing that there is not."""
+    """Check the names in the arguments.
+
+    :raises BlueprintError: an argument is not a text, or names nothing that exists.
+    """
     if isinstance(arguments, str):
         raise BlueprintError(f"{where} is one text", remedy='give a list: ["program", "-i", "{ct}"]')
     for argument in arguments:
@@ -51,10 +54,10 @@ def check(arguments: Arguments, known: Sequence[str], where: str) -> None:
 
 
 def placed(arguments: Arguments, values: Mapping[str, Any]) -> list[str]:
-    """The arguments as the program gets them: each one stays one, a list that is an argument's whole gives several.
+    """The arguments as the program gets them. An argument stays one, but a list as the whole argument gives several.
 
-    :param values: paths of ours, and the request's parameters; None and False leave their group out, True is not text.
-    :raises InvalidRequest: a text of the request that the program would take for an option.
+    :param values: paths and the request's parameters; None and False leave their group out, True adds no text.
+    :raises InvalidRequest: the program would take a text of the request for an option.
     """
     texts: list[str] = []
     for argument in arguments:

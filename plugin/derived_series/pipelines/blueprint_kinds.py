@@ -1,4 +1,4 @@
-"""The kind of object that a blueprint makes, and what follows from it."""
+"""The kind of object that a blueprint makes, and the request keys that it takes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from derived_series.errors import InvalidRequest
 from derived_series.kinds import KINDS, REQUEST_KEYS, kind_of, sop_class
 from derived_series.kinds.kind import Kind, RequestKey
 
-#: The kind of object that a pipeline's values are written as.
+#: The kind of object for a pipeline's values.
 REPORT = next(kind for kind in KINDS if kind.builder == "measurement_report")
 
 
 def kind_made_by(blueprint: Blueprint | None) -> Kind | None:
-    """The kind of object that a blueprint makes; None where it does not say it at once."""
+    """The kind of object that a blueprint makes; None if only a parent or a function decides."""
     element = blueprint["SOPClassUID"] if blueprint is not None and "SOPClassUID" in blueprint else None
     return kind_of(str(getattr(element, "value", "")), blueprint or ())
 

@@ -1,4 +1,4 @@
-"""A derivation by a blueprint: the parent and an image file in, a series that is ready to be written out."""
+"""Derives a series from a parent and an image file by a named blueprint and factory."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def run_blueprint(
     """Apply a named blueprint and factory to an image file.
 
     :param image: .npy, .nii or .nii.gz; None takes the parent's own real-world values.
+    :return: the checked series, ready to be written out.
     """
     named = library.blueprint(blueprint)
     kind = library.factory(factory)
@@ -55,5 +56,5 @@ def run_blueprint(
 
 
 def _maker(blueprint: str, factory: str) -> str:
-    """What tells a derivation from others: its blueprint, and a factory that is not one of this package."""
+    """The name of the derivation's algorithm: its blueprint, and a factory from outside this package."""
     return blueprint if factory in FACTORIES else f"{blueprint}, {factory}"

@@ -1,4 +1,4 @@
-"""The parameters of a request as the model of the pipeline that they are for."""
+"""Checks a request's parameters with the model of their pipeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from derived_series.wrong_values import problems_in_words
 def checked_parameters(pipeline: type[Pipeline], parameters: Mapping[str, Any]) -> BaseModel:
     """The parameters as the pipeline's model.
 
-    :raises InvalidRequest: with each unknown name, and with each wrong value and what is expected instead.
+    :raises InvalidRequest: names each unknown parameter, and each wrong value with what is expected.
     """
     try:
         return pipeline.parameters.model_validate(dict(parameters))

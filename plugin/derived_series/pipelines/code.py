@@ -1,4 +1,4 @@
-"""Code: what a pipeline's result depends on beside its file: helper files, the algorithm's version, and its weights."""
+"""The code that a pipeline's result depends on besides its file: helper files, the algorithm's version and weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from derived_series.identifiers import code_digest
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """
+    """What a pipeline's result depends on besides its file.
+
     :param helpers: SHA-256 by file name of the folder's helpers: files whose names begin with ``_``, and packages.
-    :param algorithm: what the pipeline names.
+    :param algorithm: as the pipeline declares it.
     :param weights: SHA-256 by name of the algorithm's files.
     """
 
@@ -26,11 +27,11 @@ class Code:
     weights: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self, sha256: str) -> str:
-        """What changes with any of it. :param sha256: of the pipeline's file; alone it is the digest."""
+        """A digest of the file and of all this code. :param sha256: the file's; it is the digest if it is all."""
         return code_digest(sha256, self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """With the keys of the provenance; nothing for nothing."""
+        """The keys of the provenance; empty if there is nothing to say."""
         document: dict[str, Any] = {"Helpers": dict(self.helpers)} if self.helpers else {}
         if self.algorithm is not None:
             texts = {"Name": self.algorithm.name, "Version": self.algorithm.version}
@@ -43,7 +44,7 @@ class Code:
 def code_of(file: Path, algorithm: Algorithm | None) -> Code:
     """The code of a pipeline in a file.
 
-    :raises BlueprintError: an algorithm's file that is not there.
+    :raises BlueprintError: a file of the algorithm does not exist.
     """
     if algorithm is not None and not isinstance(algorithm, Algorithm):
         raise BlueprintError(f"'algorithm' is a {type(algorithm).__name__}", remedy="make it an Algorithm(...)")

@@ -1,4 +1,4 @@
-"""CommandPipeline: a program that reads files and writes files, as a pipeline."""
+"""CommandPipeline: a pipeline that runs a program, which reads and writes files."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from derived_series.pipelines.output import RESULT, VALUES, Output, Value
 from derived_series.pipelines.pipeline import Pipeline
 from derived_series.pipelines.supervised import Command, run
 
-#: What tqdm writes: ``" 45%|####5     | 9/20 [00:03<00:04,  2.50it/s]"``.
+#: Progress as tqdm writes it: ``" 45%|####5     | 9/20 [00:03<00:04,  2.50it/s]"``.
 TQDM = r"(?P<percent>\d{1,3}(?:\.\d+)?)\s*%\|"
 
-#: Files of a folder that an error names.
+#: The most files that an error names.
 _MOST_NAMED = 20
 
 
 class Declared(TypedDict, total=False):
-    """The class attributes that a command may be given as values."""
+    """The class attributes that a CommandPipeline object may set."""
 
     name: str
     input: Mapping[str, type[Input] | Input]
@@ -56,24 +56,25 @@ class Declared(TypedDict, total=False):
 
 
 class CommandPipeline(Pipeline):
-    """Writes its inputs to files, runs a command, and takes its outputs from the files that it wrote.
+    """Writes its inputs to files, runs a command, and takes its outputs from the files that the command wrote.
 
     Subclass it, or name an object at the top of a file: ``thresholded = CommandPipeline(command=[...], files=...)``.
 
-    The command runs in a folder of its own, which is gone when the job is over; so are the processes that it started.
+    The command runs in a folder of its own. After the job the folder is removed, and the processes that it started are
+    ended.
 
     :cvar command: the program and its arguments, a list; no shell reads them. In braces: ``{NAME}`` of an input (its
         file or folder), ``{in}`` (the folder of all inputs), ``{out}`` (the folder for results), ``{folder}`` (where
-        the command runs), ``{here}`` (the folder of the pipeline's file), and the names of parameters. A list in the
-        list is left out when a thing that it names is not there or False: ``["--prior", "{prior}"]``.
-    :cvar files: output name -> the file in ``{out}``, or a pattern such as ``"**/*.dcm"``; of a pipeline without
-        ``outputs`` the file alone. NIfTI, .npy, PDF and whatever else the output's factory reads; DICOM files are
+        the command runs), ``{here}`` (the folder of the pipeline's file), and the names of parameters. An inner list is
+        left out if a name in it has no value, or is False: ``["--prior", "{prior}"]``.
+    :cvar files: output name -> the file in ``{out}``, or a pattern such as ``"**/*.dcm"``; a pipeline without
+        ``outputs`` gives the file alone. NIfTI, .npy, PDF and whatever else the output's factory reads; DICOM files are
         finished datasets.
-    :cvar values_file: a JSON file in ``{out}`` with numbers: ``{"liver": {"Value": 1432.1, "Unit": "ml"}, "n": 3}``; an
-        ``Output("measurement_report", values=True)`` is made of them, and needs no file.
-    :cvar progress: a regular expression that finds the progress in a line of output: a group ``percent``, or ``done``
-        and ``total``. That of tqdm by default.
-    :cvar env: environment variables, in which braces mean what they do in the command.
+    :cvar values_file: a JSON file in ``{out}`` with numbers: ``{"liver": {"Value": 1432.1, "Unit": "ml"}, "n": 3}``. An
+        ``Output("measurement_report", values=True)`` is made from them and needs no file.
+    :cvar progress: a regular expression that finds the progress in a line of output, with a group ``percent``, or
+        ``done`` and ``total``; by default it finds tqdm's.
+    :cvar env: environment variables; braces mean the same as in the command.
     """
 
     command: ClassVar[Arguments] = ()
@@ -85,7 +86,7 @@ class CommandPipeline(Pipeline):
     folders: ClassVar[tuple[str, ...]] = ("in", "out", "folder", "here")
 
     def __init__(self, **declared: Unpack[Declared]):
-        """:raises BlueprintError: a name that is no attribute of the class."""
+        """Set class attributes by name. :raises BlueprintError: the class has no such attribute."""
         declare(self, declared, Declared)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -95,7 +96,10 @@ class CommandPipeline(Pipeline):
 
     @classmethod
     def check(cls) -> None:
-        """:raises BlueprintError: names in braces that there are not, outputs without a file, a bad expression."""
+        """Check the declaration.
+
+        :raises BlueprintError: an unknown name in braces, an output without a file, or a bad regular expression.
+        """
         check_declaration(cls)
         known = [*cls.input, *cls.folders, *cls.parameters.model_fields]
         if twice := sorted({name for name in known if known.count(name) > 1}):
@@ -131,7 +135,7 @@ class CommandPipeline(Pipeline):
         return cls.files
 
     def process(self, input_container: InputContainer) -> Any:
-        """The outputs, by name."""
+        """Run the command; return the outputs by name."""
         container = input_container
         folders = {name: container.folder / name for name in ("in", "out", "tmp")}
         for folder in folders.values():
@@ -141,13 +145,13 @@ class CommandPipeline(Pipeline):
         return self.collect(container, folders["out"])
 
     def write_inputs(self, container: InputContainer, folder: Path) -> dict[str, Path | None]:
-        """The file or folder of each input; None for one that is not there."""
+        """Write each input; return its file or folder, None for an input that the derivation lacks."""
         return {
             name: write_input(wanted, name, container.parents.get(name), folder) for name, wanted in self.input.items()
         }
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
-        """What is run. :param written: the file or folder of each input.
+        """The command of a derivation. :param written: the file or folder of each input.
 
         :raises BlueprintError: the class names no command.
         """
@@ -173,13 +177,13 @@ class CommandPipeline(Pipeline):
         )
 
     def variables(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """``env``, with the paths and parameters of a job."""
+        """``env`` with the paths and parameters of a job."""
         return {name: " ".join(placed([text], values)) for name, text in self.env.items()}
 
     def collect(self, container: InputContainer, out: Path) -> dict[str, Any]:
-        """What the command has written, by output.
+        """What the command wrote, by output.
 
-        :raises UserCodeError: an output that is not there, several files for one, values that are not numbers.
+        :raises UserCodeError: an output is missing, has several files, or has values that are not numbers.
         """
         results = {name: self._result(out, name, output) for name, output in self.all_outputs().items()}
         collected = {name: result for name, result in results.items() if result is not None}
@@ -222,9 +226,9 @@ class CommandPipeline(Pipeline):
 
 
 def declare(pipeline: Pipeline, declared: Mapping[str, Any], known: type) -> None:
-    """Set values on an object that stands for a class.
+    """Set class attributes on an object that stands for a class.
 
-    :param known: a TypedDict of the names that there are.
+    :param known: a TypedDict of the possible names.
     :raises BlueprintError: another name.
     """
     names = list(known.__annotations__)
@@ -237,7 +241,7 @@ def declare(pipeline: Pipeline, declared: Mapping[str, Any], known: type) -> Non
 
 
 class Listener:
-    """Tells a job's log and progress of what a command writes."""
+    """Passes a command's output on to a job's log and progress."""
 
     def __init__(self, expression: str, container: InputContainer):
         self._expression = re.compile(expression)
@@ -257,7 +261,7 @@ class Listener:
 
 
 def write_input(wanted: type[Input], name: str, series: ParentSeries | None, folder: Path) -> Path | None:
-    """An input as the file or folder that its ``as_`` asks for."""
+    """Write an input as the file or folder that its ``as_`` asks for."""
     if series is None:
         return None
     if wanted.as_ == "dicom":
@@ -272,7 +276,7 @@ def write_input(wanted: type[Input], name: str, series: ParentSeries | None, fol
 
 
 def in_order(datasets: list[Dataset]) -> list[Dataset]:
-    """Datasets of one series as a series has them: ascending along the normal, or by InstanceNumber without a place."""
+    """Datasets of one series in its order: ascending along the normal, or by InstanceNumber without positions."""
     try:
         placed = list(ParentSeries.from_datasets(datasets).instances)
     except DerivedSeriesError:  # what is wrong with them, the gate says
@@ -283,7 +287,7 @@ def in_order(datasets: list[Dataset]) -> list[Dataset]:
 
 
 def is_of(path: Path, folder: Path) -> bool:
-    """Whether a path leads into the folder, not out of it by a link."""
+    """Whether a path is in the folder, even after following links."""
     return path.resolve().is_relative_to(folder.resolve())
 
 
@@ -292,7 +296,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def read_values(file: Path) -> dict[str, Value]:
-    """:raises UserCodeError: a file that is not there, or holds something else than numbers."""
+    """The numbers in a JSON file. :raises UserCodeError: the file is missing, or has something other than numbers."""
     try:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""InputContainer: what ``process`` gets."""
+"""InputContainer: the argument of ``process``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from derived_series.pipelines.workplace import Workplace, temporary_folder
 
 @dataclass(frozen=True, eq=False)
 class InputContainer(Mapping[str, Any]):
-    """The inputs of one derivation, by the names that the pipeline's ``input`` gives them.
+    """The inputs of one derivation, by the names in the pipeline's ``input``.
 
     ``container["CT"]`` is what the input's grinder made.
 
-    :param headers: the SeriesHeaders of the derived series, ready, by output name; none of an output without blueprint.
+    :param headers: the finished SeriesHeaders of the derived series, by output name; without a blueprint there is none.
     :param parents: the series themselves, by input name.
     :param parameters: the validated parameters, an object of the pipeline's ``parameters`` class.
-    :param workplace: where the run takes place.
+    :param workplace: the folder, progress and log of the run.
     """
 
     data: Mapping[str, Any]
@@ -36,7 +36,7 @@ class InputContainer(Mapping[str, Any]):
 
     @property
     def header(self) -> SeriesHeader | None:
-        """The header of the first output; None when the pipeline names no blueprint."""
+        """The header of the first output; None if the pipeline names no blueprint."""
         return next(iter(self.headers.values()), None)
 
     @property
@@ -46,15 +46,15 @@ class InputContainer(Mapping[str, Any]):
 
     @cached_property
     def folder(self) -> Path:
-        """A folder for files; TMPDIR is this folder too while a job runs. It is gone when the job is over."""
+        """A folder for files, which is TMPDIR while a job runs. It is removed after the job."""
         return self.workplace.folder or temporary_folder()
 
     def progress(self, part: float, text: str = "") -> None:
-        """Say how far it is. :param part: from 0 to 1; :param text: what it is about, such as "fold 2 of 5"."""
+        """Report progress. :param part: from 0 to 1; :param text: the current step, such as "fold 2 of 5"."""
         self.workplace.progress(min(max(float(part), 0.0), 1.0), text)
 
     def log(self, text: object) -> None:
-        """A line of the job's log."""
+        """Write a line of the job's log."""
         self.workplace.log(str(text))
 
     def __getitem__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""ContainerPipeline: a container image as a pipeline; modules of mercure and packages of MONAI, unchanged."""
+"""ContainerPipeline: runs a container image as a pipeline, including modules of mercure and packages of MONAI."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from derived_series.pipelines.input import Input
 from derived_series.pipelines.output import VALUES, Value
 from derived_series.pipelines.supervised import Command, run
 
-#: Where packages have their manifests, below /etc.
+#: The folders below /etc where packages have their manifests.
 _FLAVOURS = ("monai", "holoscan")
 
-#: Of /dev/shm, where a package's manifest does not say: what the SDK's own runner takes.
+#: The default size of /dev/shm, which the SDK's own runner uses too.
 _SHARED_MEMORY_BYTES = 1 << 30
-#: The kind of SDK whose applications get the path of their configuration.
+#: The SDK type whose applications get the path of their configuration.
 _HOLOSCAN = "holoscan"
 
-#: Factors by the letters that sizes end with in a package's manifest: ``"4Gi"``.
+#: Factors by the suffixes of sizes in a package's manifest, such as ``"4Gi"``.
 _SIZES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 
 
 class DeclaredContainer(Declared, total=False):
-    """The class attributes that a container may be given as values."""
+    """The class attributes that a ContainerPipeline object may set."""
 
     image: str
     engine: Literal["", "podman", "docker", "apptainer"]
@@ -47,26 +47,26 @@ class DeclaredContainer(Declared, total=False):
 
 
 class DeclaredModule(DeclaredContainer, total=False):
-    """The class attributes that a module of mercure may be given as values."""
+    """The class attributes that a MercureModule object may set."""
 
     module: str
     settings: Mapping[str, Any]
 
 
 class ContainerPipeline(CommandPipeline):
-    """Writes its inputs to files, runs an image with them, and takes its outputs from the files that it wrote.
+    """Writes its inputs to files, runs an image with them, and takes its outputs from the files that the image wrote.
 
-    The folders are mounted: ``{in}`` is /in, which cannot be written, ``{out}`` is /out. There is no network. The
-    container is gone when the job is over, however it ended.
+    The folders are mounted: ``{in}`` is /in, which is read-only, ``{out}`` is /out. There is no network. The container
+    is removed after the job, however it ended.
 
-    :cvar image: its name, as the engine knows it.
-    :cvar engine: podman, docker or apptainer; by default the first of them that is installed.
-    :cvar command: by default what the image runs by itself.
-    :cvar user: ``uid:gid`` that it runs as; by default the user of this process, ``"image"`` for the image's own. Only
-        root can have another one: what that writes, nobody else could remove.
-    :cvar memory_mb: how much memory it may have.
+    :cvar image: the image's name, as the engine knows it.
+    :cvar engine: podman, docker or apptainer; by default the first that is installed.
+    :cvar command: by default the image's own.
+    :cvar user: ``uid:gid`` to run as; by default the user of this process, ``"image"`` for the image's own. Only root
+        can choose another user, as nobody else could remove that user's files.
+    :cvar memory_mb: the most memory that it may use.
     :cvar gpus: whether it sees GPUs: those that its environment claims, or all.
-    :cvar network: the engine's name of one.
+    :cvar network: the engine's name of a network.
     :cvar options: more options of the engine for a run, such as ``("--shm-size", "1g")``.
     :cvar engine_options: options of the engine itself, before "run".
     """
@@ -82,7 +82,7 @@ class ContainerPipeline(CommandPipeline):
     folders: ClassVar[tuple[str, ...]] = ("in", "out")
 
     def __init__(self, **declared: Unpack[DeclaredContainer]):
-        """:raises BlueprintError: a name that is no attribute of the class."""
+        """Set class attributes by name. :raises BlueprintError: the class has no such attribute."""
         declare(self, declared, DeclaredContainer)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -92,7 +92,7 @@ class ContainerPipeline(CommandPipeline):
 
     @classmethod
     def check(cls) -> None:
-        """:raises BlueprintError: also an engine that is not known."""
+        """Check the declaration, and that the engine is known. :raises BlueprintError: it is wrong."""
         super().check()
         if cls.engine and cls.engine not in ENGINES:
             raise BlueprintError(
@@ -100,7 +100,7 @@ class ContainerPipeline(CommandPipeline):
             )
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
-        """The engine's command."""
+        """The engine's command that runs the image."""
         inside = {name: path and self._inside(path, container) for name, path in written.items()}
         values = {**container.parameters.model_dump(), **inside, "in": Path("/in"), "out": Path("/out")}
         return self.engine_line(
@@ -112,7 +112,7 @@ class ContainerPipeline(CommandPipeline):
 
     @staticmethod
     def _inside(path: Path, container: InputContainer) -> Path:
-        """Where the container sees an input's file."""
+        """The path of an input's file inside the container."""
         return Path("/in") / path.relative_to(container.folder / "in")
 
     def engine_line(
@@ -129,9 +129,10 @@ class ContainerPipeline(CommandPipeline):
         user: str = "",
         seconds: float | None = None,
     ) -> Command:
-        """
-        :param targets: where the container sees the folders ``in`` and ``out``; :param writable: both.
-        :raises UserCodeError: it would write files that cannot be removed.
+        """The engine's command that runs a container with two mounted folders.
+
+        :param targets: the paths of the folders ``in`` and ``out`` inside the container; :param writable: both are so.
+        :raises UserCodeError: it would write files that this process cannot remove.
         """
         user = user or self.user or _own_user()
         if os.getuid() != 0 and user.split(":")[0] != str(os.getuid()):
@@ -177,25 +178,25 @@ def _own_user() -> str:
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that this worker's environment claims; none named means all."""
+    """The GPUs that this worker's environment claims; if it names none, all."""
     claimed = os.environ.get("CUDA_VISIBLE_DEVICES", "") if "DERIVED_SERIES_GPU" in os.environ else ""
     return tuple(each for each in claimed.split(",") if each)
 
 
 class DicomFiles(Input):
-    """A series as the files that it is stored as."""
+    """A series as its stored files."""
 
     as_ = "dicom"
 
 
 class _DicomInOut(ContainerPipeline):
-    """Images that read DICOM files from one folder and write DICOM files to another."""
+    """Base for images that read DICOM files from one folder and write DICOM files to another."""
 
     input: ClassVar[Mapping[str, type[Input]]] = {"parent": DicomFiles}
     files: ClassVar[Mapping[str, str] | str] = "**/*.dcm"
 
     def write_inputs(self, container: InputContainer, folder: Path) -> dict[str, Path | None]:
-        """All files of all inputs in one folder, named by series and instance."""
+        """Write the files of all inputs into one folder, named by series and instance."""
         for name, series in container.parents.items():
             held = folder / f".{name}"
             for file in series.save_dicom(held):
@@ -210,18 +211,18 @@ class _DicomInOut(ContainerPipeline):
 class MercureModule(_DicomInOut):
     """A module of mercure: DICOM files in MERCURE_IN_DIR, results in MERCURE_OUT_DIR, settings in task.json.
 
-    The parameters of a request are the module's settings, over those of ``settings``. Numbers in its result.json are
-    values; its notification is in the job's log.
+    The parameters of a request are the module's settings and override ``settings``. Numbers in its result.json are
+    values; its notification goes to the job's log.
 
-    :cvar module: its name, as task.json has it; by default the pipeline's.
-    :cvar env: its environment variables, beside those of mercure.
+    :cvar module: its name in task.json; by default the pipeline's.
+    :cvar env: environment variables besides mercure's.
     """
 
     module: ClassVar[str] = ""
     settings: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, **declared: Unpack[DeclaredModule]):
-        """:raises BlueprintError: a name that is no attribute of the class."""
+        """Set class attributes by name. :raises BlueprintError: the class has no such attribute."""
         declare(self, declared, DeclaredModule)
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
@@ -243,7 +244,7 @@ class MercureModule(_DicomInOut):
         )
 
     def _write_task(self, container: InputContainer) -> None:
-        """The task.json of mercure's processor, of what a module can know of it."""
+        """Write task.json as mercure's processor does, as far as a module can use it."""
         parent = container.parents[self.parent_name()]
         name = self.module or self.pipeline_name()
         settings = {**self.settings, **container.parameters.model_dump(mode="json")}
@@ -292,7 +293,7 @@ class MercureModule(_DicomInOut):
 
 
 def _json_of(file: Path) -> dict[str, Any]:
-    """A module's result; one that is not a JSON object says nothing, as in mercure."""
+    """The object in a module's result file; empty if it is not a JSON object, as in mercure."""
     try:
         document = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -301,13 +302,13 @@ def _json_of(file: Path) -> dict[str, Any]:
 
 
 class MonaiPackage(_DicomInOut):
-    """A MONAI Application Package (MAP): its manifests say what is run, where, what it needs, and how long it may take.
+    """A MONAI Application Package (MAP): its manifests say what to run, where, with which resources, and for how long.
 
-    It runs as the user of this process, as the SDK's own runner has it; where that is root, as the image's own.
+    It runs as the user of this process, as with the SDK's own runner; if that is root, as the image's own user.
     """
 
     def line(self, container: InputContainer, written: Mapping[str, Path | None]) -> Command:
-        """What the manifests say. :raises UserCodeError: it needs more than the container may have."""
+        """The command by the manifests. :raises UserCodeError: the package needs more than the container may have."""
         flavour, app, package = self._manifests(container)
         root = PurePosixPath(app.get("workingDirectory") or f"/var/{flavour}/")
         paths = {name: str(root / _path_of(app, f"{name}put", f"{name}put")) for name in ("in", "out")}
@@ -342,7 +343,7 @@ class MonaiPackage(_DicomInOut):
         )
 
     def _check_resources(self, needed: Mapping[str, Any]) -> None:
-        """:raises UserCodeError: naming what there is too little of."""
+        """Check the resources that the package needs. :raises UserCodeError: there is too little of one."""
         memory, gpus = _bytes_of(needed.get("memory")) or 0, visible_gpus()
         limit = None if self.memory_mb is None else self.memory_mb << 20
         machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -368,7 +369,7 @@ class MonaiPackage(_DicomInOut):
                 raise UserCodeError(f"the package {self.image!r} needs {what}", remedy=remedy)
 
     def _manifests(self, container: InputContainer) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """The application's and the package's manifest, and where the image has them: in monai or, newer, holoscan.
+        """The folder of the manifests in the image (monai or, newer, holoscan), the application's and the package's.
 
         :raises UserCodeError: the image has none.
         """
@@ -399,7 +400,7 @@ def _path_of(app: Mapping[str, Any], key: str, default: str) -> str:
 
 
 def _command_of(app: Mapping[str, Any], image: str) -> list[str]:
-    """What a package runs: text, or a JSON array whose parts are joined by blanks, as its image's own script does."""
+    """The command of a package: a text, or a JSON array whose parts are joined by blanks, like the image's script."""
     command = app.get("command")
     if isinstance(command, str) and command.lstrip().startswith("["):
         command = json.loads(command)
@@ -411,7 +412,7 @@ def _command_of(app: Mapping[str, Any], image: str) -> list[str]:
 
 
 def _number(value: Any) -> float:
-    """A number of a manifest, 0 where it says none."""
+    """A number of a manifest, 0 if it has none."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -419,7 +420,7 @@ def _number(value: Any) -> float:
 
 
 def _bytes_of(size: Any) -> int | None:
-    """``"4Gi"`` as bytes; None where nothing is said."""
+    """A size such as ``"4Gi"`` in bytes; None if there is none."""
     text = str(size or "").strip().lower()
     digits = text.rstrip("kmgib")
     factor = _SIZES.get(text.removeprefix(digits).removesuffix("b"))

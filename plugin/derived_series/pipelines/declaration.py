@@ -1,5 +1,4 @@
-"""The check of what a pipeline's class says of itself: its attributes are known, and of the types that the library
-relies on."""
+"""Checks the declaration of a pipeline's class: its attributes are known, and of the required types."""
 
 from __future__ import annotations
 
@@ -18,11 +17,11 @@ from derived_series.pipelines.input import Input
 from derived_series.pipelines.misspelt import check_names
 from derived_series.pipelines.output import Output, checked_outputs
 
-#: As long as a request may name a pipeline or an input.
+#: The most characters of a pipeline's or an input's name in a request.
 _NAME_CHARACTERS = 128
 _VALUE_CHARACTERS = 80
 
-#: What each attribute may be, and how it is written.
+#: The types of each attribute, and how to write it.
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "environment": ((str, type(None)), 'give the name of an environment as text: environment = "torch"'),
     "parent_input": ((str, type(None)), 'give the name of an input as text: parent_input = "ct"'),
@@ -41,7 +40,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 def check_declaration(pipeline: Any) -> None:
     """Check the attributes of a pipeline's class.
 
-    :raises BlueprintError: one is of another type, or a misspelt one; it says which, and how it is written.
+    :raises BlueprintError: an attribute has a wrong type or a misspelt name; the message says how to write it.
     """
     title = pipeline.__name__
     check_names(pipeline)

@@ -17,7 +17,7 @@ ENGINES: tuple[Engine, ...] = ("podman", "docker", "apptainer")
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A folder of this machine in the container."""
+    """A folder of this machine that is mounted in the container."""
 
     source: Path
     target: PurePosixPath
@@ -26,14 +26,14 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What is run, for any engine.
+    """A container to run, for any engine.
 
-    :param name: by which it is removed, however its run ends.
-    :param command: None runs what the image runs by itself; else it is run in place of the image's entry point.
+    :param name: its name, by which it is removed, however its run ends.
+    :param command: runs in place of the image's entry point; None runs what the image runs by itself.
     :param user: ``uid:gid``; empty for the image's own.
     :param gpus: their numbers, such as ``("0", "1")``; empty for all; None for none.
-    :param shared_memory: of /dev/shm, in bytes.
-    :param options: more of the engine's options for a run; :param engine_options: those that come before "run".
+    :param shared_memory: bytes of /dev/shm.
+    :param options: more of the engine's options for a run; :param engine_options: those before "run".
     """
 
     image: str
@@ -52,7 +52,7 @@ class Container:
 
 
 def chosen_engine(engine: str) -> Engine:
-    """The engine of a pipeline, or the first one that is installed. :raises UserCodeError: there is none."""
+    """The engine of a pipeline, or the first that is installed. :raises UserCodeError: there is none."""
     for each in ENGINES:
         if each == engine or (not engine and shutil.which(each)):
             return each
@@ -63,12 +63,12 @@ def chosen_engine(engine: str) -> Engine:
 
 
 def command_line(engine: Engine, container: Container) -> list[str]:
-    """The arguments that run a container to its end, with its output."""
+    """The engine's arguments that run a container to its end and pass on its output."""
     return _apptainer(container) if engine == "apptainer" else _docker(engine, container)
 
 
 def remedies(engine: Engine, image: str) -> dict[int, str]:
-    """What can be done about the exit statuses that are the engine's own ("docker run", "Exit status")."""
+    """What to do about the engine's own exit statuses (docker's documentation of "docker run", "Exit status")."""
     if engine == "apptainer":
         return {}
     program = f"the image {image!r} has no such program, or may not run it: look at the command of the pipeline"
@@ -81,7 +81,7 @@ def remedies(engine: Engine, image: str) -> dict[int, str]:
 
 
 def removal(engine: Engine, container: Container) -> list[list[str]]:
-    """Commands that remove what is left of it, if anything is; apptainer leaves only processes of its own."""
+    """Commands that remove what is left of a container; empty for apptainer, which leaves only processes of its own."""
     if engine == "apptainer":
         return []
     at_once = ["--ignore", "--time", "0"] if engine == "podman" else []
@@ -119,7 +119,7 @@ def _docker(engine: Engine, container: Container) -> list[str]:
 
 
 def _apptainer(container: Container) -> list[str]:
-    """As its documents have it. The image runs as the user who runs it; ``docker://NAME`` is an image of a registry."""
+    """The arguments by apptainer's documentation; ``docker://NAME`` is an image of a registry."""
     line = ["apptainer", *container.engine_options, "run" if container.command is None else "exec"]
     line += ["--containall", "--cleanenv"]
     if container.network != "host":

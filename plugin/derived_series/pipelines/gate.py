@@ -1,4 +1,4 @@
-"""The gate that every series passes before it is stored or written."""
+"""Checks every series before it is stored or written."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.validation import Finding, errors, validate
 from derived_series.errors import ValidationFailed
 
-#: ``Strict``: a series with an error is refused. ``Warn``: its errors become warnings. ``Off``: nothing is checked.
+#: ``Strict`` refuses a series with an error, ``Warn`` turns errors into warnings, ``Off`` checks nothing.
 Validation = Literal["Strict", "Warn", "Off"]
 STRICT: Validation = "Strict"
 
 
 def check_series(series: Series, parent: ParentSeries, mode: Validation) -> Series:
-    """The series, with what was found added to its warnings.
+    """The series, with the findings added to its warnings.
 
-    :raises ValidationFailed: in ``Strict``, with all that breaks a rule.
+    :raises ValidationFailed: in ``Strict``, with all broken rules.
     """
     if mode == "Off":
         return series

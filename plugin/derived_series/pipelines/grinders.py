@@ -1,4 +1,4 @@
-"""Grinders: what ``input_container[name]`` is, made from the input's series."""
+"""Grinders: they make ``input_container[name]`` from the input's series."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ Grinder: TypeAlias = Callable[[ParentSeries], Any]
 
 
 class SeriesGrinder:
-    """The ParentSeries itself."""
+    """Gives the ParentSeries itself."""
 
     def __call__(self, series: ParentSeries) -> ParentSeries:
         return series
 
 
 class NumpyGrinder:
-    """Real-world values, float32, (slice, row, column), slices ascending along the normal."""
+    """Gives real-world values, float32, (slice, row, column), slices ascending along the normal."""
 
     def __call__(self, series: ParentSeries) -> Any:
         return series.voxels()
 
 
 class NiftiGrinder:
-    """A nibabel Nifti1Image, (column, row, slice), RAS+ affine in mm."""
+    """Gives a nibabel Nifti1Image, (column, row, slice), RAS+ affine in mm."""
 
     def __call__(self, series: ParentSeries) -> Any:
         return series.to_nifti()
 
 
 class SitkGrinder:
-    """A SimpleITK image, float32, LPS mm; SimpleITK must be installed."""
+    """Gives a SimpleITK image, float32, LPS mm; SimpleITK must be installed."""
 
     def __call__(self, series: ParentSeries) -> Any:
         return series.to_sitk()
 
 
 class SegmentationGrinder:
-    """The LabelMap of a segmentation: binary, fractional or label map, of any number of segments.
+    """Gives the LabelMap of a segmentation: binary, fractional or label map, of any number of segments.
 
-    :cvar objects: such an input is read as the objects that are stored, not as slices.
+    :cvar objects: such an input is read as the stored objects, not as slices.
     """
 
     objects: ClassVar[bool] = True

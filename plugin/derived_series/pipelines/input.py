@@ -1,4 +1,4 @@
-"""Input: which series a pipeline takes, and as what."""
+"""Input: which series a pipeline takes, and in which form."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Input:
     A pipeline names a subclass, or the values below: ``Input(as_="dicom", required_values={"Modality": "CT"})``.
 
     :cvar required_tags: tags that every instance must have.
-    :cvar required_values: tags and the value that they must have; a tuple, list or set allows any of its values.
-    :cvar prior: it is of a prior study of the same patient: where the request names none, of the latest one before the
-        parent's that has such a series.
-    :cvar optional: a derivation may have none: ``input_container`` does not have it then.
+    :cvar required_values: required values by tag; a tuple, list or set allows any of its values.
+    :cvar prior: the series is of a prior study of the same patient; if the request names none, of the latest study
+        before the parent's that has such a series.
+    :cvar optional: a derivation may lack it; ``input_container`` does not have it then.
     :cvar image_grinder: makes ``input_container[name]`` from the series.
-    :cvar as_: what a command or a container gets: a NIfTI file, or a folder of the original DICOM files.
+    :cvar as_: the form for a command or a container: a NIfTI file, or a folder of the original DICOM files.
     :cvar file: the name of that file or folder, such as ``"case_0000.nii.gz"``; by default the input's name.
     """
 
@@ -50,7 +50,10 @@ class Input:
         as_: Literal["nifti", "dicom"] | None = None,
         file: str | None = None,
     ):
-        """:param series: None where a pipeline says by the other values what it takes."""
+        """Hold a series, or the values with which a pipeline declares an input.
+
+        :param series: None in a declaration.
+        """
         if series is not None:
             self.series = series
         values = {
@@ -61,9 +64,9 @@ class Input:
 
     @classmethod
     def class_of(cls, declared: Any, name: str) -> type[Input]:
-        """The class that a pipeline's input is: one of the user's, or one with the values of an object.
+        """The class of a pipeline's input: the user's class, or a new one with the values of an Input object.
 
-        :param name: of the input.
+        :param name: the input's.
         :raises BlueprintError: it is neither.
         """
         if isinstance(declared, type) and issubclass(declared, Input):
@@ -92,25 +95,25 @@ class Input:
         return iter(self.series.instances)
 
     def on(self, parent: ParentSeries) -> Input:
-        """The input beside the pipeline's parent."""
+        """The input with the pipeline's parent, for inputs that depend on it."""
         return self
 
     def validate(self) -> bool:
-        """Whether the series is complete; to be overridden."""
+        """Whether the series is complete; override it for other checks."""
         return True
 
     def get_data(self) -> Any:
-        """What the grinder makes of the series."""
+        """The series in the form that the grinder makes."""
         return type(self).image_grinder(self.series)
 
     @classmethod
     def reads_objects(cls) -> bool:
-        """Whether the series is read as the objects that are stored (``ParentSeries.from_objects``), not as slices."""
+        """Whether the series is read as the stored objects (``ParentSeries.from_objects``), not as slices."""
         return bool(getattr(cls.image_grinder, "objects", False))
 
     @classmethod
     def refusal(cls, dataset: Dataset) -> str | None:
-        """Why a series with such an instance is not taken, None when it is."""
+        """Why a series with such an instance is not taken; None if it is."""
         for tag, wanted in cls.required_values.items():
             element = dataset.get(to_tag(tag))
             value = None if element is None else element.value
@@ -141,14 +144,14 @@ class StructuresInput(Input):
         return True
 
     def on(self, parent: ParentSeries) -> Input:
-        """The same with the series on whose grid the labels are."""
+        """The input with the series whose grid its labels get."""
         return type(self)(self.series, parent)
 
     def get_data(self) -> Labels:
         """The labels on the parent's grid, (slice, row, column).
 
-        :raises GeometryError: the parent has no grid, or the structures are not of it.
-        :raises InvalidRequest: the structures are the parent themselves.
+        :raises GeometryError: the parent has no grid, or the structures do not fit it.
+        :raises InvalidRequest: the structures are the parent itself.
         """
         if self.parent is None:
             raise InvalidRequest(

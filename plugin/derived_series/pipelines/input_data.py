@@ -1,4 +1,4 @@
-"""What ``process`` gets of each input: what the input's grinder makes of its series."""
+"""Makes the data that ``process`` gets of each input."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from derived_series.pipelines.user_calls import call_user_code
 
 
 def data_of_inputs(name: str, pipeline: Pipeline, inputs: InputSeries) -> dict[str, Any]:
-    """The data by input name. An input beside the parent may bring its series onto the parent's grid.
+    """The data by input name. An input besides the parent may bring its series onto the parent's grid.
 
     :param name: the pipeline's, in the library.
-    :raises InvalidParent: a series that the input's ``validate`` does not take.
+    :raises InvalidParent: the input's ``validate`` does not take its series.
     """
     data = {}
     for key, series in inputs.copies.items():

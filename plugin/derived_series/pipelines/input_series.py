@@ -1,4 +1,4 @@
-"""Which series each input of a pipeline takes, and whether they go together."""
+"""Assigns series to the inputs of a pipeline, and checks that they go together."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class InputSeries:
     """The series of one derivation.
 
     :param parent_name: the input whose series is the parent.
-    :param series: all of them, by input name.
-    :param copies: the same with instances of their own: user code may do with them what it likes.
+    :param series: all series, by input name.
+    :param copies: the same with instances of their own, which user code may change.
     """
 
     parent_name: str
@@ -26,12 +26,12 @@ class InputSeries:
 
     @classmethod
     def of(cls, pipeline: Pipeline, series: Mapping[str, ParentSeries]) -> InputSeries:
-        """Those of a pipeline, with new copies."""
+        """The series of a pipeline, with new copies."""
         return cls(pipeline.parent_name(), series, {name: each.detached() for name, each in series.items()})
 
     @property
     def parent(self) -> ParentSeries:
-        """The series that the derived ones are of."""
+        """The parent of the derived series."""
         return self.series[self.parent_name]
 
     @property
@@ -40,16 +40,16 @@ class InputSeries:
         return self.copies[self.parent_name]
 
     def header_on_copies(self, header: SeriesHeader) -> SeriesHeader:
-        """A header as user code gets it."""
+        """A header over the copies, for user code."""
         return header.of(self.parent_copy, self.copies)
 
 
 def series_of_inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) -> dict[str, ParentSeries]:
-    """The series that each input takes, by its name.
+    """The series of each input, by the input's name.
 
     :param parents: by input name; with a single input the name does not matter.
-    :raises InvalidRequest: a series is missing, is of an input that there is not, or is the parent and its own prior.
-    :raises InvalidParent: a series without what its input requires.
+    :raises InvalidRequest: a series is missing, its input does not exist, or the parent is also its own prior.
+    :raises InvalidParent: a series lacks what its input requires.
     """
     names = list(pipeline.input)
     needed = {key for key, wanted in pipeline.input.items() if not wanted.optional}
@@ -84,10 +84,10 @@ def series_of_inputs(pipeline: Pipeline, parents: Mapping[str, ParentSeries]) ->
 
 
 def require_same_patient(parents: Mapping[str, ParentSeries], priors: Collection[str]) -> None:
-    """Refuse parents that are not of one patient and one study.
+    """Refuse parents of several patients or studies.
 
-    :param priors: the names of those that may be of other studies of the patient.
-    :raises Conflict: they are of several, naming them.
+    :param priors: the names of inputs that may be of other studies of the patient.
+    :raises Conflict: they are of several; the message names them.
     """
     for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"):
         of_study = keyword == "StudyInstanceUID"

@@ -23,7 +23,7 @@ from derived_series.user_code import described, place
 
 _log = logging.getLogger(__name__)
 
-#: What the names of the files' modules begin with.
+#: The prefix of the modules' names.
 _MODULES = "derived_series_library_"
 
 Thing = TypeVar("Thing")
@@ -31,7 +31,10 @@ Thing = TypeVar("Thing")
 
 @dataclass(frozen=True, slots=True)
 class NamedBlueprint:
-    """:param description: the first line of the file's docstring; :param sha256: of the file."""
+    """A blueprint of the library.
+
+    :param description: the first line of the file's docstring; :param sha256: of the file.
+    """
 
     name: str
     blueprint: Blueprint
@@ -42,9 +45,10 @@ class NamedBlueprint:
 
 @dataclass(frozen=True, slots=True)
 class NamedPipeline:
-    """
+    """A pipeline of the library.
+
     :param description: the first line of the class's docstring; :param sha256: of the file.
-    :param code: all that the result depends on beside parents and request.
+    :param code: all that the result depends on besides parents and request.
     """
 
     name: str
@@ -57,7 +61,7 @@ class NamedPipeline:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that could not be loaded, and why."""
+    """A file that could not be loaded, with the reason."""
 
     file: Path
     message: str
@@ -65,12 +69,12 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """What the blueprint folders hold.
+    """The contents of the blueprint folders.
 
-    A file ``name.py`` gives the blueprint ``name`` when it defines ``blueprint``; every Pipeline and DicomFactory
-    subclass that it defines is there too, and every Pipeline object by the name that it has in the file. Files whose
-    names begin with ``_`` are helpers, which the others import.
-    A file that fails is a problem of its own and stops no other.
+    A file ``name.py`` gives the blueprint ``name`` if it defines ``blueprint``. It also gives every Pipeline and
+    DicomFactory subclass that it defines, and every Pipeline object by its name in the file. Files whose names begin
+    with ``_`` are helpers, which the others import.
+    A file that fails is listed as a problem and does not stop the others.
     """
 
     blueprints: Mapping[str, NamedBlueprint]
@@ -80,9 +84,9 @@ class Library:
 
     @classmethod
     def load(cls, folders: Iterable[str | Path]) -> Library:
-        """Run every ``*.py`` of the folders, in name order; of two things of one name the first one stays.
+        """Run every ``*.py`` of the folders, in name order; of two things of one name the first is kept.
 
-        :param folders: a file among them stands for itself.
+        :param folders: folders or single files.
         """
         blueprints: dict[str, NamedBlueprint] = {}
         pipelines: dict[str, NamedPipeline] = {}
@@ -110,19 +114,19 @@ class Library:
         )
 
     def blueprint(self, name: str) -> NamedBlueprint:
-        """:raises NotFound: naming the ones there are."""
+        """A blueprint by its name. :raises NotFound: there is none; the message names the existing ones."""
         return _find("blueprint", name, self.blueprints)
 
     def pipeline(self, name: str) -> NamedPipeline:
-        """:raises NotFound: naming the ones there are."""
+        """A pipeline by its name. :raises NotFound: there is none; the message names the existing ones."""
         return _find("pipeline", name, self.pipelines)
 
     def factory(self, name: str) -> type[DicomFactory]:
-        """:raises NotFound: naming the ones there are."""
+        """A factory by its name. :raises NotFound: there is none; the message names the existing ones."""
         return _find("factory", name, self.factories)
 
     def plain_blueprints(self) -> dict[str, Blueprint]:
-        """The blueprints alone, by name; the KeyError of another name says which there are."""
+        """The blueprints alone, by name; the KeyError of another name lists them."""
         return _Blueprints((name, named.blueprint) for name, named in self.blueprints.items())
 
 
@@ -190,7 +194,7 @@ def _put(kind: str, name: str, thing: Thing, there: dict[str, Thing]) -> None:
 
 
 def _origin(thing: object) -> str:
-    """Where a thing of the library is from: the end of the file's path, which answers may tell."""
+    """Where a thing of the library comes from: the end of the file's path, which answers may show."""
     if isinstance(thing, NamedBlueprint | NamedPipeline):
         return f"of {'/'.join(thing.file.parts[-3:])}"
     module = getattr(thing, "__module__", "")
@@ -199,13 +203,13 @@ def _origin(thing: object) -> str:
 
 
 def _with_place(error: Exception) -> str:
-    """What a file has raised, and in which line of it."""
+    """An exception of a file in words, with the line of the file that raised it."""
     where = place(error).removesuffix(", in <module>")
     return f"{described(error)} ({where})" if where else described(error)
 
 
 def _run(file: Path) -> ModuleType:
-    """The module of a file, under a name that no import can meet by chance."""
+    """The module of a file, under a name that no import meets by chance."""
     name = f"{_MODULES}{hashlib.sha256(str(file).encode()).hexdigest()[:12]}_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:

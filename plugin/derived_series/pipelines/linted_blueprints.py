@@ -1,4 +1,4 @@
-"""The blueprints of a pipeline without a parent series, so far as they can be had: ``lint`` checks them."""
+"""Builds the blueprints of a pipeline without a parent series, if possible, for ``lint`` to check."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from derived_series.pipelines.user_calls import call_user_code
 
 
 def blueprints_without_parent(library: Library, named: NamedPipeline) -> dict[str, Blueprint | str]:
-    """The blueprint of each output, or in words why there is none to check.
+    """The blueprint of each output, or the reason why there is none to check.
 
-    ``blueprint_for`` is called without a parent, with the parameters' own values.
+    ``blueprint_for`` is called without a parent, with the parameters' default values.
 
     :param library: has the blueprints that outputs name.
-    :returns: by the pipeline's name, or ``pipeline.output`` of several.
+    :returns: by the pipeline's name, or ``pipeline.output`` if there are several.
     """
     outputs = named.pipeline.all_outputs()
     blueprints: dict[str, Blueprint | str] = {}
@@ -46,7 +46,7 @@ def _of_pipeline(named: NamedPipeline, output: str, blueprints: Mapping[str, Blu
 
 
 def _blueprint_for_nothing(pipeline: type[Pipeline], output: str, blueprints: Mapping[str, Blueprint]) -> Any:
-    """What ``blueprint_for`` returns without a parent."""
+    """The result of ``blueprint_for`` without a parent."""
     function: Any = pipeline().blueprint_for
     choice = {"inputs": {}, "output": output}
     known = inspect.signature(function).parameters

@@ -1,4 +1,4 @@
-"""Attributes of a user's class that are very likely meant to be others: ``inputs`` for ``input``."""
+"""Recognises misspelt attributes of a user's class, such as ``inputs`` for ``input``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from types import FunctionType
 
 from derived_series.errors import BlueprintError
 
-#: How like a known name an unknown one is that is taken for it: "outptus" is 0.86 like "outputs".
+#: The least similarity of a misspelt name to the known one: "outptus" is 0.86 like "outputs".
 _LIKENESS = 0.85
 
-#: The methods that authors write. Of other methods any name is theirs.
+#: The methods that authors override; other methods may have any name.
 _METHODS = ("prepare", "blueprint_for", "process", "validate", "get_data")
 
 _LIBRARY = "derived_series"
 
 
 def check_names(declared: type) -> None:
-    """Check the names that an author has given in a class and in his own classes above it.
+    """Check the names that an author uses in a class and in his own classes above it.
 
-    A name that is like no known one, or like one that is there as well, is the author's own.
+    A name is the author's own if it resembles no known one, or one that the class has too.
 
     :param declared: a subclass of Pipeline, Input or Output.
-    :raises BlueprintError: naming the attribute and what it is taken for.
+    :raises BlueprintError: an attribute is misspelt; the message names it and the likely one.
     """
     ours = [each for each in declared.__mro__ if each.__module__.split(".")[0] == _LIBRARY]
     authors = [each for each in declared.__mro__ if each not in ours and each is not object]

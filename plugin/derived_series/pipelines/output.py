@@ -1,4 +1,4 @@
-"""Output: one of the series that a pipeline makes, and the numbers that it gives beside them."""
+"""Output: one of a pipeline's series, and the numbers that the pipeline gives besides."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from derived_series.dicom.modules.measurement_report import Measurement, Segment
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.identifiers import MOST_OUTPUTS
 
-#: The key of the numbers in what ``process`` returns.
+#: The key of the numbers in the result of ``process``.
 VALUES = "values"
 #: The name of the one output of a pipeline that has no ``outputs``.
 RESULT = "result"
 
-#: Units of UCUM of which a number is a volume.
+#: The UCUM units of volumes.
 _VOLUMES = ("ml", "mL", "l", "L", "dl", "dL", "ul", "uL", "mm3", "cm3")
-#: The coding scheme of names that pipelines give to their numbers: a private one (PS3.16 8.2).
+#: The private coding scheme (PS3.16 8.2) of the names that pipelines use for their numbers.
 _OWN_SCHEME = "99DERIVEDSERIES"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -36,14 +36,14 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One series of a pipeline; ``outputs`` names it.
+    """One series of a pipeline, declared in ``outputs``.
 
-    :param blueprint: its blueprint, or the name of one of the library; None asks the pipeline's ``blueprint_for``.
+    :param blueprint: its blueprint, or the name of one in the library; None asks the pipeline's ``blueprint_for``.
     :param factory: builds it from what ``process`` returns; by default from an array, PlacedImage, NIfTI image or file.
     :param optional: ``process`` may leave it out.
     :param filling_strategy: for the parent's tags that the blueprint does not name; None is the pipeline's.
-    :param values: it is a measurement report of the numbers that ``process`` returns by ``"values"``; ``process`` may
-        give a list of further ``Measurement`` for it.
+    :param values: it is a measurement report of the numbers that ``process`` returns as ``"values"``; ``process`` may
+        return a list of further ``Measurement`` for it.
     """
 
     blueprint: Blueprint | str | None = None
@@ -55,12 +55,12 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A number that a run gives beside its series.
+    """A number that a run gives besides its series.
 
     :param number: an int or a float, finite.
-    :param unit: in UCUM, such as ``"ml"`` or ``"[hnsf'U]"``; ``"1"`` for a number without one.
-    :param concept: what the number is, for a report: a code of SNOMED CT by name or value, or any Code. Where it is not
-        given, a number in a unit of volume is a volume, and any other has its name as a code of its own.
+    :param unit: in UCUM, such as ``"ml"`` or ``"[hnsf'U]"``; ``"1"`` for a number without unit.
+    :param concept: the meaning of the number in a report: a code of SNOMED CT by name or value, or any Code. By default
+        a number in a unit of volume is a volume, and any other gets a private code with its name.
     :param segment: where it was measured, for a report; None for the parent's images.
     """
 
@@ -70,7 +70,7 @@ class Value:
     segment: SegmentReference | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Number and unit, as an answer has them."""
+        """Number and unit, as in an answer."""
         return {"Value": self.number, "Unit": self.unit}
 
     def measurement(self, name: str) -> Measurement:
@@ -86,7 +86,10 @@ class Value:
 
 
 def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
-    """:raises BlueprintError: names that cannot be used, things that are not outputs, more than can be kept apart."""
+    """Check the outputs of a pipeline.
+
+    :raises BlueprintError: a name cannot be used, a value is not an Output, or there are too many to tell apart.
+    """
     for name, output in outputs.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name == VALUES:
             raise BlueprintError(
@@ -107,7 +110,7 @@ def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
 
 
 def values_of(numbers: object, what: str) -> dict[str, Value]:
-    """The numbers of a result. :raises UserCodeError: what is not a finite number, or has a unit that UCUM has not."""
+    """The numbers of a result. :raises UserCodeError: one is not a finite number, or its unit is not in UCUM."""
     if numbers is None:
         return {}
     if not isinstance(numbers, Mapping):

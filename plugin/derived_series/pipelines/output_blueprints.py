@@ -24,10 +24,10 @@ from derived_series.pipelines.user_calls import call_user_code
 def output_blueprints(
     library: Library, name: str, pipeline: Pipeline, inputs: InputSeries, settings: BaseModel
 ) -> dict[str, Blueprint | None]:
-    """The blueprint of each output: its own, or what ``blueprint_for`` says; None of one that has neither.
+    """The blueprint of each output: its own, or that of ``blueprint_for``; None if neither exists.
 
     :param name: the pipeline's, in the library.
-    :raises BlueprintError: an output names a blueprint that the library has not.
+    :raises BlueprintError: an output names a blueprint that the library lacks.
     """
     return {
         key: _blueprint(library, output, f"the output {key!r} of pipeline {name!r}")
@@ -49,7 +49,7 @@ def _blueprint(library: Library, output: Output, title: str) -> Blueprint | None
 def _of_pipeline(
     library: Library, name: str, pipeline: Pipeline, output: str, inputs: InputSeries, settings: BaseModel
 ) -> Blueprint | None:
-    """What ``blueprint_for`` returns for an output; it gets what it has parameters of these names for."""
+    """The result of ``blueprint_for`` for an output; optional arguments are passed if the method has them."""
     function: Any = pipeline.blueprint_for
     parameters = inspect.signature(function).parameters
     choice = {"inputs": inputs.copies, "output": output}
@@ -61,9 +61,9 @@ def _of_pipeline(
 
 
 def with_requested(blueprints: Mapping[str, Blueprint | None], extra: Blueprint) -> dict[str, Blueprint | None]:
-    """The blueprints with the request's elements; what is of one kind of object goes to the outputs of this kind.
+    """The blueprints with the request's elements; elements for one kind of object go only to the outputs of this kind.
 
-    A SeriesDescription of the request gets the output's name where there are several.
+    If there are several outputs, a SeriesDescription of the request gets the output's name.
     """
     if len(blueprints) == 1:
         return {name: None if blueprint is None else blueprint + extra for name, blueprint in blueprints.items()}
@@ -76,7 +76,7 @@ def with_requested(blueprints: Mapping[str, Blueprint | None], extra: Blueprint)
 def _of_output(
     name: str, blueprint: Blueprint, blueprints: Mapping[str, Blueprint | None], extra: Blueprint
 ) -> Blueprint:
-    """What of the request's elements is for one output among several."""
+    """The request's elements for one output among several."""
     elements = extra.copy()
     for key in REQUEST_KEYS:
         takers = [other for other in blueprints.values() if takes_key(other, key)]

@@ -1,4 +1,4 @@
-"""From what ``process`` returned for an output to its series."""
+"""Makes the series of an output from what ``process`` returned for it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from derived_series.pipelines.user_factories import builds_itself, method_of, re
 
 
 def series_of_output(output: PlannedOutput, result: Any, inputs: InputSeries, options: Options) -> Series:
-    """The series of what ``process`` returned for an output: an image, a file, datasets, or a finished series.
+    """The series of an output, from an image, a file, datasets, or a finished series.
 
-    :raises InvalidRequest: the request is to change the place of a series that the pipeline builds itself.
-    :raises UserCodeError: nothing, or what cannot be made a series.
+    :raises InvalidRequest: the request would move a series that the pipeline builds itself.
+    :raises UserCodeError: ``process`` returned nothing, or nothing that can become a series.
     """
     own_build = builds_itself(output.factory)
     if not own_build and isinstance(result, Iterator):  # such as a generator, which runs only now
@@ -73,7 +73,7 @@ def require_segments_of(output: PlannedOutput, content: Any, absent: Collection[
     """Refuse a report on segments of outputs that are not made.
 
     :param content: what ``process`` returned for the report; :param absent: the outputs that it left out.
-    :raises UserCodeError: naming the output.
+    :raises UserCodeError: the report refers to one of them; the message names it.
     """
     uids = {each.header.series_instance_uid: each.name for each in absent if each.header is not None}
     for each in content if isinstance(content, list | tuple) else ():

@@ -1,4 +1,4 @@
-"""Pipeline: from parent series to an image, by the user's code."""
+"""Pipeline: user code that makes an image from parent series."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from derived_series.pipelines.output import RESULT, Output
 
 
 def snake_case(name: str) -> str:
-    """``GaussianSmoothing`` as ``gaussian_smoothing``."""
+    """The name in snake case: ``GaussianSmoothing`` becomes ``gaussian_smoothing``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 class Parameters(BaseModel):
-    """Base of a pipeline's parameters: a pydantic model; unknown names are refused."""
+    """Base of a pipeline's parameters: a pydantic model that refuses unknown names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,10 +63,10 @@ class Pipeline:
             cls.input = {name: Input.class_of(declared, name) for name, declared in cls.input.items()}
 
     def as_class(self, name: str, module: str, description: str | None) -> type[Pipeline]:
-        """The class that an object at the top of a file stands for: what was set on the object is the class's.
+        """The class for an object at the top of a file, with the attributes that were set on the object.
 
-        :param name: of the object, and so of the pipeline, unless it has a ``name``.
-        :param module: that of the file; :param description: what people read.
+        :param name: the object's, which is the pipeline's unless it has a ``name``.
+        :param module: the file's; :param description: what people read.
         """
         subclass: type[Pipeline] = type(
             name, (type(self),), {"name": name, "__doc__": description, **vars(self), "__module__": module}
@@ -74,17 +74,18 @@ class Pipeline:
         return subclass
 
     def prepare(self) -> None:
-        """Load what many jobs need, such as a model: ``self.model = ...``. It is called once in each worker process,
-        before its first job; every job gets a copy of the object that it was called on.
+        """Load what many jobs need, such as a model: ``self.model = ...``.
+
+        It is called once in each worker process, before its first job; every job gets a copy of the prepared object.
         """
 
     def blueprint_for(
         self, parent: ParentSeries, parameters: Any, blueprints: Mapping[str, Blueprint]
     ) -> Blueprint | None:
-        """The blueprint for this parent; override it when it depends on the parent or the parameters.
+        """The blueprint for this parent; override it if it depends on the parent or the parameters.
 
-        One that depends on other inputs has one more parameter, ``inputs``: all series by their names in ``input``.
-        One that makes several outputs may have the parameter ``output``: the name of the one that is asked for.
+        An override may have a parameter ``inputs``, to get all series by their names in ``input``, and a parameter
+        ``output``, to get the name of the output if there are several.
 
         :param blueprints: the named blueprints of the library, such as ``blueprints["ct"]``.
         """
@@ -93,7 +94,7 @@ class Pipeline:
     def process(self, input_container: InputContainer) -> Any:
         """The result: an image for the factory, or a DerivedSeries, or finished datasets.
 
-        With ``outputs`` a dict of these by output name. ``values`` in a dict are numbers that are kept beside them.
+        With ``outputs``, a dict of these by output name. The key ``values`` of a dict holds numbers to keep with them.
         """
         raise NotImplementedError(f"{type(self).__name__} has no process()")
 
@@ -105,9 +106,9 @@ class Pipeline:
 
     @classmethod
     def parent_name(cls) -> str:
-        """The name of the input that is the parent: the first one where the class does not tell.
+        """The name of the input that is the parent: ``parent_input``, or the first.
 
-        :raises BlueprintError: when it tells of one that there is not, or has no input.
+        :raises BlueprintError: ``parent_input`` names no input, or there are no inputs.
         """
         names = list(cls.input)
         if cls.parent_input in names:
@@ -121,7 +122,7 @@ class Pipeline:
 
     @classmethod
     def all_outputs(cls) -> Mapping[str, Output]:
-        """``outputs``, or the one that ``header_blueprint`` and ``dicom_factory`` make."""
+        """``outputs``, or the single output of ``header_blueprint`` and ``dicom_factory``."""
         return cls.outputs or {RESULT: Output(None, cls.dicom_factory)}
 
 

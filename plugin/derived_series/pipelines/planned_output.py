@@ -1,4 +1,4 @@
-"""An output of a run before ``process`` is called: what builds it, and its header."""
+"""Prepares the outputs of a run before ``process`` is called: the factory and header of each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from derived_series.pipelines.run_options import Options
 
 @dataclass(frozen=True, slots=True)
 class PlannedOutput:
-    """An output of a run that is still to be made.
+    """An output of a run that is not made yet.
 
     :param pipeline: the pipeline's name in the library.
     :param is_one_of_several: the pipeline has other outputs.
-    :param context: with UIDs of its own, which are settled before it is made.
-    :param header: None without a blueprint: ``process`` returns finished datasets.
+    :param context: has UIDs of its own, which are known in advance.
+    :param header: None without a blueprint, if ``process`` returns finished datasets.
     :param is_report: its blueprint makes a measurement report, which refers to other outputs.
     """
 
@@ -53,9 +53,9 @@ def planned_outputs(
 ) -> dict[str, PlannedOutput]:
     """The outputs of a pipeline by name, each with its header.
 
-    :param name: the pipeline's, in the library. :param blueprints: by output, without what the request adds.
-    :raises BlueprintError: an output is to hold values, and makes another kind of object than a report.
-    :raises InvalidRequest: a key of the request that is for another kind of object.
+    :param name: the pipeline's, in the library. :param blueprints: by output, without the request's elements.
+    :raises BlueprintError: an output with ``values`` makes another kind of object than a report.
+    :raises InvalidRequest: a key of the request is for another kind of object.
     """
     reports = {key for key, blueprint in blueprints.items() if kind_made_by(blueprint) == REPORT}
     common = replace(context, algorithm=pipeline.algorithm, tracked=bool(reports), maker=context.maker or name).seeded()
@@ -82,7 +82,7 @@ def planned_outputs(
 
 
 def _with_factory_of_kind(output: Output, blueprint: Blueprint | None) -> Output:
-    """With the factory of its kind, where that is made from what no image is, and the pipeline names no factory."""
+    """The output with its kind's factory, if that takes no image and the pipeline names no factory."""
     kind = kind_made_by(blueprint)
     if kind is None or kind.made_from != "File" or type(output.factory) is not ObjectFactory:
         return output

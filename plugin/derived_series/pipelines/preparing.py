@@ -1,4 +1,4 @@
-"""Pipelines that load something once: one object for all jobs of a process, of which every job gets a copy."""
+"""Prepares pipelines once in a process, and gives every job a copy."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _log = logging.getLogger(__name__)
 
 
 def instance_of(pipeline: type[Pipeline]) -> Pipeline:
-    """A pipeline object for one job. What a job sets on it, no other job sees."""
+    """A pipeline object for one job; no other job sees what the job sets on it."""
     return pipeline() if pipeline.prepare is Pipeline.prepare else copy.copy(_prepared(pipeline))  # type: ignore[arg-type]  # a class is hashable
 
 
 @cache
 def _prepared(pipeline: type[Pipeline]) -> Pipeline:
-    """The object that ``prepare`` was called on; where that raised, the next job calls it again."""
+    """The object that ``prepare`` was called on; if ``prepare`` raised, the next job calls it again."""
     instance = pipeline()
     began = time.monotonic()
     instance.prepare()

@@ -1,4 +1,4 @@
-"""What ``process`` returned, by output, and the numbers beside it."""
+"""Splits the result of ``process`` into outputs and numbers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from derived_series.pipelines.user_calls import type_in_words
 
 
 def by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any], dict[str, Value]]:
-    """What ``process`` returned, by output, and the numbers beside it.
+    """The result of ``process`` by output, and its numbers.
 
-    :raises UserCodeError: outputs that there are not, or that are missing.
+    :raises UserCodeError: an output is missing or unknown.
     """
     outputs = pipeline.all_outputs()
     what = f"process of pipeline {name!r}"
@@ -50,7 +50,7 @@ def by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any
 
 
 def _listed(measurements: Any, what: str, key: str) -> list[Measurement]:
-    """:raises UserCodeError: what is not a list of measurements."""
+    """The list of a report's measurements. :raises UserCodeError: it is not one."""
     if not isinstance(measurements, list | tuple) or not all(isinstance(each, Measurement) for each in measurements):
         raise UserCodeError(
             f"{what} returned {type_in_words(measurements)} for {key!r}, a report of values",

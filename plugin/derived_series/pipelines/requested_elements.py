@@ -1,4 +1,4 @@
-"""The elements that a request asks for by its keys, as a blueprint that wins over any other."""
+"""Makes a blueprint of the elements that a request asks for; it takes precedence over any other."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def extra_blueprint(
     :param derived_by: name or value of a code of CID 7203.
     :param described: the segments of a label map, as in the request's ``Segments``: a list of objects with its keys,
         the name of a table, or ``{"Table": text}``.
-    :param units: what a parametric map's values are measured in, as UCUM has it.
+    :param units: the units of a parametric map's values, in UCUM.
     :param pictured: settings of ``picture(...)`` by name.
     :param of_kinds: the keys that only some kinds take (``Segments``, ``Units``, ``Picture``...), as in the request.
-    :raises InvalidRequest: a tag that there is not, a value that its VR does not allow.
+    :raises InvalidRequest: a tag does not exist, or its VR does not allow the value.
     """
     elements: list[VirtualElement] = []
     try:
@@ -58,7 +58,7 @@ def extra_blueprint(
 
 
 def _elements(key: RequestKey, value: Any) -> Blueprint:
-    """The elements that a key of a request stands for, by the module that its kind names."""
+    """The elements for a key of a request, by the module that its kind names."""
     module = importlib.import_module(f"derived_series.dicom.modules.{key.module}")
     elements: Blueprint = module.elements_of_request(value)
     return elements

@@ -1,4 +1,4 @@
-"""One derivation by a pipeline: parents in, series that are ready to be written out."""
+"""Derives series from parents by a pipeline."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ __all__ = ["Options", "Results", "extra_blueprint", "run_blueprint", "run_output
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What one run of a pipeline made.
+    """The result of one run of a pipeline.
 
     :param series: by output name, in the order of the pipeline's outputs; ready to be written out.
-    :param values: the numbers beside them.
+    :param values: the numbers of the run.
     """
 
     series: Mapping[str, Series]
@@ -54,7 +54,7 @@ def run_pipeline(
     options: Options,
     context: BuildContext,
 ) -> Series:
-    """The series of a pipeline that makes one; see ``run_outputs``."""
+    """Run a pipeline with a single output; see ``run_outputs``."""
     series = run_outputs(library, name, parents, parameters, options, context).series
     if len(series) > 1:
         raise InvalidRequest(
@@ -76,8 +76,8 @@ def run_outputs(
     """Run a pipeline on its parents.
 
     :param parents: by input name; with a single input the name does not matter.
-    :raises InvalidRequest: inputs or parameters that the pipeline does not have.
-    :raises UserCodeError: an exception in the pipeline's code.
+    :raises InvalidRequest: the pipeline does not have these inputs or parameters.
+    :raises UserCodeError: the pipeline's code raised an exception.
     """
     pipeline: Pipeline = call_user_code(
         f"the constructor or prepare of pipeline {name!r}", instance_of, library.pipeline(name).pipeline
@@ -107,7 +107,7 @@ def _series(
     options: Options,
     warnings: Sequence[str],
 ) -> dict[str, Series]:
-    """The series of what ``process`` returned, by output name; reports last, since they refer to the others."""
+    """The series from the result of ``process``, by output name; reports are made last, as they refer to the others."""
     absent = [output for name, output in outputs.items() if name not in images]
     segmentations = {
         str(series.pivot.SOPInstanceUID): series.pivot
@@ -135,7 +135,7 @@ def _series(
 
 
 def _parent_warnings(pipeline: Pipeline, inputs: InputSeries) -> Iterator[str]:
-    """The warning that the first of several inputs is taken for the parent."""
+    """The warning that the first of several inputs is used as the parent."""
     if len(inputs.series) > 1 and pipeline.parent_input is None:
         yield (
             f"{type(pipeline).__name__} has {len(pipeline.input)} inputs and no parent_input: the first one, "
@@ -144,5 +144,5 @@ def _parent_warnings(pipeline: Pipeline, inputs: InputSeries) -> Iterator[str]:
 
 
 def _label_warnings(data: Mapping[str, Any]) -> Iterator[str]:
-    """The warnings of inputs that are labels."""
+    """The warnings of the inputs that are labels."""
     return (warning for each in data.values() if isinstance(each, Labels) for warning in each.warnings)

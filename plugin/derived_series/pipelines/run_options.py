@@ -1,4 +1,4 @@
-"""Options: what a request adds to a pipeline or a blueprint."""
+"""Options: the settings of a request for a pipeline or a blueprint."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from derived_series.transfer_syntaxes import DEFAULT
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a request adds to a pipeline or a blueprint.
+    """The settings of a request for a pipeline or a blueprint.
 
-    :param strategy: instead of the pipeline's; :param extra: elements that win over the blueprint's;
-    :param nan: what NaN and Inf are replaced by;
+    :param strategy: in place of the pipeline's; :param extra: elements that take precedence over the blueprint's;
+    :param nan: the replacement of NaN and Inf;
     :param resampling: how an image of another grid is brought to the parent's; None leaves it where it is;
-    :param transfer_syntax: keyword or UID of what the series is written in; None is what its class is written in,
-        uncompressed but for label maps;
+    :param transfer_syntax: keyword or UID of the transfer syntax; None is the default of the series' class,
+        uncompressed except for label maps;
     :param validation: what happens to a series that breaks a rule of its IOD;
     :param frame_of_reference: ``"New"`` for an image in another space than the patient's, such as MNI's.
     """
@@ -40,7 +40,7 @@ class Options:
     frame_of_reference: FrameChoice = "Parent"
 
     def build(self, factory: DicomFactory, header: SeriesHeader, image: Any, nan: float | None) -> Series:
-        """The series of a header and an image. A factory gets only what is asked for: it may be older."""
+        """Build the series of a header and an image. A factory gets only the requested settings, as it may be older."""
         asked = {
             "nan": nan,
             "resampling": self.resampling,
@@ -51,7 +51,7 @@ class Options:
         return series
 
     def ready(self, series: Series, parent: ParentSeries) -> Series:
-        """The series, checked, and in the transfer syntax asked for. :raises ValidationFailed: see ``check_series``."""
+        """The series, checked and in the requested transfer syntax. :raises ValidationFailed: see ``check_series``."""
         checked = check_series(series, parent, self.validation)
         syntax = self.transfer_syntax or sop_class(series.sop_class_uid).written_in or DEFAULT
         return checked if syntax == DEFAULT else checked.written_in(syntax)

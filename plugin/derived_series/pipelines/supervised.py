@@ -1,4 +1,4 @@
-"""A command that a pipeline runs: it ends with the pipeline, its output is passed on line by line as it comes."""
+"""Runs a command for a pipeline: it ends with the pipeline, and its output is passed on line by line."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from pathlib import Path
 from derived_series.errors import UserCodeError
 from derived_series.pipelines import supervisor
 
-#: Lines of a failed command's output that its error has, and characters of one line; a longer one is cut.
+#: The most lines of a failed command's output in its error, and characters of one line.
 LAST_LINES = 20
 _LINE_CHARACTERS = 2000
 
-#: Of the worker's environment what says how its own Python, or Orthanc, runs: nothing of it is the command's.
+#: The environment variables for the worker's own Python or Orthanc, which a command does not get.
 _OF_OURS = ("PYTHON", "ORTHANC", "DERIVED_SERIES_", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 
 
@@ -31,17 +31,17 @@ _OF_KILLED = {-signal.SIGKILL: _MEMORY, 128 + signal.SIGKILL: _MEMORY}
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is run.
+    """A command to run.
 
     :param arguments: the program and its arguments; no shell reads them.
-    :param folder: where it runs.
-    :param env: is added to the worker's environment, without what is for Orthanc and for our own Python.
-    :param remove: folders that are removed when the worker ends before the command does.
-    :param cleanup: commands that are run when it has ended, however it did.
-    :param unbounded: the worker's memory bound is not the command's.
-    :param seconds: that it may take; None: as long as its job.
-    :param name: what errors call it; by default its program.
-    :param remedies: what can be done about an exit status, where its program is known to mean something by it.
+    :param folder: its working directory.
+    :param env: is added to the worker's environment, without the variables for Orthanc and for our own Python.
+    :param remove: folders to remove when the worker ends before the command does.
+    :param cleanup: commands to run after it, however it ended.
+    :param unbounded: the worker's memory limit does not apply to the command.
+    :param seconds: the longest time that it may take; None: as long as its job.
+    :param name: its name in errors; by default its program.
+    :param remedies: what to do about an exit status, if its program gives that a meaning.
     """
 
     arguments: Sequence[str]
@@ -56,12 +56,12 @@ class Command:
 
 
 def run(command: Command, tell: Callable[[str], None]) -> list[str]:
-    """Run it to its end; the last lines of its output.
+    """Run a command to its end; return the last lines of its output.
 
-    When the worker is killed meanwhile, the command and all that it started are, too.
+    If the worker is killed meanwhile, so are the command and all its descendants.
 
-    :param tell: gets each line of the output, as it comes; a carriage return ends one, too.
-    :raises UserCodeError: it cannot be started, it takes too long, or its exit status is not 0.
+    :param tell: gets each line of the output at once; a carriage return ends a line too.
+    :raises UserCodeError: it cannot be started, takes too long, or its exit status is not 0.
     """
     status, last = _run(command, tell)
     name = command.name or f"the command {Path(command.arguments[0]).name!r}"
@@ -132,7 +132,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
 
 
 def _lines(output: int) -> Iterator[str]:
-    """Whole lines, without those that are empty; what has no end is cut, not kept."""
+    """Whole lines that are not empty; an endless line is cut."""
     rest = b""
     while block := os.read(output, 1 << 16):
         *lines, rest = (rest + block).replace(b"\r", b"\n").split(b"\n")
@@ -146,5 +146,5 @@ def _text(line: bytes) -> str:
 
 
 def inherited() -> dict[str, str]:
-    """The worker's environment, as a program that is not ours may have it."""
+    """The worker's environment variables for a program that is not ours."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OF_OURS)}

@@ -1,8 +1,8 @@
-"""Runs one command for a pipeline, and ends all that it started, whatever becomes of the pipeline's process.
+"""Runs one command for a pipeline, and ends all processes that it started, whatever happens to the pipeline's process.
 
-A script of the standard library alone, which is a process of its own: ``supervised`` starts it. It outlives a killed
-worker by the moment that is needed to end the command and to remove the command's folder. All descendants of the
-command are its own (PR_SET_CHILD_SUBREAPER), those that made a session of their own too.
+``supervised`` starts this script, which uses the standard library only, as a process of its own. If the worker is
+killed, it lives long enough to end the command and to remove the command's folder. All descendants of the command are
+its children (PR_SET_CHILD_SUBREAPER), even those in a session of their own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
-#: Seconds between asking a command to end and ending it, and that a command which cleans up may take.
+#: Seconds between asking a command to end and killing it, and seconds that a cleanup command may take.
 _GRACE, _CLEANING = 2.0, 60.0
 
 
 def main() -> int:
-    """One line of JSON on standard input says what to run; its end asks for the end of the command."""
+    """Run the command in one line of JSON on standard input; when the input ends, end the command."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with open(0, "rb", buffering=0, closefd=False) as asked:  # unbuffered: its end is waited for below
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]:
-    """The exit status, or why the command cannot be started; and whether the end was asked for by the worker's."""
+    """The exit status, or why the command cannot be started; and whether the worker asked for the end."""
 
     def prepare() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -105,7 +105,7 @@ def _ask(child: subprocess.Popen[bytes]) -> None:
 
 
 def _end_descendants() -> None:
-    """Kill and reap until there is none: each one's children become this process's own when it is gone."""
+    """Kill and reap until no process is left: the children of each become children of this process when it is gone."""
     end = time.monotonic() + _CLEANING
     while (children := _children()) and time.monotonic() < end:
         for pid in children:
@@ -122,7 +122,7 @@ def _end_descendants() -> None:
 
 
 def _children() -> list[int]:
-    """The processes below this one, directly or not; of a zombie there is nothing left to do but to reap it."""
+    """The processes below this one, directly or not; a zombie needs only to be reaped."""
     parents: dict[int, int] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -139,7 +139,7 @@ def _children() -> list[int]:
 
 
 def _clean_up(command: list[str]) -> None:
-    """What removes a container; its own output says nothing that a user needs."""
+    """Run the commands that remove a container; their output is dropped, as no user needs it."""
     try:
         subprocess.run(
             command,

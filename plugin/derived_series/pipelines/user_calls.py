@@ -1,4 +1,4 @@
-"""Calls of a user's code: whatever it raises becomes an error that names the code."""
+"""Calls user code; whatever it raises becomes an error that names the code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derived_series.user_code import raised_message
 
 
 def call_user_code(what: str, function: Any, *arguments: Any) -> Any:
-    """Call user code; whatever it raises is a UserCodeError with its message. :param what: the name of that code."""
+    """Call user code; whatever it raises becomes a UserCodeError. :param what: the name of the code in messages."""
     try:
         return function(*arguments)
     except DerivedSeriesError:
@@ -21,5 +21,5 @@ def call_user_code(what: str, function: Any, *arguments: Any) -> Any:
 
 
 def type_in_words(result: object) -> str:
-    """The type of what user code returned, as an error has it: "nothing", "a dict"."""
+    """The type of a value from user code, in words: "nothing", "a dict"."""
     return "nothing" if result is None else f"a {type(result).__name__}"

@@ -1,4 +1,4 @@
-"""Factories whose methods a user wrote: how they are called, and what they may return."""
+"""Calls factories whose methods a user wrote, and checks their results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from derived_series.pipelines.user_calls import call_user_code, type_in_words
 
 
 def builds_itself(factory: DicomFactory) -> bool:
-    """Whether a factory makes its datasets by a ``build_from_header`` of its own."""
+    """Whether a factory makes its datasets with its own ``build_from_header``."""
     return type(factory).build_from_header is not DicomFactory.build_from_header
 
 
@@ -27,9 +27,9 @@ def series_built_by(
     parent: ParentSeries,
     context: BuildContext,
 ) -> Series:
-    """The datasets of a factory that builds them itself, as a series of the parent.
+    """The datasets that a factory built itself, as a series of the parent.
 
-    :param header: over instances of its own, which user code may change.
+    :param header: has instances of its own, which user code may change.
     """
     what = method_of(factory, "build_from_header")
     datasets = call_user_code(what, factory.build_from_header, header, image)
@@ -39,7 +39,7 @@ def series_built_by(
 
 
 def require_series(result: object, factory: DicomFactory) -> None:
-    """Refuse what is not a series. :raises UserCodeError: a ``build`` of the user's that returns something else."""
+    """Refuse a result that is not a series. :raises UserCodeError: a user's ``build`` returned something else."""
     if not isinstance(result, Series):
         raise UserCodeError(
             f"{method_of(factory, 'build')} returned {type_in_words(result)}",
@@ -48,5 +48,5 @@ def require_series(result: object, factory: DicomFactory) -> None:
 
 
 def method_of(factory: DicomFactory, method: str) -> str:
-    """A method of a factory, as an error names it: "read of MyFactory"."""
+    """The name of a factory's method in errors: "read of MyFactory"."""
     return f"{method} of {type(factory).__name__}"

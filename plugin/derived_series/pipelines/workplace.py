@@ -1,4 +1,4 @@
-"""Workplace: what surrounds a run of a pipeline: a folder for files, and somebody who listens."""
+"""Workplace: the folder, progress and log of a pipeline's run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def _unheard(_: float, text: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """
-    :param folder: for files of the run; None makes one where it is asked for, which goes away with this process.
-    :param progress: called with how far ``process`` is, from 0 to 1, and what it is about.
+    """Where a run of a pipeline takes place.
+
+    :param folder: for files of the run; None makes one when it is needed, which is removed with this process.
+    :param progress: called with the part of ``process`` that is done, from 0 to 1, and the current step.
     :param log: called with each line.
     """
 
@@ -32,7 +33,7 @@ class Workplace:
 
 
 def temporary_folder() -> Path:
-    """A folder that goes away with this process: what is made of its files may be read until then."""
+    """A folder that is removed with this process, so that its files can be read until then."""
     folder = tempfile.TemporaryDirectory(prefix="derived-series-", ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
     return Path(folder.name)
@@ -40,7 +41,7 @@ def temporary_folder() -> Path:
 
 @contextlib.contextmanager
 def temporary_files_in(folder: Path) -> Iterator[None]:
-    """Let ``tempfile`` and the programs that are started put their temporary files into a folder (TMPDIR)."""
+    """Make ``tempfile`` and started programs use a folder for temporary files (TMPDIR)."""
     before, directory = os.environ.get("TMPDIR"), tempfile.tempdir
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     try:
