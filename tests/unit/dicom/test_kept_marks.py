@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import highdicom
@@ -11,7 +12,16 @@ import pytest
 from pydicom.dataset import Dataset
 
 from building import LIBRARY, build, parent_of, written
-from derived_series import Blueprint, CopyElement, FillingStrategy, PlacedImage, PositionCopyElement, StaticElement
+from derived_series import (
+    Blueprint,
+    BuildContext,
+    CopyElement,
+    FillingStrategy,
+    PlacedImage,
+    PositionCopyElement,
+    StaticElement,
+)
+from derived_series.pipelines.run import Options, run_blueprint
 from multiframe import enhanced
 from parents_of_kinds import image_for, phantom_for
 from phantoms import ct_phantom, encode
@@ -74,6 +84,21 @@ def test_what_was_not_compressed_is_not_marked(name: str) -> None:
     for dataset in written(build(parent, image_for(name, parent), blueprint=name)):
         assert dataset.get("LossyImageCompression") in (None, "00")
         assert "LossyImageCompressionRatio" not in dataset and "LossyImageCompressionMethod" not in dataset
+
+
+@pytest.mark.parametrize(("name", "asked"), [("segmentation", 2), ("legacy_enhanced_ct", 2), ("ct", 0)])
+def test_what_the_parent_does_not_say_of_its_compression_is_told_where_it_is_asked_for(
+    name: str, asked: int, tmp_path: Path
+) -> None:
+    """Ratio and method are of type 1C in segmentations and enhanced images, of type 3 in CT images."""
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets:
+        dataset.LossyImageCompression = "01"
+    parent, path = parent_of(datasets), tmp_path / "image.npy"
+    np.save(path, image_for(name, parent))
+    whole = run_blueprint(LIBRARY, name, "numpy", parent, path, Options(), BuildContext())
+    warned = [warning for warning in whole.warnings if "LossyImageCompression" in warning]
+    assert len(warned) == asked and all("the parent has it no better" in warning for warning in warned)
 
 
 # ---- LUT shape

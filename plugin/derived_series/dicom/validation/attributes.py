@@ -17,6 +17,8 @@ from derived_series.dicom.validation.standard import Attribute, Module, modules_
 #: Attributes that are never part of the header.
 PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
 
+#: How much was lost before, and how: only the parent can say it.
+_OF_THE_PARENT_ALONE = frozenset({"LossyImageCompressionRatio", "LossyImageCompressionMethod"})
 #: The groups in which a macro may be; the tables do not say which macros are mandatory for an IOD.
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
@@ -140,6 +142,8 @@ def _problem(item: Dataset, attribute: Attribute) -> str | None:
 def _excused(dataset: Dataset, parent: Dataset, attribute: Attribute, same_kind: bool) -> bool:
     """Whether the parent has the same fault."""
     first = attribute.path[0] if attribute.path else None
+    if attribute.keyword in _OF_THE_PARENT_ALONE:
+        return True
     if first in _GROUPS and is_legacy_converted(dataset):  # the parent's instances have it one by one
         classic = classic_keyword(attribute.path[-1], attribute.keyword)
         return classic is not None and _has_none(parent, classic)

@@ -67,6 +67,10 @@ BY_VALUE_TYPE: Mapping[str, Condition] = {
 }
 
 
+def _is_lossy(dataset: Dataset) -> bool:
+    return dataset.get("LossyImageCompression") == "01"
+
+
 def _is_named(item: Dataset) -> bool:
     """Whether a content item needs a name (PS3.3 C.17.3.2.1); a container does if it is the root."""
     if item.get("ValueType") == "CONTAINER":
@@ -89,7 +93,8 @@ CONDITIONS: Mapping[str, Condition] = {
     "CodeValue": _code_without_value,
     "CodingSchemeDesignator": _has("CodeValue", "LongCodeValue"),
     "FailedSOPSequence": lambda dataset: False,
-    "LossyImageCompressionRatio": lambda dataset: False,  # the parent may not have it
+    "LossyImageCompressionRatio": _is_lossy,
+    "LossyImageCompressionMethod": _is_lossy,
     "DeidentificationMethod": lambda dataset: (
         dataset.get("PatientIdentityRemoved") == "YES" and "DeidentificationMethodCodeSequence" not in dataset
     ),
