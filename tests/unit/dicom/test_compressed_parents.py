@@ -34,9 +34,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from building import build, parent_of, volume, written
-from derived_series import Blueprint, ParentSeries, StaticElement
+from building import LIBRARY, build, parent_of, volume, written
+from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
 from derived_series.errors import InvalidParent
+from derived_series.pipelines.run import Options, run_blueprint
 from phantoms import compressed, ct_phantom, encode, mr_phantom
 
 Array = npt.NDArray[Any]
@@ -159,6 +160,17 @@ def test_a_ratio_that_the_parent_does_not_name_is_that_of_its_compressed_pixels(
         derived = [dataset.LossyImageCompressionRatio for dataset in written(build(parent, image, blueprint=name))]
         assert derived == pytest.approx(ratios if name == "ct" else ratios[1:2], abs=0.006)
         assert "LossyImageCompressionRatio" in written(build(parent, image, blueprint=name))[0]
+
+
+def test_headers_alone_do_not_tell_the_ratio_and_nothing_is_refused(tmp_path: Path) -> None:
+    """A syntax that is always lossy marks the image; without pixels nobody knows how much was lost."""
+    contents = packed(ct_phantom(2, 32, 32), JPEGLSNearLossless, LOSSY[JPEGLSNearLossless][0])
+    parent = ParentSeries.from_bytes(contents, pixels=False)
+    np.save(tmp_path / "image.npy", np.ones(parent.shape, np.uint8))
+    series = run_blueprint(LIBRARY, "segmentation", "numpy", parent, tmp_path / "image.npy", Options(), BuildContext())
+    (derived,) = written(series)
+    assert derived.LossyImageCompression == "01" and derived.LossyImageCompressionMethod == "ISO_14495_1"
+    assert sum("LossyImageCompressionRatio" in warning for warning in series.warnings) == 1
 
 
 def test_a_ratio_that_nothing_tells_is_left_out() -> None:

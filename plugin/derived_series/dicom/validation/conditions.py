@@ -68,7 +68,7 @@ BY_VALUE_TYPE: Mapping[str, Condition] = {
 
 
 def _is_lossy(dataset: Dataset) -> bool:
-    return dataset.get("LossyImageCompression") == "01"
+    return str(dataset.get("LossyImageCompression", "")) == "01"
 
 
 def _is_named(item: Dataset) -> bool:
