@@ -164,7 +164,7 @@ def _injection(isotope, scan, zone, half_life):
 
 
 def _check_injection(series, injected, scan, half_life):
-    """:raises InvalidParent: an injection that cannot be this scan's."""
+    """Require an injection that can be this scan's. :raises InvalidParent: it cannot."""
     begun = scan
     if series.volumes > 1:  # of a dynamic scan, which may begin before the injection
         begun = max((_time_of(one, "Acquisition") for one in series.instances), key=lambda moment: moment.at)

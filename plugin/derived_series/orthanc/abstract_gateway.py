@@ -1,4 +1,4 @@
-"""Orthanc as the plugin sees it; what stands in for it in tests needs no server."""
+"""Orthanc as the plugin sees it, so that tests can replace it without a server."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from derived_series.orthanc.http import Route
 
 
 class Gateway(ABC):
-    """Orthanc's REST API without HTTP, its configuration, and the places where a plugin hooks in."""
+    """Orthanc's REST API without HTTP, its configuration, and its hooks for plugins."""
 
     @abstractmethod
     def configuration(self) -> dict[str, Any]:
-        """Orthanc's whole configuration, environment variables replaced. It holds passwords: not for the log."""
+        """Orthanc's whole configuration, with environment variables replaced. It holds passwords: never log it."""
 
     @abstractmethod
     def configuration_path(self) -> Path:
@@ -30,7 +30,7 @@ class Gateway(ABC):
 
     @abstractmethod
     def authorization(self) -> str:
-        """The Authorization header with which Orthanc lets its own plugins in."""
+        """The Authorization header with which Orthanc accepts its own plugins."""
 
     @abstractmethod
     def get(self, path: str) -> Any:
@@ -41,22 +41,22 @@ class Gateway(ABC):
 
     @abstractmethod
     def get_any(self, path: str) -> Any:
-        """GET of the REST API with the routes of other plugins. :raises NotFound: no such resource."""
+        """GET of the REST API including other plugins' routes. :raises NotFound: no such resource."""
 
     @abstractmethod
     def post(self, path: str, body: str) -> Any:
-        """POST to Orthanc's own REST API; errors as of ``put``."""
+        """POST to Orthanc's own REST API; raises the errors of ``put``."""
 
     @abstractmethod
     def put(self, path: str, body: bytes) -> None:
         """PUT to Orthanc's own REST API.
 
-        :raises NotFound: no such resource. :raises DerivedSeriesError: Orthanc refuses it.
+        :raises NotFound: no such resource. :raises DerivedSeriesError: Orthanc refuses the request.
         """
 
     @abstractmethod
     def delete(self, path: str) -> None:
-        """DELETE of Orthanc's own REST API; errors as of ``put``."""
+        """DELETE of Orthanc's own REST API; raises the errors of ``put``."""
 
     @abstractmethod
     def metric(self, name: str, value: float) -> None:
@@ -64,39 +64,41 @@ class Gateway(ABC):
 
     @abstractmethod
     def log_as(self, lines: logging.Formatter) -> None:
-        """Write the plugin's lines of Orthanc's log in another way."""
+        """Set the format of the plugin's lines in Orthanc's log."""
 
     @abstractmethod
     def features(self) -> dict[str, bool]:
-        """What only newer Orthancs offer, by the names of their functions: whether this one does."""
+        """Whether this Orthanc has each feature that older ones lack, by the name of its function."""
 
     @abstractmethod
     def set_stable(self, series: str) -> None:
-        """Have Orthanc take a series for stable now, where it can be told; else it is so after StableAge."""
+        """Make Orthanc regard a series as stable now, if this version can; else it does after StableAge."""
 
     @abstractmethod
     def audit(self, user: str, series: str, action: str, data: bytes) -> None:
-        """Tell Orthanc's audit log, where it has one, who did what to a series.
+        """Write to Orthanc's audit log, if it has one, who did what to a series.
 
-        :raises DerivedSeriesError: it is not taken.
+        :raises DerivedSeriesError: the entry is not accepted.
         """
 
     @abstractmethod
     def tag_number(self, keyword: str) -> str | None:
-        """A tag as ``0008,0060``, by its keyword; None when Orthanc's dictionary has none of this name."""
+        """A tag as ``0008,0060``, by its keyword; None if Orthanc's dictionary lacks it."""
 
     @abstractmethod
     def extend_explorer(self, script: str) -> None:
-        """Have Orthanc Explorer run a script in each of its pages."""
+        """Run a script in each page of Orthanc Explorer."""
 
     @abstractmethod
     def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
-        """Have functions called when Orthanc has started, when it is about to stop, and when a series has become
-        stable. Other changes wait as long as they run."""
+        """Call functions when Orthanc has started, when it is about to stop, and when a series has become stable.
+
+        Orthanc handles no other change while they run.
+        """
 
     @abstractmethod
     def serve(self, routes: Sequence[Route], doorkeeper: Doorkeeper, attempts: Attempts) -> None:
-        """Register the routes, and have refused what an attempt sends that has ended: see ``Attempts.is_live``."""
+        """Register the routes, and refuse requests of attempts that have ended: see ``Attempts.is_live``."""
 
     def series(self, orthanc_id: str) -> dict[str, Any]:
         """A series by its Orthanc identifier. :raises NotFound: no such series."""
@@ -112,25 +114,25 @@ class Gateway(ABC):
         )
 
     def has_series(self, orthanc_id: str) -> bool:
-        """Whether Orthanc has a series of this identifier."""
+        """Whether Orthanc has a series with this identifier."""
         try:
             return bool(self.series(orthanc_id))
         except NotFound:
             return False
 
     def patient_resource(self, series: str) -> str:
-        """The Orthanc identifier of the patient of a series. :raises NotFound: no such series."""
+        """The Orthanc identifier of a series' patient. :raises NotFound: no such series."""
         return str(self.get(f"/studies/{self.series(series)['ParentStudy']}")["ParentPatient"])
 
     def metadata(self, series: str, number: int) -> Any:
-        """User-defined metadata of a series, which is JSON; None without it. :raises ValueError: not JSON."""
+        """User-defined metadata of a series, which is JSON; None if it has none. :raises ValueError: it is not JSON."""
         try:
             return self.get(f"/series/{series}/metadata/{number}")
         except NotFound:
             return None
 
     def provenance(self, series: str) -> dict[str, Any] | None:
-        """Where a series comes from, as its job has written it down; None for one that was not derived here."""
+        """The provenance that the job of a series wrote; None if the series was not derived here."""
         provenance: dict[str, Any] | None = self.metadata(series, PROVENANCE)
         return provenance
 
@@ -142,7 +144,7 @@ class Gateway(ABC):
         return series
 
     def remove_series(self, series_instance_uids: Iterable[str]) -> int:
-        """Remove all that Orthanc holds under SeriesInstanceUIDs; the number of series that were removed.
+        """Remove all series with these SeriesInstanceUIDs; return how many were removed.
 
         :raises DerivedSeriesError: Orthanc refuses it.
         """

@@ -1,11 +1,11 @@
-"""The one table of the plugin's routes: where each is, and whose data it may carry.
+"""The table of the plugin's routes: their addresses, and whose data each may carry.
 
 Orthanc's filters and its authorization plugin decide by the address: ``/series/{id}/...`` and ``/instances/{id}/...``
-name the resource, and with it the patient; ``/derived-series/...`` names none. What is about no resource therefore
-carries identifiers, states and times, and nothing of a patient. A test asks every row as two users.
+name the resource, and with it the patient; ``/derived-series/...`` names none. Answers below the latter therefore carry
+identifiers, states and times, and no patient data. A test asks every row as two users.
 
-Each row also says what permission a user needs by the authorization plugin, which knows nothing of our routes by
-itself: ``permissions.py`` makes its configuration of that.
+Each row also names the permissions that the authorization plugin requires of users. The plugin knows nothing of our
+routes by itself: ``permissions.py`` makes its configuration from this table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _JOB = f"{_SERIES}/jobs/{_NAME}"
 _OWN = "/derived-series"
 
 
-#: What a user of the authorization plugin needs: ``view`` is one of its own permissions, the others are ours.
+#: Permissions of the authorization plugin: ``view`` is one of its own, the others are ours.
 Permission: TypeAlias = Literal["view", "derive", "review", "admin"]
 
 
@@ -33,9 +33,9 @@ class Address:
     """A row of the table.
 
     :param pattern: a regular expression for the whole path; a resource's identifier is its first group.
-    :param methods: what each method needs: users have one of these permissions. None: a file of the package, which
-        browsers ask for without saying who asks, or numbers for probes, which have no user.
-    :param about: the level of the resource that it names; None: it carries nothing of a patient.
+    :param methods: the permissions by method, of which a user needs one. None: a file of the package, which browsers
+        request without credentials, or numbers for probes, which have no user.
+    :param about: the level of the resource that it names; None: it carries no patient data.
     """
 
     pattern: str
@@ -112,9 +112,9 @@ ADDRESSES: Mapping[str, Address] = MappingProxyType(
 
 
 def bound(handlers: Mapping[str, Mapping[str, Handler]]) -> list[Route]:
-    """The routes, each row with its handlers by method.
+    """The routes: each row with its handlers by method.
 
-    :raises DerivedSeriesError: a handler without its row, or a row without its handlers.
+    :raises DerivedSeriesError: a handler has no row, or a row no handlers.
     """
     asked = {name: sorted(each) for name, each in handlers.items()}
     listed = {name: sorted(row.methods) for name, row in ADDRESSES.items()}

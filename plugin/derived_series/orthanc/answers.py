@@ -1,4 +1,4 @@
-"""Answers in Orthanc's style: errors with the keys of Orthanc's, jobs with the keys of ``/jobs``."""
+"""Makes answers in Orthanc's style: errors with the keys of Orthanc's, jobs with the keys of ``/jobs``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.orthanc.http import Answer, Request, Route
 
-#: Keys of a request that name nothing of a patient.
+#: The keys of a request that hold no patient data.
 _OF_NOBODY = ("Pipeline", "Blueprint", "Factory", "Inputs", "DryRun", "IfExists")
 
-#: OrthancPluginErrorCode, for the errors that have a likeness there. -1: internal error.
+#: The matching values of OrthancPluginErrorCode; other errors get -1, an internal error.
 _ORTHANC_CODES = {
     "InvalidRequest": 8,
     "InvalidImage": 15,
@@ -64,17 +64,17 @@ def _error(problem: Problem, request: Request) -> dict[str, Any]:
 
 
 def accepted(job: JobRecord) -> dict[str, Any]:
-    """ID and Path of a job, as Orthanc answers an asynchronous request."""
+    """The ID and Path of a job, as in Orthanc's answers to asynchronous requests."""
     return {"ID": job.id, "Path": job_path(job)}
 
 
 def job_path(job: JobRecord) -> str:
-    """Where a job is: below the series that it is about, so that who may not see that cannot see the job."""
+    """The path of a job, below its series: only who may see the series can see the job."""
     return f"/series/{job.series}/jobs/{job.id}"
 
 
 def job_json(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
-    """A job with the keys of Orthanc's ``/jobs/{id}``; what is particular to a derivation is in ``Content``."""
+    """A job with the keys of Orthanc's ``/jobs/{id}``; the keys of a derivation are in ``Content``."""
     document = job_summary(job, progress, phase)
     problem = job.problem
     document["Content"]["Request"] = job.request
@@ -87,9 +87,9 @@ def job_json(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
 
 
 def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any]:
-    """What a job says of no patient: identifiers, states and times; ``Path`` has the rest.
+    """A job without patient data: identifiers, states and times. ``Path`` leads to the rest.
 
-    Parameters, warnings and messages may quote the parent's tags.
+    Parameters, warnings and messages are left out, as they may quote the parent's tags.
     """
     problem = job.problem
     content: dict[str, Any] = {
@@ -128,5 +128,5 @@ def job_summary(job: JobRecord, progress: int, phase: str = "") -> dict[str, Any
 
 
 def _time(seconds: float) -> str:
-    """As Orthanc writes times: UTC, ``20261124T221653.290098``."""
+    """A time in Orthanc's format: UTC, ``20261124T221653.290098``."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%S.%f")

@@ -1,4 +1,4 @@
-"""The plugin put together: configuration, workers, jobs, routes."""
+"""Puts the plugin together: configuration, workers, jobs, routes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ from derived_series.orthanc.worker_pools import WorkerPools
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that Orthanc may still work on a request whose time has passed.
+#: Seconds that Orthanc may need to finish a request after its timeout.
 _ON_THE_WAY_SECONDS = 60.0
 
 
@@ -82,9 +82,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
 
     :param gateway: Orthanc.
     :param executable: the Python that workers run.
-    :param pool: what has the workers.
-    :returns: what must be kept as long as Orthanc runs.
-    :raises DerivedSeriesError: a configuration that is wrong, or a folder that cannot be used.
+    :param pool: makes the workers.
+    :returns: an object to keep as long as Orthanc runs.
+    :raises DerivedSeriesError: the configuration is wrong, or a folder cannot be used.
     """
     configuration = gateway.configuration()
     settings = Settings.of(configuration.get("DerivedSeries", {}))
@@ -243,7 +243,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
 
 
 def _connection(gateway: Gateway, settings: Settings, around: OrthancConfiguration) -> Connection:
-    """How workers on this machine speak to Orthanc."""
+    """The connection from workers on this machine to Orthanc."""
     return Connection(
         settings.orthanc_url or around.url,
         authorization=gateway.authorization(),
@@ -264,7 +264,7 @@ def _notifier(
     nodes: Nodes,
     firings: FiringLog,
 ) -> Notifier:
-    """What tells other programs of jobs; the Orthanc that leads sends. :param server: Orthanc's name."""
+    """The sender of notices about jobs, which works while its Orthanc leads. :param server: Orthanc's name."""
 
     def rule_of(job_id: str) -> str | None:
         fired = firings.of_job(job_id)
@@ -288,7 +288,7 @@ def _notifier(
 
 
 def _log_as_configured(gateway: Gateway, settings: Settings, store: JobStore) -> JsonLog | None:
-    """Have lines of the log be JSON, where that is asked for; in a file of the jobs folder as well."""
+    """Set the log's format; with JSON, write a file in the jobs folder as well."""
     if settings.log_format == "Text":
         return None
     gateway.log_as(JsonLines())

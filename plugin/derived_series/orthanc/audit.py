@@ -1,4 +1,4 @@
-"""The audit trail: each act is told to the job's own record, to the file, and to Orthanc where it keeps such a log."""
+"""The audit trail: each act goes to the job's own record, to the file, and to Orthanc's audit log if there is one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 class Audit:
-    """Where acts are told. What has been done is done: that it cannot be told is an error in Orthanc's log."""
+    """Records who did what. If a record cannot be written, the act still stands, and Orthanc's log has an error."""
 
     def __init__(self, gateway: Gateway, acts: AuditLog, file: AuditFile):
         self._gateway = gateway
@@ -23,11 +23,11 @@ class Audit:
         self._file = file
 
     def note(self, act: Act) -> Note:
-        """What writes an act beside its job, together with the job itself; ``tell`` it when that is done."""
+        """A writer that stores an act together with its job; call ``tell`` once that is done."""
         return self._acts.note(act)
 
     def put(self, act: Act) -> None:
-        """Write an act down and tell it."""
+        """Store an act and tell it."""
         try:
             self._acts.put(act)
         except DerivedSeriesError as error:
@@ -36,7 +36,7 @@ class Audit:
         self.tell(act)
 
     def tell(self, act: Act) -> None:
-        """To the file, and to Orthanc, whose log is about resources."""
+        """Write an act to the file, and to Orthanc's log if it is about a series."""
         self._file.write(act)
         if not act.series:
             return
@@ -47,11 +47,11 @@ class Audit:
                 _log.error("Orthanc's audit log has not taken %s on the job %s: %s", act.action, act.job, error.message)
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
-        """The acts on a job, the oldest first."""
+        """The acts on a job, oldest first."""
         return self._acts.of_job(job)
 
     def asked_by(self, job: str) -> dict[str, Any]:
-        """Who asked for a job: ``UserFrom`` and what else is known."""
+        """Who asked for a job: ``UserFrom`` and whatever else is known."""
         keys = ("User", "UserFrom", "Rule", "Bulk", "Address", "ForwardedFor")
         first = next(iter(self._acts.of_job(job)), {})
         return {key: first[key] for key in keys if key in first}

@@ -1,9 +1,9 @@
-"""What browsers are made to send by pages of others, told from what people and programs send.
+"""Tells requests that other sites' pages make a browser send from requests of people and programs.
 
-A browser sends a person's credentials along with what any page in it asks: a form of a foreign page reaches Orthanc in
+A browser sends a person's credentials along with any request of a page: a form of a foreign page reaches Orthanc in
 that person's name (CSRF), and a foreign host name that is resolved to this machine makes Orthanc's data that page's own
-(DNS rebinding). Browsers tell both: by ``Origin`` and ``Sec-Fetch-Site``, and by ``Host``. Other programs send no
-``Origin``, and the host that they were given. Functions of values; no server.
+(DNS rebinding). Browsers reveal both, by ``Origin`` and ``Sec-Fetch-Site``, and by ``Host``. Other programs send no
+``Origin``, and the host name that they were called with. These are functions of values, without a server.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 @dataclass(frozen=True, slots=True)
 class Doorkeeper:
-    """Refuses what a page of others has a browser send.
+    """Refuses requests that other sites' pages make a browser send.
 
-    :param origins: origins whose pages may ask, beside those of Orthanc itself: ``https://portal.hospital.org``.
-    :param hosts: names that this Orthanc is asked by, beside localhost and addresses; with or without a port.
-    :param any_host: other names are taken, too: Orthanc serves other machines, whose names for it are not known here.
+    :param origins: origins whose pages may send requests besides Orthanc's: ``https://portal.hospital.org``.
+    :param hosts: names of this Orthanc besides localhost and addresses; with or without a port.
+    :param any_host: other names are accepted too: Orthanc serves other machines, whose names for it are not known here.
     """
 
     origins: frozenset[str] = frozenset()
@@ -35,7 +35,10 @@ class Doorkeeper:
     any_host: bool = False
 
     def check(self, request: Request) -> None:
-        """:raises Forbidden: saying which header speaks against the request, and what allows it."""
+        """Check the headers of a request.
+
+        :raises Forbidden: another site sent it; the message names the header and the setting that allows it.
+        """
         self._check_host(request.headers.get("host", ""))
         if request.method != "GET":
             self._check_origin(request.headers)
@@ -80,7 +83,7 @@ def _is_host(host: str) -> bool:
 
 
 def is_local(host: str) -> bool:
-    """Whether a Host header cannot be a foreign name: localhost (RFC 6761) or an address."""
+    """Whether a Host header cannot be a foreign name: it is localhost (RFC 6761) or an address."""
     name = name_of(host).rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -91,28 +94,28 @@ def is_local(host: str) -> bool:
 
 
 def _origin(text: str) -> tuple[str, str]:
-    """Scheme, and host with its port."""
+    """Scheme and host with its port."""
     scheme, _, host = text.strip().lower().partition("://")
     name, port = name_of(host), host.rpartition(":")[2] if re.search(r":[0-9]+$", host) else ""
     return scheme, f"{name}:{port or _DEFAULT_PORTS.get(scheme, '')}"
 
 
 def _is_of(origin: str, host: str) -> bool:
-    """Whether an origin is the host that is asked. The scheme says nothing: a proxy may speak HTTPS for Orthanc."""
+    """Whether an origin is the requested host. The scheme is ignored, as a proxy may speak HTTPS for Orthanc."""
     scheme, place = _origin(origin)
     return scheme in _DEFAULT_PORTS and bool(name_of(host)) and place == _origin(f"{scheme}://{host}")[1]
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
-    """Whether a request is a form of several parts (``curl -F``, ``requests.post(files=)``).
+    """Whether a request is a multipart form (``curl -F``, ``requests.post(files=)``).
 
-    Orthanc hands the parts over one by one, each with headers of its own that whoever sends them chooses, and answers
-    200 whatever becomes of them: such a request must not reach a route.
+    Orthanc passes on the parts one by one, each with headers that its sender chooses, and answers 200 whatever happens:
+    such a request must not reach a route.
     """
     return headers.get("content-type", "").strip().lower().startswith("multipart/form-data")
 
 
 def leads_to(uri: str, patterns: Iterable[re.Pattern[str]]) -> bool:
-    """Whether Orthanc takes an address for that of one of our routes, however it is written."""
+    """Whether Orthanc reads an address as one of our routes, however it is written."""
     parts = [part for part in unquote(uri).replace("\\", "/").split("/") if part not in ("", ".")]
     return ".." in parts or any(pattern.fullmatch("/" + "/".join(parts)) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""Whether the pipeline of a run takes a series: a worker looks, in the Python that runs the pipeline."""
+"""Checks whether the pipeline of a run takes a series, in a worker with the Python that runs the pipeline."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from derived_series.jobs.work.entry import fit_each
 from derived_series.orthanc.catalogues import Catalogues
 from derived_series.orthanc.waiters import answer_of
 
-#: Why a series is skipped whose request is refused; what is wrong with it may quote parameters.
+#: The reason for skipping a series whose request is refused; the error itself may quote parameters.
 NOT_TAKEN = "this version of the pipeline does not take the request"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at a series has told.
+    """The result of a look at a series.
 
-    :param fits: None: nothing, for now. :param reason: why it does not fit; nothing of a patient.
-    :param inputs: the series of its study that are taken as other inputs, by name.
+    :param fits: None: unknown for now. :param reason: why it does not fit, without patient data.
+    :param inputs: the series of its study that serve as other inputs, by name.
     """
 
     fits: bool | None
@@ -31,7 +31,7 @@ class Look:
 
 
 class FitChecks:
-    """Looks at series for a pipeline; see ``fitting_each``."""
+    """Checks series for a pipeline; see ``fitting_each``."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class FitChecks:
         self._folders = folders
 
     def looks(self, series: Sequence[str], asked: DeriveRequest) -> list[Look]:
-        """A look at each series, in their order. Without a pipeline each one fits.
+        """A look for each series, in order. Without a pipeline every series fits.
 
         :raises Busy: no worker has time.
         """

@@ -1,4 +1,4 @@
-"""The comparisons of runs: one at a time, in a worker."""
+"""Compares the results of runs, one at a time, in a worker."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from derived_series.orthanc.bulk_finder import FIRST_OUTPUT
 
 _log = logging.getLogger(__name__)
 
-#: Workers that one comparison may cost, and the Orthancs that do not answer.
+#: The most workers that may end, and times that Orthanc may not answer, before a comparison is given up.
 _ATTEMPTS = 3
 
 
 class Comparisons:
     """Compares the new series of a member with the old ones.
 
-    :param wake: is called when there is something to take.
+    :param wake: called when a comparison is done.
     """
 
     def __init__(self, executor: Executor, connection: Connection, scratch: str, wake: Callable[[], None]):
@@ -36,7 +36,7 @@ class Comparisons:
         self._attempts = 0
 
     def is_of(self, run: str) -> bool:
-        """Whether the one that runs is of a run."""
+        """Whether the running comparison belongs to a run."""
         return self._running is not None and self._running[0] == run
 
     @property
@@ -44,13 +44,13 @@ class Comparisons:
         return self._running is None
 
     def begin(self, run: str, member: Member, limits: AgreementLimits) -> None:
-        """Begin the comparison of a member; ``take`` has it when it is done."""
+        """Begin the comparison of a member; ``take`` returns it when it is done."""
         future = self._executor.submit(compare, self._connection, pairs_of(member), self._scratch)
         self._running = (run, member, limits, future)
         future.add_done_callback(lambda _: self._wake())
 
     def take(self) -> tuple[str, Member] | None:
-        """The run and the member of the comparison that is done, with its figures."""
+        """The run and the member of a finished comparison, with its figures."""
         if self._running is None or not self._running[3].done():
             return None
         run, member, limits, future = self._running
@@ -74,7 +74,7 @@ class Comparisons:
 
 
 def pairs_of(member: Member) -> list[tuple[str, str, str]]:
-    """What is compared with what: output, former and new series."""
+    """The pairs to compare: output, former and new series."""
     pairs = []
     for output, former in member.reference.items():
         new = member.derived.get(output)

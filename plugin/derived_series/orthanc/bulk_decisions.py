@@ -1,4 +1,4 @@
-"""What is done with the old and the new series of a comparison, when somebody has decided."""
+"""Carries out a person's decision about the old and the new series of a comparison."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from derived_series.jobs.requests.verdict import ACCEPTED
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.reviews import Reviews
 
-#: Members that an error names.
+#: The most members that an error names.
 NAMED_MEMBERS = 20
 
 
 def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
-    """Remove the old series of a member, or the new ones; done twice, it does nothing more.
+    """Remove the old series of a member, or the new ones; a second call has no effect.
 
-    What a person has accepted stays, as with ``"IfExists": "Replace"``.
+    Series that a person has accepted stay, as with ``"IfExists": "Replace"``.
 
     :raises DerivedSeriesError: Orthanc refuses it.
     """
@@ -36,10 +36,10 @@ def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
 def decidable(
     run_id: str, decision: Decision, chosen: Sequence[int] | None, log: BulkLog, gateway: Gateway
 ) -> tuple[Sequence[int], Sequence[dict[str, Any]]]:
-    """The members that a decision is taken about, and those that it cannot be, with the reason.
+    """The members to decide about, and those that cannot be decided, with the reason.
 
-    :param chosen: their numbers; None: all that agree and are not decided yet.
-    :raises NotFound: numbers that no member has.
+    :param chosen: their numbers; None: all that agree and are undecided.
+    :raises NotFound: no member has such a number.
     """
     members = {each.number: each for each in log.all_members(run_id)}
     if chosen is None:
@@ -58,7 +58,7 @@ def decidable(
 
 
 def _replaced_by_others(run_id: str, log: BulkLog) -> dict[str, str]:
-    """The old series that other runs replace, with their run."""
+    """The old series that other runs replace, each with its run."""
     replaces = (Decision.REPLACE, Decision.REPLACED)
     return {
         series: other
@@ -69,9 +69,9 @@ def _replaced_by_others(run_id: str, log: BulkLog) -> dict[str, str]:
 
 
 def refusal(member: Member, decision: Decision, replaced: Mapping[str, str], gateway: Gateway) -> str:
-    """Why a decision cannot be taken; empty where it can.
+    """Why a decision is impossible; empty if it is possible.
 
-    :param replaced: old series that other runs replace, with their run.
+    :param replaced: old series that other runs replace, each with its run.
     """
     if member.decision is not None:
         return f"it is decided already ({member.decision.value})"

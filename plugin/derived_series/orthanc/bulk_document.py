@@ -1,4 +1,4 @@
-"""What is told of a run over many series."""
+"""Describes a run over many series in JSON."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from derived_series.orthanc.bulk_driver import BulkDriver
 
 @dataclass(frozen=True, slots=True)
 class BulkDocuments:
-    """Tells of runs. :param reports: where the reports are."""
+    """Describes runs. :param reports: the folder of the reports."""
 
     log: BulkLog
     driver: BulkDriver
     reports: JobFiles
 
     def of(self, run: BulkRun) -> dict[str, Any]:
-        """How far it is, when it may be over, and what it waits for."""
+        """The state of a run: its progress, its expected end, and what it waits for."""
         asked = BulkRequest.of(run.request)
         counts = self.log.counts(run.id)
         left = counts[MemberState.WAITING] + counts[MemberState.SUBMITTED]
@@ -61,12 +61,12 @@ class BulkDocuments:
 
 
 def run_path(run: BulkRun) -> str:
-    """Where a run is, below Orthanc's root."""
+    """The path of a run, below Orthanc's root."""
     return f"/derived-series/bulk/{run.id}"
 
 
 def shown_request(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run says of its request: names of ours and of tags, and no value that a patient may have."""
+    """The request of a run without values that may be a patient's: only our own names and those of tags."""
     keys = (
         "Pipeline",
         "Blueprint",

@@ -1,4 +1,4 @@
-"""Drives runs over many series: a thread finds their series, begins their jobs at their pace, and has them compared."""
+"""Drives runs over many series: a thread finds their series, begins jobs at the set pace, and compares the results."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from derived_series.orthanc.reviews import Reviews
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks when nothing wakes the thread: while runs are open, after an error, and else.
+#: Seconds between two looks if nothing wakes the thread: while runs are open, after an error, and otherwise.
 _LOOK_SECONDS, _LOOK_SOON_SECONDS, _QUIET_SECONDS = 5.0, 1.0, 60.0
 _STOP_SECONDS = 2.0
 
 #: Seconds between two looks for jobs whose end was not noticed.
 _RECONCILE_SECONDS = 30.0
 
-#: Series that one worker looks at in one go, and looks that tell nothing before a series is skipped.
+#: The series that a worker checks in one go, and the unsuccessful checks before a series is skipped.
 _LOOKED_AT_SERIES, _MOST_LOOKS = 10, 3
 
-#: Members that are written or cancelled at once.
+#: The members that are written or cancelled at a time.
 _PAGE_MEMBERS = 500
 
 
 class BulkDriver:
-    """The thread. What it has to do is on disk: after a restart it goes on where it was.
+    """The thread that drives runs. Its state is on disk: after a restart it continues.
 
-    :param workers: worker processes; by default a run leaves one of them to others.
+    :param workers: the number of worker processes; by default a run leaves one of them to other jobs.
     """
 
     def __init__(
@@ -88,30 +88,30 @@ class BulkDriver:
         self._thread = threading.Thread(target=self._work, name="bulk", daemon=True)
 
     def start(self) -> None:
-        """Go on with the runs that are open."""
+        """Continue the open runs."""
         self._thread.start()
 
     def wake(self) -> None:
-        """A run has changed. Returns at once."""
+        """Note that a run has changed. Returns at once."""
         self._woken.set()
         if not self._nodes.leads:
             self._nodes.tell(BULK)
 
     def stop(self) -> None:
-        """What is left is on disk."""
+        """Stop the thread; open runs stay on disk."""
         self._stopping.set()
         self._woken.set()
         if self._thread.is_alive():
             self._thread.join(_STOP_SECONDS)
 
     def pace_of(self, request: BulkRequest) -> Pace:
-        """What bounds a run."""
+        """The limits of a run's pace."""
         throttle = request.keys.throttle
         at_once = throttle.at_once or max(1, self._workers - 1)
         return Pace(at_once, throttle.per_hour, Hours.of(request.keys.hours))
 
     def observe(self, job: JobRecord) -> None:
-        """A job has another state: note it with the members that it is of. Told twice, it does nothing more.
+        """Note a job's new state with its members. A repeated call has no effect.
 
         :raises Busy: the disk refuses it.
         """
@@ -149,7 +149,7 @@ class BulkDriver:
             self._woken.wait(patience)
 
     def _advance_or_fail(self, run: BulkRun) -> None:
-        """One step of a run. What goes wrong with it ends that run alone: others go on."""
+        """Advance a run by one step. An error ends only this run."""
         try:
             self._advance(run)
         except Busy as error:
@@ -172,7 +172,7 @@ class BulkDriver:
             return
 
     def _reconcile(self) -> None:
-        """Look for jobs whose end was not noticed, as that of those that ended while nobody observed."""
+        """Look for jobs that ended while nobody observed them."""
         for run in self._log.open_runs():
             for member in self._log.in_state(run.id, MemberState.SUBMITTED):
                 job = self._runner.store.find(member.job or "")
@@ -236,7 +236,7 @@ class BulkDriver:
         return self._checks.looks([member.series for member in members], request.derive)
 
     def _pass_over(self, run: BulkRun, member: Member, look: Look) -> None:
-        """Skip a member that does not fit; one at which nothing could be seen, when that has happened several times."""
+        """Skip a member that does not fit, or that could not be checked several times."""
         place = (run.id, member.number)
         if look.fits is None:
             self._looks[place] += 1
@@ -338,12 +338,12 @@ class BulkDriver:
 
 
 def _over(run: BulkRun, state: RunState, problem: str | None = None) -> BulkRun:
-    """A run that ends now. :param problem: why, in place of what was known before."""
+    """A run that ends now. :param problem: the reason, in place of an earlier one."""
     return dataclasses.replace(run, state=state, problem=problem or run.problem, completed=time.time())
 
 
 def _settled(member: Member, job: JobRecord) -> Member:
-    """A member with what has become of its job."""
+    """A member with the outcome of its job."""
     if member.state not in (MemberState.SUBMITTED, MemberState.FAILURE):  # a failed job may be run again
         return member
     derived = {str(each["Output"]): str(each["ID"]) for each in stored_series(job.result)}

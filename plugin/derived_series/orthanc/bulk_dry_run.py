@@ -1,4 +1,4 @@
-"""The dry run of a run over many series: from which it would derive, and why not from the others."""
+"""The dry run of a run over many series: from which series it would derive, and why not from the others."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look
 from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.derivations import Derivations
 
-#: Seconds that it may look for series, and series that are looked at in one go.
+#: Seconds to look for series, and the series that are checked in one go.
 _FIND_SECONDS, _LOOKED_AT_SERIES = 15.0, 50
 
 
 @dataclass(frozen=True, slots=True)
 class BulkDryRun:
-    """Finds the series of a run, and begins no job."""
+    """Finds the series of a run without beginning a job."""
 
     finder: MemberFinder
     checks: FitChecks
     derivations: Derivations
 
     def answer(self, asked: BulkRequest) -> dict[str, Any]:
-        """The members of one page, each with whether a job would begin, and why not."""
+        """One page of the members, each with whether a job would begin, or why not."""
         keys = asked.keys
         members: list[Member] = []
         stopped = False

@@ -1,4 +1,4 @@
-"""The series of a run: those of a query or a list, and those that a pipeline has made before."""
+"""Finds the series of a run: by a query, by a list, or those that a pipeline has made before."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import check_tags
 
-#: Resources of a query, and series that are listed at once.
+#: The most resources of a query, and the series that are listed at a time.
 _MOST_RESOURCES, _PAGE_SERIES = 100_000, 500
 
-#: The output of a reference that is compared with the first one of the new result.
+#: The output of a reference that is compared with the first output of the new result.
 FIRST_OUTPUT = ""
 
 
 class MemberFinder:
-    """Looks for the series of a run through Orthanc's REST API, one after the other."""
+    """Finds the series of a run through Orthanc's REST API, one after the other."""
 
     def __init__(self, gateway: Gateway, reviews: Reviews, library: LibraryRoutes, log: BulkLog):
         self._log = log
@@ -36,19 +36,19 @@ class MemberFinder:
         self._library = library
 
     def members(self, request: BulkRequest, seconds: float | None = None, run: str = "") -> Iterator[Member]:
-        """The members by number, from 1; those that are known not to be derived from are skipped, with the reason.
+        """The members by number, from 1; those from which nothing can be derived are skipped, with the reason.
 
-        :param seconds: after these it is given up. :param run: whose they are. :raises TimeoutError: it was given up.
-        :raises Conflict: labels are asked for and Orthanc has none.
+        :param seconds: the time limit. :param run: the members' run. :raises TimeoutError: it took longer.
+        :raises Conflict: the request asks for labels, which Orthanc lacks.
         """
         end = None if seconds is None else time.monotonic() + seconds
         for number, (series, more) in enumerate(self._each(request, end, run), 1):
             yield Member(number, series, **more)
 
     def check(self, request: BulkRequest) -> None:
-        """What a request names, without a look for series.
+        """Check the names in a request, without looking for series.
 
-        :raises InvalidRequest: a query by something that is not a DICOM tag, naming each.
+        :raises InvalidRequest: a query names something other than DICOM tags; the message lists these.
         """
         if request.keys.query is not None:
             check_tags(request.keys.query.query, "Query", self._gateway)
@@ -65,7 +65,7 @@ class MemberFinder:
             yield from self._below(self._matches(keys.query), keys.derived, end)
 
     def _matches(self, query: BulkQuery) -> dict[str, str | None]:
-        """The resources that match, each with its level."""
+        """The matching resources, each with its level."""
         document: dict[str, Any] = {
             "Level": query.level,
             "Query": query.query,
@@ -85,7 +85,7 @@ class MemberFinder:
     def _below(
         self, resources: Mapping[str, str | None], with_derived: bool, end: float | None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The series of resources, each once. :param resources: with their levels, where these are known."""
+        """The series of resources, each once. :param resources: with their levels, if known."""
         seen: set[str] = set()
         for resource, level in resources.items():
             series = self._series_of(resource, level)
@@ -142,7 +142,7 @@ class MemberFinder:
             yield provenance["ParentSeries"], member
 
     def _undecided(self, run: str) -> dict[str, str]:
-        """The old series that other runs have made again, or are about to, and nobody has decided about: their run."""
+        """The old series that other runs have remade, or will, and that are undecided, each with its run."""
         return {
             series: other
             for other, member in self._log.made_again(besides=run)
@@ -151,11 +151,11 @@ class MemberFinder:
         }
 
     def _may_be_there(self, member: Member) -> bool:
-        """Whether the new series of a member is there, or will be."""
+        """Whether the new series of a member exists, or will."""
         return not member.state.is_over or any(map(self._gateway.has_series, member.derived.values()))
 
     def _made_by(self, pipeline: str, end: float | None) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-        """The series that jobs of a pipeline have made, by output, and their provenance; one pair a job."""
+        """The series that jobs of a pipeline have made, by output, with their provenance; one pair for each job."""
         seen: set[str] = set()
         for series in self._all_series(end):
             provenance = self._provenance(series)
@@ -220,7 +220,7 @@ def _check(end: float | None) -> None:
 
 
 def code_of(provenance: Mapping[str, Any]) -> str:
-    """The digest of the code that has made a series, as the catalogue has it of the present one (``Code.digest``)."""
+    """The digest of the code that made a series, comparable with the catalogue's (``Code.digest``)."""
     code = provenance.get("Code") or {}
     sha256 = str(code.get("Sha256", ""))
     return code_digest(sha256, {key: code[key] for key in ("Helpers", "Algorithm") if key in code})

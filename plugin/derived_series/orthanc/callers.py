@@ -1,7 +1,7 @@
-"""Who asks, and from where: as the authorization plugin says, as Orthanc has checked, or as the request itself says.
+"""Finds out who sends a request, and from where: by the authorization plugin, by Orthanc, or by the request itself.
 
-The authorization plugin knows users by tokens in headers, whose meaning is its own: it is asked, by HTTP, with the
-headers that came. That needs another of Orthanc's threads for a moment, so only some requests ask at once.
+The authorization plugin knows users by tokens in headers, in its own format; it is asked by HTTP, with the headers
+that came. That needs another of Orthanc's threads for a moment, so only a few requests ask at once.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _log = logging.getLogger(__name__)
 #: The authorization plugin's route.
 _PROFILE = "/auth/user/profile"
 
-#: Seconds that it may take to say who asks, and that a request waits for others that ask.
+#: Seconds that the plugin may take to answer, and that a request waits for others that ask it.
 _SECONDS = 5.0
 
-#: Headers that are about the message, and ours: they say nothing of who asks. Those with ``sec-`` neither.
+#: Headers that say nothing about the sender, as do those with ``sec-``: they are about the message, or ours.
 _NOT_OF_THE_USER = frozenset(
     {"host", "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "expect", "accept", "accept-encoding"}
     | {"content-length", "content-type", "content-encoding", "if-none-match", "if-modified-since", "range", "prefer"}
@@ -41,13 +41,13 @@ Source: TypeAlias = Literal["AuthorizationPlugin", "Basic", "Request", "Rule", "
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """The sender of a request.
 
-    :param user: None: nobody says.
-    :param source: who says it: the authorization plugin; Orthanc, which has checked a password (RFC 7617); the request
-        itself; a rule asks; nobody.
-    :param address: of the other end of the connection, as Orthanc tells.
-    :param forwarded: what proxies say of who asked them: X-Forwarded-For, or Forwarded (RFC 7239).
+    :param user: None: unknown.
+    :param source: who names the user: the authorization plugin; Orthanc, which has checked a password (RFC 7617); the
+        request itself; a rule, which sends the request; nobody.
+    :param address: of the other end of the connection, as Orthanc reports it.
+    :param forwarded: the senders that proxies report: X-Forwarded-For, or Forwarded (RFC 7239).
     """
 
     user: str | None = None
@@ -61,12 +61,12 @@ class Caller:
 
 
 class Callers:
-    """Finds out who asks.
+    """Finds out who sends a request.
 
-    :param connection: where the authorization plugin is asked. Its credentials are left out.
+    :param connection: to the authorization plugin. Its credentials are left out.
     :param has_profiles: the configuration has the authorization plugin, with users.
-    :param authenticates: Orthanc lets in only users that it knows: their names are true.
-    :param at_once: requests that may ask the authorization plugin at once.
+    :param authenticates: Orthanc accepts only users that it knows, so their names are true.
+    :param at_once: the most requests that may ask the authorization plugin at a time.
     """
 
     def __init__(self, connection: Connection, *, has_profiles: bool, authenticates: bool, at_once: int):
@@ -76,10 +76,10 @@ class Callers:
         self._places = threading.BoundedSemaphore(max(1, at_once))
 
     def of(self, request: Request, named: str | None = None) -> Caller:
-        """Who asks. Where it cannot be known who that is, the log says why, and nobody is the answer.
+        """The sender of a request. If it cannot be known, the log says why, and the sender is nobody.
 
-        :param named: who it is by the request's own words.
-        :raises InvalidRequest: in another's name than one's own.
+        :param named: the name in the request itself.
+        :raises InvalidRequest: it is another's.
         """
         try:
             return self._caller(request, named)
@@ -88,10 +88,10 @@ class Callers:
             return Caller(None, "Nobody", *_place(request))
 
     def known(self, request: Request, named: str | None) -> Caller:
-        """The same for what only somebody may do.
+        """The sender of a request that nobody may send anonymously.
 
-        :raises InvalidRequest: nobody is named, or another than the one who asks. :raises Forbidden: the authorization
-            plugin does not know who asks. :raises Busy: it does not answer.
+        :raises InvalidRequest: the request names nobody, or somebody other than its sender. :raises Forbidden: the
+            authorization plugin does not know the sender. :raises Busy: the plugin does not answer.
         """
         caller = self._caller(request, named)
         if caller.user is None:
@@ -99,7 +99,7 @@ class Callers:
         return caller
 
     def name_of(self, request: Request) -> str | None:
-        """The name of who asks, where somebody else than the request says it."""
+        """The sender's name, if something other than the request itself gives it."""
         try:
             return self._checked(request)[0]
         except DerivedSeriesError:
@@ -151,7 +151,7 @@ class Callers:
 
 
 def _place(request: Request) -> tuple[str, str]:
-    """The address of who asks, and what proxies say of it."""
+    """The address of a request's sender, and the senders that proxies report."""
     forwarded = request.headers.get("x-forwarded-for") or request.headers.get("forwarded", "")
     return request.address, printable(forwarded, _LONGEST_ADDRESS)
 

@@ -127,7 +127,7 @@ class Catalogues:
         return self._chosen.get(str(pipeline["Name"])) or pipeline.get("Environment") or OURS
 
     def catalogue(self) -> Catalogue:
-        """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
+        """The catalogue. :raises Busy: not loaded. :raises UserCodeError: a file of the folders ends the process."""
         by_environment: dict[str, Catalogue] = {OURS: self._of(OURS)}
         failed: dict[str, str] = {}
         for name in self._environments:

@@ -1,4 +1,4 @@
-"""Orthanc's log of changes: which series have become stable since it was last read."""
+"""Reads in Orthanc's log of changes which series have become stable since the last look."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from derived_series.orthanc.abstract_gateway import Gateway
 _PAGE_CHANGES = 1000
 _STABLE, _INSTANCE = "StableSeries", "NewInstance"
 
-#: Seconds beyond StableAge in which Orthanc has noticed that a series is stable.
+#: Seconds after StableAge by which Orthanc has noticed that a series is stable.
 _MARGIN_SECONDS = 10.0
 
 
 class ChangeReader:
-    """Puts series that became stable among those that wait. Used by one thread.
+    """Adds series that became stable to the waiting ones. Used by one thread.
 
-    Orthanc writes down that a series is stable, but forgets at its end which ones are not yet: of instances that
-    came shortly before, ``catch_up`` takes the series, too.
+    Orthanc records that a series is stable, but when it stops it forgets which are not stable yet. ``catch_up``
+    therefore also takes the series of instances that came shortly before.
 
     :param stable_age: seconds, of Orthanc's configuration.
     """
@@ -44,7 +44,7 @@ class ChangeReader:
         return bool(capabilities.get("HasExtendedChanges"))
 
     def catch_up(self) -> None:
-        """Read what came since the former process's last look; the first time of all begins with what is to come."""
+        """Read the changes since the former process's last look; on the very first start, only those to come."""
         self._filter = self._has_types()
         self._marks.clear()
         last = self._last()
@@ -60,7 +60,7 @@ class ChangeReader:
         self._log.see(self._seen, stable)
 
     def read(self) -> None:
-        """Read what came since the last look."""
+        """Read the changes since the last look."""
         stable = dict.fromkeys(self._series(self._seen.seen, instances=False))
         now = time.monotonic()
         if not self._marks or self._marks[-1][1] != self._reached:
@@ -74,9 +74,9 @@ class ChangeReader:
             self._log.see(seen, stable)
 
     def _series(self, since: int, *, instances: bool) -> Iterator[str]:
-        """The series that became stable since, and with ``instances`` those that instances came for.
+        """The series that became stable since, and with ``instances`` the series of instances that arrived.
 
-        Orthanc is asked once for a series, however many instances of it came.
+        Orthanc is asked once for a series, however many of its instances arrived.
         """
         types = [_STABLE, *([_INSTANCE] if instances else [])]
         of_known_series: set[str] = set()
@@ -92,7 +92,10 @@ class ChangeReader:
                     continue
 
     def _changes(self, since: int, types: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """:param types: what is looked for; others come as well, where Orthanc does not leave them out."""
+        """The changes since the last look.
+
+        :param types: the wanted types; an Orthanc that cannot filter sends the others too.
+        """
         self._reached = since
         asked = f"&type={';'.join(types)}" if self._filter else ""
         while True:

@@ -1,4 +1,4 @@
-"""The ``"DerivedSeries"`` section of Orthanc's configuration, and what else of it matters here."""
+"""The ``"DerivedSeries"`` section of Orthanc's configuration, and the other settings that the plugin needs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_OTHER_MACHINES = frozenset(
     {"certificates", "allow_unencrypted", "orthanc_url", "ca_bundle", "lost_after_seconds", "versions"}
 )
 
-#: Settings of the authorization plugin with which it knows users: one is the root of all its services.
+#: Settings of the authorization plugin that let it know users; one is the root of all its services.
 _PROFILES = ("WebServiceRootUrl", "WebServiceUserProfileUrl")
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -38,7 +38,7 @@ ResourceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class PipelineLimits(JsonModel):
-    """Bounds for one pipeline, instead of the general ones."""
+    """Limits for one pipeline, in place of the general ones."""
 
     timeout: Seconds | None = None
     memory_mb: Annotated[Megabytes | None, Field(alias="MemoryMB")] = None
@@ -46,21 +46,21 @@ class PipelineLimits(JsonModel):
 
 
 class EnvironmentSettings(JsonModel):
-    """A Python of its own for pipelines, here or on other machines.
+    """A Python for certain pipelines, here or on other machines.
 
     :ivar python: the program, with this package installed; relative to the configuration file.
-    :ivar scheduler: of dask, in place of ``python``: its workers run the jobs, on whatever machines they are.
+    :ivar scheduler: dask's scheduler, in place of ``python``: its workers run the jobs, on any machines.
     :ivar certificates: for ``tls://``: a folder with ca.pem, cert.pem and key.pem, as ``derived-series certificates``
         makes it.
-    :ivar allow_unencrypted: ``tcp://`` to another machine is not refused.
-    :ivar orthanc_url: where these workers reach this Orthanc; default: the section's.
+    :ivar allow_unencrypted: allows ``tcp://`` to another machine.
+    :ivar orthanc_url: this Orthanc's URL for these workers; default: the section's.
     :ivar ca_bundle: certificates that they trust there; default: the section's.
-    :ivar lost_after_seconds: without a word of a worker for so long, its job is given to another one.
-    :ivar versions: which have to be the same there: those of the plugin, pydicom and numpy, or only the plugin's.
-    :ivar workers: its processes, and so its jobs at once.
+    :ivar lost_after_seconds: after this long without a word from a worker, another one gets its job.
+    :ivar versions: which versions must be the same there: those of the plugin, pydicom and numpy, or only the plugin's.
+    :ivar workers: the number of processes, and so of jobs at a time.
     :ivar memory_mb: private memory that one of them may use.
     :ivar resources: units of each resource, such as ``GPU``, that each of them claims.
-    :ivar idle_seconds: after so long without a job they end, with what their pipelines have prepared.
+    :ivar idle_seconds: after this long without a job they end, with what their pipelines have prepared.
     """
 
     python: Annotated[str | None, Field(min_length=1)] = None
@@ -97,48 +97,48 @@ class EnvironmentSettings(JsonModel):
 
     @property
     def is_unencrypted(self) -> bool:
-        """Whether its scheduler is on another machine and spoken to without TLS."""
+        """Whether its scheduler is on another machine, and reached without TLS."""
         return self.scheduler is not None and is_unencrypted(self.scheduler)
 
 
 class Settings(JsonModel):
     """The section. Every key has a default.
 
-    :ivar blueprint_folders: where blueprints and pipelines are; relative to the configuration file.
-    :ivar workers: worker processes, and so derivations at once.
-    :ivar jobs_folder: where accepted jobs are kept; default: ``derived-series`` in Orthanc's storage folder.
+    :ivar blueprint_folders: the folders of blueprints and pipelines; relative to the configuration file.
+    :ivar workers: the number of worker processes, and so of derivations at a time.
+    :ivar jobs_folder: the folder of accepted jobs; default: ``derived-series`` in Orthanc's storage folder.
     :ivar jobs_database: a PostgreSQL that several Orthancs share, in place of a file in that folder.
-    :ivar node_name: what this Orthanc is called among them; default: the machine's name and HttpPort.
-    :ivar queue_size: jobs that may wait or run; the next one is answered 503.
+    :ivar node_name: this Orthanc's name among them; default: the machine's name and HttpPort.
+    :ivar queue_size: the most jobs that may wait or run; further ones are answered with 503.
     :ivar jobs_history: finished jobs that are remembered.
     :ivar failed_uploads_days: how long uploaded images of failed jobs are kept, which may be resubmitted.
-    :ivar failed_uploads_mb: how much of them all is kept, the newest.
+    :ivar failed_uploads_mb: the most space for all of them; the newest are kept.
     :ivar job_timeout: seconds for one attempt at a job.
     :ivar synchronous_timeout: seconds after which a synchronous request is answered with its job instead.
     :ivar store_timeout: seconds that a request that stores instances may last in total.
-    :ivar retrieve_timeout: seconds that it may take to bring an input from another server.
+    :ivar retrieve_timeout: seconds that retrieving an input from another server may take.
     :ivar attempts: attempts at a job while its failures may pass (connection lost, server error).
     :ivar retry_pause: seconds before the second attempt; doubled with each further one, 60 at most.
     :ivar worker_memory_mb: private memory that a worker may use.
-    :ivar max_image_mb: the largest image that is taken, as sent and as read.
-    :ivar validation: what happens to a series that breaks a rule of its IOD, where the request does not say.
-    :ivar orthanc_url: where workers reach this Orthanc; default: 127.0.0.1 and HttpPort.
-    :ivar orthanc_headers: what workers send along with each request to this Orthanc, such as a token of their own.
-    :ivar audit_mb: room for the files of the audit trail.
-    :ivar ca_bundle: certificates to trust when that is HTTPS.
-    :ivar pipelines: bounds by pipeline name.
-    :ivar environments: Pythons of their own for pipelines, by the name that a pipeline's ``environment`` has.
-    :ivar resources: how many units the machine has, such as ``{"GPU": 2}``; of a resource that is not here, as many
-        as the environment that claims most.
-    :ivar idle_seconds: a worker that has prepared a pipeline starts afresh after so long without a job.
-    :ivar ohif_folder: where ``make ohif`` has put the viewer; it is served when it is there.
-    :ivar hold_until_accepted: destinations wait for a reviewer's "Accept" where a request does not say.
-    :ivar allowed_origins: whose pages may have a browser change something here, beside Orthanc's own.
-    :ivar allowed_hosts: names that Orthanc is asked by, beside localhost and addresses.
-    :ivar rules: what is derived from which series as soon as they are stable.
-    :ivar notify: who is told what becomes of jobs.
-    :ivar log_format: ``Json``: our lines of the log are objects, in a file of their own as well.
-    :ivar log_mb: room for the files of that log.
+    :ivar max_image_mb: the largest accepted image, as sent and as read.
+    :ivar validation: what happens to a series that breaks a rule of its IOD, unless the request says so itself.
+    :ivar orthanc_url: this Orthanc's URL for workers; default: 127.0.0.1 and HttpPort.
+    :ivar orthanc_headers: headers that workers send with each request to this Orthanc, such as a token of their own.
+    :ivar audit_mb: the most space for the files of the audit trail.
+    :ivar ca_bundle: certificates to trust if that URL is HTTPS.
+    :ivar pipelines: limits by pipeline name.
+    :ivar environments: Pythons for certain pipelines, by the name in a pipeline's ``environment``.
+    :ivar resources: the machine's units of each resource, such as ``{"GPU": 2}``; default: as many as the environment
+        that claims most.
+    :ivar idle_seconds: a worker that has prepared a pipeline restarts after this long without a job.
+    :ivar ohif_folder: where ``make ohif`` has put the viewer, which is served if it exists.
+    :ivar hold_until_accepted: destinations wait for a reviewer's "Accept", unless a request says otherwise.
+    :ivar allowed_origins: origins whose pages may make a browser change something here, besides Orthanc's own.
+    :ivar allowed_hosts: names of this Orthanc besides localhost and addresses.
+    :ivar rules: what to derive from which series as soon as they are stable.
+    :ivar notify: who is notified of jobs.
+    :ivar log_format: with ``Json``, our lines of the log are objects, and also go to a file of their own.
+    :ivar log_mb: the most space for the files of that log.
     """
 
     blueprint_folders: list[str] = ["blueprints"]
@@ -224,7 +224,7 @@ class Settings(JsonModel):
 
     @property
     def total_resources(self) -> dict[str, int]:
-        """How many units this machine has of each resource that is claimed or configured."""
+        """The units that this machine has of each resource that is claimed or configured."""
         most: dict[str, int] = {}
         for environment in self.environments.values():
             for resource, count in environment.resources.items() if environment.scheduler is None else ():
@@ -233,7 +233,7 @@ class Settings(JsonModel):
 
     @property
     def chosen_environments(self) -> dict[str, str]:
-        """The environments of pipelines, where the configuration names them."""
+        """The environments that the configuration chooses for pipelines."""
         return {name: entry.environment for name, entry in self.pipelines.items() if entry.environment}
 
     @classmethod
@@ -258,7 +258,7 @@ class Settings(JsonModel):
         )
 
     def document(self, asked: DeriveRequest) -> dict[str, Any]:
-        """What is kept of a request, with what the configuration says where the request does not."""
+        """The request to keep with a job: with the configuration's values for what the request leaves open."""
         document = asked.to_json()
         if asked.destinations and asked.hold_until_accepted is None and self.hold_until_accepted:
             document["HoldUntilAccepted"] = True
@@ -266,21 +266,21 @@ class Settings(JsonModel):
 
     @property
     def audit_room(self) -> int:
-        """Bytes."""
+        """``audit_mb`` in bytes."""
         return self.audit_mb * _MEGABYTE
 
     @property
     def log_room(self) -> int:
-        """Bytes."""
+        """``log_mb`` in bytes."""
         return self.log_mb * _MEGABYTE
 
     @property
     def image_limit(self) -> int:
-        """Bytes."""
+        """``max_image_mb`` in bytes."""
         return self.max_image_mb * _MEGABYTE
 
     def memory_limit(self, pipeline: str | None, environment: str | None = None) -> int | None:
-        """Bytes that a worker may use for a pipeline, in its environment."""
+        """Bytes that a worker may use for a pipeline in its environment."""
         entry = self.pipelines.get(pipeline or "")
         around = self.environments.get(environment or "")
         megabytes = (entry and entry.memory_mb) or (around.memory_mb if around else self.worker_memory_mb)
@@ -294,12 +294,12 @@ class Settings(JsonModel):
 
 @dataclass(frozen=True, slots=True)
 class OrthancConfiguration:
-    """What the rest of Orthanc's configuration means to the plugin.
+    """The plugin's view of the rest of Orthanc's configuration.
 
-    :param folder: the folder that relative paths start from: the configuration file's.
-    :param dicomweb_root: where the DICOMweb plugin answers, without a slash at the end. The only place that knows.
-    :param authenticates: whether Orthanc lets in only users that it knows.
-    :param has_profiles: the authorization plugin is configured, and knows users.
+    :param folder: the base of relative paths: the configuration file's folder.
+    :param dicomweb_root: the root of the DICOMweb plugin's routes, without a slash at the end. No other code knows it.
+    :param authenticates: whether Orthanc accepts only users that it knows.
+    :param has_profiles: the authorization plugin is configured and knows users.
     :param local: it serves this machine only.
     :param stable_age: seconds without a new instance after which a series is stable.
     """
@@ -316,7 +316,10 @@ class OrthancConfiguration:
 
     @classmethod
     def of(cls, configuration: dict[str, Any], path: Path) -> OrthancConfiguration:
-        """:param path: the configuration's file or folder."""
+        """Read Orthanc's configuration.
+
+        :param path: the configuration's file or folder.
+        """
         folder = path if path.is_dir() else path.parent
         scheme = "https" if configuration.get("SslEnabled") else "http"
         dicomweb = configuration.get("DicomWeb") or {}
@@ -335,7 +338,7 @@ class OrthancConfiguration:
         )
 
     def doorkeeper(self, settings: Settings) -> Doorkeeper:
-        """What may be asked from where, by the configuration."""
+        """The check of requests by the configured origins and hosts."""
         hostname = urlsplit(settings.orthanc_url or self.url).hostname or ""
         return Doorkeeper(
             origins=frozenset(settings.allowed_origins),
@@ -344,6 +347,6 @@ class OrthancConfiguration:
         )
 
     def waiters(self, workers: int) -> int:
-        """How many synchronous requests may hold an HTTP thread while the workers need some, too."""
+        """The number of synchronous requests that may hold an HTTP thread, as workers need some too."""
         needed = 6 * workers + 2  # a fetch, four connections of a STOW and the progress of each; others
         return max(min(1, self.http_threads - 1), self.http_threads - needed)

@@ -1,4 +1,4 @@
-"""Derivations that are asked for, by a request or by a run over many series: checked, made into jobs, and accepted."""
+"""Turns requests for derivations, and the members of runs over many series, into accepted jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from derived_series.orthanc.routes.library import LibraryRoutes, named
 
 
 class Derivations:
-    """From a request to a job that is on disk."""
+    """Checks requests and makes jobs of them."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Derivations:
         self._audit = audit
 
     def job(self, series: str, asked: DeriveRequest, image: bytes | None = None, name: str | None = None) -> JobRecord:
-        """The job that a request is for; it is not accepted yet.
+        """The job for a request, which is not accepted yet.
 
         :param series: the Orthanc identifier of the parent.
         :param name: the file name of the image.
@@ -77,10 +77,10 @@ class Derivations:
         by: Mapping[str, Any],
         along: Callable[[JobRecord], Note] | None = None,
     ) -> JobRecord:
-        """The job that answers a request: this one, on disk, or one that does the same already.
+        """The job that answers a request: this one, once it is on disk, or one that does the same already.
 
-        :param by: who asks: JSON of a caller.
-        :param along: for the job that it is to be, what is written together with it or not at all.
+        :param by: the sender: JSON of a caller.
+        :param along: for the new job, what is written together with it or not at all.
         :raises Busy: the queue or the disk is full.
         """
         if asked.if_exists != "Reuse" or asked.dry_run:
@@ -97,16 +97,17 @@ class Derivations:
             return job
 
     def reusable(self, job: JobRecord) -> JobRecord | None:
-        """A former job that does the same, whose series are still there, or will be."""
+        """A former job that does the same, whose series still exist, or will."""
         for former in self._runner.store.with_digest(job.digest):
             if former.state is not State.SUCCESS or self._still_there(former):
                 return former
         return None
 
     def code_of(self, asked: DeriveRequest) -> str:
-        """The hash of the code that a request runs or applies, with its helper files and weights.
+        """The hash of the code that a request runs or applies, including its helper files and weights.
 
-        :raises NotFound: naming the ones there are. :raises InvalidRequest: parameters that the pipeline does not take.
+        :raises NotFound: no such pipeline, blueprint or factory; the message names the existing ones.
+        :raises InvalidRequest: parameters that the pipeline does not take.
         """
         catalogue = self._library.catalogue()
         if asked.pipeline is not None:
@@ -117,7 +118,7 @@ class Derivations:
         return str(named("blueprint", asked.blueprint or "", catalogue)["Sha256"])
 
     def check_destinations(self, asked: DeriveRequest) -> None:
-        """:raises NotFound: one that is not configured."""
+        """Check the names of destinations. :raises NotFound: one is not configured."""
         self._destinations.check(asked)
 
     def _submit(
@@ -140,7 +141,7 @@ class Derivations:
         return hashlib.sha256("".join(sorted(self._gateway.series(series)["Instances"])).encode()).hexdigest()
 
     def _other_studies(self, series: str) -> str:
-        """A digest of the series of the patient's other studies, among which a job looks for a prior one."""
+        """A digest of the series of the patient's other studies, in which a job looks for a prior one."""
         study_id = self._gateway.series(series)["ParentStudy"]
         studies = self._gateway.get(f"/patients/{self._gateway.patient_resource(series)}")["Studies"]
         others = [
@@ -152,9 +153,9 @@ class Derivations:
         return hashlib.sha256(json.dumps(sorted(others)).encode()).hexdigest()
 
     def _check_patient(self, series: str, inputs: Mapping[str, str]) -> None:
-        """That all inputs are of the patient whom the address names: no filter sees who they are.
+        """Require that all inputs are of the patient in the address, as no filter of Orthanc's sees the other inputs.
 
-        :raises Conflict: one is of another; it tells nothing of whom.
+        :raises Conflict: one is of another patient; the message does not say whose.
         """
         for name, other in inputs.items():
             if self._gateway.patient_resource(other) != self._gateway.patient_resource(series):
@@ -164,7 +165,7 @@ class Derivations:
                 )
 
     def _still_there(self, job: JobRecord) -> bool:
-        """Whether the series of a job can be used again: all are in Orthanc, and none is rejected."""
+        """Whether the series of a job can be reused: all are in Orthanc, and none is rejected."""
         series = stored_ids(job.result)
         try:
             return bool(series) and all(
@@ -175,7 +176,7 @@ class Derivations:
 
 
 def _what(job: JobRecord) -> dict[str, str]:
-    """What a job makes, for the audit trail: names of ours, nothing of a patient."""
+    """A job's product for the audit trail, in our own names, without patient data."""
     return {key: job.request[key] for key in ("Pipeline", "Blueprint", "Factory") if key in job.request}
 
 

@@ -1,4 +1,4 @@
-"""What a worker gets to know of a job, and how long it may take."""
+"""Makes the task that a worker gets for a job, and its timeout."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.config import Settings
 from derived_series.orthanc.series_numbers import series_number
 
-#: Requests that store instances at once, of all jobs that run.
+#: The most requests at a time that store instances, of all running jobs.
 _CONNECTIONS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class DeriveTasks:
-    """Makes the tasks of jobs, from what is known of each at the moment it starts.
+    """Makes the tasks of jobs from the settings and records at the moment that they start.
 
-    :param firings: which rule has asked for which job.
+    :param firings: which rule asked for which job.
     :param folders: of blueprints.
     :param scratch: the workers' folder for temporary files.
-    :param outputs_of: how many series a job may make.
+    :param outputs_of: the number of series that a job may make.
     """
 
     gateway: Gateway

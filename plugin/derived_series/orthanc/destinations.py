@@ -1,4 +1,4 @@
-"""The servers that a series can be sent on to, or be retrieved from, as Orthanc is configured."""
+"""The servers in Orthanc's configuration that series can be sent to or retrieved from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derived_series.orthanc.abstract_gateway import Gateway
 class Destinations:
     """The servers of the DICOMweb plugin, and the DICOM modalities.
 
-    :param connection: knows where the DICOMweb plugin answers.
+    :param connection: knows the address of the DICOMweb plugin.
     """
 
     def __init__(self, gateway: Gateway, connection: Connection):
@@ -21,10 +21,10 @@ class Destinations:
         self._servers = connection.dicomweb_servers
 
     def check(self, asked: DeriveRequest) -> None:
-        """What a request names: where its series go, and where its inputs come from.
+        """Check the servers in a request: the destinations of its series, and the sources of its inputs.
 
-        :raises NotFound: a name that is neither, naming those there are.
-        :raises InvalidRequest: a query by something that is no DICOM tag.
+        :raises NotFound: there is no such server; the message names the existing ones.
+        :raises InvalidRequest: a query names something other than DICOM tags.
         """
         self.check_names(asked.destinations)
         self._check_names([each.from_ for each in asked.retrieve.values()], "server to retrieve from")
@@ -36,7 +36,7 @@ class Destinations:
             )
 
     def check_names(self, names: Iterable[str]) -> None:
-        """:raises NotFound: a name that is not a destination."""
+        """Check the names of destinations. :raises NotFound: there is no such destination."""
         self._check_names(names, "destination")
 
     def _check_names(self, names: Iterable[str], what: str) -> None:

@@ -1,4 +1,4 @@
-"""Firing: what a rule wants becomes a job, written together with the note that it was wanted."""
+"""Turns what a rule wants into a job, written together with the record of its firing."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Firer:
         self._audit = audit
 
     def fire(self, rule: Rule, evaluation: Evaluation, asked: DeriveRequest) -> int:
-        """Submit what a rule has not fired for; the number of jobs.
+        """Submit the jobs that a rule has not fired yet; return their number.
 
-        :param asked: what is derived: the rule's Derive, or what it does otherwise.
-        :raises Busy: no job is taken now.
+        :param asked: what to derive: the rule's Derive, or its alternative.
+        :raises Busy: no job is accepted now.
         """
         count = 0
         for firing in evaluation.firings:
@@ -74,10 +74,10 @@ class Firer:
         return True
 
     def fail(self, rule: Rule, firing: Firing | None, instead: tuple[str, str], why: str, along: Note) -> None:
-        """Write a failed job in place of one that is not asked for; resubmitted, it derives from what is here.
+        """Write a failed job in place of one that cannot run; if resubmitted, it derives from the series that are here.
 
-        :param firing: what could be derived from that; None: nothing.
-        :param instead: the series and the subject of the job then.
+        :param firing: what could be derived from them; None: nothing.
+        :param instead: the series and the subject of the job in this case.
         :param why: the message of its error. :param along: see ``JobStore.add``.
         """
         if rule.derive is None:
@@ -120,8 +120,8 @@ class Firer:
     ) -> tuple[str, dict[str, str]] | None:
         """The parent and the other inputs of a derivation; None without a parent.
 
-        What a pipeline is that is not there, the job says; of what is derived otherwise, the pipeline need not have all
-        inputs of the rule.
+        A pipeline that does not exist is left to the job to report. An alternative's pipeline need not have all inputs
+        of the rule.
         """
         others = dict(inputs)
         known = self._library.catalogue().pipelines.get(asked.pipeline or "")

@@ -1,4 +1,4 @@
-"""Sending derived series on by rules: where a finding goes depends on what it is."""
+"""Sends derived series on by rules, as the destination of a result may depend on it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 
 class Forwarding:
-    """Gives derived series further destinations: the job that made one delivers it, as if it had been asked to.
+    """Gives derived series further destinations: the job that made a series delivers it, as if that had been requested.
 
-    :param hold: whether they wait for a reviewer's "Accept" where a rule does not say.
+    :param hold: whether they wait for a reviewer's "Accept", unless a rule says otherwise.
     """
 
     def __init__(self, store: JobStore, reviews: Reviews, logs: RuleLogs, audit: Audit, hold: bool):
@@ -33,7 +33,7 @@ class Forwarding:
         self._hold = hold
 
     def send(self, rule: Rule, series: SeriesFacts, firing: Firing) -> bool:
-        """Send a series where a rule says, once; False when it has to be tried again.
+        """Send a series to a rule's destinations, once; False if it has to be tried again.
 
         :raises Busy: the disk refuses it.
         """

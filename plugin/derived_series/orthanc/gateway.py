@@ -1,4 +1,4 @@
-"""The only module that touches the ``orthanc`` module, which exists in Orthanc's own interpreter alone."""
+"""Calls the ``orthanc`` module, which exists in Orthanc's own interpreter only; no other module imports it."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from derived_series.orthanc.respond import respond
 
 _log = logging.getLogger(__name__)
 
-#: More than Orthanc's HTTP server has (HttpThreadsCount): no call waits for the end of another.
+#: More threads than Orthanc's HTTP server has (HttpThreadsCount), so that no call waits for another to end.
 _MOST_THREADS = 1 << 16
 
-#: Characters of one entry of the log; two traces and what they are of.
+#: The most characters of a log entry: two tracebacks and their messages.
 _ENTRY_CHARACTERS = 100_000
 
-#: Orthanc's errors that pass: of its database.
+#: Orthanc's errors of its database, which pass.
 _OF_DATABASE = ("DATABASE", "DATABASE_PLUGIN", "DATABASE_UNAVAILABLE", "DATABASE_CANNOT_SERIALIZE")
 
 
@@ -45,10 +45,10 @@ _FORM = (
 
 
 class OrthancLog(logging.Handler):
-    """Python's log records in Orthanc's log."""
+    """Writes Python's log records to Orthanc's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Never raises: a log line costs nothing but itself. Orthanc's functions refuse NUL and lone surrogates."""
+        """Write a record; never raises. Orthanc's functions refuse NUL and lone surrogates."""
         try:
             text = printable(self.format(record), _ENTRY_CHARACTERS)
         except Exception:  # the boundary to objects whose text cannot be had
@@ -65,7 +65,10 @@ class OrthancLog(logging.Handler):
 
 
 class PluginGateway(Gateway):
-    """Orthanc by its ``orthanc`` module. Keep it: a callback that only Orthanc holds crashes it when it stops."""
+    """Orthanc through its ``orthanc`` module.
+
+    Keep the object: a callback that only Orthanc holds makes it crash when it stops.
+    """
 
     def __init__(self) -> None:
         self._kept: list[Callable[..., object]] = []
@@ -179,12 +182,11 @@ class PluginGateway(Gateway):
         self._filter([re.compile(route.pattern) for route in routes], attempts)
 
     def _filter(self, patterns: Sequence[re.Pattern[str]], attempts: Attempts) -> None:
-        """Have Orthanc refuse forms of several parts before it takes them apart (see ``is_form``), and whatever an
-        attempt on another machine sends that has ended: what arrives late becomes no series.
+        """Refuse multipart forms (see ``is_form``) and the requests of ended attempts on other machines.
 
-        Our own routes say that themselves, with 410.
-
-        It asks about each request, in threads with small stacks: what is not such a form is let through at once.
+        Orthanc calls the filter before it takes a form apart, and before a late instance becomes a series; our own
+        routes refuse such attempts themselves, with 410. It calls it for each request, in threads with small stacks, so
+        any other request is let through at once.
         """
 
         def is_allowed(uri: str, **parts: Any) -> bool:
@@ -231,7 +233,7 @@ class PluginGateway(Gateway):
 
 
 def _is_of_database(error: Exception) -> bool:
-    """Whether Orthanc's database was away or in the way of itself, as one does that other Orthancs write to."""
+    """Whether Orthanc's database was unreachable, or blocked by other Orthancs that write to it."""
     codes = [getattr(orthanc.ErrorCode, name, None) for name in _OF_DATABASE]
     return bool(error.args) and error.args[0] in codes
 

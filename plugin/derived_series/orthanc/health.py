@@ -1,4 +1,4 @@
-"""Whether the plugin can do its work, for those who watch over servers. Numbers and states, nothing of a patient."""
+"""Reports whether the plugin can do its work, for monitoring: numbers and states, without patient data."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from derived_series.orthanc.rule_problems import problems_of_rule
 
 _GIGABYTE = 1 << 30
 
-#: Free room below which nothing can be relied on, and below which it is time to look.
+#: Free space below which nothing can be relied on, and below which somebody should look.
 FULL_BYTES, TIGHT_BYTES = _GIGABYTE, 10 * _GIGABYTE
 
-#: So long notices may wait: several attempts have failed then.
+#: The seconds that notices may wait; several attempts have failed by then.
 _BEHIND_SECONDS = 900.0
 
 
 class Grade(Enum):
-    """``ERROR``: nothing, or not all, is derived; ``WARNING``: somebody should look."""
+    """``ERROR``: some or all derivations do not work; ``WARNING``: somebody should look."""
 
     OK = "Ok"
     WARNING = "Warning"
@@ -42,7 +42,7 @@ class Grade(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was looked at. :param figures: what it says in numbers; :param message: what is wrong."""
+    """The result of one check. :param figures: its numbers; :param message: the problem."""
 
     name: str
     grade: Grade = Grade.OK
@@ -54,10 +54,10 @@ class Check:
 
 
 class Health:
-    """Looks at what is in this process and on its disk, and at the names that Orthanc has for servers.
+    """Checks this process and its disk, and the names that Orthanc has for servers.
 
     :param storage: Orthanc's storage folder.
-    :param free_bytes: how much room the disk of a folder has.
+    :param free_bytes: gives the free space on a folder's disk.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Health:
         self._free_bytes = free_bytes
 
     def checks(self) -> list[Check]:
-        """All of them, in an order that stays."""
+        """All checks, in a fixed order."""
         return [*self._checks()]
 
     def _checks(self) -> Iterator[Check]:
@@ -107,7 +107,7 @@ class Health:
         return Check("Store")
 
     def free_bytes(self) -> int | None:
-        """Room of the fuller disk, of Orthanc's storage and the jobs."""
+        """Free space on the fuller disk of Orthanc's storage and the jobs."""
         free = []
         for folder in (self._store.folder, self._storage):
             try:
@@ -129,7 +129,7 @@ class Health:
         return Check("Scheduler", Grade.ERROR, "no job is begun: Orthanc starts or stops, or its log says why")
 
     def alive(self) -> int:
-        """Worker processes that live."""
+        """The number of living worker processes."""
         self._executor.replace_dead()
         return len(self._executor.processes())
 
@@ -143,7 +143,7 @@ class Health:
         return Check("Workers", figures=figures)
 
     def oldest_seconds(self) -> float:
-        """How long the oldest of the jobs waits that have never run; 0 where none does."""
+        """The longest time that a job which never ran has waited; 0 if there is none."""
         oldest = self._store.oldest_waiting()
         return 0.0 if oldest is None else round(max(0.0, time.time() - oldest), 1)
 
@@ -215,7 +215,7 @@ class Health:
         return Check("Configuration", figures=figures)
 
     def _is_wrong(self, rule: Rule, catalogue: Catalogue) -> bool:
-        """Whether each job of a rule would fail; not while Orthanc cannot say which servers it knows."""
+        """Whether each job of a rule would fail; False while Orthanc cannot list its servers."""
         try:
             return bool(problems_of_rule(rule, catalogue, self._destinations))
         except DerivedSeriesError:
@@ -223,6 +223,6 @@ class Health:
 
 
 def worst(checks: list[Check]) -> Grade:
-    """The grade of all together."""
+    """The worst grade of several checks."""
     grades = [check.grade for check in checks]
     return next((grade for grade in (Grade.ERROR, Grade.WARNING) if grade in grades), Grade.OK)

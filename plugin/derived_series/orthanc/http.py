@@ -1,4 +1,4 @@
-"""Requests and answers as values, apart from how Orthanc hands them over."""
+"""Requests and answers as values, independent of Orthanc."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from derived_series.errors import InvalidRequest
 from derived_series.jobs.plain import json_bytes
 
-#: In the names of parameters by which gateways say who asks.
+#: Parts of the names of parameters that gateways add for the sender.
 _ADDED = ("token", "auth", "key")
 
 
@@ -18,10 +18,10 @@ _ADDED = ("token", "auth", "key")
 class Request:
     """A REST request.
 
-    :param groups: what the route's pattern caught.
-    :param query: the query string; Orthanc gives it for GET only.
+    :param groups: the groups of the route's pattern.
+    :param query: the query string; Orthanc passes it for GET only.
     :param headers: by lower-case name.
-    :param address: of who asks, where Orthanc tells.
+    :param address: the sender's, if Orthanc passes it.
     """
 
     method: str
@@ -33,11 +33,11 @@ class Request:
     address: str = ""
 
     def check_query(self, *known: str) -> None:
-        """Refuse parameters that a route does not have, as a misspelt one would answer something else unseen.
+        """Refuse unknown parameters, as a misspelt one would silently change the answer.
 
-        What gateways and browsers add passes: tokens, and ``_``, by which caches are kept away.
+        Parameters that gateways and browsers add are accepted: tokens, and ``_``, which keeps caches away.
 
-        :raises InvalidRequest: naming those there are.
+        :raises InvalidRequest: one is unknown; the message names the known ones.
         """
         unknown = [
             name
@@ -55,7 +55,7 @@ class Request:
 class Answer:
     """A REST answer.
 
-    :param file: is its content in place of the body; of status 200 only.
+    :param file: its content in place of the body, only with status 200.
     """
 
     body: bytes
@@ -66,7 +66,7 @@ class Answer:
 
     @classmethod
     def of(cls, document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-        """A JSON answer, indented as Orthanc's are."""
+        """A JSON answer, indented like Orthanc's."""
         return cls(json_bytes(document, indent=3) + b"\n", status, headers=headers or {})
 
 
@@ -75,7 +75,10 @@ Handler: TypeAlias = Callable[[Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """:param pattern: a regular expression for the whole path; :param handlers: by method."""
+    """A route with its handlers.
+
+    :param pattern: a regular expression for the whole path; :param handlers: by method.
+    """
 
     pattern: str
     handlers: Mapping[str, Handler]

@@ -1,4 +1,4 @@
-"""What follows from a job's change of state, beside the job itself."""
+"""Passes a job's change of state on to everything that depends on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from derived_series.orthanc.reviews import Reviews
 
 @dataclass(frozen=True, slots=True)
 class JobObserver:
-    """Tells those who have to do with jobs that one has changed.
+    """Notifies everything that depends on jobs that one has changed.
 
     :param scratch: the workers' folder for temporary files.
     """
@@ -31,7 +31,7 @@ class JobObserver:
     metrics: Metrics
 
     def observe(self, job: JobRecord) -> None:
-        """Called with a job in its new state."""
+        """Pass a job's new state on."""
         remove_scratch(self.scratch, job)
         self.reviews.observe(job)
         self.bulk.observe(job)

@@ -1,4 +1,4 @@
-"""Where jobs are kept: the folder of this Orthanc, and the database of all that share them."""
+"""The storage of jobs: the folder of this Orthanc, and the database of all Orthancs that share them."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 class JobStorage:
     """The jobs, and the Orthancs that share them.
 
-    :param store: the jobs; where their disk is full, what stands in for them.
-    :param nodes: the Orthancs, this one among them.
-    :param place: where the jobs are, for people.
-    :param database: what is shared; None where this Orthanc is alone.
+    :param store: the jobs; if their disk is full at the start, its stand-in.
+    :param nodes: the Orthancs, including this one.
+    :param place: the location of the jobs, for people.
+    :param database: what is shared; None if this Orthanc is alone.
     """
 
     store: JobStore
@@ -43,9 +43,9 @@ class JobStorage:
 
     @classmethod
     def open(cls, settings: Settings, around: OrthancConfiguration, server: str) -> JobStorage:
-        """Open what the configuration names. :param server: Orthanc's name.
+        """Open the configured storage. :param server: Orthanc's name.
 
-        :raises DerivedSeriesError: another Orthanc has the folder, it cannot be used, or the database cannot be had.
+        :raises DerivedSeriesError: another Orthanc uses the folder, it cannot be used, or the database is unreachable.
         """
         holder = f"{server!r} at {around.url}"
         folder = around.storage / "derived-series"
@@ -59,13 +59,13 @@ class JobStorage:
         return cls(store, _nodes(database), f"PostgreSQL (this Orthanc is {name})", database)
 
     def close(self) -> None:
-        """End the session with the database: the lock of the one that leads goes to another, at once."""
+        """End the session with the database, so that the leader's lock goes to another Orthanc at once."""
         if self.database is not None:
             self.database.close()
 
 
 def _shared_database(address: str, name: str) -> PostgresqlDatabase:
-    """:raises DerivedSeriesError: it cannot be had, or what speaks to it is not installed."""
+    """The shared database. :raises DerivedSeriesError: it cannot be reached, or its driver is not installed."""
     try:
         from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
     except ImportError as error:
@@ -83,10 +83,10 @@ def _nodes(database: PostgresqlDatabase) -> Nodes:
 
 
 def _opened(folder: Path, holder: str, database: Database | None) -> JobStore:
-    """The jobs; where their disk is full, what stands in for them.
+    """The jobs; if their disk is full, a stand-in.
 
-    :param folder: for this Orthanc alone. :param database: where it shares the jobs with others.
-    :raises DerivedSeriesError: another Orthanc has the folder, or it cannot be used.
+    :param folder: for this Orthanc alone. :param database: if it shares the jobs with others.
+    :raises DerivedSeriesError: another Orthanc uses the folder, or it cannot be used.
     """
     try:
         try:

@@ -1,7 +1,7 @@
-"""What some versions of Orthanc's Python plugin never let go of: the arguments by name of the callbacks of requests.
+"""Works around a leak of some versions of Orthanc's Python plugin: they keep the keyword arguments of callbacks.
 
 They keep one reference to each of these values, and to each value of a dict among them: with a filter of requests,
-about a kilobyte of each request to Orthanc, whoever sends it. Mended in 4.1 (its NEWS); Debian 12 has 4.0.
+about a kilobyte of each request to Orthanc, whoever sends it. Fixed in 4.1 (its NEWS); Debian 12 has 4.0.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping
 
-#: Those versions.
+#: The versions that leak.
 VERSIONS = ("4.0",)
 
 
 def let_go(arguments: Mapping[str, object]) -> None:
-    """Give these references back. To be called once in each call of a callback, with what it got by name."""
+    """Release these references. Call it once in each call of a callback, with its keyword arguments."""
     for value in arguments.values():
         if isinstance(value, dict):
             for each in value.values():
@@ -28,7 +28,7 @@ def _let_go(value: object) -> None:
 
 
 def _is_shared(value: object) -> bool:
-    """Whether the interpreter has one such object for all: a count too many costs nothing there, one too few all."""
+    """Whether the interpreter has one such object for all, whose count is better too high than too low."""
     if isinstance(value, (str, bytes)):
         return len(value) < 2
     return value == () or not isinstance(value, (dict, tuple))

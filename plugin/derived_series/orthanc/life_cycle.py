@@ -1,4 +1,4 @@
-"""What runs beside the requests, from Orthanc's start to its end: it begins, leads, hears of the others and ends."""
+"""Starts and ends all that runs besides the requests, and hands it over between Orthancs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from derived_series.orthanc.worker_pools import WorkerPools
 
 @dataclass(frozen=True, slots=True)
 class LifeCycle:
-    """All that has threads of its own.
+    """All objects with threads of their own.
 
     :param files: what others have written to, until they have ended.
     """
@@ -39,7 +39,7 @@ class LifeCycle:
     files: tuple[AuditFile | JsonLog, ...]
 
     def begin(self) -> None:
-        """Orthanc has started, and answers requests; where jobs cannot be kept, nothing else begins."""
+        """Begin when Orthanc has started and answers requests; if jobs cannot be kept, nothing else begins."""
         self.memory.start()
         if self.storage.store.problem is not None:
             return
@@ -52,7 +52,7 @@ class LifeCycle:
         self.storage.nodes.start(Part(self.lead, self.resign, self.hear))
 
     def lead(self) -> None:
-        """This Orthanc leads from now on: take up what is there."""
+        """Take up the existing work, as this Orthanc leads from now on."""
         is_alone = self.storage.nodes.is_alone
         self.leftovers.lead()
         if not is_alone:
@@ -66,12 +66,12 @@ class LifeCycle:
             threading.Thread(target=self.reviews.settle_all, name="reviews", daemon=True).start()
 
     def resign(self) -> None:
-        """This Orthanc leads no more: let go of all that runs, and write nothing of it."""
+        """Let go of all that runs and write nothing of it, as this Orthanc no longer leads."""
         self.leftovers.resign()
         self.runner.resign()
 
     def hear(self, what: str, job_id: str) -> None:
-        """One of the Orthancs has said something."""
+        """Pass on a message of one of the Orthancs."""
         self.runner.hear(what, job_id)
         acts: dict[str, Callable[[], None]] = {
             STABLE: self.trigger.wake,
@@ -83,7 +83,7 @@ class LifeCycle:
             acts[what]()
 
     def end(self) -> None:
-        """Orthanc ends: stop all threads, then let another Orthanc lead."""
+        """Stop all threads, as Orthanc ends, then let another Orthanc lead."""
         self.storage.nodes.stop()
         self.trigger.stop()
         self.bulk.stop()

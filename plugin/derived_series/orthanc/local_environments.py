@@ -1,4 +1,4 @@
-"""Environments whose workers are on this machine."""
+"""The environments whose workers are on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from derived_series.orthanc.config import Settings
 
 
 def local_environments(settings: Settings, folder: Path, folders: tuple[str, ...]) -> dict[str, AnyEnvironment]:
-    """Those of the configuration that are on this machine. :param folder: what relative paths start from."""
+    """The environments of the configuration that are on this machine. :param folder: the base of relative paths."""
     claims = Claims(settings.total_resources)
     places = {
         name: Place(folder / each.python, each.workers, each.idle_seconds, each.resources)

@@ -1,4 +1,4 @@
-"""Lines of the log: as text for people, as JSON for programs. Each says which job it belongs to."""
+"""Formats the log's lines: as text for people, as JSON for programs. Each line names its job."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from derived_series.jobs.about_job import job_of
 from derived_series.jobs.plain import LONGEST_CHARACTERS, encodable
 from derived_series.shortening import shortened
 
-#: The file of JSON lines and those before it: each has a part of the room.
+#: The number of files, which share the space equally.
 _FILES = 5
 
-#: Characters of a trace; two of them.
+#: The most characters of a traceback.
 _TRACE_CHARACTERS = 50_000
 
 LOGGER = "derived_series"
 
 
 class TextLines(logging.Formatter):
-    """``derived-series: job 5c0b...: what there is to say``."""
+    """Lines such as ``derived-series: job 5c0b...: the message``."""
 
     def __init__(self) -> None:
         super().__init__("%(message)s")
@@ -34,7 +34,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: Time, Level, Job, Message, Logger, Process (its number), and of an exception Trace."""
+    """One object a line: Time, Level, Job, Message, Logger, Process (its number), and Trace for an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -51,7 +51,7 @@ class JsonLines(logging.Formatter):
 
 
 class JsonLog:
-    """The file of JSON lines. When it has its part of the room it becomes ``.1``, that before it ``.2``, up to ``.4``.
+    """The file of JSON lines. A full file becomes ``.1``, the one before it ``.2``, up to ``.4``.
 
     :param room: bytes of all of them.
     """
@@ -70,4 +70,4 @@ class JsonLog:
 
 class _File(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name in the standard library
-        """What the disk does not take is in Orthanc's log all the same."""
+        """Ignore errors of the disk, as Orthanc's log has the line too."""

@@ -1,7 +1,7 @@
-"""Gives memory that is free back to the system, as Orthanc does itself from 1.11.3 on (its memory_consumption.txt).
+"""Returns free memory to the system, as Orthanc itself does from 1.11.3 on (its memory_consumption.txt).
 
-Each thread of Orthanc's HTTP server frees what it had in an arena of its own, and glibc gives back the end of one at
-most: the process of an older Orthanc grows for days by what is between.
+Each thread of Orthanc's HTTP server frees memory in an arena of its own, of which glibc returns at most the end: an
+older Orthanc's process grows for days by the gaps between.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ _PAUSE_SECONDS = 30.0
 
 
 class MemoryReturn:
-    """Trims the heaps of this process now and then, while Orthanc runs.
+    """Trims the heaps of this process from time to time, while Orthanc runs.
 
-    :param trim: gives the memory back; None: the C library has no such function.
+    :param trim: returns the memory; None: the C library has no such function.
     """
 
     def __init__(self, trim: Callable[[], None] | None, pause: float = _PAUSE_SECONDS):

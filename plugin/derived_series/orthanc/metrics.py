@@ -1,4 +1,4 @@
-"""What Prometheus reads of the jobs: on Orthanc's page, ``/tools/metrics-prometheus``, and with labels on our own."""
+"""The metrics of jobs for Prometheus: on Orthanc's page, ``/tools/metrics-prometheus``, and with labels on our own."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
 
 
 class Metrics:
-    """Jobs by state; seconds by phase, instances stored and failures since the start.
+    """Jobs by state; seconds by phase, stored instances and failures since the start.
 
-    Observed by the runner's thread alone, read by any.
+    Written by the runner's thread only, read by any.
     """
 
     def __init__(self, gateway: Gateway, store: JobStore):
@@ -42,7 +42,7 @@ class Metrics:
         self._failures: Counter[tuple[str, str]] = Counter()
 
     def observe(self, job: JobRecord) -> None:
-        """A job has another state."""
+        """Note a job's new state."""
         for state, count in self._store.counts().items():
             self._gateway.metric(f"derived_series_jobs_{state.value.lower()}", count)
         if job.is_preview:
@@ -74,7 +74,7 @@ class Metrics:
         self._gateway.metric(name, self._sums[name])
 
     def families(self) -> list[Family]:
-        """What our own page has of the jobs."""
+        """The families of jobs on our own page."""
         with self._lock:
             instances, failures = dict(self._instances), dict(self._failures)
         states = {state.value.lower(): float(count) for state, count in self._store.counts().items()}
@@ -102,12 +102,12 @@ class Metrics:
 
 
 def derivation_of(job: JobRecord) -> str:
-    """What a job runs: a pipeline, or for an image that was sent the blueprint and the factory as in the address."""
+    """The name of what a job runs: a pipeline, or for an uploaded image the blueprint and factory as in the address."""
     if "Verdict" in job.request:
         return "rejection"
     return str(job.request.get("Pipeline") or f"{job.request.get('Blueprint')}/{job.request.get('Factory')}")
 
 
 def _begins(job: JobRecord) -> bool:
-    """Whether this is the first attempt of all: a job that is resubmitted has spent time before."""
+    """Whether this is the very first attempt, as a resubmitted job has spent time before."""
     return job.state is State.RUNNING and job.attempt == 1 and not job.runtime and job.result is None

@@ -1,4 +1,4 @@
-"""A pipeline's parameters, checked before a job is accepted: a wrong one is an answer, not a failed job."""
+"""Checks a pipeline's parameters before a job is accepted, so that a wrong one is an answer, not a failed job."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from derived_series.errors import InvalidRequest
 from derived_series.wrong_values import problems_in_words
 
-#: What pydantic calls a value that is not of a type of JSON schema.
+#: pydantic's error for a value that is not of a type of JSON schema.
 _OF_TYPES: Mapping[str, str] = MappingProxyType(
     {
         "array": "list_type",
@@ -24,7 +24,7 @@ _OF_TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-#: A keyword of JSON schema -> what pydantic calls a value that breaks it, and the name of what it holds.
+#: pydantic's error for a broken keyword of JSON schema, and its name of the keyword's value.
 _OF_BOUNDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "exclusiveMaximum": ("less_than", "lt"),
@@ -40,14 +40,14 @@ _OF_BOUNDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-#: Stands in a place for one of several schemas, as pydantic's names of branches do.
+#: Stands for one of several schemas in a place, like pydantic's names of branches.
 _BRANCH = "<any>"
 
 
 def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
-    """:param schema: the JSON schema of the pipeline's parameters. What it cannot say the worker checks.
+    """Check parameters by the JSON schema of their pipeline; the worker checks what the schema cannot express.
 
-    :raises InvalidRequest: with each wrong name and value, in the worker's words.
+    :raises InvalidRequest: names each wrong parameter and value, in the worker's words.
     """
     errors = sorted(Draft202012Validator(schema).iter_errors(dict(parameters)), key=lambda error: list(error.path))
     if errors:
@@ -61,13 +61,13 @@ def check_parameters(pipeline: str, schema: Mapping[str, Any], parameters: Mappi
 
 
 def _first_of_type(errors: list[ValidationError]) -> list[ValidationError]:
-    """Without what else is wrong with a value of another type."""
+    """The errors of values with a wrong type only, without their further errors."""
     of_type = [list(error.path) for error in errors if error.validator == "type"]
     return [error for error in errors if error.validator == "type" or list(error.path) not in of_type]
 
 
 def _items(error: ValidationError, place: tuple[int | str, ...] = ()) -> Iterator[dict[str, Any]]:
-    """What is wrong as pydantic says it. :param place: the place that the error's path starts from."""
+    """The errors in pydantic's form. :param place: the place where the error's path starts."""
     place, keyword = (*place, *error.path), str(error.validator)
     bound: Any = error.validator_value
     instance: Any = error.instance

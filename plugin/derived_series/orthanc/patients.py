@@ -1,4 +1,4 @@
-"""Tags of a patient, for those who may be told them."""
+"""Reads a patient's tags for receivers that may have them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from derived_series.orthanc.abstract_gateway import Gateway
 
 
 def patient_of(gateway: Gateway, series: str) -> dict[str, Any]:
-    """The tags of a series, its study and its patient that a notice may have; none of one that is gone."""
+    """The tags of a series, its study and its patient for a notice; empty if the series is gone."""
     try:
         tags = dict(gateway.series(series)["MainDicomTags"])
         study = gateway.get(f"/series/{series}/study")

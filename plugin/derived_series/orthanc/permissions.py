@@ -1,7 +1,7 @@
-"""What Orthanc's authorization plugin has to know of our routes: its configuration, made from the table of addresses.
+"""Makes the authorization plugin's configuration for our routes from the table of addresses.
 
-The plugin refuses (403) what none of its permissions names. ``ExtraPermissions`` (from its version 0.10 on) adds to
-those that it has by default, which let users with ``view`` read whatever is below ``/series/{id}/``.
+The plugin refuses (403) routes that none of its permissions covers. ``ExtraPermissions`` (from its version 0.10 on)
+adds to its default ones, which let users with ``view`` read everything below ``/series/{id}/``.
 https://orthanc.uclouvain.be/book/plugins/authorization.html
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 from derived_series.jobs.metadata import EXPLANATION, PROVENANCE, RETRIEVED, REVIEW
 from derived_series.orthanc.addresses import ADDRESSES, Address
 
-#: Where the package has it, as a file to copy from; written by scripts/conformance.py.
+#: The path of the configuration in the package, to copy from; scripts/conformance.py writes it.
 SHIPPED = Path(__file__).resolve().with_name("authorization.json")
 
-#: The user of the plugin's permissions who may do all.
+#: The plugin's permission of users who may do everything.
 _ALL = "all"
 
 #: What workers send to Orthanc's own routes, of which the plugin's defaults have nothing: the series themselves (the
@@ -35,7 +35,7 @@ _OF_WORKERS = (
 
 
 def authorization() -> dict[str, Any]:
-    """The section ``"Authorization"``, as far as it is about our routes: to be merged with one's own."""
+    """The section ``"Authorization"`` for our routes, to be merged with the user's own."""
     return {
         "ExtraPermissions": [*_permissions()],
         "UncheckedResources": [
@@ -50,7 +50,7 @@ def authorization() -> dict[str, Any]:
 
 
 def shipped_text() -> str:
-    """The file ``SHIPPED``: one permission a line."""
+    """The text of the file ``SHIPPED``: one permission a line."""
     section = authorization()
     lines = ",\n".join(f"      {json.dumps(each)}" for each in section["ExtraPermissions"])
     others = "".join(f',\n    "{key}": {json.dumps(section[key])}' for key in section if key != "ExtraPermissions")
@@ -67,10 +67,10 @@ def _permissions() -> Iterator[list[str]]:
 
 
 def _pattern(address: Address) -> str:
-    """With identifiers as the plugin knows them: what it does not take for a resource, it asks no label of."""
+    """An address with the plugin's pattern of identifiers; it asks for no label of anything else."""
     return address.pattern if address.about is None else address.pattern.replace("([^/]+)", "([a-f0-9-]+)", 1)
 
 
 def _is_a_default(method: str, address: Address) -> bool:
-    """Whether the plugin's own permissions have it: whoever has ``view`` may read below a resource."""
+    """Whether the plugin's own permissions cover an address: whoever has ``view`` may read below a resource."""
     return method == "GET" and address.about is not None

@@ -21,7 +21,7 @@ _ESCAPES = {ord("\\"): "\\\\", ord('"'): '\\"', ord("\n"): "\\n"}
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value. :param suffix: what follows the name of its family, such as ``_bucket``."""
+    """One value. :param suffix: follows the family's name, such as ``_bucket``."""
 
     value: float
     labels: Labels = ()
@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """All samples of a name. :param help: one line that says what it is."""
+    """All samples of a name. :param help: one line that describes it."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
@@ -39,7 +39,7 @@ class Family:
 
 
 def gauge(name: str, help: str, value: float) -> Family:
-    """A family of one value, which goes up and down."""
+    """A family with one value, which goes up and down."""
     return Family(name, "gauge", help, (Sample(value),))
 
 
@@ -70,7 +70,7 @@ def _number(value: float) -> str:
 
 
 class Histogram:
-    """How often which values were observed, by labels. Safe for threads.
+    """Counts observed values by labels. Thread-safe.
 
     :param names: of its labels. :param bounds: the upper bounds of its buckets, ascending, without infinity.
     """
@@ -85,14 +85,14 @@ class Histogram:
         self._sums: dict[tuple[str, ...], float] = {}
 
     def observe(self, value: float, *labels: str) -> None:
-        """:param labels: their values, in the order of the names."""
+        """Count a value. :param labels: their values, in the order of the names."""
         with self._lock:
             counts = self._counts.setdefault(labels, [0] * len(self._bounds))
             counts[next(index for index, bound in enumerate(self._bounds) if value <= bound)] += 1
             self._sums[labels] = self._sums.get(labels, 0.0) + value
 
     def family(self) -> Family:
-        """Its samples: buckets count all values up to their bound."""
+        """The samples: each bucket counts all values up to its bound."""
         with self._lock:
             counts = {labels: list(each) for labels, each in self._counts.items()}
             sums = dict(self._sums)

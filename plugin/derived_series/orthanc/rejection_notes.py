@@ -1,4 +1,4 @@
-"""Rejection notes in a study: Key Object Selection documents (PS3.16 TID 2010; IHE IOCM), whoever has written them."""
+"""Finds rejection notes in a study: Key Object Selection documents (PS3.16 TID 2010; IHE IOCM), whoever wrote them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from derived_series.errors import NotFound
 from derived_series.jobs.requests.verdict import REASONS, REJECTED
 from derived_series.orthanc.abstract_gateway import Gateway
 
-#: Document titles of CID 7010 by which instances are rejected, with their meanings.
+#: The document titles in CID 7010 that reject instances, with their meanings.
 _TITLES = dict(reason.title for reason in REASONS) | {
     "113038": "Incorrect Modality Worklist Entry",
     "113039": "Data Retention Policy Expired",
@@ -20,7 +20,7 @@ _DESCRIPTION = "113012"
 
 
 def rejection_in_study(gateway: Gateway, series: str) -> dict[str, Any] | None:
-    """The verdict that a note in the study of a series gives on it, with the keys of a verdict; None without one.
+    """The verdict of a note in the study of a series, with the keys of a verdict; None if no note rejects it.
 
     :param series: an Orthanc identifier. :raises NotFound: no such series.
     """
@@ -70,7 +70,7 @@ def _referenced_series(tags: dict[str, Any]) -> set[str]:
 
 
 def _time(tags: dict[str, Any]) -> str:
-    """ISO 8601, of ContentDate, ContentTime and TimezoneOffsetFromUTC."""
+    """The time of a document in ISO 8601, from ContentDate, ContentTime and TimezoneOffsetFromUTC."""
     day, clock, zone = (_text(tags, tag) for tag in ("0008,0023", "0008,0033", "0008,0201"))
     if len(day) != 8 or len(clock) < 6:
         return day
@@ -79,7 +79,7 @@ def _time(tags: dict[str, Any]) -> str:
 
 
 def _code(item: dict[str, Any], sequence: str) -> str:
-    """The code value of the first item of a sequence, where its scheme is DCM."""
+    """The code value of the first item of a sequence, if its scheme is DCM."""
     for code in _items(item, sequence):
         if _text(code, "0008,0102") == "DCM":
             return _text(code, "0008,0100")

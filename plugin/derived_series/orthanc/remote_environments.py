@@ -1,4 +1,4 @@
-"""The environments of the configuration whose workers are on other machines."""
+"""The environments whose workers are on other machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from derived_series.scheduler_connection import CertificateFiles
 
 _log = logging.getLogger(__name__)
 
-#: What the process that speaks to dask imports.
+#: The packages that the process for dask imports.
 _MODULE = "distributed"
 
 #: The files of a folder of certificates.
@@ -37,10 +37,10 @@ def remote_environments(
     bundles: Bundles,
     kept: Path,
 ) -> dict[str, AnyEnvironment]:
-    """By their names; none where the configuration has none.
+    """The environments of the configuration that are on other machines, by name.
 
-    :param interpreter: Orthanc's own Python. :param kept: a folder for what is known of them.
-    :raises InvalidRequest: what they need is not there, or their workers cannot reach this Orthanc.
+    :param interpreter: Orthanc's own Python. :param kept: a folder for the descriptions of their pipelines.
+    :raises InvalidRequest: a file that they need is missing, or their workers cannot reach this Orthanc.
     """
     wanted = {name: each for name, each in settings.environments.items() if each.scheduler is not None}
     if not wanted:
@@ -69,7 +69,7 @@ def remote_environments(
 def cluster_of(
     name: str, environment: EnvironmentSettings, settings: Settings, around: OrthancConfiguration
 ) -> Cluster:
-    """What is said of an environment with a Scheduler.
+    """The cluster of an environment with a Scheduler.
 
     :raises InvalidRequest: its files cannot be used, or its workers cannot reach this Orthanc.
     """
@@ -104,7 +104,7 @@ def cluster_of(
 
 
 def _certificates(name: str, environment: EnvironmentSettings, folder: Path) -> tuple[str, str, str]:
-    """CA, certificate and key, for dask."""
+    """The files of authority, certificate and key, for dask."""
     if environment.certificates is None:
         return "", "", ""
     place = folder / environment.certificates
@@ -119,7 +119,7 @@ def _certificates(name: str, environment: EnvironmentSettings, folder: Path) -> 
 
 
 def _authorities(name: str, file: Path) -> str:
-    """Certificates to trust, by content."""
+    """The content of the certificates to trust."""
     content = _text(name, file)
     try:
         ssl.create_default_context(cadata=content)

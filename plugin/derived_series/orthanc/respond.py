@@ -1,4 +1,4 @@
-"""A request answered by the handler of its route; every error becomes an answer too."""
+"""Answers a request by the handler of its route; every error becomes an answer too."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from derived_series.orthanc.http import Answer, Request, Route
 _log = logging.getLogger(__name__)
 
 
-#: The job that an address names.
+#: Finds the job in an address.
 _JOB = re.compile(r"/jobs/([0-9a-f-]{36})(/|$)")
 
 
 def respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
-    """Call the handler of a route; turn every exception into an error answer."""
+    """Call a route's handler; turn every exception into an error answer."""
     job = _JOB.search(request.uri)
     with about_job(job[1] if job else ""):
         return _respond(route, request, doorkeeper)

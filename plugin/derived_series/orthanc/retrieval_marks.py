@@ -1,4 +1,4 @@
-"""Marks on series that jobs have brought from other servers, where their worker could not set them any more."""
+"""Marks series that jobs have retrieved from other servers, if their worker could not do so any more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def mark_retrieved(gateway: Gateway, retrievals: Retrievals, job: JobRecord) -> None:
-    """Mark what a job that is over has brought. What has not come yet stays announced for a day."""
+    """Mark the series that a finished job has retrieved. Those that have not arrived stay announced for a day."""
     if not job.state.is_final:
         return
     for series_uid, origin in retrievals.of_job(job.id).items():

@@ -1,4 +1,4 @@
-"""Verdicts on derived series: looked up, written, and what they do to the destinations that wait for them."""
+"""Verdicts on derived series: looked up, written, and applied to the destinations that wait for them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from derived_series.orthanc.rejection_notes import rejection_in_study
 
 _log = logging.getLogger(__name__)
 
-#: Times that a record is written that others change meanwhile.
+#: The most attempts to write a record that others change meanwhile.
 _ATTEMPTS = 5
 
 
 class Reviews:
-    """The verdicts that were given; the log has the record, metadata of each series a copy for other programs."""
+    """The verdicts so far; the log has the record, and metadata of each series a copy for other programs."""
 
     def __init__(self, gateway: Gateway, runner: JobRunner, log: VerdictLog, notifier: Notifier):
         self._log = log
@@ -49,9 +49,9 @@ class Reviews:
         self._lock = threading.Lock()  # two may settle the same job
 
     def provenance(self, series: str) -> dict[str, Any]:
-        """What a derived series was made from, and by which job.
+        """The provenance of a derived series.
 
-        :raises NotFound: no such series. :raises Conflict: one that was not made here.
+        :raises NotFound: no such series. :raises Conflict: it was not made here.
         """
         self._gateway.series(series)
         provenance = self._gateway.provenance(series) or self._remembered(series)
@@ -63,7 +63,7 @@ class Reviews:
         return provenance
 
     def _remembered(self, series: str) -> dict[str, Any] | None:
-        """What is known of a series that was received again, without its provenance."""
+        """The record of a series that was received again without its provenance."""
         job = self._runner.store.maker_of(series)
         if job is not None:
             try:
@@ -74,7 +74,7 @@ class Reviews:
         return None if rejection_in_study(self._gateway, series) is None else {"Job": "", "Parents": []}
 
     def of(self, series: str) -> dict[str, Any] | None:
-        """The verdict on a series: as it is kept, or by a note in its study that rejects it."""
+        """The verdict on a series: the recorded one, or that of a note in its study that rejects it."""
         verdict = self._kept(series)
         if verdict is not None and verdict["State"] == REJECTED:
             return verdict
@@ -91,7 +91,7 @@ class Reviews:
         return self._log.of(series)
 
     def discrepancy(self, series: str) -> str | None:
-        """What the copy says that was not said here; None when it is as it was written."""
+        """How the copy of a verdict differs from the record, in words; None if it does not."""
         verdict, copy = self._kept(series), self._copy(series)
         if copy == verdict:
             return None
@@ -125,7 +125,7 @@ class Reviews:
         return job is not None and not job.state.is_final
 
     def accept(self, series: str, request: dict[str, Any]) -> None:
-        """Write that a series is accepted."""
+        """Record that a series is accepted."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
         along = self._notifier.of_verdict(series, verdict.get("User"), self._runner.store.maker_of(series))
         self._log.put(series, verdict, along)  # first: a copy that differs is only reported, and counts for nothing
@@ -137,7 +137,7 @@ class Reviews:
             return
 
     def observe(self, job: JobRecord) -> None:
-        """A job has another state: destinations may have been waiting for it. Told twice, it does nothing more."""
+        """Note a job's new state, for which destinations may have waited. A repeated call has no effect."""
         if "Verdict" not in job.request:
             if job.state.is_final:
                 self.settle(job)
@@ -147,7 +147,7 @@ class Reviews:
             self.settle(derivation)
 
     def settle_all(self) -> None:
-        """At the start: what a former process did not come to."""
+        """Settle at the start what a former process did not."""
         if self._log.is_new:
             series = {each for job in self._runner.store.newest_series(-1) for each in stored_ids(job.result)}
             copies = {each: copy for each in sorted(series) if (copy := self._copy(each))}
@@ -158,13 +158,13 @@ class Reviews:
             self.settle(job)
 
     def _record(self, rejection: JobRecord) -> None:
-        """Write down that a series is rejected, once its document is stored."""
+        """Record that a series is rejected, once its document is stored."""
         verdict = _rejection(rejection)
         if verdict and self._log.of(rejection.series) != verdict:
             self._log.put(rejection.series, verdict)
 
     def settle(self, job: JobRecord) -> None:
-        """Send a job's held series on when they are accepted; those rejected or gone, send nowhere any more."""
+        """Send a job's held series on if they are accepted; release the destinations of rejected or missing ones."""
         with about_job(job.id):
             for series in stored_ids(job.result):
                 if destinations(job, series):
@@ -182,10 +182,10 @@ class Reviews:
     ) -> bool:
         """Give a series further destinations, which its job delivers; False while the job is not over.
 
-        Those that wait are settled at once, where there is a verdict.
+        Held ones are settled at once if there is a verdict.
 
-        :param hold: they wait for a verdict. :param notes: what is written with it or not at all.
-        :param rule: the rule that sends it on.
+        :param hold: they wait for a verdict. :param notes: are written together with it or not at all.
+        :param rule: the rule that sends the series on.
         :raises Busy: the disk refuses it.
         """
         has_verdict = self.of(series) is not None or self.is_rejected(series)
@@ -229,13 +229,13 @@ class Reviews:
 
 
 def _after_verdict(job: JobRecord, state: str, series: str) -> JobRecord:
-    """The record of a job that is over, once a verdict on one of its series counts."""
+    """The record of a finished job after a verdict on one of its series."""
     if state in (REJECTED, DELETED):
         return withdrawn(job, state, series)
     return released(job, series) if state == ACCEPTED and is_held(job, series) else job
 
 
 def _rejection(job: JobRecord) -> dict[str, Any] | None:
-    """The verdict that a job has stored the document of."""
+    """The verdict whose document a job has stored."""
     rejection: dict[str, Any] | None = (job.result or {}).get("Verdict") if "Verdict" in job.request else None
     return rejection

@@ -1,4 +1,4 @@
-"""The table of routes: which handler answers each address."""
+"""Assigns each address its handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a rule apart from its form: it names what is not there, or has a wrong parameter."""
+"""Finds problems of a rule besides its form: names of things that do not exist, or wrong parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from derived_series.orthanc.parameters import check_parameters
 
 
 def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destinations) -> list[str]:
-    """Why each of its jobs would fail: what it names is not there, or a parameter is wrong."""
+    """Why each of its jobs would fail: a name that does not exist, or a wrong parameter."""
     problems = problems_of_names(rule, catalogue)
     try:
         for each in rule.derivations:
@@ -25,7 +25,7 @@ def problems_of_rule(rule: Rule, catalogue: Catalogue, destinations: Destination
 
 
 def problems_of_names(rule: Rule, catalogue: Catalogue) -> list[str]:
-    """The same as far as it is in the blueprint folders, without a server."""
+    """The problems that the blueprint folders alone reveal, without a server."""
     problems = []
     for asked in rule.derivations:
         for kind, name, there in (
@@ -42,7 +42,7 @@ def problems_of_names(rule: Rule, catalogue: Catalogue) -> list[str]:
 
 
 def _problems_of_parameters(asked: DeriveRequest, catalogue: Catalogue) -> list[str]:
-    """Parameters that the pipeline does not take."""
+    """Parameters that the pipeline refuses."""
     pipeline = catalogue.pipelines.get(asked.pipeline or "")
     try:
         if pipeline is not None:
@@ -53,7 +53,7 @@ def _problems_of_parameters(asked: DeriveRequest, catalogue: Catalogue) -> list[
 
 
 def _problems_of_inputs(rule: Rule, asked: DeriveRequest, pipeline: dict[str, Any]) -> list[str]:
-    """Inputs that the pipeline has not, and those that it needs and does not get."""
+    """Inputs that the pipeline lacks, and required ones that the rule lacks."""
     inputs = set(pipeline["Inputs"])
     needed = inputs - {*pipeline["OptionalInputs"], *pipeline["PriorInputs"]}  # a job looks for priors itself
     named = {*(rule.inputs or [pipeline["ParentInput"]]), *rule.priors, *asked.retrieve}

@@ -1,4 +1,4 @@
-"""The SeriesNumbers of Orthanc's studies, and one for a job that is about to run."""
+"""Reserves SeriesNumbers in Orthanc's studies for jobs that are about to run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from derived_series.orthanc.abstract_gateway import Gateway
 
 
 def series_number(gateway: Gateway, numbers: SeriesNumbers, job: JobRecord, count: int) -> int | None:
-    """Reserve numbers for a job's series, the first of them; None when its parent is gone, which the job will find out.
+    """Reserve numbers for a job's series; return the first. None if the parent is gone, which the job will report.
 
-    :param count: the series that it may make.
+    :param count: the number of series that it may make.
     """
     try:
         parent = gateway.series(job.series)

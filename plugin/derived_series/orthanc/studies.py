@@ -1,4 +1,4 @@
-"""The series of a study as rules see them, read through Orthanc's REST API."""
+"""Reads the series of a study through Orthanc's REST API, as rules see them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from derived_series.software import SOFTWARE
 
 _NUMBER = re.compile(r"([0-9a-fA-F]{4})[,-]?([0-9a-fA-F]{4})")
 
-#: Steps of derivation that are followed from parent to parent.
+#: The most steps that are followed from parent to parent.
 _DEEPEST_STEPS = 200
 
 
 def tag_numbers(rules: Iterable[Rule], number_of: Callable[[str], str | None]) -> dict[str, str]:
-    """The tags that rules name, as ``0008,0060``; by the name in the rule.
+    """The tags in rules as ``0008,0060``, by their names in the rules.
 
-    :param number_of: the number of a keyword, such as Orthanc knows it; None: there is no such tag.
-    :raises InvalidRequest: naming every name that is not a tag.
+    :param number_of: the number of a keyword, as Orthanc knows it; None: there is no such tag.
+    :raises InvalidRequest: some names are not tags; the message lists them.
     """
     numbers: dict[str, str] = {}
     unknown: list[str] = []
@@ -49,9 +49,9 @@ def tag_numbers(rules: Iterable[Rule], number_of: Callable[[str], str | None]) -
 
 
 def check_tags(names: Iterable[str], what: str, gateway: Gateway) -> None:
-    """Whether names are keywords or numbers of DICOM tags.
+    """Require that names are keywords or numbers of DICOM tags.
 
-    :param what: the key that has them. :raises InvalidRequest: naming every name that is not a tag.
+    :param what: the key that has them. :raises InvalidRequest: some are not; the message lists them.
     """
     unknown = [name for name in names if _number(name, gateway.tag_number) is None]
     if unknown:
@@ -69,11 +69,11 @@ def _number(name: str, number_of: Callable[[str], str | None]) -> str | None:
 
 
 class StudyReader:
-    """Reads series, each one once: make a new one for each look at Orthanc.
+    """Reads series, each once: use a new reader for each look at Orthanc.
 
     :param numbers: see ``tag_numbers``.
-    :param jobs: of a series that one of them stores, not all is known yet.
-    :param retrievals: what jobs are about to bring here, and have not marked yet.
+    :param jobs: a series that one of them is storing is not complete yet.
+    :param retrievals: the series that jobs are retrieving and have not marked yet.
     """
 
     def __init__(self, gateway: Gateway, numbers: Mapping[str, str], jobs: JobStore, retrievals: Retrievals):
@@ -86,7 +86,7 @@ class StudyReader:
         self._provenances: dict[str, dict[str, Any] | None] = {}
 
     def facts(self, series: str) -> SeriesFacts:
-        """:raises NotFound: no such series (any more)."""
+        """The facts of a series. :raises NotFound: it does not exist (any more)."""
         if series not in self._facts:
             self._facts[series] = self._read(series)
         return self._facts[series]
@@ -96,17 +96,17 @@ class StudyReader:
         return self.of_study(self.facts(series).study)
 
     def of_study(self, study: str) -> list[SeriesFacts]:
-        """All series of a study. :raises NotFound: no such study (any more)."""
+        """All series of a study. :raises NotFound: it does not exist (any more)."""
         return self._series_of(self._gateway.get(f"/studies/{study}"))
 
     def priors_of(self, series: str) -> Iterator[list[SeriesFacts]]:
-        """The series of each study of the patient before its own, the latest study first."""
+        """The series of each earlier study of the patient, latest study first."""
         study, others = self._studies(series)
         before = (each for each in others if "" < _when(each)[0] and _when(each) < _when(study))
         return map(self._series_of, sorted(before, key=_when, reverse=True))
 
     def later_than(self, series: str) -> Iterator[SeriesFacts]:
-        """The series of the patient's studies after its own, the earliest study first."""
+        """The series of the patient's later studies, earliest study first."""
         study, others = self._studies(series)
         later = (each for each in others if "" < _when(study)[0] and _when(study) < _when(each))
         return itertools.chain.from_iterable(map(self._series_of, sorted(later, key=_when)))
@@ -127,7 +127,7 @@ class StudyReader:
         return study
 
     def is_being_made(self, series: str) -> bool:
-        """Whether a job may still be at work on it; its facts say that it is not stable."""
+        """Whether a job may still be writing a series; its facts then say that it is not stable."""
         self.facts(series)
         return series in self._being_made
 
@@ -175,7 +175,7 @@ class StudyReader:
         return False
 
     def _ancestry(self, series: str, steps: int) -> tuple[int, frozenset[str]]:
-        """Depth and rules of a series, by what is recorded of it and of its parents that are still there."""
+        """Depth and rules of a series, by the provenance of the series and of its parents that still exist."""
         provenance = self._provenance(series)
         if provenance is None or steps > _DEEPEST_STEPS:
             return 0, frozenset()
@@ -198,7 +198,7 @@ def _rule_of(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _of_derivation(provenance: Mapping[str, Any]) -> dict[str, str | None]:
-    """What derived a series, and the numbers beside it, as texts; what is not a number has a text that is not one."""
+    """What derived a series, and its numbers as texts; a value that is not a number gets a text that is not one."""
     made_by = provenance.get("Pipeline") or provenance.get("Blueprint")
     values = {DERIVED: _text(made_by), OUTPUT: _text(provenance.get("Output"))}
     numbers = provenance.get("Values")
@@ -213,8 +213,11 @@ def _of_derivation(provenance: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def _marks(tags: Mapping[str, Any]) -> int:
-    """How often a series was derived by this software, here or elsewhere: each time leaves an item in
-    ContributingEquipmentSequence (0018,A001), whose Manufacturer (0008,0070) is ours. Rejections have no item."""
+    """How often a series was derived by this software, here or elsewhere.
+
+    Each time leaves an item in ContributingEquipmentSequence (0018,A001), whose Manufacturer (0008,0070) is ours.
+    Rejections leave no item.
+    """
     items = tags.get("0018,a001")
     count = sum(_text(item.get("0008,0070")) == SOFTWARE for item in items) if isinstance(items, list) else 0
     return count or int(_text(tags.get("0008,0070")) == SOFTWARE)

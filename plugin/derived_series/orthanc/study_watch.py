@@ -1,4 +1,4 @@
-"""The studies that rules wait for: what happens when one is complete, and when its time is over."""
+"""Watches studies for which rules wait, until each is complete or its time is over."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from derived_series.orthanc.studies import StudyReader
 
 _log = logging.getLogger(__name__)
 
-#: Late studies that are listed of a rule.
+#: The most late studies that are listed for a rule.
 _LISTED_STUDIES = 20
 
 
 class StudyWatch:
-    """Used by the one thread of the rules, but for ``to_json``."""
+    """The studies for which rules wait. Used by the one thread of the rules, except ``to_json``."""
 
     def __init__(self, rules: Sequence[Rule], logs: RuleLogs, firer: Firer):
         self._rules = {rule.name: rule for rule in rules if rule.wait_for is not None}
@@ -43,20 +43,21 @@ class StudyWatch:
         self._firer = firer
 
     def begin(self) -> None:
-        """Forget what rules waited for that do not wait any more."""
+        """Forget the waits of rules that no longer wait."""
         self._waits.keep_only(self._rules.keys())
 
     def look(self, reader: StudyReader, rule: Rule, series: SeriesFacts) -> None:
-        """A series has become stable: its study may be complete by it. :raises Busy: no job is taken now."""
+        """Check whether a new stable series completes its study. :raises Busy: no job is accepted now."""
         if rule.wait_for is None or not concerns(rule, series):
             return
         wait = self._waits.of(rule.name, series.study) or StudyWait(rule.name, series.study, time.time())
         self._settle(reader, rule, wait, reader.study_of(series.id))
 
     def look_at_time(self, reader: StudyReader, is_stopping: Callable[[], bool]) -> float | None:
-        """See to the studies whose time is over; seconds until that of the next one. :raises Busy: as above.
+        """Handle the studies whose time is over; return the seconds until the next one's.
 
-        :param is_stopping: whether what Orthanc answers may be wrong.
+        :param is_stopping: whether Orthanc's answers may be wrong.
+        :raises Busy: no job is accepted now.
         """
         soonest = None
         for wait in self._waits.in_state(WaitState.WAITING):
@@ -103,7 +104,7 @@ class StudyWatch:
             self._waits.put(StudyWait(rule.name, wait.study, since, WaitState.WAITING, lacking, now))
 
     def _complete(self, rule: Rule, wait: StudyWait, evaluation: Evaluation) -> None:
-        """All is there, in time or late: what the rule derives takes the place of what was derived without it."""
+        """Fire for a complete study, in time or late: the result replaces a late one's incomplete result."""
         jobs = 0 if rule.derive is None else self._firer.fire(rule, evaluation, rule.derive)
         if wait.state is WaitState.COMPLETE and not jobs:
             return
@@ -128,7 +129,7 @@ class StudyWatch:
         self._remark(rule, late, f"{lacking}: {done}")
 
     def _derive_late(self, rule: Rule, evaluation: Evaluation) -> int:
-        """Derive from what is there when the time is over, where the rule says so; the number of jobs."""
+        """Derive from the existing series when the time is over, if the rule says so; return the number of jobs."""
         otherwise = _otherwise(rule)
         if isinstance(otherwise, OtherDerivation):
             return self._firer.fire(rule, instead(evaluation), otherwise.derive)
@@ -137,7 +138,7 @@ class StudyWatch:
     def _fail(
         self, rule: Rule, late: StudyWait, evaluation: Evaluation, study: list[SeriesFacts], lacking: str
     ) -> None:
-        """One failed job, written together with the wait's end."""
+        """Write one failed job, together with the wait's end."""
         firing = next(iter(evaluation.firings), None)
         instead_of_it = next(iter(self._concerned(rule, study))).id, subject_of_study(rule, late.study)
         self._firer.fail(rule, firing, instead_of_it, lacking, self._waits.note(late))
@@ -151,11 +152,11 @@ class StudyWatch:
             _log.warning("rule %s, study %s: %s", rule.name, wait.study, text)
 
     def forget_gone(self, has_study: Callable[[str], bool]) -> None:
-        """Forget the studies that are not there any more."""
+        """Forget the studies that no longer exist."""
         self._waits.forget([wait for wait in self._waits.all() if not has_study(wait.study)])
 
     def to_json(self, rule: Rule) -> list[dict[str, Any]]:
-        """The studies that a rule waits for, and the last ones that are late, with what is missing."""
+        """The studies for which a rule waits, and the last late ones, with the missing series."""
         waits = self._waits.in_state(WaitState.WAITING) + self._waits.in_state(WaitState.LATE)[-_LISTED_STUDIES:]
         return [_wait_json(rule, wait) for wait in waits if wait.rule == rule.name]
 
@@ -169,7 +170,7 @@ def _seconds_of(rule: Rule) -> float:
 
 
 def _seconds_left(rule: Rule, wait: StudyWait) -> float:
-    """Until its time is over; the clock may have been set back since it began."""
+    """The seconds left; the clock may have been set back since the wait began."""
     now = time.time()
     return min(wait.since, now) + _seconds_of(rule) - now
 

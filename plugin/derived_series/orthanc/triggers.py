@@ -32,21 +32,23 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 10.0
 _LOOK_SOON_SECONDS = 0.5
 
-#: Errors after which a series is given up.
+#: The number of errors after which a series is given up.
 _ATTEMPTS = 5
 
 _STOP_SECONDS = 2.0
 
-#: Seconds for which all firings are kept, and between two looks for those that are older.
+#: Seconds for which all firings are kept, and seconds between two searches for older ones.
 _KEPT_SECONDS = 30 * 86400.0
 _PRUNE_SECONDS = 86400.0
 
 
 class RuleTrigger:
-    """The thread. Orthanc's callback only wakes it: what it has to do is in Orthanc's log of changes and on disk.
+    """The thread that fires rules.
+
+    Orthanc's callback only wakes it: its work is in Orthanc's log of changes and on disk.
 
     :param numbers: see ``tag_numbers``.
-    :param nodes: of the Orthancs that share the jobs, the one that leads looks.
+    :param nodes: the Orthancs that share the jobs, of which only the leader fires rules.
     """
 
     def __init__(
@@ -88,12 +90,12 @@ class RuleTrigger:
         self._thread = threading.Thread(target=self._work, name="rules", daemon=True)
 
     def start(self) -> None:
-        """Look, while this Orthanc leads."""
+        """Look while this Orthanc leads."""
         if self._rules:
             self._thread.start()
 
     def lead(self) -> None:
-        """Begin with what came since the last look of the former process, or of another Orthanc."""
+        """Begin with the changes since the last look of the former process, or of another Orthanc."""
         self._watch.begin()
         if self._rules:
             self.catch_up()
@@ -101,18 +103,18 @@ class RuleTrigger:
             self._log.forget_seen()
 
     def catch_up(self) -> None:
-        """An Orthanc has ended: it has not said of all series that they are stable. Returns at once."""
+        """Look again, as an Orthanc that has ended may not have reported all its stable series. Returns at once."""
         self._losses += 1
         self._woken.set()
 
     def wake(self) -> None:
-        """A series has become stable here. Returns at once."""
+        """Note that a series has become stable here. Returns at once."""
         self._woken.set()
         if not self._nodes.is_alone and not self._nodes.leads:
             self._nodes.tell(STABLE)
 
     def stop(self) -> None:
-        """What waits is on disk."""
+        """Stop the thread; waiting series stay on disk."""
         self._stopping.set()
         self._woken.set()
         if self._thread.is_alive():
@@ -145,7 +147,7 @@ class RuleTrigger:
             self._woken.wait(patience)
 
     def _prune(self) -> None:
-        """Forget old firings on series that are gone: there is nothing left that could fire them a second time."""
+        """Forget old firings for series that are gone, as nothing could fire them again."""
         self._prune_at = time.monotonic() + _PRUNE_SECONDS
         gone, unsent = [], []
         for fired in self._log.before(time.time() - _KEPT_SECONDS):
@@ -171,7 +173,7 @@ class RuleTrigger:
             return self._stopping.is_set()  # what Orthanc answers then may be wrong
 
     def _look_at_all(self) -> bool:
-        """Whether all series that waited are done."""
+        """Look at all waiting series; return whether all are done."""
         done = True
         for series in self._log.waiting():
             if self._stopping.is_set():
@@ -184,7 +186,7 @@ class RuleTrigger:
         return done
 
     def _leave(self, series: str) -> None:
-        """Look at a series no more; where that is because it cannot be done, it is told with that."""
+        """Drop a series from the waiting ones; if that is due to an error, send a notice of it."""
         problem = self._problems.pop(series, None)
         along = None if problem is None else self._notifier.of_rules(series, problem)
         self._log.done(series, along)
@@ -192,9 +194,9 @@ class RuleTrigger:
         self._notifier.wake()
 
     def apply(self, series: str) -> bool:
-        """Do what rules want of a series; False when it has to be looked at again.
+        """Do what the rules want for a series; False if it must be looked at again.
 
-        :raises Busy: no job is taken now.
+        :raises Busy: no job is accepted now.
         """
         reader = self._reader()
         try:
@@ -227,7 +229,7 @@ class RuleTrigger:
         return True
 
     def _look(self, reader: StudyReader, rule: Rule, facts: SeriesFacts) -> None:
-        """Fire a rule for a series, where it has not fired for the same inputs."""
+        """Fire a rule for a series, unless it has fired for the same inputs."""
         self._tell_lacking(rule, facts)
         if rule.wait_for is not None:
             self._watch.look(reader, rule, facts)
@@ -242,7 +244,7 @@ class RuleTrigger:
         return all([self._forwarding.send(rule, facts, firing) for firing in evaluate(rule, facts, tuple).firings])
 
     def _tell_lacking(self, rule: Rule, facts: SeriesFacts) -> None:
-        """Say of a series that a rule is for that a number is missing: a person expects an effect of it."""
+        """Remark and log that a series lacks a number that a rule compares, as a person expects an effect."""
         if any(ineligible(rule, name, facts) is None for name in rule.wanted):
             return
         for lacking in itertools.chain.from_iterable(

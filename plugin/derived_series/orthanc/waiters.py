@@ -1,4 +1,4 @@
-"""How many requests may hold one of Orthanc's HTTP threads while workers, who need some too, do their work."""
+"""Limits the requests that hold one of Orthanc's HTTP threads while they wait, as workers need some too."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TypeVar
 from derived_series.errors import Busy
 from derived_series.jobs.pool.executor import WorkerDied
 
-#: Seconds that a request of a page waits for a worker; the page asks again after a 503.
+#: Seconds that a page's request waits for a worker; the page asks again after a 503.
 _WORKER_SECONDS = 20.0
 
-#: What a person can do whose page finds no place or no worker.
+#: The remedy for a page without a place or a worker.
 PAGE_REMEDY = "try again in a moment; raise HttpThreadsCount in Orthanc's configuration if it happens often"
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Waiters:
     """A fixed number of places for requests that wait; shared by all routes.
 
-    :param places: how many; 0 where Orthanc has a single HTTP thread.
+    :param places: 0 if Orthanc has a single HTTP thread.
     """
 
     def __init__(self, places: int):
@@ -31,7 +31,7 @@ class Waiters:
 
     @contextmanager
     def place(self, remedy: str) -> Iterator[None]:
-        """Reserve one of the places for waiting requests. :raises Busy: at once, when all are taken."""
+        """Reserve a place for a waiting request. :raises Busy: all are taken."""
         if self._places is None or not self._places.acquire(blocking=False):
             raise Busy("too many synchronous requests wait already", remedy=remedy)
         try:
@@ -41,7 +41,7 @@ class Waiters:
 
 
 def answer_of(future: Future[T]) -> T:
-    """What a worker answers to a page. :raises Busy: no worker had time, or one was ended."""
+    """A worker's answer for a page. :raises Busy: no worker had time, or its worker was ended."""
     try:
         return future.result(_WORKER_SECONDS)
     except (TimeoutError, CancelledError, WorkerDied) as error:

@@ -1,4 +1,4 @@
-"""The workers: those of all jobs, one more for people in front of a page, and those of environments."""
+"""The pools of workers: for all jobs, for people in front of a page, and for environments."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from derived_series.orthanc.remote_environments import remote_environments
 
 @dataclass(frozen=True, slots=True)
 class WorkerPools:
-    """Who runs what.
+    """The pools of workers by purpose.
 
     :param jobs: derivations without an environment.
     :param previews: dry runs: the workers of jobs, or one more while all of them are busy.
-    :param pages: what pages ask for, likewise.
-    :param environments: by the name that a pipeline has for its own, here or on other machines.
+    :param pages: requests of pages, likewise.
+    :param environments: by the name in a pipeline's ``environment``, here or on other machines.
     """
 
     jobs: ProcessExecutor
@@ -45,10 +45,10 @@ class WorkerPools:
         bundles: Bundles,
         kept: Path,
     ) -> WorkerPools:
-        """Start the workers of jobs; the others are started when there is something to do for them.
+        """Start the workers of jobs; the others start when there is work for them.
 
-        :param folders: of blueprints. :param kept: a folder for what is known of environments on other machines.
-        :raises InvalidRequest: an environment that is configured and cannot be.
+        :param folders: of blueprints. :param kept: a folder for the descriptions of environments on other machines.
+        :raises InvalidRequest: a configured environment cannot be used.
         """
         jobs = pool(
             settings.workers,

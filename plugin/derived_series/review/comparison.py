@@ -1,6 +1,6 @@
-"""How two series differ that should be the same: images by their values, segmentations by their labels.
+"""Compares two series that should be the same: images by their values, segmentations by their labels.
 
-Slices are read one after the other, so that two series of any size are compared in little memory.
+Slices are read one after the other, so that series of any size can be compared in little memory.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from derived_series.dicom.grid import Grid
 from derived_series.dicom.objects.stored_segments import StoredSegments
 from derived_series.dicom.source.parent_series import ParentSeries
 
-#: Positions and spacings that differ by less (mm) are the same; of directions, cosines.
+#: The tolerance of positions and spacings in mm, and of the cosines of directions.
 _SAME_MM, _SAME_COSINE = 0.01, 1e-4
 
 Values = npt.NDArray[Any]
 
 
 def compare_images(former: ParentSeries, new: ParentSeries) -> dict[str, Any]:
-    """The figures of two image series in the real world's units.
+    """The figures of two image series, in real-world values.
 
-    ``Geometry`` says how their places differ; there are no others then. ``Correlation`` is Pearson's, None where one
-    has a single value; ``LargestDifference`` has no sign, ``At`` is its (slice, row, column), in 4D (time, ...).
-    ``RelativeDifference`` is the root mean square of the difference over the former's standard deviation, None where
-    the former has a single value.
+    ``Geometry`` says how their positions differ; the other figures are missing then. ``Correlation`` is Pearson's, None
+    if one series has a single value. ``LargestDifference`` is absolute, ``At`` its (slice, row, column), in 4D
+    (time, ...). ``RelativeDifference`` is the root mean square of the difference divided by the former's standard
+    deviation, None if the former has a single value.
     """
     geometry = _geometry(former, new)
     if geometry:
@@ -62,7 +62,7 @@ def _slices(former: ParentSeries, new: ParentSeries) -> Iterator[tuple[Values, V
 
 @dataclass(slots=True)
 class _Sums:
-    """What the figures of two images follow from. The first slice's means are taken off, for the digits."""
+    """The sums from which the figures of two images follow. The first slice's means are subtracted for precision."""
 
     count: int = 0
     one: float = 0.0
@@ -110,7 +110,7 @@ class _Sums:
 
 
 def _geometry(former: ParentSeries, new: ParentSeries) -> str:
-    """How the places of two series differ; empty: they do not."""
+    """How the positions of two series differ; empty if they do not."""
     if int(former.pivot.get("SamplesPerPixel") or 1) != int(new.pivot.get("SamplesPerPixel") or 1):
         return "one is in colour, the other is not"
     if former.shape != new.shape:
@@ -125,7 +125,7 @@ def _geometry(former: ParentSeries, new: ParentSeries) -> str:
 
 
 def _frames_of_reference(former: Dataset, new: Dataset) -> str:
-    """That two series are in spaces of which neither says where the other is (PS3.3 C.7.4.1); empty: they are not."""
+    """That two series have different frames of reference (PS3.3 C.7.4.1); empty if not."""
     one, other = (str(each.get("FrameOfReferenceUID") or "") for each in (former, new))
     return "their frames of reference (FrameOfReferenceUID) are not the same" if one and other and one != other else ""
 
@@ -145,10 +145,10 @@ def _in_plane(one: Grid | StoredSegments, other: Grid | StoredSegments) -> str:
 
 
 def compare_segmentations(former: Dataset, new: Dataset) -> dict[str, Any]:
-    """The Dice coefficient of each label of two segmentations; of fractional ones, of where half of the maximum is.
+    """The Dice coefficient of each label of two segmentations; fractional ones are cut at half of their maximum.
 
-    Planes that one of them leaves out have none of its labels. ``Dice`` is by the label's number, None for one that is
-    in neither of them; ``Voxels`` has the numbers of both by label.
+    A plane that one of them leaves out has none of its labels. ``Dice`` is by label, None for a label that neither has;
+    ``Voxels`` has both numbers of voxels by label.
     """
     one, other = StoredSegments.of(former), StoredSegments.of(new)
     sizes = [(int(each.Rows), int(each.Columns)) for each in (former, new)]
@@ -192,14 +192,14 @@ def _frames(stored: StoredSegments) -> dict[int, _Plane]:
 
 
 def _apart(one: dict[int, _Plane], other: dict[int, _Plane]) -> float:
-    """The largest distance in mm between planes at the same place along the normal; else of the first ones."""
+    """The largest distance in mm between planes at the same position along the normal, or else between the first."""
     shared = one.keys() & other.keys()
     pairs = [(one[key], other[key]) for key in shared] or [(one[min(one)], other[min(other)])]
     return max(float(np.linalg.norm(a.position - b.position)) for a, b in pairs)
 
 
 def _masks(stored: StoredSegments, plane: _Plane | None, size: tuple[int, int]) -> dict[int, npt.NDArray[np.bool_]]:
-    """Where a plane has each of its labels."""
+    """The mask of each label in a plane."""
     masks: dict[int, npt.NDArray[np.bool_]] = {}
     for frame in () if plane is None else plane.frames:
         for label in stored.shown_in(frame):

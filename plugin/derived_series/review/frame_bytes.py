@@ -17,22 +17,22 @@ from derived_series.dicom.source.multiframe.frame import FrameDataset
 from derived_series.dicom.source.pixels import PixelFormat, are_plain, pixel_bytes, real_world, stored_frame
 from derived_series.errors import InvalidRequest
 
-#: What a FrameFormat follows from, besides the transfer syntax.
+#: The attributes that decide a FrameFormat, besides the transfer syntax.
 FORMAT_TAGS = voxels.FORMAT_TAGS | {int(to_tag("PhotometricInterpretation"))}
 _PALETTE = "PALETTE COLOR"
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFormat:
-    """How the frames of an instance come to the viewer.
+    """The form in which the viewer gets an instance's frames.
 
-    :param raw: as they are stored: the server's own route has them; else they are decoded first (``frames``).
+    :param raw: as stored, so that the server's own route has them; else they are decoded first (``frames``).
     :param type: "bits" (packed, lowest bit first), "uint8", "int8", "uint16", "int16", "uint32", "int32", "float32".
     :param rows, columns: of a whole frame; a mosaic's tiles are parts of it.
     :param samples: 3 for colour: red, green, blue by pixel.
-    :param bits_stored, unused_high_bits: of raw values: how many bits count, and how many above them mean nothing.
+    :param bits_stored, unused_high_bits: for raw values, how many bits count, and how many above them mean nothing.
     :param inverted: low values are bright (MONOCHROME1).
-    :param has_modality_lut: values have been through a modality LUT.
+    :param has_modality_lut: values have passed through a modality LUT.
     """
 
     raw: bool
@@ -47,7 +47,7 @@ class FrameFormat:
 
     @classmethod
     def of(cls, source: Dataset) -> FrameFormat:
-        """By the header of a stored instance."""
+        """The format by the header of a stored instance."""
         photometric = str(source.get("PhotometricInterpretation") or "")
         bits = int(source.get("BitsAllocated") or 8)
         is_float = source.get("BitsStored") is None
@@ -91,11 +91,11 @@ def _type(source: Dataset, bits: int, is_float: bool, lut: bool, colour: bool) -
 
 
 def frames(source: Dataset, name: str, firsts: Sequence[int], count: int) -> bytes:
-    """Frames of an instance, one after the other, as ``FrameFormat`` says.
+    """Frames of an instance, one after the other, in its ``FrameFormat``.
 
-    :param source: the instance; :param name: of it, for messages.
-    :param firsts: 0-based; :param count: how many from each of them on.
-    :raises InvalidRequest: frames that there are not. :raises InvalidParent: pixels that cannot be decoded.
+    :param source: the instance; :param name: its name in messages.
+    :param firsts: 0-based; :param count: how many frames from each of them on.
+    :raises InvalidRequest: the instance lacks such frames. :raises InvalidParent: its pixels cannot be decoded.
     """
     held = int(source.get("NumberOfFrames") or 1)
     if not firsts or min(firsts) < 0 or count < 1 or max(firsts) + count > held:
@@ -108,7 +108,7 @@ def frames(source: Dataset, name: str, firsts: Sequence[int], count: int) -> byt
 
 
 def _bits(source: Dataset, index: int, pixel_format: FrameFormat) -> bytes:
-    """A frame of one bit a pixel, read alone; it may begin within a byte of the frame before (PS3.5 8.1.1)."""
+    """A single frame of one bit a pixel; it may begin within a byte of the frame before (PS3.5 8.1.1)."""
     count = pixel_format.rows * pixel_format.columns
     first, skipped = divmod(index * count, 8)
     packed = pixel_bytes(source, first, (skipped + count + 7) // 8)
@@ -132,7 +132,7 @@ def _bytes(source: Dataset, index: int, pixel_format: FrameFormat) -> bytes:
 
 
 def _colour(values: npt.NDArray[Any], source: Dataset) -> npt.NDArray[np.uint8]:
-    """(row, column, sample), 8 bits."""
+    """The frame as (row, column, sample), 8 bits."""
     if values.ndim == 2:
         values = apply_color_lut(values, source)
         bits = 8 * values.dtype.itemsize

@@ -1,6 +1,7 @@
-"""The segment and the position of each frame of a multi-frame object, straight from the bytes of its groups.
+"""Reads the segment and the position of each frame of a multi-frame object straight from the bytes of its groups.
 
-Some thousand items take pydicom seconds. What it has read already, or items of undefined length, are left to it.
+pydicom takes seconds for some thousand items. Groups that it has read already, and items of undefined length, are
+left to it.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ _IDENTIFICATION, _SEGMENT = Tag("SegmentIdentificationSequence"), Tag("Reference
 
 
 class _NotPlain(ValueError):
-    """Bytes that pydicom has to read."""
+    """The bytes must be read by pydicom."""
 
 
 @dataclass(frozen=True, slots=True)
 class FramePlace:
-    """:param segment: its number; None where the frame's own groups do not say it, as an empty ``position``."""
+    """The segment and the position of a frame.
+
+    :param segment: its number; None if the frame's own groups lack it. ``position`` is empty likewise.
+    """
 
     segment: int | None
     position: tuple[float, ...]
 
 
 def frame_places(source: Dataset) -> tuple[FramePlace, ...] | None:
-    """One a frame; None where they cannot be read this way.
+    """The place of each frame; None if they cannot be read this way.
 
     :param source: the header of the object, as it was read.
     """
@@ -71,7 +75,7 @@ def _place(data: bytes, start: int, end: int) -> FramePlace:
 
 
 def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where the content of each item of a sequence begins and ends (PS3.5 7.5)."""
+    """The beginning and the end of each item's content in a sequence (PS3.5 7.5)."""
     while start < end:
         group, element, length = struct.unpack_from("<HHI", data, start)
         if group << 16 | element != _ITEM or length == _UNDEFINED or start + 8 + length > end:
@@ -81,7 +85,7 @@ def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _elements(data: bytes, start: int, end: int, wanted: Sequence[BaseTag]) -> Iterator[tuple[int, int, int]]:
-    """The tag of each wanted element, and where its value begins and ends (PS3.5 7.1)."""
+    """The tag of each wanted element, with the beginning and the end of its value (PS3.5 7.1)."""
     while start < end:
         group, element, vr, length = struct.unpack_from("<HH2sH", data, start)
         head = 8

@@ -1,4 +1,4 @@
-"""What a viewer needs to know of a series before it asks for pixels: a JSON document made from headers alone."""
+"""Describes a series for a viewer, before it asks for pixels: a JSON document made from headers alone."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _TEXTS = (
     *("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyDescription", "Modality", "SeriesNumber"),
     *("SeriesDescription", "SeriesInstanceUID", "FrameOfReferenceUID"),
 )
-#: Units that say that there are none, or that nobody knows them.
+#: Units that mean none or unknown.
 _NO_UNITS = ("US", "NONE", "1", "{none}", "no units")
 
 
 def series_document(datasets: Sequence[Dataset], held: Mapping[str, str], selection: Selection = ALL) -> dict[str, Any]:
-    """A series as the review page reads it.
+    """The document of a series for the review page.
 
     :param datasets: the headers of all instances of the series.
     :param held: SOPInstanceUID -> the server's identifier of the instance.
-    :param selection: what was taken of a parent that holds several things.
-    :return: ``Kind`` is "Image", "Segmentation" or "Document" (nothing to draw). Slices are volume after volume,
-        those of each ascending along the normal; ``Grid`` has their positions, LPS mm, or is None where
-        ``Problem`` or the headers say why not.
-    :raises InvalidParent: when there is no instance.
+    :param selection: the chosen part of a parent that holds several.
+    :return: ``Kind`` is "Image", "Segmentation" or "Document" (nothing to draw). Slices are in order of volumes, and
+        ascending along the normal in each; ``Grid`` has their positions, LPS mm, or is None if ``Problem`` or the
+        headers say why not.
+    :raises InvalidParent: there is no instance.
     """
     if not datasets:
         raise InvalidParent("the series has no instance")
@@ -66,7 +66,7 @@ def _image_document(datasets: Sequence[Dataset], held: Mapping[str, str], select
 
 
 def _in_order_of_number(datasets: Sequence[Dataset]) -> list[Dataset]:
-    """The frames of the instances that have the size of the first, by InstanceNumber."""
+    """The frames of the instances with the size of the first, by InstanceNumber."""
     ordered = sorted(datasets, key=lambda dataset: int(dataset.get("InstanceNumber") or 0))
     size = (ordered[0].get("Rows"), ordered[0].get("Columns"))
     slices: list[Dataset] = []
@@ -79,7 +79,7 @@ def _in_order_of_number(datasets: Sequence[Dataset]) -> list[Dataset]:
 
 
 def grid_document(grid: Grid, pivot: Dataset) -> dict[str, Any]:
-    """A grid, and how thick its slices are (mm, or None)."""
+    """A grid, and the thickness of its slices (mm, or None)."""
     return {
         "RowCosines": list(grid.row_cosines),
         "ColumnCosines": list(grid.column_cosines),
@@ -90,7 +90,7 @@ def grid_document(grid: Grid, pivot: Dataset) -> dict[str, Any]:
 
 
 def _slices(instances: Sequence[Dataset], held: Mapping[str, str], differing: bool) -> dict[str, Any]:
-    """Columns with one entry a slice, and what they refer to. :param differing: pixels may be in several formats."""
+    """Columns with one entry a slice, and the values that they refer to. :param differing: pixel formats may vary."""
     formats: list[dict[str, Any]] = []
     columns: dict[str, list[Any]] = {name: [] for name in ("Instance", "Frame", "Box", "Format", "Slope", "Intercept")}
     known: dict[int, FrameFormat] = {}
@@ -123,7 +123,7 @@ WINDOW_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
 
 
 def _of(instance: Dataset, keyword: str) -> Any:
-    """A value of a frame, or else of the instance that it is of."""
+    """A value of a frame, or else of its instance."""
     value = instance.get(keyword)
     return source_of(instance).get(keyword) if value is None else value
 
@@ -146,7 +146,7 @@ def _mapping(instance: Dataset) -> Dataset | None:
 
 
 def _rescale(instance: Dataset, frame_format: FrameFormat) -> tuple[float, float]:
-    """Slope and intercept from the values as they are sent to real-world ones (PS3.3 C.11.1)."""
+    """Slope and intercept from the sent values to real-world ones (PS3.3 C.11.1)."""
     if frame_format.samples > 1 or frame_format.has_modality_lut:
         return 1.0, 0.0
     mapping = _mapping(instance)
@@ -156,7 +156,7 @@ def _rescale(instance: Dataset, frame_format: FrameFormat) -> tuple[float, float
 
 
 def _units(instance: Dataset) -> str:
-    """What real-world values are measured in, as far as the headers say."""
+    """The units of real-world values, as far as the headers name them."""
     unit_texts = [instance.get("Units"), instance.get("RescaleType")]
     for item in _mappings(instance):
         unit_texts += [code.get("CodeValue") for code in item.get("MeasurementUnitsCodeSequence") or []]
@@ -167,7 +167,7 @@ def _units(instance: Dataset) -> str:
 def _window(instance: Dataset) -> dict[str, Any]:
     """The first window, in real-world values (PS3.3 C.11.2): ``Window`` is centre and width, or None.
 
-    ``WindowFunction`` is VOILUTFunction; ``WindowStep`` is what the formula of LINEAR takes for 1.
+    ``WindowFunction`` is VOILUTFunction; ``WindowStep`` is the 1 in the formula of LINEAR, in these values.
     """
     values = [_of(instance, keyword) for keyword in ("WindowCenter", "WindowWidth")]
     function = str(_of(instance, "VOILUTFunction") or "LINEAR").upper()

@@ -1,6 +1,6 @@
-"""A Segmentation (PS3.3 A.51) as the review page draws it: its segments, and where each frame is.
+"""Describes a Segmentation (PS3.3 A.51) for the review page: its segments, and the place of each frame.
 
-Binary and fractional ones have a frame a segment and slice, a label map one a slice.
+Binary and fractional segmentations have a frame for each segment and slice, a label map one for each slice.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from derived_series.dicom.source.multiframe.functional_groups import frame_group
 from derived_series.review.frame_bytes import FrameFormat
 from derived_series.review.frame_places import FramePlace, frame_places
 
-#: pydicom does not know its name.
+#: The name that pydicom lacks.
 _LABEL_MAP = {"1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage"}
 
 
 def class_name(source: Dataset) -> str:
-    """What the SOP class of an instance is called."""
+    """The name of an instance's SOP class."""
     return _LABEL_MAP.get(source.SOPClassUID, str(source.SOPClassUID.name))
 
 
@@ -97,7 +97,7 @@ def _segment(item: Dataset, index: int) -> dict[str, Any]:
 
 
 def _frame_places(source: Dataset, count: int) -> tuple[FramePlace, ...]:
-    """The quick way where it is there, one a frame."""
+    """The place of each frame, read the quick way if possible."""
     places = frame_places(source)
     if places is not None and len(places) == count:
         return places

@@ -328,7 +328,7 @@ def _colour(header: SeriesHeader, image: Any) -> npt.NDArray[np.uint8] | None:
 
 
 def _require_values_last_of_none(image: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
-    """:raises ShapeMismatch: several values a voxel that are not the samples of RGB, such as those of RGBA."""
+    """Refuse several values a voxel other than RGB samples, such as RGBA. :raises ShapeMismatch: there are some."""
     several = image.shape[-1] != 3 and image.shape[-3:] != shape[-3:]
     if several and (image.shape[:-1] == shape[-3:] or (shape[-3] == 1 and image.shape[:-1] == shape[-2:])):
         raise ShapeMismatch(

@@ -33,10 +33,10 @@ from derived_series.orthanc.routes.library import LibraryRoutes, named
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters
 from derived_series.software import version
 
-#: Bytes of a body: 10,000 identifiers are half a megabyte.
+#: The most bytes of a body: 10,000 identifiers are half a megabyte.
 _BODY_BYTES = 4 << 20
 
-#: Members of one page of the table, unless asked otherwise and at most.
+#: The default and the largest number of members of a page.
 _PAGE_MEMBERS, _MOST_MEMBERS = 100, 1000
 
 _REPORT_POLICY = {
@@ -48,7 +48,7 @@ _REPORT_POLICY = {
 class BulkRoutes:
     """``/derived-series/bulk`` and what is below it.
 
-    :param reports: where the reports are.
+    :param reports: the folder of the reports.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class BulkRoutes:
         self._reports = reports
 
     def start(self, request: Request) -> Answer:
-        """Begin a run, or tell which series it would derive from: see ``BulkRequest``."""
+        """Begin a run, or list the series from which it would derive: see ``BulkRequest``."""
         if len(request.body) > _BODY_BYTES:
             raise InvalidRequest(f"the body has {len(request.body)} bytes, over the limit of {_BODY_BYTES}")
         asked = BulkRequest.of(parse_json(request.body, "the body"))
@@ -99,7 +99,7 @@ class BulkRoutes:
         return Answer.of({"ID": run.id, "Path": run_path(run)})
 
     def _versions(self, asked: BulkRequest) -> dict[str, str]:
-        """Of what will derive. :raises NotFound: there is none of this name, or no destination of one."""
+        """The versions of the code that will derive. :raises NotFound: a name in the request does not exist."""
         if asked.keys.compare is not None and asked.keys.compare.accepted is not None:
             named("pipeline", asked.keys.compare.accepted, self._library.catalogue())
         if asked.derive is None:
@@ -115,7 +115,7 @@ class BulkRoutes:
     # -- what there is -----------------------------------------------------------------------------------------
 
     def list(self, request: Request) -> Answer:
-        """Identifiers, the newest first; with ``?expand`` their states; a page with ``?since=&limit=``."""
+        """The identifiers, newest first; with ``?expand`` their states; a page with ``?since=&limit=``."""
         request.check_query("expand", "since", "limit")
         runs = self._log.runs(_number(request.query, "since", 0), _number(request.query, "limit", _PAGE_MEMBERS))
         if "expand" not in request.query:
@@ -123,11 +123,11 @@ class BulkRoutes:
         return Answer.of([self._documents.of(run) for run in runs])
 
     def get(self, request: Request) -> Answer:
-        """How far a run is."""
+        """The state of a run."""
         return Answer.of(self._documents.of(self._log.get(request.groups[0])))
 
     def table(self, request: Request) -> Answer:
-        """Its members, a page of them with ``?since=&limit=``, with all figures."""
+        """A page of its members with all figures, by ``?since=&limit=``."""
         request.check_query("since", "limit")
         run = self._log.get(request.groups[0])
         limits = BulkRequest.of(run.request).keys.limits
@@ -144,7 +144,7 @@ class BulkRoutes:
         return Answer.of({"Since": since, "Total": total, "Members": rows})
 
     def table_csv(self, request: Request) -> Answer:
-        """All of its members as CSV."""
+        """All its members as CSV."""
         run = self._log.get(request.groups[0])
         limits = BulkRequest.of(run.request).keys.limits
         return Answer(
@@ -157,7 +157,7 @@ class BulkRoutes:
         )
 
     def report(self, request: Request) -> Answer:
-        """The report of a run that compares, as a file. It is there when the run is over, and stays."""
+        """The report of a comparing run, as a file. It exists once the run is over, and is kept."""
         run_id = request.groups[0]
         try:
             known = str(uuid.UUID(run_id))
@@ -175,7 +175,7 @@ class BulkRoutes:
     # -- what is done to a run ---------------------------------------------------------------------------------
 
     def change(self, request: Request) -> Answer:
-        """Pause, resume or cancel it, or try again what has failed; replace or discard what was compared."""
+        """Pause, resume or cancel a run, or retry its failed members; replace or discard compared results."""
         run_id, verb = request.groups
         if verb in ("replace", "discard"):
             return self._decide(request, run_id, Decision.REPLACE if verb == "replace" else Decision.DISCARD)
@@ -212,7 +212,7 @@ class BulkRoutes:
         return Answer.of({"Count": count, **({"Refused": refused} if refused else {})})
 
     def delete(self, request: Request) -> Answer:
-        """Forget a run that is over. Its jobs, its series and its report stay."""
+        """Forget a finished run. Its jobs, its series and its report are kept."""
         run = self._log.get(request.groups[0])
         if not run.state.is_over:
             raise Conflict(f"the run {run.id} is not over", remedy="cancel it first")

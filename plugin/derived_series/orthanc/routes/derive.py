@@ -1,4 +1,4 @@
-"""The routes that derive: a request becomes a job, and the job's end the answer."""
+"""The routes that derive: a request becomes a job, and the job's result the answer."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from derived_series.orthanc.derivations import Derivations
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.waiters import Waiters
 
-#: Options of the image route, whose body is the image: Orthanc's plugins get no query string of a POST.
+#: The header for options of the image route, as Orthanc passes no query string of a POST to plugins.
 OPTIONS_HEADER = "x-derived-series-options"
 _OF_THE_URL = ("Pipeline", "Parameters", "Blueprint", "Factory", "Image", "Inputs")
 
-#: Bytes that a JSON body may have beside its image, which is base64.
+#: The most bytes of a JSON body besides its image, which is base64.
 _JSON_BYTES = 1 << 20
 
-#: An image of an unknown kind and of fewer bytes may have no line end by chance: what it begins with is the news.
+#: An image of an unknown type with fewer bytes may lack line ends by chance; the error then names its first bytes.
 _TOO_SHORT_TO_TELL_BYTES = 64
-#: Without the empty header, curl waits for a second before a large body, for an answer that Orthanc does not give.
+#: Without the empty header, curl waits a second before a large body, for an answer that Orthanc does not send.
 _SEND = "curl -H 'Expect:' --data-binary @result.nii.gz"
 
 
@@ -52,7 +52,7 @@ class DeriveRoutes:
         self._waiters = waiters
 
     def derive(self, request: Request) -> Answer:
-        """The body is a JSON object: see ``DeriveRequest``."""
+        """Derive by a JSON object: see ``DeriveRequest``."""
         most = self._settings.image_limit * 4 // 3 + _JSON_BYTES
         if len(request.body) > most:
             raise InvalidRequest(
@@ -63,7 +63,7 @@ class DeriveRoutes:
         return self._derive(request, asked, asked.image_bytes())
 
     def derive_image(self, request: Request) -> Answer:
-        """The body is the image, or another file that the factory reads. Options are JSON in a header."""
+        """Derive from an image, or another file that the factory reads, in the body. Options are JSON in a header."""
         options = parse_json(request.headers.get(OPTIONS_HEADER, "{}").encode(), OPTIONS_HEADER)
         if isinstance(options, dict):
             taken = [key for key in _OF_THE_URL if key in options]
@@ -105,9 +105,9 @@ class DeriveRoutes:
         return Answer.of(accepted(job), 202)
 
     def _image_name(self, image: bytes, factory: str | None) -> str:
-        """A file name for an image, by what it begins with.
+        """A file name for an image, by its first bytes.
 
-        :raises InvalidImage: too large, of no known kind, or of one that the factory does not read.
+        :raises InvalidImage: it is too large, of an unknown type, or of one that the factory does not read.
         """
         if len(image) > self._settings.image_limit:
             raise InvalidImage(
@@ -133,13 +133,13 @@ class DeriveRoutes:
 
 
 def _begins_without_nul(image: bytes) -> bool:
-    """Whether an image begins as a known file does whose NULs were taken out."""
+    """Whether an image begins like a known file from which the NULs were removed."""
     starts = (start for file in FILE_TYPES for start in file.starts if b"\0" in start)
     return any(image.startswith(start.replace(b"\0", b"")) for start in starts)
 
 
 def _is_mangled(image: bytes) -> bool:
-    """Whether an image was sent as text: each kind of file has NUL or line ends, of compressed ones nearly all."""
+    """Whether an image was changed as if it were text: files of all types have a NUL or line ends, nearly always."""
     if any(byte in image for byte in (b"\0", b"\n", b"\r")):
         return False
     kind = file_type(image[:16])

@@ -1,4 +1,4 @@
-"""The routes that the plugin's pages read: which pipelines take a series, and what was derived lately."""
+"""The routes for the plugin's pages: which pipelines take a series, and the latest derived series."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
 
 _log = logging.getLogger(__name__)
 
-#: Derived series that are listed.
+#: The number of derived series in the list.
 _MOST_RECENT = 50
 
 
@@ -53,9 +53,9 @@ class FittingRoutes:
         self._folders = folders
 
     def pipelines(self, request: Request) -> Answer:
-        """All pipelines, with whether they take the series and why not; a worker looks at its first instance.
+        """All pipelines, with whether they take the series and why not; a worker checks its first instance.
 
-        Each Python that runs pipelines looks for its own.
+        Each Python that runs pipelines checks its own.
         """
         request.check_query()
         series = request.groups[0]
@@ -76,7 +76,7 @@ class FittingRoutes:
         return Answer.of([entries[name] for name in sorted(entries)])
 
     def _unseen(self, environments: Container[str], ours: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Those that run on other machines: as Orthanc's own Python has them, where it has; else a job finds out."""
+        """Pipelines that run on other machines, as Orthanc's own Python describes them; else a job finds out."""
         known = {entry["Name"]: entry for entry in ours}
         return {
             name: {"Fits": True, "Reason": None, "Others": {}, **known.get(name, entry), "Environment": environment}
@@ -85,7 +85,7 @@ class FittingRoutes:
         }
 
     def _of(self, environment: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Those of the pipelines that run in an environment."""
+        """The pipelines that run in an environment."""
         return [
             {**entry, "Environment": environment or None}
             for entry in entries
@@ -93,8 +93,7 @@ class FittingRoutes:
         ]
 
     def recent(self, request: Request) -> Answer:
-        """The series derived last that are still in Orthanc, newest first, each with its verdict; whose they are is not
-        said here."""
+        """The latest derived series that are still in Orthanc, newest first, with their verdicts; no patient data."""
         request.check_query()
         jobs = self._runner.store.newest_series(_MOST_RECENT)
         entries = [self._recent(job, series) for job in jobs for series in stored_series(job.result)]

@@ -1,6 +1,6 @@
-"""The routes of jobs: the verbs and keys of Orthanc's own ``/jobs``, below the series that each job is about.
+"""The routes of jobs: the verbs and keys of Orthanc's own ``/jobs``, below the series of each job.
 
-``/derived-series/jobs`` lists all of them, with what says nothing of a patient.
+``/derived-series/jobs`` lists all of them, without patient data.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class JobRoutes:
         self._attempts = attempts
 
     def list(self, request: Request) -> Answer:
-        """Identifiers, oldest first; their states with ``?expand``; a page with ``?since=&limit=``."""
+        """The identifiers, oldest first; with ``?expand`` their states; a page with ``?since=&limit=``."""
         request.check_query("expand", "since", "limit")
         jobs = self._runner.store.page(_number(request.query, "since"), _number(request.query, "limit"))
         if "expand" not in request.query:
@@ -58,9 +58,9 @@ class JobRoutes:
         return Answer.of([self._summary(job) for job in jobs])
 
     def point(self, request: Request) -> Answer:
-        """Where the job is, below its series: whoever may see that may see and change the job.
+        """Redirect to the job below its series: whoever may see that may see and change the job.
 
-        Clients follow with the same method; the body says what the list says.
+        Clients follow with the same method; the body is the job's entry in the list.
         """
         job = self._runner.store.get(request.groups[0])
         verb = f"/{request.groups[1]}" if len(request.groups) > 1 else ""
@@ -72,7 +72,7 @@ class JobRoutes:
         return self._with_rule(job, document)
 
     def of_series(self, request: Request) -> Answer:
-        """Those that a series is the parent of, and the rejections of it; whole jobs with ``?expand``."""
+        """The jobs with a series as parent, and its rejections; whole jobs with ``?expand``."""
         request.check_query("expand")
         jobs = self._runner.store.of_series(request.groups[0])
         if "expand" not in request.query:
@@ -100,7 +100,7 @@ class JobRoutes:
         return document
 
     def _job(self, request: Request) -> JobRecord:
-        """:raises NotFound: the series of the address has no such job."""
+        """The job in the address. :raises NotFound: the series in the address has no such job."""
         series, job_id = request.groups
         job = self._runner.store.find(job_id)
         if job is None or job.series != series:
@@ -119,7 +119,7 @@ class JobRoutes:
         return self._done(request, "Resubmit", self._runner.resubmit)
 
     def _done(self, request: Request, action: Action, do: Callable[[str], None]) -> Answer:
-        """Do something to the job that the address names, and write down who did."""
+        """Do something to the job in the address, and record who did it."""
         job = self._job(request)
         caller = self._callers.of(request)
         do(job.id)
@@ -127,7 +127,7 @@ class JobRoutes:
         return Answer.of({})
 
     def image(self, request: Request) -> Answer:
-        """The uploaded image of a job that is not over; with ``?offset=`` up to 16 MB of it, from there on.
+        """The uploaded image of an unfinished job; with ``?offset=`` at most 16 MB of it, from there on.
 
         Workers on other machines read it here.
         """
@@ -143,15 +143,15 @@ class JobRoutes:
         return Answer(self._runner.store.read_image(job), content_type="application/octet-stream")
 
     def _check_token(self, request: Request, job: JobRecord) -> None:
-        """:raises Superseded: who asks is an attempt that has ended, or speaks for one without its token."""
+        """Check the attempt of a worker. :raises Superseded: the attempt has ended, or its token is missing."""
         token = request.headers.get(HEADER.lower())
         if token is not None or (request.method == "POST" and self._attempts.has(job.id)):
             self._attempts.of(token, job.id)
 
     def progress(self, request: Request) -> Answer:
-        """Workers tell here how far they are, what user code says, and which series they are about to retrieve.
+        """Take a worker's progress, its lines of user code, and the series that it is about to retrieve.
 
-        409 tells a worker that its attempt is not wanted any more.
+        409 means that the attempt is no longer wanted.
         """
         report = parse_json(request.body, "the body")
         keys = ("Attempt", "Progress", "Phase", "Text", "Lines", "Retrieves")
@@ -175,7 +175,7 @@ class JobRoutes:
         return Answer.of({})
 
     def log(self, request: Request) -> Answer:
-        """What the job's code has said, line by line; ``Next`` is the ``?since=`` of what comes after it."""
+        """The lines of the job's code; ``Next`` is the ``?since=`` of the following ones."""
         job = self._job(request)
         lines, following = self._logs.read(job.id, _number(request.query, "since"))
         return Answer.of({"Lines": lines, "Next": following})

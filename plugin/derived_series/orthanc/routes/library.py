@@ -1,4 +1,4 @@
-"""The routes that tell what there is: status, blueprints, factories, pipelines."""
+"""The routes of the library: status, blueprints, factories, pipelines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Kind: TypeAlias = Literal["blueprint", "factory", "pipeline"]
 
 
 class LibraryRoutes:
-    """What the blueprint folders hold, as a worker has found it."""
+    """The contents of the blueprint folders, as a worker reports them."""
 
     def __init__(
         self,
@@ -48,11 +48,14 @@ class LibraryRoutes:
         self.catalogues = Catalogues(executor, environments, folders, settings.chosen_environments, runner.nudge)
 
     def catalogue(self) -> Catalogue:
-        """:raises Busy: not loaded yet. :raises UserCodeError: a file of the folders ends the process."""
+        """The catalogue of the blueprint folders.
+
+        :raises Busy: it is not loaded yet. :raises UserCodeError: a file of the folders ends the process.
+        """
         return self.catalogues.catalogue()
 
     def outputs_of(self, job: JobRecord) -> int:
-        """How many series a job may make; 1 where its pipeline is not known (any more), which the job will find out."""
+        """The number of series that a job may make; 1 if its pipeline is unknown (now), which the job will report."""
         try:
             known = self.catalogue().pipelines.get(str(job.request.get("Pipeline")), {})
         except DerivedSeriesError:
@@ -114,7 +117,7 @@ class LibraryRoutes:
 
 
 def _list(request: Request, there: dict[str, dict[str, Any]]) -> Answer:
-    """Names, or with ``?expand`` all that is known; as Orthanc lists its resources."""
+    """Names, or with ``?expand`` full entries, as Orthanc lists its resources."""
     request.check_query("expand")
     return Answer.of(list(there.values()) if "expand" in request.query else list(there))
 
@@ -124,9 +127,9 @@ def _one(kind: Kind, request: Request, catalogue: Catalogue) -> Answer:
 
 
 def named(kind: Kind, name: str, catalogue: Catalogue) -> dict[str, Any]:
-    """What is known of a thing of the library.
+    """An entry of the library.
 
-    :raises NotFound: naming the ones there are, and the files that gave nothing.
+    :raises NotFound: there is none; the message names the existing ones, and the files that failed.
     """
     there: dict[str, dict[str, Any]] = getattr(catalogue, f"{kind}s" if kind != "factory" else "factories")
     if name in there:

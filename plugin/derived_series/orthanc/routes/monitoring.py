@@ -1,4 +1,4 @@
-"""The routes for those who watch over servers: health and metrics."""
+"""The routes for monitoring: health and metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from derived_series.software import version
 
 
 class MonitoringRoutes:
-    """Answered from what this process has: neither Orthanc nor a worker is asked."""
+    """Answers from this process alone, without asking Orthanc or a worker."""
 
     def __init__(self, health: Health, metrics: Metrics, outbox: Outbox, settings: Settings):
         self._health = health
@@ -24,7 +24,7 @@ class MonitoringRoutes:
         self._version = version()  # now: an upgrade replaces what is installed while this one runs on
 
     def health(self, request: Request) -> Answer:
-        """503 where something keeps it from deriving; what only somebody should look at is a 200."""
+        """The checks, with 503 if something prevents derivations; a mere warning is a 200."""
         checks = self._health.checks()
         grade = worst(checks)
         document = {

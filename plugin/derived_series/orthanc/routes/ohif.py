@@ -1,6 +1,6 @@
-"""OHIF's viewer under ``/derived-series-ohif/``, when ``make ohif`` has fetched it.
+"""OHIF's viewer under ``/derived-series-ohif/``, once ``make ohif`` has fetched it.
 
-``/ohif/`` is the folder of Orthanc's own OHIF plugin, which may be there as well.
+``/ohif/`` is the folder of Orthanc's own OHIF plugin, which may be installed too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from derived_series.errors import NotFound
 from derived_series.orthanc.http import Answer, Request
 
-#: Everything is from here. OHIF compiles WebAssembly, makes workers of blobs and sets styles from its scripts.
+#: Only this server's files. OHIF compiles WebAssembly, makes workers of blobs and sets styles from its scripts.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; script-src 'self' 'unsafe-eval' blob:; worker-src 'self' blob:; "
@@ -28,9 +28,9 @@ _TYPES = {".js": "text/javascript; charset=utf-8", ".wasm": "application/wasm", 
 
 
 class Ohif:
-    """The files of a folder, listed once; unknown addresses are the viewer's own and answer its page.
+    """The files of a folder, listed once; unknown addresses belong to the viewer itself and get its page.
 
-    :param folder: where the prepared viewer is; it is not installed when there is no index.html.
+    :param folder: of the prepared viewer, which is not installed if it has no index.html.
     """
 
     def __init__(self, folder: Path | None):
@@ -45,7 +45,7 @@ class Ohif:
         return bool(self._files)
 
     def file(self, request: Request) -> Answer:
-        """The file that the address names, or the viewer's page. :raises NotFound: it is not installed."""
+        """The file in the address, or the viewer's page. :raises NotFound: it is not installed."""
         if not self.is_installed:
             raise NotFound("OHIF is not installed", remedy="make ohif fetches it; then restart Orthanc")
         name = request.groups[0]
@@ -58,11 +58,11 @@ class Ohif:
         return Answer(path.read_bytes(), content_type=kind, headers={**_HEADERS, "Cache-Control": keep})
 
     def address(self, study: str, parent: str, derived: str, modality: str) -> str:
-        """Where a derived series is shown beside its parent, from the server's root.
+        """The address that shows a derived series beside its parent, from the server's root.
 
         :param study: the StudyInstanceUID; :param parent: and the SeriesInstanceUIDs of both.
-        :param modality: of the derived series. Segmentations are drawn over the parent; CT has the same unit in
-            both, so that one window serves both.
+        :param modality: of the derived series. Segmentations are drawn over the parent; CT has the same unit in both
+            series, so that one window serves both.
         """
         series = f"SeriesInstanceUIDs={quote(parent)},{quote(derived)}"
         both = f"parent={quote(parent)}&derived={quote(derived)}"

@@ -1,4 +1,4 @@
-"""The plugin's own pages: static files of the package, with headers under which nothing foreign runs."""
+"""The plugin's own pages: static files of the package, with headers that allow no foreign content."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from derived_series.errors import NotFound
 from derived_series.orthanc.http import Answer, Handler, Request
 
-#: Where the files are: a folder a page, and what pages share; html, css and js without a build step.
+#: The folder of the files: one folder for each page, and one for shared files; html, css and js without a build step.
 FOLDER = Path(__file__).resolve().parents[2] / "pages"
 
-#: By the end of a file's name; files of other kinds are not served.
+#: Content types by suffix; files with other suffixes are not served.
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -20,7 +20,7 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-#: Scripts and styles come from files of ours alone; none is inline, none from another host.
+#: Scripts and styles come only from our own files; none is inline or from another host.
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; script-src 'self'; object-src 'none'; "
@@ -35,10 +35,10 @@ HEADERS = {
 class Pages:
     """``GET /derived-series/app/{folder}/{file}``, and pages at addresses of their own.
 
-    The files are read once, at the start: a name is looked up among them and never reaches the disk.
+    The files are read once, at the start: a name in an address is looked up among them and never reaches the disk.
 
-    :param words: by file ("folder/name"): JavaScript strings that are replaced by others, as the configuration
-        wants it.
+    :param words: by file ("folder/name"): JavaScript strings to replace, each with its replacement, by the
+        configuration.
     """
 
     def __init__(self, words: Mapping[str, Mapping[str, str]], folder: Path = FOLDER):
@@ -51,20 +51,20 @@ class Pages:
         }
 
     def file(self, request: Request) -> Answer:
-        """The file that the address names. :raises NotFound: there is none of this name."""
+        """The file in the address. :raises NotFound: there is none."""
         return self._file("/".join(request.groups))
 
     def page(self, name: str) -> Handler:
-        """A handler that answers one page, whatever else the address says; its script reads that.
+        """A handler that answers with one page, whatever else is in the address, which its script reads.
 
         :param name: of an html file: "folder/name".
-        :raises NotFound: there is none of this name.
+        :raises NotFound: there is none.
         """
         answer = self._file(name)
         return lambda request: answer
 
     def text(self, name: str) -> str:
-        """A file as text. :raises NotFound: there is none of this name."""
+        """A file as text. :raises NotFound: there is none."""
         return self._file(name).body.decode()
 
     def _file(self, name: str) -> Answer:

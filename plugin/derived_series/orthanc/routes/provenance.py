@@ -1,4 +1,4 @@
-"""The routes that tell where a derived series comes from, and what was derived from a series."""
+"""The routes of provenance: the parents of a derived series, and the series derived from one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from derived_series.jobs.metadata import EXPLANATION
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.http import Answer, Request
 
-#: What one series' address tells of how another was made.
+#: The keys of a provenance that another series' address may show.
 _OF_ANOTHER = ("Job", "Created", "Parents", "Pipeline", "Blueprint", "Factory", "Rule", "Code")
 
 
@@ -18,7 +18,7 @@ class ProvenanceRoutes:
         self._gateway = gateway
 
     def provenance(self, request: Request) -> Answer:
-        """What the series was derived from and how, with the explained header."""
+        """The parents of the series and how it was derived, with the explained header."""
         series = request.groups[0]
         self._gateway.series(series)
         provenance = self._gateway.provenance(series)
@@ -31,7 +31,7 @@ class ProvenanceRoutes:
     def derived(self, request: Request) -> Answer:
         """The series of the study that have this one among their parents, oldest first.
 
-        What may quote their tags is below their own addresses.
+        What may quote their tags is below their own addresses only.
         """
         request.check_query()
         parent = request.groups[0]

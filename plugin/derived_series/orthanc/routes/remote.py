@@ -1,6 +1,6 @@
-"""The routes that workers on other machines ask: for their tasks and the blueprint folders, and to say how it goes.
+"""The routes for workers on other machines: their tasks, the blueprint folders, and reports.
 
-Each is asked with a ticket, or with the token that it was exchanged for: see ``jobs/remote/attempts.py``.
+Each request has a ticket, or the token that replaced it: see ``jobs/remote/attempts.py``.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class RemoteRoutes:
         self._runner = runner
 
     def of_job(self, request: Request) -> Answer:
-        """Of an attempt at a job: its task for its ticket; that it goes on; its outcome.
+        """For an attempt at a job: give its task for its ticket, note that it is alive, take its outcome.
 
-        410 tells a worker that its attempt is not wanted any more.
+        410 means that the attempt is no longer wanted.
         """
         series, job_id, verb = request.groups
         job = self._runner.store.find(job_id)
@@ -41,7 +41,7 @@ class RemoteRoutes:
         return answer
 
     def of_environment(self, request: Request) -> Answer:
-        """The same for what an environment's pipelines are."""
+        """The same for the description of an environment's pipelines."""
         return self._answer(request, *request.groups)
 
     def _answer(self, request: Request, subject: str, verb: str) -> Answer:
@@ -63,7 +63,7 @@ class RemoteRoutes:
         return {"Token": token, **attempt.task}
 
     def bundle(self, request: Request) -> Answer:
-        """The list of the files of the blueprint folders, by its digest."""
+        """The list of files in the blueprint folders, by its digest."""
         self._check(request)
         bundle = self._bundles.bundle()
         if bundle.digest != request.groups[0]:
@@ -71,7 +71,7 @@ class RemoteRoutes:
         return Answer(bundle.manifest)
 
     def file(self, request: Request) -> Answer:
-        """Up to 16 MB of one of these files, by its digest, from ``?offset=`` on."""
+        """At most 16 MB of one of these files, by its digest, from ``?offset=`` on."""
         self._check(request)
         offset = request.query.get("offset", "0")
         if not offset.isascii() or not offset.isdigit() or len(offset) > 15:
@@ -80,6 +80,6 @@ class RemoteRoutes:
         return Answer(content, content_type="application/octet-stream")
 
     def _check(self, request: Request) -> None:
-        """:raises Superseded: who asks makes no attempt."""
+        """Require the token of an attempt. :raises Superseded: the sender makes no attempt."""
         if not self._attempts.is_live(request.headers.get(HEADER.lower(), "")):
             raise Superseded("only workers that make an attempt read the blueprint folders, with its token")

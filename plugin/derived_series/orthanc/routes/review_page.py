@@ -1,5 +1,4 @@
-"""The routes that the review page reads: what a series was derived from, what there is to show of it, and pixels that
-must be decoded first."""
+"""The routes for the review page: the sources of a series, what can be shown of it, and pixels that must be decoded."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class ReviewRoutes:
         self._scratch = str(scratch)
 
     def sources(self, request: Request) -> Answer:
-        """What a series was derived from, and how: the inputs, that of the URL first, with which are still there."""
+        """The sources of a series, the URL's input first, each with whether it still exists; and the derivation."""
         series = request.groups[0]
         self._gateway.series(series)
         provenance = self._gateway.provenance(series) or {}
@@ -51,7 +50,7 @@ class ReviewRoutes:
         return Answer.of({"ID": series, "Parents": parents, "Provenance": provenance or None})
 
     def manifest(self, request: Request) -> Answer:
-        """A series as the page shows it; ``?orientation=`` (a name or six numbers) and ``?part=`` choose of it."""
+        """A series for the page; ``?orientation=`` (a name or six numbers) and ``?part=`` choose a part of it."""
         series = request.groups[0]
         self._gateway.series(series)
         chosen = _Chosen.of(request.query)
@@ -64,9 +63,9 @@ class ReviewRoutes:
         return Answer(json_bytes(document))
 
     def pixels(self, request: Request) -> Answer:
-        """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, as its format says.
+        """Frames ``first`` (from 0) to ``first + count - 1`` of an instance, little endian, in its FrameFormat.
 
-        Of several first frames, with commas between them, so many each.
+        Several first frames are separated by commas; each gets ``count`` frames.
         """
         instance, first, count = request.groups
         if not (_NUMBERS.fullmatch(first) and _NUMBER.fullmatch(count)):
@@ -82,7 +81,7 @@ class ReviewRoutes:
 
 
 class _Chosen(BaseModel):
-    """What is shown of a series, as a derivation's request says it."""
+    """The part of a series to show, in the words of a derivation's request."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -91,7 +90,7 @@ class _Chosen(BaseModel):
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> _Chosen:
-        """:raises InvalidRequest: naming every wrong value."""
+        """Check the choice. :raises InvalidRequest: some values are wrong; the message lists them."""
         document: dict[str, Any] = dict(query)
         if "," in document.get("orientation", ""):
             document["orientation"] = document["orientation"].split(",")

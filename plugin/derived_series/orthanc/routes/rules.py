@@ -1,4 +1,4 @@
-"""The routes of rules: which there are and what they did; what they would do."""
+"""The routes of rules: their list with what they did, and simulations."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from derived_series.orthanc.rule_problems import problems_of_rule
 from derived_series.orthanc.studies import StudyReader, tag_numbers
 from derived_series.orthanc.study_watch import StudyWatch
 
-#: Changes that are read at once, from the newest ones back.
+#: The changes that are read at a time, from the newest back.
 _PAGE_CHANGES = 2000
 
-#: Remarks that are listed of a rule.
+#: The most remarks that are listed for a rule.
 _LISTED_REMARKS = 10
 
-#: Seconds that rules which a client sends may take.
+#: The most seconds for the rules of a client.
 _MATCH_SECONDS = 5.0
 
 
@@ -57,7 +57,7 @@ class TryRequest(JsonModel):
 
     @classmethod
     def of(cls, document: object) -> TryRequest:
-        """:raises InvalidRequest: naming every wrong key."""
+        """Check the request. :raises InvalidRequest: some keys are wrong; the message lists them."""
         return validated(cls, document)
 
 
@@ -69,7 +69,7 @@ class SimulateRequest(JsonModel):
 
     @classmethod
     def of(cls, document: object) -> SimulateRequest:
-        """:raises InvalidRequest: naming every wrong key."""
+        """Check the request. :raises InvalidRequest: some keys are wrong; the message lists them."""
         if isinstance(document, dict) and "Rules" in document:
             raise InvalidRequest(
                 "Rules are tried on one series, at its own address",
@@ -79,9 +79,9 @@ class SimulateRequest(JsonModel):
 
 
 class _Past:
-    """Which series the rules have looked at: those that are stable, and do not wait for it.
+    """The series that rules have looked at: those that are stable and do not wait.
 
-    While the log of changes has not been read to its end, a series may have become stable a moment ago: none is past.
+    Until the log of changes is read to its end, a series may have become stable a moment ago, so none is past.
     """
 
     def __init__(self, gateway: Gateway, log: FiringLog):
@@ -93,7 +93,7 @@ class _Past:
         self._waiting = frozenset(log.waiting())
 
     def has(self, all_series: Iterable[str]) -> bool:
-        """Whether no rule will look at any of them, unless more instances come."""
+        """Whether no rule will look at any of these series, unless more instances arrive."""
         return self._is_read and all(
             series not in self._waiting and bool(self._gateway.get(f"/series/{series}").get("IsStable"))
             for series in all_series
@@ -149,7 +149,7 @@ class RuleRoutes:
         return Answer.of(entries)
 
     def simulate(self, request: Request) -> Answer:
-        """Which series would fire which rules of the configuration. Nothing is derived, no value of a tag is shown."""
+        """Which series would fire which rules of the configuration. Nothing is derived, and no tag's value is shown."""
         asked = SimulateRequest.of(parse_json(request.body or b"{}", "the body"))
         reader = StudyReader(
             self._gateway, tag_numbers(self._rules, self._gateway.tag_number), self._jobs, self._retrievals
@@ -178,12 +178,12 @@ class RuleRoutes:
         return Answer.of(outcome)
 
     def _reader(self, rules: list[Rule]) -> StudyReader:
-        """:raises InvalidRequest: rules name what is not a tag."""
+        """A reader of series for rules. :raises InvalidRequest: rules name something other than tags."""
         numbers = tag_numbers(rules, self._gateway.tag_number)
         return StudyReader(self._gateway, numbers, self._jobs, self._retrievals)
 
     def _case(self, reader: StudyReader, rules: list[Rule], series: str) -> Case:
-        """A series, with those around it where a rule looks at them. :raises NotFound: no such series."""
+        """A series, with the others that a rule considers. :raises NotFound: no such series."""
         return Case(
             reader.facts(series),
             reader.study_of(series) if any(rule.inputs or rule.expected for rule in rules) else (),
@@ -208,7 +208,7 @@ class RuleRoutes:
         ]
 
     def _evaluations(self, rules: list[Rule], cases: list[Case]) -> list[list[Evaluation]]:
-        """By series and rule. What a client's regular expressions take, they take in a worker."""
+        """The evaluations by series and rule, in a worker: a client's regular expressions may take long."""
         known = {pattern for rule in self._rules for pattern in rule.patterns()}
         if all(rule.patterns() <= known for rule in rules):
             return evaluate_all(rules, cases)
@@ -226,7 +226,10 @@ class RuleRoutes:
             raise Busy("no worker was free to try the rules", remedy="try again later, or without Regex") from error
 
     def _outcomes(self, rule: Rule, evaluation: Evaluation, past: _Past | None) -> list[dict[str, Any]]:
-        """:param past: None: the rules are not the configuration's, and would be new."""
+        """The outcome of each rule for a series.
+
+        :param past: None: the rules are the client's, and so would be new.
+        """
         if evaluation.reason is not None:
             return [{"Rule": rule.name, "Fires": False, "Reason": evaluation.reason}]
         outcomes = []
@@ -246,7 +249,7 @@ class RuleRoutes:
         return outcomes
 
     def _last_stable(self, count: int) -> list[str]:
-        """The series that became stable last, newest first, by Orthanc's log of changes."""
+        """The latest stable series, newest first, by Orthanc's log of changes."""
         series: dict[str, None] = {}
         end = int(self._gateway.get("/changes?last")["Last"])
         while end > 0 and len(series) < count:

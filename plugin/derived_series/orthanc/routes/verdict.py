@@ -23,19 +23,19 @@ from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.ohif import Ohif
 from derived_series.orthanc.waiters import Waiters
 
-#: Seconds that a rejection is waited for; it goes on after that.
+#: Seconds to wait for a rejection, which continues afterwards.
 _REJECTION_SECONDS = 30.0
 
 _REJECTING = "Rejecting"
 
-#: A person waits: before all that was asked by machines.
+#: The priority of a person's request, above those of programs.
 _PRIORITY = 1001
 
 
 class VerdictRoutes:
     """``GET`` and ``POST /series/{id}/review``.
 
-    :param ohif: the viewer that is linked to.
+    :param ohif: the viewer to link to.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class VerdictRoutes:
         self._audit = audit
 
     def get(self, request: Request) -> Answer:
-        """The verdict, and what can be said."""
+        """The verdict, and the possible ones."""
         series = request.groups[0]
         return Answer.of(self._state(request, series, self._reviews.provenance(series)))
 
     def post(self, request: Request) -> Answer:
-        """The body is a JSON object: see ``ReviewRequest``."""
+        """Accept or reject by a JSON object: see ``ReviewRequest``."""
         series = request.groups[0]
         provenance = self._reviews.provenance(series)
         derivation = str(provenance["Job"])
@@ -92,7 +92,7 @@ class VerdictRoutes:
         return Answer.of(state, 202 if is_open or state["State"] == _REJECTING else 200)
 
     def _siblings(self, series: str, derivation: str) -> list[dict[str, Any]]:
-        """The series of a job that are still there, with their verdicts; a series itself among them."""
+        """The remaining series of a job, with their verdicts; the series itself is among them."""
         job = self._runner.store.find(derivation)
         siblings = []
         for each in [] if job is None else stored_series(job.result):
@@ -102,7 +102,7 @@ class VerdictRoutes:
         return siblings
 
     def _verdict(self, series: str, derivation: str) -> dict[str, Any]:
-        """The verdict on a series, or that it is being rejected."""
+        """The verdict on a series, or that its rejection is in progress."""
         verdict = self._reviews.of(series) or {"State": "Unreviewed"}
         rejecting = self._reviews.rejection(series, derivation)
         if verdict["State"] != REJECTED and _is_under_way(rejecting):
@@ -110,7 +110,7 @@ class VerdictRoutes:
         return verdict
 
     def _refuse_unseen(self, asked: ReviewRequest, state: dict[str, Any]) -> None:
-        """:raises Conflict: another verdict was given since the sender looked."""
+        """Refuse a verdict if there is another that its sender has not seen. :raises Conflict: there is one."""
         if asked.known not in (None, state["State"]):
             raise Conflict(
                 f"the series {state['Series']} {_verdict_in_words(state)} since you looked at it",
@@ -118,7 +118,7 @@ class VerdictRoutes:
             )
 
     def _waited(self, job: JobRecord) -> JobRecord:
-        """The job once it is over, or as it is where there is no place or time to wait."""
+        """The job once it is over, or its present state if there is no place or time to wait."""
         try:
             with self._waiters.place("ask for its state"):
                 return self._runner.wait(job.id, _REJECTION_SECONDS)
@@ -142,7 +142,7 @@ class VerdictRoutes:
             self._reviews.settle(job)
 
     def _reject(self, series: str, derivation: str, asked: ReviewRequest, caller: Caller) -> JobRecord | None:
-        """The job that rejects the series; None when it is rejected already."""
+        """The job that rejects the series; None if it is already rejected."""
         former = self._reviews.of(series)
         if former is not None and former["State"] == REJECTED:
             return None
@@ -190,7 +190,7 @@ class VerdictRoutes:
         }
 
     def _viewer(self, series: str, provenance: dict[str, Any]) -> str | None:
-        """Where OHIF shows it, when it is installed."""
+        """The address in OHIF, if it is installed."""
         if not self._ohif.is_installed or not provenance["Parents"]:
             return None
         tags = self._gateway.series(series)["MainDicomTags"]
@@ -205,7 +205,7 @@ def _document(asked: ReviewRequest, caller: Caller) -> dict[str, Any]:
 
 
 def _verdict_in_words(verdict: Mapping[str, Any]) -> str:
-    """What has become of a series, in words: who gave the verdict, and when."""
+    """What happened to a series, in words: who gave the verdict, and when."""
     words = {
         "Unreviewed": "has lost its verdict",
         "Accepted": "was accepted",
