@@ -16,6 +16,7 @@ from derived_series import Blueprint, dicom, errors, pipelines
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = Path(derived_series.__file__).parent
+FOLDERS = ("plugin", "blueprints", "scripts", "tests", "benchmarks")
 #: Public name -> what it is.
 PUBLIC: dict[str, Any] = {
     **{name: getattr(dicom, name) for name in dicom.__all__},
@@ -59,6 +60,21 @@ def test_dir_lists_the_public_names() -> None:
 def test_every_public_class_says_what_it_is() -> None:
     silent = [name for name, each in CLASSES.items() if not re.match(r"[^:\s]", each.__doc__ or "")]
     assert CLASSES and silent == [], "begin with one sentence"
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """All docstrings of the repository, as they are written, by place."""
+    for path in (path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                text = ast.get_docstring(node, clean=False)
+                if text is not None:
+                    yield f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'the module')}", text
+
+
+def test_every_docstring_begins_with_a_sentence() -> None:
+    silent = [place for place, text in docstrings() if not re.match(r"[^:\s]", text)]
+    assert silent == [], "say what it is or does in the first line, before :param and :raises"
 
 
 def test_every_public_function_and_member_says_what_it_does() -> None:
