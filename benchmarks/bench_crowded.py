@@ -53,7 +53,10 @@ Seconds = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """:param index: what has Orthanc's index. :param derivations: by slices and way; :param answers: by address."""
+    """The times with one kind of index.
+
+    :param index: the database of Orthanc's index. :param derivations: by slices and way; :param answers: by address.
+    """
 
     index: str
     derivations: dict[int, Seconds]
@@ -84,8 +87,9 @@ class Place:
 
 
 def measure(studies: int, sizes: Mapping[int, int], answers: int, firings: int) -> tuple[list[Table], list[Target]]:
-    """:param studies: that the crowded Orthanc has. :param sizes: rounds by number of slices.
+    """Measure with both kinds of index.
 
+    :param studies: the number in the crowded Orthanc. :param sizes: rounds by number of slices.
     :param answers: of each route; :param firings: of the rule.
     """
     measured = []
@@ -104,7 +108,7 @@ def measure(studies: int, sizes: Mapping[int, int], answers: int, firings: int) 
 
 
 def _require_crowd(servers: Mapping[str, OrthancServer], studies: int) -> None:
-    """:raises AssertionError: the one has not what it is called by, or the other has something."""
+    """Check how many instances each Orthanc has. :raises AssertionError: the crowded or the empty one is not so."""
     counts = {name: server.json("/statistics")["CountInstances"] for name, server in servers.items()}
     if counts != {_EMPTY: 0, _CROWDED: studies * INSTANCES}:
         raise AssertionError(f"instances: {counts}, and there should be {studies * INSTANCES}")

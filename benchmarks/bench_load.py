@@ -38,7 +38,7 @@ _COMPUTING = f"{_AT_ONCE} x computing"
 
 
 def latency(slices: int, seconds: float) -> tuple[Table, list[Target]]:
-    """:param seconds: how long each state is looked at, at least."""
+    """Measure how long Orthanc takes to answer under several loads. :param seconds: the least time for each load."""
     with orthanc(workers=_AT_ONCE) as server:
         states = _states(server, upload(server, slices), seconds)
     loaded = [state for state in states if state not in (_IDLE, _COMPUTING, _COPY, _COPIES)]

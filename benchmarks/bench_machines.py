@@ -118,9 +118,10 @@ def _site(workers: int) -> Iterator[Site]:
 
 
 def measure(jobs: int, seconds: float, handed_out: int, idle_seconds: float) -> tuple[list[Table], list[Target]]:
-    """:param jobs: of the speed-up, each of so many ``seconds``. :param handed_out: jobs that are timed one by one.
+    """Measure workers on other machines.
 
-    :param idle_seconds: that nothing is done, to see what it costs.
+    :param jobs: of the speed-up, of ``seconds`` each. :param handed_out: jobs that are timed one by one.
+    :param idle_seconds: how long to measure the idle processes.
     """
     with _site(max(_WORKERS)) as site:
         site.connected(1)
@@ -217,14 +218,14 @@ def _speeds_table(spans: dict[int, float], jobs: int, seconds: float) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """:param cpu: percent of a core; :param memory: MB, resident."""
+    """What an idle process uses. :param cpu: percent of a core; :param memory: MB, resident."""
 
     cpu: float
     memory: float
 
 
 def _idle(site: Site, seconds: float) -> dict[str, Idle]:
-    """What processes use while nothing is asked of them."""
+    """What idle processes use."""
     time.sleep(_SETTLING_SECONDS)
     (bridge,) = (pid for pid in site.server.children() if "remote.bridge" in _command(pid))
     processes = {"without": site.alone.pid, "with": site.server.pid, "bridge": bridge}

@@ -16,7 +16,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """:param rows: cells as text, one a column; :param notes: sentences below the table."""
+    """A table of figures. :param rows: cells as text, one a column; :param notes: sentences below the table."""
 
     title: str
     columns: tuple[str, ...]

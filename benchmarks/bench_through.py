@@ -24,8 +24,10 @@ _TARGET_SLICES = 300
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """:param seconds: of each way, round by round.
-    :param phases: seconds of each phase, of each way, as the plugin tells them; one a derivation.
+    """The times of one size.
+
+    :param seconds: of each way, round by round.
+    :param phases: seconds of each phase, of each way, as the plugin reports them; one entry for each derivation.
     """
 
     slices: int
@@ -40,7 +42,7 @@ class Measured:
 
 
 def measure(sizes: dict[int, int]) -> list[Measured]:
-    """:param sizes: rounds by number of slices. Every size has an Orthanc of its own."""
+    """Measure each size in an Orthanc of its own. :param sizes: rounds by number of slices."""
     return [_measure(slices, rounds) for slices, rounds in sizes.items()]
 
 

@@ -387,7 +387,7 @@ def _orthanc() -> Iterator[OrthancServer]:
 
 
 def soak(minutes: float, seed: int) -> Course:
-    """:param minutes: for how long studies come."""
+    """Run the soak. :param minutes: how long studies arrive."""
     course = Course(minutes)
     studies = list(plans(minutes, seed))
     for rule in RULES:

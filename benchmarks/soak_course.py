@@ -71,7 +71,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """:ivar at: seconds after the beginning; :ivar seconds: until all of it was there."""
+    """One answer of a route. :ivar at: seconds after the beginning; :ivar seconds: until it was complete."""
 
     at: float
     route: str
@@ -89,11 +89,13 @@ class Problem:
 
 @dataclass(slots=True)
 class Course:
-    """:ivar minutes: how long studies came.
-    :ivar checked: when each study was seen to have exactly what it must have, and was deleted.
-    :ivar missing: series that were not there, :ivar surplus: that were too many.
-    :ivar jobs: how many have succeeded, by the plugin's metrics; :ivar failures: by the class of their error.
-    :ivar cancelled: jobs that were cancelled by the plan.
+    """What happened in a soak.
+
+    :ivar minutes: how long studies arrived.
+    :ivar checked: when each study was seen to have exactly the expected series, and was deleted.
+    :ivar missing: series that were missing, :ivar surplus: that were too many.
+    :ivar jobs: the number that succeeded, by the plugin's metrics; :ivar failures: by the class of their error.
+    :ivar cancelled: jobs that the plan cancelled.
     """
 
     minutes: float

@@ -19,7 +19,7 @@ def unfinished(status: Mapping[str, Any]) -> int:
 
 
 def sample(server: OrthancServer, status: Mapping[str, Any], at: float) -> Sample:
-    """:param status: /derived-series/status, which says which process is what."""
+    """The present sizes of processes and files. :param status: /derived-series/status, which lists the processes."""
     who = {server.pid: ORTHANC, **{int(each["Pid"]): WORKERS for each in status["Processes"]}}
     for environment in status["Environments"].values():
         who.update({int(each["Pid"]): ENVIRONMENT for each in environment.get("Processes", [])})

@@ -18,7 +18,7 @@ _DIGITS = 6
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """:ivar parts: its instances, from the first slice to the last."""
+    """A study to send. :ivar parts: its instances, from the first slice to the last."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -27,7 +27,10 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """:ivar uids: of study, series, instance and frame of reference, whose ends become the study's number."""
+    """An instance of a template study.
+
+    :ivar uids: of study, series, instance and frame of reference, whose ends become the study's number.
+    """
 
     data: bytes
     uids: tuple[str, str, str, str]

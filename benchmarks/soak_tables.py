@@ -10,7 +10,7 @@ from soak_verdict import MB, criteria
 
 
 def tables(course: Course, title: str, notes: tuple[str, ...]) -> list[Table]:
-    """:param notes: how it was scaled, below the first table."""
+    """The tables of a soak. :param notes: on the scaling, below the first table."""
     return [_course(course, title, notes), _answers(course), _verdict(course)]
 
 

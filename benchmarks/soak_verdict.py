@@ -38,7 +38,7 @@ _DAY_SECONDS = STUDIES_PER_DAY / STUDIES_PER_MINUTE * 60
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """:ivar met: None where the soak was too short to tell."""
+    """A criterion and its result. :ivar met: None if the soak was too short to decide."""
 
     name: str
     measured: str
@@ -86,7 +86,10 @@ def _wholeness(course: Course) -> Iterator[Criterion]:
 def _flat(
     course: Course, name: str, figure: Callable[[Sample], float], floor: float, unit: float, sign: str
 ) -> Criterion:
-    """:param floor: growth that is always allowed; :param unit: of the figures, and :param sign: its name."""
+    """The criterion that a figure does not grow.
+
+    :param floor: growth that is always allowed; :param unit: of the figures, and :param sign: its name.
+    """
     steady = course.steady
     middle = float(np.median([figure(sample) for sample in steady])) if steady else 0.0
     bound = max(FLAT_RATIO * middle, floor)

@@ -1,4 +1,4 @@
-"""The script that Orthanc's Python plugin loads: finds the dependencies, then starts the plugin."""
+"""The script that Orthanc's Python plugin loads: it finds the dependencies, then starts the plugin."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MINOR = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def find_venv() -> Path | None:
-    """The virtual environment with the dependencies: DERIVED_SERIES_VENV, the one that this script is installed in, or
-    .venv beside the plugin folder.
+    """The virtual environment with the dependencies.
 
-    Its Python must be of the version of the one inside Orthanc.
+    It is DERIVED_SERIES_VENV, the one in which this script is installed, or .venv beside the plugin folder. Its Python
+    must have the same version as the one inside Orthanc.
     """
     named = os.environ.get("DERIVED_SERIES_VENV")
     installed = HERE.parents[3] if HERE.parent.name == "site-packages" else None
@@ -32,17 +32,17 @@ def find_venv() -> Path | None:
 
 
 def is_standard(path: str) -> bool:
-    """Whether a folder (or zip file) of the path is of the standard library."""
+    """Whether a folder (or zip file) of the path belongs to the standard library."""
     library = Path(sysconfig.get_path("stdlib"))
     zipped = library.parent / f"python{sys.version_info.major}{sys.version_info.minor}.zip"
     return Path(path) in (library, library / "lib-dynload", Path(sysconfig.get_path("platstdlib")), zipped)
 
 
 def use(venv: Path | None) -> Path:
-    """Put the plugin on the path, then the standard library, its dependencies and all else; the Python of the workers.
+    """Set the path to the plugin, then the standard library, the dependencies and all else; return the workers' Python.
 
-    The order is Python's own: a package of the venv that has the name of a module of the standard library (backports
-    such as dataclasses and enum34, which others bring along) replaces it nowhere. Workers have the same path.
+    The order is Python's own, so that a package of the venv never replaces a module of the standard library with the
+    same name (backports such as dataclasses and enum34, which others bring along). Workers have the same path.
     """
     before = [path for path in sys.path if path != str(HERE)]
     if venv is not None:

@@ -1,4 +1,4 @@
-"""The picture of ARCHITECTURE.md, drawn from the imports: ``python scripts/architecture.py`` writes it again."""
+"""Draws the pictures of ARCHITECTURE.md from the imports: ``python scripts/architecture.py`` rewrites them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLUGIN = ROOT / "plugin"
 PACKAGE = "derived_series"
 DOCUMENT = ROOT / "ARCHITECTURE.md"
 
-#: The packages that are drawn, each a picture of its rooms: its sub-packages and modules.
+#: The packages to draw, each as a picture of its rooms: its sub-packages and modules.
 DRAWN = (PACKAGE, f"{PACKAGE}.dicom", f"{PACKAGE}.jobs")
 
 FILES = sorted(PLUGIN.rglob("*.py"))
@@ -33,7 +33,7 @@ class When(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A module that is imported, by its full name."""
+    """An imported module, by its full name."""
 
     module: str
     line: int
@@ -51,7 +51,7 @@ MODULES = {name_of(path): path for path in FILES}
 
 @cache
 def imports_of(path: Path) -> tuple[Import, ...]:
-    """The imports of a file, those inside functions and for type checkers included."""
+    """The imports of a file, including those inside functions and for type checkers."""
     return tuple(imports_in(ast.parse(path.read_text("utf-8")), path, When.LOADING))
 
 
@@ -87,14 +87,14 @@ def _absolute(node: ast.ImportFrom, path: Path) -> str:
 
 
 def room_in(package: str, module: str) -> str | None:
-    """The room of a package that a module is in: its part behind the package; None for the package and for others."""
+    """The room of a package that contains a module: its part below the package; None for the package and for others."""
     if not module.startswith(f"{package}."):
         return None
     return module.removeprefix(f"{package}.").split(".")[0]
 
 
 def rooms(package: str) -> Graph:
-    """For each room of a package the other rooms that it imports from."""
+    """The other rooms from which each room of a package imports."""
     graph: dict[str, set[str]] = {}
     for module, path in MODULES.items():
         room = room_in(package, module)
@@ -121,7 +121,7 @@ def reduced(graph: Graph) -> Graph:
 
 
 def picture(package: str) -> str:
-    """A package's rooms as a Mermaid flowchart: an arrow is an import, those that follow from others left out."""
+    """A package's rooms as a Mermaid flowchart: an arrow is an import; those that follow from others are left out."""
     lines = ["```mermaid", "flowchart TD"]
     for room, targets in sorted(reduced(rooms(package)).items()):
         lines += [f"    {room} --> {target}" for target in sorted(targets)] or [f"    {room}"]
@@ -129,12 +129,12 @@ def picture(package: str) -> str:
 
 
 def marks(package: str) -> tuple[str, str]:
-    """The comments in the document between which the picture of a package stands."""
+    """The comments around a package's picture in the document."""
     return f"<!-- imports of {package} -->", "<!-- end of imports -->"
 
 
 def drawn(document: str) -> str:
-    """The document with its pictures drawn again."""
+    """The document with new pictures."""
     for package in DRAWN:
         begin, end = marks(package)
         pattern = re.compile(f"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)

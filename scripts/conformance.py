@@ -1,5 +1,6 @@
-"""The tables of docs/conformance.md, from the ready blueprints and from a series of each kind made by them; and what
-the authorization plugin has to know, in docs/authorization.md and in the package.
+"""Writes the tables of docs/conformance.md and docs/authorization.md, and the package's authorization.json.
+
+The tables come from the ready blueprints, and from a series of each kind made with them.
 
 PYTHONPATH=plugin:tests python scripts/conformance.py    # rewrites the tables in the documents, and the package's file
 """
@@ -54,7 +55,7 @@ AUTHORIZATION = DOCUMENT.with_name("authorization.md")
 _CHARSET, _CLASS = 0x00080005, 0x00080016
 #: Kinds whose SOP class depends on the image.
 _BY_IMAGE = frozenset(kind.blueprint for kind in KINDS if len(kind.sop_classes) > 1)
-#: Written whatever the blueprint says, in every object that has them at all.
+#: Attributes that the blueprint does not control, in every object that has them at all.
 _OTHER_STUDIES = int(to_tag("StudiesContainingOtherReferencedInstancesSequence"))
 _RULES = (
     SOP_common_blueprint
@@ -67,7 +68,7 @@ _HEADING = "| Tag | Attribute | Type | Presence | Source |\n|---|---|---|---|---
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One attribute of an object, at its top level."""
+    """One attribute at the top level of an object."""
 
     tag: int
     type: str
@@ -87,7 +88,7 @@ def main() -> int:
 
 
 def updated(text: str, new_tables: Mapping[str, str]) -> str:
-    """The document with these tables by name, as the code has them now; others stay as they are."""
+    """The document with new tables by name; other tables stay as they are."""
 
     def table(match: re.Match[str]) -> str:
         return f"{match[1]}\n{new_tables[match[2]]}{match[3]}" if match[2] in new_tables else match[0]
@@ -97,7 +98,7 @@ def updated(text: str, new_tables: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1)
 def tables() -> dict[str, str]:
-    """The tables by name, as Markdown, but for that of kinds and parents, which takes long."""
+    """The tables by name, as Markdown, without the slow one of kinds and parents."""
     datasets = objects()
     rows = {name: rows_of(name, dataset) for name, dataset in datasets.items()}
     common = set.intersection(*map(set, rows.values()))
@@ -108,7 +109,7 @@ def tables() -> dict[str, str]:
 
 
 def table_of_kinds_and_parents() -> dict[str, str]:
-    """What each kind becomes of each sort of parent: see ``tables``."""
+    """The result of each kind for each sort of parent: see ``tables``."""
     return {"kinds and parents": markdown(*compact(matrix()))}
 
 
@@ -136,7 +137,7 @@ def objects() -> dict[str, Dataset]:
 
 
 def rows_of(name: str, dataset: Dataset) -> list[Row]:
-    """What is written of a kind: what its blueprint and the rules say, and what comes with the image."""
+    """The attributes of a kind: from its blueprint, from rules, and from the image."""
     parent = ParentSeries.from_datasets(phantom_for(name, 2, 8, 8))
     whole, _ = complete(ready(name), FillingStrategy.DISCARD, parent)
     elements = {int(element.tag): element for element in whole if not isinstance(element, DiscardElement)}
@@ -206,7 +207,7 @@ def _table(rows: set[Row]) -> str:
 
 
 def classes() -> str:
-    """SOP classes that are created, by the kind of object."""
+    """The created SOP classes, by the kind of object."""
     classes = sorted(((row, kind.blueprint) for kind in KINDS for row in kind.sop_classes), key=lambda pair: pair[1])
     lines = [f"| {row.name} | {row.uid} | `{blueprint}` |\n" for row, blueprint in classes]
     return "| SOP class | UID | Blueprint |\n|---|---|---|\n" + "".join(lines)

@@ -49,7 +49,7 @@ def _arrow(axes: Any, start: Vector, step: Vector, text: str, color: str) -> Non
 
 
 def _patient(axes: Any) -> None:
-    """The slices where they are, in LPS mm."""
+    """The slices at their positions, in LPS mm."""
     affine = GRID.affine_lps
     for index in range(len(GRID.positions)):
         first, down, across, last = GRID.corners(index)
@@ -73,7 +73,7 @@ def _patient(axes: Any) -> None:
 
 
 def _slice(axes: Any) -> None:
-    """A slice as it is shown: rows down, columns to the right."""
+    """A slice as shown: rows down, columns to the right."""
     from matplotlib.patches import Rectangle
 
     between_rows, between_columns = GRID.pixel_spacing

@@ -13,7 +13,7 @@ from fuzzing import fuzz
 
 
 def main() -> int:
-    """The exit code: 1 when an input had another end."""
+    """Run the cases; the exit code is 1 if there are defects."""
     seed = os.environ.get("FUZZ_SEED") or str(int(time.time()))
     numbers = range(int(os.environ.get("FUZZ_CASES") or 5000))
     if len(sys.argv) > 2:

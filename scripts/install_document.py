@@ -1,4 +1,4 @@
-"""The commands of docs/install.md that are marked to be run, as shell scripts in the order in which they are run."""
+"""Turns the marked commands of docs/install.md into shell scripts, in their order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"^<!-- (run|restart|upgrade|uninstall) -->\n```sh\n(.*?)^``
 
 
 def scripts(text: str) -> Mapping[str, str]:
-    """What is run before Orthanc is started with the plugin, after that, for an upgrade, and to uninstall it."""
+    """The scripts before Orthanc starts with the plugin, after that, for an upgrade, and to uninstall it."""
     lines = {name: ["set -eux"] for name in ("before", "after", "upgrade", "uninstall")}
     part = "before"
     for mark, commands in _BLOCK.findall(text):

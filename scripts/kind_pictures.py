@@ -1,4 +1,4 @@
-"""Draws docs/kinds/: for each kind of object a small picture of one that its ready blueprint makes of a phantom.
+"""Draws docs/kinds/: for each kind of object a small picture of one that its ready blueprint makes from a phantom.
 
 PYTHONPATH=plugin:tests:scripts python scripts/kind_pictures.py        # all; or name blueprints: ct rt_dose
 """
@@ -35,9 +35,9 @@ from phantoms import ct_phantom, mr_phantom, pet_phantom
 from phantoms_projection import angiogram, digital_x_ray, mammograms, radiograph
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "kinds"
-#: Of a picture: its longer side, that of one with text in it, and its file.
+#: The longer side of a picture, of a picture with text, and the size of its file.
 _SIDE_PIXELS, _PAGE_PIXELS, _LARGEST_BYTES = 220, 340, 40_000
-#: The slice that is shown, of those of the sample series.
+#: The index of the shown slice in the sample series.
 _SLICE = 18
 _COLORS = {1: (255, 152, 48), 2: (64, 160, 255), 3: (48, 208, 112), 4: (255, 64, 64), 5: (255, 64, 255)}
 
@@ -59,7 +59,7 @@ def series_of(parent: ParentSeries, image: Any, name: str, extra: Blueprint | No
 
 
 def read(series: Any, index: int = 0) -> Dataset:
-    """An instance, as another program reads its file."""
+    """An instance as another program reads its file."""
     return pydicom.dcmread(io.BytesIO(series.encode(index)))
 
 
@@ -71,14 +71,14 @@ def middle(series: Any) -> Image.Image:
 
 
 def grey_slice() -> Picture:
-    """The parent's slice that the others are drawn over, (row, column, 3)."""
+    """The parent's slice under the others, (row, column, 3)."""
     values = head()[0].voxels()[_SLICE]
     grey = np.clip((values + 100) / 300, 0, 1) * 255
     return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def blended(colors: npt.NDArray[Any], opacity: npt.NDArray[Any]) -> Image.Image:
-    """Colours, (row, column, 3) from 0 to 255, over the parent's slice; (row, column) from 0 to 1 says how much."""
+    """Colours, (row, column, 3) from 0 to 255, over the parent's slice, with opacities (row, column) from 0 to 1."""
     mixed = grey_slice() * (1 - opacity[..., None]) + colors * opacity[..., None]
     return Image.fromarray(np.rint(mixed).astype(np.uint8))
 
@@ -91,7 +91,7 @@ def colored(labels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def mapped(values: Values, name: str) -> npt.NDArray[Any]:
-    """A colour map's colours of values from 0 to 1, (row, column, 3) from 0 to 255."""
+    """The colours of a colour map for values from 0 to 1, (row, column, 3) from 0 to 255."""
     return np.asarray(colormaps[name](np.clip(values, 0, 1))[..., :3] * 255)
 
 
@@ -248,7 +248,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def page(lines: Iterable[str], title: str) -> Image.Image:
-    """A page of text, the title above."""
+    """A page of text with its title."""
     image = Image.new("RGB", (420, 300), "white")
     pen = ImageDraw.Draw(image)
     pen.text((16, 14), title, "#204060", font(22))
@@ -265,7 +265,7 @@ def rgb(name: str) -> Image.Image:
 
 
 def many_frames(name: str) -> Image.Image:
-    """Some of its frames, side by side."""
+    """Some frames of an object, side by side."""
     parent, _ = head()
     grey = np.clip((parent.voxels() + 100) / 300, 0, 1) * 255
     frames = read(series_of(parent, grey.astype(np.uint8), name)).pixel_array[6:33:3, ::3, ::3]
@@ -274,7 +274,7 @@ def many_frames(name: str) -> Image.Image:
 
 
 def report(name: str) -> Image.Image:
-    """What it says, read by highdicom."""
+    """The content of a report, read by highdicom."""
     ml, hu = "ml", {"Value": "373098007", "Scheme": "SCT", "Meaning": "Mean"}
     measured = [
         {"Of": "Liver", "Concept": "118565006", "Value": 1432.5, "Unit": ml, "Finding": "Liver"},
@@ -295,7 +295,7 @@ def report(name: str) -> Image.Image:
 
 
 def drawn(name: str) -> Image.Image:
-    """An overlay or a summary; of documents the picture of their first page, as it stands in the file."""
+    """An overlay or a summary; for documents, the picture of their first page as stored in the file."""
     parent, labels = head()
     series = series_of(parent, labels, name, SEGMENTS + picture(fill=0.3, note=True))
     if name.endswith("_pdf"):
@@ -304,7 +304,7 @@ def drawn(name: str) -> Image.Image:
 
 
 def page_of(document: bytes, number: int) -> Image.Image:
-    """The picture on a page of a PDF file that has one a page."""
+    """The picture on a page of a PDF file that has one for each page."""
     pictures = re.findall(rb"/DCTDecode.*?stream\r?\n(\xff\xd8.*?)\r?\nendstream", document, re.DOTALL)
     return Image.open(io.BytesIO(pictures[min(number, len(pictures) - 1)])).convert("RGB")
 
@@ -338,7 +338,7 @@ PICTURES: dict[str, Callable[[str], Image.Image]] = {
 
 
 def save(image: Image.Image, path: Path) -> None:
-    """As a small PNG file: with as many colours as there is room for."""
+    """Save a small PNG file with as many colours as fit."""
     side = _PAGE_PIXELS if path.stem.startswith(("overlay", "summary")) else _SIDE_PIXELS
     part = side / max(image.size)
     image = image.resize((round(image.width * part), round(image.height * part)), Image.Resampling.LANCZOS)

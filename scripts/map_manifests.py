@@ -1,7 +1,7 @@
-"""Writes the manifests of the MONAI Application Package that the tests run, by the SDK's own packager.
+"""Writes the manifests of the MONAI Application Package for the tests, with the SDK's own packager.
 
-Needs a virtual environment of its own: ``pip install holoscan-cli==3.0.0``, which is what MONAI Deploy's SDK 3 packages
-with; later versions have no packager. Run it from the repository: ``PYTHON scripts/map_manifests.py``.
+It needs a virtual environment of its own: ``pip install holoscan-cli==3.0.0``, the packager of MONAI Deploy's SDK 3;
+later versions have none. Run it from the repository: ``PYTHON scripts/map_manifests.py``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fetch OHIF's viewer from npm, pinned and checked, and prepare it to be served by the plugin."""
+"""Fetches OHIF's viewer from npm, pinned and checked, and prepares it for the plugin to serve."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ FOLDER = REPOSITORY / ".run" / "ohif"
 PACKAGE = "@ohif/app@3.13.2"  # MIT
 INTEGRITY = "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
 
-#: Left out: source maps, models that run in the browser, a service worker, which would keep old versions alive.
+#: Files to leave out: source maps, models that run in the browser, a service worker, which would keep old versions.
 LEFT_OUT = re.compile(
     r"\.map$|(^|/)ort/|^sw\.js$|^init-service-worker\.js$|^app-config\.js$|^google\.js$|^_|^serve\.json$"
 )
 
-#: Where the plugin serves the configuration, seen from /derived-series-ohif/.
+#: The plugin's address of the configuration, relative to /derived-series-ohif/.
 CONFIGURATION = "../derived-series/app/ohif/ohif-config.js"
 
-#: What a prepared folder was made of: another package or another address is prepared again.
+#: The sources of a prepared folder, which is prepared again when they change.
 VERSION = f"{PACKAGE} with {CONFIGURATION}"
 
 
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """The built viewer out of npm's archive; files only, by names that stay in the folder."""
+    """Unpack the built viewer from npm's archive; only files whose names stay in the folder."""
     with tarfile.open(archive) as tar:
         for member in tar:
             name = member.name.removeprefix("package/dist/")
@@ -75,7 +75,7 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def rebase(folder: Path) -> None:
-    """Make addresses relative that are of the server's root: the viewer can then live under any path."""
+    """Make addresses from the server's root relative, so that the viewer works under any path."""
     index = folder / "index.html"
     text = re.sub(r'(src|href|content)="/(?!/)', r'\1="', index.read_text("utf-8"))
     text = re.sub(r"<script>.*?</script>", "", text)  # inline scripts: the configuration has what they set

@@ -27,7 +27,7 @@ CONTEXT = BuildContext(now=datetime(2024, 5, 6, 7, 8, 9), uid_seed="digests")
 
 
 def parents() -> dict[str, ParentSeries]:
-    """One parent of each kind that is read in a way of its own."""
+    """One parent of each kind that is read in its own way."""
     series = {
         "ct": ct_phantom(4, 12, 10),
         "mr axial": mr_phantom(4, 12, 10, orientation="axial"),
@@ -42,7 +42,7 @@ def parents() -> dict[str, ParentSeries]:
 
 
 def images(parent: ParentSeries) -> dict[str, npt.NDArray[np.generic] | None]:
-    """What is derived: the parent's own values, floats, and labels."""
+    """The images to derive from: the parent's own values, floats, and labels."""
     values = parent.voxels()
     labels = np.zeros(parent.shape[-3:], np.uint8)
     labels[1:, 2:5, 2:5] = 1

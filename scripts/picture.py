@@ -1,4 +1,4 @@
-"""Draws docs/parent-and-derived.png: a slice of the sample parent and of the series that is derived from it."""
+"""Draws docs/parent-and-derived.png: a slice of the sample parent and of a series derived from it."""
 
 from __future__ import annotations
 

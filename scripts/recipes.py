@@ -1,6 +1,6 @@
-"""Makes what the tests of docs/recipes.md need: a Python for each environment, with this very package in it.
+"""Makes the environments for the tests of docs/recipes.md: a Python for each, with this package installed.
 
-They are in .run/recipes. One that is there is left alone; of an older source only this package is installed again.
+They are in .run/recipes. Existing ones are kept; after a change of the sources only this package is installed again.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / ".run" / "recipes"
 PACKAGE = REPOSITORY / "plugin" / "derived_series"
 
-#: The packages of each environment. Versions stand where the test is about them, or where another one costs gigabytes.
+#: The packages of each environment, with a version if the test is about it, or if another one costs gigabytes.
 ENVIRONMENTS: dict[str, Sequence[str]] = {
     "dipy": ("dipy", "numpy>=2"),
     "onnx": ("onnxruntime", "onnx", "numpy==1.26.4"),
     "torch": ("torch==2.13.0+cpu", "monai[nibabel,ignite,fire]==1.6.1"),
 }
 
-#: Packages whose command lines alone are run: what they need to compute is left out.
+#: Packages of which only the command line is run, without the dependencies for computing.
 COMMANDS: Sequence[str] = ("TotalSegmentator==2.18.0", "nnunetv2==2.8.1", "batchgenerators==0.25.5")
 COMMANDS_NEED: Sequence[str] = ("nibabel", "numpy", "tqdm")
 
-#: Where builds of PyTorch without CUDA are, unless pip finds them already.
+#: The index of PyTorch builds without CUDA, unless pip finds them already.
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def make(name: str, *installs: Sequence[str]) -> None:
-    """An environment with the packages; made again when they are others."""
+    """Make an environment with its packages; again if these have changed."""
     stamp = FOLDER / name / "installed"
     wanted = f"{sys.version}\n{ENVIRONMENTS.get(name, (*COMMANDS, *COMMANDS_NEED))}\n"
     if stamp.exists() and stamp.read_text() == wanted:
@@ -65,7 +65,7 @@ def make(name: str, *installs: Sequence[str]) -> None:
 
 
 def install_again(name: str, wheel: Path) -> None:
-    """This package, when it has been changed since it was installed: Orthanc runs no other one."""
+    """Install this package again if it has changed, as Orthanc would run no other one."""
     stamp = FOLDER / name / "sources"
     wanted = sources()
     if not stamp.exists() or stamp.read_text() != wanted:
@@ -82,7 +82,7 @@ def sources() -> str:
 
 
 def pip(python: Path, *arguments: str, check: bool = True) -> int:
-    """Run pip; its exit status."""
+    """Run pip; return its exit status."""
     command = [str(python), "-m", "pip", "-qq", "--disable-pip-version-check", *arguments]
     return subprocess.run(command, check=check).returncode
 

@@ -1,6 +1,6 @@
-"""Writes what this version keeps of jobs and derived series into tests/releases/VERSION: run it before each release.
+"""Writes this version's files of jobs and derived series into tests/releases/VERSION: run it before each release.
 
-Later versions have to read it (tests/unit/jobs/test_releases.py). A folder that is there is never written again.
+Later versions must read them (tests/unit/jobs/test_releases.py). An existing folder is never written again.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ FIRED = Fired(Firing("smooth", {"": PARENT}, "subject", "instances", ("smooth",)
 
 
 def write(folder: Path) -> None:
-    """Write the jobs folder's database as SQL, and what is kept beside a series, as JSON."""
+    """Write the jobs folder's database as SQL, and the metadata of a series as JSON."""
     folder.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as jobs, closing(JobStore(Path(jobs))) as store:
         log, verdicts, numbers = FiringLog(store), VerdictLog(store), SeriesNumbers(store)

@@ -12,7 +12,7 @@ from derived_series.dicom.encoding.ucum import readable
 from phantoms import ct_phantom, encode
 
 REQUEST = {"Pipeline": "gaussian_smoothing", "Parameters": {"SigmaMm": 2.0}, "IfExists": "Reuse"}
-#: Makes several results of one job: a mask, the images within it, and numbers.
+#: The pipeline that makes several results in one job: a mask, the images within it, and numbers.
 SEVERAL = {"Pipeline": "body_mask", "IfExists": "Reuse"}
 
 
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def store_parent(client: requests.Session, url: str) -> str:
-    """The Orthanc ID of the parent. Its UIDs are always the same: a second time finds it stored already."""
+    """Store the parent; return its Orthanc ID. Its UIDs are always the same, so a second call changes nothing."""
     parents = {
         post(client, f"{url}/instances", data=encode(dataset))["ParentSeries"]
         for dataset in ct_phantom(40, 256, 256, spacing=4.0, pixel_spacing=(0.9, 0.9), patient_name="Sample^Head")

@@ -1,7 +1,7 @@
 """Starts and stops the Orthanc of this repository: `server.py start`, `server.py stop`.
 
-It runs in the background with `orthanc.json`; its process id, log and storage are in `.run/`. Starting it while it
-runs restarts it, so that new blueprints, pipelines and settings count.
+It runs in the background with `orthanc.json`; its process id, log and storage are in `.run/`. A start while it runs
+restarts it with the new blueprints, pipelines and settings.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ServerError(Exception):
 
 
 def settings() -> dict[str, Any]:
-    """What `orthanc.json` says; comments, which Orthanc allows, are left out."""
+    """The settings in `orthanc.json`, without comments, which Orthanc allows."""
     text = re.sub(r"/\*.*?\*/|^\s*//[^\n]*", "", CONFIG.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     try:
         config: dict[str, Any] = json.loads(text)
@@ -48,7 +48,7 @@ def base_url(config: dict[str, Any]) -> str:
 
 
 def session(config: dict[str, Any]) -> requests.Session:
-    """An HTTP session; logs in as the first registered user when authentication is on."""
+    """An HTTP session; logs in as the first registered user if authentication is on."""
     result = requests.Session()
     result.trust_env = False
     result.headers["Accept-Encoding"] = "identity"
@@ -59,7 +59,7 @@ def session(config: dict[str, Any]) -> requests.Session:
 
 
 def running_pid() -> int | None:
-    """The process id of our Orthanc, or None; a process that merely has got its number is not ours."""
+    """The process id of our Orthanc, or None; another process that has the same number now does not count."""
     try:
         pid = int(PID_FILE.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -69,7 +69,7 @@ def running_pid() -> int | None:
 
 
 def stop() -> bool:
-    """Ask our Orthanc to end, and wait; False when there was none."""
+    """Ask our Orthanc to end, and wait; False if there was none."""
     pid = running_pid()
     if pid is None:
         PID_FILE.unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def stop() -> bool:
 
 
 def start() -> str:
-    """Start our Orthanc, or restart it, and wait for the plugin; its URL."""
+    """Start our Orthanc, or restart it, and wait for the plugin; return its URL."""
     config = settings()
     if stop():
         print("server: restarting", flush=True)
@@ -137,7 +137,7 @@ def _wait_for_plugin(process: subprocess.Popen[bytes], config: dict[str, Any]) -
 
 
 def _port_is_taken(port: int) -> bool:
-    """Whether binding fails, on whatever address; a connection that is only closing does not count."""
+    """Whether binding fails, at any address; a connection that is only closing does not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -153,7 +153,7 @@ def _log_end() -> str:
 
 
 def _telling(lines: list[str]) -> list[str]:
-    """Why Orthanc ended, by its log: of an error in the script the message without the traceback; else the end."""
+    """Why Orthanc ended, by its log: the message of an error in the script, else the last lines."""
     for number, line in enumerate(lines):
         if line.startswith("E") and line.endswith("traceback:"):
             message = itertools.takewhile(str.strip, lines[number + 1 :])  # an empty line is before the traceback

@@ -1,4 +1,4 @@
-"""A hook of MkDocs: the documents at the root of the repository become pages of the site, too."""
+"""A hook of MkDocs that adds the documents at the root of the repository to the site."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGES = {
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the documents, with links as they are from the site's root."""
+    """Add the documents, with links relative to the site's root."""
     for document, page in PAGES.items():
         text = (ROOT / document).read_text("utf-8")
         files.append(File.generated(config, page, content=re.sub(r"\]\(docs/", "](", text)))

@@ -117,7 +117,7 @@ class File:
 
 
 def _deflated(data: bytes, zeros: int) -> bytes:
-    """:param zeros: so many MB of them follow."""
+    """Deflated data, followed by zeros. :param zeros: MB of them."""
     first, block, last = (zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS) for _ in range(3))
     start = first.compress(data) + first.flush(zlib.Z_FULL_FLUSH)  # what comes after it needs nothing before it
     return start + (block.compress(bytes(1 << 20)) + block.flush(zlib.Z_FULL_FLUSH)) * zeros + last.flush()

@@ -1,5 +1,7 @@
-"""Two Orthancs over one PostgreSQL, dask's scheduler and two boxes with a worker each: six hosts without a folder in
-common, TLS on each connection, and firewalls. Services start again what ends.
+"""Two Orthancs over one PostgreSQL, dask's scheduler and two boxes with a worker each.
+
+They are six hosts without a common folder, with TLS on each connection, and with firewalls. Services that end are
+started again.
 """
 
 from __future__ import annotations
@@ -34,13 +36,13 @@ WORKER = ("worker", "of the box")
 PASSWORD = "of-the-database"
 DATABASE = "hospital"
 
-#: Seconds without a word after which the job of a worker is given to another one.
+#: Seconds without a word from a worker after which another one gets its job.
 LOST_SECONDS = 5.0
 _FAMILY_SECONDS = 30.0
 
 
 class FarOrthanc(OrthancServer):
-    """An Orthanc on a host, by HTTPS, which a proxy gives it: Debian 12's own ends at the first such request."""
+    """An Orthanc on a host, with HTTPS from a proxy, as Debian 12's own crashes at the first such request."""
 
     def __init__(self, folder: Path, changes: Mapping[str, Any], address: str, prefix: list[str], ca: Path):
         super().__init__(folder, changes)
@@ -53,14 +55,14 @@ class FarOrthanc(OrthancServer):
         return f"https://{self.address}:{HTTPS_PORT}"
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send what is not sent twice on a new connection: one that was kept may be closed just then."""
+        """Send a request that is not repeated on a new connection, as a kept one may be closing."""
         if method != "GET":
             self.session.close()
         return super().request(method, path, **options)
 
 
 class FarPostgresql(PostgresqlServer):
-    """A PostgreSQL on a host, which nobody reaches without TLS and a password."""
+    """A PostgreSQL on a host that requires TLS and a password."""
 
     def __init__(self, address: str, prefix: list[str], certificates: Path, ca: Path):
         super().__init__()
@@ -68,7 +70,7 @@ class FarPostgresql(PostgresqlServer):
         self._certificates = certificates
 
     def prepare(self) -> None:
-        """Its access rules and its certificate, before it starts."""
+        """Write its access rules and its certificate before it starts."""
         (self.folder / "password").write_text(PASSWORD)
         rule = "hostssl all tests 0.0.0.0/0 scram-sha-256\n"
         (self.folder / "access").write_text(f"local all all trust\n{rule}")
@@ -90,14 +92,15 @@ class FarPostgresql(PostgresqlServer):
         return self.address_for(database, self._ca)
 
     def address_for(self, database: str, ca: Path) -> str:
-        """:param ca: the file with the authority, on the host that connects."""
+        """The address of a database. :param ca: the file of the authority on the host that connects."""
         place = f"{self.host}:{self.port}/{database}"
         return f"postgresql://tests:{PASSWORD}@{place}?sslmode=verify-full&sslrootcert={ca}"
 
 
 class Hospital:
-    """:ivar a, b: the Orthancs. :ivar down: hosts whose service starts nothing again.
+    """The hosts with their programs.
 
+    :ivar a, b: the Orthancs. :ivar down: hosts whose service does not restart what ends.
     :param folder: an empty folder. :param library: a blueprint folder, of which each Orthanc gets a copy.
     :param keys: of ``"DerivedSeries"``, for both.
     """
@@ -167,7 +170,7 @@ class Hospital:
         return [*others, *of_database, self.folder / "authority"]
 
     def prefix(self, name: str) -> list[str]:
-        """What a command is put behind to run on a host."""
+        """The command before another one to run it on a host."""
         return self.network.within(name, self.foreign(name))
 
     def certificates(self, name: str) -> Path:
@@ -262,7 +265,7 @@ class Hospital:
         self._services.join()
 
     def processes(self, name: str) -> list[int]:
-        """Those of what a host is there for, the first before its children."""
+        """The processes of a host's main program, the first before its children."""
         if name == "database":
             return self.postgresql.processes()
         if not self._lives(name):
@@ -275,7 +278,7 @@ class Hospital:
 
     @contextmanager
     def killed(self, name: str) -> Iterator[None]:
-        """What a host is there for has ended, and is started again afterwards. Its children end with it."""
+        """End the main program of a host with its children; it is started again afterwards."""
         with self._lock:
             self.down.add(name)
             family = self.processes(name)
@@ -295,7 +298,7 @@ class Hospital:
 
     @contextmanager
     def frozen(self, name: str, *, whole: bool = True) -> Iterator[None]:
-        """It lives, and does nothing. :param whole: its children, too: as if its machine stood still."""
+        """Freeze the main program of a host. :param whole: its children too, as if the machine stood still."""
         family = self.processes(name) if whole else self.processes(name)[:1]
         _signal(family, signal.SIGSTOP)
         try:
@@ -305,7 +308,7 @@ class Hospital:
 
     @contextmanager
     def cut_off(self, name: str) -> Iterator[None]:
-        """The host's cable is pulled."""
+        """Pull the host's cable."""
         self.network.cut(name)
         try:
             yield

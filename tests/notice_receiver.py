@@ -43,7 +43,10 @@ class Received:
 
 
 class NoticeReceiver:
-    """:ivar answer: the status and the headers for each request; by default 204."""
+    """A program that receives notices.
+
+    :ivar answer: the status and the headers for each request; by default 204.
+    """
 
     def __init__(self) -> None:
         self.requests: list[Received] = []

@@ -1,4 +1,4 @@
-"""The rules' part of the plugin, on an Orthanc that is a dictionary: no thread, no worker."""
+"""The part of the plugin for rules, with a dictionary as Orthanc, without threads and workers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from route_client import FakeGateway
 
 
 class RuleGateway(FakeGateway):
-    """An Orthanc whose series may have short identifiers."""
+    """A Gateway whose series may have short identifiers."""
 
     def series(self, orthanc_id: str) -> dict[str, Any]:
         series: dict[str, Any] = self.get(f"/series/{orthanc_id}")
@@ -47,7 +47,7 @@ class RuleGateway(FakeGateway):
 
 
 class Pipelines:
-    """The library's catalogue: the inputs of each pipeline, the first of which is its parent's."""
+    """The library's catalogue: the inputs of each pipeline, of which the first is its parent."""
 
     def __init__(self, **inputs: Sequence[str]):
         self._pipelines = {
@@ -60,9 +60,10 @@ class Pipelines:
 
 
 class World:
-    """:ivar gateway: Orthanc. :ivar store: the jobs, which no worker takes.
+    """The rules with all that they need.
 
-    :ivar outbox: what is to be told to the receiver ``watch``, which nobody sends.
+    :ivar gateway: Orthanc. :ivar store: the jobs, which no worker takes.
+    :ivar outbox: notices for the receiver ``watch``, which nobody sends.
     """
 
     def __init__(self, folder: Path, rules: Sequence[dict[str, Any]], pipelines: Pipelines, gateway: FakeGateway):
@@ -104,7 +105,7 @@ class World:
         )
 
     def add(self, series: str, modality: str, *, study: str = "study", provenance: Any = None) -> None:
-        """A stable series of one instance."""
+        """Add a stable series of one instance."""
         self.gateway.add_series(series, f"i-{series}", study=study)
         self.gateway.resources[f"/instances/i-{series}/tags?short"] = {"0008,0060": modality}
         self.gateway.resources[f"/instances/i-{series}/metadata?expand"] = {}
@@ -112,17 +113,17 @@ class World:
             self.gateway.resources[f"/series/{series}/metadata/4300"] = provenance
 
     def came(self, series: str, modality: str, **more: Any) -> None:
-        """A series has become stable, and rules have looked at it."""
+        """Make a series stable, and let rules look at it."""
         self.add(series, modality, **more)
         assert self.trigger.apply(series)
 
     def look_at_time(self) -> float | None:
-        """See to what is over."""
+        """Handle the waits whose time is over."""
         reader = StudyReader(self.gateway, self.numbers, self.store, self.retrievals)
         return self.watch.look_at_time(reader, lambda: False)
 
     def let_time_pass(self) -> None:
-        """All waits begin a day earlier."""
+        """Move the beginning of all waits back by a day."""
         for wait in self.waits.all():
             self.waits.put(dataclasses.replace(wait, since=time.time() - 86400))
 
@@ -134,11 +135,11 @@ class World:
         return self.store.page()
 
     def texts(self, rule: str) -> list[str]:
-        """The remarks of a rule, the newest first."""
+        """The remarks of a rule, newest first."""
         return [each.text for each in self.remarks.of_rule(rule, 10)]
 
     def derived(self, series: str, job: str, **provenance: Any) -> None:
-        """A series that a job has made."""
+        """Add a series that a job has made."""
         result = {"ID": series, "Path": f"/series/{series}", "Series": [{"Output": "result", "ID": series}]}
         record = JobRecord(
             job, "parent", {"Pipeline": "p"}, None, job, job, time.time(), state=State.SUCCESS, result=result

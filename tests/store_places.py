@@ -1,4 +1,4 @@
-"""Where a job store can be: a file of SQLite, or a PostgreSQL. What is tested of one is tested of the other."""
+"""The places for a job store: a file of SQLite, or a PostgreSQL. Tests of stores run on both."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from postgresql_server import PostgresqlServer, programs
 
 @dataclass(frozen=True)
 class StorePlace:
-    """:param address: None: a file in the folder."""
+    """Where a job store keeps its data. :param address: None: a file in the folder."""
 
     folder: Path
     address: str | None = None
 
     def open(self, node: str = "node") -> JobStore:
-        """The store of an Orthanc that leads, unless another does; what was in it is there."""
+        """The store of an Orthanc that leads, unless another one does; earlier content is kept."""
         if self.address is None:
             return JobStore(self.folder)
         from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
@@ -33,7 +33,7 @@ class StorePlace:
         return JobStore(self.folder, database, TableFiles(database))
 
     def kept_images(self) -> set[str]:
-        """The jobs whose images take room."""
+        """The jobs whose images are stored."""
         if self.address is None:
             images = self.folder / "images"
             return {path.name for path in images.iterdir()} if images.exists() else set()
@@ -46,7 +46,7 @@ class StorePlace:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
-    """One PostgreSQL for the session; skips where it is not installed."""
+    """One PostgreSQL for the session; skips if it is not installed."""
     if programs() is None or find_spec("psycopg") is None:
         not_installed("PostgreSQL, or psycopg", "run scripts/setup.sh")
     with PostgresqlServer() as server:
@@ -56,7 +56,7 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 @pytest.fixture
 def jobs_address(postgresql: PostgresqlServer) -> str:
-    """A database without tables of ours."""
+    """The address of a database without our tables."""
     import psycopg
 
     address = postgresql.address("jobs")
