@@ -13,8 +13,9 @@ from derived_series.jobs.pool.environments import AnyEnvironment
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.remote.attempts import Attempts
 from derived_series.jobs.remote.bundles import Bundles
+from derived_series.jobs.remote.cluster import Cluster
 from derived_series.jobs.remote.remote_environment import RemoteEnvironment
-from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
+from derived_series.jobs.remote.remote_executor import RemoteExecutor
 from derived_series.jobs.remote.versions import versions
 from derived_series.loopback import is_loopback
 from derived_series.orthanc.config import EnvironmentSettings, OrthancConfiguration, Settings

@@ -25,9 +25,10 @@ from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.queue.outcomes import is_death, outcome_of
 from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
 from derived_series.jobs.remote.bundle import PART_BYTES, Bundle
+from derived_series.jobs.remote.cluster import Cluster
 from derived_series.jobs.remote.errand import Errand, to_be_done
 from derived_series.jobs.remote.remote_environment import RemoteEnvironment
-from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
+from derived_series.jobs.remote.remote_executor import RemoteExecutor
 from derived_series.jobs.remote.versions import difference, versions
 from derived_series.jobs.remote.wire import (
     catalogue_from_json,

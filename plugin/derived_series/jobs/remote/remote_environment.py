@@ -11,7 +11,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from derived_series.errors import DerivedSeriesError, InvalidRequest, StorageError
 from derived_series.jobs.messages import Catalogue
-from derived_series.jobs.remote.remote_executor import Cluster, RemoteExecutor
+from derived_series.jobs.remote.cluster import Cluster
+from derived_series.jobs.remote.remote_executor import RemoteExecutor
 from derived_series.jobs.remote.wire import catalogue_from_json, catalogue_to_json
 
 _log = logging.getLogger(__name__)
