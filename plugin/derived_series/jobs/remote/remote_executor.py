@@ -24,7 +24,7 @@ from derived_series.jobs.pool.executor import WorkerLost
 from derived_series.jobs.pool.launch import Interpreter, Launched, launch
 from derived_series.jobs.pool.placed import PlacedExecutor
 from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
-from derived_series.jobs.remote.cluster import Cluster, RemoteWorker
+from derived_series.jobs.remote.cluster import Cluster, ConnectedWorkers, RemoteWorker
 from derived_series.jobs.remote.errand import Errand
 from derived_series.jobs.remote.versions import difference
 from derived_series.jobs.remote.wire import task_to_json
@@ -94,8 +94,7 @@ class RemoteExecutor(PlacedExecutor):
         self._changed: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._calls: dict[str, _Call] = {}
-        self._workers: tuple[RemoteWorker, ...] = ()
-        self._problem: str | None = "the scheduler has not answered yet"
+        self._connected = ConnectedWorkers(cluster, self._versions, (), "the scheduler has not answered yet")
         self._logged: tuple[str | None, float] = "", 0.0  # the problem that was logged last, and when; empty: none
         self._stopping = threading.Event()
         self._launched: Launched | None = None
@@ -115,61 +114,27 @@ class RemoteExecutor(PlacedExecutor):
 
     # -- workers ---------------------------------------------------------------------------------------------------
 
-    def _refusal(self, worker: RemoteWorker) -> str | None:
-        """Why a worker gets no jobs of this environment; None if it does."""
-        if worker.silent:
-            return "the scheduler hears nothing of it"
-        unreached = (worker.report or {}).get("Unreached") or {}
-        if self._cluster.url in unreached:
-            why = unreached[self._cluster.url] if isinstance(unreached, Mapping) else "it has no answer"
-            return f"it does not reach Orthanc at {self._cluster.url}: {why}"
-        if worker.report is None:
-            return "it runs without the plugin's preload: start it by derived-series worker"
-        if worker.threads != 1:
-            return f"it has {worker.threads} threads, where one job at a time is safe: start it with one"
-        lacking = [name for name, count in self._cluster.resources.items() if worker.resources.get(name, 0) < count]
-        if lacking:
-            return f"it has not the {', '.join(lacking)} that a job claims"
-        return difference(self._versions, worker.report.get("Versions") or {}, self._cluster.strictness)
-
-    def _fitting(self) -> list[RemoteWorker]:
-        return [worker for worker in self._workers if self._refusal(worker) is None]
-
     @property
     def fitting(self) -> int:
         """The number of connected workers that could take its jobs."""
-        with self._lock:
-            return len(self._fitting())
+        return len(self._connected.fitting)
 
     @property
     def has_place(self) -> bool:
         with self._lock:
-            most = min(self._cluster.workers, len(self._fitting()))
+            most = min(self._cluster.workers, len(self._connected.fitting))
             jobs = sum(call.task is not None for call in self._calls.values())
             return not self._stopping.is_set() and jobs < most
 
     @property
     def lack(self) -> str | None:
         """What a waiting job waits for, other than for running ones; None if nothing."""
-        with self._lock:
-            workers, problem = self._workers, self._problem
-            if self._fitting():
-                return None
-            refusals = [f"{worker.name}: {self._refusal(worker)}" for worker in workers]
-        claimed = ", ".join(
-            name if count == 1 else f"{count} {name}" for name, count in self._cluster.resources.items()
-        )
-        wanted = f"waits for a worker with {claimed}" if claimed else "waits for a worker"
-        if problem is not None:
-            return f"{wanted}: the scheduler {self._cluster.scheduler} is not reached: {problem}"
-        if not workers:
-            return f"{wanted}: none is connected"
-        return f"{wanted}: none of those that are connected can take it ({'; '.join(refusals)})"
+        return self._connected.lack
 
     def processes(self) -> list[dict[str, Any]]:
         """The workers, as entries of the status."""
         with self._lock:
-            workers = [(worker, self._refusal(worker)) for worker in self._workers]
+            connected = self._connected
             jobs = {call.key: call.task.job_id for call in self._calls.values() if call.task is not None}
         running = {attempt.worker: attempt.job for attempt in self._attempts.claimed(jobs)}
         return [
@@ -183,16 +148,16 @@ class RemoteExecutor(PlacedExecutor):
                 "Python": (report.get("Versions") or {}).get("Python"),
                 "Prepared": report.get("Prepared") or [],
                 "Resources": {name: [f"{count:g}"] for name, count in worker.resources.items()},
-                "Problem": refusal,
+                "Problem": connected.refusal(worker),
             }
-            for worker, refusal in workers
+            for worker in connected.workers
             for report in [worker.report or {}]
         ]
 
     @property
     def problem(self) -> str | None:
         """Why the scheduler cannot be reached; None if it can."""
-        return self._problem
+        return self._connected.problem
 
     # -- calls -----------------------------------------------------------------------------------------------------
 
@@ -240,8 +205,9 @@ class RemoteExecutor(PlacedExecutor):
         cluster = self._cluster
         errand = Errand(cluster.url, path, ticket, cluster.ca_bundle, cluster.dicomweb_root, cluster.store_timeout)
         with self._lock:
-            fitting = self._fitting()
-            restricted = [worker.address for worker in fitting] if len(fitting) < len(self._workers) else []
+            fitting = self._connected.fitting
+            everybody = len(fitting) == len(self._connected.workers)
+            restricted = [] if everybody else [worker.address for worker in fitting]
             message = {"Do": "run", "Key": key, "Errand": errand.to_json(), "Resources": dict(resources)}
             call = _Call(key, future, task, {**message, "Workers": restricted})
             if self._stopping.is_set():
@@ -371,18 +337,16 @@ class RemoteExecutor(PlacedExecutor):
             for each in message["Workers"]
         )
         with self._lock:
-            before = {(each.address, self._refusal(each)) for each in self._workers}, self._problem is None
-            self._workers, self._problem = workers, message["Problem"]
-            after = {(each.address, self._refusal(each)) for each in self._workers}, self._problem is None
-            there = {worker.address for worker in workers}
+            before = self._connected
+            now = self._connected = before.with_report(workers, message["Problem"])
             gone = [
                 call.key
                 for call in self._calls.values()
-                if call.message["Workers"] and self._problem is None and not there & set(call.message["Workers"])
+                if call.message["Workers"] and now.problem is None and not now.addresses & set(call.message["Workers"])
             ]
         for key in gone:
             self._lost(key, "it is not connected any more")
-        if before != after:
+        if now.differs_from(before):
             self._changed()
         self._log_problem(message["Problem"])
 
@@ -402,7 +366,7 @@ class RemoteExecutor(PlacedExecutor):
     def _let_go(self) -> None:
         with self._lock:
             launched, self._launched = self._launched, None
-            self._workers, self._problem = (), "the process that speaks to it has ended"
+            self._connected = self._connected.with_report((), "the process that speaks to it has ended")
         if launched is not None:
             _end_process(launched)
         if not self._stopping.is_set():
