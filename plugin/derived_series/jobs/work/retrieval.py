@@ -63,60 +63,110 @@ def retrieved(attempt: Attempt, name: str, wanted: type[Input], asked: RetrieveR
     :raises Conflict: several series match, or a dry run would have to retrieve one.
     :raises StorageError: the server cannot be queried, or does not send it.
     """
-    client, task = attempt.client, attempt.task
-    peer = peer_of(client, asked.from_)
-    parent = Asking.of(client, task.series)
+    peer = peer_of(attempt.client, asked.from_)
+    parent = Asking.of(attempt.client, attempt.task.series)
     chosen = chosen_series(peer, parent, name, wanted, asked.query)
     if chosen is None:
         attempt.reporter.line(f"{_nothing(peer, name)}; it is optional")
         return Retrieved(None)
-    uid, count = chosen["SeriesInstanceUID"], chosen.get("NumberOfSeriesRelatedInstances", "")
-    expected = int(count) if count.isdecimal() else 0
-    here, instances = _held(client, uid, parent.patient)
-    is_announced = uid in task.announced
-    is_brought = here is None or is_announced  # what had come by itself before is no less a series of its own then
-    of_origin = {"Input": name, "From": peer.name, "SeriesInstanceUID": uid}
-    if here is not None and instances >= max(expected, 1):
-        mark = _mark_of(client, here, task.job_id)
-        if mark is None and is_announced:  # the attempt that has brought it was ended before it could say so
-            mark = {**of_origin, "ID": here, "InstancesCount": instances}
-            _mark(client, here, task.job_id, mark)
-        return Retrieved(here, mark)
-    if task.request.get("DryRun"):
+    transfer = _Transfer(attempt, name, peer, parent.patient, chosen)
+    here, instances = transfer.held()
+    if here is not None and instances >= max(transfer.expected, 1):
+        return Retrieved(here, transfer.mark_of_held(here, instances))
+    if attempt.task.request.get("DryRun"):
         raise Conflict(
-            f"a dry run retrieves nothing: the input {name!r} would be the series {uid} of {peer.name!r}",
+            f"a dry run retrieves nothing: the input {name!r} would be the series {transfer.uid} of {peer.name!r}",
             remedy="retrieve it first, or derive without a dry run",
         )
-    began = time.monotonic()
-    attempt.progress.tell("Retrieving")
-    if is_brought:
-        attempt.progress.announce(uid, of_origin)
-    attempt.reporter.line(f"the input {name!r}: series {uid} is retrieved from the {peer.kind} {peer.name!r}")
-    peer.retrieve(
-        chosen["StudyInstanceUID"],
-        uid,
-        task.retrieve_timeout,
-        task.job_id,
-        lambda percent: attempt.progress.tell("Retrieving", percent, 100),
-    )
-    series, instances = _held(client, uid, parent.patient)
-    if series is None or instances < expected:
-        raise StorageError(
-            f"of the series {uid} of {peer.name!r}, {expected or 'some'} instances should have come; "
-            f"{instances} are here as the patient's",
-            remedy="does Orthanc refuse or change what it receives, or has the series another PatientID inside?",
-            transient=series is not None,
+    return transfer.run(is_new=here is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Transfer:
+    """The retrieval of a series for an input.
+
+    :param patient: Orthanc's identifier of the patient. :param chosen: the series at the server.
+    """
+
+    attempt: Attempt
+    name: str
+    peer: Peer
+    patient: str
+    chosen: Found
+
+    @property
+    def uid(self) -> str:
+        """The SeriesInstanceUID."""
+        return self.chosen["SeriesInstanceUID"]
+
+    @property
+    def expected(self) -> int:
+        """The number of instances at the server; 0 if it does not say."""
+        count = self.chosen.get("NumberOfSeriesRelatedInstances", "")
+        return int(count) if count.isdecimal() else 0
+
+    @property
+    def _is_announced(self) -> bool:
+        return self.uid in self.attempt.task.announced
+
+    def held(self) -> tuple[str | None, int]:
+        """The patient's series with this UID that is here, and its number of instances."""
+        client = self.attempt.client
+        for each in find_series(client, self.uid):
+            if client.get_json(f"/series/{each}/patient")["ID"] == self.patient:
+                return each, len(client.get_json(f"/series/{each}")["Instances"])
+        return None, 0
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        return {"Input": self.name, "From": self.peer.name, "SeriesInstanceUID": self.uid}
+
+    def _origin(self, series: str, instances: int) -> dict[str, Any]:
+        return {**self._source, "ID": series, "InstancesCount": instances}
+
+    def mark_of_held(self, series: str, instances: int) -> Mapping[str, Any] | None:
+        """The mark of a complete series, if this job retrieved it; else None."""
+        client, job = self.attempt.client, self.attempt.task.job_id
+        mark = _mark_of(client, series, job)
+        if mark is None and self._is_announced:  # the attempt that has brought it was ended before it could say so
+            mark = self._origin(series, instances)
+            _mark(client, series, job, mark)
+        return mark
+
+    def run(self, *, is_new: bool) -> Retrieved:
+        """Retrieve the series. :param is_new: nothing of it was here.
+
+        :raises StorageError: the server does not send all of it.
+        """
+        attempt, peer, task = self.attempt, self.peer, self.attempt.task
+        is_brought = is_new or self._is_announced  # a part that came by itself stays unmarked
+        began = time.monotonic()
+        attempt.progress.tell("Retrieving")
+        if is_brought:
+            attempt.progress.announce(self.uid, self._source)
+        attempt.reporter.line(
+            f"the input {self.name!r}: series {self.uid} is retrieved from the {peer.kind} {peer.name!r}"
         )
-    origin = {
-        **of_origin,
-        "ID": series,
-        "InstancesCount": instances,
-        "Seconds": round(time.monotonic() - began, 3),
-    }
-    if is_brought:
-        _mark(client, series, task.job_id, origin)
-    attempt.reporter.line(f"the input {name!r}: {instances} instances have come from {peer.name!r}")
-    return Retrieved(series, origin)
+        peer.retrieve(
+            self.chosen["StudyInstanceUID"],
+            self.uid,
+            task.retrieve_timeout,
+            task.job_id,
+            lambda percent: attempt.progress.tell("Retrieving", percent, 100),
+        )
+        series, instances = self.held()
+        if series is None or instances < self.expected:
+            raise StorageError(
+                f"of the series {self.uid} of {peer.name!r}, {self.expected or 'some'} instances should have come; "
+                f"{instances} are here as the patient's",
+                remedy="does Orthanc refuse or change what it receives, or has the series another PatientID inside?",
+                transient=series is not None,
+            )
+        origin = {**self._origin(series, instances), "Seconds": round(time.monotonic() - began, 3)}
+        if is_brought:
+            _mark(attempt.client, series, task.job_id, origin)
+        attempt.reporter.line(f"the input {self.name!r}: {instances} instances have come from {peer.name!r}")
+        return Retrieved(series, origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,14 +296,6 @@ def matches(value: str, pattern: str, key: str = "") -> bool:
     patterns = [re.escape(each).replace(r"\*", ".*").replace(r"\?", ".") for each in pattern.split("\\")]
     whole = re.compile("|".join(patterns), re.IGNORECASE)
     return any(whole.fullmatch(part.strip()) for part in (value, *value.split("\\")))
-
-
-def _held(client: Client, series_instance_uid: str, patient: str) -> tuple[str | None, int]:
-    """The patient's series with a UID that is here, and its number of instances."""
-    for each in find_series(client, series_instance_uid):
-        if client.get_json(f"/series/{each}/patient")["ID"] == patient:
-            return each, len(client.get_json(f"/series/{each}")["Instances"])
-    return None, 0
 
 
 def _mark(client: Client, series: str, job: str, origin: Mapping[str, Any]) -> None:
