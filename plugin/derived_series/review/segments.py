@@ -5,7 +5,7 @@ Binary and fractional segmentations have a frame for each segment and slice, a l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,21 +40,28 @@ def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str,
     items = source.get("SegmentSequence") or []
     if is_label_map:  # 0 is where there is none
         items = [item for item in items if item.get("SegmentNumber") != 0]
-    document: dict[str, Any] = {
+    grid, slices = _grid_of_frames(source, shared, frames)
+    return {
         "Instance": held[str(source.SOPInstanceUID)],
         "Format": FrameFormat.of(source).to_json(),
         "Maximum": int(source.get("MaximumFractionalValue") or 1),
         "IsLabelMap": is_label_map,
         "Segments": [_segment(item, index) for index, item in enumerate(items)],
-        "Grid": None,
-        "Frames": {"Segment": [_segment_number(place, shared) for place in frames], "Slice": [0] * count},
-        "Problem": "the segmentation does not say where its frames are",
+        "Grid": grid,
+        "Frames": {"Segment": [_segment_number(place, shared) for place in frames], "Slice": slices},
+        "Problem": "the segmentation does not say where its frames are" if grid is None else None,
         "Warnings": [],
     }
+
+
+def _grid_of_frames(
+    source: Dataset, shared: Dataset, frames: Sequence[FramePlace]
+) -> tuple[dict[str, Any] | None, list[int]]:
+    """The grid of the slices that have frames, and the slice of each frame; None if the headers lack places."""
     of_all = _values(shared, "PlanePositionSequence", "ImagePositionPatient")
     places = [list(place.position) or of_all for place in frames]
     is_shared = "PlaneOrientationSequence" in shared and "PixelMeasuresSequence" in shared
-    first = shared if is_shared else frame_groups(source, count)[0]
+    first = shared if is_shared else frame_groups(source, len(frames))[0]
     orientation, spacing, thickness = (
         _values(first, sequence, keyword) or _values(shared, sequence, keyword)
         for sequence, keyword in (
@@ -64,24 +71,21 @@ def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str,
         )
     )
     if not all(places) or len(orientation) != 6 or len(spacing) != 2:
-        return document
+        return None, [0] * len(frames)
     row, column = np.split(np.array(orientation), 2)
-    positions = np.array(places)
-    along = positions @ np.cross(row, column)
+    along = np.array(places) @ np.cross(row, column)
     order = np.argsort(along, kind="stable")
-    numbers = np.zeros(count, int)
+    numbers = np.zeros(len(frames), int)
     numbers[order[1:]] = np.cumsum(np.diff(along[order]) > SAME_POSITION_MM)
     firsts = [int(np.flatnonzero(numbers == number)[0]) for number in range(int(numbers.max()) + 1)]
-    document["Grid"] = {
+    grid = {
         "RowCosines": row.tolist(),
         "ColumnCosines": column.tolist(),
         "PixelSpacing": spacing,
         "Positions": [places[index] for index in firsts],
         "SliceThickness": thickness[0] if thickness else None,
     }
-    document["Frames"]["Slice"] = numbers.tolist()
-    document["Problem"] = None
-    return document
+    return grid, numbers.tolist()
 
 
 def _segment(item: Dataset, index: int) -> dict[str, Any]:
