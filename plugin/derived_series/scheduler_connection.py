@@ -51,7 +51,7 @@ class CertificateFiles:
 
 
 def _refuse_password() -> bytes:
-    raise InvalidRequest("the key is encrypted, and nobody is there to give its password")
+    raise InvalidRequest("the key is encrypted, and nobody can enter its password")
 
 
 def _words(error: OSError) -> str:

@@ -25,7 +25,7 @@ def described(error: BaseException) -> str:
     try:
         text = _text(error)
     except Exception as second:  # the boundary to a class of the user's
-        return f"{kind}, whose text cannot be had ({_kind_and_text(second)})"
+        return f"{kind}, whose text cannot be read ({_kind_and_text(second)})"
     return f"{kind}: {text}" if text else kind
 
 

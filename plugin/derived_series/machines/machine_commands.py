@@ -41,9 +41,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     scheduler = commands.add_parser("scheduler", help="run dask's scheduler, between Orthanc and its workers")
     scheduler.add_argument("--host", default="", help="the address to listen at; default: all of this machine")
     scheduler.add_argument("--port", type=int, default=SCHEDULER_PORT, help=f"default: {SCHEDULER_PORT}")
-    scheduler.add_argument(
-        "--dashboard", metavar="HOST:PORT", help="dask's pages there; they ask nobody for a password"
-    )
+    scheduler.add_argument("--dashboard", metavar="HOST:PORT", help="serve dask's pages there, without a password")
     for each in (worker, scheduler):
         each.add_argument("--certificates", type=Path, metavar="DIR", help="for TLS; only one machine needs none")
         each.add_argument(
@@ -129,8 +127,8 @@ def _tls(options: argparse.Namespace, address: str) -> tuple[str, ...]:
     if folder is None:
         if is_unencrypted(address) and not options.allow_unencrypted:
             raise InvalidRequest(
-                f"{address} is not of this machine alone, and not encrypted: whoever reaches it may run any program "
-                "on the workers",
+                f"{address} can be reached by other machines and is not encrypted: whoever reaches it may run any "
+                "program on the workers",
                 remedy="use tls:// and --certificates, or --allow-unencrypted in a network that you trust as a whole; "
                 "on one machine, the address 127.0.0.1",
             )

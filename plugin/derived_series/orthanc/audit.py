@@ -44,7 +44,9 @@ class Audit:
             self._gateway.audit(act.by.get("User") or "", act.series, act.action, act.content())
         except DerivedSeriesError as error:
             with about_job(act.job):
-                _log.error("Orthanc's audit log has not taken %s on the job %s: %s", act.action, act.job, error.message)
+                _log.error(
+                    "Orthanc's audit log did not accept %s on the job %s: %s", act.action, act.job, error.message
+                )
 
     def of_job(self, job: str) -> list[dict[str, Any]]:
         """The acts on a job, oldest first."""

@@ -51,7 +51,7 @@ class OrthancLog(logging.Handler):
         """Write a record; never raises. Orthanc's functions refuse NUL and lone surrogates."""
         try:
             text = printable(self.format(record), _ENTRY_CHARACTERS)
-        except Exception:  # the boundary to objects whose text cannot be had
+        except Exception:  # the boundary to objects whose text cannot be read
             text = f"derived-series: what {record.module}, line {record.lineno}, has to say cannot be written"
         try:
             if record.levelno >= logging.ERROR:

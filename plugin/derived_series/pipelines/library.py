@@ -188,7 +188,7 @@ def _put(kind: str, name: str, thing: Thing, there: dict[str, Thing]) -> None:
     if name in there:
         raise BlueprintError(
             f"there is a {kind} {name!r} already, {_origin(there[name])}",
-            remedy="give one of them another name, or take one away",
+            remedy="give one of them another name, or remove one",
         )
     there[name] = thing
 

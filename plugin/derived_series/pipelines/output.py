@@ -106,7 +106,7 @@ def checked_outputs(pipeline: str, outputs: Mapping[str, Output]) -> None:
                 remedy="give an object of a factory, such as SegmentationFactory()",
             )
     if len(outputs) > MOST_OUTPUTS:
-        raise BlueprintError(f"{pipeline} has {len(outputs)} outputs, {MOST_OUTPUTS} are the most")
+        raise BlueprintError(f"{pipeline} has {len(outputs)} outputs; at most {MOST_OUTPUTS} are allowed")
 
 
 def values_of(numbers: object, what: str) -> dict[str, Value]:

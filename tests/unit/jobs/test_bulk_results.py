@@ -68,11 +68,11 @@ def test_a_negative_number_stays_one() -> None:
         ({**IMAGES, "Correlation": 0.98}, ["the correlation is 0.98000, below 0.99"]),
         ({**IMAGES, "LargestDifference": 2.5}, ["the largest difference is 2.5, above 2"]),
         ({**IMAGES, "Correlation": None, "LargestDifference": 0.0}, []),
-        ({**IMAGES, "Correlation": None}, ["they have no correlation: one of them has one value alone"]),
+        ({**IMAGES, "Correlation": None}, ["they have no correlation: one of them has a single value"]),
         ({**IMAGES, "RelativeDifference": 1.0}, ["the relative difference is 1.00000, above 0.05"]),
         (
             {**IMAGES, "RelativeDifference": None},
-            ["there is no relative difference: the old one has one value alone"],
+            ["there is no relative difference: the old one has a single value"],
         ),
         ({**IMAGES, "Geometry": "3 x 4"}, ["geometry: 3 x 4"]),
         ({**LABELS, "Dice": {"1": 0.9}}, ["Dice of label 1 is 0.9000, below 0.95"]),

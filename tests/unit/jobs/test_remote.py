@@ -304,7 +304,7 @@ def test_a_job_says_what_it_waits_for(executor: RemoteExecutor) -> None:
     note(executor)
     assert executor.lack == "waits for a worker with GPU: none is connected"
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"Resources": {}}, "it has not the GPU that a job claims"),
+        ({"Resources": {}}, "it lacks the GPU that a job claims"),
         ({"Report": None}, "without the plugin's preload"),
         ({"Threads": 4}, "it has 4 threads"),
         ({"Silent": True}, "the scheduler hears nothing of it"),

@@ -56,7 +56,7 @@ def test_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert by_tag["0018,0020"]["Severity"] == "Warning" and "left to the rules" in by_tag["0018,0020"]["Message"]
     assert main(["lint", "ct", "--iod", "enhanced-mr-image"]) == 1
     assert "error: SharedFunctionalGroupsSequence" not in (out := capsys.readouterr().out)
-    assert "error: PixelPresentation (0008,9205) is set by nobody: it is of type 1" in out
+    assert "error: PixelPresentation (0008,9205) is never set: it is of type 1" in out
     assert main(["lint", "ct", "--iod", "XX"]) == 2 and "there is no IOD 'XX'" in capsys.readouterr().err
 
 

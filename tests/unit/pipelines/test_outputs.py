@@ -218,7 +218,7 @@ def test_the_folder_is_the_one_for_temporary_files_while_it_runs(tmp_path: Path)
         ({"a/b": Output()}, "an output named 'a/b'"),
         ({"a": SMOOTHED}, "output 'a' of Mine is a Blueprint"),
         ({"a": Output(factory=type(Output().factory))}, "factory of output 'a'"),  # type: ignore[arg-type]
-        ({f"a{k}": Output() for k in range(MOST_OUTPUTS + 1)}, "has 33 outputs, 32 are the most"),
+        ({f"a{k}": Output() for k in range(MOST_OUTPUTS + 1)}, "has 33 outputs; at most 32 are allowed"),
     ],
 )
 def test_outputs_that_cannot_be(outputs: Any, text: str) -> None:

@@ -108,7 +108,7 @@ def _lacking(blueprint: Blueprint, iod: str) -> Iterator[Finding]:
             reported.add(attribute.tag)
             where = f"{module.name} module"
             if element is None:
-                yield error(attribute.tag, f"is set by nobody: it is of type {attribute.type}", where)
+                yield error(attribute.tag, f"is never set: it is of type {attribute.type}", where)
             elif isinstance(element, DiscardElement):
                 yield error(attribute.tag, f"is discarded: it is of type {attribute.type}", where)
             elif attribute.tag in filled and attribute.tag not in blueprint and attribute.tag not in RULES:

@@ -70,14 +70,14 @@ def _of_images(figures: Mapping[str, Any], limits: AgreementLimits) -> list[str]
     correlation, difference = figures["Correlation"], figures["LargestDifference"]
     wrong = []
     if limits.correlation is not None:
-        if correlation is None:  # one of them has one value alone
-            wrong += [] if difference == 0 else ["they have no correlation: one of them has one value alone"]
+        if correlation is None:  # one of them has a single value
+            wrong += [] if difference == 0 else ["they have no correlation: one of them has a single value"]
         elif correlation < limits.correlation:
             wrong.append(f"the correlation is {correlation:.5f}, below {limits.correlation:g}")
     if limits.relative_difference is not None and "RelativeDifference" in figures:
         relative = figures["RelativeDifference"]
-        if relative is None:  # the former has one value alone
-            wrong += [] if difference == 0 else ["there is no relative difference: the old one has one value alone"]
+        if relative is None:  # the former has a single value
+            wrong += [] if difference == 0 else ["there is no relative difference: the old one has a single value"]
         elif relative > limits.relative_difference:
             wrong.append(f"the relative difference is {relative:.5f}, above {limits.relative_difference:g}")
     if limits.largest_difference is not None and difference > limits.largest_difference:

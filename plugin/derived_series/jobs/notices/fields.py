@@ -62,7 +62,7 @@ OF_A_PATIENT = (
 #: The meaning and remedy of error classes, in place of an error's own text, which may quote tags.
 REMEDIES = MappingProxyType(
     {
-        "Cancelled": "somebody has cancelled it: resubmit it if it is wanted",
+        "Cancelled": "somebody has cancelled it: resubmit it if it is still needed",
         "InvalidRequest": "the request is wrong: mend it",
         "InvalidOption": "the request asks for what there is not: mend it",
         "InvalidImage": "the image cannot be read: send it again as .npy or NIfTI",

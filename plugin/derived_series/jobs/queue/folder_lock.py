@@ -27,7 +27,7 @@ def lock_folder(folder: Path, holder: str) -> None:
         first = os.read(file, _MOST_BYTES).decode("utf-8", "replace").strip()
         os.close(file)
         raise DerivedSeriesError(
-            f"the jobs folder {folder} is in use by another Orthanc: {first or 'it has not said which'}",
+            f"the jobs folder {folder} is in use by another Orthanc: {first or 'it does not say which'}",
             remedy="give each Orthanc a JobsFolder of its own in the configuration",
         ) from error
     try:

@@ -85,7 +85,7 @@ class ConnectedWorkers:
             return f"it has {worker.threads} threads, where one job at a time is safe: start it with one"
         lacking = [name for name, count in self.cluster.resources.items() if worker.resources.get(name, 0) < count]
         if lacking:
-            return f"it has not the {', '.join(lacking)} that a job claims"
+            return f"it lacks the {', '.join(lacking)} that a job claims"
         return difference(self.versions, worker.report.get("Versions") or {}, self.cluster.strictness)
 
     @property

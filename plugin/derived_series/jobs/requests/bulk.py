@@ -204,7 +204,7 @@ class BulkRequest:
         if asked.priority >= 0 and "Priority" in derive_keys:
             raise InvalidRequest(
                 f"Priority is {asked.priority}: that of a run over many series is below 0",
-                remedy="single derivations have 0: nobody who waits for one is to wait for the run",
+                remedy="single derivations have 0, and must not wait for the run",
             )
         request = cls(keys, None if keys.again is not None else asked, derive_keys)
         request.for_one()  # so that what no series can have is refused now

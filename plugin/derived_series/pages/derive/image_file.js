@@ -119,7 +119,7 @@ function niftiShape(file, bytes, suffix = "") {
     while (shape.length > 3 && shape.at(-1) === 1) shape.pop();
     return { shape, values: NIFTI_TYPES[datatype] ?? "" };
   }
-  throw refuse(`${file.name} is not a NIfTI file${suffix ? ", compressed or not" : ""}: it has not the header of one.`, "Write it with nibabel.save, ITK or the like.");
+  throw refuse(`${file.name} is not a NIfTI file${suffix ? ", compressed or not" : ""}: it lacks the header of one.`, "Write it with nibabel.save, ITK or the like.");
 }
 
 /**
