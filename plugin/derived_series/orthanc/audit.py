@@ -48,12 +48,12 @@ class Audit:
                     "Orthanc's audit log did not accept %s on the job %s: %s", act.action, act.job, error.message
                 )
 
-    def of_job(self, job: str) -> list[dict[str, Any]]:
+    def of_job(self, job_id: str) -> list[dict[str, Any]]:
         """The acts on a job, oldest first."""
-        return self._acts.of_job(job)
+        return self._acts.of_job(job_id)
 
-    def asked_by(self, job: str) -> dict[str, Any]:
+    def asked_by(self, job_id: str) -> dict[str, Any]:
         """Who asked for a job: ``UserFrom`` and whatever else is known."""
         keys = ("User", "UserFrom", "Rule", "Bulk", "Address", "ForwardedFor")
-        first = next(iter(self._acts.of_job(job)), {})
+        first = next(iter(self._acts.of_job(job_id)), {})
         return {key: first[key] for key in keys if key in first}

@@ -180,11 +180,11 @@ class BulkLog:
             members += [(run.id, member) for state in states for member in self.in_state(run.id, state)]
         return members
 
-    def of_job(self, job: str) -> list[tuple[str, Member]]:
+    def of_job(self, job_id: str) -> list[tuple[str, Member]]:
         """The members that a job belongs to, each with its run; several if runs share it."""
         with self._store.reading() as db:
             rows = db.execute(
-                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE job = ? ORDER BY run", [job]
+                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE job = ? ORDER BY run", [job_id]
             ).fetchall()
         return [(run, _member(row)) for run, *row in rows]
 

@@ -130,7 +130,7 @@ class _Worker:
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
-    def run(self, message: bytes, job: str | None = None) -> tuple[bool, Any]:
+    def run(self, message: bytes, job_id: str | None = None) -> tuple[bool, Any]:
         """Run a task in the process: (True, result) or (False, exception).
 
         :param job: the task's job, to mark what the process logs.
@@ -148,7 +148,7 @@ class _Worker:
                 elif kind == PREPARED:
                     self.prepared.append({**value, "Since": _now()})
                 elif kind == LOG:
-                    _log.log(value[0], "%s", value[1], extra={"job": job, "worker": self.process.pid})
+                    _log.log(value[0], "%s", value[1], extra={"job": job_id, "worker": self.process.pid})
                 else:
                     return bool(kind), value
         except (OSError, EOFError):

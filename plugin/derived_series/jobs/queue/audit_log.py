@@ -82,10 +82,10 @@ class AuditLog:
         with self._store.transaction() as db:
             self.note(act)(db)
 
-    def of_job(self, job: str) -> list[dict[str, Any]]:
+    def of_job(self, job_id: str) -> list[dict[str, Any]]:
         """The acts on a job, oldest first."""
         with self._store.reading() as db:
-            rows = db.execute("SELECT act FROM acts WHERE job = ? ORDER BY seq", [job]).fetchall()
+            rows = db.execute("SELECT act FROM acts WHERE job = ? ORDER BY seq", [job_id]).fetchall()
         return [json.loads(act) for (act,) in rows]
 
 

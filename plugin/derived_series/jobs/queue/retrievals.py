@@ -32,7 +32,7 @@ class Retrievals:
         with store.transaction() as db:
             db.execute(_SCHEMA)
 
-    def expect(self, series_uid: str, job: str, origin: Mapping[str, Any]) -> None:
+    def expect(self, series_uid: str, job_id: str, origin: Mapping[str, Any]) -> None:
         """Record that a job is about to retrieve a series; it is on disk when this returns.
 
         :param origin: the contents of the series' mark. :raises Busy: the disk refuses it.
@@ -40,16 +40,16 @@ class Retrievals:
         now = time.time()
         with self._store.transaction() as db:
             db.execute("DELETE FROM retrievals WHERE time < ?", [now - _EXPECTED_SECONDS])
-            db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job])
+            db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job_id])
             db.execute(
                 "INSERT INTO retrievals (series_uid, job, origin, time) VALUES (?, ?, ?, ?)",
-                [series_uid, job, json_bytes(dict(origin)).decode(), now],
+                [series_uid, job_id, json_bytes(dict(origin)).decode(), now],
             )
 
-    def of_job(self, job: str) -> dict[str, dict[str, Any]]:
+    def of_job(self, job_id: str) -> dict[str, dict[str, Any]]:
         """The origins of the series that a job retrieves, by SeriesInstanceUID."""
         with self._store.reading() as db:
-            rows = db.execute("SELECT series_uid, origin FROM retrievals WHERE job = ?", [job]).fetchall()
+            rows = db.execute("SELECT series_uid, origin FROM retrievals WHERE job = ?", [job_id]).fetchall()
         return {series_uid: json.loads(origin) for series_uid, origin in rows}
 
     def is_expected(self, series_uid: str) -> bool:
@@ -61,7 +61,7 @@ class Retrievals:
             ).fetchone()
         return row is not None
 
-    def forget(self, series_uid: str, job: str) -> None:
+    def forget(self, series_uid: str, job_id: str) -> None:
         """Remove the entry of a series that is marked."""
         with self._store.transaction() as db:
-            db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job])
+            db.execute("DELETE FROM retrievals WHERE series_uid = ? AND job = ?", [series_uid, job_id])

@@ -61,7 +61,7 @@ class Attempts:
             self._tickets[_digest(ticket)] = attempt
         return ticket
 
-    def claim(self, ticket: str, job: str, worker: str, versions: dict[str, Any]) -> tuple[RemoteAttempt, str]:
+    def claim(self, ticket: str, job_id: str, worker: str, versions: dict[str, Any]) -> tuple[RemoteAttempt, str]:
         """Give an attempt to a worker, with a token; no other worker can get it.
 
         :raises Superseded: it has ended, or another worker has it, since dask may run a task twice.
@@ -70,7 +70,7 @@ class Attempts:
         token = secrets.token_urlsafe(24)
         with self._lock:  # atomically: an end in between would end neither
             attempt = self._tickets.pop(_digest(ticket), None)
-            if attempt is None or attempt.job != job or self._may_be_anothers(attempt):
+            if attempt is None or attempt.job != job_id or self._may_be_anothers(attempt):
                 raise Superseded("this attempt has ended, or another worker has it")
             attempt.worker = worker
             attempt.heard = time.monotonic()
@@ -81,14 +81,14 @@ class Attempts:
             raise refusal
         return attempt, token
 
-    def of(self, token: str | None, job: str) -> RemoteAttempt:
+    def of(self, token: str | None, job_id: str) -> RemoteAttempt:
         """The attempt of a token; asking counts as a report.
 
         :raises Superseded: it has ended.
         """
         with self._lock:
             attempt = self._tokens.get(_digest(token or ""))
-            if attempt is None or attempt.job != job or self._may_be_anothers(attempt):
+            if attempt is None or attempt.job != job_id or self._may_be_anothers(attempt):
                 raise Superseded("this attempt has ended: what it sends is not wanted any more")
             attempt.heard = time.monotonic()
         return attempt
@@ -116,10 +116,10 @@ class Attempts:
         with self._lock:
             return [attempt for attempt in self._tokens.values() if attempt.heard < since]
 
-    def has(self, job: str) -> bool:
+    def has(self, job_id: str) -> bool:
         """Whether a worker on another machine has an attempt at a job."""
         with self._lock:
-            return any(attempt.job == job for attempt in self._tokens.values())
+            return any(attempt.job == job_id for attempt in self._tokens.values())
 
     def claimed(self, keys: Container[str]) -> list[RemoteAttempt]:
         """The attempts among these keys that a worker has."""

@@ -184,7 +184,7 @@ class RemoteExecutor(PlacedExecutor):
     def _submit(
         self,
         title: str,
-        job: str,
+        job_id: str,
         task: DeriveTask | None,
         document: Mapping[str, Any],
         path: str,
@@ -200,7 +200,7 @@ class RemoteExecutor(PlacedExecutor):
             "IdleSeconds": self._cluster.idle,
             "LostAfter": self._cluster.lost_after,
         }
-        attempt = RemoteAttempt(key, job, number, document, lambda outcome: self._take(key, outcome), self._check)
+        attempt = RemoteAttempt(key, job_id, number, document, lambda outcome: self._take(key, outcome), self._check)
         ticket = self._attempts.begin(attempt)
         cluster = self._cluster
         errand = Errand(cluster.url, path, ticket, cluster.ca_bundle, cluster.dicomweb_root, cluster.store_timeout)

@@ -65,9 +65,9 @@ class FiringLog:
         """The firing of a rule for these instances; None if it has not fired."""
         return next(iter(self._select("WHERE rule = ? AND digest = ?", [rule, digest])), None)
 
-    def of_job(self, job: str) -> Fired | None:
+    def of_job(self, job_id: str) -> Fired | None:
         """The firing that requested a job; None if there is none."""
-        return next(iter(self._select("WHERE job = ?", [job])), None)
+        return next(iter(self._select("WHERE job = ?", [job_id])), None)
 
     def replaced_by(self, fired: Fired) -> list[str]:
         """The jobs of all other firings with the same subject, whether their records still exist or not."""

@@ -298,14 +298,14 @@ def matches(value: str, pattern: str, key: str = "") -> bool:
     return any(whole.fullmatch(part.strip()) for part in (value, *value.split("\\")))
 
 
-def _mark(client: Client, series: str, job: str, origin: Mapping[str, Any]) -> None:
-    client.put(f"/series/{series}/metadata/{RETRIEVED}", json_bytes({"Job": job, **origin}))
+def _mark(client: Client, series: str, job_id: str, origin: Mapping[str, Any]) -> None:
+    client.put(f"/series/{series}/metadata/{RETRIEVED}", json_bytes({"Job": job_id, **origin}))
 
 
-def _mark_of(client: Client, series: str, job: str) -> Mapping[str, Any] | None:
+def _mark_of(client: Client, series: str, job_id: str) -> Mapping[str, Any] | None:
     """The mark that an earlier attempt at the job set on a series that it retrieved; None if there is none."""
     try:
         mark = json.loads(client.get_bytes(f"/series/{series}/metadata/{RETRIEVED}"))
     except (NotFound, ValueError):
         return None
-    return {key: value for key, value in mark.items() if key != "Job"} if mark.get("Job") == job else None
+    return {key: value for key, value in mark.items() if key != "Job"} if mark.get("Job") == job_id else None
