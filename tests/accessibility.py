@@ -1,4 +1,4 @@
-"""What axe-core finds in a page: https://github.com/dequelabs/axe-core, from npm, in tooling/."""
+"""Checks pages with axe-core: https://github.com/dequelabs/axe-core, from npm, in tooling/."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RUN = """async () => {
 
 
 def violations(page: Page) -> list[str]:
-    """Each rule that an element of the page breaks. Skips without axe-core; fails instead where CI=true."""
+    """The rules that elements of the page break. Skips without axe-core; fails instead if CI=true."""
     if not _SCRIPT.exists():
         not_installed("axe-core", "npm ci --prefix tooling")
     page.evaluate(f"() => {{ {_SCRIPT.read_text('utf-8')} }}")
@@ -25,6 +25,6 @@ def violations(page: Page) -> list[str]:
 
 
 def width_beside_the_screen(page: Page) -> int:
-    """CSS pixels by which the page is wider than the screen: whoever reads it on a phone has to scroll so far."""
+    """CSS pixels by which the page is wider than the screen, which a reader on a phone has to scroll."""
     width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return width

@@ -1,4 +1,4 @@
-"""Which role may ask which of our routes, where the authorization plugin decides: the table of docs/conformance.md."""
+"""Computes which role may use which of our routes under the authorization plugin: the table of docs/conformance.md."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from authorization_plugin import ANONYMOUS, AuthorizationPlugin, Profile
 from derived_series.orthanc.addresses import ADDRESSES
 
-#: Series and instances of a study that has the label "ours"; the other reader may see those with "other" alone.
+#: Series and instances of a study with the label "ours"; the other reader may see only those with "other".
 RESOURCE = "0123abcd-0123abcd-0123abcd-0123abcd-0123abcd"
 
-#: The roles by the heading of their column; "doctor" and "admin" are those of the plugin's own service.
+#: The roles by the heading of their column; "doctor" and "admin" come from the plugin's own service.
 ROLES: Mapping[str, Profile] = {
     "nobody": ANONYMOUS,
     "view": Profile("vera", frozenset({"view"})),
@@ -26,21 +26,21 @@ ROLES: Mapping[str, Profile] = {
 
 
 def example(pattern: str) -> str:
-    """An address that a pattern of the table fits."""
+    """An address that fits a pattern of the table."""
     path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", rf"\1/{RESOURCE}", pattern)
     path = re.sub(r"\(\.\*\)", "index.html", re.sub(r"\(\[\^/\]\+\)", "x", path))
     return re.sub(r"\((\w+)\|[\w|]+\)", r"\1", path)
 
 
 def shown(pattern: str) -> str:
-    """A pattern as documents write addresses."""
+    """A pattern in the form for documents."""
     path = re.sub(r"^(/series|/instances)/\(\[\^/\]\+\)", r"\1/{id}", pattern)
     path = re.sub(r"\(\w+\|[\w|]+\)", "{verb}", path)
     return re.sub(r"\(\[\^/\]\+\)", "{…}", path).replace("(.*)", "{…}")
 
 
 def matrix(section: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, bool]]:
-    """Whether each role may ask, by route and method.
+    """Whether each role is allowed, by route and method.
 
     :param section: ``Authorization`` of the configuration.
     """

@@ -1,8 +1,8 @@
-"""What Orthanc's authorization plugin decides, in Python: its patterns, its default permissions and its order of looks.
+"""Imitates the decisions of Orthanc's authorization plugin: its patterns, default permissions and order of checks.
 
-A stand-in for tests, where no package brings the plugin itself. Of ``FilterHttpRequests`` in its Plugin.cpp it has what
-is about users: unchecked resources and folders, permissions by method and pattern, the first that fits, and labels of
-the resource that the address names. Tokens for single resources, which users share with others, are not in it.
+It is a stand-in for tests, as no package brings the plugin itself. It has the parts of ``FilterHttpRequests`` in
+Plugin.cpp that concern users: unchecked resources and folders, permissions by method and pattern (the first that fits
+decides), and the labels of the resource in the address. It has no tokens for single resources, which users share.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _DEFAULTS = json.loads((Path(__file__).parent / "authorization_defaults.json").r
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user, as ``GET /auth/user/profile`` tells.
+    """A user, as in an answer of ``GET /auth/user/profile``.
 
-    :param labels: which studies by their labels; ``*``: all.
+    :param labels: the labels of the studies that the user may see; ``*``: all.
     """
 
     name: str
@@ -42,9 +42,9 @@ ANONYMOUS = Profile("", frozenset(), frozenset())
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationPlugin:
-    """The plugin with the ``Authorization`` section of a configuration laid over its defaults.
+    """The plugin with its defaults and the ``Authorization`` section of a configuration.
 
-    :param labels: labels of studies by the identifiers of resources that are in them.
+    :param labels: the labels of studies, by the identifiers of their resources.
     """
 
     section: Mapping[str, Any]
@@ -64,7 +64,7 @@ class AuthorizationPlugin:
         return "*" in profile.labels or self._has_label(uri, profile)
 
     def _required(self, method: str, uri: str) -> set[str] | None:
-        """The permissions one of which is needed, by the first pattern that fits; None: no pattern does."""
+        """The permissions of which one is needed, by the first pattern that fits; None: no pattern does."""
         root = self.dicomweb_root.strip("/")
         entries = [
             *self.section.get("Permissions", _DEFAULTS["Permissions"]),
@@ -78,6 +78,6 @@ class AuthorizationPlugin:
         return None
 
     def _has_label(self, uri: str, profile: Profile) -> bool:
-        """As with ``"CheckedLevel": "studies"``: what names no resource has no labels, and is not looked at."""
+        """Whether the resource has one of the user's labels, as with ``"CheckedLevel": "studies"``, if any."""
         match = re.fullmatch(_DEFAULTS["SingleResourcePatterns"][0], uri)
         return match is None or bool(self.labels.get(match[2], frozenset()) & profile.labels)

@@ -1,7 +1,7 @@
-"""A proxy in front of an Orthanc that asks the authorization plugin's stand-in about every request.
+"""A proxy in front of an Orthanc that checks every request with the stand-in for the authorization plugin.
 
-It answers ``/auth/user/profile`` as that plugin does, and asks Orthanc meanwhile: the plugin's own route needs one of
-Orthanc's threads, too. Who asks is in the header ``token``.
+It answers ``/auth/user/profile`` as that plugin does, and meanwhile sends Orthanc a request, as the plugin's own route
+uses one of Orthanc's threads too. The header ``token`` identifies the user.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import requests
 
 from authorization_plugin import ANONYMOUS, AuthorizationPlugin, Profile
 
-#: Headers of one connection, not of the message (RFC 9110 7.6.1), and those that are written again.
+#: Headers of a connection, not of the message (RFC 9110 7.6.1), and headers that the proxy writes itself.
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
 PROFILE = "/auth/user/profile"
 
 
 class AuthorizationProxy:
-    """``plugin`` decides; ``users`` are the profiles by token; ``refused`` are the requests that it has refused.
+    """The proxy. ``plugin`` decides; ``users`` are the profiles by token; ``refused`` are the refused requests.
 
-    ``answers_profiles``: whether somebody is there who knows the users.
+    ``answers_profiles``: whether the service that knows the users answers.
     """
 
     def __init__(self, port: int, plugin: AuthorizationPlugin, users: Mapping[str, Profile]):
@@ -44,7 +44,7 @@ def _handler(proxy: AuthorizationProxy) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing."""
+            """Do nothing."""
 
         def _answer(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
             self.send_response(status)
@@ -87,7 +87,7 @@ def _handler(proxy: AuthorizationProxy) -> type[BaseHTTPRequestHandler]:
 def authorization_proxy(
     port: int, plugin: AuthorizationPlugin, users: Mapping[str, Profile]
 ) -> Iterator[AuthorizationProxy]:
-    """A proxy that listens; give it its ``target``, the URL of an Orthanc."""
+    """A listening proxy; set its ``target``, the URL of an Orthanc."""
     proxy = AuthorizationProxy(port, plugin, users)
     thread = threading.Thread(target=proxy.http.serve_forever, args=[0.01], daemon=True)
     thread.start()

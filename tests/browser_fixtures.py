@@ -17,7 +17,7 @@ expect.set_options(_MILLISECONDS)  # two processors may be busy with much else
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Skips when there is no Chromium; fails instead where CI=true."""
+    """A browser. Skips if there is no Chromium; fails instead if CI=true."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         not_installed("Chromium", "apt-get install chromium")
@@ -32,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page of a new profile. Fails the test when a page of ours reports an error or asks a foreign host."""
+    """A page of a new profile. Fails the test if one of our pages reports an error or calls a foreign host."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(_MILLISECONDS)
     browser_page = context.new_page()

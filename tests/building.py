@@ -1,4 +1,4 @@
-"""Short ways to build a derived series in a test, and to read back what was written."""
+"""Short ways to build a derived series in a test, and to read back the result."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def ready(name: str) -> Blueprint:
 
 
 def parent_of(datasets: Iterable[Dataset]) -> ParentSeries:
-    """A parent series as it comes from a server: from the bytes of its files."""
+    """A parent series as from a server: from the bytes of its files."""
     return ParentSeries.from_bytes(encode(dataset) for dataset in datasets)
 
 
 class Parents(Mapping[str, ParentSeries]):
-    """Parent series by name, each made when it is asked for: every process of a test run imports every test file."""
+    """Parent series by name, each made when it is needed, as every process of a test run imports every test file."""
 
     def __init__(self, makers: Mapping[str, Callable[[], ParentSeries]]):
         self.makers = makers
@@ -90,7 +90,7 @@ def written(series: Series) -> list[Dataset]:
 
 
 def stored(dataset: Dataset) -> npt.NDArray[Any]:
-    """The stored values, from the bytes and the pixel module alone, (row, column)."""
+    """The stored values, (row, column), from the bytes and the pixel module alone."""
     kind = "i" if dataset.PixelRepresentation else "u"
     dtype = np.dtype(f"<{kind}{dataset.BitsAllocated // 8}")
     size = dataset.Rows * dataset.Columns * dtype.itemsize
@@ -99,7 +99,7 @@ def stored(dataset: Dataset) -> npt.NDArray[Any]:
 
 
 def real(dataset: Dataset) -> npt.NDArray[np.float64]:
-    """The real values in float64, by the rescale texts as they stand in the file, (row, column)."""
+    """The real values, (row, column), in float64, by the rescale texts in the file."""
     slope, intercept = (float(str(dataset.get(k, d))) for k, d in (("RescaleSlope", "1"), ("RescaleIntercept", "0")))
     return stored(dataset).astype(np.float64) * slope + intercept
 
@@ -110,5 +110,5 @@ def volume(series: Series) -> npt.NDArray[np.float64]:
 
 
 def positions(datasets: Iterable[Dataset]) -> list[list[float]]:
-    """ImagePositionPatient of each."""
+    """ImagePositionPatient of each instance."""
     return [[float(value) for value in dataset.ImagePositionPatient] for dataset in datasets]

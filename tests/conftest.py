@@ -25,21 +25,22 @@ settings.register_profile("quick", settings.get_profile("repeatable"), max_examp
 settings.load_profile("repeatable")
 
 
-#: Sections of the summary by properties of tests' reports, which come from whichever process ran the test.
+#: Sections of the summary by properties of the tests' reports, which come from any process of the run.
 _SECTIONS = {"report": "what real series became", "table": "what each kind of object becomes of each sort of parent"}
 
 
-#: Fixtures that a test has only if it needs an Orthanc or a browser.
+#: Fixtures of tests that need an Orthanc or a browser.
 _OF_SERVERS = {"orthanc_installed", "browser"}
-#: Those that a test has only if it runs containers or a PostgreSQL.
+#: Fixtures of tests that run containers or a PostgreSQL.
 _OF_PROGRAMS = {"images", "jobs_address", "postgresql"}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that need an Orthanc or a browser, and as slow those that need series of one's own, a
-    PostgreSQL, containers or readers, and of matrices all but a sample.
+    """Mark tests by what they need.
 
-    Those marked ``recipe`` need what scripts/recipes.py installs: they run with ``-m recipe`` alone.
+    Tests that need an Orthanc or a browser are marked; those that need series of one's own, a PostgreSQL, containers or
+    readers are also slow, as are all but a sample of a matrix. Those marked ``recipe`` need what scripts/recipes.py
+    installs, and run only with ``-m recipe``.
     """
     for item in items:
         if any(mark.kwargs.get("reason") == NO_DATA for mark in item.iter_markers("skipif")):
@@ -57,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Look for unreachable objects less often, and not among what was imported: that takes a tenth of the time."""
+    """Run the garbage collector less often, and not over imported objects, which saves a tenth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
@@ -65,26 +66,26 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Has a line printed at the end of the run, whether tests pass or not."""
+    """A function that prints a line at the end of the run, whether tests pass or not."""
     return lambda line: request.node.user_properties.append(("report", line))
 
 
 @pytest.fixture
 def table(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """The same for a line of the table of kinds and parents; lines stay in their order."""
+    """The same for a line of the table of kinds and parents; lines keep their order."""
     return lambda line: request.node.user_properties.append(("table", line))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Escape lone surrogates in what a test logged and printed: a process of xdist that must send them on would die."""
+    """Escape lone surrogates in a test's output, as they would end the process of xdist that sends them."""
     result = yield
     result.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in result.sections]
     return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests had to report, why tests were skipped, and the coverage."""
+    """Print the reports of tests, the reasons of skips, and the coverage."""
     reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
     for section, title in _SECTIONS.items():
         lines = [line for report in reports for name, line in report.user_properties if name == section]
@@ -114,9 +115,9 @@ class StartOrthanc(Protocol):
 
 @pytest.fixture(scope="session")
 def orthanc_installed(request: pytest.FixtureRequest) -> None:
-    """Skips when Orthanc is not installed; fails instead where CI=true.
+    """Skip if Orthanc is not installed; fail instead if CI=true.
 
-    With ``OVER_POSTGRESQL=1``, all that start from now on keep all that they have in a PostgreSQL.
+    With ``OVER_POSTGRESQL=1``, all Orthancs that start from now on keep everything in a PostgreSQL.
     """
     if orthanc_program() is None:
         not_installed("Orthanc with its Python and DICOMweb plugins", "run scripts/setup.sh")
@@ -126,14 +127,14 @@ def orthanc_installed(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def orthanc(orthanc_installed: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OrthancServer]:
-    """One Orthanc with the plugin for the whole session: what other tests stored is still there."""
+    """One Orthanc with the plugin for the whole session, which keeps what other tests stored."""
     with OrthancServer(tmp_path_factory.mktemp("orthanc")) as server:
         yield server
 
 
 @pytest.fixture
 def empty_orthanc(orthanc: OrthancServer) -> OrthancServer:
-    """The session's Orthanc, holding no patient."""
+    """The session's Orthanc, without patients."""
     orthanc.delete_all()
     return orthanc
 

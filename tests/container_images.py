@@ -1,4 +1,4 @@
-"""Container images that tests make of Debian's busybox, and how podman runs where there is little for it to run on."""
+"""Makes container images of Debian's busybox for tests, and settings with which podman runs almost anywhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-#: Files in the layers of a plain folder, another runtime than crun, limits that are said: they work anywhere as root.
+#: Options that work anywhere as root: layers in a plain folder, a runtime other than crun, and explicit limits.
 ENGINE_OPTIONS = ("--storage-driver=vfs", "--runtime", "runc")
 OPTIONS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
-#: The same for a podman that is told nothing: containers.conf(5), and the driver by its variable.
+#: The same for a podman without options: containers.conf(5), and the driver by its variable.
 _CONFIGURATION = """
 [engine]
 runtime = "runc"
@@ -44,7 +44,7 @@ _APPLETS = (
 
 
 def missing() -> str | None:
-    """What is not installed of what these tests need."""
+    """The programs that these tests need and that are not installed."""
     for program in ("podman", "runc", "busybox"):
         if shutil.which(program, path="/usr/bin:/usr/sbin:/bin:/sbin") is None:
             return program
@@ -52,14 +52,14 @@ def missing() -> str | None:
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """What a process has in its environment, that podman runs here without options. :param folder: for its file."""
+    """The environment variables with which podman runs here without options. :param folder: for its file."""
     file = folder / "containers.conf"
     file.write_text(_CONFIGURATION)
     return {"CONTAINERS_CONF": str(file), "STORAGE_DRIVER": "vfs"}
 
 
 def podman(*arguments: str, data: bytes | None = None) -> str:
-    """Run podman; what it prints."""
+    """Run podman; return its output."""
     command = ["podman", *ENGINE_OPTIONS, *arguments]
     return subprocess.run(command, input=data, capture_output=True, check=True, timeout=120).stdout.decode()
 
@@ -92,6 +92,6 @@ def _add(tar: tarfile.TarFile, path: str, content: bytes) -> None:
 
 
 def containers(image: str = "localhost/derived-series-") -> list[str]:
-    """The names of the containers that are there, running or not. :param image: what their image's name begins with."""
+    """The names of the existing containers, running or not. :param image: the beginning of their image's name."""
     lines = podman("ps", "--all", "--format", "{{.Image}} {{.Names}}").splitlines()
     return [line.split()[-1] for line in lines if line.startswith(image)]

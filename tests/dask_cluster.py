@@ -1,4 +1,4 @@
-"""A real dask scheduler and real workers on this machine, started by our commands."""
+"""A real dask scheduler and real workers on this machine, started with our commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DYING = ["setpriv", "--pdeathsig", "KILL"]
 
 
 class Cluster:
-    """Processes that end with the test run. Each writes a log of its own.
+    """Processes that end with the test run. Each writes its own log.
 
     :param folder: for logs, scratch folders and certificates. :param encrypted: with TLS.
     """
@@ -51,7 +51,7 @@ class Cluster:
         return f"{'tls' if self.encrypted else 'tcp'}://{self.host}:{self.port}"
 
     def environment(self, **keys: object) -> dict[str, object]:
-        """What Orthanc's configuration says of it."""
+        """The cluster's settings for Orthanc's configuration."""
         tls = {"Certificates": str(self.certificates / "orthanc")} if self.encrypted else {}
         return {"Scheduler": self.address, **tls, **keys}
 
@@ -59,7 +59,7 @@ class Cluster:
         return ["--certificates", str(self.certificates / machine)] if self.encrypted else []
 
     def start_scheduler(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the scheduler, and wait until it listens."""
         self.run_scheduler()
         wait_for_port(self.port, self.host)
 
@@ -98,23 +98,23 @@ class Cluster:
         return self.folder / f"{name}.log"
 
     def logs(self) -> str:
-        """All that scheduler and workers wrote."""
+        """All output of the scheduler and the workers."""
         return "".join(path.read_text("utf-8", "replace") for path in sorted(self.folder.glob("*.log")))
 
     def pid(self, name: str) -> int:
         return self.processes[name].pid
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """To the process that dask runs in, not to its children."""
+        """Send a signal to the process with dask, not to its children."""
         self.processes[name].send_signal(number)
 
     def stop(self, name: str) -> None:
-        """End it in order."""
+        """End a process in an orderly way."""
         self.processes[name].terminate()
         self.processes.pop(name).wait(30)
 
     def kill(self, name: str) -> None:
-        """End it at once, as a crash would."""
+        """Kill a process, as in a crash."""
         process = self.processes.pop(name)
         process.kill()
         process.wait(10)
@@ -132,7 +132,7 @@ def wait_for_port(port: int, host: str) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """The living children of a process, and theirs."""
+    """The living descendants of a process."""
     living: list[int] = []
     for each in Path("/proc").glob("[0-9]*/stat"):
         try:

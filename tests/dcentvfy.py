@@ -1,4 +1,4 @@
-"""What `dcentvfy` (Debian package dicom3tools) says of files that claim one patient, study or series."""
+"""Runs `dcentvfy` (Debian package dicom3tools) over files that claim one patient, study or series."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from installed import needs_program
 
-#: One has the other has not: the standard wants attributes of type 2 in a derived series that its parent lacks.
+#: Attributes that only one has: the standard requires attributes of type 2 of a derived series that its parent lacks.
 _ALLOWED = re.compile(r"^Warning - Attribute present in one instance but not the other")
 
 
 def disagreements(files: Iterable[Path]) -> list[str]:
-    """Its lines about values that differ where an entity has one, without the files' names."""
+    """Its lines about values that differ within one entity, without the files' names."""
     program = needs_program("dcentvfy", "apt-get install dicom3tools")
     run = subprocess.run([program, *map(str, files)], capture_output=True, timeout=120, check=False)
     if run.returncode < 0:

@@ -1,4 +1,4 @@
-"""What `dciodvfy` (Debian package dicom3tools) finds wrong with a dataset."""
+"""Runs `dciodvfy` (Debian package dicom3tools) over a dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where dcm2niix is: in the wheel of its name, or on the system."""
+"""Finds dcm2niix: in its wheel, or on the system."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from installed import needs_program
 
 
 def dcm2niix_program() -> str:
-    """Its path; skips the test when it is not installed, and fails it in CI."""
+    """Its path; skips the test if it is not installed, and fails it in CI."""
     if importlib.util.find_spec("dcm2niix"):
         import dcm2niix
 

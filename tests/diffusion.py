@@ -1,4 +1,4 @@
-"""A diffusion series whose tensors are known."""
+"""A diffusion series with known tensors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from phantoms_4d import dti_phantom
 
-#: Eigenvalues of the one half, mm2/s, and its first eigenvector in the patient's coordinates (LPS).
+#: The eigenvalues of the anisotropic half, mm2/s, and its first eigenvector in the patient's coordinates (LPS).
 _EIGENVALUES = (1.7e-3, 0.4e-3, 0.3e-3)
 _AXIS = np.array([2.0, -1.0, 0.5]) / np.linalg.norm([2.0, -1.0, 0.5])
 
@@ -18,7 +18,7 @@ ANISOTROPY = float(
     np.sqrt(1.5 * np.sum(np.square(np.array(_EIGENVALUES) - DIFFUSIVITY)) / np.sum(np.square(_EIGENVALUES)))
 )
 
-#: Twelve directions, as even over the half sphere as those of an icosahedron, and two volumes without.
+#: Twelve directions that cover the half sphere as evenly as an icosahedron's, and two volumes without.
 _GOLDEN = (1 + 5**0.5) / 2
 _DIRECTIONS = [
     np.array(v) / np.linalg.norm(v)
@@ -28,9 +28,9 @@ _DIRECTIONS = [
 
 
 def diffusion_phantom() -> tuple[list[Dataset], Any, Any]:
-    """The instances; what is brain; and its anisotropic half: both (slice, row, column).
+    """The instances; the mask of the brain; and the mask of its anisotropic half: both (slice, row, column).
 
-    The other half diffuses alike in all directions, as much on average.
+    The other half diffuses equally in all directions, and as much on average.
     """
     slices, rows, columns = 6, 32, 28
     k, i, j = np.indices((slices, rows, columns))

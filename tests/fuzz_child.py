@@ -1,6 +1,6 @@
-"""A process that derives series from damaged inputs, one a line of its standard input, and tells how each ended.
+"""Derives series from damaged inputs, one for each line of its standard input, and reports how each ended.
 
-It holds no state from one to the next: a case is its seed and its number.
+It keeps no state between cases: a case is its seed and its number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from derived_series.errors import DerivedSeriesError, InvalidImage
 from fuzz_dicom import damaged_series
 from fuzz_images import damaged_nifti, damaged_npy, parent
 
-#: Private memory of the process, and of images that are unfolded, in bytes: what WorkerMemoryMB and MaxImageMB are.
+#: The limits of WorkerMemoryMB and MaxImageMB in bytes: private memory of the process, and of unpacked images.
 MEMORY = 1 << 30
 IMAGE = 64 << 20
 
@@ -38,7 +38,7 @@ _BLUEPRINTS = {"CT": "ct", "MR": "mr", "PT": "pet"}
 
 
 def run(random: Random, folder: Path) -> tuple[str, str]:
-    """(what was damaged, how it ended). :raises Exception: a defect."""
+    """(the damage, how it ended). :raises Exception: a defect."""
     kind = random.choice(("dicom", "dicom", "nifti", "npy"))
     try:
         if kind == "dicom":
@@ -94,7 +94,7 @@ def _from_image(random: Random, path: Path) -> Series:
 
 
 def _check(series: Series) -> None:
-    """Every instance is a whole DICOM file."""
+    """Require that every instance is a whole DICOM file."""
     uids = set()
     for index in range(len(series)):
         dataset = dcmread(io.BytesIO(series.encode(index)))

@@ -1,4 +1,4 @@
-"""Damaged DICOM series: whole ones, made from phantoms, with one to three defects that a seed chooses."""
+"""Damaged DICOM series: phantoms with one to three defects that a seed chooses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PIXELS = 0x7FE00010
 _SYNTAXES = (None, None, None, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian,
              RLELossless, JPEGLSLossless, JPEG2000Lossless)  # fmt: skip
 
-#: Tags whose values decide what happens: geometry, pixels, identity, text, sequences.
+#: Tags with important values: geometry, pixels, identity, text, sequences.
 _TAGS = (
     *(0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080021, 0x00080060, 0x00100010, 0x00100020),
     *(0x00180050, 0x00180088, 0x0020000D, 0x0020000E, 0x00200011, 0x00200013, 0x00200032, 0x00200037, 0x00200052),
@@ -90,9 +90,9 @@ Element = tuple[int, bytes, bytes]
 
 @dataclass(slots=True)
 class File:
-    """A Part 10 file as its parts: what is before the dataset, and explicit VR little endian elements.
+    """A Part 10 file in parts: the bytes before the dataset, and its elements in explicit VR little endian.
 
-    :param packed: the dataset is deflated; :param zeros: as the last element of so many MB more.
+    :param packed: the dataset is deflated; :param zeros: MB of zeros in the last element.
     """
 
     head: bytes
@@ -107,7 +107,7 @@ class File:
         return self.head + (_deflated(data, self.zeros) if self.packed else data)
 
     def set(self, tag: int, value: bytes, vr: bytes | None = None) -> None:
-        """Give the element another value; one that is not there is added."""
+        """Set the element's value; a missing one is added."""
         for index, (known, kind, _) in enumerate(self.elements):
             if known == tag:
                 self.elements[index] = (tag, vr or kind, value)
@@ -153,7 +153,7 @@ def parsed(content: bytes) -> File:
     return File(content[:start], elements)
 
 
-#: Series of one instance a slice, and of all that else has slices: frames, tiles, volumes.
+#: Series with an instance for each slice, and with all other forms of slices: frames, tiles, volumes.
 _PARENTS: dict[str, Callable[[int], list[Dataset]]] = {
     "ct": lambda side: ct_phantom(3, side, side),
     "mr": lambda side: mr_phantom(3, side, side),
@@ -301,7 +301,7 @@ def _sequences(random: Random, files: list[File]) -> None:
 
 
 def _inside(random: Random, files: list[File]) -> None:
-    """Bytes inside of a sequence, such as the functional groups of enhanced objects, or of a private header."""
+    """Damage bytes inside a sequence, such as the functional groups of enhanced objects, or inside a private header."""
     for file in _some(random, files):
         large = [index for index, element in enumerate(file.elements) if element[0] != _PIXELS and len(element[2]) > 60]
         if not large:
@@ -336,7 +336,7 @@ def _pixels(random: Random, files: list[File]) -> None:
 
 
 def _fragments(random: Random, files: list[File]) -> None:
-    """Encapsulated pixels (PS3.5 A.4) with offsets, lengths, delimiters or contents that are wrong."""
+    """Damage offsets, lengths, delimiters or contents of encapsulated pixels (PS3.5 A.4)."""
     lengths = (0, 1, 4, 64, 0x7FFFFFFF, _UNDEFINED)
     item = struct.Struct("<HHI")
     for file in _some(random, files):
@@ -362,7 +362,7 @@ def _fragments(random: Random, files: list[File]) -> None:
 
 
 def _with_syntax(head: bytes, syntax: str) -> bytes:
-    """File meta information that names another transfer syntax; its length stays true."""
+    """Name another transfer syntax in the file meta information, with the right length."""
     at = head.index(b"\x02\x00\x10\x00UI")
     (length,) = struct.unpack_from("<H", head, at + 6)
     value = syntax.encode() + b"\0" * (len(syntax) % 2)
@@ -417,7 +417,7 @@ def _flip(random: Random, content: bytes) -> bytes:
 
 
 def _lengths(random: Random, content: bytes) -> bytes:
-    """Two or four bytes of the header become another length."""
+    """Change two or four bytes of the header that hold a length."""
     damaged = bytearray(content)
     at = random.randrange(132, min(len(damaged) - 4, 2600))
     value = random.choice((_UNDEFINED, 0x7FFFFFFF, 0xFFFF, 0, 1, 3, random.getrandbits(32)))
@@ -431,7 +431,7 @@ def _noise(random: Random, content: bytes) -> bytes:
 
 
 def damaged_series(random: Random) -> tuple[str, list[bytes]]:
-    """(what was done, the files)."""
+    """(the damage, the files)."""
     if random.random() < 0.02:
         files = _files(random)
         _bomb(random, files)

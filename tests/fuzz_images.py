@@ -43,7 +43,7 @@ def _fields(kind: str) -> dict[str, Any]:
 
 
 def _field(random: Random, content: bytearray, kind: str, name: str | None = None) -> None:
-    """A field of the header becomes something else, in the file's own type or as plain bytes."""
+    """Damage a field of the header, in the file's own type or as plain bytes."""
     fields = _fields(kind)
     chosen = name or random.choice(sorted(fields))
     dtype, offset = fields[chosen][:2]
@@ -109,7 +109,7 @@ _DECIDING = (
 
 
 def damaged_nifti(random: Random) -> tuple[str, str, bytes]:
-    """(what was done, the file's ending, its content)."""
+    """(the damage, the file's suffix, its content)."""
     kind = random.choice("12")
     content = bytearray(_nifti(kind, random.choice(("i2", "f4", "u1", "f8", "i4"))))
     how = random.choice(
@@ -170,7 +170,7 @@ def _damaged_gzip(random: Random, whole: bytes, content: bytes) -> bytes:
 
 
 def _nifti_bomb(random: Random, kind: str) -> bytes:
-    """Zeros that unfold to far more than the header says, or to what it says."""
+    """Zeros that unpack to far more than the header says, or to what it says."""
     content = bytearray(_nifti(kind, "u1"))
     size = random.choice(_BOMBS) << 20
     if random.random() < 0.5:
@@ -273,7 +273,7 @@ def _saved(array: Any, **how: Any) -> bytes:
 
 
 def _array(random: Random) -> bytes:
-    """A true .npy file whose values or type are odd."""
+    """A valid .npy file with odd values or an odd type."""
     dtype = random.choice(
         ("?", "u1", "i1", "i2", ">i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", ">f4", "f8", "g", "c8")
     )
@@ -324,6 +324,6 @@ _NPY: tuple[Callable[[Random], bytes], ...] = (
 
 
 def damaged_npy(random: Random) -> tuple[str, str, bytes]:
-    """(what was done, the file's ending, its content)."""
+    """(the damage, the file's suffix, its content)."""
     make = random.choice(_NPY)
     return f"npy {make.__name__.strip('_')}", ".npy", make(random)

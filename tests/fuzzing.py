@@ -1,4 +1,4 @@
-"""Runs damaged inputs in a child process with bounds of time and memory, and counts how they end."""
+"""Runs damaged inputs in a child process with limits of time and memory, and counts how they end."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-#: Seconds that one input may take.
+#: The most seconds for an input.
 LIMIT_SECONDS = 60.0
-#: After so many defects the last death of the child ends the run.
+#: The number of defects after which the child's next death ends the run.
 _MOST_DEFECTS = 20
 _HERE = Path(__file__).resolve().parent
 #: Answers lines of a seed and a number: {"what": ..., "end": ..., "seconds": ..., "peak": ...}.
 PROGRAM = _HERE / "fuzz_child.py"
-#: Seconds that the first answer of a process may take longer: it waits for the imports.
+#: Additional seconds for a process's first answer, which waits for the imports.
 _LOADING_SECONDS = 60.0
 
 
 @dataclass(slots=True)
 class Result:
-    """How many ended in which way, by kind of damage, and every defect with its case and trace."""
+    """The number of each kind of end, by kind of damage, and every defect with its case and traceback."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     defects: list[tuple[int, str, str]] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Result:
     peak: int = 0
 
     def table(self) -> str:
-        """Rows of damage, with how often each end came."""
+        """Rows of damage, with the number of each kind of end."""
         lines = []
         for what in sorted({what for what, _ in self.counts}):
             ends = {end: count for (known, end), count in self.counts.items() if known == what}
@@ -57,7 +57,7 @@ class _Child:
         )
 
     def ask(self, seed: str, number: int, limit: float) -> dict[str, Any] | str:
-        """The child's answer, or how it failed to give one."""
+        """The child's answer, or how it failed to answer."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{seed} {number}\n".encode())
         self.process.stdin.flush()
@@ -80,7 +80,7 @@ class _Child:
 
 
 def fuzz(seed: str, numbers: Iterable[int], program: Path = PROGRAM, limit: float = LIMIT_SECONDS) -> Result:
-    """Derive from the damaged inputs of these numbers."""
+    """Derive from the damaged inputs with these numbers."""
     result = Result()
     child = _Child(program)
     start = _LOADING_SECONDS

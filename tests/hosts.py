@@ -1,4 +1,4 @@
-"""Hosts in network and mount namespaces of their own: no folder of one is seen by another, and a cable may be pulled.
+"""Hosts in network and mount namespaces: none sees another's folders, and each cable can be pulled.
 
 It needs root rights and the programs ip, iptables and unshare.
 """
@@ -53,12 +53,12 @@ class Network:
         return f"{self._mark}{name}"
 
     def within(self, name: str, hidden: Sequence[Path]) -> list[str]:
-        """What a command is put behind to run on a host. :param hidden: folders of other hosts."""
+        """The command before another one to run it on a host. :param hidden: folders of other hosts."""
         script = "".join(f"mount -t tmpfs none '{folder}' && " for folder in hidden) + 'exec "$@"'
         return ["ip", "netns", "exec", self.space(name), "unshare", "-m", "sh", "-c", script, "sh"]
 
     def refuse_connections_to(self, name: str, but: int | None = None) -> None:
-        """A firewall: nobody may connect to a host, except to one port."""
+        """Set up a firewall: nobody may connect to a host, except to one port."""
         rule = ["-i", "ds+", "-p", "tcp", "--syn"]
         let_in = [] if but is None else [["--dport", str(but), "-j", "ACCEPT"]]
         for port in (*let_in, ["-j", "DROP"]):
@@ -70,12 +70,12 @@ class Network:
         run("ip", "link", "set", f"{self._mark}o{number}", "up" if again else "down")
 
     def capture(self) -> Capture:
-        """All that goes over the wire."""
+        """Capture all traffic on the wire."""
         return Capture(self._bridge)
 
 
 class Capture:
-    """What was sent over a link while this was open."""
+    """The traffic on a link while this was open."""
 
     def __init__(self, link: str):
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ALL_PROTOCOLS))

@@ -1,4 +1,4 @@
-"""Programs that tests need and that `scripts/setup.sh` installs: without one a test is skipped, and fails in CI."""
+"""Requires programs that `scripts/setup.sh` installs: a test without one is skipped, and fails in CI."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 
 def not_installed(name: str, how: str) -> None:
-    """Skip the test, or fail it where ``CI=true``: what is missing there would never be noticed.
+    """Skip the test, or fail it if ``CI=true``, as nobody would notice the gap there.
 
-    :param how: the command that installs it.
+    :param how: the command that installs the program.
     """
     reason = f"{name} is not installed ({how})"
     if os.environ.get("CI") == "true":

@@ -1,4 +1,4 @@
-"""What became of jobs that were asked for while all broke: none may be lost, doubled, in part, or fired twice."""
+"""Checks jobs that were requested while everything broke: none may be lost, doubled, incomplete, or fired twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from job_orders import Orders
 
 @dataclass
 class Audit:
-    """What there must be none of, by what it is about."""
+    """The defects by kind, of which there must be none."""
 
     lost: list[Any] = field(default_factory=list)
     doubled: list[Any] = field(default_factory=list)
@@ -29,9 +29,9 @@ class Audit:
 
 
 def audit_of(slices: Mapping[str, int], orders: Orders, jobs: list[Any], listing: list[Any]) -> Audit:
-    """What is wrong.
+    """Find the defects.
 
-    :param slices: the instances of each parent. :param jobs: all there are. :param listing: all series there are.
+    :param slices: the instances of each parent. :param jobs: all jobs. :param listing: all series.
     """
     audit = Audit()
     series: dict[str, list[Any]] = {}

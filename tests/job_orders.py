@@ -1,4 +1,4 @@
-"""Jobs that are asked for while all breaks, and the threads that ask for them."""
+"""Requests jobs from several threads while everything breaks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 
 @dataclass
 class Orders:
-    """What was asked for, by number: every request has one of its own, also when it had no answer."""
+    """The requested jobs by number: every request has its own, even if it got no answer."""
 
     parents: dict[int, int] = field(default_factory=dict)
     answered: dict[int, str] = field(default_factory=dict)
@@ -29,9 +29,9 @@ class Orders:
 
 
 class Senders(ABC):
-    """Threads that ask for jobs at random moments, whatever becomes of the servers, until as many are accepted as may.
+    """Threads that request jobs at random moments, whatever happens to the servers, up to a number of accepted ones.
 
-    :param pause: seconds of a thread between two looks, at least and at most.
+    :param pause: the least and the most seconds between two requests of a thread.
     """
 
     def __init__(self, orders: Orders, *, threads: int, pause: tuple[float, float], seed: int):
@@ -60,4 +60,4 @@ class Senders(ABC):
 
     @abstractmethod
     def send(self, chance: random.Random) -> None:
-        """Ask for one job."""
+        """Request one job."""

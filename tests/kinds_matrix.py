@@ -1,4 +1,4 @@
-"""What each kind of object becomes of each sort of parent: made, or refused with the reason."""
+"""Makes each kind of object from each sort of parent, and records the refusals with their reasons."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from phantoms import uid
 from phantoms_4d import dynamic_pet_phantom, fmri_phantom
 
 _SIZE = (3, 16, 16)
-#: For kinds that are made from a file: the smallest one.
+#: The smallest file for kinds that are made from a file.
 FILES: Mapping[str, bytes] = {
     "encapsulated_pdf": b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF",
     "measurement_report": b'[{"Of": "Liver", "Concept": "118565006", "Value": 1432.5, "Unit": "ml"}]',
@@ -35,12 +35,12 @@ FILES: Mapping[str, bytes] = {
 
 
 def _volume(name: str, orientation: str = "axial") -> list[Dataset]:
-    """A CT, or an MR or a PET for the kinds of these."""
+    """A CT parent, or an MR or a PET for the kinds of these."""
     return phantom_for("ct" if name in PROJECTION else name, *_SIZE, orientation=orientation)
 
 
 def _tilted(name: str) -> list[Dataset]:
-    """The slices are turned about x by 15 degrees, and the table moves along z."""
+    """A parent with slices turned about x by 15 degrees, whose table moves along z."""
     datasets = _volume(name)
     angle = np.radians(15)
     for dataset in datasets:
@@ -65,7 +65,7 @@ def _four_d(name: str) -> list[Dataset]:
 
 
 def _rgb(name: str) -> list[Dataset]:
-    """Ultrasound for ultrasound, else secondary captures of it."""
+    """An ultrasound parent for ultrasound, else secondary captures of it."""
     datasets = phantom_for("us", *_SIZE, colour=True)
     if name != "us":
         for dataset in datasets:
@@ -77,7 +77,7 @@ def _rgb(name: str) -> list[Dataset]:
     return datasets
 
 
-#: By the name of the column the parent of a kind, by the name of its blueprint.
+#: The parents by column: functions of the kind's blueprint name.
 PARENTS: Mapping[str, Callable[[str], list[Dataset]]] = {
     "axial": _volume,
     "sagittal": lambda name: _volume(name, "sagittal"),
@@ -92,9 +92,9 @@ PARENTS: Mapping[str, Callable[[str], list[Dataset]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What became of one kind and one parent.
+    """The result for one kind and one parent.
 
-    :param instances: how many are made; 0 where it is refused, for a ``reason``, with a ``remedy``.
+    :param instances: how many are made; 0 if it is refused, for a ``reason``, with a ``remedy``.
     """
 
     instances: int
@@ -103,7 +103,7 @@ class Cell:
 
 
 def image_for(kind: Kind, parent: ParentSeries) -> Any:
-    """What the kind is made from, of the parent's shape."""
+    """An image for the kind, in the parent's shape."""
     if kind.made_from == "File":
         return FILES[kind.blueprint]
     colour = parent.pivot.SamplesPerPixel == 3
@@ -114,7 +114,7 @@ def image_for(kind: Kind, parent: ParentSeries) -> Any:
 
 
 def cell(kind: Kind, parent: str) -> Cell:
-    """Make the kind from a parent, through the gate. Only errors of the project are a refusal."""
+    """Make the kind from a parent, through the gate. Only errors of the project count as a refusal."""
     try:
         series = parent_of(PARENTS[parent](kind.blueprint))
         factory = FACTORIES[kind.factory]()
@@ -135,14 +135,14 @@ def _plain(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def matrix() -> dict[str, dict[str, Cell]]:
-    """By kind and parent."""
+    """The cells by kind and parent."""
     return {kind.blueprint: {parent: cell(kind, parent) for parent in PARENTS} for kind in KINDS}
 
 
 def compact(cells: Mapping[str, Mapping[str, Cell]]) -> tuple[list[list[str]], list[str]]:
-    """The rows of a table, its heading first, and the reasons by their number, from 1 on.
+    """The rows of a table, heading first, and the reasons by their number, from 1 on.
 
-    A cell is the number of instances that are made, or the number of the reason in brackets.
+    A cell is the number of instances, or the number of the reason in brackets.
     """
     reasons: list[str] = []
     rows = [["kind", *PARENTS]]

@@ -1,4 +1,4 @@
-"""Multi-frame instances and mosaics made of the phantoms' classic slices: the same voxels, packed in other ways."""
+"""Multi-frame instances and mosaics of the phantoms' classic slices: the same voxels, packed in other ways."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from phantoms import uid
 
-#: Elements that an enhanced object has in its functional groups only.
+#: Elements that an enhanced object has only in its functional groups.
 _IN_GROUPS = """ImagePositionPatient ImageOrientationPatient PixelSpacing SliceThickness SpacingBetweenSlices
 RescaleSlope RescaleIntercept RescaleType WindowCenter WindowWidth AcquisitionTime AcquisitionDate RepetitionTime
 EchoTime FlipAngle EchoTrainLength InversionTime NumberOfAverages PixelBandwidth ImagingFrequency KVP ExposureTime
@@ -33,9 +33,9 @@ _CLASSES = {"CT": EnhancedCTImageStorage, "MR": EnhancedMRImageStorage, "PT": En
 
 
 def enhanced(slices: Sequence[Dataset], *, name: str = "enhanced", times: Sequence[int] = ()) -> Dataset:
-    """An Enhanced CT, MR or PET instance whose frames are the slices, in their order.
+    """An Enhanced CT, MR or PET instance with the slices as frames, in their order.
 
-    :param times: each frame's TemporalPositionIndex; 1 for all when not given.
+    :param times: each frame's TemporalPositionIndex; by default 1.
     """
     first = slices[0]
     whole = _packed(slices, _CLASSES[first.Modality], name)
@@ -143,7 +143,7 @@ def mosaic(slices: Sequence[Dataset], *, number: int = 1, csa: bool = True) -> D
 
 
 def csa_header(values: dict[str, tuple[str, list[str]]]) -> bytes:
-    """A CSA2 header, as syngo MR writes it: name -> (VR, values)."""
+    """A CSA2 header as syngo MR writes it: name -> (VR, values)."""
     parts = [b"SV10\4\3\2\1", struct.pack("<2I", len(values), 77)]
     for name, (vr, items) in values.items():
         parts.append(struct.pack("<64si4s3i", name.encode(), len(items), vr.encode(), 0, len(items), 77))
@@ -185,7 +185,7 @@ def dose(slices: Sequence[Dataset], offsets: Sequence[float]) -> Dataset:
 
 
 def capture(slices: Sequence[Dataset]) -> Dataset:
-    """A multi-frame grayscale word secondary capture: pixels, and nothing that tells where they are."""
+    """A multi-frame grayscale word secondary capture: pixels without positions."""
     dataset = _packed(slices, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, "sc")
     dataset.Modality, dataset.ConversionType = "OT", "WSD"
     dataset.ImageType = ["DERIVED", "SECONDARY"]

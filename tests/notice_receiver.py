@@ -1,4 +1,4 @@
-"""Receives notices: an HTTP server that can be stopped and started again, and answers what a test says."""
+"""Receives notices with an HTTP server that can be stopped and started again, and sends a test's answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes ...").decode
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request. :ivar status: what it was answered."""
+    """A request. :ivar status: the status of its answer."""
 
     path: str
     headers: dict[str, str]
@@ -35,7 +35,7 @@ class Received:
         return self.headers["webhook-id"]
 
     def is_signed_with(self, secret: str) -> bool:
-        """By Standard Webhooks, read independently of the package."""
+        """Whether its signature is right by Standard Webhooks, implemented independently of the package."""
         key = base64.b64decode(secret.removeprefix("whsec_"))
         signed = f"{self.id}.{self.headers['webhook-timestamp']}.".encode() + self.body
         wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
@@ -56,16 +56,16 @@ class NoticeReceiver:
 
     @property
     def url(self) -> str:
-        """With a token in it, as that of a chat."""
+        """The URL, with a token in it like a chat's."""
         return f"http://127.0.0.1:{self.port}/hook/T0KEN"
 
     @property
     def taken(self) -> list[Received]:
-        """Those that were answered that they are."""
+        """The requests that were answered with success."""
         return [request for request in self.requests if 200 <= request.status < 300]
 
     def start(self) -> None:
-        """On the port that it had before."""
+        """Start the server on its former port."""
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -80,7 +80,7 @@ class NoticeReceiver:
                 receiver.requests.append(Received(self.path, headers, body, status))
 
             def log_message(self, format: str, *args: Any) -> None:
-                """Nothing."""
+                """Do nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
         self._server.daemon_threads = False  # what was begun is answered
@@ -88,14 +88,14 @@ class NoticeReceiver:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections; what was begun is answered first."""
+        """Refuse connections, after answering begun requests."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
 
     def wait(self, is_there: Callable[[list[Received]], bool], seconds: float = 60) -> list[Received]:
-        """What was taken, as soon as that is what a test waits for."""
+        """The accepted requests, as soon as they fulfil a condition."""
         end = time.monotonic() + seconds
         while not is_there(self.taken):
             assert time.monotonic() < end, [request.body for request in self.requests]
@@ -105,7 +105,7 @@ class NoticeReceiver:
 
 @contextmanager
 def notice_receiver() -> Iterator[NoticeReceiver]:
-    """One that runs."""
+    """A running receiver."""
     receiver = NoticeReceiver()
     receiver.start()
     try:

@@ -14,7 +14,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def plugin_files(folder: Path, python: str = PYTHON, version: str = "5.0") -> Path:
-    """A folder with what stands in for Orthanc's plugins: their names, and the Python that one is linked with."""
+    """A folder with stand-ins for Orthanc's plugins: their names, and the Python that one is linked with."""
     folder.mkdir()
     (folder / f"libOrthancPython.so.{version}").write_bytes(f"\x7fELF libpython{python}.so.1.0\0".encode())
     (folder / "libOrthancPython.so").symlink_to(f"libOrthancPython.so.{version}")
@@ -23,7 +23,7 @@ def plugin_files(folder: Path, python: str = PYTHON, version: str = "5.0") -> Pa
 
 
 def sound_sections(folder: Path) -> dict[str, Any]:
-    """A configuration with which all is well; the storage is below the folder."""
+    """A configuration without problems; the storage is below the folder."""
     (folder / "storage").mkdir(exist_ok=True)
     return {
         "Plugins": [str(plugin_files(folder / "plugins"))],
@@ -36,7 +36,7 @@ def sound_sections(folder: Path) -> dict[str, Any]:
 
 
 def write_folder(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Path:
-    """A folder of configuration files."""
+    """Write a folder of configuration files."""
     folder.mkdir()
     for name, sections in files.items():
         (folder / name).write_text(json.dumps(sections))
@@ -44,7 +44,7 @@ def write_folder(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> Path:
 
 
 def debians_files(plugins: Path) -> dict[str, dict[str, Any]]:
-    """What Debian's packages put into /etc/orthanc, in short."""
+    """The files of Debian's packages in /etc/orthanc, shortened."""
     return {
         "orthanc.json": {"Name": "Orthanc", "Plugins": [str(plugins)], "StorageDirectory": "/var/lib/orthanc/db-v6"},
         "python.json": {"PythonScript": "/etc/orthanc/sample.py", "PythonVerbose": False},

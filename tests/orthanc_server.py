@@ -27,19 +27,19 @@ from phantoms import decoded, encode
 REPOSITORY = Path(__file__).resolve().parent.parent
 PLUGIN_SCRIPT = REPOSITORY / "plugin" / "main.py"
 PLUGIN_FOLDER = Path("/usr/share/orthanc/plugins")
-#: Orthanc's plugins that keep its index and its files in PostgreSQL.
+#: Orthanc's plugins for its index and its files in PostgreSQL.
 INDEX_PLUGINS = [PLUGIN_FOLDER / "libOrthancPostgreSQLIndex.so", PLUGIN_FOLDER / "libOrthancPostgreSQLStorage.so"]
-#: The variable with the port of the PostgreSQL in which all servers keep all (make test-postgresql).
+#: The variable with the port of the PostgreSQL that all servers use (make test-postgresql).
 OVER_POSTGRESQL = "OVER_POSTGRESQL_PORT"
 NEEDED = [PLUGIN_FOLDER / "libOrthancPython.so", PLUGIN_FOLDER / "libOrthancDicomWeb.so"]
 
 START_SECONDS, STOP_SECONDS, ORPHAN_SECONDS = 60.0, 20.0, 5.0
-#: How Orthanc ends where its Python plugin (7.1, of Debian sid) frees a static of its own twice while it is unloaded.
+#: The signals that end an Orthanc whose Python plugin (7.1, of Debian sid) frees a static object twice.
 _UNLOADING = (-signal.SIGABRT, -signal.SIGSEGV)
 
 
 class OrthancFailed(Exception):
-    """Orthanc ended, or did not answer in time. ``log`` is all it wrote; ``returncode`` is None while it lives."""
+    """Orthanc ended, or did not answer in time. ``log`` is its whole output; ``returncode`` is None while it lives."""
 
     def __init__(self, message: str, log: str, returncode: int | None):
         super().__init__(f"{message} (return code {returncode}); the end of its log:\n{log[-4000:]}")
@@ -48,7 +48,7 @@ class OrthancFailed(Exception):
 
 
 def orthanc_program() -> str | None:
-    """Where Orthanc is; None when it, or a plugin that is needed, is not installed."""
+    """The path of Orthanc; None if it, or a needed plugin, is not installed."""
     program = shutil.which("Orthanc", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     return program if program and all(path.exists() for path in NEEDED) else None
 
@@ -114,7 +114,7 @@ class OrthancServer:
     # -- the process -----------------------------------------------------------------------------------------------
 
     def start(self) -> OrthancServer:
-        """Start and wait until it answers. A port that another process took meanwhile is replaced by another."""
+        """Start it and wait until it answers. If another process has taken the port meanwhile, it gets another."""
         for attempt in range(3):
             already = len(self.log())
             try:
@@ -177,7 +177,7 @@ class OrthancServer:
 
     @property
     def returncode(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while it runs; if negative, the signal that ended it."""
         return self._process.poll() if self._process else None
 
     @property
@@ -186,7 +186,7 @@ class OrthancServer:
 
     @property
     def jobs_folder(self) -> Path:
-        """The plugin's own files, where no JobsFolder is configured."""
+        """The plugin's own files, if no JobsFolder is configured."""
         section = self.config.get("DerivedSeries", {})
         folder = self.folder / "storage" / "derived-series"
         return folder / section["NodeName"] if "JobsDatabase" in section else folder
@@ -196,7 +196,7 @@ class OrthancServer:
         return [pid for pid in _session_members(self.pid) if pid != self.pid]
 
     def stop(self) -> int:
-        """Ask it to end (SIGTERM); after a bound, kill it. Ends what it left behind, which ``survivors`` then names.
+        """Ask it to end (SIGTERM); kill it after a time limit. Ends its remaining children, which ``survivors`` names.
 
         :return: its return code: 0 for an orderly end.
         """
@@ -213,17 +213,17 @@ class OrthancServer:
         return 0 if returncode in _UNLOADING and self._was_unloading() else returncode
 
     def _was_unloading(self) -> bool:
-        """Whether all had ended, and the Python plugin was being unloaded."""
+        """Whether everything had ended, and the Python plugin was being unloaded."""
         return bool(re.search(r"Python plugin is finalizing\s*(free\(\): invalid pointer\s*)?$", self.log()))
 
     def kill(self) -> None:
-        """End it at once (SIGKILL), as a crash would; its children are left to themselves."""
+        """Kill it (SIGKILL), as in a crash, without its children."""
         assert self._process is not None, "not started"
         self._process.kill()
         self._process.wait(STOP_SECONDS)
 
     def restart(self, changes: Mapping[str, Any] | None = None) -> OrthancServer:
-        """Stop it (if it runs) and start it on the same storage, maybe with other changes of the configuration."""
+        """Stop it (if it runs) and start it on the same storage, optionally with other changes of the configuration."""
         if self.returncode is None:
             self.stop()
         if changes is not None:
@@ -231,7 +231,7 @@ class OrthancServer:
         return self.start()
 
     def close(self) -> None:
-        """Stop it if it was started, and let go of the connections."""
+        """Stop it if it was started, and close the connections."""
         if self._process is not None:
             self.stop()
         self.session.close()
@@ -250,7 +250,7 @@ class OrthancServer:
             time.sleep(0.02)
 
     def log(self) -> str:
-        """All that Orthanc and the plugin wrote, over all restarts."""
+        """All output of Orthanc and the plugin, over all restarts."""
         return self._log_path.read_text("utf-8", "replace") if self._log_path.exists() else ""
 
     # -- the client ------------------------------------------------------------------------------------------------
@@ -272,14 +272,14 @@ class OrthancServer:
         return self.request("DELETE", path, **options)
 
     def json(self, path: str, method: str = "GET", **options: Any) -> Any:
-        """The JSON of an answer; raises with the answer's text when its status is an error."""
+        """The JSON of an answer; raises with the answer's text if its status is an error."""
         answer = self.request(method, path, **options)
         if not answer.ok:
             raise AssertionError(f"{method} {path}: {answer.status_code} {answer.text}")
         return answer.json()
 
     def upload(self, datasets: Iterable[Dataset | bytes]) -> str:
-        """Store the instances of one series; its Orthanc ID (not its SeriesInstanceUID)."""
+        """Store the instances of one series; return its Orthanc ID (not its SeriesInstanceUID)."""
         series = set()
         for dataset in datasets:
             content = dataset if isinstance(dataset, bytes) else encode(dataset)
@@ -289,7 +289,7 @@ class OrthancServer:
         return str(series.pop())
 
     def download(self, series_id: str) -> list[Dataset]:
-        """The instances of a series as they are stored, by InstanceNumber."""
+        """The stored instances of a series, by InstanceNumber."""
         instances = self.json(f"/series/{series_id}")["Instances"]
         datasets = []
         for instance in instances:
@@ -330,7 +330,7 @@ def _default_config(folder: Path, script: Path, port: int) -> dict[str, Any]:
 
 
 def postgresql_section(port: int, database: str) -> dict[str, Any]:
-    """The section of an Orthanc that has its index and its files in a PostgreSQL of the tests."""
+    """The section for an Orthanc that has its index and its files in a PostgreSQL of the tests."""
     return {
         "EnableIndex": True,
         "EnableStorage": True,
@@ -347,7 +347,7 @@ def postgresql_section(port: int, database: str) -> dict[str, Any]:
 
 
 def _over_postgresql(folder: Path, port: int, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes a configuration one of an Orthanc that keeps all in a database of its own, which is made."""
+    """Changes for an Orthanc that keeps everything in a new database of its own."""
     import psycopg
 
     name = f"orthanc-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
@@ -365,7 +365,7 @@ def _over_postgresql(folder: Path, port: int, config: Mapping[str, Any]) -> dict
 
 
 def _environment() -> dict[str, str]:
-    """The environment of a server: the Python of the tests, and no settings meant for the test run."""
+    """The environment of a server: the Python of the tests, without settings for the test run itself."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PYTEST"))}
     if sys.prefix != sys.base_prefix:
         kept["DERIVED_SERIES_VENV"] = sys.prefix

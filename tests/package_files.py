@@ -1,6 +1,6 @@
-"""Real DICOM files that come inside packages which are installed anyway: pydicom's and nibabel's test files.
+"""Real DICOM files in packages that are installed anyway: pydicom's and nibabel's test files.
 
-They stand in for series of one's own in a fresh clone: nothing is fetched.
+They replace series of one's own in a fresh clone, without downloads.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel
 from pydicom.data import get_testdata_file
 
-#: pydicom's files, and those that nibabel reads vendors' private headers from.
+#: pydicom's files, and nibabel's files with vendors' private headers.
 _PYDICOM = Path(str(get_testdata_file("CT_small.dcm", download=False))).parent
 _NIBABEL = Path(nibabel.__file__).parent / "nicom" / "tests" / "data"
 _DIRECTORY = "dicomdirtests/98892003"

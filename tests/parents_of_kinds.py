@@ -1,4 +1,4 @@
-"""For each kind of object a parent that it is made from, and the image that makes one: small phantoms."""
+"""For each kind of object a parent and an image to make one from: small phantoms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECTION = ("cr", "dx", "mg", "us", "xa")
 
 
 def phantom_for(name: str, slices: int = 3, rows: int = 8, columns: int = 8, **options: Any) -> list[Dataset]:
-    """A parent of the kind with a blueprint of this name; of projection as many images, or frames, as slices.
+    """A parent for the kind with this blueprint; for projections, as many images or frames as slices.
 
     :param options: of the phantoms of volumes.
     """

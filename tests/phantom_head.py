@@ -1,7 +1,7 @@
-"""The head that the phantoms show, and the stack of slices that cuts it.
+"""The head in the phantoms, and the stack of slices that cuts it.
 
 Coordinates are the patient's (LPS, mm). The head is not symmetric in any direction (a bright spot lies to the left, in
-front and above the centre), so that a mirrored or turned result cannot be taken for a right one.
+front and above the centre), so that a mirrored or turned result is noticed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-#: Direction of growing column index and of growing row index (ImageOrientationPatient, PS3.3 C.7.6.2.1.1).
+#: The directions of ascending column index and of ascending row index (ImageOrientationPatient, PS3.3 C.7.6.2.1.1).
 ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, float]]] = {
     "axial": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
     "sagittal": ((0.0, 1.0, 0.0), (0.0, 0.0, -1.0)),
@@ -22,7 +22,7 @@ ORIENTATIONS: dict[str, tuple[tuple[float, float, float], tuple[float, float, fl
     "oblique": ((0.9659258263, 0.2588190451, 0.0), (-0.2432103468, 0.9076733712, 0.3420201433)),
 }
 
-#: The middle of the volume in the patient's coordinates; off the origin, to show sign errors.
+#: The centre of the volume in the patient's coordinates; off the origin, to reveal sign errors.
 CENTRE = (5.0, -12.0, 30.0)
 
 #: centre and half axes in units of half the field of view (LPS), rotation about z in degrees, tissue
@@ -40,7 +40,7 @@ _HEAD: tuple[tuple[tuple[float, float, float], tuple[float, float, float], float
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Where the slices are. ``positions`` is (slice, 3), in the order of acquisition."""
+    """The positions of the slices. ``positions`` is (slice, 3), in the order of acquisition."""
 
     rows: int
     columns: int
@@ -59,7 +59,7 @@ class Stack:
         return points
 
     def scale(self) -> float:
-        """Half the field of view in mm: the unit of the head."""
+        """Half the field of view in mm, the unit of the head."""
         return 0.5 * min(self.rows * self.pixel_spacing[0], self.columns * self.pixel_spacing[1])
 
 
@@ -96,7 +96,7 @@ def stack_of(
 
 
 def head(stack: Stack, tissues: dict[str, int]) -> Array:
-    """The value of every voxel, (slice, row, column); ``tissues`` gives each tissue's."""
+    """The value of every voxel, (slice, row, column); ``tissues`` has each tissue's value."""
     points = (stack.points() - np.array(CENTRE)) / stack.scale()
     values = np.full(points.shape[:3], float(tissues["air"]))
     for centre, half_axes, degrees, tissue in _HEAD:

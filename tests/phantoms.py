@@ -1,7 +1,7 @@
-"""Parent series made by a program: a head of ellipsoids as CT, MR or PET, one pydicom Dataset a slice.
+"""Computed parent series: a head of ellipsoids as CT, MR or PET, one pydicom Dataset for each slice.
 
-Everything is a function of the arguments: the same call gives the same bytes, UIDs and noise included.
-The head and its place are described in phantom_head.
+Everything is a function of the arguments: the same call gives the same bytes, including UIDs and noise.
+The head and its positions are described in phantom_head.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ P = ParamSpec("P")
 
 
 def from_files(make: Callable[P, list[Dataset]]) -> Callable[P, list[Dataset]]:
-    """The same series, read from its files each time: these are made once, which takes most of the time."""
+    """The same series, read from its files on each call, which are made once, as that takes most of the time."""
 
     @functools.lru_cache(maxsize=512)
     def files(*args: Any, **options: Any) -> tuple[bytes, ...]:
@@ -78,7 +78,7 @@ def from_files(make: Callable[P, list[Dataset]]) -> Callable[P, list[Dataset]]:
 
 
 def _unbound(file: Dataset) -> Dataset:
-    """The dataset of a file without the encoding that it was read from; of that, its character set alone."""
+    """The dataset of a file without its encoding, except its character set."""
     dataset = Dataset(file)
     dataset.file_meta = file.file_meta
     dataset.set_original_encoding(None, None, file.original_character_set)
@@ -86,9 +86,9 @@ def _unbound(file: Dataset) -> Dataset:
 
 
 def _bound(dataset: Dataset) -> Dataset:
-    """The same elements as read from a file in explicit VR, little endian: those that are as read need no encoding.
+    """The elements as read from a file in explicit VR, little endian, where values as read need no encoding.
 
-    pydicom then resolves no ambiguous VR, and turns no bytes round: a dataset that needs that is given back as it is.
+    pydicom then resolves no ambiguous VR, and swaps no bytes: a dataset that needs that is returned as it is.
     """
     elements = dict(dataset.items()).values()
     if dataset.file_meta.get("TransferSyntaxUID") == ExplicitVRBigEndian:
@@ -286,7 +286,7 @@ def pet_phantom(
 
 
 def compressed(datasets: Iterable[Dataset], transfer_syntax: str) -> list[Dataset]:
-    """Copies in another transfer syntax: RLE, JPEG-LS, JPEG 2000 (lossless; from 32 x 32 on), or uncompressed."""
+    """Copies in another transfer syntax: RLE, JPEG-LS, JPEG 2000 (lossless; at least 32 x 32), or uncompressed."""
     copies = []
     for dataset in datasets:
         copy = _unbound(decoded(encode(dataset)))
@@ -314,7 +314,7 @@ def decoded(content: bytes) -> Dataset:
 
 
 def uid(*names: object) -> str:
-    """The UID that belongs to these names."""
+    """The UID for these names."""
     return str(generate_uid(entropy_srcs=["phantom", *(str(name) for name in names)]))
 
 
@@ -333,7 +333,7 @@ def _series(
     series_number: int,
     description: str,
 ) -> list[Dataset]:
-    """What every modality has: patient, study, series, equipment, plane and pixels (PS3.3 A.3, A.4, A.21)."""
+    """The elements of all modalities: patient, study, series, equipment, plane and pixels (PS3.3 A.3, A.4, A.21)."""
     identity = (patient_id, study)
     datasets = []
     for index, (number, plane) in enumerate(zip(stack.numbers, stored, strict=True)):

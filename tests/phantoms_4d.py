@@ -1,4 +1,4 @@
-"""Series of several volumes on one grid: functional MR, diffusion MR, dynamic PET. Made as those of phantoms are."""
+"""Series of several volumes on one grid: functional MR, diffusion MR, dynamic PET, made like those of phantoms."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from phantoms import from_files, mr_phantom, pet_phantom, uid
 def fmri_phantom(times: int = 4, slices: int = 5, rows: int = 8, columns: int = 6, *, tr: float = 2.0) -> list[Dataset]:
     """A functional MR, each volume a little brighter than the one before; in the order of acquisition.
 
-    Slices are acquired interleaved: odd ones first. AcquisitionTime tells volumes and slices apart, nothing else does
-    but InstanceNumber. :param tr: seconds.
+    Slices are acquired interleaved, odd ones first. Only AcquisitionTime and InstanceNumber tell volumes and slices
+    apart. :param tr: seconds.
     """
     datasets = []
     acquired = [*range(0, slices, 2), *range(1, slices, 2)]
@@ -75,7 +75,7 @@ def dynamic_pet_phantom(
 
 
 def _clock(seconds: float) -> str:
-    """The time so many seconds after 10:30."""
+    """A time, in seconds after 10:30."""
     minutes, rest = divmod(round(seconds, 6), 60)
     return f"10{30 + int(minutes):02d}{rest:09.6f}"
 

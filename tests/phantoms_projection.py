@@ -1,4 +1,4 @@
-"""Parents without a place in space, made by a program: radiographs, mammograms, ultrasound and angiograms.
+"""Computed parents without a position in space: radiographs, mammograms, ultrasound and angiograms.
 
 Everything is a function of the arguments: the same call gives the same bytes and UIDs.
 """
@@ -68,7 +68,7 @@ def digital_x_ray(
 
 @from_files
 def mammograms(rows: int = 16, columns: int = 12, *, views: int = 4, processing: bool = False) -> list[Dataset]:
-    """MG images, one a view, in one series."""
+    """MG images, one for each view, in one series."""
     sop_class = (
         DigitalMammographyXRayImageStorageForProcessing
         if processing
@@ -130,7 +130,7 @@ def angiogram(
     fluoroscopy: bool = False,
     vector: bool = False,
 ) -> list[Dataset]:
-    """An XA image, or an RF image, with a mask to be subtracted. :param vector: the frames come at uneven times."""
+    """An XA or RF image with a mask to subtract. :param vector: the frames come at uneven times."""
     sop_class = XRayRadiofluoroscopicImageStorage if fluoroscopy else XRayAngiographicImageStorage
     pixels = np.stack([_shadow(rows, columns, (1 << bits) - 1, frame) for frame in range(frames)])
     dataset = _image("xa", 0, pixels if frames > 1 else pixels[0], sop_class, "RF" if fluoroscopy else "XA", bits=bits)
@@ -163,7 +163,7 @@ def _timed(dataset: Dataset, frames: int, milliseconds: float | Sequence[float])
 
 
 def _digital(dataset: Dataset, inverted: bool, processing: bool) -> None:
-    """What DX and MG have in common."""
+    """The elements that DX and MG share."""
     dataset.PresentationIntentType = "FOR PROCESSING" if processing else "FOR PRESENTATION"
     dataset.ImageType = ["ORIGINAL" if processing else "DERIVED", "PRIMARY", ""]
     dataset.PatientOrientation = ["L", "F"]
@@ -181,14 +181,14 @@ def _digital(dataset: Dataset, inverted: bool, processing: bool) -> None:
 
 
 def _shadow(rows: int, columns: int, most: int, index: int) -> npt.NDArray[np.uint16]:
-    """A bright blob on a slope, another one for each index, from 0 to about ``most``."""
+    """A bright blob on a slope, different for each index, from 0 to about ``most``."""
     r, c = np.indices((rows, columns))
     blob = np.exp(-((r - rows / 2) ** 2 + (c - columns / 3 - index % 3) ** 2) / (rows * columns / 16))
     return np.rint(most * (0.2 * r / rows + 0.75 * blob)).astype(np.uint16)
 
 
 def _image(series: str, index: int, pixels: npt.NDArray[Any], sop_class: UID, modality: str, *, bits: int) -> Dataset:
-    """What every modality has. :param pixels: (row, column), with a first axis of frames or a last one of samples."""
+    """The elements of all modalities. :param pixels: (row, column), with frames as first or samples as last axis."""
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 100"
     dataset.SOPClassUID = sop_class

@@ -1,4 +1,4 @@
-"""A real PostgreSQL on a free port, with a folder of its own, that is killed and frozen as a test wants."""
+"""A real PostgreSQL on a free port, with a folder of its own, which tests can kill and freeze."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ _START_SECONDS, _STOP_SECONDS = 30.0, 20.0
 
 
 def programs() -> Path | None:
-    """The folder with ``postgres`` and ``initdb``; None where PostgreSQL is not installed."""
+    """The folder with ``postgres`` and ``initdb``; None if PostgreSQL is not installed."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name.split(".")[0]))
     there = [folder for folder in folders if (folder / "initdb").exists()]
     return there[-1] if there else None
 
 
 class PostgresqlServer:
-    """In a folder of its own for temporary files: where tests run as root it is of another user,
-    who may not enter those of pytest. PostgreSQL does not run as root.
+    """A server in a temporary folder of its own.
 
-    :param data: a folder that ``save`` has made, to begin with what is in it.
+    If tests run as root, the folder belongs to another user, who may not enter pytest's folders, as PostgreSQL does not
+    run as root.
+
+    :param data: a folder that ``save`` has made, whose content the server starts with.
     """
 
     def __init__(self, data: Path | None = None) -> None:
@@ -72,7 +74,7 @@ class PostgresqlServer:
         assert done.returncode == 0, done.stdout + done.stderr
 
     def start(self) -> PostgresqlServer:
-        """Start it, on the port that it had, and wait until it answers."""
+        """Start it, on its former port, and wait until it answers."""
         settings = {
             "port": str(self.port),
             "listen_addresses": self.host,
@@ -108,7 +110,7 @@ class PostgresqlServer:
         return f"postgresql://tests@{self.host}:{self.port}/{database}"
 
     def new_database(self, name: str) -> str:
-        """Make an empty database; its address."""
+        """Make an empty database; return its address."""
         import psycopg
 
         with psycopg.connect(self.address("postgres"), autocommit=True) as connection:
@@ -116,11 +118,11 @@ class PostgresqlServer:
         return self.address(name)
 
     def orthanc(self, database: str) -> dict[str, object]:
-        """The section of an Orthanc that has its index and its files here."""
+        """The section for an Orthanc with its index and its files here."""
         return postgresql_section(self.port, database)
 
     def processes(self) -> list[int]:
-        """The server's and those of its sessions."""
+        """The processes of the server and of its sessions."""
         process = self._process
         if process is None or process.poll() is not None:
             return []
@@ -128,21 +130,21 @@ class PostgresqlServer:
         return [process.pid, *map(int, children.stdout.split())]
 
     def save(self, data: Path) -> None:
-        """End it in order, and copy all that it holds into a new folder."""
+        """Stop it in an orderly way, and copy its data into a new folder."""
         assert self._process is not None
         self._process.send_signal(signal.SIGINT)
         self._process.wait(_STOP_SECONDS)
         shutil.copytree(self.folder / "data", data)
 
     def kill(self) -> None:
-        """End all of it at once, as the end of its machine would."""
+        """Kill all its processes at once, as if its machine failed."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(_STOP_SECONDS)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """It lives, and answers nothing."""
+        """Freeze it: it lives and answers nothing."""
         self._signal(signal.SIGSTOP)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Which cases of a matrix `make test-quick` runs: a sample that is the same each time."""
+"""Chooses the cases of a matrix that `make test-quick` runs: always the same sample."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 
 def left_out(quick: int, cases: Sequence[str]) -> set[str]:
-    """The cases of one test that the quick loop leaves out; all but ``quick`` of them, drawn by their names."""
+    """The cases of one test that the quick loop leaves out: all but ``quick`` of them, chosen by their names."""
     ordered = sorted(cases)
     kept = random.Random(ordered[0]).sample(ordered, min(quick, len(ordered)))
     return set(ordered) - set(kept)
 
 
 def mark_left_out(items: Iterable[pytest.Item]) -> None:
-    """Mark as slow what the quick loop leaves out of tests that are marked ``wide(quick=...)``."""
+    """Mark as slow what the quick loop leaves out of tests with the mark ``wide(quick=...)``."""
     cases: Mapping[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
         if item.get_closest_marker("wide"):

@@ -1,4 +1,4 @@
-"""Programs of others that read what is written. `make test-readers` installs them; tests skip without them."""
+"""Finds other programs that read the written files. `make test-readers` installs them; tests skip without them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from orthanc_server import REPOSITORY
 
 _FOLDER = REPOSITORY / ".readers" / "bin"
-#: Set by `make test-readers`, which has just installed them: one that is missing there is an error.
+#: Set by `make test-readers`, which has just installed them, so that a missing one is an error.
 _REQUIRED = "DERIVED_SERIES_READERS"
 
 
 def reader(name: str) -> Path:
-    """Where a program is: of the environment of readers, or of the system. The test is skipped where it is not."""
+    """The path of a program, in the environment of readers or on the system. Skips the test if there is none."""
     if (_FOLDER / name).exists():
         return _FOLDER / name
     system = None if name == "python" else shutil.which(name)

@@ -1,4 +1,4 @@
-"""The fixture of tests of docs/recipes.md."""
+"""The fixture for tests of docs/recipes.md."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from recipes_page import library, write_recipes
 
 @pytest.fixture(scope="module")
 def recipes(tmp_path_factory: pytest.TempPathFactory) -> Library:
-    """The recipes of the page, loaded as files of a blueprint folder."""
+    """The recipes of the page, loaded like files of a blueprint folder."""
     return library(write_recipes(tmp_path_factory.mktemp("recipes") / "blueprints"))

@@ -1,4 +1,4 @@
-"""docs/recipes.md as files of a blueprint folder, the programs that its commands run, and what came of a recipe."""
+"""Runs the recipes of docs/recipes.md: its files in a blueprint folder, and the programs of its commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from derived_series.pipelines import Library
 from derived_series.pipelines.run import Options, Results, run_outputs
 from derived_series.pipelines.workplace import Workplace
 
-#: Where scripts/recipes.py puts the environments.
+#: The environments of scripts/recipes.py.
 ENVIRONMENTS = REPOSITORY / ".run" / "recipes"
 
 
@@ -37,7 +37,7 @@ def recipe_files() -> dict[str, str]:
 
 
 def write_recipes(folder: Path) -> Path:
-    """All files of the page in a folder, beside the models that they name."""
+    """Write all files of the page into a folder, with the models that they name."""
     folder.mkdir(exist_ok=True)
     for name, text in recipe_files().items():
         (folder / name).write_text(text)
@@ -48,7 +48,7 @@ def write_recipes(folder: Path) -> Path:
 
 
 def write_programs(folder: Path, python: Path | None = None) -> Path:
-    """A folder for PATH. :param python: one that has the published packages, whose command lines are in front."""
+    """Write a folder for PATH. :param python: a Python with the published packages, whose command lines come first."""
     folder.mkdir(exist_ok=True)
     programs = {
         "TotalSegmentator": stand_in_total_segmentator,
@@ -64,7 +64,7 @@ def write_programs(folder: Path, python: Path | None = None) -> Path:
 
 
 def path_with(folder: Path) -> str:
-    """PATH with the programs of a folder first, and those of our own Python."""
+    """PATH with the programs of a folder first, then those of our own Python."""
     return os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
@@ -78,14 +78,14 @@ def library(folder: Path) -> Library:
 def run_recipe(
     recipes: Library, name: str, work: Path, parents: Mapping[str, ParentSeries], **parameters: Any
 ) -> Results:
-    """What a recipe makes, without a server."""
+    """The result of a recipe, without a server."""
     work.mkdir(exist_ok=True)
     context = BuildContext(uid_seed="recipe")
     return run_outputs(recipes, name, dict(parents), parameters, Options(), context, Workplace(work))
 
 
 def masks_of(dataset: Dataset, parent: ParentSeries) -> dict[str, npt.NDArray[np.bool_]]:
-    """The segments of a segmentation by their labels, (slice, row, column) of the parent's volume, by highdicom."""
+    """The segments of a segmentation by label, (slice, row, column) of the parent's volume, read by highdicom."""
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     segmentation = highdicom.seg.segread(io.BytesIO(buffer.getvalue()))

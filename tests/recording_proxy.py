@@ -1,4 +1,4 @@
-"""A proxy in front of an Orthanc that remembers what was asked, and lets those be cut off who ask."""
+"""A proxy in front of an Orthanc that records requests, and can cut off their senders."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-
 
 
 class RecordingProxy:
-    """Listens on a port of this machine.
+    """A proxy on a port of this machine.
 
-    :ivar target: what it stands before.
+    :ivar target: the URL of the Orthanc.
     """
 
     def __init__(self, port: int):
@@ -39,17 +39,17 @@ class RecordingProxy:
         self._http.server_close()
 
     def cut(self, pid: int) -> None:
-        """From now on, a process and those that it has started are not answered."""
+        """Stop answering a process and its descendants."""
         with self._lock:
             self._cut = {pid, *children(pid)}
 
     def open(self) -> None:
-        """Everybody is answered."""
+        """Answer everybody again."""
         with self._lock:
             self._cut = set()
 
     def is_cut(self, port: int) -> bool:
-        """Whether who asks from a port is not answered."""
+        """Whether the process with a port is cut off."""
         with self._lock:
             cut = set(self._cut)
         return bool(cut) and bool({process for process in cut if port in ports_of(process)})
@@ -59,12 +59,12 @@ class RecordingProxy:
             self._asked.append((path, token, body))
 
     def tokens(self) -> list[str]:
-        """The tokens of attempts that were sent, in their order."""
+        """The sent tokens of attempts, in order."""
         with self._lock:
             return list(dict.fromkeys(token for _, token, _ in self._asked if token))
 
     def bodies(self) -> list[tuple[str, bytes]]:
-        """Paths, and what was sent there."""
+        """The paths of requests, with their bodies."""
         with self._lock:
             return [(path, body) for path, _, body in self._asked]
 
@@ -85,7 +85,7 @@ def _handler(proxy: RecordingProxy) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing."""
+            """Do nothing."""
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

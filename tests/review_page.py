@@ -1,4 +1,4 @@
-"""The review page as a test sees it: what it says it shows, by the data attributes that it keeps for that."""
+"""The review page for tests, which read its state from data attributes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ReviewPage:
         return self.settled()
 
     def settled(self) -> ReviewPage:
-        """Wait until all that is to be seen is drawn."""
+        """Wait until everything visible is drawn."""
         two_frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
         self.page.evaluate(two_frames)
         self.page.wait_for_selector("#panes[data-complete='true']")  # functions to wait for would need eval
@@ -46,7 +46,7 @@ class ReviewPage:
         return self.pane("panes")["mode"]
 
     def cursor_to(self, name: str, row: int, column: int) -> ReviewPage:
-        """The mouse to the centre of a pixel, which must be on the screen."""
+        """Move the mouse to the centre of a pixel, which must be on the screen."""
         script = """([id, row, column]) => {
             const viewer = window.review, pane = viewer.panes[id], { stack } = pane.side;
             const slice = Math.max(viewer.sliceOf(pane.side), 0);

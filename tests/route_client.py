@@ -1,4 +1,4 @@
-"""The plugin's table of routes without a server: requests are values, Orthanc is a dictionary, workers are threads."""
+"""The plugin's routes without a server: requests are values, Orthanc is a dictionary, workers are threads."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 
 class FakeGateway(Gateway):
-    """An Orthanc that holds what a test puts there.
+    """An Orthanc with the content that a test puts there.
 
-    :ivar resources: what GET answers, by path.
-    :ivar written: what was PUT, by path.
-    :ivar acts: what the audit log was told: user, series, action, data.
+    :ivar resources: the answers of GET, by path.
+    :ivar written: the bodies of PUT, by path.
+    :ivar acts: the entries of the audit log: user, series, action, data.
     :ivar stable: the series that were made stable.
-    :ivar around: the configuration beside our section.
+    :ivar around: the configuration besides our section.
     """
 
     def __init__(self, folder: Path, section: Mapping[str, Any]):
@@ -80,7 +80,7 @@ class FakeGateway(Gateway):
         del self.resources[path]
 
     def log_as(self, lines: logging.Formatter) -> None:
-        """There is no log of Orthanc's."""
+        """Do nothing, as there is no log."""
 
     def features(self) -> dict[str, bool]:
         return {"SetStableStatus": True, "EmitAuditLog": True}
@@ -92,13 +92,13 @@ class FakeGateway(Gateway):
         self.acts.append((user, series, action, data))
 
     def metric(self, name: str, value: float) -> None:
-        """Kept nowhere."""
+        """Do nothing."""
 
     def tag_number(self, keyword: str) -> str | None:
         return {"Modality": "0008,0060", "SeriesDescription": "0008,103e", "PatientID": "0010,0020"}.get(keyword)
 
     def extend_explorer(self, script: str) -> None:
-        """There is no Explorer."""
+        """Do nothing, as there is no Explorer."""
 
     def on_changes(self, start: Callable[[], None], stop: Callable[[], None], stable: Callable[[], None]) -> None:
         self.begin, self.end = start, stop
@@ -107,7 +107,7 @@ class FakeGateway(Gateway):
         self.routes, self.doorkeeper = routes, doorkeeper
 
     def add_series(self, series: str, *instances: str, study: str = "study", **tags: str) -> None:
-        """Put a series into the database."""
+        """Add a series."""
         self.resources[f"/series/{series}"] = {
             "ID": series,
             "ParentStudy": study,
@@ -145,7 +145,7 @@ class ThreadedWorkers(ProcessExecutor):
         return []
 
     def replace_dead(self) -> None:
-        """None is."""
+        """Do nothing, as no thread dies."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return self._threads_of_tasks.submit(fn, *args, **kwargs)
@@ -156,7 +156,7 @@ class ThreadedWorkers(ProcessExecutor):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, read."""
+    """A parsed answer."""
 
     answer: Answer
 
@@ -170,9 +170,9 @@ class Reply:
 
 
 class RouteClient:
-    """Asks the routes of a plugin that was put together as Orthanc does it.
+    """Sends requests to the routes of a plugin that is put together as in Orthanc.
 
-    :param folder: an empty folder. :param around: the configuration beside the ``DerivedSeries`` section.
+    :param folder: an empty folder. :param around: the configuration besides the ``DerivedSeries`` section.
     :param section: that section.
     """
 
@@ -184,7 +184,7 @@ class RouteClient:
 
     @classmethod
     def again(cls, former: RouteClient) -> RouteClient:
-        """The plugin put together once more on what a former one has left."""
+        """The plugin put together once more, over the files of the former one."""
         client = cls.__new__(cls)
         client.gateway = FakeGateway(former.gateway.folder, former.gateway.section)
         client.gateway.around, client.gateway.resources = former.gateway.around, former.gateway.resources
@@ -194,7 +194,7 @@ class RouteClient:
     def request(
         self, method: str, path: str, body: bytes | object = b"", headers: Mapping[str, str] | None = None
     ) -> Reply:
-        """Send a request to the first route whose pattern the path has. :raises LookupError: there is none."""
+        """Send a request to the first route whose pattern fits. :raises LookupError: there is none."""
         path, _, query = path.partition("?")
         for route in self.gateway.routes:
             if match := re.fullmatch(route.pattern, path):

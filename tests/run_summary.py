@@ -1,4 +1,4 @@
-"""What is printed at the end of a test run beside pytest's own: real series, what was skipped, coverage."""
+"""The lines at the end of a test run besides pytest's own: real series, skips, coverage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "plugin" / "derived_series"
 
 
 def skip_lines(reasons: Iterable[str]) -> list[str]:
-    """One line a reason, the most frequent one first."""
+    """One line for each reason, the most frequent first."""
     counted = Counter(reason.removeprefix("Skipped: ") for reason in reasons)
     return [
         f"skipped {count} {'test' if count == 1 else 'tests'}: {reason}"
@@ -22,9 +22,9 @@ def skip_lines(reasons: Iterable[str]) -> list[str]:
 
 
 def coverage_lines(coverage: Mapping[str, Any], package: Path = PACKAGE) -> list[str]:
-    """The share of lines that ran, of the whole and of each of its packages.
+    """The share of executed lines, in total and for each package.
 
-    :param coverage: what slipcover measured: ``files``, each with ``executed_lines`` and ``missing_lines``.
+    :param coverage: slipcover's result: ``files``, each with ``executed_lines`` and ``missing_lines``.
     """
     executed: dict[str, int] = defaultdict(int)
     lines: dict[str, int] = defaultdict(int)
@@ -45,7 +45,7 @@ def coverage_lines(coverage: Mapping[str, Any], package: Path = PACKAGE) -> list
 
 
 def measured() -> Mapping[str, Any] | None:
-    """What slipcover's plugin joined from all processes of xdist; None when coverage was not asked for."""
+    """The result that slipcover's plugin joined from all processes of xdist; None if coverage was not requested."""
     folder = os.environ.get("SLIPCOVER_COVERAGE_DIR")
     joined = Path(folder) / "merged.json" if folder else None
     if joined is None or not joined.exists():

@@ -1,4 +1,4 @@
-"""What the tests of crashes, overload and full disks share: processes to kill, small disks, and the audit after it."""
+"""Shared by the tests of crashes, overload and full disks: processes to kill, small disks, and the audit afterwards."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _WORKERS_MODULE = main.__module__
 
 
 def workers(server: OrthancServer) -> list[int]:
-    """The worker processes of the plugin, by the module that they begin with."""
+    """The plugin's worker processes, by the module in their command line."""
     return [pid for pid in server.children() if _WORKERS_MODULE in command_line(pid)]
 
 
 def command_line(pid: int) -> str:
-    """Empty when the process is gone."""
+    """The command line of a process; empty if the process is gone."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:
@@ -38,7 +38,7 @@ def command_line(pid: int) -> str:
 
 
 def kill(pid: int) -> None:
-    """SIGKILL to a process that may be gone already."""
+    """Send SIGKILL to a process that may be gone already."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -46,7 +46,7 @@ def kill(pid: int) -> None:
 
 
 def alive(pid: int) -> bool:
-    """A zombie is dead."""
+    """Whether a process lives; a zombie does not."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
     except OSError:
@@ -55,7 +55,7 @@ def alive(pid: int) -> bool:
 
 
 def survivors(pids: list[int], seconds: float) -> list[int]:
-    """Those that still live after some seconds; returns as soon as there are none."""
+    """The processes that still live after some seconds; returns as soon as there are none."""
     end = time.monotonic() + seconds
     while (alive_pids := [pid for pid in pids if alive(pid)]) and time.monotonic() < end:
         time.sleep(0.01)
@@ -74,12 +74,12 @@ def parts(server: OrthancServer, series_id: str) -> list[bytes]:
 
 
 def volume(server: OrthancServer, series_id: str) -> ParentSeries:
-    """A stored series, every instance of it read."""
+    """A stored series with every instance read."""
     return ParentSeries.from_bytes(parts(server, series_id))
 
 
 def fingerprint(server: OrthancServer, series_id: str) -> list[str]:
-    """Changes when anything of a series does."""
+    """A value that changes when anything in a series does."""
     return sorted(hashlib.sha256(part).hexdigest() for part in parts(server, series_id))
 
 
@@ -100,7 +100,7 @@ def all_over(server: OrthancServer, seconds: float) -> list[Any]:
 
 
 def jobs_folder_is_tidy(folder: Path) -> None:
-    """No image of a job that succeeded, and a database that is whole. For a server that has stopped."""
+    """Require that no image of a successful job is left, and that the database of a stopped server is intact."""
     assert sorted(path.name for path in (folder / "images").glob("*")) == []
     database = sqlite3.connect(folder / "jobs.sqlite")
     try:
@@ -110,7 +110,7 @@ def jobs_folder_is_tidy(folder: Path) -> None:
 
 
 def rows_of_jobs(server: OrthancServer, statement: str) -> list[tuple[Any, ...]]:
-    """What the database of the jobs answers, while Orthanc uses it, whichever it is."""
+    """Rows of the jobs' database, of either kind, while Orthanc uses it."""
     if address := server.config["DerivedSeries"].get("JobsDatabase"):
         import psycopg
 
@@ -123,7 +123,7 @@ def rows_of_jobs(server: OrthancServer, statement: str) -> list[tuple[Any, ...]]
 
 @contextmanager
 def small_disk(folder: Path, megabytes: float) -> Iterator[Path]:
-    """A file system of its own at ``folder``, which is made; skips the test where that is not allowed."""
+    """A file system of its own at ``folder``, which is created; skips the test if that is not allowed."""
     folder.mkdir()
     if os.geteuid() != 0:
         pytest.skip("a small disk can be mounted by root only")
@@ -138,13 +138,13 @@ def small_disk(folder: Path, megabytes: float) -> Iterator[Path]:
 
 
 def remount(folder: Path, how: str) -> None:
-    """``how``: "ro" or "rw"."""
+    """Mount a file system again. ``how``: "ro" or "rw"."""
     done = subprocess.run(["mount", "-o", f"remount,{how}", folder], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def fill(folder: Path, but: int = 0) -> Path:
-    """Fill a file system, but for some bytes; the file to remove when there shall be room again."""
+    """Fill a file system except for some bytes; return the file to remove to make room again."""
     filler = folder / "filler"
     with filler.open("wb", buffering=0) as file:
         try:

@@ -1,4 +1,4 @@
-"""What the server tests share: pipelines that misbehave, and an Orthanc that has them."""
+"""Shared by the server tests: pipelines that misbehave, and an Orthanc that has them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def library_folder(folder: Path) -> Path:
 
 
 def settings(folder: Path, **keys: Any) -> dict[str, Any]:
-    """The configuration of an Orthanc that has the ready blueprints and the pipelines above."""
+    """The configuration of an Orthanc with the ready blueprints and the pipelines above."""
     folders = [str(REPOSITORY / "blueprints"), str(library_folder(folder))]
     return {"DerivedSeries": {"BlueprintFolders": folders, **keys}}
 
@@ -116,12 +116,12 @@ def npy(array: npt.NDArray[Any]) -> bytes:
 
 
 def derive(server: OrthancServer, series: str, **request: Any) -> Any:
-    """A synchronous derivation's answer."""
+    """The answer of a synchronous derivation."""
     return server.json(f"/series/{series}/derive", "POST", json=request)
 
 
 def submit(server: OrthancServer, series: str, **request: Any) -> str:
-    """The identifier of a job."""
+    """Submit a job; return its identifier."""
     answer = server.json(f"/series/{series}/derive", "POST", json={"Asynchronous": True, **request})
     assert set(answer) == {"ID", "Path"} and answer["Path"] == f"/series/{series}/jobs/{answer['ID']}"
     return str(answer["ID"])
@@ -137,7 +137,7 @@ def finished(server: OrthancServer, job_id: str, seconds: float = 60) -> Any:
 
 
 def until(server: OrthancServer, job_id: str, states: set[str], seconds: float = 60) -> Any:
-    """The job once it is in one of the states; asked for less often the longer it takes."""
+    """The job once it is in one of the states; the longer it takes, the less often it is queried."""
     end = time.monotonic() + seconds
     pause = 0.01
     while (current := job(server, job_id))["State"] not in states:

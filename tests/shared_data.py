@@ -1,6 +1,6 @@
-"""Real series for tests, kept outside the repository: `../shared/data` beside it, or `DERIVED_SERIES_SHARED_DATA`.
+"""Real series for tests, outside the repository: `../shared/data` beside it, or `DERIVED_SERIES_SHARED_DATA`.
 
-Each series is a folder. Tests that need one skip when it is not there:
+Each series is a folder. Tests that need one skip if it does not exist:
 
     @needs_series("ct_axial_head_philips")
     def test_...():
@@ -21,25 +21,25 @@ NO_DATA = "skipped: no shared data"
 
 
 def data_folder() -> Path | None:
-    """The folder of all series, or None when there is none."""
+    """The folder of all series, or None if there is none."""
     named = os.environ.get("DERIVED_SERIES_SHARED_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parent.parent.parent / "shared" / "data"
     return folder if folder.is_dir() else None
 
 
 def series_names() -> list[str]:
-    """The series that are there; empty when there are none."""
+    """The existing series; empty if there are none."""
     folder = data_folder()
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder else []
 
 
 def needs_series(*names: str) -> pytest.MarkDecorator:
-    """Skip the test unless all these series are there."""
+    """Skip the test unless all these series exist."""
     return pytest.mark.skipif(not set(names) <= set(series_names()), reason=NO_DATA)
 
 
 def series_folder(name: str) -> Path:
-    """The folder of one series; skips the test when it is not there."""
+    """The folder of one series; skips the test if it does not exist."""
     folder = data_folder()
     if folder is None or not (folder / name).is_dir():
         pytest.skip(NO_DATA)

@@ -1,4 +1,4 @@
-"""A proxy in front of an Orthanc: requests that store pass when it likes, and changed as it likes."""
+"""A proxy in front of an Orthanc that can delay and change requests that store."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import requests
 
 from orthanc_server import OrthancServer
 
-#: Headers of one connection, not of the message (RFC 9110 7.6.1), and those that are written again.
+#: Headers of a connection, not of the message (RFC 9110 7.6.1), and headers that the proxy writes itself.
 _OF_THE_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
 
 
 @dataclass(eq=False)
 class Held:
-    """A request that waits; its sender may have gone."""
+    """A waiting request, whose sender may have gone."""
 
     body: bytes
     goes_on: threading.Event = field(default_factory=threading.Event)
 
 
 class SlowProxy:
-    """Requests that store wait while the proxy is closed.
+    """A proxy that holds requests that store while it is closed.
 
-    ``waiting``: those that wait now; ``passed``: how many the server has answered. ``change_request`` and
+    ``waiting``: the requests that wait now; ``passed``: how many the server has answered. ``change_request`` and
     ``change_answer`` are applied to the bodies of requests that store, and of their answers.
     """
 
@@ -44,11 +44,11 @@ class SlowProxy:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """From now on, requests that store wait."""
+        """Hold requests that store from now on."""
         self._is_open = False
 
     def open(self) -> None:
-        """None waits any more."""
+        """Release all requests."""
         with self._lock:
             self._is_open = True
             for held in self.waiting:
@@ -74,7 +74,7 @@ def _handler(proxy: SlowProxy) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Nothing."""
+            """Do nothing."""
 
         def _pass_on(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -109,7 +109,7 @@ def _handler(proxy: SlowProxy) -> type[BaseHTTPRequestHandler]:
 
 @contextmanager
 def slow_proxy(port: int) -> Iterator[SlowProxy]:
-    """A proxy that listens; give it its ``server``."""
+    """A listening proxy; set its ``server``."""
     proxy = SlowProxy(port)
     thread = threading.Thread(target=proxy.http.serve_forever, args=[0.01], daemon=True)
     thread.start()

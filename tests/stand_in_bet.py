@@ -1,7 +1,7 @@
-"""FSL's bet as its help has it, `bet <input> <output> [options]`, with a threshold in place of its surface.
+"""FSL's bet by its help text, `bet <input> <output> [options]`, with a threshold in place of its surface.
 
-Of the options: -m writes the mask beside the brain, -n no brain, -f is the fractional intensity threshold. Names have
-no ending: FSLOUTPUTTYPE says what is written.
+Of the options, -m writes the mask beside the brain, -n writes no brain, -f is the fractional intensity threshold. Names
+have no suffix: FSLOUTPUTTYPE says what is written.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def brain_mask(values: Any, fraction: float) -> Any:
-    """The voxels above a part of the largest value."""
+    """The voxels above a fraction of the largest value."""
     return values > fraction * values.max()
 
 

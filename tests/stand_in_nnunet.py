@@ -1,7 +1,7 @@
-"""nnUNetv2_predict with thresholds in place of its network: models, cases and results are where the real one has them.
+"""nnUNetv2_predict with thresholds in place of its network; models, cases and results are where the real one has them.
 
-As a script it has the options that the recipe uses. `--published` puts the package's own command line in front, and its
-own search for the model and the cases.
+As a script it has the options that the recipe uses. `--published` uses the package's own command line, and its own
+search for the model and the cases.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-#: What a trained model's dataset.json says.
+#: The dataset.json of a trained model.
 DATASET = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1, "spleen": 2}, "file_ending": ".nii.gz"}
-#: The HU that stand for the labels: from, and below.
+#: The ranges of HU for the labels: from, and below.
 HU = {1: (0.0, 100.0), 2: (100.0, 5000.0)}
 
-#: Packages that are not installed beside it.
+#: Packages that are not installed with it.
 LEFT_OUT = {
     *("SimpleITK", "acvl_utils", "blosc2", "dynamic_network_architectures", "pandas", "scipy", "skimage"),
     *("threadpoolctl", "tifffile", "torch"),
@@ -44,7 +44,7 @@ def trained_model(folder: Path) -> None:
 
 
 def predict(channels: Sequence[str | Path], target: str | Path) -> None:
-    """One case; :param target: without its ending."""
+    """Segment one case; :param target: without its suffix."""
     image: Any = nib.load(channels[0])
     values = image.get_fdata()
     labels = np.zeros(values.shape, np.uint8)
@@ -54,14 +54,14 @@ def predict(channels: Sequence[str | Path], target: str | Path) -> None:
 
 
 class Anything(type):
-    """A class that has every attribute: a thing of a package that is not installed, and is not used."""
+    """A class with every attribute, for unused things of packages that are not installed."""
 
     def __getattr__(cls, name: str) -> Any:
         return thing(name)
 
 
 def thing(name: str) -> Any:
-    """It can be called, be a base class, or decorate a function, which stays as it is."""
+    """A thing that can be called, be a base class, or decorate a function without changing it."""
     if name.startswith("__"):
         raise AttributeError(name)
 
@@ -81,7 +81,7 @@ class Absent(ModuleType):
 
 
 class AbsentPackages:
-    """Finds what the package imports and its command line does not use."""
+    """Provides modules that the package imports, but its command line does not use."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         is_known = name.partition(".")[0] in LEFT_OUT
@@ -91,7 +91,7 @@ class AbsentPackages:
         return Absent(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def published() -> None:

@@ -1,6 +1,6 @@
-"""TotalSegmentator with thresholds in place of its networks: it segments what it reads, and writes as the real one.
+"""TotalSegmentator with thresholds in place of its networks; it reads and writes like the real one.
 
-As a script it has the options that the recipe uses. `--published` puts the package's own command line in front.
+As a script it has the options that the recipe uses. `--published` uses the package's own command line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-#: Names and numbers of the package's task "total", and the HU that stand for them: from, and below.
+#: Names and numbers of the package's task "total", and the ranges of HU for them: from, and below.
 STRUCTURES: dict[str, tuple[int, float, float]] = {
     "liver": (5, 0.0, 100.0),
     "lung_upper_lobe_left": (10, -2000.0, -500.0),
@@ -23,7 +23,7 @@ STRUCTURES: dict[str, tuple[int, float, float]] = {
 
 
 def segment(source: Path, target: Path, is_multilabel: bool) -> None:
-    """One label map, or without --ml a folder with a mask a structure."""
+    """Write one label map, or without --ml a folder with a mask for each structure."""
     image: Any = nib.load(source)
     values = image.get_fdata()
     masks = {name: (values >= low) & (values < high) for name, (_, low, high) in STRUCTURES.items()}
@@ -47,7 +47,7 @@ def segment(source: Path, target: Path, is_multilabel: bool) -> None:
 
 
 def published() -> None:
-    """The command line of the package, in front of our function."""
+    """The package's own command line, with our function behind it."""
     import totalsegmentator
 
     def segmenting(source: Path, target: Path, ml: bool, *others: object, **options: object) -> None:

@@ -1,4 +1,4 @@
-"""What breaks in a hospital, at random: each of its parts is killed, frozen and cut off about as often."""
+"""Random failures in a hospital: each of its parts is killed, frozen and cut off about equally often."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hospital import BOXES, HOSTS, Hospital
 
 WAYS = ("killed", "frozen", "cut off")
 
-#: Seconds: most strikes are short; in a longer one another Orthanc leads, and workers are given up.
+#: Seconds of strikes: most are short; in a longer one another Orthanc leads, and workers are given up.
 _SHORT, _LONG = (0.1, 2.0), (6.0, 12.0)
 _LONG_ONES = 0.2
 _DOWN_SECONDS = (0.0, 0.5, 3.0)
 
 
 def deck(chance: random.Random) -> Iterator[tuple[str, str]]:
-    """Hosts and ways, shuffled: all of them before one comes again."""
+    """Hosts and ways, shuffled, so that each combination comes before one is repeated."""
     while True:
         cards = list(product(HOSTS, WAYS))
         chance.shuffle(cards)
@@ -27,7 +27,7 @@ def deck(chance: random.Random) -> Iterator[tuple[str, str]]:
 
 
 def strike(hospital: Hospital, host: str, way: str, chance: random.Random) -> None:
-    """Break one thing for a moment, and have it work again."""
+    """Break one thing for a moment, then repair it."""
     pause = chance.uniform(*(_LONG if chance.random() < _LONG_ONES else _SHORT))
     if way == "killed":
         pause = chance.choice(_DOWN_SECONDS)

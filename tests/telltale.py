@@ -1,8 +1,8 @@
-"""A patient whose data may not be told, and a pipeline that quotes them."""
+"""A patient whose data must stay secret, and a pipeline that quotes them."""
 
 from __future__ import annotations
 
-#: What belongs to the patient, in whatever place: tags, what a request says of them, what an error quotes.
+#: The patient's data, wherever they appear: in tags, in requests, in errors.
 SECRETS = ["SECRET", "19591231", "Doe^Jane", "confidential"]
 
 TELLTALE = '''

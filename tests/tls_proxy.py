@@ -1,4 +1,4 @@
-"""HTTPS for an Orthanc, as a reverse proxy gives it: ``tls_proxy.py PEM PORT TARGET_PORT``, on this host."""
+"""HTTPS for an Orthanc, as from a reverse proxy: ``tls_proxy.py PEM PORT TARGET_PORT``, on this host."""
 
 from __future__ import annotations
 

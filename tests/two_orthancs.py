@@ -1,4 +1,4 @@
-"""Two Orthancs over one PostgreSQL, which has their index, their files and their jobs."""
+"""Two Orthancs with their index, their files and their jobs in one PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from server_fixtures import settings
 
 
 def over_postgresql(server: PostgresqlServer, database: str) -> dict[str, Any]:
-    """The configuration of an Orthanc that keeps all in a database, which is there."""
+    """The configuration of an Orthanc that keeps everything in an existing database."""
     return {
         "Plugins": [str(path) for path in (*NEEDED, *INDEX_PLUGINS)],
         "PostgreSQL": server.orthanc(database),
@@ -27,7 +27,7 @@ def over_postgresql(server: PostgresqlServer, database: str) -> dict[str, Any]:
 
 
 class TwoOrthancs:
-    """The servers ``a`` and ``b``; which of them leads is asked of them."""
+    """The servers ``a`` and ``b``; which of them leads can be asked."""
 
     def __init__(self, folder: Path, postgresql: PostgresqlServer, database: str, changes: Mapping[str, Any]):
         self.postgresql = postgresql
@@ -68,7 +68,7 @@ class TwoOrthancs:
 
 
 def for_rule(number: int) -> list[Dataset]:
-    """A series that a rule with ``"SeriesDescription": "for the rule"`` takes."""
+    """A series that fits a rule with ``"SeriesDescription": "for the rule"``."""
     datasets = ct_phantom(2, 8, 8, patient_id="R", study=f"r{number}", series=f"r{number}")
     for dataset in datasets:
         dataset.SeriesDescription = "for the rule"
@@ -77,7 +77,7 @@ def for_rule(number: int) -> list[Dataset]:
 
 @contextmanager
 def frozen(server: OrthancServer) -> Iterator[None]:
-    """Orthanc and its workers live, and do nothing: as their machine stands still."""
+    """Freeze Orthanc and its workers, as if their machine stood still."""
     family = [server.pid, *server.children()]
     for pid in family:
         _signal(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Waiting for what comes true by itself, in another thread or process."""
+"""Waits for conditions that other threads or processes fulfil."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 def soon(condition: Callable[[], Value], what: str = "it does not come true", seconds: float = 30.0) -> Value:
-    """What a condition gives once it holds; a test fails with ``what`` where it does not in time."""
+    """The value of a condition once it is true; the test fails with ``what`` if that takes too long."""
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, what

@@ -1,4 +1,4 @@
-"""The wheel of this package, as ``make wheel`` builds it, and Pythons in which it is really installed."""
+"""Builds the wheel of this package, as ``make wheel`` does, and really installs it in Pythons."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def build_wheel(folder: Path) -> Path:
-    """Build the wheel of the working copy. :param folder: for the wheel, and what it is built from."""
+    """Build the wheel of the working copy. :param folder: for the wheel and its sources."""
     source = folder / "source"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -26,12 +26,12 @@ def build_wheel(folder: Path) -> Path:
 
 
 def install(wheel: Path, python: Path) -> None:
-    """Install a wheel, without what it requires, in the environment of a Python."""
+    """Install a wheel, without its dependencies, in the environment of a Python."""
     _pip("--python", str(python), "install", "--no-index", "--no-deps", str(wheel))
 
 
 def pretend_version(python: Path, version: str) -> None:
-    """Have an installed package say that it is of another version."""
+    """Change the version of an installed package."""
     (metadata,) = python.parent.parent.glob("lib/python*/site-packages/derived_series_orthanc-*.dist-info/METADATA")
     lines = metadata.read_text("utf-8").splitlines(keepends=True)
     metadata.write_text("".join(f"Version: {version}\n" if line.startswith("Version:") else line for line in lines))

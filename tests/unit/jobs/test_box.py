@@ -35,7 +35,7 @@ class Ended(BaseHTTPRequestHandler):
     do_POST = do_GET
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 @contextmanager

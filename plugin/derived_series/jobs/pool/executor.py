@@ -133,7 +133,7 @@ class _Worker:
     def run(self, message: bytes, job_id: str | None = None) -> tuple[bool, Any]:
         """Run a task in the process: (True, result) or (False, exception).
 
-        :param job: the task's job, to mark what the process logs.
+        :param job_id: the task's job, which marks what the process logs.
         :raises WorkerDied: the process ended, or was ended because its answer cannot be read.
         """
         try:
