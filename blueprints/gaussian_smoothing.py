@@ -25,11 +25,11 @@ class GaussianSmoothing(Pipeline):
         return blueprints[parent.modality.lower()] + derivation(text, "GaussianBlur")
 
     def process(self, input_container):
-        from scipy.ndimage import gaussian_filter  # here: workers that smooth nothing start without it
+        from scipy.ndimage import gaussian_filter  # here, so that workers that do not smooth start without it
 
         series = input_container["image"]
         grid = series.require_grid()
         grid.require_regular("smoothing across slices")
         spacing = (grid.slice_spacing or 1.0, *grid.pixel_spacing)
         sigma = [input_container.parameters.SigmaMm / mm for mm in spacing]
-        return gaussian_filter(series.voxels(), sigma, mode="nearest", axes=(-3, -2, -1))  # not over the times of 4D
+        return gaussian_filter(series.voxels(), sigma, mode="nearest", axes=(-3, -2, -1))  # volumes are separate

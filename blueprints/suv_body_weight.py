@@ -142,7 +142,7 @@ def _injection(isotope, scan, zone, half_life):
     """
     whole = read_datetime(isotope.get("RadiopharmaceuticalStartDateTime"), zone)
     clock = isotope.get("RadiopharmaceuticalStartTime")
-    if whole is None or whole.lasts > timedelta(days=1):  # a year or a month alone
+    if whole is None or whole.lasts > timedelta(days=1):  # only a year or a month
         shown = read_date_and_time(f"{scan.at:%Y%m%d}", clock, zone)
         if shown is not None and shown.at > scan.at + scan.lasts:
             shown = Moment(shown.at - timedelta(days=1), shown.lasts)

@@ -29,7 +29,7 @@ Vector = npt.NDArray[np.float64]
 
 def main() -> int:
     import matplotlib
-    import matplotlib.pyplot as plt  # takes long, and the tests import this file for its grid alone
+    import matplotlib.pyplot as plt  # it takes long, and the tests import this file only for its grid
 
     matplotlib.use("agg")
     plt.rcParams.update({"svg.hashsalt": "coordinate systems", "font.size": 9})

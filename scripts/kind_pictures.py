@@ -121,7 +121,7 @@ def through(axis: int, most: int) -> npt.NDArray[np.uint16]:
     """A projection of the head along an axis, from 0 to ``most``, (row, column)."""
     parent, _ = head()
     sums = (np.clip(parent.voxels() + 1000, 0, None) / 1000).sum(axis=axis)[::-1]
-    sums = (sums / sums.max()) ** 3  # as if the film were harder
+    sums = (sums / sums.max()) ** 3  # with more contrast
     sums = ndimage.zoom(sums, (220 / sums.shape[0], 220 / sums.shape[1]), order=1)
     return np.asarray(np.rint(sums / sums.max() * most * 0.95), np.uint16)
 

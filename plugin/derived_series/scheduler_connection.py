@@ -39,7 +39,7 @@ class CertificateFiles:
         remedy = "derived-series certificates makes them: see docs/many-machines.md"
         try:
             context.load_verify_locations(self.ca)
-        except OSError as error:  # of which ssl's is one
+        except OSError as error:  # which includes ssl's errors
             raise InvalidRequest(f"{self.ca} cannot be used: {_words(error)}", remedy=remedy) from error
         try:
             context.load_cert_chain(self.certificate, self.key, password=_refuse_password)

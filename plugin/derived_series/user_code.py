@@ -24,7 +24,7 @@ def described(error: BaseException) -> str:
     kind = type(error).__name__
     try:
         text = _text(error)
-    except Exception as second:  # the boundary to a class of the user's
+    except Exception as second:  # the boundary to a user's class
         return f"{kind}, whose text cannot be read ({_kind_and_text(second)})"
     return f"{kind}: {text}" if text else kind
 
@@ -32,7 +32,7 @@ def described(error: BaseException) -> str:
 def _kind_and_text(error: BaseException) -> str:
     try:
         return f"{type(error).__name__}: {_text(error)}"
-    except Exception:  # nor can that of the second
+    except Exception:  # the second error's text cannot be read either
         return type(error).__name__
 
 

@@ -106,7 +106,7 @@ def place_of(item: Mapping[str, Any], document: object) -> tuple[int | str, ...]
         if _has(around, part):
             around = around[part]
         elif position == missing:
-            pass  # a key, whatever it looks like
+            pass  # a key, even if it looks like a branch
         elif part == "[key]" or (isinstance(part, str) and _BRANCH.fullmatch(part)):
             continue
         else:
@@ -135,7 +135,7 @@ def problems_in_words(items: Sequence[Mapping[str, Any]], document: object) -> l
         here = [wrong for wrong in wrongs if wrong.place == place]
         deeper = any(len(other) > len(place) and other[: len(place)] == place for other in places)
         if deeper and all(wrong.branched and wrong.expected for wrong in here):
-            continue  # it is of the form of another branch, and something in it is wrong
+            continue  # it has the form of another branch, with an error in it
         sentences = [wrong.sentence for wrong in here if wrong.sentence]
         clauses += sentences or [_expectation(place, here)]
     return list(dict.fromkeys(clauses))
@@ -210,7 +210,7 @@ def json_type(value: object) -> str:
 def _quoted(value: object) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError):  # a dict with other keys than texts, or a list in itself
+    except (TypeError, ValueError):  # a dict with keys that are not texts, or a list that contains itself
         text = repr(value)
     return shortened(_USER.sub("//***@", text), _VALUE_CHARACTERS)
 

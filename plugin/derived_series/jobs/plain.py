@@ -35,7 +35,7 @@ def text_of(value: object) -> str:
     try:
         text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
         return shortened(text, LONGEST_CHARACTERS)
-    except Exception:  # the boundary to a class of the user's
+    except Exception:  # the boundary to a user's class
         return f"<{type(value).__name__}>"
 
 

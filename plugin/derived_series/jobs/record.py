@@ -138,7 +138,7 @@ class JobRecord:
 def subject_of(series: str, request: dict[str, Any]) -> str:
     """The subject of a job; see ``JobRecord.subject``."""
     keys = ("Pipeline", "Blueprint", "Factory", "Inputs", "Orientation", "Part")
-    retrieve = [request["Retrieve"]] if "Retrieve" in request else []  # subjects without it are as they always were
+    retrieve = [request["Retrieve"]] if "Retrieve" in request else []  # else as in earlier versions
     return _digest([series, *(request.get(key) for key in keys), *retrieve])
 
 

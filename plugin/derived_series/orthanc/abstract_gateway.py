@@ -152,7 +152,7 @@ class Gateway(ABC):
         for series in self.find_series({"SeriesInstanceUID": "\\".join(series_instance_uids)}):
             try:
                 self.delete(f"/series/{series['ID']}")
-            except NotFound:  # somebody else was quicker
+            except NotFound:  # somebody else has removed it
                 continue
             removed += 1
         return removed

@@ -45,7 +45,7 @@ class Address:
 
 _VIEW: Mapping[str, tuple[Permission, ...]] = MappingProxyType({"GET": ("view",)})
 _FILE: Mapping[str, None] = MappingProxyType({"GET": None})
-_OPEN = _FILE  # what watches over servers has no user; it is told numbers and states
+_OPEN = _FILE  # monitoring has no user; it gets numbers and states
 
 
 def _post(*permissions: Permission) -> Mapping[str, tuple[Permission, ...]]:
@@ -101,7 +101,7 @@ ADDRESSES: Mapping[str, Address] = MappingProxyType(
         "bulk report": Address(f"{_OWN}/bulk/{_NAME}/report", _VIEW),
         "health": Address(f"{_OWN}/health", _OPEN),
         "metrics": Address(f"{_OWN}/metrics", _VIEW),
-        "start page": Address(_OWN, _FILE),  # Orthanc cuts the slash at the end off
+        "start page": Address(_OWN, _FILE),  # Orthanc removes the slash at the end
         "form page": Address(f"{_OWN}/derive.html", _FILE),
         "bulk page": Address(f"{_OWN}/bulk.html", _FILE),
         "review page": Address(f"{_OWN}/review/{_NAME}", _FILE),

@@ -92,11 +92,11 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     server = str(configuration.get("Name", "Orthanc"))
     folders = tuple(str(around.folder / folder) for folder in settings.blueprint_folders)
 
-    # What is kept: the jobs, and logs of what was done with them.
+    # Storage: the jobs, and the logs of what was done with them.
     storage = JobStorage.open(settings, around, server)
     store, nodes = storage.store, storage.nodes
     json_log = _log_as_configured(gateway, settings, store)
-    store.remove_stray_images()  # now, before the first request can bring another
+    store.remove_stray_images()  # now, before a first request comes
     scratch = store.folder / "scratch"
     logs = RuleLogs.of(store)
     verdicts = VerdictLog(store)
@@ -105,7 +105,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     audit_file = AuditFile(store.folder / "audit.jsonl", settings.audit_room)
     audit = Audit(gateway, AuditLog(store), audit_file)
 
-    # Who works, and how Orthanc is reached from there.
+    # The workers, and their connection to Orthanc.
     attempts, bundles = Attempts(lambda: nodes.is_silent), Bundles(folders)
     pools = WorkerPools.start(
         pool, Interpreter.ours(executable), settings, around, folders, attempts, bundles, store.folder / "environments"
@@ -148,7 +148,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         nodes,
     )
 
-    # What people and rules ask of them.
+    # Requests by people and rules.
     reviews = Reviews(gateway, runner, verdicts, notifier)
     ohif = Ohif(None if settings.ohif_folder is None else around.folder / settings.ohif_folder)
     library = LibraryRoutes(
@@ -195,7 +195,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         nodes,
     )
 
-    # Figures, and what follows from the changes of jobs.
+    # Metrics, and the effects of jobs' changes.
     metrics = Metrics(gateway, store)
     observer = JobObserver(gateway, scratch, reviews, bulk, retrievals, metrics)
     health = Health(

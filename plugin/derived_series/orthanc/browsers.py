@@ -44,7 +44,7 @@ class Doorkeeper:
             self._check_origin(request.headers)
 
     def _check_host(self, host: str) -> None:
-        if not host or self.any_host or is_local(host):  # programs of old may send none, browsers never
+        if not host or self.any_host or is_local(host):  # old programs may send none, but browsers always do
             return
         if not {host.lower(), name_of(host)} & {each.lower() for each in self.hosts}:
             raise Forbidden(

@@ -59,7 +59,7 @@ class FitChecks:
         arguments = (self._connection, list(series), self._folders, asked.pipeline)
         if environment in self._environments:
             future = self._environments[environment].fit(fit_each, *arguments)
-            if future is None:  # its workers are on other machines: each job finds out
+            if future is None:  # its workers are on other machines, so each job finds out
                 return [Look(True) for _ in series]
         else:
             future = self._executor.submit(fit_each, *arguments)

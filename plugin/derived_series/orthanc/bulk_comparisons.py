@@ -61,7 +61,7 @@ class Comparisons:
             self._attempts += 1
             _log.warning("run %s, member %d could not be compared: %s", run, member.number, type(error).__name__)
             if self._attempts < _ATTEMPTS:
-                return None  # it is begun again
+                return None  # it is tried again
             problem = {"Kind": NOTHING, "Problem": f"the comparison could not be made ({type(error).__name__})"}
             comparison = dict.fromkeys(member.reference, problem)
         self._attempts = 0

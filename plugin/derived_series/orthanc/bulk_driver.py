@@ -155,12 +155,12 @@ class BulkDriver:
         except Busy as error:
             _log.info("run %s waits: %s", run.id, error)
         except Exception as error:  # the boundary of each run
-            if self._stopping.is_set():  # what Orthanc answers at its end says nothing
+            if self._stopping.is_set():  # Orthanc's answers at its end mean nothing
                 return
             if isinstance(error, DerivedSeriesError):
                 problem = str(error)
                 _log.error("run %s has failed: %s", run.id, error)
-            else:  # its text may quote anything
+            else:  # its text may quote patient data
                 problem = f"an error of the plugin ({type(error).__name__}): Orthanc's log has more"
                 _log.exception("run %s has failed", run.id)
             self._fail(run, problem)
@@ -209,7 +209,7 @@ class BulkDriver:
             why = problem or (None if members else "no series was found")
             return dataclasses.replace(current, state=state, has_members=True, problem=why)
 
-        if not self._stopping.is_set():  # else what Orthanc answered may be wrong
+        if not self._stopping.is_set():  # otherwise Orthanc's answer may be wrong
             self._log.put(run.id, members, change)
             _log.warning("run %s has %d series", run.id, len(members))
 
@@ -231,7 +231,7 @@ class BulkDriver:
         self._woken.set()  # there may be more to begin
 
     def _looks_at(self, members: Sequence[Member], request: BulkRequest) -> list[Look]:
-        if request.derive is None:  # it has been derived from before
+        if request.derive is None:  # a job derived from it before
             return [Look(True) for _ in members]
         return self._checks.looks([member.series for member in members], request.derive)
 
@@ -270,7 +270,7 @@ class BulkDriver:
             ),
         )
         if (current := self._runner.store.find(accepted.id)) is not None:
-            self.observe(current)  # one that is used again may be over
+            self.observe(current)  # a reused job may be over
 
     def _take_comparison(self) -> None:
         if (compared := self._comparisons.take()) is None:
@@ -319,7 +319,7 @@ class BulkDriver:
         else:
             try:
                 self._runner.cancel(job.id)
-            except Conflict:  # it is over just now
+            except Conflict:  # it has just ended
                 return
 
     def _carry_out_decisions(self) -> None:
@@ -332,7 +332,7 @@ class BulkDriver:
                 raise
             except Exception as error:  # the boundary of each decision; it is tried again
                 place = (run, member.number)
-                if place not in self._refused and not self._stopping.is_set():  # it is said once
+                if place not in self._refused and not self._stopping.is_set():  # report it once
                     self._refused.add(place)
                     _log.error("run %s, member %d: what was decided is not done yet: %s", run, member.number, error)
 

@@ -90,7 +90,7 @@ class MemberFinder:
         for resource, level in resources.items():
             series = self._series_of(resource, level)
             if series is None:
-                if level is None:  # it was listed
+                if level is None:  # its identifier was in the request
                     yield resource, _skipped("there is no such series, study or patient in Orthanc")
                 continue
             for each in series:
@@ -177,7 +177,7 @@ class MemberFinder:
     def _provenance(self, series: str) -> dict[str, Any] | None:
         try:
             provenance = self._gateway.provenance(series)
-        except ValueError:  # somebody has written something else there
+        except ValueError:  # somebody else wrote this metadata
             return None
         keys = ("Job", "ParentSeries", "Request")
         return provenance if isinstance(provenance, dict) and all(key in provenance for key in keys) else None

@@ -196,7 +196,7 @@ class Catalogues:
 
     def _load_again(self, name: str, failed: Future[Catalogue]) -> None:
         with self._lock:
-            is_ours = self._loading[name] is failed  # else another request has seen to it
+            is_ours = self._loading[name] is failed  # otherwise another request has loaded them
         if is_ours:
             self._load(name)
 
@@ -227,7 +227,7 @@ def merged(
     ours = catalogues[OURS]
     pipelines: dict[str, dict[str, Any]] = {}
     problems = [{"File": f"Environments: {name}", "Message": message} for name, message in failed.items()]
-    served: dict[str, set[str]] = {}  # files by the environments that run pipelines of theirs
+    served: dict[str, set[str]] = {}  # the environments that run pipelines of each file
     for name, catalogue in catalogues.items():
         for pipeline, entry in catalogue.pipelines.items():
             environment = environment_of(entry)

@@ -31,10 +31,10 @@ class ChangeReader:
         self._gateway = gateway
         self._log = log
         self._age = stable_age + _MARGIN_SECONDS
-        self._marks: deque[tuple[float, int]] = deque()  # when the log had been read up to where
+        self._marks: deque[tuple[float, int]] = deque()  # the time of each position in the log
         self._seen = Seen(0, 0)
         self._reached = 0
-        self._filter = False  # whether Orthanc leaves out changes of other types (from 1.12.5 on, of some databases)
+        self._filter = False  # whether Orthanc can filter changes by type (from 1.12.5 on, with some databases)
 
     def _has_types(self) -> bool:
         try:

@@ -86,7 +86,7 @@ class Derivations:
         if asked.if_exists != "Reuse" or asked.dry_run:
             self._submit(job, image, by, along)
             return job
-        with self._runner.nodes.alone("reuse"):  # of two at once, the second finds the job of the first
+        with self._runner.nodes.alone("reuse"):  # of two simultaneous requests, the second finds the first one's job
             if (former := self.reusable(job)) is not None:
                 if along is not None:
                     with self._runner.store.transaction() as db:
@@ -128,7 +128,7 @@ class Derivations:
         by: Mapping[str, Any],
         along: Callable[[JobRecord], Note] | None,
     ) -> None:
-        if job.is_preview:  # nothing comes of it
+        if job.is_preview:  # it has no result
             self._runner.submit(job, image)
             return
         act = Act("Derive", by, job.series, job.id, _what(job))

@@ -67,7 +67,7 @@ class Firer:
         job = self._job(rule, asked, *inputs, subject=firing.subject, digest=firing.digest)
         try:
             self._accept(job, rule, self._log.note(Fired(firing, job.id, job.created)))
-        except Conflict:  # it was fired meanwhile, by an Orthanc that led before
+        except Conflict:  # the Orthanc that led before has fired it meanwhile
             return False
         with about_job(job.id):
             _log.warning("rule %s fires for the series %s: job %s", rule.name, job.series, job.id)

@@ -73,7 +73,7 @@ class PluginGateway(Gateway):
     def __init__(self) -> None:
         self._kept: list[Callable[..., object]] = []
         self._keeps_arguments = False
-        self._addresses: dict[int, str] = {}  # of who asks, by the thread of Orthanc's that answers
+        self._addresses: dict[int, str] = {}  # addresses of senders, by Orthanc's thread that answers them
         # The threads of Orthanc's HTTP server have a stack of 100 kB: a few levels of nested JSON, checked or written
         # there, would end the whole server (SIGSEGV). These are kept for later calls: on busy processors, the kernel
         # lets a new thread wait for a tick or two (4 to 9 ms), while one that slept goes first.
@@ -138,7 +138,7 @@ class PluginGateway(Gateway):
             return
         try:
             orthanc.SetStableStatus(series, orthanc.StableStatus.STABLE)
-        except (orthanc.OrthancException, TypeError) as error:  # it was removed meanwhile, or takes other arguments
+        except (orthanc.OrthancException, TypeError) as error:  # the function was removed, or takes other arguments
             _log.info("the series %s is not made stable: %s", series, error)
 
     def audit(self, user: str, series: str, action: str, data: bytes) -> None:
@@ -223,7 +223,7 @@ class PluginGateway(Gateway):
                 parts.get("get") or {},
                 {name.lower(): value for name, value in (parts.get("headers") or {}).items()},
                 parts.get("body") or b"",
-                self._addresses.pop(threading.get_ident(), ""),  # the filter was asked by this same thread
+                self._addresses.pop(threading.get_ident(), ""),  # the same thread called the filter before
             )
             _send(output, self._threads.submit(respond, route, request, doorkeeper).result())
             self._let_go(parts)
@@ -263,7 +263,7 @@ def _send(output: Any, answer: Answer) -> None:
         try:
             with answer.file.open("rb") as file:
                 send_file(output, file, answer.content_type)
-        except FileNotFoundError:  # removed since the route looked: its job is over
+        except FileNotFoundError:  # removed since the route checked: its job is over
             output.SendHttpStatusCode(404)
         return
     if answer.status == 200:

@@ -38,5 +38,5 @@ class JobObserver:
         mark_retrieved(self.gateway, self.retrievals, job)
         self.metrics.observe(job)
         if job.result is not None and job.state is not State.RUNNING:
-            for series in stored_ids(job.result):  # all of it is there: rules on it need not wait for StableAge
+            for series in stored_ids(job.result):  # it is complete, so rules on it need not wait for StableAge
                 self.gateway.set_stable(series)

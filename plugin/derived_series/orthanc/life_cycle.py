@@ -62,7 +62,7 @@ class LifeCycle:
         self.bulk.wake()
         if is_alone:
             self.reviews.settle_all()
-        else:  # beside the thread that has to say every second that this Orthanc is there
+        else:  # not in the thread that must report every second that this Orthanc is alive
             threading.Thread(target=self.reviews.settle_all, name="reviews", daemon=True).start()
 
     def resign(self) -> None:

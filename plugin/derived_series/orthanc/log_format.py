@@ -47,7 +47,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["Trace"] = shortened(self.formatException(record.exc_info), _TRACE_CHARACTERS)
-        return json.dumps(encodable(line))  # in ASCII: whatever the message holds, it is one line
+        return json.dumps(encodable(line))  # in ASCII, so that any message is one line
 
 
 class JsonLog:

@@ -59,7 +59,7 @@ class Metrics:
             return
         states = destinations(job)
         if not job.request.get("HoldUntilAccepted") or all(state == HELD for state in states.values()):
-            self._stored(pipeline, job.result)  # one whose held destinations were released has been counted before
+            self._stored(pipeline, job.result)  # a job whose held destinations were released was counted before
 
     def _stored(self, pipeline: str, result: dict[str, Any]) -> None:
         self._add("derived_series_instances_stored", result["InstancesCount"])

@@ -14,7 +14,7 @@ def patient_of(gateway: Gateway, series: str) -> dict[str, Any]:
     try:
         tags = dict(gateway.series(series)["MainDicomTags"])
         study = gateway.get(f"/series/{series}/study")
-    except (DerivedSeriesError, ValueError):  # the end of the job counts, not what can be said beside it
+    except (DerivedSeriesError, ValueError):  # the notice of the job's end must be sent, even without tags
         return {}
     tags |= study.get("MainDicomTags", {}) | study.get("PatientMainDicomTags", {})
     return {name: tags[name] for name in OF_A_PATIENT if name in tags}

@@ -26,7 +26,7 @@ def rejection_in_study(gateway: Gateway, series: str) -> dict[str, Any] | None:
     """
     document = gateway.series(series)
     uid = document["MainDicomTags"]["SeriesInstanceUID"]
-    # /tools/find by StudyInstanceUID and Modality takes the longer, the more series Orthanc holds
+    # /tools/find by StudyInstanceUID and Modality gets slower with every series in Orthanc
     for note in gateway.get(f"/studies/{document['ParentStudy']}/series"):
         if note["MainDicomTags"].get("Modality") != "KO":
             continue

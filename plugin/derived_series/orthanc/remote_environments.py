@@ -124,7 +124,7 @@ def _authorities(name: str, file: Path) -> str:
     content = _text(name, file)
     try:
         ssl.create_default_context(cadata=content)
-    except (OSError, ValueError) as error:  # of which ssl's are one
+    except (OSError, ValueError) as error:  # which includes ssl's errors
         raise InvalidRequest(
             f"Environments: {name}: CaBundle: {file} holds no certificates in PEM",
             remedy="name the file of the authority of the certificate that Orthanc's HTTPS port shows",

@@ -32,6 +32,6 @@ def _respond(route: Route, request: Request, doorkeeper: Doorkeeper) -> Answer:
         return handler(request) if handler else method_not_allowed(request, route)
     except DerivedSeriesError as error:
         return error_answer(error, request)
-    except Exception:  # the one boundary of callbacks: beyond it is a bare 500 without a word
+    except Exception:  # the one boundary of callbacks: an error beyond it would be a bare 500
         _log.exception("internal error in %s %s", request.method, request.uri)
         return error_answer(DerivedSeriesError("internal error", remedy="see Orthanc's log"), request)

@@ -46,7 +46,7 @@ class Reviews:
         self._notifier = notifier
         self._gateway = gateway
         self._runner = runner
-        self._lock = threading.Lock()  # two may settle the same job
+        self._lock = threading.Lock()  # two threads may settle the same job
 
     def provenance(self, series: str) -> dict[str, Any]:
         """The provenance of a derived series.
@@ -85,7 +85,7 @@ class Reviews:
         return verdict if note is None else note | ({} if verdict is None else {"Former": verdict})
 
     def _kept(self, series: str) -> dict[str, Any] | None:
-        for job in self._runner.store.of_series(series):  # it may have stored its document just now
+        for job in self._runner.store.of_series(series):  # it may just have stored its document
             if verdict := _rejection(job):
                 return verdict
         return self._log.of(series)
@@ -128,7 +128,7 @@ class Reviews:
         """Record that a series is accepted."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
         along = self._notifier.of_verdict(series, verdict.get("User"), self._runner.store.maker_of(series))
-        self._log.put(series, verdict, along)  # first: a copy that differs is only reported, and counts for nothing
+        self._log.put(series, verdict, along)  # first, as a copy that differs is only reported and has no effect
         self._notifier.wake()
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
         try:

@@ -72,7 +72,7 @@ class StudyWatch:
                     break
                 if study and not is_coming(rule, study):
                     self._settle(reader, rule, wait, study, is_over=True)
-            except NotFound:  # it is forgotten with the other ones that are gone
+            except NotFound:  # it is forgotten with the other missing studies
                 continue
             except Busy:
                 raise

@@ -68,7 +68,7 @@ class RuleTrigger:
     ):
         self._notifier = notifier
         self._nodes = nodes
-        self._losses = 0  # ends of Orthancs that are known, and of those the ones that were caught up with
+        self._losses = 0  # the known ends of Orthancs, and those after which the log was read again
         self._caught_up_with = -1
         self._gateway = gateway
         self._runner = runner
@@ -151,7 +151,7 @@ class RuleTrigger:
         self._prune_at = time.monotonic() + _PRUNE_SECONDS
         gone, unsent = [], []
         for fired in self._log.before(time.time() - _KEPT_SECONDS):
-            if self._stopping.is_set():  # what Orthanc answers now may be wrong
+            if self._stopping.is_set():  # Orthanc's answers may be wrong now
                 return
             if not all(map(self._gateway.has_series, fired.firing.inputs.values())):
                 gone.append(fired)
@@ -170,7 +170,7 @@ class RuleTrigger:
         try:
             return bool(self._gateway.get(f"/studies/{study}"))
         except NotFound:
-            return self._stopping.is_set()  # what Orthanc answers then may be wrong
+            return self._stopping.is_set()  # Orthanc's answers may be wrong then
 
     def _look_at_all(self) -> bool:
         """Look at all waiting series; return whether all are done."""
@@ -179,7 +179,7 @@ class RuleTrigger:
             if self._stopping.is_set():
                 return True
             if self.apply(series):
-                if not self._stopping.is_set():  # else what Orthanc answered may be wrong
+                if not self._stopping.is_set():  # otherwise Orthanc's answer may be wrong
                     self._leave(series)
             else:
                 done = False
@@ -204,7 +204,7 @@ class RuleTrigger:
             if reader.is_being_made(series):
                 return False
             done = [self._is_applied(reader, rule, facts) for rule in self._rules]
-        except NotFound:  # it was removed, and with it all reason to look
+        except NotFound:  # it was removed, so there is nothing to look at
             return True
         except Busy:
             raise

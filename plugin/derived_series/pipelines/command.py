@@ -194,7 +194,7 @@ class CommandPipeline(Pipeline):
     def _result(self, out: Path, name: str, output: Output) -> Any:
         pattern = self.named_files().get(name)
         if pattern is None:
-            return None  # its values are in a file of their own
+            return None  # its values have their own file
         matching = sorted(path for path in out.glob(pattern) if is_of(path, out))
         files = [file for path in matching for file in ([path] if path.is_file() else _files(path))]
         if not files and output.optional:
@@ -279,7 +279,7 @@ def in_order(datasets: list[Dataset]) -> list[Dataset]:
     """Datasets of one series in its order: ascending along the normal, or by InstanceNumber without positions."""
     try:
         placed = list(ParentSeries.from_datasets(datasets).instances)
-    except DerivedSeriesError:  # what is wrong with them, the gate says
+    except DerivedSeriesError:  # the gate reports what is wrong with them
         placed = []
     if {id(each) for each in placed} == {id(each) for each in datasets}:
         return placed

@@ -141,7 +141,7 @@ class ContainerPipeline(CommandPipeline):
                 remedy="leave user out, or run Orthanc as root",
             )
         for name in targets:
-            (container.folder / name).chmod(0o777)  # the user inside may be another one
+            (container.folder / name).chmod(0o777)  # the user inside may differ
         wanted = Container(
             self.image,
             f"derived-series-{uuid.uuid4().hex[:16]}",

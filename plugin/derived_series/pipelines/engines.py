@@ -91,7 +91,7 @@ def removal(engine: Engine, container: Container) -> list[list[str]]:
 def _docker(engine: Engine, container: Container) -> list[str]:
     line = [engine, *container.engine_options, "run", "--rm", "--name", container.name]
     line += ["--network", container.network, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
-    line += ["--security-opt", "label=disable"]  # else SELinux keeps the mounted folders from the container
+    line += ["--security-opt", "label=disable"]  # otherwise SELinux hides the mounted folders from the container
     for mount in container.mounts:
         read_only = ",readonly" if mount.is_read_only else ""
         line += ["--mount", f"type=bind,source={mount.source},target={mount.target}{read_only}"]
@@ -100,7 +100,7 @@ def _docker(engine: Engine, container: Container) -> list[str]:
     if container.user:
         line += ["--user", container.user]
         if engine == "podman" and os.getuid() != 0:
-            line += ["--userns", "keep-id"]  # without root's rights, the user outside is another one inside
+            line += ["--userns", "keep-id"]  # without root rights, users inside and outside would differ
     if container.folder:
         line += ["--workdir", container.folder]
     if container.memory_mb is not None:

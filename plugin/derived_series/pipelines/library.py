@@ -97,16 +97,14 @@ class Library:
                 problems.append(Problem(folder, "is not a folder"))
                 continue
             home = str((folder.parent if folder.is_file() else folder).resolve())
-            if home not in sys.path:  # last: a helper hides no library
+            if home not in sys.path:  # last, so that a helper hides no library
                 sys.path.append(home)
             for file in [folder] if folder.is_file() else sorted(folder.glob("*.py")):
                 if file.name.startswith("_"):
                     continue
                 try:
                     _collect(file, blueprints, pipelines, factories)
-                except (
-                    Exception
-                ) as error:  # the boundary to user files: whatever they raise is reported, and stops no other file
+                except Exception as error:  # the boundary to user files: an error is reported and stops no other file
                     _log.info("%s cannot be loaded: %s", file.name, described(error), exc_info=True)
                     problems.append(Problem(file, _with_place(error)))
         return cls(

@@ -32,7 +32,7 @@ def series_of_output(output: PlannedOutput, result: Any, inputs: InputSeries, op
     if not own_build and isinstance(result, Dataset):
         result = [result]
     is_finished = own_build or isinstance(result, Series | list | tuple)
-    if is_finished and output.is_one_of_several:  # the others are still what the request is about
+    if is_finished and output.is_one_of_several:  # the other outputs still answer the request
         options = replace(options, resampling=None, frame_of_reference="Parent")
     if options.resampling is not None and is_finished:
         raise InvalidRequest(

@@ -23,7 +23,7 @@ def by_output(name: str, pipeline: Pipeline, result: Any) -> tuple[dict[str, Any
     what = f"process of pipeline {name!r}"
     is_named = isinstance(result, Mapping) and not isinstance(result, Dataset)
     if is_named and not pipeline.outputs and not set(result) <= {RESULT, VALUES}:
-        is_named = False  # whatever it is, it is what a factory of the user's takes
+        is_named = False  # a user's factory may take anything
     if not is_named:
         if len(outputs) > 1:
             raise UserCodeError(

@@ -113,7 +113,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[answering],
-                start_new_session=True,  # what ends the worker's process group leaves it the time to clean up
+                start_new_session=True,  # so that it can clean up when the worker's process group is killed
             )
         finally:
             os.close(answering)
@@ -127,7 +127,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
                     tell(line)
                 status = answer_file.read()
             finally:
-                process.stdin.close()  # when telling has raised: it ends the command
+                process.stdin.close()  # if tell raised, it ends the command
     return json.loads(status or b"{}"), list(last)
 
 

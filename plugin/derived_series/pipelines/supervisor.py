@@ -30,7 +30,7 @@ def main() -> int:
     """Run the command in one line of JSON on standard input; when the input ends, end the command."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with open(0, "rb", buffering=0, closefd=False) as asked:  # unbuffered: its end is waited for below
+    with open(0, "rb", buffering=0, closefd=False) as asked:  # unbuffered, as its end is awaited below
         task = json.loads(asked.readline())
     lost = False
     try:
@@ -40,7 +40,7 @@ def main() -> int:
             _clean_up(command)
         _end_descendants()
         if lost:
-            for command in task["cleanup"]:  # what was being made when it was first looked for
+            for command in task["cleanup"]:  # files that were being written during the first removal
                 _clean_up(command)
             for folder in task["remove"]:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -48,7 +48,7 @@ def main() -> int:
         try:
             json.dump(status, answer)
             answer.flush()
-        except OSError:  # nobody is there to read it
+        except OSError:  # nobody reads it any more
             os._exit(0)
     return 0
 
@@ -74,7 +74,7 @@ def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]
             stdin=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=prepare,  # there is one thread here
+            preexec_fn=prepare,  # this process has a single thread
         )
     except OSError as error:
         return {"Error": f"{type(error).__name__}: {error}"}, False

@@ -43,7 +43,7 @@ def frame_places(source: Dataset) -> tuple[FramePlace, ...] | None:
 
     :param source: the header of the object, as it was read.
     """
-    groups = dict(source.items()).get(PER_FRAME)  # get_item would read what is still in its file
+    groups = dict(source.items()).get(PER_FRAME)  # get_item would read values that are still in the file
     if not isinstance(groups, RawDataElement) or groups.length == _UNDEFINED:
         return None
     if groups.is_implicit_VR or not groups.is_little_endian:

@@ -38,7 +38,7 @@ def segmentation_document(source: Dataset, held: Mapping[str, str]) -> dict[str,
     shared, frames = shared_group(source), _frame_places(source, count)
     is_label_map = str(source.get("SegmentationType")) == "LABELMAP"
     items = source.get("SegmentSequence") or []
-    if is_label_map:  # 0 is where there is none
+    if is_label_map:  # 0 is the background
         items = [item for item in items if item.get("SegmentNumber") != 0]
     grid, slices = _grid_of_frames(source, shared, frames)
     return {

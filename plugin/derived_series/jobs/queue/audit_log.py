@@ -71,7 +71,7 @@ class AuditLog:
         text = act.content().decode()
 
         def write(db: Transaction) -> None:
-            db.execute("DELETE FROM acts WHERE job NOT IN (SELECT id FROM jobs)")  # those of jobs that are forgotten
+            db.execute("DELETE FROM acts WHERE job NOT IN (SELECT id FROM jobs)")  # acts on forgotten jobs
             ((number,),) = db.execute("SELECT coalesce(max(seq), 0) + 1 FROM acts WHERE job = ?", [act.job]).fetchall()
             db.execute("INSERT INTO acts (job, act, seq) VALUES (?, ?, ?)", [act.job, text, number])
 

@@ -57,8 +57,8 @@ class Ends:
         try:
             self._take_outcome(running)
         except DISK_ERRORS:
-            raise  # it is taken again
-        except Exception as error:  # the boundary to whatever a job says: it costs that job alone
+            raise  # it will be reported again
+        except Exception as error:  # the boundary to the content of a job: an error costs only that job
             _log.exception("the outcome of job %s cannot be taken", running.job.id)
             ended = self.give_up(running.job, error)
             if ended is not None and ended.has_leftovers and running.verdict is None:

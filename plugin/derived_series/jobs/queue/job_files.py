@@ -146,7 +146,7 @@ class FolderFiles(JobFiles):
             with self.log_path(job_id).open("rb") as file:
                 file.seek(start)
                 return file.read(_PAGE_BYTES)
-        except OSError:  # nothing was said
+        except OSError:  # it has no lines
             return b""
 
     def remove(self, job_id: str) -> None:

@@ -104,8 +104,8 @@ class PostgresqlDatabase(Database):
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._leading: Connection | None = None
-        self._contact = 0.0  # when the last statement was begun that was answered
-        self._calls: dict[int, tuple[Connection, float]] = {}  # what the server is asked now, and since when
+        self._contact = 0.0  # when the last answered statement began
+        self._calls: dict[int, tuple[Connection, float]] = {}  # the present statement, and when it began
         self._closed = threading.Event()
         self._version = 0
         self._watch = threading.Thread(target=self._watch_calls, name="jobs database", daemon=True)

@@ -127,7 +127,7 @@ class ManyNodes(Nodes):
                 done = True
             finally:
                 if not done:
-                    self._resign()  # it is begun again
+                    self._resign()  # it is tried again
         self._ticks += 1
         if term is not None and self._ticks % _TICKS_OF_OTHERS == 0:
             others = set(self._database.sessions())
@@ -154,7 +154,7 @@ class ManyNodes(Nodes):
             try:
                 self._database.listen(hear, lambda: self._hear(NEW, ""))
                 return
-            except Exception:  # the one boundary of this thread; others are looked after all the same, later
+            except Exception:  # the one boundary of this thread; the other Orthancs are checked later
                 if not self._stopping.is_set():
                     _log.exception("what another Orthanc has said has met an error")
             self._stopping.wait(_TICK_SECONDS)

@@ -86,7 +86,7 @@ class JobRunner:
         self.limits = limits
         self._executor = executor
         self._previews = previews
-        self._environments = Environments() if environments is None else environments  # there may be none in it
+        self._environments = Environments() if environments is None else environments  # an empty one is false
         self._messages: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._running = RunningJobs()
         self._uploads = KeptUploads(store, limits)
@@ -182,7 +182,7 @@ class JobRunner:
             try:
                 self._room.wait(job_id, patience, lambda: _is_told(self.store.get(job_id)))
                 job = self.store.get(job_id)
-            except Busy:  # the database is away for a while
+            except Busy:  # the database is temporarily unreachable
                 if self.nodes.is_alone or time.monotonic() >= end or self._stopping.wait(_UNSURE_SECONDS):
                     raise
                 continue

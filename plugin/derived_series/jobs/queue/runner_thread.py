@@ -49,8 +49,8 @@ class RunnerThread:
         self._nodes: Nodes = ends.nodes
         self._running: RunningJobs = sender.running
         self._orders: SimpleQueue[str] = SimpleQueue()  # to lead, and to resign
-        self._in_office = False  # between the two: even while it is not sure to lead, what runs here is this Orthanc's
-        self._recovery = False  # what is on disk is to be compared with what runs
+        self._in_office = False  # from one to the other, even in moments when it is not sure to lead
+        self._recovery = False  # the jobs on disk must be compared with the running ones
         self._look_at = 0.0
         self._thread = threading.Thread(target=self._decide, name="job runner", daemon=True)
 
@@ -99,7 +99,7 @@ class RunnerThread:
                 self._hand_out()
                 self._ends.uploads.tidy_when_due(self._ends.clock.now())
             except DISK_ERRORS as error:
-                # The disk is full or gone. Nothing has been decided: what was reported is reported again.
+                # The disk is full or gone. Nothing is decided yet, so reports come again.
                 _log.error("the jobs cannot be written: %s", error, extra={"job": job_id})
                 if kind:
                     self._messages.put((kind, job_id))
@@ -181,7 +181,7 @@ class RunnerThread:
                     self._ends.discard(job)
                 except DISK_ERRORS:
                     raise
-                except Exception:  # one that cannot be discarded keeps no other from being so
+                except Exception:  # one that cannot be discarded does not block the others
                     _log.exception("what job %s left cannot be removed", job.id, extra={"job": job.id})
 
     # -- beginning -----------------------------------------------------------------------------------------
@@ -197,9 +197,9 @@ class RunnerThread:
                     self._begin(job, previews)
             except DISK_ERRORS:
                 self._running.pop(job.id, None)
-                self._recovery = True  # whether it has begun, by what is written, is seen then
+                self._recovery = True  # the record will show then whether it has begun
                 raise
-            except Exception as error:  # the boundary to whatever a job says: without it, it would be first for ever
+            except Exception as error:  # the boundary to a job's content, which else stays first for ever
                 _log.exception("job %s cannot be begun", job.id, extra={"job": job.id})
                 self._ends.give_up(job, error)
 
@@ -216,7 +216,7 @@ class RunnerThread:
         )
         task = self._sender.make_task(job)
         if not self._store.claim(job):
-            return  # it was taken back or is another's
+            return  # it was withdrawn, or is another Orthanc's
         self._ends.leftovers.begin(job.id)
         self._sender.derive(job, task, executor)
         self._ends.observation.tell(job)
@@ -242,7 +242,7 @@ class RunnerThread:
 
     def _end(self, running: Running, problem: Problem) -> None:
         if running.verdict is not None and problem is CANCELLED:
-            return  # it has ended already, and what it left is being removed
+            return  # it has already ended, and its remains are being removed
         running.stopping = running.stopping or problem
         running.deadline = time.monotonic() + DISCARD_SECONDS
         running.future.cancel()

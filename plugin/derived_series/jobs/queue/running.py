@@ -45,7 +45,7 @@ class RunningJobs(dict[str, Running]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._room = WaitingRoom()  # of those who wait until a job has given its place back
+        self._room = WaitingRoom()  # for threads that wait until a job has returned its place
 
     def let_go(self, job_id: str) -> None:
         """Give a job's place back, and wake those who wait for that."""

@@ -50,7 +50,7 @@ class TaskSender:
             extra=executor is self.previews,
             elsewhere=executor is not self.executor and executor is not self.previews,
         )
-        self.running[job.id] = running  # before the worker has it, which may tell its progress at once
+        self.running[job.id] = running  # before the worker gets it, as it may report progress at once
         running.future = executor.submit(self.work.derive, task)
         self._listen(job.id, running.future)
 

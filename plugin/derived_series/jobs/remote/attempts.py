@@ -68,7 +68,7 @@ class Attempts:
         :raises DerivedSeriesError: this worker must not have it, which ends the attempt.
         """
         token = secrets.token_urlsafe(24)
-        with self._lock:  # atomically: an end in between would end neither
+        with self._lock:  # atomically, as an end in between would end neither
             attempt = self._tickets.pop(_digest(ticket), None)
             if attempt is None or attempt.job != job_id or self._may_be_anothers(attempt):
                 raise Superseded("this attempt has ended, or another worker has it")

@@ -207,7 +207,7 @@ class BulkRequest:
                 remedy="single derivations have 0, and must not wait for the run",
             )
         request = cls(keys, None if keys.again is not None else asked, derive_keys)
-        request.for_one()  # so that what no series can have is refused now
+        request.for_one()  # so that impossible values are refused now
         return request
 
     def check_new(self) -> None:

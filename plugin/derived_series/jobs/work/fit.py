@@ -144,7 +144,7 @@ def _fit_of(client: Client, series: str, named: NamedPipeline | None, pipeline: 
         if name == parent_name or each.prior:
             continue
         taken = [str(other["ID"]) for other in heads.others if heads.refusal(other, each) is None]
-        if len(taken) > 1:  # what a run itself has made is not what it looks for
+        if len(taken) > 1:  # skip series that a run itself has made
             taken = [other for other in taken if not _is_derived(client, other)]
         if len(taken) > 1:
             return _refused(f"{len(taken)} series of its study are taken as the input {name!r}: derive it by itself")

@@ -128,7 +128,7 @@ class _Transfer:
         """The mark of a complete series, if this job retrieved it; else None."""
         client, job = self.attempt.client, self.attempt.task.job_id
         mark = _mark_of(client, series, job)
-        if mark is None and self._is_announced:  # the attempt that has brought it was ended before it could say so
+        if mark is None and self._is_announced:  # the attempt that retrieved it was ended before it could mark it
             mark = self._origin(series, instances)
             _mark(client, series, job, mark)
         return mark

@@ -25,7 +25,7 @@ def store_and_verify(attempt: Attempt, series: Series, before: int, total: int) 
     if (complete := _stored_already(attempt, series, uids)) is not None:
         return complete
     if find_series(client, series.series_instance_uid):
-        progress.check()  # what another attempt stores is not to be removed
+        progress.check()  # series of another attempt must not be removed
         remove_series(client, series.series_instance_uid)
     samples: list[Sample] = []
     compared = {0, len(uids) // 2, len(uids) - 1}

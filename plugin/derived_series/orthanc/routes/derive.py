@@ -98,7 +98,7 @@ class DeriveRoutes:
             return Answer.of({**job.result, "JobID": job.id})
         if job.state is State.FAILURE and job.problem is not None:
             return problem_answer(job.problem, request, job.id)
-        if job.state is State.RETRY and job.result is not None:  # stored here; destinations are tried again
+        if job.state is State.RETRY and job.result is not None:  # it is stored here; the destinations are tried again
             return Answer.of({**job.result, "JobID": job.id}, 202)
         if self._runner.is_stopping:
             raise Busy(f"Orthanc is stopping; job {job.id} goes on at its next start", retry_after=30)

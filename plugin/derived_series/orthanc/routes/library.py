@@ -38,7 +38,7 @@ class LibraryRoutes:
     ):
         self._notifier = notifier
         self._ohif = ohif
-        self._version = version()  # now: an upgrade replaces what is installed while this one runs on
+        self._version = version()  # now, because an upgrade replaces the installed files while this process runs
         self._features = dict(features)
         self._runner = runner
         self._settings = settings

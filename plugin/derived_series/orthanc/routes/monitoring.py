@@ -21,7 +21,7 @@ class MonitoringRoutes:
         self._metrics = metrics
         self._outbox = outbox
         self._settings = settings
-        self._version = version()  # now: an upgrade replaces what is installed while this one runs on
+        self._version = version()  # now, because an upgrade replaces the installed files while this process runs
 
     def health(self, request: Request) -> Answer:
         """The checks, with 503 if something prevents derivations; a mere warning is a 200."""

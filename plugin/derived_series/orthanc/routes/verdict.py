@@ -68,7 +68,7 @@ class VerdictRoutes:
         derivation = str(provenance["Job"])
         asked = ReviewRequest.of(parse_json(request.body, "the body"))
         caller = self._callers.known(request, asked.user)
-        with self._runner.nodes.alone("verdicts"):  # they are decided one after the other
+        with self._runner.nodes.alone("verdicts"):  # verdicts are given one after the other
             self._refuse_unseen(asked, self._state(request, series, provenance))
             if asked.verdict == "Accept":
                 self._accept(series, derivation, asked, caller)
@@ -86,7 +86,7 @@ class VerdictRoutes:
             job = self._waited(begun)
             if job.state is State.FAILURE and job.problem is not None and job.result is None:
                 return problem_answer(job.problem, request, job.id)
-            self._reviews.observe(job)  # the runner tells it, too, but maybe after this answer
+            self._reviews.observe(job)  # the runner reports it too, but maybe after this answer
         state = self._state(request, series, provenance)
         is_open = any(each["State"] == _REJECTING for each in state["Siblings"] if asked.all or each["ID"] == series)
         return Answer.of(state, 202 if is_open or state["State"] == _REJECTING else 200)
