@@ -153,9 +153,7 @@ class _Worker:
                     return bool(kind), value
         except (OSError, EOFError):
             pass
-        except (
-            Exception
-        ) as error:  # some answers can be sent but not read: that fails the task, not the worker's thread
+        except Exception as error:  # an answer that can be sent but not read fails the task, not this thread
             return False, error
         try:
             code = self.process.wait(_LAST_WORDS_SECONDS)
