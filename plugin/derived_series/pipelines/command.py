@@ -21,9 +21,9 @@ from derived_series.dicom.source.instances import is_dicom
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError, DerivedSeriesError, UserCodeError
 from derived_series.pipelines.arguments import Arguments, check, placed
-from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.declaration import check_declaration
 from derived_series.pipelines.input import Input
+from derived_series.pipelines.input_container import InputContainer
 from derived_series.pipelines.output import RESULT, VALUES, Output, Value
 from derived_series.pipelines.pipeline import Pipeline
 from derived_series.pipelines.supervised import Command, run

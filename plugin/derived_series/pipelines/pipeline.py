@@ -14,8 +14,8 @@ from derived_series.dicom.blueprints.filling import FillingStrategy
 from derived_series.dicom.factories.base import DicomFactory, NumpyFactory
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.errors import BlueprintError
-from derived_series.pipelines.container import InputContainer
 from derived_series.pipelines.input import Input
+from derived_series.pipelines.input_container import InputContainer
 from derived_series.pipelines.output import RESULT, Output
 
 

@@ -15,7 +15,7 @@ from derived_series.errors import DerivedSeriesError, InvalidRequest
 from derived_series.kinds import sop_class
 from derived_series.pipelines.blueprint_run import run_blueprint
 from derived_series.pipelines.checked_parameters import checked_parameters
-from derived_series.pipelines.container import InputContainer
+from derived_series.pipelines.input_container import InputContainer
 from derived_series.pipelines.input_data import data_of_inputs
 from derived_series.pipelines.input_series import InputSeries, require_same_patient, series_of_inputs
 from derived_series.pipelines.library import Library
