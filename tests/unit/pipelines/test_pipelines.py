@@ -25,6 +25,7 @@ from derived_series.errors import (
     BlueprintError,
     Conflict,
     HeaderError,
+    InvalidImage,
     InvalidParent,
     InvalidRequest,
     PixelError,
@@ -108,7 +109,7 @@ class Mine(Pipeline):
         (None, UserCodeError, "returned nothing"),
         (np.zeros((4, 6, 6)), ShapeMismatch, r"\(4, 6, 6\), the parent series' is \(4, 6, 5\)"),
         (np.full((4, 6, 5), np.nan), PixelError, "NaN or Inf"),
-        ("text", PixelError, "no pixel encoding"),
+        ("text", InvalidImage, "not an array, but of the type str"),
         ([Dataset()], HeaderError, "SOPClassUID"),
     ],
 )
