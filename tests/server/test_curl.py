@@ -73,33 +73,33 @@ def shell(script: str, server: OrthancServer, folder: Path, **variables: str) ->
     return done.stdout
 
 
-def test_verdicts_are_given_by_the_curls_of_the_documents(orthanc: OrthancServer, tmp_path: Path) -> None:
-    parent = orthanc.upload(ct_phantom(slices=3))
-    derived = str(derive(orthanc, parent, Pipeline="gaussian_smoothing")["ID"])
+def test_verdicts_are_given_by_the_curls_of_the_documents(empty_orthanc: OrthancServer, tmp_path: Path) -> None:
+    parent = empty_orthanc.upload(ct_phantom(slices=3))
+    derived = str(derive(empty_orthanc, parent, Pipeline="gaussian_smoothing")["ID"])
     (verdicts,) = commands("README.md", "/review", "Reject")
-    for verdict, line in zip(("Accept", "Reject"), verdicts.strip().splitlines(), strict=True):
-        answer = json.loads(shell(line, orthanc, tmp_path, DERIVED=derived))
-        assert (answer["Verdict"], answer["User"]) == (verdict, "Anna")
+    for state, line in zip(("Accepted", "Rejected"), verdicts.strip().splitlines(), strict=True):
+        answer = json.loads(shell(line, empty_orthanc, tmp_path, DERIVED=derived))
+        assert (answer["State"], answer["User"]) == (state, "Anna")
 
 
-def test_a_run_is_tried_by_the_curl_of_the_documents(orthanc: OrthancServer, tmp_path: Path) -> None:
-    parent = orthanc.upload(ct_phantom(slices=3))
-    date = orthanc.json(f"/series/{parent}/study")["MainDicomTags"]["StudyDate"]
+def test_a_run_is_tried_by_the_curl_of_the_documents(empty_orthanc: OrthancServer, tmp_path: Path) -> None:
+    parent = empty_orthanc.upload(ct_phantom(slices=3))
+    date = empty_orthanc.json(f"/series/{parent}/study")["MainDicomTags"]["StudyDate"]
     (command,) = commands("docs/bulk.md", '"DryRun": true')
-    assert json.loads(shell(command, orthanc, tmp_path))["DryRun"] is True
-    asked = shell(command.replace("20260101-20260331", date), orthanc, tmp_path)
+    assert json.loads(shell(command, empty_orthanc, tmp_path))["DryRun"] is True
+    asked = shell(command.replace("20260101-20260331", date), empty_orthanc, tmp_path)
     assert parent in {each["Series"] for each in json.loads(asked)["Members"]}
 
 
-def test_the_commands_of_the_readme_that_need_no_server(orthanc: OrthancServer, tmp_path: Path) -> None:
-    parent = orthanc.upload(ct_phantom(slices=3))
+def test_the_commands_of_the_readme_that_need_no_server(empty_orthanc: OrthancServer, tmp_path: Path) -> None:
+    parent = empty_orthanc.upload(ct_phantom(slices=3))
     (script,) = commands("README.md", "/archive")
     archive, *lines = script.strip().splitlines()
-    shell(archive, orthanc, tmp_path, PARENT=parent)
+    shell(archive, empty_orthanc, tmp_path, PARENT=parent)
     ParentSeries.from_folder(tmp_path / "PARENT_DIR").to_nifti().to_filename(tmp_path / "result.nii.gz")
     (tmp_path / "blueprints").mkdir()
     readme = (REPOSITORY / "README.md").read_text("utf-8")
     (shown,) = re.findall(r'```python\n("""A denoised CT.*?)```', readme, re.S)
     (tmp_path / "blueprints/denoised.py").write_text(shown, "utf-8")
-    shell("\n".join(lines), orthanc, tmp_path)
+    shell("\n".join(lines), empty_orthanc, tmp_path)
     assert len([path for path in (tmp_path / "OUT_DIR").rglob("*") if path.is_file()]) == 3
