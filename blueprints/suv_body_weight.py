@@ -7,17 +7,17 @@ from derived_series.dicom.encoding.times import Moment, moment_of, read_date_and
 from derived_series.errors import InvalidParent
 from derived_series.pipelines import Input, Pipeline
 
-#: Doses that are given lie between these: to a mouse, and of yttrium-90 to a liver.
+#: The range of possible doses: from a mouse's to yttrium-90 for a liver.
 LEAST_BQ, MOST_BQ = 1e5, 1e10
-#: A tenth of what the weakest scans are made with, per kg of weight.
+#: A tenth of the weakest scans' dose per kg of weight.
 LEAST_BQ_PER_KG = 2e4
-#: So few decays in all make no image, even of an isotope that is gone after minutes.
+#: The fewest decays in total that make an image, even of an isotope that lasts minutes.
 LEAST_DECAYS_PER_KG = 2e7
-#: What doses are written in where they are not in Bq.
+#: Units of doses that are not in Bq.
 UNITS_IN_BQ = {"kBq": 1e3, "MBq": 1e6, "GBq": 1e9}
-#: After so many half-lives a thousandth of the dose is left: nothing to make an image of.
+#: The number of half-lives after which a thousandth of the dose is left, too little for an image.
 MOST_HALF_LIVES = 10
-#: Two times of one injection may differ by this part of a half-life, which changes the SUV by 0.7 %.
+#: The fraction of a half-life by which two times of one injection may differ, which changes the SUV by 0.7 %.
 SAME_INJECTION = 0.01
 
 INJECTED = "RadiopharmaceuticalStartDateTime or RadiopharmaceuticalStartTime"
@@ -51,7 +51,7 @@ class SUVBodyWeight(Pipeline):
 
 
 def suv_factor(series):
-    """g/ml per Bq/ml: weight in g over the injected activity at the time that the pixels are corrected to."""
+    """The factor from Bq/ml to g/ml: the weight in g over the injected activity at the pixels' decay correction time."""
     isotope = _radiopharmaceutical(series.pivot)
     dose = float(isotope.get("RadionuclideTotalDose") or 0)
     weight = float(series.pivot.PatientWeight or 0)
@@ -77,7 +77,7 @@ def suv_factor(series):
 
 
 def _makes_an_image(dose, weight, half_life):
-    """Whether a dose in Bq is enough for a weight in kg; the half-life in s is 0 where nothing tells it."""
+    """Whether a dose in Bq is enough for a weight in kg; the half-life in s is 0 if it is unknown."""
     per_kg = dose / weight
     lasting = per_kg * half_life >= LEAST_DECAYS_PER_KG or half_life <= 0
     return dose >= LEAST_BQ and per_kg >= LEAST_BQ_PER_KG and lasting
@@ -98,7 +98,7 @@ def _radiopharmaceutical(pivot):
 
 
 def _decay(series, isotope):
-    """The part of the injected activity that is left at the decay correction's reference time."""
+    """The fraction of the injected activity that is left at the decay correction's reference time."""
     correction = str(series.pivot.DecayCorrection)
     if correction not in ("START", "ADMIN"):
         raise InvalidParent(f"DecayCorrection is {correction!r}: SUV needs START or ADMIN")
@@ -127,7 +127,7 @@ def _decay(series, isotope):
 
 
 def _check_known_times(series, isotope, half_life):
-    """The pixels are corrected to the injection, and need no time of it; one that cannot be right is refused still."""
+    """Refuse impossible times, even though pixels that are corrected to the injection do not need its time."""
     scan = moment_of(series.pivot, "Series")
     if scan is not None and half_life > 0:
         injected = _injection(isotope, scan, zone_of(series.pivot), half_life)
@@ -136,9 +136,9 @@ def _check_known_times(series, isotope, half_life):
 
 
 def _injection(isotope, scan, zone, half_life):
-    """When the dose was injected, on the clock of the series; None where nothing tells it.
+    """The time of the injection, on the clock of the series; None if it is unknown.
 
-    A time without a date is of the scan's day, or of the day before where it would be after the scan.
+    A time without a date is on the scan's day, or on the day before if it would be after the scan.
     """
     whole = read_datetime(isotope.get("RadiopharmaceuticalStartDateTime"), zone)
     clock = isotope.get("RadiopharmaceuticalStartTime")
