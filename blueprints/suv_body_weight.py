@@ -51,7 +51,7 @@ class SUVBodyWeight(Pipeline):
 
 
 def suv_factor(series):
-    """The factor from Bq/ml to g/ml: the weight in g over the injected activity at the pixels' decay correction time."""
+    """The factor from Bq/ml to g/ml: the weight in g over the injected activity at the pixels' correction time."""
     isotope = _radiopharmaceutical(series.pivot)
     dose = float(isotope.get("RadionuclideTotalDose") or 0)
     weight = float(series.pivot.PatientWeight or 0)

@@ -14,7 +14,7 @@ from typing import Any
 from derived_series.errors import Busy, DerivedSeriesError, UserCodeError
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.environments import Environments
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.worker import WorkerDied
 from derived_series.jobs.work.entry import describe
 from derived_series.user_code import described
 

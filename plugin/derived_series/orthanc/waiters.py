@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from derived_series.errors import Busy
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.worker import WorkerDied
 
 #: Seconds that a page's request waits for a worker; the page asks again after a 503.
 _WORKER_SECONDS = 20.0

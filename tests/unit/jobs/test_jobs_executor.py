@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 import pytest
 
 from derived_series.errors import Busy, HeaderError, Missing, StorageError
-from derived_series.jobs.pool.executor import ProcessExecutor, WorkerDied
+from derived_series.jobs.pool.executor import ProcessExecutor
+from derived_series.jobs.pool.worker import WorkerDied
 
 TESTS = Path(__file__).parent
 

@@ -20,7 +20,7 @@ import pytest
 from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy, Conflict, NotFound, StorageError
 from derived_series.jobs.messages import DeriveTask, Outcome
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.worker import WorkerDied
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore

@@ -25,7 +25,7 @@ from derived_series.jobs.notices.outbox import Notice, Outbox
 from derived_series.jobs.notices.receiver import Receiver
 from derived_series.jobs.notices.signature import signed_headers
 from derived_series.jobs.notices.template import fields_in, rendered
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.worker import WorkerDied
 from derived_series.jobs.queue.database import Transaction
 from derived_series.jobs.queue.outcomes import CANCELLED
 from derived_series.jobs.queue.runner import JobRunner

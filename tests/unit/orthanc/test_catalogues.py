@@ -12,7 +12,7 @@ import pytest
 from derived_series.errors import Busy
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.environments import AnyEnvironment, Environments
-from derived_series.jobs.pool.executor import WorkerDied
+from derived_series.jobs.pool.worker import WorkerDied
 from derived_series.orthanc.catalogues import Catalogues
 
 KILLED = WorkerDied(-signal.SIGKILL)

@@ -132,7 +132,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/work/catalogue.py": "a user's class may raise anything when it is described",
     "derived_series/jobs/work/fit.py": "a user's input may raise anything when it is asked what it takes",
     "derived_series/jobs/work/log_lines.py": "what user code logs may raise when it is asked for its text",
-    "derived_series/jobs/pool/executor.py": "what a worker sends may raise anything while it is read",
+    "derived_series/jobs/pool/worker.py": "what a worker sends may raise anything while it is read",
     "derived_series/jobs/work/attempt.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/orthanc/bulk_comparisons.py": "an error of one comparison must not stop the runs over many series",
     "derived_series/jobs/remote/bridge.py": "dask may raise anything: it is connected to again",

@@ -11,72 +11,26 @@ before the process had ended, and a task that exited with status 0 was waited fo
 from __future__ import annotations
 
 import logging
-import os
 import pickle
-import signal
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from multiprocessing.connection import wait
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from derived_series.errors import Busy, UserCodeError
-from derived_series.jobs.pool.claims import Claim, Claims
-from derived_series.jobs.pool.launch import HELLO, PREPARED, Interpreter, check_greeting, launch, refusal_of
+from derived_series.jobs.pool.claims import Claims
+from derived_series.jobs.pool.launch import Interpreter, refusal_of
 from derived_series.jobs.pool.placed import PlacedExecutor
-from derived_series.jobs.pool.relay import LOG
+from derived_series.jobs.pool.worker import DEATH_SECONDS, Worker, WorkerDied
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a killed process may take to end.
-_DEATH_SECONDS = 5.0
-
-#: Seconds that a process may live after closing its pipe.
-_LAST_WORDS_SECONDS = 1.0
-
-#: Signals from outside (an administrator, the kernel's out-of-memory killer), after which another attempt makes sense.
-_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP)
-
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class WorkerDied(Exception):
-    """The worker ended without an answer; a negative ``exit_code`` is a signal."""
-
-    def __init__(self, exit_code: int | None):
-        super().__init__(f"the worker process ended with exit code {exit_code}")
-        self.exit_code = exit_code
-
-    @property
-    def is_from_outside(self) -> bool:
-        """Whether the task is not to blame: a signal from outside, or no process could be started (no exit code)."""
-        return self.exit_code is None or self.exit_code in _FROM_OUTSIDE
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (WorkerDied, (self.exit_code,))
-
-
-class WorkerLost(WorkerDied):
-    """A worker on another machine was lost during an attempt. :param why: what was noticed."""
-
-    def __init__(self, why: str):
-        super().__init__(None)
-        self.why = why
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (WorkerLost, (self.why,))
-
-
-def _now() -> str:
-    """The time in the format of the status."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(slots=True)
@@ -86,7 +40,7 @@ class _Call:
     future: Future[Any]
     message: bytes
     job: str | None = None
-    worker: _Worker | None = None
+    worker: Worker | None = None
     cancelled: bool = False
 
 
@@ -99,91 +53,6 @@ class _TaskFuture(Future[T]):
 
     def cancel(self) -> bool:
         return super().cancel() or self._stop(self)
-
-
-class _Worker:
-    """A process in its own group, and the pipe to it.
-
-    :param claim: the resources that belong to it while it lives.
-    """
-
-    def __init__(self, interpreter: Interpreter, warm_up: bytes, claim: Claim):
-        self.claim = claim
-        self.prepared: list[dict[str, Any]] = []
-        self.hello: dict[str, str] = {}
-        self.started = _now()
-        self._interpreter = interpreter
-        launched = launch(interpreter, claim.variables())
-        self._launched = launched
-        self.process = launched.process
-        self.pipe = launched.pipe
-        self._send(warm_up)
-
-    def _send(self, message: bytes) -> None:
-        """Send a message; errors are ignored, because a process that has ended may have sent why."""
-        try:
-            self.pipe.send_bytes(message)
-        except OSError:
-            pass
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
-
-    def run(self, message: bytes, job_id: str | None = None) -> tuple[bool, Any]:
-        """Run a task in the process: (True, result) or (False, exception).
-
-        :param job_id: the task's job, which marks what the process logs.
-        :raises WorkerDied: the process ended, or was ended because its answer cannot be read.
-        """
-        try:
-            self._send(message)
-            while True:
-                wait([self.pipe, self._launched.sentinel])
-                if not self.pipe.poll():  # an answer counts even if its sender has died since
-                    break
-                kind, value = pickle.loads(self.pipe.recv_bytes())
-                if kind == HELLO:
-                    self._check(value)
-                elif kind == PREPARED:
-                    self.prepared.append({**value, "Since": _now()})
-                elif kind == LOG:
-                    _log.log(value[0], "%s", value[1], extra={"job": job_id, "worker": self.process.pid})
-                else:
-                    return bool(kind), value
-        except (OSError, EOFError):
-            pass
-        except Exception as error:  # an answer that can be sent but not read fails the task, not this thread
-            return False, error
-        try:
-            code = self.process.wait(_LAST_WORDS_SECONDS)
-        except subprocess.TimeoutExpired:  # it closed all its files but lives on: this is no death from outside
-            code = 1
-        self.kill()
-        raise WorkerDied(code)
-
-    def _check(self, hello: Mapping[str, str]) -> None:
-        self.hello = dict(hello)
-        try:
-            check_greeting(hello, self._interpreter)
-        except UserCodeError:
-            self.kill()  # it already has the task, and its answer cannot be trusted
-            raise
-
-    def kill(self) -> None:
-        """End the process and everything that it started."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            self.process.kill()
-        try:
-            self.process.wait(_DEATH_SECONDS)
-        except subprocess.TimeoutExpired:
-            _log.error("the worker process %d does not end", self.process.pid)
-
-    def close(self) -> None:
-        """Release the process and its pipe after it has ended."""
-        self._launched.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +76,7 @@ class _Seat:
     def __init__(self, number: int):
         self.number = number
         self.inbox: SimpleQueue[_Call | None] = SimpleQueue()
-        self.worker: _Worker | None = None
+        self.worker: Worker | None = None
         self.refusal: UserCodeError | None = None
         self.is_idle = True
 
@@ -386,7 +255,7 @@ class ProcessExecutor(PlacedExecutor):
         with self._lock:
             if not self._stopped:
                 try:
-                    seat.worker = _Worker(self._interpreter, self._warm_up, claim)
+                    seat.worker = Worker(self._interpreter, self._warm_up, claim)
                     return
                 except OSError as error:  # out of memory or processes: the next task tries again
                     _log.error("a worker process of %s cannot be started: %s", self._interpreter.described, error)
@@ -420,7 +289,7 @@ class ProcessExecutor(PlacedExecutor):
             call.cancelled = True
             if call.worker is not None:
                 call.worker.kill()  # under the lock, so that its thread cannot give it another task meanwhile
-        wait_for([future], _DEATH_SECONDS)
+        wait_for([future], DEATH_SECONDS)
         return future.done() and isinstance(future.exception(), CancelledError)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -443,4 +312,4 @@ class ProcessExecutor(PlacedExecutor):
         for call in calls:
             Future.cancel(call.future)
         for thread in self._threads:
-            thread.join(_DEATH_SECONDS / max(1, len(self._threads)))
+            thread.join(DEATH_SECONDS / max(1, len(self._threads)))

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, Future
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.messages import Outcome
-from derived_series.jobs.pool.executor import WorkerDied, WorkerLost
+from derived_series.jobs.pool.worker import WorkerDied, WorkerLost
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.record import JobRecord, Problem, State
 from derived_series.user_code import described

@@ -20,9 +20,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from derived_series.errors import Busy, DerivedSeriesError, StorageError, UserCodeError
 from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
-from derived_series.jobs.pool.executor import WorkerLost
 from derived_series.jobs.pool.launch import Interpreter, Launched, launch
 from derived_series.jobs.pool.placed import PlacedExecutor
+from derived_series.jobs.pool.worker import WorkerLost
 from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
 from derived_series.jobs.remote.cluster import Cluster, ConnectedWorkers, RemoteWorker
 from derived_series.jobs.remote.errand import Errand
