@@ -21,9 +21,10 @@ from derived_series.jobs.record import JobRecord, State, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest
 from derived_series.jobs.requests.retrieval import RetrieveRequest
 from derived_series.jobs.work.attempt import Attempt
+from derived_series.jobs.work.choice import Asking, chosen_series, matches
 from derived_series.jobs.work.peers import DicomWebServer, Found, Peer
 from derived_series.jobs.work.progress import Progress
-from derived_series.jobs.work.retrieval import Asking, chosen_series, matches, retrieved
+from derived_series.jobs.work.retrieval import retrieved
 from derived_series.orthanc.retrieval_marks import mark_retrieved
 from derived_series.orthanc.studies import StudyReader
 from derived_series.pipelines import Input
