@@ -96,7 +96,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     storage = JobStorage.open(settings, around, server)
     store, nodes = storage.store, storage.nodes
     json_log = _log_as_configured(gateway, settings, store)
-    store.remove_stray_images()  # now, before a first request comes
+    store.remove_stray_images()  # now, before a request can add an image
     scratch = store.folder / "scratch"
     logs = RuleLogs.of(store)
     verdicts = VerdictLog(store)

@@ -1,4 +1,4 @@
-"""What the blueprint folders hold, put together from what each Python finds there."""
+"""Loads the blueprint folders in each Python, and merges their descriptions."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from derived_series.user_code import described
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a request waits for the blueprint folders to be loaded, which a worker does at the start.
+#: Seconds that a request waits for the blueprint folders to be loaded, which begins at the start.
 _LOADING_SECONDS = 60.0
 
 #: How often they are loaded, at the start and for a request, when the worker that does it is killed from outside.
 _TRIES = 3
 
-#: The name of Orthanc's own Python among those of environments.
+#: The name of Orthanc's own Python among the environments.
 OURS = ""
 
 
 class Catalogues:
-    """Each Python loads the folders; a pipeline is described from the one that runs it.
+    """The catalogue of the blueprint folders: each Python loads them, and describes the pipelines that it runs.
 
-    :param chosen: the environments that the configuration gives to pipelines, by their names.
-    :param known: is called when it has become known which pipelines run where.
+    :param chosen: the environments that the configuration chooses for pipelines, by pipeline name.
+    :param known: called when it is known which pipelines run where.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Catalogues:
 
     @staticmethod
     def _log_failure(name: str, loading: Future[Catalogue]) -> None:
-        """Log why the folders could not be loaded: once, with the cause first."""
+        """Log once why the folders could not be loaded, with the cause first."""
         if loading.cancelled() or (error := loading.exception()) is None:
             return
         what = f"the blueprint folders could not be loaded{f' in the environment {name!r}' if name != OURS else ''}"
         _log.error("%s: %s", described(error), what, exc_info=_unexpected(error))
 
     def look_again(self, name: str) -> None:
-        """Other workers of an environment are there: they may know what those before did not."""
+        """Load the folders again in an environment with new workers, which may describe them differently."""
         with self._lock:
             loading = self._loading[name]
         if loading.done() and not loading.cancelled():
@@ -123,7 +123,7 @@ class Catalogues:
         return bool(again)
 
     def environment_of(self, pipeline: Mapping[str, Any]) -> str:
-        """The name of a pipeline's environment: the configuration's word, or the pipeline's own."""
+        """The name of a pipeline's environment: the configuration's choice, or the pipeline's own."""
         return self._chosen.get(str(pipeline["Name"])) or pipeline.get("Environment") or OURS
 
     def catalogue(self) -> Catalogue:
@@ -140,7 +140,7 @@ class Catalogues:
         return merged(by_environment, failed, self.environment_of)
 
     def peek(self) -> Catalogue | None:
-        """What is known now: nothing is waited for, nor loaded again. None: not all is loaded."""
+        """The catalogue if everything is loaded, without waiting or loading anything; else None."""
         with self._lock:
             loading = dict(self._loading)
         if any(not each.done() or each.cancelled() for each in loading.values()) or loading[OURS].exception():
@@ -149,13 +149,13 @@ class Catalogues:
         return merged(known, dict.fromkeys(self.failed_environments(), "it cannot be used"), self.environment_of)
 
     def is_failed(self) -> bool:
-        """Whether Orthanc's own Python could not load the folders, for a reason that loading them again repeats."""
+        """Whether Orthanc's own Python could not load the folders, for a reason that would recur."""
         with self._lock:
             loading = self._loading[OURS]
         return loading.done() and not loading.cancelled() and _is_lasting(loading.exception())
 
     def failed_environments(self) -> list[str]:
-        """The environments that could not say what they have."""
+        """The environments that could not describe their pipelines."""
         with self._lock:
             loading = dict(self._loading)
         return [
@@ -180,7 +180,7 @@ class Catalogues:
         raise Busy("the blueprint folders could not be loaded: each time the worker process was killed")
 
     def _failure(self, error: BaseException) -> DerivedSeriesError:
-        """A new error for each who asks: one that is raised again and again grows by its traceback."""
+        """A new error for each caller, as an error that is raised repeatedly grows by its traceback."""
         folders = ", ".join(self._folders)
         if isinstance(error, WorkerDied):
             return UserCodeError(
@@ -213,21 +213,21 @@ def _is_killed(loading: Future[Catalogue]) -> bool:
 
 
 def _is_lasting(error: BaseException | None) -> bool:
-    """Whether loading the folders again would fail again: it would not where only the worker was killed."""
+    """Whether loading the folders again would fail again, as it would not if only the worker was killed."""
     return error is not None and not (isinstance(error, WorkerDied) and error.is_from_outside)
 
 
 def merged(
     catalogues: Mapping[str, Catalogue], failed: Mapping[str, str], environment_of: Callable[[Mapping[str, Any]], str]
 ) -> Catalogue:
-    """Blueprints and factories as Orthanc's own Python has them; each pipeline as the one that runs it has it.
+    """The blueprints and factories of Orthanc's own Python, and each pipeline as described by the Python that runs it.
 
     :param catalogues: the catalogues by environment; :param failed: why others have none.
     """
     ours = catalogues[OURS]
     pipelines: dict[str, dict[str, Any]] = {}
     problems = [{"File": f"Environments: {name}", "Message": message} for name, message in failed.items()]
-    served: dict[str, set[str]] = {}  # the environments that run pipelines of each file
+    served: dict[str, set[str]] = {}  # the files whose pipelines each environment runs
     for name, catalogue in catalogues.items():
         for pipeline, entry in catalogue.pipelines.items():
             environment = environment_of(entry)
@@ -258,7 +258,7 @@ def _name(problem: Mapping[str, Any]) -> str:
 
 
 def _others(problem: Mapping[str, Any], catalogues: Mapping[str, Catalogue]) -> dict[str, str]:
-    """What other Pythons say of a file that Orthanc's own cannot load, where they say something else."""
+    """What other Pythons say about a file that Orthanc's own cannot load, if they disagree."""
     messages_by_name = {}
     for name, catalogue in catalogues.items():
         messages = [each["Message"] for each in catalogue.problems if each["File"] == problem["File"]]

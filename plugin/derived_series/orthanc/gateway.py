@@ -138,7 +138,7 @@ class PluginGateway(Gateway):
             return
         try:
             orthanc.SetStableStatus(series, orthanc.StableStatus.STABLE)
-        except (orthanc.OrthancException, TypeError) as error:  # the function was removed, or takes other arguments
+        except (orthanc.OrthancException, TypeError) as error:  # no such series, or other arguments
             _log.info("the series %s is not made stable: %s", series, error)
 
     def audit(self, user: str, series: str, action: str, data: bytes) -> None:

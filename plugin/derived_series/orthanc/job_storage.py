@@ -94,7 +94,7 @@ def _opened(folder: Path, holder: str, database: Database | None) -> JobStore:
         except OSError as error:
             if is_full(folder, error):
                 raise Busy(f"the disk of the jobs folder {folder} is full") from error
-            if database is not None:  # a file in it would show up
+            if database is not None:  # a jobs file in it would fail by itself
                 raise DerivedSeriesError(
                     f"the jobs folder {folder} cannot be used: {error}",
                     remedy="name a folder that Orthanc may write to: JobsFolder in the configuration",

@@ -40,7 +40,7 @@ def main() -> int:
             _clean_up(command)
         _end_descendants()
         if lost:
-            for command in task["cleanup"]:  # files that were being written during the first removal
+            for command in task["cleanup"]:  # a container may have been in the making at the first removal
                 _clean_up(command)
             for folder in task["remove"]:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -53,7 +53,7 @@ class Notifier(Announcer):
             messenger.start()
 
     def stop(self) -> None:
-        """What is not sent is on disk."""
+        """Stop sending; unsent notices stay on disk."""
         for messenger in self._messengers:
             messenger.stop()
         end = time.monotonic() + _STOP_SECONDS

@@ -1,4 +1,4 @@
-"""What becomes of jobs when attempts at them end: written down, and told to those who wait."""
+"""Handles the ends of attempts at jobs: the record is written, and those who wait are notified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a job after the outcome of an attempt."""
+"""Decides the next state of a job by the outcome of an attempt."""
 
 from __future__ import annotations
 

@@ -389,7 +389,7 @@ class PostgresqlDatabase(Database):
 
 
 def _first_line(error: Exception) -> str:
-    """What is wrong, without what was sent. libpq's words name host and user, never the password."""
+    """The first line of an error, without the statement. libpq's words name host and user, never the password."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -271,7 +271,7 @@ class JobRunner:
         self._messages.put(("begun", job_id))
 
     def lack(self, job: JobRecord) -> str | None:
-        """What a job waits for that has not begun, where that is not for others that run."""
+        """What a waiting job waits for, other than for running ones; None if nothing."""
         if job.state not in (State.PENDING, State.RETRY):
             return None
         return self._environments.lack(job.request.get("Pipeline"))
@@ -281,11 +281,11 @@ class JobRunner:
         return self._told_of(job)[0]
 
     def phase_of(self, job: JobRecord) -> str:
-        """What a running job is at, such as "Fetching"; empty until the worker reports it."""
+        """The phase of a running job, such as "Fetching"; empty until the worker reports it."""
         return self._told_of(job)[1]
 
     def text_of(self, job: JobRecord) -> str:
-        """What the pipeline of a running job says it is at."""
+        """The last progress text of a running job's pipeline."""
         return self._told_of(job)[2]
 
     def _told_of(self, job: JobRecord) -> tuple[int, str, str]:

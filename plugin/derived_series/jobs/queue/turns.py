@@ -51,10 +51,7 @@ class Turns:
         return self.store.next_ready(now, preview=True, without=list(elsewhere), pipelines=known), self.previews
 
     def executor_of(self, job: JobRecord, previews: Executor | None) -> Executor:
-        """Where a job runs. :param previews: as ``next`` returned it.
-
-        :raises UserCodeError: the environment of its pipeline is not configured.
-        """
+        """The executor that runs a job. :param previews: as ``next`` returned it."""
         return self.environments.executor_of(job.request.get("Pipeline")) or previews or self.executor
 
     def seconds_to_retry(self) -> float | None:

@@ -83,7 +83,7 @@ class FiringLog:
             db.executemany("DELETE FROM firings WHERE job = ?", [(each.job,) for each in fired])
 
     def summary(self) -> dict[str, tuple[int, Fired]]:
-        """By rule, the number of firings and the last one."""
+        """The number of firings and the last one, by rule."""
         with self._store.reading() as db:
             counts = db.execute("SELECT rule, count(*), max(time) FROM firings GROUP BY rule").fetchall()
         last = {rule: self._select("WHERE rule = ? AND time = ?", [rule, time])[-1:] for rule, _, time in counts}

@@ -60,7 +60,7 @@ class Sendings:
         return next(iter(self._select("WHERE rule = ? AND digest = ? ORDER BY time", [rule, digest])), None)
 
     def summary(self) -> dict[str, tuple[int, Sending]]:
-        """By rule, the number of sendings and the last one."""
+        """The number of sendings and the last one, by rule."""
         by_rule: dict[str, tuple[int, Sending]] = {}
         with self._store.reading() as db:
             counts = dict(db.execute("SELECT rule, count(*) FROM sendings GROUP BY rule").fetchall())
