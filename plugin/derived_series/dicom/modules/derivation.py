@@ -30,6 +30,7 @@ from derived_series.dicom.encoding.writer import encode_element, encode_text, se
 from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.modules.references import Reference, references, whole_references
+from derived_series.dicom.source.instances import telling
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.pixels import compression_ratio
@@ -334,8 +335,7 @@ def is_marked(parent: ParentSeries, keyword: str) -> bool:
     """Whether any instance of the parent has a mark of ``MARKS``; for lossy compression, or its file is lossy."""
     if keyword == "LossyImageCompression" and any(map(_is_lossy, parent.instances)):
         return True
-    instances = parent.instances[:1] if parent.is_constant(keyword) else parent.instances
-    return any(_has_mark(instance, keyword) for instance in instances)
+    return any(_has_mark(instance, keyword) for instance in telling(parent.instances, parent.varying, keyword))
 
 
 def _has_mark(instance: Dataset, keyword: str) -> bool:

@@ -18,6 +18,7 @@ from pydicom.multival import MultiValue
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.encoding.tags import to_tag
 from derived_series.dicom.image.stored_pixels import StoredPixels
+from derived_series.dicom.source.instances import telling
 from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.padding import padding_range
 from derived_series.dicom.source.slices import ParentSlices
@@ -122,8 +123,7 @@ def _keeps(env: ImageEnvironment) -> bool:
 
 def _with_windows(env: ImageEnvironment) -> Sequence[Dataset]:
     """The parent's instances if their windows differ, else the one that stands for all."""
-    alike = all(env.parent.is_constant(keyword) for keyword in KEYWORDS)
-    return env.parent.instances[:1] if alike else env.parent.instances
+    return telling(env.parent.instances, env.parent.varying, *KEYWORDS)
 
 
 def _middle(env: ImageEnvironment) -> Dataset:

@@ -13,6 +13,7 @@ from pydicom.uid import CTImageStorage, PositronEmissionTomographyImageStorage
 from derived_series.dicom.blueprints.environment import ImageEnvironment
 from derived_series.dicom.encoding.tags import Key
 from derived_series.dicom.series.likeness import Samples, other_way_round
+from derived_series.dicom.source.instances import telling
 from derived_series.dicom.source.multiframe.frame import source_of
 from derived_series.dicom.source.parent_series import ParentSeries
 from derived_series.dicom.source.slices import ParentSlices
@@ -33,8 +34,8 @@ _ZERO_OF_STORED, _NEAR_ZERO_OF_STORED = 1024, 50
 
 def _is_inverted(parent: ParentSeries) -> bool:
     """Whether any of its instances is shown so."""
-    instances = parent.instances[:1] if parent.is_constant("PhotometricInterpretation") else parent.instances
-    return any(instance.get("PhotometricInterpretation") == "MONOCHROME1" for instance in instances)
+    tag = "PhotometricInterpretation"
+    return any(instance.get(tag) == "MONOCHROME1" for instance in telling(parent.instances, parent.varying, tag))
 
 
 def implausible_values(env: ImageEnvironment, elements: Mapping[Key, DataElement]) -> list[str]:

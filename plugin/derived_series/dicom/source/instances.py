@@ -6,6 +6,7 @@ import io
 import re
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydicom import dcmread
@@ -14,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from derived_series.dicom.encoding.read_errors import reading, refuse_bombs
-from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.encoding.tags import TagLike, describe, to_tag
 from derived_series.errors import Conflict, GeometryError, InvalidParent
 
 _PIXEL_DATA = 0x7FE00010
@@ -114,6 +115,14 @@ def _values(instances: list[Dataset], varying: frozenset[int], keyword: str) -> 
 
 
 _WHOSE = ("PatientID", "PatientName", "StudyInstanceUID")
+
+
+def telling(instances: Sequence[Dataset], varying: frozenset[int], *tags: TagLike) -> Sequence[Dataset]:
+    """The instances that tell all values of some tags: the first one where no value varies, else all.
+
+    :param varying: the tags that not all instances have with the same value.
+    """
+    return instances[:1] if varying.isdisjoint(int(to_tag(tag)) for tag in tags) else instances
 
 
 def check_identity(instances: list[Dataset], varying: frozenset[int]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.source.instances import telling
 from derived_series.kinds import sop_class
 
-_BITS = frozenset(int(to_tag(k)) for k in ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"))
+_BITS = ("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation")
 #: With what is taken where they are missing.
 _TAKEN = {"RescaleSlope": 1, "RescaleIntercept": 0}
 
@@ -21,7 +22,7 @@ def odd_pixels(instances: Sequence[Dataset], varying: frozenset[int]) -> list[st
 
     :param varying: the tags that not all instances have with the same value.
     """
-    compared = instances[:1] if varying.isdisjoint(_BITS) else instances
+    compared = telling(instances, varying, *_BITS)
     bits = dict.fromkeys(warning for instance in compared for warning in _odd_bits(instance))
     missing = (warning for keyword in _TAKEN for warning in _missing(instances, varying, keyword))
     return [*_flat(instances, varying), *missing, *bits]
@@ -52,14 +53,14 @@ def _odd_bits(instance: Dataset) -> list[str]:
 
 def _flat(instances: Sequence[Dataset], varying: frozenset[int]) -> list[str]:
     tag = to_tag("RescaleSlope")
-    slopes = [dataset.get("RescaleSlope") for dataset in (instances if int(tag) in varying else instances[:1])]
+    slopes = [dataset.get("RescaleSlope") for dataset in telling(instances, varying, tag)]
     if not any(isinstance(slope, (int, float)) and slope == 0 for slope in slopes):
         return []
     return [f"{describe(tag)} of the parent series is 0: it was taken as 1"]
 
 
 def _missing(instances: Sequence[Dataset], varying: frozenset[int], keyword: str) -> list[str]:
-    compared = instances if int(to_tag(keyword)) in varying else instances[:1]
+    compared = telling(instances, varying, keyword)
     lacking = [
         dataset for dataset in compared if dataset.get(keyword) is None and not dataset.get("ModalityLUTSequence")
     ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 from pydicom.tag import Tag
@@ -24,6 +24,7 @@ from pydicom.uid import (
 
 from derived_series.dicom.encoding.read_errors import reading
 from derived_series.dicom.encoding.tags import describe, to_tag
+from derived_series.dicom.encoding.writer import ITEM
 from derived_series.dicom.source.lookup_tables import look_up
 from derived_series.dicom.source.multiframe.frame import FrameDataset, source_of
 from derived_series.errors import InvalidParent
@@ -38,7 +39,7 @@ _UNCOMPRESSED = (*_LITTLE_ENDIAN, ExplicitVRBigEndian)
 _KEEPS_ALL_BITS = (None, *_UNCOMPRESSED, RLELossless)
 #: The end of pixels of undefined length.
 _DELIMITER_BYTES = 8
-_UNDEFINED, _ITEM = 0xFFFFFFFF, b"\xfe\xff\x00\xe0"
+_UNDEFINED = 0xFFFFFFFF
 #: The tags that a PixelFormat is read from.
 FORMAT_TAGS = frozenset(
     int(to_tag(keyword))
@@ -128,7 +129,7 @@ def are_mislabelled(dataset: Dataset) -> bool:
     source = source_of(dataset)
     if syntax is None or syntax in _UNCOMPRESSED or _are_encapsulated(source):
         return False
-    pixels = dict(source.items()).get(_PIXEL_DATA)
+    pixels = _pixels_of(source)
     if pixels is None or (pixels.value is None and not isinstance(pixels, RawDataElement)):
         return False
     length = pixels.length if isinstance(pixels, RawDataElement) else len(pixels.value)
@@ -142,18 +143,23 @@ def plain_size(dataset: Dataset) -> int:
     return math.prod(int(dataset.get(keyword) or 1) for keyword in sizes) // 8
 
 
+def _pixels_of(dataset: Dataset) -> DataElement | RawDataElement | None:
+    """The element of the pixels as it is: those that are still in the file are not read, as ``get_item`` would."""
+    return dict(dataset.items()).get(_PIXEL_DATA)
+
+
 def _are_encapsulated(source: Dataset) -> bool:
     """Whether the pixels are encapsulated in fragments (PS3.5 A.4)."""
-    pixels = dict(source.items()).get(_PIXEL_DATA)
+    pixels = _pixels_of(source)
     if pixels is None:
         return False
     undefined = pixels.length == _UNDEFINED if isinstance(pixels, RawDataElement) else pixels.is_undefined_length
-    return undefined or bytes((pixels.value or b"")[:4]) == _ITEM
+    return undefined or bytes((pixels.value or b"")[:4]) == ITEM
 
 
 def compression_ratio(dataset: Dataset) -> float | None:
     """Tell how many times larger pixels would be uncompressed; None unless compressed ones are at hand."""
-    pixels = dict(dataset.items()).get(_PIXEL_DATA)
+    pixels = _pixels_of(dataset)
     if pixels is None or not _are_encapsulated(dataset):
         return None
     if pixels.value is None and isinstance(pixels, RawDataElement):  # they are the last of their file
@@ -255,7 +261,7 @@ def _frame_of_bits(dataset: Dataset, index: int) -> npt.NDArray[np.uint8] | None
 
 def _deferred_pixels(dataset: Dataset) -> RawDataElement | None:
     """The raw element of pixels that are still in the dataset's file; None if they are in memory."""
-    pixels = dict(dataset.items()).get(_PIXEL_DATA)  # get_item would read them
+    pixels = _pixels_of(dataset)
     return pixels if isinstance(pixels, RawDataElement) and pixels.value is None and pixels.length else None
 
 
