@@ -39,6 +39,10 @@ def part10(datasets: list[Dataset]) -> list[Part10]:
     return [Part10(str(dataset.SOPInstanceUID), encode(dataset)) for dataset in datasets]
 
 
+def sample_of(part: Part10) -> Sample:
+    return Sample.of(part.sop_instance_uid, part.data, lambda: part.data)
+
+
 def uids_of(datasets: list[Dataset]) -> tuple[str, str]:
     return str(datasets[0].StudyInstanceUID), str(datasets[0].SeriesInstanceUID)
 
@@ -54,7 +58,7 @@ def test_what_is_stored_is_what_is_fetched(client: Client, limits: BatchLimits) 
     counts: list[int] = []
     assert store(client, study, iter(parts), limits=limits, stored=counts.append) == 40
     assert counts == sorted(counts) and counts[-1] == 40
-    samples = tuple(Sample(part.sop_instance_uid, part.data) for part in parts[::13])
+    samples = tuple(sample_of(part) for part in parts[::13])
     orthanc_id = verify(client, series, [part.sop_instance_uid for part in parts], samples)
     assert describe_series(client, orthanc_id).instances == 40
     fetched = list(fetch_series(client, study, series, expected=40))
@@ -151,7 +155,7 @@ def test_29_old_pixels_under_the_same_uid_are_noticed(empty_orthanc: OrthancServ
         dataset.PixelData = bytes(len(dataset.PixelData))
     parts = part10(datasets)
     assert store(client, uids_of(datasets)[0], parts) == 2
-    samples = (Sample(parts[0].sop_instance_uid, parts[0].data),)
+    samples = (sample_of(parts[0]),)
     with pytest.raises(StorageError, match="not those that were sent"):
         verify(client, uids_of(datasets)[1], [part.sop_instance_uid for part in parts], samples)
 
@@ -162,7 +166,7 @@ def test_transcoding_when_received_is_not_a_difference(start_orthanc: StartOrtha
     parts = part10(datasets)
     with Client(Connection(server.url)) as client:
         store(client, uids_of(datasets)[0], parts)
-        samples = tuple(Sample(part.sop_instance_uid, part.data) for part in parts)
+        samples = tuple(sample_of(part) for part in parts)
         verify(client, uids_of(datasets)[1], [part.sop_instance_uid for part in parts], samples)
 
 

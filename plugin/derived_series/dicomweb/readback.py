@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,10 +36,20 @@ class SeriesOnServer:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An instance whose stored file is compared with what was sent."""
+    """An instance whose stored file is compared with what was sent.
+
+    :param md5: the digest of its file, with which Orthanc's own is compared.
+    :param encode: makes the file again, for a server that keeps no digests or transcodes.
+    """
 
     sop_instance_uid: str
-    data: bytes | memoryview
+    md5: str
+    encode: Callable[[], bytes | memoryview]
+
+    @classmethod
+    def of(cls, sop_instance_uid: str, data: bytes | memoryview, encode: Callable[[], bytes | memoryview]) -> Sample:
+        """Make a sample of a file, which it does not keep. :param data: the file."""
+        return cls(sop_instance_uid, hashlib.md5(data, usedforsecurity=False).hexdigest(), encode)
 
 
 def describe_series(client: Client, orthanc_id: str) -> SeriesOnServer:
@@ -126,12 +136,12 @@ def _compare(client: Client, orthanc_id: str, sample: Sample) -> None:
         digest = client.get_bytes(f"/instances/{orthanc_id}/attachments/dicom/md5").decode("ascii", "replace")
     except NotFound:  # MD5 sums can be switched off (StoreMD5ForAttachments)
         digest = ""
-    if digest.strip() == hashlib.md5(sample.data, usedforsecurity=False).hexdigest():
+    if digest.strip() == sample.md5:
         return
-    stored = client.get_bytes(f"/instances/{orthanc_id}/file")
-    if stored == sample.data:
+    sent, stored = sample.encode(), client.get_bytes(f"/instances/{orthanc_id}/file")
+    if stored == sent:
         return
-    was, now = (pydicom.dcmread(io.BytesIO(data)) for data in (sample.data, stored))
+    was, now = (pydicom.dcmread(io.BytesIO(data)) for data in (sent, stored))
     if "PixelData" in was and not np.array_equal(was.pixel_array, now.pixel_array):
         raise StorageError(
             f"the pixels of instance {sample.sop_instance_uid} are not those that were sent",

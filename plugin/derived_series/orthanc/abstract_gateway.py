@@ -143,6 +143,14 @@ class Gateway(ABC):
         )
         return series
 
+    def instance_counts(self, series_instance_uids: Iterable[str]) -> dict[str, int]:
+        """The number of instances of the series with these SeriesInstanceUIDs, as far as they are there."""
+        query = {"SeriesInstanceUID": "\\".join(series_instance_uids)}
+        return {
+            str(series["MainDicomTags"]["SeriesInstanceUID"]): len(series["Instances"])
+            for series in self.find_series(query)
+        }
+
     def remove_series(self, series_instance_uids: Iterable[str]) -> int:
         """Remove all series with these SeriesInstanceUIDs; return how many were removed.
 

@@ -146,6 +146,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         pools.environments,
         notifier,
         nodes,
+        gateway.instance_counts,
     )
 
     # Requests by people and rules.

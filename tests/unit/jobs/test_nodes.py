@@ -18,6 +18,7 @@ import psycopg
 from derived_series.errors import Busy, Conflict
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.queue import postgresql_database, postgresql_nodes
+from derived_series.jobs.queue.completions import Completions
 from derived_series.jobs.queue.job_files import TableFiles
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.nodes import GONE, OVER, Part
@@ -25,6 +26,7 @@ from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
 from derived_series.jobs.queue.postgresql_nodes import ManyNodes
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import State
 from derived_series.jobs.work.entry import WORK
 from test_jobs_runner import LIMITS, Scripted, blocked, make_task
@@ -243,6 +245,23 @@ def test_a_job_is_cancelled_and_its_progress_told_from_anywhere(start: Callable[
     assert b.runner.wait("x", 10).state is State.SUCCESS
 
 
+def test_a_series_is_completed_through_any_orthanc(start: Callable[..., Node]) -> None:
+    """A worker may reach one that does not lead, and a user another."""
+    a = start("a", blocked)
+    soon(lambda: a.nodes.leads)
+    b = start("b", blocked)
+    for name, worker, user in (("x", a, b), ("y", b, a)):
+        user.runner.submit(job(name), None)
+        soon(lambda: a.runner.runs(name, 1))  # noqa: B023
+        assert worker.runner.begin_completion(name, 1, {"1.2": 3})
+        assert worker.runner.note_result(name, 1, {"ID": name})
+        user.runner.cancel(name)
+        done = user.runner.wait(name, 10)
+        assert done.state is State.FAILURE and done.result == {"ID": name}, "it is stored, and stays"
+        assert ("discard", name, 1) not in a.executor.calls
+        assert not worker.runner.begin_completion(name, 1, {"1.2": 3})
+
+
 def test_a_cancellation_counts_where_its_word_is_lost(
     start: Callable[..., Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,7 +281,7 @@ def test_what_is_late_takes_no_cancellation_away(connect: Open, tmp_path: Path) 
     store = JobStore(tmp_path, database, TableFiles(database))
     store.add(job("x"), None, most=5)
     assert database.contend() == 1
-    ManyNodes(database).ask_to_cancel("x")
+    Completions(store, lambda series: {}, WaitingRoom()).cancel("x")
     assert not store.update(replace(job("x"), state=State.SUCCESS, attempt=7)), "another attempt counts"
     assert store.cancellations() == ["x"]
 

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 import time
+from typing import Any
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.messages import DeriveTask, Outcome
@@ -89,7 +90,7 @@ class Ends:
             self._after_discard(running, running.verdict, outcome)
             return
         spent = running.job.runtime + time.monotonic() - running.began
-        stored = outcome.result or running.job.result  # a complete series stays, whatever comes after
+        stored = outcome.result or running.job.result or self._noted_result(running.job)  # it stays, whatever comes
         has_leftovers = not outcome.clean and stored is None and not running.job.is_preview
         if stored is None and outcome.error is not None and (outcome.sent or has_leftovers):
             self.leftovers.expect(running.job.id)
@@ -108,6 +109,11 @@ class Ends:
         else:
             self.apply(job, worker_died=worker_died)
             self.sender.running.let_go(job.id)
+
+    def _noted_result(self, job: JobRecord) -> dict[str, Any] | None:
+        """What an attempt has told of its series, before it began to send them on."""
+        record = self.store.find(job.id)
+        return record.result if record is not None and record.attempt == job.attempt else None
 
     def discard(
         self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0, *, worker_died: bool = False

@@ -69,10 +69,6 @@ class Nodes(ABC):
         """Send a message to all. It never raises: those that miss it look by themselves."""
 
     @abstractmethod
-    def ask_to_cancel(self, job_id: str) -> None:
-        """Ask the Orthanc that leads to end a job. :raises Busy: it cannot be asked now."""
-
-    @abstractmethod
     def wants(self, job_id: str, attempt: int) -> bool:
         """Whether an attempt is running and wanted, for an Orthanc that does not lead. :raises Busy: it is unknown."""
 
@@ -107,9 +103,6 @@ class OneNode(Nodes):
     def tell(self, what: str, job_id: str = "") -> None:
         if self._part is not None:
             self._part.hear(what, job_id)
-
-    def ask_to_cancel(self, job_id: str) -> None:
-        self.tell(CANCEL, job_id)
 
     def wants(self, job_id: str, attempt: int) -> bool:
         return False

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from derived_series.errors import Busy, DerivedSeriesError
-from derived_series.jobs.queue.nodes import CANCEL, GONE, NEW, Nodes, Part, Purpose
+from derived_series.jobs.queue.nodes import GONE, NEW, Nodes, Part, Purpose
 from derived_series.jobs.queue.postgresql_database import PostgresqlDatabase
 from derived_series.jobs.queue.progress_board import TableBoard
 
@@ -63,15 +63,6 @@ class ManyNodes(Nodes):
     def tell(self, what: str, job_id: str = "") -> None:
         with suppress(DerivedSeriesError):
             self._database.tell(f"{what} {job_id}")
-
-    def ask_to_cancel(self, job_id: str) -> None:
-        with self._database.transaction() as db:
-            db.execute(
-                "INSERT INTO cancellations (job) SELECT id FROM jobs WHERE id = ? AND state NOT IN ('Success', "
-                "'Failure') ON CONFLICT DO NOTHING",
-                [job_id],
-            )
-        self.tell(CANCEL, job_id)
 
     def wants(self, job_id: str, attempt: int) -> bool:
         with self._database.reading() as db:

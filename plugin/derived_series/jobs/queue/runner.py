@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from queue import SimpleQueue
 from types import MappingProxyType
+from typing import Any
 
 from derived_series.errors import Busy, Conflict
 from derived_series.jobs.destination_states import reopened
@@ -20,6 +21,7 @@ from derived_series.jobs.messages import DeriveTask, Work
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.queue.announcer import Announcer
 from derived_series.jobs.queue.clock import SteadyClock
+from derived_series.jobs.queue.completions import Completions
 from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.ends import Ends
 from derived_series.jobs.queue.leftovers import Leftovers
@@ -64,6 +66,7 @@ class JobRunner:
     :param environments: where the jobs of pipelines run that have an environment of their own.
     :param announcer: tells others what becomes of jobs; what it has to tell is written with the job's record.
     :param nodes: the Orthancs that share the jobs; by default, this one alone.
+    :param held: the number of instances in Orthanc by SeriesInstanceUID, for some SeriesInstanceUIDs.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class JobRunner:
         environments: Environments | None = None,
         announcer: Announcer | None = None,
         nodes: Nodes | None = None,
+        held: Callable[[Iterable[str]], Mapping[str, int]] = lambda series: {},
     ):
         self.store = store
         self.nodes = nodes or OneNode()
@@ -91,6 +95,7 @@ class JobRunner:
         self._running = RunningJobs()
         self._uploads = KeptUploads(store, limits)
         self._room = WaitingRoom()
+        self._completions = Completions(store, held, self._room)
         self._stopping = threading.Event()
         clock = SteadyClock()
         sender = TaskSender(
@@ -198,13 +203,12 @@ class JobRunner:
     def cancel(self, job_id: str) -> None:
         """Ask for a job's end; it becomes a failure as soon as nothing of it is left.
 
-        :raises Conflict: it is over.
+        A series that is stored and only sent on stays.
+
+        :raises Conflict: it is over, or its series is complete; see ``Completions.cancel``.
         """
-        if self.store.get(job_id).state.is_final:
-            raise Conflict(f"the job {job_id} is over and cannot be cancelled")
-        if not self.nodes.is_alone:
-            self.nodes.ask_to_cancel(job_id)
-        self._messages.put((CANCEL, job_id))
+        self._completions.cancel(job_id)
+        self._say(CANCEL, job_id)
 
     def resubmit(self, job_id: str) -> None:
         """Run a failed job again. :raises Conflict: it has not failed."""
@@ -265,6 +269,14 @@ class JobRunner:
             return self.nodes.wants(job_id, attempt)
         running = self._running.get(job_id)
         return not (running is None or running.job.attempt != attempt or running.stopping or running.verdict)
+
+    def begin_completion(self, job_id: str, attempt: int, series: Mapping[str, int]) -> bool:
+        """Let an attempt complete its series; False when it is not wanted. See ``Completions.begin``."""
+        return self.runs(job_id, attempt) and self._completions.begin(job_id, attempt, series)
+
+    def note_result(self, job_id: str, attempt: int, result: Mapping[str, Any]) -> bool:
+        """Note that an attempt only sends its series on; False when it is not wanted. See ``Completions``."""
+        return self.runs(job_id, attempt) and self._completions.note_result(job_id, attempt, result)
 
     def begun(self, job_id: str) -> None:
         """A worker elsewhere has taken a job that was sent out: its time runs from now on."""

@@ -224,13 +224,13 @@ class RunnerThread:
     # -- ending --------------------------------------------------------------------------------------------
 
     def _end_cancelled(self) -> None:
-        """End what was cancelled at another Orthanc, whose word for it may not have come here."""
-        if self._nodes.look_seconds is None or time.monotonic() < self._look_at:
+        """End what was cancelled at another Orthanc or before a restart, whose word for it may not have come here."""
+        if time.monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + self._nodes.look_seconds
+        self._look_at = time.monotonic() + (self._nodes.look_seconds or inf)
         for job_id in self._store.cancellations():
             running = self._running.get(job_id)
-            if running is None or (running.stopping is None and running.verdict is None):
+            if running is None or running.stopping is None:
                 with about_job(job_id):
                     self._handle(CANCEL, job_id)
 
@@ -241,8 +241,10 @@ class RunnerThread:
                 self._end(running, too_late(running.deadline - running.began))
 
     def _end(self, running: Running, problem: Problem) -> None:
-        if running.verdict is not None and problem is CANCELLED:
-            return  # it has already ended, and its remains are being removed
+        if running.verdict is not None and problem is CANCELLED:  # the attempt's remains are being removed
+            if not running.verdict.state.is_final:
+                running.verdict = dataclasses.replace(running.verdict, state=State.FAILURE, problem=CANCELLED)
+            return
         running.stopping = running.stopping or problem
         running.deadline = time.monotonic() + DISCARD_SECONDS
         running.future.cancel()
@@ -252,7 +254,7 @@ class RunnerThread:
         if job is None or job.state.is_final:
             return
         failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
-        if job.has_leftovers:
-            self._ends.discard(failed)
-        else:
+        if not job.has_leftovers:
             self._ends.apply(failed)
+        elif self._store.update(dataclasses.replace(job, state=State.RUNNING)):  # so that it is not begun meanwhile
+            self._ends.discard(failed)

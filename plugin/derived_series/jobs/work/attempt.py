@@ -122,8 +122,8 @@ def _failed(attempt: Attempt, failure: DerivedSeriesError) -> Outcome:
     if failure.http_status == 500:  # an error of code, not of the request: log where
         failure.add_note(_trace(failure))
     _make_plain(failure, attempt.task.job_id)
-    if attempt.task.result is not None:  # the series is complete and stays
-        return Outcome(result=attempt.task.result, error=failure)
+    if (result := attempt.task.result or attempt.progress.result) is not None:  # the series are stored, and stay
+        return Outcome(result=result, error=failure)
     return Outcome(error=failure, clean=_is_removed(attempt), sent=attempt.client.has_sent_instances)
 
 

@@ -35,6 +35,8 @@ def send_on(attempt: Attempt, result: dict[str, Any]) -> Outcome:
     states = {each["ID"]: states_of(each, result) for each in stored_series(result)}
     if all(state in CLOSED for theirs in states.values() for state in theirs.values()):
         return Outcome(result=result)
+    if attempt.task.result is None:
+        attempt.progress.tell_result(result)
     attempt.progress.tell("Delivering")
     errors = []
     for each in states:

@@ -157,11 +157,7 @@ class Derivation:
             )
         inputs = {name: source.orthanc_id for name, source in list(self.sources.items())[1:]}
         self.attempt.check_parents(inputs)
-        stored: dict[str, str] = {}
-        total, before = sum(map(len, results.series.values())), 0
-        for name, series in results.series.items():
-            stored[name] = store_and_verify(self.attempt, series, before, total)
-            before += len(series)
+        stored = store_and_verify(self.attempt, results.series)
         parents = {name: (source.orthanc_id, source.series_instance_uid) for name, source in self.sources.items()}
         siblings = [
             {"Output": name, "ID": stored[name], "SeriesInstanceUID": series.series_instance_uid}

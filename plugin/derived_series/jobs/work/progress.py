@@ -54,6 +54,7 @@ class Progress:
     """Reports how far an attempt is; errors of the server are ignored.
 
     :param route: the route for reports in the REST API; None: no reports.
+    :ivar result: the job's answer, once its series are stored and are only sent on.
     """
 
     def __init__(self, client: Client, route: str | None, job_id: str, attempt: int):
@@ -61,6 +62,7 @@ class Progress:
         self._route = route
         self._job_id = job_id
         self._attempt = attempt
+        self.result: dict[str, Any] | None = None
         self._last_message = time.monotonic()
         self._phase = ""
         self._percent = 0
@@ -94,13 +96,34 @@ class Progress:
 
         :raises NotWanted: it is not. :raises StorageError: the server cannot say now.
         """
-        if self._route is None:
+        self._require(self._message())
+
+    def begin_completion(self, series: Mapping[str, int]) -> None:
+        """Require that the attempt is wanted, and say that it sends the last instance of its series now.
+
+        From the answer on the job is not just cancelled: of one that is, no series was ever complete.
+
+        :param series: the number of instances by SeriesInstanceUID.
+        :raises NotWanted: it is not wanted. :raises StorageError: the server cannot say now.
+        """
+        self._require({"Completes": dict(series)})
+
+    def tell_result(self, result: Mapping[str, Any]) -> None:
+        """Tell the server that the series are stored, before they are sent on: from now on they stay.
+
+        An error of the server is ignored, since it learns the same at the end.
+
+        :param result: the job's answer.
+        :raises NotWanted: the attempt is not wanted, and the series are to be removed.
+        """
+        self.result = dict(result)
+        try:
+            self._require({"Stored": self.result})
+        except NotWanted:
+            self.result = None
+            raise
+        except DerivedSeriesError:
             return
-        url = self._client.connection.url(self._route)
-        answer = self._client.send("POST", url, data=json.dumps(self._message()).encode())
-        if answer.status_code in _NOT_WANTED:
-            raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
-        check(answer)
 
     def _message(self) -> dict[str, Any]:
         phase = self._times[-1][0] if self._times else ""
@@ -125,11 +148,15 @@ class Progress:
 
         :raises NotWanted: the attempt is not wanted. :raises StorageError: the server has not recorded it.
         """
+        self._require({"Retrieves": {"SeriesInstanceUID": series_uid, **origin}})
+
+    def _require(self, message: Mapping[str, Any]) -> None:
+        """Send a message that the server has to accept."""
         if self._route is None:
             return
-        message = {"Attempt": self._attempt, "Retrieves": {"SeriesInstanceUID": series_uid, **origin}}
         url = self._client.connection.url(self._route)
-        answer = self._client.send("POST", url, data=json.dumps(message).encode())
+        data = json.dumps({"Attempt": self._attempt, **message}).encode()
+        answer = self._client.send("POST", url, data=data)
         if answer.status_code in _NOT_WANTED:
             raise NotWanted(f"attempt {self._attempt} of job {self._job_id} was superseded")
         check(answer)

@@ -42,8 +42,9 @@ def reject(attempt: Attempt) -> Outcome:
     series_uid, uid = str(note.SeriesInstanceUID), str(note.SOPInstanceUID)
     part = Part10(uid, encoded(note))
     remove_series(client, series_uid)
+    attempt.progress.begin_completion({series_uid: 1})
     store(client, series.study_instance_uid, [part])
-    orthanc_id = verify(client, series_uid, [uid], (Sample(uid, part.data),))
+    orthanc_id = verify(client, series_uid, [uid], [Sample.of(uid, part.data, lambda: part.data)])
     verdict = review_json(REJECTED, task.request, task.now.astimezone().isoformat(), task.request.get("Former"))
     verdict["KeyObjects"] = {"ID": orthanc_id, "SeriesInstanceUID": series_uid, "SOPInstanceUID": uid}
     _label(client, task.series)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from derived_series.errors import Conflict, InvalidRequest, NotFound
 from derived_series.jobs.queue.audit_log import Act, Action
@@ -19,6 +19,7 @@ from derived_series.jobs.remote.attempts import HEADER, Attempts
 from derived_series.jobs.remote.bundle import PART_BYTES
 from derived_series.jobs.requests.derive import parse_json
 from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.stored_series import stored_ids
 from derived_series.orthanc.answers import job_json, job_path, job_summary
 from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.callers import Callers
@@ -149,21 +150,27 @@ class JobRoutes:
             self._attempts.of(token, job.id)
 
     def progress(self, request: Request) -> Answer:
-        """Take a worker's progress, its lines of user code, and the series that it is about to retrieve.
+        """Take a worker's progress, its lines of user code, and what it is about to do.
 
-        409 means that the attempt is no longer wanted.
+        That is to retrieve a series, to complete its own ones, or to send on what is stored. 409 means that the attempt
+        is no longer wanted.
         """
         report = parse_json(request.body, "the body")
-        keys = ("Attempt", "Progress", "Phase", "Text", "Lines", "Retrieves")
-        attempt, percent, phase, text, lines, retrieves = (
+        keys = ("Attempt", "Progress", "Phase", "Text", "Lines", "Retrieves", "Completes", "Stored")
+        attempt, percent, phase, text, lines, retrieves, completes, stored = (
             report.get(key) if isinstance(report, dict) else None for key in keys
         )
         uid = retrieves.pop("SeriesInstanceUID", None) if isinstance(retrieves, dict) else None
-        if not isinstance(attempt, int) or not (isinstance(percent, int) or isinstance(lines, list) or uid):
+        tells = isinstance(percent, int) or isinstance(lines, list) or uid
+        if not isinstance(attempt, int) or not (tells or _are_counts(completes) or _is_answer(stored)):
             raise InvalidRequest('the body does not tell progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
         self._check_token(request, job)
-        if not self._runner.runs(job.id, attempt):
+        if (
+            not self._runner.runs(job.id, attempt)
+            or (_are_counts(completes) and not self._runner.begin_completion(job.id, attempt, completes))
+            or (_is_answer(stored) and not self._runner.note_result(job.id, attempt, stored))
+        ):
             raise Conflict(f"attempt {attempt} of job {job.id} is not running")
         if isinstance(retrieves, dict) and isinstance(uid, str):
             self._retrievals.expect(uid, job.id, {**retrieves, "SeriesInstanceUID": uid})
@@ -179,6 +186,16 @@ class JobRoutes:
         job = self._job(request)
         lines, following = self._logs.read(job.id, _number(request.query, "since"))
         return Answer.of({"Lines": lines, "Next": following})
+
+
+def _are_counts(completes: Any) -> TypeGuard[dict[str, int]]:
+    """Whether this is the number of instances of each series."""
+    return isinstance(completes, dict) and all(isinstance(count, int) for count in completes.values())
+
+
+def _is_answer(stored: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether this is the answer of a job that has stored series."""
+    return isinstance(stored, dict) and bool(stored_ids(stored))
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
