@@ -318,9 +318,11 @@ class BulkDriver:
             self.observe(job)
         else:
             try:
-                self._runner.cancel(job.id)
-            except Conflict:  # it has just ended
-                return
+                self._runner.cancel(job.id, wait=False)  # else it is asked again
+            except Busy:
+                raise
+            except DerivedSeriesError as error:  # it has just ended, or Orthanc does not answer
+                _log.info("job %s of run %s is not cancelled yet: %s", job.id, run.id, error)
 
     def _carry_out_decisions(self) -> None:
         for run, member in self._log.undecided():

@@ -44,6 +44,8 @@ class LifeCycle:
         if self.storage.store.problem is not None:
             return
         self.leftovers.start()
+        if self.storage.nodes.is_alone:
+            self.leftovers.lead()  # before an attempt begins, whose own instances are no leftovers
         self.pools.environments.start()
         self.runner.start()  # first: what fails below costs no job
         self.notifier.start()
@@ -54,8 +56,8 @@ class LifeCycle:
     def lead(self) -> None:
         """Take up the existing work, as this Orthanc leads from now on."""
         is_alone = self.storage.nodes.is_alone
-        self.leftovers.lead()
         if not is_alone:
+            self.leftovers.lead()
             self.runner.lead()
         self.trigger.lead()
         self.notifier.wake_here()

@@ -10,8 +10,9 @@ import pytest
 from derived_series.errors import InvalidRequest, StorageError
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.queue.clock import SteadyClock
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.store import JobStore
-from derived_series.jobs.record import State
+from derived_series.jobs.record import JobRecord, State
 from derived_series.orthanc.routes.jobs import _number
 from test_jobs_runner import Start, fails_until, start
 from test_jobs_store import job
@@ -25,10 +26,10 @@ def test_a_clock_that_is_set(start: Start, monkeypatch: pytest.MonkeyPatch, jump
     started = start(fails_until(3, StorageError("lost", transient=True)))
     update = started.store.update
 
-    def jumping(record: object) -> object:
-        if getattr(record, "state", None) is State.RETRY:
+    def jumping(record: JobRecord, along: Note | None = None) -> bool:
+        if record.state is State.RETRY:
             monkeypatch.setattr(time, "time", lambda: real() + jump)
-        return update(record)  # type: ignore[arg-type]
+        return update(record, along)
 
     monkeypatch.setattr(started.store, "update", jumping)
     done = started.run("a")

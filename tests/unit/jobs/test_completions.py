@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from derived_series.errors import Conflict, NotFound, StorageError
+from derived_series.errors import Busy, Conflict, NotFound, StorageError
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.queue import completions
-from derived_series.jobs.queue.completions import Completions
+from derived_series.jobs.queue.completions import Completions, closed_result
+from derived_series.jobs.queue.leftovers import Leftovers
+from derived_series.jobs.queue.nodes import OneNode
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.waiting import WaitingRoom
@@ -74,6 +76,7 @@ def test_what_is_cancelled_is_not_completed(asked: Completions, store: JobStore)
 
 def test_what_is_completed_is_not_cancelled(asked: Completions, store: JobStore, held: Held) -> None:
     assert asked.begin("a", 1, {"1.2": 3, "1.3": 1}) and asked.begin("a", 1, {"1.2": 3, "1.3": 1})
+    assert not asked.cancel("a", wait=False)
     held.instances = {"1.2": 2, "1.3": 1}
     with pytest.raises(Conflict, match="is complete") as refused:
         asked.cancel("a")
@@ -112,25 +115,78 @@ def test_only_the_attempt_that_runs_completes(asked: Completions, store: JobStor
 
 
 @pytest.mark.parametrize(
-    ("what", "is_asked_for"),
+    ("what", "is_on_the_way", "counts"),
     [
-        ({"state": State.RETRY, "has_leftovers": False}, False),  # it was removed
-        ({"state": State.PENDING, "has_leftovers": True}, True),  # Orthanc has ended meanwhile
-        ({"state": State.RUNNING, "has_leftovers": True}, True),
+        ({"state": State.RETRY, "has_leftovers": False}, False, False),  # it was removed
+        ({"state": State.RETRY, "has_leftovers": False}, True, True),  # its last instance may still arrive
+        ({"state": State.PENDING, "has_leftovers": True}, False, True),  # Orthanc has ended meanwhile
+        ({"state": State.RUNNING, "has_leftovers": True}, False, True),
     ],
 )
 def test_a_completion_counts_as_long_as_its_series_may_be_there(
-    asked: Completions, store: JobStore, held: Held, what: dict[str, object], is_asked_for: bool
+    asked: Completions, store: JobStore, held: Held, what: dict[str, object], is_on_the_way: bool, counts: bool
 ) -> None:
     held.instances = {"1.2": 3}
     assert asked.begin("a", 1, {"1.2": 3})
+    with store.transaction() as db:
+        db.executemany("INSERT INTO leftovers (job) VALUES (?)", [["a"]] if is_on_the_way else [])
     store.update(dataclasses.replace(store.get("a"), **what))  # type: ignore[arg-type]
-    if is_asked_for:
+    if counts:
         with pytest.raises(Conflict, match="is complete"):
             asked.cancel("a")
     else:
         asked.cancel("a")
-    assert store.cancellations() == ([] if is_asked_for else ["a"])
+    assert store.cancellations() == ([] if counts else ["a"])
+
+
+def test_the_next_attempt_is_cancelled_at_once_while_nothing_of_it_is_there(store: JobStore, held: Held) -> None:
+    store.add(job("a", state=State.RUNNING, attempt=1, has_leftovers=True), None, most=9)
+    asked = Completions(store, held, WaitingRoom())
+    assert asked.begin("a", 1, {"1.2": 3})
+    store.exchange(store.get("a"), dataclasses.replace(store.get("a"), attempt=2))
+    held.instances = {"1.2": 2}  # with the last one of the first attempt it would be complete
+    assert not asked.cancel("a", wait=False)
+    held.instances = {}
+    assert asked.cancel("a", wait=False)
+
+
+def test_what_may_have_replaced_others_is_not_cancelled(asked: Completions, store: JobStore) -> None:
+    assert not asked.settle("a", 1), "it completes nothing"
+    assert asked.begin("a", 1, {"1.2": 3}) and asked.settle("a", 1) and not asked.settle("a", 2)
+    for state in (State.RUNNING, State.RETRY):  # the series was removed again, and is made again
+        store.update(dataclasses.replace(store.get("a"), state=state, has_leftovers=state is State.RUNNING))
+        with pytest.raises(Conflict, match="may have replaced others"):
+            asked.cancel("a")
+    assert store.cancellations() == []
+
+
+def test_an_attempt_that_has_ended_notes_nothing(asked: Completions, store: JobStore) -> None:
+    """Its message was on the way while the runner looked, and then has its series removed."""
+    assert asked.begin("a", 1, {"1.2": 3})
+    assert closed_result(store, "a", 2) is None and asked.settle("a", 1), "another attempt's end is late"
+    assert closed_result(store, "a", 1) is None
+    assert not asked.note_result("a", 1, ANSWER) and not asked.settle("a", 1)
+    assert asked.begin("a", 1, {"1.2": 3}) and asked.note_result("a", 1, ANSWER)
+    assert closed_result(store, "a", 1) == ANSWER and closed_result(store, "a", 2) is None
+
+
+def test_nothing_is_looked_for_of_what_is_noted(asked: Completions, store: JobStore) -> None:
+    """After a restart, Orthanc would take the series for what an earlier attempt has left."""
+    with store.transaction() as db:
+        db.execute("INSERT INTO leftovers (job) VALUES ('a')")
+    assert asked.begin("a", 1, {"1.2": 3}) and asked.note_result("a", 1, ANSWER)
+    with store.reading() as db:
+        assert db.execute("SELECT job FROM leftovers").fetchall() == []
+
+
+def test_a_stop_ends_the_waiting(store: JobStore, held: Held) -> None:
+    store.add(job("a", state=State.RUNNING, attempt=1), None, most=9)
+    room = WaitingRoom()
+    asked = Completions(store, held, room)
+    assert asked.begin("a", 1, {"1.2": 3})
+    room.close()
+    with pytest.raises(Busy, match="stopping"):
+        asked.cancel("a")
 
 
 def test_of_a_job_that_is_over_nothing_is_kept(asked: Completions, store: JobStore) -> None:
@@ -170,6 +226,10 @@ def test_one_of_both_counts_when_they_come_at_once(store: JobStore, held: Held, 
 # -- the runner --------------------------------------------------------------------------------------------------------
 
 
+def with_result(record: JobRecord) -> DeriveTask:
+    return dataclasses.replace(make_task(record), result=record.result)
+
+
 class Worker:
     """A worker whose attempts do what a test says."""
 
@@ -180,10 +240,12 @@ class Worker:
         self.held = held
         self.removed: list[str] = []
         self.answers: list[Outcome] = []
-        self.runner = JobRunner(self.store, self.executor, WORK, make_task, LIMITS, lambda record: 30.0, held=held)
+        self.tasks: list[DeriveTask] = []
+        self.runner = JobRunner(self.store, self.executor, WORK, with_result, LIMITS, lambda record: 30.0, held=held)
         self.runner.start()
 
     def work(self, task: DeriveTask) -> Outcome:
+        self.tasks.append(task)
         self.goes_on.wait(30)
         return self.answers.pop(0) if self.answers else Outcome(result=ANSWER)
 
@@ -301,3 +363,136 @@ def test_a_cancellation_while_an_attempt_is_cleared_away_is_followed(begin: Call
     clearing.set()
     assert is_cancelled(worker.runner.wait("a", 10))
     assert ("derive", "a", 2) not in worker.executor.calls
+
+
+# -- moments between ---------------------------------------------------------------------------------------------------
+
+
+def end_before_the_word(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the attempt end after a cancellation is written, and before the runner hears of it."""
+    say = worker.runner._say
+
+    def late(what: str, job_id: str) -> None:
+        worker.goes_on.set()
+        soon(worker.executor.futures[-1].done)
+        say(what, job_id)
+
+    monkeypatch.setattr(worker.runner, "_say", late)
+
+
+def test_what_is_cancelled_does_not_succeed_when_its_last_instance_arrives_now(
+    begin: Callable[[], Worker], held: Held, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = begin()
+    worker.begun()
+    assert worker.runner.begin_completion("a", 1, {"1.2": 3})
+    held.instances = {"1.2": 2}
+    end_before_the_word(worker, monkeypatch)
+    worker.runner.cancel("a")
+    assert not worker.runner.settle("a", 1)
+    done = worker.runner.wait("a", 10)
+    assert is_cancelled(done) and done.result is None and worker.removed == ["a"]
+
+
+def test_a_dry_run_that_is_cancelled_does_not_succeed(
+    begin: Callable[[], Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = begin()
+    worker.answers = [Outcome(result={"DryRun": True})]
+    worker.runner.submit(job("a", request={"DryRun": True}), None)
+    soon(lambda: worker.runner.runs("a", 1))
+    end_before_the_word(worker, monkeypatch)
+    worker.runner.cancel("a")
+    done = worker.runner.wait("a", 10)
+    assert is_cancelled(done) and done.result is None and worker.removed == []
+
+
+def cancelled_before(folder: Path, **record: object) -> None:
+    """A store with a job whose cancellation is written."""
+    with closing(JobStore(folder / "jobs")) as store:
+        store.add(job("a", **record), None, most=9)
+        with store.transaction() as db:
+            db.execute("INSERT INTO cancellations (job) VALUES ('a')")
+
+
+def test_a_full_disk_at_the_start_delays_a_cancellation(
+    begin: Callable[[], Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled_before(tmp_path, state=State.PENDING, attempt=1)
+    cancellations, refusals = JobStore.cancellations, iter(range(1))
+
+    def refused(store: JobStore) -> list[str]:
+        if next(refusals, None) is not None:
+            raise Busy("the disk is full")
+        return cancellations(store)
+
+    monkeypatch.setattr(JobStore, "cancellations", refused)
+    worker = begin()
+    assert is_cancelled(worker.runner.wait("a", 10)) and worker.executor.calls == []
+
+
+def test_a_full_disk_while_leftovers_are_noted_delays_a_cancellation(
+    begin: Callable[[], Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled_before(tmp_path, state=State.PENDING, attempt=1, has_leftovers=True)
+    expect, refusals = Leftovers.expect, iter(range(1))
+
+    def refused(leftovers: Leftovers, job_id: str) -> None:
+        if next(refusals, None) is not None:
+            raise Busy("the disk is full")
+        expect(leftovers, job_id)
+
+    monkeypatch.setattr(Leftovers, "expect", refused)
+    worker = begin()
+    assert is_cancelled(worker.runner.wait("a", 10)) and worker.removed == ["a"]
+
+
+def test_one_job_that_cannot_be_cancelled_keeps_no_other_waiting(tmp_path: Path, held: Held) -> None:
+    class Looking(OneNode):
+        look_seconds = 0.2
+
+    def make(record: JobRecord) -> DeriveTask:
+        if record.id == "a":
+            raise StorageError("Orthanc does not say")
+        return make_task(record)
+
+    def slow(task: DeriveTask) -> Outcome:
+        time.sleep(0.05)
+        return Outcome(result=ANSWER)
+
+    executor = Scripted(slow)
+    with closing(JobStore(tmp_path)) as store:
+        waiting = {"state": State.RETRY, "attempt": 1, "has_leftovers": True, "next_try": time.time() + 500}
+        store.add(job("a", **waiting), None, most=9)
+        runner = JobRunner(store, executor, WORK, make, LIMITS, lambda record: 30.0, nodes=Looking(), held=held)
+        runner.start()
+        runner.lead()
+        runner.cancel("a")
+        names = [f"{number}" for number in range(30)]
+        for name in names:
+            runner.submit(job(name), None)
+        for name in names:
+            assert runner.wait(name, 10).state is State.SUCCESS
+        runner.stop()
+
+
+def test_what_changes_while_it_is_taken_up_is_looked_at_again(
+    begin: Callable[[], Worker], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its attempt notes its result through another Orthanc while this one begins to lead."""
+    with closing(JobStore(tmp_path / "jobs")) as store:
+        store.add(job("a", state=State.RUNNING, attempt=1), None, most=9)
+    unfinished = JobStore.unfinished
+
+    def then_noted(store: JobStore) -> list[JobRecord]:
+        jobs = unfinished(store)
+        if jobs and jobs[0].result is None and jobs[0].state is State.RUNNING:
+            store.exchange(jobs[0], dataclasses.replace(jobs[0], result=ANSWER))
+        return jobs
+
+    monkeypatch.setattr(JobStore, "unfinished", then_noted)
+    worker = begin()
+    worker.answers = [Outcome(result={**ANSWER, "Sent": True})]
+    worker.goes_on.set()
+    seen = worker.runner.wait("a", 10)
+    assert seen.state is State.SUCCESS and seen.attempt == 2 and worker.tasks[-1].result == ANSWER, "it is only sent on"

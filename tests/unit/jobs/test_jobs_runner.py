@@ -21,6 +21,7 @@ from derived_series.dicomweb.client import Connection
 from derived_series.errors import Busy, Conflict, NotFound, StorageError
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.pool.worker import WorkerDied
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.queue.store import JobStore
@@ -292,8 +293,8 @@ def test_a_job_can_be_resubmitted_as_soon_as_its_end_is_seen(start: Start, monke
     started = start(lambda task: Outcome(error=NotFound("gone")))
     update = started.store.update
 
-    def slowly(record: JobRecord) -> bool:
-        is_written = update(record)
+    def slowly(record: JobRecord, along: Note | None = None) -> bool:
+        is_written = update(record, along)
         time.sleep(0.3 if record.state.is_final else 0)
         return is_written
 
@@ -431,10 +432,10 @@ def test_a_disk_that_is_full_for_a_while_loses_no_outcome(start: Start, monkeypa
     started = start(lambda task: Outcome(result={"ID": "x"}))
     update, refusals = started.store.update, iter(range(2))
 
-    def unwilling(record: JobRecord) -> bool:
+    def unwilling(record: JobRecord, along: Note | None = None) -> bool:
         if record.state is State.SUCCESS and next(refusals, None) is not None:
             raise Busy("the disk is full")
-        return update(record)
+        return update(record, along)
 
     monkeypatch.setattr(started.store, "update", unwilling)
     done = started.run("a")

@@ -276,12 +276,19 @@ def test_a_cancellation_counts_where_its_word_is_lost(
     assert done.problem is not None and done.problem.kind == "Cancelled"
 
 
+def test_a_table_that_is_new_in_this_version_is_added(connect: Open) -> None:
+    with connect("a").transaction() as db:
+        db.execute("DROP TABLE completions")
+    with connect("b").reading() as db:
+        assert db.execute("SELECT count(*) FROM completions").fetchone() == (0,)
+
+
 def test_what_is_late_takes_no_cancellation_away(connect: Open, tmp_path: Path) -> None:
     database = connect("a")
     store = JobStore(tmp_path, database, TableFiles(database))
     store.add(job("x"), None, most=5)
     assert database.contend() == 1
-    Completions(store, lambda series: {}, WaitingRoom()).cancel("x")
+    assert Completions(store, lambda series: {}, WaitingRoom()).cancel("x")
     assert not store.update(replace(job("x"), state=State.SUCCESS, attempt=7)), "another attempt counts"
     assert store.cancellations() == ["x"]
 

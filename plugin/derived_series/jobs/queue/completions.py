@@ -12,17 +12,41 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from derived_series.errors import Conflict
+from derived_series.errors import Busy, Conflict
 from derived_series.jobs.queue.database import Transaction
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.waiting import WaitingRoom
 from derived_series.jobs.record import State
 
-#: Seconds that a cancellation waits for the end of an attempt that completes its series; usually it takes 0.1.
+#: Seconds for which a cancellation waits for the end of an attempt that completes its series; usually it takes 0.1.
 _PATIENCE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
+
+_REMEDY = "wait for the end of the job; then the series can be rejected or deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """The completion of a job's series by an attempt.
+
+    :param series: the number of instances by SeriesInstanceUID.
+    :param began: seconds since 1970.
+    :param is_settled: whether the series were verified, and what they replace may be gone.
+    :param is_current: whether the attempt runs.
+    """
+
+    series: Mapping[str, int]
+    began: float
+    is_settled: bool
+    is_current: bool
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it takes so long that a worker or the network must be stuck."""
+        return not 0.0 <= time.time() - self.began < _PATIENCE_SECONDS
 
 
 class Completions:
@@ -37,6 +61,8 @@ class Completions:
         self._held = held
         self._room = room
 
+    # -- for attempts ----------------------------------------------------------------------------------------
+
     def begin(self, job_id: str, attempt: int, series: Mapping[str, int]) -> bool:
         """Record that an attempt completes its series now.
 
@@ -46,67 +72,126 @@ class Completions:
         """
         with suppress(Conflict), self._store.transaction() as db:
             _require_wanted(db, job_id, attempt)
+            db.execute("DELETE FROM completions WHERE job = ?", [job_id])
             db.execute(
-                "INSERT INTO completions (job, series) VALUES (?, ?) ON CONFLICT (job) DO UPDATE SET series = "
-                "excluded.series",
-                [job_id, json.dumps(dict(series))],
+                "INSERT INTO completions (job, attempt, series, began, settled) VALUES (?, ?, ?, ?, 0)",
+                [job_id, attempt, json.dumps(dict(series)), time.time()],
             )
             return True
         return False
 
+    def settle(self, job_id: str, attempt: int) -> bool:
+        """Record that the series are verified: from now on the job cannot be cancelled, so that others may go.
+
+        :returns: False: the job was cancelled, or another attempt counts. :raises Busy: it cannot be written now.
+        """
+        with suppress(Conflict), self._store.transaction() as db:
+            _require_wanted(db, job_id, attempt)
+            settled = "UPDATE completions SET settled = 1 WHERE job = ? AND attempt = ?"
+            return db.execute(settled, [job_id, attempt]).rowcount == 1
+        return False
+
     def note_result(self, job_id: str, attempt: int, result: Mapping[str, Any]) -> bool:
-        """Record that an attempt has stored its series, and only sends them on: they stay, whatever comes after.
+        """Record that an attempt only sends its series on: they stay, whatever comes after.
 
         :param result: the job's answer.
         :returns: False: the job was cancelled, or another attempt counts. :raises Busy: it cannot be written now.
         """
         job = self._store.find(job_id)
-        if job is None or job.attempt != attempt or job.state is not State.RUNNING:
+        if job is None:
             return False
+
+        def and_look_for_no_leftovers(db: Transaction) -> None:
+            _require_wanted(db, job_id, attempt)
+            completes = "SELECT 1 FROM completions WHERE job = ? AND attempt = ?"
+            if db.execute(completes, [job_id, attempt]).fetchone() is None:
+                raise Conflict(f"attempt {attempt} of job {job_id} has ended")
+            db.execute("DELETE FROM leftovers WHERE job = ?", [job_id])
+
         stored = dataclasses.replace(job, result=dict(result), has_leftovers=False)
         with suppress(Conflict):
-            return self._store.exchange(job, stored, lambda db: _require_wanted(db, job_id, attempt))
+            return self._store.exchange(job, stored, and_look_for_no_leftovers)
         return False
 
-    def cancel(self, job_id: str) -> None:
+    # -- for users -------------------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str, *, wait: bool = True) -> bool:
         """Record that a job is to be ended, for the Orthanc that leads.
 
-        A series that is being completed is waited for. If it takes long, because a worker or the network is slow, and
+        A series that is being completed is waited for. If that takes long, because a worker or the network is slow, and
         the series is not complete in Orthanc, the job is cancelled.
 
+        :returns: False, only without ``wait``: its series is being completed; ask again.
         :raises Conflict: the job is over, or its series is complete.
-        :raises NotFound: there is no such job. :raises Busy: it cannot be written now.
+        :raises NotFound: there is no such job. :raises Busy: it cannot be written now, or Orthanc stops.
         """
         self._store.get(job_id)
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while (completing := self._ask(job_id)) is not None:
-            if (left := end - time.monotonic()) > 0:
-                self._room.wait(job_id, min(left, _LOOK_SECONDS), lambda: self._store.get(job_id).state.is_final)
-                continue
-            held = self._held(completing)
-            if any(held.get(series, 0) >= instances for series, instances in completing.items()):
-                raise Conflict(
-                    f"the derived series of job {job_id} is complete, so that it cannot be cancelled",
-                    remedy="wait for the end of the job; then the series can be rejected or deleted",
-                )
-            self._ask(job_id, even_completing=True)
-            return
+        while (completion := self._ask(job_id)) is not None:
+            if self._may_be_cancelled(job_id, completion):
+                if self._ask(job_id, even_completing=True) is None:
+                    break
+            elif not wait:
+                return False
+            elif self._room.is_closed:
+                raise Busy("the server is stopping", retry_after=30)
+            else:
+                self._room.wait(job_id, _LOOK_SECONDS, lambda: self._store.get(job_id).state.is_final)
+        return True
 
-    def _ask(self, job_id: str, *, even_completing: bool = False) -> Mapping[str, int] | None:
-        """Record a cancellation. The series that are being completed, for which it is not recorded; else None."""
+    def _may_be_cancelled(self, job_id: str, completion: Completion) -> bool:
+        """Whether a job may be cancelled although it may have sent all instances of its series.
+
+        :raises Conflict: its series is complete.
+        """
+        if completion.is_current and not completion.is_slow:
+            return False
+        if completion.is_settled:
+            raise Conflict(
+                f"the derived series of job {job_id} is complete and may have replaced others: it cannot be cancelled",
+                remedy=_REMEDY,
+            )
+        held = self._held(completion.series)
+        if not completion.is_slow:  # a former attempt's last instance makes nothing complete if there are no others
+            return not any(held.values())
+        if any(held.get(series, 0) >= instances for series, instances in completion.series.items()):
+            raise Conflict(
+                f"the derived series of job {job_id} is complete, so that it cannot be cancelled", remedy=_REMEDY
+            )
+        return True
+
+    def _ask(self, job_id: str, *, even_completing: bool = False) -> Completion | None:
+        """Record a cancellation. None: it is recorded; else it is not, because of a completion.
+
+        :param even_completing: record it unless the series are settled.
+        """
         with self._store.transaction() as db:
             row = db.execute(
-                "SELECT state, result, series FROM (SELECT id, state, result FROM jobs WHERE id = ?) AS asked "
+                "SELECT state, result, asked.attempt, series, began, settled, completions.attempt FROM "
+                "(SELECT id, state, result, attempt FROM jobs WHERE id = ?) AS asked "
                 "LEFT JOIN completions ON completions.job = asked.id",
                 [job_id],
             ).fetchone()
-            state, result, completing = (State.FAILURE.value, None, None) if row is None else row
-            if State(state).is_final:
+            if row is None or State(row[0]).is_final:
                 raise Conflict(f"the job {job_id} is over and cannot be cancelled")
-            if completing is not None and result is None and not even_completing:
-                return dict(json.loads(completing))
+            state, result, attempt, series, began, settled, completing = row
+            if series is not None and result is None and not (even_completing and not settled):
+                is_current = state == State.RUNNING.value and attempt == completing
+                return Completion(json.loads(series), began, bool(settled), is_current)
             db.execute("INSERT INTO cancellations (job) VALUES (?) ON CONFLICT DO NOTHING", [job_id])
         return None
+
+
+def closed_result(store: JobStore, job_id: str, attempt: int) -> dict[str, Any] | None:
+    """The result that an attempt noted before it ended; if there is none, it cannot note one any more.
+
+    :raises Busy: that cannot be written now.
+    """
+    with store.transaction(leading=True) as db:
+        row = db.execute("SELECT result FROM jobs WHERE id = ? AND attempt = ?", [job_id, attempt]).fetchone()
+        if row is not None and row[0] is not None:
+            return dict(json.loads(row[0]))
+        db.execute("UPDATE completions SET attempt = 0 WHERE job = ? AND attempt = ?", [job_id, attempt])
+    return None
 
 
 def _require_wanted(db: Transaction, job_id: str, attempt: int) -> None:

@@ -6,17 +6,18 @@ import dataclasses
 import logging
 import threading
 import time
-from typing import Any
 
 from derived_series.errors import DerivedSeriesError
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.queue.announcer import Announcer
 from derived_series.jobs.queue.clock import SteadyClock
+from derived_series.jobs.queue.completions import closed_result
+from derived_series.jobs.queue.database import Note, Transaction, together
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.nodes import OVER, Nodes
 from derived_series.jobs.queue.observation import Observation
-from derived_series.jobs.queue.outcomes import DISK_ERRORS, is_death, outcome_of, verdict
+from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, is_death, outcome_of, taken_up, verdict
 from derived_series.jobs.queue.running import Running
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.task_sender import TaskSender
@@ -90,7 +91,8 @@ class Ends:
             self._after_discard(running, running.verdict, outcome)
             return
         spent = running.job.runtime + time.monotonic() - running.began
-        stored = outcome.result or running.job.result or self._noted_result(running.job)  # it stays, whatever comes
+        noted = None if outcome.result else closed_result(self.store, running.job.id, running.job.attempt)
+        stored = outcome.result or running.job.result or noted  # a complete series stays, whatever comes after
         has_leftovers = not outcome.clean and stored is None and not running.job.is_preview
         if stored is None and outcome.error is not None and (outcome.sent or has_leftovers):
             self.leftovers.expect(running.job.id)
@@ -104,16 +106,32 @@ class Ends:
                 job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
             else:
                 job = verdict(job, outcome.error, self.limits, self.clock.now())
+        try:
+            self._finish(job, running, worker_died=worker_died)
+        except _Overtaken:  # it was cancelled after a long wait for its last instance, or it is a dry run
+            failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED, result=None, progress=0)
+            self._finish(dataclasses.replace(failed, has_leftovers=not job.is_preview), running)
+
+    def _finish(self, job: JobRecord, running: Running, *, worker_died: bool = False) -> None:
+        """Write what an attempt has come to, after a worker has removed what it left."""
         if job.has_leftovers:
             self.discard(job, running.task, worker_died=worker_died)
-        else:
-            self.apply(job, worker_died=worker_died)
-            self.sender.running.let_go(job.id)
+            return
+        self.apply(job, worker_died=worker_died)
+        self.sender.running.let_go(job.id)
 
-    def _noted_result(self, job: JobRecord) -> dict[str, Any] | None:
-        """What an attempt has told of its series, before it began to send them on."""
-        record = self.store.find(job.id)
-        return record.result if record is not None and record.attempt == job.attempt else None
+    def take_up(self, job: JobRecord) -> None:
+        """Write that a running job waits for its next attempt, as its Orthanc has ended."""
+
+        def as_it_was(db: Transaction) -> None:
+            row = db.execute("SELECT result FROM jobs WHERE id = ?", [job.id]).fetchone()
+            if (row[0] is None) != (job.result is None):  # noted meanwhile through another Orthanc
+                raise _Overtaken
+
+        try:
+            self.write(taken_up(job), provided=as_it_was)
+        except _Overtaken:
+            self.take_up(self.store.get(job.id))
 
     def discard(
         self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0, *, worker_died: bool = False
@@ -136,13 +154,15 @@ class Ends:
         self.apply(last, worker_died=running.worker_died)
         self.sender.running.let_go(job.id)
 
-    def write(self, job: JobRecord, *, worker_died: bool = False) -> bool:
+    def write(self, job: JobRecord, *, worker_died: bool = False, provided: Note | None = None) -> bool:
         """Write what has become of an attempt, and what others are told of it: both or neither.
 
+        :param provided: raises in the transaction what keeps it from being written.
         :returns: False: another attempt counts by now; nothing was written.
         """
         along = self.announcer.of_job(job, worker_died=worker_died)
-        is_written = self.store.update(job) if along is None else self.store.update(job, along)
+        notes = [note for note in (provided, along) if note is not None]
+        is_written = self.store.update(job, together(*notes)) if notes else self.store.update(job)
         if not is_written:
             _log.warning("what attempt %d at job %s has come to is late", job.attempt, job.id)
         elif along is not None:
@@ -150,7 +170,10 @@ class Ends:
         return is_written
 
     def apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
-        """Write down what has become of a job: on disk first, then for those who wait."""
+        """Write down what has become of a job: on disk first, then for those who wait.
+
+        :raises _Overtaken: it has succeeded and was cancelled, and its series are not known to be stored yet.
+        """
         if job.result is not None:
             self.leftovers.forget(job.id)
         if not job.state.is_final:
@@ -161,7 +184,9 @@ class Ends:
             if job.result is not None:
                 self._wake(job.id)
             return
-        if not self.write(dataclasses.replace(job, completed=job.completed or time.time()), worker_died=worker_died):
+        done = dataclasses.replace(job, completed=job.completed or time.time())
+        provided = _unless_cancelled(job.id) if job.state is State.SUCCESS else None
+        if not self.write(done, worker_died=worker_died, provided=provided):
             return
         if job.state is State.SUCCESS:
             self.store.remove_image(job.id)  # a failed job may be resubmitted
@@ -179,6 +204,21 @@ class Ends:
         self.room.wake(job_id)
         if not self.nodes.is_alone:
             self.nodes.tell(OVER, job_id)
+
+
+class _Overtaken(Exception):
+    """Something else was written about a job meanwhile."""
+
+
+def _unless_cancelled(job_id: str) -> Note:
+    """Require that a job was not cancelled while its series were completed; a delivery may succeed all the same."""
+
+    def check(db: Transaction) -> None:
+        cancelled = "SELECT 1 FROM cancellations JOIN jobs ON id = job WHERE job = ? AND result IS NULL"
+        if db.execute(cancelled, [job_id]).fetchone() is not None:
+            raise _Overtaken
+
+    return check
 
 
 def _log_trace(job: JobRecord, error: DerivedSeriesError) -> None:

@@ -238,11 +238,11 @@ class PostgresqlDatabase(Database):
                     f"the database of the jobs has version {self._version}, this plugin knows {VERSION}",
                     remedy="install the plugin's version that wrote it on all Orthancs, or name another database",
                 )
-            if self._version < VERSION:
-                self._make_tables(cursor)
+            self._make_tables(cursor)
 
     @staticmethod
     def _make_tables(cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
+        """Create the tables and columns that are missing, as newer ones of the same version may be."""
         there: dict[str, list[str]] = {}
         columns = cursor.execute(
             "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'derived_series'"

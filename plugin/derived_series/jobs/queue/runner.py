@@ -200,15 +200,19 @@ class JobRunner:
         if not self.nodes.is_alone:
             self.nodes.tell(what, job_id)
 
-    def cancel(self, job_id: str) -> None:
+    def cancel(self, job_id: str, *, wait: bool = True) -> bool:
         """Ask for a job's end; it becomes a failure as soon as nothing of it is left.
 
         A series that is stored and only sent on stays.
 
+        :param wait: wait some seconds for what becomes of a series that is being completed.
+        :returns: False, only without ``wait``: its series is being completed.
         :raises Conflict: it is over, or its series is complete; see ``Completions.cancel``.
         """
-        self._completions.cancel(job_id)
+        if not self._completions.cancel(job_id, wait=wait):
+            return False
         self._say(CANCEL, job_id)
+        return True
 
     def resubmit(self, job_id: str) -> None:
         """Run a failed job again. :raises Conflict: it has not failed."""
@@ -273,6 +277,10 @@ class JobRunner:
     def begin_completion(self, job_id: str, attempt: int, series: Mapping[str, int]) -> bool:
         """Let an attempt complete its series; False when it is not wanted. See ``Completions.begin``."""
         return self.runs(job_id, attempt) and self._completions.begin(job_id, attempt, series)
+
+    def settle(self, job_id: str, attempt: int) -> bool:
+        """Note that an attempt has verified its series; False when it is not wanted. See ``Completions.settle``."""
+        return self.runs(job_id, attempt) and self._completions.settle(job_id, attempt)
 
     def note_result(self, job_id: str, attempt: int, result: Mapping[str, Any]) -> bool:
         """Note that an attempt only sends its series on; False when it is not wanted. See ``Completions``."""

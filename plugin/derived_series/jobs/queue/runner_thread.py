@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from derived_series.jobs.about_job import about_job
 from derived_series.jobs.queue.ends import Ends
 from derived_series.jobs.queue.nodes import CANCEL, OVER, Nodes
-from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, is_overdue, taken_up, too_late
+from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, is_overdue, too_late
 from derived_series.jobs.queue.running import Running, RunningJobs
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.task_sender import DISCARD_SECONDS, TaskSender
@@ -23,6 +23,9 @@ from derived_series.jobs.record import JobRecord, Problem, State
 _log = logging.getLogger(__name__)
 
 _UNSURE_SECONDS = 0.2
+
+#: Seconds after which to look again for what could not be cancelled, when no other Orthanc says how often.
+_LOOK_SECONDS = 60.0
 
 
 class RunnerThread:
@@ -172,7 +175,7 @@ class RunnerThread:
             if job.state is State.RUNNING and job.id not in self._running:
                 if job.has_leftovers:
                     self._ends.leftovers.expect(job.id)
-                self._ends.write(taken_up(job))
+                self._ends.take_up(job)
             elif is_overdue(job, self._ends.clock.now()):
                 self._store.update(dataclasses.replace(job, next_try=self._ends.clock.now()))
         for job in self._store.with_leftovers():
@@ -227,12 +230,18 @@ class RunnerThread:
         """End what was cancelled at another Orthanc or before a restart, whose word for it may not have come here."""
         if time.monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + (self._nodes.look_seconds or inf)
         for job_id in self._store.cancellations():
             running = self._running.get(job_id)
-            if running is None or running.stopping is None:
+            if running is not None and running.stopping is not None:
+                continue
+            try:
                 with about_job(job_id):
                     self._handle(CANCEL, job_id)
+            except DISK_ERRORS:
+                raise
+            except Exception:  # one that cannot be ended does not block the others
+                _log.exception("job %s cannot be cancelled yet", job_id, extra={"job": job_id})
+        self._look_at = time.monotonic() + (self._nodes.look_seconds or _LOOK_SECONDS)
 
     def _end_late_ones(self) -> None:
         now = time.monotonic()
@@ -256,5 +265,7 @@ class RunnerThread:
         failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
         if not job.has_leftovers:
             self._ends.apply(failed)
-        elif self._store.update(dataclasses.replace(job, state=State.RUNNING)):  # so that it is not begun meanwhile
-            self._ends.discard(failed)
+            return
+        task = self._sender.make_task(failed)
+        if self._store.update(dataclasses.replace(job, state=State.RUNNING)):  # so that it is not begun meanwhile
+            self._ends.discard(failed, task)

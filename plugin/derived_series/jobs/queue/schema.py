@@ -65,7 +65,10 @@ def tables(dialect: Dialect) -> Iterator[str]:
     yield "CREATE TABLE IF NOT EXISTS verdicts (series TEXT PRIMARY KEY, verdict TEXT NOT NULL)"
     yield "CREATE TABLE IF NOT EXISTS leftovers (job TEXT PRIMARY KEY)"
     yield "CREATE TABLE IF NOT EXISTS cancellations (job TEXT PRIMARY KEY)"
-    yield "CREATE TABLE IF NOT EXISTS completions (job TEXT PRIMARY KEY, series TEXT NOT NULL)"
+    yield (
+        "CREATE TABLE IF NOT EXISTS completions (job TEXT PRIMARY KEY, attempt BIGINT NOT NULL, series TEXT NOT NULL, "
+        "began DOUBLE PRECISION NOT NULL, settled BIGINT NOT NULL)"
+    )
     yield (
         "CREATE TABLE IF NOT EXISTS series_numbers (job TEXT PRIMARY KEY, study TEXT NOT NULL, "
         "number BIGINT NOT NULL, count BIGINT NOT NULL DEFAULT 1)"

@@ -351,8 +351,11 @@ def _written(db: Transaction, job: JobRecord, condition: str, values: Sequence[A
     changed = db.execute(f"UPDATE jobs SET {columns} WHERE id = ? AND {condition}", [*row.values(), job.id, *values])
     if job.state.is_final and changed.rowcount == 1:
         db.execute("DELETE FROM cancellations WHERE job = ?", [job.id])
-    if job.state is not State.RUNNING and (job.state.is_final or not job.has_leftovers) and changed.rowcount == 1:
-        db.execute("DELETE FROM completions WHERE job = ?", [job.id])  # nothing is there that could be complete
+        db.execute("DELETE FROM completions WHERE job = ?", [job.id])
+    elif job.state is not State.RUNNING and not job.has_leftovers and changed.rowcount == 1:
+        db.execute(  # nothing is there that could become complete, and nothing is on its way
+            "DELETE FROM completions WHERE job = ? AND settled = 0 AND job NOT IN (SELECT job FROM leftovers)", [job.id]
+        )
     return changed.rowcount == 1
 
 

@@ -40,6 +40,11 @@ class WaitingRoom:
             for event in self._events.get(job_id, ()):
                 event.set()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether no thread sleeps here any more."""
+        return self._closed
+
     def close(self) -> None:
         """Wake all threads, and let none sleep any more."""
         with self._lock:

@@ -9,12 +9,16 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from derived_series.dicomweb.client import Client, check
-from derived_series.errors import Conflict, DerivedSeriesError, NotFound, Superseded
+from derived_series.errors import Conflict, DerivedSeriesError, NotFound, StorageError, Superseded
 
 #: Seconds between two messages, between messages of two phases, and that a message may take.
 _MESSAGE_SECONDS = 0.25
 _PHASE_SECONDS = 0.05
 _ANSWER_SECONDS = 2.0
+
+#: Seconds for which a server may be away that has to agree, and between two questions.
+_PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.5
 
 #: The phase that is reported at once, because a pipeline may then run for a long time.
 _LONG_PHASE = "Processing"
@@ -104,9 +108,16 @@ class Progress:
         From the answer on the job is not just cancelled: of one that is, no series was ever complete.
 
         :param series: the number of instances by SeriesInstanceUID.
-        :raises NotWanted: it is not wanted. :raises StorageError: the server cannot say now.
+        :raises NotWanted: it is not wanted. :raises StorageError: the server cannot say for some time.
         """
-        self._require({"Completes": dict(series)})
+        self._require_soon({"Completes": dict(series)})
+
+    def settle(self) -> None:
+        """Require that the attempt is wanted, and say that its series are verified: from now on they stay.
+
+        :raises NotWanted: it is not wanted. :raises StorageError: the server cannot say for some time.
+        """
+        self._require_soon({"Settled": True})
 
     def tell_result(self, result: Mapping[str, Any]) -> None:
         """Tell the server that the series are stored, before they are sent on: from now on they stay.
@@ -149,6 +160,17 @@ class Progress:
         :raises NotWanted: the attempt is not wanted. :raises StorageError: the server has not recorded it.
         """
         self._require({"Retrieves": {"SeriesInstanceUID": series_uid, **origin}})
+
+    def _require_soon(self, message: Mapping[str, Any]) -> None:
+        """Send a message again when the server cannot take it for a moment: the results of the work depend on it."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return self._require(message)
+            except StorageError as error:
+                if not error.transient or time.monotonic() >= end:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
 
     def _require(self, message: Mapping[str, Any]) -> None:
         """Send a message that the server has to accept."""

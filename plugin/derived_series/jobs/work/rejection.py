@@ -41,10 +41,11 @@ def reject(attempt: Attempt) -> Outcome:
     note = rejection_note(first, uids, _rejection(task.request), attempt.context)
     series_uid, uid = str(note.SeriesInstanceUID), str(note.SOPInstanceUID)
     part = Part10(uid, encoded(note))
-    remove_series(client, series_uid)
     attempt.progress.begin_completion({series_uid: 1})
+    remove_series(client, series_uid)
     store(client, series.study_instance_uid, [part])
     orthanc_id = verify(client, series_uid, [uid], [Sample.of(uid, part.data, lambda: part.data)])
+    attempt.progress.settle()
     verdict = review_json(REJECTED, task.request, task.now.astimezone().isoformat(), task.request.get("Former"))
     verdict["KeyObjects"] = {"ID": orthanc_id, "SeriesInstanceUID": series_uid, "SOPInstanceUID": uid}
     _label(client, task.series)

@@ -20,7 +20,7 @@ def remove_former(attempt: Attempt) -> list[str]:
         former += find_any_series(client, series_uids_of(job))
     kept = [series for series in former if series in task.accepted or _is_accepted(client, series)]
     if former:
-        attempt.progress.check()
+        attempt.progress.settle()
     for series in former:
         if series not in kept:
             client.delete(f"/series/{series}")

@@ -24,6 +24,7 @@ from derived_series.orthanc.answers import job_json, job_path, job_summary
 from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.waiters import Waiters
 
 _PHASE_CHARACTERS, _TEXT_CHARACTERS = 32, 200
 _NUMBER = re.compile("[0-9]{1,15}")
@@ -41,7 +42,9 @@ class JobRoutes:
         callers: Callers,
         audit: Audit,
         attempts: Attempts,
+        waiters: Waiters,
     ):
+        self._waiters = waiters
         self._retrievals = retrievals
         self._runner = runner
         self._log = log
@@ -114,7 +117,12 @@ class JobRoutes:
         return self._done(request, "Delete", self._runner.delete)
 
     def cancel(self, request: Request) -> Answer:
-        return self._done(request, "Cancel", self._runner.cancel)
+        return self._done(request, "Cancel", self._cancel)
+
+    def _cancel(self, job_id: str) -> None:
+        if not self._runner.cancel(job_id, wait=False):
+            with self._waiters.place("try again in a moment"):
+                self._runner.cancel(job_id)
 
     def resubmit(self, request: Request) -> Answer:
         return self._done(request, "Resubmit", self._runner.resubmit)
@@ -152,16 +160,16 @@ class JobRoutes:
     def progress(self, request: Request) -> Answer:
         """Take a worker's progress, its lines of user code, and what it is about to do.
 
-        That is to retrieve a series, to complete its own ones, or to send on what is stored. 409 means that the attempt
-        is no longer wanted.
+        That is to retrieve a series, to complete its own ones, to remove what these replace, or to send them on. 409
+        means that the attempt is no longer wanted.
         """
         report = parse_json(request.body, "the body")
-        keys = ("Attempt", "Progress", "Phase", "Text", "Lines", "Retrieves", "Completes", "Stored")
-        attempt, percent, phase, text, lines, retrieves, completes, stored = (
+        keys = ("Attempt", "Progress", "Phase", "Text", "Lines", "Retrieves", "Completes", "Settled", "Stored")
+        attempt, percent, phase, text, lines, retrieves, completes, settled, stored = (
             report.get(key) if isinstance(report, dict) else None for key in keys
         )
         uid = retrieves.pop("SeriesInstanceUID", None) if isinstance(retrieves, dict) else None
-        tells = isinstance(percent, int) or isinstance(lines, list) or uid
+        tells = isinstance(percent, int) or isinstance(lines, list) or uid or settled is True
         if not isinstance(attempt, int) or not (tells or _are_counts(completes) or _is_answer(stored)):
             raise InvalidRequest('the body does not tell progress: {"Attempt": 1, "Phase": "Storing", "Progress": 50}')
         job = self._job(request)
@@ -169,6 +177,7 @@ class JobRoutes:
         if (
             not self._runner.runs(job.id, attempt)
             or (_are_counts(completes) and not self._runner.begin_completion(job.id, attempt, completes))
+            or (settled is True and not self._runner.settle(job.id, attempt))
             or (_is_answer(stored) and not self._runner.note_result(job.id, attempt, stored))
         ):
             raise Conflict(f"attempt {attempt} of job {job.id} is not running")
@@ -190,7 +199,7 @@ class JobRoutes:
 
 def _are_counts(completes: Any) -> TypeGuard[dict[str, int]]:
     """Whether this is the number of instances of each series."""
-    return isinstance(completes, dict) and all(isinstance(count, int) for count in completes.values())
+    return isinstance(completes, dict) and bool(completes) and all(isinstance(each, int) for each in completes.values())
 
 
 def _is_answer(stored: Any) -> TypeGuard[dict[str, Any]]:
