@@ -18,17 +18,17 @@ from derived_series.jobs.work.progress import NotWanted, Progress
 class Server:
     """A server with these statuses for the next requests, and 200 for those that follow.
 
-    :ivar told: what it was told.
+    :ivar messages: those that it got.
     """
 
     connection = Connection("http://127.0.0.1")
 
     def __init__(self, *statuses: int):
         self.statuses = list(statuses)
-        self.told: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
 
     def send(self, method: str, url: str, **keys: Any) -> Any:
-        self.told.append(json.loads(keys["data"]))
+        self.messages.append(json.loads(keys["data"]))
         status = self.statuses.pop(0) if self.statuses else 200
         if status == 0:
             raise StorageError("no answer", transient=True)
@@ -50,17 +50,17 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_that_is_away_for_a_moment_is_asked_again() -> None:
     server = Server(0, 503, 503)
     server.progress().begin_completion({"1.2": 3})
-    assert server.told == 4 * [{"Attempt": 2, "Completes": {"1.2": 3}}]
+    assert server.messages == 4 * [{"Attempt": 2, "Completes": {"1.2": 3}}]
     server = Server(503)
     server.progress().settle()
-    assert server.told == 2 * [{"Attempt": 2, "Settled": True}]
+    assert server.messages == 2 * [{"Attempt": 2, "Settled": True}]
 
 
 def test_a_server_that_stays_away_fails_the_attempt() -> None:
     server = Server(*1000 * [503])
     with pytest.raises(StorageError) as failed:
         server.progress().begin_completion({"1.2": 3})
-    assert failed.value.transient and len(server.told) > 2
+    assert failed.value.transient and len(server.messages) > 2
 
 
 @pytest.mark.parametrize("status", [404, 409, 410])
@@ -68,14 +68,14 @@ def test_an_attempt_that_is_not_wanted_is_told_so_at_once(status: int) -> None:
     server = Server(status)
     with pytest.raises(NotWanted):
         server.progress().begin_completion({"1.2": 3})
-    assert len(server.told) == 1
+    assert len(server.messages) == 1
 
 
 def test_a_result_that_the_server_may_know_stays() -> None:
     """Its answer may be lost after it was written."""
-    told = Server(0).progress()
-    told.tell_result({"ID": "x"})
-    assert told.result == {"ID": "x"}
+    unanswered = Server(0).progress()
+    unanswered.tell_result({"ID": "x"})
+    assert unanswered.result == {"ID": "x"}
     refused = Server(409).progress()
     with pytest.raises(NotWanted):
         refused.tell_result({"ID": "x"})
@@ -88,4 +88,4 @@ def test_nothing_is_told_without_a_route() -> None:
     silent.begin_completion({"1.2": 3})
     silent.settle()
     silent.check()
-    assert server.told == []
+    assert server.messages == []
