@@ -226,7 +226,9 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
         FittingRoutes(
             gateway, pools.pages, pools.environments, library.catalogues, runner, reviews, connection, waiters, folders
         ),
-        BulkRoutes(bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, store.files, gateway),
+        BulkRoutes(
+            bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, store.files, gateway, reviews
+        ),
         MonitoringRoutes(health, metrics, outbox, settings),
         RemoteRoutes(attempts, bundles, runner),
     )

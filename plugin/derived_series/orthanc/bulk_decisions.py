@@ -21,11 +21,14 @@ NAMED_MEMBERS = 20
 def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
     """Remove the old series of a member, or the new ones; a second call has no effect.
 
-    Series that a person has accepted stay, as with ``"IfExists": "Replace"``.
+    Series that a person has accepted stay, as with ``"IfExists": "Replace"``. The old ones also stay when the new ones
+    cannot take their place any more. No verdict may be given meanwhile.
 
     :raises DerivedSeriesError: Orthanc refuses it.
     """
     replaces = member.decision is Decision.REPLACE
+    if replaces and (reason := _no_replacement(member, gateway, reviews)):
+        return dataclasses.replace(member, decision=Decision.KEPT, reason=reason)
     series = list((member.reference if replaces else member.derived).values())
     if any(_is_accepted(each, gateway, reviews) for each in series):
         return dataclasses.replace(member, decision=Decision.KEPT)
@@ -33,8 +36,25 @@ def carried_out(member: Member, gateway: Gateway, reviews: Reviews) -> Member:
     return dataclasses.replace(member, decision=Decision.REPLACED if replaces else Decision.DISCARDED)
 
 
+def _no_replacement(member: Member, gateway: Gateway, reviews: Reviews) -> str:
+    """Why the new series of a member cannot take the place of the old ones; empty if they can."""
+    series = list(member.derived.values())
+    if not series:
+        return "it has no new series"
+    if not all(map(gateway.has_series, series)):
+        return "its new series is not in Orthanc any more"
+    if any(map(reviews.is_rejected, series)):
+        return "its new series is rejected"
+    return ""
+
+
 def decidable(
-    run_id: str, decision: Decision, chosen: Sequence[int] | None, log: BulkLog, gateway: Gateway
+    run_id: str,
+    decision: Decision,
+    chosen: Sequence[int] | None,
+    log: BulkLog,
+    gateway: Gateway,
+    reviews: Reviews,
 ) -> tuple[Sequence[int], Sequence[dict[str, Any]]]:
     """The members to decide about, and those that cannot be decided, with the reason.
 
@@ -52,7 +72,7 @@ def decidable(
             remedy=f"they are numbered from 1 to {len(members)}; nothing was done" if members else "it has none",
         )
     replaced = _replaced_by_others(run_id, log)
-    reasons = {number: refusal(members[number], decision, replaced, gateway) for number in numbers}
+    reasons = {number: refusal(members[number], decision, replaced, gateway, reviews) for number in numbers}
     refused = [{"Number": number, "Reason": reason} for number, reason in reasons.items() if reason]
     return [number for number, reason in reasons.items() if not reason], refused
 
@@ -68,7 +88,7 @@ def _replaced_by_others(run_id: str, log: BulkLog) -> dict[str, str]:
     }
 
 
-def refusal(member: Member, decision: Decision, replaced: Mapping[str, str], gateway: Gateway) -> str:
+def refusal(member: Member, decision: Decision, replaced: Mapping[str, str], gateway: Gateway, reviews: Reviews) -> str:
     """Why a decision is impossible; empty if it is possible.
 
     :param replaced: old series that other runs replace, each with its run.
@@ -83,7 +103,7 @@ def refusal(member: Member, decision: Decision, replaced: Mapping[str, str], gat
         return f"its old series is replaced by run {others[0]}: discard the new one, or leave it"
     if not any(map(gateway.has_series, member.reference.values())):
         return "its old series is not in Orthanc any more: discard the new one, or leave it"
-    return ""
+    return _no_replacement(member, gateway, reviews)
 
 
 def _is_accepted(series: str, gateway: Gateway, reviews: Reviews) -> bool:

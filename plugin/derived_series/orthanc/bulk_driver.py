@@ -329,7 +329,8 @@ class BulkDriver:
             if self._stopping.is_set():
                 return
             try:
-                self._log.write(run, [carried_out(member, self._gateway, self._reviews)])
+                with self._nodes.alone("verdicts"):
+                    self._log.write(run, [carried_out(member, self._gateway, self._reviews)])
             except Busy:
                 raise
             except Exception as error:  # the boundary of each decision; it is tried again

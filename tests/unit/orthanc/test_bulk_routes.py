@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import Decision, Member, MemberState, RunState
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.queue.nodes import OneNode
 from derived_series.jobs.queue.store import JobStore
 from derived_series.orthanc.bulk_checks import FitChecks, Look
 from derived_series.orthanc.bulk_driver import BulkDriver
@@ -25,7 +27,7 @@ from derived_series.orthanc.bulk_finder import code_of
 from derived_series.orthanc.reviews import Reviews
 from derived_series.pipelines.code import Code
 from orthanc_server import REPOSITORY
-from route_client import RouteClient
+from route_client import FakeGateway, RouteClient
 
 ONE, TWO, DERIVED, STUDY, NEW = (f"{digit * 8}-" * 4 + digit * 8 for digit in "abcd1")
 CT = {"Blueprint": "ct", "Factory": "numpy"}  # without a pipeline, no worker looks
@@ -477,6 +479,7 @@ def made_before(client: RouteClient) -> RouteClient:
         everything.append(old)
     client.gateway.resources["/series?since=0&limit=500"] = everything
     client.gateway.resources[f"/series?since={len(everything)}&limit=500"] = []
+    client.gateway.resources["/studies/study/series"] = []  # without documents that reject a series
     return client
 
 
@@ -530,6 +533,70 @@ def test_an_old_series_is_replaced_once(made_before: RouteClient) -> None:
     assert gone.status == 409 and reason in gone.json["Message"]
     assert "2: its old series is not in Orthanc any more" in gone.json["Message"]
     assert client.post(f"{second}/discard", {"Members": [1, 2]}).json == {"Count": 2}
+
+
+def remove_new(client: RouteClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.gateway.delete(f"/series/{made_of('2', 1)}")
+
+
+def reject_new(client: RouteClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = made_of("2", 1)
+    monkeypatch.setattr(Reviews, "of", lambda reviews, each: {"State": "Rejected"} if each == new else None)
+
+
+LOST = pytest.mark.parametrize(
+    ("lose", "reason"),
+    [(remove_new, "its new series is not in Orthanc any more"), (reject_new, "its new series is rejected")],
+)
+
+
+@LOST
+def test_an_old_series_is_not_replaced_by_one_that_is_gone_or_rejected(
+    made_before: RouteClient, monkeypatch: pytest.MonkeyPatch, lose: Any, reason: str
+) -> None:
+    path, _ = compared(made_before, "2")
+    lose(made_before, monkeypatch)
+    answer = made_before.post(f"{path}/replace", {"Agreeing": True}).json
+    assert answer == {"Count": 0, "Refused": [{"Number": 1, "Reason": reason}]}
+
+
+@LOST
+def test_an_old_series_stays_when_the_new_one_is_lost_before_it_is_replaced(
+    made_before: RouteClient, monkeypatch: pytest.MonkeyPatch, lose: Any, reason: str
+) -> None:
+    client = made_before
+    path, log = compared(client, "2")
+    assert client.post(f"{path}/replace", {"Agreeing": True}).json == {"Count": 1}
+    lose(client, monkeypatch)
+    client.gateway.begin()
+    until(lambda: not log.undecided(), "it is not carried out")
+    (row, _) = client.get(f"{path}/table").json["Members"]
+    assert (row["Decision"], row["Reason"]) == ("Kept", reason) and client.gateway.has_series(OLD)
+
+
+def test_no_verdict_is_given_while_a_decision_is_carried_out(
+    made_before: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = made_before
+    path, log = compared(client, "2")
+    alone: list[str] = []
+
+    @contextmanager
+    def lone(nodes: OneNode, purpose: str) -> Iterator[None]:
+        alone.append(purpose)
+        yield
+        alone.remove(purpose)
+
+    def delete(gateway: FakeGateway, address: str) -> None:
+        deleted.append((address, list(alone)))
+
+    deleted: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(OneNode, "alone", lone)
+    monkeypatch.setattr(FakeGateway, "delete", delete)
+    client.post(f"{path}/replace", {"Agreeing": True})
+    client.gateway.begin()
+    until(lambda: not log.undecided(), "it is not carried out")
+    assert deleted == [(f"/series/{OLD}", ["verdicts"])]
 
 
 def test_a_decision_names_members_that_there_are(made_before: RouteClient) -> None:

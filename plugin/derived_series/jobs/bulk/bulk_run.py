@@ -45,7 +45,7 @@ class Decision(Enum):
     """What happens to the old and new series of a compared member.
 
     ``REPLACE`` and ``DISCARD`` are requested; ``REPLACED`` (the old one is removed), ``DISCARDED`` (the new one is) and
-    ``KEPT`` (the old one was accepted, so both stay) are done.
+    ``KEPT`` (both stay: the one to be removed was accepted, or the new one was rejected or removed) are done.
     """
 
     REPLACE = "Replace"

@@ -29,6 +29,7 @@ from derived_series.orthanc.bulk_finder import MemberFinder
 from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.derivations import Derivations
 from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.library import LibraryRoutes, named
 from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters
 from derived_series.software import version
@@ -64,8 +65,10 @@ class BulkRoutes:
         waiters: Waiters,
         reports: JobFiles,
         gateway: Gateway,
+        reviews: Reviews,
     ):
         self._gateway = gateway
+        self._reviews = reviews
         self._deciding = threading.Lock()
         self._log = log
         self._driver = driver
@@ -199,7 +202,7 @@ class BulkRoutes:
             )
         by = self._callers.of(request).to_json()
         with self._deciding:
-            numbers, refused = decidable(run_id, decision, asked.members, self._log, self._gateway)
+            numbers, refused = decidable(run_id, decision, asked.members, self._log, self._gateway, self._reviews)
             count = self._log.decide(run_id, decision, numbers)
         if refused and asked.members is not None and not count:
             reasons = "; ".join(f"{each['Number']}: {each['Reason']}" for each in refused[:NAMED_MEMBERS])
