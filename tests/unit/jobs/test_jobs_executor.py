@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Executor, Future, wait
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,6 +58,30 @@ def say(path: str) -> int:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     Path(path).write_text(f"{os.getpid()} {child.pid}")
     deaf_spin()
+
+
+def killed_with_a_forked_child() -> NoReturn:
+    if os.fork() == 0:
+        time.sleep(600)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def killed_with_a_pool() -> NoReturn:
+    pool = ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork"))
+    list(pool.map(abs, range(4)))
+    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel's out-of-memory killer does
+    raise AssertionError("unreachable")
+
+
+def killed_while_it_answers() -> NoReturn:
+    """Send the beginning of an answer, which a forked child keeps from ending."""
+    if os.fork() == 0:
+        time.sleep(600)
+    pipe = json.loads(sys.argv[1])[0]
+    os.write(pipe, (1000).to_bytes(4, "big") + b"the beginning")  # multiprocessing.connection's format
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
 
 
 def fail(error: BaseException) -> NoReturn:
@@ -121,6 +147,14 @@ def test_a_death_ends_one_task_and_no_other(executor: ProcessExecutor, function:
     assert caught.value.exit_code == code
     assert time.monotonic() - started < 1.0, "noticed at once, not after a time-out"
     assert other.result(20) == 1.0
+    assert executor.submit(nap, 0.01).result(20) == 0.01
+
+
+@pytest.mark.parametrize("work", [killed_with_a_forked_child, killed_with_a_pool, killed_while_it_answers])
+def test_a_death_is_noticed_although_forked_processes_live(executor: ProcessExecutor, work: Any) -> None:
+    """They have copies of all files of the worker, so none of its pipes closes; they end with it."""
+    error = executor.submit(work).exception(20)
+    assert isinstance(error, WorkerDied) and error.is_from_outside
     assert executor.submit(nap, 0.01).result(20) == 0.01
 
 

@@ -6,14 +6,17 @@ answers. So a worker can run another Python, with other versions of numpy, than 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import pickle
 import platform
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,7 +36,7 @@ _OF_OUR_PYTHON = ("PYTHON", "VIRTUAL_ENV")
 _BOOT = """
 import json, pickle, platform, sys
 from multiprocessing.connection import Connection
-pipe, life, ending, path, module = json.loads(sys.argv[1])
+pipe, life, path, module = json.loads(sys.argv[1])
 if path is not None:
     sys.path[:] = path
 try:
@@ -43,7 +46,7 @@ except Exception as error:
     hello = {"Error": type(error).__name__ + ": " + str(error), "Python": platform.python_version()}
     Connection(pipe).send_bytes(pickle.dumps(("hello", hello)))
     sys.exit(1)
-main(pipe, life, ending, greets=path is None)
+main(pipe, life, greets=path is None)
 """
 
 
@@ -81,7 +84,8 @@ class Interpreter:
 class Launched:
     """A process, its connection, and the pipe that ends it when we are gone.
 
-    :param sentinel: a file descriptor that is readable once the process has ended.
+    :param sentinel: a file descriptor that is readable once the process has ended, even if processes live on that it
+        has forked, which hold copies of all its files.
     """
 
     process: subprocess.Popen[bytes]
@@ -105,26 +109,51 @@ def launch(
     """
     ours, theirs = socket.socketpair()
     life, lasting = os.pipe()
-    ended, ending = os.pipe()
-    boot_arguments = json.dumps([theirs.fileno(), life, ending, interpreter.path, module])
+    boot_arguments = json.dumps([theirs.fileno(), life, interpreter.path, module])
     try:
         process = subprocess.Popen(
             [str(interpreter.executable), "-P", "-c", _BOOT, boot_arguments],
             stdin=subprocess.DEVNULL,
             env=interpreter.variables(variables),
-            pass_fds=[theirs.fileno(), life, ending],
+            pass_fds=[theirs.fileno(), life],
             process_group=0,
         )
     except OSError:
         ours.close()
         os.close(lasting)
-        os.close(ended)
         raise
     finally:
         theirs.close()
         os.close(life)
+    return Launched(process, Connection(ours.detach()), _sentinel_of(process), lasting)
+
+
+def _sentinel_of(process: subprocess.Popen[bytes]) -> int:
+    """A file descriptor that is readable once a process has ended; what is left of its group is killed before.
+
+    A thread waits for it: pidfd_open(2) is not in Linux before 5.3. Only a process that has not been reaped keeps its
+    group's number, so the thread does not reap it. :raises OSError: there is no thread left, and the process is killed.
+    """
+    ended, ending = os.pipe()
+
+    def wait() -> None:
+        try:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            os.killpg(process.pid, signal.SIGKILL)  # forked processes, whose copies of the connection keep it open
+        except (ChildProcessError, ProcessLookupError, PermissionError):  # reaped by another thread
+            pass
+        finally:
+            os.close(ending)
+
+    try:
+        threading.Thread(target=wait, name=f"end of {process.pid}", daemon=True).start()
+    except RuntimeError as error:
+        process.kill()
+        process.wait()
+        os.close(ended)
         os.close(ending)
-    return Launched(process, Connection(ours.detach()), ended, lasting)
+        raise OSError(errno.EAGAIN, f"its end cannot be awaited: {error}") from error
+    return ended
 
 
 @cache

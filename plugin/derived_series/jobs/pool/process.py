@@ -24,13 +24,13 @@ NICENESS = 10
 _IDLE_SECONDS = 5.0
 
 
-def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
+def main(pipe: int, life: int, *, greets: bool) -> None:
     """Serve over a file descriptor.
 
-    :param life: a pipe that closes when the server ends. :param ending: a pipe that closes when this process ends.
+    :param life: a pipe that closes when the server ends.
     :param greets: whether to send a greeting, because the other end runs another Python.
     """
-    for number in (pipe, life, ending):
+    for number in (pipe, life):
         os.set_inheritable(number, False)
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in Orthanc's terminal is for Orthanc only

@@ -38,9 +38,9 @@ _CLIENT: Any = distributed.Client
 _SECURITY: Any = distributed.Security
 
 
-def main(pipe: int, life: int, ending: int, *, greets: bool) -> None:
+def main(pipe: int, life: int, *, greets: bool) -> None:
     """Serve over a file descriptor; see ``pool.process.main``."""
-    for number in (pipe, life, ending):
+    for number in (pipe, life):
         os.set_inheritable(number, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(life)
