@@ -37,11 +37,12 @@ class Gateway(ABC):
         """GET of Orthanc's own REST API.
 
         :raises NotFound: no such resource. :raises Busy: its database does not answer.
+        :raises DerivedSeriesError: it fails for another reason: its file storage is away, for example.
         """
 
     @abstractmethod
     def get_any(self, path: str) -> Any:
-        """GET of the REST API including other plugins' routes. :raises NotFound: no such resource."""
+        """GET of the REST API including other plugins' routes; raises the errors of ``get``."""
 
     @abstractmethod
     def post(self, path: str, body: str) -> Any:

@@ -99,31 +99,31 @@ class PluginGateway(Gateway):
         try:
             return json.loads(orthanc.RestApiGet(path))
         except orthanc.OrthancException as error:
-            raise _lack(path, error) from error
+            raise _failure("GET", path, error) from error
 
     def get_any(self, path: str) -> Any:
         try:
             return json.loads(orthanc.RestApiGetAfterPlugins(path))
         except orthanc.OrthancException as error:
-            raise _lack(path, error) from error
+            raise _failure("GET", path, error) from error
 
     def put(self, path: str, body: bytes) -> None:
         try:
             orthanc.RestApiPut(path, body)
         except orthanc.OrthancException as error:
-            raise _refusal("PUT", path, error) from error
+            raise _failure("PUT", path, error) from error
 
     def delete(self, path: str) -> None:
         try:
             orthanc.RestApiDelete(path)
         except orthanc.OrthancException as error:
-            raise _refusal("DELETE", path, error) from error
+            raise _failure("DELETE", path, error) from error
 
     def post(self, path: str, body: str) -> Any:
         try:
             return json.loads(orthanc.RestApiPost(path, body))
         except orthanc.OrthancException as error:
-            raise _refusal("POST", path, error) from error
+            raise _failure("POST", path, error) from error
 
     def log_as(self, lines: logging.Formatter) -> None:
         self._log.setFormatter(lines)
@@ -232,21 +232,10 @@ class PluginGateway(Gateway):
         orthanc.RegisterRestCallback(route.pattern, callback)
 
 
-def _is_of_database(error: Exception) -> bool:
-    """Whether Orthanc's database was unreachable, or blocked by other Orthancs that write to it."""
-    codes = [getattr(orthanc.ErrorCode, name, None) for name in _OF_DATABASE]
-    return bool(error.args) and error.args[0] in codes
-
-
-def _lack(path: str, error: Exception) -> DerivedSeriesError:
-    if _is_of_database(error):
-        return Busy(f"Orthanc's database does not answer: GET {path}: {error}", retry_after=5)
-    return NotFound(f"Orthanc has no {path}", details=str(error))
-
-
-def _refusal(method: str, path: str, error: Exception) -> DerivedSeriesError:
+def _failure(method: str, path: str, error: Exception) -> DerivedSeriesError:
+    """Why Orthanc did not answer. Only what it does not know is not found: its disk or its database may be away."""
     code = error.args[0] if error.args else None
-    if _is_of_database(error):
+    if code is not None and code in [getattr(orthanc.ErrorCode, name, None) for name in _OF_DATABASE]:
         return Busy(f"Orthanc's database does not answer: {method} {path}: {error}", retry_after=5)
     if code in (orthanc.ErrorCode.UNKNOWN_RESOURCE, orthanc.ErrorCode.INEXISTENT_ITEM):
         return NotFound(f"Orthanc has no {path}", details=str(error))

@@ -115,15 +115,25 @@ class StudyReader:
         """The study of a series, and all others of its patient."""
         study = self._gateway.get(f"/studies/{self.facts(series).study}")
         patient = self._gateway.get(f"/patients/{study['ParentPatient']}")
-        return study, [self._gateway.get(f"/studies/{each}") for each in patient["Studies"] if each != study["ID"]]
+        others = (self._study(each) for each in patient["Studies"] if each != study["ID"])
+        return study, [each for each in others if each is not None]
+
+    def _study(self, study: str) -> Mapping[str, Any] | None:
+        """A study; None if it was removed meanwhile."""
+        try:
+            document: Mapping[str, Any] = self._gateway.get(f"/studies/{study}")
+        except NotFound:
+            return None
+        return document
 
     def _series_of(self, document: Mapping[str, Any]) -> list[SeriesFacts]:
         study = []
         for each in sorted(document["Series"]):
             try:
                 study.append(self.facts(each))
-            except NotFound:  # removed meanwhile
-                continue
+            except NotFound:
+                if self._gateway.has_series(each):  # one of its instances was removed meanwhile
+                    raise
         return study
 
     def is_being_made(self, series: str) -> bool:

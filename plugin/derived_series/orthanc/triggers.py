@@ -32,8 +32,9 @@ _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 10.0
 _LOOK_SOON_SECONDS = 0.5
 
-#: The number of errors after which a series is given up.
-_ATTEMPTS = 5
+#: Seconds from an error with a series to the next look at it. After one more error it is given up: in about 15 minutes,
+#: as Orthanc's file storage may be away for some of them.
+_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 300.0, 300.0)
 
 _STOP_SECONDS = 2.0
 
@@ -83,6 +84,7 @@ class RuleTrigger:
         self._watch = watch
         self._forwarding = forwarding
         self._failures: Counter[str] = Counter()
+        self._resume_at: dict[str, float] = {}  # when to look again at series with errors, in monotonic seconds
         self._problems: dict[str, Problem] = {}  # why series are given up
         self._prune_at = 0.0
         self._woken = threading.Event()
@@ -178,7 +180,9 @@ class RuleTrigger:
         for series in self._log.waiting():
             if self._stopping.is_set():
                 return True
-            if self.apply(series):
+            if self._resume_at.get(series, 0.0) > time.monotonic():
+                done = False
+            elif self.apply(series):
                 if not self._stopping.is_set():  # otherwise Orthanc's answer may be wrong
                     self._leave(series)
             else:
@@ -191,6 +195,7 @@ class RuleTrigger:
         along = None if problem is None else self._notifier.of_rules(series, problem)
         self._log.done(series, along)
         self._failures.pop(series, None)
+        self._resume_at.pop(series, None)
         self._notifier.wake()
 
     def apply(self, series: str) -> bool:
@@ -198,24 +203,53 @@ class RuleTrigger:
 
         :raises Busy: no job is accepted now.
         """
-        reader = self._reader()
         try:
-            facts = reader.facts(series)
-            if reader.is_being_made(series):
-                return False
-            done = [self._is_applied(reader, rule, facts) for rule in self._rules]
-        except NotFound:  # it was removed, so there is nothing to look at
-            return True
+            return self._apply_rules(series)
         except Busy:
             raise
-        except DerivedSeriesError as error:
-            self._failures[series] += 1
-            _log.error("rules cannot be applied to the series %s: %s", series, error)
-            if self._failures[series] < _ATTEMPTS:
-                return False
-            self._problems[series] = Problem.of(error)
-            return True
+        except Exception as error:  # the boundary of each series
+            return self._is_gone(series) or self._is_given_up(series, error)
+
+    def _apply_rules(self, series: str) -> bool:
+        """Apply all rules to a series; what one of them meets does not keep the others from it."""
+        reader = self._reader()
+        facts = reader.facts(series)
+        if reader.is_being_made(series):
+            return False
+        done, errors = [], []
+        for rule in self._rules:
+            try:
+                done.append(self._is_applied(reader, rule, facts))
+            except Busy:
+                raise
+            except Exception as error:  # raised below, and logged with the series
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return all(done)
+
+    def _is_gone(self, series: str) -> bool:
+        """Whether a series was removed, so that there is nothing to look at."""
+        try:
+            return not self._gateway.has_series(series)
+        except Busy:
+            raise
+        except DerivedSeriesError:
+            return False
+
+    def _is_given_up(self, series: str, error: Exception) -> bool:
+        """Note an error with a series: it is looked at again after longer and longer pauses, then given up."""
+        if isinstance(error, DerivedSeriesError):
+            _log.error("rules cannot be applied to the series %s: %s", series, error)
+        else:  # its text may quote patient data
+            _log.error("rules cannot be applied to the series %s", series, exc_info=error)
+            error = DerivedSeriesError(f"an error of the plugin ({type(error).__name__}): Orthanc's log has more")
+        self._failures[series] += 1
+        if self._failures[series] <= len(_PAUSES_SECONDS):
+            self._resume_at[series] = time.monotonic() + _PAUSES_SECONDS[self._failures[series] - 1]
+            return False
+        self._problems[series] = Problem.of(error)
+        return True
 
     def _reader(self) -> StudyReader:
         return StudyReader(self._gateway, self._numbers, self._runner.store, self._retrievals)

@@ -13,7 +13,14 @@ import pytest
 from derived_series.errors import Busy, DerivedSeriesError, NotFound
 
 GATEWAY = "derived_series.orthanc.gateway"
-CODES = {"DATABASE": 11, "DATABASE_CANNOT_SERIALIZE": 44, "UNKNOWN_RESOURCE": 17, "INEXISTENT_ITEM": 7, "PLUGIN": 1}
+CODES = {
+    "DATABASE": 11,
+    "DATABASE_CANNOT_SERIALIZE": 44,
+    "UNKNOWN_RESOURCE": 17,
+    "INEXISTENT_ITEM": 7,
+    "INEXISTENT_FILE": 15,
+    "PLUGIN": 1,
+}
 
 
 class OrthancException(Exception):
@@ -59,13 +66,21 @@ def test_a_database_that_is_away_or_in_its_own_way_is_asked_again(gateway: Any, 
 
 
 @pytest.mark.parametrize("call", list(CALLS))
-def test_what_is_not_there_is_not_found(gateway: Any, call: str) -> None:
-    gateway.orthanc.error = "UNKNOWN_RESOURCE"
+@pytest.mark.parametrize("error", ["UNKNOWN_RESOURCE", "INEXISTENT_ITEM"])
+def test_what_is_not_there_is_not_found(gateway: Any, call: str, error: str) -> None:
+    gateway.orthanc.error = error
     with pytest.raises(NotFound):
         CALLS[call](gateway.of)
 
 
-def test_what_orthanc_refuses_is_told_with_its_method(gateway: Any) -> None:
-    gateway.orthanc.error = "PLUGIN"
-    with pytest.raises(DerivedSeriesError, match="DELETE /series/x failed in Orthanc"):
-        CALLS["delete"](gateway.of)
+@pytest.mark.parametrize("call", list(CALLS))
+@pytest.mark.parametrize("error", ["PLUGIN", "INEXISTENT_FILE"])
+def test_what_fails_in_orthanc_is_not_taken_for_missing_and_names_its_method(
+    gateway: Any, call: str, error: str
+) -> None:
+    """A file storage that is away for a moment has lost nothing."""
+    gateway.orthanc.error = error
+    method = call.partition("_")[0].upper()
+    with pytest.raises(DerivedSeriesError, match=f"^{method} /.+ failed in Orthanc") as failed:
+        CALLS[call](gateway.of)
+    assert not isinstance(failed.value, NotFound)

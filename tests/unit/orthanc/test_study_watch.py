@@ -8,12 +8,8 @@ from typing import Any
 
 import pytest
 
-from derived_series.errors import StorageError
 from derived_series.jobs.record import State
-from derived_series.jobs.rules.evaluate import SeriesFacts
-from derived_series.jobs.rules.log import Seen
 from derived_series.jobs.rules.study_waits import WaitState
-from derived_series.orthanc.studies import StudyReader
 from rule_world import Pipelines, RuleGateway, World
 
 Start = Callable[..., World]
@@ -106,23 +102,6 @@ def test_what_happens_when_its_time_is_over_and_when_the_rest_comes_late(start: 
     if name == "Derive":
         assert late[0].subject == world.jobs()[0].subject and late[0].request["IfExists"] == "Replace"
     assert world.trigger.apply("p") and len(world.jobs()) == len(jobs) + len(late)
-
-
-def test_rules_that_cannot_be_applied_to_a_series_are_told_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = start(rule())
-    world.add("c", "CT")
-
-    def refuses(reader: StudyReader, series: str) -> SeriesFacts:
-        raise StorageError("Orthanc does not answer for Doe^Jane")
-
-    monkeypatch.setattr(StudyReader, "facts", refuses)
-    world.trigger._log.see(Seen(1, 1), ["c"])
-    for _ in range(9):
-        world.trigger._look_at_all()
-    notice = world.outbox.first("watch")
-    assert notice is not None and world.outbox.tallies()["watch"].waiting == 1
-    assert (notice.fields["Event"], notice.fields["Parent"]) == ("RuleFailure", "c")
-    assert notice.fields["Error"] == "StorageError" and "Doe^Jane" not in str(notice.fields)
 
 
 def test_with_an_optional_input_the_late_series_replaces_what_was_made_without_it(start: Start) -> None:

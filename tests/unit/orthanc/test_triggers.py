@@ -1,0 +1,174 @@
+"""Series that rules look at while Orthanc, its storage or other programs are in their way: each is looked at again."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from derived_series.errors import DerivedSeriesError, NotFound, StorageError
+from derived_series.jobs.rules.evaluate import SeriesFacts
+from derived_series.jobs.rules.log import Seen
+from derived_series.orthanc import triggers
+from derived_series.orthanc.studies import StudyReader
+from rule_world import Pipelines, RuleGateway, World
+
+CT = {"Name": "ct", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}}
+AFTER_PRIOR = {**CT, "Name": "after", "Priors": {"before": {"Modality": "CT"}}, "Optional": ["before"]}
+BOTH = {**CT, "Name": "both", "Inputs": {"ct": {"Modality": "CT"}, "pet": {"Modality": "PT"}}}
+BOTH.pop("Match")
+
+Start = Callable[..., World]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    worlds: list[World] = []
+
+    def begin(*rules: dict[str, Any]) -> World:
+        pipelines = Pipelines(p=["ct", "pet", "before"])
+        worlds.append(World(tmp_path, rules, pipelines, RuleGateway(tmp_path, {})))
+        return worlds[0]
+
+    yield begin
+    worlds[0].close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The rules' clock, which stands still."""
+    clock = SimpleNamespace(now=1000.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(triggers, "time", clock)
+    return clock
+
+
+def refusing(world: World, monkeypatch: pytest.MonkeyPatch, *errors: tuple[str, Exception]) -> dict[str, Exception]:
+    """The paths that Orthanc answers with errors; a test may take them out."""
+    refused = dict(errors)
+    answer = world.gateway.get
+
+    def get(path: str) -> Any:
+        if path in refused:
+            raise refused[path]
+        return answer(path)
+
+    monkeypatch.setattr(world.gateway, "get", get)
+    return refused
+
+
+def wait_for_rules(world: World, *series: str) -> None:
+    """Let series wait for the rules, as Orthanc's changes do."""
+    world.trigger._log.see(Seen(1, 1), series)
+
+
+def test_a_series_outlasts_a_storage_that_is_away_for_minutes(
+    start: Start, monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace
+) -> None:
+    world = start(CT)
+    world.add("c", "CT")
+    tags = "/instances/i-c/tags?short"
+    refused = refusing(world, monkeypatch, (tags, DerivedSeriesError(f"GET {tags} failed in Orthanc")))
+    wait_for_rules(world, "c")
+    for _ in range(10):
+        assert not world.trigger._look_at_all()
+        clock.now += 60.0
+    assert world.outbox.first("watch") is None and world.jobs() == []
+    refused.clear()
+    clock.now += 300.0
+    assert world.trigger._look_at_all()
+    assert [job.series for job in world.jobs()] == ["c"] and world.trigger._log.waiting() == []
+
+
+@pytest.mark.parametrize("error", [StorageError("no answer for Doe^Jane"), KeyError("Doe^Jane")])
+def test_rules_that_cannot_be_applied_to_a_series_are_told_once_and_keep_no_other_waiting(
+    start: Start, monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace, error: Exception
+) -> None:
+    world = start(CT)
+    world.add("c", "CT")
+    world.add("d", "CT")
+    looks = []
+    facts = StudyReader.facts
+
+    def refuses(reader: StudyReader, series: str) -> SeriesFacts:
+        if series == "c":
+            looks.append(clock.now)
+            raise error
+        return facts(reader, series)
+
+    monkeypatch.setattr(StudyReader, "facts", refuses)
+    wait_for_rules(world, "c", "d")
+    assert not world.trigger._look_at_all()
+    assert [job.series for job in world.jobs()] == ["d"] and world.trigger._log.waiting() == ["c"]
+    while not world.trigger._look_at_all():
+        clock.now += 5.0
+    pauses = [after - before for before, after in itertools.pairwise(looks)]
+    assert sorted(pauses) == pauses and sum(pauses) > 600, "rarely, but for a while"
+    notice = world.outbox.first("watch")
+    assert notice is not None and world.outbox.tallies()["watch"].waiting == 1
+    assert (notice.fields["Event"], notice.fields["Parent"]) == ("RuleFailure", "c")
+    assert notice.fields["Error"] == ("StorageError" if isinstance(error, StorageError) else "DerivedSeriesError")
+    assert "Doe^Jane" not in str(notice.fields)
+
+
+def test_only_a_series_that_is_gone_itself_is_dropped(start: Start) -> None:
+    world = start(CT)
+    assert world.trigger.apply("removed")
+    world.add("c", "CT")
+    world.gateway.resources["/series/c"]["Instances"] = ["a-removed", "i-c"]  # between two GETs
+    assert not world.trigger.apply("c")
+    world.gateway.resources["/series/c"]["Instances"] = ["i-c"]
+    assert world.trigger.apply("c") and [job.series for job in world.jobs()] == ["c"]
+
+
+def test_another_study_that_is_removed_meanwhile_is_not_a_prior(start: Start) -> None:
+    world = start(AFTER_PRIOR)
+    world.add("c", "CT")
+    world.gateway.resources["/patients/patient"] = {"ID": "patient", "Studies": ["study", "removed"]}
+    assert world.trigger.apply("c")
+    assert [job.series for job in world.jobs()] == ["c"]
+
+
+def test_a_series_that_loses_an_instance_still_counts_for_its_study(start: Start) -> None:
+    world = start(BOTH)
+    world.add("p", "PT")
+    world.add("c", "CT")
+    world.gateway.resources["/series/p"]["Instances"] = ["a-removed", "i-p"]
+    assert not world.trigger.apply("c"), "p is not taken for removed"
+    world.gateway.resources["/series/p"]["Instances"] = ["i-p"]
+    assert world.trigger.apply("c") and len(world.jobs()) == 1
+
+
+def test_a_rule_that_meets_an_error_keeps_no_other_rule_from_the_series(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = start(BOTH, CT)
+    world.add("c", "CT")
+    refusing(world, monkeypatch, ("/studies/study", DerivedSeriesError("GET /studies/study failed in Orthanc")))
+    for _ in range(2):
+        assert not world.trigger.apply("c")
+    assert [job.request["Pipeline"] for job in world.jobs()] == ["p"]
+
+
+def test_orthanc_that_does_not_say_whether_a_series_is_there_is_asked_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = start(CT)
+    world.add("c", "CT")
+    refused = refusing(
+        world,
+        monkeypatch,
+        ("/instances/i-c/tags?short", NotFound("Orthanc has no /instances/i-c/tags?short")),
+    )
+    monkeypatch.setattr(world.gateway, "has_series", lambda series: fail())
+    assert not world.trigger.apply("c")
+    refused.clear()
+    assert world.trigger.apply("c") and len(world.jobs()) == 1
+
+
+def fail() -> bool:
+    raise DerivedSeriesError("GET /series/c failed in Orthanc")
