@@ -1,13 +1,15 @@
-"""A worker of another machine that does not reach one Orthanc, and another one all the same."""
+"""A worker of another machine: which Orthanc it reaches, and what it says while it is at an attempt."""
 
 from __future__ import annotations
 
+import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,10 @@ import pytest
 from derived_series.errors import StorageError
 from derived_series.jobs.box import box as module
 from derived_series.jobs.box.box import Box, Place
+from derived_series.jobs.messages import Outcome
+from derived_series.jobs.remote.bundle import Bundle
 from derived_series.jobs.remote.errand import Errand
+from derived_series.jobs.remote.wire import outcome_from_json
 from derived_series.machines.certificates import make_certificates
 from orthanc_server import free_port
 
@@ -156,3 +161,95 @@ def test_other_certificates_to_trust_are_tried_after_a_while(tmp_path: Path, mon
             time.sleep(0.02)
         assert "not want" in box.run(right.to_json())
     box.close()
+
+
+# -- at an attempt -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Asking:
+    """An Orthanc that asks a worker to describe blueprint folders. :param url: empty until it serves."""
+
+    bundle: Bundle
+    on: dict[str, Callable[[], bytes | None]] = field(default_factory=dict)
+    beat: threading.Event = field(default_factory=threading.Event)
+    outcomes: list[Outcome] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, what: str, body: bytes, offset: int) -> bytes:
+        """The answer to a request; ``on`` has what is done at each kind of them, and may answer in its place."""
+        answer = self.on[what]() if what in self.on else None
+        if what == "claim":
+            claimed = {"Token": "t", "Bundle": self.bundle.digest, "IdleSeconds": 60, "LostAfter": 30}
+            return answer or json.dumps(claimed).encode()
+        if what == "attempt":
+            self.beat.set()
+        elif what == "outcome":
+            self.outcomes.append(outcome_from_json(json.loads(body)))
+        elif what == self.bundle.digest:
+            return self.bundle.manifest
+        elif answer is None:
+            return self.bundle.part(what, offset)
+        return answer or b"{}"
+
+    @property
+    def errand(self) -> str:
+        return Errand(self.url, "/derived-series/environments/gpu", "ticket", None, "/dicom-web", 5.0).to_json()
+
+
+class AskingHandler(BaseHTTPRequestHandler):
+    asking: Asking
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path, _, offset = self.path.partition("?offset=")
+        content = self.asking.answer(path.rpartition("/")[2], body, int(offset or 0))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[Asking]:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "notes.txt").write_text("of the pipelines")
+    asking = Asking(Bundle.of([str(tmp_path / "here")]))
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (AskingHandler,), {"asking": asking})) as server:
+        asking.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield asking
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Box]:
+    box = Box("one", Place(tmp_path / "scratch"))
+    yield box
+    box.close()
+
+
+def test_a_worker_that_fetches_blueprint_folders_says_that_it_is_there(
+    asking: Asking, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have gigabytes of weights, and be fetched for longer than a worker may be silent."""
+    monkeypatch.setattr(module, "_BEAT_SECONDS", 0.05)
+    (file,) = asking.bundle.files.values()
+    heard = []
+
+    def slow() -> bytes:
+        heard.append(asking.beat.wait(20))
+        return file.path.read_bytes()
+
+    asking.on[file.sha256] = slow
+    box.run(asking.errand)
+    assert heard == [True] and [each.error for each in asking.outcomes] == [None]

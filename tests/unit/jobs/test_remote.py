@@ -23,8 +23,9 @@ from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.jobs.queue.outcomes import is_death, outcome_of
-from derived_series.jobs.remote.attempts import Attempts, RemoteAttempt
+from derived_series.jobs.remote.attempts import HEADER, Attempts, RemoteAttempt
 from derived_series.jobs.remote.bundle import PART_BYTES, Bundle
+from derived_series.jobs.remote.bundles import Bundles
 from derived_series.jobs.remote.cluster import Cluster
 from derived_series.jobs.remote.errand import Errand, to_be_done
 from derived_series.jobs.remote.remote_environment import RemoteEnvironment
@@ -41,7 +42,11 @@ from derived_series.jobs.remote.wire import (
     task_to_json,
 )
 from derived_series.orthanc.config import EnvironmentSettings, Settings
+from derived_series.orthanc.http import Request
+from derived_series.orthanc.routes.remote import RemoteRoutes
 
+#: In place of what is not asked for.
+NO_RUNNER: Any = None
 HERE = {"Plugin": "1.2", "Digest": "d" * 64, "Python": "3.11.2", "pydicom": "3.0.1", "numpy": "2.1.0"}
 
 
@@ -191,6 +196,21 @@ def test_nothing_is_taken_for_jobs_that_another_orthanc_may_have_taken_up() -> N
         with pytest.raises(Superseded):
             ask()
     assert attempts.is_live(of_catalogue), "it is of no job"
+
+
+@pytest.mark.parametrize("path", ["bundle", "file"])
+def test_who_fetches_blueprint_folders_has_been_heard(tmp_path: Path, path: str) -> None:
+    attempts, bundle = Attempts(), library(tmp_path)
+    attempt, token = attempts.claim(begun(attempts)[0], "job", "w", {})
+    routes: Any = RemoteRoutes(attempts, Bundles([str(tmp_path / "one"), str(tmp_path / "two")]), NO_RUNNER)
+    attempt.heard = 0.0
+    groups = (bundle.digest, bundle.files["0/a.py"].sha256)
+    request = Request("GET", "/", groups, {}, {HEADER.lower(): token}, b"", "")
+    getattr(routes, path)(request)
+    assert attempt.heard > 0.0
+    attempts.end("key")
+    with pytest.raises(Superseded, match="only workers that make an attempt"):
+        getattr(routes, path)(request)
 
 
 def catalogue_attempt() -> RemoteAttempt:

@@ -136,6 +136,7 @@ MAY_CATCH_EVERYTHING: dict[str, str] = {
     "derived_series/jobs/work/attempt.py": "the boundary of a worker process: a defect of ours fails one job",
     "derived_series/orthanc/bulk_comparisons.py": "an error of one comparison must not stop the runs over many series",
     "derived_series/jobs/remote/bridge.py": "dask may raise anything: it is connected to again",
+    "derived_series/jobs/box/threaded.py": "what a thread raises is for who waits for it",
     "derived_series/jobs/remote/remote_environment.py": "a worker may tell anything: who has asked hears of it",
     "derived_series/jobs/queue/runner_thread.py": "the boundary of the runner's thread: without it no job would run",
     "derived_series/jobs/queue/ends.py": "the boundary to a job's record and outcome: it costs that job alone",

@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from derived_series.dicomweb.client import Client, Connection, check
 from derived_series.errors import DerivedSeriesError, StorageError, Superseded
 from derived_series.jobs.box.cache import BundleCache
+from derived_series.jobs.box.threaded import threaded
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
@@ -199,7 +200,7 @@ class Box:
             self._tell(client, errand, outcome, float(document["LostAfter"]))
 
     def _outcome(self, client: Client, errand: Errand, document: Mapping[str, Any]) -> Outcome:
-        folders = self._folders(client, str(document["Bundle"]))
+        folders = self._folders(client, errand, document)
         executor = self._executor(str(document["Bundle"]), folders, float(document["IdleSeconds"]))
         if "Task" not in document:
             described = self._watched(client, errand, document, executor.submit(_described, folders))
@@ -216,13 +217,24 @@ class Box:
             return Outcome(error=error, clean=False, sent=True)
         return outcome_of(attempted)
 
-    def _folders(self, client: Client, bundle: str) -> tuple[str, ...]:
+    def _folders(self, client: Client, errand: Errand, document: Mapping[str, Any]) -> tuple[str, ...]:
+        """The blueprint folders; while they are fetched, which may take long, Orthanc hears of it."""
+        bundle = str(document["Bundle"])
         route = f"/derived-series/bundles/{bundle}"
-        return self._cache.folders(
-            bundle,
-            lambda: client.get_bytes(route),
-            lambda sha256, offset: client.get_bytes(f"{route}/{sha256}?offset={offset}"),
-        )
+
+        def fetch(future: Future[tuple[str, ...]]) -> tuple[str, ...]:
+            with Client(client.connection) as own:
+
+                def get(path: str) -> bytes:
+                    if future.cancelled():
+                        raise Superseded("the blueprint folders are not wanted any more")
+                    return own.get_bytes(path)
+
+                return self._cache.folders(
+                    bundle, lambda: get(route), lambda sha256, offset: get(f"{route}/{sha256}?offset={offset}")
+                )
+
+        return self._watched(client, errand, document, threaded(fetch, "fetches blueprint folders")).result()
 
     def _executor(self, bundle: str, folders: tuple[str, ...], idle: float) -> ProcessExecutor:
         with self._lock:

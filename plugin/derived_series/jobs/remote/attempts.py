@@ -82,13 +82,23 @@ class Attempts:
         return attempt, token
 
     def of(self, token: str | None, job_id: str) -> RemoteAttempt:
-        """The attempt of a token; asking counts as a report.
+        """The attempt of a token, if it is of this job; asking counts as a report.
 
         :raises Superseded: it has ended.
         """
+        return self._reporting(token, lambda attempt: attempt.job == job_id)
+
+    def report(self, token: str | None) -> None:
+        """Note that the worker with a token is alive.
+
+        :raises Superseded: its attempt has ended.
+        """
+        self._reporting(token, lambda attempt: True)
+
+    def _reporting(self, token: str | None, is_its: Callable[[RemoteAttempt], bool]) -> RemoteAttempt:
         with self._lock:
             attempt = self._tokens.get(_digest(token or ""))
-            if attempt is None or attempt.job != job_id or self._may_be_anothers(attempt):
+            if attempt is None or not is_its(attempt) or self._may_be_anothers(attempt):
                 raise Superseded("this attempt has ended: what it sends is not wanted any more")
             attempt.heard = time.monotonic()
         return attempt

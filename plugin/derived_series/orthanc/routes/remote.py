@@ -80,6 +80,11 @@ class RemoteRoutes:
         return Answer(content, content_type="application/octet-stream")
 
     def _check(self, request: Request) -> None:
-        """Require the token of an attempt. :raises Superseded: the sender makes no attempt."""
-        if not self._attempts.is_live(request.headers.get(HEADER.lower(), "")):
-            raise Superseded("only workers that make an attempt read the blueprint folders, with its token")
+        """Require the token of an attempt, whose worker has been heard thereby.
+
+        :raises Superseded: the sender makes no attempt.
+        """
+        try:
+            self._attempts.report(request.headers.get(HEADER.lower()))
+        except Superseded as error:
+            raise Superseded("only workers that make an attempt read the blueprint folders, with its token") from error
