@@ -223,12 +223,12 @@ class Box:
         route = f"/derived-series/bundles/{bundle}"
 
         def fetch(future: Future[tuple[str, ...]]) -> tuple[str, ...]:
-            with Client(client.connection) as own:
+            with Client(client.connection) as fetcher:
 
                 def get(path: str) -> bytes:
                     if future.cancelled():
                         raise Superseded("the blueprint folders are not wanted any more")
-                    return own.get_bytes(path)
+                    return fetcher.get_bytes(path)
 
                 return self._cache.folders(
                     bundle, lambda: get(route), lambda sha256, offset: get(f"{route}/{sha256}?offset={offset}")
