@@ -6,7 +6,9 @@ import hashlib
 import inspect
 import json
 import pickle
+import threading
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from derived_series.jobs.box.credentials import read_credentials
 from derived_series.jobs.messages import Catalogue, DeriveTask, Outcome
 from derived_series.jobs.pool.environments import Environments
 from derived_series.jobs.pool.launch import Interpreter
+from derived_series.jobs.pool.worker import WorkerLost
 from derived_series.jobs.queue.outcomes import is_death, outcome_of
 from derived_series.jobs.remote.attempts import HEADER, Attempts, RemoteAttempt
 from derived_series.jobs.remote.bundle import PART_BYTES, Bundle
@@ -147,7 +150,8 @@ def test_a_ticket_is_exchanged_once_and_a_token_ends_with_its_attempt() -> None:
     for secret, job in [(token, "another job"), (ticket, "job"), (None, "job")]:
         with pytest.raises(Superseded):
             attempts.of(secret, job)
-    assert [each.key for each in attempts.silent(-1.0)] == ["key"] and attempts.silent(60.0) == []
+    assert [each.key for each in attempts.silent(-1.0, {"key"})] == ["key"]
+    assert attempts.silent(60.0, {"key"}) == attempts.silent(-1.0, {"another"}) == []
     attempts.end("key")
     assert not attempts.is_live(token) and not attempts.has("job")
     with pytest.raises(Superseded):
@@ -410,6 +414,33 @@ def test_a_silent_worker_is_given_up(executor: RemoteExecutor) -> None:
     error = outcome_of(future).error
     assert isinstance(error, StorageError) and error.transient and "nothing was heard" in error.message
     assert is_death(future), "which is told as the death of any worker"
+
+
+def test_an_environment_gives_up_its_own_attempts_alone(executor: RemoteExecutor) -> None:
+    """Each has a time of its own after which a worker counts as lost."""
+    hasty = RemoteExecutor(
+        "hasty",
+        replace(executor._cluster, lost_after=0.01),
+        Interpreter.ours(),
+        executor._attempts,
+        HERE,
+        lambda: "0" * 64,
+    )
+    tokens, futures = [], []
+    for each in (executor, hasty):
+        note(each, {})
+        futures.append(each.submit(unused, task(each._name)))
+        (call,) = each._calls.values()
+        ticket = json.loads(call.message["Errand"])["ticket"]
+        tokens.append(executor._attempts.claim(ticket, each._name, "w0", HERE)[1])
+    (key,) = executor._calls
+    hasty._lost(key, "it is another's")
+    watching = threading.Thread(target=hasty._watch)
+    watching.start()
+    assert isinstance(futures[1].exception(20), WorkerLost) and not executor._attempts.is_live(tokens[1])
+    hasty._stopping.set()
+    watching.join()
+    assert not futures[0].done() and executor._attempts.is_live(tokens[0])
 
 
 def test_an_attempt_that_nobody_has_is_tried_again_without_a_word_of_a_death(executor: RemoteExecutor) -> None:

@@ -120,11 +120,10 @@ class Attempts:
                 for digest in [digest for digest, attempt in table.items() if attempt.key == key]:
                     del table[digest]
 
-    def silent(self, seconds: float) -> list[RemoteAttempt]:
-        """The claimed attempts that have not reported for ``seconds``."""
+    def silent(self, seconds: float, keys: Container[str]) -> list[RemoteAttempt]:
+        """The attempts among these keys whose workers have not reported for ``seconds``."""
         since = time.monotonic() - seconds
-        with self._lock:
-            return [attempt for attempt in self._tokens.values() if attempt.heard < since]
+        return [attempt for attempt in self.claimed(keys) if attempt.heard < since]
 
     def has(self, job_id: str) -> bool:
         """Whether a worker on another machine has an attempt at a job."""

@@ -244,11 +244,11 @@ class RemoteExecutor(PlacedExecutor):
         return True
 
     def _drop(self, key: str) -> _Call | None:
-        """Drop an attempt: what is sent for it from now on is refused."""
-        self._attempts.end(key)
+        """Drop an attempt of this environment: what is sent for it from now on is refused."""
         with self._lock:
             call = self._calls.pop(key, None)
             if call is not None:
+                self._attempts.end(key)
                 self._send({"Do": "forget", "Key": key})
         return call
 
@@ -378,7 +378,9 @@ class RemoteExecutor(PlacedExecutor):
     def _watch(self) -> None:
         """Give up attempts on silent workers."""
         while not self._stopping.wait(min(_LOOK_SECONDS, self._cluster.lost_after / 4)):
-            for attempt in self._attempts.silent(self._cluster.lost_after):
+            with self._lock:
+                keys = set(self._calls)
+            for attempt in self._attempts.silent(self._cluster.lost_after, keys):
                 self._lost(attempt.key, f"nothing was heard of {attempt.worker} for {self._cluster.lost_after:g} s")
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
