@@ -55,6 +55,7 @@ class Catalogues:
         self._kills: Counter[str] = Counter()
         for name in (OURS, *environments):
             self._load(name)
+        self._tell()
 
     def _load(self, name: str) -> Future[Catalogue]:
         if name == OURS:
@@ -75,6 +76,15 @@ class Catalogues:
         what = f"the blueprint folders could not be loaded{f' in the environment {name!r}' if name != OURS else ''}"
         _log.error("%s: %s", described(error), what, exc_info=_unexpected(error))
 
+    def _answers(self) -> dict[str, Future[Catalogue]]:
+        """The answer of each Python; of one whose workers may take long to answer, the one to use until then."""
+        with self._lock:
+            loading = dict(self._loading)
+        return {name: self._until_loaded(name, each) or each for name, each in loading.items()}
+
+    def _until_loaded(self, name: str, loading: Future[Catalogue]) -> Future[Catalogue] | None:
+        return None if name == OURS or loading.done() else self._environments[name].until_described()
+
     def look_again(self, name: str) -> None:
         """Load the folders again in an environment with new workers, which may describe them differently."""
         with self._lock:
@@ -85,8 +95,7 @@ class Catalogues:
 
     def _tell(self) -> None:
         """Say which pipelines run where, once that is known of all."""
-        with self._lock:
-            loading = dict(self._loading)
+        loading = self._answers()
         if len(loading) <= len(self._environments) or not all(each.done() for each in loading.values()):
             return
         if any(each.cancelled() for each in loading.values()):
@@ -141,12 +150,11 @@ class Catalogues:
 
     def peek(self) -> Catalogue | None:
         """The catalogue if everything is loaded, without waiting or loading anything; else None."""
-        with self._lock:
-            loading = dict(self._loading)
+        loading = self._answers()
         if any(not each.done() or each.cancelled() for each in loading.values()) or loading[OURS].exception():
             return None
         known = {name: each.result() for name, each in loading.items() if each.exception() is None}
-        return merged(known, dict.fromkeys(self.failed_environments(), "it cannot be used"), self.environment_of)
+        return merged(known, dict.fromkeys(loading.keys() - known, "it cannot be used"), self.environment_of)
 
     def is_failed(self) -> bool:
         """Whether Orthanc's own Python could not load the folders, for a reason that would recur."""
@@ -166,8 +174,7 @@ class Catalogues:
 
     def _of(self, name: str) -> Catalogue:
         for _ in range(_TRIES):
-            with self._lock:
-                loading = self._loading[name]
+            loading = self._answers()[name]
             try:
                 error = loading.exception(_LOADING_SECONDS)
             except (TimeoutError, CancelledError) as not_yet:

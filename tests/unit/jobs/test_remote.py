@@ -467,6 +467,8 @@ def test_what_its_pipelines_are_is_kept_for_times_without_a_worker(executor: Rem
         environment.describe(len, ()).result(0)
     note(executor, {})
     asked = environment.describe(len, ())
+    with pytest.raises(StorageError, match="waits for a worker that describes them"):
+        environment.until_described().result(0)
     (call,) = executor._calls.values()
     attempt, _ = executor._attempts.claim(json.loads(call.message["Errand"])["ticket"], "gpu", "w0", HERE)
     catalogue = Catalogue({}, {"p": {"Name": "p", "Environment": "gpu"}}, {}, [])
@@ -477,6 +479,9 @@ def test_what_its_pipelines_are_is_kept_for_times_without_a_worker(executor: Rem
     assert environment.describe(len, ()).result(0) == catalogue, "of other blueprints, which is better than nothing"
     note(executor, {})
     assert not environment.describe(len, ()).done(), "a worker is asked"
+    assert environment.until_described().result(0) == catalogue
+    file.unlink()
+    assert environment.until_described().result(0) == catalogue, "although the disk is full"
 
 
 # -- configuration -------------------------------------------------------------------------------------------------

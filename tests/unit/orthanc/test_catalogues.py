@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from derived_series.errors import Busy
+from derived_series.errors import Busy, StorageError
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.pool.environments import AnyEnvironment, Environments
 from derived_series.jobs.pool.worker import WorkerDied
@@ -95,3 +95,42 @@ def test_a_file_that_ends_the_process_is_not_loaded_again() -> None:
     loading = Loading(CRASHED)
     catalogues, environments = loaded(loading)
     assert loading.attempts == 1 and environments.is_known and catalogues.is_failed()
+
+
+class BusyElsewhere:
+    """An environment whose workers describe its pipelines when a test says, being busy until then."""
+
+    def __init__(self) -> None:
+        self.descriptions: list[Future[Any]] = []
+        self.meanwhile: Future[Any] = Future()
+        self.meanwhile.set_exception(StorageError("it waits for a worker", transient=True))
+
+    def describe(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        self.descriptions.append(Future())
+        return self.descriptions[-1]
+
+    def until_described(self) -> Future[Any]:
+        return self.meanwhile
+
+
+def test_workers_elsewhere_that_are_busy_keep_nobody_waiting() -> None:
+    """What is here is listed and begins, and so is what they have described before."""
+    here = Catalogue(pipelines={"here": {"Name": "here", "File": "here.py", "Environment": None}})
+    there = Catalogue(pipelines={"there": {"Name": "there", "File": "there.py", "Environment": "gpu"}})
+    gpu = BusyElsewhere()
+    environments = Environments({"gpu": cast(AnyEnvironment, gpu)})
+    changes: list[bool] = []
+    catalogues = Catalogues(Loading(here), environments, ("folder",), {}, lambda: changes.append(environments.is_known))
+    assert environments.is_known and changes[-1]
+    catalogue = catalogues.catalogue()
+    assert list(catalogue.pipelines) == ["here"] and "waits for a worker" in catalogue.problems[0]["Message"]
+    assert catalogues.peek() is not None and not catalogues.failed_environments()
+
+    gpu.meanwhile = gpu.descriptions[0]
+    gpu.descriptions[0].set_result(there)
+    assert environments.name_of("there") == "gpu"
+    catalogues.look_again("gpu")
+    assert len(gpu.descriptions) == 2
+    assert list(catalogues.catalogue().pipelines) == ["here", "there"]
+    gpu.descriptions[1].set_result(Catalogue())
+    assert list(catalogues.catalogue().pipelines) == ["here"]

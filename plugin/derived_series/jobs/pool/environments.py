@@ -53,6 +53,9 @@ class AnyEnvironment(Protocol):
     def describe(self, describe: Callable[[tuple[str, ...]], T], folders: tuple[str, ...], /) -> Future[T]:
         """Describe the blueprint folders in the environment's Python."""
 
+    def until_described(self) -> Future[Any] | None:
+        """The answer to use while ``describe`` has none; None to wait for it, which takes a bounded time."""
+
     def fit(self, fit: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T] | None:
         """Find which pipelines take a series; None if only a job can find out."""
 
@@ -108,6 +111,9 @@ class Environment:
     def describe(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function that only inspects the environment's pipelines, beside its jobs."""
         return self._describing.submit(fn, *args, **kwargs)
+
+    def until_described(self) -> None:
+        """Return None: its description begins at once."""
 
     def fit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function likewise; see ``describe``."""

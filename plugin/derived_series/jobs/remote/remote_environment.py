@@ -33,6 +33,7 @@ class RemoteEnvironment:
         self._executor = executor
         self._file = file
         self._bundle = bundle
+        self._last: Catalogue | None = None  # the last description of a worker; it is in the file too, with disk space
 
     @property
     def executor(self) -> RemoteExecutor:
@@ -55,7 +56,7 @@ class RemoteEnvironment:
         if kept is not None and (kept[0] == self._bundle() or self._executor.lack is not None):
             return _done(kept[1])
         if (lack := self._executor.lack) is not None:
-            return _done(StorageError(f"what its pipelines are is not known yet: it {lack}", transient=True))
+            return _done(_unknown(f"it {lack}"))
         answer: Future[Catalogue] = Future()
         answer.set_running_or_notify_cancel()
         bundle = self._bundle()
@@ -68,12 +69,20 @@ class RemoteEnvironment:
         except BaseException as error:  # the boundary to a worker: the caller gets the error
             answer.set_exception(error)
             return
+        self._last = catalogue
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._file.write_text(json.dumps({"Bundle": bundle, "Catalogue": catalogue_to_json(catalogue)}))
         except OSError as error:  # if the disk is full, it is requested again at the next start
             _log.warning("%s cannot be written: %s", self._file, error)
         answer.set_result(catalogue)
+
+    def until_described(self) -> Future[Catalogue]:
+        """The last description: a worker may describe the folders only after the hours of another Orthanc's job."""
+        if self._last is not None:
+            return _done(self._last)
+        kept = self._kept()
+        return _done(_unknown("it waits for a worker that describes them") if kept is None else kept[1])
 
     def _kept(self) -> tuple[str, Catalogue] | None:
         """The digest of the blueprint folders and the description in the file; None without one."""
@@ -102,6 +111,10 @@ class RemoteEnvironment:
 
     def shutdown(self) -> None:
         self._executor.shutdown()
+
+
+def _unknown(why: str) -> StorageError:
+    return StorageError(f"what its pipelines are is not known yet: {why}", transient=True)
 
 
 def _done(value: Catalogue | DerivedSeriesError) -> Future[Catalogue]:
