@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, Unpack
 
@@ -13,10 +15,21 @@ from pydicom import dcmread
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.pipelines.arguments import placed
 from derived_series.pipelines.command import CommandPipeline, Declared, declare
-from derived_series.pipelines.engines import ENGINES, Container, Mount, chosen_engine, command_line, remedies, removal
+from derived_series.pipelines.engines import (
+    ALL_GPUS,
+    ENGINES,
+    Container,
+    Mount,
+    chosen_engine,
+    command_line,
+    remedies,
+    removal,
+)
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.input_container import InputContainer
 from derived_series.pipelines.supervised import Command
+
+_GPU = re.compile(r"[0-9]+|(GPU|MIG)-\S+")
 
 
 class DeclaredContainer(Declared, total=False):
@@ -44,7 +57,8 @@ class ContainerPipeline(CommandPipeline):
     :cvar user: ``uid:gid`` to run as; by default the user of this process, ``"image"`` for the image's own. Only root
         can choose another user, as nobody else could remove that user's files.
     :cvar memory_mb: the most memory that it may use.
-    :cvar gpus: whether it sees GPUs: those that its environment claims, or all.
+    :cvar gpus: whether it sees GPUs: those that its environment claims, or its worker on another machine has
+        (``CUDA_VISIBLE_DEVICES``); all if nothing says which.
     :cvar network: the engine's name of a network.
     :cvar options: more options of the engine for a run, such as ``("--shm-size", "1g")``.
     :cvar engine_options: options of the engine itself, before "run".
@@ -135,7 +149,7 @@ class ContainerPipeline(CommandPipeline):
             network=self.network,
             memory_mb=self.memory_mb,
             shared_memory=shared_memory,
-            gpus=visible_gpus() if self.gpus or gpus else None,
+            gpus=visible_gpus() if self.gpus or gpus else (),
             options=self.options,
             engine_options=self.engine_options,
         )
@@ -158,9 +172,15 @@ def own_user() -> str:
 
 
 def visible_gpus() -> tuple[str, ...]:
-    """The GPUs that this worker's environment claims; if it names none, all."""
-    claimed = os.environ.get("CUDA_VISIBLE_DEVICES", "") if "DERIVED_SERIES_GPU" in os.environ else ""
-    return tuple(each for each in claimed.split(",") if each)
+    """The GPUs that this process may use, by ``CUDA_VISIBLE_DEVICES``, which may name none; all if it is not set.
+
+    As for CUDA, those count that stand before the first which is none (CUDA C++ Programming Guide, Environment
+    Variables).
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return ALL_GPUS
+    return tuple(takewhile(_GPU.fullmatch, (each.strip() for each in visible.split(","))))
 
 
 class DicomFiles(Input):

@@ -14,6 +14,8 @@ from derived_series.errors import UserCodeError
 Engine = Literal["podman", "docker", "apptainer"]
 ENGINES: tuple[Engine, ...] = ("podman", "docker", "apptainer")
 
+ALL_GPUS = ("all",)
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:
@@ -31,7 +33,7 @@ class Container:
     :param name: its name, by which it is removed, however its run ends.
     :param command: runs in place of the image's entry point; None runs what the image runs by itself.
     :param user: ``uid:gid``; empty for the image's own.
-    :param gpus: their numbers, such as ``("0", "1")``; empty for all; None for none.
+    :param gpus: their numbers or UUIDs, such as ``("0", "1")``; ``ALL_GPUS`` for all; empty for none.
     :param shared_memory: bytes of /dev/shm.
     :param options: more of the engine's options for a run; :param engine_options: those before "run".
     """
@@ -46,7 +48,7 @@ class Container:
     network: str = "none"
     memory_mb: int | None = None
     shared_memory: int | None = None
-    gpus: Sequence[str] | None = None
+    gpus: Sequence[str] = ()
     options: Sequence[str] = ()
     engine_options: Sequence[str] = ()
 
@@ -107,11 +109,11 @@ def _docker(engine: Engine, container: Container) -> list[str]:
         line += ["--memory", f"{container.memory_mb}m"]
     if container.shared_memory is not None:
         line += ["--shm-size", f"{container.shared_memory}b"]
-    if container.gpus is not None and engine == "docker":
-        line += ["--gpus", '"device=' + ",".join(container.gpus) + '"' if container.gpus else "all"]
-    elif container.gpus is not None:
-        for gpu in container.gpus or ["all"]:
+    if engine == "podman":
+        for gpu in container.gpus:
             line += ["--device", f"nvidia.com/gpu={gpu}"]
+    elif container.gpus:
+        line += ["--gpus", "all" if container.gpus == ALL_GPUS else '"device=' + ",".join(container.gpus) + '"']
     line += container.options
     if container.command is None:
         return [*line, container.image]
@@ -126,13 +128,13 @@ def _apptainer(container: Container) -> list[str]:
         line += ["--net", "--network", container.network]
     for mount in container.mounts:
         line += ["--bind", f"{mount.source}:{mount.target}:{'ro' if mount.is_read_only else 'rw'}"]
-    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(container.gpus)} if container.gpus else {}
+    gpus = {} if container.gpus in (ALL_GPUS, ()) else {"CUDA_VISIBLE_DEVICES": ",".join(container.gpus)}
     for name, value in {**container.env, **gpus}.items():
         line += ["--env", f"{name}={value}"]
     if container.folder:
         line += ["--pwd", container.folder]
     if container.memory_mb is not None:
         line += ["--memory", f"{container.memory_mb}M"]
-    if container.gpus is not None:
+    if container.gpus:
         line.append("--nv")
     return [*line, *container.options, container.image, *(container.command or ())]

@@ -11,6 +11,7 @@ from typing import Any
 
 from derived_series.errors import UserCodeError
 from derived_series.pipelines.container_pipeline import DicomInOut, own_user, visible_gpus
+from derived_series.pipelines.engines import ALL_GPUS
 from derived_series.pipelines.input_container import InputContainer
 from derived_series.pipelines.supervised import Command, run
 
@@ -85,9 +86,10 @@ class MonaiPackage(DicomInOut):
                 None,
             ),
             (
-                bool(gpus) and _number(needed.get("gpu")) > len(gpus),
-                f"{needed.get('gpu')} GPUs, its environment claims {len(gpus)}",
-                'raise "GPU" in the Resources of the environment',
+                gpus != ALL_GPUS and _number(needed.get("gpu")) > len(gpus),
+                f"{needed.get('gpu')} GPUs, its worker may use {len(gpus)}",
+                'raise "GPU" in the Resources of the environment; on another machine, what its worker has '
+                "(CUDA_VISIBLE_DEVICES)",
             ),
         ):
             if is_lacking:

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 import container_images
+import derived_series.pipelines.command as command_module
 from building import volume, written
 from container_images import ENGINE_OPTIONS, OPTIONS
 from derived_series.errors import BlueprintError, UserCodeError
 from derived_series.pipelines import ContainerPipeline, Input, MercureModule, MonaiPackage, Output, Parameters, Value
-from derived_series.pipelines.engines import Container, Mount, command_line, removal
+from derived_series.pipelines.engines import ALL_GPUS, ENGINES, Container, Mount, command_line, removal
+from derived_series.pipelines.supervised import Command
 from installed import not_installed
 from test_command_pipelines import CT, run
 
@@ -54,9 +56,49 @@ def test_the_command_line_of_docker() -> None:
 def test_the_gpus_of_podman_and_an_image_that_says_what_it_runs() -> None:
     line = command_line("podman", Container("seg", "n", gpus=("0",)))
     assert line[-3:] == ["--device", "nvidia.com/gpu=0", "seg"] and "--entrypoint" not in line
-    assert command_line("podman", Container("seg", "n", gpus=()))[-2] == "nvidia.com/gpu=all"
-    assert command_line("docker", Container("seg", "n", gpus=()))[-3:] == ["--gpus", "all", "seg"]
-    assert not any("gpu" in each for each in command_line("podman", Container("seg", "n")))
+    assert command_line("podman", Container("seg", "n", gpus=ALL_GPUS))[-2] == "nvidia.com/gpu=all"
+    assert command_line("docker", Container("seg", "n", gpus=ALL_GPUS))[-3:] == ["--gpus", "all", "seg"]
+    assert command_line("apptainer", Container("seg", "n", gpus=ALL_GPUS))[-2:] == ["--nv", "seg"]
+    for engine in ENGINES:
+        of_none = " ".join(command_line(engine, Container("seg", "n")))
+        assert not any(each in of_none for each in ("gpu", "--nv", "CUDA"))
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [
+        (None, ALL_GPUS),
+        ("", ()),
+        ("-1", ()),
+        ("NoDevFiles", ()),
+        ("1", ("1",)),
+        ("0, 2", ("0", "2")),
+        ("3,-1,0", ("3",)),
+        ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6",)),
+    ],
+)
+def test_a_container_sees_the_gpus_that_its_worker_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: tuple[str, ...]
+) -> None:
+    """A worker on another machine is told by its service, others by the claim of their environment, if it has any."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    lines: list[list[str]] = []
+
+    def note(command: Command, log: Any) -> None:
+        lines.append(list(command.arguments))
+        raise UserCodeError("it is not run")
+
+    monkeypatch.setattr(command_module, "run", note)
+    for wants in (True, False):
+        folder = tmp_path / str(wants)
+        folder.mkdir()
+        with pytest.raises(UserCodeError, match="it is not run"):
+            pipeline = ContainerPipeline(image="x", engine="docker", gpus=wants, files="out.nii", input={"ct": Input()})
+            run(pipeline.as_class("mine", __name__, None), folder)
+    expected = ["all"] if gpus == ALL_GPUS else [f'"device={",".join(gpus)}"'] if gpus else []
+    assert [line[n + 1] for line in lines for n, each in enumerate(line) if each == "--gpus"] == expected
 
 
 def test_the_command_line_of_apptainer_is_as_its_documents_have_it() -> None:
@@ -340,8 +382,9 @@ def test_a_package_of_the_sdk_gets_its_time_and_its_configuration(images: None, 
         (
             {"gpu": 2},
             {"DERIVED_SERIES_GPU": "1", "CUDA_VISIBLE_DEVICES": "3"},
-            "needs 2 GPUs, its environment claims 1",
+            "needs 2 GPUs, its worker may use 1",
         ),
+        ({"gpu": 1}, {"CUDA_VISIBLE_DEVICES": ""}, "needs 1 GPUs, its worker may use 0"),
     ],
 )
 def test_a_package_that_needs_more_than_there_is_is_not_run(
