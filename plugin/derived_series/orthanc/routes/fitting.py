@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.catalogues import OURS, Catalogues
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.reviews import Reviews
-from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of
+from derived_series.orthanc.waiters import PAGE_REMEDY, Waiters, answer_of, leave
 
 _log = logging.getLogger(__name__)
 
@@ -65,14 +65,15 @@ class FittingRoutes:
             answers = {OURS: self._executor.submit(fit, *asked)}
             elsewhere = {name: each.fit(fit, *asked) for name, each in self._environments.items()}
             answers |= {name: answer for name, answer in elsewhere.items() if answer is not None}
-            ours = answer_of(answers.pop(OURS))
-            entries = {entry["Name"]: entry for entry in self._of(OURS, ours)}
-            entries |= self._unseen([name for name, answer in elsewhere.items() if answer is None], ours)
-            for name, answer in answers.items():
-                try:
-                    entries |= {entry["Name"]: entry for entry in self._of(name, answer_of(answer))}
-                except DerivedSeriesError as error:
-                    _log.warning("the environment %s does not say which series its pipelines take: %s", name, error)
+            try:
+                ours = answer_of(answers[OURS])
+                entries = {entry["Name"]: entry for entry in self._of(OURS, ours)}
+                entries |= self._unseen([name for name, answer in elsewhere.items() if answer is None], ours)
+                for name in answers.keys() - {OURS}:
+                    entries |= self._of_environment(name, answers[name])
+            finally:
+                for answer in answers.values():
+                    leave(answer)
         return Answer.of([entries[name] for name in sorted(entries)])
 
     def _unseen(self, environments: Container[str], ours: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -83,6 +84,14 @@ class FittingRoutes:
             for name, entry in self._catalogues.catalogue().pipelines.items()
             if (environment := entry.get("Environment")) in environments
         }
+
+    def _of_environment(self, name: str, answer: Future[list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+        """The pipelines that run in an environment, by name; none if it does not answer."""
+        try:
+            return {entry["Name"]: entry for entry in self._of(name, answer_of(answer))}
+        except DerivedSeriesError as error:
+            _log.warning("the environment %s does not say which series its pipelines take: %s", name, error)
+            return {}
 
     def _of(self, environment: str, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The pipelines that run in an environment."""
