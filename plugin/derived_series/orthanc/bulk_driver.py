@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, InvalidRequest, NotFound
 from derived_series.jobs.bulk.bulk_log import BulkLog
@@ -118,8 +119,8 @@ class BulkDriver:
         if not job.state.is_final:
             return
         for run, member in self._log.of_job(job.id):
-            if (settled := _settled(member, job)) != member:
-                self._log.write(run, [settled])
+            if _settled(member, job) != member:
+                self._log.revise(run, [member.number], lambda current: _settled(current, job))
                 self._woken.set()
 
     # -- the thread --------------------------------------------------------------------------------------------
@@ -166,10 +167,17 @@ class BulkDriver:
             self._fail(run, problem)
 
     def _fail(self, run: BulkRun, problem: str) -> None:
+        """End a run that has met an error, unless somebody has paused or cancelled it meanwhile."""
+
+        def change(current: BulkRun) -> BulkRun:
+            return _over(current, RunState.FAILED, problem) if current.state is run.state else current
+
         try:
-            self._log.change(run.id, lambda current: _over(current, RunState.FAILED, problem))
+            self._log.change(run.id, change, leading=True)
         except NotFound:  # it was deleted meanwhile
             return
+        except Busy as error:
+            _log.info("run %s waits: %s", run.id, error)
 
     def _reconcile(self) -> None:
         """Look for jobs that ended while nobody observed them."""
@@ -178,8 +186,7 @@ class BulkDriver:
                 job = self._runner.store.find(member.job or "")
                 if job is None:
                     reason = "its job is not remembered any more"
-                    lost = dataclasses.replace(member, state=MemberState.FAILURE, reason=reason, completed=time.time())
-                    self._log.write(run.id, [lost])
+                    self._turn(run, [member], MemberState.FAILURE, reason=reason, completed=time.time())
                 else:
                     self.observe(job)
         self._reconcile_at = time.monotonic() + _RECONCILE_SECONDS
@@ -210,8 +217,8 @@ class BulkDriver:
             return dataclasses.replace(current, state=state, has_members=True, problem=why)
 
         if not self._stopping.is_set():  # otherwise Orthanc's answer may be wrong
-            self._log.put(run.id, members, change)
-            _log.warning("run %s has %d series", run.id, len(members))
+            if self._log.put(run.id, members, change):
+                _log.warning("run %s has %d series", run.id, len(members))
 
     def _begin_jobs(self, run: BulkRun, request: BulkRequest) -> None:
         pace, now = self.pace_of(request), time.time()
@@ -222,7 +229,7 @@ class BulkDriver:
         if not members:
             return
         for member, look in zip(members, self._looks_at(members, request), strict=True):
-            if self._stopping.is_set() or self._log.get(run.id).state is not RunState.RUNNING:
+            if self._stopping.is_set() or not self._nodes.leads or self._log.get(run.id).state is not RunState.RUNNING:
                 return
             if look.fits:
                 self._submit(run, request, member, look)
@@ -246,8 +253,25 @@ class BulkDriver:
         self._skip(run, member, look.reason)
 
     def _skip(self, run: BulkRun, member: Member, reason: str) -> None:
-        skipped = dataclasses.replace(member, state=MemberState.SKIPPED, reason=reason, completed=time.time())
-        self._log.write(run.id, [skipped])
+        self._turn(run, [member], MemberState.SKIPPED, reason=reason, completed=time.time())
+
+    def _turn(
+        self,
+        run: BulkRun,
+        members: Sequence[Member],
+        state: MemberState,
+        reason: str = "",
+        completed: float | None = None,
+    ) -> None:
+        """Give members another state, except those that have changed since they were read."""
+        read = {member.number: member for member in members}
+
+        def change(current: Member) -> Member:
+            if current != read[current.number]:
+                return current
+            return dataclasses.replace(current, state=state, reason=reason, completed=completed)
+
+        self._log.revise(run.id, read, change)
 
     def _submit(self, run: BulkRun, request: BulkRequest, member: Member, look: Look) -> None:
         try:
@@ -260,15 +284,21 @@ class BulkDriver:
             self._skip(run, member, NOT_TAKEN)
             return
         now = time.time()
-        accepted = self._derivations.accepted(
-            asked,
-            job,
-            None,
-            {**run.by, "Bulk": run.id},
-            lambda taken: self._log.note(
-                run.id, dataclasses.replace(member, state=MemberState.SUBMITTED, job=taken.id, submitted=now)
-            ),
-        )
+        try:
+            accepted = self._derivations.accepted(
+                asked,
+                job,
+                None,
+                {**run.by, "Bulk": run.id},
+                lambda taken: self._log.submission(
+                    run.id, dataclasses.replace(member, state=MemberState.SUBMITTED, job=taken.id, submitted=now)
+                ),
+            )
+        except Conflict as error:
+            if self._log.get(run.id).state is RunState.RUNNING and self._log.member(run.id, member.number) == member:
+                raise
+            _log.info("run %s: %s", run.id, error)
+            return
         if (current := self._runner.store.find(accepted.id)) is not None:
             self.observe(current)  # a reused job may be over
 
@@ -276,10 +306,13 @@ class BulkDriver:
         if (compared := self._comparisons.take()) is None:
             return
         run, member = compared
-        current = self._log.member(run, member.number)
-        if current is not None:
-            figured = dataclasses.replace(current, comparison=member.comparison, agrees=member.agrees)
-            self._log.write(run, [figured])
+
+        def change(current: Member) -> Member:
+            if (current.derived, current.reference) != (member.derived, member.reference):  # it was begun again
+                return current
+            return dataclasses.replace(current, comparison=member.comparison, agrees=member.agrees)
+
+        self._log.revise(run, [member.number], change)
 
     def _begin_comparison(self, run: BulkRun, request: BulkRequest) -> None:
         if not request.keys.compares or not self._comparisons.is_free:
@@ -288,32 +321,29 @@ class BulkDriver:
             self._comparisons.begin(run.id, member, request.keys.limits)
 
     def _end_if_over(self, run: BulkRun, request: BulkRequest) -> None:
-        counts = self._log.counts(run.id)
-        is_open = counts[MemberState.WAITING] + counts[MemberState.SUBMITTED] > 0
-        if is_open or self._comparisons.is_of(run.id) or self._log.uncompared(run.id, 1):
+        if self._log.is_open(run.id) or self._comparisons.is_of(run.id):
             return
 
         if request.keys.compares:
             write_report(self._reports, _over(run, RunState.DONE), request.keys.limits, self._log)
-        self._log.change(
-            run.id, lambda current: _over(current, RunState.DONE) if current.state is RunState.RUNNING else current
-        )
-        _log.warning("run %s is over: %s", run.id, {state.value: count for state, count in counts.items() if count})
+        if self._log.end(run.id, lambda current: _over(current, RunState.DONE)):
+            counts = self._log.counts(run.id)
+            ended = {state.value: count for state, count in counts.items() if count}
+            _log.warning("run %s is over: %s", run.id, ended)
 
     def _cancel(self, run: BulkRun) -> None:
         while waiting := self._log.in_state(run.id, MemberState.WAITING, _PAGE_MEMBERS):
-            cancelled = [dataclasses.replace(each, state=MemberState.CANCELLED) for each in waiting]
-            self._log.write(run.id, cancelled)
+            self._turn(run, waiting, MemberState.CANCELLED)
         submitted = self._log.in_state(run.id, MemberState.SUBMITTED)
         for member in submitted:
             self._cancel_job(run, member)
         if not self._log.counts(run.id)[MemberState.SUBMITTED]:
-            self._log.change(run.id, lambda current: _over(current, RunState.CANCELLED))
+            self._log.change(run.id, lambda current: _over(current, RunState.CANCELLED), leading=True)
 
     def _cancel_job(self, run: BulkRun, member: Member) -> None:
         job = self._runner.store.find(member.job or "")
         if job is None or self._audit.asked_by(job.id).get("Bulk") != run.id:  # it is gone, or another's
-            self._log.write(run.id, [dataclasses.replace(member, state=MemberState.CANCELLED)])
+            self._turn(run, [member], MemberState.CANCELLED)
         elif job.state.is_final:
             self.observe(job)
         else:
@@ -330,7 +360,8 @@ class BulkDriver:
                 return
             try:
                 with self._nodes.alone("verdicts"):
-                    self._log.write(run, [carried_out(member, self._gateway, self._reviews)])
+                    done = carried_out(member, self._gateway, self._reviews)
+                    self._log.revise(run, [member.number], partial(_with_decision, done))
             except Busy:
                 raise
             except Exception as error:  # the boundary of each decision; it is tried again
@@ -345,10 +376,15 @@ def _over(run: BulkRun, state: RunState, problem: str | None = None) -> BulkRun:
     return dataclasses.replace(run, state=state, problem=problem or run.problem, completed=time.time())
 
 
+def _with_decision(done: Member, member: Member) -> Member:
+    """A member with the decision about it that is carried out."""
+    return dataclasses.replace(member, decision=done.decision, reason=done.reason)
+
+
 def _settled(member: Member, job: JobRecord) -> Member:
     """A member with the outcome of its job."""
-    if member.state not in (MemberState.SUBMITTED, MemberState.FAILURE):  # a failed job may be run again
-        return member
+    if member.job != job.id or member.state not in (MemberState.SUBMITTED, MemberState.FAILURE):
+        return member  # a failed job may be run again, others not
     derived = {str(each["Output"]): str(each["ID"]) for each in stored_series(job.result)}
     if job.state is State.SUCCESS:
         state, reason = MemberState.SUCCESS, ""

@@ -77,6 +77,12 @@ def test_a_run_has_so_many_jobs_at_once_and_an_hour() -> None:
     assert closed.allowed(noon, 0, []) == 0 and closed.waits(noon, []) == ("Hours", at("2026-01-10T20:00"))
 
 
+def test_what_a_clock_that_was_set_back_has_written_does_not_stop_a_run() -> None:
+    pace = Pace(9, 1, ALWAYS)
+    assert pace.allowed(1e6, 0, [1e6 + 86400]) == 1 and pace.waits(1e6, [1e6 + 86400]) == ("", None)
+    assert pace.allowed(1e6, 0, [1e6]) == 0
+
+
 def test_the_rate_and_the_expected_end() -> None:
     assert per_hour([1000.0, 999.0]) is None, "too few"
     rate = per_hour([3600.0, 1800.0, 0.0])

@@ -28,6 +28,7 @@ from derived_series.orthanc.reviews import Reviews
 from derived_series.pipelines.code import Code
 from orthanc_server import REPOSITORY
 from route_client import FakeGateway, RouteClient
+from test_bulk_log import write
 
 ONE, TWO, DERIVED, STUDY, NEW = (f"{digit * 8}-" * 4 + digit * 8 for digit in "abcd1")
 CT = {"Blueprint": "ct", "Factory": "numpy"}  # without a pipeline, no worker looks
@@ -361,6 +362,81 @@ def test_a_series_at_which_nothing_can_be_seen_is_passed_over_in_the_end(
     assert rows[TWO]["Job"] and len(looks) == 3
 
 
+def log_of(client: RouteClient) -> BulkLog:
+    """The runs, as another Orthanc reads and writes them."""
+    return BulkLog(JobStore(client.gateway.folder / "storage" / "derived-series"))
+
+
+def test_a_member_whose_job_another_orthanc_begins_meanwhile_gets_no_second_one(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = FitChecks.looks
+
+    def slow(checks: FitChecks, series: list[str], asked: Any) -> list[Look]:
+        (member, *_) = log.members(run)
+        if member.state is MemberState.WAITING:
+            job = client.post(f"/series/{ONE}/derive", {**CT, "Asynchronous": True, "IfExists": "New"}).json["ID"]
+            write(log, run, [dataclasses.replace(member, state=MemberState.SUBMITTED, job=job)])
+            jobs.append(job)
+        return looks(checks, series, asked)
+
+    jobs: list[str] = []
+    monkeypatch.setattr(FitChecks, "looks", slow)
+    for name in ("_LOOK_SOON_SECONDS", "_LOOK_SECONDS", "_RECONCILE_SECONDS"):
+        monkeypatch.setattr(f"derived_series.orthanc.bulk_driver.{name}", 0.01)
+    path, log = begun(client, IfExists="New", Throttle={"AtOnce": 9}), log_of(client)
+    run = path.rpartition("/")[2]
+    client.gateway.begin()
+    document = until(lambda: (run := client.get(path).json)["State"] in ("Done", "Failed") and run, "it is not over")
+    assert (document["State"], document["Problem"]) == ("Done", None)
+    assert [log.members(run)[0].job] == jobs and len(client.get("/derived-series/jobs").json) == 2
+
+
+def test_a_run_whose_failed_members_are_tried_again_while_it_ends_goes_on(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_open = BulkLog.is_open
+    answers: list[str] = []
+
+    def slow(log: BulkLog, run: str) -> bool:
+        result = is_open(log, run)
+        if not result and not answers:
+            answers.append(client.post(f"{path}/retry").json["State"])
+        return result
+
+    monkeypatch.setattr(BulkLog, "is_open", slow)
+    path = begun(client)
+    client.gateway.begin()
+    counts = until(lambda: (run := client.get(path).json)["State"] == "Done" and run, "it is not done")["Counts"]
+    assert answers == ["Running"] and (counts["Waiting"], counts["Failure"]) == (0, 1)
+    assert len(client.get("/derived-series/jobs").json) == 3
+
+
+@pytest.mark.parametrize(("verb", "state"), [("cancel", "Cancelled"), ("pause", "Paused")])
+def test_a_run_that_is_paused_or_cancelled_when_it_meets_an_error_has_not_failed(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch, verb: str, state: str
+) -> None:
+    def find(path: str, body: str) -> Any:
+        client.post(f"{run}/{verb}")
+        raise StorageError("Orthanc answers 500")
+
+    monkeypatch.setattr(client.gateway, "post", find)
+    for name in ("_LOOK_SOON_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(f"derived_series.orthanc.bulk_driver.{name}", 0.01)
+    run = begun(client, Resources=None, Query={"Query": {"PatientID": "x"}})
+    other = begun(client, Resources=[ONE])
+    client.gateway.begin()
+    until(partial(is_done, client, other), "the other does not go on")
+    until(lambda: client.get(run).json["State"] == state, "it has failed")
+
+
+def test_a_run_is_not_forgotten_while_a_decision_is_not_carried_out(made_before: RouteClient) -> None:
+    path, log = compared(made_before, "2")
+    assert made_before.post(f"{path}/replace", {"Agreeing": True}).json == {"Count": 1}
+    refusal = made_before.delete(path)
+    assert refusal.status == 409 and "is not carried out yet" in refusal.json["Message"] and log.undecided()
+
+
 def test_cancelling_leaves_a_job_alone_that_somebody_else_has_asked_for(
     client: RouteClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -491,7 +567,7 @@ def made_of(new: str, number: int) -> str:
 def compared(client: RouteClient, new: str) -> tuple[str, BulkLog]:
     """A run that has made both again, the second of which disagrees: its address, and the log."""
     run = client.post("/derived-series/bulk", AGAIN).json["ID"]
-    log = BulkLog(JobStore(client.gateway.folder / "storage" / "derived-series"))
+    log = log_of(client)
     olds = [OLD, OLD.replace("7", "8")]
     members = []
     for at, (parent, old) in enumerate(zip((ONE, TWO), olds, strict=True), 1):
@@ -514,9 +590,9 @@ def test_what_another_run_has_made_again_is_passed_over_until_it_is_decided(made
 
     assert reasons() == [f"made again by run {run}, not decided"] * 2
     one, two = log.members(run)
-    log.write(run, [dataclasses.replace(one, decision=Decision.DISCARD), two])
+    write(log, run, [dataclasses.replace(one, decision=Decision.DISCARD), two])
     assert reasons() == [f"made again by run {run}, not decided"] * 2, "it is not done yet"
-    log.write(run, [dataclasses.replace(one, decision=Decision.DISCARDED)])
+    write(log, run, [dataclasses.replace(one, decision=Decision.DISCARDED)])
     client.gateway.delete(f"/series/{made_of('2', 2)}")
     assert reasons() == ["", ""], "nothing new is there any more"
 

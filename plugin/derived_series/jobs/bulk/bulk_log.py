@@ -1,4 +1,8 @@
-"""BulkLog: the runs over many series and their members, in the jobs database, so that each job is begun only once."""
+"""BulkLog: the runs over many series and their members, in the jobs database, so that each job is begun only once.
+
+Users change a run at any Orthanc. What the thread of runs writes, only the Orthanc that leads may write. Each change is
+made to the record as it is then: users, ends of jobs and comparisons do not undo each other's changes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from derived_series.errors import NotFound
+from derived_series.errors import Conflict, NotFound
 from derived_series.jobs.bulk.bulk_run import BulkRun, Decision, Member, MemberState, RunState
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.queue.database import Note, Transaction
@@ -23,6 +27,8 @@ CREATE TABLE IF NOT EXISTS bulk_members (
     submitted DOUBLE PRECISION, completed DOUBLE PRECISION, decision TEXT, uncompared INTEGER NOT NULL,
     agrees INTEGER, document TEXT NOT NULL, PRIMARY KEY (run, number)
 );
+CREATE TABLE IF NOT EXISTS bulk_former_submissions (run TEXT NOT NULL, submitted DOUBLE PRECISION NOT NULL);
+CREATE INDEX IF NOT EXISTS bulk_former_submissions_by_time ON bulk_former_submissions (run, submitted);
 CREATE INDEX IF NOT EXISTS bulk_members_by_state ON bulk_members (run, state, number);
 CREATE INDEX IF NOT EXISTS bulk_members_by_submission ON bulk_members (run, submitted);
 CREATE INDEX IF NOT EXISTS bulk_members_by_end ON bulk_members (run, completed);
@@ -36,6 +42,7 @@ _MOST_MEMBERS = 10_000_000
 #: The number of members that are read at once.
 _PAGE_MEMBERS = 1000
 _OVER = ", ".join(f"'{state.value}'" for state in MemberState if state.is_over)
+_UNDECIDED = f"decision IN ('{Decision.REPLACE.value}', '{Decision.DISCARD.value}')"
 
 
 class BulkLog:
@@ -54,13 +61,31 @@ class BulkLog:
         with self._store.transaction() as db:
             db.execute("INSERT INTO bulk_runs VALUES (?, ?, ?, ?)", _run_row(run))
 
-    def change(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+    def change(self, run_id: str, change: Callable[[BulkRun], BulkRun], *, leading: bool = False) -> BulkRun:
         """Replace a run's record by the result of ``change``, atomically.
 
+        :param leading: whether only the Orthanc that leads may do so.
         :raises NotFound: no such run.
         """
-        with self._store.transaction() as db:
+        with self._store.transaction(leading=leading) as db:
             return _change(db, run_id, change)
+
+    def end(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> bool:
+        """Replace the record of a run that goes on without an open member, as the Orthanc that leads.
+
+        :returns: False if a member is open again, or the run does not go on; nothing was written.
+        :raises NotFound: the run was deleted meanwhile.
+        """
+        with self._store.transaction(leading=True) as db:
+            if _is_open(db, run_id) or _read(db, run_id).state is not RunState.RUNNING:
+                return False
+            _change(db, run_id, change)
+            return True
+
+    def is_open(self, run_id: str) -> bool:
+        """Whether a member of a run waits, has a job that is not over, or is to be compared."""
+        with self._store.reading() as db:
+            return _is_open(db, run_id)
 
     def get(self, run_id: str) -> BulkRun:
         """The record of a run. :raises NotFound: there is no such run."""
@@ -79,9 +104,22 @@ class BulkLog:
         return self._runs(f"WHERE state NOT IN ({', '.join('?' * len(over))}) ORDER BY created, id", over)
 
     def delete(self, run_id: str) -> None:
-        """Delete a run and its members; its jobs and series stay."""
+        """Delete a run and its members; its jobs and series stay.
+
+        :raises NotFound: no such run. :raises Conflict: it is not over, or a decision is not carried out yet.
+        """
         with self._store.transaction() as db:
-            db.execute("DELETE FROM bulk_members WHERE run = ?", [run_id])
+            if not _read(db, run_id).state.is_over:
+                raise Conflict(f"the run {run_id} is not over", remedy="cancel it first")
+            condition = f"run = ? AND {_UNDECIDED}"
+            (count,) = db.execute(f"SELECT count(*) FROM bulk_members WHERE {condition}", [run_id]).fetchone()
+            if count:
+                raise Conflict(
+                    f"what was decided about {count} members of the run {run_id} is not carried out yet",
+                    remedy="try again in a moment; if it stays so, Orthanc's log says what is in the way",
+                )
+            for table in ("bulk_members", "bulk_former_submissions"):
+                db.execute(f"DELETE FROM {table} WHERE run = ?", [run_id])
             db.execute("DELETE FROM bulk_runs WHERE id = ?", [run_id])
 
     def _runs(self, condition: str, values: Sequence[Any] = ()) -> list[BulkRun]:
@@ -91,34 +129,51 @@ class BulkLog:
 
     # -- members -----------------------------------------------------------------------------------------------
 
-    def put(self, run_id: str, members: Iterable[Member], change: Callable[[BulkRun], BulkRun]) -> None:
-        """Write all members of a run and its new record, replacing those of an earlier search.
+    def put(self, run_id: str, members: Iterable[Member], change: Callable[[BulkRun], BulkRun]) -> bool:
+        """Write all members of a run and its new record, as the Orthanc that leads.
 
+        :returns: False if another search has written them already; nothing was written.
         :raises NotFound: the run was deleted meanwhile.
         """
         rows = [(run_id, *_member_row(member)) for member in members]
         columns = ", ".join(("run", *_MEMBER_COLUMNS))
         marks = ", ".join("?" * (1 + len(_MEMBER_COLUMNS)))
-        with self._store.transaction() as db:
+        with self._store.transaction(leading=True) as db:
+            if _read(db, run_id).has_members:
+                return False
             _change(db, run_id, change)
-            db.execute("DELETE FROM bulk_members WHERE run = ?", [run_id])
             db.executemany(f"INSERT INTO bulk_members ({columns}) VALUES ({marks})", rows)
+            return True
 
-    def note(self, run_id: str, member: Member) -> Note:
-        """A note that writes a member's new record; for ``JobRunner.submit(along=...)``."""
-        number, *values = _member_row(member)
-        columns = ", ".join(f"{name} = ?" for name in _MEMBER_COLUMNS[1:])
+    def submission(self, run_id: str, member: Member) -> Note:
+        """A note that writes a member with its job; for ``JobRunner.submit(along=...)``.
+
+        It raises ``Conflict`` unless the run goes on and the member waits: then another Orthanc has begun its job, or a
+        user has paused or cancelled the run.
+        """
 
         def write(db: Transaction) -> None:
-            db.execute(f"UPDATE bulk_members SET {columns} WHERE run = ? AND number = ?", [*values, run_id, number])
+            waiting = "EXISTS (SELECT 1 FROM bulk_runs AS its WHERE its.id = run AND its.state = ?) AND state = ?"
+            states = [RunState.RUNNING.value, MemberState.WAITING.value]
+            if not _write(db, run_id, member, waiting, states):
+                raise Conflict(f"the member {member.number} of the run {run_id} does not wait for a job any more")
 
         return write
 
-    def write(self, run_id: str, members: Iterable[Member]) -> None:
-        """Write the new records of members, together."""
-        with self._store.transaction() as db:
-            for member in members:
-                self.note(run_id, member)(db)
+    def revise(self, run_id: str, numbers: Iterable[int], change: Callable[[Member], Member]) -> None:
+        """Replace the records of members by the results of ``change``, atomically, as the Orthanc that leads.
+
+        A run that was done goes on if there is something to compare by then.
+        """
+        with self._store.transaction(leading=True) as db:
+            for number in numbers:
+                row = db.execute(
+                    f"SELECT {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE run = ? AND number = ?",
+                    [run_id, number],
+                ).fetchone()
+                if row is not None and (revised := change(_member(row))) != _member(row):
+                    _write(db, run_id, revised)
+            _go_on_comparing(db, run_id)
 
     def members(self, run_id: str, since: int = 0, limit: int = 100) -> list[Member]:
         """A page of members, by number."""
@@ -149,21 +204,24 @@ class BulkLog:
 
         :raises NotFound: no such run.
         """
-        failed = self.in_state(run_id, MemberState.FAILURE)
+        condition = f"run = ? AND state = '{MemberState.FAILURE.value}'"
         with self._store.transaction() as db:
             run = _change(db, run_id, change)
-            for member in failed:
-                self.note(run_id, Member(member.number, member.series, **_asked(member)))(db)
+            db.execute(  # the jobs that have failed were begun within some hour, too
+                "INSERT INTO bulk_former_submissions (run, submitted) "
+                f"SELECT run, submitted FROM bulk_members WHERE {condition} AND submitted IS NOT NULL",
+                [run_id],
+            )
+            rows = db.execute(f"SELECT {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE {condition}", [run_id])
+            for member in map(_member, rows.fetchall()):
+                _write(db, run_id, Member(member.number, member.series, **_asked(member)))
         return run
 
     def undecided(self) -> list[tuple[str, Member]]:
         """The members with a decision that is not carried out yet, each with its run."""
-        asked = [Decision.REPLACE.value, Decision.DISCARD.value]
         with self._store.reading() as db:
             rows = db.execute(
-                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE decision IN (?, ?) "
-                "ORDER BY run, number",
-                asked,
+                f"SELECT run, {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE {_UNDECIDED} ORDER BY run, number"
             ).fetchall()
         return [(run, _member(row)) for run, *row in rows]
 
@@ -224,10 +282,12 @@ class BulkLog:
             return sum(int(db.execute(statement, [decision.value, run_id, number]).rowcount) for number in numbers)
 
     def submitted_since(self, run_id: str, when: float) -> list[float]:
-        """The times after ``when`` at which jobs were begun, earliest first."""
+        """The times after ``when`` at which jobs were begun, also those of members that wait again, earliest first."""
         with self._store.reading() as db:
             rows = db.execute(
-                "SELECT submitted FROM bulk_members WHERE run = ? AND submitted > ? ORDER BY submitted", [run_id, when]
+                "SELECT submitted FROM bulk_members WHERE run = ? AND submitted > ? UNION ALL "
+                "SELECT submitted FROM bulk_former_submissions WHERE run = ? AND submitted > ? ORDER BY submitted",
+                [run_id, when, run_id, when],
             ).fetchall()
         return [submitted for (submitted,) in rows]
 
@@ -249,14 +309,46 @@ class BulkLog:
         return [_member(row) for row in rows]
 
 
-def _change(db: Transaction, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+def _read(db: Transaction, run_id: str) -> BulkRun:
     row = db.execute("SELECT document FROM bulk_runs WHERE id = ?", [run_id]).fetchone()
     if row is None:
         raise _no_run(run_id)
-    run = change(_run(row[0]))
+    return _run(row[0])
+
+
+def _change(db: Transaction, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
+    run = change(_read(db, run_id))
     _, *values = _run_row(run)
     db.execute("UPDATE bulk_runs SET created = ?, state = ?, document = ? WHERE id = ?", [*values, run_id])
     return run
+
+
+def _write(
+    db: Transaction, run_id: str, member: Member, condition: str = "run = run", values: Sequence[Any] = ()
+) -> bool:
+    """Write a member's new record. :returns: False if it does not meet the condition; nothing was written."""
+    number, *row = _member_row(member)
+    columns = ", ".join(f"{name} = ?" for name in _MEMBER_COLUMNS[1:])
+    changed = db.execute(
+        f"UPDATE bulk_members SET {columns} WHERE run = ? AND number = ? AND {condition}",
+        [*row, run_id, number, *values],
+    )
+    return changed.rowcount == 1
+
+
+def _is_open(db: Transaction, run_id: str) -> bool:
+    statement = f"SELECT 1 FROM bulk_members WHERE run = ? AND (state NOT IN ({_OVER}) OR uncompared = 1) LIMIT 1"
+    return db.execute(statement, [run_id]).fetchone() is not None
+
+
+def _go_on_comparing(db: Transaction, run_id: str) -> None:
+    """Open a run again that was done before one of its jobs was run again, and has succeeded."""
+    statement = (
+        "SELECT 1 FROM bulk_runs WHERE id = ? AND state = ? AND EXISTS "
+        "(SELECT 1 FROM bulk_members WHERE run = bulk_runs.id AND uncompared = 1)"
+    )
+    if db.execute(statement, [run_id, RunState.DONE.value]).fetchone() is not None:
+        _change(db, run_id, lambda run: dataclasses.replace(run, state=RunState.RUNNING, completed=None))
 
 
 def _asked(member: Member) -> dict[str, Any]:

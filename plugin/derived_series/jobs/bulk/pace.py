@@ -34,7 +34,7 @@ class Pace:
             return 0
         free = self.at_once - submitted
         if self.per_hour is not None:
-            free = min(free, self.per_hour - sum(when > now - _HOUR_SECONDS for when in begun))
+            free = min(free, self.per_hour - len(_within_hour(now, begun)))
         return max(0, free)
 
     def waits(self, now: float, begun: Sequence[float]) -> tuple[str, float | None]:
@@ -44,10 +44,15 @@ class Pace:
         """
         if not self.hours.are_now(now):
             return "Hours", self.hours.begin(now)
-        recent = sorted(when for when in begun if when > now - _HOUR_SECONDS)
+        recent = _within_hour(now, begun)
         if self.per_hour is not None and len(recent) >= self.per_hour:
             return "PerHour", recent[len(recent) - self.per_hour] + _HOUR_SECONDS
         return "", None
+
+
+def _within_hour(now: float, begun: Sequence[float]) -> list[float]:
+    """The times of the last hour, earliest first. Later ones are of a clock that was set back since."""
+    return sorted(when for when in begun if now - _HOUR_SECONDS < when <= now)
 
 
 def per_hour(ends: Sequence[float]) -> float | None:
