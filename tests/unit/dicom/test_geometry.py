@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 from scipy.spatial.transform import Rotation
 
 from building import build, parent_of, positions, ready, volume, written
-from derived_series import Blueprint, Grid, InstanceCopyElement, NumpyFactory, PlacedImage
+from dciodvfy import errors
+from derived_series import Blueprint, Grid, InstanceCopyElement, NiftiFactory, NumpyFactory, PlacedImage
+from derived_series.dicom.factories.kinds import FACTORIES
 from derived_series.dicom.image.placement import place
 from derived_series.errors import GeometryError, HeaderError, ShapeMismatch
-from phantoms import ORIENTATIONS, ct_phantom, mr_phantom
+from multiframe import enhanced
+from phantoms import ORIENTATIONS, ct_phantom, mr_phantom, pet_phantom
 
 
 def patient_points(dataset: Any) -> np.ndarray[Any, Any]:
@@ -277,3 +283,59 @@ def test_without_positions_there_is_no_geometry_to_write() -> None:
     assert np.array_equal(volume(series), parent.voxels())
     header = NumpyFactory().make_series_header(parent, ready("secondary_capture"))
     assert "ImagePositionPatient" not in header.blueprint
+
+
+#: In mm, by slice: a head scanned in thin slices at the base and thick ones above.
+THICKNESSES: tuple[float, ...] = (5.0, 5.0, 10.0, 10.0)
+
+
+def _of_two_thicknesses(phantom: Any) -> list[Dataset]:
+    datasets: list[Dataset] = phantom(4, 8, 8)
+    for dataset, thickness in zip(datasets, THICKNESSES, strict=True):
+        dataset.SliceThickness = f"{thickness:g}"
+    return datasets
+
+
+@pytest.mark.parametrize("slices", [slice(None), slice(1, 3), slice(2, 4)])
+@pytest.mark.parametrize("phantom", [ct_phantom, mr_phantom, pet_phantom])
+def test_each_slice_has_the_thickness_of_its_own_place(phantom: Any, slices: slice) -> None:
+    parent = parent_of(_of_two_thicknesses(phantom))
+    image = parent.to_nifti().slicer[:, :, slices]
+    thicknesses = [dataset.SliceThickness for dataset in written(build(parent, image, factory=NiftiFactory()))]
+    assert thicknesses == list(THICKNESSES[slices])
+
+
+def test_a_first_slice_without_a_thickness_takes_none_from_the_others() -> None:
+    datasets = _of_two_thicknesses(ct_phantom)
+    del datasets[0].SliceThickness
+    assert [dataset.SliceThickness for dataset in written(build(datasets))] == [None, 5, 10, 10]
+
+
+def test_each_frame_of_an_enhanced_parent_keeps_its_thickness() -> None:
+    whole = enhanced(_of_two_thicknesses(ct_phantom))
+    (measures,) = whole.SharedFunctionalGroupsSequence[0].pop("PixelMeasuresSequence").value
+    for group, thickness in zip(whole.PerFrameFunctionalGroupsSequence, THICKNESSES, strict=True):
+        group.PixelMeasuresSequence = [copy.deepcopy(measures)]
+        group.PixelMeasuresSequence[0].SliceThickness = thickness
+    assert [dataset.SliceThickness for dataset in written(build([whole]))] == list(THICKNESSES)
+
+
+@pytest.mark.parametrize("slices", [slice(None), slice(1, 3), slice(2, 4)])
+@pytest.mark.parametrize(
+    "blueprint", ["segmentation", "label_map_segmentation", "parametric_map", "legacy_enhanced_ct"]
+)
+def test_each_frame_has_the_thickness_of_its_own_place(blueprint: str, slices: slice) -> None:
+    parent = parent_of(_of_two_thicknesses(ct_phantom))
+    dtype = np.float32 if blueprint == "parametric_map" else np.uint8
+    image = nib.Nifti1Image(np.ones(parent.shape[::-1], dtype), parent.to_nifti().affine).slicer[:, :, slices]
+    factory = FACTORIES[blueprint]() if blueprint in FACTORIES else NiftiFactory()
+    series = build(parent, image, blueprint=blueprint, factory=factory)
+    (dataset,) = written(series)
+    shared: Dataset = dataset.SharedFunctionalGroupsSequence[0]
+    by_height: dict[float, Any] = {}
+    for group in dataset.PerFrameFunctionalGroupsSequence:
+        (measures,) = (shared if "PixelMeasuresSequence" in shared else group).PixelMeasuresSequence
+        by_height[float(group.PlanePositionSequence[0].ImagePositionPatient[2])] = measures.SliceThickness
+    heights = [float(instance.ImagePositionPatient[2]) for instance in parent.instances]
+    assert by_height == dict(zip(heights[slices], THICKNESSES[slices], strict=True))
+    assert blueprint == "label_map_segmentation" or errors(series.encode(0)) == []  # dciodvfy does not know label maps

@@ -188,12 +188,17 @@ def _pixel_spacing(env: ImageEnvironment) -> Value:
     return env.parent.pivot["PixelSpacing"] if env.on_parent_grid else [decimal_string(v) for v in grid.pixel_spacing]
 
 
-def _slice_thickness(env: ImageEnvironment) -> Value:
-    """Type 2: the parent's on its grid, the slice spacing on another."""
-    if env.on_parent_grid:
-        return env.parent.pivot["SliceThickness"] if "SliceThickness" in env.parent.pivot else None
-    spacing = _grid(env).slice_spacing
-    return None if spacing is None else decimal_string(spacing)
+class _ThicknessElement(PositionCopyElement):
+    """SliceThickness (type 2): the parent's by position on its grid, the slice spacing on another."""
+
+    def at_header(self, env: SeriesEnvironment) -> Value:
+        return DEFER
+
+    def at_image(self, env: ImageEnvironment) -> Value:
+        if env.on_parent_grid:
+            return super().at_header(env.series)
+        spacing = _grid(env).slice_spacing
+        return None if spacing is None else decimal_string(spacing)
 
 
 def _slice_spacing(env: ImageEnvironment) -> Value:
@@ -214,7 +219,7 @@ image_plane_blueprint = Blueprint(
         FunctionalElement("ImagePositionPatient", _position),
         ImageElement("ImageOrientationPatient", _orientation),
         ImageElement("PixelSpacing", _pixel_spacing),
-        ImageElement("SliceThickness", _slice_thickness),
+        _ThicknessElement("SliceThickness", None),
         ImageElement("SpacingBetweenSlices", _slice_spacing),
         _PlainElement("SliceLocation", _slice_location),
     ]

@@ -27,7 +27,7 @@ from derived_series.dicom.encoding.writer import (
 )
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.modules.derivation import general_reference_blueprint
-from derived_series.dicom.objects.highdicom_planes import structure
+from derived_series.dicom.objects.highdicom_planes import slice_thicknesses, structure
 from derived_series.dicom.objects.plane_elements import IN_GROUPS, with_place
 from derived_series.dicom.objects.single_instance import Draft, finished
 from derived_series.dicom.series.finished import FinishedSeries
@@ -36,6 +36,7 @@ _DERIVATION_IMAGE = int(Tag("DerivationImageSequence"))
 _FRAME_CONTENT = int(Tag("FrameContentSequence"))
 _PLANE_POSITION = int(Tag("PlanePositionSequence"))
 _SEGMENT_IDENTIFICATION = int(Tag("SegmentIdentificationSequence"))
+_PIXEL_MEASURES = int(Tag("PixelMeasuresSequence"))
 _INDEX_VALUES = int(Tag("DimensionIndexValues"))
 _POSITION = int(Tag("ImagePositionPatient"))
 _SEGMENT_NUMBER = int(Tag("ReferencedSegmentNumber"))
@@ -71,6 +72,7 @@ def with_frames(
     :raises GeometryError: the header says that the image is elsewhere.
     """
     item = pattern.PerFrameFunctionalGroupsSequence[0]
+    measures = _measures_of_slices(draft, grid, pattern)
     draft = with_place(draft, grid, in_groups=IN_GROUPS)
     pattern.Rows, pattern.Columns = grid.rows, grid.columns
     pattern.NumberOfFrames = len(frames)
@@ -79,12 +81,31 @@ def with_frames(
     (dataset,) = series.datasets
     charset = dataset.get("SpecificCharacterSet")
     encodings = convert_encodings(charset if charset is None or isinstance(charset, str) else list(charset))
-    dataset[PER_FRAME] = as_read(sequence(int(PER_FRAME), _items(draft, grid, frames, item, encodings)))
+    dataset[PER_FRAME] = as_read(sequence(int(PER_FRAME), _items(draft, grid, frames, item, measures, encodings)))
     return replace(series, built_tags=series.built_tags | {int(PER_FRAME)})
 
 
+def _measures_of_slices(draft: Draft, grid: Grid, pattern: Dataset) -> list[bytes]:
+    """PixelMeasuresSequence of each slice, encoded, where their thickness differs: it is not a shared group then."""
+    thicknesses = slice_thicknesses(draft, grid)
+    if len(thicknesses) == 1:
+        return []
+    element = pattern.SharedFunctionalGroupsSequence[0].pop(_PIXEL_MEASURES)
+    (item,) = element.value
+    encoded = []
+    for thickness in thicknesses:
+        item.SliceThickness = thickness
+        encoded.append(encode_element(element, []))
+    return encoded
+
+
 def _items(
-    draft: Draft, grid: Grid, frames: Iterable[Frame], pattern: Dataset, encodings: Sequence[str]
+    draft: Draft,
+    grid: Grid,
+    frames: Iterable[Frame],
+    pattern: Dataset,
+    measures: Sequence[bytes],
+    encodings: Sequence[str],
 ) -> Iterator[bytes]:
     common = {
         int(element.tag): encode_element(element, encodings)
@@ -99,6 +120,8 @@ def _items(
         parts = slices.get(frame.slice)
         if parts is None:
             parts = slices[frame.slice] = {**common, **_of_slice(draft, grid, frame.slice, code)}
+            if measures:
+                parts[_PIXEL_MEASURES] = measures[frame.slice % len(measures)]
         indexes = struct.pack(f"<{len(frame.indexes)}I", *frame.indexes)
         of_frame = {_FRAME_CONTENT: sequence(_FRAME_CONTENT, [short_element(_INDEX_VALUES, "UL", indexes)])}
         if frame.segment is not None and _SEGMENT_IDENTIFICATION in pattern:

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from derived_series.dicom.encoding.decimal_string import decimal_string
 from derived_series.dicom.grid import Grid
 from derived_series.dicom.objects.single_instance import Draft
+from derived_series.dicom.source.instances import telling
 from derived_series.dicom.source.thickness import as_thickness, thickness_of
 
 #: The elements of a multi-frame object's structure, without its pixels (PS3.3 C.7.6.16, C.7.6.17).
@@ -26,7 +27,7 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
 
     Identity and references of the object come from the draft, not from here.
     """
-    thickness = _thickness(draft, grid)
+    thickness = slice_thicknesses(draft, grid)[0]
     items = []
     for index in range(len(grid.positions)):
         plane = Dataset()
@@ -50,10 +51,18 @@ def planes(draft: Draft, grid: Grid) -> list[Dataset]:
     return items
 
 
-def _thickness(draft: Draft, grid: Grid) -> str:
-    """SliceThickness: the blueprint's, else the parent's on its grid, else the slice spacing, or 1 mm for one slice."""
-    parents = thickness_of(draft.env.parent.pivot) if draft.env.on_parent_grid else None
-    return decimal_string(as_thickness(draft.value("SliceThickness")) or parents or grid.slice_spacing or 1.0)
+def slice_thicknesses(draft: Draft, grid: Grid) -> tuple[str, ...]:
+    """SliceThickness of each slice, in mm; of all slices only once if they have the same.
+
+    It is the blueprint's, else on the parent's grid that of its slice, else the slice spacing, or 1 mm for one slice.
+    """
+    instead = as_thickness(draft.value("SliceThickness"))
+    parents: list[float | None] = [None]
+    if instead is None and draft.env.on_parent_grid:
+        instances = [draft.env.parent.instances[part[0]] for part in draft.slices.sources]
+        parents = [thickness_of(each) for each in telling(instances, draft.env.parent.varying, "SliceThickness")]
+    each_slice = tuple(decimal_string(instead or each or grid.slice_spacing or 1.0) for each in parents)
+    return each_slice if len(set(each_slice)) > 1 else each_slice[:1]
 
 
 def settle(draft: Draft, grid: Grid, pattern: Dataset) -> None:
