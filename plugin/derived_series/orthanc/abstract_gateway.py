@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from derived_series.errors import NotFound
-from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.metadata import PROVENANCE, RETRIEVED
+from derived_series.jobs.own_metadata import provenance_in, retrieval_in
 from derived_series.jobs.remote.attempts import Attempts
 from derived_series.jobs.requests.derive import ORTHANC_ID
 from derived_series.orthanc.browsers import Doorkeeper
@@ -134,8 +135,17 @@ class Gateway(ABC):
 
     def provenance(self, series: str) -> dict[str, Any] | None:
         """The provenance that the job of a series wrote; None if the series was not derived here."""
-        provenance: dict[str, Any] | None = self.metadata(series, PROVENANCE)
-        return provenance
+        return provenance_in(self._metadata_of_any_program(series, PROVENANCE))
+
+    def retrieval(self, series: str) -> dict[str, Any] | None:
+        """The mark of a series that a job has brought here as one of its inputs; None if there is none."""
+        return retrieval_in(self._metadata_of_any_program(series, RETRIEVED))
+
+    def _metadata_of_any_program(self, series: str, number: int) -> object:
+        try:
+            return self.metadata(series, number)
+        except (ValueError, RecursionError):  # another program wrote it
+            return None
 
     def find_series(self, query: dict[str, str]) -> list[dict[str, Any]]:
         """The series whose tags have these values, each as ``GET /series/{id}`` answers."""

@@ -175,12 +175,9 @@ class MemberFinder:
             since += len(page)
 
     def _provenance(self, series: str) -> dict[str, Any] | None:
-        try:
-            provenance = self._gateway.provenance(series)
-        except ValueError:  # somebody else wrote this metadata
-            return None
+        provenance = self._gateway.provenance(series)
         keys = ("Job", "ParentSeries", "Request")
-        return provenance if isinstance(provenance, dict) and all(key in provenance for key in keys) else None
+        return provenance if provenance is not None and all(key in provenance for key in keys) else None
 
     def _state_of(self, series: str) -> str:
         verdict = self._reviews.of(series)

@@ -22,7 +22,7 @@ def mark_retrieved(gateway: Gateway, retrievals: Retrievals, job: JobRecord) -> 
         try:
             there = [each["ID"] for each in gateway.find_series({"SeriesInstanceUID": series_uid})]
             for series in there:
-                if gateway.metadata(series, RETRIEVED) is None:
+                if gateway.retrieval(series) is None:
                     document = {"Job": job.id, **origin, "ID": series}
                     gateway.put(f"/series/{series}/metadata/{RETRIEVED}", json_bytes(document))
         except DerivedSeriesError as error:

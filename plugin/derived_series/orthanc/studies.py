@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from derived_series.errors import InvalidRequest, NotFound
-from derived_series.jobs.metadata import RETRIEVED
 from derived_series.jobs.queue.retrievals import Retrievals
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import State
@@ -84,6 +83,7 @@ class StudyReader:
         self._being_made: set[str] = set()
         self._facts: dict[str, SeriesFacts] = {}
         self._provenances: dict[str, dict[str, Any] | None] = {}
+        self._ancestries: dict[str, tuple[int, frozenset[str]]] = {}
 
     def facts(self, series: str) -> SeriesFacts:
         """The facts of a series. :raises NotFound: it does not exist (any more)."""
@@ -155,6 +155,7 @@ class StudyReader:
             if self._a_job_runs_in(document["ParentStudy"]):
                 self._being_made.add(series)
             del self._provenances[series]  # it may have been written meanwhile
+            self._ancestries.pop(series, None)
         provenance = self._provenance(series)
         values |= _of_derivation(provenance or {})
         depth, chain = self._ancestry(series, 0)
@@ -167,7 +168,7 @@ class StudyReader:
             depth=max(depth, _marks(tags)),
             chain=chain,
             lineage=(_rule_of(provenance).get("Subject") if provenance else None) or series,
-            is_retrieved=self._gateway.metadata(series, RETRIEVED) is not None
+            is_retrieved=self._gateway.retrieval(series) is not None
             or self._retrievals.is_expected(document["MainDicomTags"].get("SeriesInstanceUID", "")),
             issuer=_text(tags.get("0010,0021")) or "",
             number=_number_of(_text(tags.get("0020,0011"))),
@@ -189,12 +190,15 @@ class StudyReader:
         provenance = self._provenance(series)
         if provenance is None or steps > _DEEPEST_STEPS:
             return 0, frozenset()
-        rule = _rule_of(provenance)
-        depth, chain = 1, frozenset(map(str, rule.get("Chain", ())))
-        for parent in provenance.get("Parents", ()):
-            above, rules = self._ancestry(parent["ID"], steps + 1)
-            depth, chain = max(depth, above + 1), chain | rules
-        return max(depth, int(rule.get("Depth", 0))), chain
+        if series not in self._ancestries:
+            rule = _rule_of(provenance)
+            depth, chain = 1, frozenset(rule.get("Chain", ()))
+            self._ancestries[series] = depth, chain  # for a series that is among its own parents
+            for parent in provenance.get("Parents", ()):
+                above, rules = self._ancestry(parent["ID"], steps + 1)
+                depth, chain = max(depth, above + 1), chain | rules
+            self._ancestries[series] = max(depth, rule.get("Depth", 0)), chain
+        return self._ancestries[series]
 
     def _provenance(self, series: str) -> dict[str, Any] | None:
         if series not in self._provenances:

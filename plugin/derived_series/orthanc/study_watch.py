@@ -76,8 +76,10 @@ class StudyWatch:
                 continue
             except Busy:
                 raise
-            except DerivedSeriesError as error:
-                _log.error("the rule %s cannot be applied to the study %s: %s", rule.name, wait.study, error)
+            except Exception as error:  # the boundary of each study
+                is_known = isinstance(error, DerivedSeriesError)
+                text = "the rule %s cannot be applied to the study %s: %s"
+                _log.error(text, rule.name, wait.study, error if is_known else "", exc_info=not is_known)
         return soonest
 
     def _settle(

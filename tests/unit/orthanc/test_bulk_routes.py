@@ -97,6 +97,20 @@ def test_a_dry_run_says_which_series_would_run_and_why_others_would_not(client: 
     assert dry_run(client, Resources=[STUDY], Derived=True)["WouldRun"] == 3
 
 
+def test_metadata_that_another_program_wrote_stops_no_run(client: RouteClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = client.gateway.get
+
+    def get(path: str) -> Any:
+        if path == f"/series/{TWO}/metadata/{PROVENANCE}":
+            raise ValueError("Expecting value: line 1 column 1")
+        return answer(path)
+
+    monkeypatch.setattr(client.gateway, "get", get)
+    client.gateway.resources[f"/series/{ONE}/metadata/{PROVENANCE}"] = ["seen"]
+    would_run = [each["Series"] for each in dry_run(client, Resources=[STUDY])["Members"] if each["Runs"]]
+    assert would_run == [ONE, TWO]
+
+
 def test_a_dry_run_is_a_page(client: RouteClient) -> None:
     first = dry_run(client, Resources=[STUDY], Limit=1)
     assert [each["Number"] for each in first["Members"]] == [1] and first["More"]

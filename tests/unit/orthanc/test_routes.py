@@ -122,6 +122,15 @@ def derived_from(client: RouteClient, parent: str) -> None:
     client.gateway.resources[f"/series/{OTHER}/attachments/{EXPLANATION}/data"] = [{"Tag": "0008,0060"}]
 
 
+@pytest.mark.parametrize("document", ["seen", {"Job": "j", "Parents": [{}]}, {"Job": "j", "Request": {"Inputs": None}}])
+def test_metadata_that_another_program_wrote_is_not_a_provenance(client: RouteClient, document: Any) -> None:
+    derived_from(client, SERIES)
+    client.gateway.resources[f"/series/{OTHER}/metadata/{PROVENANCE}"] = document
+    assert client.get(f"/series/{SERIES}/derived").json == []
+    assert client.get(f"/series/{OTHER}/provenance").status == 404
+    assert client.get(f"/series/{OTHER}/sources").json["Provenance"] is None
+
+
 def test_what_was_derived_from_a_series_tells_no_warnings_of_it(client: RouteClient) -> None:
     derived_from(client, SERIES)
     (item,) = client.get(f"/series/{SERIES}/derived").json

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from derived_series.jobs.record import State
+from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.study_waits import WaitState
+from derived_series.orthanc.studies import StudyReader
 from rule_world import Pipelines, RuleGateway, World
 
 Start = Callable[..., World]
@@ -178,3 +180,18 @@ def test_an_optional_parent_that_is_missing_costs_no_other_rule(start: Start) ->
     world.came("c", "CT")
     assert [job.request["Pipeline"] for job in world.jobs()] == ["p"]
     assert world.texts("odd") == ["it does not fire: the input that the pipeline takes as its parent is not there"]
+
+
+def test_an_error_with_one_study_keeps_no_other_waiting(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = start(rule(WaitFor={"Otherwise": "Run"}))
+    for study in ("odd", "good"):
+        world.came(f"c-{study}", "CT", study=study)
+    world.let_time_pass()
+    of_study = StudyReader.of_study
+
+    def refuses(reader: StudyReader, study: str) -> list[SeriesFacts]:
+        return of_study(reader, {"good": "good"}[study])
+
+    monkeypatch.setattr(StudyReader, "of_study", refuses)
+    world.look_at_time()
+    assert [job.series for job in world.jobs()] == ["c-good"]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from derived_series.errors import DerivedSeriesError, NotFound, StorageError
+from derived_series.jobs.metadata import PROVENANCE, RETRIEVED
 from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.log import Seen
 from derived_series.orthanc import triggers
@@ -172,3 +173,85 @@ def test_orthanc_that_does_not_say_whether_a_series_is_there_is_asked_again(
 
 def fail() -> bool:
     raise DerivedSeriesError("GET /series/c failed in Orthanc")
+
+
+@pytest.mark.parametrize("number", [PROVENANCE, RETRIEVED])
+@pytest.mark.parametrize(
+    "document",
+    [
+        ValueError("Expecting value: line 1 column 1"),
+        RecursionError("maximum recursion depth exceeded"),
+        *(None, 31, "seen", [], [{"Job": "j"}], {}, {"Job": None}),
+    ],
+    ids=str,
+)
+def test_metadata_that_another_program_wrote_says_nothing_to_rules(
+    start: Start, monkeypatch: pytest.MonkeyPatch, number: int, document: Any
+) -> None:
+    world = start(CT)
+    path = f"/series/odd/metadata/{number}"
+    world.add("odd", "CT")
+    world.gateway.resources[path] = document
+    if isinstance(document, Exception):
+        refusing(world, monkeypatch, (path, document))
+    world.add("c", "CT")
+    wait_for_rules(world, "odd", "c")
+    assert world.trigger._look_at_all()
+    assert [job.series for job in world.jobs()] == ["odd", "c"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Parents": None},
+        {"Parents": {"ID": "c"}},
+        {"Parents": ["c"]},
+        {"Parents": [{}]},
+        {"Parents": [{"ID": 3}]},
+        {"Rule": "r"},
+        {"Rule": {"Depth": None}},
+        {"Rule": {"Depth": "1"}},
+        {"Rule": {"Chain": None}},
+        {"Rule": {"Chain": [3]}},
+        {"Rule": {"Subject": []}},
+        {"Series": [{"ID": "c"}]},
+        {"Request": []},
+        {"Request": {"Inputs": 3}},
+        {"Code": "x.py"},
+        {"Code": {"Helpers": 3}},
+        {"Created": 2026},
+    ],
+    ids=str,
+)
+def test_a_provenance_of_another_shape_is_none(start: Start, wrong: dict[str, Any]) -> None:
+    world = start(CT)
+    world.add("odd", "CT", provenance={"Job": "j", **wrong})
+    assert world.gateway.provenance("odd") is None
+    world.add("made", "CT", provenance={"Job": "j", "Another": "key"})
+    assert world.gateway.provenance("made") == {"Job": "j", "Another": "key"}
+
+
+ITSELF = {"ID": "odd"}
+
+
+def test_a_series_among_its_own_parents_ends_the_way_up(start: Start) -> None:
+    world = start({**CT, "MaxDepth": 100})
+    world.add("odd", "CT", provenance={"Job": "j", "Parents": [ITSELF, ITSELF, {"ID": "other"}]})
+    world.add("other", "CT", provenance={"Job": "k", "Parents": [ITSELF, ITSELF], "Rule": {"Chain": ["former"]}})
+    assert world.trigger.apply("odd")
+    (job,) = world.jobs()
+    fired = world.trigger._log.of_job(job.id)
+    assert fired is not None and fired.firing.chain == ("former", "ct")
+
+
+def test_each_ancestor_is_looked_at_once_however_many_ways_lead_to_it(start: Start) -> None:
+    """Each way by itself would be two to the power of the steps."""
+    world = start({**CT, "MaxDepth": 100})
+    world.add("c-0", "CT")
+    for step in range(1, 41):
+        parents = [{"ID": f"c-{step - 1}", "Input": name} for name in ("parent", "mask")]
+        world.add(f"c-{step}", "CT", provenance={"Job": "j", "Parents": parents})
+    assert world.trigger.apply("c-40")
+    (job,) = world.jobs()
+    fired = world.trigger._log.of_job(job.id)
+    assert fired is not None and fired.firing.depth == 41

@@ -14,7 +14,9 @@ from derived_series.dicom.source.multiframe.split import split_into_slices
 from derived_series.dicomweb.client import Client, Connection
 from derived_series.errors import DerivedSeriesError, NotFound
 from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.own_metadata import provenance_in
 from derived_series.jobs.work.catalogue import described_library, library_of
+from derived_series.jobs.work.series_metadata import metadata_of
 from derived_series.pipelines.input import Input
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.user_code import raised_message
@@ -156,11 +158,7 @@ def _fit_of(client: Client, series: str, named: NamedPipeline | None, pipeline: 
 
 
 def _is_derived(client: Client, series: str) -> bool:
-    try:
-        client.get_json(f"/series/{series}/metadata/{PROVENANCE}")
-    except NotFound:
-        return False
-    return True
+    return provenance_in(metadata_of(client, series, PROVENANCE)) is not None
 
 
 def _refused(reason: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +9,15 @@ from typing import Any
 
 from derived_series.dicomweb.client import Client
 from derived_series.dicomweb.readback import find_series
-from derived_series.errors import Conflict, NotFound, StorageError
+from derived_series.errors import Conflict, StorageError
 from derived_series.jobs.metadata import RETRIEVED
+from derived_series.jobs.own_metadata import retrieval_in
 from derived_series.jobs.plain import json_bytes
 from derived_series.jobs.requests.retrieval import RetrieveRequest
 from derived_series.jobs.work.attempt import Attempt
 from derived_series.jobs.work.choice import Asking, chosen_series, nothing_text
 from derived_series.jobs.work.peers import Found, Peer, peer_of
+from derived_series.jobs.work.series_metadata import metadata_of
 from derived_series.pipelines.input import Input
 
 
@@ -155,8 +156,7 @@ def _mark(client: Client, series: str, job_id: str, origin: Mapping[str, Any]) -
 
 def _mark_of(client: Client, series: str, job_id: str) -> Mapping[str, Any] | None:
     """The mark that an earlier attempt at the job set on a series that it retrieved; None if there is none."""
-    try:
-        mark = json.loads(client.get_bytes(f"/series/{series}/metadata/{RETRIEVED}"))
-    except (NotFound, ValueError):
+    mark = retrieval_in(metadata_of(client, series, RETRIEVED))
+    if mark is None or mark["Job"] != job_id:
         return None
-    return {key: value for key, value in mark.items() if key != "Job"} if mark.get("Job") == job_id else None
+    return {key: value for key, value in mark.items() if key != "Job"}

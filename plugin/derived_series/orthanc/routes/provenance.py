@@ -39,7 +39,7 @@ class ProvenanceRoutes:
         derived = []
         for series in self._gateway.get(f"/studies/{study}")["Series"]:
             provenance = self._gateway.provenance(series)
-            if provenance is not None and any(item["ID"] == parent for item in provenance["Parents"]):
+            if provenance is not None and any(item["ID"] == parent for item in provenance.get("Parents", ())):
                 brief = {key: provenance[key] for key in _OF_ANOTHER if key in provenance}
                 derived.append({"ID": series, "Path": f"/series/{series}", "Provenance": brief})
-        return Answer.of(sorted(derived, key=lambda item: str(item["Provenance"]["Created"])))
+        return Answer.of(sorted(derived, key=lambda item: str(item["Provenance"].get("Created", ""))))

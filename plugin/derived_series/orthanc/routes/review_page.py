@@ -42,9 +42,10 @@ class ReviewRoutes:
         provenance = self._gateway.provenance(series) or {}
         original = provenance.get("Request", {})
         parent = provenance.get("ParentSeries")
+        inputs = original.get("Inputs", {})
         parents = sorted(
             provenance.get("Parents", []),
-            key=lambda each: (parent is not None and each["ID"] != parent, each["Input"] in original.get("Inputs", {})),
+            key=lambda each: (parent is not None and each["ID"] != parent, each.get("Input") in inputs),
         )
         parents = [{**each, "IsThere": self._gateway.has_series(each["ID"])} for each in parents]
         return Answer.of({"ID": series, "Parents": parents, "Provenance": provenance or None})
