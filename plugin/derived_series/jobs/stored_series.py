@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: The keys of each series, which are also at the top of an answer with one series.
@@ -24,6 +24,15 @@ def stored_series(result: Mapping[str, Any] | None) -> list[dict[str, Any]]:
 def stored_ids(result: Mapping[str, Any] | None) -> list[str]:
     """The Orthanc identifiers of the stored series."""
     return [str(series["ID"]) for series in stored_series(result)]
+
+
+def with_warnings(result: Mapping[str, Any], warnings: Sequence[str]) -> dict[str, Any]:
+    """The answer of a job with more warnings about its first series."""
+    first, *others = stored_series(result)
+    first = {**first, "Warnings": [*first["Warnings"], *warnings]}
+    prefix = f"{first['Output']}: " if others else ""
+    at_the_top = [*result["Warnings"], *(f"{prefix}{warning}" for warning in warnings)]
+    return {**result, "Warnings": at_the_top, "Series": [first, *others]}
 
 
 def answer_of(series: list[dict[str, Any]], common: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,8 +44,6 @@ class LifeCycle:
         if self.storage.store.problem is not None:
             return
         self.leftovers.start()
-        if self.storage.nodes.is_alone:
-            self.leftovers.lead()  # before an attempt begins, whose own instances are no leftovers
         self.pools.environments.start()
         self.runner.start()  # first: what fails below costs no job
         self.notifier.start()
@@ -57,7 +55,6 @@ class LifeCycle:
         """Take up the existing work, as this Orthanc leads from now on."""
         is_alone = self.storage.nodes.is_alone
         if not is_alone:
-            self.leftovers.lead()
             self.runner.lead()
         self.trigger.lead()
         self.notifier.wake_here()

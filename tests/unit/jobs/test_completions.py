@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from derived_series.errors import Busy, Conflict, NotFound, StorageError
+from derived_series.identifiers import series_uids_of
 from derived_series.jobs.messages import DeriveTask, Outcome
 from derived_series.jobs.queue import completions
 from derived_series.jobs.queue.completions import Completions, closed_result
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.nodes import OneNode
 from derived_series.jobs.queue.runner import JobRunner
@@ -150,14 +152,61 @@ def test_the_next_attempt_is_cancelled_at_once_while_nothing_of_it_is_there(stor
     assert asked.cancel("a", wait=False)
 
 
-def test_what_may_have_replaced_others_is_not_cancelled(asked: Completions, store: JobStore) -> None:
+def test_what_has_to_be_done_to_its_end_is_not_cancelled(asked: Completions, store: JobStore) -> None:
     assert not asked.settle("a", 1), "it completes nothing"
     assert asked.begin("a", 1, {"1.2": 3}) and asked.settle("a", 1) and not asked.settle("a", 2)
     for state in (State.RUNNING, State.RETRY):  # the series was removed again, and is made again
         store.update(dataclasses.replace(store.get("a"), state=state, has_leftovers=state is State.RUNNING))
-        with pytest.raises(Conflict, match="may have replaced others"):
+        with pytest.raises(Conflict, match="what follows cannot be cancelled"):
             asked.cancel("a")
     assert store.cancellations() == []
+
+
+def test_the_next_attempt_does_not_forget_what_has_to_be_done(asked: Completions, store: JobStore) -> None:
+    assert asked.begin("a", 1, {"1.2": 3}) and asked.settle("a", 1)
+    store.exchange(store.get("a"), dataclasses.replace(store.get("a"), attempt=2))
+    assert asked.begin("a", 2, {"1.2": 3})
+    with pytest.raises(Conflict, match="what follows cannot be cancelled"):
+        asked.cancel("a")
+
+
+def test_what_is_being_removed_is_cancelled_at_once(store: JobStore, held: Held) -> None:
+    """Its attempt has failed, and it would be tried again."""
+    store.add(job("a", state=State.RUNNING, attempt=1, has_leftovers=True), None, most=9)
+    asked = Completions(store, held, WaitingRoom())
+    held.instances = {"1.2": 3}
+    assert asked.begin("a", 1, {"1.2": 3}) and closed_result(store, "a", 1) is None
+    assert asked.cancel("a", wait=False)
+
+
+def test_the_patience_goes_by_one_clock(store: JobStore, held: Held, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the Orthanc which the worker reached may differ, or be set."""
+    store.add(job("a", state=State.RUNNING, attempt=1, has_leftovers=True), None, most=9)
+    asked, real = Completions(store, held, WaitingRoom()), time.time
+    for difference in (-0.5, 3600.0):
+        monkeypatch.setattr(time, "time", lambda: real() + difference)  # noqa: B023
+        assert asked.begin("a", 1, {"1.2": 3})
+        monkeypatch.setattr(time, "time", real)
+        assert not asked.cancel("a", wait=False)
+
+
+def test_a_completion_that_begins_meanwhile_is_waited_for(
+    store: JobStore, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was there of the first attempt; the second one sends its only instance now."""
+    store.add(job("a", state=State.RUNNING, attempt=1, has_leftovers=True), None, most=9)
+    asked = Completions(store, held, WaitingRoom())
+    assert asked.begin("a", 1, {"1.2": 1})
+    store.exchange(store.get("a"), dataclasses.replace(store.get("a"), attempt=2))
+    looks = []
+
+    def look(series: Iterable[str]) -> Mapping[str, int]:
+        looks.append(asked.begin("a", 2, {"1.2": 1}))
+        return {}
+
+    monkeypatch.setattr(asked, "_held", look)
+    assert not asked.cancel("a", wait=False)
+    assert looks == [True] and store.cancellations() == []
 
 
 def test_an_attempt_that_has_ended_notes_nothing(asked: Completions, store: JobStore) -> None:
@@ -496,3 +545,94 @@ def test_what_changes_while_it_is_taken_up_is_looked_at_again(
     worker.goes_on.set()
     seen = worker.runner.wait("a", 10)
     assert seen.state is State.SUCCESS and seen.attempt == 2 and worker.tasks[-1].result == ANSWER, "it is only sent on"
+
+
+def test_what_is_noted_while_another_begins_to_lead_is_not_removed(tmp_path: Path, held: Held) -> None:
+    """Its attempt notes its result after the search for leftovers could have begun."""
+    orthanc = {"a"}
+
+    def remove(series: tuple[str, ...]) -> int:
+        gone = {name for name in orthanc if series == series_uids_of(name)}
+        orthanc.difference_update(gone)
+        return len(gone)
+
+    class Late(JobStore):
+        """A store in which the result is noted just before the job is taken up."""
+
+        def update(self, record: JobRecord, along: Note | None = None) -> bool:
+            if record.state is State.PENDING and record.result is None:
+                time.sleep(1.0)  # in which leftovers would be looked for
+                assert Completions(self, held, WaitingRoom()).note_result("a", 1, ANSWER)
+            return super().update(record, along)
+
+    with closing(Late(tmp_path)) as store:
+        store.add(job("a", state=State.RUNNING, attempt=1, has_leftovers=True), None, most=9)
+        with store.transaction() as db:
+            db.execute("INSERT INTO leftovers (job) VALUES ('a')")  # of an attempt before
+        assert Completions(store, held, WaitingRoom()).begin("a", 1, {"1.2": 3})
+        leftovers = Leftovers(store, 60.0, remove)
+        leftovers.start()
+        executor = Scripted(lambda task: Outcome(result=task.result))
+        runner = JobRunner(
+            store, executor, WORK, with_result, LIMITS, lambda record: 30.0, leftovers=leftovers, held=held
+        )
+        runner.start()
+        done = runner.wait("a", 20)
+        time.sleep(0.7)
+        runner.stop()
+        leftovers.stop()
+    assert done.state is State.SUCCESS and done.result == ANSWER and orthanc == {"a"}
+
+
+def test_what_is_left_over_is_known_before_a_job_begins(tmp_path: Path, held: Held) -> None:
+    """Else the instances of an attempt that has begun would be taken for an earlier one's."""
+    removals: list[str] = []
+    with closing(JobStore(tmp_path)) as store:
+        store.add(job("a", state=State.RETRY, attempt=1), None, most=9)
+        with store.transaction() as db:
+            db.execute("INSERT INTO leftovers (job) VALUES ('a')")
+        leftovers = Leftovers(store, 60.0, lambda series: len(removals))
+        leftovers.start()
+
+        def slow(task: DeriveTask) -> Outcome:
+            assert leftovers.is_expected("a")
+            leftovers.lead()  # again, as after an error of the disk
+            looked = leftovers._until.copy()
+            return Outcome(result={**ANSWER, "Looked": list(looked)})
+
+        runner = JobRunner(
+            store, Scripted(slow), WORK, make_task, LIMITS, lambda record: 30.0, leftovers=leftovers, held=held
+        )
+        runner.start()
+        done = runner.wait("a", 10)
+        runner.stop()
+        leftovers.stop()
+    assert done.result == {**ANSWER, "Looked": []}
+
+
+def test_a_late_word_does_not_cancel_what_was_resubmitted(begin: Callable[[], Worker]) -> None:
+    worker = begin()
+    worker.begun()
+    worker.runner.cancel("a")
+    assert is_cancelled(worker.runner.wait("a", 10))
+    worker.runner.resubmit("a")
+    soon(lambda: worker.runner.runs("a", 1))
+    worker.runner.hear("cancel", "a")
+    time.sleep(0.2)
+    worker.goes_on.set()
+    assert worker.runner.wait("a", 10).state is State.SUCCESS
+
+
+def test_a_first_result_of_a_cancelled_job_does_not_stay(
+    begin: Callable[[], Worker], held: Held, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server did not take "Stored", and a destination has failed."""
+    worker = begin()
+    worker.begun()
+    worker.answers = [Outcome(result=ANSWER, error=StorageError("the destination is away", transient=True))]
+    assert worker.runner.begin_completion("a", 1, {"1.2": 3})
+    held.instances = {"1.2": 2}
+    end_before_the_word(worker, monkeypatch)
+    worker.runner.cancel("a")
+    done = worker.runner.wait("a", 10)
+    assert is_cancelled(done) and done.result is None and worker.removed == ["a"]

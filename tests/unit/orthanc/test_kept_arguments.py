@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from typing import Any
 
@@ -45,8 +46,9 @@ def test_each_value_is_let_go_once() -> None:
 
 def test_what_all_share_is_left_alone() -> None:
     """One reference too few of these would in time end the interpreter."""
+    gc.collect()  # others' garbage refers to them, too
     before = [sys.getrefcount(value) for value in _SHARED]
-    for _ in range(100):
+    for _ in range(5000):
         let_go({str(index): value for index, value in enumerate(_SHARED)})
     after = [sys.getrefcount(value) for value in _SHARED]
-    assert all(now > then - 50 for now, then in zip(after, before, strict=True))
+    assert all(now > then - 2500 for now, then in zip(after, before, strict=True))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -24,6 +25,7 @@ from derived_series.jobs.record import State
 #: Seconds for which a cancellation waits for the end of an attempt that completes its series; usually it takes 0.1.
 _PATIENCE_SECONDS = 5.0
 _LOOK_SECONDS = 0.25
+_REMEMBERED_SECONDS = 600.0
 
 _REMEDY = "wait for the end of the job; then the series can be rejected or deleted"
 
@@ -32,21 +34,17 @@ _REMEDY = "wait for the end of the job; then the series can be rejected or delet
 class Completion:
     """The completion of a job's series by an attempt.
 
+    :param attempt: its number. :param began: seconds since 1970; with the attempt, tells it from others of the job.
     :param series: the number of instances by SeriesInstanceUID.
-    :param began: seconds since 1970.
-    :param is_settled: whether the series were verified, and what they replace may be gone.
-    :param is_current: whether the attempt runs.
+    :param is_settled: whether the series were verified, and something depends on them by now.
+    :param is_current: whether no later attempt has begun.
     """
 
-    series: Mapping[str, int]
+    attempt: int
     began: float
+    series: Mapping[str, int]
     is_settled: bool
     is_current: bool
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether it takes so long that a worker or the network must be stuck."""
-        return not 0.0 <= time.time() - self.began < _PATIENCE_SECONDS
 
 
 class Completions:
@@ -60,6 +58,8 @@ class Completions:
         self._store = store
         self._held = held
         self._room = room
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, int, float], float] = {}  # when a completion was first met, by the monotonic clock
 
     # -- for attempts ----------------------------------------------------------------------------------------
 
@@ -72,27 +72,28 @@ class Completions:
         """
         with suppress(Conflict), self._store.transaction() as db:
             _require_wanted(db, job_id, attempt)
-            db.execute("DELETE FROM completions WHERE job = ?", [job_id])
             db.execute(
-                "INSERT INTO completions (job, attempt, series, began, settled) VALUES (?, ?, ?, ?, 0)",
+                "INSERT INTO completions (job, attempt, series, began, settled, closed) VALUES (?, ?, ?, ?, 0, 0) "
+                "ON CONFLICT (job) DO UPDATE SET attempt = excluded.attempt, series = excluded.series, "
+                "began = excluded.began, closed = 0",
                 [job_id, attempt, json.dumps(dict(series)), time.time()],
             )
             return True
         return False
 
     def settle(self, job_id: str, attempt: int) -> bool:
-        """Record that the series are verified: from now on the job cannot be cancelled, so that others may go.
+        """Record that the series are verified, and that what follows has to be done to its end: it is not cancelled.
 
         :returns: False: the job was cancelled, or another attempt counts. :raises Busy: it cannot be written now.
         """
         with suppress(Conflict), self._store.transaction() as db:
             _require_wanted(db, job_id, attempt)
-            settled = "UPDATE completions SET settled = 1 WHERE job = ? AND attempt = ?"
+            settled = "UPDATE completions SET settled = 1 WHERE job = ? AND attempt = ? AND closed = 0"
             return db.execute(settled, [job_id, attempt]).rowcount == 1
         return False
 
     def note_result(self, job_id: str, attempt: int, result: Mapping[str, Any]) -> bool:
-        """Record that an attempt only sends its series on: they stay, whatever comes after.
+        """Record that an attempt has stored its series: they stay, whatever comes after.
 
         :param result: the job's answer.
         :returns: False: the job was cancelled, or another attempt counts. :raises Busy: it cannot be written now.
@@ -103,7 +104,7 @@ class Completions:
 
         def and_look_for_no_leftovers(db: Transaction) -> None:
             _require_wanted(db, job_id, attempt)
-            completes = "SELECT 1 FROM completions WHERE job = ? AND attempt = ?"
+            completes = "SELECT 1 FROM completions WHERE job = ? AND attempt = ? AND closed = 0"
             if db.execute(completes, [job_id, attempt]).fetchone() is None:
                 raise Conflict(f"attempt {attempt} of job {job_id} has ended")
             db.execute("DELETE FROM leftovers WHERE job = ?", [job_id])
@@ -128,7 +129,7 @@ class Completions:
         self._store.get(job_id)
         while (completion := self._ask(job_id)) is not None:
             if self._may_be_cancelled(job_id, completion):
-                if self._ask(job_id, even_completing=True) is None:
+                if self._ask(job_id, even=completion) is None:
                     break
             elif not wait:
                 return False
@@ -143,15 +144,15 @@ class Completions:
 
         :raises Conflict: its series is complete.
         """
-        if completion.is_current and not completion.is_slow:
+        is_slow = self._seconds_since(job_id, completion) >= _PATIENCE_SECONDS
+        if completion.is_current and not is_slow:
             return False
         if completion.is_settled:
             raise Conflict(
-                f"the derived series of job {job_id} is complete and may have replaced others: it cannot be cancelled",
-                remedy=_REMEDY,
+                f"the derived series of job {job_id} is complete, and what follows cannot be cancelled", remedy=_REMEDY
             )
         held = self._held(completion.series)
-        if not completion.is_slow:  # a former attempt's last instance makes nothing complete if there are no others
+        if not is_slow:  # the last instance of a former attempt makes nothing complete if there are no others
             return not any(held.values())
         if any(held.get(series, 0) >= instances for series, instances in completion.series.items()):
             raise Conflict(
@@ -159,24 +160,33 @@ class Completions:
             )
         return True
 
-    def _ask(self, job_id: str, *, even_completing: bool = False) -> Completion | None:
+    def _seconds_since(self, job_id: str, completion: Completion) -> float:
+        """Seconds since a completion was first met here, as clocks of other Orthancs may differ."""
+        now = time.monotonic()
+        with self._lock:
+            self._seen = {key: since for key, since in self._seen.items() if now - since < _REMEMBERED_SECONDS}
+            return now - self._seen.setdefault((job_id, completion.attempt, completion.began), now)
+
+    def _ask(self, job_id: str, *, even: Completion | None = None) -> Completion | None:
         """Record a cancellation. None: it is recorded; else it is not, because of a completion.
 
-        :param even_completing: record it unless the series are settled.
+        :param even: the completion in spite of which it is recorded.
         """
         with self._store.transaction() as db:
             row = db.execute(
-                "SELECT state, result, asked.attempt, series, began, settled, completions.attempt FROM "
+                "SELECT state, result, asked.attempt, completions.attempt, began, series, settled, closed FROM "
                 "(SELECT id, state, result, attempt FROM jobs WHERE id = ?) AS asked "
                 "LEFT JOIN completions ON completions.job = asked.id",
                 [job_id],
             ).fetchone()
             if row is None or State(row[0]).is_final:
                 raise Conflict(f"the job {job_id} is over and cannot be cancelled")
-            state, result, attempt, series, began, settled, completing = row
-            if series is not None and result is None and not (even_completing and not settled):
-                is_current = state == State.RUNNING.value and attempt == completing
-                return Completion(json.loads(series), began, bool(settled), is_current)
+            _, result, current, attempt, began, series, settled, closed = row
+            if series is not None and result is None:
+                completion = Completion(attempt, began, json.loads(series), bool(settled), attempt == current)
+                is_removed = closed and completion.is_current and not settled
+                if not is_removed and completion != even:
+                    return completion
             db.execute("INSERT INTO cancellations (job) VALUES (?) ON CONFLICT DO NOTHING", [job_id])
         return None
 
@@ -190,7 +200,7 @@ def closed_result(store: JobStore, job_id: str, attempt: int) -> dict[str, Any] 
         row = db.execute("SELECT result FROM jobs WHERE id = ? AND attempt = ?", [job_id, attempt]).fetchone()
         if row is not None and row[0] is not None:
             return dict(json.loads(row[0]))
-        db.execute("UPDATE completions SET attempt = 0 WHERE job = ? AND attempt = ?", [job_id, attempt])
+        db.execute("UPDATE completions SET closed = 1 WHERE job = ? AND attempt = ?", [job_id, attempt])
     return None
 
 

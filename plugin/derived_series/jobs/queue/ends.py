@@ -122,6 +122,7 @@ class Ends:
 
     def take_up(self, job: JobRecord) -> None:
         """Write that a running job waits for its next attempt, as its Orthanc has ended."""
+        waiting = taken_up(job)
 
         def as_it_was(db: Transaction) -> None:
             row = db.execute("SELECT result FROM jobs WHERE id = ?", [job.id]).fetchone()
@@ -129,9 +130,12 @@ class Ends:
                 raise _Overtaken
 
         try:
-            self.write(taken_up(job), provided=as_it_was)
+            is_written = self.write(waiting, provided=as_it_was)
         except _Overtaken:
             self.take_up(self.store.get(job.id))
+            return
+        if is_written and waiting.has_leftovers:
+            self.leftovers.expect(job.id)
 
     def discard(
         self, job: JobRecord, task: DeriveTask | None = None, discards: int = 0, *, worker_died: bool = False
@@ -172,12 +176,13 @@ class Ends:
     def apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
         """Write down what has become of a job: on disk first, then for those who wait.
 
-        :raises _Overtaken: it has succeeded and was cancelled, and its series are not known to be stored yet.
+        :raises _Overtaken: it was cancelled, and has a result that was not known before.
         """
         if job.result is not None:
             self.leftovers.forget(job.id)
+        provided = None if job.result is None else _unless_cancelled(job.id)
         if not job.state.is_final:
-            if not self.write(job, worker_died=worker_died):
+            if not self.write(job, worker_died=worker_died, provided=provided):
                 return
             _log.warning("job %s, attempt %d: %s", job.id, job.attempt, job.problem and job.problem.message)
             self.observation.tell(job)
@@ -185,7 +190,6 @@ class Ends:
                 self._wake(job.id)
             return
         done = dataclasses.replace(job, completed=job.completed or time.time())
-        provided = _unless_cancelled(job.id) if job.state is State.SUCCESS else None
         if not self.write(done, worker_died=worker_died, provided=provided):
             return
         if job.state is State.SUCCESS:
@@ -211,7 +215,7 @@ class _Overtaken(Exception):
 
 
 def _unless_cancelled(job_id: str) -> Note:
-    """Require that a job was not cancelled while its series were completed; a delivery may succeed all the same."""
+    """Require that a job was not cancelled before it has a result; a delivery may succeed all the same."""
 
     def check(db: Transaction) -> None:
         cancelled = "SELECT 1 FROM cancellations JOIN jobs ON id = job WHERE job = ? AND result IS NULL"

@@ -53,7 +53,8 @@ class Leftovers:
         """Search for the leftovers of all jobs marked on disk. :raises Busy: the marks cannot be read."""
         with self._lock:
             with self._store.reading() as db:
-                known = [job for (job,) in db.execute("SELECT job FROM leftovers").fetchall()]
+                rows = db.execute("SELECT job FROM leftovers").fetchall()
+            known = [job for (job,) in rows if job not in self._running]
             self._until = dict.fromkeys(known, time.monotonic() + self._span) | self._until
         self._woken.set()
 

@@ -130,6 +130,8 @@ class RunnerThread:
             self._ends.take(running)
         elif kind == "begun" and running is not None and running.deadline == inf:
             self._sender.begun(running)
+        elif kind == CANCEL and not self._store.is_cancelled(job_id):
+            return  # its job has ended, and may have been resubmitted
         elif kind == CANCEL and running is not None:
             self._end(running, CANCELLED)
         elif kind == CANCEL:
@@ -166,6 +168,7 @@ class RunnerThread:
         self._look_at = 0.0
         try:
             self._recover()
+            self._ends.leftovers.lead()  # what is noted as a result by now is not removed
         except DISK_ERRORS:
             self._recovery = True
             raise
@@ -173,8 +176,6 @@ class RunnerThread:
     def _recover(self) -> None:
         for job in self._store.unfinished():
             if job.state is State.RUNNING and job.id not in self._running:
-                if job.has_leftovers:
-                    self._ends.leftovers.expect(job.id)
                 self._ends.take_up(job)
             elif is_overdue(job, self._ends.clock.now()):
                 self._store.update(dataclasses.replace(job, next_try=self._ends.clock.now()))

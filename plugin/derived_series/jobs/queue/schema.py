@@ -67,7 +67,7 @@ def tables(dialect: Dialect) -> Iterator[str]:
     yield "CREATE TABLE IF NOT EXISTS cancellations (job TEXT PRIMARY KEY)"
     yield (
         "CREATE TABLE IF NOT EXISTS completions (job TEXT PRIMARY KEY, attempt BIGINT NOT NULL, series TEXT NOT NULL, "
-        "began DOUBLE PRECISION NOT NULL, settled BIGINT NOT NULL)"
+        "began DOUBLE PRECISION NOT NULL, settled BIGINT NOT NULL, closed BIGINT NOT NULL)"
     )
     yield (
         "CREATE TABLE IF NOT EXISTS series_numbers (job TEXT PRIMARY KEY, study TEXT NOT NULL, "

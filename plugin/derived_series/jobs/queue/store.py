@@ -268,6 +268,11 @@ class JobStore:
         with self.database.reading() as db:
             return [job for (job,) in db.execute("SELECT job FROM cancellations").fetchall()]
 
+    def is_cancelled(self, job_id: str) -> bool:
+        """Whether a job is to be cancelled."""
+        with self.database.reading() as db:
+            return db.execute("SELECT 1 FROM cancellations WHERE job = ?", [job_id]).fetchone() is not None
+
     def counts(self) -> dict[State, int]:
         """The number of jobs in each state."""
         with self.database.reading() as db:

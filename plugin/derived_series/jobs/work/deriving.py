@@ -30,7 +30,7 @@ from derived_series.jobs.work.fetching import fetch_headers, fetch_objects, fetc
 from derived_series.jobs.work.options import options_of
 from derived_series.jobs.work.priors import latest_prior
 from derived_series.jobs.work.provenance import record_provenance
-from derived_series.jobs.work.removal import remove_former
+from derived_series.jobs.work.removal import with_former, without_former
 from derived_series.jobs.work.retrieval import retrieved
 from derived_series.jobs.work.storing import store_and_verify
 from derived_series.jobs.work.uploaded_image import uploaded_image
@@ -45,9 +45,9 @@ from derived_series.shortening import shortened
 
 
 def derive(attempt: Attempt) -> Outcome:
-    """Make and store the derived series of a job, or only send it on if an earlier attempt stored it."""
+    """Make and store the derived series of a job, or only do what follows if an earlier attempt stored it."""
     if attempt.task.result is not None:
-        return send_on(attempt, attempt.task.result)
+        return send_on(attempt, without_former(attempt, attempt.task.result))
     with _begun(attempt) as derivation:
         return derivation.run()
 
@@ -136,13 +136,12 @@ class Derivation:
             {"ID": stored[name], "Path": f"/series/{stored[name]}", **_described(name, series)}
             for name, series in results.series.items()
         ]
-        entries[0]["Warnings"] += remove_former(self.attempt)
         result = answer_of(entries, {**common, "Seconds": self.attempt.progress.seconds()})
         if self.request.destinations:
             state = HELD if self.request.hold_until_accepted else PENDING
             states = dict.fromkeys(self.request.destinations, state)
             result = with_states(result, dict.fromkeys(stored.values(), states))
-        return send_on(self.attempt, result)
+        return send_on(self.attempt, without_former(self.attempt, with_former(self.attempt, result)))
 
     def _store(self, results: Results) -> dict[str, str]:
         """Store all series with their provenance; return their Orthanc identifiers by output.

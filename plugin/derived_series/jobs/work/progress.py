@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from derived_series.dicomweb.client import Client, check
@@ -58,7 +58,7 @@ class Progress:
     """Reports how far an attempt is; errors of the server are ignored.
 
     :param route: the route for reports in the REST API; None: no reports.
-    :ivar result: the job's answer, once its series are stored and are only sent on.
+    :ivar result: the job's answer, once its series are stored and stay.
     """
 
     def __init__(self, client: Client, route: str | None, job_id: str, attempt: int):
@@ -113,28 +113,33 @@ class Progress:
         self._require_soon({"Completes": dict(series)})
 
     def settle(self) -> None:
-        """Require that the attempt is wanted, and say that its series are verified: from now on they stay.
+        """Require that the attempt is wanted, and say that what follows has to be done to its end.
 
         :raises NotWanted: it is not wanted. :raises StorageError: the server cannot say for some time.
         """
         self._require_soon({"Settled": True})
 
-    def tell_result(self, result: Mapping[str, Any]) -> None:
-        """Tell the server that the series are stored, before they are sent on: from now on they stay.
-
-        An error of the server is ignored, since it learns the same at the end.
+    def note_result(self, result: Mapping[str, Any]) -> None:
+        """Make the server record that the series are stored: from now on they stay.
 
         :param result: the job's answer.
         :raises NotWanted: the attempt is not wanted, and the series are to be removed.
+        :raises StorageError: the server cannot say for some time; the series stay.
         """
         self.result = dict(result)
         try:
-            self._require({"Stored": self.result})
+            self._require_soon({"Stored": self.result})
         except NotWanted:
             self.result = None
             raise
-        except DerivedSeriesError:
-            return
+
+    def tell_result(self, result: Mapping[str, Any]) -> None:
+        """Tell the server that the series are stored, before they are sent on; see ``note_result``.
+
+        An error of the server is ignored, since it learns the same at the end.
+        """
+        with suppress(StorageError):
+            self.note_result(result)
 
     def _message(self) -> dict[str, Any]:
         phase = self._times[-1][0] if self._times else ""
