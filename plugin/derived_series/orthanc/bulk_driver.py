@@ -16,6 +16,7 @@ from derived_series.jobs.bulk.bulk_run import BulkRun, Member, MemberState, RunS
 from derived_series.jobs.bulk.commissioning_report import write_report
 from derived_series.jobs.bulk.pace import Pace
 from derived_series.jobs.hours import Hours
+from derived_series.jobs.queue.database import Note
 from derived_series.jobs.queue.job_files import JobFiles
 from derived_series.jobs.queue.nodes import BULK, Nodes
 from derived_series.jobs.queue.outcomes import CANCELLED
@@ -274,6 +275,16 @@ class BulkDriver:
         self._log.revise(run.id, read, change)
 
     def _submit(self, run: BulkRun, request: BulkRequest, member: Member, look: Look) -> None:
+        by, now = {**run.by, "Bulk": run.id}, time.time()
+
+        def along(taken: JobRecord) -> Note:
+            return self._log.submission(
+                run.id, dataclasses.replace(member, state=MemberState.SUBMITTED, job=taken.id, submitted=now)
+            )
+
+        former = member.job
+        if former is not None and self._accept(run, member, lambda: self._derivations.sent_again(former, by, along)):
+            return
         try:
             asked = request.for_one(member.former, look.inputs)
             job = self._derivations.job(member.series, asked)
@@ -283,24 +294,20 @@ class BulkDriver:
         except InvalidRequest:  # its message may quote parameters
             self._skip(run, member, NOT_TAKEN)
             return
-        now = time.time()
+        self._accept(run, member, lambda: self._derivations.accepted(asked, job, None, by, along))
+
+    def _accept(self, run: BulkRun, member: Member, taken: Callable[[], JobRecord | None]) -> bool:
+        """Take a job for a member. :returns: False: there is none that could be taken."""
         try:
-            accepted = self._derivations.accepted(
-                asked,
-                job,
-                None,
-                {**run.by, "Bulk": run.id},
-                lambda taken: self._log.submission(
-                    run.id, dataclasses.replace(member, state=MemberState.SUBMITTED, job=taken.id, submitted=now)
-                ),
-            )
+            job = taken()
         except Conflict as error:
             if self._log.get(run.id).state is RunState.RUNNING and self._log.member(run.id, member.number) == member:
                 raise
             _log.info("run %s: %s", run.id, error)
-            return
-        if (current := self._runner.store.find(accepted.id)) is not None:
+            return True
+        if job is not None and (current := self._runner.store.find(job.id)) is not None:
             self.observe(current)  # a reused job may be over
+        return job is not None
 
     def _take_comparison(self) -> None:
         if (compared := self._comparisons.take()) is None:

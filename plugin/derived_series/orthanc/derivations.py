@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from derived_series.errors import Conflict, NotFound
+from derived_series.errors import Busy, Conflict, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.database import Note, together
@@ -88,9 +88,7 @@ class Derivations:
             return job
         with self._runner.nodes.alone("reuse"):  # of two simultaneous requests, the second finds the first one's job
             if (former := self.reusable(job)) is not None:
-                if along is not None:
-                    with self._runner.store.transaction() as db:
-                        along(former)(db)
+                self._go_on(former, None if along is None else along(former))
                 self._audit.put(Act("Reuse", by, former.series, former.id, _what(former)))
                 return former
             self._submit(job, image, by, along)
@@ -99,9 +97,33 @@ class Derivations:
     def reusable(self, job: JobRecord) -> JobRecord | None:
         """A former job that does the same, whose series still exist, or will."""
         for former in self._runner.store.with_digest(job.digest):
-            if former.state is not State.SUCCESS or self._still_there(former):
+            if self._still_there(former) if _has_stored(former) else not former.state.is_final:
                 return former
         return None
+
+    def sent_again(self, job_id: str, by: Mapping[str, Any], along: Callable[[JobRecord], Note]) -> JobRecord | None:
+        """A job whose series are stored, and sent on again if that failed; None if it has none, or they are gone.
+
+        :param by: the sender: JSON of a caller. :param along: see ``accepted``.
+        :raises Busy: its record cannot be written now.
+        """
+        job = self._runner.store.find(job_id)
+        if job is None or not _has_stored(job) or not self._still_there(job):
+            return None
+        self._go_on(job, along(job))
+        self._audit.put(Act("Resubmit", by, job.series, job.id))
+        return job
+
+    def _go_on(self, job: JobRecord, along: Note | None) -> None:
+        """Have a job deliver its stored series again if that failed. :param along: is written together with that."""
+        if job.state is State.FAILURE:
+            try:
+                self._runner.resubmit(job.id, along)
+            except Conflict as error:  # it has changed meanwhile
+                raise Busy(error.message, remedy="try again later") from error
+        elif along is not None:
+            with self._runner.store.transaction() as db:
+                along(db)
 
     def code_of(self, asked: DeriveRequest) -> str:
         """The hash of the code that a request runs or applies, including its helper files and weights.
@@ -173,6 +195,11 @@ class Derivations:
             )
         except NotFound:
             return False
+
+
+def _has_stored(job: JobRecord) -> bool:
+    """Whether a job is over with its derivation: it succeeded, or at most its series have to be sent on."""
+    return job.state is State.SUCCESS or bool(stored_ids(job.result))
 
 
 def _what(job: JobRecord) -> dict[str, str]:

@@ -61,7 +61,7 @@ class DeriveTasks:
         """The task of the next attempt at a job."""
         path = job.image and str(self.store.image_path(job) or job.image)
         fired = self.firings.of_job(job.id)
-        replaced = self.store.succeeded_on(job.subject, but=job.id) if job.request.get("IfExists") == "Replace" else []
+        replaced = self.store.stored_before(job) if job.request.get("IfExists") == "Replace" else []
         superseded = [] if fired is None else self.firings.replaced_by(fired)
         former = [*replaced, *(each for name in superseded if (each := self.store.find(name)) is not None)]
         former_series = [series for each in former for series in stored_ids(each.result)]

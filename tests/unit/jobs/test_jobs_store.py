@@ -325,7 +325,24 @@ def test_one_that_replaces_waits_for_others_on_its_subject(store: JobStore) -> N
     store.update(dataclasses.replace(store.get("running"), state=State.SUCCESS, result={"ID": "x"}))
     ready = store.next_ready(0.0)
     assert ready is not None and ready.id == "replacing"
-    assert [former.id for former in store.succeeded_on("subject", but="replacing")] == ["running"]
+    assert [former.id for former in store.stored_before(store.get("replacing"))] == ["running"]
+
+
+def test_a_series_whose_delivery_failed_is_there_and_an_older_job_does_not_replace_it(store: JobStore) -> None:
+    result = {"ID": "x", "Destinations": {"pacs": "Failure"}}
+    waiting = {"state": State.RETRY, "request": {"Pipeline": "p", "IfExists": "Replace"}}
+    for name, changes in {
+        "older": waiting,
+        "undelivered": {"state": State.FAILURE, "result": result},
+        "failed": {"state": State.FAILURE},
+        "released": {"state": State.PENDING, "result": result},
+        "another": {"state": State.SUCCESS, "result": result, "subject": "another", "digest": "another"},
+        "newer": waiting,
+    }.items():
+        store.add(job(name, **changes), None, most=100)  # type: ignore[arg-type]
+    assert [former.id for former in store.with_digest("digest")] == ["newer", "released", "undelivered", "older"]
+    assert [former.id for former in store.stored_before(store.get("newer"))] == ["undelivered", "released"]
+    assert store.stored_before(store.get("older")) == []
 
 
 def test_pages_and_history(store: JobStore, store_place: StorePlace) -> None:

@@ -17,6 +17,7 @@ import pytest
 from derived_series.errors import StorageError, UserCodeError
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import Decision, Member, MemberState, RunState
+from derived_series.jobs.destination_states import with_states
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.queue.nodes import OneNode
@@ -218,6 +219,49 @@ def test_what_failed_is_begun_again_when_somebody_says_so(client: RouteClient) -
     rows = {each["Series"]: each for each in client.get(f"{path}/table").json["Members"]}
     assert rows[TWO]["State"] == "Failure" and rows[TWO]["Job"] != failed, "with another job"
     assert len(client.get("/derived-series/jobs").json) == 3, "what has succeeded is left alone"
+
+
+@pytest.fixture
+def sending(client: RouteClient, monkeypatch: pytest.MonkeyPatch) -> Iterator[RouteClient]:
+    """A series is derived, which its destination takes only when it is sent a second time."""
+
+    def work(task: DeriveTask) -> Outcome:
+        if task.result is not None:
+            return Outcome(result=with_states(task.result, {NEW: {"pacs": "Success"}}))
+        client.gateway.add_series(NEW, "i4", study="another")
+        result = with_states(attempt(task).result or {}, {NEW: {"pacs": "Failure"}})
+        return Outcome(result=result, error=StorageError("pacs does not answer"))
+
+    client.gateway.end()
+    client.gateway.resources["/modalities"] = ["pacs"]
+    monkeypatch.setattr("derived_series.orthanc.app.WORK", Work(work, lambda task: Outcome()))
+    again = RouteClient.again(client)
+    again.gateway.begin()
+    yield again
+    again.gateway.end()
+
+
+@pytest.mark.parametrize("if_exists", ["Reuse", "New"])
+def test_what_is_stored_and_was_not_delivered_is_only_sent_again(sending: RouteClient, if_exists: str) -> None:
+    path = begun(sending, Resources=[ONE], Destinations=["pacs"], IfExists=if_exists)
+    until(lambda: is_done(sending, path), "it is not done")
+    assert sending.get(f"{path}/table").json["Members"][0]["State"] == "Failure"
+    sending.post(f"{path}/retry")
+    until(lambda: is_done(sending, path), "it is not done again")
+    (member,) = sending.get(f"{path}/table").json["Members"]
+    assert member["State"] == "Success" and member["Derived"] == [NEW]
+    (job,) = sending.get("/derived-series/jobs?expand").json
+    acts = sending.get(f"/series/{ONE}/jobs/{job['ID']}").json["Content"]["Audit"]
+    assert [act["Action"] for act in acts] == ["Derive", "Resubmit"]
+
+
+def test_who_asks_for_an_undelivered_series_again_has_it_sent(sending: RouteClient) -> None:
+    request = {**CT, "Destinations": ["pacs"]}
+    failed = sending.post(f"/series/{ONE}/derive", request)
+    assert failed.status == 502
+    answer = sending.post(f"/series/{ONE}/derive", {**request, "IfExists": "Reuse"}).json
+    assert answer["ID"] == NEW and answer["Destinations"] == {"pacs": "Success"}
+    assert [answer["JobID"]] == sending.get("/derived-series/jobs").json
 
 
 def test_what_is_there_already_is_used_again_and_not_made(client: RouteClient) -> None:

@@ -202,6 +202,8 @@ class BulkLog:
     def retry(self, run_id: str, change: Callable[[BulkRun], BulkRun]) -> BulkRun:
         """Make failed members wait again, and write the run's new record.
 
+        One whose job has stored its series keeps that job, which only has to send them on.
+
         :raises NotFound: no such run.
         """
         condition = f"run = ? AND state = '{MemberState.FAILURE.value}'"
@@ -214,7 +216,8 @@ class BulkLog:
             )
             rows = db.execute(f"SELECT {', '.join(_MEMBER_COLUMNS)} FROM bulk_members WHERE {condition}", [run_id])
             for member in map(_member, rows.fetchall()):
-                _write(db, run_id, Member(member.number, member.series, **_asked(member)))
+                job = member.job if member.derived else None
+                _write(db, run_id, Member(member.number, member.series, job=job, **_asked(member)))
         return run
 
     def undecided(self) -> list[tuple[str, Member]]:

@@ -214,8 +214,11 @@ class JobRunner:
         self._say(CANCEL, job_id)
         return True
 
-    def resubmit(self, job_id: str) -> None:
-        """Run a failed job again. :raises Conflict: it has not failed."""
+    def resubmit(self, job_id: str, along: Note | None = None) -> None:
+        """Run a failed job again; if its series are stored, only to send them on.
+
+        :param along: see ``JobStore.add``. :raises Conflict: it has not failed.
+        """
         job = self.store.get(job_id)
         if job.state is not State.FAILURE or not self._is_let_go(job_id):
             raise Conflict(f"the job {job_id} {_IN_WORDS[job.state]}: only a failed job can be resubmitted")
@@ -235,7 +238,7 @@ class JobRunner:
                     f"the image of job {job_id} is not kept any more",
                     remedy="send it again as a new request; FailedUploadsDays and FailedUploadsMB say what is kept",
                 )
-            self.renew(job, again)
+            self.renew(job, again, along)
 
     def renew(self, former: JobRecord, job: JobRecord, along: Note | None = None) -> None:
         """Write the new record of a job that is over; when it is pending, it runs again.

@@ -238,12 +238,22 @@ class JobStore:
         return row[0]  # type: ignore[no-any-return]
 
     def with_digest(self, digest: str) -> list[JobRecord]:
-        """The jobs with a digest that have not failed, newest first."""
-        return self._select("WHERE digest = ? AND state <> 'Failure' ORDER BY seq DESC", [digest])
+        """The jobs with a digest that have stored their series or may still do so, newest first.
 
-    def succeeded_on(self, subject: str, *, but: str) -> list[JobRecord]:
-        """The jobs on a subject that succeeded, except one."""
-        return self._select("WHERE subject = ? AND state = 'Success' AND id <> ? ORDER BY seq", [subject, but])
+        One that has failed is among them if only its delivery did.
+        """
+        return self._select("WHERE digest = ? AND (state <> 'Failure' OR made <> '') ORDER BY seq DESC", [digest])
+
+    def stored_before(self, job: JobRecord) -> list[JobRecord]:
+        """The jobs on a job's subject that were accepted before it and have stored their series, delivered or not.
+
+        Those that were accepted later have the newer result, even if this one runs after them.
+        """
+        return self._select(
+            "WHERE subject = ? AND made <> '' AND verdict IS NULL AND seq < (SELECT seq FROM jobs WHERE id = ?) "
+            "ORDER BY seq",
+            [job.subject, job.id],
+        )
 
     def undelivered(self) -> list[JobRecord]:
         """The jobs that are over with destinations that did not take their series, or that wait for a verdict."""
