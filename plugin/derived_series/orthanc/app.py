@@ -216,7 +216,7 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
     served = routes(
         library,
         DeriveRoutes(derivations, runner, settings, waiters, callers),
-        JobRoutes(runner, logs.firings, JobLogs(store), retrievals, callers, audit, attempts, waiters),
+        JobRoutes(runner, logs.firings, JobLogs(store), retrievals, callers, audit, attempts, waiters, reviews),
         ProvenanceRoutes(gateway),
         VerdictRoutes(gateway, reviews, runner, ohif, waiters, callers, audit),
         pages,

@@ -118,7 +118,7 @@ class Derivations:
         """Have a job deliver its stored series again if that failed. :param along: is written together with that."""
         if job.state is State.FAILURE:
             try:
-                self._runner.resubmit(job.id, along)
+                self._reviews.resubmit(job.id, along)
             except Conflict as error:  # it has changed meanwhile
                 raise Busy(error.message, remedy="try again later") from error
         elif along is not None:

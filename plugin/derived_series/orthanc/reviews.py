@@ -31,6 +31,12 @@ from derived_series.jobs.requests.verdict import ACCEPTED, LABELS, REJECTED, rej
 from derived_series.jobs.stored_series import stored_ids
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.rejection_notes import rejection_in_study
+from derived_series.orthanc.verdict_conditions import (
+    if_not_being_rejected,
+    if_not_judged_since,
+    if_not_rejected,
+    if_not_sent,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -125,10 +131,13 @@ class Reviews:
         return job is not None and not job.state.is_final
 
     def accept(self, series: str, request: dict[str, Any]) -> None:
-        """Record that a series is accepted."""
+        """Record that a series is accepted. :raises Conflict: it is rejected, or about to be."""
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
-        along = self._notifier.of_verdict(series, verdict.get("User"), self._runner.store.maker_of(series))
-        self._log.put(series, verdict, along)  # first, as a copy that differs is only reported and has no effect
+        notes = [if_not_rejected(str(self.provenance(series)["Job"]), [series])]
+        notice = self._notifier.of_verdict(series, verdict.get("User"), self._runner.store.maker_of(series))
+        notes += [] if notice is None else [notice]
+        # first, as a copy that differs is only reported and has no effect
+        self._log.put(series, verdict, together(*notes))
         self._notifier.wake()
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
         try:
@@ -143,8 +152,24 @@ class Reviews:
                 self.settle(job)
             return
         self._record(job)
-        if job.result is not None and (derivation := self._runner.store.find(job.request["Derivation"])) is not None:
+        is_over = job.state.is_final or job.result is not None  # what is held waits while it is open
+        if is_over and (derivation := self._runner.store.find(job.request["Derivation"])) is not None:
             self.settle(derivation)
+
+    def resubmit(self, job_id: str, along: Note | None = None) -> None:
+        """Run a failed job again, unless a verdict is against it.
+
+        :param along: is written together with it or not at all.
+        :raises Conflict: it has not failed; one of its series is being rejected; or it rejects a series about which
+            somebody has decided since, or which is being sent on.
+        """
+        job = self._runner.store.get(job_id)
+        notes = [] if along is None else [along]
+        if "Verdict" not in job.request:
+            notes = [if_not_being_rejected(job), *notes]
+        elif job.result is None:  # else its document is stored, and the verdict stands
+            notes = [if_not_judged_since(job), if_not_sent(job.series, job.request["Derivation"]), *notes]
+        self._runner.resubmit(job_id, together(*notes))
 
     def settle_all(self) -> None:
         """Settle at the start what a former process did not."""
@@ -182,7 +207,7 @@ class Reviews:
     ) -> bool:
         """Give a series further destinations, which its job delivers; False while the job is not over.
 
-        Held ones are settled at once if there is a verdict.
+        Held ones are settled at once if there is a verdict. While the series is being rejected it waits, too.
 
         :param hold: they wait for a verdict. :param notes: are written together with it or not at all.
         :param rule: the rule that sends the series on.
@@ -196,9 +221,10 @@ class Reviews:
             last = addressed(job, series, names, HELD if hold else PENDING)
             begins_to_wait = is_held(last, series) and not is_held(job, series) and not has_verdict
             waiting = self._notifier.of_waiting(series, last, rule) if begins_to_wait else None
+            conditions = [if_not_being_rejected(job), *([] if hold else [if_not_rejected(job_id, [series])])]
             try:
-                self._runner.renew(job, last, together(*notes, *([] if waiting is None else [waiting])))
-            except Conflict:  # it was changed by another Orthanc meanwhile
+                self._runner.renew(job, last, together(*conditions, *notes, *([] if waiting is None else [waiting])))
+            except Conflict:  # it was changed by another Orthanc meanwhile, or somebody rejects it just now
                 return False
         self._notifier.wake()
         if (current := self._runner.store.find(job_id)) is not None:
@@ -221,10 +247,11 @@ class Reviews:
                 last = _after_verdict(current, verdict["State"], series)
                 if last == current:
                     return
+                conditions = [if_not_being_rejected(current), if_not_rejected(current.id, [series])]
                 try:
-                    self._runner.renew(current, last)
+                    self._runner.renew(current, last, None if last.state.is_final else together(*conditions))
                     return
-                except Conflict:  # it was changed by another Orthanc meanwhile
+                except Conflict:  # it was changed by another Orthanc meanwhile, or somebody rejects it just now
                     continue
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from derived_series.jobs.destination_states import destinations
-from derived_series.jobs.record import State
+from derived_series.jobs.destination_states import addressed, destinations
+from derived_series.jobs.record import JobRecord, State
+from derived_series.jobs.requests.verdict import rejection_job_id
 from rule_world import Pipelines, RuleGateway, World
+from test_jobs_store import job
 
 LARGE = {"Derived": "nodules", "Values": {"volume_ml": {"Min": 30}}}
 RULES: list[dict[str, Any]] = [
@@ -90,6 +92,25 @@ def test_a_rejected_series_goes_nowhere(world: World, monkeypatch: pytest.Monkey
     assert world.trigger.apply("s")
     assert set(destinations(world.jobs()[0], "s").values()) == {"Rejected"}
     assert world.texts("large") == ["it is sent nowhere: it is rejected"]
+
+
+def test_a_series_that_is_rejected_at_this_moment_is_not_sent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody rejects it after the rule has looked for a verdict."""
+    world.derived("s", "j", **value(31))
+    rejection = job(rejection_job_id("s", "j"), series="s", request={"Verdict": "Reject", "Derivation": "j"})
+
+    def late(*arguments: Any) -> JobRecord:
+        if world.store.find(rejection.id) is None:
+            world.store.add(rejection, None, most=9)
+        return addressed(*arguments)
+
+    monkeypatch.setattr("derived_series.orthanc.reviews.addressed", late)
+    for _ in range(2):
+        assert not world.trigger.apply("s")
+    assert world.store.get("j").state is State.SUCCESS and world.texts("large") == []
+    assert world.store.exchange(world.store.get(rejection.id), dataclasses.replace(rejection, state=State.FAILURE))
+    assert world.trigger.apply("s")
+    assert destinations(world.store.get("j"), "s") == {"surgeon": "Pending", "archive": "Pending"}
 
 
 def test_it_waits_until_its_job_is_over(world: World) -> None:

@@ -24,6 +24,7 @@ from derived_series.orthanc.answers import job_json, job_path, job_summary
 from derived_series.orthanc.audit import Audit
 from derived_series.orthanc.callers import Callers
 from derived_series.orthanc.http import Answer, Request
+from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.waiters import Waiters
 
 _PHASE_CHARACTERS, _TEXT_CHARACTERS = 32, 200
@@ -43,7 +44,9 @@ class JobRoutes:
         audit: Audit,
         attempts: Attempts,
         waiters: Waiters,
+        reviews: Reviews,
     ):
+        self._reviews = reviews
         self._waiters = waiters
         self._retrievals = retrievals
         self._runner = runner
@@ -125,7 +128,7 @@ class JobRoutes:
                 self._runner.cancel(job_id)
 
     def resubmit(self, request: Request) -> Answer:
-        return self._done(request, "Resubmit", self._runner.resubmit)
+        return self._done(request, "Resubmit", self._reviews.resubmit)
 
     def _done(self, request: Request, action: Action, do: Callable[[str], None]) -> Answer:
         """Do something to the job in the address, and record who did it."""

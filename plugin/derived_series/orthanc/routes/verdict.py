@@ -9,6 +9,7 @@ from derived_series.errors import Busy, Conflict
 from derived_series.jobs.destination_states import DELIVERED, destinations
 from derived_series.jobs.own_requests import HEADER
 from derived_series.jobs.queue.audit_log import Act
+from derived_series.jobs.queue.database import together
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.derive import parse_json
@@ -21,6 +22,7 @@ from derived_series.orthanc.callers import Caller, Callers
 from derived_series.orthanc.http import Answer, Request
 from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.ohif import Ohif
+from derived_series.orthanc.verdict_conditions import if_not_sent
 from derived_series.orthanc.waiters import Waiters
 
 #: Seconds to wait for a rejection, which continues afterwards.
@@ -149,12 +151,10 @@ class VerdictRoutes:
         rejecting = self._reviews.rejection(series, derivation)
         if _is_under_way(rejecting):
             return rejecting
+        if_not_sending = if_not_sent(series, derivation)
+        with self._runner.store.reading() as db:  # before the failed one is deleted
+            if_not_sending(db)
         job = self._runner.store.find(derivation)
-        if job is not None and not job.state.is_final:
-            raise Conflict(
-                f"the series {series} is being sent to its destinations by the job {derivation}",
-                remedy="wait until the job is over or cancel it, then reject the series",
-            )
         if rejecting is not None:
             self._runner.delete(rejecting.id)  # it failed, or its verdict was removed
         document = _document(asked, caller) | {"Derivation": derivation}
@@ -167,7 +167,7 @@ class VerdictRoutes:
         identifier = rejection_job_id(series, derivation)
         job = JobRecord.new(series, document, subject=identifier, digest=identifier, priority=_PRIORITY, id=identifier)
         act = Act("Reject", caller.to_json(), series, job.id, {"Derivation": derivation, "Code": document["Code"]})
-        self._runner.submit(job, None, self._audit.note(act))
+        self._runner.submit(job, None, together(if_not_sending, self._audit.note(act)))
         self._audit.tell(act)
         return job
 
