@@ -40,6 +40,8 @@ class Forwarding:
         if rule.send_to is None or self._sendings.find(rule.name, firing.digest) is not None:
             return True
         job = self._store.find(series.job)
+        if job is not None and not job.state.is_final:  # its result may not be written yet
+            return False
         if job is None or series.id not in stored_ids(job.result):
             self._remark(rule, series, "it is not sent: the job that made it is not remembered any more")
             return True

@@ -177,7 +177,7 @@ class StudyReader:
 
     def _a_job_runs_in(self, study: str) -> bool:
         for job in self._jobs.unfinished():
-            if job.state is not State.PENDING:
+            if job.state is not State.PENDING or job.attempt or job.has_leftovers:  # an attempt has begun
                 try:
                     if self._gateway.series(job.series)["ParentStudy"] == study:
                         return True

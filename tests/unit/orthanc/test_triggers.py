@@ -12,10 +12,12 @@ import pytest
 
 from derived_series.errors import DerivedSeriesError, NotFound, StorageError
 from derived_series.jobs.metadata import PROVENANCE, RETRIEVED
+from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.log import Seen
 from derived_series.orthanc import triggers
 from derived_series.orthanc.studies import StudyReader
+from derived_series.software import SOFTWARE
 from rule_world import Pipelines, RuleGateway, World
 
 CT = {"Name": "ct", "Match": {"Modality": "CT"}, "Derive": {"Pipeline": "p"}}
@@ -124,6 +126,32 @@ def test_only_a_series_that_is_gone_itself_is_dropped(start: Start) -> None:
     assert not world.trigger.apply("c")
     world.gateway.resources["/series/c"]["Instances"] = ["i-c"]
     assert world.trigger.apply("c") and [job.series for job in world.jobs()] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("job", "is_waited_for"),
+    [
+        ({"state": State.RUNNING, "attempt": 1}, True),
+        ({"state": State.PENDING, "attempt": 1}, True),
+        ({"state": State.PENDING, "has_leftovers": True}, True),
+        ({"state": State.PENDING}, False),
+    ],
+    ids=["running", "interrupted", "resubmitted", "not begun"],
+)
+def test_a_derived_series_waits_for_its_provenance_while_a_job_has_begun(
+    start: Start, job: dict[str, Any], is_waited_for: bool
+) -> None:
+    """Another attempt writes the provenance, and sends no instance that would make the series stable again."""
+    world = start(CT, {"Name": "next", "Match": {"Derived": "ct"}, "Derive": {"Pipeline": "p"}})
+    world.add("parent", "MR")
+    world.add("made", "SEG")
+    world.gateway.resources["/instances/i-made/tags?short"]["0018,a001"] = [{"0008,0070": SOFTWARE}]
+    record = JobRecord("j", "parent", {"Pipeline": "ct"}, None, "j", "j", 1.0, **job)
+    world.store.add(record, None, most=100)
+    assert world.trigger.apply("made") is not is_waited_for
+    world.add("made", "SEG", provenance={"Job": "j", "Pipeline": "ct"})
+    assert world.trigger.apply("made")
+    assert [each.series for each in world.jobs()] == ["parent", "made"]
 
 
 def test_another_study_that_is_removed_meanwhile_is_not_a_prior(start: Start) -> None:
