@@ -361,3 +361,26 @@ def test_an_enhanced_image_names_a_manufacturer(manufacturer: str | None) -> Non
     assert series.dataset(0).Manufacturer == "Unknown" and errors(series.encode(0)) == []
     assert any(warning.startswith("Manufacturer (0008,0070) is 'Unknown'") for warning in series.warnings)
     assert build(datasets).dataset(0).Manufacturer in ("", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "series_type"),
+    [
+        ("STATIC", ["STATIC", "IMAGE"]),
+        ("DYNAMIC", ["STATIC", "IMAGE"]),  # of one volume
+        ("GATED", ["GATED", "IMAGE"]),
+        ("WHOLE BODY", ["WHOLE BODY", "IMAGE"]),
+        (None, ["STATIC", "IMAGE"]),
+        (["", "REPROJECTION"], ["STATIC", "REPROJECTION"]),
+        (["WHOLE BODY", ""], ["WHOLE BODY", "IMAGE"]),
+    ],
+)
+def test_a_series_type_that_is_not_two_values(value: Any, series_type: list[str], tmp_path: Path) -> None:
+    _, series = derive("pet", "pet", lambda dataset: setattr(dataset, "SeriesType", value), tmp_path)
+    assert {tuple(dataset.SeriesType) for dataset in written(series)} == {tuple(series_type)}
+
+
+def test_a_series_type_that_is_not_a_code_string(tmp_path: Path) -> None:
+    _, series = derive("pet", "pet", raw("SeriesType", b"low dose, static"), tmp_path)
+    assert list(written(series)[0].SeriesType) == ["low dose, static", "IMAGE"]
+    assert is_warned_of(series, "SeriesType")

@@ -171,6 +171,14 @@ def test_other_words_are_not_parts(value: str) -> None:
     assert part_of(dataset) is None
 
 
+@pytest.mark.parametrize("value", ["ORIGINAL", "DERIVED", "MAGNITUDE", "REAL"])
+def test_an_image_type_of_one_value_has_no_third_that_is_a_part(value: str) -> None:
+    """pydicom makes a string of it, of which some letters are names of parts."""
+    (dataset,) = mr_phantom(1, 8, 8)
+    dataset.ImageType = value
+    assert part_of(dataset) is None
+
+
 def test_parts_of_enhanced_frames_are_told_apart() -> None:
     slices = mr_phantom(3, 8, 8)
     source = enhanced([*slices, *slices])

@@ -159,6 +159,14 @@ def values_of(element: DataElement) -> Sequence[Any]:
     return element.value if element.VM > 1 else (element.value,)
 
 
+def texts_in(dataset: Dataset, keyword: str) -> list[str]:
+    """The values of a text attribute without spaces around them; empty if it is missing or empty.
+
+    Of one value pydicom makes a string, of several a list: a string must not be taken for a list of characters.
+    """
+    return [str(value).strip() for value in values_of(dataset[keyword])] if keyword in dataset else []
+
+
 def text_of(value: Any) -> str:
     """A value as text, as written in the file."""
     original = getattr(value, "original_string", None)  # of a PersonName, bytes

@@ -26,6 +26,7 @@ from derived_series.dicom.blueprints.element import ABSENT, StaticElement, Value
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, ImageElement
 from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.encoding.value_rules import texts_in
 from derived_series.dicom.encoding.writer import encode_element, encode_text, sequence
 from derived_series.dicom.image.placement import OtherInput
 from derived_series.dicom.modules.codes import code_item
@@ -105,7 +106,7 @@ def _image_type(env: ImageEnvironment) -> list[str]:
     """
     if env.sop_class_uid == PositronEmissionTomographyImageStorage:
         return ["DERIVED", "PRIMARY"]
-    parent_values = [str(v) for v in env.parent.pivot.get("ImageType") or []]
+    parent_values = texts_in(env.parent.pivot, "ImageType")
     third = parent_values[2] if len(parent_values) > 2 else ""
     modality = env.parent.modality
     is_ct = modality == "CT" or env.sop_class_uid == CTImageStorage

@@ -6,8 +6,11 @@ SeriesDate and SeriesTime stay the parent's, because the pixels are decay correc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
+from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import PositronEmissionTomographyImageStorage
 
@@ -17,6 +20,8 @@ from derived_series.dicom.blueprints.element import ABSENT, DEFER, LackingValue,
 from derived_series.dicom.blueprints.environment import ImageEnvironment, InstanceEnvironment, SeriesEnvironment
 from derived_series.dicom.blueprints.function_elements import FunctionalElement, HeaderElement, ImageElement
 from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.encoding.value_rules import texts_in
 from derived_series.dicom.modules.element_lists import by_position, by_position_or_empty, copies, copies_or_empty
 from derived_series.dicom.modules.image import instance_number
 
@@ -26,14 +31,19 @@ def _series_type(env: ImageEnvironment) -> list[str]:
 
     The volumes of a GATED parent are its time slots, if the image has as many volumes.
     """
-    parent_values = [str(value) for value in env.parent.pivot.get("SeriesType") or []]
-    kind, what = (parent_values + ["STATIC", "IMAGE"][len(parent_values) :])[:2]
+    parent_values = texts_in(env.parent.pivot, "SeriesType")
+    kind, what = (value or instead for value, instead in zip_longest(parent_values[:2], ("STATIC", "IMAGE")))
     as_gated = kind == "GATED" and env.volumes == env.parent.volumes
     if env.volumes > 1 and not as_gated:
         kind = "DYNAMIC"
     elif kind == "DYNAMIC" or (kind == "GATED" and not as_gated):
         kind = "STATIC"
     return [kind, what]
+
+
+def _series_type_element(env: ImageEnvironment) -> DataElement:
+    """The same as an element, whose values are not checked here: a wrong one is the parent's."""
+    return DataElement(to_tag("SeriesType"), "CS", _series_type(env), validation_mode=config.IGNORE)
 
 
 def _of_gated(keyword: str) -> ImageElement:
@@ -103,7 +113,7 @@ pet_series_blueprint = Blueprint(
         ImageElement("NumberOfTimeSlices", _time_slices),
         *map(_of_gated, ("NumberOfRRIntervals", "NumberOfTimeSlots")),
         CopyElement("Units"),
-        ImageElement("SeriesType", _series_type),
+        ImageElement("SeriesType", _series_type_element),
         *copies("CountsSource"),
         CopyElement("DecayCorrection"),
         *copies_or_empty("CorrectedImage", "CollimatorType"),

@@ -14,6 +14,7 @@ from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
 
 from derived_series.dicom.encoding.late_pixels import LatePixels
+from derived_series.dicom.encoding.value_rules import values_of
 from derived_series.dicom.image.placement import Placement
 from derived_series.dicom.image.stored_pixels import StoredPixels, encode_pixels
 from derived_series.dicom.modules.equipment import MANUFACTURER, MODEL
@@ -36,6 +37,7 @@ _STEPS = float(np.iinfo(np.uint16).max)
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _WINDOW = tuple((int(Tag(name)), "") for name in KEYWORDS)
 _FLOAT_PIXELS = Tag("FloatPixelData")
+_IMAGE_TYPE = (int(Tag("ImageType")), "")
 _MAPPING = int(Tag("RealWorldValueMappingSequence"))
 
 
@@ -77,7 +79,7 @@ def build(header: SeriesHeader, image: Any, placement: Placement, nan: float | N
     )
     shared = pattern.SharedFunctionalGroupsSequence[0]
     shared.RealWorldValueMappingSequence = [mapping]
-    shared.ParametricMapFrameTypeSequence[0].FrameType = list(draft.value("ImageType"))
+    shared.ParametricMapFrameTypeSequence[0].FrameType = list(values_of(draft.elements[_IMAGE_TYPE]))
     settle(draft, grid, pattern)
     order = in_order(pattern, grid)
     frames = [Frame(index, (rank,)) for rank, index in enumerate(order, 1)]

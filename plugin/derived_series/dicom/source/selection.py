@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from derived_series.dicom.encoding.tags import to_tag
+from derived_series.dicom.encoding.value_rules import texts_in
 from derived_series.dicom.grid import SAME_ANGLE_RADIANS
 from derived_series.errors import Advice, Choice, GeometryError, InvalidParent
 
@@ -64,7 +65,7 @@ class _Group:
         return _PLANES[int(np.abs(np.cross(self.cosines[:3], self.cosines[3:])).argmax())]
 
     def describe(self, instances: Sequence[Dataset]) -> str:
-        localizers = all("LOCALIZER" in (instances[i].get("ImageType") or ()) for i in self.members)
+        localizers = all("LOCALIZER" in texts_in(instances[i], "ImageType") for i in self.members)
         numbers = np.round(self.cosines, 4).tolist()
         return f"{len(self.members)} x {numbers} ({self.plane}{', localizer' if localizers else ''})"
 
@@ -194,8 +195,8 @@ def part_of(dataset: Dataset) -> Part | None:
     for part in _GE_PARTS:
         if component == part:
             return part
-    for value in list(dataset.get("ImageType") or ())[2:]:
-        match = _PART_IN_TYPE.fullmatch(str(value).strip().upper())
+    for value in texts_in(dataset, "ImageType")[2:]:
+        match = _PART_IN_TYPE.fullmatch(value.upper())
         if match is not None:
             return _PARTS[match["part"][0]]
     try:

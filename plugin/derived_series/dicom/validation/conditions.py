@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
+from derived_series.dicom.encoding.value_rules import texts_in
+
 #: A function of the item, or the dataset, that the attribute belongs to.
 Condition = Callable[[Dataset], bool]
 
@@ -100,7 +102,7 @@ CONDITIONS: Mapping[str, Condition] = {
     ),
     "ImagePositionPatient": _has("ImageOrientationPatient"),
     "ImageOrientationPatient": _has("ImagePositionPatient"),
-    "NumberOfTimeSlices": lambda dataset: "DYNAMIC" in (dataset.get("SeriesType") or ()),
+    "NumberOfTimeSlices": lambda dataset: "DYNAMIC" in texts_in(dataset, "SeriesType"),
     "NumberOfTemporalPositions": _has("TemporalPositionIdentifier"),
     "FrameIncrementPointer": lambda dataset: int(dataset.get("NumberOfFrames") or 1) > 1,
     "VerifyingObserverSequence": lambda dataset: dataset.get("VerificationFlag") == "VERIFIED",

@@ -12,7 +12,7 @@ from pydicom.uid import UID, PositronEmissionTomographyImageStorage
 
 from derived_series.dicom.encoding.late_pixels import LatePixels
 from derived_series.dicom.encoding.read_errors import reading
-from derived_series.dicom.encoding.value_rules import text_of, values_of, wrong_values
+from derived_series.dicom.encoding.value_rules import text_of, texts_in, values_of, wrong_values
 from derived_series.dicom.modules.codes import meaning_doubt
 from derived_series.dicom.validation.finding import Finding, error, warning
 from derived_series.kinds import sop_class
@@ -117,7 +117,7 @@ def check_image(dataset: Dataset, parent: Dataset, where: str) -> Iterator[Findi
         parents = sop_class(uid).of_one_parent and dataset.get("Modality") == parent.get("Modality")
         text = f"is {dataset.get('Modality')!r}: a {UID(uid).name} is of {wanted}"
         yield warning(0x00080060, f"{text}; {THE_PARENTS}", where) if parents else error(0x00080060, text, where)
-    kind = list(dataset.get("ImageType") or [])
+    kind = texts_in(dataset, "ImageType")
     if "Rows" in dataset and kind and kind[0] != "DERIVED":
         yield error(0x00080008, f"begins with {kind[0]!r}: a derived image is DERIVED", where)
     if uid == PositronEmissionTomographyImageStorage and len(kind) > 1 and kind[1] != "PRIMARY":

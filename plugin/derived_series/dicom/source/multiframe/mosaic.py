@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.value_rules import texts_in
 from derived_series.dicom.source.multiframe.frame import MOST_FRAMES, FrameDataset, common_elements
 from derived_series.errors import InvalidParent
 
@@ -62,7 +63,9 @@ def tiles(source: Dataset) -> list[FrameDataset]:
     common = common_elements(source)
     common.pop(_LOCATION, None)
     common[_ROWS], common[_COLUMNS] = DataElement(_ROWS, "US", rows), DataElement(_COLUMNS, "US", columns)
-    common[_IMAGE_TYPE] = DataElement(_IMAGE_TYPE, "CS", [kind for kind in source.ImageType if kind != "MOSAIC"])
+    common[_IMAGE_TYPE] = DataElement(
+        _IMAGE_TYPE, "CS", [kind for kind in texts_in(source, "ImageType") if kind != "MOSAIC"]
+    )
     frames = []
     for index in range(count):
         place = [decimal_string(value) for value in first + index * step]

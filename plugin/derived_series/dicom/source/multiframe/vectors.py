@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from derived_series.dicom.encoding.decimal_string import decimal_string
+from derived_series.dicom.encoding.value_rules import texts_in
 from derived_series.dicom.grid import FARTHEST_MM, SAME_ANGLE_RADIANS, SAME_POSITION_MM
 
 _POSITION, _ORIENTATION = Tag("ImagePositionPatient"), Tag("ImageOrientationPatient")
@@ -32,10 +33,10 @@ def places(source: Dataset, count: int) -> Sequence[Place]:
 
 
 def _reconstructed(source: Dataset, count: int) -> list[Place]:
-    kinds = list(source.get("ImageType") or [])
+    kinds = texts_in(source, "ImageType")
     detectors = source.get("DetectorInformationSequence")
     spacing = source.get("SpacingBetweenSlices")
-    if not detectors or not spacing or len(kinds) < 3 or not str(kinds[2]).startswith("RECON"):
+    if not detectors or not spacing or len(kinds) < 3 or not kinds[2].startswith("RECON"):
         return []
     position, orientation = (
         detectors[0].get(keyword) for keyword in ("ImagePositionPatient", "ImageOrientationPatient")
