@@ -26,7 +26,7 @@ from derived_series.jobs.requests.bulk import BulkRequest
 from derived_series.jobs.stored_series import stored_series
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.audit import Audit
-from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look
+from derived_series.orthanc.bulk_checks import NOT_TAKEN, FitChecks, Look, Unanswered
 from derived_series.orthanc.bulk_comparisons import Comparisons
 from derived_series.orthanc.bulk_decisions import carried_out
 from derived_series.orthanc.bulk_finder import MemberFinder
@@ -82,6 +82,7 @@ class BulkDriver:
         self._workers = workers
         self._reports = reports
         self._looks: Counter[tuple[str, int]] = Counter()
+        self._singly: Counter[str] = Counter()  # by run, the next series that are looked at one by one
         self._refused: set[tuple[str, int]] = set()
         self._reconcile_at = 0.0
         self._woken = threading.Event()
@@ -226,22 +227,30 @@ class BulkDriver:
         counts = self._log.counts(run.id)
         begun = self._log.submitted_since(run.id, now - 3600.0) if pace.per_hour is not None else []
         allowed = pace.allowed(now, counts[MemberState.SUBMITTED], begun)
-        members = self._log.in_state(run.id, MemberState.WAITING, min(allowed, _LOOKED_AT_SERIES))
+        most = 1 if self._singly[run.id] else _LOOKED_AT_SERIES
+        members = self._log.in_state(run.id, MemberState.WAITING, min(allowed, most))
         if not members:
             return
-        for member, look in zip(members, self._looks_at(members, request), strict=True):
+        for member, look in zip(members, self._looks_at(run, members, request), strict=True):
             if self._stopping.is_set() or not self._nodes.leads or self._log.get(run.id).state is not RunState.RUNNING:
                 return
             if look.fits:
                 self._submit(run, request, member, look)
             else:
                 self._pass_over(run, member, look)
+            self._singly[run.id] = max(0, self._singly[run.id] - 1)
         self._woken.set()  # there may be more to begin
 
-    def _looks_at(self, members: Sequence[Member], request: BulkRequest) -> list[Look]:
+    def _looks_at(self, run: BulkRun, members: Sequence[Member], request: BulkRequest) -> list[Look]:
         if request.derive is None:  # a job derived from it before
             return [Look(True) for _ in members]
-        return self._checks.looks([member.series for member in members], request.derive)
+        try:
+            return self._checks.looks([member.series for member in members], request.derive)
+        except Unanswered as error:
+            if len(members) > 1:  # each by itself tells which of them is to blame
+                self._singly[run.id] = len(members)
+                raise
+            return [Look(None, error.message)]
 
     def _pass_over(self, run: BulkRun, member: Member, look: Look) -> None:
         """Skip a member that does not fit, or that could not be checked several times."""

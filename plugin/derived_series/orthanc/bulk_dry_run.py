@@ -56,7 +56,7 @@ class BulkDryRun:
         waiting = [member for member in members if member.state is MemberState.WAITING]
         looks: dict[int, Look] = {}
         for batch in (waiting[at : at + _LOOKED_AT_SERIES] for at in range(0, len(waiting), _LOOKED_AT_SERIES)):
-            batch_looks = self.checks.looks([member.series for member in batch], asked.derive)
+            batch_looks = self.checks.looks_of_page([member.series for member in batch], asked.derive)
             looks |= {member.number: look for member, look in zip(batch, batch_looks, strict=True)}
         return looks
 

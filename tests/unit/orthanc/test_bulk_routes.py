@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from derived_series.errors import StorageError, UserCodeError
+from derived_series.errors import Busy, StorageError, UserCodeError
 from derived_series.jobs.bulk.bulk_log import BulkLog
 from derived_series.jobs.bulk.bulk_run import Decision, Member, MemberState, RunState
 from derived_series.jobs.destination_states import with_states
@@ -22,7 +22,7 @@ from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.queue.nodes import OneNode
 from derived_series.jobs.queue.store import JobStore
-from derived_series.orthanc.bulk_checks import FitChecks, Look
+from derived_series.orthanc.bulk_checks import FitChecks, Look, Unanswered
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import code_of
 from derived_series.orthanc.reviews import Reviews
@@ -418,6 +418,30 @@ def test_a_series_at_which_nothing_can_be_seen_is_passed_over_in_the_end(
     rows = {each["Series"]: each for each in client.get(f"{path}/table").json["Members"]}
     assert (rows[ONE]["State"], rows[ONE]["Reason"]) == ("Skipped", "its first instance cannot be read")
     assert rows[TWO]["Job"] and len(looks) == 3
+
+
+def test_a_series_whose_check_is_not_answered_is_looked_at_by_itself_and_passed_over_in_the_end(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[list[str]] = []
+
+    def hang(checks: FitChecks, series: list[str], asked: Any) -> list[Look]:
+        looks.append(series)
+        if len(looks) == 1:
+            raise Busy("all workers are busy")
+        if ONE in series:
+            raise Unanswered("the check took over 120 s")
+        return [Look(True) for _ in series]
+
+    monkeypatch.setattr(FitChecks, "looks", hang)
+    for name in ("_LOOK_SOON_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(f"derived_series.orthanc.bulk_driver.{name}", 0.01)
+    path = begun(client, Throttle={"AtOnce": 9})
+    client.gateway.begin()
+    until(lambda: client.get(path).json["State"] == "Done", "it is not done")
+    rows = {each["Series"]: each for each in client.get(f"{path}/table").json["Members"]}
+    assert (rows[ONE]["State"], rows[ONE]["Reason"]) == ("Skipped", "the check took over 120 s")
+    assert rows[TWO]["Job"] and looks == [[ONE, TWO], [ONE, TWO], [ONE], [ONE], [ONE], [TWO]]
 
 
 def log_of(client: RouteClient) -> BulkLog:
