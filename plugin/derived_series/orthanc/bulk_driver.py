@@ -211,7 +211,7 @@ class BulkDriver:
         try:
             members = list(self._finder.members(request, run=run.id))
         except (Conflict, NotFound) as error:
-            members, problem = [], error.message
+            members, problem = [], str(error)
 
         def change(current: BulkRun) -> BulkRun:
             state = RunState.RUNNING if current.state is RunState.FINDING else current.state

@@ -19,8 +19,8 @@ from derived_series.orthanc.reviews import Reviews
 from derived_series.orthanc.routes.library import LibraryRoutes
 from derived_series.orthanc.studies import check_tags
 
-#: The most resources of a query, and the series that are listed at a time.
-_MOST_RESOURCES, _PAGE_SERIES = 100_000, 500
+#: The most resources that a query may match.
+_MOST_RESOURCES = 100_000
 
 #: The output of a reference that is compared with the first output of the new result.
 FIRST_OUTPUT = ""
@@ -39,7 +39,7 @@ class MemberFinder:
         """The members by number, from 1; those from which nothing can be derived are skipped, with the reason.
 
         :param seconds: the time limit. :param run: the members' run. :raises TimeoutError: it took longer.
-        :raises Conflict: the request asks for labels, which Orthanc lacks.
+        :raises Conflict: the request asks for labels, which Orthanc lacks, or matches too much.
         """
         end = None if seconds is None else time.monotonic() + seconds
         for number, (series, more) in enumerate(self._each(request, end, run), 1):
@@ -65,13 +65,13 @@ class MemberFinder:
             yield from self._below(self._matches(keys.query), keys.derived, end)
 
     def _matches(self, query: BulkQuery) -> dict[str, str | None]:
-        """The matching resources, each with its level."""
+        """The matching resources, each with its level. :raises Conflict: there are too many of them."""
         document: dict[str, Any] = {
             "Level": query.level,
             "Query": query.query,
             "CaseSensitive": query.case_sensitive,
             "Expand": False,
-            "Limit": _MOST_RESOURCES,
+            "Limit": _MOST_RESOURCES + 1,
         }
         if query.labels:
             if not self._gateway.get("/system").get("HasLabels"):
@@ -80,7 +80,13 @@ class MemberFinder:
                     remedy="leave Labels out, or use Orthanc 1.12.0 or a later one",
                 )
             document |= {"Labels": query.labels, "LabelsConstraint": query.labels_constraint}
-        return dict.fromkeys(self._gateway.post("/tools/find", json.dumps(document)), query.level)
+        matches = self._gateway.post("/tools/find", json.dumps(document))
+        if len(matches) > _MOST_RESOURCES:  # a part of them would be an accident of their order
+            raise Conflict(
+                f"the query matches more than {_MOST_RESOURCES:,} resources",
+                remedy="begin several runs with narrower queries, for example by StudyDate",
+            )
+        return dict.fromkeys(matches, query.level)
 
     def _below(
         self, resources: Mapping[str, str | None], with_derived: bool, end: float | None
@@ -167,12 +173,9 @@ class MemberFinder:
             yield {name: each for name, each in outputs.items() if self._gateway.has_series(each)}, provenance
 
     def _all_series(self, end: float | None) -> Iterator[str]:
-        since = 0
-        while page := self._gateway.get(f"/series?since={since}&limit={_PAGE_SERIES}"):
-            for series in page:
-                _check(end)
-                yield series
-            since += len(page)
+        for series in self._gateway.get("/series"):  # in one answer: pages would skip some when others are deleted
+            _check(end)
+            yield series
 
     def _provenance(self, series: str) -> dict[str, Any] | None:
         provenance = self._gateway.provenance(series)

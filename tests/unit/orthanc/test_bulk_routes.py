@@ -147,6 +147,48 @@ def test_a_query_is_orthancs(client: RouteClient, monkeypatch: pytest.MonkeyPatc
     assert reply.status == 409 and "no labels" in reply.json["Message"], "else it would answer all resources"
 
 
+def test_a_query_that_matches_too_much_is_refused_as_a_whole(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(path: str, body: str) -> Any:
+        return [STUDY, *([STUDY.replace("d", "e")] * 2)][: json.loads(body)["Limit"]]
+
+    monkeypatch.setattr(client.gateway, "post", find)
+    monkeypatch.setattr("derived_series.orthanc.bulk_finder._MOST_RESOURCES", 2)
+    query = {"Resources": None, "Query": {"Query": {"PatientID": "x"}}}
+    reply = client.post("/derived-series/bulk", {**CT, **query, "DryRun": True})
+    assert reply.status == 409 and "matches more than 2 resources" in reply.json["Message"]
+    path = begun(client, **query)
+    client.gateway.begin()
+    document = until(lambda: (run := client.get(path).json)["State"] == "Done" and run, "it is not done")
+    assert document["Problem"].startswith("the query matches more than 2 resources (begin several runs")
+    assert document["Series"] == 0
+    monkeypatch.setattr("derived_series.orthanc.bulk_finder._MOST_RESOURCES", 3)
+    assert dry_run(client, **query)["WouldRun"] == 2
+
+
+def test_no_series_is_missed_when_another_is_deleted_during_the_search(
+    made_before: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway, everything = made_before.gateway, made_before.gateway.resources["/series"]
+    get = gateway.get
+
+    def listed(path: str) -> Any:
+        address, _, query = path.partition("?")
+        if address != "/series":
+            return get(path)
+        pages = dict(part.split("=") for part in query.split("&") if part)
+        since, limit = int(pages.get("since", 0)), int(pages.get("limit", len(everything)))
+        page = everything[since : since + limit]
+        everything.pop(0)  # the next page begins one series later
+        return page
+
+    monkeypatch.setattr(gateway, "get", listed)
+    monkeypatch.setattr("derived_series.orthanc.bulk_finder._PAGE_SERIES", 2, raising=False)
+    answer = made_before.post("/derived-series/bulk", {**AGAIN, "DryRun": True}).json
+    assert [each["Series"] for each in answer["Members"]] == [ONE, TWO]
+
+
 def test_a_run_is_told_without_what_it_asked_for(client: RouteClient) -> None:
     path = begun(client, Resources=None, Query={"Query": {"PatientID": "SECRET"}}, Name="night", Parameters={})
     text = json.dumps([client.get(path).json, client.get("/derived-series/bulk?expand").json])
@@ -586,8 +628,7 @@ def test_what_other_versions_made_is_looked_for_by_its_provenance(
     client.gateway.add_series(series["f"], "f")  # somebody else has written there
     client.gateway.resources[f"/series/{series['f']}/metadata/{PROVENANCE}"] = ["nothing of ours"]
     everything = [ONE, TWO, *series.values()]
-    client.gateway.resources["/series?since=0&limit=500"] = everything
-    client.gateway.resources[f"/series?since={len(everything)}&limit=500"] = []
+    client.gateway.resources["/series"] = everything
     rejected = {"State": "Rejected"}
     monkeypatch.setattr(Reviews, "of", lambda reviews, each: rejected if each == series["e"] else None)
 
@@ -635,8 +676,7 @@ def made_before(client: RouteClient) -> RouteClient:
             **{"Code": {"Sha256": "0" * 64}, "Request": {"Pipeline": "gaussian_smoothing"}},
         }
         everything.append(old)
-    client.gateway.resources["/series?since=0&limit=500"] = everything
-    client.gateway.resources[f"/series?since={len(everything)}&limit=500"] = []
+    client.gateway.resources["/series"] = everything
     client.gateway.resources["/studies/study/series"] = []  # without documents that reject a series
     return client
 
