@@ -24,8 +24,8 @@ from server_audit import all_over, kill, survivors, volume, workers
 from test_crash import SEED, SHIFT, SLICES, Submitters, accepted, upload_parents
 from two_orthancs import TwoOrthancs, for_rule, frozen
 
-KILLS = int(os.environ.get("NODE_KILLS", "5"))
-JOBS = int(os.environ.get("NODE_JOBS", "12"))
+KILLS = int(os.environ.get("NODE_KILLS", "4"))
+JOBS = int(os.environ.get("NODE_JOBS", "10"))
 
 RULE = {
     "Name": "once",

@@ -17,7 +17,7 @@ from orthanc_server import OrthancServer
 from server_fixtures import settings
 
 SEED = os.environ.get("FUZZ_SEED", "1")
-CASES = int(os.environ.get("FUZZ_CASES", "400"))
+CASES = int(os.environ.get("FUZZ_CASES", "250"))
 THROUGH_HTTP = 60
 
 

@@ -170,10 +170,10 @@ def test_a_job_is_cancelled_or_stored_and_nothing_between(server: OrthancServer,
     began = time.monotonic()
     derive(server, ct, Pipeline="plain")
     seconds = time.monotonic() - began
-    for part in range(12):
+    for part in range(6):
         mine = submit(server, ct, Pipeline="plain")
         most = 0
-        end = time.monotonic() + seconds * part / 11
+        end = time.monotonic() + seconds * part / 5
         while time.monotonic() < end:
             most = max(most, instances_of(server, mine))
         answer = cancel(server, mine)

@@ -22,7 +22,7 @@ from test_server_destinations import receiver, with_destinations
 from waiting import soon
 
 #: As in test_crash.py: ``make test-crash`` has more of them, at other moments.
-KILLS = int(os.environ.get("CRASH_KILLS", "10"))
+KILLS = int(os.environ.get("CRASH_KILLS", "6"))
 SEED = int(os.environ.get("CRASH_SEED", "7"))
 
 OUTPUTS = '''

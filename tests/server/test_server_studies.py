@@ -133,7 +133,7 @@ def test_33_what_a_slow_proxy_brings_of_a_cancelled_job_is_removed(server: Ortha
 def test_33_one_large_instance_of_a_cancelled_job_is_removed(server: OrthancServer, proxy: SlowProxy) -> None:
     """As large as 200 frames: it arrives when the job is cancelled."""
     ct = server.upload(ct_phantom(slices=200, rows=160, columns=160, noise=0))
-    for _ in range(2):
+    for _ in range(1):
         proxy.close()
         mine = submit(server, ct, Blueprint="legacy_enhanced_ct", Factory="numpy")
         soon(lambda: len(proxy.waiting) == 1)

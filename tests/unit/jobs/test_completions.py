@@ -265,7 +265,7 @@ def test_one_of_both_counts_when_they_come_at_once(store: JobStore, held: Held, 
         return True
 
     with ThreadPoolExecutor(2) as pool:
-        for number in range(40):
+        for number in range(12):
             name = f"{number}"
             store.add(job(name, state=State.RUNNING, attempt=1), None, most=99)
             both = [pool.submit(cancel, name), pool.submit(asked.begin, name, 1, {"1.2": 3})]
