@@ -14,16 +14,21 @@ import pytest
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import RLELossless
 
 from building import LIBRARY, build, parent_of, volume, written
 from dciodvfy import errors
 from derived_series import Blueprint, BuildContext, ParentSeries, StaticElement
+from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.series.interface import Series
+from derived_series.dicom.validation import errors as validation_errors
+from derived_series.dicom.validation import validate
 from derived_series.errors import BlueprintError, GeometryError, InvalidParent, ValidationFailed
 from derived_series.pipelines.run import Options, extra_blueprint, run_blueprint
 from phantoms import compressed, ct_phantom, encode, mr_phantom, pet_phantom
+from phantoms_projection import mammograms
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom tells of every wrong value that it reads
 
@@ -384,3 +389,56 @@ def test_a_series_type_that_is_not_a_code_string(tmp_path: Path) -> None:
     _, series = derive("pet", "pet", raw("SeriesType", b"low dose, static"), tmp_path)
     assert list(written(series)[0].SeriesType) == ["low dose, static", "IMAGE"]
     assert is_warned_of(series, "SeriesType")
+
+
+def _equipment(lacking: str) -> Dataset:
+    """An item of ContributingEquipmentSequence that lacks an attribute of type 1."""
+    item = Dataset()
+    item.Manufacturer = "Archive"
+    item.PurposeOfReferenceCodeSequence = [code_item(Code("109104", "DCM", "De-identifying Equipment"))]
+    if lacking == "CodeMeaning":
+        del item.PurposeOfReferenceCodeSequence[0].CodeMeaning
+    else:
+        del item[lacking]
+    return item
+
+
+@pytest.mark.wide(quick=8)
+@pytest.mark.parametrize("lacking", ["PurposeOfReferenceCodeSequence", "Manufacturer", "CodeMeaning"])
+@pytest.mark.parametrize(("kind", "blueprint"), MADE)
+def test_contributing_equipment_that_the_parent_describes_in_part(
+    kind: str, blueprint: str, lacking: str, tmp_path: Path
+) -> None:
+    def change(dataset: Dataset) -> None:
+        dataset.ContributingEquipmentSequence = [_equipment(lacking)]
+
+    _, series = derive(kind, blueprint, change, tmp_path)
+    assert any(w.startswith(lacking) and "the parent has it no better" in w for w in series.warnings)
+    item, *_ = written(series)[0].ContributingEquipmentSequence
+    assert item == _equipment(lacking)
+
+
+def test_own_equipment_that_is_described_in_part_is_refused_beside_the_parents(tmp_path: Path) -> None:
+    datasets = ct_phantom(3, 8, 8)
+    for dataset in datasets:
+        dataset.ContributingEquipmentSequence = [_equipment("Manufacturer")]
+    parent = parent_of(datasets)
+    ours = _equipment("Manufacturer")
+    ours.ManufacturerModelName = "another"
+    items = StaticElement("ContributingEquipmentSequence", "SQ", [_equipment("Manufacturer"), ours])
+    series = build(parent, extra=Blueprint([items]))
+    (wrong,) = validation_errors(validate(series, parent))
+    assert "Manufacturer" in str(wrong) and "ContributingEquipmentSequence[1]" in str(wrong)
+
+
+@pytest.mark.parametrize("lacking", ["CodeMeaning", "ViewModifierCodeSequence"])
+def test_views_that_differ_by_image_and_lack_an_attribute(lacking: str) -> None:
+    """Each image has its own view, so most are not those of the first instance."""
+    datasets = mammograms()
+    for dataset in datasets:
+        del dataset.ViewCodeSequence[0][lacking]
+    parent = parent_of(datasets)
+    series = run_blueprint(LIBRARY, "mg", "numpy", parent, None, Options(), BuildContext())
+    assert any(lacking in w and "the parent has it no better" in w for w in series.warnings)
+    views = [dataset.ViewCodeSequence[0] for dataset in written(series)]
+    assert len({view.CodeValue for view in views}) > 1 and not any(lacking in view for view in views)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
+from derived_series.dicom.encoding.read_errors import READ_ERRORS
 from derived_series.dicom.series.header_rules import PIXEL_TAGS
 from derived_series.dicom.source.multiframe.functional_groups import classic_keyword, is_legacy_converted
 from derived_series.dicom.validation.conditions import BY_VALUE_TYPE, CONDITIONS, SPECIALISED
@@ -20,6 +21,7 @@ PIXELS = frozenset({"PixelData", "FloatPixelData", "DoubleFloatPixelData"})
 #: How much was lost before, and how: only the parent can say it.
 _OF_THE_PARENT_ALONE = frozenset({"LossyImageCompressionRatio", "LossyImageCompressionMethod"})
 #: The groups in which a macro may be; the tables do not say which macros are mandatory for an IOD.
+_EXCUSED = "of the parent"
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -29,16 +31,17 @@ def warm_up() -> None:
         _decidable(iod)
 
 
-def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) -> Iterator[Finding]:
+def check_attributes(
+    dataset: Dataset, iod: str, parent: Sequence[Dataset], inputs: Sequence[Dataset], where: str
+) -> Iterator[Finding]:
     """Find attributes that the modules of an IOD require and the dataset lacks.
 
-    If a parent of the same kind lacks them too, or they are in sequences copied from it, it is a warning.
+    If a parent of the same kind lacks them too, or they are in items copied from it, it is a warning.
 
-    :param parent: an instance of the parent series.
+    :param parent: the instances of the parent series. :param inputs: those of all inputs, the parent's first.
     """
     reported: set[tuple[str, ...]] = set()
     mandatory = _mandatory_tags(iod)
-    same_kind = parent.get("SOPClassUID") == dataset.get("SOPClassUID")
     for asked in _decidable(iod):
         module, path = asked.module, asked.path
         if path and path[0] not in dataset:
@@ -52,10 +55,13 @@ def check_attributes(dataset: Dataset, iod: str, parent: Dataset, where: str) ->
                 problem = None if key in reported or not decided else _problem(item, attribute)
                 if problem is None:
                     continue
-                reported.add(key)
+                excused = _excused(dataset, item, attribute, parent, inputs)
+                if excused and (*key, _EXCUSED) in reported:
+                    continue
+                reported.add((*key, _EXCUSED) if excused else key)
                 at = ", ".join(filter(None, [where, place, f"{module.name} module"]))
                 unsure = not path and not module.is_mandatory and not attribute.type.endswith("C")
-                if _excused(dataset, parent, attribute, same_kind):
+                if excused:
                     yield warning(attribute.tag, f"{problem}; the parent has it no better", at)
                 else:
                     yield (warning if unsure else error)(attribute.tag, problem, at)
@@ -139,19 +145,49 @@ def _problem(item: Dataset, attribute: Attribute) -> str | None:
     return f"is {'empty' if present else 'missing'}: it is of type {kind}"
 
 
-def _excused(dataset: Dataset, parent: Dataset, attribute: Attribute, same_kind: bool) -> bool:
-    """Whether the parent has the same fault."""
+def _excused(
+    dataset: Dataset, item: Dataset, attribute: Attribute, parent: Sequence[Dataset], inputs: Sequence[Dataset]
+) -> bool:
+    """Whether the parent has the same fault. :param item: the dataset, or its item that lacks the attribute."""
     first = attribute.path[0] if attribute.path else None
     if attribute.keyword in _OF_THE_PARENT_ALONE:
         return True
+    if first is not None and _have_item(inputs, attribute.path[-1], item):
+        return True
     if first in _GROUPS and is_legacy_converted(dataset):  # the parent's instances have it one by one
         classic = classic_keyword(attribute.path[-1], attribute.keyword)
-        return classic is not None and _has_none(parent, classic)
-    if first is not None:
-        return first in parent and parent[first].value == dataset[first].value
-    if attribute.tag in PIXEL_TAGS or attribute.type[0] == "2" or not _has_none(parent, attribute.keyword):
+        return classic is not None and any(_has_none(instance, classic) for instance in parent)
+    if first is not None or attribute.tag in PIXEL_TAGS or attribute.type[0] == "2":
         return False  # an empty element would satisfy type 2
-    return CONDITIONS[attribute.keyword](parent) if attribute.type == "1C" else same_kind
+    lacking = [instance for instance in parent if _has_none(instance, attribute.keyword)]
+    if attribute.type == "1C":
+        return any(map(CONDITIONS[attribute.keyword], lacking))
+    return any(instance.get("SOPClassUID") == dataset.get("SOPClassUID") for instance in lacking)
+
+
+def _have_item(inputs: Sequence[Dataset], sequence: str, item: Dataset) -> bool:
+    """Whether any instance of the inputs has an equal item in a sequence of this keyword, at any depth.
+
+    The first and the last instance come first: they are those of the slices that are checked.
+    """
+    by_likelihood = (*inputs[:1], *inputs[-1:], *inputs[1:-1])
+    return any(item == other for instance in by_likelihood for other in _items_anywhere(instance, sequence))
+
+
+def _items_anywhere(dataset: Dataset, sequence: str) -> Iterator[Dataset]:
+    """The items of all sequences of a keyword, at any depth; what cannot be read has none."""
+    for tag, read in list(dataset.items()):
+        if (read.VR or "SQ") not in ("SQ", "UN") or read.value is None:  # None stays in its file
+            continue
+        try:
+            element = dataset[tag]
+            items = list(element.value or ()) if element.VR == "SQ" else []
+        except READ_ERRORS:
+            continue
+        if element.keyword == sequence:
+            yield from items
+        for each in items:
+            yield from _items_anywhere(each, sequence)
 
 
 def _has_none(parent: Dataset, keyword: str) -> bool:

@@ -132,7 +132,7 @@ def _instance(dataset: Dataset, parent: ParentSeries, values: ParentValues, wher
     if iod is None:
         yield warning(0x00080016, f"is {UID(sop_class).name}, whose attributes are not known here", where)
     else:
-        yield from check_attributes(dataset, iod, parent.pivot, where)
+        yield from check_attributes(dataset, iod, parent.instances, values.instances, where)
     yield from check_values(dataset, values, where)
     yield from check_codes(dataset, parent.pivot, where)
     yield from check_image(dataset, parent.pivot, where)
