@@ -660,6 +660,28 @@ def test_only_what_is_compared_is_decided(client: RouteClient) -> None:
     assert client.post(f"{compared}/discard", {"Agreeing": True}).json == {"Count": 0}
 
 
+def test_what_a_job_makes_that_is_run_again_after_the_run_was_done_is_compared(
+    client: RouteClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = [Outcome(error=UserCodeError("of SECRET"))]
+    work = Work(lambda task: first.pop() if first else attempt(task), lambda task: Outcome())
+    monkeypatch.setattr("derived_series.orthanc.app.WORK", work)
+    figures = {"": {"Kind": "Labels", "Dice": {"1": 1.0}}}
+    monkeypatch.setattr("derived_series.orthanc.bulk_comparisons.compare", lambda *asked: figures)
+    other = RouteClient.again(client)
+    try:
+        other.gateway.begin()
+        path = begun(other, Resources=None, Compare={"Pairs": [{"Parent": ONE, "Reference": TWO}]})
+        until(partial(is_done, other, path), "it is not done")
+        (row,) = other.get(f"{path}/table").json["Members"]
+        assert (row["State"], row["Agrees"]) == ("Failure", None)
+        until(lambda: other.post(f"/series/{ONE}/jobs/{row['Job']}/resubmit").status == 200, "it is not run again")
+        until(lambda: other.get(path).json["Compared"] == {"Agree": 1, "Disagree": 0}, "it is not compared")
+        until(partial(is_done, other, path), "it is not done again")
+    finally:
+        other.gateway.end()
+
+
 OLD = NEW.replace("1", "7")
 AGAIN = {"Again": {"Pipeline": "gaussian_smoothing"}}
 
