@@ -198,5 +198,5 @@ def test_who_cancels_a_delivery_keeps_the_series(start_orthanc: StartOrthanc, tm
         assert cancel(server, mine).status_code == 200 and time.monotonic() - began < 4
         done = finished(server, mine)
     assert done["State"] == "Failure" and done["Content"]["Error"]["Kind"] == "Cancelled"
-    assert done["Content"]["Result"]["Destinations"] == {"deaf": "Pending"}
+    assert done["Content"]["Result"]["Destinations"] == {"deaf": "Cancelled"}
     assert len(server.download(done["Content"]["Result"]["ID"])) == 3

@@ -14,12 +14,14 @@ HELD, REJECTED, DELETED, PENDING, DELIVERED = "Held", "Rejected", "Deleted", "Pe
 #: The state of a destination that refused the series; it is asked again only if a user resubmits the job.
 REFUSED = "Refused"
 FAILURE = "Failure"
+#: The state of a destination for which a user cancelled the delivery; only a user who resubmits the job changes it.
+CANCELLED = "Cancelled"
 
 #: The states in which nothing is sent to a destination.
-CLOSED = frozenset({HELD, REJECTED, DELETED, DELIVERED})
+CLOSED = frozenset({HELD, REJECTED, DELETED, DELIVERED, CANCELLED})
 
 #: If the series of a job have different states for a destination, the first of these is shown.
-_OPEN_FIRST = (HELD, PENDING, FAILURE, REFUSED, DELIVERED, REJECTED, DELETED)
+_OPEN_FIRST = (HELD, PENDING, FAILURE, REFUSED, CANCELLED, DELIVERED, REJECTED, DELETED)
 
 States = Mapping[str, str]
 
@@ -79,9 +81,19 @@ def addressed(job: JobRecord, series: str, names: Iterable[str], state: str) -> 
     return dataclasses.replace(again, problem=None)
 
 
-def reopened(job: JobRecord) -> JobRecord:
-    """The job with all destinations that refused its series to be asked again."""
-    return _changed(job, None, lambda state: PENDING if state == REFUSED else state) if destinations(job) else job
+def reopened(job: JobRecord, *, even_cancelled: bool) -> JobRecord:
+    """The job with all destinations to be asked again that refused its series.
+
+    :param even_cancelled: also those to which the delivery was cancelled.
+    """
+    again = (REFUSED, CANCELLED) if even_cancelled else (REFUSED,)
+    return _changed(job, None, lambda state: PENDING if state in again else state) if destinations(job) else job
+
+
+def cancelled(job: JobRecord) -> JobRecord:
+    """The job without the deliveries that were under way or would be tried again."""
+    ended = (PENDING, FAILURE)
+    return _changed(job, None, lambda state: CANCELLED if state in ended else state) if destinations(job) else job
 
 
 def withdrawn(job: JobRecord, why: str, series: str) -> JobRecord:

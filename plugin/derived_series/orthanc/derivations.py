@@ -11,6 +11,7 @@ from derived_series.errors import Busy, Conflict, NotFound
 from derived_series.jobs.messages import Catalogue
 from derived_series.jobs.queue.audit_log import Act
 from derived_series.jobs.queue.database import Note, together
+from derived_series.jobs.queue.outcomes import CANCELLED
 from derived_series.jobs.queue.runner import JobRunner
 from derived_series.jobs.record import JobRecord, State, digest_of, subject_of
 from derived_series.jobs.requests.derive import DeriveRequest
@@ -115,10 +116,14 @@ class Derivations:
         return job
 
     def _go_on(self, job: JobRecord, along: Note | None) -> None:
-        """Have a job deliver its stored series again if that failed. :param along: is written together with that."""
-        if job.state is State.FAILURE:
+        """Have a job deliver its stored series again if that failed; where it was cancelled, only a user can.
+
+        :param along: is written together with that.
+        """
+        is_cancelled = job.problem is not None and job.problem.kind == CANCELLED.kind
+        if job.state is State.FAILURE and not is_cancelled:
             try:
-                self._reviews.resubmit(job.id, along)
+                self._reviews.resubmit(job.id, along, even_cancelled=False)
             except Conflict as error:  # it has changed meanwhile
                 raise Busy(error.message, remedy="try again later") from error
         elif along is not None:

@@ -156,10 +156,11 @@ class Reviews:
         if is_over and (derivation := self._runner.store.find(job.request["Derivation"])) is not None:
             self.settle(derivation)
 
-    def resubmit(self, job_id: str, along: Note | None = None) -> None:
+    def resubmit(self, job_id: str, along: Note | None = None, *, even_cancelled: bool = True) -> None:
         """Run a failed job again, unless a verdict is against it.
 
         :param along: is written together with it or not at all.
+        :param even_cancelled: have its series sent on even where that was cancelled.
         :raises Conflict: it has not failed; one of its series is being rejected; or it rejects a series about which
             somebody has decided since, or which is being sent on.
         """
@@ -169,7 +170,7 @@ class Reviews:
             notes = [if_not_being_rejected(job), *notes]
         elif job.result is None:  # else its document is stored, and the verdict stands
             notes = [if_not_judged_since(job), if_not_sent(job.series, job.request["Derivation"]), *notes]
-        self._runner.resubmit(job_id, together(*notes))
+        self._runner.resubmit(job_id, together(*notes), even_cancelled=even_cancelled)
 
     def settle_all(self) -> None:
         """Settle at the start what a former process did not."""

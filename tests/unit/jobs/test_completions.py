@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -371,6 +372,48 @@ def test_who_cancels_a_delivery_keeps_the_series(begin: Callable[[], Worker], he
     worker.runner.cancel("a")
     done = worker.runner.wait("a", 10)
     assert is_cancelled(done) and done.result == ANSWER and worker.removed == []
+
+
+SENT = {"a": "Success", "b": "Pending", "c": "Failure", "d": "Refused", "e": "Held"}
+CLOSED_SENT = {**SENT, "b": "Cancelled", "c": "Cancelled"}
+
+
+@pytest.mark.parametrize("end", ["is ended", "fails by itself", "waits for another attempt"])
+def test_a_cancelled_delivery_is_only_taken_up_by_a_user(
+    begin: Callable[[], Worker], held: Held, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    worker = begin()
+    worker.begun()
+    held.instances = {"1.2": 3}
+    answer = {**ANSWER, "Destinations": SENT}
+    assert worker.runner.begin_completion("a", 1, {"1.2": 3}) and worker.runner.note_result("a", 1, answer)
+    name = "a"
+    if end == "waits for another attempt":
+        name = "b"
+        waiting = job(name, state=State.RETRY, attempt=1, next_try=time.time() + 50, result=answer)
+        worker.store.add(waiting, None, most=9)
+    with monkeypatch.context() as patch:
+        if end == "fails by itself":
+            worker.answers = [Outcome(error=StorageError("it refuses"), result=answer)]
+            patch.setattr(worker.runner, "_say", lambda what, job_id: worker.goes_on.set())
+        worker.runner.cancel(name)
+        soon(lambda: worker.store.get(name).state.is_final)
+    done = worker.store.get(name)
+    assert is_cancelled(done) and done.result == {**ANSWER, "Destinations": CLOSED_SENT}
+    assert done.problem is not None and "they stay" in done.problem.message
+    worker.goes_on.set()
+
+    def sent_again(*, even_cancelled: bool) -> Any:
+        """The destinations that an attempt gets."""
+        worker.store.exchange(worker.store.get(name), done)
+        worker.tasks.clear()
+        worker.runner.resubmit(name, even_cancelled=even_cancelled)
+        soon(lambda: any(task.job_id == name for task in worker.tasks))
+        soon(lambda: worker.store.get(name).state is State.SUCCESS)
+        return (worker.tasks[-1].result or {})["Destinations"]
+
+    assert sent_again(even_cancelled=False) == {**CLOSED_SENT, "d": "Pending"}
+    assert sent_again(even_cancelled=True) == {**SENT, "b": "Pending", "c": "Pending", "d": "Pending"}
 
 
 def test_a_worker_that_dies_while_it_delivers_leaves_the_series(begin: Callable[[], Worker], held: Held) -> None:

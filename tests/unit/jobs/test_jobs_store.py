@@ -343,6 +343,9 @@ def test_a_series_whose_delivery_failed_is_there_and_an_older_job_does_not_repla
     assert [former.id for former in store.with_digest("digest")] == ["newer", "released", "undelivered", "older"]
     assert [former.id for former in store.stored_before(store.get("newer"))] == ["undelivered", "released"]
     assert store.stored_before(store.get("older")) == []
+    with store.transaction() as db:
+        db.executemany("INSERT INTO cancellations (job) VALUES (?)", [["newer"], ["released"]])
+    assert [former.id for former in store.with_digest("digest")] == ["released", "undelivered", "older"]
 
 
 def test_pages_and_history(store: JobStore, store_place: StorePlace) -> None:

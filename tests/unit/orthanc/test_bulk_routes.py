@@ -21,7 +21,9 @@ from derived_series.jobs.destination_states import with_states
 from derived_series.jobs.messages import DeriveTask, Outcome, Work
 from derived_series.jobs.metadata import PROVENANCE
 from derived_series.jobs.queue.nodes import OneNode
+from derived_series.jobs.queue.outcomes import cancelled_job
 from derived_series.jobs.queue.store import JobStore
+from derived_series.jobs.record import State
 from derived_series.orthanc.bulk_checks import FitChecks, Look, Unanswered
 from derived_series.orthanc.bulk_driver import BulkDriver
 from derived_series.orthanc.bulk_finder import code_of
@@ -304,6 +306,20 @@ def test_who_asks_for_an_undelivered_series_again_has_it_sent(sending: RouteClie
     answer = sending.post(f"/series/{ONE}/derive", {**request, "IfExists": "Reuse"}).json
     assert answer["ID"] == NEW and answer["Destinations"] == {"pacs": "Success"}
     assert [answer["JobID"]] == sending.get("/derived-series/jobs").json
+
+
+def test_who_asks_for_a_series_again_whose_delivery_was_cancelled_is_told(sending: RouteClient) -> None:
+    request = {**CT, "Destinations": ["pacs"], "IfExists": "Reuse"}
+    assert sending.post(f"/series/{ONE}/derive", request).status == 502
+    store = JobStore(sending.gateway.folder / "storage" / "derived-series")
+    (failed,) = store.page()
+    assert store.exchange(failed, cancelled_job(failed))
+    told = sending.post(f"/series/{ONE}/derive", request)
+    assert told.status == 409 and "resubmit the job" in told.json["Remedy"]
+    assert store.page()[0].result == cancelled_job(failed).result
+    assert sending.post(f"/series/{ONE}/jobs/{failed.id}/resubmit").status == 200
+    until(lambda: store.page()[0].state is State.SUCCESS, "it is not sent")
+    store.close()
 
 
 def test_what_is_there_already_is_used_again_and_not_made(client: RouteClient) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from derived_series.jobs.destination_states import addressed, destinations
+from derived_series.jobs.destination_states import addressed, destinations, with_states
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import rejection_job_id
+from derived_series.jobs.work.delivery import send_on
 from rule_world import Pipelines, RuleGateway, World
 from test_jobs_store import job
 
@@ -111,6 +112,18 @@ def test_a_series_that_is_rejected_at_this_moment_is_not_sent(world: World, monk
     assert world.store.exchange(world.store.get(rejection.id), dataclasses.replace(rejection, state=State.FAILURE))
     assert world.trigger.apply("s")
     assert destinations(world.store.get("j"), "s") == {"surgeon": "Pending", "archive": "Pending"}
+
+
+def test_a_cancelled_delivery_stays_cancelled_when_a_rule_sends_the_series_elsewhere(world: World) -> None:
+    world.derived("s", "j", **value(31))
+    former = world.store.get("j")
+    result = with_states(former.result or {}, {"s": {"archive": "Cancelled", "pacs": "Cancelled"}})
+    world.store.exchange(former, dataclasses.replace(former, state=State.FAILURE, result=result))
+    assert world.trigger.apply("s")
+    (sent, _) = world.jobs()
+    assert sent.state is State.PENDING
+    assert destinations(sent, "s") == {"surgeon": "Pending", "archive": "Cancelled", "pacs": "Cancelled"}
+    assert send_on(cast(Any, None), with_states(result, {"s": {"pacs": "Cancelled"}})).error is None
 
 
 def test_it_waits_until_its_job_is_over(world: World) -> None:

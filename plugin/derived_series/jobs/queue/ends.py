@@ -17,7 +17,15 @@ from derived_series.jobs.queue.leftovers import Leftovers
 from derived_series.jobs.queue.limits import Limits
 from derived_series.jobs.queue.nodes import OVER, Nodes
 from derived_series.jobs.queue.observation import Observation
-from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, is_death, outcome_of, taken_up, verdict
+from derived_series.jobs.queue.outcomes import (
+    CANCELLED,
+    DISK_ERRORS,
+    cancelled_job,
+    is_death,
+    outcome_of,
+    taken_up,
+    verdict,
+)
 from derived_series.jobs.queue.running import Running
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.task_sender import TaskSender
@@ -102,14 +110,20 @@ class Ends:
             job = dataclasses.replace(job, state=State.SUCCESS, problem=None, progress=100)
         else:
             _log_trace(job, outcome.error)
-            if running.stopping is not None:
+            if running.stopping is CANCELLED:
+                job = cancelled_job(job)
+            elif running.stopping is not None:
                 job = dataclasses.replace(job, state=State.FAILURE, problem=running.stopping)
             else:
                 job = verdict(job, outcome.error, self.limits, self.clock.now())
         try:
             self._finish(job, running, worker_died=worker_died)
-        except _Overtaken:  # it was cancelled after a long wait for its last instance, or it is a dry run
-            failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED, result=None, progress=0)
+        except _Overtaken:
+            if self.store.get(job.id).result is not None:  # its delivery has failed, and was cancelled
+                self._finish(cancelled_job(job), running)
+                return
+            # it was cancelled after a long wait for its last instance, or it is a dry run
+            failed = cancelled_job(dataclasses.replace(job, result=None, progress=0))
             self._finish(dataclasses.replace(failed, has_leftovers=not job.is_preview), running)
 
     def _finish(self, job: JobRecord, running: Running, *, worker_died: bool = False) -> None:
@@ -176,11 +190,11 @@ class Ends:
     def apply(self, job: JobRecord, *, worker_died: bool = False) -> None:
         """Write down what has become of a job: on disk first, then for those who wait.
 
-        :raises _Overtaken: it was cancelled, and has a result that was not known before.
+        :raises _Overtaken: it was cancelled, and has a result that was not known before, or another problem.
         """
         if job.result is not None:
             self.leftovers.forget(job.id)
-        provided = None if job.result is None else _unless_cancelled(job.id)
+        provided = None if job.result is None else _unless_cancelled(job)
         if not job.state.is_final:
             if not self.write(job, worker_died=worker_died, provided=provided):
                 return
@@ -214,12 +228,15 @@ class _Overtaken(Exception):
     """Something else was written about a job meanwhile."""
 
 
-def _unless_cancelled(job_id: str) -> Note:
+def _unless_cancelled(job: JobRecord) -> Note:
     """Require that a job was not cancelled before it has a result; a delivery may succeed all the same."""
+    problem = None if job.problem is None else job.problem.kind
+    may_be_cancelled = job.state is not State.FAILURE or problem == CANCELLED.kind
 
     def check(db: Transaction) -> None:
-        cancelled = "SELECT 1 FROM cancellations JOIN jobs ON id = job WHERE job = ? AND result IS NULL"
-        if db.execute(cancelled, [job_id]).fetchone() is not None:
+        cancelled = "SELECT result IS NULL FROM cancellations JOIN jobs ON id = job WHERE job = ?"
+        row = db.execute(cancelled, [job.id]).fetchone()
+        if row is not None and (row[0] or not may_be_cancelled):
             raise _Overtaken
 
     return check

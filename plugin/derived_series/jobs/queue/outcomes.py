@@ -7,6 +7,7 @@ import signal
 from concurrent.futures import CancelledError, Future
 
 from derived_series.errors import Busy, Conflict, DerivedSeriesError, StorageError, UserCodeError
+from derived_series.jobs.destination_states import cancelled
 from derived_series.jobs.messages import Outcome
 from derived_series.jobs.pool.worker import WorkerDied, WorkerLost
 from derived_series.jobs.queue.limits import Limits
@@ -17,6 +18,12 @@ from derived_series.user_code import described
 DISK_ERRORS = (Busy, OSError)
 
 CANCELLED = Problem("Cancelled", Conflict.http_status, "the job was cancelled")
+CANCELLED_DELIVERY = Problem(
+    CANCELLED.kind,
+    Conflict.http_status,
+    "the job was cancelled when its series were stored: they stay, and are not sent on",
+    "resubmit the job to send them on after all",
+)
 
 #: A process that has ended leaves no traceback.
 _PROCESS_ENDED = "Orthanc's log has what the process wrote last; a library of the pipeline ends it, or os._exit does"
@@ -88,6 +95,13 @@ def verdict(job: JobRecord, error: DerivedSeriesError, limits: Limits, now: floa
         return dataclasses.replace(job, state=State.FAILURE, problem=problem)
     pause = min(limits.pause * 2 ** (failed_attempts - 1), _LONGEST_PAUSE_SECONDS)
     return dataclasses.replace(job, state=State.RETRY, problem=problem, next_try=now + pause)
+
+
+def cancelled_job(job: JobRecord) -> JobRecord:
+    """The job as a user's cancellation ends it: stored series stay, and are sent to no more destinations."""
+    if job.result is None:
+        return dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
+    return dataclasses.replace(cancelled(job), state=State.FAILURE, problem=CANCELLED_DELIVERY)
 
 
 def is_overdue(job: JobRecord, now: float) -> bool:

@@ -214,16 +214,17 @@ class JobRunner:
         self._say(CANCEL, job_id)
         return True
 
-    def resubmit(self, job_id: str, along: Note | None = None) -> None:
+    def resubmit(self, job_id: str, along: Note | None = None, *, even_cancelled: bool = True) -> None:
         """Run a failed job again; if its series are stored, only to send them on.
 
-        :param along: see ``JobStore.add``. :raises Conflict: it has not failed.
+        :param along: see ``JobStore.add``. :param even_cancelled: send them on even where that was cancelled.
+        :raises Conflict: it has not failed.
         """
         job = self.store.get(job_id)
         if job.state is not State.FAILURE or not self._is_let_go(job_id):
             raise Conflict(f"the job {job_id} {_IN_WORDS[job.state]}: only a failed job can be resubmitted")
         again = dataclasses.replace(
-            reopened(job),
+            reopened(job, even_cancelled=even_cancelled),
             state=State.PENDING,
             attempt=0,
             attempts_lost_to_restarts=0,

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from derived_series.jobs.about_job import about_job
 from derived_series.jobs.queue.ends import Ends
 from derived_series.jobs.queue.nodes import CANCEL, OVER, Nodes
-from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, is_overdue, too_late
+from derived_series.jobs.queue.outcomes import CANCELLED, DISK_ERRORS, cancelled_job, is_overdue, too_late
 from derived_series.jobs.queue.running import Running, RunningJobs
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.task_sender import DISCARD_SECONDS, TaskSender
@@ -263,7 +263,7 @@ class RunnerThread:
         job = self._store.find(job_id)
         if job is None or job.state.is_final:
             return
-        failed = dataclasses.replace(job, state=State.FAILURE, problem=CANCELLED)
+        failed = cancelled_job(job)
         if not job.has_leftovers:
             self._ends.apply(failed)
             return

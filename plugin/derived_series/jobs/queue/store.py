@@ -240,9 +240,10 @@ class JobStore:
     def with_digest(self, digest: str) -> list[JobRecord]:
         """The jobs with a digest that have stored their series or may still do so, newest first.
 
-        One that has failed is among them if only its delivery did.
+        One that has failed is among them if only its delivery did, and one that is to be cancelled if its series stay.
         """
-        return self._select("WHERE digest = ? AND (state <> 'Failure' OR made <> '') ORDER BY seq DESC", [digest])
+        goes_on = "state <> 'Failure' AND id NOT IN (SELECT job FROM cancellations)"
+        return self._select(f"WHERE digest = ? AND (made <> '' OR ({goes_on})) ORDER BY seq DESC", [digest])
 
     def stored_before(self, job: JobRecord) -> list[JobRecord]:
         """The jobs on a job's subject that were accepted before it and have stored their series, delivered or not.
