@@ -34,6 +34,7 @@ class _Rule(_Written):
     chain: list[str] = []
     depth: int = 0
     subject: str | None = None
+    options: list[str] = []
 
 
 class _Request(_Written):

@@ -16,7 +16,7 @@ from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.queue.verdict_log import VerdictLog
 from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.requests.verdict import ACCEPTED
-from derived_series.jobs.rules.log import FiringLog
+from derived_series.jobs.rules.log import Fired, FiringLog
 from derived_series.jobs.stored_series import stored_ids
 from derived_series.orthanc.abstract_gateway import Gateway
 from derived_series.orthanc.answers import job_path
@@ -61,8 +61,8 @@ class DeriveTasks:
         """The task of the next attempt at a job."""
         path = job.image and str(self.store.image_path(job) or job.image)
         fired = self.firings.of_job(job.id)
-        replaced = self.store.stored_before(job) if job.request.get("IfExists") == "Replace" else []
         superseded = [] if fired is None else self.firings.replaced_by(fired)
+        replaced = replaced_jobs(job, fired, self.store, self.firings)
         former = [*replaced, *(each for name in superseded if (each := self.store.find(name)) is not None)]
         former_series = [series for each in former for series in stored_ids(each.result)]
         pipeline = job.request.get("Pipeline")
@@ -98,3 +98,14 @@ class DeriveTasks:
 
     def _is_accepted(self, series: str) -> bool:
         return (self.verdicts.of(series) or {}).get("State") == ACCEPTED
+
+
+def replaced_jobs(job: JobRecord, fired: Fired | None, store: JobStore, firings: FiringLog) -> list[JobRecord]:
+    """The earlier jobs on a job's subject whose series its own replace; a rule's firing keeps those with other options.
+
+    :param fired: the firing that requested the job, if any.
+    """
+    if job.request.get("IfExists") != "Replace":
+        return []
+    kept = [] if fired is None else firings.kept_beside(fired)
+    return [each for each in store.stored_before(job) if each.id not in kept]

@@ -167,7 +167,8 @@ class StudyReader:
             values=values,
             depth=max(depth, _marks(tags)),
             chain=chain,
-            lineage=(_rule_of(provenance).get("Subject") if provenance else None) or series,
+            lineage=_lineage(provenance or {}) or series,
+            options=frozenset(_rule_of(provenance or {}).get("Options", ())),
             is_retrieved=self._gateway.retrieval(series) is not None
             or self._retrievals.is_expected(document["MainDicomTags"].get("SeriesInstanceUID", "")),
             issuer=_text(tags.get("0010,0021")) or "",
@@ -209,6 +210,12 @@ class StudyReader:
 def _rule_of(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     rule = provenance.get("Rule")
     return rule if isinstance(rule, dict) else {}
+
+
+def _lineage(provenance: Mapping[str, Any]) -> str:
+    """What identifies a series each time a rule makes it again; empty if no rule made it."""
+    subject = _rule_of(provenance).get("Subject") or ""
+    return f"{subject} {provenance.get('Output', '')}" if subject and "Series" in provenance else subject
 
 
 def _of_derivation(provenance: Mapping[str, Any]) -> dict[str, str | None]:

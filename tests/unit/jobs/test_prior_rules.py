@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from derived_series.jobs.rules.evaluate import Case, Firing, SeriesFacts, evaluate, evaluate_all, is_prior_of
+from derived_series.jobs.rules.log import Fired
 from derived_series.jobs.rules.model import Rule
 
 CHANGE = {"Pipeline": "change"}
@@ -81,6 +82,45 @@ def test_an_optional_input_of_the_study_is_taken_when_it_is_there() -> None:
     whole = fire(both, series("seg", "SEG"), study=(series("ct"),))
     assert whole.inputs == {"ct": "ct", "mask": "seg"} and whole.subject == without.subject
     assert "for ct" in str(reason(both, series("seg", "SEG")))
+
+
+def in_order(*firings: Firing) -> list[Fired]:
+    """The records of firings, one after the other."""
+    return [Fired(firing, str(seq), 0.0, seq) for seq, firing in enumerate(firings, 1)]
+
+
+def test_the_results_of_several_optional_inputs_are_kept_beside_each_other() -> None:
+    both = rule(
+        Match=None, Inputs={"ct": {"Modality": "CT"}, "mask": {"Modality": "SEG"}}, Optional=["mask"], Priors=None
+    )
+    ct = series("ct")
+    without, one, other, grown, smaller = in_order(
+        fire(both, ct),
+        fire(both, ct, study=(series("m1", "SEG"),)),
+        fire(both, ct, study=(series("m2", "SEG"),)),
+        fire(both, ct, study=(dataclasses.replace(series("m1", "SEG"), instances=("x", "y")),)),
+        fire(both, dataclasses.replace(ct, instances=("x",))),
+    )
+    assert one.replaces(without) and other.replaces(without) and grown.replaces(one)
+    assert not other.replaces(one) and not grown.replaces(other) and not smaller.replaces(grown)
+    assert not without.replaces(one) and not without.replaces(smaller), "only what fired earlier is replaced"
+    again = dataclasses.replace(series("m1-again", "SEG"), lineage="m1")
+    (last,) = in_order(*[fire(both, ct, study=(again,))] * 9)[-1:]
+    assert last.replaces(grown) and not last.replaces(other), "the mask was derived again, as another series"
+
+
+def test_what_is_derived_from_the_results_of_optional_inputs_is_kept_beside_each_other() -> None:
+    """They have one subject, as each replaces the result without such an input."""
+    after = rule(Name="after", Priors=None, MaxDepth=9)
+    digits = {"plain": "", "one": "1", "other": "2", "two": "12"}
+    plain, one, other, two = in_order(
+        *(
+            fire(after, dataclasses.replace(series(name), lineage="s", options=frozenset(digits[name])))
+            for name in digits
+        )
+    )
+    assert one.replaces(plain) and not other.replaces(one) and two.replaces(one) and two.replaces(other)
+    assert one.to_json()["Options"] == ["1"] and "Options" not in plain.to_json()
 
 
 def test_an_optional_input_that_does_not_go_with_the_others_is_left_out() -> None:

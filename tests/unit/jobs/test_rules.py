@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import pickle
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -288,7 +289,7 @@ def test_a_job_and_its_firing_are_written_together_or_not_at_all(store: JobStore
     log = FiringLog(store)
     first = Fired(firings(rule(), series("a"))[0], "1", 1.0)
     store.add(record("1"), None, most=2, along=log.note(first))
-    assert log.find("r", first.firing.digest) == log.of_job("1") == first
+    assert log.find("r", first.firing.digest) == log.of_job("1") == dataclasses.replace(first, seq=1)
     with pytest.raises(Conflict):  # the same firing twice
         store.add(record("2"), None, most=2, along=log.note(dataclasses.replace(first, job="2")))
     assert store.find("2") is None
@@ -299,9 +300,11 @@ def test_a_job_and_its_firing_are_written_together_or_not_at_all(store: JobStore
     store.add(record("3"), None, most=2, along=log.note(second))
     assert store.update(dataclasses.replace(record("1"), state=State.FAILURE))
     store.delete("1")  # forgotten by the history of jobs, not by the log
-    assert log.replaced_by(second) == ["1"] and log.replaced_by(first) == ["3"]
-    assert log.summary() == {"r": (2, second)}
-    assert FiringLog(store).find("r", first.firing.digest) == first
+    one, other = log.of_job("1"), log.of_job("3")
+    assert one is not None and other is not None and one.seq < other.seq
+    assert log.replaced_by(other) == ["1"] and log.replaced_by(one) == []
+    assert log.summary() == {"r": (2, other)}
+    assert FiringLog(store).find("r", first.firing.digest) == one
 
 
 def test_what_waits_is_written_with_what_was_seen(store: JobStore) -> None:
@@ -317,3 +320,20 @@ def test_what_waits_is_written_with_what_was_seen(store: JobStore) -> None:
     assert log.waiting() == ["b", "c"]
     log.forget_seen()
     assert log.seen() is None and log.waiting() == []
+
+
+def test_firings_of_an_older_version_are_replaced_by_any_on_their_subject(tmp_path: Path) -> None:
+    old = Fired(firings(rule(), series("a"))[0], "1", 2.0)
+    store = JobStore(tmp_path)
+    store.add(record("1"), None, most=2, along=FiringLog(store).note(old))
+    with store.transaction() as db:
+        for column in ("options", "seq"):
+            db.execute(f"ALTER TABLE firings DROP COLUMN {column}")
+    store.close()
+    store = JobStore(tmp_path)
+    assert FiringLog(store).of_job("1") == old
+    later = Fired(dataclasses.replace(old.firing, digest="x"), "2", 1.0)  # the clock was set back
+    store.add(record("2"), None, most=2, along=FiringLog(store).note(later))
+    fired = FiringLog(store).of_job("2")
+    store.close()
+    assert fired is not None and fired.replaces(old) and not old.replaces(fired)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from derived_series.jobs.record import JobRecord, State
 from derived_series.jobs.rules.evaluate import SeriesFacts
 from derived_series.jobs.rules.log import Seen
 from derived_series.orthanc import triggers
+from derived_series.orthanc.derive_tasks import replaced_jobs
 from derived_series.orthanc.studies import StudyReader
 from derived_series.software import SOFTWARE
 from rule_world import Pipelines, RuleGateway, World
@@ -283,3 +285,59 @@ def test_each_ancestor_is_looked_at_once_however_many_ways_lead_to_it(start: Sta
     (job,) = world.jobs()
     fired = world.trigger._log.of_job(job.id)
     assert fired is not None and fired.firing.depth == 41
+
+
+def stored(world: World, job: JobRecord, series: str) -> JobRecord:
+    """Let a job succeed."""
+    result = {"ID": series, "Path": f"/series/{series}", "Series": [{"Output": "result", "ID": series}]}
+    assert world.store.update(dataclasses.replace(job, state=State.SUCCESS, result=result))
+    return world.store.get(job.id)
+
+
+def replaced(world: World, job: JobRecord) -> tuple[list[str], list[str]]:
+    """The jobs whose series a rule's job replaces: by their records, and by their firings."""
+    log = world.trigger._log
+    fired = log.of_job(job.id)
+    assert fired is not None
+    return [each.id for each in replaced_jobs(job, fired, world.store, log)], log.replaced_by(fired)
+
+
+def test_of_two_optional_series_each_has_its_result(start: Start) -> None:
+    world = start({**BOTH, "Optional": ["pet"]})
+    world.came("c", "CT")
+    for series in ("p", "q"):
+        world.came(series, "PT")
+    without, one, other = (stored(world, job, f"of-{job.id}") for job in world.jobs())
+    assert [each.request.get("Inputs") for each in (without, one, other)] == [None, {"pet": "p"}, {"pet": "q"}]
+    assert replaced(world, one) == ([without.id], [without.id]) == replaced(world, other)
+
+
+def test_an_older_firing_replaces_no_newer_result(start: Start) -> None:
+    """Its job pauses after an error, and runs when the later one is over."""
+    world = start({**BOTH, "Optional": ["pet"]})
+    world.came("c", "CT")
+    world.came("p", "PT")
+    first, second = (stored(world, job, f"of-{job.id}") for job in world.jobs())
+    assert replaced(world, first) == ([], []) and replaced(world, second) == ([first.id], [first.id])
+
+
+def test_the_outputs_of_one_job_do_not_replace_each_other_in_a_chain(start: Start) -> None:
+    """A rule that names no Output takes each, and what it makes of them is not the same."""
+    world = start({"Name": "next", "Match": {"Derived": "ct"}, "Derive": {"Pipeline": "p"}})
+    outputs = [{"Output": name, "ID": name} for name in ("mask", "map")]
+    of_job = {"Job": "j", "Pipeline": "ct", "Rule": {"Name": "ct", "Subject": "s", "Chain": ["ct"], "Depth": 1}}
+    for output in outputs:
+        world.add(output["ID"], "SEG", provenance={**of_job, "Output": output["Output"], "Series": outputs})
+        assert world.trigger.apply(output["ID"])
+    one, other = (stored(world, job, f"of-{job.id}") for job in world.jobs())
+    assert (one.series, other.series) == ("mask", "map") and replaced(world, other) == ([], [])
+
+
+def test_the_options_of_a_result_go_on_in_a_chain(start: Start) -> None:
+    world = start({"Name": "next", "Match": {"Derived": "ct"}, "Derive": {"Pipeline": "p"}})
+    for name, options in {"plain": [], "one": ["1"], "other": ["2"]}.items():
+        by_rule = {"Name": "ct", "Subject": "s", "Chain": ["ct"], "Depth": 1, "Options": options}
+        world.add(name, "SEG", provenance={"Job": "j", "Pipeline": "ct", "Rule": by_rule})
+        assert world.trigger.apply(name)
+    plain, one, other = (stored(world, job, f"of-{job.id}") for job in world.jobs())
+    assert replaced(world, one)[1] == [plain.id] == replaced(world, other)[1]

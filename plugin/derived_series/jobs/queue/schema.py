@@ -76,7 +76,8 @@ def tables(dialect: Dialect) -> Iterator[str]:
     yield (
         "CREATE TABLE IF NOT EXISTS firings (rule TEXT NOT NULL, digest TEXT NOT NULL, subject TEXT NOT NULL, "
         "job TEXT NOT NULL UNIQUE, inputs TEXT NOT NULL, chain TEXT NOT NULL, depth BIGINT NOT NULL, "
-        "time DOUBLE PRECISION NOT NULL, PRIMARY KEY (rule, digest))"
+        "time DOUBLE PRECISION NOT NULL, options TEXT NOT NULL DEFAULT '[]', seq BIGINT NOT NULL DEFAULT 0, "
+        "PRIMARY KEY (rule, digest))"
     )
     yield "CREATE INDEX IF NOT EXISTS firings_by_subject ON firings (subject)"
     yield f"CREATE TABLE IF NOT EXISTS stable_series (seq {dialect.counter}, series TEXT NOT NULL UNIQUE)"
@@ -117,7 +118,12 @@ def lacking(there: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str]]:
 
     :param there: the columns of each table, by the table's name.
     """
-    wanted = {"jobs": JOB_COLUMNS, "acts": {"seq": "BIGINT"}, "series_numbers": {"count": "BIGINT NOT NULL DEFAULT 1"}}
+    wanted = {
+        "jobs": JOB_COLUMNS,
+        "acts": {"seq": "BIGINT"},
+        "series_numbers": {"count": "BIGINT NOT NULL DEFAULT 1"},
+        "firings": {"options": "TEXT NOT NULL DEFAULT '[]'", "seq": "BIGINT NOT NULL DEFAULT 0"},
+    }
     for table, columns in wanted.items():
         known = set(there.get(table, ()))
         for name, kind in columns.items() if known else ():

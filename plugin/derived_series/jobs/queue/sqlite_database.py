@@ -71,7 +71,7 @@ class SqliteDatabase(Database):
         with self._db:
             there = {
                 table: [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]
-                for table in ("jobs", "acts", "series_numbers")
+                for table in ("jobs", "acts", "series_numbers", "firings")
             }
             for table, column in lacking(there):
                 self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")

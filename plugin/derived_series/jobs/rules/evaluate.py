@@ -27,8 +27,9 @@ class SeriesFacts:
     :param depth: the number of derivation steps from series that were not derived.
     :param chain: the rules of these steps.
     :param is_retrieved: whether a job retrieved it as one of its inputs.
-    :param lineage: identifies the series each time it is made again: the subject of the firing that made it, or its
-        identifier.
+    :param lineage: identifies the series each time it is made again: the subject of the firing that made it, with its
+        output if the job made several series, or its identifier.
+    :param options: the optional inputs on the way to it; see ``Firing``.
     :param issuer: IssuerOfPatientID (0010,0021); :param number: SeriesNumber (0020,0011).
     :param job: the job that derived it.
     """
@@ -41,6 +42,7 @@ class SeriesFacts:
     depth: int = 0
     chain: frozenset[str] = frozenset()
     lineage: str = ""
+    options: frozenset[str] = frozenset()
     is_retrieved: bool = False
     issuer: str = ""
     number: int = 0
@@ -52,9 +54,11 @@ class Firing:
     """One derivation that a rule requests.
 
     :param inputs: the series by input name; the input of a rule with a single one has an empty name.
-    :param subject: identifies the result; a later firing with the same subject replaces it.
+    :param subject: identifies the result; a later firing with the same subject and options replaces it.
     :param digest: the digest of the instances of all inputs; a rule fires once for each digest.
     :param chain: the rules from the first series on, including this one. :param depth: the depth of the result.
+    :param options: identify the optional inputs that it has, and those on the way to its inputs. A later firing with
+        the same subject and more of them replaces the result, too; one with others makes another result.
     """
 
     rule: str
@@ -63,6 +67,7 @@ class Firing:
     digest: str
     chain: tuple[str, ...]
     depth: int
+    options: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +287,8 @@ def _firing(rule: Rule, current: Mapping[str, SeriesFacts], before: Mapping[str,
     needed = [(name, each) for name, each in sorted(current.items()) if name not in rule.optional]
     subject = [rule.name, *([name, each.lineage or each.id] for name, each in needed)]
     chain = {name: None for each in inputs.values() for name in sorted(each.chain)}
+    optional = ((name, each) for name, each in current.items() if name in rule.optional)
+    options = frozenset(_hash([rule.name, name, each.lineage or each.id]) for name, each in optional)
     return Firing(
         rule=rule.name,
         inputs={name: each.id for name, each in inputs.items()},
@@ -289,6 +296,7 @@ def _firing(rule: Rule, current: Mapping[str, SeriesFacts], before: Mapping[str,
         digest=digest,
         chain=(*chain, rule.name),
         depth=1 + max(each.depth for each in inputs.values()),
+        options=options.union(*(each.options for each in current.values())),
     )
 
 

@@ -11,16 +11,27 @@ from derived_series.jobs.queue.database import Note, Transaction
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.rules.evaluate import Firing
 
-_COLUMNS = "rule, digest, subject, job, inputs, chain, depth, time"
+_COLUMNS = "rule, digest, subject, job, inputs, chain, depth, time, options, seq"
 
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A firing with its job. ``time`` is in seconds since 1970."""
+    """A firing with its job.
+
+    :param time: seconds since 1970. :param seq: counts the jobs accepted, as the clock may be set back; 0: not known.
+    """
 
     firing: Firing
     job: str
     time: float
+    seq: int = 0
+
+    def replaces(self, other: Fired) -> bool:
+        """Whether its result takes the place of the other's: that of an earlier firing without other options."""
+        if self.firing.subject != other.firing.subject or self.job == other.job:
+            return False
+        is_later = (other.seq, other.time) < (self.seq, self.time)
+        return is_later and other.firing.options <= self.firing.options
 
     def to_json(self) -> dict[str, Any]:
         """The firing as JSON, for the provenance of the derived series."""
@@ -31,6 +42,7 @@ class Fired:
             "Depth": firing.depth,
             "Subject": firing.subject,
             "Digest": firing.digest,
+            **({"Options": sorted(firing.options)} if firing.options else {}),
         }
 
 
@@ -58,8 +70,11 @@ class FiringLog:
         row = [
             *(firing.rule, firing.digest, firing.subject, fired.job),
             *(json.dumps(dict(firing.inputs)), json.dumps(firing.chain), firing.depth, fired.time),
+            *(json.dumps(sorted(firing.options)), fired.job),
         ]
-        return lambda db: db.execute(f"INSERT INTO firings ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+        seq = "coalesce((SELECT seq FROM jobs WHERE id = ?), 0)"
+        marks = ", ".join([*("?" * (len(row) - 1)), seq])
+        return lambda db: db.execute(f"INSERT INTO firings ({_COLUMNS}) VALUES ({marks})", row)
 
     def find(self, rule: str, digest: str) -> Fired | None:
         """The firing of a rule for these instances; None if it has not fired."""
@@ -70,8 +85,15 @@ class FiringLog:
         return next(iter(self._select("WHERE job = ?", [job_id])), None)
 
     def replaced_by(self, fired: Fired) -> list[str]:
-        """The jobs of all other firings with the same subject, whether their records still exist or not."""
-        return [each.job for each in self._select("WHERE subject = ?", [fired.firing.subject]) if each.job != fired.job]
+        """The jobs of the firings that a firing replaces, whether their records still exist or not."""
+        return [each.job for each in self._on_subject_of(fired) if fired.replaces(each)]
+
+    def kept_beside(self, fired: Fired) -> list[str]:
+        """The jobs of the firings with the same subject that a firing does not replace."""
+        return [each.job for each in self._on_subject_of(fired) if not fired.replaces(each)]
+
+    def _on_subject_of(self, fired: Fired) -> list[Fired]:
+        return self._select("WHERE subject = ?", [fired.firing.subject])
 
     def before(self, when: float) -> list[Fired]:
         """The firings before a time, oldest first."""
@@ -91,7 +113,7 @@ class FiringLog:
 
     def _select(self, condition: str, values: Sequence[Any]) -> list[Fired]:
         with self._store.reading() as db:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM firings {condition} ORDER BY time", values).fetchall()
+            rows = db.execute(f"SELECT {_COLUMNS} FROM firings {condition} ORDER BY seq, time", values).fetchall()
         return [_fired(row) for row in rows]
 
     # -- series still to be looked at ---------------------------------------------------------------------------
@@ -138,5 +160,8 @@ def _put(db: Transaction, stable: Iterable[str]) -> None:
 
 
 def _fired(row: Sequence[Any]) -> Fired:
-    rule, digest, subject, job, inputs, chain, depth, time = row
-    return Fired(Firing(rule, json.loads(inputs), subject, digest, tuple(json.loads(chain)), depth), job, time)
+    rule, digest, subject, job, inputs, chain, depth, time, options, seq = row
+    firing = Firing(
+        *(rule, json.loads(inputs), subject, digest, tuple(json.loads(chain)), depth, frozenset(json.loads(options)))
+    )
+    return Fired(firing, job, time, seq)
