@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from derived_series import claim_users
 from derived_series.errors import UserCodeError
 from derived_series.pipelines import supervisor
 
@@ -112,7 +113,7 @@ def _run(command: Command, tell: Callable[[str], None]) -> tuple[dict[str, objec
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                pass_fds=[answering],
+                pass_fds=[answering, *claim_users.descriptors()],
                 start_new_session=True,  # so that it can clean up when the worker's process group is killed
             )
         finally:

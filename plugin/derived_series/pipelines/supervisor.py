@@ -27,14 +27,22 @@ _GRACE, _CLEANING = 2.0, 60.0
 
 
 def main() -> int:
-    """Run the command in one line of JSON on standard input; when the input ends, end the command."""
+    """Run the command in one line of JSON on standard input; end it when the input ends, or at SIGTERM.
+
+    systemd, which stops a service, sends SIGTERM to all its processes, and a container is none of them.
+    """
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with open(0, "rb", buffering=0, closefd=False) as asked:  # unbuffered, as its end is awaited below
         task = json.loads(asked.readline())
     lost = False
     try:
-        status, lost = _run(task, libc)
+        status, lost = _run(task, libc, woken)
     finally:
         for command in task["cleanup"]:
             _clean_up(command)
@@ -53,8 +61,11 @@ def main() -> int:
     return 0
 
 
-def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]:
-    """The exit status, or why the command cannot be started; and whether the worker asked for the end."""
+def _run(task: dict[str, Any], libc: ctypes.CDLL, woken: int) -> tuple[dict[str, Any], bool]:
+    """The exit status, or why the command cannot be started; and whether it was to end before.
+
+    :param woken: a pipe with the numbers of the signals that have come.
+    """
 
     def prepare() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -62,10 +73,6 @@ def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]
             hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
             resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
 
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
         child = subprocess.Popen(
             task["command"],
@@ -87,12 +94,18 @@ def _run(task: dict[str, Any], libc: ctypes.CDLL) -> tuple[dict[str, Any], bool]
         if left == 0.0:
             _ask(child)
             return {"Status": None, "Late": True}, False
-        if woken in ready:
-            os.read(woken, 4096)
-        if 0 in ready and not os.read(0, 4096):
+        if _is_to_end(ready, woken):
             _ask(child)
             return {"Status": None}, True
+    if _is_to_end(select.select([0, woken], [], [], 0)[0], woken):  # the command may have had the signal too
+        return {"Status": None}, True
     return {"Status": child.returncode}, False
+
+
+def _is_to_end(ready: list[int], woken: int) -> bool:
+    """Whether SIGTERM has come, or the end of the worker. :param ready: what can be read of it and the input."""
+    is_asked = woken in ready and signal.SIGTERM in os.read(woken, 4096)
+    return is_asked or (0 in ready and not os.read(0, 4096))
 
 
 def _ask(child: subprocess.Popen[bytes]) -> None:

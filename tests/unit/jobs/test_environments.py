@@ -22,6 +22,7 @@ from derived_series.jobs.pool.environments import Environment, Environments, Pla
 from derived_series.jobs.pool.executor import Keeping, ProcessExecutor
 from derived_series.jobs.pool.launch import Interpreter
 from derived_series.orthanc.config import Settings
+from derived_series.pipelines.supervised import Command, run
 from test_jobs_executor import nap, nothing, pid
 from waiting import soon
 
@@ -224,6 +225,44 @@ def test_a_cancelled_task_waits_for_no_claim(started: list[Any]) -> None:
     time.sleep(0.2)
     assert waiting.cancel() and running.cancel()
     assert two.executor.submit(nap, 0.0).result(60) == 0.0
+
+
+def run_stubborn_program(folder: str) -> None:
+    """Run a program that does not listen to SIGTERM, and has a cleanup that takes its time, as a container's does."""
+    script = "trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done"
+    cleanup = [["sh", "-c", f"sleep 0.5; touch {folder}/removed"]]
+    run(Command(["sh", "-c", script], Path(folder), cleanup=cleanup), print)
+
+
+def stubborn_program(folder: Path) -> int:
+    """Wait until it runs; its process."""
+    soon(lambda: (folder / "pid").exists() and bool((folder / "pid").read_text().strip()), seconds=30.0)
+    return int((folder / "pid").read_text())
+
+
+def test_a_gpu_is_another_jobs_when_the_program_that_uses_it_has_ended(started: list[Any], tmp_path: Path) -> None:
+    claims = Claims({"GPU": 1})
+    one, two = (environment(name, claims, resources={"GPU": 1}) for name in ("one", "two"))
+    started += [one, two]
+    running = one.executor.submit(run_stubborn_program, str(tmp_path))
+    program = Path(f"/proc/{stubborn_program(tmp_path)}")
+    assert running.cancel() and program.exists(), "a user waits for the end of the worker alone"
+    soon(lambda: two.executor.has_place)
+    assert two.executor.submit(is_there, str(program), str(tmp_path / "removed")).result(60) == (False, True)
+
+
+def is_there(*paths: str) -> tuple[bool, ...]:
+    return tuple(Path(each).exists() for each in paths)
+
+
+def test_shutdown_waits_for_the_programs_of_workers(started: list[Any], tmp_path: Path) -> None:
+    """systemd kills what is left of a service when its first process has ended."""
+    executor = ProcessExecutor(1, initializer=nothing)
+    started.append(executor)
+    executor.submit(run_stubborn_program, str(tmp_path))
+    program = stubborn_program(tmp_path)
+    executor.shutdown()
+    assert (tmp_path / "removed").exists() and not Path(f"/proc/{program}").exists()
 
 
 def test_pipelines_of_environments(started: list[Any]) -> None:

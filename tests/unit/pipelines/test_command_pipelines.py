@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,8 +23,11 @@ from derived_series.errors import BlueprintError, InvalidRequest, UserCodeError
 from derived_series.pipelines import CommandPipeline, Input, Library, Output, Parameters, Pipeline, Value
 from derived_series.pipelines.library import NamedPipeline
 from derived_series.pipelines.run import Options, Results, run_outputs
+from derived_series.pipelines.supervised import Command
+from derived_series.pipelines.supervised import run as run_supervised
 from derived_series.pipelines.workplace import Workplace
 from phantoms import ct_phantom
+from waiting import soon
 
 CT = parent_of(ct_phantom(4, 6, 5))
 
@@ -305,3 +309,20 @@ def test_a_killed_worker_leaves_no_process_and_no_file_of_its_command(tmp_path: 
         time.sleep(0.05)
     assert not folder.exists()
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_command_and_its_container_end_when_a_service_manager_ends_all_processes(tmp_path: Path) -> None:
+    """systemd sends SIGTERM to each process of a service; a container is a process of another one."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    script = "trap '' TERM; echo $PPID >parent; while :; do sleep 0.05; done"
+    command = Command(
+        ["sh", "-c", script], folder, remove=[folder], cleanup=[["touch", str(tmp_path / "removed")]], name="it"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run_supervised, command, lambda line: None)
+        soon(lambda: (folder / "parent").exists() and bool((folder / "parent").read_text().strip()), seconds=30.0)
+        os.kill(int((folder / "parent").read_text()), signal.SIGTERM)
+        with pytest.raises(UserCodeError, match="it was ended"):
+            running.result(30)
+    assert (tmp_path / "removed").exists() and not folder.exists()

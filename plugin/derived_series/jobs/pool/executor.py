@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import pickle
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, Future
@@ -28,6 +29,11 @@ from derived_series.jobs.pool.placed import PlacedExecutor
 from derived_series.jobs.pool.worker import DEATH_SECONDS, Worker, WorkerDied
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that a process's claim is kept for programs that are ended after it, such as containers.
+_USERS_SECONDS = 120.0
+#: Seconds that ``shutdown`` waits for the end of all.
+_SHUTDOWN_SECONDS = 20.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,8 +214,10 @@ class ProcessExecutor(PlacedExecutor):
             try:
                 self._finish(call, *worker.run(call.message, call.job))
             except WorkerDied as death:
+                seat.is_idle = True  # so that others wait for its claim
                 self._finish(call, False, CancelledError() if call.cancelled else death)
                 self._end(seat)
+                seat.is_idle = False
                 if self._keeping.always:
                     self._start(seat, lambda: True)
         self._end(seat)
@@ -263,11 +271,13 @@ class ProcessExecutor(PlacedExecutor):
         self._claims.give_back(claim)
 
     def _end(self, seat: _Seat) -> None:
-        """End the seat's process, if any, and give its claim back."""
+        """End the seat's process, if any, and give its claim back when nothing uses it any more."""
         with self._lock:
             worker, seat.worker = seat.worker, None
         if worker is not None:
             worker.kill()
+            if not worker.is_unused(_USERS_SECONDS):
+                _log.error("a program of the worker process %d has not ended after it", worker.process.pid)
             worker.close()
             self._claims.give_back(worker.claim)
 
@@ -293,7 +303,9 @@ class ProcessExecutor(PlacedExecutor):
         return future.done() and isinstance(future.exception(), CancelledError)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End all processes at once; running and waiting tasks fail with CancelledError.
+        """End all processes at once, and wait until what they had running has ended, for a limited time.
+
+        Running and waiting tasks fail with CancelledError.
 
         Both arguments are part of the Executor interface and have no effect: a server that stops does not wait.
         """
@@ -311,5 +323,6 @@ class ProcessExecutor(PlacedExecutor):
             seat.inbox.put(None)
         for call in calls:
             Future.cancel(call.future)
+        end = time.monotonic() + _SHUTDOWN_SECONDS
         for thread in self._threads:
-            thread.join(DEATH_SECONDS / max(1, len(self._threads)))
+            thread.join(max(0.0, end - time.monotonic()))

@@ -23,6 +23,7 @@ from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from derived_series import claim_users
 from derived_series.errors import UserCodeError
 from derived_series.software import version
 
@@ -86,17 +87,20 @@ class Launched:
 
     :param sentinel: a file descriptor that is readable once the process has ended, even if processes live on that it
         has forked, which hold copies of all its files.
+    :param users: one that is readable once no program uses any more what the process has claimed; see ``claim_users``.
     """
 
     process: subprocess.Popen[bytes]
     pipe: Connection
     sentinel: int
+    users: int
     life: int = field(repr=False)
 
     def close(self) -> None:
         """Release the connections of a process that has ended."""
         self.pipe.close()
         os.close(self.sentinel)
+        os.close(self.users)
         os.close(self.life)
 
 
@@ -109,23 +113,27 @@ def launch(
     """
     ours, theirs = socket.socketpair()
     life, lasting = os.pipe()
+    users, using = os.pipe()
     boot_arguments = json.dumps([theirs.fileno(), life, interpreter.path, module])
     try:
         process = subprocess.Popen(
             [str(interpreter.executable), "-P", "-c", _BOOT, boot_arguments],
             stdin=subprocess.DEVNULL,
-            env=interpreter.variables(variables),
-            pass_fds=[theirs.fileno(), life],
+            env={**interpreter.variables(variables), claim_users.VARIABLE: str(using)},
+            pass_fds=[theirs.fileno(), life, using],
             process_group=0,
         )
+        sentinel = _sentinel_of(process)
     except OSError:
         ours.close()
         os.close(lasting)
+        os.close(users)
         raise
     finally:
         theirs.close()
         os.close(life)
-    return Launched(process, Connection(ours.detach()), _sentinel_of(process), lasting)
+        os.close(using)
+    return Launched(process, Connection(ours.detach()), sentinel, users, lasting)
 
 
 def _sentinel_of(process: subprocess.Popen[bytes]) -> int:

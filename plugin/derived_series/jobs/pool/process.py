@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from derived_series import claim_users
 from derived_series.jobs.pool.launch import greet
 from derived_series.jobs.pool.memory import give_back, keep_freed
 from derived_series.jobs.pool.relay import relayed
@@ -30,7 +31,7 @@ def main(pipe: int, life: int, *, greets: bool) -> None:
     :param life: a pipe that closes when the server ends.
     :param greets: whether to send a greeting, because the other end runs another Python.
     """
-    for number in (pipe, life):
+    for number in (pipe, life, *claim_users.descriptors()):
         os.set_inheritable(number, False)
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in Orthanc's terminal is for Orthanc only

@@ -136,6 +136,10 @@ class Worker:
         except subprocess.TimeoutExpired:
             _log.error("the worker process %d does not end", self.process.pid)
 
+    def is_unused(self, seconds: float) -> bool:
+        """Wait until no program uses its claim any more, when the process has ended; False if some still do then."""
+        return bool(wait([self._launched.users], seconds))
+
     def close(self) -> None:
         """Release the process and its pipe after it has ended."""
         self._launched.close()

@@ -19,6 +19,7 @@ from typing import Any
 
 import distributed
 
+from derived_series import claim_users
 from derived_series.errors import DerivedSeriesError, StorageError
 from derived_series.jobs.pool.process import end_with
 from derived_series.jobs.remote.errand import to_be_done
@@ -40,7 +41,7 @@ _SECURITY: Any = distributed.Security
 
 def main(pipe: int, life: int, *, greets: bool) -> None:
     """Serve over a file descriptor; see ``pool.process.main``."""
-    for number in (pipe, life):
+    for number in (pipe, life, *claim_users.descriptors()):
         os.set_inheritable(number, False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with(life)
