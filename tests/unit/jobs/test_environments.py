@@ -194,6 +194,16 @@ def test_each_process_sees_its_own_gpus_alone(started: list[Any], monkeypatch: p
     assert [process["Resources"]["GPU"] for process in one.executor.processes()] in ([[0]], [[1]])
 
 
+@pytest.mark.parametrize("visible", ["1", "", "0,-1,1", "3,3"])
+def test_more_units_than_are_visible_are_refused(monkeypatch: pytest.MonkeyPatch, visible: str) -> None:
+    """Two of them would be the same GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    with pytest.raises(InvalidRequest, match=f"2 units .* CUDA_VISIBLE_DEVICES={visible} of Orthanc shows [01]"):
+        Claims({"GPU": 2})
+    assert Claims({"FPGA": 2}).are_there({"FPGA": 2})
+    assert Claim({"GPU": ()}).variables()["CUDA_VISIBLE_DEVICES"] == ""
+
+
 def test_claims_are_whole_units() -> None:
     class Busy:
         is_idle = False

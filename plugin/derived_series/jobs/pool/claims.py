@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from derived_series.errors import InvalidRequest
+
 #: Seconds between two checks whether a claim is still wanted, while waiting for it.
 _LOOK_SECONDS = 0.5
 
@@ -35,24 +37,42 @@ class Claim:
     def variables(self) -> dict[str, str]:
         """The environment variables that show the process only its own units.
 
-        If Orthanc's own environment has such a list, a unit's number is an index into it.
+        If Orthanc's own environment has such a list, a unit's number is an index into it; see ``Claims``.
         """
         variables = {}
         for resource, numbers in self.units.items():
             for variable in _VARIABLES.get(resource, ()):
-                visible = [each for each in os.environ.get(variable, "").split(",") if each]
-                variables[variable] = ",".join(visible[n] if n < len(visible) else str(n) for n in numbers)
+                visible = _visible(variable)
+                variables[variable] = ",".join(str(n) if visible is None else visible[n] for n in numbers)
             variables[f"DERIVED_SERIES_{resource.upper()}"] = ",".join(map(str, numbers))
         return variables
+
+
+def _visible(variable: str) -> list[str] | None:
+    """The devices that an environment variable shows, which may be none; None if it is not set."""
+    devices = os.environ.get(variable)
+    if devices is None:
+        return None
+    named = [each.strip() for each in devices.split(",") if each.strip()]
+    return named[: named.index("-1")] if "-1" in named else named  # no device from there on
 
 
 class Claims:
     """Keeps track of who has which unit.
 
     :param total: the number of units of each resource.
+    :raises InvalidRequest: there are more than Orthanc's own environment shows, so that two would be the same.
     """
 
     def __init__(self, total: Mapping[str, int]):
+        for resource, count in total.items():
+            for variable in _VARIABLES.get(resource, ()):
+                if (visible := _visible(variable)) is not None and count > len(set(visible)):
+                    raise InvalidRequest(
+                        f"{count} units of the resource {resource} are configured, and the environment variable "
+                        f"{variable}={os.environ[variable]} of Orthanc shows {len(set(visible))}",
+                        remedy=f"set Resources and those of Environments to what there is, or change {variable}",
+                    )
         self.total = dict(total)
         self._changed = threading.Condition()
         self._held: dict[Claim, Holder] = {}
