@@ -130,15 +130,30 @@ class Reviews:
             return False
         return job is not None and not job.state.is_final
 
-    def accept(self, series: str, request: dict[str, Any]) -> None:
-        """Record that a series is accepted. :raises Conflict: it is rejected, or about to be."""
+    def accept(self, series: str, request: dict[str, Any], along: Note | None = None) -> None:
+        """Record that a series is accepted; ``write_copy`` is to follow.
+
+        :param along: is written together with it or not at all.
+        :raises Conflict: it is rejected, or about to be.
+        """
         verdict = review_json(ACCEPTED, request, datetime.now().astimezone().isoformat(), None)
         notes = [if_not_rejected(str(self.provenance(series)["Job"]), [series])]
         notice = self._notifier.of_verdict(series, verdict.get("User"), self._runner.store.maker_of(series))
-        notes += [] if notice is None else [notice]
-        # first, as a copy that differs is only reported and has no effect
+        notes += [note for note in (notice, along) if note is not None]
         self._log.put(series, verdict, together(*notes))
         self._notifier.wake()
+
+    def lacks_copy(self, series: str) -> bool:
+        """Whether the copy of an accepted series' verdict was not written, or was removed."""
+        verdict = self._log.of(series)
+        return verdict is not None and verdict["State"] == ACCEPTED and self._copy(series) is None
+
+    def write_copy(self, series: str) -> None:
+        """Write the copy of an accepted series' verdict: one that differs is only reported and has no effect.
+
+        :raises DerivedSeriesError: Orthanc does not take it; the verdict stands.
+        """
+        verdict = self._log.of(series)
         self._gateway.put(f"/series/{series}/metadata/{REVIEW}", json.dumps(verdict).encode())
         try:
             self._gateway.put(f"/series/{series}/labels/{LABELS[ACCEPTED]}", b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from derived_series.errors import Busy
 from derived_series.jobs.destination_states import destinations, with_states
-from derived_series.jobs.metadata import PROVENANCE
+from derived_series.jobs.metadata import PROVENANCE, REVIEW
 from derived_series.jobs.own_requests import HEADER
 from derived_series.jobs.queue.store import JobStore
 from derived_series.jobs.record import JobRecord, Problem, State
@@ -75,6 +77,35 @@ def end_rejection(store: JobStore, state: State, series: str = SERIES) -> str:
     result = None if state is State.FAILURE else {"Verdict": {"State": "Rejected", "User": "Anna"}}
     assert store.exchange(rejection, dataclasses.replace(rejection, state=state, problem=problem, result=result))
     return f"/series/{series}/jobs/{rejection.id}"
+
+
+def test_an_accepted_series_whose_copy_was_not_written_is_in_the_audit_trail_and_gets_it_later(
+    client: RouteClient, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(store, State.SUCCESS, SERIES, pacs="Held")
+
+    def full(path: str, body: bytes) -> None:
+        raise Busy("Orthanc's disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.gateway, "put", full)
+        assert judge(client, "Accept").status == 503
+    acts = client.get(f"/series/{PARENT}/jobs/j").json["Content"]["Audit"]
+    assert [(act["Action"], act["User"]) for act in acts] == [("Accept", "Anna")]
+    assert [(series, action) for _, series, action, _ in client.gateway.acts] == [(SERIES, "Accept")]
+    assert destinations(store.get("j"))["pacs"] == "Held"
+    assert judge(client, "Accept", User="Bob").json["Destinations"] == {"pacs": "Pending"}
+    copy = json.loads(client.gateway.written[f"/series/{SERIES}/metadata/{REVIEW}"])
+    assert copy["State"] == "Accepted" and copy["User"] == "Anna"
+    assert client.get(f"/series/{PARENT}/jobs/j").json["Content"]["Audit"] == acts, "it was accepted once"
+
+
+def test_a_copy_that_says_something_else_is_reported_and_kept(client: RouteClient) -> None:
+    assert judge(client, "Accept").status == 200
+    path = f"/series/{SERIES}/metadata/{REVIEW}"
+    client.gateway.resources[path] = {"State": "Rejected", "User": "Eve"}
+    client.gateway.written.clear()
+    assert "says Rejected by Eve" in judge(client, "Accept").json["Warnings"][0] and path not in client.gateway.written
 
 
 def test_a_failed_rejection_is_not_resubmitted_against_a_later_verdict(client: RouteClient, store: JobStore) -> None:

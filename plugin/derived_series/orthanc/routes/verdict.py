@@ -137,8 +137,11 @@ class VerdictRoutes:
                 remedy="derive it again: a new derivation has new UIDs and can be accepted",
             )
         if verdict is None:
-            self._reviews.accept(series, _document(asked, caller))
-            self._audit.put(Act("Accept", caller.to_json(), series, derivation))
+            act = Act("Accept", caller.to_json(), series, derivation)
+            self._reviews.accept(series, _document(asked, caller), self._audit.note(act))
+            self._audit.tell(act)
+        if verdict is None or self._reviews.lacks_copy(series):  # it may be that Orthanc did not take it before
+            self._reviews.write_copy(series)
         job = self._runner.store.find(derivation)
         if job is not None:
             self._reviews.settle(job)
