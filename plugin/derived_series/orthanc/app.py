@@ -227,7 +227,19 @@ def start(gateway: Gateway, executable: Path, pool: type[ProcessExecutor] = Proc
             gateway, pools.pages, pools.environments, library.catalogues, runner, reviews, connection, waiters, folders
         ),
         BulkRoutes(
-            bulk_log, bulk, finder, checks, derivations, library, callers, audit, waiters, store.files, gateway, reviews
+            bulk_log,
+            bulk,
+            finder,
+            checks,
+            derivations,
+            library,
+            callers,
+            audit,
+            waiters,
+            store.files,
+            gateway,
+            reviews,
+            nodes,
         ),
         MonitoringRoutes(health, metrics, outbox, settings),
         RemoteRoutes(attempts, bundles, runner),

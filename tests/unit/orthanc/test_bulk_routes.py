@@ -810,24 +810,52 @@ def test_an_old_series_stays_when_the_new_one_is_lost_before_it_is_replaced(
     assert (row["Decision"], row["Reason"]) == ("Kept", reason) and client.gateway.has_series(OLD)
 
 
-def test_no_verdict_is_given_while_a_decision_is_carried_out(
-    made_before: RouteClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = made_before
-    path, log = compared(client, "2")
-    alone: list[str] = []
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done now that no other Orthanc does meanwhile."""
+    purposes: list[str] = []
 
     @contextmanager
     def lone(nodes: OneNode, purpose: str) -> Iterator[None]:
-        alone.append(purpose)
+        purposes.append(purpose)
         yield
-        alone.remove(purpose)
+        purposes.remove(purpose)
+
+    monkeypatch.setattr(OneNode, "alone", lone)
+    return purposes
+
+
+def test_one_orthanc_at_a_time_decides_what_is_replaced(
+    made_before: RouteClient, alone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = compared(made_before, "2")
+    made_again, decide = BulkLog.made_again, BulkLog.decide
+    purposes: list[list[str]] = []
+
+    def looked(log: BulkLog, besides: str = "") -> list[tuple[str, Member]]:
+        purposes.append(list(alone))
+        return made_again(log, besides)
+
+    def decided(log: BulkLog, run: str, decision: Decision, numbers: list[int]) -> int:
+        purposes.append(list(alone))
+        return decide(log, run, decision, numbers)
+
+    monkeypatch.setattr(BulkLog, "made_again", looked)
+    monkeypatch.setattr(BulkLog, "decide", decided)
+    assert made_before.post(f"{path}/replace", {"Agreeing": True}).json == {"Count": 1}
+    assert purposes == [["replacements"]] * 2
+
+
+def test_no_verdict_is_given_while_a_decision_is_carried_out(
+    made_before: RouteClient, alone: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = made_before
+    path, log = compared(client, "2")
 
     def delete(gateway: FakeGateway, address: str) -> None:
         deleted.append((address, list(alone)))
 
     deleted: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr(OneNode, "alone", lone)
     monkeypatch.setattr(FakeGateway, "delete", delete)
     client.post(f"{path}/replace", {"Agreeing": True})
     client.gateway.begin()

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from derived_series.jobs.queue.progress_board import MemoryBoard, ProgressBoard
 
@@ -30,8 +30,9 @@ class Part:
 #: series has changed; there is a notice to send; another Orthanc is gone.
 NEW, CANCEL, OVER, STABLE, BULK, NOTICE, GONE = "new", "cancel", "over", "stable", "bulk", "notice", "gone"
 
-#: Actions that only one may do at a time: searching for a job that already does the same, and deciding a verdict.
-Purpose: TypeAlias = Literal["reuse", "verdicts"]
+#: Actions that only one may do at a time: searching for a job that already does the same, deciding a verdict, and
+#: deciding which series of runs are replaced.
+Purpose: TypeAlias = Literal["reuse", "verdicts", "replacements"]
 
 
 class Nodes(ABC):
@@ -87,7 +88,7 @@ class OneNode(Nodes):
     def __init__(self) -> None:
         self.board = MemoryBoard()
         self._part: Part | None = None
-        self._locks: dict[Purpose, threading.Lock] = {"reuse": threading.Lock(), "verdicts": threading.Lock()}
+        self._locks: dict[Purpose, threading.Lock] = {purpose: threading.Lock() for purpose in get_args(Purpose)}
 
     @property
     def leads(self) -> bool:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, get_args
 
 from derived_series.errors import Busy, DerivedSeriesError
 from derived_series.jobs.queue.nodes import GONE, NEW, Nodes, Part, Purpose
@@ -37,7 +37,7 @@ class ManyNodes(Nodes):
         self._term: int | None = None  # the term in which this one acts as leader
         self._others: set[str] = set()
         self._ticks = 0
-        self._locks: dict[Purpose, threading.Lock] = {"reuse": threading.Lock(), "verdicts": threading.Lock()}
+        self._locks: dict[Purpose, threading.Lock] = {purpose: threading.Lock() for purpose in get_args(Purpose)}
         self._stopping = threading.Event()
         self._ticking = threading.Thread(target=self._work, name="nodes", daemon=True)
         self._listening = threading.Thread(target=self._listen, name="nodes, listening", daemon=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from derived_series.jobs.bulk.result_table import csv_text, row
 from derived_series.jobs.bulk.run_changes import CHANGES
 from derived_series.jobs.queue.audit_log import Act, Action
 from derived_series.jobs.queue.job_files import JobFiles
+from derived_series.jobs.queue.nodes import Nodes
 from derived_series.jobs.requests.bulk import BULK_KEYS_IN, BulkRequest, DecisionRequest
 from derived_series.jobs.requests.derive import parse_json, validated
 from derived_series.orthanc.abstract_gateway import Gateway
@@ -66,10 +66,11 @@ class BulkRoutes:
         reports: JobFiles,
         gateway: Gateway,
         reviews: Reviews,
+        nodes: Nodes,
     ):
         self._gateway = gateway
         self._reviews = reviews
-        self._deciding = threading.Lock()
+        self._nodes = nodes
         self._log = log
         self._driver = driver
         self._finder = finder
@@ -201,7 +202,7 @@ class BulkRoutes:
                 f"the run {run_id} {what}", remedy="replace in a run with Again, discard there or with Compare"
             )
         by = self._callers.of(request).to_json()
-        with self._deciding:
+        with self._nodes.alone("replacements"):  # an old series is replaced in one run only
             numbers, refused = decidable(run_id, decision, asked.members, self._log, self._gateway, self._reviews)
             count = self._log.decide(run_id, decision, numbers)
         if refused and asked.members is not None and not count:
