@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -88,6 +89,28 @@ def fail(error: BaseException) -> NoReturn:
     raise error
 
 
+def state() -> tuple[Any, ...]:
+    """What user code may change in its process, but for what it prepares for its next job."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    signals = (signal.SIGALRM, signal.SIGTERM, signal.SIGINT, signal.SIGIO)
+    handlers = [signal.getsignal(each) for each in signals]
+    return os.getcwd(), umask, handlers, signal.pthread_sigmask(signal.SIG_BLOCK, ()), signal.getitimer(0), os.getpid()
+
+
+def change_state() -> NoReturn:
+    """Leave the process in a folder that is removed, with an alarm to come, and more."""
+    folder = tempfile.mkdtemp()
+    os.chdir(folder)
+    os.rmdir(folder)
+    os.umask(0o777)
+    for each in (signal.SIGALRM, signal.SIGTERM, signal.SIGIO):
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO, signal.SIGTERM])
+    signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+    raise ValueError("it fails before it puts anything back")
+
+
 class Unreadable(Exception):
     """Pickles, but does not unpickle."""
 
@@ -122,6 +145,20 @@ def test_it_is_an_executor(executor: Executor) -> None:
     assert executor.submit(nap, 0.01).result(20) == 0.01
     assert list(executor.map(abs, [-1, -2, 3])) == [1, 2, 3]
     assert executor.submit(int, "ff", base=16).result(20) == 255
+
+
+def test_a_task_finds_the_process_as_the_first_one_did() -> None:
+    """Where an alarm of the task before would kill it, and a removed working folder make it fail."""
+    executor = ProcessExecutor(1, initializer=nothing)
+    try:
+        before = executor.submit(state).result(20)
+        assert executor.submit(nap, 0.0).result(20) == 0.0
+        with pytest.raises(ValueError, match="before it puts anything back"):
+            executor.submit(change_state).result(20)
+        assert executor.submit(nap, 0.8).result(20) == 0.8
+        assert executor.submit(state).result(20) == before
+    finally:
+        executor.shutdown()
 
 
 def test_a_warm_worker_is_used_again(executor: ProcessExecutor) -> None:

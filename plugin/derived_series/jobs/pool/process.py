@@ -16,6 +16,7 @@ from typing import Any
 from derived_series import claim_users
 from derived_series.jobs.pool.launch import greet
 from derived_series.jobs.pool.memory import give_back, keep_freed
+from derived_series.jobs.pool.process_state import kept_state
 from derived_series.jobs.pool.relay import relayed
 from derived_series.user_code import described
 
@@ -62,7 +63,7 @@ def serve(pipe: Connection) -> None:
             return
         answer: tuple[bool, Any]
         try:
-            with one_process(), relayed(pipe):
+            with one_process(), relayed(pipe), kept_state():
                 answer = (True, function(*args, **kwargs))
         except BaseException as error:  # a pipeline's SystemExit is an error too
             answer = (False, error)
