@@ -62,7 +62,11 @@ class StudyWatch:
         soonest = None
         for wait in self._waits.in_state(WaitState.WAITING):
             rule = self._rules[wait.rule]
-            left = _seconds_left(rule, wait)
+            now = time.time()
+            if wait.since > now:  # the clock was set back: it begins again, once
+                wait = dataclasses.replace(wait, since=now)
+                self._waits.put(wait)
+            left = wait.since + _seconds_of(rule) - now
             if left > 0:
                 soonest = left if soonest is None else min(soonest, left)
                 continue
@@ -169,12 +173,6 @@ def _otherwise(rule: Rule) -> object:
 
 def _seconds_of(rule: Rule) -> float:
     return rule.wait_for.seconds if rule.wait_for is not None else 0.0
-
-
-def _seconds_left(rule: Rule, wait: StudyWait) -> float:
-    """The seconds left; the clock may have been set back since the wait began."""
-    now = time.time()
-    return min(wait.since, now) + _seconds_of(rule) - now
 
 
 def _wait_json(rule: Rule, wait: StudyWait) -> dict[str, Any]:

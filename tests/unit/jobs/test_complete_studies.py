@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,26 @@ def test_waits_and_remarks_survive_a_restart(tmp_path: Path) -> None:
     waits.keep_only({"s"})
     assert waits.all() == []
     again.close()
+
+
+@pytest.mark.parametrize("are_old", [False, True], ids=["numbered", "of an older version"])
+def test_remarks_are_in_the_order_in_which_they_were_written_when_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, are_old: bool
+) -> None:
+    store = JobStore(tmp_path)
+    remarks = Remarks(store)
+    for number in range(50):
+        remarks.put("r", f"/series/{number}", "before")
+    if are_old:
+        with store.transaction() as db:
+            db.execute("INSERT INTO rule_remarks SELECT rule, time, path, text FROM numbered_remarks")
+            db.execute("DELETE FROM numbered_remarks")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now - 86400)
+    remarks = Remarks(store)
+    assert remarks.put("r", "/series/new", "after") and not remarks.put("r", "/series/new", "after")
+    assert remarks.put("r", "/series/49", "later")
+    texts = [(each.path, each.text) for each in remarks.of_rule("r", 99)]
+    assert texts[:3] == [("/series/49", "later"), ("/series/new", "after"), ("/series/49", "before")]
+    assert len(texts) == 50 and texts[-1] == ("/series/2", "before")
+    store.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +197,20 @@ def test_an_error_with_one_study_keeps_no_other_waiting(start: Start, monkeypatc
     monkeypatch.setattr(StudyReader, "of_study", refuses)
     world.look_at_time()
     assert [job.series for job in world.jobs()] == ["c-good"]
+
+
+def test_a_wait_takes_no_longer_than_its_time_after_the_clock_was_set_back(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = start(rule(WaitFor={"Otherwise": "Run"}))
+    world.came("c", "CT")
+    now = time.time() - 30 * 86400
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert world.look_at_time() == 3600
+    (shown,) = world.watch.to_json(world.rules[0])
+    assert shown["Since"] == datetime.fromtimestamp(now, UTC).isoformat()
+    now += 3500
+    assert world.look_at_time() == 100
+    now += 100
+    assert world.look_at_time() is None
+    assert world.wait_of("r").state is WaitState.LATE and len(world.jobs()) == 1

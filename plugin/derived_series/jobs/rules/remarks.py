@@ -11,10 +11,20 @@ from typing import Any
 from derived_series.jobs.queue.store import JobStore
 
 _SCHEMA = """
+CREATE TABLE IF NOT EXISTS numbered_remarks (
+    rule TEXT NOT NULL, time DOUBLE PRECISION NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL, seq BIGINT NOT NULL
+)
+"""
+
+#: The table of older versions, which may still write to it beside this one.
+_FORMER_SCHEMA = """
 CREATE TABLE IF NOT EXISTS rule_remarks (
     rule TEXT NOT NULL, time DOUBLE PRECISION NOT NULL, path TEXT NOT NULL, text TEXT NOT NULL
 )
 """
+
+#: In the order in which they were written: their numbers, as the clock may be set back. Those of older versions have 0.
+_NEWEST_FIRST = "ORDER BY seq DESC, time DESC"
 
 #: The number of remarks that are kept for each rule.
 _KEPT_REMARKS = 50
@@ -43,31 +53,42 @@ class Remarks:
         self._store = store
         with store.transaction() as db:
             db.execute(_SCHEMA)
-            db.execute("CREATE INDEX IF NOT EXISTS rule_remarks_by_rule ON rule_remarks (rule, time)")
+            db.execute("CREATE INDEX IF NOT EXISTS numbered_remarks_by_rule ON numbered_remarks (rule, seq)")
+            db.execute(_FORMER_SCHEMA)
+            db.execute("INSERT INTO numbered_remarks SELECT rule, time, path, text, 0 FROM rule_remarks")
+            db.execute("DELETE FROM rule_remarks")
 
     def put(self, rule: str, path: str, text: str) -> bool:
         """Write a remark; False if the last one on the same path says the same."""
         now = time.time()
         with self._store.transaction() as db:
             last = db.execute(
-                "SELECT text FROM rule_remarks WHERE rule = ? AND path = ? ORDER BY time DESC LIMIT 1", [rule, path]
+                f"SELECT text FROM numbered_remarks WHERE rule = ? AND path = ? {_NEWEST_FIRST} LIMIT 1", [rule, path]
             ).fetchone()
             if last is not None and last[0] == text:
                 return False
-            db.execute("INSERT INTO rule_remarks VALUES (?, ?, ?, ?)", [rule, now, path, text])
-            kept = db.execute(
-                "SELECT time FROM rule_remarks WHERE rule = ? ORDER BY time DESC LIMIT 1 OFFSET ?",
+            db.execute(
+                "INSERT INTO numbered_remarks (rule, time, path, text, seq) VALUES (?, ?, ?, ?, "
+                "(SELECT coalesce(max(seq), 0) + 1 FROM numbered_remarks WHERE rule = ?))",
+                [rule, now, path, text, rule],
+            )
+            oldest = db.execute(
+                f"SELECT seq, time FROM numbered_remarks WHERE rule = ? {_NEWEST_FIRST} LIMIT 1 OFFSET ?",
                 [rule, _KEPT_REMARKS],
             ).fetchone()
-            if kept is not None:
-                db.execute("DELETE FROM rule_remarks WHERE rule = ? AND time <= ?", [rule, kept[0]])
+            if oldest is not None:
+                seq, when = oldest
+                db.execute(
+                    "DELETE FROM numbered_remarks WHERE rule = ? AND (seq < ? OR (seq = ? AND time <= ?))",
+                    [rule, seq, seq, when],
+                )
         return True
 
     def of_rule(self, rule: str, most: int) -> list[Remark]:
         """The newest remarks of a rule, newest first."""
         with self._store.reading() as db:
             rows: Sequence[Any] = db.execute(
-                "SELECT rule, path, text, time FROM rule_remarks WHERE rule = ? ORDER BY time DESC LIMIT ?",
+                f"SELECT rule, path, text, time FROM numbered_remarks WHERE rule = ? {_NEWEST_FIRST} LIMIT ?",
                 [rule, most],
             ).fetchall()
         return [Remark(*row) for row in rows]
