@@ -314,8 +314,8 @@ def test_who_asks_for_a_series_again_whose_delivery_was_cancelled_is_told(sendin
     store = JobStore(sending.gateway.folder / "storage" / "derived-series")
     (failed,) = store.page()
     assert store.exchange(failed, cancelled_job(failed))
-    told = sending.post(f"/series/{ONE}/derive", request)
-    assert told.status == 409 and "resubmit the job" in told.json["Remedy"]
+    refusal = sending.post(f"/series/{ONE}/derive", request)
+    assert refusal.status == 409 and "resubmit the job" in refusal.json["Remedy"]
     assert store.page()[0].result == cancelled_job(failed).result
     assert sending.post(f"/series/{ONE}/jobs/{failed.id}/resubmit").status == 200
     until(lambda: store.page()[0].state is State.SUCCESS, "it is not sent")
