@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from typing import Any
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 #: The most workers that may end, and times that Orthanc may not answer, before a comparison is given up.
 _ATTEMPTS = 3
 
+#: Seconds after which an attempt is ended, as all other comparisons wait for it.
+_MOST_SECONDS = 3600.0
+
 
 class Comparisons:
     """Compares the new series of a member with the old ones.
@@ -34,6 +38,7 @@ class Comparisons:
         self._wake = wake
         self._running: tuple[str, Member, AgreementLimits, Future[dict[str, Any]]] | None = None
         self._attempts = 0
+        self._began = 0.0
 
     def is_of(self, run: str) -> bool:
         """Whether the running comparison belongs to a run."""
@@ -46,17 +51,21 @@ class Comparisons:
     def begin(self, run: str, member: Member, limits: AgreementLimits) -> None:
         """Begin the comparison of a member; ``take`` returns it when it is done."""
         future = self._executor.submit(compare, self._connection, pairs_of(member), self._scratch)
-        self._running = (run, member, limits, future)
+        self._running, self._began = (run, member, limits, future), time.monotonic()
         future.add_done_callback(lambda _: self._wake())
 
     def take(self) -> tuple[str, Member] | None:
         """The run and the member of a finished comparison, with its figures."""
-        if self._running is None or not self._running[3].done():
+        if self._running is None:
             return None
         run, member, limits, future = self._running
+        if not future.done():
+            if time.monotonic() - self._began < _MOST_SECONDS:
+                return None
+            future.cancel()  # its worker is ended
         self._running = None
         try:
-            comparison = future.result()
+            comparison = future.result(0)
         except (Exception, CancelledError) as error:  # the boundary of each comparison: other runs go on
             self._attempts += 1
             _log.warning("run %s, member %d could not be compared: %s", run, member.number, type(error).__name__)

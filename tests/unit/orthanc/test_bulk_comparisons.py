@@ -28,6 +28,27 @@ class Failing(Executor):
         return future
 
 
+class Hanging(Executor):
+    """No task ends."""
+
+    def submit(self, *task: Any, **more: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        return future
+
+
+def test_a_comparison_that_hangs_does_not_hold_the_others_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    comparisons = Comparisons(Hanging(), Connection("http://localhost"), "", lambda: None)
+    comparisons.begin("run", MEMBER, AgreementLimits())
+    assert comparisons.take() is None and not comparisons.is_free, "it has an hour"
+    monkeypatch.setattr("derived_series.orthanc.bulk_comparisons._MOST_SECONDS", 0.0)
+    for _ in range(2):
+        assert comparisons.take() is None and comparisons.is_free
+        comparisons.begin("run", MEMBER, AgreementLimits())
+    taken = comparisons.take()
+    assert taken is not None and taken[1].agrees is False
+
+
 @pytest.mark.parametrize("error", [StorageError("Orthanc does not answer"), ValueError("of SECRET")])
 def test_a_comparison_that_fails_is_given_up_after_some_attempts(error: Exception) -> None:
     comparisons = Comparisons(Failing(error), Connection("http://localhost"), "", lambda: None)
