@@ -13,9 +13,18 @@ import pytest
 from highdicom import legacy
 from highdicom.legacy import sop
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
 from building import build, parent_of, written
-from derived_series import Blueprint, BuildContext, FillingStrategy, InstanceCopyElement, ParentSeries
+from derived_series import (
+    Blueprint,
+    BuildContext,
+    FillingStrategy,
+    InstanceCopyElement,
+    ParentSeries,
+    PositionCopyElement,
+)
+from derived_series.dicom.modules.codes import code_item
 from derived_series.dicom.objects import frame_templates
 from phantoms import ct_phantom, mr_phantom, pet_phantom
 
@@ -162,3 +171,43 @@ def test_what_a_template_cannot_give_is_highdicoms(seen: list[int], monkeypatch:
     monkeypatch.setattr(frame_templates, "_INDEX", 0)
     converted(parent(CT), "ct", Blueprint(), FillingStrategy.DISCARD)
     assert seen[-1] == SLICES and len(seen) == 2
+
+
+def region(name: str) -> Dataset:
+    """An item of AnatomicRegionSequence."""
+    return code_item({"Breast": Code("76752008", "SCT", "Breast"), "Head": Code("69536005", "SCT", "Head")}[name])
+
+
+SIDES = each("ImageLaterality", lambda k: "R" if k < 2 else "L")
+REGIONS = each("AnatomicRegionSequence", lambda k: [region("Breast" if k < 3 else "Head")])
+#: What the slices differ in, and the side and region of each.
+ANATOMY: dict[str, tuple[tuple[Callable[[int, Dataset], None], ...], Callable[[int], tuple[str, str]]]] = {
+    "sides": (
+        (SIDES, each("BodyPartExamined", lambda k: "BREAST")),
+        lambda k: ("R" if k < 2 else "L", "Breast"),
+    ),
+    "sides and regions": ((SIDES, REGIONS), lambda k: ("R" if k < 2 else "L", "Breast" if k < 3 else "Head")),
+    "regions": (
+        (each("ImageLaterality", lambda k: "U"), REGIONS),
+        lambda k: ("U", "Breast" if k < 3 else "Head"),
+    ),
+}
+
+
+@pytest.mark.parametrize("slices", [5, SLICES])
+@pytest.mark.parametrize(("phantom", "kind"), [(ct_phantom, "ct"), (mr_phantom, "mr"), (pet_phantom, "pet")])
+@pytest.mark.parametrize("case", ANATOMY)
+def test_each_frame_has_the_anatomy_of_its_own_slice(case: str, phantom: Any, kind: str, slices: int) -> None:
+    """Such as a sagittal series of both breasts, of which highdicom gives all frames the side of the first slice."""
+    changes, anatomy = ANATOMY[case]
+    of = parent(partial(phantom, slices, 6, 4), *changes)
+    names = ("ImageLaterality", "AnatomicRegionSequence", "BodyPartExamined")
+    extra = Blueprint([PositionCopyElement(name) for name in names])
+    (dataset,) = written(converted(of, kind, extra, FillingStrategy.DISCARD))
+    shared: Dataset = dataset.SharedFunctionalGroupsSequence[0]
+    numbers = {str(instance.SOPInstanceUID): int(instance.InstanceNumber) - 1 for instance in of.instances}
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        (item,) = (shared if "FrameAnatomySequence" in shared else frame).FrameAnatomySequence
+        (source,) = frame.ConversionSourceAttributesSequence
+        number = numbers[str(source.ReferencedSOPInstanceUID)]
+        assert (item.FrameLaterality, item.AnatomicRegionSequence[0].CodeMeaning) == anatomy(number)

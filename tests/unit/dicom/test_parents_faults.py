@@ -442,3 +442,39 @@ def test_views_that_differ_by_image_and_lack_an_attribute(lacking: str) -> None:
     assert any(lacking in w and "the parent has it no better" in w for w in series.warnings)
     views = [dataset.ViewCodeSequence[0] for dataset in written(series)]
     assert len({view.CodeValue for view in views}) > 1 and not any(lacking in view for view in views)
+
+
+#: Attributes of which each slice has a value of its own that is wrong, by kind: they end in a functional group.
+WRONG_IN_EACH = {
+    ("ct", "TableHeight"): b"1.23456789012345%d",  # longer than 16 characters
+    ("ct", "FocalSpots"): b"0.12345678901234%d\\1.0",
+    ("ct", "ConvolutionKernel"): b"A KERNEL OF MANY WORDS %d",
+    ("ct", "FilterType"): b"A FILTER OF MANY WORDS %d",
+    ("ct", "ScanOptions"): b"an option %d",
+    ("mr", "SequenceName"): b"A SEQUENCE OF MANY WORDS %d",
+    ("mr", "ImageLaterality"): b"side %d",
+    ("ct", "FilterType "): b"FLAT\\WEDGE%d",  # of one value
+    ("mr", "SequenceName "): b"ONE\\OTHER%d",
+    ("ct", "DataCollectionDiameter"): b"500\\25%d",
+    ("pet", "ReconstructionMethod"): b"OSEM\\TOF%d",
+}
+
+
+@pytest.mark.wide(quick=8)
+@pytest.mark.parametrize("slices", [3, 26])
+@pytest.mark.parametrize(("kind", "keyword"), WRONG_IN_EACH)
+def test_a_wrong_value_of_each_slice_is_a_warning_in_a_functional_group(kind: str, keyword: str, slices: int) -> None:
+    datasets = PHANTOMS[kind](slices, 8, 8)
+    for number, dataset in enumerate(datasets):
+        raw(keyword.strip(), WRONG_IN_EACH[kind, keyword] % (number % 10))(dataset)
+    parent = ParentSeries.from_bytes([encode(dataset) for dataset in datasets])
+    series = run_blueprint(LIBRARY, f"legacy_enhanced_{kind}", "numpy", parent, None, Options(), BuildContext())
+    assert any("the parent has it" in warning for warning in series.warnings)
+    assert len(written(series)[0].PerFrameFunctionalGroupsSequence) == slices
+
+
+@pytest.mark.parametrize(("kind", "blueprint"), ENHANCED)
+@pytest.mark.parametrize("keyword", ["Manufacturer", "ManufacturerModelName", "DeviceSerialNumber", "SoftwareVersions"])
+def test_equipment_with_a_long_name(kind: str, blueprint: str, keyword: str, tmp_path: Path) -> None:
+    _, series = derive(kind, blueprint, raw(keyword, b"x" * 80), tmp_path)
+    assert written(series)[0][keyword].value == "x" * 80 and is_warned_of(series, keyword)

@@ -73,10 +73,16 @@ _ANEW = frozenset(int(Tag(name)) for name in _NOT_CONVERTED) | {int(element.tag)
 #: Attributes that highdicom requires. It gets them empty, because it warns about odd values of real patients.
 _NEEDED = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
-    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName", "Manufacturer"),
 )
 #: Tags that the conversion sets.
 _CONVERTED = frozenset(int(Tag(name)) for name in ("SOPClassUID", "SOPInstanceUID", "InstanceNumber", "ImageType"))
+_FRAME_ANATOMY = Tag("FrameAnatomySequence")
+#: Tags of a classic slice that its FrameAnatomySequence is made of.
+_ANATOMY = (
+    *("AnatomicRegionSequence", "PrimaryAnatomicStructureSequence", "BodyPartExamined"),
+    *("FrameLaterality", "ImageLaterality", "Laterality"),
+)
 _INTEGERS = ("SL", "SS", "UL", "US")
 #: By VR, a function that reads a text or raises a ValueError.
 _READERS: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
@@ -212,24 +218,54 @@ def _converted(header: SeriesHeader, datasets: list[Dataset]) -> tuple[Dataset, 
     """Convert with highdicom: (its object, warnings)."""
     from highdicom import legacy
 
-    convert = getattr(legacy, UID(header.sop_class_uid).keyword.removesuffix("Storage"))
+    def convert(legacy_datasets: Sequence[Dataset]) -> Dataset:
+        converted: Dataset = getattr(legacy, UID(header.sop_class_uid).keyword.removesuffix("Storage"))(
+            legacy_datasets=legacy_datasets,
+            series_instance_uid=header.series_instance_uid,
+            series_number=int(datasets[0].SeriesNumber),
+            sop_instance_uid=header.env.context.uid("instance", 0),
+            instance_number=1,
+        )
+        return converted
+
     left_out = [warning for dataset in datasets for warning in _drop_unreadable(dataset)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            enhanced: Dataset = convert(
-                legacy_datasets=datasets,
-                series_instance_uid=header.series_instance_uid,
-                series_number=int(datasets[0].SeriesNumber),
-                sop_instance_uid=header.env.context.uid("instance", 0),
-                instance_number=1,
-            )
+            enhanced = convert(datasets)
+            _part_anatomy(datasets, enhanced, convert)
         except READ_ERRORS as error:
             name = UID(header.sop_class_uid).name
             raise InvalidParent(f"the series cannot be one {name}: {error}", remedy="use the classic class") from error
     of_highdicom = [each for each in caught if issubclass(each.category, UserWarning)]  # not what Python collects
     messages = dict.fromkeys(" ".join(str(each.message).split()) for each in of_highdicom)
     return enhanced, list(dict.fromkeys(left_out)) + [f"in the enhanced image: {text}" for text in messages]
+
+
+def _part_anatomy(
+    datasets: Sequence[Dataset], enhanced: Dataset, convert: Callable[[Sequence[Dataset]], Dataset]
+) -> None:
+    """Give each frame its own FrameAnatomySequence where the slices differ in side or region, such as both breasts.
+
+    highdicom shares the first slice's if that has the same region, whatever its side is. What it makes of a slice alone
+    is right.
+    """
+    shared = enhanced.SharedFunctionalGroupsSequence[0]
+    kinds = {str(each.SOPInstanceUID): tuple(each.get(Tag(name)) for name in _ANATOMY) for each in datasets}
+    if _FRAME_ANATOMY not in shared or all(kind == kinds[str(datasets[0].SOPInstanceUID)] for kind in kinds.values()):
+        return
+    del shared[_FRAME_ANATOMY]
+    known: list[tuple[tuple[DataElement | None, ...], Dataset]] = []
+    by_uid = {str(each.SOPInstanceUID): each for each in datasets}
+    for frame in _frames(enhanced):
+        uid = str(frame.ConversionSourceAttributesSequence[0].ReferencedSOPInstanceUID)
+        groups = next((groups for kind, groups in known if kind == kinds[uid]), None)
+        if groups is None:
+            alone = convert([by_uid[uid]])
+            groups = alone.SharedFunctionalGroupsSequence[0]
+            close_table(alone)
+            known.append((kinds[uid], groups))
+        frame[_FRAME_ANATOMY] = copy.deepcopy(groups[_FRAME_ANATOMY])
 
 
 def _drop_unreadable(dataset: Dataset) -> list[str]:

@@ -34,7 +34,9 @@ class ParentValues:
 
         :param element: a top-level element of the derived series. :param text: the wrong value.
         """
-        return text in self._texts or any(instance.get(element.tag) == element for instance in self.instances)
+        if text in self._texts or any(instance.get(element.tag) == element for instance in self.instances):
+            return True
+        return text in self._texts_of_all
 
     @cached_property
     def _texts(self) -> frozenset[str]:
@@ -47,6 +49,15 @@ class ParentValues:
             _collect(self.instances[0], texts)
         return frozenset(texts)
 
+    @cached_property
+    def _texts_of_all(self) -> frozenset[str]:
+        """All texts of all instances, which takes long: it is asked last."""
+        texts: set[str] = set()
+        with reading("the parent's headers"):
+            for instance in self.instances:
+                _collect(instance, texts)
+        return frozenset(texts)
+
 
 def _collect(dataset: Dataset, texts: set[str]) -> None:
     for tag, read in list(dataset.items()):
@@ -57,7 +68,8 @@ def _collect(dataset: Dataset, texts: set[str]) -> None:
             for item in element.value or ():
                 _collect(item, texts)
         elif element.VR not in _BINARY:
-            texts.update(text_of(value) for value in values_of(element))
+            values = [text_of(value) for value in values_of(element)]
+            texts.update(values, ["\\".join(values)])
 
 
 def check_values(dataset: Dataset, parents: ParentValues, where: str) -> Iterator[Finding]:
