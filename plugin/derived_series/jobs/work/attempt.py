@@ -85,7 +85,6 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
         try:
             with (
                 contextlib.closing(reporter),
-                memory_bound(task.memory_limit),
                 output_of(task.job_id, reporter.line),
                 marked(task.job_id, task.connection.base_url),
             ):
@@ -107,9 +106,10 @@ def make_attempt(task: DeriveTask, work: Callable[[Attempt], Outcome]) -> Outcom
 
 
 def _reported(attempt: Attempt, work: Callable[[Attempt], Outcome]) -> Outcome:
-    """Do the work; if the pipeline's code raises, write the traceback to the job's log."""
+    """Do the work; if the pipeline's code raises, write the traceback to the job's log, with memory to do so."""
     try:
-        return work(attempt)
+        with memory_bound(attempt.task.memory_limit):
+            return work(attempt)
     except UserCodeError as error:
         raised = error.__cause__
         if raised is not None and not isinstance(raised, DerivedSeriesError):

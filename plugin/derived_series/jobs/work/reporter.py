@@ -50,7 +50,7 @@ class Reporter:
 
     def flush(self) -> None:
         """Send the reports so far; errors of the server are ignored."""
-        if self._thread is None:
+        if self._route is None:
             return
         with self._sending:
             with self._lock:
@@ -61,11 +61,12 @@ class Reporter:
 
     def close(self) -> None:
         """Send the rest, and end the thread."""
-        if self._thread is None or os.getpid() != self._process:
+        if os.getpid() != self._process:
             return
         self._closing.set()
         self._woken.set()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
         self.flush()
 
     def _take(self, note: Any) -> None:
@@ -74,9 +75,17 @@ class Reporter:
         with self._lock:
             note()
             if self._thread is None and not self._closing.is_set():
-                self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
-                self._thread.start()
+                self._thread = self._start()
         self._woken.set()
+
+    def _start(self) -> threading.Thread | None:
+        """Start the thread; None if there is no memory for it now, when reports wait for the next one or the end."""
+        try:
+            thread = threading.Thread(target=self._work, name="reporter", daemon=True)
+            thread.start()
+        except (RuntimeError, MemoryError):
+            return None
+        return thread
 
     def _work(self) -> None:
         while not self._closing.is_set():
